@@ -1,0 +1,1 @@
+"""All that starts: the engine, images, machines, the package index and the wheel builder."""

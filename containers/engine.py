@@ -1,0 +1,407 @@
+"""Find a Docker-compatible engine, or provide one; label what we start; sweep what dead runs left."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+
+from containers.errors import TestbedFailure
+from containers.progress import say, step
+from containers.state import locked, state_dir
+
+LABEL_RUN = "quiverdb-e2e.run"
+LABEL_OWNER = "quiverdb-e2e.owner"
+LABEL_IMAGE = "quiverdb-e2e.image"
+
+_DEFAULT_SOCKET = Path("/var/run/docker.sock")
+_PID_FILES = {  # written by the daemon; a killed one leaves them, and their numbers get reused
+    Path("/var/run/docker.pid"): "dockerd",
+    Path("/run/docker/containerd/containerd.pid"): "containerd",
+}
+_START_SECONDS = 60
+_UNKNOWN_OWNER_HOURS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """An address at which an engine may answer, and who named it."""
+
+    url: str
+    origin: str
+    demanded: bool = False
+    """True if the user named it: then no other is tried in its place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """An engine that answered."""
+
+    url: str
+    origin: str
+    version: str
+    os: str
+    """``linux`` or ``windows``: the kind of containers it runs."""
+
+    def client(self, timeout_seconds: int = 600) -> docker.DockerClient:
+        """Return a new client for this engine."""
+        return docker.DockerClient(base_url=self.url, timeout=timeout_seconds)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point other programs at this engine."""
+        return {"DOCKER_HOST": self.url}
+
+
+def endpoints() -> Iterator[Endpoint]:
+    """Yield where an engine may be: what the user named first, then the usual sockets.
+
+    Docker's own order is DOCKER_HOST, then the current context (Docker CLI reference, "docker
+    context"); after it come the system's socket and podman's.
+    """
+    if named := os.environ.get("DOCKER_HOST"):
+        yield Endpoint(named, "DOCKER_HOST", demanded=True)
+        return
+    if context := _current_context():
+        yield context
+        return
+    yield Endpoint(f"unix://{_DEFAULT_SOCKET}", "the default socket")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    for folder in filter(None, (runtime, "/run")):
+        socket = Path(folder) / "podman" / "podman.sock"
+        if socket.exists():
+            yield Endpoint(f"unix://{socket}", "podman's socket")
+
+
+def _current_context() -> Endpoint | None:
+    config = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    name = os.environ.get("DOCKER_CONTEXT")
+    try:
+        name = name or json.loads((config / "config.json").read_text("utf-8")).get("currentContext")
+    except (OSError, ValueError):
+        return None
+    if not name or name == "default":
+        return None
+    folder = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+    try:
+        url = json.loads((folder / "meta.json").read_text("utf-8"))["Endpoints"]["docker"]["Host"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return Endpoint(url, f"docker context {name}", demanded=True)
+
+
+def ask(endpoint: Endpoint, timeout_seconds: float = 5) -> Engine | str:
+    """Return the engine that answers at ``endpoint``, or one line that says why none does."""
+    socket = Path(endpoint.url.removeprefix("unix://"))
+    if endpoint.url.startswith("unix://") and not socket.exists():
+        return f"{endpoint.url} ({endpoint.origin}): there is no such socket"
+    try:
+        client = docker.DockerClient(base_url=endpoint.url, timeout=timeout_seconds)
+        try:
+            version = client.version()
+        finally:
+            client.close()
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        reason = " ".join(str(error).split())
+        return f"{endpoint.url} ({endpoint.origin}): no engine answers: {reason[:200]}"
+    return Engine(endpoint.url, endpoint.origin, version["Version"], version["Os"])
+
+
+def find() -> tuple[Engine | None, list[str]]:
+    """Return the first engine that answers, and a line for each place where none did."""
+    misses = []
+    for endpoint in endpoints():
+        answer = ask(endpoint)
+        if isinstance(answer, Engine):
+            return answer, misses
+        misses.append(answer)
+        if endpoint.demanded:
+            break
+    return None, misses
+
+
+def ensure(*, provision: bool = True) -> Engine:
+    """Return an engine that answers; where there is none and ``provision`` allows, provide one.
+
+    Raises:
+        TestbedFailure: ``engine-unreachable`` with what was tried and the command that mends it.
+    """
+    engine, misses = find()
+    if engine:
+        return engine
+    tried = "; ".join(misses)
+    obstacle = "--no-provision forbids starting one" if not provision else provision_obstacle()
+    if obstacle is None and any(endpoint.demanded for endpoint in endpoints()):
+        obstacle = "you named that engine, so no other is started in its place"
+    if obstacle:
+        raise TestbedFailure(
+            "engine-unreachable",
+            "engine",
+            f"{tried}. {obstacle[0].upper()}{obstacle[1:]}. Start an engine, or as root on Debian: "
+            "apt-get install docker.io && dockerd",
+        )
+    with locked("engine"):
+        engine, _ = find()  # another run may have started it while this one waited
+        if engine is None:
+            _install(("dockerd",), ("docker.io",))
+            _start_daemon()
+            engine, misses = find()
+    if engine is None:
+        raise TestbedFailure("engine-unreachable", "engine", "; ".join(misses))
+    return engine
+
+
+def provision_obstacle() -> str | None:
+    """Return why no engine can be provided here, or None if one can."""
+    if os.geteuid() != 0:
+        return "only root can install and start one"
+    if not _is_debian():
+        return "one is provided on Debian and Ubuntu only"
+    return None
+
+
+def _is_debian() -> bool:
+    try:
+        lines = Path("/etc/os-release").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    family = f"{values.get('ID', '')} {values.get('ID_LIKE', '')}".replace('"', "").split()
+    return "debian" in family and shutil.which("apt-get") is not None
+
+
+def install_packages(programs: tuple[str, ...], packages: tuple[str, ...]) -> None:
+    """Install Debian ``packages`` unless all ``programs`` are on PATH.
+
+    Raises:
+        TestbedFailure: ``engine-unreachable`` if apt-get fails or may not be used here.
+    """
+    with locked("apt"):
+        _install(programs, packages)
+
+
+def _install(programs: tuple[str, ...], packages: tuple[str, ...]) -> None:
+    if all(shutil.which(program) for program in programs):
+        return
+    if obstacle := provision_obstacle():
+        raise TestbedFailure(
+            "engine-unreachable",
+            "apt-get",
+            f"{' '.join(packages)} is needed and {obstacle}. "
+            f"Run: apt-get install {' '.join(packages)}",
+        )
+    apt = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"installing {' '.join(packages)} with apt-get"):
+        for command in (
+            (*apt, "update"),
+            (*apt, "install", "--no-install-recommends", *packages),
+        ):
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+                raise TestbedFailure(
+                    "engine-unreachable",
+                    "apt-get",
+                    f"`{' '.join(command)}` ended with {done.returncode}: {last}",
+                )
+
+
+def _running(program: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text("utf-8").strip() == program:
+                found.append(int(folder.name))
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def remove_stale_pid_files(pid_files: dict[Path, str] | None = None) -> list[Path]:
+    """Remove each pid file whose process is gone or is another program; return those removed."""
+    removed = []
+    for path, program in (_PID_FILES if pid_files is None else pid_files).items():
+        try:
+            pid = int(path.read_text("utf-8").strip() or 0)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            pid = 0
+        if pid not in _running(program):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _start_daemon() -> None:
+    log = state_dir() / "dockerd.log"
+    process: subprocess.Popen[bytes] | None = None
+    if _running("dockerd"):
+        say("a Docker engine is already starting; waiting for it")
+    elif Path("/run/systemd/system").is_dir():
+        say("starting the Docker engine: systemctl start docker")
+        subprocess.run(("systemctl", "start", "docker"), capture_output=True, check=False)
+    else:
+        for path in remove_stale_pid_files():
+            say(f"removed the stale pid file {path}")
+        say(f"starting the Docker engine: dockerd (its log: {log})")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                ("dockerd",),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        (state_dir() / "dockerd.pid").write_text(str(process.pid), "utf-8")
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if isinstance(ask(Endpoint(f"unix://{_DEFAULT_SOCKET}", "the default socket"), 2), Engine):
+            return
+        if process and process.poll() is not None:
+            last = (log.read_text("utf-8", "replace").strip().splitlines() or ["no output"])[-1]
+            raise TestbedFailure(
+                "engine-unreachable",
+                "dockerd",
+                f"ended with {process.returncode} while starting: {last[:300]} (log: {log})",
+            )
+        time.sleep(0.2)
+    raise TestbedFailure(
+        "engine-unreachable", "dockerd", f"does not answer after {_START_SECONDS} s (log: {log})"
+    )
+
+
+def stop_provided() -> bool:
+    """Stop the daemon that this project started, if it still runs; return whether it did."""
+    path = state_dir() / "dockerd.pid"
+    try:
+        pid = int(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    path.unlink()
+    if pid not in _running("dockerd"):
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while pid in _running("dockerd") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return True
+
+
+# ---- runs, labels and the sweep ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of the suite: every container, network and volume it starts carries its labels."""
+
+    id: str
+    owner: str
+
+    @classmethod
+    def new(cls) -> Run:
+        """Return a new run owned by this process."""
+        return cls(uuid.uuid4().hex[:10], _identity(os.getpid()))
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels to put on everything started for this run."""
+        return {LABEL_RUN: self.id, LABEL_OWNER: self.owner}
+
+
+def _identity(pid: int) -> str:
+    # A process number is reused, within a boot and across them and across pid namespaces; its
+    # start time (proc(5), field 22 of stat, which follows the parenthesised name) is not.
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    started = stat.rpartition(")")[2].split()[19]
+    return f"{boot}:{namespace}:{pid}:{started}"
+
+
+def is_dead(owner: str, age_hours: float) -> bool:
+    """Return whether the process ``owner`` is gone; one we cannot see counts as dead in 12 hours."""
+    mine = _identity(os.getpid()).split(":")
+    parts = owner.split(":")
+    if len(parts) != 4:
+        return True
+    if parts[:2] != mine[:2]:
+        return age_hours > _UNKNOWN_OWNER_HOURS
+    try:
+        return _identity(int(parts[2])) != owner
+    except (OSError, ValueError):
+        return True
+
+
+def _age_hours(attributes: dict[str, Any]) -> float:
+    created = str(attributes.get("Created") or attributes.get("CreatedAt") or "")
+    try:
+        then = time.mktime(time.strptime(created[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+    except ValueError:
+        return 0.0
+    return max(0.0, (time.time() - then) / 3600)
+
+
+def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bool = False) -> int:
+    """Remove what dead runs left; with ``run``, what that run left; return how many things went.
+
+    Raises:
+        TestbedFailure: ``engine-unreachable`` if the engine stops answering.
+    """
+    label = f"{LABEL_RUN}={run}" if run else LABEL_RUN
+    removed = 0
+
+    def due(attributes: dict[str, Any], labels: dict[str, str] | None) -> bool:
+        owner = (labels or {}).get(LABEL_OWNER, "")
+        return bool(run or everything or is_dead(owner, _age_hours(attributes)))
+
+    try:
+        for container in client.containers.list(
+            all=True, filters={"label": label}, ignore_removed=True
+        ):
+            if due(container.attrs, container.labels):
+                removed += _gone(lambda c=container: c.remove(force=True, v=True))
+        for network in client.networks.list(filters={"label": label}):
+            if due(network.attrs, network.attrs.get("Labels")):
+                removed += _gone(network.remove)
+        for volume in client.volumes.list(filters={"label": label}):
+            if due(volume.attrs, volume.attrs.get("Labels")):
+                removed += _gone(lambda v=volume: v.remove(force=True))
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("engine-unreachable", "sweep", str(error)) from error
+    return removed
+
+
+def _gone(remove: Any) -> int:
+    try:
+        remove()
+    except docker.errors.NotFound:
+        return 0  # another run's sweep was faster
+    except docker.errors.APIError as error:
+        if error.status_code == 409:  # removal already in progress
+            return 0
+        raise
+    return 1
+
+
+def remove_images(client: docker.DockerClient) -> int:
+    """Remove every image of this project; return how many."""
+    images = client.images.list(filters={"label": LABEL_IMAGE})
+    for image in images:
+        for tag in image.tags or [image.id]:
+            client.images.remove(tag, force=True)
+    return len(images)

@@ -1,0 +1,46 @@
+"""What can go wrong in the testbed or in the way it is used, by exit code."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of every command of this project."""
+
+    VERIFIED = 0
+    PACKAGE_FAILED = 1
+    TESTBED_FAILED = 3
+    WRONG_USE = 4
+    UNVERIFIED = 5
+
+
+class WrongUse(Exception):
+    """The command line or a file it names is wrong; the message is one line that says what to do."""
+
+    exit_code = ExitCode.WRONG_USE
+
+
+class TestbedFailure(Exception):
+    """The testbed failed, not the package: ``cause`` is a testbed cause of ``causes.toml``."""
+
+    __test__ = False  # the name begins like a test class; pytest must not collect it
+    exit_code = ExitCode.TESTBED_FAILED
+
+    def __init__(self, cause: str, where: str, seen: str) -> None:
+        super().__init__(f"{cause}: {where}: {seen}")
+        self.cause = cause
+        self.where = where
+        self.seen = seen
+
+
+class BuildFailed(Exception):
+    """The subject could not be built: the package's failure, with the builder's last lines."""
+
+    exit_code = ExitCode.PACKAGE_FAILED
+
+    def __init__(self, where: str, seen: str, log: str) -> None:
+        super().__init__(f"{where}: {seen}")
+        self.where = where
+        self.seen = seen
+        self.log = log

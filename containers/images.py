@@ -1,0 +1,410 @@
+"""Turn a recipe into a content-addressed image, from Debian packages or from a registry.
+
+A recipe is a folder ``images/<name>/`` with a ``recipe.toml`` and, mostly, a ``Dockerfile`` beside
+the files it copies. Everything a Dockerfile needs from outside is downloaded first, by the host's
+own clients and by hash, so that the build itself runs without a network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+import requests
+
+from containers import engine as engines
+from containers.errors import TestbedFailure, WrongUse
+from containers.progress import say, step
+from containers.state import locked, state_dir
+
+RECIPES = Path(__file__).parent / "images"
+REPOSITORY = "quiverdb-e2e"
+_FORMAT = b"1"
+"""Raised when this module makes another image of the same recipe."""
+_KEYS = {"suite", "packages", "registry", "base", "python", "copies"}
+# What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
+_PIP_PLATFORMS = tuple(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)) + (
+    "manylinux2014_x86_64",
+    "manylinux2010_x86_64",
+    "manylinux1_x86_64",
+)
+
+
+class Unavailable(Exception):
+    """The image cannot be had on this host; the message is the reason, one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How an image is made.
+
+    ``suite`` and ``packages`` make it from Debian packages; ``registry`` names an image with its
+    digest; ``base`` names another recipe to build upon. ``copies`` lists folders or files, relative
+    to the repository's root, that the Dockerfile copies beside its own. ``python`` is the version
+    for which the wheels of ``requirements.txt`` are downloaded.
+    """
+
+    name: str
+    suite: str | None = None
+    packages: tuple[str, ...] = ()
+    registry: str | None = None
+    base: str | None = None
+    python: str = "3.13"
+    copies: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the recipe, its Dockerfile and the files it copies."""
+        return RECIPES / self.name
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield the name within the build context and the path of each file of the context."""
+        for path in _walk(self.folder):
+            yield str(path.relative_to(self.folder)), path
+        root = RECIPES.parent.parent
+        for name in self.copies:
+            for path in _walk(root / name):
+                yield f"copies/{path.relative_to(root)}", path
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """An image that is on the engine."""
+
+    name: str
+    tag: str
+    id: str
+    created: str
+
+
+def _walk(top: Path) -> list[Path]:
+    if top.is_file():
+        return [top]
+    return sorted(
+        path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    )
+
+
+def names() -> list[str]:
+    """Return the names of all recipes."""
+    return sorted(path.parent.name for path in RECIPES.glob("*/recipe.toml"))
+
+
+def recipe(name: str) -> Recipe:
+    """Read one recipe.
+
+    Raises:
+        WrongUse: there is none of that name, or its file has a key or a value that is not known.
+    """
+    path = RECIPES / name / "recipe.toml"
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise WrongUse(f"no image is named {name!r}; there are: {', '.join(names())}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise WrongUse(f"{path}: {error}") from None
+    if unknown := sorted(set(data) - _KEYS):
+        raise WrongUse(f"{path}: unknown key {unknown[0]!r}; there are: {', '.join(sorted(_KEYS))}")
+    made = Recipe(
+        name=name,
+        suite=data.get("suite"),
+        packages=tuple(data.get("packages", ())),
+        registry=data.get("registry"),
+        base=data.get("base"),
+        python=data.get("python", "3.13"),
+        copies=tuple(data.get("copies", ())),
+    )
+    if not (made.suite or made.registry or made.base):
+        raise WrongUse(f"{path}: one of suite, registry and base is needed")
+    if made.registry and "@sha256:" not in made.registry:
+        raise WrongUse(f"{path}: registry must pin a digest (name@sha256:...)")
+    return made
+
+
+def content_hash(made_by: Recipe) -> str:
+    """Return the hash of all that decides what the image contains, 12 hexadecimal digits."""
+    digest = hashlib.sha256(_FORMAT)
+    if made_by.base:
+        digest.update(content_hash(recipe(made_by.base)).encode())
+    for name, path in made_by.files():
+        digest.update(f"\0{name}\0{path.stat().st_mode & 0o111:o}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def tag(made_by: Recipe) -> str:
+    """Return the name under which the engine keeps the image of this recipe as it is now."""
+    return f"{REPOSITORY}/{made_by.name}:{content_hash(made_by)}"
+
+
+def ensure(engine: engines.Engine, name: str) -> Image:
+    """Return the image of recipe ``name``, built if the engine does not have it as it is now.
+
+    Raises:
+        TestbedFailure: ``image-build-failed`` or ``disk-full``, with the builder's last lines.
+        Unavailable: the recipe cannot be carried out on this host.
+        WrongUse: the recipe is unknown or wrong.
+    """
+    made_by = recipe(name)
+    wanted = tag(made_by)
+    client = engine.client(timeout_seconds=1800)
+    try:
+        if found := _find(client, name, wanted):
+            return found
+        with locked(f"image-{name}"):
+            if found := _find(client, name, wanted):
+                return found  # another run built it while this one waited
+            with step(f"image {name}: building"):
+                _build(engine, client, made_by, wanted)
+        found = _find(client, name, wanted)
+        if found is None:
+            raise _failed(name, "the engine reported success and has no such image")
+        return found
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise _failed(name, str(error)) from error
+    finally:
+        client.close()
+
+
+def _find(client: docker.DockerClient, name: str, wanted: str) -> Image | None:
+    try:
+        image = client.images.get(wanted)
+    except docker.errors.ImageNotFound:
+        return None
+    return Image(name, wanted, str(image.id), str(image.attrs["Created"]))
+
+
+def _failed(name: str, seen: str) -> TestbedFailure:
+    line = " ".join(seen.split())[-600:]
+    if "no space left on device" in line.lower():
+        line += "; free some disk space (./e2e clean removes this project's own images)"
+        return TestbedFailure("disk-full", f"image {name}", line)
+    return TestbedFailure("image-build-failed", f"image {name}", line)
+
+
+def _build(
+    engine: engines.Engine, client: docker.DockerClient, made_by: Recipe, wanted: str
+) -> None:
+    labels = {engines.LABEL_IMAGE: made_by.name}
+    base = wanted
+    if made_by.base:
+        base = ensure(engine, made_by.base).tag
+    elif made_by.suite and (obstacle := _mmdebstrap_obstacle()) is None:
+        base = wanted if not (made_by.folder / "Dockerfile").exists() else f"{wanted}-base"
+        _bootstrap(client, made_by, base, labels)
+    elif made_by.registry:
+        base = _pull(client, made_by.registry)
+    else:
+        raise Unavailable(f"{made_by.name} is made from Debian packages, and {obstacle}")
+    if (made_by.folder / "Dockerfile").exists():
+        _docker_build(client, made_by, base, wanted, labels)
+    elif base != wanted:
+        client.images.get(base).tag(wanted)
+
+
+def _pull(client: docker.DockerClient, reference: str) -> str:
+    try:
+        return str(client.images.pull(reference).id)
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        reason = " ".join(str(error).split())
+        raise Unavailable(f"{reference} cannot be pulled: {reason[:200]}") from error
+
+
+# ---- from Debian packages ----
+
+
+def _mmdebstrap_obstacle() -> str | None:
+    if shutil.which("mmdebstrap"):
+        return None
+    obstacle = engines.provision_obstacle()
+    return f"mmdebstrap is not installed and {obstacle}" if obstacle else None
+
+
+def debian_sources(suite: str) -> list[str]:
+    """Return apt source lines for ``suite``, from the archive this host's own apt is set up with.
+
+    An empty list leaves the choice to mmdebstrap's own defaults.
+    """
+    asked = subprocess.run(
+        ("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI) $(SIGNED_BY)"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    archive = security = ""
+    for line in asked.stdout.splitlines():
+        origin, codename, uri, *_ = [*line.split(), "", "", ""]
+        if origin == "Debian" and codename.endswith("-security"):
+            security = security or uri
+        elif origin == "Debian":
+            archive = archive or uri
+    if not archive:
+        return []
+    lines = [f"deb {archive} {suite} main"]
+    if suite not in ("sid", "forky"):
+        lines.append(f"deb {archive} {suite}-updates main")
+        if security:
+            lines.append(f"deb {security} {suite}-security main")
+    return lines
+
+
+def _apt_options() -> list[str]:
+    """Return the host's own proxy and CA settings for apt, as mmdebstrap options."""
+    dumped = subprocess.run(("apt-config", "dump"), capture_output=True, text=True, check=False)
+    wanted = ("::Proxy ", "::CaInfo ")
+    lines = [line for line in dumped.stdout.splitlines() if line.startswith("Acquire::")]
+    return [f"--aptopt={line}" for line in lines if any(word in line for word in wanted)]
+
+
+def _scratch() -> Path:
+    # apt's unprivileged downloader must be able to enter it, so it cannot be below a home folder.
+    scratch = Path(tempfile.gettempdir()) / "quiverdb-e2e-scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed build left: we hold the image lock
+    scratch.mkdir(mode=0o755, parents=True)
+    return scratch
+
+
+def _bootstrap(
+    client: docker.DockerClient, made_by: Recipe, wanted: str, labels: dict[str, str]
+) -> None:
+    engines.install_packages(("mmdebstrap",), ("mmdebstrap", "debian-archive-keyring"))
+    with locked("mmdebstrap"):
+        scratch = _scratch()
+        log = state_dir() / f"image-{made_by.name}.log"
+        command = [
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include={','.join(made_by.packages)}",
+            *_apt_options(),
+            str(made_by.suite),
+            "-",
+            *debian_sources(str(made_by.suite)),
+        ]
+        say(f"image {made_by.name}: {made_by.suite} with {len(made_by.packages)} packages")
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, env=_environment(scratch)
+            )
+            assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
+            repository, _, version = wanted.rpartition(":")
+            changes = [f"LABEL {key}={value}" for key, value in labels.items()]
+            try:
+                client.api.import_image_from_stream(
+                    iter(lambda: process.stdout.read(1 << 20), b""),  # type: ignore[union-attr]
+                    repository=repository,
+                    tag=version,
+                    changes=changes,
+                )
+            finally:
+                process.stdout.close()
+                code = process.wait()
+        if code:
+            client.images.remove(wanted, force=True)
+            last = " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])
+            raise _failed(made_by.name, f"mmdebstrap ended with {code}: {last} (log: {log})")
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    return os.environ | {"TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
+
+
+# ---- from a Dockerfile ----
+
+
+def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[str] = ()) -> None:
+    """Download the files that ``lock`` lists with their hashes, with this Python's own pip.
+
+    ``lock`` is a requirements file in pip's hash-checking mode. ``into`` afterwards holds exactly
+    these files, none of another lock.
+
+    Raises:
+        TestbedFailure: ``image-build-failed`` with pip's last line.
+    """
+    done = into / f".{hashlib.sha256(lock.read_bytes()).hexdigest()}"
+    if done.exists():
+        return
+    shutil.rmtree(into, ignore_errors=True)
+    partial = into.with_name(f"{into.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    version = python.replace(".", "")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--dest={partial}"]
+    command += [f"--python-version={python}", "--implementation=cp"]
+    command += [f"--abi={abi}" for abi in (f"cp{version}", "abi3", "none")]
+    command += [f"--platform={name}" for name in (platforms or _PIP_PLATFORMS)]
+    ran = subprocess.run(
+        [*command, f"--requirement={lock}"], capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        last = [line for line in ran.stderr.splitlines() if line.startswith("ERROR")]
+        seen = " ".join(last or ran.stderr.splitlines()[-2:] or [f"exit code {ran.returncode}"])
+        raise TestbedFailure("image-build-failed", f"pip download -r {lock.name}", seen)
+    partial.rename(into)
+    done = into / done.name
+    done.touch()
+
+
+def _docker_build(
+    client: docker.DockerClient, made_by: Recipe, base: str, wanted: str, labels: dict[str, str]
+) -> None:
+    context = list(made_by.files())
+    lock = made_by.folder / "requirements.txt"
+    if lock.exists():
+        wheels = state_dir() / "downloads" / made_by.name
+        download_wheels(lock, wheels, python=made_by.python)
+        context += [(f"wheels/{path.name}", path) for path in sorted(wheels.glob("[!.]*"))]
+    with tempfile.TemporaryFile() as packed:
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for name, path in context:
+                info = tar.gettarinfo(path, name)
+                info.uid = info.gid = 0
+                info.uname = info.gname = "root"
+                info.mtime = 0
+                with path.open("rb") as file:
+                    tar.addfile(info, file)
+        packed.seek(0)
+        last = ""
+        for event in client.api.build(
+            fileobj=packed,
+            custom_context=True,
+            tag=wanted,
+            buildargs={"BASE": base},
+            labels=labels,
+            network_mode="none",
+            rm=True,
+            forcerm=True,
+            decode=True,
+        ):
+            line = str(event.get("stream") or "").strip()
+            if line.startswith("Step "):
+                say(f"image {made_by.name}: {line[:100]}")
+            if line:
+                last = f"{last[-1500:]} | {line}"
+            if "error" in event:
+                raise _failed(made_by.name, f"{last[-400:]} | {event['error']}")
+
+
+def tar_of(files: dict[str, bytes], *, mode: int = 0o644) -> bytes:
+    """Return a tar archive of ``files`` (name to content), owned by root, as the engine takes it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            info.mode = mode
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,32 @@
+"""Where this project keeps what outlives a run: downloads, wheels and logs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def state_dir() -> Path:
+    """Return the state folder, made when missing.
+
+    ``QUIVERDB_E2E_STATE`` names another one; else it is in the user's cache folder (XDG base
+    directory specification).
+    """
+    named = os.environ.get("QUIVERDB_E2E_STATE")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(named) if named else cache / "quiverdb-e2e"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the lock ``name`` among all runs of this user; it is freed when its holder dies."""
+    path = state_dir() / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
