@@ -1,4 +1,4 @@
-"""Find a Docker-compatible engine, or provide one; label what we start; sweep what dead runs left."""
+"""Find a Docker-compatible engine, or provide one; label and sweep what runs start."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _current_context() -> Endpoint | None:
     return Endpoint(url, f"docker context {name}", demanded=True)
 
 
-def ask(endpoint: Endpoint, timeout_seconds: float = 5) -> Engine | str:
+def ask(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
     """Return the engine that answers at ``endpoint``, or one line that says why none does."""
     socket = Path(endpoint.url.removeprefix("unix://"))
     if endpoint.url.startswith("unix://") and not socket.exists():
@@ -121,7 +121,7 @@ def ask(endpoint: Endpoint, timeout_seconds: float = 5) -> Engine | str:
 
 def find() -> tuple[Engine | None, list[str]]:
     """Return the first engine that answers, and a line for each place where none did."""
-    misses = []
+    misses: list[str] = []
     for endpoint in endpoints():
         answer = ask(endpoint)
         if isinstance(answer, Engine):
@@ -327,14 +327,14 @@ def _identity(pid: int) -> str:
     # A process number is reused, within a boot and across them and across pid namespaces; its
     # start time (proc(5), field 22 of stat, which follows the parenthesised name) is not.
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
-    namespace = os.stat("/proc/self/ns/pid").st_ino
+    namespace = Path("/proc/self/ns/pid").stat().st_ino
     stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
     started = stat.rpartition(")")[2].split()[19]
     return f"{boot}:{namespace}:{pid}:{started}"
 
 
 def is_dead(owner: str, age_hours: float) -> bool:
-    """Return whether the process ``owner`` is gone; one we cannot see counts as dead in 12 hours."""
+    """Return whether the process ``owner`` is gone; one we cannot see is after 12 hours."""
     mine = _identity(os.getpid()).split(":")
     parts = owner.split(":")
     if len(parts) != 4:
@@ -402,6 +402,6 @@ def remove_images(client: docker.DockerClient) -> int:
     """Remove every image of this project; return how many."""
     images = client.images.list(filters={"label": LABEL_IMAGE})
     for image in images:
-        for tag in image.tags or [image.id]:
+        for tag in image.tags or [str(image.id)]:
             client.images.remove(tag, force=True)
     return len(images)

@@ -16,7 +16,7 @@ class ExitCode(enum.IntEnum):
 
 
 class WrongUse(Exception):
-    """The command line or a file it names is wrong; the message is one line that says what to do."""
+    """The command line or a file it names is wrong; the message, one line, says what to do."""
 
     exit_code = ExitCode.WRONG_USE
 

@@ -35,7 +35,8 @@ _FORMAT = b"1"
 """Raised when this module makes another image of the same recipe."""
 _KEYS = {"suite", "packages", "registry", "base", "python", "copies"}
 # What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
-_PIP_PLATFORMS = tuple(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)) + (
+LINUX_PLATFORMS = (
+    *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
     "manylinux2014_x86_64",
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
@@ -345,7 +346,7 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--dest={partial}"]
     command += [f"--python-version={python}", "--implementation=cp"]
     command += [f"--abi={abi}" for abi in (f"cp{version}", "abi3", "none")]
-    command += [f"--platform={name}" for name in (platforms or _PIP_PLATFORMS)]
+    command += [f"--platform={name}" for name in (platforms or LINUX_PLATFORMS)]
     ran = subprocess.run(
         [*command, f"--requirement={lock}"], capture_output=True, text=True, check=False
     )
@@ -398,13 +399,22 @@ def _docker_build(
                 raise _failed(made_by.name, f"{last[-400:]} | {event['error']}")
 
 
-def tar_of(files: dict[str, bytes], *, mode: int = 0o644) -> bytes:
-    """Return a tar archive of ``files`` (name to content), owned by root, as the engine takes it."""
+def tar_of(files: dict[str, bytes], folder: str, *, mode: int = 0o644, owner: int = 0) -> bytes:
+    """Return a tar archive of ``folder`` with ``files`` (name to content), as the engine takes it.
+
+    ``owner`` is the numeric user and group of the folder and of the files.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
+        top = tarfile.TarInfo(folder.strip("/"))
+        top.type = tarfile.DIRTYPE
+        top.mode = 0o755
+        top.uid = top.gid = owner
+        tar.addfile(top)
         for name, content in files.items():
-            info = tarfile.TarInfo(name)
+            info = tarfile.TarInfo(f"{top.name}/{name}")
             info.size = len(content)
             info.mode = mode
+            info.uid = info.gid = owner
             tar.addfile(info, io.BytesIO(content))
     return buffer.getvalue()

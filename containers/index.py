@@ -1,0 +1,247 @@
+"""The package index of a testbed, and what is published to it.
+
+pypiserver behind a TLS front (``images/index``) plays the default index: on the internal network it
+answers to the very names that pip and twine ask by default, with a certificate from the run's own
+authority.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import docker.errors
+import requests
+import trustme
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.exceptions import ContainerStartException
+from testcontainers.core.network import Network
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+from containers.commands import Result, execute, remove
+from containers.engine import Engine, Run
+from containers.errors import TestbedFailure
+from containers.images import Image
+
+_FOLDER = "/srv/index"
+_LOG = f"{_FOLDER}/requests.jsonl"
+_FAULTS = f"{_FOLDER}/faults.json"
+_READY_SECONDS = 30
+_ASK = (
+    "import json;"
+    "from pip._internal.models.index import PyPI;"
+    "from twine.utils import DEFAULT_REPOSITORY;"
+    "print(json.dumps([PyPI.url, 'https://' + PyPI.file_storage_domain, DEFAULT_REPOSITORY]))"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """The names at which the clients look for the default index when nobody tells them another."""
+
+    index: str
+    files: str
+    upload: str
+
+    def all(self) -> list[str]:
+        """Return the distinct names."""
+        return sorted({self.index, self.files, self.upload})
+
+
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """What twine did: its command, exit code and output."""
+
+    command: tuple[str, ...]
+    code: int
+    output: str
+
+
+class Publisher:
+    """The machine from which a release is uploaded, with the real twine."""
+
+    def __init__(self, image: Image, network: Network, run: Run, authority: trustme.CA) -> None:
+        self._container = (
+            DockerContainer(image.tag)
+            .with_network(network)
+            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
+            .with_copy_into_container(authority.cert_pem.bytes(), "/etc/e2e-ca.pem")
+        )
+
+    def __enter__(self) -> Self:
+        _start(self._container, "publisher")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove it; harmless if it is gone."""
+        remove(self._container)
+
+    def hosts(self) -> Hosts:
+        """Ask pip and twine where they go by default.
+
+        Raises:
+            TestbedFailure: ``image-build-failed``: they are not installed as they should be.
+        """
+        told = self._run(["python", "-c", f"import sys; sys.path.append('{_PIP}'); {_ASK}"])
+        try:
+            index, files, upload = (urlsplit(url).hostname or "" for url in json.loads(told.output))
+        except (ValueError, TypeError):
+            raise TestbedFailure(
+                "image-build-failed",
+                "publisher",
+                f"pip and twine do not answer ({told.code}): {told.output}",
+            ) from None
+        return Hosts(index, files, upload)
+
+    def upload(self, files: Sequence[Path], password: str) -> Upload:
+        """Upload ``files`` with ``twine upload``, to the index that twine takes by default."""
+        for path in files:
+            self._container.copy_into_container(path, f"/dist/{path.name}")
+        command = ["twine", "upload", "--non-interactive", "--disable-progress-bar"]
+        command += [f"/dist/{path.name}" for path in files]
+        environment = {
+            "TWINE_USERNAME": "__token__",
+            "TWINE_PASSWORD": password,
+            "TWINE_CERT": "/etc/e2e-ca.pem",
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+        }
+        done = self._run(command, environment)
+        return Upload(tuple(command), done.code, done.output.replace(password, "[hidden]"))
+
+    def _run(self, command: list[str], environment: dict[str, str] | None = None) -> Result:
+        try:
+            result = execute(
+                self._container.get_wrapped_container(), command, environment=environment
+            )
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise TestbedFailure("machine-lost", "publisher", str(error)) from error
+        return result
+
+
+_PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
+
+
+class Index:
+    """The running index; a context manager that removes it at the end.
+
+    ``store`` are files that are there from the start: they are published before any reader can
+    come, because pypiserver's writes are not atomic. ``faults`` are planted for tests; see the
+    front's own documentation.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        network: Network,
+        run: Run,
+        authority: trustme.CA,
+        hosts: Hosts,
+        *,
+        store: Sequence[Path] = (),
+        faults: Sequence[dict[str, Any]] = (),
+        project: str = "quiverdb",
+    ) -> None:
+        self.hosts = hosts
+        self.password = secrets.token_urlsafe(24)
+        certificate = authority.issue_cert(*hosts.all())
+        config = {
+            "certificate": f"{_FOLDER}/certificate.pem",
+            "key": f"{_FOLDER}/key.pem",
+            "hosts": dataclasses.asdict(hosts),
+            "store": f"{_FOLDER}/store",
+            "log": _LOG,
+            "faults": _FAULTS,
+            "credentials": [
+                {"username": "__token__", "password": self.password, "projects": [project]}
+            ],
+        }
+        files = {
+            f"{_FOLDER}/certificate.pem": b"".join(
+                blob.bytes() for blob in certificate.cert_chain_pems
+            ),
+            f"{_FOLDER}/key.pem": certificate.private_key_pem.bytes(),
+            "/etc/index/config.json": json.dumps(config).encode(),
+            _FAULTS: json.dumps(list(faults)).encode(),
+            f"{_FOLDER}/store/.keep": b"",
+        }
+        self._container = (
+            DockerContainer(image.tag)
+            .with_network(network)
+            .with_network_aliases(*hosts.all())
+            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
+            .waiting_for(
+                LogMessageWaitStrategy("ready")
+                .with_startup_timeout(_READY_SECONDS)
+                .with_poll_interval(0.05)
+            )
+        )
+        for name, content in files.items():
+            self._container.with_copy_into_container(content, name)
+        for path in store:
+            self._container.with_copy_into_container(path, f"{_FOLDER}/store/{path.name}")
+
+    def __enter__(self) -> Self:
+        _start(self._container, "index")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        remove(self._container)
+
+    @property
+    def id(self) -> str:
+        """The engine's id of the index's container."""
+        return str(self._container.get_wrapped_container().id)
+
+
+def read_log(engine: Engine, index: str) -> list[dict[str, Any]]:
+    """Return every request that the index with this container id got, oldest first.
+
+    Raises:
+        TestbedFailure: ``index-unreachable``: the index is gone.
+    """
+    client = engine.client()
+    try:
+        told = execute(client.containers.get(index), ["cat", _LOG])
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("index-unreachable", "index", str(error)) from error
+    finally:
+        client.close()
+    return [json.loads(line) for line in told.output.splitlines() if not told.code]
+
+
+def _start(container: DockerContainer, name: str) -> None:
+    try:
+        container.start()
+    except BaseException as error:
+        logs = ""
+        with contextlib.suppress(
+            ContainerStartException, docker.errors.DockerException, requests.RequestException
+        ):
+            logs = container.get_wrapped_container().logs(tail=3).decode("utf-8", "replace")
+        remove(container)
+        if isinstance(error, (docker.errors.DockerException, requests.RequestException, OSError)):
+            seen = " ".join(f"{error} {logs}".split())[:400]
+            cause = "index-unreachable" if name == "index" else "machine-lost"
+            raise TestbedFailure(cause, name, f"does not start: {seen}") from error
+        raise

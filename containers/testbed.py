@@ -1,0 +1,160 @@
+"""A testbed: one closed network with the index on it, where clean machines are started."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import docker.errors
+import requests
+import trustme
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.network import Network
+
+from containers import canary
+from containers.engine import Engine, Run
+from containers.errors import TestbedFailure
+from containers.images import Image
+from containers.index import Index, Publisher, Upload, read_log
+from containers.machine import Machine, MachineSpec
+
+# The reaper's image cannot be had everywhere; the labels and the sweep do its work.
+testcontainers_config.ryuk_disabled = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Testbed:
+    """A running testbed, as plain values: another process can start machines on it too."""
+
+    __test__ = False
+
+    engine: Engine
+    run: Run
+    network: str
+    index: str
+    """The engine's id of the index's container."""
+    authority: str
+    """The certificate of the run's own authority, PEM."""
+    hosts: dict[str, str]
+    uploads: tuple[Upload, ...]
+    egress: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values, for another process."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the testbed that another process told of."""
+        return cls(
+            **values
+            | {
+                "engine": Engine(**values["engine"]),
+                "run": Run(**values["run"]),
+                "uploads": tuple(
+                    Upload(**told | {"command": tuple(told["command"])})
+                    for told in values["uploads"]
+                ),
+            }
+        )
+
+    def machine(
+        self, spec: MachineSpec, image: Image, environment: dict[str, str] | None = None
+    ) -> Machine:
+        """Return a clean machine on this testbed's network, not yet started."""
+        use(self.engine)
+        return Machine(
+            spec,
+            image,
+            network=self.network,
+            run=self.run,
+            authority=self.authority.encode(),
+            environment=environment,
+        )
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return every request that the index got so far, oldest first."""
+        use(self.engine)
+        return read_log(self.engine, self.index)
+
+
+def use(engine: Engine) -> None:
+    """Point the container library, which asks the environment, at ``engine``."""
+    os.environ.update(engine.environment())
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """The images every testbed needs."""
+
+    index: Image
+    publisher: Image
+
+
+@contextlib.contextmanager
+def start(
+    engine: Engine,
+    run: Run,
+    images: Images,
+    *,
+    wheels: Sequence[Path],
+    dependencies: Sequence[Path],
+    faults: Sequence[dict[str, Any]] = (),
+    internal: bool = True,
+    prove: bool = True,
+) -> Iterator[Testbed]:
+    """Start a testbed, publish ``wheels`` on its index with twine, and remove it all at the end.
+
+    ``dependencies`` are on the index from the start. ``faults`` and ``internal=False`` plant faults
+    for tests. ``prove=False`` leaves the canary out, where another testbed of the run had it.
+
+    Raises:
+        TestbedFailure: ``egress-open``, ``index-unreachable`` or ``machine-lost``.
+    """
+    use(engine)
+    authority = trustme.CA(organization_name="quiverdb-e2e")
+    network = Network(docker_network_kw={"internal": internal, "labels": run.labels()})
+    with contextlib.ExitStack() as stack:
+        try:
+            network.create()
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise TestbedFailure("machine-lost", "network", str(error)) from error
+        stack.callback(_remove, network)
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        proof = (
+            pool.submit(canary.prove_closed, images.publisher, network.name, run) if prove else None
+        )
+        publisher = stack.enter_context(Publisher(images.publisher, network, run, authority))
+        index = stack.enter_context(
+            Index(
+                images.index,
+                network,
+                run,
+                authority,
+                publisher.hosts(),
+                store=dependencies,
+                faults=faults,
+            )
+        )
+        uploads = (publisher.upload(wheels, index.password),) if wheels else ()
+        publisher.close()
+        yield Testbed(
+            engine=engine,
+            run=run,
+            network=network.name,
+            index=index.id,
+            authority=authority.cert_pem.bytes().decode(),
+            hosts=dataclasses.asdict(index.hosts),
+            uploads=uploads,
+            egress=proof.result() if proof else {},
+        )
+
+
+def _remove(network: Network) -> None:
+    with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+        network.remove()  # what cannot be removed now carries our label: the sweep takes it

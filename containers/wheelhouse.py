@@ -1,0 +1,170 @@
+"""The wheels of one release, wherever they come from, and the locked dependencies beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+from containers.errors import TestbedFailure, WrongUse
+from containers.images import LINUX_PLATFORMS, download_wheels
+from containers.progress import step
+from containers.state import locked, state_dir
+
+LOCK = Path(__file__).with_name("locks") / "subject.txt"
+WINDOWS_PLATFORMS = ("win_amd64",)
+_PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wheelhouse:
+    """The files of one release of the subject, and the dependencies published beside them."""
+
+    origin: str
+    """``source``, ``wheels`` or ``release``."""
+    place: str
+    """The folder, or the release's version, that the wheels come from."""
+    version: str
+    wheels: tuple[Path, ...]
+    dependencies: tuple[Path, ...]
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of each wheel of the subject, by file name."""
+        return {path.name: sha256(path) for path in self.wheels}
+
+    def locked(self) -> dict[str, str]:
+        """Return the version of each locked dependency, by normalised name."""
+        found = {}
+        for path in self.dependencies:
+            name, version = _identity(path)
+            found[name] = str(version)
+        return found
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _identity(path: Path) -> tuple[str, Version]:
+    if path.suffix == ".whl":
+        name, version, _, _ = parse_wheel_filename(path.name)
+    else:
+        name, version = parse_sdist_filename(path.name)
+    return str(name), version
+
+
+def dependencies() -> tuple[Path, ...]:
+    """Return the locked dependencies for every platform, downloaded once.
+
+    Raises:
+        TestbedFailure: the configured upstream index does not give them.
+    """
+    with locked("dependencies"):
+        found: dict[str, Path] = {}
+        for name, platforms in _PLATFORMS.items():
+            folder = state_dir() / "downloads" / f"subject-{name}"
+            download_wheels(LOCK, folder, python="3.13", platforms=platforms)
+            found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
+    return tuple(found.values())
+
+
+def from_folder(
+    folder: Path, project: str, *, origin: str = "wheels", place: str = ""
+) -> Wheelhouse:
+    """Take the wheels of ``project`` in ``folder``.
+
+    Raises:
+        WrongUse: no such folder, no wheel in it, a name that is no wheel's, another project's
+            wheel, or more than one version.
+    """
+    if not folder.is_dir():
+        raise WrongUse(f"--wheels {folder}: there is no such folder; name the one with the wheels")
+    wheels = sorted(folder.glob("*.whl"))
+    if not wheels:
+        raise WrongUse(f"--wheels {folder}: there is no .whl file in it; build or download some")
+    versions = set()
+    for path in wheels:
+        try:
+            name, version = _identity(path)
+        except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion) as error:
+            raise WrongUse(f"--wheels {folder}: {error}; rename or remove it") from None
+        if name != canonicalize_name(project):
+            raise WrongUse(f"--wheels {folder}: {path.name} is not a wheel of {project}; remove it")
+        versions.add(version)
+    if len(versions) > 1:
+        told = " and ".join(str(version) for version in sorted(versions))
+        raise WrongUse(
+            f"--wheels {folder}: two versions in one folder ({told}); a release has one: "
+            "remove the other"
+        )
+    return Wheelhouse(
+        origin, place or str(folder), str(versions.pop()), tuple(wheels), dependencies()
+    )
+
+
+def from_release(version: str, project: str) -> Wheelhouse:
+    """Fetch the published wheels of one release from the configured upstream index, once.
+
+    Raises:
+        WrongUse: the version is not one, or the index has no such release.
+        TestbedFailure: ``index-unreachable``: the upstream index does not answer.
+    """
+    try:
+        wanted = str(Version(version))
+    except InvalidVersion:
+        raise WrongUse(f"--release {version}: not a version; write one such as 0.13.5") from None
+    folder = state_dir() / "releases" / project / wanted
+    with locked(f"release-{project}-{wanted}"):
+        if not folder.exists():
+            with step(f"release {wanted}: fetching the published wheels"):
+                _download(wanted, project, folder)
+    return from_folder(folder, project, origin="release", place=wanted)
+
+
+def _download(version: str, project: str, into: Path) -> None:
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent) as partial:
+        misses = []
+        for name, platforms in _PLATFORMS.items():
+            command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+            command += ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.13"]
+            command += ["--implementation=cp", "--abi=cp313", "--abi=abi3", "--abi=none"]
+            command += [f"--platform={platform}" for platform in platforms]
+            command += [f"--dest={partial}", f"{project}=={version}"]
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            if ran.returncode:
+                misses.append(ran.stderr)
+                if "No matching distribution" not in ran.stderr:
+                    last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
+                    raise TestbedFailure("index-unreachable", "upstream index", f"{name}: {last}")
+        if not any(Path(partial).iterdir()):
+            raise WrongUse(
+                f"--release {version}: {project} has no such release with wheels for CPython 3.13; "
+                f"there are: {_published(misses[-1])}"
+            )
+        shutil.copytree(partial, into)
+
+
+def _published(output: str) -> str:
+    """Return the versions that pip told of in its refusal."""
+    for line in output.splitlines():
+        if "from versions:" in line:
+            versions = line.partition("from versions:")[2].strip(" )")
+            if versions != "none":
+                return ", ".join(versions.split(", ")[-8:])
+    return "none that pip told of"
