@@ -1,0 +1,256 @@
+"""The static layer: what is wrong with a wheel, seen without running it.
+
+Gathers all faults and never stops at the first. What could not be checked is listed as
+unverified, and so never mistaken for checked and good.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.causes import Cause, catalogue, in_order
+from tests.support.inspection import contents, elf, identity, pe
+from tests.support.inspection.archive import Archive, BadWheel, open_wheel
+from tests.support.inspection.identity import Identity, identify
+from tests.support.inspection.libraries import FORMATS, Library, UnreadableLibrary, format_of
+from tests.support.subject import Platform, Subject, Target
+
+__all__ = ["BadWheel", "Inspection", "Library", "SetInspection", "inspect", "inspect_set"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a wheel is, and everything that is wrong with it."""
+
+    file: str
+    sha256: str
+    size: int
+    name: str
+    version: str
+    tags: tuple[str, ...]
+    platform: str | None  # the subject's platform it is for
+    requires_python: str | None
+    requires: tuple[str, ...]
+    libraries: tuple[Library, ...]
+    files: tuple[str, ...]
+    unverified: tuple[str, ...]  # what could not be checked, and why
+    causes: tuple[Cause, ...]
+
+    def names(self, *severities: str) -> frozenset[str]:
+        """Return the names of the causes, of these severities or of all."""
+        return frozenset(
+            cause.name for cause in self.causes if not severities or cause.severity in severities
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the inspection as JSON-able data."""
+        return {
+            "file": self.file,
+            "sha256": self.sha256,
+            "size": self.size,
+            "name": self.name,
+            "version": self.version,
+            "tags": list(self.tags),
+            "platform": self.platform,
+            "requires_python": self.requires_python,
+            "requires": list(self.requires),
+            "libraries": [library.to_dict() for library in self.libraries],
+            "files": list(self.files),
+            "unverified": list(self.unverified),
+            "causes": [cause.to_dict() for cause in self.causes],
+        }
+
+
+@dataclass(frozen=True)
+class SetInspection:
+    """The wheels of one release, and what is wrong with them as a set."""
+
+    wheels: tuple[Inspection, ...]
+    own_causes: tuple[Cause, ...]
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """The causes of the set and of its wheels together."""
+        return in_order([*self.own_causes, *(c for wheel in self.wheels for c in wheel.causes)])
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the inspection as JSON-able data; `causes` are those of the set as a whole."""
+        return {
+            "wheels": [wheel.to_dict() for wheel in self.wheels],
+            "causes": [cause.to_dict() for cause in self.own_causes],
+        }
+
+
+def inspect(wheel: Path, *, subject: Subject) -> Inspection:
+    """Inspect one wheel.
+
+    Raises:
+        BadWheel: if the file is no wheel at all: absent, truncated, or no zip archive.
+    """
+    archive = open_wheel(wheel)
+    ident = identify(archive, subject)
+    expected = _expected_paths(ident.platform, subject)
+    causes: list[Cause] = []
+    unverified: list[str] = []
+
+    libraries = []
+    for library in contents.gather(archive, expected):
+        try:
+            libraries.append(_read(library, archive))
+        except UnreadableLibrary as error:
+            seen = f"is no library that can be loaded: {error}"
+            causes.append(
+                catalogue().cause("missing-bundled-library", where=library.path, seen=seen)
+            )
+
+    causes += identity.faults(archive, ident, subject)
+    causes += contents.record(archive)
+    causes += contents.stray(archive, ident, subject)
+    causes += contents.stray_files(archive)
+    causes += contents.copies(tuple(libraries))
+    for finding in contents.modules(archive, ident, subject):
+        if isinstance(finding, Cause):
+            causes.append(finding)
+        else:
+            unverified.append(finding)
+    causes += _absent_libraries(archive, ident, libraries, subject)
+    causes += _library_faults(ident, libraries, expected, subject)
+    unverified += _unread(libraries)
+    return Inspection(
+        file=archive.name,
+        sha256=archive.sha256,
+        size=archive.size,
+        name=ident.name,
+        version=ident.version,
+        tags=tuple(sorted(map(str, ident.tags))),
+        platform=ident.platform.tag if ident.platform else None,
+        requires_python=str(requires) if (requires := ident.metadata["Requires-Python"]) else None,
+        requires=tuple(map(str, ident.metadata.get_all("Requires-Dist", ()))),
+        libraries=tuple(libraries),
+        files=archive.names,
+        unverified=tuple(unverified),
+        causes=in_order(causes),
+    )
+
+
+def inspect_set(wheels: Iterable[Path], *, subject: Subject) -> SetInspection:
+    """Inspect the wheels of one release, each alone and all together.
+
+    Raises:
+        BadWheel: if one of the files is no wheel at all.
+    """
+    inspections = tuple(inspect(wheel, subject=subject) for wheel in wheels)
+    return SetInspection(inspections, in_order(_set_faults(inspections, subject)))
+
+
+def _set_faults(wheels: tuple[Inspection, ...], subject: Subject) -> Iterator[Cause]:
+    where = f"release of {subject.name}"
+    versions = sorted({wheel.version for wheel in wheels})
+    if len(versions) > 1:
+        seen = f"holds wheels of {len(versions)} versions: {', '.join(versions)}"
+        yield catalogue().cause("version-mismatch", where=where, seen=seen)
+    name = "incomplete-release"
+    groups: dict[str | None, list[str]] = defaultdict(list)
+    for wheel in wheels:
+        groups[wheel.platform].append(wheel.file)
+    for file in groups.pop(None, ()):
+        yield catalogue().cause(name, where=file, seen="is for no platform of the release")
+    for platform in subject.platforms:
+        files = groups.get(platform.tag, [])
+        if platform.required and not files:
+            seen = f"holds no wheel for {platform.tag}"
+            yield catalogue().cause(name, where=where, seen=seen)
+        if len(files) > 1:
+            seen = f"holds {len(files)} wheels for {platform.tag}: {', '.join(sorted(files))}"
+            yield catalogue().cause(name, where=where, seen=seen)
+
+
+def _expected_paths(platform: Platform | None, subject: Subject) -> tuple[str, ...]:
+    names = platform.libraries if platform else ()
+    return tuple(f"{subject.libs_path}/{name}" for name in names)
+
+
+def _read(library: Library, archive: Archive) -> Library:
+    data = archive.files[library.path]
+    match library.format:
+        case "elf":
+            return elf.read(library, data)
+        case "pe":
+            return pe.read(library, data)
+        case _:
+            return library
+
+
+def _absent_libraries(
+    archive: Archive, ident: Identity, libraries: list[Library], subject: Subject
+) -> Iterator[Cause]:
+    name = "missing-bundled-library"
+    if ident.platform is None:
+        native = [library for library in libraries if library.path.startswith(subject.libs_path)]
+        if ident.pure and native:
+            seen = f"is tagged for any platform and carries {native[0].path}"
+            yield catalogue().cause("tag-mismatch", where=archive.name, seen=seen)
+        elif ident.pure:
+            seen = f"is a pure wheel without anything native in {subject.libs_path}/"
+            yield catalogue().cause(name, where=archive.name, seen=seen)
+        return
+    for path in _expected_paths(ident.platform, subject):
+        if path not in archive.names:
+            yield catalogue().cause(name, where=path, seen="is not in the wheel")
+        elif path in archive.files and format_of(archive.files[path]) is None:
+            size = len(archive.files[path])
+            seen = f"is no native library ({size} bytes)"
+            yield catalogue().cause(name, where=path, seen=seen)
+
+
+def _library_faults(
+    ident: Identity, libraries: list[Library], expected: tuple[str, ...], subject: Subject
+) -> Iterator[Cause]:
+    if ident.platform is None:
+        return
+    tag = ident.platform_tag
+    target = Target.of(tag)
+    right = []
+    for library in libraries:
+        if (library.format, library.machine) == (FORMATS[target.system], target.machine):
+            right.append(library)
+        elif library.format == "mach-o" == FORMATS[target.system]:
+            continue
+        elif library.format == FORMATS[target.system] or set(expected) & set(library.paths):
+            seen = f"is {library.format.upper()} code for {library.machine}, in a wheel for {tag}"
+            yield catalogue().cause("wrong-architecture", where=library.path, seen=seen)
+    held = {path for library in libraries for path in library.paths}
+    absent = [posixpath.basename(path) for path in expected if path not in held]
+    match target.system:
+        case "linux" | "musl":
+            yield from elf.faults(
+                right, carried=libraries, absent=absent, loaded=expected, target=target, tag=tag
+            )
+            yield from elf.interposition(right, subject.embedded)
+        case "windows":
+            # delvewheel puts its libraries in a folder beside the package, and tells Windows.
+            repaired = {
+                folder for path in held if (folder := posixpath.dirname(path)).endswith(".libs")
+            }
+            yield from pe.faults(
+                right,
+                carried=libraries,
+                absent=absent,
+                folders=(subject.libs_path, *sorted(repaired)),
+                tag=tag,
+                python=subject.python,
+            )
+        case _:
+            pass
+
+
+def _unread(libraries: list[Library]) -> Iterator[str]:
+    for library in libraries:
+        if library.unread:
+            yield f"{library.path}: {library.unread}"
+        if library.format == "mach-o":
+            yield f"{library.path}: what a Mach-O library needs is not read"

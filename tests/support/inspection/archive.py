@@ -1,0 +1,100 @@
+"""Opening a wheel: its files, whatever state they are in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+# What zipfile raises for damage: a bad checksum or stream, a short file, an impossible field, and
+# (RuntimeError) encryption or a compression method that it does not know.
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    IndexError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+
+
+class BadWheel(ValueError):
+    """The input is no wheel at all: nothing in it can be inspected."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A wheel's files."""
+
+    path: Path
+    sha256: str
+    size: int
+    names: tuple[str, ...]  # every file as listed, repeats included; no folders
+    files: Mapping[str, bytes]  # the readable ones
+    unreadable: Mapping[str, str]  # the others, and why
+
+    @property
+    def name(self) -> str:
+        """The file name of the wheel."""
+        return self.path.name
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of every readable file."""
+        return {name: hashlib.sha256(data).hexdigest() for name, data in self.files.items()}
+
+    @cached_property
+    def dist_infos(self) -> tuple[str, ...]:
+        """The metadata folders at the top of the wheel; a good wheel has one."""
+        tops = {PurePosixPath(name).parts[0] for name in self.names if "/" in name}
+        return tuple(sorted(top for top in tops if top.endswith(".dist-info")))
+
+    def metadata_file(self, name: str) -> str | None:
+        """Return the text of a file of the metadata folder, or None if it is not to be had."""
+        for folder in self.dist_infos:
+            if (data := self.files.get(f"{folder}/{name}")) is not None:
+                return data.decode("utf-8", errors="replace")
+        return None
+
+
+def open_wheel(path: Path) -> Archive:
+    """Read a wheel into memory.
+
+    Raises:
+        BadWheel: if there is no such file, or it is no zip archive, or a truncated one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadWheel(f"{path} cannot be read: {error.strerror}; give a .whl file") from error
+    files: dict[str, bytes] = {}
+    unreadable: dict[str, str] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [one for one in archive.infolist() if not one.filename.endswith("/")]
+            for member in members:
+                try:
+                    files[member.filename] = archive.read(member)
+                except DAMAGE as error:
+                    # The other members may well be readable.
+                    unreadable[member.filename] = (str(error) or type(error).__name__)[:120]
+    except DAMAGE as error:
+        raise BadWheel(
+            f"{path} is no wheel: {error} ({len(data)} bytes); give a complete .whl file"
+        ) from error
+    return Archive(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        names=tuple(member.filename for member in members),
+        files=files,
+        unreadable=unreadable,
+    )

@@ -1,0 +1,258 @@
+"""What is in a wheel: RECORD, files outside the package, copies, and the modules it imports."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import csv
+import hashlib
+import posixpath
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from check_wheel_contents.checker import WheelChecker  # type: ignore[import-untyped]
+from check_wheel_contents.checks import Check  # type: ignore[import-untyped]
+from check_wheel_contents.contents import WheelContents  # type: ignore[import-untyped]
+from check_wheel_contents.errors import WheelValidationError  # type: ignore[import-untyped]
+from packaging.utils import canonicalize_name
+from wheel_filename import InvalidFilenameError
+
+from tests.support.causes import Cause, catalogue
+from tests.support.inspection.archive import DAMAGE, Archive
+from tests.support.inspection.identity import Identity
+from tests.support.inspection.libraries import Library, format_of, some
+from tests.support.subject import Subject
+
+# RECORD itself and its signatures cannot hold their own hash (PEP 427).
+_UNHASHED = re.compile(r"[^/]+\.dist-info/RECORD(\.jws|\.p7s)?")
+_HASHES = {"sha256", "sha384", "sha512"}  # PEP 427: sha256 or better
+
+# What check-wheel-contents adds to the checks here. Its other codes are told by `stray` and
+# `libraries` with the names of the files, or need the source tree.
+_FOREIGN_CHECKS = {Check.W001, Check.W004}
+
+
+def record(archive: Archive) -> Iterator[Cause]:
+    """Yield where RECORD and the files disagree, and files that cannot be unpacked safely."""
+    for name, why in archive.unreadable.items():
+        yield _record_fault(name, f"cannot be unpacked ({why})")
+    for name, count in Counter(archive.names).items():
+        if count > 1:
+            yield _record_fault(name, f"is in the archive {count} times")
+        if fault := _unsafe(name):
+            yield _record_fault(name, f"is a file name {fault}")
+    text = archive.metadata_file("RECORD")
+    if text is None:
+        yield _record_fault(archive.name, "has no RECORD")
+        return
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), strict=True) if row]
+    except csv.Error as error:
+        yield _record_fault("RECORD", f"cannot be read ({error})")
+        return
+    listed = Counter(row[0] for row in rows)
+    for name, count in listed.items():
+        if count > 1:
+            yield _record_fault(name, f"is in RECORD {count} times")
+    for row in rows:
+        yield from _row_faults(archive, row)
+    for name in dict.fromkeys(archive.names):
+        if name not in listed and not re.fullmatch(r".*\.(jws|p7s)", name):
+            yield _record_fault(name, "is in the archive and not in RECORD")
+
+
+def stray(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
+    """Yield what the wheel puts beside the package: one cause for each top-level entry."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(archive.names):
+        parts = PurePosixPath(name).parts
+        top = parts[0] if parts else name
+        if top.endswith(".data") and len(parts) > 2:
+            # purelib and platlib go where the rest goes; headers, scripts and data do not.
+            top = parts[2] if parts[1] in {"purelib", "platlib"} else f"{top}/{parts[1]}"
+        if not _expected_top(top, identity, subject):
+            groups[top].append(name)
+    for top, names in groups.items():
+        size = sum(len(archive.files.get(name, b"")) for name in names)
+        plural = "s" * (len(names) > 1)
+        yield catalogue().cause(
+            "stray-top-level",
+            where=top if top in names else f"{top}/",
+            seen=f"is installed beside the package: {len(names)} file{plural},"
+            f" {_bytes(size)} ({some(names, 2)})",
+        )
+
+
+def copies(libraries: Iterator[Library] | tuple[Library, ...]) -> Iterator[Cause]:
+    """Yield the libraries whose bytes the wheel carries more than once."""
+    for library in libraries:
+        count = len(library.paths)
+        if count > 1:
+            yield catalogue().cause(
+                "duplicate-library",
+                where=library.path,
+                seen=f"is in the wheel {count} times, {_bytes(library.size)} each"
+                f" (also as {some(library.paths[1:])})",
+            )
+
+
+def modules(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause | str]:
+    """Yield the modules that nothing provides; as text, the files that could not be read for it.
+
+    Counts what runs on import: the module level, outside `try` and outside `if TYPE_CHECKING`.
+    The name of an import is taken to be the name of its distribution.
+    """
+    package = subject.import_package
+    if not any(name.startswith(f"{package}/") and name.endswith(".py") for name in archive.names):
+        seen = f"holds no module of the package {package}"
+        yield catalogue().cause("missing-dependency", where=archive.name, seen=seen)
+        return
+    declared = identity.dependencies(subject)
+    for path, data in archive.files.items():
+        if not (path.startswith(f"{package}/") and path.endswith(".py")):
+            continue
+        try:
+            tree = ast.parse(data)
+        except (SyntaxError, ValueError) as error:
+            # Not a fault by itself: the package may be written for a newer Python than this one.
+            running = ".".join(map(str, sys.version_info[:2]))
+            yield f"imports of {path}: Python {running} cannot parse it ({error})"
+            continue
+        for module in sorted(set(_imports(tree.body, path))):
+            top = module.partition(".")[0]
+            if top == package:
+                if not _in_wheel(archive, module):
+                    seen = f"imports {module}, which is not in the wheel"
+                    yield catalogue().cause("missing-dependency", where=path, seen=seen)
+            elif top not in sys.stdlib_module_names and canonicalize_name(top) not in declared:
+                told = ", ".join(sorted(declared)) or "nothing"
+                seen = f"imports {top}, and the wheel requires {told}"
+                yield catalogue().cause("missing-dependency", where=path, seen=seen)
+
+
+def stray_files(archive: Archive) -> Iterator[Cause]:
+    """Yield what check-wheel-contents finds in the package that no interpreter will use."""
+    checker = WheelChecker()
+    checker.configure_options(select=_FOREIGN_CHECKS)
+    try:
+        failures = checker.check_contents(WheelContents.from_wheel(archive.path))
+    except (WheelValidationError, InvalidFilenameError, *DAMAGE):
+        # It reads no wheel with a wrong name or RECORD, or with a damaged file; each of these is
+        # told by its own cause.
+        return
+    for failure in failures:
+        for path in failure.args:
+            if path.partition("/")[0].endswith((".dist-info", ".data")):
+                continue
+            seen = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
+            yield catalogue().cause("stray-file", where=path, seen=seen)
+
+
+def gather(archive: Archive, expected: tuple[str, ...]) -> tuple[Library, ...]:
+    """Return the native libraries of a wheel, each once, under its `expected` name if it has it."""
+    paths: dict[str, list[str]] = defaultdict(list)
+    for name, data in archive.files.items():
+        if format_of(data) and _library_name(name):
+            paths[archive.digests[name]].append(name)
+    return tuple(
+        Library(
+            paths=tuple(sorted(names, key=lambda name: (name not in expected, name))),
+            sha256=digest,
+            size=len(archive.files[names[0]]),
+            format=str(format_of(archive.files[names[0]])),
+        )
+        for digest, names in paths.items()
+    )
+
+
+def _row_faults(archive: Archive, row: list[str]) -> Iterator[Cause]:
+    name, digest, size = (*row, "", "")[:3]
+    if len(row) != 3:
+        yield _record_fault(name, f"has {len(row)} fields in RECORD, not three")
+    if name not in archive.names:
+        yield _record_fault(name, "is in RECORD and not in the archive")
+    if _UNHASHED.fullmatch(name) or name not in archive.files:
+        return
+    data = archive.files[name]
+    algorithm, _, value = digest.partition("=")
+    if algorithm not in _HASHES:
+        yield _record_fault(name, f"has the hash {digest or 'of no kind'!r} in RECORD")
+    elif value.rstrip("=") != _encoded(archive, name, algorithm):
+        yield _record_fault(name, "does not have the hash that RECORD gives")
+    if size and size != str(len(data)):
+        yield _record_fault(name, f"has {len(data)} bytes, and RECORD gives {size}")
+
+
+def _encoded(archive: Archive, name: str, algorithm: str) -> str:
+    if algorithm == "sha256":
+        digest = bytes.fromhex(archive.digests[name])
+    else:
+        digest = hashlib.new(algorithm, archive.files[name]).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+def _record_fault(where: str, seen: str) -> Cause:
+    return catalogue().cause("record-mismatch", where=where, seen=seen)
+
+
+def _unsafe(name: str) -> str | None:
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        return "that leads to a fixed place"
+    if ".." in re.split(r"[/\\]", name):
+        return "that leads out of the environment"
+    if "\\" in name:
+        return "with a backslash, which is a folder on Windows only"
+    return None
+
+
+def _expected_top(top: str, identity: Identity, subject: Subject) -> bool:
+    if top == subject.import_package or top.endswith(".dist-info"):
+        return True
+    # The folder where auditwheel and delvewheel put the libraries that they bundle.
+    return top.endswith(".libs") and canonicalize_name(top.removesuffix(".libs")) in {
+        canonicalize_name(identity.name),
+        canonicalize_name(subject.name),
+    }
+
+
+def _library_name(path: str) -> bool:
+    """Whether a file of native code is a library: programs and object files are not asked."""
+    name = posixpath.basename(path).lower()
+    return bool(re.search(r"\.(so(\.[\w.]+)?|dll|pyd|dylib)$", name))
+
+
+def _imports(body: list[ast.stmt], path: str) -> Iterator[str]:
+    """Yield the modules that these statements import when they run."""
+    for statement in body:
+        match statement:
+            case ast.Import():
+                yield from (alias.name for alias in statement.names)
+            case ast.ImportFrom(level=0):
+                yield str(statement.module)
+            case ast.ImportFrom(level=level, module=str(module)):
+                parents = PurePosixPath(path).parts[:-level]
+                yield ".".join((*parents, module))
+            case ast.If() if "TYPE_CHECKING" not in ast.dump(statement.test):
+                yield from _imports([*statement.body, *statement.orelse], path)
+            case ast.With() | ast.ClassDef():
+                yield from _imports(statement.body, path)
+            case _:
+                # Functions run later, and `try` says that the module may be absent.
+                pass
+
+
+def _in_wheel(archive: Archive, module: str) -> bool:
+    base = module.replace(".", "/")
+    return any(
+        name == f"{base}.py"
+        or name.startswith((f"{base}/", f"{base}.cpython-", f"{base}.cp3", f"{base}.abi3."))
+        or name in {f"{base}.so", f"{base}.pyd"}
+        for name in archive.names
+    )
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"

@@ -1,0 +1,238 @@
+"""What a wheel says it is: file name, WHEEL and METADATA, and whether they agree."""
+
+from __future__ import annotations
+
+import email
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
+from packaging.utils import (
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+from tests.support.causes import Cause, catalogue
+from tests.support.inspection.archive import Archive
+from tests.support.inspection.libraries import some
+from tests.support.subject import Platform, Subject, Target
+
+_SYS_PLATFORM = {"windows": "win32", "macos": "darwin"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a wheel says it is. The file name counts where it can be read: installers go by it."""
+
+    name: str
+    version: str
+    tags: frozenset[Tag]
+    metadata: Message
+    platform: Platform | None
+
+    @property
+    def platform_tag(self) -> str:
+        """The wheel's platform tag; of several, the one for the oldest systems."""
+        return min((tag.platform for tag in self.tags), key=_age, default="unknown")
+
+    @property
+    def pure(self) -> bool:
+        """Whether the tags let every platform take the wheel."""
+        return any(tag.platform == "any" for tag in self.tags)
+
+    def dependencies(self, subject: Subject) -> frozenset[NormalizedName]:
+        """Return the declared dependencies that hold on the wheel's own platform."""
+        system = Target.of(self.platform_tag).system
+        version = ".".join(map(str, subject.python_version))
+        environment = {
+            "extra": "",
+            "python_version": version,
+            "python_full_version": f"{version}.0",
+            "sys_platform": _SYS_PLATFORM.get(system, "linux"),
+            "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(system, "Linux"),
+            "os_name": "nt" if system == "windows" else "posix",
+        }
+        return frozenset(
+            canonicalize_name(requirement.name)
+            for requirement in _requirements(self.metadata)
+            if requirement.marker is None or requirement.marker.evaluate(environment)
+        )
+
+
+def identify(archive: Archive, subject: Subject) -> Identity:
+    """Read what the wheel says it is; what cannot be read is taken from the next best source."""
+    metadata = _message(archive, "METADATA")
+    tags = frozenset[Tag]().union(*map(parse_tag, _wheel_tags(archive)))
+    name, version = str(metadata.get("Name", "unknown")), str(metadata.get("Version", "unknown"))
+    try:
+        file_name, file_version, _, tags = parse_wheel_filename(archive.name)
+    except InvalidWheelFilename:
+        pass
+    else:
+        name, version = str(file_name), str(file_version)
+    fitting = (subject.platform_for(tag.platform) for tag in sorted(tags, key=str))
+    return Identity(name, version, tags, metadata, next(filter(None, fitting), None))
+
+
+def faults(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
+    """Yield where the file name, WHEEL and METADATA disagree, or do not fit the subject."""
+    yield from _names(archive, identity, subject)
+    yield from _tags(archive, identity)
+    yield from _python(archive, identity, subject)
+    yield from _platforms(archive, identity, subject)
+    yield from _completeness(archive, identity)
+
+
+def _names(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
+    name = "version-mismatch"
+    metadata = identity.metadata
+    if archive.metadata_file("METADATA") is None:
+        yield catalogue().cause(name, where=archive.name, seen="has no METADATA")
+    else:
+        told = str(metadata.get("Name", "")), str(metadata.get("Version", ""))
+        if canonicalize_name(told[0]) != canonicalize_name(identity.name):
+            seen = f"is named {identity.name}, and METADATA names {told[0] or 'nothing'}"
+            yield catalogue().cause(name, where=archive.name, seen=seen)
+        if _version(told[1]) != _version(identity.version):
+            seen = f"is version {identity.version}, and METADATA says {told[1] or 'none'}"
+            yield catalogue().cause(name, where=archive.name, seen=seen)
+    if canonicalize_name(identity.name) != canonicalize_name(subject.name):
+        seen = f"is a wheel of {identity.name}, not of {subject.name}"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
+    if len(archive.dist_infos) > 1:
+        seen = f"has {len(archive.dist_infos)} metadata folders: {some(archive.dist_infos)}"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
+    for folder in archive.dist_infos:
+        part, _, version = folder.removesuffix(".dist-info").rpartition("-")
+        same = canonicalize_name(part) == canonicalize_name(identity.name)
+        if not same or _version(version) != _version(identity.version):
+            seen = f"is {identity.name} {identity.version}, and its metadata folder is {folder}"
+            yield catalogue().cause(name, where=archive.name, seen=seen)
+
+
+def _tags(archive: Archive, identity: Identity) -> Iterator[Cause]:
+    name = "tag-mismatch"
+    try:
+        parse_wheel_filename(archive.name)
+    except InvalidWheelFilename as error:
+        seen = f"is no wheel file name that installers accept ({error})"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
+        return
+    if archive.metadata_file("WHEEL") is None:
+        yield catalogue().cause(name, where=archive.name, seen="has no WHEEL file")
+        return
+    inside = frozenset[Tag]().union(*map(parse_tag, _wheel_tags(archive)))
+    if inside != identity.tags:
+        seen = f"is tagged {_shown(identity.tags)}, and WHEEL says {_shown(inside) or 'nothing'}"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
+    purelib = str(_message(archive, "WHEEL").get("Root-Is-Purelib", "")).strip().lower()
+    if purelib != "true" and identity.pure:
+        seen = f"is tagged {_shown(identity.tags)}, and WHEEL says Root-Is-Purelib: {purelib}"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
+    if purelib != "false" and not identity.pure:
+        seen = f"is tagged {_shown(identity.tags)}, and WHEEL says Root-Is-Purelib: {purelib}"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
+
+
+def _python(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
+    name = "unsupported-python"
+    python = ".".join(map(str, subject.python_version))
+    platforms = sorted({tag.platform for tag in identity.tags})
+    accepted = {
+        *cpython_tags(subject.python_version, abis=[subject.python], platforms=platforms),
+        *compatible_tags(subject.python_version, subject.python, platforms),
+    }
+    if identity.tags and not identity.tags & accepted:
+        seen = f"is tagged {_shown(identity.tags)}, which Python {python} does not take"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
+    requires = identity.metadata.get("Requires-Python")
+    if requires is not None:
+        try:
+            fits = SpecifierSet(str(requires)).contains(f"{python}.0")
+        except InvalidSpecifier:
+            fits = False
+        if not fits:
+            seen = f"says Requires-Python: {requires}, which Python {python} does not meet"
+            yield catalogue().cause(name, where=archive.name, seen=seen)
+
+
+def _platforms(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
+    if identity.platform is None:
+        # A pure wheel is told by what it lacks, in `contents`.
+        if identity.tags and not identity.pure:
+            promised = ", ".join(platform.tag for platform in subject.platforms)
+            seen = f"is tagged {_shown(identity.tags)}, and the release's platforms are {promised}"
+            yield catalogue().cause("tag-mismatch", where=archive.name, seen=seen)
+        return
+    promised_libc = identity.platform.target.libc
+    libc = Target.of(identity.platform_tag).libc
+    if libc and promised_libc and libc > promised_libc:
+        seen = (
+            f"is tagged {identity.platform_tag}, and the release promises {identity.platform.tag}"
+        )
+        yield catalogue().cause("glibc-floor", where=archive.name, seen=seen)
+
+
+def _completeness(archive: Archive, identity: Identity) -> Iterator[Cause]:
+    metadata = identity.metadata
+    if archive.metadata_file("METADATA") is None:
+        return
+    described = metadata.get("Description") or str(metadata.get_payload() or "").strip()
+    absent = [
+        title
+        for title, value in (
+            ("summary", metadata.get("Summary")),
+            ("description", described),
+            ("licence", metadata.get("License-Expression") or metadata.get("License")),
+            ("classifiers", metadata.get("Classifier")),
+            ("Requires-Python", metadata.get("Requires-Python")),
+            ("project links", metadata.get("Project-URL") or metadata.get("Home-page")),
+        )
+        if not value
+    ]
+    if absent:
+        where = f"{archive.dist_infos[0]}/METADATA"
+        seen = f"has no {', '.join(absent)}"
+        yield catalogue().cause("metadata-incomplete", where=where, seen=seen)
+
+
+def _message(archive: Archive, name: str) -> Message:
+    # METADATA and WHEEL are header files in the manner of e-mail (PEP 427, core metadata).
+    return email.message_from_string(archive.metadata_file(name) or "")
+
+
+def _wheel_tags(archive: Archive) -> list[str]:
+    told = (str(tag).strip() for tag in _message(archive, "WHEEL").get_all("Tag", ()))
+    return [tag for tag in told if tag.count("-") == 2]
+
+
+def _requirements(metadata: Message) -> Iterator[Requirement]:
+    for text in metadata.get_all("Requires-Dist", ()):
+        try:
+            yield Requirement(str(text))
+        except InvalidRequirement:
+            # Declares nothing: what is imported for it is then told as a missing dependency.
+            continue
+
+
+def _version(text: str) -> Version | str:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return text
+
+
+def _age(platform_tag: str) -> tuple[bool, tuple[int, int], str]:
+    libc = Target.of(platform_tag).libc
+    return (libc is None, libc or (sys.maxsize, 0), platform_tag)
+
+
+def _shown(tags: frozenset[Tag]) -> str:
+    return some(sorted(map(str, tags)))

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import wheels
+from tests.support.causes import Cause
+from tests.support.inspection import Inspection, inspect
+from tests.support.samples import LINUX_CORE, SUBJECT, linux_core, linux_wheel
+
+RECORD = "quiverdb-1.0.0.dist-info/RECORD"
+
+
+def look(wheel: Path) -> Inspection:
+    return inspect(wheel, subject=SUBJECT)
+
+
+def found(wheel: Path, name: str) -> list[Cause]:
+    return [cause for cause in look(wheel).causes if cause.name == name]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+class TestRecord:
+    def edit(self, folder: Path, out: Path, old: str, new: str) -> Path:
+        def change(data: bytes) -> bytes:
+            assert old.encode() in data
+            return data.replace(old.encode(), new.encode(), 1)
+
+        return wheels.mutate(linux_wheel(folder), out, edit={RECORD: change}, fix_record=False)
+
+    def test_an_added_file_that_record_does_not_list_is_named(
+        self, tmp_path: Path, out: Path
+    ) -> None:
+        wheel = wheels.mutate(
+            linux_wheel(tmp_path), out, add={"quiverdb/new.py": ""}, fix_record=False
+        )
+        (cause,) = look(wheel).causes
+        assert (cause.name, cause.where) == ("record-mismatch", "quiverdb/new.py")
+
+    def test_a_removed_file_that_record_lists_is_named(self, tmp_path: Path, out: Path) -> None:
+        wheel = wheels.mutate(
+            linux_wheel(tmp_path), out, remove=["quiverdb/py.typed"], fix_record=False
+        )
+        (cause,) = look(wheel).causes
+        assert (cause.name, cause.where) == ("record-mismatch", "quiverdb/py.typed")
+
+    def test_a_changed_file_is_told_by_hash_and_by_size(self, tmp_path: Path, out: Path) -> None:
+        wheel = wheels.mutate(
+            linux_wheel(tmp_path),
+            out,
+            edit={"quiverdb/__init__.py": lambda data: data + b"\n"},
+            fix_record=False,
+        )
+        messages = " ".join(cause.message for cause in found(wheel, "record-mismatch"))
+        assert "does not have the hash" in messages
+        assert "RECORD gives 34" in messages
+
+    def test_a_wheel_without_record_is_told(self, tmp_path: Path, out: Path) -> None:
+        wheel = wheels.mutate(linux_wheel(tmp_path), out, remove=[RECORD])
+        (cause,) = look(wheel).causes
+        assert cause.name == "record-mismatch"
+        assert "has no RECORD" in cause.message
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("sha256=", "md5=", "has the hash 'md5="),
+            ("quiverdb/py.typed,sha256=", "quiverdb/py.typed,,", "has the hash 'of no kind'"),
+            ("quiverdb/py.typed,", "quiverdb/_loader.py,", "is in RECORD 2 times"),
+            ("quiverdb/py.typed,", "quiverdb/py.typed,extra,", "has 4 fields"),
+            ("quiverdb/py.typed,", 'quiverdb/"py.typed,', "is in RECORD and not in the archive"),
+        ],
+    )
+    def test_a_wrong_line_is_told(
+        self, tmp_path: Path, out: Path, old: str, new: str, message: str
+    ) -> None:
+        causes = found(self.edit(tmp_path, out, old, new), "record-mismatch")
+        assert any(message in cause.message for cause in causes)
+
+    def test_a_stronger_hash_is_accepted(self, tmp_path: Path, out: Path) -> None:
+        # SHA-512 of nothing, as py.typed is empty.
+        value = (
+            "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg_SpIdNs6c5H0NE8XYXysP-DGNKHfuwvY7kxvUdBeoGlODJ6-SfaPg"
+        )
+        wheel = self.edit(
+            tmp_path, out, "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU", f"sha512={value}"
+        )
+        assert look(wheel).causes == ()
+
+    @pytest.mark.parametrize("name", ["../evil.py", "/etc/evil", "C:evil.py", "quiverdb\\evil.py"])
+    def test_a_file_that_leaves_its_place_is_told(self, tmp_path: Path, name: str) -> None:
+        causes = found(linux_wheel(tmp_path, {name: ""}), "record-mismatch")
+        assert [cause.where for cause in causes] == [name]
+
+    def test_a_file_that_is_in_the_archive_twice_is_told(self, tmp_path: Path) -> None:
+        wheel = linux_wheel(tmp_path)
+        with (
+            pytest.warns(UserWarning, match="Duplicate name"),
+            zipfile.ZipFile(wheel, "a") as archive,
+        ):
+            archive.writestr("quiverdb/py.typed", "")
+        (cause,) = look(wheel).causes
+        assert "is in the archive 2 times" in cause.message
+
+    def test_a_file_with_a_wrong_checksum_is_told(self, tmp_path: Path) -> None:
+        wheel = linux_wheel(tmp_path, {"quiverdb/data.bin": b"stored as it is" * 3})
+        with zipfile.ZipFile(wheel) as archive:
+            member = archive.getinfo("quiverdb/data.bin")
+        data = bytearray(wheel.read_bytes())
+        data[member.header_offset + 30 + len(member.filename) + 2] ^= 0xFF
+        wheel.write_bytes(data)
+        (cause,) = look(wheel).causes
+        assert (cause.name, cause.where) == ("record-mismatch", "quiverdb/data.bin")
+        assert "cannot be unpacked" in cause.message
+
+
+class TestStray:
+    def test_each_folder_beside_the_package_is_told_once(self, tmp_path: Path) -> None:
+        files: dict[str, bytes | str] = {
+            "lib64/liba.a": b"!<arch>",
+            "lib64/cmake/a.cmake": "",
+            "setup.cfg": "",
+        }
+        causes = look(linux_wheel(tmp_path, files)).causes
+        assert [(cause.name, cause.where) for cause in causes] == [
+            ("stray-top-level", "lib64/"),
+            ("stray-top-level", "setup.cfg"),
+        ]
+        assert "2 files" in causes[0].message
+
+    @pytest.mark.parametrize("part", ["data", "scripts", "headers"])
+    def test_files_for_the_environments_own_folders_are_stray(
+        self, tmp_path: Path, part: str
+    ) -> None:
+        path = f"quiverdb-1.0.0.data/{part}/x"
+        (cause,) = look(linux_wheel(tmp_path, {path: ""})).causes
+        assert (cause.name, cause.where) == (
+            "stray-top-level",
+            f"quiverdb-1.0.0.data/{part}/",
+        )
+
+    def test_platlib_files_are_judged_by_where_they_are_installed(self, tmp_path: Path) -> None:
+        files = {
+            "quiverdb-1.0.0.data/platlib/quiverdb/x.py": "",
+            "quiverdb-1.0.0.data/platlib/other/x.py": "",
+        }
+        causes = found(linux_wheel(tmp_path, files), "stray-top-level")
+        assert [cause.where for cause in causes] == ["other/"]
+
+    def test_the_folder_of_repaired_libraries_is_expected(self, tmp_path: Path) -> None:
+        files = {
+            "quiverdb.libs/libx-1234.so.1": linux_core(soname="libx-1234.so.1"),
+            LINUX_CORE: linux_core(
+                needed=["libx-1234.so.1", "libc.so.6"], run_path="$ORIGIN/../../quiverdb.libs"
+            ),
+        }
+        assert look(linux_wheel(tmp_path, files)).causes == ()
+
+    @pytest.mark.parametrize("path", ["quiverdb/__pycache__/a.cpython-313.pyc", "quiverdb/a-b.py"])
+    def test_what_no_interpreter_uses_is_a_note(self, tmp_path: Path, path: str) -> None:
+        (cause,) = look(linux_wheel(tmp_path, {path: ""})).causes
+        assert (cause.name, cause.where, cause.severity) == ("stray-file", path, "note")
+
+
+class TestModules:
+    def write(self, folder: Path, code: str, **changes: object) -> Path:
+        return linux_wheel(folder, {"quiverdb/more.py": code}, **changes)
+
+    def test_an_undeclared_import_is_named_with_the_file(self, tmp_path: Path) -> None:
+        (cause,) = look(self.write(tmp_path, "import numpy.linalg\n")).causes
+        assert (cause.name, cause.where) == ("missing-dependency", "quiverdb/more.py")
+        assert "imports numpy, and the wheel requires cffi" in cause.message
+
+    def test_a_dependency_that_is_no_longer_declared_is_named(self, tmp_path: Path) -> None:
+        (cause,) = look(linux_wheel(tmp_path, requires=())).causes
+        assert (cause.name, cause.where) == ("missing-dependency", "quiverdb/_loader.py")
+
+    @pytest.mark.parametrize(
+        "requirement", ['cffi; extra == "fast"', 'cffi; sys_platform == "win32"', "cffi >>> 2"]
+    )
+    def test_a_dependency_that_does_not_hold_here_is_not_declared(
+        self, tmp_path: Path, requirement: str
+    ) -> None:
+        wheel = linux_wheel(tmp_path, requires=[requirement])
+        assert "missing-dependency" in look(wheel).names()
+
+    def test_a_dependency_for_the_wheels_own_platform_is_declared(self, tmp_path: Path) -> None:
+        wheel = linux_wheel(tmp_path, requires=['cffi; sys_platform == "linux"'])
+        assert look(wheel).causes == ()
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n",
+            "import typing\nif typing.TYPE_CHECKING:\n    from numpy import array\n",
+            "def late():\n    import numpy\n",
+            "import os, json.decoder\nfrom collections import abc\n",
+            "from . import _loader\nfrom ._loader import load\nfrom quiverdb import _loader\n",
+        ],
+    )
+    def test_an_import_that_need_not_be_declared_is_no_fault(
+        self, tmp_path: Path, code: str
+    ) -> None:
+        assert look(self.write(tmp_path, code)).causes == ()
+
+    @pytest.mark.parametrize(
+        "code", ["import sys\nif sys.maxsize:\n    import numpy\n", "class A:\n    import numpy\n"]
+    )
+    def test_an_import_that_runs_with_the_module_must_be_declared(
+        self, tmp_path: Path, code: str
+    ) -> None:
+        assert look(self.write(tmp_path, code)).names() == {"missing-dependency"}
+
+    @pytest.mark.parametrize("code", ["from quiverdb._gone import x\n", "from ._gone import x\n"])
+    def test_a_module_of_the_package_that_is_absent_is_named(
+        self, tmp_path: Path, code: str
+    ) -> None:
+        (cause,) = look(self.write(tmp_path, code)).causes
+        assert cause.name == "missing-dependency"
+        assert "imports quiverdb._gone, which is not in the wheel" in cause.message
+
+    def test_a_wheel_without_the_package_is_told(self, tmp_path: Path, out: Path) -> None:
+        remove = ["quiverdb/__init__.py", "quiverdb/_loader.py"]
+        wheel = wheels.mutate(linux_wheel(tmp_path), out, remove=remove)
+        (cause,) = look(wheel).causes
+        assert cause.name == "missing-dependency"
+        assert "holds no module of the package quiverdb" in cause.message
+
+    def test_a_file_that_cannot_be_parsed_is_unverified_and_no_fault(self, tmp_path: Path) -> None:
+        inspection = look(self.write(tmp_path, "match = = 1\n"))
+        assert inspection.causes == ()
+        assert any("quiverdb/more.py" in reason for reason in inspection.unverified)

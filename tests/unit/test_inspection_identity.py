@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import wheels
+from tests.support.causes import Cause
+from tests.support.inspection import Inspection, inspect
+from tests.support.samples import SUBJECT, linux_wheel, windows_wheel
+
+INFO = "quiverdb-1.0.0.dist-info"
+
+
+def look(wheel: Path) -> Inspection:
+    return inspect(wheel, subject=SUBJECT)
+
+
+def only(wheel: Path) -> Cause:
+    (cause,) = look(wheel).causes
+    return cause
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def replace(folder: Path, out: Path, file: str, old: str, new: str) -> Path:
+    def change(data: bytes) -> bytes:
+        assert old.encode() in data
+        return data.replace(old.encode(), new.encode())
+
+    return wheels.mutate(linux_wheel(folder), out, edit={f"{INFO}/{file}": change})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("Version: 1.0.0", "Version: 1.0.1"), ("Name: quiverdb", "Name: quiver")]
+)
+def test_metadata_that_tells_another_name_or_version_is_a_version_mismatch(
+    tmp_path: Path, out: Path, old: str, new: str
+) -> None:
+    cause = only(replace(tmp_path, out, "METADATA", old, new))
+    assert cause.name == "version-mismatch"
+    assert new.split()[-1] in cause.message
+
+
+def test_the_same_version_written_otherwise_is_no_mismatch(tmp_path: Path, out: Path) -> None:
+    wheel = replace(tmp_path, out, "METADATA", "Version: 1.0.0", "Version: 1.0")
+    assert look(wheel).causes == ()
+
+
+def test_a_file_renamed_to_another_version_is_a_version_mismatch(tmp_path: Path, out: Path) -> None:
+    name = f"quiverdb-2.0.0-{wheels.LINUX_TAG}.whl"
+    inspection = look(wheels.mutate(linux_wheel(tmp_path), out, rename=name))
+    assert inspection.names() == {"version-mismatch"}
+    assert any(f"metadata folder is {INFO}" in cause.message for cause in inspection.causes)
+
+
+def test_a_wheel_of_another_package_is_told(tmp_path: Path) -> None:
+    cause = only(linux_wheel(tmp_path, name="quiverdb_fork"))
+    assert "is a wheel of quiverdb-fork, not of quiverdb" in cause.message
+
+
+def test_a_second_metadata_folder_is_told(tmp_path: Path) -> None:
+    wheel = linux_wheel(tmp_path, {"quiverdb-0.9.0.dist-info/METADATA": "Name: quiverdb\n"})
+    messages = [one.message for one in look(wheel).causes if one.name == "version-mismatch"]
+    assert any("2 metadata folders" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("METADATA", "version-mismatch"), ("WHEEL", "tag-mismatch")]
+)
+def test_an_absent_metadata_file_is_told(tmp_path: Path, out: Path, file: str, name: str) -> None:
+    wheel = wheels.mutate(linux_wheel(tmp_path), out, remove=[f"{INFO}/{file}"])
+    assert name in look(wheel).names("broken")
+
+
+def test_a_file_renamed_to_another_platform_is_a_tag_mismatch(tmp_path: Path, out: Path) -> None:
+    name = "quiverdb-1.0.0-cp313-cp313-manylinux_2_17_x86_64.whl"
+    cause = only(wheels.mutate(linux_wheel(tmp_path), out, rename=name))
+    assert cause.name == "tag-mismatch"
+    assert "manylinux_2_17" in cause.message
+
+
+@pytest.mark.parametrize("name", ["quiverdb.whl", "quiverdb-1.0.0.zip", "quiverdb-x-y-z-w.whl"])
+def test_a_file_name_that_installers_refuse_is_a_tag_mismatch(
+    tmp_path: Path, out: Path, name: str
+) -> None:
+    inspection = look(wheels.mutate(linux_wheel(tmp_path), out, rename=name))
+    assert inspection.names() == {"tag-mismatch"}
+    assert inspection.platform == "manylinux_2_28_x86_64"
+
+
+@pytest.mark.parametrize("value", ["true", ""])
+def test_a_native_wheel_for_the_pure_folder_is_a_tag_mismatch(
+    tmp_path: Path, out: Path, value: str
+) -> None:
+    cause = only(replace(tmp_path, out, "WHEEL", "Purelib: false", f"Purelib: {value}"))
+    assert cause.name == "tag-mismatch"
+    assert "Root-Is-Purelib" in cause.message
+
+
+@pytest.mark.parametrize("platform", ["linux_x86_64", "musllinux_1_2_x86_64", "win32"])
+def test_a_tag_for_no_platform_of_the_release_is_a_tag_mismatch(
+    tmp_path: Path, platform: str
+) -> None:
+    cause = only(linux_wheel(tmp_path, tag=f"cp313-cp313-{platform}"))
+    assert cause.name == "tag-mismatch"
+    assert "the release's platforms are manylinux_2_28_x86_64, win_amd64" in cause.message
+
+
+@pytest.mark.parametrize("python", ["cp312-cp312", "cp313-cp313t", "cp314-abi3", "py2-none"])
+def test_a_tag_that_the_promised_python_does_not_take_is_unsupported(
+    tmp_path: Path, python: str
+) -> None:
+    cause = only(windows_wheel(tmp_path, tag=f"{python}-win_amd64"))
+    assert cause.name == "unsupported-python"
+
+
+@pytest.mark.parametrize("python", ["cp312-abi3", "py3-none", "cp313-none"])
+def test_every_tag_that_the_promised_python_takes_is_accepted(tmp_path: Path, python: str) -> None:
+    assert look(windows_wheel(tmp_path, tag=f"{python}-win_amd64")).causes == ()
+
+
+@pytest.mark.parametrize("requires", [">=3.14", "<3.13", "three"])
+def test_a_requires_python_that_shuts_out_the_promised_python_is_unsupported(
+    tmp_path: Path, out: Path, requires: str
+) -> None:
+    wheel = replace(tmp_path, out, "METADATA", "Python: >=3.13", f"Python: {requires}")
+    assert only(wheel).name == "unsupported-python"
+
+
+def test_a_tag_above_the_promised_glibc_is_told_by_the_floor(tmp_path: Path) -> None:
+    cause = only(linux_wheel(tmp_path, tag="cp313-cp313-manylinux_2_34_x86_64"))
+    assert cause.name == "glibc-floor"
+    assert "promises manylinux_2_28_x86_64" in cause.message
+
+
+def test_several_platform_tags_are_accepted_when_the_oldest_holds(tmp_path: Path) -> None:
+    tag = "cp313-cp313-manylinux2014_x86_64.manylinux_2_17_x86_64"
+    assert look(linux_wheel(tmp_path, tag=tag)).causes == ()
+
+
+def test_bare_metadata_is_a_note_that_lists_what_is_absent(tmp_path: Path) -> None:
+    metadata = "Metadata-Version: 2.2\nName: quiverdb\nVersion: 1.0.0\nRequires-Dist: cffi\n\n"
+    cause = only(linux_wheel(tmp_path, metadata=metadata))
+    assert (cause.name, cause.severity) == ("metadata-incomplete", "note")
+    assert "no summary, description, licence, classifiers, Requires-Python" in cause.message

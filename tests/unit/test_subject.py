@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.subject import SubjectError, Target, load
+
+GOOD = """
+name = "pkg"
+import_package = "pkg"
+libs_dir = "_libs"
+python = "cp313"
+[[platforms]]
+tag = "win_amd64"
+libraries = ["pkg.dll"]
+"""
+
+
+def read(folder: Path, text: str) -> object:
+    path = folder / "subject.toml"
+    path.write_text(text)
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "target"),
+    [
+        ("any", Target("any", "any")),
+        ("win_amd64", Target("windows", "x86_64")),
+        ("win32", Target("windows", "i686")),
+        ("manylinux_2_28_x86_64", Target("linux", "x86_64", (2, 28))),
+        ("manylinux2014_aarch64", Target("linux", "aarch64", (2, 17))),
+        ("manylinux1_i686", Target("linux", "i686", (2, 5))),
+        ("musllinux_1_2_x86_64", Target("musl", "x86_64", (1, 2))),
+        ("macosx_11_0_arm64", Target("macos", "aarch64")),
+        ("linux_x86_64", Target("unknown", "linux_x86_64")),
+    ],
+)
+def test_a_platform_tag_tells_system_processor_and_c_library(tag: str, target: Target) -> None:
+    assert Target.of(tag) == target
+
+
+def test_a_wheel_for_an_older_glibc_belongs_to_the_same_platform() -> None:
+    platform = load().platform_for("manylinux2014_x86_64")
+    assert platform
+    assert platform.tag == "manylinux_2_28_x86_64"
+
+
+@pytest.mark.parametrize("tag", ["musllinux_1_2_x86_64", "manylinux_2_28_s390x", "win32", "any"])
+def test_a_wheel_for_something_else_belongs_to_no_platform(tag: str) -> None:
+    assert load().platform_for(tag) is None
+
+
+def test_a_release_promises_one_linux_and_one_windows_wheel() -> None:
+    required = [platform.tag for platform in load().platforms if platform.required]
+    assert required == ["manylinux_2_28_x86_64", "win_amd64"]
+
+
+def test_the_python_version_is_read_from_the_interpreter_tag() -> None:
+    assert load().python_version == (3, 13)
+
+
+def test_optional_keys_may_be_left_out(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "pkg"\n', "", "lacks the keys"),
+        ('name = "pkg"', 'name = "pkg"\ncolour = "red"', "unknown keys \\['colour'\\]"),
+        ('tag = "win_amd64"', 'tag = "win_amd64"\nlibs = []', "unknown keys \\['libs'\\]"),
+        ("win_amd64", "linux_x86_64", "not a platform tag with native code"),
+        ("cp313", "py3", "write a tag such as cp313"),
+        ("[[platforms]]", "[platforms]", "name at least one"),
+        ("[[platforms]]", "][", "not TOML"),
+    ],
+)
+def test_a_wrong_description_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(SubjectError, match=message):
+        read(tmp_path, GOOD.replace(old, new, 1))
