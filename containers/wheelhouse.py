@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.utils import (
@@ -115,6 +116,19 @@ def from_folder(
     return Wheelhouse(
         origin, place or str(folder), str(versions.pop()), tuple(wheels), dependencies()
     )
+
+
+def from_files(files: Iterable[Path], *, place: str) -> Wheelhouse:
+    """Take wheels that were just built from the source at ``place``."""
+    wheels = tuple(files)
+    versions = {str(_identity(path)[1]) for path in wheels}
+    # Wheels of one source that disagree are the static layer's to tell; one version names the set.
+    return Wheelhouse("source", place, min(versions), wheels, dependencies())
+
+
+def platforms(path: Path) -> frozenset[str]:
+    """Return the platform tags in a wheel's file name."""
+    return frozenset(tag.platform for tag in parse_wheel_filename(path.name)[3])
 
 
 def from_release(version: str, project: str) -> Wheelhouse:

@@ -1,0 +1,64 @@
+"""Options and fixtures; the run itself is in tests/support/plugin.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import cell as cells
+from tests.support.cell import Cell
+from tests.support.diagnosis import diagnose
+from tests.support.inspection import SetInspection
+from tests.support.plugin import (
+    SUITE,
+    Seen,
+    Suite,
+    pytest_configure,
+    pytest_generate_tests,
+)
+
+__all__ = ["pytest_configure", "pytest_generate_tests"]  # hooks: pytest finds them here
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Define the options of a run; --strict is pytest's own, and makes flawed fail as well."""
+    group = parser.getgroup("quiverdb-e2e")
+    group.addoption(
+        "--profile", choices=["gate"], help="verify a release; without it no engine is touched"
+    )
+    group.addoption(
+        "--source", metavar="DIR", help="build the wheels from DIR (default: bindings/python)"
+    )
+    group.addoption("--wheels", metavar="DIR", help="verify the wheels in DIR")
+    group.addoption("--release", metavar="VERSION", help="verify a published release")
+    group.addoption(
+        "--machine", action="append", metavar="NAME", help="only this machine; may be repeated"
+    )
+    group.addoption("--no-provision", action="store_true", help="never install or start an engine")
+    group.addoption("--report", default="report", metavar="DIR", help="where the report goes")
+
+
+@pytest.fixture(scope="session")
+def suite(request: pytest.FixtureRequest) -> Suite:
+    """Return this process's view of the run."""
+    found = request.config.stash.get(SUITE, None)
+    if found is None:
+        pytest.fail("this test verifies a release: run it with `./e2e gate` (or --profile gate)")
+    return found
+
+
+@pytest.fixture(scope="session")
+def static(suite: Suite) -> SetInspection:
+    """Return what the static layer says of the wheels for the selected machines."""
+    return suite.static
+
+
+@pytest.fixture(scope="session")
+def seen(suite: Suite, cell: Cell) -> Seen:
+    """Run the cell, once for all tests that read its evidence."""
+    prepared = suite.prepared
+    assert prepared is not None
+    if reason := prepared.unavailable.get(cell.machine.name):
+        pytest.skip(f"unverified: {reason}")
+    evidence = cells.run(prepared.testbed, cell, prepared.machines[cell.machine.name])
+    causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os))
+    return Seen(evidence, causes, suite.keep(cell, evidence, causes))

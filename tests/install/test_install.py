@@ -1,0 +1,82 @@
+"""What a user does: `pip install quiverdb`, `import quiverdb`, native calls, `pip uninstall`.
+
+Every test here reads the evidence of a cell; none gathers any.
+"""
+
+from __future__ import annotations
+
+from tests.support.expect import no_cause, no_other_cause
+from tests.support.plugin import Seen, Suite
+
+INSTALL = (
+    "unsupported-python", "unsupported-platform", "silent-fallback", "sdist-fallback", "permission",
+    "incomplete-release", "index-unreachable", "machine-lost",
+)  # fmt: skip
+SERVED = ("hash-mismatch",)
+IMPORT = ("shadowed-import", "missing-dependency")
+NATIVE = (
+    "missing-bundled-library", "missing-runtime-library", "symbol-not-found", "glibc-floor",
+    "libstdcxx-floor", "wrong-architecture", "executable-stack", "version-mismatch", "crash",
+    "hang",
+)  # fmt: skip
+ROUND_TRIP = ("round-trip-failed",)
+LIBRARIES = ("wrong-library-loaded", "duplicate-library")
+RECORD = ("record-mismatch",)
+UNINSTALL = ("uninstall-leftover",)
+
+
+def test_the_literal_command_installs_it(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *INSTALL, strict=suite.selection.strict)
+    ran = seen.evidence["install"]
+    assert ran["command"][-2:] == ["install", suite.subject.name]
+    assert ran["code"] == 0, ran["stderr"]
+
+
+def test_the_file_served_is_the_file_built(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *SERVED, strict=suite.selection.strict)
+    assert suite.prepared is not None
+    built = suite.prepared.wheelhouse.digests()
+    served = {line.get("file"): line.get("sha256") for line in seen.evidence["requests"]}
+    taken = built.keys() & served.keys()
+    assert taken, "the index served none of the release's wheels to this machine"
+    assert all(served[name] == built[name] for name in taken)
+
+
+def test_it_imports_from_where_it_was_installed(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *IMPORT, strict=suite.selection.strict)
+    assert seen.evidence["import"]["code"] == 0, seen.evidence["import"]["stderr"]
+
+
+def test_the_native_library_answers_with_the_releases_version(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *NATIVE, strict=suite.selection.strict)
+    told = seen.evidence["exercise"]["steps"]["native-call"]["value"]
+    assert suite.prepared is not None
+    assert told["version"] == suite.prepared.wheelhouse.version
+
+
+def test_a_database_keeps_what_was_written(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *ROUND_TRIP, strict=suite.selection.strict)
+    assert seen.evidence["exercise"]["steps"]["round-trip"]["ok"]
+
+
+def test_each_library_is_loaded_once_and_from_the_package(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *LIBRARIES, strict=suite.selection.strict)
+    assert "LD_LIBRARY_PATH" not in seen.evidence["env"]
+    assert seen.evidence["exercise"]["steps"]["mapped"]["value"]
+
+
+def test_the_installed_files_are_those_of_record(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *RECORD, strict=suite.selection.strict)
+    assert seen.evidence["exercise"]["steps"]["record"]["value"]["checked"] > 0
+
+
+def test_uninstalling_leaves_nothing(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *UNINSTALL, strict=suite.selection.strict)
+    assert seen.evidence["uninstall"]["code"] == 0
+
+
+def test_nothing_else_went_wrong(suite: Suite, seen: Seen) -> None:
+    known = {
+        *INSTALL, *SERVED, *IMPORT, *NATIVE, *ROUND_TRIP, *LIBRARIES, *RECORD, *UNINSTALL,
+    }  # fmt: skip
+    no_other_cause(seen.causes, known, strict=suite.selection.strict)

@@ -1,0 +1,396 @@
+"""From the evidence of a cell to its causes: what broke, by name, and nothing that only follows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from tests.support.causes import Cause, catalogue, in_order
+
+Evidence = Mapping[str, Any]
+
+# What the dynamic loader of glibc says (elf/dl-load.c, elf/dl-version.c, elf/dl-lookup.c).
+_NOT_FOUND = re.compile(r"([\w.+-]+\.so[\w.]*): cannot open shared object file")
+_NOT_LOCATED = re.compile(r"did not manage to locate a library called '([^']+)'")  # cffi
+_NO_LIBRARY = re.compile(
+    r"([^\s:'\"]+\.so[\w.]*): (invalid ELF header|file too short|wrong ELF class: \w+|"
+    r"only ET_DYN and ET_EXEC can be loaded|ELF file's phentsize not the expected size)"
+)
+_NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")
+_NO_VERSION = re.compile(r"version [`'](\w+?)_([\d.]+)' not found \(required by ([^)]+)\)")
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+_EXEC_STACK = re.compile(r"([^\s:'\"]+\.so[\w.]*): cannot enable executable stack")
+_SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
+_PIP_CACHE = "/.cache/pip"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a cell must show: the release that was published, and what is published beside it."""
+
+    project: str
+    version: str
+    digests: Mapping[str, str]
+    """sha256 by file name."""
+    locked: Mapping[str, str]
+    """Version by normalised project name."""
+    libraries: tuple[str, ...]
+    """The native libraries of the machine's platform, in loading order."""
+    refused: str = ""
+    """What the index answered when it refused the upload; empty if it took every file."""
+
+
+def diagnose(evidence: Evidence, expected: Expected) -> tuple[Cause, ...]:
+    """Return the causes that the evidence shows, the most pressing first; none if all is well."""
+    return in_order(_causes(evidence, expected))
+
+
+def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
+    cell = evidence["cell"]["id"]
+    if failure := evidence.get("testbed"):
+        yield _cause(failure["cause"], where=f"{cell}: {failure['where']}", seen=failure["seen"])
+        return
+    if faults := list(_index_faults(evidence, cell)):
+        yield from faults
+        return
+    yield from _digests(evidence, expected, cell)
+    if evidence["install"]["code"] != 0:
+        yield _install(evidence, expected, cell)
+        return
+    yield from _use(evidence, expected, cell)
+    yield from _uninstall(evidence, expected, cell)
+
+
+def _cause(name: str, *, where: str, seen: str) -> Cause:
+    return catalogue().cause(name, where=where, seen=seen)
+
+
+def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    for line in evidence["requests"]:
+        where = f"{cell}: index"
+        if line["status"] >= 500:
+            yield _cause(
+                "index-unreachable", where=where, seen=f"{line['path']} answered {line['status']}"
+            )
+        elif not line["complete"]:
+            seen = f"{line['path']} broke off after {line['bytes']} bytes (truncated download)"
+            yield _cause("index-unreachable", where=where, seen=seen)
+
+
+def _digests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    for line in evidence["requests"]:
+        name = line.get("file", "")
+        if name in expected.digests and line["status"] == 200:
+            served, built = line["sha256"], expected.digests[name]
+            if served != built:
+                seen = f"the index served sha256 {served[:16]}..., built was {built[:16]}..."
+                yield _cause("hash-mismatch", where=f"{cell}: {name}", seen=seen)
+
+
+# ---- install ----
+
+
+def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
+    ran = evidence["install"]
+    output = ran["stdout"] + ran["stderr"]
+    where = f"{cell}: {' '.join(ran['command'][-2:])}"
+    last = _last_error(output)
+    if ran["timed_out"]:
+        return _cause("hang", where=where, seen=f"no end after {ran['seconds']:.0f} s")
+    if "No space left on device" in output:
+        return _cause("disk-full", where=where, seen=last)
+    if "DO NOT MATCH THE HASHES" in output:
+        return _cause("hash-mismatch", where=where, seen=last)
+    if wanted := re.search(r"No matching distribution found for ([\w.-]+)", output):
+        return _refusal(evidence, expected, where, wanted[1], last)
+    if re.search(r"Permission denied|EnvironmentError.*\[Errno 13\]", output):
+        return _cause("permission", where=where, seen=last)
+    if re.search(
+        r"Temporary failure in name resolution|SSLError|Connection (refused|reset)", output
+    ):
+        return _cause("index-unreachable", where=where, seen=last)
+    if re.search(r"is invalid|has an invalid wheel|BadZipFile|Bad CRC", output):
+        return _cause("record-mismatch", where=where, seen=last)
+    return _cause("unclassified", where=where, seen=f"ended with {ran['code']}: {last}")
+
+
+def _refusal(evidence: Evidence, expected: Expected, where: str, wanted: str, last: str) -> Cause:
+    if canonicalize_name(wanted) != canonicalize_name(expected.project):
+        seen = f"needs {wanted}, which is not among the locked dependencies"
+        return _cause("missing-dependency", where=where, seen=seen)
+    if expected.refused:
+        seen = f"the index refused the upload ({expected.refused})"
+        return _cause("incomplete-release", where=where, seen=seen)
+    major, minor, *_ = evidence["python"].split(".")
+    interpreters = {tag.interpreter for name in expected.digests for tag in _tags(name)}
+    fits = {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}
+    told = ", ".join(sorted(interpreters))
+    if not interpreters & fits:
+        seen = f"CPython {major}.{minor} refused cleanly: the release's wheels are for {told}"
+        return _cause("unsupported-python", where=where, seen=seen)
+    if re.search(r"require a different python version|Requires-Python", last):
+        return _cause("unsupported-python", where=where, seen=last)
+    platforms = sorted({tag.platform for name in expected.digests for tag in _tags(name)})
+    seen = f"{evidence['machine']} with {' '.join(evidence['libc'])} refused cleanly: the wheels"
+    return _cause(
+        "unsupported-platform", where=where, seen=f"{seen} are for {', '.join(platforms)}"
+    )
+
+
+def _tags(name: str) -> list[Any]:
+    return list(parse_wheel_filename(name)[3])
+
+
+def _last_error(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or ["no output"])[-1][:400]
+
+
+# ---- import, first native call, round trip ----
+
+
+def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    steps = evidence["exercise"]["steps"]
+    ended = list(_ends(evidence, cell))
+    if ended:
+        yield from ended
+        return
+    yield from _shadow(steps, evidence, expected, cell)
+    for name in ("import", "native-call", "round-trip", "mapped", "distributions", "record"):
+        told = steps.get(name)
+        if told is None or not told["ok"]:
+            error = told["error"] if told else {"type": "", "message": "it was never reached"}
+            yield _failed_step(name, error, expected, f"{cell}: {name}")
+            break
+    yield from _versions(steps, expected, cell)
+    yield from _values(steps, cell)
+    yield from _mapped(steps, evidence, expected, cell)
+    yield from _dependencies(steps, expected, cell)
+    yield from _record(steps, cell)
+
+
+def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    """Yield how a process ended that ought to have ended by itself."""
+    plain, ran = evidence["import"], evidence["exercise"]
+    if plain["timed_out"]:
+        yield _cause("hang", where=f"{cell}: import", seen=f"no end after {plain['seconds']:.0f} s")
+        return
+    if plain["code"] < 0 or _is_access_violation(plain["code"]):
+        yield _cause("crash", where=f"{cell}: import", seen=_signal(plain["code"]))
+        return
+    if "end" in ran["steps"]:
+        return
+    begun = [name for name, told in ran["steps"].items() if told.get("begun")]
+    where = f"{cell}: {begun[-1] if begun else 'start'}"
+    frame = _frame(ran["trace"])
+    if ran["timed_out"] or "Timeout (" in ran["trace"]:
+        seen = f"no end after {ran['seconds']:.0f} s; the stack's innermost frame: {frame}"
+        yield _cause("hang", where=where, seen=seen)
+    elif ran["code"] < 0 or _is_access_violation(ran["code"]) or "Fatal Python" in ran["trace"]:
+        seen = f"{_signal(ran['code'])}; the last frame: {frame}"
+        yield _cause("crash", where=where, seen=seen)
+    else:
+        seen = f"the interpreter ended with {ran['code']}: {_last_error(ran['stderr'])}"
+        yield _cause("crash" if begun else "unclassified", where=where, seen=seen)
+
+
+def _is_access_violation(code: int) -> bool:
+    return code & 0xFFFFFFFF >= 0xC0000000  # an NTSTATUS of severity error ([MS-ERREF] 2.3)
+
+
+def _signal(code: int) -> str:
+    if code < 0:
+        return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
+    return f"ended with 0x{code & 0xFFFFFFFF:08x}"
+
+
+def _frame(trace: str) -> str:
+    """Return the innermost frame of faulthandler's text, which tells the most recent call first."""
+    frames = re.findall(r'File "([^"]+)", line (\d+) in (\S+)', trace)
+    return f"{frames[0][0]}:{frames[0][1]} in {frames[0][2]}" if frames else "unknown"
+
+
+def _shadow(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    told = steps.get("import", {}).get("value") or {}
+    file = told.get("file") or f"{told.get('folder')} (a folder without code)"
+    installed = f"/{expected.project}/__init__.py"
+    homes = [p for p in evidence["installed"]["added"] if p.endswith(installed)]
+    if told and file not in homes:
+        seen = f"`import {expected.project}` took {file}, installed is {', '.join(homes) or 'none'}"
+        yield _cause("shadowed-import", where=f"{cell}: import", seen=seen)
+
+
+def _failed_step(name: str, error: Evidence, expected: Expected, where: str) -> Cause:
+    message = f"{error['type']}: {error['message']}"
+    libraries = expected.libraries
+    if found := _NO_VERSION.search(message):
+        family, version, library = found.groups()
+        cause = {"GLIBC": "glibc-floor"}.get(family, "libstdcxx-floor")
+        seen = f"{PurePosixPath(library).name} needs {family}_{version}, the machine has older"
+        return _cause(cause, where=where, seen=seen)
+    if found := _EXEC_STACK.search(message):
+        return _cause("executable-stack", where=where, seen=found[0])
+    if found := _NO_SYMBOL.search(message):
+        seen = f"{PurePosixPath(found[1]).name} needs {found[2]}, which nothing loaded provides"
+        return _cause("symbol-not-found", where=where, seen=seen)
+    if found := _NO_LIBRARY.search(message):
+        cause = "wrong-architecture" if "class" in found[2] else "missing-bundled-library"
+        seen = f"{PurePosixPath(found[1]).name} is no library of this machine ({found[2]})"
+        return _cause(cause, where=where, seen=seen)
+    if found := _NOT_FOUND.search(message):
+        bundled = _is_bundled(found[1], libraries)
+        cause = "missing-bundled-library" if bundled else "missing-runtime-library"
+        return _cause(cause, where=where, seen=f"{found[1]} is not found: {message[:200]}")
+    if found := _NOT_LOCATED.search(message):
+        seen = f"{found[1]} is neither in the package nor on the system: {message[:200]}"
+        return _cause("missing-bundled-library", where=where, seen=seen)
+    for library in libraries:
+        if re.search(
+            rf"{re.escape(library)}\S* (is missing|was not found|does not exist)", message
+        ):
+            return _cause("missing-bundled-library", where=where, seen=message[:300])
+    if found := _NO_MODULE.search(message):
+        module = found[1].split(".")[0]
+        if module != expected.project:
+            seen = f"needs the module {module}, which was not installed with it"
+            return _cause("missing-dependency", where=where, seen=seen)
+    if "PermissionError" in message:
+        return _cause("permission", where=where, seen=message[:300])
+    if name == "round-trip":
+        return _cause("round-trip-failed", where=where, seen=message[:300])
+    return _cause("unclassified", where=where, seen=message[:300])
+
+
+def _is_bundled(name: str, libraries: tuple[str, ...]) -> bool:
+    # 0.13.5 asks for libquiver.so.0, which is libquiver.so under the name its linker wrote.
+    return any(name == own or name.startswith(f"{own}.") for own in libraries)
+
+
+def _versions(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    native = (steps.get("native-call", {}).get("value") or {}).get("version")
+    if native is not None and _differs(native, expected.version):
+        seen = f"the native library says {native}, the release is {expected.version}"
+        yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
+    installed = (steps.get("distributions", {}).get("value") or {}).get(expected.project)
+    if installed and _differs(installed["version"], expected.version):
+        seen = f"{installed['version']} was installed, published was {expected.version}"
+        yield _cause("silent-fallback", where=f"{cell}: installed", seen=seen)
+
+
+def _differs(one: str, other: str) -> bool:
+    try:
+        return Version(one) != Version(other)
+    except ValueError:
+        return one != other
+
+
+_WRITTEN = {
+    "labels": ["Itaipú", "empty"],
+    "units": [20, None],
+    "capacity": [14000.5, None],
+    "notes": [None, None],
+}
+
+
+def _values(steps: Evidence, cell: str) -> Iterator[Cause]:
+    read = steps.get("round-trip", {}).get("value")
+    if not read:
+        return
+    for key, written in _WRITTEN.items():
+        if read[key] != written:
+            seen = f"{key} came back as {read[key]!r}, written was {written!r}"
+            yield _cause("round-trip-failed", where=f"{cell}: round-trip", seen=seen)
+
+
+def _mapped(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    paths = steps.get("mapped", {}).get("value")
+    if paths is None or not steps.get("native-call", {}).get("ok"):
+        return
+    where = f"{cell}: mapped libraries"
+    installed = set(evidence["installed"]["added"])
+    for library in expected.libraries:
+        copies = [p for p in paths if _is_bundled(PurePosixPath(p).name, (library,))]
+        if strange := [path for path in copies if path not in installed]:
+            seen = f"{library} was loaded from {', '.join(strange)}, outside the package"
+            yield _cause("wrong-library-loaded", where=where, seen=seen)
+        elif len(copies) > 1:
+            seen = f"{library} is mapped {len(copies)} times: {', '.join(copies)}"
+            yield _cause("duplicate-library", where=where, seen=seen)
+        elif not copies:
+            seen = f"{library} is not in the process after native calls; mapped are {paths}"
+            yield _cause("wrong-library-loaded", where=where, seen=seen[:400])
+
+
+def _dependencies(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    for name, told in (steps.get("distributions", {}).get("value") or {}).items():
+        locked = expected.locked.get(canonicalize_name(name))
+        own = canonicalize_name(name) == canonicalize_name(expected.project)
+        # pip came with the machine, whatever newer one the index has.
+        if own or canonicalize_name(name) == "pip" or locked == told["version"]:
+            continue
+        seen = f"{name} {told['version']} is installed, locked is {locked or 'none'}"
+        yield _cause("version-mismatch", where=f"{cell}: dependencies", seen=seen)
+
+
+def _record(steps: Evidence, cell: str) -> Iterator[Cause]:
+    told = steps.get("record", {}).get("value")
+    if told is None:
+        return
+    for wrong in told["wrong"]:
+        seen = f"the installed file has {wrong['seen']} than RECORD tells"
+        yield _cause("record-mismatch", where=f"{cell}: {wrong['file']}", seen=seen)
+    if not told["checked"]:
+        yield _cause("record-mismatch", where=f"{cell}: RECORD", seen="it lists no hash at all")
+
+
+# ---- uninstall ----
+
+
+def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    ran = evidence["uninstall"]
+    where = f"{cell}: uninstall"
+    if ran["timed_out"]:
+        yield _cause("hang", where=where, seen=f"no end after {ran['seconds']:.0f} s")
+        return
+    if ran["code"] != 0:
+        seen = f"{' '.join(ran['command'][-3:])} ended with {ran['code']}"
+        yield _cause(
+            "uninstall-leftover", where=where, seen=f"{seen}: {_last_error(ran['stderr'])}"
+        )
+        return
+    if left := leftovers(evidence, expected.project):
+        seen = f"{len(left)} paths are left, first {', '.join(left[:3])}"
+        yield _cause("uninstall-leftover", where=where, seen=seen)
+    if changed := [*evidence["left"]["changed"], *evidence["left"]["removed"]]:
+        seen = f"{len(changed)} files of the machine were changed or removed, first {changed[0]}"
+        yield _cause("uninstall-leftover", where=where, seen=seen)
+
+
+def leftovers(evidence: Evidence, project: str) -> list[str]:
+    """Return the paths that the package left behind: its own, and those that appeared in use.
+
+    Its dependencies stay, with their bytecode, as pip means it; so does pip's own cache.
+    """
+    record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
+    own = set(record.get("files", ()))
+    folders = {str(parent) for path in own for parent in PurePosixPath(path).parents}
+    installed = set(evidence["installed"]["added"])
+    left = []
+    for path in evidence["left"]["added"]:
+        if _PIP_CACHE in path or path.endswith("/.cache"):
+            continue
+        parts = PurePosixPath(path).parts
+        if path in installed:
+            mine = path in own or path in folders or project in parts
+        else:
+            mine = "__pycache__" not in parts or project in parts
+        if mine:
+            left.append(path)
+    return left

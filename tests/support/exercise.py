@@ -1,0 +1,198 @@
+"""What a user does first with the package, told step by step.
+
+It runs inside the interpreter under test, from ``python -c``, so that the current folder is first
+on the import path as it is for a user. Standard library only. Each step is one line of JSON in the
+file named by E2E_STEPS, written as soon as the step ended: a crash or a hang loses none before it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import hashlib
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Any, Callable
+
+_STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (open to the end)
+_TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
+
+_SCHEMA = """
+CREATE TABLE Configuration (
+    id INTEGER PRIMARY KEY,
+    label TEXT UNIQUE NOT NULL
+) STRICT;
+CREATE TABLE Plant (
+    id INTEGER PRIMARY KEY,
+    label TEXT UNIQUE NOT NULL,
+    units INTEGER,
+    capacity REAL,
+    note TEXT
+) STRICT;
+"""
+
+
+def step(name: str, action: Callable[[], Any]) -> bool:
+    """Run ``action`` and write down its value or its error; return whether it succeeded."""
+    _STEPS.write(json.dumps({"step": name, "begun": True}) + "\n")
+    _STEPS.flush()
+    began = time.perf_counter()
+    line: dict[str, Any] = {"step": name, "ok": True, "value": None, "error": None}
+    try:
+        line["value"] = action()
+    except BaseException as error:  # noqa: BLE001  (whatever it is, it is evidence)
+        line["ok"] = False
+        line["error"] = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "number": getattr(error, "winerror", None) or getattr(error, "errno", None),
+            "trace": traceback.format_exc()[-4000:],
+        }
+    line["seconds"] = round(time.perf_counter() - began, 4)
+    _STEPS.write(json.dumps(line) + "\n")
+    _STEPS.flush()
+    return bool(line["ok"])
+
+
+def import_package() -> dict[str, Any]:
+    """Import the package and say where it came from; nothing native loads by this alone."""
+    import quiverdb
+
+    return {"file": quiverdb.__file__, "folder": os.path.dirname(quiverdb.__file__)}
+
+
+def native_version() -> dict[str, Any]:
+    """Make the first native call."""
+    import quiverdb
+    from quiverdb import _loader
+
+    return {"version": quiverdb.version(), "source": getattr(_loader, "_load_source", None)}
+
+
+def round_trip() -> dict[str, Any]:
+    """Create, write, close, open again, read; return what was read and what is not offered."""
+    import quiverdb
+
+    missing: list[str] = []
+    with open("schema.sql", "w", encoding="utf-8") as file:
+        file.write(_SCHEMA)
+    database = quiverdb.Database.from_schema("data.db", "schema.sql")
+    row = {"label": "Itaipú", "units": 20, "capacity": 14000.5}
+
+    def create(collection: str, values: dict[str, Any]) -> int:
+        try:
+            return int(database.create_element(collection, **values))
+        except TypeError:  # releases before 0.6.0 take an Element
+            missing.append("create_element(**attributes)")
+            element = quiverdb.Element()
+            for key, value in values.items():
+                element.set(key, value)
+            return int(database.create_element(collection, element))
+
+    create("Configuration", {"label": "main"})
+    made = create("Plant", row)
+    create("Plant", {"label": "empty"})
+    database.close()
+    if hasattr(quiverdb.Database, "open"):
+        database = quiverdb.Database.open("data.db")
+    else:
+        # Releases before 0.7.9 cannot open a file again without a schema; read it back with the
+        # standard library, which is what their users do.
+        missing.append("Database.open")
+        import sqlite3
+
+        with sqlite3.connect("data.db") as connection:
+            rows = connection.execute(
+                "SELECT label, units, capacity, note FROM Plant ORDER BY id"
+            ).fetchall()
+        connection.close()
+        return {
+            "id": made,
+            "labels": [r[0] for r in rows],
+            "units": [r[1] for r in rows],
+            "capacity": [r[2] for r in rows],
+            "notes": [r[3] for r in rows],
+            "not_offered": missing,
+        }
+    try:
+        result: dict[str, Any] = {"id": made}
+        for key, reader, attribute in (
+            ("labels", "read_scalar_strings", "label"),
+            ("units", "read_scalar_integers", "units"),
+            ("capacity", "read_scalar_floats", "capacity"),
+            ("notes", "read_scalar_strings", "note"),
+        ):
+            result[key] = list(getattr(database, reader)("Plant", attribute))
+    finally:
+        database.close()
+    result["not_offered"] = missing
+    return result
+
+
+def mapped() -> list[str]:
+    """Return the full paths of the libraries in this process, without the Python interpreter's own.
+
+    Linux: proc(5), /proc/pid/maps.
+    """
+    paths = set()
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields = line.split(None, 5)
+            if len(fields) == 6 and fields[5].startswith("/") and ".so" in fields[5]:
+                paths.add(fields[5].rstrip("\n"))
+    return sorted(paths)
+
+
+def distributions() -> dict[str, Any]:
+    """Return the version and the folder of each installed distribution."""
+    import importlib.metadata
+
+    return {
+        d.metadata["Name"]: {"version": d.version, "folder": str(d.locate_file(""))}
+        for d in importlib.metadata.distributions()
+    }
+
+
+def record() -> dict[str, Any]:
+    """Check every installed file of the package against its RECORD (PyPA: recording installs)."""
+    import base64
+    import importlib.metadata
+
+    wrong = []
+    checked = 0
+    files = []
+    for file in importlib.metadata.distribution("quiverdb").files or ():
+        files.append(os.path.normpath(str(file.locate())))
+        if file.hash is None:
+            continue
+        checked += 1
+        try:
+            with open(file.locate(), "rb") as installed:
+                content = installed.read()
+        except OSError as error:
+            wrong.append({"file": str(file), "seen": type(error).__name__})
+            continue
+        digest = hashlib.new(file.hash.mode, content).digest()
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
+            wrong.append({"file": str(file), "seen": "other content"})
+    return {"checked": checked, "wrong": wrong, "files": files}
+
+
+def main() -> None:
+    """Run the steps in a user's order; a failed step does not stop those that can still tell."""
+    faulthandler.enable(file=_TRACE, all_threads=True)
+    limit = float(os.environ["E2E_LIMIT_SECONDS"])
+    faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
+    step("import", import_package)
+    step("native-call", native_version)
+    step("round-trip", round_trip)
+    step("mapped", mapped)
+    step("distributions", distributions)
+    step("record", record)
+    faulthandler.cancel_dump_traceback_later()
+    step("end", lambda: {"python": sys.version.split()[0], "path": sys.path})
+
+
+main()

@@ -1,0 +1,389 @@
+"""The pytest side of a run: the controlling process owns what is shared, the report is the end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.workermanage import WorkerController
+
+from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
+from tests.support import gate, verdict
+from tests.support import selection as selections
+from tests.support.causes import Cause, catalogue, in_order
+from tests.support.cell import Cell, cells
+from tests.support.inspection import SetInspection
+from tests.support.report import results, terminal
+from tests.support.subject import Subject
+from tests.support.subject import load as load_subject
+from tests.support.verdict import CellResult, Item, Verdict
+
+_KEY = "quiverdb_e2e"
+
+
+class Suite:
+    """One process's view of a run. ``prepared`` is None until the testbed stands."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.subject: Subject = load_subject()
+        self.report = Path(config.getoption("report"))
+        self.selection = selections.select(
+            root=config.rootpath,
+            source=config.getoption("source"),
+            wheels=config.getoption("wheels"),
+            release=config.getoption("release"),
+            names=config.getoption("machine"),
+            keyword=config.getoption("keyword"),
+            strict=_strict(config),
+            provision=not config.getoption("no_provision"),
+        )
+        self.prepared: gate.Prepared | None = None
+        self._static: SetInspection | None = None
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the selected machines."""
+        return cells(self.selection.machines)
+
+    @property
+    def static(self) -> SetInspection:
+        """What the static layer says of the wheels for the selected machines."""
+        assert self.prepared is not None
+        if self._static is None:
+            self._static = gate.static(self.prepared, self.subject, self.selection.systems)
+        return self._static
+
+    def keep(self, cell: Cell, evidence: dict[str, Any], causes: tuple[Cause, ...]) -> CellResult:
+        """Write down the evidence and the verdict of a cell that ran; return the verdict."""
+        judged = verdict.judge(causes, strict=self.selection.strict)
+        result = CellResult(
+            cell.id,
+            cell.machine.name,
+            cell.installer,
+            cell.scenario,
+            judged,
+            causes,
+            evidence["wall_seconds"],
+        )
+        results.write_json(self.report / "evidence" / f"{cell.id}.json", evidence)
+        results.write_json(self.report / "cells" / f"{cell.id}.json", results.cell_to_dict(result))
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What one cell showed: its evidence, the causes in it and the verdict on it."""
+
+    evidence: dict[str, Any]
+    causes: tuple[Cause, ...]
+    result: CellResult
+
+
+class Controller:
+    """Prepares the run, hands it to the workers, and writes the report."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.stack = contextlib.ExitStack()
+        self.failure: Cause | None = None
+        self.required: set[str] = set()
+        self.unexplained: list[str] = []
+        self.broken_tests: list[str] = []
+        self.began = time.time()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Set everything up before the workers start and before anything is collected."""
+        if session.config.option.collectonly:
+            return
+        signal.signal(signal.SIGTERM, _interrupt)
+        for name in ("evidence", "cells", "required"):
+            shutil.rmtree(self.suite.report / name, ignore_errors=True)
+        (self.suite.report / "results.json").unlink(missing_ok=True)
+        try:
+            self.suite.prepared = gate.prepare(self.suite.selection, self.suite.subject, self.stack)
+        except WrongUse as error:
+            raise pytest.UsageError(str(error)) from None
+        except TestbedFailure as error:
+            self.failure = catalogue().cause(error.cause, where=error.where, seen=error.seen)
+        except BuildFailed as error:
+            self.failure = catalogue().cause("build-failed", where=error.where, seen=error.seen)
+        if self.failure:
+            code = self._write()
+            pytest.exit(
+                f"{self.failure.name}: {self.failure.where}: {self.failure.message}. "
+                f"{self.failure.remedy}",
+                returncode=code,
+            )
+
+    def pytest_report_header(self) -> list[str]:
+        """Say what is verified, with what."""
+        prepared = self.suite.prepared
+        if prepared is None:
+            return []
+        engine = prepared.testbed.engine
+        lines = [f"engine: {engine.version} at {engine.url} ({engine.origin})"]
+        lines += [
+            f"image: {image.tag} {image.id[:19]} of {image.created[:19]}"
+            for image in (*prepared.infrastructure, *prepared.machines.values())
+        ]
+        lines += [
+            f"wheel: {name} sha256 {digest[:16]}"
+            for name, digest in prepared.wheelhouse.digests().items()
+        ]
+        versions = " ".join(f"{k} {v}" for k, v in sorted(prepared.wheelhouse.locked().items()))
+        return [*lines, f"locked: {versions}"]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Hand a worker what was prepared."""
+        node.workerinput[f"{_KEY}_strict"] = self.suite.selection.strict
+        if self.suite.prepared:
+            node.workerinput[_KEY] = json.dumps(self.suite.prepared.to_dict())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember each test that failed: its cause must be found, or it is unclassified."""
+        if report.failed:
+            found = self.unexplained if report.when == "call" else self.broken_tests
+            found.append(report.nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the report; the exit code of the run is that of its verdict."""
+        if self.suite.prepared is None or session.config.option.collectonly:
+            return
+        wrong = exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR)
+        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        code = self._write(interrupted=interrupted or wrong)
+        session.exitstatus = ExitCode.WRONG_USE if exitstatus == 4 else code
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show the verdict."""
+        if getattr(self, "text", None):
+            terminalreporter.write_line("")
+            terminalreporter.write(self.text)
+
+    def pytest_unconfigure(self) -> None:
+        """Remove everything that was started."""
+        self.stack.close()
+
+    # ---- the report ----
+
+    def _write(self, *, interrupted: bool = False) -> ExitCode:
+        cells = self._cells(interrupted=interrupted)
+        items = self._items(cells)
+        total = verdict.worst(item.verdict for item in items)
+        details = self._details(interrupted=interrupted)
+        results.write(
+            self.suite.report / "results.json",
+            verdict=total,
+            items=items,
+            cells=cells,
+            details=details,
+        )
+        self.text = terminal.render(
+            total,
+            items,
+            cells,
+            self._notes(),
+            self._remarks(),
+            width=110,
+            colour=_colour(self.suite.config),
+        )
+        return verdict.EXIT_CODES[total]
+
+    def _cells(self, *, interrupted: bool) -> list[CellResult]:
+        folder = self.suite.report
+        required = set(self.required)
+        for path in sorted((folder / "required").glob("*.json")):
+            required |= set(json.loads(path.read_text("utf-8")))
+        found = []
+        for cell in self.suite.cells:
+            path = folder / "cells" / f"{cell.id}.json"
+            if path.exists():
+                found.append(results.cell_from_dict(json.loads(path.read_text("utf-8"))))
+            elif cell.id in required or not required:
+                found.append(self._not_run(cell, interrupted=interrupted))
+        return found
+
+    def _not_run(self, cell: Cell, *, interrupted: bool) -> CellResult:
+        prepared = self.suite.prepared
+        name = cell.machine.name
+        reason = f"{cell.id}: it was required and did not run"
+        if self.failure:
+            reason = f"{cell.id}: not run: {self.failure.name}"
+        elif interrupted:
+            reason = f"{cell.id}: the run was interrupted before it"
+        elif prepared and name in prepared.unavailable:
+            reason = f"{name}: {prepared.unavailable[name]}"
+        return CellResult(
+            cell.id, name, cell.installer, cell.scenario, Verdict.UNVERIFIED, (), 0.0, reason
+        )
+
+    def _items(self, cells: list[CellResult]) -> list[Item]:
+        strict = self.suite.selection.strict
+        found: list[Item] = []
+        own: list[Cause] = [self.failure] if self.failure else []
+        if self.suite.selection.source:
+            built = [cause for cause in own if cause.name == "build-failed"]
+            judged = verdict.judge(built, strict=strict)
+            if own and not built:
+                judged = Verdict.UNVERIFIED
+            title = "bindings/python builds into wheels"
+            found.append(Item("source-build", title, judged, tuple(built)))
+        for system in self.suite.selection.systems:
+            mine = {spec.name for spec in self.suite.selection.machines if spec.os == system}
+            causes = list(own)
+            if self.suite.prepared:
+                causes += self.suite.static.causes
+            causes += self._unexplained(cells, causes)
+            title = f"pip install quiverdb works on a clean {system.capitalize()} machine"
+            found.append(
+                verdict.item(
+                    f"{system}-install",
+                    title,
+                    causes=causes,
+                    cells=[cell for cell in cells if cell.machine in mine],
+                    strict=strict,
+                )
+            )
+        return found
+
+    def _unexplained(self, cells: list[CellResult], causes: list[Cause]) -> list[Cause]:
+        """Return a cause for each test that failed where no cause explains why."""
+        strict = self.suite.selection.strict
+        every = in_order([*causes, *(cause for cell in cells for cause in cell.causes)])
+        found = [
+            catalogue().cause("testbed-defect", where=name, seen="the suite's own code failed")
+            for name in self.broken_tests
+        ]
+        if verdict.judge(every, strict=strict) is Verdict.VERIFIED:
+            found += [
+                catalogue().cause("unclassified", where=name, seen="failed, and no cause was found")
+                for name in self.unexplained
+            ]
+        return found
+
+    def _details(self, *, interrupted: bool) -> dict[str, Any]:
+        prepared = self.suite.prepared
+        details: dict[str, Any] = {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
+            "seconds": round(time.time() - self.began, 1),
+            "selection": self.suite.selection.to_dict(),
+            "interrupted": interrupted,
+            "out_of_scope": self._out_of_scope(),
+        }
+        if prepared:
+            details["wheels"] = prepared.wheelhouse.digests()
+            details["version"] = prepared.wheelhouse.version
+            details["locked"] = prepared.wheelhouse.locked()
+            details["notes"] = [cause.to_dict() for cause in self._notes()]
+            details["static"] = self.suite.static.to_dict()
+            details["egress"] = prepared.testbed.egress
+            details["images"] = {
+                image.name: {"tag": image.tag, "id": image.id, "created": image.created}
+                for image in (*prepared.infrastructure, *prepared.machines.values())
+            }
+        return details
+
+    def _out_of_scope(self) -> list[dict[str, str]]:
+        if self.suite.selection.source:
+            return []
+        reason = "the wheels came from elsewhere: their source was not given"
+        return [{"id": "source-build", "reason": reason}]
+
+    def _notes(self) -> list[Cause]:
+        if self.suite.prepared is None:
+            return []
+        return [cause for cause in self.suite.static.causes if cause.severity == "note"]
+
+    def _remarks(self) -> list[str]:
+        notes = [f"report: {self.suite.report}"]
+        if self.suite.selection.narrowed:
+            told = ", ".join(self.suite.selection.narrowed)
+            notes.append(f"The verdict is narrowed to what was selected: {told}")
+        notes += [f"out of scope: {out['id']}: {out['reason']}" for out in self._out_of_scope()]
+        return notes
+
+
+class Worker:
+    """Runs cells with what the controlling process prepared."""
+
+    def __init__(self, suite: Suite, told: str) -> None:
+        suite.prepared = gate.Prepared.from_dict(json.loads(told))
+        self.suite = suite
+
+
+class Required:
+    """Writes down which cells this process was asked for, after all selection."""
+
+    def __init__(self, suite: Suite, name: str) -> None:
+        self.suite = suite
+        self.name = name
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell which cells the collected tests need."""
+        calls = [getattr(item, "callspec", None) for item in session.items]
+        params = [call.params for call in calls if call is not None]
+        wanted = {told["cell"].id for told in params if "cell" in told}
+        results.write_json(self.suite.report / "required" / f"{self.name}.json", sorted(wanted))
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _strict(config: pytest.Config) -> bool:
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        return bool(worker[f"{_KEY}_strict"])
+    return bool(config.getini("strict"))  # pytest's own --strict sets this
+
+
+def _colour(config: pytest.Config) -> bool:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return bool(reporter and reporter.hasmarkup)
+
+
+SUITE = pytest.StashKey[Suite]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the choices; take the controller's part, or a worker's."""
+    if config.getoption("profile") is None:
+        return
+    try:
+        suite = Suite(config)
+    except WrongUse as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[SUITE] = suite
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        if _KEY in worker:
+            config.pluginmanager.register(Worker(suite, worker[_KEY]), "e2e-worker")
+    else:
+        config.pluginmanager.register(Controller(suite), "e2e-controller")
+        if not config.option.xmlpath:
+            config.option.xmlpath = str(suite.report / "junit.xml")
+    name = worker["workerid"] if worker is not None else "main"
+    config.pluginmanager.register(Required(suite, name), "e2e-required")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test for each cell of the selected machines."""
+    if "cell" in metafunc.fixturenames and SUITE in metafunc.config.stash:
+        found = metafunc.config.stash[SUITE].cells
+        metafunc.parametrize(
+            "cell",
+            [pytest.param(c, id=c.id, marks=pytest.mark.xdist_group(c.id)) for c in found],
+            scope="session",
+        )

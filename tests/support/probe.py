@@ -1,0 +1,181 @@
+"""The script that runs inside a cell: install, exercise, uninstall, and tell all as JSON.
+
+Standard library only, any CPython from 3.8. It is given a file that says what to do and the name of
+the file for its evidence; it judges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Mapping, Sequence
+
+Tree = Dict[str, List[int]]
+
+_SKIPPED = ("/proc", "/sys", "/dev", "/e2e", "/run")
+_KEPT_OUTPUT = 20_000
+
+
+def tree(top: str, skipped: Sequence[str]) -> Tree:
+    """Return what is on the machine: path to [kind and mode, size, modification time in ns]."""
+    found: Tree = {}
+    stack = [top]
+    while stack:
+        folder = stack.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue  # not the user's to read
+        for entry in entries:
+            if entry.path in skipped:
+                continue
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                found[entry.path] = [info.st_mode, 0, 0]
+                stack.append(entry.path)
+            else:
+                found[entry.path] = [info.st_mode, info.st_size, info.st_mtime_ns]
+    return found
+
+
+def difference(before: Tree, after: Tree) -> dict[str, list[str]]:
+    """Return the sorted paths that were added, removed and changed."""
+    return {
+        "added": sorted(set(after) - set(before)),
+        "removed": sorted(set(before) - set(after)),
+        "changed": sorted(p for p in set(before) & set(after) if before[p] != after[p]),
+    }
+
+
+def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float) -> dict[str, Any]:
+    """Run one command as the user types it; end its whole process group after ``seconds``."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+            timed_out = False
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            timed_out = True
+    return {
+        "command": command,
+        "code": process.returncode,
+        "stdout": out.decode("utf-8", "replace")[-_KEPT_OUTPUT:],
+        "stderr": err.decode("utf-8", "replace")[-_KEPT_OUTPUT:],
+        "seconds": round(time.perf_counter() - began, 3),
+        "timed_out": timed_out,
+    }
+
+
+def which(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """Return ``command`` with its first word as found on the user's PATH, if it is there."""
+    return [shutil.which(command[0], path=env.get("PATH")) or command[0], *command[1:]]
+
+
+def network() -> dict[str, Any]:
+    """Return the ways out of this machine (proc(5), /proc/net/route) and its name servers."""
+    with open("/proc/net/route", encoding="ascii") as file:
+        routes = [line.split()[:4] for line in file.readlines()[1:]]
+    return {"default_routes": [r for r in routes if r[1] == "00000000"]}
+
+
+def read_steps(path: str) -> dict[str, Any]:
+    """Return the steps of the exercise by name, those that began and never ended included."""
+    steps: dict[str, Any] = {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                told = json.loads(line)
+                steps[told["step"]] = told
+    except FileNotFoundError:
+        return {}
+    return steps
+
+
+def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str, Any]:
+    """Run the exercise in an interpreter of its own and return its steps and how it ended."""
+    steps = os.path.join(spec["folder"], "steps.jsonl")
+    trace = os.path.join(spec["folder"], "trace.txt")
+    source = os.path.join(spec["folder"], "exercise.py")
+    told = dict(env)
+    told["E2E_STEPS"] = steps
+    told["E2E_TRACE"] = trace
+    told["E2E_LIMIT_SECONDS"] = str(spec["seconds"]["exercise"])
+    code = f"exec(compile(open({source!r}).read(), {source!r}, 'exec'))"
+    ended = run(
+        which([spec["python"], "-c", code], env), told, cwd, spec["seconds"]["exercise"] + 10
+    )
+    try:
+        with open(trace, encoding="utf-8", errors="replace") as file:
+            ended["trace"] = file.read()[:_KEPT_OUTPUT]
+    except FileNotFoundError:
+        ended["trace"] = ""
+    ended["steps"] = read_steps(steps)
+    return ended
+
+
+def main() -> None:
+    """Carry out the file named first; write the evidence to the file named second."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        spec = json.load(file)
+    began = time.perf_counter()
+    env = dict(os.environ)
+    env.update(spec["env"])
+    cwd = spec["cwd"]
+    os.makedirs(cwd, exist_ok=True)
+    evidence: dict[str, Any] = {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "libc": list(platform.libc_ver()),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "env": {k: v for k, v in sorted(env.items()) if not k.startswith("E2E_")},
+        "network": network(),
+        "seconds": {},
+    }
+
+    def timed(name: str, began_at: float) -> None:
+        evidence["seconds"][name] = round(time.perf_counter() - began_at, 3)
+
+    skipped = (*_SKIPPED, cwd)  # what the user keeps in the project is the user's own
+    before = tree("/", skipped)
+    timed("first-tree", began)
+    evidence["install"] = run(which(spec["install"], env), env, cwd, spec["seconds"]["install"])
+    installed = tree("/", skipped)
+    evidence["installed"] = difference(before, installed)
+    if evidence["install"]["code"] == 0:
+        evidence["import"] = run(
+            which([spec["python"], "-c", spec["import"]], env), env, cwd, spec["seconds"]["import"]
+        )
+        evidence["exercise"] = exercise(spec, env, cwd)
+        evidence["uninstall"] = run(
+            which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]
+        )
+    evidence["left"] = difference(before, tree("/", skipped))
+    timed("all", began)
+    partial = sys.argv[2] + ".partial"
+    with open(partial, "w", encoding="utf-8") as file:
+        json.dump(evidence, file)
+    os.replace(partial, sys.argv[2])
+
+
+main()

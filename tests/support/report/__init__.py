@@ -1,0 +1,1 @@
+"""The report: what a run leaves behind for people and for programs."""

@@ -1,0 +1,73 @@
+"""``results.json``: the whole verdict for other programs, version 1 of its form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.support.causes import Cause
+from tests.support.verdict import CellResult, Item, Verdict
+
+SCHEMA = 1
+
+
+def cell_to_dict(cell: CellResult) -> dict[str, Any]:
+    """Return one cell as it stands in ``results.json``."""
+    return {
+        "id": cell.id,
+        "machine": cell.machine,
+        "installer": cell.installer,
+        "scenario": cell.scenario,
+        "verdict": str(cell.verdict),
+        "causes": [cause.to_dict() for cause in cell.causes],
+        "seconds": cell.seconds,
+        "reason": cell.reason,
+    }
+
+
+def cell_from_dict(told: dict[str, Any]) -> CellResult:
+    """Return the cell that ``cell_to_dict`` told of."""
+    return CellResult(
+        **told
+        | {
+            "verdict": Verdict(told["verdict"]),
+            "causes": tuple(Cause(**cause) for cause in told["causes"]),
+        }
+    )
+
+
+def write(
+    path: Path,
+    *,
+    verdict: Verdict,
+    items: Iterable[Item],
+    cells: Iterable[CellResult],
+    details: dict[str, Any],
+) -> None:
+    """Write ``results.json``; ``details`` are further top-level keys."""
+    told = {
+        "schema": SCHEMA,
+        "verdict": str(verdict),
+        "items": [
+            {
+                "id": item.id,
+                "title": item.title,
+                "verdict": str(item.verdict),
+                "causes": [cause.to_dict() for cause in item.causes],
+                "reason": item.reason,
+            }
+            for item in items
+        ],
+        "cells": [cell_to_dict(cell) for cell in cells],
+    }
+    write_json(path, told | details)
+
+
+def write_json(path: Path, told: object) -> None:
+    """Write ``told`` as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    partial.replace(path)

@@ -1,0 +1,71 @@
+"""The verdict as a person reads it at the end of a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.support.causes import Cause, in_order
+from tests.support.verdict import CellResult, Item, Verdict
+
+_SIGNS = {
+    Verdict.VERIFIED: ("✔", "green"),
+    Verdict.FAILED: ("✘", "red"),
+    Verdict.UNVERIFIED: ("?", "yellow"),
+    Verdict.TESTBED: ("!", "magenta"),
+}
+
+
+def render(
+    verdict: Verdict,
+    items: Iterable[Item],
+    cells: Sequence[CellResult],
+    notes: Sequence[Cause],
+    remarks: Sequence[str],
+    *,
+    width: int,
+    colour: bool,
+) -> str:
+    """Return items, cells, causes with their remedies, and the verdict in the last line."""
+    items = list(items)
+    out = io.StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    table = Table(show_edge=False, pad_edge=False)
+    for heading in ("item or cell", "verdict", "causes", "seconds"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for item in items:
+        table.add_row(item.title, _mark(item.verdict), _names(item.causes), "")
+    for cell in cells:
+        seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
+        table.add_row(f"  {cell.id}", _mark(cell.verdict), _names(cell.causes), seconds)
+    console.print(table)
+    causes = in_order(cause for item in items for cause in item.causes)
+    for cause in causes:
+        console.print()
+        console.print(f"[bold]{cause.name}[/bold] ({cause.severity}) ", end="")
+        console.print(f"{cause.where}: {cause.message}", markup=False)
+        console.print(f"    {cause.remedy}", markup=False)
+    for reason in sorted({item.reason for item in items if item.reason}):
+        console.print(f"\nnot verified: {reason}", markup=False)
+    console.print()
+    for note in notes:
+        console.print(f"note: {note.name}: {note.where}: {note.message}", markup=False)
+    for remark in remarks:
+        console.print(remark, markup=False)
+    sign, style = _SIGNS[verdict]
+    console.print(f"[bold {style}]{sign} {verdict}[/]")
+    return out.getvalue()
+
+
+def _mark(verdict: Verdict) -> str:
+    sign, style = _SIGNS[verdict]
+    return f"[{style}]{sign} {verdict}[/]"
+
+
+def _names(causes: Iterable[Cause]) -> str:
+    return ", ".join(dict.fromkeys(cause.name for cause in causes))

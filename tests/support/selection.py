@@ -1,0 +1,96 @@
+"""What a run is asked to verify: whose wheels, on which machines, how strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from containers import machine as machines
+from containers.errors import WrongUse
+from containers.machine import MachineSpec
+
+DEFAULT_SOURCE = Path("bindings/python")
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The choices of one run. Exactly one of ``source``, ``wheels`` and ``release`` is set."""
+
+    source: Path | None
+    wheels: Path | None
+    release: str | None
+    machines: tuple[MachineSpec, ...]
+    narrowed: tuple[str, ...]
+    """The options that narrow the verdict, as typed; empty means all that the profile names."""
+    strict: bool
+    provision: bool
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The operating systems of the selected machines: ``linux``, ``windows``."""
+        return tuple(sorted({spec.os for spec in self.machines}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choices as JSON-able data."""
+        return {
+            "source": str(self.source) if self.source else None,
+            "wheels": str(self.wheels) if self.wheels else None,
+            "release": self.release,
+            "machines": [spec.name for spec in self.machines],
+            "narrowed": list(self.narrowed),
+            "strict": self.strict,
+        }
+
+
+def select(
+    *,
+    root: Path,
+    source: str | None = None,
+    wheels: str | None = None,
+    release: str | None = None,
+    names: list[str] | None = None,
+    keyword: str = "",
+    strict: bool = False,
+    provision: bool = True,
+) -> Selection:
+    """Check the choices and return them; relative folders count from where the user is.
+
+    Raises:
+        WrongUse: two of source, wheels and release; a source that cannot be built; an unknown
+            machine.
+    """
+    given = [option for option, value in _inputs(source, wheels, release) if value]
+    if len(given) > 1:
+        raise WrongUse(f"{' and '.join(given)} exclude one another; name one")
+    known = machines.load()
+    wanted = list(dict.fromkeys(names or ()))
+    for name in wanted:
+        if name not in known:
+            raise WrongUse(
+                f"--machine {name}: there is no such machine; there are: {', '.join(known)}"
+            )
+    folder = None
+    if not wheels and not release:
+        folder = Path(source) if source else root / DEFAULT_SOURCE
+        if not folder.is_dir():
+            raise WrongUse(f"--source {folder}: there is no such folder")
+        if not (folder / "pyproject.toml").is_file():
+            raise WrongUse(f"--source {folder}: there is no pyproject.toml in it")
+    return Selection(
+        source=folder,
+        wheels=Path(wheels) if wheels else None,
+        release=release,
+        machines=tuple(known[name] for name in (wanted or known)),
+        narrowed=tuple(
+            [f"--machine {name}" for name in wanted] + ([f"-k {keyword}"] if keyword else [])
+        ),
+        strict=strict,
+        provision=provision,
+    )
+
+
+def _inputs(
+    source: str | None, wheels: str | None, release: str | None
+) -> tuple[tuple[str, str | None], ...]:
+    return (("--source", source), ("--wheels", wheels), ("--release", release))
