@@ -156,6 +156,7 @@ def ensure(*, provision: bool = True) -> Engine:
         engine, _ = find()  # another run may have started it while this one waited
         if engine is None:
             _install(("dockerd",), ("docker.io",))
+            install_client()
             _start_daemon()
             engine, misses = find()
     if engine is None:
@@ -219,6 +220,20 @@ def _install(programs: tuple[str, ...], packages: tuple[str, ...]) -> None:
                     "apt-get",
                     f"`{' '.join(command)}` ended with {done.returncode}: {last}",
                 )
+
+
+def install_client() -> None:
+    """Install the ``docker`` command where it is missing; cibuildwheel works through it.
+
+    Debian splits it off docker.io from release 13 on.
+
+    Raises:
+        TestbedFailure: ``engine-unreachable`` if it cannot be installed.
+    """
+    if shutil.which("docker"):
+        return
+    known = subprocess.run(("apt-cache", "show", "docker-cli"), capture_output=True, check=False)
+    _install(("docker",), ("docker.io" if known.returncode else "docker-cli",))
 
 
 def _running(program: str) -> list[int]:
