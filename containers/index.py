@@ -140,8 +140,7 @@ _PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
 class Index:
     """The running index; a context manager that removes it at the end.
 
-    ``store`` are files that are there from the start: they are published before any reader can
-    come, because pypiserver's writes are not atomic. ``faults`` are planted for tests; see the
+    ``store`` are files that are there from the start, before any reader can come. ``faults`` are planted for tests; see the
     front's own documentation.
     """
 
@@ -227,7 +226,8 @@ def read_log(engine: Engine, index: str) -> list[dict[str, Any]]:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     finally:
         client.close()
-    return [json.loads(line) for line in told.output.splitlines() if not told.code]
+    whole, _, _ = told.output.rpartition("\n")  # a line that is just being written is not yet one
+    return [json.loads(line) for line in whole.splitlines() if not told.code]
 
 
 def _start(container: DockerContainer, name: str) -> None:

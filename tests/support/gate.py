@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -106,20 +106,24 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
     unavailable: dict[str, str] = {}
     machines: dict[str, Image] = {}
     with ThreadPoolExecutor(3) as pool:
-        built: Future[Wheelhouse] | None = None
-        if house is None:
-            built = pool.submit(_build, selection, found, run)
-        infrastructure = [pool.submit(images.ensure, found, name) for name in INFRASTRUCTURE]
-        wanted = {
-            spec.image: pool.submit(images.ensure, found, spec.image) for spec in selection.machines
-        }
-        for spec in selection.machines:
-            try:
-                machines[spec.name] = wanted[spec.image].result()
-            except images.Unavailable as reason:
-                unavailable[spec.name] = str(reason)
-        index, publisher = (image.result() for image in infrastructure)
-        house = house or (built.result() if built else None)
+        try:
+            built = None if house else pool.submit(_build, selection, found, run)
+            infrastructure = [pool.submit(images.ensure, found, name) for name in INFRASTRUCTURE]
+            wanted = {
+                spec.image: pool.submit(images.ensure, found, spec.image)
+                for spec in selection.machines
+            }
+            for spec in selection.machines:
+                try:
+                    machines[spec.name] = wanted[spec.image].result()
+                except images.Unavailable as reason:
+                    unavailable[spec.name] = str(reason)
+            index, publisher = (image.result() for image in infrastructure)
+            house = house or (built.result() if built else None)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            engine.sweep(client, run=run.id)  # a build ends with its container
+            raise
     assert house is not None
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(

@@ -1,0 +1,515 @@
+"""Turn a source folder into the wheel for one platform, by cibuildwheel, once per content.
+
+A Linux wheel is built, repaired and tested by cibuildwheel itself in a manylinux_2_28 container. A
+Windows wheel is cross-compiled: cibuildwheel builds those on Windows only, so the steps that it
+would take there are taken from the project's own ``[tool.cibuildwheel]``, but for the wheel's own
+tests, which need a Windows. Both containers have no network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import tomllib
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import docker
+import docker.errors
+import requests
+
+from containers import engine as engines
+from containers import images
+from containers.errors import BuildFailed, TestbedFailure, WrongUse
+from containers.progress import say, step
+from containers.state import locked, state_dir
+
+Platform = Literal["linux", "windows"]
+
+LABEL_BUILD = "quiverdb-e2e.build"
+_PYTHON = "cp313"
+_TAGS: dict[Platform, str] = {"linux": "manylinux_2_28_x86_64", "windows": "win_amd64"}
+_RECIPES: dict[Platform, str] = {"linux": "builder", "windows": "builder-windows"}
+_BUILD_SECONDS = 1800
+_FORMAT = b"1"
+"""Raised when this module builds another wheel of the same source."""
+_EPOCH = "1577836800"
+"""The time stamp of all files in a wheel (reproducible-builds.org, SOURCE_DATE_EPOCH), in seconds:
+the first of January 2020. A constant, so that a wheel's bytes depend on its content alone."""
+
+# What a build, a test run or an editor leaves behind; never part of a wheel.
+_IGNORED_ANYWHERE = {
+    ".git",
+    ".hypothesis",
+    ".idea",
+    ".mypy_cache",
+    ".nox",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".tox",
+    ".venv",
+    ".vscode",
+    "__pycache__",
+}
+_IGNORED_AT_TOP = {"build", "dist", "third_party", "wheelhouse"}
+_IGNORED_SUFFIXES = (".pyc", ".egg-info", ".dist-info")
+
+# All else of the caller's environment stays away from cibuildwheel: CIBW_*, PIP_* and what tells
+# a CI provider would change the build or its output.
+_PASSED = (
+    "DOCKER_CERT_PATH",
+    "DOCKER_CONFIG",
+    "DOCKER_TLS_VERIFY",
+    "HOME",
+    "LANG",
+    "PATH",
+    "SSH_AUTH_SOCK",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+)
+
+_HEADING = re.compile(r"[A-Z][\w -]*(?:container image \S+?)?\.\.\.")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# What says best why a build failed: the first line that matches the first pattern that matches.
+_TELLING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\S+:\d+(?::\d+)?: (?:fatal )?error: ",
+        r"(?i)undefined (?:symbol|reference)|multiple definition of|^ld(?:\.lld)?: ",
+        r"^CMake Error",
+        r"^(?:FAILED|ERROR) \S+\.py",
+        r"^(?:auditwheel|delvewheel): error|Error: Unable to find library",
+        r"^\w*(?:Error|Exception): ",
+        r"^(?:ERROR|error)\b",
+    )
+)
+# What the testbed says when it fails itself, by its cause.
+_TESTBED = (
+    ("disk-full", "no space left on device"),
+    ("engine-unreachable", "cannot connect to the docker daemon"),
+    ("engine-unreachable", "error response from daemon"),
+    ("machine-lost", "the container shell has exited"),
+)
+_NOT_IN_WHEELHOUSE = "no matching distribution found for"
+
+
+def build(
+    engine: engines.Engine,
+    source: Path,
+    run: engines.Run,
+    *,
+    platform: Platform = "linux",
+    manylinux_image: str | None = None,
+) -> Path:
+    """Return the wheel of ``source`` for ``platform``; it is built unless it was before.
+
+    The wheel is in the state folder, under a hash of all that decides its content. Nothing is
+    written into ``source``. ``manylinux_image`` names another image to build the Linux wheel in,
+    such as the official one; a build in it has a network, as it has everywhere else.
+
+    Raises:
+        WrongUse: ``source`` is no folder with a ``pyproject.toml``, or changes meanwhile.
+        BuildFailed: the source does not build, its wheel cannot be repaired or fails its tests.
+        TestbedFailure: the engine, the image or cibuildwheel is not as needed.
+        images.Unavailable: the builder's image cannot be made on this host.
+    """
+    if not source.is_dir():
+        raise WrongUse(f"{source}: there is no such folder; name the one with pyproject.toml")
+    if not (source / "pyproject.toml").is_file():
+        raise WrongUse(f"{source}: there is no pyproject.toml in it; name the folder that has one")
+    recipe = images.recipe(_RECIPES[platform])
+    official = manylinux_image if platform == "linux" else None
+    digest = source_hash(source)
+    key = _key(digest, official or images.tag(recipe), platform)
+    kept = state_dir() / "wheels" / key
+    with locked(f"wheel-{key}"):
+        if found := _wheel_in(kept):
+            say(f"wheel for {platform}: {found.name} was built from this source before")
+            return found
+        image = official or images.ensure(engine, recipe.name).tag
+        log = state_dir() / "logs" / f"build-{platform}-{key}.log"
+        log.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-build-") as scratch:
+            job = _Job(
+                engine=engine,
+                tree=Path(scratch) / "project",
+                output=Path(scratch) / "output",
+                image=image,
+                closed=official is None,
+                labels={**run.labels(), LABEL_BUILD: uuid.uuid4().hex},
+                log=log,
+                what=f"wheel for {platform}",
+            )
+            job.output.mkdir()
+            copy_source(source, job.tree)
+            if source_hash(job.tree) != digest:
+                raise WrongUse(f"{source}: files changed while they were copied; run it again")
+            with step(f"{job.what}: building it from {source} (log: {log})"):
+                (_build_linux if platform == "linux" else _build_windows)(job)
+            return _keep(_checked(job, _TAGS[platform]), kept)
+
+
+def source_hash(source: Path) -> str:
+    """Return the hash of the names, executable bits and contents of the files that matter."""
+    digest = hashlib.sha256()
+    for name in source_files(source):
+        path = source / name
+        if path.is_symlink():
+            kind, content = "link", os.fsencode(path.readlink())
+        else:
+            kind, content = "program" if path.stat().st_mode & 0o100 else "file", path.read_bytes()
+        # Lengths keep apart what would else run into one another.
+        digest.update(f"{kind}\0{len(content)}\0".encode() + os.fsencode(name) + b"\0" + content)
+    return digest.hexdigest()
+
+
+def source_files(source: Path) -> list[str]:
+    """Return the names, relative to ``source``, of the files that matter for a build.
+
+    In a git work tree these are the files that git has or would add, else all; never what builds
+    and tests leave behind.
+    """
+    listed = _git_files(source)
+    if listed is None:
+        listed = (path.relative_to(source).as_posix() for path in source.rglob("*"))
+    return sorted(
+        name
+        for name in listed
+        if not _is_ignored(name) and ((source / name).is_file() or (source / name).is_symlink())
+    )
+
+
+def _git_files(source: Path) -> Iterable[str] | None:
+    command = ("git", "-c", "safe.directory=*", "-C", str(source), "ls-files", "-z")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            (*command, "--cached", "--others", "--exclude-standard"),
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        return None  # there is no git
+    names = [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+    # None, too, of a folder that git ignores as a whole, such as an unpacked release.
+    return names if done.returncode == 0 and "pyproject.toml" in names else None
+
+
+def _is_ignored(name: str) -> bool:
+    parts = name.split("/")
+    return (
+        parts[0] in _IGNORED_AT_TOP
+        or not _IGNORED_ANYWHERE.isdisjoint(parts)
+        or any(part.endswith(_IGNORED_SUFFIXES) for part in parts)
+    )
+
+
+def copy_source(source: Path, into: Path) -> None:
+    """Copy the files that matter, with their executable bits and one time stamp for all."""
+    for name in source_files(source):
+        path, copy = source / name, into / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            copy.symlink_to(path.readlink())
+            continue
+        shutil.copyfile(path, copy)
+        copy.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+        os.utime(copy, (int(_EPOCH), int(_EPOCH)))
+
+
+def _key(digest: str, image: str, platform: str) -> str:
+    whole = hashlib.sha256(_FORMAT)
+    for part in (digest, image, _cibuildwheel_version(), platform):
+        whole.update(b"\0" + part.encode())
+    return whole.hexdigest()[:16]
+
+
+def _cibuildwheel_version() -> str:
+    try:
+        return importlib.metadata.version("cibuildwheel")
+    except importlib.metadata.PackageNotFoundError:
+        raise TestbedFailure(
+            "image-build-failed",
+            "cibuildwheel",
+            f"it is not installed for {sys.executable}; run: pip install --group build",
+        ) from None
+
+
+# ---- the cache ----
+
+
+def _wheel_in(folder: Path) -> Path | None:
+    return next(folder.glob("*.whl"), None)
+
+
+def _keep(wheel: Path, kept: Path) -> Path:
+    partial = kept.with_name(f"{kept.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed build left: we hold the lock
+    partial.mkdir(parents=True)
+    shutil.copyfile(wheel, partial / wheel.name)
+    partial.rename(kept)  # whole or not at all
+    return kept / wheel.name
+
+
+# ---- one build ----
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One build: the container it runs in, where its source is and where its wheel goes."""
+
+    engine: engines.Engine
+    tree: Path
+    output: Path
+    image: str
+    closed: bool
+    """Without a network."""
+    labels: dict[str, str]
+    log: Path
+    what: str
+
+    def failed(self, code: int, lines: list[str]) -> BuildFailed | TestbedFailure:
+        """Return what the failure with these lines of output is: the package's or the testbed's."""
+        for cause, words in _TESTBED:
+            if said := next((line for line in lines if words in line.lower()), None):
+                return TestbedFailure(cause, self.what, f"{said.strip()} (log: {self.log})")
+        if self.closed:
+            for line in lines:
+                if _NOT_IN_WHEELHOUSE in line.lower():
+                    told = f"{line.strip()}: add it to the requirements.in of image {self.image}"
+                    return TestbedFailure("image-build-failed", self.what, told)
+        return BuildFailed(self.what, f"{telling(lines)} (exit code {code})", str(self.log))
+
+    def remove_container(self) -> None:
+        """Remove what the build left on the engine; nothing, if it ended by itself."""
+        client = self.engine.client(timeout_seconds=60)
+        label = f"{LABEL_BUILD}={self.labels[LABEL_BUILD]}"
+        try:
+            found = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+            for container in found:
+                container.remove(force=True, v=True)
+        except (docker.errors.DockerException, requests.RequestException):
+            return  # the next run's sweep takes it
+        finally:
+            client.close()
+
+    def follow(self, output: Iterable[bytes], stop: Callable[[], None]) -> list[str]:
+        """Write ``output`` to the log, say its headings and return its lines.
+
+        ``stop`` is called when it takes longer than any build should.
+
+        Raises:
+            BuildFailed: it took that long.
+        """
+        lines = []
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            stop()
+
+        timer = threading.Timer(_BUILD_SECONDS, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            with self.log.open("w", encoding="utf-8") as log:
+                for raw in output:
+                    line = _COLOURS.sub("", raw.decode("utf-8", "replace").rstrip())
+                    log.write(f"{line}\n")
+                    log.flush()
+                    lines.append(line)
+                    if _HEADING.fullmatch(line):
+                        say(f"{self.what}: {line}")
+        finally:
+            timer.cancel()
+        if expired.is_set():
+            told = f"it did not end in {_BUILD_SECONDS} s; its last line: {telling(lines[-1:])}"
+            raise BuildFailed(self.what, told, str(self.log))
+        return lines
+
+
+def telling(lines: list[str]) -> str:
+    """Return the line of a failed build's output that says why, or else its last lines."""
+    for pattern in _TELLING:
+        for number, line in enumerate(lines):
+            if pattern.search(line):
+                # CMake writes its message below the place.
+                more = lines[number : number + 4] if line.startswith("CMake Error") else [line]
+                return " ".join(" ".join(more).split())[:500]
+    last = [line.strip() for line in lines if line.strip()][-3:]
+    return " | ".join(last)[-500:] or "no output"
+
+
+def _checked(job: _Job, tag: str) -> Path:
+    built = sorted(job.output.glob("*.whl"))
+    names = ", ".join(path.name for path in built) or "none"
+    if len(built) != 1 or tag not in built[0].stem.split("-")[-1].split("."):
+        told = f"one wheel tagged {tag} was expected, and there is: {names}"
+        raise BuildFailed(job.what, told, str(job.log))
+    return built[0]
+
+
+# ---- Linux: cibuildwheel ----
+
+
+def _build_linux(job: _Job) -> None:
+    if shutil.which("docker") is None:
+        raise TestbedFailure(
+            "engine-unreachable",
+            "cibuildwheel",
+            "it needs the program `docker`, which is not on PATH. On Debian: "
+            "apt-get install docker-cli, or docker.io where there is no such package",
+        )
+    process = subprocess.Popen(
+        _linux_command(job),
+        cwd=job.tree,
+        env=_linux_environment(job),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
+    try:
+        with process:
+            try:
+                lines = job.follow(process.stdout, process.kill)
+            except BaseException:
+                process.kill()
+                raise
+    finally:
+        job.remove_container()
+    if process.returncode:
+        raise job.failed(process.returncode, lines)
+
+
+def _linux_command(job: _Job) -> list[str]:
+    command = [sys.executable, "-m", "cibuildwheel", "--platform", "linux", "--archs", "x86_64"]
+    return [*command, "--output-dir", str(job.output), str(job.tree)]
+
+
+def _linux_environment(job: _Job) -> dict[str, str]:
+    # cibuildwheel does not pull an image that the engine has (its oci_container.py).
+    arguments = [f"'--label={key}={value}'" for key, value in job.labels.items()]
+    if job.closed:
+        arguments.append("--network=none")
+    return {
+        **{key: os.environ[key] for key in _PASSED if key in os.environ},
+        **job.engine.environment(),
+        # In our image its lock decides which virtualenv there is, not cibuildwheel's constraints.
+        **({"CIBW_DEPENDENCY_VERSIONS": "latest"} if job.closed else {}),
+        "CIBW_BUILD": f"{_PYTHON}-manylinux_x86_64",
+        "CIBW_CONTAINER_ENGINE": (
+            f"docker; create_args: {' '.join(arguments)}; disable_host_mount: true"
+        ),
+        "CIBW_MANYLINUX_X86_64_IMAGE": job.image,
+        "PYTHONUNBUFFERED": "1",
+        "SOURCE_DATE_EPOCH": _EPOCH,
+    }
+
+
+# ---- Windows: cross-compiled ----
+
+
+def _build_windows(job: _Job) -> None:
+    client = job.engine.client()
+    try:
+        container = client.containers.create(
+            job.image,
+            ["sh", "-e", "-c", _windows_script(job)],
+            environment={"SOURCE_DATE_EPOCH": _EPOCH},
+            labels=job.labels,
+            network_mode="none",
+        )
+        with tempfile.TemporaryFile() as packed:
+            with tarfile.open(fileobj=packed, mode="w") as tar:
+                tar.add(job.tree, "project", filter=_owned_by_root)
+            packed.seek(0)
+            container.put_archive("/", packed)
+        container.start()
+        lines = job.follow(_lines(container.logs(stream=True, follow=True)), job.remove_container)
+        container.reload()
+        state = container.attrs["State"]
+        code = int(state["ExitCode"])
+        if state["OOMKilled"] or state["Running"]:
+            raise TestbedFailure("machine-lost", job.what, f"killed while it built: {state}")
+        if code:
+            raise job.failed(code, lines)
+        stream, _ = container.get_archive("/output/.")
+        with tempfile.TemporaryFile() as packed:
+            packed.writelines(stream)
+            packed.seek(0)
+            with tarfile.open(fileobj=packed) as tar:
+                tar.extractall(job.output, filter="data")
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("machine-lost", job.what, " ".join(str(error).split())) from error
+    finally:
+        client.close()
+        job.remove_container()
+
+
+def _windows_script(job: _Job) -> str:
+    """Return what cibuildwheel would do on Windows, as far as it can be done elsewhere."""
+    options = _cibuildwheel_options(job, "windows")
+    before = _command(options.get("before-build", ""))
+    # The default is cibuildwheel's own (its defaults.toml).
+    repair = _command(
+        options.get("repair-wheel-command", "delvewheel repair -w {dest_dir} {wheel}")
+    )
+    # _PYTHON_HOST_PLATFORM is how a build back end that cross-compiles learns the wheel's platform
+    # (scikit-build-core, wheel_tag.py).
+    script = [
+        "mkdir -p /output",
+        "cd /project",
+        *(["echo 'Running before_build...'", before] if before else []),
+        "echo 'Building wheel...'",
+        "_PYTHON_HOST_PLATFORM=win-amd64 python -m build --wheel --outdir /tmp/built .",
+        "wheel=$(echo /tmp/built/*.whl)",
+        "echo 'Repairing wheel...'",
+        repair or 'cp "$wheel" /output',
+    ]
+    words = {"{package}": "/project", "{project}": "/project", "{dest_dir}": "/output"}
+    text = "\n".join(script).replace("{wheel}", '"$wheel"')
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
+
+
+def _cibuildwheel_options(job: _Job, platform: str) -> dict[str, Any]:
+    try:
+        project = tomllib.loads((job.tree / "pyproject.toml").read_text("utf-8"))
+        options = project.get("tool", {}).get("cibuildwheel", {})
+        return {**options, **options.get(platform, {})}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        told = f"pyproject.toml cannot be read: {error}"
+        raise BuildFailed(job.what, told, str(job.log)) from error
+
+
+def _command(option: str | list[str]) -> str:
+    return option if isinstance(option, str) else " && ".join(option)
+
+
+def _owned_by_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    return info
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest

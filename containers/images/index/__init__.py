@@ -1,0 +1,1 @@
+"""The package index: pypiserver behind a TLS front that adds what a real index has."""

@@ -1,0 +1,107 @@
+"""What a distribution file says of itself: its digest, its metadata, its requirements."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+import threading
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from packaging.metadata import parse_email
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+
+_WHEEL_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+_SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one file by reading it."""
+
+    size: int
+    modified: float
+    sha256: str
+    metadata: bytes | None
+    requires_python: str | None
+    summary: str | None
+
+    @property
+    def metadata_sha256(self) -> str | None:
+        """The digest of the metadata, or None without metadata."""
+        return None if self.metadata is None else hashlib.sha256(self.metadata).hexdigest()
+
+
+class FactsCache:
+    """Reads each file once, and again when its size or time of change differs."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int, int], Facts]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, path: Path) -> Facts:
+        """Give the facts of a file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        # Held while reading, so that many clients asking at once cost one reading.
+        with self._lock:
+            known = self._known.get(path)
+            if known is None or known[0] != stamp:
+                known = (stamp, _read(path, status.st_size, status.st_mtime))
+                self._known[path] = known
+        return known[1]
+
+
+def version_of(filename: str) -> str | None:
+    """Give the version in a file's name, or None when the name is not a valid one."""
+    try:
+        if filename.endswith(".whl"):
+            return str(parse_wheel_filename(filename)[1])
+        return str(parse_sdist_filename(filename)[1])
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return None
+
+
+def read_metadata(content: IO[bytes], filename: str) -> bytes | None:
+    """Give the METADATA of a wheel or the PKG-INFO of an sdist; None if there is not just one."""
+    try:
+        if filename.endswith((".whl", ".zip")):
+            wanted = _WHEEL_METADATA if filename.endswith(".whl") else _SDIST_METADATA
+            with zipfile.ZipFile(content) as archive:
+                names = [name for name in archive.namelist() if wanted.fullmatch(name)]
+                return archive.read(names[0]) if len(names) == 1 else None
+        with tarfile.open(fileobj=content, mode="r:*") as archive_tar:
+            members = [item for item in archive_tar if _SDIST_METADATA.fullmatch(item.name)]
+            found = archive_tar.extractfile(members[0]) if len(members) == 1 else None
+            return None if found is None else found.read()
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, NotImplementedError):
+        # A broken file is served as it is: finding out what a client makes of it is the point.
+        return None
+
+
+def _read(path: Path, size: int, modified: float) -> Facts:
+    with path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        content.seek(0)
+        metadata = read_metadata(content, path.name)
+    raw = parse_email(metadata)[0] if metadata is not None else {}
+    return Facts(
+        size=size,
+        modified=modified,
+        sha256=sha256,
+        metadata=metadata,
+        requires_python=raw.get("requires_python"),
+        summary=raw.get("summary"),
+    )

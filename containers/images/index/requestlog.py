@@ -1,0 +1,120 @@
+"""The request log: one JSON line for each request, written when its answer has ended.
+
+A line is written by a single write to a file opened for appending, so lines never mix. A reader
+can still see the beginning of one that is being written: what follows the last newline is not
+a line yet.
+Query strings and request headers other than Host and User-Agent are left out: they may
+hold secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+NOTES = "index.notes"
+
+
+class RequestLog:
+    """The file of evidence, and the number of requests whose line is still to come."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self.failure: str | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests have begun and have no line yet."""
+        return self._in_flight
+
+    def begin(self, environ: dict[str, Any]) -> Entry:
+        """Open the entry of a request; what handlers put into its notes ends up in the line."""
+        with self._lock:
+            self._in_flight += 1
+        entry = Entry(self, environ)
+        environ[NOTES] = entry.notes
+        return entry
+
+    def end(self, line: dict[str, Any]) -> None:
+        """Write an entry's line."""
+        self.write(line)
+        with self._lock:
+            self._in_flight -= 1
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a line. If that fails, say so and keep the reason for the health report."""
+        data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
+        try:
+            if os.write(self._file, data) == len(data):
+                return
+            reason = "the disk took only a part of a line"
+        except OSError as error:
+            reason = str(error)
+        self.failure = f"the request log cannot be written: {reason}"
+        print(self.failure, file=sys.stderr, flush=True)
+
+
+class Entry:
+    """One request on its way to becoming a line."""
+
+    def __init__(self, log: RequestLog, environ: dict[str, Any]) -> None:
+        self._log = log
+        self._begun = time.monotonic()
+        self.notes: dict[str, Any] = {}
+        self._line: dict[str, Any] = {
+            "time": now(),
+            "client": environ.get("REMOTE_ADDR", ""),
+            "method": environ["REQUEST_METHOD"],
+            "host": environ.get("HTTP_HOST", ""),
+            "path": environ.get("REQUEST_URI", environ.get("PATH_INFO", "")).partition("?")[0],
+            "user_agent": environ.get("HTTP_USER_AGENT", ""),
+        }
+
+    def send(self, status: int, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass the body on, and write the line when it ends, is abandoned or fails.
+
+        A chunk counts once the server asks for the next one: only then has it been handed
+        to the connection. `complete` therefore means that all of it was; a client that
+        breaks off while the last of it is under way cannot be told from one that got it.
+        """
+        digest = hashlib.sha256()
+        size = 0
+        complete = False
+        try:
+            for chunk in body:
+                yield chunk
+                digest.update(chunk)
+                size += len(chunk)
+            complete = True
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+            if "file" in self.notes and self._line["method"] == "GET" and status in {200, 206}:
+                self.notes["sha256"] = digest.hexdigest()
+            self.finish(status, size, complete=complete)
+
+    def finish(self, status: int | None, size: int = 0, *, complete: bool) -> None:
+        """Write the line; a status of None says that there was no answer."""
+        ended = {
+            "status": status,
+            "bytes": size,
+            "complete": complete,
+            "seconds": round(time.monotonic() - self._begun, 4),
+        }
+        self._log.end({**self._line, **ended, **self.notes})
+
+
+def now() -> str:
+    """Give the time in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,416 @@
+"""Uploads, with the rules and the words of the default index.
+
+The checks and the reasons given are those of the default index's upload code as
+of 2026. Two checks are stricter: the METADATA inside the file is validated, and its name and
+version must be those of the form, where the default index reads the form alone. Attestations
+sent along are not looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import posixpath
+import re
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import IO, Any
+
+from packaging.metadata import InvalidMetadata, Metadata, parse_email
+from packaging.utils import (
+    InvalidName,
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Response
+
+from .config import Credential, Hosts
+from .credentials import Keyring, may_upload
+from .files import FactsCache, read_metadata
+from .platforms import is_accepted
+from .requestlog import NOTES
+from .routing import Request, Route, plain
+from .store import Store
+
+MAX_SIZE = 100 * 1024 * 1024
+_EXTENSIONS = {"sdist": (".tar.gz", ".zip"), "bdist_wheel": (".whl",)}
+_METADATA_HELP = "See the core metadata specification for more information."
+
+
+class Refused(Exception):
+    """An upload is turned down; the message is the reason the client is told."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the form says of the file it carries."""
+
+    name: str
+    version: Version
+    filetype: str
+    digests: dict[str, str]
+
+    @property
+    def project(self) -> NormalizedName:
+        """The project's normalised name."""
+        return canonicalize_name(self.name)
+
+    @property
+    def escaped(self) -> str:
+        """The project's name as file names carry it (the binary distribution format)."""
+        return self.project.replace("-", "_")
+
+
+class Uploads:
+    """Takes files in."""
+
+    def __init__(self, store: Store, facts: FactsCache, keyring: Keyring, hosts: Hosts) -> None:
+        self._store = store
+        self._facts = facts
+        self._keyring = keyring
+        self._hosts = hosts
+        # One upload at a time is judged and stored: of two files with one name, one wins.
+        self._lock = threading.Lock()
+
+    def routes(self) -> list[Route]:
+        """List what this module answers."""
+        return [Route("/legacy/", self._receive, role="upload", methods=("POST",))]
+
+    def _receive(self, request: Request) -> Response:
+        notes = request.environ[NOTES].setdefault("upload", {})
+        try:
+            self._take(request, notes)
+        except Refused as refused:
+            notes["refused"] = refused.reason
+            return self._refusal(refused)
+        return plain("OK")
+
+    def _refusal(self, refused: Refused) -> Response:
+        # Clients show the reason phrase, so the default index puts its message there; a
+        # phrase has to be one line of Latin-1 (RFC 9112, section 4).
+        phrase = " ".join(refused.reason.split()).encode("latin-1", "replace").decode("latin-1")
+        return plain(f"{refused.status} {refused.reason}", f"{refused.status} {phrase}")
+
+    def _take(self, request: Request, notes: dict[str, Any]) -> None:
+        credential = self._identify(request)
+        try:
+            form, content = request.form, request.files.get("content")
+        except RequestEntityTooLarge as error:
+            raise Refused(413, "The form is too large.") from error
+        claim = _read_form(form)
+        if content is None or not content.filename:
+            raise Refused(400, "Upload payload does not have a file.")
+        filename = content.filename
+        notes["file"] = filename
+        if not may_upload(credential, claim.name):
+            raise Refused(
+                403,
+                f"The given token isn't allowed to upload to project '{claim.name}'. "
+                f"See {self._help('project-name')} for more information.",
+            )
+        _check_filename(filename, claim)
+        digests = _digest(content.stream)
+        notes["sha256"] = digests["sha256"]
+        for algorithm, digest in claim.digests.items():
+            if not hmac.compare_digest(digest.lower(), digests[algorithm]):
+                raise Refused(
+                    400,
+                    "The digest supplied does not match a digest calculated from the "
+                    "uploaded file.",
+                )
+        with self._lock:
+            if self._is_known(filename, digests):
+                notes["known"] = True
+                return
+            _check_file(content.stream, filename, claim)
+            content.stream.seek(0)
+            self._store.add(filename, content.stream)
+
+    def _identify(self, request: Request) -> Credential:
+        given = request.authorization
+        if given is not None and given.type == "basic":
+            found = self._keyring.find(given.username or "", given.password or "")
+            if found is not None:
+                return found
+        raise Refused(
+            403,
+            "Invalid or non-existent authentication information. "
+            f"See {self._help('invalid-auth')} for more information.",
+        )
+
+    def _is_known(self, filename: str, digests: dict[str, str]) -> bool:
+        for file in self._store.files():
+            same_name = file.path.name == filename
+            same_bytes = self._facts.of(file.path).sha256 == digests["sha256"]
+            if same_name and same_bytes:
+                return True
+            if same_name or same_bytes:
+                raise Refused(
+                    400,
+                    # twine --skip-existing looks for how this begins.
+                    f"File already exists ({filename!r}, with blake2_256 hash "
+                    f"{digests['blake2_256']!r}). See {self._help('file-name-reuse')} "
+                    "for more information.",
+                )
+        return False
+
+    def _help(self, anchor: str) -> str:
+        return f"https://{self._hosts.index}/help/#{anchor}"
+
+
+def _read_form(form: MultiDict[str, str]) -> Claim:
+    if form.get(":action") != "file_upload":
+        raise Refused(400, "Invalid value for :action. Error: Use file_upload.")
+    if form.get("protocol_version", "1") != "1":
+        raise Refused(400, "Unknown protocol version.")
+    if not form.get("metadata_version"):
+        raise Refused(400, f"'' is an invalid value for Metadata-Version. {_METADATA_HELP}")
+    name = form.get("name", "")
+    try:
+        canonicalize_name(name, validate=True)
+    except InvalidName as error:
+        raise Refused(
+            400,
+            f"{name!r} is an invalid value for Name. Error: Start and end with a letter or "
+            "numeral containing only ASCII numeric and '.', '_' and '-'. " + _METADATA_HELP,
+        ) from error
+    try:
+        version = Version(form.get("version", ""))
+    except InvalidVersion as error:
+        raise Refused(
+            400, f"{form.get('version', '')!r} is an invalid value for Version. {_METADATA_HELP}"
+        ) from error
+    if version.local is not None:
+        raise Refused(
+            400, f"The use of local versions in {version!r} is not allowed. {_METADATA_HELP}"
+        )
+    filetype = form.get("filetype", "")
+    if filetype not in _EXTENSIONS:
+        raise Refused(400, "Invalid value for filetype. Error: Use a known file type.")
+    digests = {
+        algorithm: form[f"{algorithm}_digest"]
+        for algorithm in ("md5", "sha256", "blake2_256")
+        if form.get(f"{algorithm}_digest")
+    }
+    for algorithm, shown in (("sha256", "SHA256"), ("blake2_256", "BLAKE2")):
+        if algorithm in digests and not re.fullmatch("[0-9A-Fa-f]{64}", digests[algorithm]):
+            raise Refused(
+                400,
+                f"Invalid value for {algorithm}_digest. "
+                f"Error: Use a valid, hex-encoded, {shown} message digest.",
+            )
+    if not digests:
+        raise Refused(400, "Error: Include at least one message digest.")
+    return Claim(name, version, filetype, digests)
+
+
+def _check_filename(filename: str, claim: Claim) -> None:
+    if any(ord(character) < 32 or ord(character) == 127 for character in filename):
+        raise Refused(
+            400,
+            "Cannot upload a file with non-printable characters (ordinals 0-31) or the DEL "
+            "character (ordinal 127) in the name.",
+        )
+    if "/" in filename or "\\" in filename:
+        raise Refused(400, r"Cannot upload a file with '/' or '\' in the name.")
+    extension = next(
+        (end for ends in _EXTENSIONS.values() for end in ends if filename.endswith(end)), None
+    )
+    if extension is None:
+        raise Refused(400, "Invalid file extension: Use .tar.gz, .whl or .zip extension.")
+    if extension not in _EXTENSIONS[claim.filetype]:
+        raise Refused(
+            400,
+            f"Invalid file extension: Extension {extension} is invalid for filetype "
+            f"{claim.filetype}.",
+        )
+
+
+def _digest(content: IO[bytes]) -> dict[str, str]:
+    hashers: dict[str, Any] = {
+        "md5": hashlib.md5(usedforsecurity=False),
+        "sha256": hashlib.sha256(),
+        "blake2_256": hashlib.blake2b(digest_size=32),
+    }
+    size = 0
+    for chunk in iter(lambda: content.read(1 << 16), b""):
+        size += len(chunk)
+        if size > MAX_SIZE:
+            raise Refused(400, f"File too large. The limit is {MAX_SIZE >> 20} MB.")
+        for hasher in hashers.values():
+            hasher.update(chunk)
+    content.seek(0)
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()}
+
+
+def _check_file(content: IO[bytes], filename: str, claim: Claim) -> None:
+    """Check what is inside the file against its name and against the form.
+
+    Raises:
+        Refused: the first thing that is wrong.
+    """
+    if filename.endswith(".whl"):
+        _check_wheel_name(filename, claim)
+        licences = _check_wheel(content, filename)
+    else:
+        _check_sdist_name(filename, claim)
+        licences = _check_sdist(content, filename)
+    content.seek(0)
+    metadata = _check_metadata(read_metadata(content, filename), filename, claim)
+    for licence in metadata.license_files or ():
+        target = posixpath.join(licences.folder, licence)
+        if target not in licences.members:
+            raise Refused(
+                400,
+                f"License-File {licence} does not exist in distribution file {filename} "
+                f"at {target}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Licences:
+    """Where an archive keeps its licence files (PEP 639), and the members it has."""
+
+    folder: str
+    members: frozenset[str]
+
+
+def _check_wheel_name(filename: str, claim: Claim) -> None:
+    try:
+        name, version, _, tags = parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise Refused(400, str(error)) from error
+    for platform in sorted({tag.platform for tag in tags}):
+        if not is_accepted(platform):
+            raise Refused(
+                400, f"Binary wheel '{filename}' has an unsupported platform tag '{platform}'."
+            )
+    _check_name_and_version(name, version, claim)
+    written = filename.partition("-")[0]
+    if written != claim.escaped:
+        raise Refused(
+            400,
+            f"Filename {filename!r} should contain the normalized project name "
+            f"{claim.escaped!r}, not {written!r}.",
+        )
+
+
+def _check_sdist_name(filename: str, claim: Claim) -> None:
+    try:
+        name, version = parse_sdist_filename(filename)
+    except InvalidSdistFilename as error:
+        raise Refused(400, f"Invalid source distribution filename: {filename}") from error
+    _check_name_and_version(name, version, claim)
+    expected = f"{claim.escaped}-{claim.version}.tar.gz"
+    if filename != expected:
+        raise Refused(400, f"Filename {filename!r} is invalid, should be {expected!r}.")
+
+
+def _check_name_and_version(name: NormalizedName, version: Version, claim: Claim) -> None:
+    if name != claim.project:
+        raise Refused(400, f"Start filename for {claim.name!r} with {claim.escaped!r}.")
+    if version != claim.version:
+        raise Refused(
+            400,
+            f"Version in filename should be {str(claim.version)!r} not {str(version)!r}.",
+        )
+
+
+def _check_wheel(content: IO[bytes], filename: str) -> _Licences:
+    content.seek(0)
+    if not zipfile.is_zipfile(content):
+        raise Refused(400, "Invalid distribution file. File is not a zipfile")
+    content.seek(0)
+    try:
+        with zipfile.ZipFile(content) as archive:
+            items = archive.infolist()
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise Refused(400, f"Invalid distribution file. {error}") from error
+    if damaged is not None:
+        raise Refused(400, f"Invalid distribution file. {damaged} is damaged")
+    if any(item.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} for item in items):
+        raise Refused(
+            400, "Invalid distribution file. File does not use a supported compression type"
+        )
+    members = frozenset(item.filename for item in items)
+    name, version, _ = filename.split("-", 2)
+    folder = f"{name}-{version}.dist-info"
+    if f"{folder}/WHEEL" not in members:
+        raise Refused(400, f"Invalid distribution file. WHEEL not found at {folder}/WHEEL")
+    for required in ("RECORD", "METADATA"):
+        if f"{folder}/{required}" not in members:
+            raise Refused(
+                400,
+                f"Wheel '{filename}' does not contain the required {required} file: "
+                f"{folder}/{required}",
+            )
+    return _Licences(f"{folder}/licenses", members)
+
+
+def _check_sdist(content: IO[bytes], filename: str) -> _Licences:
+    folder = filename.removesuffix(".tar.gz")
+    content.seek(0)
+    try:
+        with tarfile.open(fileobj=content, mode="r:gz") as archive:
+            members = frozenset(archive.getnames())
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise Refused(400, "Invalid distribution file. File is not a tarfile") from error
+    if {member.partition("/")[0] for member in members} != {folder}:
+        raise Refused(
+            400, "Invalid distribution file. Incorrect number of top-level directories in sdist"
+        )
+    if f"{folder}/PKG-INFO" not in members:
+        raise Refused(400, f"Invalid distribution file. PKG-INFO not found at {folder}/PKG-INFO")
+    return _Licences(folder, members)
+
+
+def _check_metadata(data: bytes | None, filename: str, claim: Claim) -> Metadata:
+    if data is None:
+        raise Refused(400, f"Invalid distribution file. {filename} has not just one metadata file")
+    try:
+        metadata = Metadata.from_raw(parse_email(data)[0])
+    except ExceptionGroup as errors:
+        first = _first_error(errors.exceptions)
+        raise Refused(400, f"{str(first).rstrip('.')}. {_METADATA_HELP}") from errors
+    if canonicalize_name(metadata.name) != claim.project:
+        raise Refused(
+            400,
+            f"The metadata in {filename!r} is of {metadata.name!r}, the upload is of "
+            f"{claim.name!r}.",
+        )
+    if metadata.version != claim.version:
+        raise Refused(
+            400,
+            f"The metadata in {filename!r} is of version {str(metadata.version)!r}, the upload "
+            f"is of {str(claim.version)!r}.",
+        )
+    for requirement in metadata.requires_dist or ():
+        if requirement.url is not None:
+            raise Refused(400, f"Can't have direct dependency: {requirement}. {_METADATA_HELP}")
+    return metadata
+
+
+def _first_error(errors: Iterable[Exception]) -> Exception:
+    # The version of the metadata decides which fields are valid, so its fault says most.
+    order = {"metadata-version": 0, "name": 1, "version": 2}
+
+    def rank(error: Exception) -> int:
+        return order.get(error.field, 3) if isinstance(error, InvalidMetadata) else 3
+
+    return min(errors, key=rank)
