@@ -162,7 +162,9 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     if ended:
         yield from ended
         return
-    yield from _shadow(steps, evidence, expected, cell)
+    if shadow := list(_shadow(steps, evidence, expected, cell)):
+        yield from shadow  # whatever else was seen is the other package's
+        return
     for name in ("import", "native-call", "round-trip", "mapped", "distributions", "record"):
         told = steps.get(name)
         if told is None or not told["ok"]:

@@ -60,7 +60,8 @@ def import_package() -> dict[str, Any]:
     """Import the package and say where it came from; nothing native loads by this alone."""
     import quiverdb
 
-    return {"file": quiverdb.__file__, "folder": os.path.dirname(quiverdb.__file__)}
+    file = quiverdb.__file__  # None for a folder without code
+    return {"file": file, "folder": os.path.dirname(file) if file else list(quiverdb.__path__)[0]}
 
 
 def native_version() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from containers import builder, engine, images, testbed, wheelhouse
 from containers.errors import WrongUse
@@ -157,7 +157,8 @@ def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:
 def _build(selection: Selection, found: engine.Engine, run: engine.Run) -> Wheelhouse:
     assert selection.source is not None
     wheels = [
-        builder.build(found, selection.source, run, platform=system) for system in selection.systems
+        builder.build(found, selection.source, run, platform=cast("builder.Platform", system))
+        for system in selection.systems
     ]
     return wheelhouse.from_files(wheels, place=str(selection.source))
 

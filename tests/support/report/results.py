@@ -69,5 +69,7 @@ def write_json(path: Path, told: object) -> None:
     """Write ``told`` as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    # A file name on a machine need not be UTF-8; backslashreplace writes JSON's own escapes.
+    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    partial.write_text(text, "utf-8", "backslashreplace")
     partial.replace(path)

@@ -33,7 +33,12 @@ def render(
     items = list(items)
     out = io.StringIO()
     console = Console(
-        file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False
+        file=out,
+        width=width,
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+        emoji=False,  # a place such as database.cpp:100:7 is none
     )
     table = Table(show_edge=False, pad_edge=False)
     for heading in ("item or cell", "verdict", "causes", "seconds"):

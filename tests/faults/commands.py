@@ -1,0 +1,51 @@
+"""Run the gate as a user does, in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code, and both output streams together."""
+
+    code: int
+    output: str
+
+    def errors(self) -> list[str]:
+        """Return the lines that tell what is wrong."""
+        return [line for line in self.output.splitlines() if line.startswith(("ERROR: ", "Exit: "))]
+
+
+def gate_command(report: Path, *options: str) -> list[str]:
+    """Return the command that ``./e2e gate`` runs in its own environment."""
+    command = [sys.executable, "-m", "pytest", "tests/static", "tests/install", "--profile=gate"]
+    return [*command, f"--report={report}", *options]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this environment without what belongs to the test run that we are in."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    return kept | changes
+
+
+def gate(report: Path, *options: str, **changes: str) -> Ended:
+    """Run the gate to its end; it may take ten minutes, in which it has built all it needs."""
+    ran = subprocess.run(
+        gate_command(report, *options),
+        cwd=ROOT,
+        env=environment(**changes),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    return Ended(ran.returncode, ran.stdout)

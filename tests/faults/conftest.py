@@ -1,0 +1,173 @@
+"""What the fault tests share: the good wheel, and one run of a cell with a fault planted in it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from containers import builder, engine, images, testbed, wheelhouse
+from containers import machine as machines
+from containers.engine import Engine, Run
+from containers.testbed import Images, Testbed
+from tests.support import cell as cells
+from tests.support import gate, inspection
+from tests.support.causes import Cause
+from tests.support.cell import SECONDS, Cell, Planted
+from tests.support.diagnosis import Expected, diagnose
+from tests.support.subject import Subject
+from tests.support.subject import load as load_subject
+
+MACHINE = "debian-13"
+
+
+@pytest.fixture(scope="session")
+def subject() -> Subject:
+    """Return the package under test, narrowed to the platform of the fault tests' machine."""
+    found = load_subject()
+    return dataclasses.replace(found, platforms=(gate.platform_of(found, "linux"),))
+
+
+@pytest.fixture(scope="session")
+def found() -> Iterator[Engine]:
+    """Return an engine, provided if need be, with what dead runs left on it removed."""
+    answering = engine.ensure()
+    testbed.use(answering)
+    client = answering.client()
+    engine.sweep(client)
+    yield answering
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def run(found: Engine) -> Iterator[Run]:
+    """Return a run whose things are removed at the end, whatever the tests left."""
+    mine = Run.new()
+    yield mine
+    client = found.client()
+    engine.sweep(client, run=mine.id)
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def infrastructure(found: Engine) -> Images:
+    """Return the images of the index and the publisher."""
+    return Images(images.ensure(found, "index"), images.ensure(found, "publisher"))
+
+
+@pytest.fixture(scope="session")
+def good_wheel(found: Engine, run: Run, pytestconfig: pytest.Config) -> Path:
+    """Return the Linux wheel of bindings/python, which has no fault."""
+    return builder.build(found, pytestconfig.rootpath / "bindings" / "python", run)
+
+
+@pytest.fixture(scope="session")
+def the_cell() -> Cell:
+    """Return the first cell of the machine that the fault tests use."""
+    return cells.cells([machines.load()[MACHINE]])[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What both layers say of a wheel."""
+
+    static: tuple[Cause, ...]
+    dynamic: tuple[Cause, ...]
+    evidence: dict[str, Any]
+
+    @property
+    def static_names(self) -> set[str]:
+        """The names of the causes that the static layer found, notes left out."""
+        return {cause.name for cause in self.static if cause.severity != "note"}
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the causes that the machine showed."""
+        return {cause.name for cause in self.dynamic}
+
+
+class Start(Protocol):
+    """Starts a testbed with these wheels and these faults of the index."""
+
+    def __call__(
+        self, wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: bool
+    ) -> contextlib.AbstractContextManager[Testbed]:
+        """Return the testbed as a context manager."""
+
+
+class Judge(Protocol):
+    """Publishes one wheel, runs the cell with a fault planted, and tells what both layers say."""
+
+    def __call__(
+        self,
+        wheel: Path,
+        planted: Planted | None = None,
+        *,
+        faults: Sequence[dict[str, Any]] = (),
+        **seconds: int,
+    ) -> Judged:
+        """Return what was found."""
+
+
+@pytest.fixture
+def start(found: Engine, run: Run, infrastructure: Images) -> Start:
+    """Return the way to a testbed; the canary is left to the tests of the canary."""
+
+    def started(
+        wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: bool
+    ) -> contextlib.AbstractContextManager[Testbed]:
+        return testbed.start(
+            found,
+            run,
+            infrastructure,
+            wheels=wheels,
+            dependencies=wheelhouse.dependencies(),
+            faults=faults,
+            **{"prove": False, **options},
+        )
+
+    return started
+
+
+@pytest.fixture
+def judge(found: Engine, subject: Subject, the_cell: Cell, start: Start) -> Judge:
+    """Return the way from a wheel to its causes."""
+
+    def judged(
+        wheel: Path,
+        planted: Planted | None = None,
+        *,
+        faults: Sequence[dict[str, Any]] = (),
+        **seconds: int,
+    ) -> Judged:
+        static = inspection.inspect_set([wheel], subject=subject)
+        house = wheelhouse.from_files([wheel], place="planted")
+        with start([wheel], faults) as bed:
+            evidence = cells.run(
+                bed,
+                the_cell,
+                images.ensure(found, the_cell.machine.image),
+                planted=planted,
+                seconds={**SECONDS, **seconds},
+            )
+            prepared = gate.Prepared(bed, house, {}, {}, ())
+            dynamic = diagnose(evidence, prepared.expected(subject, "linux"))
+        return Judged(static.causes, dynamic, evidence)
+
+    return judged
+
+
+def expected_of(wheel: Path, subject: Subject) -> Expected:
+    """Return what a cell must show of this one wheel."""
+    house = wheelhouse.from_files([wheel], place="planted")
+    return Expected(
+        project=subject.name,
+        version=house.version,
+        digests=house.digests(),
+        locked=house.locked(),
+        libraries=subject.platforms[0].libraries,
+    )

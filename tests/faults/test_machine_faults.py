@@ -1,0 +1,111 @@
+"""Faults of the machine, the index and the network: the package's and the testbed's kept apart."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from containers import images
+from containers.engine import LABEL_RUN, Engine, Run
+from containers.errors import TestbedFailure
+from tests.faults.conftest import Judge, Start, expected_of
+from tests.support import cell as cells
+from tests.support.cell import Cell, Planted
+from tests.support.diagnosis import diagnose
+from tests.support.subject import Subject
+from tests.support.verdict import Verdict
+from tests.support.verdict import judge as verdict_of
+
+WHEEL = r"/packages/quiverdb-.*\.whl$"
+
+
+def test_a_folder_in_the_working_directory_that_shadows_the_package(
+    judge: Judge, good_wheel: Path
+) -> None:
+    shadow = {"/home/user/project/quiverdb/__init__.py": b"def version():\n    return '0.5.0'\n"}
+    seen = judge(good_wheel, Planted(files=shadow))
+
+    assert "shadowed-import" in seen.names
+    assert verdict_of(seen.dynamic, strict=False) is Verdict.FAILED
+    assert "/home/user/project/quiverdb/__init__.py" in " ".join(map(str, seen.dynamic))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"match": WHEEL, "fault": "truncate", "after": 4096}, "truncated download"),
+        ({"match": "/simple/quiverdb/", "fault": "status", "status": 503}, "answered 503"),
+        ({"match": WHEEL, "fault": "status", "status": 503}, "answered 503"),
+    ],
+    ids=["truncated", "page-503", "wheel-503"],
+)
+def test_an_index_that_fails_is_the_testbeds_failure(
+    judge: Judge, good_wheel: Path, fault: dict[str, object], told: str
+) -> None:
+    seen = judge(good_wheel, faults=[fault])
+
+    assert seen.names == {"index-unreachable"}
+    assert told in seen.dynamic[0].message
+    assert verdict_of(seen.dynamic, strict=False) is Verdict.TESTBED
+
+
+def test_an_index_that_serves_other_bytes_is_a_hash_mismatch(
+    judge: Judge, good_wheel: Path
+) -> None:
+    seen = judge(good_wheel, faults=[{"match": WHEEL, "fault": "corrupt"}])
+
+    assert seen.names == {"hash-mismatch"}
+
+
+def test_a_cell_killed_midway_is_the_testbeds_failure(
+    found: Engine, run: Run, start: Start, good_wheel: Path, the_cell: Cell, subject: Subject
+) -> None:
+    image = images.ensure(found, the_cell.machine.image)
+    client = found.client()
+    killed: list[str] = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 30
+        while not killed and time.monotonic() < deadline:
+            mine: dict[str, str | list[str] | bool] = {
+                "label": f"{LABEL_RUN}={run.id}",
+                "ancestor": image.tag,
+            }
+            for container in client.containers.list(filters=mine, ignore_removed=True):
+                if "probe.py" in str(container.top()["Processes"]):
+                    container.kill()
+                    killed.append(str(container.id))
+            time.sleep(0.02)
+
+    with start([good_wheel]) as bed:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        evidence = cells.run(bed, the_cell, image)
+        killer.join()
+    client.close()
+    causes = diagnose(evidence, expected_of(good_wheel, subject))
+
+    assert killed, "the cell was over before it could be killed"
+    assert {cause.name for cause in causes} == {"machine-lost"}
+    assert verdict_of(causes, strict=False) is Verdict.TESTBED
+
+
+def test_an_open_network_is_noticed_by_the_canary(start: Start) -> None:
+    with (
+        pytest.raises(TestbedFailure, match="it reached the beacon outside") as failure,
+        start([], internal=False, prove=True),
+    ):
+        pytest.fail("the testbed came up on an open network")
+
+    assert failure.value.cause == "egress-open"
+
+
+def test_a_closed_network_is_proved_closed_and_the_canary_awake(start: Start) -> None:
+    with start([], prove=True) as bed:
+        seen = bed.egress
+
+    assert seen["open"]["reached"] is True
+    assert seen["machines"] == {"reached": False, "resolver": "closed"}

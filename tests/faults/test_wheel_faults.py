@@ -1,0 +1,180 @@
+"""Faults planted in the wheel, one at a time: both layers must call each by its name."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Judge
+from tests.support import wheels
+from tests.support.cell import Planted
+
+LIBRARIES = ("quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so")
+
+
+def _metadata(wheel: Path) -> str:
+    name, version, _ = wheel.name.split("-", 2)
+    return f"{name}-{version}.dist-info/"
+
+
+def _replace(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def change(data: bytes) -> bytes:
+        assert old in data, f"the wheel has no {old!r} to change"
+        return data.replace(old, new)
+
+    return change
+
+
+def test_the_wheel_as_built_has_no_fault(judge: Judge, good_wheel: Path) -> None:
+    seen = judge(good_wheel)
+
+    assert seen.static_names == set()
+    assert seen.names == set()
+    assert seen.evidence["exercise"]["steps"]["round-trip"]["ok"]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_missing_from_libs(
+    judge: Judge, good_wheel: Path, tmp_path: Path, library: str
+) -> None:
+    seen = judge(wheels.mutate(good_wheel, tmp_path, remove=[library]))
+
+    assert seen.static_names == {"missing-bundled-library"}
+    assert seen.names == {"missing-bundled-library"}
+    assert Path(library).name in seen.dynamic[0].message
+    assert seen.evidence["import"]["code"] == 0, "import alone passes: the loader is lazy"
+
+
+def test_empty_libs_with_the_libraries_reachable_by_ld_library_path(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(good_wheel) as archive:
+        decoys = {f"/opt/decoy/{Path(name).name}": archive.read(name) for name in LIBRARIES}
+    seen = judge(
+        wheels.mutate(good_wheel, tmp_path, remove=LIBRARIES),
+        Planted(environment={"LD_LIBRARY_PATH": "/opt/decoy"}, files=decoys),
+    )
+
+    assert seen.static_names == {"missing-bundled-library"}
+    assert seen.names == {"wrong-library-loaded"}
+    assert "/opt/decoy/libquiver.so" in " ".join(cause.message for cause in seen.dynamic)
+    assert seen.evidence["import"]["code"] == 0
+    assert seen.evidence["exercise"]["steps"]["native-call"]["ok"], "it works, for the wrong reason"
+
+
+def test_a_wrong_native_version(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    seen = judge(wheels.set_version(good_wheel, tmp_path, "0.5.1"))
+
+    assert seen.names == {"version-mismatch"}
+    assert "the native library says 0.5.0, the release is 0.5.1" in seen.dynamic[0].message
+
+
+def test_a_record_hash_off_by_one_byte(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    record = f"{_metadata(good_wheel)}RECORD"
+
+    def off_by_one(data: bytes) -> bytes:
+        found = re.search(rb"quiverdb/database\.py,sha256=(.)", data)
+        assert found
+        other = b"A" if found[1] != b"A" else b"B"
+        return data[: found.start(1)] + other + data[found.end(1) :]
+
+    seen = judge(wheels.mutate(good_wheel, tmp_path, edit={record: off_by_one}, fix_record=False))
+
+    assert seen.static_names == {"record-mismatch"}
+    assert seen.names == {"record-mismatch"}
+    assert "quiverdb/database.py" in seen.dynamic[0].where
+
+
+def test_a_stray_top_level_folder(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    seen = judge(wheels.mutate(good_wheel, tmp_path, add={"lib64/libleft.a": b"!<arch>\n"}))
+
+    assert seen.static_names == {"stray-top-level"}
+    assert {cause.severity for cause in seen.static if cause.severity != "note"} == {"flawed"}
+    assert seen.names == set(), "it works all the same"
+
+
+def test_a_wheel_tag_that_differs_from_the_file_name(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    change = _replace(b"Tag: cp313-cp313-", b"Tag: cp312-cp312-")
+    seen = judge(
+        wheels.mutate(good_wheel, tmp_path, edit={f"{_metadata(good_wheel)}WHEEL": change})
+    )
+
+    assert seen.static_names == {"tag-mismatch"}
+
+
+def test_a_tag_that_lies_about_glibc(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    old, new = "manylinux_2_28_x86_64", "manylinux_2_17_x86_64"
+    wheel = wheels.mutate(
+        good_wheel,
+        tmp_path,
+        edit={f"{_metadata(good_wheel)}WHEEL": _replace(old.encode(), new.encode())},
+        rename=re.sub(r"manylinux\S*x86_64", new, good_wheel.name),
+    )
+    seen = judge(wheel)
+
+    assert seen.static_names == {"glibc-floor"}
+    assert "GLIBC_2.28" in " ".join(cause.message for cause in seen.static)
+    assert seen.names == set(), "this machine's glibc is new enough: only the static layer can see"
+
+
+def test_a_missing_dependency(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    change = _replace(b"Requires-Dist: cffi>=2.0.0\n", b"")
+    seen = judge(
+        wheels.mutate(good_wheel, tmp_path, edit={f"{_metadata(good_wheel)}METADATA": change})
+    )
+
+    assert seen.static_names == {"missing-dependency"}
+    assert seen.names == {"missing-dependency"}
+    assert "cffi" in seen.dynamic[0].message
+
+
+def test_a_python_that_no_wheel_fits_is_refused_cleanly(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    wheel = wheels.mutate(
+        good_wheel,
+        tmp_path,
+        edit={f"{_metadata(good_wheel)}WHEEL": _replace(b"cp313-cp313", b"cp312-cp312")},
+        rename=good_wheel.name.replace("cp313-cp313", "cp312-cp312"),
+    )
+    seen = judge(wheel)
+
+    assert seen.names == {"unsupported-python"}
+    assert "refused cleanly" in seen.dynamic[0].message
+    assert [p for p in seen.evidence["installed"]["added"] if "site-packages" in p] == []
+
+
+def test_a_crash_is_named_with_its_last_frame(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    change = _replace(
+        b"def _load_bundled(ffi: Any) -> Any:\n",
+        b"def _load_bundled(ffi: Any) -> Any:\n    import faulthandler\n\n"
+        b"    faulthandler._sigsegv()\n",
+    )
+    seen = judge(wheels.mutate(good_wheel, tmp_path, edit={"quiverdb/_loader.py": change}))
+
+    assert seen.names == {"crash"}
+    assert "SIGSEGV" in seen.dynamic[0].message
+    assert "_loader.py" in seen.dynamic[0].message
+    assert "in _load_bundled" in seen.dynamic[0].message
+
+
+def test_a_hang_is_named_with_its_stack(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    change = _replace(
+        b"def _load_bundled(ffi: Any) -> Any:\n",
+        b"def _load_bundled(ffi: Any) -> Any:\n    import threading\n\n"
+        b"    threading.Event().wait()\n",
+    )
+    wheel = wheels.mutate(good_wheel, tmp_path, edit={"quiverdb/_loader.py": change})
+    seen = judge(wheel, exercise=3)
+
+    assert seen.names == {"hang"}
+    assert "_load_bundled" in seen.evidence["exercise"]["trace"]
+    assert "threading.py" in seen.dynamic[0].message
