@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--machine", action="append", metavar="NAME", help="only this machine; may be repeated"
     )
     group.addoption("--no-provision", action="store_true", help="never install or start an engine")
-    group.addoption("--report", default="report", metavar="DIR", help="where the report goes")
+    group.addoption("--report", metavar="DIR", help="where the report goes (default: report)")
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,14 @@ tests, which need a Windows. Both containers have no network.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -42,6 +44,7 @@ _PYTHON = "cp313"
 _TAGS: dict[Platform, str] = {"linux": "manylinux_2_28_x86_64", "windows": "win_amd64"}
 _RECIPES: dict[Platform, str] = {"linux": "builder", "windows": "builder-windows"}
 _BUILD_SECONDS = 1800
+_KILLED = 128 + signal.SIGKILL
 _FORMAT = b"1"
 """Raised when this module builds another wheel of the same source."""
 _EPOCH = "1577836800"
@@ -90,18 +93,19 @@ _TELLING = tuple(
         r"^CMake Error",
         r"^(?:FAILED|ERROR) \S+\.py",
         r"^(?:auditwheel|delvewheel): error|Error: Unable to find library",
-        r"^\w*(?:Error|Exception): ",
+        r"^[\w.]*(?:Error|Exception): ",
         r"^(?:ERROR|error)\b",
     )
 )
 # What the testbed says when it fails itself, by its cause.
 _TESTBED = (
     ("disk-full", "no space left on device"),
+    ("machine-lost", "the container shell has exited"),
     ("engine-unreachable", "cannot connect to the docker daemon"),
     ("engine-unreachable", "error response from daemon"),
-    ("machine-lost", "the container shell has exited"),
+    ("engine-unreachable", "because docker is too old"),
 )
-_NOT_IN_WHEELHOUSE = "no matching distribution found for"
+_NOT_IN_WHEELHOUSE = re.compile(r"No matching distribution found for (\S+)")
 
 
 def build(
@@ -146,7 +150,7 @@ def build(
                 tree=Path(scratch) / "project",
                 output=Path(scratch) / "output",
                 image=image,
-                closed=official is None,
+                recipe=None if official else recipe.name,
                 labels={**run.labels(), LABEL_BUILD: uuid.uuid4().hex},
                 log=log,
                 what=f"wheel for {platform}",
@@ -274,8 +278,8 @@ class _Job:
     tree: Path
     output: Path
     image: str
-    closed: bool
-    """Without a network."""
+    recipe: str | None
+    """The recipe of the image, which is then used without a network; None: an image of others."""
     labels: dict[str, str]
     log: Path
     what: str
@@ -285,25 +289,26 @@ class _Job:
         for cause, words in _TESTBED:
             if said := next((line for line in lines if words in line.lower()), None):
                 return TestbedFailure(cause, self.what, f"{said.strip()} (log: {self.log})")
-        if self.closed:
+        if self.recipe:
             for line in lines:
-                if _NOT_IN_WHEELHOUSE in line.lower():
-                    told = f"{line.strip()}: add it to the requirements.in of image {self.image}"
-                    return TestbedFailure("image-build-failed", self.what, told)
+                if missing := _NOT_IN_WHEELHOUSE.search(line):
+                    told = f"the build needs {missing[1]}, and the image does not have it; "
+                    told += f"add it to images/{self.recipe}/requirements.in (log: {self.log})"
+                    return TestbedFailure("image-build-failed", f"image {self.recipe}", told)
         return BuildFailed(self.what, f"{telling(lines)} (exit code {code})", str(self.log))
 
     def remove_container(self) -> None:
         """Remove what the build left on the engine; nothing, if it ended by itself."""
-        client = self.engine.client(timeout_seconds=60)
         label = f"{LABEL_BUILD}={self.labels[LABEL_BUILD]}"
-        try:
-            found = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-            for container in found:
+        # What the engine does not remove now, the next run's sweep does.
+        with (
+            contextlib.suppress(docker.errors.DockerException, requests.RequestException),
+            contextlib.closing(self.engine.client(timeout_seconds=60)) as client,
+        ):
+            for container in client.containers.list(
+                all=True, filters={"label": label}, ignore_removed=True
+            ):
                 container.remove(force=True, v=True)
-        except (docker.errors.DockerException, requests.RequestException):
-            return  # the next run's sweep takes it
-        finally:
-            client.close()
 
     def follow(self, output: Iterable[bytes], stop: Callable[[], None]) -> list[str]:
         """Write ``output`` to the log, say its headings and return its lines.
@@ -402,13 +407,13 @@ def _linux_command(job: _Job) -> list[str]:
 def _linux_environment(job: _Job) -> dict[str, str]:
     # cibuildwheel does not pull an image that the engine has (its oci_container.py).
     arguments = [f"'--label={key}={value}'" for key, value in job.labels.items()]
-    if job.closed:
+    if job.recipe:
         arguments.append("--network=none")
     return {
         **{key: os.environ[key] for key in _PASSED if key in os.environ},
         **job.engine.environment(),
         # In our image its lock decides which virtualenv there is, not cibuildwheel's constraints.
-        **({"CIBW_DEPENDENCY_VERSIONS": "latest"} if job.closed else {}),
+        **({"CIBW_DEPENDENCY_VERSIONS": "latest"} if job.recipe else {}),
         "CIBW_BUILD": f"{_PYTHON}-manylinux_x86_64",
         "CIBW_CONTAINER_ENGINE": (
             f"docker; create_args: {' '.join(arguments)}; disable_host_mount: true"
@@ -442,8 +447,10 @@ def _build_windows(job: _Job) -> None:
         container.reload()
         state = container.attrs["State"]
         code = int(state["ExitCode"])
-        if state["OOMKilled"] or state["Running"]:
-            raise TestbedFailure("machine-lost", job.what, f"killed while it built: {state}")
+        if state["OOMKilled"] or code == _KILLED:
+            raise TestbedFailure(
+                "machine-lost", job.what, f"killed while it built (log: {job.log})"
+            )
         if code:
             raise job.failed(code, lines)
         stream, _ = container.get_archive("/output/.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import docker.errors
 import requests
@@ -90,8 +91,12 @@ def prove_closed(image: Image, network: str, run: Run) -> dict[str, object]:
             stack.callback(remove, beacon)
             beacon.start()
             address = _connect(image, beacon, run)
-            control = _look(image, outside.name, run, address, resolver=None)
-            seen = _look(image, network, run, address, resolver=["127.0.0.1"])
+            with ThreadPoolExecutor(2) as pool:
+                both = (
+                    pool.submit(_look, image, outside.name, run, address, resolver=None),
+                    pool.submit(_look, image, network, run, address, resolver=["127.0.0.1"]),
+                )
+                control, seen = (look.result() for look in both)
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             raise TestbedFailure("machine-lost", "canary", " ".join(str(error).split())) from error
     if not control.reached:

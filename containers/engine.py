@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import docker
 import docker.errors
 import requests
 
-from containers.errors import TestbedFailure
+from containers.errors import TestbedFailure, WrongUse
 from containers.progress import say, step
 from containers.state import locked, state_dir
 
@@ -70,6 +71,9 @@ def endpoints() -> Iterator[Endpoint]:
 
     Docker's own order is DOCKER_HOST, then the current context (Docker CLI reference, "docker
     context"); after it come the system's socket and podman's.
+
+    Raises:
+        WrongUse: the named context is none.
     """
     if named := os.environ.get("DOCKER_HOST"):
         yield Endpoint(named, "DOCKER_HOST", demanded=True)
@@ -90,15 +94,18 @@ def _current_context() -> Endpoint | None:
     name = os.environ.get("DOCKER_CONTEXT")
     try:
         name = name or json.loads((config / "config.json").read_text("utf-8")).get("currentContext")
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return None
     if not name or name == "default":
         return None
     folder = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
     try:
         url = json.loads((folder / "meta.json").read_text("utf-8"))["Endpoints"]["docker"]["Host"]
-    except (OSError, ValueError, KeyError):
-        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise WrongUse(
+            f"docker context {name}: there is no such context with an address below {config}; "
+            "choose another with `docker context use` or DOCKER_CONTEXT"
+        ) from None
     return Endpoint(url, f"docker context {name}", demanded=True)
 
 
@@ -113,7 +120,12 @@ def ask(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
             version = client.version()
         finally:
             client.close()
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except (
+        docker.errors.DockerException,
+        requests.RequestException,
+        OSError,
+        ValueError,  # the address is none
+    ) as error:
         reason = " ".join(str(error).split())
         return f"{endpoint.url} ({endpoint.origin}): no engine answers: {reason[:200]}"
     return Engine(endpoint.url, endpoint.origin, version["Version"], version["Os"])
@@ -365,10 +377,12 @@ def is_dead(owner: str, age_hours: float) -> bool:
 def _age_hours(attributes: dict[str, Any]) -> float:
     created = str(attributes.get("Created") or attributes.get("CreatedAt") or "")
     try:
-        then = time.mktime(time.strptime(created[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+        then = datetime.datetime.fromisoformat(created)
     except ValueError:
         return 0.0
-    return max(0.0, (time.time() - then) / 3600)
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=datetime.UTC)
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds() / 3600)
 
 
 def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bool = False) -> int:
@@ -407,7 +421,7 @@ def _gone(remove: Any) -> int:
     except docker.errors.NotFound:
         return 0  # another run's sweep was faster
     except docker.errors.APIError as error:
-        if error.status_code == 409:  # removal already in progress
+        if error.status_code in (403, 409):  # removal in progress, of it or of what uses it
             return 0
         raise
     return 1

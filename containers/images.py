@@ -239,14 +239,14 @@ def debian_sources(suite: str) -> list[str]:
     An empty list leaves the choice to mmdebstrap's own defaults.
     """
     asked = subprocess.run(
-        ("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI) $(SIGNED_BY)"),
+        ("apt-get", "indextargets", "--format", "$(ORIGIN)\t$(CODENAME)\t$(REPO_URI)"),
         capture_output=True,
         text=True,
         check=False,
     )
     archive = security = ""
     for line in asked.stdout.splitlines():
-        origin, codename, uri, *_ = [*line.split(), "", "", ""]
+        origin, codename, uri, *_ = [*line.split("\t"), "", ""]
         if origin == "Debian" and codename.endswith("-security"):
             security = security or uri
         elif origin == "Debian":
@@ -332,7 +332,7 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     these files, none of another lock.
 
     Raises:
-        TestbedFailure: ``image-build-failed`` with pip's last line.
+        TestbedFailure: ``image-build-failed`` or ``disk-full`` with pip's last line.
     """
     done = into / f".{hashlib.sha256(lock.read_bytes()).hexdigest()}"
     if done.exists():
@@ -353,7 +353,9 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     if ran.returncode:
         last = [line for line in ran.stderr.splitlines() if line.startswith("ERROR")]
         seen = " ".join(last or ran.stderr.splitlines()[-2:] or [f"exit code {ran.returncode}"])
-        raise TestbedFailure("image-build-failed", f"pip download -r {lock.name}", seen)
+        shutil.rmtree(partial)
+        cause = "disk-full" if "No space left on device" in ran.stderr else "image-build-failed"
+        raise TestbedFailure(cause, f"pip download -r {lock.name}", seen)
     partial.rename(into)
     done = into / done.name
     done.touch()

@@ -140,8 +140,8 @@ _PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
 class Index:
     """The running index; a context manager that removes it at the end.
 
-    ``store`` are files that are there from the start, before any reader can come. ``faults`` are planted for tests; see the
-    front's own documentation.
+    ``store`` are files that are there from the start, before any reader can come. ``faults`` are
+    planted for tests; see ``images/index/faults.py``.
     """
 
     def __init__(

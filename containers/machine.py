@@ -23,6 +23,7 @@ MACHINES = Path(__file__).with_name("machines.toml")
 FOLDER = "/e2e"
 """Where the suite puts its own files on a machine; nothing of the user's is there."""
 _USER_ID = 1000
+_WORDS = {list: "list of strings", str: "string"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
     """Read the machines, by name.
 
     Raises:
-        WrongUse: an unknown or missing key, with the keys there are.
+        WrongUse: an unknown or missing key, with the keys there are; a value of another type.
     """
     keys = {field.name for field in dataclasses.fields(MachineSpec)} - {"name"}
     try:
@@ -51,6 +52,8 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
         raise WrongUse(f"{path.name}: {error}") from None
     found = {}
     for name, line in data.items():
+        if not isinstance(line, dict):
+            raise WrongUse(f"{path.name}: {name}: not a table; write [{name}]")
         if unknown := sorted(set(line) - keys):
             raise WrongUse(
                 f"{path.name}: {name}: unknown key {unknown[0]!r}; "
@@ -58,6 +61,10 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
             )
         if missing := sorted(keys - set(line)):
             raise WrongUse(f"{path.name}: {name}: missing key {missing[0]!r}")
+        for key, value in line.items():
+            wanted = list if key in ("installers", "scenarios") else str
+            if not isinstance(value, wanted):
+                raise WrongUse(f"{path.name}: {name}: {key} must be a {_WORDS[wanted]}")
         values: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in line.items()
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -152,7 +151,9 @@ def from_release(version: str, project: str) -> Wheelhouse:
 
 def _download(version: str, project: str, into: Path) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent) as partial:
+    with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
+        partial = Path(scratch) / into.name
+        partial.mkdir()
         misses = []
         for name, platforms in _PLATFORMS.items():
             command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
@@ -163,15 +164,18 @@ def _download(version: str, project: str, into: Path) -> None:
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             if ran.returncode:
                 misses.append(ran.stderr)
-                if "No matching distribution" not in ran.stderr:
-                    last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
+                lines = ran.stderr.strip().splitlines() or ["no output"]
+                # To pip, an index that does not answer has no matching distribution either.
+                retries = [line for line in lines if "Retrying" in line]
+                if retries or "No matching distribution" not in ran.stderr:
+                    last = (retries or lines)[-1]
                     raise TestbedFailure("index-unreachable", "upstream index", f"{name}: {last}")
-        if not any(Path(partial).iterdir()):
+        if not any(partial.iterdir()):
             raise WrongUse(
                 f"--release {version}: {project} has no such release with wheels for CPython 3.13; "
                 f"there are: {_published(misses[-1])}"
             )
-        shutil.copytree(partial, into)
+        partial.rename(into)
 
 
 def _published(output: str) -> str:

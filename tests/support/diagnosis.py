@@ -23,9 +23,14 @@ _NO_LIBRARY = re.compile(
     r"only ET_DYN and ET_EXEC can be loaded|ELF file's phentsize not the expected size)"
 )
 _NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")
-_NO_VERSION = re.compile(r"version [`'](\w+?)_([\d.]+)' not found \(required by ([^)]+)\)")
+_NO_VERSION = re.compile(r"version [`'](\w+?)_([\w.]+)' not found \(required by ([^)]+)\)")
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _EXEC_STACK = re.compile(r"([^\s:'\"]+\.so[\w.]*): cannot enable executable stack")
+_NO_CONNECTION = re.compile(
+    r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset)).*"
+)
+_OTHER_PYTHON = re.compile(r".*(?:require a different python version|Requires-Python).*")
+_RUN_TIMES = {"GLIBCXX", "CXXABI", "GCC", "LIBATOMIC"}
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 _PIP_CACHE = "/.cache/pip"
 
@@ -74,7 +79,9 @@ def _cause(name: str, *, where: str, seen: str) -> Cause:
 def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
     for line in evidence["requests"]:
         where = f"{cell}: index"
-        if line["status"] >= 500:
+        if line["status"] is None:
+            yield _cause("index-unreachable", where=where, seen=f"{line['path']} was not answered")
+        elif line["status"] >= 500:
             yield _cause(
                 "index-unreachable", where=where, seen=f"{line['path']} answered {line['status']}"
             )
@@ -86,7 +93,7 @@ def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
 def _digests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     for line in evidence["requests"]:
         name = line.get("file", "")
-        if name in expected.digests and line["status"] == 200:
+        if name in expected.digests and line["status"] == 200 and "sha256" in line:
             served, built = line["sha256"], expected.digests[name]
             if served != built:
                 seen = f"the index served sha256 {served[:16]}..., built was {built[:16]}..."
@@ -107,20 +114,19 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
         return _cause("disk-full", where=where, seen=last)
     if "DO NOT MATCH THE HASHES" in output:
         return _cause("hash-mismatch", where=where, seen=last)
+    # Before the refusals: to pip, an index that does not answer has no distribution either.
+    if found := _NO_CONNECTION.search(output):
+        return _cause("index-unreachable", where=where, seen=found[0].strip()[:400])
     if wanted := re.search(r"No matching distribution found for ([\w.-]+)", output):
-        return _refusal(evidence, expected, where, wanted[1], last)
+        return _refusal(evidence, expected, where, wanted[1], output)
     if re.search(r"Permission denied|EnvironmentError.*\[Errno 13\]", output):
         return _cause("permission", where=where, seen=last)
-    if re.search(
-        r"Temporary failure in name resolution|SSLError|Connection (refused|reset)", output
-    ):
-        return _cause("index-unreachable", where=where, seen=last)
     if re.search(r"is invalid|has an invalid wheel|BadZipFile|Bad CRC", output):
         return _cause("record-mismatch", where=where, seen=last)
     return _cause("unclassified", where=where, seen=f"ended with {ran['code']}: {last}")
 
 
-def _refusal(evidence: Evidence, expected: Expected, where: str, wanted: str, last: str) -> Cause:
+def _refusal(evidence: Evidence, expected: Expected, where: str, wanted: str, output: str) -> Cause:
     if canonicalize_name(wanted) != canonicalize_name(expected.project):
         seen = f"needs {wanted}, which is not among the locked dependencies"
         return _cause("missing-dependency", where=where, seen=seen)
@@ -134,8 +140,8 @@ def _refusal(evidence: Evidence, expected: Expected, where: str, wanted: str, la
     if not interpreters & fits:
         seen = f"CPython {major}.{minor} refused cleanly: the release's wheels are for {told}"
         return _cause("unsupported-python", where=where, seen=seen)
-    if re.search(r"require a different python version|Requires-Python", last):
-        return _cause("unsupported-python", where=where, seen=last)
+    if found := _OTHER_PYTHON.search(output):
+        return _cause("unsupported-python", where=where, seen=found[0].strip()[:400])
     platforms = sorted({tag.platform for name in expected.digests for tag in _tags(name)})
     seen = f"{evidence['machine']} with {' '.join(evidence['libc'])} refused cleanly: the wheels"
     return _cause(
@@ -169,7 +175,7 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
         told = steps.get(name)
         if told is None or not told["ok"]:
             error = told["error"] if told else {"type": "", "message": "it was never reached"}
-            yield _failed_step(name, error, expected, f"{cell}: {name}")
+            yield _failed_step(name, error, evidence, expected, f"{cell}: {name}")
             break
     yield from _versions(steps, expected, cell)
     yield from _values(steps, cell)
@@ -229,14 +235,19 @@ def _shadow(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) 
         yield _cause("shadowed-import", where=f"{cell}: import", seen=seen)
 
 
-def _failed_step(name: str, error: Evidence, expected: Expected, where: str) -> Cause:
+def _failed_step(
+    name: str, error: Evidence, evidence: Evidence, expected: Expected, where: str
+) -> Cause:
     message = f"{error['type']}: {error['message']}"
     libraries = expected.libraries
     if found := _NO_VERSION.search(message):
         family, version, library = found.groups()
-        cause = {"GLIBC": "glibc-floor"}.get(family, "libstdcxx-floor")
-        seen = f"{PurePosixPath(library).name} needs {family}_{version}, the machine has older"
-        return _cause(cause, where=where, seen=seen)
+        seen = f"{PurePosixPath(library).name} needs {family}_{version}"
+        if family != "GLIBC" and family not in _RUN_TIMES:
+            seen = f"{seen}, which nothing loaded provides"
+            return _cause("symbol-not-found", where=where, seen=seen)
+        cause = "glibc-floor" if family == "GLIBC" else "libstdcxx-floor"
+        return _cause(cause, where=where, seen=f"{seen}, the machine has older")
     if found := _EXEC_STACK.search(message):
         return _cause("executable-stack", where=where, seen=found[0])
     if found := _NO_SYMBOL.search(message):
@@ -247,6 +258,10 @@ def _failed_step(name: str, error: Evidence, expected: Expected, where: str) -> 
         seen = f"{PurePosixPath(found[1]).name} is no library of this machine ({found[2]})"
         return _cause(cause, where=where, seen=seen)
     if found := _NOT_FOUND.search(message):
+        if any(f"{p}: cannot open shared" in message for p in evidence["installed"]["added"]):
+            # glibc passes over a library for another processor as if it were not there.
+            seen = f"{found[1]} is there and the loader does not take it: {message[:200]}"
+            return _cause("wrong-architecture", where=where, seen=seen)
         bundled = _is_bundled(found[1], libraries)
         cause = "missing-bundled-library" if bundled else "missing-runtime-library"
         return _cause(cause, where=where, seen=f"{found[1]} is not found: {message[:200]}")
@@ -277,13 +292,13 @@ def _is_bundled(name: str, libraries: tuple[str, ...]) -> bool:
 
 def _versions(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     native = (steps.get("native-call", {}).get("value") or {}).get("version")
-    if native is not None and _differs(native, expected.version):
-        seen = f"the native library says {native}, the release is {expected.version}"
-        yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
     installed = (steps.get("distributions", {}).get("value") or {}).get(expected.project)
     if installed and _differs(installed["version"], expected.version):
         seen = f"{installed['version']} was installed, published was {expected.version}"
         yield _cause("silent-fallback", where=f"{cell}: installed", seen=seen)
+    elif native is not None and _differs(native, expected.version):
+        seen = f"the native library says {native}, the release is {expected.version}"
+        yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
 
 
 def _differs(one: str, other: str) -> bool:

@@ -61,7 +61,10 @@ def import_package() -> dict[str, Any]:
     import quiverdb
 
     file = quiverdb.__file__  # None for a folder without code
-    return {"file": file, "folder": os.path.dirname(file) if file else list(quiverdb.__path__)[0]}
+    return {
+        "file": file,
+        "folder": os.path.dirname(file) if file else next(iter(quiverdb.__path__)),
+    }
 
 
 def native_version() -> dict[str, Any]:

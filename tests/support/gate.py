@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
@@ -157,7 +158,13 @@ def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:
 def _build(selection: Selection, found: engine.Engine, run: engine.Run) -> Wheelhouse:
     assert selection.source is not None
     wheels = [
-        builder.build(found, selection.source, run, platform=cast("builder.Platform", system))
+        builder.build(
+            found,
+            selection.source,
+            run,
+            platform=cast("builder.Platform", system),
+            manylinux_image=os.environ.get("QUIVERDB_E2E_MANYLINUX"),
+        )
         for system in selection.systems
     ]
     return wheelhouse.from_files(wheels, place=str(selection.source))

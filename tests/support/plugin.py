@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import time
@@ -34,11 +35,11 @@ class Suite:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.subject: Subject = load_subject()
-        self.report = Path(config.getoption("report"))
+        self.report = _folder(config.getoption("report")) or config.rootpath / "report"
         self.selection = selections.select(
             root=config.rootpath,
-            source=config.getoption("source"),
-            wheels=config.getoption("wheels"),
+            source=_folder(config.getoption("source")),
+            wheels=_folder(config.getoption("wheels")),
             release=config.getoption("release"),
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
@@ -339,6 +340,13 @@ class Required:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _folder(option: str | None) -> Path | None:
+    """Return the folder of an option; a relative one counts from where the user typed it."""
+    if not option:
+        return None
+    return Path(os.environ.get("QUIVERDB_E2E_FOLDER") or Path.cwd()) / option
 
 
 def _strict(config: pytest.Config) -> bool:

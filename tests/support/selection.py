@@ -46,15 +46,15 @@ class Selection:
 def select(
     *,
     root: Path,
-    source: str | None = None,
-    wheels: str | None = None,
+    source: Path | None = None,
+    wheels: Path | None = None,
     release: str | None = None,
     names: list[str] | None = None,
     keyword: str = "",
     strict: bool = False,
     provision: bool = True,
 ) -> Selection:
-    """Check the choices and return them; relative folders count from where the user is.
+    """Check the choices and return them.
 
     Raises:
         WrongUse: two of source, wheels and release; a source that cannot be built; an unknown
@@ -72,14 +72,14 @@ def select(
             )
     folder = None
     if not wheels and not release:
-        folder = Path(source) if source else root / DEFAULT_SOURCE
+        folder = source or root / DEFAULT_SOURCE
         if not folder.is_dir():
             raise WrongUse(f"--source {folder}: there is no such folder")
         if not (folder / "pyproject.toml").is_file():
             raise WrongUse(f"--source {folder}: there is no pyproject.toml in it")
     return Selection(
         source=folder,
-        wheels=Path(wheels) if wheels else None,
+        wheels=wheels,
         release=release,
         machines=tuple(known[name] for name in (wanted or known)),
         narrowed=tuple(
@@ -91,6 +91,6 @@ def select(
 
 
 def _inputs(
-    source: str | None, wheels: str | None, release: str | None
-) -> tuple[tuple[str, str | None], ...]:
+    source: Path | None, wheels: Path | None, release: str | None
+) -> tuple[tuple[str, object], ...]:
     return (("--source", source), ("--wheels", wheels), ("--release", release))

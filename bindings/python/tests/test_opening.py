@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SCHEMA
 
+from conftest import SCHEMA
 from quiverdb import Database, LogLevel, QuiverError
 
 COLLECTION = "(id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL)"
