@@ -33,7 +33,7 @@ RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"
 _FORMAT = b"1"
 """Raised when this module makes another image of the same recipe."""
-_KEYS = {"suite", "packages", "registry", "base", "python", "copies"}
+_KEYS = {"suite", "packages", "registry", "base", "python", "platforms", "copies"}
 # What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
 LINUX_PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
@@ -54,7 +54,8 @@ class Recipe:
     ``suite`` and ``packages`` make it from Debian packages; ``registry`` names an image with its
     digest; ``base`` names another recipe to build upon. ``copies`` lists folders or files, relative
     to the repository's root, that the Dockerfile copies beside its own. ``python`` is the version
-    for which the wheels of ``requirements.txt`` are downloaded.
+    and ``platforms`` are the platform tags for which the wheels of ``requirements.txt`` are
+    downloaded.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Recipe:
     registry: str | None = None
     base: str | None = None
     python: str = "3.13"
+    platforms: tuple[str, ...] = LINUX_PLATFORMS
     copies: tuple[str, ...] = ()
 
     @property
@@ -125,6 +127,7 @@ def recipe(name: str) -> Recipe:
         registry=data.get("registry"),
         base=data.get("base"),
         python=data.get("python", "3.13"),
+        platforms=tuple(data.get("platforms", LINUX_PLATFORMS)),
         copies=tuple(data.get("copies", ())),
     )
     if not (made.suite or made.registry or made.base):
@@ -368,7 +371,7 @@ def _docker_build(
     lock = made_by.folder / "requirements.txt"
     if lock.exists():
         wheels = state_dir() / "downloads" / made_by.name
-        download_wheels(lock, wheels, python=made_by.python)
+        download_wheels(lock, wheels, python=made_by.python, platforms=made_by.platforms)
         context += [(f"wheels/{path.name}", path) for path in sorted(wheels.glob("[!.]*"))]
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as tar:
