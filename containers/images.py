@@ -332,12 +332,14 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     """Download the files that ``lock`` lists with their hashes, with this Python's own pip.
 
     ``lock`` is a requirements file in pip's hash-checking mode. ``into`` afterwards holds exactly
-    these files, none of another lock.
+    these files, none of another lock, Python or platform.
 
     Raises:
         TestbedFailure: ``image-build-failed`` or ``disk-full`` with pip's last line.
     """
-    done = into / f".{hashlib.sha256(lock.read_bytes()).hexdigest()}"
+    platforms = tuple(platforms) or LINUX_PLATFORMS
+    asked = lock.read_bytes() + repr((python, platforms)).encode()
+    done = into / f".{hashlib.sha256(asked).hexdigest()}"
     if done.exists():
         return
     shutil.rmtree(into, ignore_errors=True)
@@ -349,7 +351,7 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--dest={partial}"]
     command += [f"--python-version={python}", "--implementation=cp"]
     command += [f"--abi={abi}" for abi in (f"cp{version}", "abi3", "none")]
-    command += [f"--platform={name}" for name in (platforms or LINUX_PLATFORMS)]
+    command += [f"--platform={name}" for name in platforms]
     ran = subprocess.run(
         [*command, f"--requirement={lock}"], capture_output=True, text=True, check=False
     )

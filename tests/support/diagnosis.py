@@ -214,7 +214,7 @@ def _is_access_violation(code: int) -> bool:
 
 
 def _signal(code: int) -> str:
-    if code < 0:
+    if -65 < code < 0:  # anything less is an NTSTATUS, read as a signed number
         return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
     return f"ended with 0x{code & 0xFFFFFFFF:08x}"
 

@@ -1,0 +1,786 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.causes import Cause
+from tests.support.diagnosis import Expected, diagnose, leftovers
+
+PROJECT = "/home/user/project"
+SITE = "/home/user/venv/lib/python3.13/site-packages"
+PACKAGE = f"{SITE}/quiverdb"
+LIBS = f"{PACKAGE}/_libs"
+CORE, API = f"{LIBS}/libquiver.so", f"{LIBS}/libquiver_c.so"
+CFFI = f"{SITE}/cffi/api.py"
+WHEEL = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+EXPECTED = Expected(
+    project="quiverdb",
+    version="1.2.0",
+    digests={WHEEL: "a" * 64},
+    locked={"cffi": "2.0.0"},
+    libraries=("libquiver.so", "libquiver_c.so"),
+)
+FILES = [f"{PACKAGE}/__init__.py", CORE, API, f"{SITE}/quiverdb-1.2.0.dist-info/RECORD"]
+
+Evidence = dict[str, Any]
+Change = Callable[[Evidence], object]
+
+
+def _ran(*command: str, code: int = 0) -> Evidence:
+    return {
+        "command": list(command),
+        "code": code,
+        "stdout": "",
+        "stderr": "",
+        "seconds": 1.0,
+        "timed_out": False,
+    }
+
+
+def _step(value: object) -> Evidence:
+    return {"ok": True, "value": value, "error": None}
+
+
+def healthy() -> Evidence:
+    """Return the evidence of a cell in which all is well."""
+    steps = {
+        "import": _step({"file": FILES[0], "folder": PACKAGE}),
+        "native-call": _step({"version": "1.2.0", "source": "bundled"}),
+        "round-trip": _step(
+            {
+                "id": 1,
+                "labels": ["Itaipú", "empty"],
+                "units": [20, None],
+                "capacity": [14000.5, None],
+                "notes": [None, None],
+                "not_offered": [],
+            }
+        ),
+        "mapped": _step([CORE, API, "/usr/lib/libc.so.6"]),
+        "distributions": _step(
+            {
+                "quiverdb": {"version": "1.2.0", "folder": SITE},
+                "cffi": {"version": "2.0.0", "folder": SITE},
+                "pip": {"version": "25.0", "folder": SITE},
+            }
+        ),
+        "record": _step({"checked": 3, "wrong": [], "files": FILES}),
+        "end": _step({}),
+    }
+    return {
+        "cell": {"id": "debian-pip-venv"},
+        "python": "3.13.5",
+        "machine": "x86_64",
+        "libc": ["glibc", "2.41"],
+        "install": _ran("/home/user/venv/bin/pip", "install", "quiverdb"),
+        "import": _ran("python", "-c", "import quiverdb"),
+        "exercise": _ran("python", "-c", "...") | {"trace": "", "steps": steps},
+        "uninstall": _ran("pip", "uninstall", "--yes", "quiverdb"),
+        "installed": {
+            "added": [*FILES, PACKAGE, LIBS, f"{SITE}/quiverdb-1.2.0.dist-info", CFFI],
+            "removed": [],
+            "changed": [],
+        },
+        "left": {"added": [CFFI], "removed": [], "changed": []},
+        "requests": [_request("/simple/quiverdb/"), _request(f"/files/{WHEEL}", WHEEL, "a" * 64)],
+    }
+
+
+def _request(path: str, file: str = "", digest: str = "", **changes: Any) -> Evidence:
+    line = {"path": path, "status": 200, "complete": True, "bytes": 4096}
+    return line | ({"file": file, "sha256": digest} if file else {}) | changes
+
+
+def _steps(evidence: Evidence) -> Evidence:
+    found: Evidence = evidence["exercise"]["steps"]
+    return found
+
+
+def _causes(change: Change, expected: Expected = EXPECTED) -> tuple[Cause, ...]:
+    evidence = copy.deepcopy(healthy())
+    change(evidence)
+    return diagnose(evidence, expected)
+
+
+def _cause(change: Change, expected: Expected = EXPECTED) -> Cause:
+    """Return the only cause that a changed evidence shows."""
+    causes = _causes(change, expected)
+    assert len(causes) == 1, f"not one cause, but {[str(cause) for cause in causes]}"
+    return causes[0]
+
+
+def _failed(step: str, message: str, kind: str = "OSError") -> Change:
+    """Return the change that makes one step of the exercise fail."""
+
+    def change(evidence: Evidence) -> None:
+        error = {"type": kind, "message": message}
+        _steps(evidence)[step] = {"ok": False, "value": None, "error": error}
+
+    return change
+
+
+def _broken(step: str) -> Change:
+    """Return the change that makes the exercise stop in ``step``."""
+
+    def change(evidence: Evidence) -> None:
+        steps = _steps(evidence)
+        names = list(steps)
+        for name in names[names.index(step) :]:
+            del steps[name]
+        steps[step] = {"begun": True}
+
+    return change
+
+
+def _all(*changes: Change) -> Change:
+    def change(evidence: Evidence) -> None:
+        for one in changes:
+            one(evidence)
+
+    return change
+
+
+def test_a_healthy_cell_has_no_cause() -> None:
+    assert diagnose(healthy(), EXPECTED) == ()
+
+
+# ---- the testbed ----
+
+
+def test_the_testbeds_failure_is_all_there_is_to_say() -> None:
+    def change(evidence: Evidence) -> None:
+        told = {"cause": "machine-lost", "where": "debian", "seen": "it stopped"}
+        evidence["testbed"] = told
+        for key in ("install", "requests", "exercise"):
+            del evidence[key]
+
+    cause = _cause(change)
+    assert (cause.name, cause.severity) == ("machine-lost", "testbed")
+    assert cause.where == "debian-pip-venv: debian"
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ({"status": 503}, "/simple/quiverdb/ answered 503"),
+        ({"status": 500, "complete": False}, "/simple/quiverdb/ answered 500"),
+        ({"complete": False, "bytes": 17}, "broke off after 17 bytes (truncated download)"),
+        ({"status": None, "complete": False}, "/simple/quiverdb/ was not answered"),
+    ],
+)
+def test_an_index_that_failed_explains_what_followed(line: Evidence, seen: str) -> None:
+    def change(evidence: Evidence) -> None:
+        evidence["requests"][0] |= line
+        evidence["install"] |= {"code": 1, "stderr": "ERROR: No matching distribution found"}
+
+    cause = _cause(change)
+    assert cause.name == "index-unreachable"
+    assert seen in cause.message
+
+
+@pytest.mark.parametrize("status", [404, 304, 206])
+def test_other_answers_of_the_index_are_no_failure(status: int) -> None:
+    assert _causes(lambda e: e["requests"][0].update(status=status)) == ()
+
+
+# ---- the file served ----
+
+
+def test_another_file_than_was_built_is_a_hash_mismatch() -> None:
+    cause = _cause(lambda e: e["requests"][1].update(sha256="b" * 64))
+    assert cause.name == "hash-mismatch"
+    assert cause.where == f"debian-pip-venv: {WHEEL}"
+    assert "bbbbbbbb" in cause.message
+
+
+def test_a_file_that_was_only_asked_about_has_no_digest_to_compare() -> None:
+    assert _causes(lambda e: e["requests"][1].pop("sha256")) == ()
+
+
+def test_the_files_of_other_projects_are_not_compared() -> None:
+    other = _request("/files/cffi.whl", "cffi-2.0.0-cp313-cp313-any.whl", "c" * 64)
+    assert _causes(lambda e: e["requests"].append(other)) == ()
+
+
+# ---- install ----
+
+NO_WHEEL = "ERROR: No matching distribution found for quiverdb\n"
+RETRYING = "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError: "
+
+
+def _install(**changes: Any) -> Change:
+    def change(evidence: Evidence) -> None:
+        evidence["install"] |= {"code": 1, **changes}
+        for key in ("import", "exercise", "uninstall"):
+            del evidence[key]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "seen"),
+    [
+        ("ERROR: [Errno 28] No space left on device\n", "disk-full", "No space left"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES from x\n", "hash-mismatch", "DO NOT MATCH"),
+        ("ERROR: [Errno 13] Permission denied: '/usr/lib'\n", "permission", "Permission denied"),
+        (
+            f"{RETRYING}Temporary failure in name resolution'\n{NO_WHEEL}",
+            "index-unreachable",
+            "Temporary failure in name resolution",
+        ),
+        (f"{RETRYING}Connection refused'\n{NO_WHEEL}", "index-unreachable", "Connection refused"),
+        (f"{RETRYING}Connection reset by peer'\n", "index-unreachable", "Connection reset"),
+        (f"WARNING: x: SSLError(1) - skipping\n{NO_WHEEL}", "index-unreachable", "SSLError"),
+        ("ERROR: Wheel 'quiverdb' located at /x is invalid.\n", "record-mismatch", "is invalid"),
+        ("ERROR: quiverdb has an invalid wheel, x\n", "record-mismatch", "has an invalid wheel"),
+        ("zipfile.BadZipFile: Bad CRC-32 for file\n", "record-mismatch", "BadZipFile"),
+        (
+            "ERROR: No matching distribution found for numpy>=2\n",
+            "missing-dependency",
+            "needs numpy, which is not among the locked dependencies",
+        ),
+        ("note\nERROR: something new\nbye\n", "unclassified", "ended with 1: ERROR: something new"),
+        ("", "unclassified", "ended with 1: no output"),
+    ],
+)
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_an_install_that_fails_is_named_by_what_the_installer_says(
+    error: str, name: str, seen: str, stream: str
+) -> None:
+    cause = _cause(_install(**{stream: error}))
+    assert cause.name == name
+    assert seen in cause.message
+    assert cause.where == "debian-pip-venv: install quiverdb"
+
+
+def test_an_install_without_end_is_a_hang() -> None:
+    cause = _cause(_install(timed_out=True, code=-9, seconds=120.4, stderr=NO_WHEEL))
+    assert cause.name == "hang"
+    assert "no end after 120 s" in cause.message
+
+
+def test_a_refusal_on_another_platform_tells_machine_and_wheels() -> None:
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(machine="aarch64")))
+    assert cause.name == "unsupported-platform"
+    assert "aarch64 with glibc 2.41 refused cleanly" in cause.message
+    assert "manylinux_2_28_x86_64" in cause.message
+
+
+def test_a_refusal_by_another_python_tells_python_and_wheels() -> None:
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(python="3.12.1")))
+    assert cause.name == "unsupported-python"
+    assert "CPython 3.12 refused cleanly: the release's wheels are for cp313" in cause.message
+
+
+def test_a_refusal_by_requires_python_is_told_though_the_tags_fit() -> None:
+    told = (
+        "ERROR: Ignored the following versions that require a different python version: "
+        "1.2.0 Requires-Python >=3.14\nERROR: Could not find a version\n"
+    )
+    cause = _cause(_install(stderr=told + NO_WHEEL))
+    assert cause.name == "unsupported-python"
+    assert "1.2.0 Requires-Python >=3.14" in cause.message
+
+
+@pytest.mark.parametrize("name", ["quiverdb", "QuiverDB", "quiverdb==1.2.0"])
+def test_a_refused_upload_explains_why_there_is_no_wheel(name: str) -> None:
+    expected = dataclasses.replace(EXPECTED, refused="400 bad metadata")
+    cause = _cause(_install(stderr=f"ERROR: No matching distribution found for {name}\n"), expected)
+    assert cause.name == "incomplete-release"
+    assert "400 bad metadata" in cause.message
+
+
+def test_a_refused_upload_does_not_explain_a_missing_dependency() -> None:
+    expected = dataclasses.replace(EXPECTED, refused="400 bad metadata")
+    cause = _cause(_install(stderr="ERROR: No matching distribution found for numpy\n"), expected)
+    assert cause.name == "missing-dependency"
+
+
+def test_a_corrupted_file_is_told_by_its_digest_and_by_the_installer() -> None:
+    causes = _causes(
+        _all(
+            _install(stderr="zipfile.BadZipFile: Bad CRC-32\n"),
+            lambda e: e["requests"][1].update(sha256="b" * 64),
+        )
+    )
+    assert [cause.name for cause in causes] == ["hash-mismatch", "record-mismatch"]
+
+
+# ---- what the loader says ----
+
+CFFI_TAIL = ".  Additionally, ctypes.util.find_library() did not manage to locate a library called "
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "seen"),
+    [
+        (
+            f"/lib/libc.so.6: version `GLIBC_2.99' not found (required by {CORE})",
+            "glibc-floor",
+            "libquiver.so needs GLIBC_2.99, the machine has older",
+        ),
+        (
+            f"/lib/libc.so.6: version `GLIBC_ABI_DT_RELR' not found (required by {CORE})",
+            "glibc-floor",
+            "libquiver.so needs GLIBC_ABI_DT_RELR",
+        ),
+        (
+            f"/lib/libstdc++.so.6: version `GLIBCXX_3.4.99' not found (required by {CORE})",
+            "libstdcxx-floor",
+            "libquiver.so needs GLIBCXX_3.4.99",
+        ),
+        (
+            f"/lib/libstdc++.so.6: version `CXXABI_1.3.99' not found (required by {CORE})",
+            "libstdcxx-floor",
+            "libquiver.so needs CXXABI_1.3.99",
+        ),
+        (
+            f"/lib/libgcc_s.so.1: version `GCC_99.0.0' not found (required by {API})",
+            "libstdcxx-floor",
+            "libquiver_c.so needs GCC_99.0.0",
+        ),
+        (
+            f"{CORE}: version `QUIVER_2' not found (required by {API})",
+            "symbol-not-found",
+            "libquiver_c.so needs QUIVER_2, which nothing loaded provides",
+        ),
+        (
+            f"{CORE}: cannot enable executable stack as shared object requires: Invalid argument",
+            "executable-stack",
+            "cannot enable executable stack",
+        ),
+        (
+            f"{API}: undefined symbol: quiver_core_open",
+            "symbol-not-found",
+            "libquiver_c.so needs quiver_core_open",
+        ),
+        (f"{CORE}: invalid ELF header", "missing-bundled-library", "libquiver.so is no library"),
+        (f"{CORE}: file too short", "missing-bundled-library", "file too short"),
+        (
+            f"{CORE}: only ET_DYN and ET_EXEC can be loaded",
+            "missing-bundled-library",
+            "only ET_DYN",
+        ),
+        (
+            f"{CORE}: ELF file's phentsize not the expected size",
+            "missing-bundled-library",
+            "phentsize",
+        ),
+        (f"{CORE}: wrong ELF class: ELFCLASS32", "wrong-architecture", "wrong ELF class"),
+        (
+            f"{CORE}: cannot open shared object file: No such file or directory",
+            "wrong-architecture",
+            "libquiver.so is there and the loader does not take it",
+        ),
+        (
+            "libquiver.so: cannot open shared object file: No such file or directory",
+            "missing-bundled-library",
+            "libquiver.so is not found",
+        ),
+        (
+            "libquiver.so.0: cannot open shared object file: No such file or directory",
+            "missing-bundled-library",
+            "libquiver.so.0 is not found",
+        ),
+        (
+            "libsqlite3.so.0: cannot open shared object file: No such file or directory",
+            "missing-runtime-library",
+            "libsqlite3.so.0 is not found",
+        ),
+        (
+            "libquiver_core.so.1: cannot open shared object file: No such file or directory",
+            "missing-runtime-library",
+            "libquiver_core.so.1 is not found",
+        ),
+        (
+            "ctypes.util.find_library() did not manage to locate a library called 'libquiver.so'",
+            "missing-bundled-library",
+            "libquiver.so is neither in the package nor on the system",
+        ),
+        (
+            f"quiverdb is installed incompletely: {CORE} is missing, libquiver_c.so is there",
+            "missing-bundled-library",
+            "is installed incompletely",
+        ),
+        ("[Errno 12] something new", "unclassified", "OSError: [Errno 12] something new"),
+    ],
+)
+def test_a_native_call_that_fails_is_named_by_what_the_loader_says(
+    message: str, name: str, seen: str
+) -> None:
+    cause = _cause(_failed("native-call", message))
+    assert cause.name == name
+    assert seen in cause.message
+    assert cause.where == "debian-pip-venv: native-call"
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        (f"{CORE}: version `GLIBC_2.99' not found (required by {CORE})", "glibc-floor"),
+        (f"{CORE}: undefined symbol: quiver_core_open", "symbol-not-found"),
+        (f"{CORE}: invalid ELF header", "missing-bundled-library"),
+        ("libz.so.1: cannot open shared object file", "missing-runtime-library"),
+    ],
+)
+def test_what_cffi_adds_to_the_loaders_words_changes_no_name(message: str, name: str) -> None:
+    told = f"cannot load library '{CORE}': {message}{CFFI_TAIL}'{CORE}'"
+    assert _cause(_failed("native-call", told)).name == name
+
+
+# ---- import, first native call, round trip ----
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "message", "name", "seen"),
+    [
+        (
+            "import",
+            "ModuleNotFoundError",
+            "No module named 'cffi.api'",
+            "missing-dependency",
+            "needs the module cffi, which",
+        ),
+        (
+            "import",
+            "ModuleNotFoundError",
+            "No module named 'quiverdb._loader'",
+            "unclassified",
+            "No module named 'quiverdb._loader'",
+        ),
+        ("round-trip", "PermissionError", "[Errno 13] data.db", "permission", "data.db"),
+        ("round-trip", "DatabaseError", "no such table", "round-trip-failed", "no such table"),
+        ("native-call", "AttributeError", "no version", "unclassified", "no version"),
+        ("mapped", "OSError", "no maps", "unclassified", "no maps"),
+    ],
+)
+def test_a_step_that_fails_is_named_by_its_error(
+    step: str, kind: str, message: str, name: str, seen: str
+) -> None:
+    cause = _cause(_failed(step, message, kind))
+    assert (cause.name, cause.where) == (name, f"debian-pip-venv: {step}")
+    assert seen in cause.message
+
+
+def test_what_follows_a_failed_import_is_not_told() -> None:
+    steps = ("native-call", "round-trip", "distributions", "record")
+    follow = [_failed(step, "No module named 'cffi'", "ModuleNotFoundError") for step in steps]
+    cause = _cause(_all(_failed("import", "No module named 'cffi'", "ImportError"), *follow))
+    assert (cause.name, cause.where) == ("missing-dependency", "debian-pip-venv: import")
+
+
+def test_a_step_that_is_not_there_is_unclassified() -> None:
+    cause = _cause(lambda e: _steps(e).pop("record"))
+    assert cause.name == "unclassified"
+    assert "it was never reached" in cause.message
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        (
+            {"file": f"{PROJECT}/quiverdb.py", "folder": PROJECT},
+            f"`import quiverdb` took {PROJECT}/quiverdb.py, installed is {FILES[0]}",
+        ),
+        (
+            {"file": None, "folder": f"{PROJECT}/quiverdb"},
+            f"took {PROJECT}/quiverdb (a folder without code)",
+        ),
+    ],
+)
+def test_another_package_in_its_place_explains_whatever_follows(told: Evidence, seen: str) -> None:
+    cause = _cause(
+        _all(
+            lambda e: _steps(e)["import"].update(value=told),
+            _failed("native-call", "cannot import name '_loader'", "ImportError"),
+        )
+    )
+    assert (cause.name, cause.where) == ("shadowed-import", "debian-pip-venv: import")
+    assert seen in cause.message
+
+
+def test_a_package_that_was_not_installed_at_all_is_shadowed() -> None:
+    cause = _cause(lambda e: e["installed"]["added"].remove(FILES[0]))
+    assert cause.name == "shadowed-import"
+    assert "installed is none" in cause.message
+
+
+# ---- crashes and hangs ----
+
+TRACE = (
+    'Current thread 0x1 (most recent call first):\n  File "/x/database.py", line 7 in open\n'
+    '  File "<string>", line 1 in <module>\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        (-11, "killed by SIGSEGV"),
+        (-4, "killed by SIGILL"),
+        (-6, "killed by SIGABRT"),
+        (-7, "killed by SIGBUS"),
+        (-8, "killed by SIGFPE"),
+        (-31, "killed by signal 31"),
+        (0xC0000005, "ended with 0xc0000005"),
+        (0xC0000005 - (1 << 32), "ended with 0xc0000005"),
+        (0xC000001D, "ended with 0xc000001d"),
+    ],
+)
+def test_an_interpreter_that_is_killed_has_crashed(code: int, seen: str) -> None:
+    cause = _cause(lambda e: e["import"].update(code=code))
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: import")
+    assert seen in cause.message
+
+    def change(evidence: Evidence) -> None:
+        _broken("native-call")(evidence)
+        evidence["exercise"] |= {"code": code, "trace": TRACE}
+
+    cause = _cause(change)
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: native-call")
+    assert seen in cause.message
+    assert "the last frame: /x/database.py:7 in open" in cause.message
+
+
+def test_an_import_that_merely_fails_is_no_crash() -> None:
+    assert _causes(lambda e: e["import"].update(code=1)) == ()
+
+
+def test_a_fatal_error_of_the_interpreter_is_a_crash() -> None:
+    def change(evidence: Evidence) -> None:
+        _broken("round-trip")(evidence)
+        evidence["exercise"] |= {"code": 1, "trace": f"Fatal Python error: Aborted\n{TRACE}"}
+
+    cause = _cause(change)
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: round-trip")
+    assert "the last frame: /x/database.py:7 in open" in cause.message
+
+
+def test_a_crash_without_a_stack_says_so() -> None:
+    cause = _cause(_all(_broken("native-call"), lambda e: e["exercise"].update(code=-11)))
+    assert "the last frame: unknown" in cause.message
+
+
+def test_an_interpreter_that_ends_by_itself_in_a_step_has_crashed() -> None:
+    told = {"code": 3, "stderr": "error: out of luck\n"}
+    cause = _cause(_all(_broken("native-call"), lambda e: e["exercise"].update(told)))
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: native-call")
+    assert "the interpreter ended with 3: error: out of luck" in cause.message
+
+
+def test_an_interpreter_that_never_began_is_unclassified() -> None:
+    cause = _cause(lambda e: e["exercise"].update(code=2, steps={}, stderr="no such option\n"))
+    assert (cause.name, cause.where) == ("unclassified", "debian-pip-venv: start")
+    assert "the interpreter ended with 2: no such option" in cause.message
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"code": -9, "timed_out": True, "trace": TRACE},
+        {"code": 1, "trace": f"Timeout (0:01:00)!\n{TRACE}"},
+    ],
+)
+def test_a_step_without_end_is_a_hang_with_its_innermost_frame(told: Evidence) -> None:
+    cause = _cause(_all(_broken("round-trip"), lambda e: e["exercise"].update(told, seconds=60.2)))
+    assert (cause.name, cause.where) == ("hang", "debian-pip-venv: round-trip")
+    assert "no end after 60 s" in cause.message
+    assert "innermost frame: /x/database.py:7 in open" in cause.message
+
+
+def test_an_import_without_end_is_a_hang() -> None:
+    cause = _cause(lambda e: e["import"].update(timed_out=True, code=-9, seconds=30.0))
+    assert (cause.name, cause.where) == ("hang", "debian-pip-venv: import")
+
+
+# ---- what was installed and loaded ----
+
+
+@pytest.mark.parametrize("native", ["1.1.0", "unknown"])
+def test_another_native_version_is_a_version_mismatch(native: str) -> None:
+    cause = _cause(lambda e: _steps(e)["native-call"]["value"].update(version=native))
+    assert (cause.name, cause.where) == ("version-mismatch", "debian-pip-venv: version()")
+    assert f"the native library says {native}, the release is 1.2.0" in cause.message
+
+
+@pytest.mark.parametrize("native", ["1.2", "v1.2.0", None])
+def test_the_same_version_otherwise_written_or_none_is_no_mismatch(native: str | None) -> None:
+    assert _causes(lambda e: _steps(e)["native-call"]["value"].update(version=native)) == ()
+
+
+def test_another_release_than_the_published_one_is_a_silent_fallback() -> None:
+    def change(evidence: Evidence) -> None:
+        _steps(evidence)["distributions"]["value"]["quiverdb"]["version"] = "1.1.0"
+        _steps(evidence)["native-call"]["value"]["version"] = "1.1.0"
+
+    cause = _cause(change)
+    assert (cause.name, cause.where) == ("silent-fallback", "debian-pip-venv: installed")
+    assert "1.1.0 was installed, published was 1.2.0" in cause.message
+
+
+@pytest.mark.parametrize("key", ["labels", "units", "capacity", "notes"])
+def test_a_value_that_came_back_changed_is_a_failed_round_trip(key: str) -> None:
+    cause = _cause(lambda e: _steps(e)["round-trip"]["value"].update({key: ["changed"]}))
+    assert cause.name == "round-trip-failed"
+    assert f"{key} came back as ['changed'], written was " in cause.message
+
+
+@pytest.mark.parametrize("library", ["libquiver.so", "libquiver_c.so"])
+def test_a_library_from_elsewhere_is_the_wrong_one(library: str) -> None:
+    def change(evidence: Evidence) -> None:
+        paths = _steps(evidence)["mapped"]["value"]
+        paths[paths.index(f"{LIBS}/{library}")] = f"/opt/decoy/{library}"
+
+    cause = _cause(change)
+    assert cause.name == "wrong-library-loaded"
+    assert f"{library} was loaded from /opt/decoy/{library}, outside" in cause.message
+
+
+def test_a_library_that_was_not_loaded_at_all_is_told() -> None:
+    cause = _cause(lambda e: _steps(e)["mapped"]["value"].remove(API))
+    assert cause.name == "wrong-library-loaded"
+    assert "libquiver_c.so is not in the process after native calls" in cause.message
+
+
+def test_a_library_that_is_mapped_twice_is_a_duplicate() -> None:
+    second = f"{LIBS}/libquiver.so.0"
+
+    def change(evidence: Evidence) -> None:
+        evidence["installed"]["added"].append(second)
+        _steps(evidence)["mapped"]["value"].append(second)
+
+    cause = _cause(change)
+    assert cause.name == "duplicate-library"
+    assert f"libquiver.so is mapped 2 times: {CORE}, {second}" in cause.message
+
+
+def test_libraries_are_not_missed_where_the_native_call_failed() -> None:
+    cause = _cause(
+        _all(
+            _failed("native-call", "libz.so.1: cannot open shared object file"),
+            lambda e: _steps(e)["mapped"].update(value=[]),
+        )
+    )
+    assert cause.name == "missing-runtime-library"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "seen"),
+    [
+        ("cffi", "1.17", "cffi 1.17 is installed, locked is 2.0.0"),
+        ("Other_Thing", "1.0", "Other_Thing 1.0 is installed, locked is none"),
+    ],
+)
+def test_a_dependency_that_is_not_the_locked_one_is_a_mismatch(
+    name: str, version: str, seen: str
+) -> None:
+    told = {name: {"version": version, "folder": SITE}}
+    cause = _cause(lambda e: _steps(e)["distributions"]["value"].update(told))
+    assert (cause.name, cause.where) == ("version-mismatch", "debian-pip-venv: dependencies")
+    assert seen in cause.message
+
+
+def test_a_dependency_is_found_by_its_normalised_name() -> None:
+    expected = dataclasses.replace(EXPECTED, locked={"cffi": "2.0.0", "other-thing": "1.0"})
+    told = {"Other_Thing": {"version": "1.0", "folder": SITE}}
+    assert _causes(lambda e: _steps(e)["distributions"]["value"].update(told), expected) == ()
+
+
+def test_an_installed_file_that_differs_from_record_is_told_by_name() -> None:
+    wrong = [
+        {"file": "quiverdb/a.py", "seen": "other content"},
+        {"file": "quiverdb/b.py", "seen": "FileNotFoundError"},
+    ]
+    causes = _causes(lambda e: _steps(e)["record"]["value"].update(wrong=wrong))
+    assert [cause.name for cause in causes] == ["record-mismatch"] * 2
+    assert [cause.where for cause in causes] == [
+        "debian-pip-venv: quiverdb/a.py",
+        "debian-pip-venv: quiverdb/b.py",
+    ]
+
+
+def test_a_record_without_any_hash_is_a_mismatch() -> None:
+    cause = _cause(lambda e: _steps(e)["record"]["value"].update(checked=0))
+    assert cause.name == "record-mismatch"
+    assert "it lists no hash at all" in cause.message
+
+
+# ---- uninstall ----
+
+
+def test_an_uninstall_without_end_is_a_hang() -> None:
+    cause = _cause(lambda e: e["uninstall"].update(timed_out=True, code=-9, seconds=120.0))
+    assert (cause.name, cause.where) == ("hang", "debian-pip-venv: uninstall")
+
+
+def test_an_uninstall_that_fails_is_told_with_its_last_error() -> None:
+    told = {"code": 2, "stderr": "ERROR: cannot uninstall, RECORD file not found\nbye\n"}
+    cause = _cause(lambda e: e["uninstall"].update(told))
+    assert cause.name == "uninstall-leftover"
+    assert "ended with 2: ERROR: cannot uninstall" in cause.message
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        CORE,
+        PACKAGE,
+        f"{SITE}/quiverdb-1.2.0.dist-info",
+        f"{PACKAGE}/__pycache__/__init__.cpython-313.pyc",
+        f"{SITE}/quiverdb/left.db",
+        "/home/user/.quiverdb.log",
+        "/tmp/quiver-1234",  # noqa: S108  (a path in evidence)
+    ],
+)
+def test_what_the_package_left_behind_is_told(path: str) -> None:
+    cause = _cause(lambda e: e["left"]["added"].append(path))
+    assert (cause.name, cause.severity) == ("uninstall-leftover", "flawed")
+    assert f"1 paths are left, first {path}" in cause.message
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        CFFI,
+        f"{SITE}/cffi/__pycache__/api.cpython-313.pyc",
+        "/usr/lib/python3.13/__pycache__/json.cpython-313.pyc",
+        "/home/user/.cache",
+        "/home/user/.cache/pip",
+        "/home/user/.cache/pip/http-v2/a/b",
+    ],
+)
+def test_dependencies_their_bytecode_and_pips_cache_are_no_leftovers(path: str) -> None:
+    evidence = healthy()
+    evidence["left"]["added"].append(path)
+    assert leftovers(evidence, "quiverdb") == []
+    assert diagnose(evidence, EXPECTED) == ()
+
+
+def test_leftovers_are_known_by_name_where_record_could_not_be_read() -> None:
+    evidence = healthy()
+    _failed("record", "no RECORD")(evidence)
+    evidence["left"]["added"] += [CORE, f"{SITE}/cffi/__pycache__"]
+    assert leftovers(evidence, "quiverdb") == [CORE]
+
+
+@pytest.mark.parametrize("kind", ["changed", "removed"])
+def test_a_file_of_the_machine_that_was_touched_is_told(kind: str) -> None:
+    cause = _cause(lambda e: e["left"][kind].append("/usr/bin/python3"))
+    assert cause.name == "uninstall-leftover"
+    assert "1 files of the machine were changed or removed, first /usr/bin/python3" in cause.message
+
+
+def test_independent_faults_are_all_told_the_most_pressing_first() -> None:
+    causes = _causes(
+        _all(
+            lambda e: e["left"]["added"].append(CORE),
+            lambda e: _steps(e)["native-call"]["value"].update(version="9.9"),
+            lambda e: _steps(e)["record"]["value"].update(checked=0),
+        )
+    )
+    names = [cause.name for cause in causes]
+    assert names == ["record-mismatch", "version-mismatch", "uninstall-leftover"]

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Never
+
+import pytest
+
+from containers.state import state_dir
+
+LAUNCHER = Path(__file__).parents[2] / "e2e"
+COMMANDS = ("gate", "test", "lint", "doctor", "clean")
+
+
+@pytest.fixture
+def launcher() -> Any:
+    """Return the launcher as a module; it has no suffix, so it is loaded by its path."""
+    module = ModuleType("launcher")
+    module.__dict__["__file__"] = str(LAUNCHER)
+    exec(compile(LAUNCHER.read_text("utf-8"), str(LAUNCHER), "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+def _forbidden(*_: object, **__: object) -> Never:
+    pytest.fail("this must not be done here")
+
+
+class _Programs:
+    """Stands in for every program the launcher starts; the commands in ``failing`` fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *failing: str, error: str = "") -> None:
+        self.failing = failing
+        self.error = error
+        self.started: list[list[str]] = []
+        monkeypatch.setattr(subprocess, "run", self)
+
+    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.started.append([str(part) for part in command])
+        failed = any(word in self.started[-1] for word in self.failing)
+        if "venv" in command and not failed:
+            (Path(command[-1]) / "bin").mkdir(parents=True)
+        if "pip" in command and not failed:
+            (Path(command[0]).parent / "tox").touch()
+        return subprocess.CompletedProcess(command, int(failed), "", self.error)
+
+
+def _main(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int, list[list[str]]]:
+    """Run the launcher with tox at hand; return its exit code and the commands it became."""
+    started: list[list[str]] = []
+
+    def become(program: str, command: list[str]) -> Never:
+        assert program == command[0]
+        started.append(command)
+        raise SystemExit(5)
+
+    monkeypatch.setattr(launcher, "private_tox", lambda: Path("/state/bin/tox"))
+    monkeypatch.setattr(os, "execv", become)
+    monkeypatch.setattr(sys, "argv", ["e2e", *arguments])
+    monkeypatch.setenv("QUIVERDB_E2E_FOLDER", "unset")  # the launcher sets it; this takes it back
+    monkeypatch.chdir(Path.cwd())
+    try:
+        return launcher.main(), started
+    except SystemExit as ended:
+        return int(ended.code or 0), started
+
+
+# ---- the command line ----
+
+
+def test_an_unknown_command_is_wrong_use_in_one_line(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launcher, "private_tox", _forbidden)
+    monkeypatch.setattr(sys, "argv", ["e2e", "gaet"])
+    with pytest.raises(SystemExit) as raised:
+        launcher.main()
+    assert raised.value.code == 4
+    told = capsys.readouterr()
+    assert told.err == (
+        "e2e: there is no command 'gaet'; there are: gate, test, lint, doctor, clean\n"
+    )
+    assert told.out == ""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-h",), ("--help",), ("help",)])
+def test_help_lists_every_command_and_exit_code(
+    launcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    assert _main(launcher, monkeypatch, *arguments) == (0, [])
+    told = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"./e2e {name} " not in told] == []
+    codes = ("0 verified", "1 the package failed", "3 the testbed", "4 wrong use", "5 something")
+    assert [code for code in codes if code not in told] == []
+
+
+@pytest.mark.parametrize("name", ["gate", "test", "lint"])
+def test_a_toxs_environment_is_run_with_the_options_given(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    code, (command,) = _main(launcher, monkeypatch, name, "-k", "import")
+    assert code == 5
+    assert command[0] == "/state/bin/tox"
+    assert command[command.index("-c") + 1] == str(LAUNCHER.parent / "tox.ini")
+    assert command[-6:] == ["run", "-e", name, "--", "-k", "import"]
+
+
+@pytest.mark.parametrize("name", ["doctor", "clean"])
+def test_doctor_and_clean_run_in_the_gates_environment(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _, (command,) = _main(launcher, monkeypatch, name)
+    assert command[-4:] == ["python", "-m", "containers", name]
+    assert command[command.index("-e") + 1] == "gate"
+
+
+def test_tox_runs_in_the_checkout_and_is_told_where_the_user_is(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _main(launcher, monkeypatch, "gate")
+    assert os.environ["QUIVERDB_E2E_FOLDER"] == str(tmp_path)
+    assert Path.cwd() == LAUNCHER.parent
+
+
+# ---- Python ----
+
+
+def test_an_old_python_is_refused_as_wrong_use_in_one_line(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 14))
+    monkeypatch.setattr(sys, "version", "3.10.14 (main)")
+    assert _main(launcher, monkeypatch, "gate") == (4, [])
+    assert capsys.readouterr().err == "e2e: CPython 3.11 or newer is needed, this is 3.10.14\n"
+
+
+def test_an_old_python_can_read_the_launcher_far_enough_to_be_refused() -> None:
+    assert ast.parse(LAUNCHER.read_text("utf-8"), feature_version=(3, 8)).body
+    with pytest.raises(SyntaxError):  # the check would notice
+        ast.parse("match x:\n    case 1: pass\n", feature_version=(3, 8))
+
+
+def test_the_launcher_needs_the_standard_library_only() -> None:
+    tree = ast.parse(LAUNCHER.read_text("utf-8"))
+    names = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert {"subprocess", "pathlib"} <= names
+    assert names - sys.stdlib_module_names == set()
+
+
+# ---- its own tox ----
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_launcher_and_the_suite_keep_their_state_in_one_folder(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    if not named:
+        monkeypatch.delenv("QUIVERDB_E2E_STATE")
+    assert launcher.state() == state_dir()
+
+
+def test_tox_is_installed_once(launcher: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = _Programs(monkeypatch)
+    assert launcher.private_tox() == launcher.private_tox()
+    assert len(programs.started) == 2
+    assert programs.started[1][-1] == launcher.TOX
+
+
+def test_a_half_made_environment_is_made_again(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = _Programs(monkeypatch)
+    tox = launcher.private_tox()
+    (tox.parent.parent / "complete").unlink()
+    (tox.parent / "leftover").touch()
+    assert launcher.private_tox() == tox
+    assert len(programs.started) == 4
+    assert not (tox.parent / "leftover").exists()
+
+
+def test_a_pip_that_fails_is_told_in_one_line_and_nothing_is_taken_for_complete(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _Programs(monkeypatch, "pip", error="WARNING: x\nERROR: no matching distribution\n")
+    with pytest.raises(SystemExit) as raised:
+        launcher.private_tox()
+    assert raised.value.code == 3
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"e2e: pip cannot install {launcher.TOX}: ERROR: no matching")
+    assert list(launcher.state().glob("tox-*/complete")) == []
+
+
+@pytest.mark.parametrize(("apt", "user"), [(None, 0), ("/usr/bin/apt-get", 1000)])
+def test_a_python_without_venv_names_the_package_where_it_cannot_be_installed(
+    launcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    apt: str | None,
+    user: int,
+) -> None:
+    programs = _Programs(monkeypatch, "venv")
+    monkeypatch.setattr(shutil, "which", lambda _: apt)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(SystemExit) as raised:
+        launcher.private_tox()
+    assert raised.value.code == 3
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == (
+        f"e2e: `python3 -m venv` does not work here; run: apt-get install python{version}-venv"
+    )
+    assert len(programs.started) == 1
+
+
+def test_root_on_debian_gets_the_missing_part_of_venv_installed(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    programs = _Programs(monkeypatch, "venv")
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(SystemExit) as raised:
+        launcher.make_venv(tmp_path / "venv")
+    assert raised.value.code == 3
+    first, update, install, second = programs.started
+    assert first == second
+    assert update[:1] + update[-1:] == ["/usr/bin/apt-get", "update"]
+    assert install[-1].endswith("-venv")
+
+
+def test_an_apt_get_that_does_not_mend_it_is_told(
+    launcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _Programs(monkeypatch, "venv", "install")
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(SystemExit):
+        launcher.make_venv(tmp_path / "venv")
+    *_, last = capsys.readouterr().err.splitlines()
+    assert "did not mend it" in last

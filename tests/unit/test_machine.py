@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Never
+
+import docker.errors
+import pytest
+import requests
+
+from containers import machine as machines
+from containers.engine import Run
+from containers.errors import TestbedFailure, WrongUse
+from containers.images import Image, tar_of
+from containers.machine import Machine, MachineSpec
+
+LINE = """
+[debian]
+title = "Debian"
+os = "linux"
+image = "debian"
+python = "3.13"
+installers = ["pip", "uv"]
+scenarios = ["venv"]
+"""
+SPEC = MachineSpec("debian", "Debian", "linux", "debian", "3.13", ("pip", "uv"), ("venv",))
+RUN = Run("1", "a:b:c:d")
+
+
+def _load(folder: Path, text: str) -> dict[str, MachineSpec]:
+    path = folder / "machines.toml"
+    path.write_text(text)
+    return machines.load(path)
+
+
+# ---- machines.toml ----
+
+
+def test_a_line_is_a_machine(tmp_path: Path) -> None:
+    assert _load(tmp_path, LINE) == {"debian": SPEC}
+
+
+def test_machines_keep_the_order_of_the_file(tmp_path: Path) -> None:
+    text = LINE.replace("[debian]", "[zebra]") + LINE
+    assert list(_load(tmp_path, text)) == ["zebra", "debian"]
+
+
+def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        WrongUse,
+        match=r"machines\.toml: debian: unknown key 'colour'; "
+        "there are: image, installers, os, python, scenarios, title",
+    ):
+        _load(tmp_path, f'{LINE}colour = "red"\n')
+
+
+@pytest.mark.parametrize("key", ["title", "os", "image", "python", "installers", "scenarios"])
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    text = "\n".join(line for line in LINE.splitlines() if not line.startswith(key))
+    with pytest.raises(WrongUse, match=f"debian: missing key '{key}'"):
+        _load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('["pip", "uv"]', '"pip"', "debian: installers must be a list of strings"),
+        ('["venv"]', "true", "debian: scenarios must be a list of strings"),
+        ('"3.13"', "3.13", "debian: python must be a string"),
+        ("[debian]", "debian = 5", "debian: not a table"),
+        ("[debian]", 'debian = "os"', "debian: not a table"),
+        ("[debian]", "[debian", r"machines\.toml: "),
+    ],
+)
+def test_a_wrong_value_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(WrongUse, match=message):
+        _load(tmp_path, LINE.replace(old, new))
+
+
+def test_the_machines_of_the_repository_can_be_read() -> None:
+    found = machines.load()
+    assert found
+    assert all(spec.os in ("linux", "windows") for spec in found.values())
+    assert all(spec.installers and spec.scenarios for spec in found.values())
+
+
+# ---- a running machine ----
+
+
+class _Wrapped:
+    """The engine's side of a container: its commands, its files, and how it ends."""
+
+    id = "0123"
+
+    def __init__(self) -> None:
+        self.status = "running"
+        self.attrs = {"NetworkSettings": {"Networks": {"closed": {"IPAddress": "10.0.0.2"}}}}
+        self.commands: list[tuple[list[str], dict[str, Any]]] = []
+        self.files: dict[str, bytes] = {}
+        self.owners: set[int] = set()
+        self.answer: tuple[int | None, bytes] = (0, b"")
+        self.error: Exception | None = None
+        self.removed = 0
+
+    def _fail(self) -> None:
+        if self.error:
+            raise self.error
+
+    def exec_run(self, command: list[str], **how: Any) -> tuple[int | None, bytes]:
+        self._fail()
+        self.commands.append((command, how))
+        return self.answer
+
+    def put_archive(self, _: str, data: bytes) -> None:
+        self._fail()
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            for member in tar.getmembers():
+                self.owners.add(member.uid)
+                if file := tar.extractfile(member):
+                    self.files[f"/{member.name}"] = file.read()
+
+    def get_archive(self, path: str) -> tuple[list[bytes], dict[str, Any]]:
+        self._fail()
+        if path not in self.files:
+            raise docker.errors.NotFound(path)
+        folder, _, name = path.rpartition("/")
+        with tarfile.open(fileobj=io.BytesIO(tar_of({name: self.files[path]}, folder))) as tar:
+            data = io.BytesIO()
+            with tarfile.open(fileobj=data, mode="w") as out:
+                member = tar.getmember(path.strip("/"))
+                out.addfile(member, tar.extractfile(member))
+        return [data.getvalue()], {}
+
+    def reload(self) -> None:
+        self._fail()
+
+    def remove(self, **_: bool) -> None:
+        self.removed += 1
+
+
+class _Container:
+    """What stands in for the container library's own class."""
+
+    def __init__(self, image: str, wrapped: _Wrapped) -> None:
+        self.image = image
+        self.wrapped = wrapped
+        self.how: dict[str, Any] = {}
+        self.envs: dict[str, str] = {}
+        self.start_error: BaseException | None = None
+
+    def with_command(self, _: str) -> _Container:
+        return self
+
+    def with_kwargs(self, **how: Any) -> _Container:
+        self.how = how
+        return self
+
+    def with_envs(self, **envs: str) -> _Container:
+        self.envs = envs
+        return self
+
+    def start(self) -> None:
+        if self.start_error:
+            raise self.start_error
+
+    def get_wrapped_container(self) -> _Wrapped:
+        return self.wrapped
+
+
+Make = Callable[..., tuple[Machine, _Container]]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Return the way to a machine whose container is not real."""
+
+    def made(**environment: str) -> tuple[Machine, _Container]:
+        containers: list[_Container] = []
+
+        def container(image: str) -> _Container:
+            containers.append(_Container(image, _Wrapped()))
+            return containers[0]
+
+        monkeypatch.setattr(machines, "DockerContainer", container)
+        machine = Machine(
+            SPEC,
+            Image("debian", "e2e/debian:1", "sha256:1", "2024"),
+            network="closed",
+            run=RUN,
+            authority=b"CERTIFICATE",
+            environment=environment,
+        )
+        return machine, containers[0]
+
+    return made
+
+
+def test_a_machine_has_the_runs_labels_its_network_and_no_resolver(make: Make) -> None:
+    _, container = make(LANG="C")
+    assert container.image == "e2e/debian:1"
+    assert container.how["labels"] == RUN.labels()
+    assert container.how["network"] == "closed"
+    assert container.how["dns"] == ["127.0.0.1"]
+    assert container.envs == {"LANG": "C"}
+
+
+def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(make: Make) -> None:
+    made, container = make()
+    with made as machine:
+        assert container.wrapped.files == {"/e2e/ca.pem": b"CERTIFICATE"}
+        ((command, how),) = container.wrapped.commands
+        assert "/e2e/ca.pem >> /etc/ssl/certs/ca-certificates.crt" in command[-1]
+        assert how["user"] == "root"
+        assert (machine.id, machine.address) == ("0123", "10.0.0.2")
+        assert container.wrapped.removed == 0
+    assert container.wrapped.removed == 1
+
+
+@pytest.mark.parametrize(
+    "error", [docker.errors.DockerException("no\nspace"), requests.ConnectionError("no\nspace")]
+)
+def test_a_machine_that_does_not_start_is_lost_and_removed(make: Make, error: Exception) -> None:
+    machine, container = make()
+    container.start_error = error
+    with pytest.raises(TestbedFailure, match="machine-lost: debian: no space"):
+        machine.__enter__()
+    assert container.wrapped.removed == 1
+
+
+def test_an_interrupted_start_removes_the_machine_and_goes_on_ending(make: Make) -> None:
+    machine, container = make()
+    container.start_error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        machine.__enter__()
+    assert container.wrapped.removed == 1
+
+
+def test_a_machine_without_a_store_of_authorities_is_lost_and_removed(make: Make) -> None:
+    machine, container = make()
+    container.wrapped.answer = (2, b"sh: no such folder")
+    with pytest.raises(TestbedFailure, match="no CA bundle: sh: no such folder"):
+        machine.__enter__()
+    assert container.wrapped.removed == 1
+
+
+def test_a_command_runs_as_the_user_in_the_home_folder(make: Make) -> None:
+    machine, container = make()
+    container.wrapped.answer = (3, b"no\xff")
+    result = machine.run(["id"], environment={"A": "b"})
+    assert (result.code, result.output) == (3, "no\N{REPLACEMENT CHARACTER}")
+    assert container.wrapped.commands == [
+        (["id"], {"user": "user", "workdir": "/home/user", "environment": {"A": "b"}})
+    ]
+
+
+def test_a_command_with_a_limit_is_ended_by_it(make: Make) -> None:
+    machine, container = make()
+    machine.run(["pip", "list"], seconds=7)
+    ((command, _),) = container.wrapped.commands
+    assert command == ["timeout", "--kill-after=5", "7", "pip", "list"]
+
+
+def test_a_command_without_an_exit_code_has_failed(make: Make) -> None:
+    machine, container = make()
+    container.wrapped.answer = (None, b"")
+    assert machine.run(["id"]).code == -1
+
+
+def test_a_machine_that_stopped_meanwhile_is_lost(make: Make) -> None:
+    machine, container = make()
+    container.wrapped.status = "exited"
+    with pytest.raises(TestbedFailure, match="the machine stopped while `pip list` ran"):
+        machine.run(["pip", "list"])
+
+
+def _run(machine: Machine) -> object:
+    return machine.run(["id"])
+
+
+def _put(machine: Machine) -> object:
+    return machine.put({"a": b""})  # type: ignore[func-returns-value]
+
+
+def _get(machine: Machine) -> object:
+    return machine.get("/e2e/a")
+
+
+@pytest.mark.parametrize("use", [_run, _put, _get])
+@pytest.mark.parametrize(
+    "error", [docker.errors.DockerException("gone"), requests.ConnectionError("gone")]
+)
+def test_a_machine_that_does_not_answer_is_lost(
+    make: Make, use: Callable[[Machine], object], error: Exception
+) -> None:
+    machine, container = make()
+    container.wrapped.error = error
+    with pytest.raises(TestbedFailure) as raised:
+        use(machine)
+    assert (raised.value.cause, raised.value.where) == ("machine-lost", "debian")
+
+
+def test_a_file_can_be_put_on_a_machine_for_its_user_and_got_back(make: Make) -> None:
+    machine, container = make()
+    machine.put({"out.json": b"{}"})
+    assert machine.get("/e2e/out.json") == b"{}"
+    assert container.wrapped.owners == {1000}
+
+
+def test_a_file_that_is_not_there_is_none(make: Make) -> None:
+    machine, _ = make()
+    assert machine.get("/e2e/absent") is None
+
+
+def test_an_empty_answer_for_a_file_is_a_lost_machine(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, container = make()
+    empty = io.BytesIO()
+    tarfile.open(fileobj=empty, mode="w").close()
+    monkeypatch.setattr(container.wrapped, "get_archive", lambda _: ([empty.getvalue()], {}))
+    with pytest.raises(TestbedFailure, match="machine-lost"):
+        machine.get("/e2e/out.json")
+
+
+def test_closing_a_machine_that_is_gone_is_harmless(make: Make) -> None:
+    machine, container = make()
+    asked: list[bool] = []
+
+    def remove(**_: bool) -> Never:
+        asked.append(True)
+        raise docker.errors.NotFound("gone")
+
+    container.wrapped = SimpleNamespace(remove=remove)  # type: ignore[assignment]
+    machine.close()
+    assert asked == [True]
+
+
+def test_evidence_tells_which_machine_it_was(make: Make) -> None:
+    machine, _ = make()
+    assert machine.facts() == {
+        "name": "debian",
+        "title": "Debian",
+        "image": "e2e/debian:1",
+        "image_id": "sha256:1",
+    }

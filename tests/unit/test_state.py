@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from containers.state import locked, state_dir
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_the_state_folder_is_the_named_one_and_is_made(isolated: Path) -> None:
+    assert not isolated.exists()
+    assert state_dir() == isolated
+    assert isolated.is_dir()
+
+
+def test_without_a_name_it_is_in_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QUIVERDB_E2E_STATE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert state_dir() == tmp_path / "cache" / "quiverdb-e2e"
+
+
+@pytest.mark.parametrize("cache", [None, ""])
+def test_without_a_cache_folder_it_is_below_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str | None
+) -> None:
+    monkeypatch.delenv("QUIVERDB_E2E_STATE")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    if cache is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state_dir() == tmp_path / ".cache" / "quiverdb-e2e"
+
+
+def test_a_lock_is_held_inside_and_free_afterwards(isolated: Path) -> None:
+    path = isolated / "locks" / "engine.lock"
+    with locked("engine"):
+        assert _is_held(path)
+    assert not _is_held(path)
+
+
+def test_a_lock_is_freed_when_its_holder_fails(isolated: Path) -> None:
+    with pytest.raises(RuntimeError, match="broken"), locked("engine"):
+        raise RuntimeError("broken")
+    assert not _is_held(isolated / "locks" / "engine.lock")
+
+
+def test_locks_of_other_names_do_not_wait_for_one_another(isolated: Path) -> None:
+    with locked("one"), locked("two"):
+        assert _is_held(isolated / "locks" / "one.lock")
+        assert _is_held(isolated / "locks" / "two.lock")
