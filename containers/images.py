@@ -328,21 +328,21 @@ def _environment(scratch: Path) -> dict[str, str]:
 # ---- from a Dockerfile ----
 
 
-def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[str] = ()) -> None:
+def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[str] = ()) -> Path:
     """Download the files that ``lock`` lists with their hashes, with this Python's own pip.
 
-    ``lock`` is a requirements file in pip's hash-checking mode. ``into`` afterwards holds exactly
-    these files, none of another lock, Python or platform.
+    ``lock`` is a requirements file in pip's hash-checking mode. Returns the folder with exactly
+    these files, none of another lock, Python or platform: it is named ``into`` and a hash of them,
+    so that another checkout with another lock never takes a file away that this one uses.
 
     Raises:
         TestbedFailure: ``image-build-failed`` or ``disk-full`` with pip's last line.
     """
     platforms = tuple(platforms) or LINUX_PLATFORMS
     asked = lock.read_bytes() + repr((python, platforms)).encode()
-    done = into / f".{hashlib.sha256(asked).hexdigest()}"
-    if done.exists():
-        return
-    shutil.rmtree(into, ignore_errors=True)
+    into = into.with_name(f"{into.name}-{hashlib.sha256(asked).hexdigest()[:12]}")
+    if into.exists():
+        return into
     partial = into.with_name(f"{into.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -362,8 +362,7 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
         cause = "disk-full" if "No space left on device" in ran.stderr else "image-build-failed"
         raise TestbedFailure(cause, f"pip download -r {lock.name}", seen)
     partial.rename(into)
-    done = into / done.name
-    done.touch()
+    return into
 
 
 def _docker_build(
@@ -372,8 +371,8 @@ def _docker_build(
     context = list(made_by.files())
     lock = made_by.folder / "requirements.txt"
     if lock.exists():
-        wheels = state_dir() / "downloads" / made_by.name
-        download_wheels(lock, wheels, python=made_by.python, platforms=made_by.platforms)
+        into = state_dir() / "downloads" / made_by.name
+        wheels = download_wheels(lock, into, python=made_by.python, platforms=made_by.platforms)
         context += [(f"wheels/{path.name}", path) for path in sorted(wheels.glob("[!.]*"))]
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as tar:

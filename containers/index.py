@@ -112,7 +112,7 @@ class Publisher:
         """Upload ``files`` with ``twine upload``, to the index that twine takes by default."""
         for path in files:
             self._container.copy_into_container(path, f"/dist/{path.name}")
-        command = ["twine", "upload", "--non-interactive", "--disable-progress-bar"]
+        command = ["twine", "upload", "--non-interactive", "--disable-progress-bar", "--verbose"]
         command += [f"/dist/{path.name}" for path in files]
         environment = {
             "TWINE_USERNAME": "__token__",

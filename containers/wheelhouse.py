@@ -78,7 +78,7 @@ def dependencies() -> tuple[Path, ...]:
         found: dict[str, Path] = {}
         for name, platforms in _PLATFORMS.items():
             folder = state_dir() / "downloads" / f"subject-{name}"
-            download_wheels(LOCK, folder, python="3.13", platforms=platforms)
+            folder = download_wheels(LOCK, folder, python="3.13", platforms=platforms)
             found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
     return tuple(found.values())
 

@@ -84,6 +84,22 @@ def test_two_inputs_at_once(tmp_path: Path) -> None:
     _is_one_line(ended, "--wheels and --release exclude one another")
 
 
+@pytest.mark.parametrize("option", ["--wheels=", "--release=", "--source="])
+def test_an_empty_option_is_not_taken_for_none(tmp_path: Path, option: str) -> None:
+    ended = gate(tmp_path / "report", option)
+
+    assert ended.code == ExitCode.WRONG_USE
+    _is_one_line(ended, "empty")
+
+
+def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ended = gate(tmp_path / "file")
+
+    assert ended.code == ExitCode.WRONG_USE
+    _is_one_line(ended, "--report", "cannot be written")
+
+
 @pytest.mark.parametrize("options", [("--no-provision",), ()], ids=["no-provision", "demanded"])
 def test_no_engine(tmp_path: Path, options: tuple[str, ...]) -> None:
     ended = gate(

@@ -166,6 +166,64 @@ def test_a_crash_is_named_with_its_last_frame(
     assert "in _load_bundled" in seen.dynamic[0].message
 
 
+LOADER = b"def _load_bundled(ffi: Any) -> Any:\n"
+
+
+@pytest.mark.parametrize(
+    ("planted", "cause"),
+    [
+        (b"    import atexit\n    atexit.register(os.abort)\n", "crash"),
+        (b"    import atexit\n    atexit.register(lambda: os._exit(3))\n", "crash"),
+        (b"    raise SystemExit(0)\n", "crash"),
+        (
+            b"    import threading\n    wait = threading.Event().wait\n"
+            b"    threading.Thread(target=wait).start()\n",
+            "hang",
+        ),
+        (
+            b"    import subprocess\n"
+            b"    subprocess.Popen(['sleep', '600'], start_new_session=True)\n",
+            "process-left",
+        ),
+    ],
+    ids=["abort-at-exit", "other-code-at-exit", "system-exit", "hang-at-exit", "process-left"],
+)
+def test_an_interpreter_that_does_not_end_as_it_should(
+    judge: Judge, good_wheel: Path, tmp_path: Path, planted: bytes, cause: str
+) -> None:
+    change = _replace(LOADER, LOADER + planted)
+    wheel = wheels.mutate(good_wheel, tmp_path, edit={"quiverdb/_loader.py": change})
+    seen = judge(wheel, exercise=5)
+
+    assert seen.names == {cause}
+
+
+def test_data_that_never_reaches_the_disk(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    fake = (
+        b"\n\n_real_close = Database.close\n\n\n"
+        b"def _forget(self):\n    import os\n    path = self.path()\n    _real_close(self)\n"
+        b"    if os.path.exists(path):\n        os.replace(path, path + '.kept')\n\n\n"
+        b"_real_open = Database.open.__func__\n\n\n"
+        b"def _pretend(cls, path, **options):\n"
+        b"    return _real_open(cls, str(path) + '.kept', **options)\n\n\n"
+        b"Database.close = _forget\nDatabase.open = classmethod(_pretend)\n"
+    )
+    wheel = wheels.mutate(
+        good_wheel, tmp_path, edit={"quiverdb/database.py": lambda data: data + fake}
+    )
+    seen = judge(wheel)
+
+    assert seen.names == {"round-trip-failed"}
+    assert "database file" in " ".join(cause.where for cause in seen.dynamic)
+
+
+def test_a_file_that_the_index_refuses(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    seen = judge(wheels.set_version(good_wheel, tmp_path, "0.5.0+local"))
+
+    assert seen.names == {"upload-refused"}
+    assert "local" in seen.dynamic[0].message
+
+
 def test_a_hang_is_named_with_its_stack(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
     change = _replace(
         b"def _load_bundled(ffi: Any) -> Any:\n",

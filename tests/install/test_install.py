@@ -10,7 +10,7 @@ from tests.support.plugin import Seen, Suite
 
 INSTALL = (
     "unsupported-python", "unsupported-platform", "silent-fallback", "sdist-fallback", "permission",
-    "incomplete-release", "index-unreachable", "machine-lost",
+    "upload-refused", "process-left", "index-unreachable", "machine-lost",
 )  # fmt: skip
 SERVED = ("hash-mismatch",)
 IMPORT = ("shadowed-import", "missing-dependency")
@@ -54,9 +54,16 @@ def test_the_native_library_answers_with_the_releases_version(suite: Suite, seen
     assert told["version"] == suite.prepared.wheelhouse.version
 
 
+def test_the_interpreter_ends_by_itself(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, "crash", "hang", "process-left", strict=suite.selection.strict)
+    assert seen.evidence["exercise"]["code"] == 0
+    assert not seen.evidence["exercise"]["timed_out"]
+
+
 def test_a_database_keeps_what_was_written(suite: Suite, seen: Seen) -> None:
     no_cause(seen.causes, *ROUND_TRIP, strict=suite.selection.strict)
     assert seen.evidence["exercise"]["steps"]["round-trip"]["ok"]
+    assert len(seen.evidence["on_disk"]["rows"]) == 2
 
 
 def test_each_library_is_loaded_once_and_from_the_package(suite: Suite, seen: Seen) -> None:

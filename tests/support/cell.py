@@ -75,6 +75,9 @@ def instructions(subject: str, seconds: Mapping[str, int] = SECONDS) -> dict[str
         "install": ["pip", "install", subject],
         "import": f"import {subject}",
         "uninstall": ["pip", "uninstall", "--yes", subject],
+        # Where the file system is looked at, and what there is the kernel's or our own.
+        "roots": ["/"],
+        "skipped": ["/proc", "/sys", "/dev", "/run", FOLDER],
         "seconds": dict(seconds),
     }
 

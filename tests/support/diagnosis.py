@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -117,22 +118,33 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
     # Before the refusals: to pip, an index that does not answer has no distribution either.
     if found := _NO_CONNECTION.search(output):
         return _cause("index-unreachable", where=where, seen=found[0].strip()[:400])
-    if wanted := re.search(r"No matching distribution found for ([\w.-]+)", output):
-        return _refusal(evidence, expected, where, wanted[1], output)
+    if wanted := re.search(r"No matching distribution found for (([\w.-]+)\S*)", output):
+        return _refusal(evidence, expected, where, wanted, output)
     if re.search(r"Permission denied|EnvironmentError.*\[Errno 13\]", output):
         return _cause("permission", where=where, seen=last)
-    if re.search(r"is invalid|has an invalid wheel|BadZipFile|Bad CRC", output):
+    if re.search(
+        r"is invalid|has an invalid wheel|BadZipFile|Bad CRC|outside the target directory|"
+        r"Error decoding metadata",
+        output,
+    ):
         return _cause("record-mismatch", where=where, seen=last)
     return _cause("unclassified", where=where, seen=f"ended with {ran['code']}: {last}")
 
 
-def _refusal(evidence: Evidence, expected: Expected, where: str, wanted: str, output: str) -> Cause:
-    if canonicalize_name(wanted) != canonicalize_name(expected.project):
-        seen = f"needs {wanted}, which is not among the locked dependencies"
+def _refusal(
+    evidence: Evidence, expected: Expected, where: str, wanted: re.Match[str], output: str
+) -> Cause:
+    if canonicalize_name(wanted[2]) != canonicalize_name(expected.project):
+        have = expected.locked.get(canonicalize_name(wanted[2]))
+        seen = (
+            f"needs {wanted[1]}, and the index has {wanted[2]} {have}"
+            if have
+            else (f"needs {wanted[1]}, which is not among the locked dependencies")
+        )
         return _cause("missing-dependency", where=where, seen=seen)
     if expected.refused:
         seen = f"the index refused the upload ({expected.refused})"
-        return _cause("incomplete-release", where=where, seen=seen)
+        return _cause("upload-refused", where=where, seen=seen)
     major, minor, *_ = evidence["python"].split(".")
     interpreters = {tag.interpreter for name in expected.digests for tag in _tags(name)}
     fits = {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}
@@ -178,7 +190,8 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
             yield _failed_step(name, error, evidence, expected, f"{cell}: {name}")
             break
     yield from _versions(steps, expected, cell)
-    yield from _values(steps, cell)
+    yield from _values(steps, evidence, cell)
+    yield from _left_running(evidence, cell)
     yield from _mapped(steps, evidence, expected, cell)
     yield from _dependencies(steps, expected, cell)
     yield from _record(steps, cell)
@@ -193,10 +206,11 @@ def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
     if plain["code"] < 0 or _is_access_violation(plain["code"]):
         yield _cause("crash", where=f"{cell}: import", seen=_signal(plain["code"]))
         return
-    if "end" in ran["steps"]:
+    finished = "end" in ran["steps"]
+    if finished and ran["code"] == 0 and not ran["timed_out"]:
         return
     begun = [name for name, told in ran["steps"].items() if told.get("begun")]
-    where = f"{cell}: {begun[-1] if begun else 'start'}"
+    where = f"{cell}: {'at exit' if finished else begun[-1] if begun else 'start'}"
     frame = _frame(ran["trace"])
     if ran["timed_out"] or "Timeout (" in ran["trace"]:
         seen = f"no end after {ran['seconds']:.0f} s; the stack's innermost frame: {frame}"
@@ -206,7 +220,8 @@ def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
         yield _cause("crash", where=where, seen=seen)
     else:
         seen = f"the interpreter ended with {ran['code']}: {_last_error(ran['stderr'])}"
-        yield _cause("crash" if begun else "unclassified", where=where, seen=seen)
+        known = begun or finished
+        yield _cause("crash" if known else "unclassified", where=where, seen=seen)
 
 
 def _is_access_violation(code: int) -> bool:
@@ -275,9 +290,14 @@ def _failed_step(
             return _cause("missing-bundled-library", where=where, seen=message[:300])
     if found := _NO_MODULE.search(message):
         module = found[1].split(".")[0]
-        if module != expected.project:
-            seen = f"needs the module {module}, which was not installed with it"
-            return _cause("missing-dependency", where=where, seen=seen)
+        if module == expected.project:
+            seen = "the installed files are gone or no package: nothing of it can be imported"
+            return _cause("record-mismatch", where=where, seen=seen)
+        seen = f"needs the module {module}, which was not installed with it"
+        return _cause("missing-dependency", where=where, seen=seen)
+    if error["type"] == "SystemExit":
+        seen = f"the package ended the interpreter ({message})"
+        return _cause("crash", where=where, seen=seen)
     if "PermissionError" in message:
         return _cause("permission", where=where, seen=message[:300])
     if name == "round-trip":
@@ -296,7 +316,7 @@ def _versions(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]
     if installed and _differs(installed["version"], expected.version):
         seen = f"{installed['version']} was installed, published was {expected.version}"
         yield _cause("silent-fallback", where=f"{cell}: installed", seen=seen)
-    elif native is not None and _differs(native, expected.version):
+    elif steps.get("native-call", {}).get("ok") and native != expected.version:
         seen = f"the native library says {native}, the release is {expected.version}"
         yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
 
@@ -316,14 +336,33 @@ _WRITTEN = {
 }
 
 
-def _values(steps: Evidence, cell: str) -> Iterator[Cause]:
+def _left_running(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    if left := evidence["processes"]:
+        seen = f"{len(left)} processes still run after the interpreter ended: {left[0][:100]}"
+        yield _cause("process-left", where=f"{cell}: at exit", seen=seen)
+
+
+def _values(steps: Evidence, evidence: Evidence, cell: str) -> Iterator[Cause]:
     read = steps.get("round-trip", {}).get("value")
     if not read:
         return
+    if read["id"] != 1:
+        seen = f"the first element's id is {read['id']!r}, expected was 1"
+        yield _cause("round-trip-failed", where=f"{cell}: round-trip", seen=seen)
+    kept = evidence["on_disk"]
+    rows = [[1, "Itaipú", 20, 14000.5, None], [2, "empty", None, None, None]]
+    if not _same(kept.get("rows"), rows):
+        seen = f"the file holds {kept.get('rows', kept.get('error'))!r}, written was {rows!r}"
+        yield _cause("round-trip-failed", where=f"{cell}: database file", seen=seen)
     for key, written in _WRITTEN.items():
-        if read[key] != written:
+        if not _same(read[key], written):
             seen = f"{key} came back as {read[key]!r}, written was {written!r}"
             yield _cause("round-trip-failed", where=f"{cell}: round-trip", seen=seen)
+
+
+def _same(one: object, other: object) -> bool:
+    """Return whether two values are equal and of the same types, 20 and 20.0 being none."""
+    return json.dumps(one) == json.dumps(other)
 
 
 def _mapped(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:

@@ -16,6 +16,8 @@ import time
 import traceback
 from typing import Any, Callable
 
+# Bound before the package can put something else in their place.
+_dumps = json.dumps
 _STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (open to the end)
 _TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
 
@@ -36,7 +38,7 @@ CREATE TABLE Plant (
 
 def step(name: str, action: Callable[[], Any]) -> bool:
     """Run ``action`` and write down its value or its error; return whether it succeeded."""
-    _STEPS.write(json.dumps({"step": name, "begun": True}) + "\n")
+    _STEPS.write(_dumps({"step": name, "begun": True}) + "\n")
     _STEPS.flush()
     began = time.perf_counter()
     line: dict[str, Any] = {"step": name, "ok": True, "value": None, "error": None}
@@ -51,7 +53,7 @@ def step(name: str, action: Callable[[], Any]) -> bool:
             "trace": traceback.format_exc()[-4000:],
         }
     line["seconds"] = round(time.perf_counter() - began, 4)
-    _STEPS.write(json.dumps(line) + "\n")
+    _STEPS.write(_dumps(line) + "\n")
     _STEPS.flush()
     return bool(line["ok"])
 
@@ -136,16 +138,35 @@ def round_trip() -> dict[str, Any]:
 
 
 def mapped() -> list[str]:
-    """Return the full paths of the libraries in this process, without the Python interpreter's own.
+    """Return the full paths of the libraries in this process.
 
-    Linux: proc(5), /proc/pid/maps.
+    Linux: proc(5), /proc/pid/maps. Windows: EnumProcessModules and GetModuleFileNameExW.
     """
+    if sys.platform == "win32":
+        return modules()
     paths = set()
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             fields = line.split(None, 5)
             if len(fields) == 6 and fields[5].startswith("/") and ".so" in fields[5]:
                 paths.add(fields[5].rstrip("\n"))
+    return sorted(paths)
+
+
+def modules() -> list[str]:
+    """Return the full paths of the modules that Windows loaded into this process."""
+    import ctypes
+
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
+    process = ctypes.c_void_p(-1)  # the pseudo handle of the calling process
+    handles = (ctypes.c_void_p * 1024)()
+    needed = ctypes.c_ulong()
+    kernel.K32EnumProcessModules(process, handles, ctypes.sizeof(handles), ctypes.byref(needed))
+    paths = []
+    for handle in handles[: needed.value // ctypes.sizeof(ctypes.c_void_p)]:
+        name = ctypes.create_unicode_buffer(32768)
+        if kernel.K32GetModuleFileNameExW(process, ctypes.c_void_p(handle), name, len(name)):
+            paths.append(name.value)
     return sorted(paths)
 
 

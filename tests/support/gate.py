@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
@@ -23,6 +24,7 @@ from tests.support.inspection import BadWheel
 from tests.support.selection import Selection
 from tests.support.subject import Platform, Subject
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 
 
@@ -82,8 +84,10 @@ def platform_of(subject: Subject, system: str) -> Platform:
 
 
 def _reason(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if "ERROR" in line or "Error" in line]
-    return (lines or ["twine failed"])[-1][:300]
+    lines = [_COLOUR.sub("", line).strip() for line in output.splitlines()]
+    # With --verbose twine shows the index's answer, and with it the reason.
+    told = [line for line in lines if re.search(r"\b[45]\d\d\b.*|Error", line)]
+    return " | ".join(dict.fromkeys(told or ["twine failed"]))[:400]
 
 
 def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack) -> Prepared:

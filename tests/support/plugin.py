@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,11 @@ class Suite:
             release=config.getoption("release"),
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
+            left_out=[*(config.getoption("deselect") or ()), *(config.getoption("ignore") or ())],
             strict=_strict(config),
             provision=not config.getoption("no_provision"),
         )
+        _try_to_write(self.report)
         self.prepared: gate.Prepared | None = None
         self._static: SetInspection | None = None
 
@@ -181,7 +184,8 @@ class Controller:
     def _write(self, *, interrupted: bool = False) -> ExitCode:
         cells = self._cells(interrupted=interrupted)
         items = self._items(cells)
-        total = verdict.worst(item.verdict for item in items)
+        parts = [item.verdict for item in items]
+        total = verdict.worst([*parts, Verdict.UNVERIFIED] if interrupted else parts)
         details = self._details(interrupted=interrupted)
         results.write(
             self.suite.report / "results.json",
@@ -344,9 +348,28 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def _folder(option: str | None) -> Path | None:
     """Return the folder of an option; a relative one counts from where the user typed it."""
-    if not option:
+    if option is None:
         return None
+    if not option:
+        raise WrongUse("an option for a folder is empty; name the folder or leave the option out")
     return Path(os.environ.get("QUIVERDB_E2E_FOLDER") or Path.cwd()) / option
+
+
+def _try_to_write(folder: Path) -> None:
+    """Find out now, not after ten minutes, whether a report can be written.
+
+    Raises:
+        WrongUse: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 20))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WrongUse(
+            f"--report {folder}: it cannot be written to ({reason}); name another folder"
+        ) from None
 
 
 def _strict(config: pytest.Config) -> bool:

@@ -14,19 +14,19 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import IO, Any, Dict, List, Mapping, Sequence
 
 Tree = Dict[str, List[int]]
 
-_SKIPPED = ("/proc", "/sys", "/dev", "/e2e", "/run")
 _KEPT_OUTPUT = 20_000
 
 
-def tree(top: str, skipped: Sequence[str]) -> Tree:
+def tree(tops: Sequence[str], skipped: Sequence[str]) -> Tree:
     """Return what is on the machine: path to [kind and mode, size, modification time in ns]."""
     found: Tree = {}
-    stack = [top]
+    stack = list(tops)
     while stack:
         folder = stack.pop()
         try:
@@ -58,32 +58,79 @@ def difference(before: Tree, after: Tree) -> dict[str, list[str]]:
 
 
 def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float) -> dict[str, Any]:
-    """Run one command as the user types it; end its whole process group after ``seconds``."""
+    """Run one command as the user types it; end its whole process group after ``seconds``.
+
+    Its output goes to files: a process that it leaves behind cannot hold us up by holding a pipe.
+    """
     began = time.perf_counter()
-    with subprocess.Popen(
-        command,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
+    timed_out = False
+    with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
+        process = subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=out_file,
+            stderr=err_file,
+            start_new_session=True,
+        )
         try:
-            out, err = process.communicate(timeout=seconds)
-            timed_out = False
+            process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
             timed_out = True
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        out, err = (_tail(file) for file in (out_file, err_file))
     return {
         "command": command,
         "code": process.returncode,
-        "stdout": out.decode("utf-8", "replace")[-_KEPT_OUTPUT:],
-        "stderr": err.decode("utf-8", "replace")[-_KEPT_OUTPUT:],
+        "stdout": out,
+        "stderr": err,
         "seconds": round(time.perf_counter() - began, 3),
         "timed_out": timed_out,
     }
+
+
+def _tail(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _KEPT_OUTPUT))
+    return file.read().decode("utf-8", "replace")
+
+
+def processes() -> list[str]:
+    """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline)."""
+    if sys.platform == "win32":
+        return []
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                if os.stat(f"/proc/{name}").st_uid == os.getuid():
+                    with open(f"/proc/{name}/cmdline", "rb") as file:
+                        found.append(file.read().replace(b"\0", b" ").decode("utf-8", "replace"))
+            except OSError:
+                continue  # it ended meanwhile
+    return sorted(line.strip() for line in found if line.strip())
+
+
+def on_disk(path: str) -> dict[str, Any]:
+    """Return what the database file holds, read by the standard library in this process."""
+    import sqlite3
+
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            rows = connection.execute(
+                "SELECT id, label, units, capacity, note FROM Plant ORDER BY id"
+            ).fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return {"error": str(error)}
+    return {"rows": [list(row) for row in rows]}
 
 
 def which(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
@@ -93,6 +140,8 @@ def which(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
 
 def network() -> dict[str, Any]:
     """Return the ways out of this machine (proc(5), /proc/net/route) and its name servers."""
+    if sys.platform == "win32":
+        return {}
     with open("/proc/net/route", encoding="ascii") as file:
         routes = [line.split()[:4] for line in file.readlines()[1:]]
     return {"default_routes": [r for r in routes if r[1] == "00000000"]}
@@ -104,8 +153,11 @@ def read_steps(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
             for line in file:
-                told = json.loads(line)
-                steps[told["step"]] = told
+                try:
+                    told = json.loads(line)
+                    steps[told["step"]] = told
+                except (ValueError, KeyError, TypeError):
+                    steps["garbled"] = {"step": "garbled", "ok": False, "line": line[:500]}
     except FileNotFoundError:
         return {}
     return steps
@@ -150,27 +202,30 @@ def main() -> None:
         "system": platform.platform(),
         "env": {k: v for k, v in sorted(env.items()) if not k.startswith("E2E_")},
         "network": network(),
+        "processes_before": processes(),
         "seconds": {},
     }
 
     def timed(name: str, began_at: float) -> None:
         evidence["seconds"][name] = round(time.perf_counter() - began_at, 3)
 
-    skipped = (*_SKIPPED, cwd)  # what the user keeps in the project is the user's own
-    before = tree("/", skipped)
+    skipped = (*spec["skipped"], cwd)  # what the user keeps in the project is the user's own
+    before = tree(spec["roots"], skipped)
     timed("first-tree", began)
     evidence["install"] = run(which(spec["install"], env), env, cwd, spec["seconds"]["install"])
-    installed = tree("/", skipped)
+    installed = tree(spec["roots"], skipped)
     evidence["installed"] = difference(before, installed)
     if evidence["install"]["code"] == 0:
         evidence["import"] = run(
             which([spec["python"], "-c", spec["import"]], env), env, cwd, spec["seconds"]["import"]
         )
         evidence["exercise"] = exercise(spec, env, cwd)
+        evidence["on_disk"] = on_disk(os.path.join(cwd, "data.db"))
+        evidence["processes"] = sorted(set(processes()) - set(evidence["processes_before"]))
         evidence["uninstall"] = run(
             which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]
         )
-    evidence["left"] = difference(before, tree("/", skipped))
+    evidence["left"] = difference(before, tree(spec["roots"], skipped))
     timed("all", began)
     partial = sys.argv[2] + ".partial"
     with open(partial, "w", encoding="utf-8") as file:

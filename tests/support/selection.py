@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def select(
     release: str | None = None,
     names: list[str] | None = None,
     keyword: str = "",
+    left_out: Sequence[str] = (),
     strict: bool = False,
     provision: bool = True,
 ) -> Selection:
@@ -60,7 +62,9 @@ def select(
         WrongUse: two of source, wheels and release; a source that cannot be built; an unknown
             machine.
     """
-    given = [option for option, value in _inputs(source, wheels, release) if value]
+    given = [option for option, value in _inputs(source, wheels, release) if value is not None]
+    if release is not None and not release.strip():
+        raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(given) > 1:
         raise WrongUse(f"{' and '.join(given)} exclude one another; name one")
     known = machines.load()
@@ -83,7 +87,9 @@ def select(
         release=release,
         machines=tuple(known[name] for name in (wanted or known)),
         narrowed=tuple(
-            [f"--machine {name}" for name in wanted] + ([f"-k {keyword}"] if keyword else [])
+            [f"--machine {name}" for name in wanted]
+            + ([f"-k {keyword}"] if keyword else [])
+            + [f"without {path}" for path in left_out]
         ),
         strict=strict,
         provision=provision,

@@ -85,6 +85,8 @@ def healthy() -> Evidence:
             "removed": [],
             "changed": [],
         },
+        "on_disk": {"rows": [[1, "Itaipú", 20, 14000.5, None], [2, "empty", None, None, None]]},
+        "processes": [],
         "left": {"added": [CFFI], "removed": [], "changed": []},
         "requests": [_request("/simple/quiverdb/"), _request(f"/files/{WHEEL}", WHEEL, "a" * 64)],
     }
@@ -241,7 +243,7 @@ def _install(**changes: Any) -> Change:
         (
             "ERROR: No matching distribution found for numpy>=2\n",
             "missing-dependency",
-            "needs numpy, which is not among the locked dependencies",
+            "needs numpy>=2, which is not among the locked dependencies",
         ),
         ("note\nERROR: something new\nbye\n", "unclassified", "ended with 1: ERROR: something new"),
         ("", "unclassified", "ended with 1: no output"),
@@ -290,7 +292,7 @@ def test_a_refusal_by_requires_python_is_told_though_the_tags_fit() -> None:
 def test_a_refused_upload_explains_why_there_is_no_wheel(name: str) -> None:
     expected = dataclasses.replace(EXPECTED, refused="400 bad metadata")
     cause = _cause(_install(stderr=f"ERROR: No matching distribution found for {name}\n"), expected)
-    assert cause.name == "incomplete-release"
+    assert cause.name == "upload-refused"
     assert "400 bad metadata" in cause.message
 
 

@@ -330,11 +330,12 @@ def test_a_build_has_its_base_its_files_its_wheels_and_no_network(
     text = 'base = "base"\nplatforms = ["win_amd64"]\n'
     wanted = images.tag(_write(root, "mine", text, **files))
 
-    def download(_: Path, into: Path, *, python: str, platforms: tuple[str, ...]) -> None:
+    def download(_: Path, into: Path, *, python: str, platforms: tuple[str, ...]) -> Path:
         assert platforms == ("win_amd64",)
         into.mkdir(parents=True)
         for name in (f"x-1-py3-none-any-{python}.whl", ".done"):
             (into / name).touch()
+        return into
 
     monkeypatch.setattr(images, "download_wheels", download)
     client = _Client(**{base: "sha256:base"})
@@ -528,25 +529,29 @@ def test_wheels_are_downloaded_by_hash_and_once(
 ) -> None:
     commands = _pip(monkeypatch, 0)
     into = tmp_path / "wheels"
-    for _ in range(2):
+    first, second = (
         images.download_wheels(lock, into, python="3.12", platforms=("win_amd64",))
+        for _ in range(2)
+    )
+    assert first == second
     (command,) = commands
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(command)
     assert {"--python-version=3.12", "--abi=cp312", "--platform=win_amd64"} <= set(command)
-    assert (into / "x-1-py3-none-any.whl").read_text() == "whole"
+    assert (first / "x-1-py3-none-any.whl").read_text() == "whole"
 
 
-def test_wheels_of_another_lock_are_replaced(
+def test_wheels_of_another_lock_do_not_take_away_those_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Path
 ) -> None:
     commands = _pip(monkeypatch, 0)
     into = tmp_path / "wheels"
-    images.download_wheels(lock, into, python="3.13")
-    (into / "old-1-py3-none-any.whl").touch()
+    old = images.download_wheels(lock, into, python="3.13")
     lock.write_text("x==2 --hash=sha256:0\n")
-    images.download_wheels(lock, into, python="3.13")
+    new = images.download_wheels(lock, into, python="3.13")
     assert len(commands) == 2
-    assert [path.name for path in into.glob("[!.]*")] == ["x-1-py3-none-any.whl"]
+    assert old != new
+    assert [path.name for path in old.iterdir()] == ["x-1-py3-none-any.whl"]
+    assert [path.name for path in new.iterdir()] == ["x-1-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize("other", [{"python": "3.12"}, {"platforms": ("win_amd64",)}])
@@ -589,12 +594,11 @@ def test_what_a_killed_download_left_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Path
 ) -> None:
     _pip(monkeypatch, 0)
-    into = tmp_path / "wheels"
-    for folder in (into, tmp_path / "wheels.partial"):
-        folder.mkdir()
-        (folder / "half.whl").touch()
-    images.download_wheels(lock, into, python="3.13")
-    assert [path.name for path in into.glob("[!.]*")] == ["x-1-py3-none-any.whl"]
+    whole = images.download_wheels(lock, tmp_path / "wheels", python="3.13")
+    half = whole.rename(whole.with_name(f"{whole.name}.partial"))
+    (half / "half.whl").touch()
+    assert images.download_wheels(lock, tmp_path / "wheels", python="3.13") == whole
+    assert [path.name for path in whole.iterdir()] == ["x-1-py3-none-any.whl"]
 
 
 def test_an_archive_for_the_engine_has_the_folder_the_files_and_their_owner() -> None:

@@ -210,7 +210,14 @@ def _message(archive: Archive, name: str) -> Message:
 
 def _wheel_tags(archive: Archive) -> list[str]:
     told = (str(tag).strip() for tag in _message(archive, "WHEEL").get_all("Tag", ()))
-    return [tag for tag in told if tag.count("-") == 2]
+    return [tag for tag in told if tag.count("-") == 2 and _is_tag(tag)]
+
+
+def _is_tag(text: str) -> bool:
+    try:
+        return bool(parse_tag(text))
+    except ValueError:  # packaging's InvalidTag is one
+        return False
 
 
 def _requirements(metadata: Message) -> Iterator[Requirement]:
