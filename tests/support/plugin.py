@@ -292,12 +292,20 @@ class Controller:
             details["locked"] = prepared.wheelhouse.locked()
             details["notes"] = [cause.to_dict() for cause in self._notes()]
             details["static"] = self.suite.static.to_dict()
+            details["not_inspected"] = self._not_inspected()
             details["egress"] = prepared.testbed.egress
             details["images"] = {
                 image.name: {"tag": image.tag, "id": image.id, "created": image.created}
                 for image in (*prepared.infrastructure, *prepared.machines.values())
             }
         return details
+
+    def _not_inspected(self) -> list[str]:
+        """Return the wheels of the release that are for none of the selected machines."""
+        if self.suite.prepared is None:
+            return []
+        inspected = {wheel.file for wheel in self.suite.static.wheels}
+        return sorted(set(self.suite.prepared.wheelhouse.digests()) - inspected)
 
     def _out_of_scope(self) -> list[dict[str, str]]:
         if self.suite.selection.source:
@@ -315,6 +323,7 @@ class Controller:
         if self.suite.selection.narrowed:
             told = ", ".join(self.suite.selection.narrowed)
             notes.append(f"The verdict is narrowed to what was selected: {told}")
+        notes += [f"not verified, for none of these machines: {w}" for w in self._not_inspected()]
         notes += [f"out of scope: {out['id']}: {out['reason']}" for out in self._out_of_scope()]
         return notes
 

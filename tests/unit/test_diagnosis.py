@@ -451,8 +451,8 @@ def test_what_cffi_adds_to_the_loaders_words_changes_no_name(message: str, name:
             "import",
             "ModuleNotFoundError",
             "No module named 'quiverdb._loader'",
-            "unclassified",
-            "No module named 'quiverdb._loader'",
+            "record-mismatch",
+            "the installed files are gone",
         ),
         ("round-trip", "PermissionError", "[Errno 13] data.db", "permission", "data.db"),
         ("round-trip", "DatabaseError", "no such table", "round-trip-failed", "no such table"),
@@ -610,8 +610,9 @@ def test_another_native_version_is_a_version_mismatch(native: str) -> None:
 
 
 @pytest.mark.parametrize("native", ["1.2", "v1.2.0", None])
-def test_the_same_version_otherwise_written_or_none_is_no_mismatch(native: str | None) -> None:
-    assert _causes(lambda e: _steps(e)["native-call"]["value"].update(version=native)) == ()
+def test_the_version_must_be_written_as_the_releases_is(native: str | None) -> None:
+    cause = _cause(lambda e: _steps(e)["native-call"]["value"].update(version=native))
+    assert cause.name == "version-mismatch"
 
 
 def test_another_release_than_the_published_one_is_a_silent_fallback() -> None:

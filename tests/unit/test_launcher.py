@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Never
@@ -55,13 +56,14 @@ def _main(
     """Run the launcher with tox at hand; return its exit code and the commands it became."""
     started: list[list[str]] = []
 
-    def become(program: str, command: list[str]) -> Never:
-        assert program == command[0]
+    def popen(command: list[str], *, start_new_session: bool) -> Any:
+        assert start_new_session, "a signal must reach the whole group, and once"
         started.append(command)
-        raise SystemExit(5)
+        return types.SimpleNamespace(pid=0, wait=lambda: 5)
 
     monkeypatch.setattr(launcher, "private_tox", lambda: Path("/state/bin/tox"))
-    monkeypatch.setattr(os, "execv", become)
+    monkeypatch.setattr(launcher.subprocess, "Popen", popen)
+    monkeypatch.setattr(launcher.signal, "signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["e2e", *arguments])
     monkeypatch.setenv("QUIVERDB_E2E_FOLDER", "unset")  # the launcher sets it; this takes it back
     monkeypatch.chdir(Path.cwd())
