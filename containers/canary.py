@@ -87,6 +87,7 @@ def prove_closed(image: Image, network: str, run: Run) -> dict[str, object]:
     with contextlib.ExitStack() as stack:
         try:
             outside.create()
+            stack.callback(outside._docker.client.close)  # the library leaves it open
             stack.callback(outside.remove)
             stack.callback(remove, beacon)
             beacon.start()

@@ -1,10 +1,11 @@
-"""Run a command in a container; remove a container."""
+"""Run a command in a container; hold a container and remove it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from types import TracebackType
 
 import docker.errors
 import requests
@@ -49,3 +50,27 @@ def remove(container: DockerContainer) -> None:
         ContainerStartException, docker.errors.DockerException, requests.RequestException
     ):
         container.get_wrapped_container().remove(force=True, v=True)
+    container.get_docker_client().client.close()  # the library leaves its connection open
+
+
+class Held:
+    """A container that lives as long as its context."""
+
+    _container: DockerContainer
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove it; harmless if it is gone."""
+        remove(self._container)
+
+    @property
+    def id(self) -> str:
+        """The engine's id of the container."""
+        return str(self._container.get_wrapped_container().id)

@@ -13,7 +13,6 @@ import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -25,7 +24,7 @@ from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from containers.commands import Result, execute, remove
+from containers.commands import Held, Result, execute, remove
 from containers.engine import Engine, Run
 from containers.errors import TestbedFailure
 from containers.images import Image
@@ -64,7 +63,7 @@ class Upload:
     output: str
 
 
-class Publisher:
+class Publisher(Held):
     """The machine from which a release is uploaded, with the real twine."""
 
     def __init__(self, image: Image, network: Network, run: Run, authority: trustme.CA) -> None:
@@ -78,18 +77,6 @@ class Publisher:
     def __enter__(self) -> Self:
         _start(self._container, "publisher")
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove it; harmless if it is gone."""
-        remove(self._container)
 
     def hosts(self) -> Hosts:
         """Ask pip and twine where they go by default.
@@ -137,7 +124,7 @@ class Publisher:
 _PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
 
 
-class Index:
+class Index(Held):
     """The running index; a context manager that removes it at the end.
 
     ``store`` are files that are there from the start, before any reader can come. ``faults`` are
@@ -198,19 +185,6 @@ class Index:
     def __enter__(self) -> Self:
         _start(self._container, "index")
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        remove(self._container)
-
-    @property
-    def id(self) -> str:
-        """The engine's id of the index's container."""
-        return str(self._container.get_wrapped_container().id)
 
 
 def read_log(engine: Engine, index: str) -> list[dict[str, Any]]:

@@ -7,14 +7,13 @@ import io
 import tarfile
 import tomllib
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import docker.errors
 import requests
 from testcontainers.core.container import DockerContainer
 
-from containers.commands import Result, execute, remove
+from containers.commands import Held, Result, execute
 from containers.engine import Run
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image, tar_of
@@ -72,7 +71,7 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
     return found
 
 
-class Machine:
+class Machine(Held):
     """A running machine; a context manager that removes it at the end.
 
     It has one network, and on it one name answers: the index. Its certificate authorities are the
@@ -119,23 +118,6 @@ class Machine:
                 raise self._lost(error) from error
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the machine; harmless if it is gone."""
-        remove(self._container)
-
-    @property
-    def id(self) -> str:
-        """The engine's id of this machine's container."""
-        return str(self._container.get_wrapped_container().id)
 
     @property
     def address(self) -> str:

@@ -158,3 +158,4 @@ def start(
 def _remove(network: Network) -> None:
     with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
         network.remove()  # what cannot be removed now carries our label: the sweep takes it
+    network._docker.client.close()  # the library leaves its connection open

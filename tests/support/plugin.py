@@ -120,6 +120,9 @@ class Controller:
             self.failure = catalogue().cause(error.cause, where=error.where, seen=error.seen)
         except BuildFailed as error:
             self.failure = catalogue().cause("build-failed", where=error.where, seen=error.seen)
+        except KeyboardInterrupt:
+            code = self._write(interrupted=True)
+            pytest.exit("interrupted while everything was set up", returncode=code)
         if self.failure:
             code = self._write()
             pytest.exit(
@@ -240,7 +243,7 @@ class Controller:
         if self.suite.selection.source:
             built = [cause for cause in own if cause.name == "build-failed"]
             judged = verdict.judge(built, strict=strict)
-            if own and not built:
+            if self.suite.prepared is None and not built:
                 judged = Verdict.UNVERIFIED
             title = "bindings/python builds into wheels"
             found.append(Item("source-build", title, judged, tuple(built)))
