@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import types
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -168,6 +169,9 @@ class _Container:
 
     def get_wrapped_container(self) -> _Wrapped:
         return self.wrapped
+
+    def get_docker_client(self) -> Any:
+        return types.SimpleNamespace(client=types.SimpleNamespace(close=lambda: None))
 
 
 Make = Callable[..., tuple[Machine, _Container]]
