@@ -19,10 +19,46 @@ from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image, tar_of
 
 MACHINES = Path(__file__).with_name("machines.toml")
-FOLDER = "/e2e"
-"""Where the suite puts its own files on a machine; nothing of the user's is there."""
 _USER_ID = 1000
 _WORDS = {list: "list of strings", str: "string"}
+_LISTS = ("installers", "scenarios", "has", "profiles")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How the suite and a machine's own programs see the same files, and how one is started."""
+
+    folder: str
+    """Where the suite puts its own files, as the engine sees it; nothing of the user's is there."""
+    separator: str
+    seen_as: str
+    """The same folder, as the machine's own programs see it."""
+    python: tuple[str, ...]
+    """The command of the Python that is there before the user installs anything."""
+    home: str
+    """The folder that the machine's commands start in, as the engine sees it."""
+    users: dict[str, str]
+    """The machine's own name of each account: the user's and the administrator's."""
+    idle: str
+    """What the machine does between commands."""
+
+    def path(self, name: str) -> str:
+        """Return a file of the suite's folder as the machine's own programs see it."""
+        return f"{self.seen_as}{self.separator}{name}"
+
+
+_POSIX = {"user": "user", "root": "root"}
+_WINDOWS = {"user": "ContainerUser", "root": "ContainerAdministrator"}
+LAYOUTS = {
+    "linux": Layout("/e2e", "/", "/e2e", ("python3",), "/home/user", _POSIX, "sleep infinity"),
+    # Wine shows the Linux root as drive Z (winecfg(1)).
+    "wine": Layout(
+        "/e2e", "\\", "Z:\\e2e", ("wine", "python.exe"), "/home/user", _POSIX, "sleep infinity"
+    ),
+    "windows": Layout(
+        "C:/e2e", "\\", "C:\\e2e", ("python.exe",), "C:\\", _WINDOWS, "ping -t localhost"
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +72,19 @@ class MachineSpec:
     python: str
     installers: tuple[str, ...]
     scenarios: tuple[str, ...]
+    runs_on: str = "linux"
+    has: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ("gate",)
+
+    @property
+    def layout(self) -> Layout:
+        """Where the suite's files are on it."""
+        return LAYOUTS[self.runs_on]
+
+    @property
+    def clean(self) -> bool:
+        """Whether it has nothing that a clean machine has not."""
+        return not self.has
 
 
 def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
@@ -61,9 +110,14 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
         if missing := sorted(keys - set(line)):
             raise WrongUse(f"{path.name}: {name}: missing key {missing[0]!r}")
         for key, value in line.items():
-            wanted = list if key in ("installers", "scenarios") else str
+            wanted = list if key in _LISTS else str
             if not isinstance(value, wanted):
                 raise WrongUse(f"{path.name}: {name}: {key} must be a {_WORDS[wanted]}")
+        if line["runs_on"] not in LAYOUTS:
+            raise WrongUse(
+                f"{path.name}: {name}: unknown runs_on {line['runs_on']!r}; "
+                f"there are: {', '.join(LAYOUTS)}"
+            )
         values: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in line.items()
         }
@@ -92,18 +146,16 @@ class Machine(Held):
         self.image = image
         self._authority = authority
         self._network = network
+        self.layout = spec.layout
+        own: dict[str, Any] = {"user": self.layout.users["root"]}
+        if spec.runs_on != "windows":
+            # The engine forwards names it does not know even on an internal network; sent to this
+            # address, within the machine itself, they find nobody.
+            own |= {"dns": ["127.0.0.1"], "init": True}
         self._container = (
             DockerContainer(image.tag)
-            .with_command("sleep infinity")
-            .with_kwargs(
-                network=network,
-                labels=run.labels(),
-                user="root",
-                # The engine forwards names it does not know even on an internal network; sent to
-                # this address, within the machine itself, they find nobody.
-                dns=["127.0.0.1"],
-                init=True,
-            )
+            .with_command(self.layout.idle)
+            .with_kwargs(network=network, labels=run.labels(), **own)
             .with_envs(**environment or {})
         )
 
@@ -129,20 +181,29 @@ class Machine(Held):
     def _trust_authority(self) -> None:
         # What update-ca-certificates would write, without its half second.
         bundle = "/etc/ssl/certs/ca-certificates.crt"
-        done = self.run(["sh", "-c", f"cat {FOLDER}/ca.pem >> {bundle}"], user="root")
+        if self.spec.runs_on == "windows":
+            command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]
+        else:
+            # Wine makes the Windows certificate store from the same file.
+            command = ["sh", "-c", f"cat {self.layout.folder}/ca.pem >> {bundle}"]
+        done = self.run(command, user="root")
         if done.code:
             raise TestbedFailure("machine-lost", self.spec.name, f"no CA bundle: {done.output}")
 
     def _lost(self, error: object) -> TestbedFailure:
         return TestbedFailure("machine-lost", self.spec.name, " ".join(str(error).split())[:300])
 
-    def put(self, files: dict[str, bytes], folder: str = FOLDER, *, mode: int = 0o644) -> None:
+    def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
         """Write ``files`` (names relative to ``folder``) on the machine, owned by its user.
+
+        ``folder`` is as the engine sees it, the suite's own if it is left out.
 
         Raises:
             TestbedFailure: ``machine-lost``.
         """
-        archive = tar_of(files, folder, mode=mode, owner=_USER_ID)
+        # The engine wants paths from the root of the drive.
+        path = (folder or self.layout.folder).removeprefix("C:")
+        archive = tar_of(files, path, mode=mode, owner=_USER_ID)
         try:
             self._container.get_wrapped_container().put_archive("/", archive)
         except (docker.errors.DockerException, requests.RequestException) as error:
@@ -169,7 +230,7 @@ class Machine(Held):
         command: list[str],
         *,
         user: str = "user",
-        folder: str = "/home/user",
+        folder: str | None = None,
         environment: dict[str, str] | None = None,
         seconds: int | None = None,
     ) -> Result:
@@ -178,11 +239,17 @@ class Machine(Held):
         Raises:
             TestbedFailure: ``machine-lost`` if the machine or the engine goes away meanwhile.
         """
-        if seconds:
+        if seconds and self.spec.runs_on != "windows":
             command = ["timeout", "--kill-after=5", str(seconds), *command]
         wrapped = self._container.get_wrapped_container()
         try:
-            result = execute(wrapped, command, user=user, folder=folder, environment=environment)
+            result = execute(
+                wrapped,
+                command,
+                user=self.layout.users[user],
+                folder=folder or self.layout.home,
+                environment=environment,
+            )
             wrapped.reload()
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise self._lost(error) from error

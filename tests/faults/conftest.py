@@ -28,8 +28,12 @@ MACHINE = "debian-13"
 @pytest.fixture(scope="session")
 def subject() -> Subject:
     """Return the package under test, narrowed to the platform of the fault tests' machine."""
+    return _narrowed("linux")
+
+
+def _narrowed(system: str) -> Subject:
     found = load_subject()
-    return dataclasses.replace(found, platforms=(gate.platform_of(found, "linux"),))
+    return dataclasses.replace(found, platforms=(gate.platform_of(found, system),))
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +67,13 @@ def infrastructure(found: Engine) -> Images:
 def good_wheel(found: Engine, run: Run, pytestconfig: pytest.Config) -> Path:
     """Return the Linux wheel of bindings/python, which has no fault."""
     return builder.build(found, pytestconfig.rootpath / "bindings" / "python", run)
+
+
+@pytest.fixture(scope="session")
+def good_windows_wheel(found: Engine, run: Run, pytestconfig: pytest.Config) -> Path:
+    """Return the Windows wheel of bindings/python, which has no fault."""
+    source = pytestconfig.rootpath / "bindings" / "python"
+    return builder.build(found, source, run, platform="windows")
 
 
 @pytest.fixture(scope="session")
@@ -134,8 +145,19 @@ def start(found: Engine, run: Run, infrastructure: Images) -> Start:
 
 
 @pytest.fixture
-def judge(found: Engine, subject: Subject, the_cell: Cell, start: Start) -> Judge:
-    """Return the way from a wheel to its causes."""
+def judge(found: Engine, the_cell: Cell, start: Start) -> Judge:
+    """Return the way from a Linux wheel to its causes."""
+    return _judge(found, the_cell, start)
+
+
+@pytest.fixture
+def windows_judge(found: Engine, start: Start) -> Judge:
+    """Return the way from a Windows wheel to its causes, on a clean Windows, with uv for speed."""
+    return _judge(found, Cell(machines.load()["windows-wine"], "uv", "system"), start)
+
+
+def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
+    subject = _narrowed(cell.machine.os)
 
     def judged(
         wheel: Path,
@@ -149,13 +171,13 @@ def judge(found: Engine, subject: Subject, the_cell: Cell, start: Start) -> Judg
         with start([wheel], faults) as bed:
             evidence = cells.run(
                 bed,
-                the_cell,
-                images.ensure(found, the_cell.machine.image),
+                cell,
+                images.ensure(found, cell.machine.image),
                 planted=planted,
                 seconds={**SECONDS, **seconds},
             )
             prepared = gate.Prepared(bed, house, {}, {}, ())
-            dynamic = diagnose(evidence, prepared.expected(subject, "linux"))
+            dynamic = diagnose(evidence, prepared.expected(subject, cell.machine.os))
         return Judged(static.causes, dynamic, evidence)
 
     return judged

@@ -127,11 +127,16 @@ def pe(
     imports: Mapping[str, Sequence[str]] | None = None,
     delayed: Mapping[str, Sequence[str]] | None = None,
     exports: Iterable[str] = (),
+    entry: bytes = b"",
 ) -> bytes:
-    """Return a DLL that imports and exports these names (Microsoft's PE Format, PE32+ or PE32)."""
+    """Return a DLL that imports and exports these names (Microsoft's PE Format, PE32+ or PE32).
+
+    ``entry`` is machine code that runs when it is loaded; without it none does.
+    """
     wide = machine != "i686"
     section = _Section()
     code = section.put(b"\xc3" + bytes(7))
+    start = section.put(entry) if entry else 0
     exported = _pe_exports(section, name, sorted(exports), code)
     imported = _pe_imports(section, imports or {}, wide=wide)
     late = _pe_delayed(section, delayed or {}, wide=wide)
@@ -141,7 +146,7 @@ def pe(
     size = len(section.data)
     raw = size + -size % 0x200
     magic, base = (0x20B, "Q") if wide else (0x10B, "I")
-    optional = struct.pack("<HBBIIIII", magic, 14, 0, raw, 0, 0, 0, _PE_SECTION)
+    optional = struct.pack("<HBBIIIII", magic, 14, 0, raw, 0, 0, start, _PE_SECTION)
     optional += b"" if wide else struct.pack("<I", _PE_SECTION)
     optional += struct.pack(f"<{base}II", 0x10000000, 0x1000, 0x200)
     optional += struct.pack("<HHHHHHI", 6, 0, 0, 0, 6, 0, 0)
@@ -151,7 +156,7 @@ def pe(
     optional += b"".join(struct.pack("<II", *directory) for directory in directories)
     coff = struct.pack("<HHIIIHH", _PE_MACHINES[machine], 1, 0, 0, 0, len(optional), 0x2022)
     header = struct.pack("<8sIIIIIIHHI", b".rdata", size, _PE_SECTION, raw, _PE_HEADERS,
-                         0, 0, 0, 0, 0x40000040)  # fmt: skip
+                         0, 0, 0, 0, 0x60000060)  # fmt: skip
     head = b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0" + coff + optional + header
     return head.ljust(_PE_HEADERS, b"\0") + bytes(section.data).ljust(raw, b"\0")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,11 +13,21 @@ from typing import Any
 
 from containers.errors import TestbedFailure
 from containers.images import Image
-from containers.machine import FOLDER, MachineSpec
+from containers.machine import MachineSpec
 from containers.testbed import Testbed
+from tests.support.installers import INSTALLERS
+from tests.support.scenarios import SCENARIOS
 
 _HERE = Path(__file__).parent
-_PROJECT = "/home/user/project"
+_TOLD_BY: dict[str, dict[str, str]] = {
+    "linux": {},
+    # Wine puts a stub in the place of a symbol that nothing exports, where Windows refuses to load;
+    # as a warning it tells.
+    "wine": {"WINEDEBUG": "-all,err+module,warn+module"},
+    "windows": {},
+}
+"""What makes the machine's loader tell more, while the package is exercised."""
+_TELLING = re.compile(r":err:module:|:module:import_dll ")
 SECONDS = {"install": 120, "import": 30, "exercise": 60}
 """How long each kind of work may take, in seconds, before it counts as hanging."""
 
@@ -56,28 +67,24 @@ def cells(machines: Iterable[MachineSpec]) -> list[Cell]:
     ]
 
 
-def instructions(subject: str, seconds: Mapping[str, int] = SECONDS) -> dict[str, Any]:
-    """Return what the probe is told to do: the commands exactly as a user types them.
-
-    Debian marks its own Python as externally managed, so the user's way is a virtual environment,
-    active as ``source venv/bin/activate`` leaves it.
-    """
-    venv = "/home/user/venv"
+def instructions(cell: Cell, subject: str, seconds: Mapping[str, int] = SECONDS) -> dict[str, Any]:
+    """Return what the probe is told to do on this machine: the commands as a user types them."""
+    layout = cell.machine.layout
+    place = SCENARIOS[cell.scenario]
+    installer = INSTALLERS[cell.installer]
     return {
-        "folder": FOLDER,
-        "cwd": _PROJECT,
-        "env": {
-            "HOME": "/home/user",
-            "VIRTUAL_ENV": venv,
-            "PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin",
-        },
+        "folder": layout.seen_as,
+        "cwd": place.cwd,
+        "env": {**place.environment, **installer.environment(layout.path("ca.pem"))},
+        "exercise_env": _TOLD_BY[cell.machine.runs_on],
         "python": "python",
-        "install": ["pip", "install", subject],
+        "install": [*installer.install, *place.options(installer), subject],
+        "deviation": installer.deviation,
         "import": f"import {subject}",
-        "uninstall": ["pip", "uninstall", "--yes", subject],
-        # Where the file system is looked at, and what there is the kernel's or our own.
-        "roots": ["/"],
-        "skipped": ["/proc", "/sys", "/dev", "/run", FOLDER],
+        "uninstall": [*installer.uninstall, *place.options(installer), subject],
+        "roots": list(place.roots),
+        "skipped": [*place.skipped, layout.seen_as],
+        "skipped_keys": list(place.skipped_keys),
         "seconds": dict(seconds),
     }
 
@@ -127,7 +134,7 @@ def _on_machine(
     planted: Planted,
     seconds: Mapping[str, int],
 ) -> dict[str, Any]:
-    told = instructions(subject, seconds)
+    told = instructions(cell, subject, seconds)
     told["env"] = dict(told["env"]) | dict(planted.environment)
     started = datetime.datetime.now(datetime.UTC)
     with testbed.machine(cell.machine, image) as machine:
@@ -144,11 +151,12 @@ def _on_machine(
             machine.put({name: content}, folder, mode=0o755)
         if planted.command:
             machine.run(list(planted.command), user="root")
+        files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
-            ["python3", f"{FOLDER}/probe.py", f"{FOLDER}/instructions.json", f"{FOLDER}/out.json"],
+            [*machine.layout.python, *(machine.layout.path(name) for name in files)],
             seconds=2 * seconds["install"] + seconds["import"] + seconds["exercise"] + 60,
         )
-        out = machine.get(f"{FOLDER}/out.json")
+        out = machine.get(f"{machine.layout.folder}/out.json")
     if out is None:
         raise TestbedFailure(
             "machine-lost",
@@ -156,7 +164,13 @@ def _on_machine(
             f"the probe ended with {ended.code} and left no evidence: {ended.output[-300:]}",
         )
     found: dict[str, Any] = json.loads(out)
-    return found | {"requests": _requests(testbed, address, started)}
+    # Wine's loader writes past the streams of the Windows program: to the probe's own output.
+    said = [line.partition(":")[2] for line in ended.output.splitlines() if _TELLING.search(line)]
+    return found | {
+        "deviation": told["deviation"],
+        "loader": list(dict.fromkeys(said)),
+        "requests": _requests(testbed, address, started),
+    }
 
 
 def _requests(testbed: Testbed, address: str, since: datetime.datetime) -> list[dict[str, Any]]:

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath
 from typing import Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
+from tests.support import loader, paths
 from tests.support.causes import Cause, catalogue, in_order
 
 Evidence = Mapping[str, Any]
 
-# What the dynamic loader of glibc says (elf/dl-load.c, elf/dl-version.c, elf/dl-lookup.c).
-_NOT_FOUND = re.compile(r"([\w.+-]+\.so[\w.]*): cannot open shared object file")
-_NOT_LOCATED = re.compile(r"did not manage to locate a library called '([^']+)'")  # cffi
-_NO_LIBRARY = re.compile(
-    r"([^\s:'\"]+\.so[\w.]*): (invalid ELF header|file too short|wrong ELF class: \w+|"
-    r"only ET_DYN and ET_EXEC can be loaded|ELF file's phentsize not the expected size)"
-)
-_NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")
-_NO_VERSION = re.compile(r"version [`'](\w+?)_([\w.]+)' not found \(required by ([^)]+)\)")
+# What Windows keeps of each user's own accord, as soon as a program asks for certificates.
+_SYSTEMS_KEYS = re.compile(r"HKCU\\Software\\Microsoft\\SystemCertificates\b", re.IGNORECASE)
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
-_EXEC_STACK = re.compile(r"([^\s:'\"]+\.so[\w.]*): cannot enable executable stack")
 _NO_CONNECTION = re.compile(
     r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset)).*"
 )
+# How pip and uv refuse; the groups are what they wanted and the project's name in it.
+_REFUSALS = (
+    re.compile(r"No matching distribution found for (([\w.-]+)\S*)"),
+    re.compile(r"Because (([\w.-]+?)(?:==\S+)?) (?:was not found|has no wheels)"),
+    re.compile(r"depends on (([\w.-]+?)(?:[=<>!~]\S*)?)(?: and|,|\s)"),
+)
 _OTHER_PYTHON = re.compile(r".*(?:require a different python version|Requires-Python).*")
-_RUN_TIMES = {"GLIBCXX", "CXXABI", "GCC", "LIBATOMIC"}
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
-_PIP_CACHE = "/.cache/pip"
+# Where pip and uv keep what they download: ~/.cache/pip, %LocalAppData%\\pip.
+_CACHE_HOMES = (".cache", "Local")
+_INSTALLERS = ("pip", "uv")
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
     # Before the refusals: to pip, an index that does not answer has no distribution either.
     if found := _NO_CONNECTION.search(output):
         return _cause("index-unreachable", where=where, seen=found[0].strip()[:400])
-    if wanted := re.search(r"No matching distribution found for (([\w.-]+)\S*)", output):
+    if wanted := next((m for pattern in _REFUSALS if (m := pattern.search(output))), None):
         return _refusal(evidence, expected, where, wanted, output)
     if re.search(r"Permission denied|EnvironmentError.*\[Errno 13\]", output):
         return _cause("permission", where=where, seen=last)
@@ -176,9 +177,11 @@ def _last_error(output: str) -> str:
 
 def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     steps = evidence["exercise"]["steps"]
-    ended = list(_ends(evidence, cell))
-    if ended:
-        yield from ended
+    if unresolved := list(_unresolved(evidence, expected, cell)):
+        yield from unresolved  # a crash is what follows
+        return
+    if ended := list(_ends(evidence, cell)):
+        yield from _old_runtime(evidence, cell) or _emulator(evidence, ended, cell)
         return
     if shadow := list(_shadow(steps, evidence, expected, cell)):
         yield from shadow  # whatever else was seen is the other package's
@@ -195,6 +198,54 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     yield from _mapped(steps, evidence, expected, cell)
     yield from _dependencies(steps, expected, cell)
     yield from _record(steps, cell)
+    yield from _registry(evidence, cell)
+
+
+def _unresolved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield the symbols that one library of the package takes from another that has them not."""
+    own = {path.name.lower() for path in paths.installed(evidence)}
+    for stub in loader.stubs(evidence.get("loader", ())):
+        if stub.library.lower() in own and paths.within(stub.needed_by, expected.project):
+            seen = f"{stub.needed_by.name} imports {stub.symbol} of {stub.library}, which does not "
+            seen += "export it; Windows refuses to load such a library, Wine does not"
+            yield _cause("symbol-not-found", where=f"{cell}: {stub.needed_by.name}", seen=seen)
+
+
+def _old_runtime(evidence: Evidence, cell: str) -> list[Cause]:
+    """Return the run-time libraries of the machine that are older than what the package needs.
+
+    Code of Microsoft's compiler 14.x asks for a run-time library of 14.x or later (Microsoft, C++
+    binary compatibility between Visual Studio versions).
+    """
+    told = evidence["exercise"]["steps"].get("run-times", {}).get("value") or {}
+    found = []
+    linked = [(tuple(by), name) for name, by in told.get("linked_by", {}).items() if by[0] == 14]
+    if not linked:
+        return []
+    newest, library = max(linked)
+    for name, run_time in told.get("loaded", {}).items():
+        version = tuple(run_time["version"])
+        if version and version[:2] < newest:
+            have, need = (".".join(map(str, numbers)) for numbers in (version, newest))
+            seen = f"{library} was linked by Microsoft's {need} and uses {name} {have} from "
+            seen += f"{run_time['path']}; then the process died"
+            found.append(_cause("runtime-too-old", where=f"{cell}: {name}", seen=seen))
+    return found
+
+
+def _emulator(evidence: Evidence, ended: list[Cause], cell: str) -> list[Cause]:
+    """Return ``ended``, or the testbed's failure where Wine lacks what a library asked Windows for.
+
+    A crash where a library imports a symbol that Wine's Windows has not proves nothing.
+    """
+    stubs = loader.stubs(evidence.get("loader", ()))
+    own = paths.installed(evidence)
+    if stubs and (lacking := [stub for stub in stubs if stub.needed_by in own]):
+        first = lacking[0]
+        seen = f"{first.needed_by.name} imports {first.symbol} of {first.library}, which Wine has "
+        seen += f"not; then: {ended[0].message}"
+        return [_cause("emulator-gap", where=f"{cell}: {first.needed_by.name}", seen=seen)]
+    return ended
 
 
 def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
@@ -243,9 +294,10 @@ def _frame(trace: str) -> str:
 def _shadow(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     told = steps.get("import", {}).get("value") or {}
     file = told.get("file") or f"{told.get('folder')} (a folder without code)"
-    installed = f"/{expected.project}/__init__.py"
-    homes = [p for p in evidence["installed"]["added"] if p.endswith(installed)]
-    if told and file not in homes:
+    kind = paths.flavour(evidence)
+    ending = (expected.project, "__init__.py")
+    homes = [p for p in evidence["installed"]["added"] if kind(p).parts[-2:] == ending]
+    if told and kind(file) not in map(kind, homes):
         seen = f"`import {expected.project}` took {file}, installed is {', '.join(homes) or 'none'}"
         yield _cause("shadowed-import", where=f"{cell}: import", seen=seen)
 
@@ -254,40 +306,9 @@ def _failed_step(
     name: str, error: Evidence, evidence: Evidence, expected: Expected, where: str
 ) -> Cause:
     message = f"{error['type']}: {error['message']}"
-    libraries = expected.libraries
-    if found := _NO_VERSION.search(message):
-        family, version, library = found.groups()
-        seen = f"{PurePosixPath(library).name} needs {family}_{version}"
-        if family != "GLIBC" and family not in _RUN_TIMES:
-            seen = f"{seen}, which nothing loaded provides"
-            return _cause("symbol-not-found", where=where, seen=seen)
-        cause = "glibc-floor" if family == "GLIBC" else "libstdcxx-floor"
-        return _cause(cause, where=where, seen=f"{seen}, the machine has older")
-    if found := _EXEC_STACK.search(message):
-        return _cause("executable-stack", where=where, seen=found[0])
-    if found := _NO_SYMBOL.search(message):
-        seen = f"{PurePosixPath(found[1]).name} needs {found[2]}, which nothing loaded provides"
-        return _cause("symbol-not-found", where=where, seen=seen)
-    if found := _NO_LIBRARY.search(message):
-        cause = "wrong-architecture" if "class" in found[2] else "missing-bundled-library"
-        seen = f"{PurePosixPath(found[1]).name} is no library of this machine ({found[2]})"
+    if explained := loader.explain(message, evidence, expected.libraries):
+        cause, seen = explained
         return _cause(cause, where=where, seen=seen)
-    if found := _NOT_FOUND.search(message):
-        if any(f"{p}: cannot open shared" in message for p in evidence["installed"]["added"]):
-            # glibc passes over a library for another processor as if it were not there.
-            seen = f"{found[1]} is there and the loader does not take it: {message[:200]}"
-            return _cause("wrong-architecture", where=where, seen=seen)
-        bundled = _is_bundled(found[1], libraries)
-        cause = "missing-bundled-library" if bundled else "missing-runtime-library"
-        return _cause(cause, where=where, seen=f"{found[1]} is not found: {message[:200]}")
-    if found := _NOT_LOCATED.search(message):
-        seen = f"{found[1]} is neither in the package nor on the system: {message[:200]}"
-        return _cause("missing-bundled-library", where=where, seen=seen)
-    for library in libraries:
-        if re.search(
-            rf"{re.escape(library)}\S* (is missing|was not found|does not exist)", message
-        ):
-            return _cause("missing-bundled-library", where=where, seen=message[:300])
     if found := _NO_MODULE.search(message):
         module = found[1].split(".")[0]
         if module == expected.project:
@@ -303,11 +324,6 @@ def _failed_step(
     if name == "round-trip":
         return _cause("round-trip-failed", where=where, seen=message[:300])
     return _cause("unclassified", where=where, seen=message[:300])
-
-
-def _is_bundled(name: str, libraries: tuple[str, ...]) -> bool:
-    # 0.13.5 asks for libquiver.so.0, which is libquiver.so under the name its linker wrote.
-    return any(name == own or name.startswith(f"{own}.") for own in libraries)
 
 
 def _versions(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
@@ -366,21 +382,21 @@ def _same(one: object, other: object) -> bool:
 
 
 def _mapped(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
-    paths = steps.get("mapped", {}).get("value")
-    if paths is None or not steps.get("native-call", {}).get("ok"):
+    mapped = steps.get("mapped", {}).get("value")
+    if mapped is None or not steps.get("native-call", {}).get("ok"):
         return
     where = f"{cell}: mapped libraries"
-    installed = set(evidence["installed"]["added"])
+    kind, installed = paths.flavour(evidence), paths.installed(evidence)
     for library in expected.libraries:
-        copies = [p for p in paths if _is_bundled(PurePosixPath(p).name, (library,))]
-        if strange := [path for path in copies if path not in installed]:
+        copies = [path for path in mapped if paths.is_bundled(kind(path).name, (library,))]
+        if strange := [path for path in copies if kind(path) not in installed]:
             seen = f"{library} was loaded from {', '.join(strange)}, outside the package"
             yield _cause("wrong-library-loaded", where=where, seen=seen)
         elif len(copies) > 1:
             seen = f"{library} is mapped {len(copies)} times: {', '.join(copies)}"
             yield _cause("duplicate-library", where=where, seen=seen)
         elif not copies:
-            seen = f"{library} is not in the process after native calls; mapped are {paths}"
+            seen = f"{library} is not in the process after native calls; mapped are {mapped}"
             yield _cause("wrong-library-loaded", where=where, seen=seen[:400])
 
 
@@ -432,21 +448,38 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
 def leftovers(evidence: Evidence, project: str) -> list[str]:
     """Return the paths that the package left behind: its own, and those that appeared in use.
 
-    Its dependencies stay, with their bytecode, as pip means it; so does pip's own cache.
+    Its dependencies stay, with their bytecode, as installers mean it; so do their own caches.
     """
+    kind = paths.flavour(evidence)
     record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
-    own = set(record.get("files", ()))
-    folders = {str(parent) for path in own for parent in PurePosixPath(path).parents}
-    installed = set(evidence["installed"]["added"])
+    own = {kind(path) for path in record.get("files", ())}
+    folders = {parent for path in own for parent in path.parents}
+    installed = paths.installed(evidence)
     left = []
-    for path in evidence["left"]["added"]:
-        if _PIP_CACHE in path or path.endswith("/.cache"):
+    for told in evidence["left"]["added"]:
+        path = kind(told)
+        if _is_cache(path):
             continue
-        parts = PurePosixPath(path).parts
+        mine = paths.within(path, project)
         if path in installed:
-            mine = path in own or path in folders or project in parts
+            mine = mine or path in own or path in folders
         else:
-            mine = "__pycache__" not in parts or project in parts
+            mine = mine or "__pycache__" not in path.parts
         if mine:
-            left.append(path)
+            left.append(told)
     return left
+
+
+def _is_cache(path: PurePath) -> bool:
+    if path.name == ".cache":
+        return True
+    pairs = itertools.pairwise(path.parts)
+    return any(home in _CACHE_HOMES and name in _INSTALLERS for home, name in pairs)
+
+
+def _registry(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    touched = evidence.get("registry", {})
+    for verb, names in touched.items():
+        if own := [name for name in names if not _SYSTEMS_KEYS.match(name)]:
+            seen = f"{len(own)} keys or values were {verb} and stay so, first {own[0]}"
+            yield _cause("registry-changed", where=f"{cell}: registry", seen=seen)

@@ -154,20 +154,86 @@ def mapped() -> list[str]:
 
 
 def modules() -> list[str]:
-    """Return the full paths of the modules that Windows loaded into this process."""
+    """Return the full paths of the modules that Windows loaded into this process.
+
+    K32EnumProcessModules and K32GetModuleFileNameExW (Microsoft, Process Status API).
+    """
     import ctypes
+    from ctypes import wintypes
 
     kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
-    process = ctypes.c_void_p(-1)  # the pseudo handle of the calling process
-    handles = (ctypes.c_void_p * 1024)()
-    needed = ctypes.c_ulong()
-    kernel.K32EnumProcessModules(process, handles, ctypes.sizeof(handles), ctypes.byref(needed))
+    kernel.GetCurrentProcess.restype = wintypes.HANDLE
+    kernel.K32EnumProcessModules.argtypes = [
+        wintypes.HANDLE,
+        ctypes.POINTER(wintypes.HMODULE),
+        wintypes.DWORD,
+        ctypes.POINTER(wintypes.DWORD),
+    ]
+    kernel.K32GetModuleFileNameExW.argtypes = [
+        wintypes.HANDLE,
+        wintypes.HMODULE,
+        wintypes.LPWSTR,
+        wintypes.DWORD,
+    ]
+    process = kernel.GetCurrentProcess()
+    handles = (wintypes.HMODULE * 4096)()
+    used = wintypes.DWORD()
+    if not kernel.K32EnumProcessModules(
+        process, handles, ctypes.sizeof(handles), ctypes.byref(used)
+    ):
+        raise ctypes.WinError(ctypes.get_last_error())  # type: ignore[attr-defined]
     paths = []
-    for handle in handles[: needed.value // ctypes.sizeof(ctypes.c_void_p)]:
+    for handle in handles[: used.value // ctypes.sizeof(wintypes.HMODULE)]:
         name = ctypes.create_unicode_buffer(32768)
-        if kernel.K32GetModuleFileNameExW(process, ctypes.c_void_p(handle), name, len(name)):
+        if kernel.K32GetModuleFileNameExW(process, handle, name, len(name)):
             paths.append(name.value)
     return sorted(paths)
+
+
+def run_times() -> dict[str, Any]:
+    """Return the C++ run-time libraries in this process that are the machine's, with versions.
+
+    ``linked_by`` holds the linker's version of each library of the package that uses one of them.
+    """
+    if sys.platform != "win32":
+        return {}
+    import quiverdb
+
+    home = os.path.dirname(quiverdb.__file__ or "").lower()
+    loaded, linked_by = {}, {}
+    for path in modules():
+        name = os.path.basename(path)
+        if path.lower().startswith(home):
+            linked_by[name] = linker_version(path)
+        elif name.lower().startswith(("msvcp", "concrt", "vcomp")):
+            loaded[name] = {"path": path, "version": file_version(path)}
+    return {"loaded": loaded, "linked_by": linked_by}
+
+
+def linker_version(path: str) -> list[int]:
+    """Return the major and minor version of the linker of a PE file (Microsoft, PE Format)."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    optional = int.from_bytes(head[60:64], "little") + 24
+    return [head[optional + 2], head[optional + 3]]
+
+
+def file_version(path: str) -> list[int]:
+    """Return the four numbers of a file's version resource, none if it has none."""
+    import ctypes
+
+    api = ctypes.WinDLL("version")  # type: ignore[attr-defined]
+    size = api.GetFileVersionInfoSizeW(path, None)
+    data = ctypes.create_string_buffer(size or 1)
+    fixed, length = ctypes.c_void_p(), ctypes.c_uint()
+    if (
+        not size
+        or not api.GetFileVersionInfoW(path, 0, size, data)
+        or not api.VerQueryValueW(data, "\\", ctypes.byref(fixed), ctypes.byref(length))
+    ):
+        return []
+    numbers = ctypes.cast(fixed, ctypes.POINTER(ctypes.c_uint16 * 8))[0]
+    return [numbers[5], numbers[4], numbers[7], numbers[6]]  # VS_FIXEDFILEINFO.dwFileVersionMS, LS
 
 
 def distributions() -> dict[str, Any]:
@@ -212,6 +278,7 @@ def main() -> None:
     faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
     step("import", import_package)
     step("native-call", native_version)
+    step("run-times", run_times)
     step("round-trip", round_trip)
     step("mapped", mapped)
     step("distributions", distributions)

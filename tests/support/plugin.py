@@ -17,7 +17,7 @@ import pytest
 from xdist.workermanage import WorkerController
 
 from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
-from tests.support import gate, verdict
+from tests.support import agreement, gate, verdict
 from tests.support import selection as selections
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.cell import Cell, cells
@@ -42,6 +42,7 @@ class Suite:
             source=_folder(config.getoption("source")),
             wheels=_folder(config.getoption("wheels")),
             release=config.getoption("release"),
+            profile=config.getoption("profile"),
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
             left_out=[*(config.getoption("deselect") or ()), *(config.getoption("ignore") or ())],
@@ -101,6 +102,7 @@ class Controller:
         self.required: set[str] = set()
         self.unexplained: list[str] = []
         self.broken_tests: list[str] = []
+        self.cells_told: list[CellResult] = []
         self.began = time.time()
 
     @pytest.hookimpl(tryfirst=True)
@@ -186,6 +188,7 @@ class Controller:
 
     def _write(self, *, interrupted: bool = False) -> ExitCode:
         cells = self._cells(interrupted=interrupted)
+        self.cells_told = cells
         items = self._items(cells)
         parts = [item.verdict for item in items]
         total = verdict.worst([*parts, Verdict.UNVERIFIED] if interrupted else parts)
@@ -250,8 +253,14 @@ class Controller:
         for system in self.suite.selection.systems:
             mine = {spec.name for spec in self.suite.selection.machines if spec.os == system}
             causes = list(own)
+            judged_here = [cell for cell in cells if cell.machine in mine]
             if self.suite.prepared:
-                causes += self.suite.static.causes
+                static = gate.static(self.suite.prepared, self.suite.subject, (system,))
+                causes += static.causes
+                clean = {s.name for s in self.suite.selection.machines if s.clean}
+                causes += agreement.check(
+                    static.causes, [cell for cell in judged_here if cell.machine in clean]
+                )
             causes += self._unexplained(cells, causes)
             title = f"pip install quiverdb works on a clean {system.capitalize()} machine"
             found.append(
@@ -259,7 +268,7 @@ class Controller:
                     f"{system}-install",
                     title,
                     causes=causes,
-                    cells=[cell for cell in cells if cell.machine in mine],
+                    cells=judged_here,
                     strict=strict,
                 )
             )
@@ -311,15 +320,21 @@ class Controller:
         return sorted(set(self.suite.prepared.wheelhouse.digests()) - inspected)
 
     def _out_of_scope(self) -> list[dict[str, str]]:
-        if self.suite.selection.source:
-            return []
-        reason = "the wheels came from elsewhere: their source was not given"
-        return [{"id": "source-build", "reason": reason}]
+        selection = self.suite.selection
+        found = []
+        if not selection.source:
+            reason = "the wheels came from elsewhere: their source was not given"
+            found.append({"id": "source-build", "reason": reason})
+        for spec in selection.left_to_others:
+            reason = f"only the profile {' or '.join(spec.profiles)} asks for it"
+            found.append({"id": spec.name, "reason": reason})
+        return found
 
     def _notes(self) -> list[Cause]:
         if self.suite.prepared is None:
             return []
-        return [cause for cause in self.suite.static.causes if cause.severity == "note"]
+        own = [cause for cause in self.suite.static.causes if cause.severity == "note"]
+        return [*own, *agreement.cured(self.suite.selection.machines, self.cells_told)]
 
     def _remarks(self) -> list[str]:
         notes = [f"report: {self.suite.report}"]

@@ -48,8 +48,8 @@ def tree(tops: Sequence[str], skipped: Sequence[str]) -> Tree:
     return found
 
 
-def difference(before: Tree, after: Tree) -> dict[str, list[str]]:
-    """Return the sorted paths that were added, removed and changed."""
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the sorted names that were added, removed and changed."""
     return {
         "added": sorted(set(after) - set(before)),
         "removed": sorted(set(before) - set(after)),
@@ -78,11 +78,7 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             timed_out = True
-            if sys.platform == "win32":
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process)
         out, err = (_tail(file) for file in (out_file, err_file))
     return {
         "command": command,
@@ -94,6 +90,21 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float
     }
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        # /T takes what it started as well: pip.exe is but the starter of a python.exe.
+        subprocess.run(
+            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def _tail(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _KEPT_OUTPUT))
@@ -101,9 +112,12 @@ def _tail(file: IO[bytes]) -> str:
 
 
 def processes() -> list[str]:
-    """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline)."""
+    """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline).
+
+    On Windows these are the paths of their programs, and their numbers.
+    """
     if sys.platform == "win32":
-        return []
+        return windows_processes()
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
@@ -116,12 +130,75 @@ def processes() -> list[str]:
     return sorted(line.strip() for line in found if line.strip())
 
 
+def windows_processes() -> list[str]:
+    """Return the programs that run (K32EnumProcesses, QueryFullProcessImageNameW), but for ours."""
+    import ctypes
+    from ctypes import wintypes
+
+    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
+    kernel.OpenProcess.restype = wintypes.HANDLE
+    kernel.OpenProcess.argtypes = [wintypes.DWORD, wintypes.BOOL, wintypes.DWORD]
+    kernel.CloseHandle.argtypes = [wintypes.HANDLE]
+    kernel.QueryFullProcessImageNameW.argtypes = [
+        wintypes.HANDLE,
+        wintypes.DWORD,
+        wintypes.LPWSTR,
+        ctypes.POINTER(wintypes.DWORD),
+    ]
+    numbers = (wintypes.DWORD * 4096)()
+    used = wintypes.DWORD()
+    kernel.K32EnumProcesses(numbers, ctypes.sizeof(numbers), ctypes.byref(used))
+    found = []
+    for number in numbers[: used.value // ctypes.sizeof(wintypes.DWORD)]:
+        handle = kernel.OpenProcess(0x1000, False, number)  # PROCESS_QUERY_LIMITED_INFORMATION
+        if not handle or number == os.getpid():
+            continue
+        name = ctypes.create_unicode_buffer(32768)
+        size = wintypes.DWORD(len(name))
+        if kernel.QueryFullProcessImageNameW(handle, 0, name, ctypes.byref(size)):
+            found.append(f"{name.value} ({number})")
+        kernel.CloseHandle(handle)
+    return sorted(found)
+
+
+def registry(skipped: Sequence[str]) -> dict[str, str]:
+    """Return what is in the Windows registry: key and name to type and value; {} elsewhere.
+
+    It is the user's own hive, and of the machine's all but ``skipped``, where a value is the
+    system's own and thousands are.
+    """
+    if sys.platform != "win32":
+        return {}
+    import winreg
+
+    found: dict[str, str] = {}
+    hives = {"HKCU": winreg.HKEY_CURRENT_USER, "HKLM": winreg.HKEY_LOCAL_MACHINE}
+    stack = [("HKCU", ""), ("HKLM", "Software"), ("HKLM", "System")]
+    while stack:
+        hive, path = stack.pop()
+        if f"{hive}\\{path}" in skipped:
+            continue
+        try:
+            with winreg.OpenKey(hives[hive], path) as key:
+                keys, values, _ = winreg.QueryInfoKey(key)
+                found[f"{hive}\\{path}"] = ""
+                for number in range(values):
+                    name, value, kind = winreg.EnumValue(key, number)
+                    found[f"{hive}\\{path}:{name}"] = f"{kind} {value!r}"[:500]
+                names = [winreg.EnumKey(key, number) for number in range(keys)]
+        except OSError:
+            continue  # not the user's to read, or no key of the ordinary sort
+        stack += [(hive, f"{path}\\{name}" if path else name) for name in names]
+    return found
+
+
 def on_disk(path: str) -> dict[str, Any]:
     """Return what the database file holds, read by the standard library in this process."""
     import sqlite3
+    from urllib.request import pathname2url
 
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{pathname2url(path)}?mode=ro", uri=True)
         try:
             rows = connection.execute(
                 "SELECT id, label, units, capacity, note FROM Plant ORDER BY id"
@@ -172,7 +249,9 @@ def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str
     told["E2E_STEPS"] = steps
     told["E2E_TRACE"] = trace
     told["E2E_LIMIT_SECONDS"] = str(spec["seconds"]["exercise"])
-    code = f"exec(compile(open({source!r}).read(), {source!r}, 'exec'))"
+    told.update(spec.get("exercise_env", {}))
+    # Read as bytes: compile() knows that source is UTF-8, open() on Windows does not.
+    code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
     ended = run(
         which([spec["python"], "-c", code], env), told, cwd, spec["seconds"]["exercise"] + 10
     )
@@ -200,6 +279,7 @@ def main() -> None:
         "libc": list(platform.libc_ver()),
         "machine": platform.machine(),
         "system": platform.platform(),
+        "os": "windows" if sys.platform == "win32" else "linux",
         "env": {k: v for k, v in sorted(env.items()) if not k.startswith("E2E_")},
         "network": network(),
         "processes_before": processes(),
@@ -211,7 +291,8 @@ def main() -> None:
 
     skipped = (*spec["skipped"], cwd)  # what the user keeps in the project is the user's own
     before = tree(spec["roots"], skipped)
-    timed("first-tree", began)
+    registry_before = registry(spec.get("skipped_keys", ()))
+    timed("first-look", began)
     evidence["install"] = run(which(spec["install"], env), env, cwd, spec["seconds"]["install"])
     installed = tree(spec["roots"], skipped)
     evidence["installed"] = difference(before, installed)
@@ -226,6 +307,7 @@ def main() -> None:
             which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]
         )
     evidence["left"] = difference(before, tree(spec["roots"], skipped))
+    evidence["registry"] = difference(registry_before, registry(spec.get("skipped_keys", ())))
     timed("all", began)
     partial = sys.argv[2] + ".partial"
     with open(partial, "w", encoding="utf-8") as file:

@@ -24,6 +24,8 @@ class Selection:
     machines: tuple[MachineSpec, ...]
     narrowed: tuple[str, ...]
     """The options that narrow the verdict, as typed; empty means all that the profile names."""
+    left_to_others: tuple[MachineSpec, ...]
+    """The machines that only other profiles ask for."""
     strict: bool
     provision: bool
 
@@ -50,6 +52,7 @@ def select(
     source: Path | None = None,
     wheels: Path | None = None,
     release: str | None = None,
+    profile: str = "gate",
     names: list[str] | None = None,
     keyword: str = "",
     left_out: Sequence[str] = (),
@@ -81,11 +84,14 @@ def select(
             raise WrongUse(f"--source {folder}: there is no such folder")
         if not (folder / "pyproject.toml").is_file():
             raise WrongUse(f"--source {folder}: there is no pyproject.toml in it")
+    mine = [spec for spec in known.values() if profile in spec.profiles]
+    chosen = tuple(known[name] for name in wanted) if wanted else tuple(mine)
     return Selection(
         source=folder,
         wheels=wheels,
         release=release,
-        machines=tuple(known[name] for name in (wanted or known)),
+        machines=chosen,
+        left_to_others=tuple(spec for spec in known.values() if spec not in (*mine, *chosen)),
         narrowed=tuple(
             [f"--machine {name}" for name in wanted]
             + ([f"-k {keyword}"] if keyword else [])

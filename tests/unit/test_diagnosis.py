@@ -787,3 +787,171 @@ def test_independent_faults_are_all_told_the_most_pressing_first() -> None:
     )
     names = [cause.name for cause in causes]
     assert names == ["record-mismatch", "version-mismatch", "uninstall-leftover"]
+
+
+# ---- Windows ----
+
+WINDOWS_SITE = "C:\\users\\user\\AppData\\Local\\Programs\\Python\\Python313\\Lib\\site-packages"
+
+
+def _on_windows(evidence: Evidence) -> None:
+    """Move the evidence to a Windows machine: its paths, and the names of its libraries."""
+
+    def moved(told: Any) -> Any:
+        if isinstance(told, dict):
+            return {key: moved(value) for key, value in told.items()}
+        if isinstance(told, list):
+            return [moved(value) for value in told]
+        if isinstance(told, str) and told.startswith("/home/user/venv"):
+            path = told.replace(SITE, WINDOWS_SITE).replace(".so", ".dll")
+            return path.replace("/", "\\")
+        return told
+
+    for key, value in moved(dict(evidence)).items():
+        evidence[key] = value
+    evidence["os"] = "windows"
+    evidence["registry"] = {"added": [], "removed": [], "changed": []}
+    evidence["loader"] = []
+
+
+ON_WINDOWS = dataclasses.replace(EXPECTED, libraries=("libquiver.dll", "libquiver_c.dll"))
+
+
+def test_a_healthy_cell_on_windows_has_no_cause() -> None:
+    assert _causes(_on_windows, ON_WINDOWS) == ()
+
+
+def test_a_module_is_the_packages_own_whatever_the_case_of_its_path() -> None:
+    def change(evidence: Evidence) -> None:
+        _on_windows(evidence)
+        told = _steps(evidence)["mapped"]
+        told["value"] = [path.upper() for path in told["value"]]
+
+    assert _causes(change, ON_WINDOWS) == ()
+
+
+def test_what_was_written_to_the_registry_is_told() -> None:
+    change = _all(
+        _on_windows,
+        lambda e: e["registry"]["changed"].append("HKCU\\Environment:Path"),
+        lambda e: e["registry"]["added"].append(
+            "HKCU\\Software\\Microsoft\\SystemCertificates\\Root"
+        ),
+    )
+    cause = _cause(change, ON_WINDOWS)
+
+    assert (cause.name, cause.severity) == ("registry-changed", "flawed")
+    assert (
+        "1 keys or values were changed and stay so, first HKCU\\Environment:Path" in cause.message
+    )
+
+
+def _stub(provider: str, symbol: str) -> str:
+    path = f"{WINDOWS_SITE}\\quiverdb\\_libs\\libquiver_c.dll".replace("\\", "\\\\")
+    return (
+        f'warn:module:import_dll No implementation for {provider}.{symbol} imported from L"{path}"'
+    )
+
+
+def test_a_symbol_that_the_core_lacks_is_the_packages_fault_even_where_wine_loads_it() -> None:
+    stub = _stub("libquiver.dll", "quiver_x")
+    cause = _cause(_all(_on_windows, lambda e: e["loader"].append(stub)), ON_WINDOWS)
+
+    assert cause.name == "symbol-not-found"
+    assert "libquiver_c.dll imports quiver_x of libquiver.dll" in cause.message
+
+
+def test_a_system_call_that_wine_lacks_and_nobody_misses_is_no_cause() -> None:
+    stub = _stub("KERNEL32.dll", "PssQuerySnapshot")
+    assert _causes(_all(_on_windows, lambda e: e["loader"].append(stub)), ON_WINDOWS) == ()
+
+
+def test_a_crash_where_wine_lacks_what_the_library_imports_is_the_testbeds() -> None:
+    change = _all(
+        _on_windows,
+        _broken("round-trip"),
+        lambda e: e["loader"].append(_stub("KERNEL32.dll", "PssQuerySnapshot")),
+        lambda e: e["exercise"].update(code=0x80000100),
+    )
+    cause = _cause(change, ON_WINDOWS)
+
+    assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
+    assert "libquiver_c.dll imports PssQuerySnapshot of KERNEL32.dll" in cause.message
+
+
+def _run_times(version: list[int]) -> Change:
+    def change(evidence: Evidence) -> None:
+        value = {
+            "loaded": {"MSVCP140.dll": {"path": "C:\\windows\\MSVCP140.dll", "version": version}},
+            "linked_by": {"libquiver.dll": [14, 44], "libquiver_c.dll": [14, 43], "x.dll": [2, 44]},
+        }
+        steps = _steps(evidence)
+        rest = {name: steps.pop(name) for name in list(steps) if name != "import"}
+        steps["run-times"] = _step(value)
+        steps |= rest
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("version", "cause"), [([14, 34, 1, 0], "runtime-too-old"), ([14, 44, 0, 0], "crash")]
+)
+def test_a_crash_with_a_run_time_older_than_the_linker_has_a_name(
+    version: list[int], cause: str
+) -> None:
+    died = _all(
+        _on_windows,
+        _run_times(version),
+        _broken("round-trip"),
+        lambda e: e["exercise"].update(code=0xC0000005),
+    )
+    found = _cause(died, ON_WINDOWS)
+
+    assert found.name == cause
+    if cause == "runtime-too-old":
+        assert "libquiver.dll was linked by Microsoft's 14.44 and uses MSVCP140.dll 14.34.1.0" in (
+            found.message
+        )
+
+
+# ---- how uv refuses ----
+
+UV_REFUSES = "error: No solution found when resolving dependencies\n  cause: "
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        (
+            "Because quiverdb==1.2.0 has no wheels with a matching platform tag (e.g., "
+            "`win_amd64`) and only quiverdb==1.2.0 is available",
+            "unsupported-platform",
+        ),
+        (
+            "Because only cffi<=2.0.0 is available and quiverdb==1.2.0 depends on cffi>=99, we can "
+            "conclude",
+            "missing-dependency",
+        ),
+        ("Because numpy was not found in the package registry and quiver", "missing-dependency"),
+    ],
+)
+def test_uv_refuses_in_its_own_words(told: str, cause: str) -> None:
+    def change(evidence: Evidence) -> None:
+        evidence["install"] |= {"code": 1, "stderr": UV_REFUSES + told}
+
+    assert _cause(change).name == cause
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "C:\\users\\user\\AppData\\Local\\pip\\cache\\http-v2\\a",
+        "C:\\users\\user\\AppData\\Local\\uv\\cache\\wheels-v6\\a",
+    ],
+)
+def test_caches_on_windows_are_no_leftovers(path: str) -> None:
+    assert _causes(_all(_on_windows, lambda e: e["left"]["added"].append(path)), ON_WINDOWS) == ()
+
+
+def test_uvs_cache_on_linux_is_no_leftover() -> None:
+    assert _causes(lambda e: e["left"]["added"].append("/home/user/.cache/uv/wheels/a")) == ()

@@ -26,6 +26,9 @@ image = "debian"
 python = "3.13"
 installers = ["pip", "uv"]
 scenarios = ["venv"]
+runs_on = "linux"
+has = []
+profiles = ["gate"]
 """
 SPEC = MachineSpec("debian", "Debian", "linux", "debian", "3.13", ("pip", "uv"), ("venv",))
 RUN = Run("1", "a:b:c:d")
@@ -53,12 +56,15 @@ def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> No
     with pytest.raises(
         WrongUse,
         match=r"machines\.toml: debian: unknown key 'colour'; "
-        "there are: image, installers, os, python, scenarios, title",
+        "there are: has, image, installers, os, profiles, python, runs_on, scenarios, title",
     ):
         _load(tmp_path, f'{LINE}colour = "red"\n')
 
 
-@pytest.mark.parametrize("key", ["title", "os", "image", "python", "installers", "scenarios"])
+@pytest.mark.parametrize(
+    "key",
+    ["title", "os", "image", "python", "installers", "scenarios", "runs_on", "has", "profiles"],
+)
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     text = "\n".join(line for line in LINE.splitlines() if not line.startswith(key))
     with pytest.raises(WrongUse, match=f"debian: missing key '{key}'"):
@@ -71,6 +77,8 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ('["pip", "uv"]', '"pip"', "debian: installers must be a list of strings"),
         ('["venv"]', "true", "debian: scenarios must be a list of strings"),
         ('"3.13"', "3.13", "debian: python must be a string"),
+        ('runs_on = "linux"', 'runs_on = "dos"', "unknown runs_on 'dos'; there are: linux, wine"),
+        ("has = []", 'has = "all"', "debian: has must be a list of strings"),
         ("[debian]", "debian = 5", "debian: not a table"),
         ("[debian]", 'debian = "os"', "debian: not a table"),
         ("[debian]", "[debian", r"machines\.toml: "),

@@ -1,0 +1,57 @@
+"""What the layers and the machines say of one another: agreement, disagreement, and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from containers.machine import MachineSpec
+from tests.support.causes import Cause, catalogue
+from tests.support.verdict import CellResult, Verdict
+
+# What keeps a library from loading on every clean machine, whatever its age: both layers see these.
+LOADING = (
+    "missing-bundled-library",
+    "missing-runtime-library",
+    "symbol-not-found",
+    "wrong-architecture",
+)
+# A machine on which these were found never came to loading.
+_BEFORE = ("hang", "crash", "shadowed-import", "silent-fallback", "wrong-library-loaded")
+
+
+def check(static: Sequence[Cause], cells: Iterable[CellResult]) -> list[Cause]:
+    """Return each cell of a clean machine that contradicts the static layer about loading."""
+    promised = {cause.name for cause in static if cause.name in LOADING}
+    first = next((cause for cause in static if cause.name in LOADING), None)
+    found = []
+    for cell in cells:
+        shown = {cause.name for cause in cell.causes if cause.name in LOADING}
+        if promised and cell.verdict is Verdict.VERIFIED and first:
+            seen = f"the static layer says {first.name} ({first.where}), and the wheel works here"
+        elif shown and not promised and not static:
+            names = ", ".join(sorted(shown))
+            seen = f"the machine shows {names}, of which the static layer saw nothing"
+        else:
+            continue
+        found.append(catalogue().cause("layers-disagree", where=cell.id, seen=seen))
+    return found
+
+
+def cured(machines: Iterable[MachineSpec], cells: Sequence[CellResult]) -> list[Cause]:
+    """Return a note for each thing that a machine has, with which a failing package works."""
+    specs = {spec.name: spec for spec in machines}
+    failing = {
+        (spec.os, spec.python)
+        for cell in cells
+        if (spec := specs.get(cell.machine)) and spec.clean
+        if any(cause.name == "missing-runtime-library" for cause in cell.causes)
+    }
+    found = []
+    for cell in cells:
+        spec = specs.get(cell.machine)
+        if spec is None or not spec.has or cell.verdict is not Verdict.VERIFIED:
+            continue
+        if (spec.os, spec.python) in failing:
+            seen = f"works only with {', '.join(spec.has)}, which no clean machine has"
+            found.append(catalogue().cause("works-with-more", where=cell.id, seen=seen))
+    return found

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from containers.machine import MachineSpec
+from tests.support import agreement
+from tests.support.causes import Cause, catalogue
+from tests.support.verdict import CellResult, Verdict
+
+
+def _spec(name: str, *has: str) -> MachineSpec:
+    return MachineSpec(name, name, "windows", name, "3.13", ("pip",), ("system",), "wine", has)
+
+
+def _cell(machine: str, *names: str) -> CellResult:
+    causes = tuple(_named(name) for name in names)
+    verdict = Verdict.FAILED if names else Verdict.VERIFIED
+    return CellResult(f"{machine}-pip-system", machine, "pip", "system", verdict, causes, 1.0)
+
+
+def _named(name: str) -> Cause:
+    return catalogue().cause(name, where="here", seen="something")
+
+
+@pytest.mark.parametrize("name", agreement.LOADING)
+def test_layers_that_say_the_same_agree(name: str) -> None:
+    assert agreement.check([_named(name)], [_cell("clean", name)]) == []
+
+
+@pytest.mark.parametrize("name", agreement.LOADING)
+def test_a_wheel_that_cannot_load_and_works_is_a_disagreement(name: str) -> None:
+    (found,) = agreement.check([_named(name)], [_cell("clean")])
+
+    assert (found.name, found.severity) == ("layers-disagree", "testbed")
+    assert found.where == "clean-pip-system"
+    assert name in found.message
+
+
+@pytest.mark.parametrize("name", agreement.LOADING)
+def test_a_wheel_that_can_load_and_does_not_is_a_disagreement(name: str) -> None:
+    (found,) = agreement.check([], [_cell("clean", name)])
+
+    assert found.name == "layers-disagree"
+    assert "of which the static layer saw nothing" in found.message
+
+
+@pytest.mark.parametrize("name", ["glibc-floor", "stray-top-level", "metadata-incomplete"])
+def test_what_this_machine_cannot_show_is_no_disagreement(name: str) -> None:
+    assert agreement.check([_named(name)], [_cell("clean")]) == []
+
+
+def test_a_crash_is_not_for_the_static_layer_to_see() -> None:
+    assert agreement.check([], [_cell("clean", "crash")]) == []
+
+
+MACHINES = [_spec("clean"), _spec("runtime", "the redistributable")]
+
+
+def test_what_makes_a_failing_package_work_is_told() -> None:
+    cells = [_cell("clean", "missing-runtime-library"), _cell("runtime")]
+    (note,) = agreement.cured(MACHINES, cells)
+
+    assert (note.name, note.severity) == ("works-with-more", "note")
+    assert "works only with the redistributable" in note.message
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [_cell("clean"), _cell("runtime")],
+        [_cell("clean", "missing-runtime-library"), _cell("runtime", "runtime-too-old")],
+        [_cell("clean", "crash"), _cell("runtime")],
+        [_cell("runtime")],
+    ],
+)
+def test_nothing_is_told_where_nothing_was_cured(cells: list[CellResult]) -> None:
+    assert agreement.cured(MACHINES, cells) == []
