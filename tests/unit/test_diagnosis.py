@@ -841,9 +841,8 @@ def test_what_was_written_to_the_registry_is_told() -> None:
     cause = _cause(change, ON_WINDOWS)
 
     assert (cause.name, cause.severity) == ("registry-changed", "flawed")
-    assert (
-        "1 keys or values were changed and stay so, first HKCU\\Environment:Path" in cause.message
-    )
+    seen = "1 keys or values were changed and stay so, first HKCU\\Environment:Path"
+    assert seen in cause.message
 
 
 def _stub(provider: str, symbol: str) -> str:
