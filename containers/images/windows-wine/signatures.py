@@ -1,9 +1,9 @@
 """Check that every Windows program in a folder bears its publisher's Authenticode signature.
 
 Run while an image is built: ``signatures.py ROOTS PROGRAMS FOLDER PUBLISHER...``. ROOTS is a PEM
-file with many certificates; only those pinned here are trusted. PROGRAMS lists the programs that the
-folder must have, one a line, and no other may be there: one that is missing has no signature that
-could be wrong. It stops at nothing and tells every fault.
+file with many certificates; only those pinned here are trusted. PROGRAMS lists the programs that
+must be in the folder, one a line: one that is missing has no signature that could be wrong, and one
+too many may well have a good one. It stops at nothing and tells every fault.
 """
 
 from __future__ import annotations
