@@ -36,8 +36,10 @@ PYTHON = r"C:\users\user\AppData\Local\Programs\Python\Python313"
 SYSTEM = r"C:\windows\system32"
 PYTHONS_OWN = {"vcruntime140.dll", "vcruntime140_1.dll"}
 """CPython's installer puts these beside python.exe, so its process has them on every Windows."""
+# Of these a Windows has mfc42, winsqlite3, mscoree and mshtml: docs/trust.md says so.
 NEVER_IN_WINE = (
     "mfc42.dll", "mfc140.dll", "mfc140u.dll", "vccorlib140.dll", "vcamp140.dll", "msvcp140d.dll",
+    "winsqlite3.dll", "mscoree.dll", "mshtml.dll",
     "ucrtbased.dll", "vcruntime140_threads.dll", "libgcc_s_seh-1.dll", "libstdc++-6.dll",
     "libwinpthread-1.dll", "libiomp5md.dll", "sqlite3.dll.dll", "python312.dll",
 )  # fmt: skip
@@ -285,6 +287,8 @@ def test_files_behave_as_on_windows(looked: Looked) -> None:
     assert seen["another case"] is True
     assert seen["a name in Latin-1"] is True
     assert seen["a name in Japanese"] is True
+    assert seen["Latin-1 by code page"] is True
+    assert seen["Japanese by code page"] == -123  # ERROR_INVALID_NAME
     assert seen["a name with a question mark"] not in (None, True)
     assert seen["a hard link"] is None
     assert (seen["ANSI code page"], seen["OEM code page"]) == (1252, 437)
@@ -296,9 +300,18 @@ def test_where_wine_is_more_lenient_than_windows(looked: Looked) -> None:
 
     assert seen["a path of 300"] is True
     assert seen["write to System32"] is None
+    assert seen["a symbolic link"] is None
     assert looked.seen["administrator"] is True
     assert looked.seen["drives"] == ["C", "Z"]
     assert {"etc", "home", "usr"} < set(looked.seen["linux"])
+
+
+def test_where_wine_is_stricter_than_windows(looked: Looked) -> None:
+    by_name = looked.seen["by_name"]
+
+    for name in ("mfc42.dll", "winsqlite3.dll", "mscoree.dll", "mshtml.dll"):
+        assert by_name[name] == NOT_FOUND
+    assert 0 < looked.seen["roots"] < 20, "the authorities of the run and of Wine, no others"
 
 
 def test_a_symbol_that_no_windows_has_does_not_stop_a_library_from_loading(

@@ -99,6 +99,16 @@ def named(name: str) -> bool:
     return name in os.listdir()
 
 
+def named_by_code_page(name: str) -> bool:
+    """Make a file through the function that takes names in the ANSI code page (fileapi.h)."""
+    kernel32.CreateFileA.restype = ctypes.c_void_p
+    encoded = name.encode("mbcs", "replace")
+    handle = kernel32.CreateFileA(encoded, 0x40000000, 0, None, 2, 0, None)
+    if handle == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.__dict__["get_last_error"](), name)
+    return name in os.listdir()
+
+
 def behaviour() -> dict[str, object]:
     """Return how the file system and the code pages behave, in a new folder."""
     os.chdir(tempfile.mkdtemp())
@@ -119,6 +129,8 @@ def behaviour() -> dict[str, object]:
         "a path of 300": tried(lambda: long_path(300)),
         "a name in Latin-1": tried(lambda: named("caf\u00e9")),
         "a name in Japanese": tried(lambda: named("\u65e5\u672c")),
+        "Latin-1 by code page": tried(lambda: named_by_code_page("caf\u00e9")),
+        "Japanese by code page": tried(lambda: named_by_code_page("\u65e5\u672c")),
         "a name with a question mark": tried(lambda: named("what?")),
         "a symbolic link": tried(lambda: os.symlink("other", "link")),
         "a hard link": tried(lambda: os.link("Case.TXT", "hard")),
