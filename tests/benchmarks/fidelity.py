@@ -21,7 +21,7 @@ from typing import Any
 
 from containers import engine, images, machine, testbed
 from containers.errors import ExitCode, TestbedFailure, WrongUse
-from containers.machine import FOLDER, Machine
+from containers.machine import LAYOUTS, Machine
 from containers.progress import step
 from containers.state import locked, state_dir
 
@@ -175,7 +175,7 @@ def outcomes(here: Machine, wheels: Sequence[Wheel]) -> dict[str, Outcome]:
         TestbedFailure: the machine or the index is at fault.
     """
     # uv, not pip: the same files in a tenth of the time. It does not look into the system's store.
-    trust = {"SSL_CERT_FILE": rf"Z:{FOLDER}\ca.pem".replace("/", "\\")}
+    trust = {"SSL_CERT_FILE": rf"Z:{LAYOUTS['wine'].folder}\ca.pem".replace("/", "\\")}
     command = ["wine", "uv", "pip", "install", "--system", *(one.requirement for one in wheels)]
     installed = here.run(command, environment=trust, seconds=_SECONDS)
     if installed.code:
@@ -184,7 +184,7 @@ def outcomes(here: Machine, wheels: Sequence[Wheel]) -> dict[str, Outcome]:
     here.put({f"call-{one.name}.py": f"{one.call}{_LOADED}".encode() for one in wheels})
     found = {}
     for one in wheels:
-        script = rf"Z:{FOLDER}\call-{one.name}.py".replace("/", "\\")
+        script = rf"Z:{LAYOUTS['wine'].folder}\call-{one.name}.py".replace("/", "\\")
         ran = here.run(["wine", "python", script], seconds=60)
         found[one.name] = Outcome(ran.code, ran.output.replace("\r", ""))
     return found

@@ -22,7 +22,7 @@ from testcontainers.core.network import Network
 from containers import images, testbed
 from containers import machine as machines
 from containers.engine import Engine, Run
-from containers.machine import FOLDER, Machine
+from containers.machine import LAYOUTS, Machine
 from containers.state import state_dir
 from tests.support.binaries import pe
 
@@ -31,7 +31,7 @@ REDISTRIBUTABLES = {"windows-wine-vcredist": (14, 51), "windows-wine-vcredist-ol
 """The machines with Microsoft's redistributable, and its version there."""
 NOT_FOUND = 126  # ERROR_MOD_NOT_FOUND (winerror.h)
 HIDDEN = "/usr/local/share/hidden-libraries"
-PLANTED = f"{FOLDER}/planted"
+PLANTED = f"{LAYOUTS['wine'].folder}/planted"
 PYTHON = r"C:\users\user\AppData\Local\Programs\Python\Python313"
 SYSTEM = r"C:\windows\system32"
 PYTHONS_OWN = {"vcruntime140.dll", "vcruntime140_1.dll"}
@@ -141,7 +141,7 @@ def _look(here: Machine) -> Looked:
         ["wine", "python", r"Z:\e2e\look.py", r"Z:\e2e\planted", r"Z:\e2e\seen.json"],
         seconds=120,
     )
-    seen = here.get(f"{FOLDER}/seen.json")
+    seen = here.get(f"{LAYOUTS['wine'].folder}/seen.json")
     assert seen is not None, f"ended with {ran.code}: {ran.output[-600:]}"
     said = {needed: library for library, needed in _SAID.findall(ran.output)}
     return Looked(here.spec.name, frozenset(hidden), json.loads(seen), said)
