@@ -75,3 +75,14 @@ def test_0_1_0_imports_and_has_no_native_library(tmp_path: Path) -> None:
     }
     evidence = json.loads((tmp_path / "evidence" / "debian-13-pip-venv.json").read_text("utf-8"))
     assert evidence["import"]["code"] == 0
+
+
+def test_a_machine_that_this_engine_cannot_run_is_unverified_and_says_why(
+    tmp_path: Path, good_windows_wheel: Path
+) -> None:
+    ended = gate(tmp_path, f"--wheels={good_windows_wheel.parent}", "--machine=windows-servercore")
+    told = _results(tmp_path)
+
+    assert ended.code == ExitCode.UNVERIFIED, ended.output
+    assert [cell["verdict"] for cell in told["cells"]] == ["unverified"]
+    assert "needs a Windows-container engine" in told["cells"][0]["reason"]

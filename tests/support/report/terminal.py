@@ -49,12 +49,11 @@ def render(
         seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
         table.add_row(f"  {cell.id}", _mark(cell.verdict), _names(cell.causes), seconds)
     console.print(table)
-    causes = in_order(cause for item in items for cause in item.causes)
-    for cause in causes:
-        console.print()
-        console.print(f"[bold]{cause.name}[/bold] ({cause.severity}) ", end="")
-        console.print(f"{cause.where}: {cause.message}", markup=False)
-        console.print(f"    {cause.remedy}", markup=False)
+    for (name, severity, remedy), causes in _grouped(items).items():
+        console.print(f"\n[bold]{name}[/bold] ({severity})")
+        for cause in causes:
+            console.print(f"  - {cause.where}: {cause.message}", markup=False)
+        console.print(f"    {remedy}", markup=False)
     for reason in sorted({item.reason for item in items if item.reason}):
         console.print(f"\nnot verified: {reason}", markup=False)
     console.print()
@@ -65,6 +64,14 @@ def render(
     sign, style = _SIGNS[verdict]
     console.print(f"[bold {style}]{sign} {verdict}[/]")
     return out.getvalue()
+
+
+def _grouped(items: Iterable[Item]) -> dict[tuple[str, str, str], list[Cause]]:
+    """Return the causes by name, severity and remedy, so that a remedy is told once."""
+    found: dict[tuple[str, str, str], list[Cause]] = {}
+    for cause in in_order(cause for item in items for cause in item.causes):
+        found.setdefault((cause.name, cause.severity, cause.remedy), []).append(cause)
+    return found
 
 
 def _mark(verdict: Verdict) -> str:
