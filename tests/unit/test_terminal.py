@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -41,7 +42,7 @@ def _words(text: str) -> str:
 def test_every_cause_is_told_with_where_what_and_the_remedy() -> None:
     text = _words(_text([_item(CRASH, STRAY)]))
     for cause in (CRASH, STRAY):
-        told = f"{cause.name} ({cause.severity}) {cause.where}: {cause.message} {cause.remedy}"
+        told = f"{cause.name} ({cause.severity}) - {cause.where}: {cause.message} {cause.remedy}"
         assert text.count(told) == 1
 
 
@@ -111,3 +112,13 @@ def test_colour_is_there_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b[" in _text([_item(CRASH)], colour=True)
     assert "\x1b[" not in _text([_item(CRASH)], colour=False)
+
+
+def test_a_remedy_is_told_once_for_all_places_of_a_cause() -> None:
+    elsewhere = dataclasses.replace(CRASH, where="other-pip-venv: import")
+    text = _words(_text([_item(CRASH, elsewhere)]))
+
+    assert text.count(f"{CRASH.name} ({CRASH.severity})") == 1
+    assert text.count(CRASH.remedy) == 1
+    assert CRASH.where in text
+    assert elsewhere.where in text
