@@ -28,7 +28,7 @@ _TOLD_BY: dict[str, dict[str, str]] = {
     "windows": {},
 }
 """What makes the machine's loader tell more, while the package is exercised."""
-_TELLING = re.compile(r":err:module:|:module:import_dll ")
+_TELLING = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
 SECONDS = {"install": 120, "import": 30, "exercise": 60}
 """How long each kind of work may take, in seconds, before it counts as hanging."""
 

@@ -236,9 +236,15 @@ def _old_runtime(evidence: Evidence, cell: str) -> list[Cause]:
 def _emulator(evidence: Evidence, ended: list[Cause], cell: str) -> list[Cause]:
     """Return ``ended``, or the testbed's failure where Wine lacks what a library asked Windows for.
 
-    A crash where a library imports a symbol that Wine's Windows has not proves nothing.
+    A crash where a library imports a symbol that Wine's Windows has not proves nothing; nor does
+    one in a function that Wine knows by name only.
     """
-    stubs = loader.stubs(evidence.get("loader", ()))
+    told = evidence.get("loader", ())
+    if called := loader.called(told):
+        library, name = called[0]
+        seen = f"{name} of {library} was called, which Wine knows by name only; then: "
+        return [_cause("emulator-gap", where=f"{cell}: {library}", seen=seen + ended[0].message)]
+    stubs = loader.stubs(told)
     own = paths.installed(evidence)
     if stubs and (lacking := [stub for stub in stubs if stub.needed_by in own]):
         first = lacking[0]

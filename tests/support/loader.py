@@ -42,6 +42,7 @@ _WINE_MISSING = re.compile(
     r"Library (\S+) \(which is needed by L\"([^\"]+)\"\) not found", re.IGNORECASE
 )
 _WINE_STUB = re.compile(r"No implementation for (\S+\.\w+)\.(\S+) imported from L\"([^\"]+)\"")
+_WINE_CALLED = re.compile(r"to unimplemented function (\S+\.\w+)\.(\S+), aborting")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ def stubs(told: Sequence[str]) -> list[Stub]:
         if (match := _WINE_STUB.search(line))
     ]
     return list(dict.fromkeys(found))
+
+
+def called(told: Sequence[str]) -> list[tuple[str, str]]:
+    """Return library and name of the functions that were called and that Wine has by name only."""
+    found = [match.groups() for line in told if (match := _WINE_CALLED.search(line))]
+    return [(library, name) for library, name in dict.fromkeys(found)]
 
 
 def _wide(text: str) -> PureWindowsPath:

@@ -878,6 +878,20 @@ def test_a_crash_where_wine_lacks_what_the_library_imports_is_the_testbeds() -> 
     assert "libquiver_c.dll imports PssQuerySnapshot of KERNEL32.dll" in cause.message
 
 
+def test_a_call_of_a_function_that_wine_knows_by_name_only_is_the_testbeds() -> None:
+    line = "wine: Call from 00006FFF to unimplemented function ucrtbase.dll.crealf, aborting"
+    change = _all(
+        _on_windows,
+        _broken("round-trip"),
+        lambda e: e["loader"].append(line),
+        lambda e: e["exercise"].update(code=9),
+    )
+    cause = _cause(change, ON_WINDOWS)
+
+    assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
+    assert "crealf of ucrtbase.dll was called" in cause.message
+
+
 def _run_times(version: list[int]) -> Change:
     def change(evidence: Evidence) -> None:
         value = {
