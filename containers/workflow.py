@@ -335,8 +335,8 @@ class _Reader:
             if kind in table and f"{kind}-ignore" in table:
                 raise self._bad(
                     table[f"{kind}-ignore"],
-                    f"`on.{event}` has both `{kind}` and `{kind}-ignore`, and GitHub takes one: write "
-                    f"what is left out as `!pattern` under `{kind}`",
+                    f"`on.{event}` has both `{kind}` and `{kind}-ignore`, and GitHub takes one: "
+                    f"write what is left out as `!pattern` under `{kind}`",
                 )
         filters = {key: self._patterns(event, key, value) for key, value in table.items()}
         return Trigger(event, filters, _line(node))
@@ -448,7 +448,7 @@ class _Reader:
         ids = [step.id for step in steps if step.id]
         for step in steps:
             if step.id and ids.count(step.id) > 1:
-                raise BadWorkflow(f"{self._path}:{step.line}: {where} has two steps {step.id!r}")
+                raise BadWorkflow(f"{self._path}:{step.line}: {where} has the id {step.id!r} twice")
         return steps
 
     def _step(self, node: yaml.Node, where: str) -> Step:
