@@ -405,7 +405,8 @@ class _Reader:
                     node, f"`permissions: {word}` is not read-all, write-all or a table"
                 )
             level = word.removesuffix("-all")
-            return {scope: _at_most(scope, level) for scope in SCOPES if _at_most(scope, level)}
+            levels = ((scope, _at_most(scope, level)) for scope in SCOPES)
+            return {scope: most for scope, most in levels if most}
         table = self._table(node, "`permissions`", set(SCOPES))
         found = {}
         for scope, value in table.items():
