@@ -149,6 +149,7 @@ class Step:
     env: dict[str, str]
     condition: str | None
     continue_on_error: str | None
+    working_directory: str | None
     line: int
     comment: str = ""  # what stands behind `uses`, by custom the version that the hash is of
 
@@ -178,6 +179,10 @@ class Job:
     concurrency: Concurrency | None
     outputs: dict[str, str]
     env: dict[str, str]
+    defaults: dict[str, str]
+    """What its scripts have where they say nothing: `shell`, `working-directory`."""
+    containers: tuple[str, ...]
+    """The images it runs in and beside."""
     uses: str | None
     steps: tuple[Step, ...]
     line: int
@@ -301,7 +306,11 @@ class _Reader:
         if not ids:
             raise self._bad(table["jobs"], "`jobs` names no job")
         lines = _key_lines(table["jobs"])
-        jobs = {id_: self._job(id_, node, permissions, lines[id_]) for id_, node in ids.items()}
+        defaults = self._defaults(table.get("defaults"))
+        jobs = {
+            id_: self._job(id_, node, permissions, defaults, lines[id_])
+            for id_, node in ids.items()
+        }
         self._check_needs(jobs)
         name = self._optional(table, "name")
         return Workflow(
@@ -359,7 +368,14 @@ class _Reader:
 
     # -- jobs -------------------------------------------------------------------------------------
 
-    def _job(self, id_: str, node: yaml.Node, workflow: dict[str, str] | None, line: int) -> Job:
+    def _job(
+        self,
+        id_: str,
+        node: yaml.Node,
+        workflow: dict[str, str] | None,
+        defaults: dict[str, str],
+        line: int,
+    ) -> Job:
         if not _ID.fullmatch(id_):
             raise self._bad(node, f"{id_!r} is no name for a job: letters, digits, - and _ only")
         where = f"the job {id_!r}"
@@ -394,6 +410,8 @@ class _Reader:
             concurrency=self._concurrency(table.get("concurrency")),
             outputs=self._texts(table.get("outputs"), f"`outputs` of {where}"),
             env=self._texts(table.get("env"), f"`env` of {where}"),
+            defaults=defaults | self._defaults(table.get("defaults")),
+            containers=self._images(table, where),
             uses=uses,
             steps=self._steps(table.get("steps"), where),
             line=line,
@@ -442,6 +460,26 @@ class _Reader:
         group = self._word(table["group"], "`concurrency.group`")
         return Concurrency(group, cancel if cancel is not None else "false", _line(node))
 
+    def _defaults(self, node: yaml.Node | None) -> dict[str, str]:
+        if node is None:
+            return {}
+        table = self._table(node, "`defaults`", {"run"})
+        if "run" not in table:
+            return {}
+        run = self._table(table["run"], "`defaults.run`", {"shell", "working-directory"})
+        return {key: self._text(value, f"`defaults.run.{key}`") for key, value in run.items()}
+
+    def _images(self, table: dict[str, yaml.Node], where: str) -> tuple[str, ...]:
+        found = [table["container"]] if "container" in table else []
+        if "services" in table:
+            found += self._table(table["services"], f"`services` of {where}").values()
+        return tuple(
+            self._text(node, "`container`")
+            if isinstance(node, yaml.ScalarNode)
+            else self._optional(self._table(node, "`container`"), "image") or ""
+            for node in found
+        )
+
     def _steps(self, node: yaml.Node | None, where: str) -> tuple[Step, ...]:
         if node is None:
             return ()
@@ -473,6 +511,7 @@ class _Reader:
             env=self._texts(table.get("env"), f"`env` of a step of {where}"),
             condition=self._optional(table, "if"),
             continue_on_error=self._optional(table, "continue-on-error"),
+            working_directory=self._optional(table, "working-directory"),
             line=_line(node),
             comment=comment.strip(),
         )

@@ -79,8 +79,23 @@ def rehearsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most mutants leave the validate job alone: its script runs once for each release."""
 
     def once(job: Job, release: Release, project: str, wanted: Plan) -> Ended:
-        steps = [(step.id, step.run, step.shell, step.env) for step in job.steps if step.run]
-        key = repr((steps, job.outputs, wheels.folder(job), release, project, wanted))
+        steps = [
+            (step.id, step.run, step.shell, step.env, step.working_directory)
+            for step in job.steps
+            if step.run
+        ]
+        key = repr(
+            (
+                steps,
+                job.outputs,
+                job.env,
+                job.defaults,
+                wheels.folder(job),
+                release,
+                project,
+                wanted,
+            )
+        )
         if key not in _ENDED:
             _ENDED[key] = _REHEARSE(job, release, project, wanted)
         return _ENDED[key]
@@ -363,6 +378,30 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "  merge:\n", "  merge:\n    uses: owner/repository/.github/workflows/x.yml@main\n"
         ),
     ),
+    "a script beside the build": (
+        "unknown-action",
+        lambda: in_job("build", "    steps:\n", "    steps:\n      - run: sh configure\n"),
+    ),
+    "a container for publishing": (
+        "unknown-action",
+        lambda: in_job("publish", "needs: validate", "needs: validate\n    container: debian"),
+    ),
+    "a service beside publishing": (
+        "unknown-action",
+        lambda: in_job(
+            "publish", "needs: validate", "needs: validate\n    services: {a: {image: debian}}"
+        ),
+    ),
+    "one more job": (
+        "unknown-job",
+        lambda: WORKFLOW.read_text("utf-8")
+        + "\n  extra:\n    runs-on: ubuntu-latest\n    permissions: {}\n"
+        "    steps: [{run: 'true'}]\n",
+    ),
+    "a machine of one's own": (
+        "unknown-runner",
+        lambda: in_job("publish", "runs-on: ubuntu-latest", "runs-on: [self-hosted, linux]"),
+    ),
     "an action by its tag": (
         "unpinned-action",
         lambda: edited(CHECKOUT, "actions/checkout@v7"),
@@ -515,6 +554,20 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "validation-wrong",
         lambda: edited("python3 - <<'EOS'", "echo ${{ github.actor }}; python3 - <<'EOS'"),
     ),
+    "a script in a folder that is not there": (
+        "validation-wrong",
+        lambda: edited("shell: bash", "shell: bash\n        working-directory: src"),
+    ),
+    "a script in another folder by default": (
+        "validation-wrong",
+        lambda: edited(
+            "\njobs:\n", "\ndefaults:\n  run:\n    working-directory: bindings\njobs:\n"
+        ),
+    ),
+    "a script in a shell that cannot be tried": (
+        "validation-wrong",
+        lambda: edited("shell: bash", "shell: pwsh"),
+    ),
     # the release page
     "no files": (
         "release-missing",
@@ -574,12 +627,15 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 # Where one edit breaks a second thing, that is told as well.
 ALSO = {
     "a branch filter in place of the tags": {"untrusted-trigger"},
-    "publish under another name": {"permissions-widened"},
-    "another job with an identity token": {"unpinned-install"},
+    "publish under another name": {"permissions-widened", "unknown-job"},
+    "another job with an identity token": {"unpinned-install", "unknown-job"},
     "another action for publishing": {"step-missing"},
     "an action of the repository itself": {"step-missing"},
     "a checkout beside the identity token": {"credentials-persisted"},
-    "no publishing": {"unpinned-install"},
+    "no publishing": {"unpinned-install", "unknown-action"},
+    "an install beside the identity token": {"unknown-action"},
+    "a script beside the identity token": {"unknown-action"},
+    "an install in another job": {"unknown-action"},
 }
 
 
@@ -594,8 +650,8 @@ def test_an_install_is_a_lesser_fault_where_there_is_no_identity_token(tmp_path:
     severities = {}
     for title in ("an install beside the identity token", "an install in another job"):
         folder = repository(tmp_path / title.replace(" ", "-"), MUTANTS[title][1]())
-        (cause,) = policy.examine(folder, subject=SUBJECT).causes
-        severities[title] = cause.severity
+        causes = policy.examine(folder, subject=SUBJECT).causes
+        severities[title] = {c.name: c.severity for c in causes}["unpinned-install"]
 
     assert list(severities.values()) == ["broken", "flawed"]
 

@@ -309,3 +309,18 @@ def test_include_alone_is_a_matrix() -> None:
 )
 def test_runners_are_told_for_each_combination(written: str, labels: tuple[str, ...]) -> None:
     assert read(job(f"{written}\nsteps: [{{run: a}}]")).jobs["one"].runs_on == labels
+
+
+def test_what_scripts_have_by_default_is_the_workflows_and_then_the_jobs() -> None:
+    head = "defaults: {run: {shell: bash, working-directory: a}}\n"
+
+    found = read(job(RUNS + "defaults: {run: {working-directory: b}}", head=head)).jobs["one"]
+
+    assert found.defaults == {"shell": "bash", "working-directory": "b"}
+
+
+def test_the_images_of_a_job_are_its_container_and_its_services() -> None:
+    written = "container: debian\nservices: {a: {image: redis}, b: {image: nginx}}"
+
+    assert read(job(RUNS + written)).jobs["one"].containers == ("debian", "redis", "nginx")
+    assert read(job(RUNS + "container: {image: alpine}")).jobs["one"].containers == ("alpine",)

@@ -19,15 +19,26 @@ _LOCKED = re.compile(r"--require-hashes|--locked|\bnpm\s+ci\b|==[\w.]+")
 
 
 def known(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield every action that is not one of its job's, and every job without its own action."""
+    """Yield every job, action, script and image that the plan does not have, or that it lacks."""
     for job in workflow.jobs.values():
         planned = plan.jobs.get(job.id)
+        if planned is None:
+            seen = f"is none of the pipeline's jobs, which are {', '.join(plan.jobs)}"
+            yield catalogue().cause("unknown-job", where=_where(workflow, job), seen=seen)
+        for image in job.containers:
+            seen = f"runs in, or beside, the container image {image}"
+            yield catalogue().cause("unknown-action", where=_where(workflow, job), seen=seen)
         if job.uses:
             seen = f"is the work of another workflow: {job.uses}"
             yield catalogue().cause("unknown-action", where=_where(workflow, job), seen=seen)
         for step in job.steps:
             if planned and step.action and step.action not in planned.all_actions:
                 seen = f"uses {step.action}, and may use {', '.join(sorted(planned.all_actions))}"
+                yield catalogue().cause(
+                    "unknown-action", where=_where(workflow, job, step), seen=seen
+                )
+            if planned and planned.action and step.run is not None:
+                seen = "runs a script, and its work is that of actions alone"
                 yield catalogue().cause(
                     "unknown-action", where=_where(workflow, job, step), seen=seen
                 )
@@ -89,3 +100,12 @@ def installs(workflow: Workflow) -> Iterator[Cause]:
 
 def _where(workflow: Workflow, job: Job, step: Step | None = None) -> str:
     return f"{workflow.at(step.line if step else job.line)} ({job.id})"
+
+
+def runners(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
+    """Yield every job that runs on a machine that is not GitHub's own, fresh for each job."""
+    for job in workflow.jobs.values():
+        for label in job.runs_on:
+            if not any(label.startswith(f"{system}-") for system in plan.runners):
+                seen = f"runs on {label}, none of {', '.join(f'{s}-*' for s in plan.runners)}"
+                yield catalogue().cause("unknown-runner", where=_where(workflow, job), seen=seen)

@@ -150,7 +150,7 @@ def rehearse(job: Job, release: Release, project: str, plan: Plan) -> Ended:
         for number, step in enumerate(step for step in job.steps if step.run is not None):
             output = Path(scratch) / f"output-{number}"
             output.touch()
-            done = _run(step, root, {**environment, "GITHUB_OUTPUT": str(output)}, known)
+            done = _run(job, step, root, {**environment, "GITHUB_OUTPUT": str(output)}, known)
             said.append(done.stdout)
             if code := done.returncode:
                 break
@@ -191,18 +191,22 @@ def _environment(scratch: Path, root: Path, release: Release) -> dict[str, str]:
 
 
 def _run(
-    step: Step, root: Path, environment: dict[str, str], known: dict[str, str]
+    job: Job, step: Step, root: Path, environment: dict[str, str], known: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    shell = _SHELLS.get(step.shell)
+    named = step.shell or job.defaults.get("shell")
+    shell = _SHELLS.get(named)
     if shell is None:
-        raise _NotRehearsed(f"runs its script in {step.shell}, which is not tried here")
+        raise _NotRehearsed(f"runs its script in {named}, which is not tried here")
+    folder = root / (step.working_directory or job.defaults.get("working-directory", "."))
+    if not folder.is_dir():
+        raise _NotRehearsed(f"runs its script in {folder.name}/, which is not there")
     script = root.parent / "script"
     script.write_text(_filled(step.run or "", known), encoding="utf-8")
-    own = {name: _filled(value, known) for name, value in step.env.items()}
+    own = {name: _filled(value, known) for name, value in {**job.env, **step.env}.items()}
     try:
         return subprocess.run(
             [*shell, str(script)],
-            cwd=root,
+            cwd=folder,
             env=environment | own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
