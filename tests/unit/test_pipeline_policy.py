@@ -596,6 +596,10 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "release-missing",
         lambda: edited("generate_release_notes: true", "generate_release_notes: false"),
     ),
+    "a missing wheel that is passed over": (
+        "release-missing",
+        lambda: edited("          fail_on_unmatched_files: true\n", ""),
+    ),
     "a draft": (
         "release-missing",
         lambda: edited(

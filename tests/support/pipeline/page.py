@@ -25,6 +25,9 @@ def faults(workflow: Workflow, rehearsal: Rehearsal) -> Iterator[Cause]:
     if step.with_.get("generate_release_notes", "false") != "true":
         seen = "makes a release without notes (generate_release_notes)"
         yield catalogue().cause("release-missing", where=where, seen=seen)
+    if step.with_.get("fail_on_unmatched_files", "false") != "true":
+        seen = "passes where a wheel is not there to attach (fail_on_unmatched_files)"
+        yield catalogue().cause("release-missing", where=where, seen=seen)
     if step.with_.get("draft", "false") != "false":
         seen = "leaves the release a draft, which only maintainers see"
         yield catalogue().cause("release-missing", where=where, seen=seen)
