@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 import trustme
@@ -119,10 +119,26 @@ class Forge:
                 return found
             time.sleep(0.01)
 
+    def line(self, answered: requests.Response) -> dict[str, Any]:
+        """Give the log's line of one answer."""
+        (found,) = self.lines(request_id=answered.headers["X-GitHub-Request-Id"])
+        return found
+
     def kept(self) -> list[dict[str, Any]]:
         """Give the releases as the host side reads them."""
         told: list[dict[str, Any]] = json.loads((self.folder / "releases.json").read_text())
         return told
+
+    def clean(self) -> None:
+        """Take away what a test left: releases, tags, keys; the test is the release job again."""
+        (self.folder / "keys.json").unlink(missing_ok=True)
+        self.register(RELEASE)
+        for release in self.kept():
+            assert self.api("DELETE", f"/releases/{release['id']}").status_code == 204
+        for tag in self.api("GET", "/tags?per_page=100").json():
+            if tag["name"] not in REPOSITORY.tags:
+                gone = self.api("DELETE", f"/git/refs/tags/{quote(tag['name'])}")
+                assert gone.status_code == 204
 
     def choose_keys(self, signing: int, published: list[int]) -> None:
         self.control(json.dumps({"signing": signing, "published": published}))
@@ -133,7 +149,7 @@ class Forge:
         fresh.replace(self.folder / "keys.json")
 
 
-def configure(folder: Path, **changes: Any) -> Path:
+def configure(folder: Path, /, **changes: Any) -> Path:
     """Write a configuration, with a certificate of its own, and give its path."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", *HOSTS)
@@ -170,7 +186,7 @@ def launch(config: Path) -> subprocess.Popen[str]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **changes: Any) -> Iterator[Forge]:
+def running(folder: Path, /, **changes: Any) -> Iterator[Forge]:
     """Run a forge for as long as the block lasts; it must not have failed to answer anything."""
     folder.mkdir(exist_ok=True)
     process = launch(configure(folder, **changes))

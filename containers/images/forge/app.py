@@ -71,9 +71,9 @@ class Forge:
         entry = self.log.begin(environ)
         request = Request(environ)
         request.notes = entry.notes
-        entry.notes["job"] = None
+        entry.notes |= {"job": None, "request_id": secrets.token_hex(8).upper()}
         response = self._respond(request)
-        response.headers["X-GitHub-Request-Id"] = secrets.token_hex(8).upper()
+        response.headers["X-GitHub-Request-Id"] = entry.notes["request_id"]
         response.headers["X-GitHub-Media-Type"] = "github.v3; format=json"
         body, status, headers = response.get_wsgi_response(environ)
         start_response(status, headers)

@@ -75,6 +75,7 @@ class Assets:
             request.args.get("label"),
             request.mimetype or "application/octet-stream",
             request.stream,
+            request.content_length,
         )
         request.notes |= {
             "release": release.tag,

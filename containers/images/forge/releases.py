@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .refs import Refs, is_well_formed, version_key
-from .routing import invalid
+from .routing import Problem, invalid
 
 _BLOCK = 1 << 20
 # What GitHub lets stand in the name of an asset; the rest becomes a full stop.
@@ -172,6 +172,8 @@ class Store:
         self._mark(release, make_latest)
 
     def _mark(self, release: Release, make_latest: str | None) -> None:
+        if release.prerelease:
+            return  # it cannot be the latest
         if make_latest in ("true", "legacy"):
             self._passed_over.discard(release.id)
             self._latest = release.id if make_latest == "true" else None
@@ -206,28 +208,30 @@ class Store:
         return given
 
     def attach(
-        self, release: Release, name: str, label: str | None, kind: str, content: IO[bytes]
+        self,
+        release: Release,
+        name: str,
+        label: str | None,
+        kind: str,
+        content: IO[bytes],
+        length: int,
     ) -> Asset:
         """Take an asset's bytes in and attach it.
 
         Raises:
-            Problem: as for `check_name`; also if another upload of that name was faster.
+            Problem: as for `check_name`, also if another upload of that name was faster; 400 if
+                there are not ``length`` bytes.
         """
         self.check_name(release, name)
         with self._lock:
             number = self._next_id()
         time = now()
-        digest = hashlib.sha256()
-        size = 0
         path = self._folder / "assets" / str(number)
         try:
-            with path.open("wb") as file:
-                while block := content.read(_BLOCK):
-                    digest.update(block)
-                    size += file.write(block)
+            digest = _take(content, length, path)
             with self.changing():
                 given = self.check_name(release, name)
-                asset = Asset(number, given, label, kind, size, digest.hexdigest(), time, now())
+                asset = Asset(number, given, label, kind, length, digest, time, now())
                 release.assets.append(asset)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -254,6 +258,18 @@ class Store:
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps(table), "utf-8")
         fresh.replace(path)
+
+
+def _take(content: IO[bytes], length: int, into: Path) -> str:
+    digest = hashlib.sha256()
+    size = 0
+    with into.open("wb") as file:
+        while block := content.read(_BLOCK):
+            digest.update(block)
+            size += file.write(block)
+    if size != length:
+        raise Problem(400, "Bad Content-Length")
+    return digest.hexdigest()
 
 
 def rename(name: str) -> str:

@@ -75,7 +75,7 @@ class Request(BaseRequest):
             Problem: no JSON, no object, or a value of another type.
         """
         if (self.content_length or 0) > _LARGEST_JSON:
-            raise Problem(413, "Payload too big")
+            raise Problem(422, "The body is too large")  # the server cuts a 413 off
         try:
             value = json.loads(self.get_data() or b"{}")
         except (ValueError, RecursionError):

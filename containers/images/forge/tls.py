@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import sys
 from typing import TYPE_CHECKING, Any
 
 from cheroot.server import HTTPConnection
@@ -75,6 +76,8 @@ class ForgeServer(Server):
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Keep what clients do to their connections to a line; only errors need the stack."""
+        if isinstance(sys.exc_info()[1], OSError):
+            level = logging.INFO  # the client went away
         logging.getLogger("forge").log(level, msg, exc_info=traceback and level >= logging.ERROR)
 
 
