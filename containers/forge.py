@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import ipaddress
 import json
 import secrets
 import string
@@ -229,8 +230,15 @@ class Forge(Held):
         """Say that the container at ``address`` is this job's, from now on.
 
         Raises:
-            TestbedFailure: ``forge-unreachable``.
+            TestbedFailure: ``forge-unreachable``; ``machine-lost`` if that is no address, as of a
+                container that has ended.
         """
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise TestbedFailure(
+                "machine-lost", f"job {identity.job}", f"its container has no address: {address!r}"
+            ) from None
         told = json.dumps(dataclasses.asdict(identity)).encode()
         self._put({f"{address}.json": told}, _JOBS)
 
