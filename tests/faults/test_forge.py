@@ -114,11 +114,11 @@ def forge(found: Engine, run: Run, network: Network, authority: trustme.CA) -> I
         yield started
 
 
-@pytest.fixture
-def job(
-    found: Engine, run: Run, network: Network, authority: trustme.CA, forge: Forge
-) -> Iterator[Job]:
-    """Return a container with gh that the forge takes for the release job."""
+@pytest.fixture(scope="module")
+def machine(
+    found: Engine, run: Run, network: Network, authority: trustme.CA
+) -> Iterator[Container]:
+    """Return a container with gh that trusts the run's authority."""
     held = (
         DockerContainer(images.ensure(found, "gh").tag)
         .with_command("sleep infinity")
@@ -127,12 +127,18 @@ def job(
         .with_copy_into_container(authority.cert_pem.bytes(), "/etc/e2e-ca.pem")
     )
     with held as started:
-        made = Job(started.get_wrapped_container(), network.name, forge)
-        made.put(".keep", b"")
-        assert made.run("sh", "-c", TRUST).code == 0
-        forge.register(made.address, RELEASE)
-        yield made
+        wrapped = started.get_wrapped_container()
+        assert execute(wrapped, ["sh", "-c", f"mkdir /dist && {TRUST}"]).code == 0
+        yield wrapped
     held.get_docker_client().client.close()
+
+
+@pytest.fixture
+def job(machine: Container, network: Network, forge: Forge) -> Job:
+    """Return that container, which the forge takes for the release job."""
+    made = Job(machine, network.name, forge)
+    forge.register(made.address, RELEASE)
+    return made
 
 
 def test_a_release_by_the_real_gh_has_notes_and_its_wheels_byte_for_byte(
