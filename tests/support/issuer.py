@@ -144,12 +144,17 @@ class _Handler(BaseHTTPRequestHandler):
             send(self, {"issuer": issuer.url, "jwks_uri": f"{issuer.url}{KEYS}"})
         elif parts.path == KEYS:
             send(self, {"keys": issuer.published})
-        elif parts.path == ID_TOKEN and self.headers["Authorization"] == f"bearer {issuer.bearer}":
+        elif parts.path == ID_TOKEN and self._may_ask(issuer.bearer):
             audience = parse_qs(parts.query).get("audience", [""])[0]
             claims = standard_claims(issuer.url, audience=audience) | issuer.claims
             send(self, {"value": issuer.token(claims)})
         else:
             send(self, {"message": "no such thing"}, 404)
+
+    def _may_ask(self, bearer: str) -> bool:
+        # Clients differ in how they write the scheme, whose case says nothing (RFC 9110, 11.1).
+        scheme, _, given = (self.headers["Authorization"] or "").partition(" ")
+        return scheme.lower() == "bearer" and given == bearer
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
