@@ -1,0 +1,89 @@
+"""Stand-in for pypa/cibuildwheel: cibuildwheel says what it would build, the suite's builder builds.
+
+The builder is outside: it starts containers, and a job here has no engine. What it is asked for is
+one line of output, which the host reads; the wheel and the log come into this container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from stand_in import Failure, fail, inputs, unsupported
+
+BUILDS = {"linux": {"cp313-manylinux_x86_64"}, "windows": {"cp313-win_amd64"}}
+_SECONDS = 2400
+
+
+def main() -> None:
+    """Ask for the wheel and wait for it."""
+    asked = inputs()
+    for name in ("config-file", "only", "extras"):
+        if asked[name]:
+            unsupported(f"the input {name}")
+    if given := sorted(key for key in os.environ if key.startswith("CIBW_")):
+        unsupported(f"settings in the environment: {', '.join(given)}")
+    source = Path(asked["package-dir"]).resolve()
+    if not any((source / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
+        raise Failure(f"cibuildwheel: Could not find any of {{setup.py, setup.cfg, pyproject.toml}} at root of package {source}")  # noqa: E501
+    platform = os.environ["E2E_RUNNER"]
+    wanted = _identifiers(source, platform)
+    if wanted != BUILDS[platform]:
+        unsupported(f"cibuildwheel would build {', '.join(sorted(wanted))}, and the builder here builds {', '.join(sorted(BUILDS[platform]))}")  # noqa: E501
+    print(f"cibuildwheel would build here: {', '.join(sorted(wanted))}")
+    answer = Path(os.environ["RUNNER_TEMP"]) / f"e2e-build-{uuid.uuid4().hex}"
+    answer.mkdir(parents=True)
+    told = {
+        "container": socket.gethostname(),
+        "source": str(source),
+        "platform": platform,
+        "answer": str(answer),
+    }
+    print(f"e2e-build {json.dumps(told)}", flush=True)
+    deadline = time.monotonic() + _SECONDS
+    while not (answer / "done.json").exists():
+        if time.monotonic() > deadline:
+            raise Failure(f"the builder did not answer in {_SECONDS} s")
+        time.sleep(0.1)
+    done = json.loads((answer / "done.json").read_text("utf-8"))
+    print((answer / "build.log").read_text("utf-8", "replace"), end="")
+    if done["error"]:
+        raise Failure(done["error"])
+    output = Path(asked["output-dir"])
+    output.mkdir(parents=True, exist_ok=True)
+    for wheel in sorted(answer.glob("*.whl")):
+        wheel.replace(output / wheel.name)
+        how = "reused: built before from these very files" if done["reused"] else "built now"
+        print(f"{wheel.name}: {how}, in {done['seconds']:.1f} s")
+
+
+def _identifiers(source: Path, platform: str) -> set[str]:
+    done = subprocess.run(
+        (sys.executable, "-m", "cibuildwheel", "--print-build-identifiers", "--platform", platform)
+        + (("--archs", "AMD64,x86") if platform == "windows" else ("--archs", "x86_64"))
+        + (str(source),),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(done.stdout + done.stderr)
+        raise Failure(f"cibuildwheel: Process completed with exit code {done.returncode}.")
+    found = set(done.stdout.split())
+    if not found:
+        raise Failure("cibuildwheel: No build identifiers selected")
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as error:
+        fail(str(error))
+    sys.exit(0)
