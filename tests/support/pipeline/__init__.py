@@ -1,0 +1,1 @@
+"""The release pipeline: what it must be, and what is wrong with one."""
