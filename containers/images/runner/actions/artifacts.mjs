@@ -57,21 +57,11 @@ function common(folders) {
   return parts.join(path.sep) || path.sep
 }
 
-/** Upload, refusing a name that the run already has, as GitHub's service does. */
+/** Upload; the service refuses a name that the run already has. */
 export async function upload(name, files, root, { overwrite = false } = {}) {
-  const { artifacts } = await client.listArtifacts()
-  const began = Number(process.env.E2E_ATTEMPT_BEGAN || 0)
-  const taken = artifacts.find((found) => found.name === name)
-  if (taken) {
-    // The service keeps the artifacts of each attempt of a run apart.
-    const earlier = taken.createdAt && taken.createdAt.getTime() / 1000 < began
-    if (!overwrite && !earlier) {
-      throw new Error(
-        'Failed to CreateArtifact: Received non-retryable error: Failed request: (409) Conflict: ' +
-          'an artifact with this name already exists on the workflow run'
-      )
-    }
-    await client.deleteArtifact(name)
+  if (overwrite) {
+    const { artifacts } = await client.listArtifacts()
+    if (artifacts.some((found) => found.name === name)) await client.deleteArtifact(name)
   }
   const options = {}
   const level = core.getInput('compression-level')

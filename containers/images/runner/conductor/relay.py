@@ -1,51 +1,41 @@
-"""Run act in this container, and stand between it and the engine.
+"""Stand between act and the engine.
 
 act names its containers and volumes after the workflow alone, so two runs of one workflow would
 remove each other's, and it labels none of the volumes. What it asks of the engine goes through a
 relay that gives names and labels of the run to all that it makes, mounts the run's own volume into
 the jobs and tells which container is which job's. The relay also gives the two variables with which
 an identity token is asked for to the jobs that may have one, as GitHub does, and to no other.
-
-Prints one JSON object a line: ``{"at", "act"}`` for a line of act's log, ``{"at", "job"}`` for a
-job's container, ``{"at", "text"}`` for anything else that act says, ``{"at", "ended"}`` at the end.
-
-Usage: conduct.py CONFIG.json
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlencode
+
+from .output import say
 
 ENGINE = "/var/run/docker.sock"
 RELAY = "/run/relay.sock"
 _CREATE = re.compile(r"/v[\d.]+/containers/create$")
 _EXEC = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})/exec$")
 _MOST_HEAD = 1 << 20
-_SAYING = threading.Lock()
-
-
-def say(**values: Any) -> None:
-    """Print one line for the host."""
-    with _SAYING:
-        print(json.dumps({"at": time.time(), **values}), flush=True)
 
 
 class Relay:
     """Passes requests on to the engine; changes those that make containers and start programs."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], artifacts: str, service: str) -> None:
+        """Make it; jobs are sent to ``service`` where act would send them to ``artifacts``."""
         self._config = config
+        self._artifacts = artifacts
+        self._service = service
         self._told: set[str] = set()
         self._names: dict[str, str] = {}
         self._listening = socket.socket(socket.AF_UNIX)
@@ -97,18 +87,14 @@ class Relay:
             # One request a connection: the next one may have to be changed too.
             headers = [line for line in headers if not line.lower().startswith("connection:")]
             headers.append("Connection: close")
-        change = None
+        change: Callable[[dict[str, Any]], None] | None = None
         if method == "POST" and _CREATE.search(path):
             name = parse_qs(query).get("name", [""])[0]
             query = urlencode({**{k: v[0] for k, v in parse_qs(query).items()},
                                "name": self._config["prefix"] + name})
             change = self._created
         elif method == "POST" and (found := _EXEC.search(path)):
-            container = found[1]
-
-            def change(asked: dict[str, Any]) -> None:
-                self._executed(container, asked)
-
+            change = functools.partial(self._executed, found[1])
         if change:
             body = _read_body(client, headers, body)
             asked = json.loads(body)
@@ -145,6 +131,8 @@ class Relay:
         ]
 
     def _executed(self, container: str, asked: dict[str, Any]) -> None:
+        for at, entry in enumerate(asked.get("Env") or []):
+            asked["Env"][at] = entry.replace(self._artifacts, self._service)
         given = dict(entry.partition("=")[::2] for entry in asked.get("Env") or [])
         job = given.get("GITHUB_JOB")
         if not job:
@@ -190,39 +178,3 @@ def _pump(source: socket.socket, into: socket.socket) -> None:
             into.sendall(piece)
     with contextlib.suppress(OSError):
         into.shutdown(socket.SHUT_WR)
-
-
-def main() -> int:
-    """Run act as the configuration says; return its exit code."""
-    config = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    Relay(config).start()
-    address = socket.gethostbyname(socket.gethostname())
-    command = [*config["command"], "--artifact-server-addr", address]
-    process = subprocess.Popen(
-        command,
-        cwd=config["folder"],
-        env={**os.environ, "DOCKER_HOST": f"unix://{RELAY}", **config["environment"]},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
-    for line in process.stdout:
-        try:
-            told = json.loads(line)
-        except ValueError:
-            told = None
-        if isinstance(told, dict):
-            say(act=told)
-        else:
-            say(text=line.rstrip("\n"))
-    code = process.wait()
-    say(ended=code)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from stand_in import Failure, boolean, fail, inputs, lines, output, unsupported
+from .words import Failure, boolean, fail, inputs, lines, output, unsupported
 
 _SECONDS = 60
 

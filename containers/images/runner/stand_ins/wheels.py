@@ -15,7 +15,7 @@ import time
 import uuid
 from pathlib import Path
 
-from stand_in import Failure, fail, inputs, unsupported
+from .words import Failure, fail, inputs, unsupported
 
 BUILDS = {"linux": {"cp313-manylinux_x86_64"}, "windows": {"cp313-win_amd64"}}
 _SECONDS = 2400

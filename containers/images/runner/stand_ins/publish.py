@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import id as identities
 import requests
-from stand_in import Failure, boolean, fail, inputs
+from .words import Failure, boolean, fail, inputs
 from twine.utils import DEFAULT_REPOSITORY
 
 _SECONDS = 30
