@@ -294,23 +294,25 @@ class _Reader:
         for key in ("on", "jobs"):
             if key not in table:
                 raise self._bad(document, f"the workflow has no `{key}`")
+        on = self._on(table["on"])
         declared = table.get("permissions")
         permissions = None if declared is None else self._permissions(declared)
         ids = self._table(table["jobs"], "`jobs`")
         if not ids:
             raise self._bad(table["jobs"], "`jobs` names no job")
-        jobs = {id_: self._job(id_, node, permissions) for id_, node in ids.items()}
+        lines = _key_lines(table["jobs"])
+        jobs = {id_: self._job(id_, node, permissions, lines[id_]) for id_, node in ids.items()}
         self._check_needs(jobs)
         name = self._optional(table, "name")
         return Workflow(
             path=self._path,
             name=name if name is not None else self._path.name,
-            on=self._on(table["on"]),
+            on=on,
             permissions=permissions,
             concurrency=self._concurrency(table.get("concurrency")),
             env=self._texts(table.get("env"), "`env`"),
             jobs=jobs,
-            lines={key: _line(node) for key, node in table.items()},
+            lines=_key_lines(document),
         )
 
     # -- what starts it ---------------------------------------------------------------------------
@@ -357,7 +359,7 @@ class _Reader:
 
     # -- jobs -------------------------------------------------------------------------------------
 
-    def _job(self, id_: str, node: yaml.Node, workflow: dict[str, str] | None) -> Job:
+    def _job(self, id_: str, node: yaml.Node, workflow: dict[str, str] | None, line: int) -> Job:
         if not _ID.fullmatch(id_):
             raise self._bad(node, f"{id_!r} is no name for a job: letters, digits, - and _ only")
         where = f"the job {id_!r}"
@@ -394,7 +396,7 @@ class _Reader:
             env=self._texts(table.get("env"), f"`env` of {where}"),
             uses=uses,
             steps=self._steps(table.get("steps"), where),
-            line=_line(node) - 1,
+            line=line,
         )
 
     def _permissions(self, node: yaml.Node) -> dict[str, str]:
@@ -668,6 +670,10 @@ def _at_most(scope: str, level: str) -> str | None:
 
 def _empty(node: yaml.Node) -> bool:
     return node.tag == f"{_TAG}null"
+
+
+def _key_lines(node: yaml.Node) -> dict[str, int]:
+    return {key.value: _line(key) for key, _ in node.value}
 
 
 def _line(node: yaml.Node) -> int:
