@@ -1,0 +1,112 @@
+"""What an identity token says of the job that asked for it.
+
+The names, their order of precedence in ``sub`` and the times are GitHub's ("OpenID Connect
+reference", GitHub Docs).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from .config import Repository, WorkflowRun
+from .jobs import JobIdentity
+from .routing import ISSUER
+
+NAMES = (
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "iss",
+    "jti",
+    "nbf",
+    "ref",
+    "sha",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "repository_visibility",
+    "run_id",
+    "run_number",
+    "run_attempt",
+    "actor",
+    "actor_id",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    "head_ref",
+    "base_ref",
+    "event_name",
+    "ref_type",
+    "ref_protected",
+    "environment",
+    "job_workflow_ref",
+    "job_workflow_sha",
+    "runner_environment",
+)
+ISSUER_URL = f"https://{ISSUER}"
+_LIFETIME = 300
+_EARLIER = 600
+
+
+def default_audience(repository: Repository) -> str:
+    """Return the audience of a token for which none was asked."""
+    return f"https://github.com/{repository.owner}"
+
+
+def claims(
+    repository: Repository, run: WorkflowRun, job: JobIdentity, audience: str
+) -> dict[str, Any]:
+    """Return all claims of a token made now for this job."""
+    now = int(time.time())
+    full = f"{repository.full_name}/{run.path}@{run.ref}"
+    made: dict[str, Any] = {
+        "jti": str(uuid.uuid4()),
+        "sub": subject(repository, run, job),
+        "aud": audience,
+        "ref": run.ref,
+        "sha": run.sha,
+        "repository": repository.full_name,
+        "repository_owner": repository.owner,
+        "repository_owner_id": str(repository.owner_id),
+        "run_id": str(run.run_id),
+        "run_number": str(run.run_number),
+        "run_attempt": str(run.run_attempt),
+        "repository_visibility": repository.visibility,
+        "repository_id": str(repository.id),
+        "actor_id": str(run.actor_id),
+        "actor": run.actor,
+        "workflow": run.workflow,
+        "head_ref": run.head_ref,
+        "base_ref": run.base_ref,
+        "event_name": run.event_name,
+        "ref_protected": str(run.ref_protected).lower(),
+        "ref_type": "tag" if run.ref.startswith("refs/tags/") else "branch",
+        "workflow_ref": full,
+        "workflow_sha": run.sha,
+        "job_workflow_ref": full,
+        "job_workflow_sha": run.sha,
+        "runner_environment": "github-hosted",
+        "iss": ISSUER_URL,
+        "nbf": now - _EARLIER,
+        "exp": now + _LIFETIME,
+        "iat": now,
+    }
+    if job.environment:
+        made["environment"] = job.environment
+    # A claim told as null is one that the token lacks.
+    return {name: value for name, value in {**made, **job.claims}.items() if value is not None}
+
+
+def subject(repository: Repository, run: WorkflowRun, job: JobIdentity) -> str:
+    """Return the subject: by environment, else by pull request, else by ref."""
+    if job.environment:
+        told = f"environment:{job.environment.replace(':', '%3A')}"
+    elif run.event_name in ("pull_request", "pull_request_target"):
+        told = "pull_request"
+    else:
+        told = f"ref:{run.ref}"
+    return f"repo:{repository.full_name}:{told}"

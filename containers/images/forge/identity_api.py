@@ -1,0 +1,78 @@
+"""The issuer of identity tokens: discovery, keys, and the endpoint at which a job asks for one."""
+
+from __future__ import annotations
+
+import hmac
+
+from joserfc import jwt
+from werkzeug.wrappers import Response
+
+from .claims import ISSUER_URL, NAMES, claims, default_audience
+from .config import Settings
+from .jobs import Jobs
+from .keys import Keys
+from .routing import ACTIONS, ISSUER, Problem, Request, Route, answer
+
+
+class Identity:
+    """Answers as GitHub's issuer and as the service that a runner asks."""
+
+    def __init__(self, settings: Settings, jobs: Jobs, keys: Keys) -> None:
+        self._settings = settings
+        self._jobs = jobs
+        self._keys = keys
+
+    def routes(self) -> list[Route]:
+        """List what this module answers."""
+        return [
+            Route("/.well-known/openid-configuration", self.discovery, "open", ISSUER),
+            Route("/.well-known/jwks", self.jwks, "open", ISSUER),
+            Route("/idtoken/<int:run>", self.token, "open", ACTIONS),
+        ]
+
+    def discovery(self, _request: Request) -> Response:
+        """Answer with where the keys are and what the tokens are like."""
+        return answer(
+            {
+                "issuer": ISSUER_URL,
+                "jwks_uri": f"{ISSUER_URL}/.well-known/jwks",
+                "subject_types_supported": ["public", "pairwise"],
+                "response_types_supported": ["id_token"],
+                "claims_supported": list(NAMES),
+                "id_token_signing_alg_values_supported": ["RS256"],
+                "scopes_supported": ["openid"],
+            }
+        )
+
+    def jwks(self, request: Request) -> Response:
+        """Answer with the published keys."""
+        keys = self._keys.published()
+        request.notes["kids"] = [key["kid"] for key in keys]
+        return answer({"keys": keys})
+
+    def token(self, request: Request, run: int) -> Response:
+        """Answer with a token for the job at the client's address.
+
+        A runner gives the address and the bearer token of this endpoint only to a job with
+        ``id-token: write``. One that has got them another way is refused.
+        """
+        scheme, _, given = request.headers.get("Authorization", "").strip().partition(" ")
+        right = hmac.compare_digest(given.strip().encode(), self._settings.request_token.encode())
+        if scheme.lower() != "bearer" or not right or run != self._settings.run.run_id:
+            request.notes["refused"] = "the request token is not the run's"
+            raise Problem(401, "Bad credentials")
+        job = self._jobs.find(request.remote_addr or "", wait=True)
+        if job is None:
+            request.notes["refused"] = "no job is registered at this address"
+            raise Problem(401, "Bad credentials")
+        request.notes["job"] = job.job
+        if not job.may("id-token", "write"):
+            request.notes["refused"] = "id-token: write is not among its permissions"
+            raise Problem(403, "Resource not accessible by integration")
+        audience = request.args.get("audience") or default_audience(self._settings.repository)
+        made = claims(self._settings.repository, self._settings.run, job, audience)
+        key = self._keys.signing()
+        header = {"typ": "JWT", "alg": "RS256", "kid": key.kid}
+        value = jwt.encode(header, made, key)
+        request.notes |= {"claims": made, "kid": key.kid}
+        return answer({"count": len(value), "value": value})

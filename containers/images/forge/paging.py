@@ -1,0 +1,45 @@
+"""Lists in pages, with the Link header that clients follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from werkzeug.wrappers import Response
+
+from .routing import API, Request, answer
+
+_USUAL = 30
+_MOST = 100
+
+
+def page(request: Request, items: Sequence[Any]) -> Response:
+    """Answer with the page that was asked for (``per_page``, ``page``)."""
+    size = min(_number(request, "per_page", _USUAL), _MOST)
+    number = _number(request, "page", 1)
+    last = max(1, -(-len(items) // size))
+    shown = items[(number - 1) * size : number * size]
+    links: dict[str, int] = {}
+    if number > 1:
+        links |= {"prev": min(number - 1, last), "first": 1}
+    if number < last:
+        links |= {"next": number + 1, "last": last}
+    kept = [
+        (key, value)
+        for key, value in request.args.items(multi=True)
+        if key not in ("page", "per_page")
+    ]
+    here = f"https://{API}{quote(request.path)}"
+    told = ", ".join(
+        f'<{here}?{urlencode([*kept, ("per_page", size), ("page", target)])}>; rel="{relation}"'
+        for relation, target in links.items()
+    )
+    return answer(list(shown), headers={"Link": told} if told else None)
+
+
+def _number(request: Request, name: str, usual: int) -> int:
+    text = request.args.get(name, "")
+    # More digits than these count nothing that could be here.
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    return value or usual

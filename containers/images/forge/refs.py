@@ -1,0 +1,104 @@
+"""The repository's branches and tags; a release can make a tag, and a client can delete one."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+from .config import Repository
+
+# git-check-ref-format(1).
+_MALFORMED = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[./-]|[./]$|\.lock(/|$)|^@$|[\ud800-\udfff]"
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def is_well_formed(name: str) -> bool:
+    """Tell whether a tag can have this name."""
+    return bool(name) and not _MALFORMED.search(name)
+
+
+class Refs:
+    """What the repository's names point to, as this run has it."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._lock = threading.Lock()
+        self._branches = dict(repository.branches)
+        self._tags = dict(repository.tags)
+        self._annotated = dict(repository.annotated)
+        self._default = repository.default_branch
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags with their commits, the highest version first."""
+        with self._lock:
+            names = sorted(self._tags, key=version_key, reverse=True)
+            return {name: self._tags[name] for name in names}
+
+    def branches(self) -> dict[str, str]:
+        """Return the branches with their commits."""
+        with self._lock:
+            return dict(sorted(self._branches.items()))
+
+    def commit(self, commitish: str) -> str | None:
+        """Return the commit of a branch, a tag or a known commit; None if there is none."""
+        with self._lock:
+            known = {*self._branches.values(), *self._tags.values()}
+            if _COMMIT.fullmatch(commitish) and commitish in known:
+                return commitish
+            branch, tag = (
+                commitish.removeprefix("refs/heads/"),
+                commitish.removeprefix("refs/tags/"),
+            )
+            return self._branches.get(branch) or self._tags.get(tag)
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return what git has under ``refs/heads/...`` or ``refs/tags/...``: a type and a hash."""
+        kind, _, short = name.removeprefix("refs/").partition("/")
+        with self._lock:
+            if kind == "heads" and short in self._branches:
+                return {"type": "commit", "sha": self._branches[short]}
+            if kind == "tags" and short in self._annotated:
+                return {"type": "tag", "sha": self._annotated[short]}
+            if kind == "tags" and short in self._tags:
+                return {"type": "commit", "sha": self._tags[short]}
+        return None
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the full names that begin with ``refs/`` and ``prefix``."""
+        with self._lock:
+            every = [f"refs/heads/{name}" for name in self._branches]
+            every += [f"refs/tags/{name}" for name in self._tags]
+        return sorted(name for name in every if name.startswith(f"refs/{prefix}"))
+
+    def tag_of(self, sha: str) -> tuple[str, str] | None:
+        """Return the name and the commit of an annotated tag by its tag object."""
+        with self._lock:
+            for name, found in self._annotated.items():
+                if found == sha and name in self._tags:
+                    return name, self._tags[name]
+        return None
+
+    def make_tag(self, name: str, commitish: str) -> None:
+        """Make a plain tag, as publishing a release for a missing one does."""
+        commit = self.commit(commitish or self._default)
+        with self._lock:
+            if commit is not None:
+                self._tags.setdefault(name, commit)
+
+    def delete(self, name: str) -> bool:
+        """Delete a tag by its full name; tell whether it was there."""
+        short = name.removeprefix("refs/tags/") if name.startswith("refs/tags/") else ""
+        with self._lock:
+            self._annotated.pop(short, None)
+            return self._tags.pop(short, None) is not None
+
+
+def version_key(tag: str) -> tuple[tuple[int, ...], bool, str]:
+    """Return a key that sorts tags as versions; what is none comes before all that are."""
+    found = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)(.*)", tag, re.ASCII | re.DOTALL)
+    if not found:
+        return (), False, tag
+    numbers = tuple(int(part) for part in found[1].split("."))
+    return numbers, not found[2], found[2]

@@ -1,0 +1,202 @@
+"""What the tests of the forge's server share: a running forge, its jobs, a client for each job."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+import trustme
+
+from containers.forge import HOSTS, JobIdentity, Repository, WorkflowRun
+
+IMAGES = Path(__file__).resolve().parents[2] / "containers" / "images"
+TOKEN = "ghs_forgeTestToken"  # noqa: S105 - valid for one test run
+REQUEST_TOKEN = "forge-test-request-token"  # noqa: S105 - valid for one test run
+MAIN, OLD, NEW = "a" * 40, "b" * 40, "c" * 40
+TAG_OBJECT = "d" * 40
+REPOSITORY = Repository(
+    "quiver-owner",
+    "quiver2",
+    id=74,
+    owner_id=65,
+    branches={"main": MAIN},
+    tags={"v0.4.0": OLD, "v0.10.0": OLD, "v0.5.0": NEW, "v0.6.0": NEW, "nightly": MAIN},
+    annotated={"v0.5.0": TAG_OBJECT},
+)
+WORKFLOW = WorkflowRun(
+    "Publish",
+    ".github/workflows/publish.yml",
+    ref="refs/tags/v0.5.0",
+    sha=NEW,
+    actor="octo",
+    actor_id=12,
+    run_id=4711,
+    run_number=10,
+    run_attempt=2,
+)
+RELEASE = JobIdentity("release", {"contents": "write"})
+PUBLISH = JobIdentity("publish", {"id-token": "write"}, environment="pypi")
+BUILD = JobIdentity("build", {"contents": "read"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Forge:
+    """A forge in a process of its own; the test is the job at 127.0.0.1."""
+
+    process: subprocess.Popen[str]
+    port: int
+    folder: Path
+
+    def register(self, identity: JobIdentity | str, address: str = "127.0.0.1") -> None:
+        """Say which job the test is; a text is put into the file as it is."""
+        told = identity if isinstance(identity, str) else json.dumps(dataclasses.asdict(identity))
+        fresh = self.folder / "jobs" / "fresh"
+        fresh.write_text(told)
+        fresh.replace(self.folder / "jobs" / f"{address}.json")
+
+    def forget(self, address: str = "127.0.0.1") -> None:
+        (self.folder / "jobs" / f"{address}.json").unlink(missing_ok=True)
+
+    def send(
+        self, method: str, url: str, *, token: str | None = TOKEN, **options: Any
+    ) -> requests.Response:
+        """Send a request to the name in ``url``, wherever that really is, without redirection."""
+        parts = urlsplit(url)
+        headers = {"Host": parts.netloc, **options.pop("headers", {})}
+        if token is not None:
+            headers.setdefault("Authorization", f"token {token}")
+        here = parts._replace(netloc=f"127.0.0.1:{self.port}").geturl()
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify = str(self.folder / "ca.pem")
+            return session.request(
+                method, here, headers=headers, timeout=20, allow_redirects=False, **options
+            )
+
+    def api(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request about the repository to the API."""
+        return self.send(
+            method, f"https://api.github.com/repos/quiver-owner/quiver2{path}", **options
+        )
+
+    def create(self, tag: str, **values: Any) -> dict[str, Any]:
+        """Make a release and return it."""
+        made = self.api("POST", "/releases", json={"tag_name": tag, **values})
+        assert made.status_code == 201, made.text
+        return dict(made.json())
+
+    def upload(
+        self, release: dict[str, Any], name: str, content: bytes, **query: str
+    ) -> requests.Response:
+        """Upload an asset as clients do: to the address that the release told."""
+        url = release["upload_url"].partition("{")[0]
+        return self.send("POST", url, params={"name": name, **query}, data=content)
+
+    def lines(self, **wanted: Any) -> list[dict[str, Any]]:
+        """Give the log's lines with these values; a line is written when its answer has ended."""
+        deadline = time.monotonic() + 5
+        while True:
+            text = (self.folder / "requests.jsonl").read_text()
+            whole = text[: text.rfind("\n") + 1]
+            entries: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+            found = [
+                entry
+                for entry in entries
+                if all(entry.get(key) == value for key, value in wanted.items())
+            ]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.01)
+
+    def line(self, answered: requests.Response) -> dict[str, Any]:
+        """Give the log's line of one answer."""
+        (found,) = self.lines(request_id=answered.headers["X-GitHub-Request-Id"])
+        return found
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Give the releases as the host side reads them."""
+        told: list[dict[str, Any]] = json.loads((self.folder / "releases.json").read_text())
+        return told
+
+    def clean(self) -> None:
+        """Take away what a test left: releases, tags, keys; the test is the release job again."""
+        (self.folder / "keys.json").unlink(missing_ok=True)
+        self.register(RELEASE)
+        for release in self.kept():
+            assert self.api("DELETE", f"/releases/{release['id']}").status_code == 204
+        for tag in self.api("GET", "/tags?per_page=100").json():
+            if tag["name"] not in REPOSITORY.tags:
+                gone = self.api("DELETE", f"/git/refs/tags/{quote(tag['name'])}")
+                assert gone.status_code == 204
+
+    def choose_keys(self, signing: int, published: list[int]) -> None:
+        self.control(json.dumps({"signing": signing, "published": published}))
+
+    def control(self, text: str) -> None:
+        fresh = self.folder / "keys.new"
+        fresh.write_text(text)
+        fresh.replace(self.folder / "keys.json")
+
+
+def configure(folder: Path, /, **changes: Any) -> Path:
+    """Write a configuration, with a certificate of its own, and give its path."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", *HOSTS)
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    settings = {
+        "address": "127.0.0.1",
+        "port": 0,
+        "certificate": str(folder / "server.pem"),
+        "key": str(folder / "server.pem"),
+        "folder": str(folder),
+        "token": TOKEN,
+        "request_token": REQUEST_TOKEN,
+        "repository": dataclasses.asdict(REPOSITORY),
+        "run": dataclasses.asdict(WORKFLOW),
+        "patience": 0.3,
+        **changes,
+    }
+    path = folder / "config.json"
+    path.write_text(json.dumps({k: v for k, v in settings.items() if v != "left out"}))
+    return path
+
+
+def launch(config: Path) -> subprocess.Popen[str]:
+    """Start a forge without waiting for it."""
+    with (config.parent / "stderr").open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "forge.front", str(config)],
+            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(IMAGES)},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+
+
+@contextlib.contextmanager
+def running(folder: Path, /, **changes: Any) -> Iterator[Forge]:
+    """Run a forge for as long as the block lasts; it must not have failed to answer anything."""
+    folder.mkdir(exist_ok=True)
+    process = launch(configure(folder, **changes))
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("ready 127.0.0.1:"), (folder / "stderr").read_text()
+        yield Forge(process, int(line.rpartition(":")[2]), folder)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        process.stdout.close()
+    assert "Traceback" not in (folder / "stderr").read_text(), (folder / "stderr").read_text()
