@@ -28,10 +28,12 @@ from containers.commands import Held, Result, execute, remove
 from containers.engine import Engine, Run
 from containers.errors import TestbedFailure
 from containers.images import Image
+from containers.publishers import Publisher as TrustedPublisher
 
 _FOLDER = "/srv/index"
 _LOG = f"{_FOLDER}/requests.jsonl"
 _FAULTS = f"{_FOLDER}/faults.json"
+_AUTHORITY = f"{_FOLDER}/authority.pem"
 _READY_SECONDS = 30
 _ASK = (
     "import json;"
@@ -128,7 +130,10 @@ class Index(Held):
     """The running index; a context manager that removes it at the end.
 
     ``store`` are files that are there from the start, before any reader can come. ``faults`` are
-    planted for tests; see ``images/index/faults.py``.
+    planted for tests; see ``images/index/faults.py``. ``publishers`` are the registered trusted
+    publishers, and ``issuers`` the addresses of those whose identity tokens are taken: servers with
+    a certificate of ``authority``. With ``trusted_publishing`` false the index says it is not
+    enabled.
     """
 
     def __init__(
@@ -142,6 +147,9 @@ class Index(Held):
         store: Sequence[Path] = (),
         faults: Sequence[dict[str, Any]] = (),
         project: str = "quiverdb",
+        publishers: Sequence[TrustedPublisher] = (),
+        issuers: Sequence[str] = (),
+        trusted_publishing: bool = True,
     ) -> None:
         self.hosts = hosts
         self.password = secrets.token_urlsafe(24)
@@ -156,12 +164,17 @@ class Index(Held):
             "credentials": [
                 {"username": "__token__", "password": self.password, "projects": [project]}
             ],
+            "trusted_publishing": trusted_publishing,
+            "issuers": [{"url": url, "ca": _AUTHORITY} for url in issuers],
+            "publishers": [known.form() for known in publishers if not known.pending],
+            "pending_publishers": [known.form() for known in publishers if known.pending],
         }
         files = {
             f"{_FOLDER}/certificate.pem": b"".join(
                 blob.bytes() for blob in certificate.cert_chain_pems
             ),
             f"{_FOLDER}/key.pem": certificate.private_key_pem.bytes(),
+            _AUTHORITY: authority.cert_pem.bytes(),
             "/etc/index/config.json": json.dumps(config).encode(),
             _FAULTS: json.dumps(list(faults)).encode(),
             f"{_FOLDER}/store/.keep": b"",

@@ -90,6 +90,7 @@ class Site:
 class TellsJobs(Protocol):
     """What the runner needs of a forge."""
 
+    repository: Any
     workflow: Any
 
     @property
@@ -119,7 +120,7 @@ def with_forge(
                 job=job.id,
                 permissions=job.permissions,
                 environment=job.environment,
-                claims=claims(forge.workflow, push, run_id, attempt),
+                claims=claims(forge, job, push, run_id, attempt),
             ),
         )
 
@@ -136,13 +137,17 @@ def with_forge(
     )
 
 
-def claims(facts: Any, push: Push, run_id: int, attempt: int) -> dict[str, Any]:
+def claims(forge: TellsJobs, job: Job, push: Push, run_id: int, attempt: int) -> dict[str, Any]:
     """Return the claims of this run that are not those that the forge was told of at its start."""
-    found: dict[str, Any] = {}
+    facts, found = forge.workflow, dict[str, Any]()
+    full = f"{forge.repository.owner}/{forge.repository.name}"
     if facts.sha != push.sha:
         found |= {"sha": push.sha, "workflow_sha": push.sha, "job_workflow_sha": push.sha}
     if facts.ref != push.ref:
-        found["ref"] = push.ref
+        workflow = f"{full}/{facts.path}@{push.ref}"
+        found |= {"ref": push.ref, "workflow_ref": workflow, "job_workflow_ref": workflow}
+        if not job.environment:
+            found["sub"] = f"repo:{full}:ref:{push.ref}"
     if facts.run_id != run_id:
         found["run_id"] = str(run_id)
     if facts.run_attempt != attempt:

@@ -548,6 +548,7 @@ def test_the_health_report_names_the_versions(front: Front) -> None:
         "cheroot",
         "werkzeug",
         "packaging",
+        "joserfc",
     }
 
 

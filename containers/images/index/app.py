@@ -19,6 +19,7 @@ from .config import Settings
 from .credentials import Keyring
 from .faults import Fault, Faults, FaultsError, distort
 from .files import FactsCache
+from .oidc.mint import Mint
 from .requestlog import Entry, RequestLog
 from .routing import Request, Route, plain
 from .simple import Simple
@@ -46,11 +47,19 @@ class Front:
         store, facts = Store(settings.store), FactsCache()
         self._map = Map(strict_slashes=True, merge_slashes=False, redirect_defaults=False)
         self._versions = {
-            name: version(name) for name in ("pypiserver", "cheroot", "werkzeug", "packaging")
+            name: version(name)
+            for name in (
+                "pypiserver",
+                "cheroot",
+                "werkzeug",
+                "packaging",
+                "joserfc",
+            )
         }
         self.add([Route("/_/health", self._health, role="any")])
         self.add(Simple(store, facts, settings.hosts, settings.yanked).routes())
         self.add(Uploads(store, facts, self.keyring, settings.hosts).routes())
+        self.add(Mint(settings, store, self.keyring).routes())
 
     def add(self, routes: Iterable[Route]) -> None:
         """Let a module answer its routes."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from .oidc.publishers import Identity, Publisher
+
 # The container's own network is the boundary, so every interface of it is meant.
 DEFAULT_ADDRESS = "0.0.0.0"  # noqa: S104
 DEFAULT_PORT = 443
@@ -27,7 +29,7 @@ class Hosts:
     files: str | None = None
 
     def serves(self, role: str, name: str) -> bool:
-        """Tell whether requests of a role (index, upload, files) belong on a host name."""
+        """Tell whether requests of a role (index, upload, files, publishing) belong on a host."""
         match role:
             case "index":
                 return name == self.index
@@ -35,6 +37,9 @@ class Hosts:
                 return name == self.upload
             case "files":
                 return name == (self.files or self.index)
+            case "publishing":
+                # twine and uv ask the upload host, a person's own script the index.
+                return name in {self.index, self.upload}
             case "any":
                 return True
             case _:
@@ -53,6 +58,16 @@ class Credential:
     password: str = field(repr=False)
     projects: frozenset[str] | None = None
     expires: float | None = None
+    identity: dict[str, str] | None = None
+    """Of whom it is, for the log, where it was minted for a trusted publisher."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIssuer:
+    """An issuer whose identity tokens are accepted, and the authority its server is known by."""
+
+    url: str
+    authority: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,10 @@ class Settings:
     faults: Path | None = None
     credentials: tuple[Credential, ...] = ()
     yanked: dict[str, str] = field(default_factory=dict)
+    trusted_publishing: bool = True
+    issuers: tuple[KnownIssuer, ...] = ()
+    publishers: tuple[Publisher, ...] = ()
+    pending_publishers: tuple[Publisher, ...] = ()
 
 
 def load(path: Path) -> Settings:
@@ -94,16 +113,19 @@ def parse(table: object) -> Settings:
     reader = _Reader()
     top = reader.table("", table)
     hosts = reader.table("hosts.", top.pop("hosts", None))
-    credentials = top.pop("credentials", [])
+    credentials = reader.sequence(top, "credentials")
+    issuers = reader.sequence(top, "issuers")
+    publishers = reader.sequence(top, "publishers")
+    pending = reader.sequence(top, "pending_publishers")
+    enabled = top.pop("trusted_publishing", True)
     yanked = top.pop("yanked", {})
     faults = reader.optional("", top, "faults")
     files = reader.optional("hosts.", hosts, "files")
     port = top.pop("port", DEFAULT_PORT)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         reader.faults.append("port must be a number from 0 to 65535")
-    if not isinstance(credentials, list):
-        reader.faults.append("credentials must be a list")
-        credentials = []
+    if not isinstance(enabled, bool):
+        reader.faults.append("trusted_publishing must be true or false")
     if not isinstance(yanked, dict) or not all(isinstance(why, str) for why in yanked.values()):
         reader.faults.append("yanked must map file names to reasons")
     settings = Settings(
@@ -124,6 +146,18 @@ def parse(table: object) -> Settings:
             for number, item in enumerate(credentials)
         ),
         yanked=yanked,
+        trusted_publishing=enabled is True,
+        issuers=tuple(
+            reader.issuer(f"issuers[{number}].", item) for number, item in enumerate(issuers)
+        ),
+        publishers=tuple(
+            reader.publisher(f"publishers[{number}].", item)
+            for number, item in enumerate(publishers)
+        ),
+        pending_publishers=tuple(
+            reader.publisher(f"pending_publishers[{number}].", item)
+            for number, item in enumerate(pending)
+        ),
     )
     reader.unknown("", top)
     reader.unknown("hosts.", hosts)
@@ -145,6 +179,13 @@ class _Reader:
             return dict(value)
         self.faults.append(f"{where.rstrip('.') or 'the configuration'} must be a JSON object")
         return {}
+
+    def sequence(self, table: dict[str, Any], key: str) -> list[Any]:
+        value = table.pop(key, [])
+        if isinstance(value, list):
+            return value
+        self.faults.append(f"{key} must be a list")
+        return []
 
     def optional(self, where: str, table: dict[str, Any], key: str) -> str | None:
         value = table.pop(key, None)
@@ -178,6 +219,30 @@ class _Reader:
         self.unknown(where, table)
         return credential
 
+    def issuer(self, where: str, value: object) -> KnownIssuer:
+        table = self.table(where, value)
+        url = self.text(where, table, "url")
+        if url and (not url.startswith("https://") or url.endswith("/")):
+            self.faults.append(f"{where}url must begin with https:// and not end with /")
+        issuer = KnownIssuer(url, Path(self.text(where, table, "ca")))
+        self.unknown(where, table)
+        return issuer
+
+    def publisher(self, where: str, value: object) -> Publisher:
+        table = self.table(where, value)
+        publisher = Publisher(
+            project=canonicalize_name(self.text(where, table, "project")),
+            identity=Identity(
+                owner=self.text(where, table, "owner"),
+                owner_id=self.text(where, table, "owner_id"),
+                repository=self.text(where, table, "repository"),
+                workflow=self.text(where, table, "workflow"),
+                environment=(self.optional(where, table, "environment") or "").lower(),
+            ),
+        )
+        self.unknown(where, table)
+        return publisher
+
     def unknown(self, where: str, table: dict[str, Any]) -> None:
         self.faults.extend(f"{where}{key} is not a known key" for key in table)
 
@@ -186,6 +251,9 @@ class _Reader:
             path: Path = getattr(settings, key)
             if not path.is_file():
                 self.faults.append(f"{key}: no such file: {path}")
+        for issuer in settings.issuers:
+            if not issuer.authority.is_file():
+                self.faults.append(f"issuers: no such file: {issuer.authority}")
         if not settings.store.is_dir():
             self.faults.append(f"store: no such folder: {settings.store}")
         if not settings.log.parent.is_dir():

@@ -21,7 +21,11 @@ class Keyring:
 
     def add(self, credential: Credential) -> None:
         """Let a further credential in, as one minted for a trusted publisher."""
+        now = time.time()
         with self._lock:
+            self._credentials = [
+                known for known in self._credentials if known.expires is None or now < known.expires
+            ]
             self._credentials.append(credential)
 
     def find(self, username: str, password: str) -> Credential | None:

@@ -60,7 +60,12 @@ class Connection(HTTPConnection):
             except OSError:
                 return False
             self.greeted = True
-        return bool(super().communicate())  # type: ignore[no-untyped-call]
+        try:
+            return bool(super().communicate())  # type: ignore[no-untyped-call]
+        except OSError as error:
+            # The client left while it was being told that its request cannot be read.
+            logging.getLogger("index").info("a client broke off: %s", error)
+            return False
 
     def reset(self) -> None:
         """Break the connection off: the client sees a reset, not an end."""

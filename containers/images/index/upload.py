@@ -108,6 +108,8 @@ class Uploads:
 
     def _take(self, request: Request, notes: dict[str, Any]) -> None:
         credential = self._identify(request)
+        if credential.identity is not None:
+            notes["identity"] = credential.identity
         try:
             form, content = request.form, request.files.get("content")
         except RequestEntityTooLarge as error:

@@ -1,0 +1,1 @@
+"""Trusted publishing: identity tokens of a known issuer, exchanged for upload tokens."""
