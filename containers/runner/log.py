@@ -116,7 +116,7 @@ class Log:
             combinations = job.combinations or ({},)
             for number, matrix in enumerate(combinations):
                 label = job.runs_on[min(number, len(job.runs_on) - 1)] if job.runs_on else ""
-                leg = next((leg for leg in legs if _same(leg.matrix, matrix)), None)
+                leg = next((leg for leg in legs if same(leg.matrix, matrix)), None)
                 runs.append(self._job(job, dict(matrix), label, leg, runs, hung=hung))
         return tuple(runs)
 
@@ -185,7 +185,8 @@ def _name(leg: _Leg) -> str:
     return re.sub(r"-\d+$", "", name) if leg.matrix else name
 
 
-def _same(told: Mapping[str, Any], matrix: Mapping[str, Any]) -> bool:
+def same(told: Mapping[str, Any], matrix: Mapping[str, Any]) -> bool:
+    """Say whether act's matrix is this combination."""
     return {key: str(value) for key, value in told.items()} == {
         key: str(value) for key, value in matrix.items()
     }

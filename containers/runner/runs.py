@@ -39,15 +39,18 @@ from containers.errors import BuildFailed, TestbedFailure, WrongUse
 from containers.progress import say, step
 from containers.runner import actions as actions_
 from containers.runner.evidence import Artifact, PipelineRun, Push, Wheel
-from containers.runner.log import Log
+from containers.runner.log import Log, same
 from containers.runner.origin import BRANCH, Origin
 from containers.triggers import Decision, Event, decide
 from containers.workflow import Job, Workflow
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
 WORKFLOW = ".github/workflows/publish.yml"
-LABELS = {"ubuntu-latest": "runner", "windows-latest": "runner-windows"}
-"""The recipe of the image for each runner label."""
+IMAGE = "runner"
+LABELS: dict[str, builder.Platform] = {"ubuntu-latest": "linux", "windows-latest": "windows"}
+"""The platform that each runner label stands for."""
+_BUILDS = {"linux": "cp313-manylinux_x86_64", "windows": "cp313-win_amd64"}
+"""What the builder builds, in cibuildwheel's words."""
 SECONDS = 1200
 """How long a run may take, all its jobs together."""
 _GRACE = 20
@@ -180,10 +183,10 @@ class Runner:
         self._seconds = seconds
         self._first_id = run_id
         self._artifacts: dict[int, bytes] = {}
-        self._images = self._image_of_labels()
+        self._check_labels()
+        self.image = images.ensure(engine, IMAGE).tag
 
-    def _image_of_labels(self) -> dict[str, str]:
-        found = {"ubuntu-latest": images.ensure(self.engine, "runner").tag}
+    def _check_labels(self) -> None:
         for job in self.workflow.jobs.values():
             for label in job.runs_on:
                 if label not in LABELS:
@@ -193,8 +196,14 @@ class Runner:
                         f"job {job.id} runs on {label}, and there are runners for "
                         f"{', '.join(LABELS)} only",
                     )
-                found[label] = images.ensure(self.engine, LABELS[label]).tag
-        return found
+
+    def label(self, job: str, matrix: Mapping[str, Any]) -> str:
+        """Return the runner label of one combination of a job."""
+        found = self.workflow.jobs[job]
+        for combination, label in zip(found.combinations or ({},), found.runs_on, strict=False):
+            if same(matrix, combination):
+                return label
+        return found.runs_on[0]
 
     def push(self, tags: Sequence[str], *, annotated: bool = True) -> list[PipelineRun]:
         """Push ``tags`` at once; return the run of each, in their order. The runs are parallel.
@@ -275,14 +284,6 @@ class Runner:
             log=tuple(log.others),
         )
 
-    def image(self, label: str) -> str:
-        """Return the image's tag for a runner label."""
-        return self._images[label]
-
-    def labels(self) -> dict[str, str]:
-        """Return the runner labels of the workflow, with the image of each."""
-        return dict(self._images)
-
     def kept(self, run_id: int) -> bytes | None:
         """Return the artifacts that earlier attempts of a run left, packed."""
         return self._artifacts.get(run_id)
@@ -359,7 +360,7 @@ class _Conducted:
         # An engine that is reached over the network has its socket where engines have it.
         place = socket.path if socket.scheme == "unix" else _SOCKET
         conductor = self._client.containers.create(
-            self.runner.image("ubuntu-latest"),
+            self.runner.image,
             ["sleep", "infinity"],
             name=f"quiverdb-e2e-{self._id}-act",
             labels=self._labels,
@@ -461,7 +462,7 @@ class _Conducted:
             "--container-daemon-socket=-",
             f"--network={runner.site.network}",
             "--secret=GITHUB_TOKEN",
-            *(f"--platform={label}={image}" for label, image in runner.labels().items()),
+            *(f"--platform={label}={runner.image}" for label in LABELS),
             *(f"--env={name}={value}" for name, value in variables.items()),
             *runner.actions.options,
         ]
@@ -485,7 +486,10 @@ class _Conducted:
                 continue
             said = self.log.add(told)
             if said and said.startswith("e2e-build "):
-                self._builds.submit(self._build, json.loads(said.partition(" ")[2]))
+                line = told["act"]
+                label = self.runner.label(line["jobID"], line.get("matrix") or {})
+                asked = json.loads(said.partition(" ")[2])
+                self._builds.submit(self._build, asked, LABELS[label])
 
     def _arrived(self, told: Mapping[str, str]) -> None:
         container = self._client.containers.get(told["container"])
@@ -497,32 +501,35 @@ class _Conducted:
             self._addresses.append(address)
             self.runner.site.register(address, job, self.push, self.run_id, self.attempt)
 
-    def _build(self, asked: Mapping[str, str]) -> None:
+    def _build(self, asked: Mapping[str, Any], platform: builder.Platform) -> None:
         """Build what a job asks for, and put it into the job's container."""
         began = time.time()
-        answer: dict[str, Any] = {"error": "", "reused": False}
+        answer: dict[str, Any] = {"error": "", "unsupported": "", "reused": False}
         files: dict[str, bytes] = {"build.log": b""}
         with contextlib.closing(self.runner.engine.client()) as client:
             try:
                 container = client.containers.get(asked["container"])
+                if declined := _declined(asked["would"][platform], platform):
+                    self._answer(container, asked, files, answer | declined)
+                    return
                 with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-checkout-") as scratch:
                     source = _fetch(container, asked["source"], Path(scratch))
                     wheel = builder.build(
                         self.runner.engine,
                         source,
                         self.runner.run,
-                        platform="windows" if asked["platform"] == "windows" else "linux",
+                        platform=platform,
                     )
                 content = wheel.read_bytes()
                 reused = wheel.stat().st_mtime < began - 0.5
                 answer["reused"] = reused
                 files[wheel.name] = content
-                files["build.log"] = _build_log(asked["platform"], wheel)
+                files["build.log"] = _read(builder.log_of(platform, wheel))
                 self.wheels.append(
                     Wheel(
                         wheel.name,
                         hashlib.sha256(content).hexdigest(),
-                        asked["platform"],
+                        platform,
                         reused,
                         time.time() - began,
                     )
@@ -544,11 +551,19 @@ class _Conducted:
                 if not self._ending.is_set():
                     self._failures.append(TestbedFailure("machine-lost", "runner", str(error)))
                 return
-            answer["seconds"] = time.time() - began
-            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-                # The answer comes last: it says that all is there.
-                for batch in (files, {"done.json": json.dumps(answer).encode()}):
-                    container.put_archive(asked["answer"], _tar(batch))
+            self._answer(container, asked, files, answer | {"seconds": time.time() - began})
+
+    def _answer(
+        self,
+        container: Container,
+        asked: Mapping[str, Any],
+        files: dict[str, bytes],
+        answer: dict[str, Any],
+    ) -> None:
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            # The answer comes last: it says that all is there.
+            for batch in (files, {"done.json": json.dumps(answer).encode()}):
+                container.put_archive(asked["answer"], _tar(batch))
 
     # ---- after ----
 
@@ -580,6 +595,18 @@ class _Conducted:
                     volume.remove(force=True)
 
 
+def _declined(would: Sequence[str], platform: builder.Platform) -> dict[str, str]:
+    """Return why the builder does not build what cibuildwheel would; nothing if it does."""
+    if not would:
+        return {"error": "cibuildwheel: No build identifiers selected"}
+    if list(would) == [_BUILDS[platform]]:
+        return {}
+    return {
+        "unsupported": f"cibuildwheel would build {', '.join(would)}, and the builder here builds "
+        f"{_BUILDS[platform]}"
+    }
+
+
 def _fetch(container: Container, folder: str, into: Path) -> Path:
     chunks, _ = container.get_archive(folder)
     with tempfile.TemporaryFile() as packed:
@@ -588,11 +615,6 @@ def _fetch(container: Container, folder: str, into: Path) -> Path:
         with tarfile.open(fileobj=packed) as tar:
             tar.extractall(into, filter="data")
     return into / Path(folder).name
-
-
-def _build_log(platform: str, wheel: Path) -> bytes:
-    # The builder names both after the hash of what it built.
-    return _read(builder.log_of(platform, wheel))
 
 
 def _read(path: Path) -> bytes:
