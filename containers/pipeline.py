@@ -1,4 +1,4 @@
-"""The pipeline: a closed network with the index, the forge and the runner of the release workflow."""
+"""The pipeline: a closed network with the index, the forge and the workflow's runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the release workflow: the unmodified file, started by a pushed tag, its jobs on the engine."""
+"""Run the release workflow: the unmodified file, started by a pushed tag, on the engine."""
 
 from containers.runner.evidence import ActionUse, Artifact, JobRun, PipelineRun, Push, StepRun
 from containers.runner.origin import Origin

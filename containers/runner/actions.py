@@ -97,11 +97,8 @@ def resolve(workflow: Workflow, folder: Path | None = None) -> Actions:
                 place = f"{IN_IMAGE}/{stand_in.folder.name}"
                 use = _use(step, where, "stand-in", version, stand_in.folder, path)
             else:
-                offered = (
-                    f"there is a stand-in for {', '.join(v for v, _, _ in ours[repository].versions)}"
-                    if repository in ours
-                    else f"there are stand-ins for {', '.join(ours)}"
-                )
+                versions = [version for version, _, _ in stand_in.versions] if stand_in else ours
+                offered = f"there are stand-ins for {', '.join(versions)} only"
                 raise _unavailable(where, step.uses, offered)
             uses.append(use)
             options[f"{repository}@{ref}"] = place

@@ -139,8 +139,10 @@ class Log:
             elif hung:
                 reason = "the run was ended before its turn came"
             else:
-                reason = f"act did not start it (if: {job.condition})" if job.condition else (
-                    "act did not start it"
+                reason = (
+                    f"act did not start it (if: {job.condition})"
+                    if job.condition
+                    else ("act did not start it")
                 )
         elif leg.result is None and not leg.steps:
             result = "skipped" if any("Skipping" in line for line in leg.lines) else "not run"
@@ -174,7 +176,7 @@ class Log:
         wanted = f"act-{_OTHERS_OF_NAME.sub('-', leg.name)}"
         for container in found:
             name = container.name[max(container.name.find("act-"), 0) :].rpartition("-")[0]
-            if name and (wanted == name or wanted.startswith(name) and len(found) == 1):
+            if name and (wanted == name or (wanted.startswith(name) and len(found) == 1)):
                 return container
         return found[0] if len(found) == 1 else None
 

@@ -18,6 +18,7 @@ from containers.errors import TestbedFailure, WrongUse
 from containers.runner.evidence import Push
 
 BRANCH = "main"
+_GIT = ("git", "-c", "safe.directory=*")
 _WHO = {"name": "The maintainer", "email": "maintainer@quiverdb.invalid"}
 
 
@@ -103,8 +104,7 @@ class Origin:
     def _clone(self) -> str:
         """Put the files of the root into the tree; return the commit they are of, if any."""
         asked = subprocess.run(
-            ("git", "-c", "safe.directory=*", "-C", str(self._root))
-            + ("rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
+            (*_GIT, "-C", str(self._root), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
             env=_environment(),
             capture_output=True,
             text=True,
@@ -116,12 +116,11 @@ class Origin:
             self._run("git", "init", "--quiet", f"--initial-branch={BRANCH}", str(self.tree))
             builder.copy_source(self._root, self.tree)
             return ""
-        command = ("git", "-c", "safe.directory=*", "clone", "--quiet", "--no-local", "--no-tags")
-        self._run(*command, str(self._root), str(self.tree))
+        clone = (*_GIT, "clone", "--quiet", "--no-local", "--no-tags")
+        self._run(*clone, str(self._root), str(self.tree))
         self._git("checkout", "--quiet", "-B", BRANCH, base)
         changed = self._run(
-            *("git", "-c", "safe.directory=*", "-C", str(self._root)),
-            *("status", "--porcelain", "-z", "--untracked-files=all"),
+            *(*_GIT, "-C", str(self._root), "status", "--porcelain", "--untracked-files=all")
         )
         if changed:
             for path in self.tree.iterdir():
@@ -241,6 +240,9 @@ def _environment() -> dict[str, str]:
     return kept | {
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{role}_{key.upper()}": value for role in ("AUTHOR", "COMMITTER")
-           for key, value in _WHO.items()},
+        **{
+            f"GIT_{role}_{key.upper()}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for key, value in _WHO.items()
+        },
     }

@@ -13,8 +13,6 @@ import hashlib
 import io
 import itertools
 import json
-import os
-import re
 import secrets
 import tarfile
 import tempfile
@@ -34,6 +32,7 @@ from docker.models.containers import Container
 
 from containers import builder, images
 from containers import workflow as workflows
+from containers.commands import execute
 from containers.engine import Engine, Run
 from containers.errors import BuildFailed, TestbedFailure, WrongUse
 from containers.progress import say, step
@@ -62,8 +61,8 @@ _numbers = itertools.count(int(time.time()) % 100_000_000 * 10)
 _STAND_INS = (
     "runners are Debian 13 containers, not GitHub's machines; windows-latest is one too, where "
     "runner.os is Linux and a step without `shell` runs in bash, not PowerShell",
-    "act runs the jobs: it knows no permissions, environments and concurrency; what a job may do is "
-    "decided by the forge, by the job's permissions in the file",
+    "act runs the jobs: it knows no permissions, environments and concurrency; what a job may do "
+    "is decided by the forge, by the job's permissions in the file",
     "the artifact service is ours, by version 4 of the protocol",
 )
 
@@ -84,7 +83,7 @@ class Site:
     """The certificate of the authority for the names on the network, PEM."""
     register: Register | None = None
     forget: Callable[[str], None] | None = None
-    token: str = "ghs_none"
+    token: str = "ghs_none"  # noqa: S105  (act wants one; where there is no forge, none looks)
     """GITHUB_TOKEN."""
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """``url`` and ``token`` with which an identity token is asked for."""
@@ -226,16 +225,12 @@ class Runner:
         decisions = [
             decide(
                 self.workflow,
-                Event(
-                    "push", push.ref, message=self.origin.message(push), tags=len(pushes)
-                ),
+                Event("push", push.ref, message=self.origin.message(push), tags=len(pushes)),
             )
             for push in pushes
         ]
         with ThreadPoolExecutor(len(pushes)) as pool:
-            return list(
-                pool.map(self._one, pushes, ids, [1] * len(pushes), decisions)
-            )
+            return list(pool.map(self._one, pushes, ids, [1] * len(pushes), decisions))
 
     def rerun(self, previous: PipelineRun) -> PipelineRun:
         """Run all jobs of a run once more: the next attempt, with the artifacts it has.
@@ -388,11 +383,11 @@ class _Conducted:
             f"git -c advice.detachedHead=false checkout --quiet {self.push.ref} && "
             "/opt/runner/act --version"
         )
-        code, output = conductor.exec_run(["sh", "-ec", script])
-        text = output.decode("utf-8", "replace").strip()
-        if code:
-            raise TestbedFailure("machine-lost", "runner", f"cannot be prepared: {text[-300:]}")
-        self.act = text.splitlines()[-1]
+        done = execute(conductor, ["sh", "-ec", script])
+        if done.code:
+            told = f"cannot be prepared: {done.output.strip()[-300:]}"
+            raise TestbedFailure("machine-lost", "runner", told)
+        self.act = done.output.strip().splitlines()[-1]
         return conductor
 
     def _pack(self, tar: tarfile.TarFile, volume: str, folder: str) -> None:
@@ -580,7 +575,7 @@ class _Conducted:
             for address in self._addresses:
                 with contextlib.suppress(TestbedFailure):
                     self.runner.site.forget(address)
-        asked = {"label": f"{LABEL_PIPELINE}={self._id}"}
+        asked: dict[str, Any] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,

@@ -1,8 +1,8 @@
 """The artifact service of a run, by version 4 of its protocol.
 
-act has one too. It is not used: act 0.2.89 refuses a request with a field that it does not know, and
-the client that actions/upload-artifact 7 carries sends one (``mime_type``); and it lets an artifact
-be replaced by another of its name, which GitHub refuses within one attempt of a run.
+act has one too. It is not used: act 0.2.89 refuses a request with a field that it does not know,
+and the client that actions/upload-artifact 7 carries sends one (``mime_type``). A name that the
+attempt has already is refused, as by GitHub.
 
 The calls and their fields are those of the client's own definitions (npm package @actions/artifact,
 ``artifact.ts``); the blob's are Azure's "Put Block", "Put Block List" and "Put Blob".
@@ -93,9 +93,7 @@ class Store:
         if int(asked.get("size", len(content))) != len(content):
             raise Refused(400, "invalid_argument", "the size is not that of what was uploaded")
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        index[name] |= {
-            "complete": True, "size": len(content), "digest": digest, "created": now
-        }
+        index[name] |= {"complete": True, "size": len(content), "digest": digest, "created": now}
         self._write(index)
         return {"ok": True, "artifact_id": str(told["id"])}
 
@@ -180,16 +178,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Service
 
-    def do_POST(self) -> None:  # noqa: N802  (the name that the library calls)
+    def do_POST(self) -> None:
         """Answer a call."""
         body = self._body()
         base = f"http://{self.headers['Host']}"
+        if not self.path.startswith(_SERVICE):
+            self._answer(404, b"", "text/plain")
+            return
         try:
-            if not self.path.startswith(_SERVICE):
-                raise Refused(404, "bad_route", self.path)
-            answer = self.server.store.call(
-                self.path.removeprefix(_SERVICE), json.loads(body), base
-            )
+            method = self.path.removeprefix(_SERVICE)
+            answer = self.server.store.call(method, json.loads(body), base)
             self._answer(200, json.dumps(answer).encode(), "application/json")
         except Refused as error:
             told = {"code": error.code, "msg": str(error)}
@@ -198,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
             told = {"code": "malformed", "msg": str(error)}
             self._answer(400, json.dumps(told).encode(), "application/json")
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         """Take in a blob."""
         url = urlsplit(self.path)
         content = self._body()
@@ -209,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(201, b"", "text/plain")
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Give a blob out."""
         number = urlsplit(self.path).path.rpartition("/")[2]
         try:

@@ -33,7 +33,7 @@ def main() -> int:
     command = [
         *config["command"],
         # Only a run with an artifact server has the variables that tell jobs of one.
-        "--artifact-server-path=/tmp/act-artifacts",  # noqa: S108  (this container is ours alone)
+        "--artifact-server-path=/tmp/act-artifacts",
         f"--artifact-server-addr={address}",
         f"--artifact-server-port={_ACT_PORT}",
     ]

@@ -90,8 +90,12 @@ class Relay:
         change: Callable[[dict[str, Any]], None] | None = None
         if method == "POST" and _CREATE.search(path):
             name = parse_qs(query).get("name", [""])[0]
-            query = urlencode({**{k: v[0] for k, v in parse_qs(query).items()},
-                               "name": self._config["prefix"] + name})
+            query = urlencode(
+                {
+                    **{k: v[0] for k, v in parse_qs(query).items()},
+                    "name": self._config["prefix"] + name,
+                }
+            )
             change = self._created
         elif method == "POST" and (found := _EXEC.search(path)):
             change = functools.partial(self._executed, found[1])

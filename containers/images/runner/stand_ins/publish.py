@@ -1,4 +1,4 @@
-"""Stand-in for pypa/gh-action-pypi-publish: the identity exchange, then twine's check and upload."""
+"""Stand-in for pypa/gh-action-pypi-publish: identity exchange, then twine's check and upload."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import id as identities
 import requests
-from .words import Failure, boolean, fail, inputs
 from twine.utils import DEFAULT_REPOSITORY
+
+from .words import Failure, boolean, fail, inputs
 
 _SECONDS = 30
 _CLAIMS = (
@@ -38,10 +39,12 @@ def main() -> None:
     trusted = asked["user"] == "__token__" and not asked["password"]
     password = _exchanged(repository) if trusted else asked["password"]
     if trusted and boolean("attestations", asked["attestations"]):
-        print("::notice::the stand-in makes no attestations; the real action would sign and upload them")  # noqa: E501
+        told = "the stand-in makes no attestations; the real action would sign and upload them"
+        print(f"::notice::{told}")
     files = sorted(path for path in folder.glob("*") if path.is_file())
     if not any(path.name.endswith((".whl", ".tar.gz")) for path in files):
-        print(f"::warning::It looks like there are no Python distribution packages to publish in the directory '{folder}/'. Please verify that they are in place should you face this problem.")  # noqa: E501
+        told = f"there are no Python distribution packages to publish in the directory '{folder}/'"
+        print(f"::warning::It looks like {told}")
     names = [str(path) for path in files] or [f"{folder}/*"]
     if boolean("verify-metadata", asked["verify-metadata"]):
         _twine("check", *names)
@@ -106,7 +109,9 @@ def _asked(answer: requests.Response, what: str) -> dict[str, Any]:
     reasons = told.get("errors", []) if isinstance(told, dict) else []
     said = "; ".join(f"`{reason.get('code')}`: {reason.get('description')}" for reason in reasons)
     said = said or (str(told.get("message")) if isinstance(told, dict) else answer.text[:200])
-    raise Failure(f"Trusted publishing exchange failure: the index answered {answer.status_code}: {said}")  # noqa: E501
+    raise Failure(
+        f"Trusted publishing exchange failure: the index answered {answer.status_code}: {said}"
+    )
 
 
 def _claims(identity: str) -> dict[str, Any]:

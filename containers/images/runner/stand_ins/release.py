@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
 from .words import Failure, boolean, fail, inputs, lines, output, unsupported
 
 _SECONDS = 60
@@ -84,7 +85,7 @@ def main() -> None:
     for path in files:
         _upload(api, release, path, overwrite=boolean("overwrite_files", asked["overwrite_files"]))
     if release["draft"] and not draft:
-        final = {"draft": False}
+        final: dict[str, Any] = {"draft": False}
         if asked["make_latest"]:
             final["make_latest"] = asked["make_latest"]
         release = api.done("PATCH", f"/releases/{release['id']}", json=final)
@@ -100,7 +101,8 @@ def _files(asked: dict[str, str]) -> list[Path]:
     folder = Path(asked["working_directory"] or ".")
     found: list[Path] = []
     for pattern in lines(asked["files"].replace(",", "\n")):
-        names = glob.glob(str(folder / Path(pattern).expanduser()), recursive=True)
+        # A pattern may be absolute, which Path.glob refuses.
+        names = glob.glob(str(folder / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
         matched = sorted(Path(name) for name in names if Path(name).is_file())
         if not matched:
             told = f"Pattern '{pattern}' does not match any files."

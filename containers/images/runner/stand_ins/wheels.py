@@ -1,4 +1,4 @@
-"""Stand-in for pypa/cibuildwheel: cibuildwheel says what it would build, the suite's builder builds.
+"""Stand-in for pypa/cibuildwheel: that says what it would build, the suite's builder builds.
 
 The builder is outside: it starts containers, and a job here has no engine. What it is asked for is
 one line of output, which the host reads; the wheel and the log come into this container.
@@ -33,7 +33,8 @@ def main() -> None:
         unsupported(f"settings in the environment: {', '.join(given)}")
     source = Path(asked["package-dir"]).resolve()
     if not any((source / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
-        raise Failure(f"cibuildwheel: Could not find any of {{setup.py, setup.cfg, pyproject.toml}} at root of package {source}")  # noqa: E501
+        wanted = "{setup.py, setup.cfg, pyproject.toml}"
+        raise Failure(f"cibuildwheel: Could not find any of {wanted} at root of package {source}")
     answer = Path(os.environ["RUNNER_TEMP"]) / f"e2e-build-{uuid.uuid4().hex}"
     answer.mkdir(parents=True)
     told = {
