@@ -126,8 +126,20 @@ class Origin:
             for path in self.tree.iterdir():
                 if path.name != ".git":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
-            builder.copy_source(self._root, self.tree)
+            self._copy()
         return base
+
+    def _copy(self) -> None:
+        """Copy what git has or would add."""
+        listed = self._run(
+            *(*_GIT, "-C", str(self._root), "ls-files", "-z"),
+            *("--cached", "--others", "--exclude-standard", "--deduplicate"),
+        )
+        for name in filter(None, listed.split("\0")):
+            path, place = self._root / name, self.tree / name
+            if path.is_symlink() or path.is_file():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, place, follow_symlinks=False)
 
     def tag(self, name: str, *, annotated: bool = True) -> Push:
         """Make a tag on the newest commit and push it.

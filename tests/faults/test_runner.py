@@ -70,9 +70,7 @@ def small(
 
 
 def results(told: PipelineRun) -> dict[str, str]:
-    return {
-        f"{job.id} {job.matrix.get('os', '')}".strip(): job.result for job in told.jobs
-    }
+    return {f"{job.id} {job.matrix.get('os', '')}".strip(): job.result for job in told.jobs}
 
 
 def said(job: JobRun) -> str:
@@ -217,7 +215,12 @@ def test_the_release_workflow_runs_to_its_end(found: Engine, run: Run) -> None:
     assert told.result == "success", failing
     assert not told.unsupported
     assert [job.id for job in told.jobs] == [
-        "build", "build", "merge", "validate", "release", "publish",
+        "build",
+        "build",
+        "merge",
+        "validate",
+        "release",
+        "publish",
     ]
     wheels = {wheel.name: wheel.sha256 for wheel in told.wheels}
     assert sorted(wheel.platform for wheel in told.wheels) == ["linux", "windows"]
@@ -237,9 +240,7 @@ def test_a_source_that_does_not_build_fails_its_job(
     broken = tmp_path / "python"
     subprocess.run(("cp", "-r", str(ROOT / "bindings" / "python"), str(broken)), check=True)
     config = broken / "pyproject.toml"
-    config.write_text(
-        config.read_text("utf-8").replace('"cp313-win_amd64", ', ""), "utf-8"
-    )
+    config.write_text(config.read_text("utf-8").replace('"cp313-win_amd64", ', ""), "utf-8")
     overlays = {"bindings/python": broken}
     with pipeline.start(found, run, ROOT, ["v0.5.0"], overlays=overlays) as started:
         (told,) = started.start()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from containers.images.runner.conductor import relay as relays
+from containers.images.runner.conductor.relay import Relay
+
+CONFIG = {
+    "labels": {"run": "1"},
+    "dns": ["127.0.0.1"],
+    "prefix": "mine-",
+    "volume": "shared",
+    "identity": {"jobs": ["publish"], "url": "https://token.example", "token": "secret"},
+}
+
+
+@pytest.fixture
+def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Relay:
+    monkeypatch.setattr(relays, "RELAY", str(tmp_path / "relay.sock"))
+    return Relay(CONFIG, "http://10.0.0.2:1/", "http://10.0.0.2:2/")
+
+
+def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Relay) -> None:
+    mount = {"Type": "volume", "Source": "act-x", "Target": "/x"}
+    asked: dict[str, Any] = {"Labels": {"a": "b"}, "HostConfig": {"Mounts": [mount]}}
+    relay._created(asked)
+    assert asked["Labels"] == {"a": "b", "run": "1"}
+    first, second = asked["HostConfig"]["Mounts"]
+    assert (first["Source"], first["VolumeOptions"]["Labels"]) == ("mine-act-x", {"run": "1"})
+    assert (second["Source"], second["Target"], second["ReadOnly"]) == ("shared", "/e2e", True)
+    assert asked["HostConfig"]["Dns"] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(("job", "given"), [("publish", True), ("release", False)])
+def test_only_a_job_that_may_ask_for_a_token_is_told_where(
+    relay: Relay, job: str, given: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {"Env": [f"GITHUB_JOB={job}"]}
+    relay._executed("c" * 64, asked)
+    names = {entry.partition("=")[0] for entry in asked["Env"]}
+    wanted = {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
+    assert (wanted <= names) is given
+    assert (not wanted & names) is not given
+    assert f'"id": "{job}"' in capsys.readouterr().out
+
+
+def test_a_container_is_told_once(relay: Relay, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        relay._executed("c" * 64, {"Env": ["GITHUB_JOB=a"]})
+    relay._executed("d" * 64, {"Env": None})
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_jobs_are_sent_to_our_artifact_service(relay: Relay) -> None:
+    asked = {"Env": ["ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "OTHER=x"]}
+    relay._executed("c" * 64, asked)
+    assert asked["Env"] == ["ACTIONS_RESULTS_URL=http://10.0.0.2:2/", "OTHER=x"]
