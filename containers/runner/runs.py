@@ -70,7 +70,7 @@ _STAND_INS = (
 class Register(Protocol):
     """Tells the forge whose container is at an address."""
 
-    def __call__(self, address: str, job: Job, push: Push, run_id: int, attempt: int) -> None:
+    def __call__(self, address: str, job: Job, push: Push, run_id: int, attempt: int, /) -> None:
         """Register it."""
 
 

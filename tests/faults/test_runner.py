@@ -1,4 +1,4 @@
-"""The runner, with a small workflow: what it tells of runs that pass, fail, hang and are repeated."""
+"""The runner, with a small workflow: what it tells of runs that pass, fail, hang, are repeated."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def small(
 ) -> Start:
     """Return the way to a runner of the small workflow, in a repository with these files."""
 
-    def register(address: str, job: Job, push: object, run_id: int, attempt: int) -> None:
+    def register(address: str, job: Job, *_: object) -> None:
         registered.append((job.id, address))
 
     @contextlib.contextmanager
@@ -115,7 +115,7 @@ def test_a_run_that_passes_is_told_job_by_job(
     times = [(job.started or 0, job.ended or 0) for job in told.jobs]
     assert max(times[0][1], times[1][1]) <= times[2][0] <= times[2][1] <= times[3][0]
     assert {use.kind for use in told.actions} == {"stand-in"}
-    assert {job: address for job, address in registered}["collect"] == collected.address != ""
+    assert dict(registered)["collect"] == collected.address != ""
     assert after.container
     assert left(found) == []
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from containers.images.runner.conductor import relay as relays
-from containers.images.runner.conductor.relay import Relay
-
+RUNNER = Path(__file__).resolve().parents[2] / "containers" / "images" / "runner"
+if str(RUNNER) not in sys.path:
+    sys.path.append(str(RUNNER))  # the package's name in the image is its name here
+relays = importlib.import_module("conductor.relay")
 CONFIG = {
     "labels": {"run": "1"},
     "dns": ["127.0.0.1"],
@@ -18,12 +21,12 @@ CONFIG = {
 
 
 @pytest.fixture
-def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Relay:
+def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(relays, "RELAY", str(tmp_path / "relay.sock"))
-    return Relay(CONFIG, "http://10.0.0.2:1/", "http://10.0.0.2:2/")
+    return relays.Relay(CONFIG, "http://10.0.0.2:1/", "http://10.0.0.2:2/")
 
 
-def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Relay) -> None:
+def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Any) -> None:
     mount = {"Type": "volume", "Source": "act-x", "Target": "/x"}
     asked: dict[str, Any] = {"Labels": {"a": "b"}, "HostConfig": {"Mounts": [mount]}}
     relay._created(asked)
@@ -36,7 +39,7 @@ def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Relay) ->
 
 @pytest.mark.parametrize(("job", "given"), [("publish", True), ("release", False)])
 def test_only_a_job_that_may_ask_for_a_token_is_told_where(
-    relay: Relay, job: str, given: bool, capsys: pytest.CaptureFixture[str]
+    relay: Any, job: str, given: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: dict[str, Any] = {"Env": [f"GITHUB_JOB={job}"]}
     relay._executed("c" * 64, asked)
@@ -47,14 +50,14 @@ def test_only_a_job_that_may_ask_for_a_token_is_told_where(
     assert f'"id": "{job}"' in capsys.readouterr().out
 
 
-def test_a_container_is_told_once(relay: Relay, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_container_is_told_once(relay: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         relay._executed("c" * 64, {"Env": ["GITHUB_JOB=a"]})
     relay._executed("d" * 64, {"Env": None})
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_jobs_are_sent_to_our_artifact_service(relay: Relay) -> None:
+def test_jobs_are_sent_to_our_artifact_service(relay: Any) -> None:
     asked = {"Env": ["ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "OTHER=x"]}
     relay._executed("c" * 64, asked)
     assert asked["Env"] == ["ACTIONS_RESULTS_URL=http://10.0.0.2:2/", "OTHER=x"]
