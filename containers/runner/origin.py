@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from containers import builder
+from containers import engine as engines
 from containers.errors import TestbedFailure, WrongUse
 from containers.runner.evidence import Push
 
@@ -53,6 +54,7 @@ class Origin:
         self.bare = Path(self._scratch.name) / "repository.git"
 
     def __enter__(self) -> Self:
+        engines.install_packages(("git",), ("git",))
         try:
             self._make()
         except BaseException:

@@ -82,7 +82,6 @@ class Site:
     authority: str
     """The certificate of the authority for the names on the network, PEM."""
     register: Register | None = None
-    forget: Callable[[str], None] | None = None
     token: str = "ghs_none"  # noqa: S105  (act wants one; where there is no forge, none looks)
     """GITHUB_TOKEN."""
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -101,9 +100,6 @@ class TellsJobs(Protocol):
 
     def register(self, address: str, identity: Any) -> None:
         """Say whose container is at an address."""
-
-    def forget(self, address: str) -> None:
-        """Say that nobody's is any more."""
 
 
 def with_forge(
@@ -130,7 +126,6 @@ def with_forge(
         network=network,
         authority=authority,
         register=register,
-        forget=forge.forget,
         token=given["GITHUB_TOKEN"],
         identity={
             "url": given["ACTIONS_ID_TOKEN_REQUEST_URL"],
@@ -306,7 +301,6 @@ class _Conducted:
         self._client = runner.engine.client()
         self._failures: list[TestbedFailure] = []
         self._builds = ThreadPoolExecutor(2)
-        self._addresses: list[str] = []
         self._ending = threading.Event()
 
     def go(self) -> None:
@@ -405,6 +399,7 @@ class _Conducted:
             "dns": ["127.0.0.1"],
             "prefix": f"quiverdb-e2e-{self._id}-",
             "volume": volume,
+            "known": "/conduct/known",
             "artifacts": _ARTIFACTS,
             "attempt": self.attempt,
             "identity": {
@@ -477,7 +472,7 @@ class _Conducted:
                 self.log.others.append(raw.decode("utf-8", "replace"))
                 continue
             if "job" in told:
-                self._arrived(told["job"])
+                self._arrived(conductor, told["job"])
                 continue
             said = self.log.add(told)
             if said and said.startswith("e2e-build "):
@@ -486,15 +481,16 @@ class _Conducted:
                 asked = json.loads(said.partition(" ")[2])
                 self._builds.submit(self._build, asked, LABELS[label])
 
-    def _arrived(self, told: Mapping[str, str]) -> None:
+    def _arrived(self, conductor: Container, told: Mapping[str, str]) -> None:
         container = self._client.containers.get(told["container"])
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(self.runner.site.network, {}).get("IPAddress", ""))
         self.log.container(told["id"], str(container.id), str(container.name), address)
         job = self.runner.workflow.jobs.get(told["id"])
         if job and self.runner.site.register:
-            self._addresses.append(address)
             self.runner.site.register(address, job, self.push, self.run_id, self.attempt)
+        # The job's first step waits for this: the address may have been another job's before.
+        conductor.put_archive("/conduct", _tar({f"known/{container.id}": b""}))
 
     def _build(self, asked: Mapping[str, Any], platform: builder.Platform) -> None:
         """Build what a job asks for, and put it into the job's container."""
@@ -571,10 +567,6 @@ class _Conducted:
 
     def _remove(self, *, volumes: bool = True) -> None:
         """Remove all that this run started; what the engine does not remove, the sweep does."""
-        if volumes and self.runner.site.forget:
-            for address in self._addresses:
-                with contextlib.suppress(TestbedFailure):
-                    self.runner.site.forget(address)
         asked: dict[str, Any] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from containers import pipeline
+from containers import engine, pipeline
 from containers.engine import Engine, Run
 from containers.runner import JobRun, Origin, PipelineRun, Runner, Site
 from containers.runner.runs import LABEL_PIPELINE
@@ -77,17 +79,18 @@ def said(job: JobRun) -> str:
     return "\n".join(line for step in job.steps for line in step.log)
 
 
-def left(found: Engine) -> list[str]:
-    """Return what of any pipeline is still on the engine."""
+def left(found: Engine, run: str) -> list[str]:
+    """Return what of a run's pipelines is still on the engine."""
     with contextlib.closing(found.client()) as client:
         asked: dict[str, str | list[str] | bool] = {"label": LABEL_PIPELINE}
         containers = client.containers.list(all=True, filters=asked, ignore_removed=True)
         volumes = client.volumes.list(filters=asked)
-        return [str(c.name) for c in containers] + [str(v.name) for v in volumes]
+        names = [str(c.name) for c in containers] + [str(v.name) for v in volumes]
+    return [name for name in names if f"-{run}-" in name]
 
 
 def test_a_run_that_passes_is_told_job_by_job(
-    small: Start, found: Engine, registered: list[tuple[str, str]]
+    small: Start, found: Engine, run: Run, registered: list[tuple[str, str]]
 ) -> None:
     with small() as runner:
         (told,) = runner.push(["v1.2.3"])
@@ -117,7 +120,7 @@ def test_a_run_that_passes_is_told_job_by_job(
     assert {use.kind for use in told.actions} == {"stand-in"}
     assert dict(registered)["collect"] == collected.address != ""
     assert after.container
-    assert left(found) == []
+    assert left(found, run.id) == []
 
 
 def test_a_failed_run_names_the_step_and_can_be_repeated(small: Start) -> None:
@@ -141,7 +144,7 @@ def test_a_failed_run_names_the_step_and_can_be_repeated(small: Start) -> None:
     ]
 
 
-def test_tags_pushed_at_once_run_beside_each_other(small: Start, found: Engine) -> None:
+def test_tags_pushed_at_once_run_beside_each_other(small: Start, found: Engine, run: Run) -> None:
     with small() as runner:
         told = runner.push(["v1.2.3", "v1.2.4rc1", "other"])
     assert [one.result for one in told] == ["success", "success", "not triggered"]
@@ -151,10 +154,10 @@ def test_tags_pushed_at_once_run_beside_each_other(small: Start, found: Engine) 
     assert len(first) == len(second) == 4
     assert not first & second
     assert told[0].run_id != told[1].run_id
-    assert left(found) == []
+    assert left(found, run.id) == []
 
 
-def test_a_run_that_hangs_is_ended_and_told(small: Start, found: Engine) -> None:
+def test_a_run_that_hangs_is_ended_and_told(small: Start, found: Engine, run: Run) -> None:
     with small("hang", seconds=25) as runner:
         (told,) = runner.push(["v1.2.3"])
     assert told.result == "hung"
@@ -163,7 +166,7 @@ def test_a_run_that_hangs_is_ended_and_told(small: Start, found: Engine) -> None
     assert {step.name: step.result for step in collected.steps}["Fail"] == "hung"
     assert after.result == "not run"
     assert told.seconds < 60
-    assert left(found) == []
+    assert left(found, run.id) == []
 
 
 COLLISION = """\
@@ -252,3 +255,52 @@ def test_a_source_that_does_not_build_fails_its_job(
     assert "No build identifiers selected" in windows.errors[0]
     assert {job.result for job in told.jobs[2:]} == {"not run"}
     assert releases == ()
+
+
+def test_what_a_killed_run_left_is_swept(found: Engine, tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    place = root / ".github" / "workflows" / "publish.yml"
+    place.parent.mkdir(parents=True)
+    place.write_text(
+        'on: {push: {tags: ["v*"]}}\n'
+        "jobs: {a: {runs-on: ubuntu-latest, steps: [{run: sleep 300}]}}",
+        "utf-8",
+    )
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from containers import engine, runner\n"
+        "found, run = engine.ensure(), engine.Run.new()\n"
+        "print(run.id, flush=True)\n"
+        "networks = found.client().networks\n"
+        "net = networks.create(f'e2e-{run.id}', internal=True, labels=run.labels())\n"
+        "site = runner.Site(network=net.name, authority='')\n"
+        "with runner.Origin(Path(sys.argv[1]), owner='o', name='n') as origin:\n"
+        "    runner.Runner(found, run, origin, site).push(['v1'])\n"
+    )
+    killed = subprocess.Popen(
+        (sys.executable, "-c", script, str(root)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert killed.stdout is not None
+    try:
+        run_id = killed.stdout.readline().strip()
+        deadline = time.monotonic() + 60
+        while (
+            not any("-act-" in name for name in left(found, run_id)) and time.monotonic() < deadline
+        ):
+            time.sleep(0.5)
+        before = left(found, run_id)
+    finally:
+        killed.kill()
+        killed.wait()
+        killed.stdout.close()
+    assert any("-act-" in name for name in before), "no job was started in time"
+    with contextlib.closing(found.client()) as client:
+        deadline = time.monotonic() + 30
+        while left(found, run_id) and time.monotonic() < deadline:
+            engine.sweep(client)
+    assert left(found, run_id) == []

@@ -23,7 +23,12 @@ CONFIG = {
 @pytest.fixture
 def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(relays, "RELAY", str(tmp_path / "relay.sock"))
-    return relays.Relay(CONFIG, "http://10.0.0.2:1/", "http://10.0.0.2:2/")
+    (tmp_path / "known").mkdir()
+    for container in ("c" * 64, "d" * 64):
+        (tmp_path / "known" / container).touch()
+    return relays.Relay(
+        {**CONFIG, "known": str(tmp_path / "known")}, "http://10.0.0.2:1/", "http://10.0.0.2:2/"
+    )
 
 
 def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Any) -> None:
@@ -61,3 +66,18 @@ def test_jobs_are_sent_to_our_artifact_service(relay: Any) -> None:
     asked = {"Env": ["ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "OTHER=x"]}
     relay._executed("c" * 64, asked)
     assert asked["Env"] == ["ACTIONS_RESULTS_URL=http://10.0.0.2:2/", "OTHER=x"]
+
+
+def test_a_job_waits_until_its_address_is_known(
+    relay: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        (Path(relay._config["known"]) / ("e" * 64)).touch()
+
+    monkeypatch.setattr(relays.time, "sleep", sleep)
+    relay._executed("e" * 64, {"Env": ["GITHUB_JOB=publish"]})
+    assert len(waits) == 1
+    assert "publish" in capsys.readouterr().out

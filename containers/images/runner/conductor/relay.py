@@ -15,7 +15,9 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -26,6 +28,7 @@ RELAY = "/run/relay.sock"
 _CREATE = re.compile(r"/v[\d.]+/containers/create$")
 _EXEC = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})/exec$")
 _MOST_HEAD = 1 << 20
+_PATIENCE = 10.0
 
 
 class Relay:
@@ -134,6 +137,13 @@ class Relay:
             },
         ]
 
+    def _await(self, container: str) -> None:
+        """Wait until the host has told the forge whose this container's address now is."""
+        known = Path(self._config["known"]) / container
+        deadline = time.monotonic() + _PATIENCE
+        while not known.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def _executed(self, container: str, asked: dict[str, Any]) -> None:
         for at, entry in enumerate(asked.get("Env") or []):
             asked["Env"][at] = entry.replace(self._artifacts, self._service)
@@ -144,6 +154,7 @@ class Relay:
         if container not in self._told:
             self._told.add(container)
             say(job={"id": job, "container": container, "name": self._names.get(container, "")})
+            self._await(container)
         if job in self._config["identity"]["jobs"]:
             asked["Env"] += [
                 f"ACTIONS_ID_TOKEN_REQUEST_{key}={self._config['identity'][key.lower()]}"
