@@ -164,6 +164,11 @@ def build(
             return _keep(_checked(job, _TAGS[platform]), kept)
 
 
+def log_of(platform: Platform, wheel: Path) -> Path:
+    """Return the log of the build that made this wheel."""
+    return state_dir() / "logs" / f"build-{platform}-{wheel.parent.name}.log"
+
+
 def source_hash(source: Path) -> str:
     """Return the hash of the names, executable bits and contents of the files that matter."""
     digest = hashlib.sha256()

@@ -25,6 +25,7 @@ import docker.errors
 import requests
 
 from containers import engine as engines
+from containers import nodepackages
 from containers.errors import TestbedFailure, WrongUse
 from containers.progress import say, step
 from containers.state import locked, state_dir
@@ -384,6 +385,9 @@ def _docker_build(
         into = state_dir() / "downloads" / made_by.name
         wheels = download_wheels(lock, into, python=made_by.python, platforms=made_by.platforms)
         context += [(f"wheels/{path.name}", path) for path in sorted(wheels.glob("[!.]*"))]
+        if (made_by.folder / "package-lock.json").exists():
+            into = state_dir() / "downloads" / f"{made_by.name}-node"
+            context += nodepackages.download(made_by.folder, wheels, into)
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             for name, path in context:

@@ -124,7 +124,7 @@ def start(
             network.create()
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise TestbedFailure("machine-lost", "network", str(error)) from error
-        stack.callback(_remove, network)
+        stack.callback(remove_network, network)
         pool = stack.enter_context(ThreadPoolExecutor(1))
         proof = (
             pool.submit(canary.prove_closed, images.publisher, network.name, run) if prove else None
@@ -155,7 +155,8 @@ def start(
         )
 
 
-def _remove(network: Network) -> None:
+def remove_network(network: Network) -> None:
+    """Remove it, and close its connection to the engine; harmless if it is gone."""
     with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
         network.remove()  # what cannot be removed now carries our label: the sweep takes it
     network._docker.client.close()  # the library leaves its connection open

@@ -1,0 +1,238 @@
+"""The artifact service of a run, by version 4 of its protocol.
+
+act has one too. It is not used: act 0.2.89 refuses a request with a field that it does not know,
+and the client that actions/upload-artifact 7 carries sends one (``mime_type``). A name that the
+attempt has already is refused, as by GitHub.
+
+The calls and their fields are those of the client's own definitions (npm package @actions/artifact,
+``artifact.ts``); the blob's are Azure's "Put Block", "Put Block List" and "Put Blob".
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+_SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService/"
+_BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([^<]+)<")
+
+
+class Refused(Exception):
+    """A call is refused: the status and the protocol's word for it."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Store:
+    """The artifacts, in a folder that outlives the attempt; each knows of which attempt it is."""
+
+    def __init__(self, folder: Path, attempt: int) -> None:
+        self._folder = folder
+        self._attempt = attempt
+        self._blocks: dict[str, bytes] = {}
+        self._changing = threading.RLock()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def call(self, method: str, asked: dict[str, Any], base: str) -> dict[str, Any]:
+        """Answer a call.
+
+        Raises:
+            Refused: it is refused.
+        """
+        name = str(asked.get("name", ""))
+        with self._changing:
+            match method:
+                case "CreateArtifact":
+                    return self._create(name, asked, base)
+                case "FinalizeArtifact":
+                    return self._finalize(name, asked)
+                case "ListArtifacts":
+                    return self._list(asked)
+                case "GetSignedArtifactURL":
+                    return {"signed_url": f"{base}/blobs/{self._found(name)['id']}"}
+                case "DeleteArtifact":
+                    told = self._found(name)
+                    del (index := self._index())[name]
+                    self._write(index)
+                    self.blob(str(told["id"])).unlink(missing_ok=True)
+                    return {"ok": True, "artifact_id": str(told["id"])}
+        raise Refused(404, "bad_route", f"no such call: {method}")
+
+    def _create(self, name: str, asked: dict[str, Any], base: str) -> dict[str, Any]:
+        index = self._index()
+        if index.get(name, {}).get("attempt") == self._attempt:
+            told = "an artifact with this name already exists on the workflow run"
+            raise Refused(409, "already_exists", told)
+        number = 1 + max((entry["id"] for entry in index.values()), default=1000)
+        index[name] = {
+            "id": number,
+            "attempt": self._attempt,
+            "complete": False,
+            "type": asked.get("mime_type") or "application/zip",
+        }
+        self._write(index)
+        return {"ok": True, "signed_upload_url": f"{base}/blobs/{number}"}
+
+    def _finalize(self, name: str, asked: dict[str, Any]) -> dict[str, Any]:
+        index = self._index()
+        told = self._found(name, complete=False)
+        content = self.blob(str(told["id"])).read_bytes()
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if asked.get("hash") not in (None, digest):
+            raise Refused(400, "invalid_argument", "the digest is not that of what was uploaded")
+        if int(asked.get("size", len(content))) != len(content):
+            raise Refused(400, "invalid_argument", "the size is not that of what was uploaded")
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        index[name] |= {"complete": True, "size": len(content), "digest": digest, "created": now}
+        self._write(index)
+        return {"ok": True, "artifact_id": str(told["id"])}
+
+    def _list(self, asked: dict[str, Any]) -> dict[str, Any]:
+        name, number = asked.get("name_filter"), asked.get("id_filter")
+        return {
+            "artifacts": [
+                {
+                    "workflow_run_backend_id": asked.get("workflow_run_backend_id", ""),
+                    "workflow_job_run_backend_id": asked.get("workflow_job_run_backend_id", ""),
+                    "database_id": str(entry["id"]),
+                    "name": key,
+                    "size": str(entry["size"]),
+                    "created_at": entry["created"],
+                    "digest": entry["digest"],
+                }
+                for key, entry in sorted(self._index().items())
+                if entry["complete"]
+                and name in (None, key)
+                and str(number or entry["id"]) == str(entry["id"])
+            ]
+        }
+
+    def _found(self, name: str, *, complete: bool = True) -> dict[str, Any]:
+        entry: dict[str, Any] | None = self._index().get(name)
+        if entry is None or entry["complete"] < complete:
+            raise Refused(404, "not_found", f"there is no artifact {name}")
+        return entry
+
+    def type_of(self, number: str) -> str:
+        """Return the media type of a blob."""
+        for entry in self._index().values():
+            if str(entry["id"]) == number:
+                return str(entry["type"])
+        return "application/zip"
+
+    def blob(self, number: str) -> Path:
+        """Return the file of a blob."""
+        return self._folder / f"{int(number)}.blob"
+
+    def put(self, number: str, query: dict[str, list[str]], content: bytes) -> None:
+        """Take in a blob, or a block of one, or the list of its blocks."""
+        with self._changing:
+            match query.get("comp", [""])[0]:
+                case "block":
+                    self._blocks[f"{number}/{query['blockid'][0]}"] = content
+                case "blocklist":
+                    names = [found.decode() for found in _BLOCK.findall(content)]
+                    whole = b"".join(self._blocks.pop(f"{number}/{name}") for name in names)
+                    self.blob(number).write_bytes(whole)
+                case _:
+                    self.blob(number).write_bytes(content)
+
+    def _index(self) -> dict[str, dict[str, Any]]:
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(
+                (self._folder / "index.json").read_text("utf-8")
+            )
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def _write(self, index: dict[str, dict[str, Any]]) -> None:
+        (self._folder / "index.json").write_text(json.dumps(index), "utf-8")
+
+
+class Service(ThreadingHTTPServer):
+    """Listens for the jobs."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], store: Store) -> None:
+        super().__init__(address, _Handler)
+        self.store = store
+
+    def start(self) -> None:
+        """Serve until the process ends."""
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Service
+
+    def do_POST(self) -> None:
+        """Answer a call."""
+        body = self._body()
+        base = f"http://{self.headers['Host']}"
+        if not self.path.startswith(_SERVICE):
+            self._answer(404, b"", "text/plain")
+            return
+        try:
+            method = self.path.removeprefix(_SERVICE)
+            answer = self.server.store.call(method, json.loads(body), base)
+            self._answer(200, json.dumps(answer).encode(), "application/json")
+        except Refused as error:
+            told = {"code": error.code, "msg": str(error)}
+            self._answer(error.status, json.dumps(told).encode(), "application/json")
+        except ValueError as error:
+            told = {"code": "malformed", "msg": str(error)}
+            self._answer(400, json.dumps(told).encode(), "application/json")
+
+    def do_PUT(self) -> None:
+        """Take in a blob."""
+        url = urlsplit(self.path)
+        content = self._body()
+        try:
+            self.server.store.put(url.path.rpartition("/")[2], parse_qs(url.query), content)
+        except (ValueError, KeyError) as error:
+            self._answer(400, str(error).encode(), "text/plain")
+        else:
+            self._answer(201, b"", "text/plain")
+
+    def do_GET(self) -> None:
+        """Give a blob out."""
+        number = urlsplit(self.path).path.rpartition("/")[2]
+        try:
+            content = self.server.store.blob(number).read_bytes()
+        except (ValueError, OSError):
+            self._answer(404, b"there is no such blob", "text/plain")
+        else:
+            self._answer(200, content, self.server.store.type_of(number))
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            whole = b""
+            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+                whole += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return whole
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _answer(self, status: int, body: bytes, kind: str) -> None:
+        self.send_response_only(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
+        """Say nothing: what a job did is in the job's log."""

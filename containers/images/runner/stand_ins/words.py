@@ -1,0 +1,66 @@
+"""What the stand-in actions share: their inputs, their outputs, and the words for a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import NoReturn
+
+__all__ = ["Failure", "boolean", "fail", "inputs", "lines", "output", "unsupported"]
+
+
+class Failure(Exception):
+    """The action fails as the real one would; the message is its error."""
+
+
+def inputs() -> dict[str, str]:
+    """Return the action's inputs, by name; one that is not given is empty."""
+    return {
+        str(name): "" if value is None else str(value)
+        for name, value in json.loads(os.environ["INPUTS"] or "{}").items()
+    }
+
+
+def boolean(name: str, value: str) -> bool:
+    """Return a yes-or-no input, which has the words of YAML's core schema.
+
+    Raises:
+        Failure: it is another word.
+    """
+    if value in ("true", "True", "TRUE"):
+        return True
+    if value in ("false", "False", "FALSE", ""):
+        return False
+    raise Failure(f"the input {name} is {value!r}; it must be true or false")
+
+
+def lines(value: str) -> list[str]:
+    """Return the lines of a multi-line input that are not empty."""
+    return [line.strip() for line in value.splitlines() if line.strip()]
+
+
+def output(name: str, value: str) -> None:
+    """Set an output."""
+    mark = uuid.uuid4().hex  # a value may have several lines
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
+        file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say why the action failed, as the real one would, and end."""
+    print(f"::error::{_escaped(message)}", flush=True)
+    sys.exit(code)
+
+
+def unsupported(message: str) -> NoReturn:
+    """Say that the real action can do this and the stand-in cannot: nothing is verified by it."""
+    print(f"e2e-unsupported {json.dumps({'why': message})}", flush=True)
+    print(f"::error::the stand-in cannot do this: {_escaped(message)}", flush=True)
+    sys.exit(1)
+
+
+def _escaped(message: str) -> str:
+    return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
