@@ -8,6 +8,7 @@ from tests.support import cell as cells
 from tests.support.cell import Cell
 from tests.support.diagnosis import diagnose
 from tests.support.inspection import SetInspection
+from tests.support.pipeline.verification import Piped
 from tests.support.plugin import (
     SUITE,
     Seen,
@@ -33,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--machine", action="append", metavar="NAME", help="only this machine; may be repeated"
     )
+    group.addoption("--no-pipeline", action="store_true", help="do not run the release workflow")
     group.addoption("--no-provision", action="store_true", help="never install or start an engine")
     group.addoption("--report", metavar="DIR", help="where the report goes (default: report)")
 
@@ -44,6 +46,14 @@ def suite(request: pytest.FixtureRequest) -> Suite:
     if found is None:
         pytest.fail("this test verifies a release: run it with `./e2e gate` (or --profile gate)")
     return found
+
+
+@pytest.fixture(scope="session")
+def pipeline(suite: Suite) -> Piped:
+    """Return what the release workflow showed when it ran."""
+    if suite.piped is None:
+        pytest.skip(f"out of scope: {suite.selection.no_pipeline}")
+    return suite.piped
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import secrets
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -198,6 +200,28 @@ class Index(Held):
     def __enter__(self) -> Self:
         _start(self._container, "index")
         return self
+
+
+def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
+    """Return the files of ``project`` that the index with this container id holds, by name.
+
+    Raises:
+        TestbedFailure: ``index-unreachable``: the index is gone.
+    """
+    client = engine.client()
+    try:
+        chunks, _ = client.containers.get(index).get_archive(f"{_FOLDER}/store")
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+            found = {
+                Path(member.name).name: file.read()
+                for member in tar
+                if (file := tar.extractfile(member)) is not None
+            }
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("index-unreachable", "index", str(error)) from error
+    finally:
+        client.close()
+    return {name: data for name, data in found.items() if name.startswith(f"{project}-")}
 
 
 def read_log(engine: Engine, index: str) -> list[dict[str, Any]]:

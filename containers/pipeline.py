@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from containers import images, publishers, testbed
 from containers.engine import Engine, Run
 from containers.errors import TestbedFailure
 from containers.forge import Forge, JobIdentity
-from containers.index import Hosts, Index, Publisher, read_log
+from containers.index import Hosts, Index, Publisher, read_files, read_log
 from containers.publishers import Publisher as TrustedPublisher
 from containers.runner import Origin, PipelineRun, Push, Runner, Site, with_forge
 from containers.runner.origin import BRANCH
@@ -46,6 +47,24 @@ class Pipeline:
     def start(self) -> list[PipelineRun]:
         """Run the workflow for the tags that were pushed."""
         return self.runner.start(self.pushes)
+
+    def evidence(self, shown: PipelineRun, project: str) -> dict[str, Any]:
+        """Return what the run left behind, as data for JSON: release page, index and requests."""
+        files = read_files(self.engine, self.index.id, project)
+        log = self.index_log()
+        return {
+            "run": shown.to_dict()
+            | {"push": dataclasses.asdict(shown.push) | {"ref": shown.push.ref}},
+            "repository": self.origin.full_name,
+            "workflow": self.runner.path,
+            "releases": [dataclasses.asdict(release) for release in self.forge.releases()],
+            "tokens": [line for line in self.forge.log() if "claims" in line or "refused" in line],
+            "index": {
+                "files": {n: hashlib.sha256(data).hexdigest() for n, data in files.items()},
+                "uploads": [line for line in log if "upload" in line],
+                "exchanges": [line for line in log if "oidc" in line],
+            },
+        }
 
     def index_log(self) -> list[dict[str, Any]]:
         """Return every request that the index got so far, oldest first."""

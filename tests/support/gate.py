@@ -7,25 +7,38 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import re
+import tempfile
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
 
+from packaging.version import Version
+
 from containers import builder, engine, images, testbed, wheelhouse
-from containers.errors import WrongUse
+from containers import pipeline as pipelines
+from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
+from containers.index import read_files
 from containers.progress import say, step
 from containers.wheelhouse import Wheelhouse
 from tests.support import inspection
+from tests.support.causes import Cause
 from tests.support.diagnosis import Expected
 from tests.support.inspection import BadWheel
-from tests.support.selection import Selection
+from tests.support.pipeline import execution, policy
+from tests.support.pipeline.plan import plan
+from tests.support.pipeline.verification import Piped
+from tests.support.selection import DEFAULT_SOURCE, Selection
 from tests.support.subject import Platform, Subject
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
+PIPELINE = ("runner", "forge", "builder", "builder-windows")
+ROOT = Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +52,8 @@ class Prepared:
     unavailable: dict[str, str]
     """Why a machine cannot run here, by machine name."""
     infrastructure: tuple[Image, ...]
+    pipeline: dict[str, Any] | None = None
+    """What the release workflow showed (`Piped.to_json`), or its testbed's failure; None: not run."""
 
     def expected(self, subject: Subject, system: str) -> Expected:
         """Return what a cell on a machine with this operating system must show."""
@@ -90,6 +105,15 @@ def _reason(output: str) -> str:
     return " | ".join(dict.fromkeys(told or ["twine failed"]))[:400]
 
 
+def piped(told: dict[str, Any]) -> Piped:
+    """Return what the release workflow showed, from the plain values."""
+    return Piped(
+        evidence=told["evidence"],
+        static=tuple(Cause(**cause) for cause in told["static"]),
+        dynamic=tuple(Cause(**cause) for cause in told["dynamic"]),
+    )
+
+
 def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack) -> Prepared:
     """Do all set-up; what must be undone at the end is put on ``stack``.
 
@@ -110,9 +134,11 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
     stack.callback(engine.sweep, client, run=run.id)
     unavailable: dict[str, str] = {}
     machines: dict[str, Image] = {}
-    with ThreadPoolExecutor(3) as pool:
+    pipeline: dict[str, Any] | None = None
+    with ThreadPoolExecutor(4) as pool:
         try:
-            built = None if house else pool.submit(_build, selection, found, run)
+            make = _release if selection.pipeline else _build
+            built = None if house else pool.submit(make, selection, found, run, subject, stack)
             infrastructure = [pool.submit(images.ensure, found, name) for name in INFRASTRUCTURE]
             wanted = {
                 spec.image: pool.submit(images.ensure, found, spec.image)
@@ -124,7 +150,8 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
                 except images.Unavailable as reason:
                     unavailable[spec.name] = str(reason)
             index, publisher = (image.result() for image in infrastructure)
-            house = house or (built.result() if built else None)
+            if built:
+                house, pipeline = built.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             engine.sweep(client, run=run.id)  # a build ends with its container
@@ -140,7 +167,7 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
                 dependencies=house.dependencies,
             )
         )
-    return Prepared(started, house, machines, unavailable, (index, publisher))
+    return Prepared(started, house, machines, unavailable, (index, publisher), pipeline)
 
 
 def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:
@@ -159,7 +186,70 @@ def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:
     return house
 
 
-def _build(selection: Selection, found: engine.Engine, run: engine.Run) -> Wheelhouse:
+Made = tuple[Wheelhouse, dict[str, Any] | None]
+
+
+def _release(
+    selection: Selection,
+    found: engine.Engine,
+    run: engine.Run,
+    subject: Subject,
+    stack: contextlib.ExitStack,
+) -> Made:
+    """Push a tag of the source; return the wheels that the release workflow published.
+
+    Where it published none, the wheels are built without it: the machines have their verdict, and
+    the pipeline has its own.
+    """
+    assert selection.source is not None
+    version = _version(selection.source)
+    own = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
+    overlays = {} if own else {str(DEFAULT_SOURCE): selection.source}
+    static = policy.examine(ROOT, subject=subject).causes
+    told: dict[str, Any] = {"static": [cause.to_dict() for cause in static]}
+    files: dict[str, bytes] = {}
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(functools.partial(images.ensure, found), PIPELINE))
+        with pipelines.start(found, run, ROOT, [f"v{version}"], overlays=overlays) as pipe:
+            (shown,) = pipe.start()
+            told["evidence"] = pipe.evidence(shown, subject.name)
+            files = read_files(found, pipe.index.id, subject.name)
+    except TestbedFailure as failure:
+        told["testbed"] = {"name": failure.cause, "where": failure.where, "seen": failure.seen}
+    else:
+        causes = execution.diagnose(told["evidence"], plan(), version=version)
+        told["dynamic"] = [cause.to_dict() for cause in causes]
+        if not any(cause.severity == "broken" for cause in causes):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+            return wheelhouse.from_files(sorted(folder.iterdir()), place="the pipeline"), told
+    house, _ = _build(selection, found, run, subject, stack)
+    return house, told
+
+
+def _version(source: Path) -> str:
+    """Return the version that the source says it has.
+
+    Raises:
+        WrongUse: it says none.
+    """
+    path = source / "pyproject.toml"
+    try:
+        project = tomllib.loads(path.read_text("utf-8"))["project"]
+        return str(Version(project["version"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WrongUse(f"{path}: no version under [project] can be read: {error}") from None
+
+
+def _build(
+    selection: Selection,
+    found: engine.Engine,
+    run: engine.Run,
+    _subject: Subject,
+    _stack: contextlib.ExitStack,
+) -> Made:
     assert selection.source is not None
     wheels = [
         builder.build(
@@ -171,7 +261,7 @@ def _build(selection: Selection, found: engine.Engine, run: engine.Run) -> Wheel
         )
         for system in selection.systems
     ]
-    return wheelhouse.from_files(wheels, place=str(selection.source))
+    return wheelhouse.from_files(wheels, place=str(selection.source)), None
 
 
 def static(

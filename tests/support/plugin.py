@@ -22,6 +22,7 @@ from tests.support import selection as selections
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.cell import Cell, cells
 from tests.support.inspection import SetInspection
+from tests.support.pipeline.verification import Piped, split
 from tests.support.report import results, terminal
 from tests.support.subject import Subject
 from tests.support.subject import load as load_subject
@@ -48,6 +49,7 @@ class Suite:
             left_out=[*(config.getoption("deselect") or ()), *(config.getoption("ignore") or ())],
             strict=_strict(config),
             provision=not config.getoption("no_provision"),
+            pipeline=not config.getoption("no_pipeline"),
         )
         _try_to_write(self.report)
         self.prepared: gate.Prepared | None = None
@@ -57,6 +59,12 @@ class Suite:
     def cells(self) -> list[Cell]:
         """The cells of the selected machines."""
         return cells(self.selection.machines)
+
+    @property
+    def piped(self) -> Piped | None:
+        """What the release workflow showed, if it ran to an end."""
+        told = self.prepared.pipeline if self.prepared else None
+        return gate.piped(told) if told and "evidence" in told else None
 
     @property
     def static(self) -> SetInspection:
@@ -113,7 +121,8 @@ class Controller:
         signal.signal(signal.SIGTERM, _interrupt)
         for name in ("evidence", "cells", "required"):
             shutil.rmtree(self.suite.report / name, ignore_errors=True)
-        (self.suite.report / "results.json").unlink(missing_ok=True)
+        for name in ("results.json", "pipeline.json"):
+            (self.suite.report / name).unlink(missing_ok=True)
         try:
             self.suite.prepared = gate.prepare(self.suite.selection, self.suite.subject, self.stack)
         except WrongUse as error:
@@ -125,6 +134,8 @@ class Controller:
         except KeyboardInterrupt:
             code = self._write(interrupted=True)
             pytest.exit("interrupted while everything was set up", returncode=code)
+        if self.suite.prepared and self.suite.prepared.pipeline:
+            results.write_json(self.suite.report / "pipeline.json", self.suite.prepared.pipeline)
         if self.failure:
             code = self._write()
             pytest.exit(
@@ -243,6 +254,7 @@ class Controller:
         strict = self.suite.selection.strict
         found: list[Item] = []
         own: list[Cause] = [self.failure] if self.failure else []
+        found += self._pipeline_items(own)
         if self.suite.selection.source:
             built = [cause for cause in own if cause.name == "build-failed"]
             judged = verdict.judge(built, strict=strict)
@@ -273,6 +285,45 @@ class Controller:
                 )
             )
         return found
+
+    def _pipeline_items(self, own: list[Cause]) -> list[Item]:
+        """Return the items of the release workflow and of the publisher that it presents."""
+        if not self.suite.selection.pipeline:
+            return []
+        strict = self.suite.selection.strict
+        prepared = self.suite.prepared
+        causes, reason = list(own), ""
+        if prepared is None or prepared.pipeline is None:
+            reason = "the release workflow was not run"
+        elif failed := prepared.pipeline.get("testbed"):
+            causes.append(
+                catalogue().cause(failed["name"], where=failed["where"], seen=failed["seen"])
+            )
+        elif self.suite.piped:
+            causes += self.suite.piped.causes
+        every, publishers = split(causes)
+        found = []
+        for ident, title, mine in (
+            ("pipeline", "A pushed version tag builds, validates, releases and publishes", every),
+            (
+                "publisher",
+                "The registered trusted publisher fits the workflow",
+                [*own, *publishers, *(c for c in every if c.severity == "testbed")],
+            ),
+        ):
+            judged = verdict.judge(mine, strict=strict)
+            if judged is Verdict.VERIFIED and (reason or not self._exchanged()):
+                judged = Verdict.UNVERIFIED
+                reason = reason or "the workflow did not get to the exchange of its identity"
+            kept = tuple(c for c in in_order(mine) if c.severity != "note")
+            told = reason if judged is Verdict.UNVERIFIED else ""
+            found.append(Item(ident, title, judged, kept, told))
+        return found
+
+    def _exchanged(self) -> bool:
+        """Return whether the index took the workflow's identity."""
+        piped = self.suite.piped
+        return piped is not None and bool(piped.publisher()["proved"])
 
     def _unexplained(self, cells: list[CellResult], causes: list[Cause]) -> list[Cause]:
         """Return a cause for each test that failed where no cause explains why."""
@@ -306,6 +357,10 @@ class Controller:
             details["static"] = self.suite.static.to_dict()
             details["not_inspected"] = self._not_inspected()
             details["egress"] = prepared.testbed.egress
+            if self.suite.piped:
+                strict = self.suite.selection.strict
+                details["pipeline"] = self.suite.piped.to_dict(strict=strict)
+                details["publisher"] = self.suite.piped.publisher()
             details["images"] = {
                 image.name: {"tag": image.tag, "id": image.id, "created": image.created}
                 for image in (*prepared.infrastructure, *prepared.machines.values())
@@ -325,6 +380,10 @@ class Controller:
         if not selection.source:
             reason = "the wheels came from elsewhere: their source was not given"
             found.append({"id": "source-build", "reason": reason})
+        if not selection.pipeline:
+            found += [
+                {"id": name, "reason": selection.no_pipeline} for name in ("pipeline", "publisher")
+            ]
         for spec in selection.left_to_others:
             reason = f"only the profile {' or '.join(spec.profiles)} asks for it"
             found.append({"id": spec.name, "reason": reason})

@@ -28,6 +28,10 @@ class Selection:
     """The machines that only other profiles ask for."""
     strict: bool
     provision: bool
+    pipeline: bool = False
+    """Whether the release workflow is run, and its wheels are those that are verified."""
+    no_pipeline: str = ""
+    """Why it is not."""
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -53,6 +57,7 @@ def select(
     wheels: Path | None = None,
     release: str | None = None,
     profile: str = "gate",
+    pipeline: bool = True,
     names: list[str] | None = None,
     keyword: str = "",
     left_out: Sequence[str] = (),
@@ -84,6 +89,13 @@ def select(
             raise WrongUse(f"--source {folder}: there is no such folder")
         if not (folder / "pyproject.toml").is_file():
             raise WrongUse(f"--source {folder}: there is no pyproject.toml in it")
+    reason = ""
+    if not folder:
+        reason = "the wheels came from elsewhere: no tag was pushed"
+    elif not pipeline:
+        reason = "left out by --no-pipeline"
+    elif wanted:
+        reason = f"the run is narrowed to {', '.join(wanted)}"
     mine = [spec for spec in known.values() if profile in spec.profiles]
     chosen = tuple(known[name] for name in wanted) if wanted else tuple(mine)
     return Selection(
@@ -99,6 +111,8 @@ def select(
         ),
         strict=strict,
         provision=provision,
+        pipeline=not reason,
+        no_pipeline=reason,
     )
 
 
