@@ -53,7 +53,7 @@ class Prepared:
     """Why a machine cannot run here, by machine name."""
     infrastructure: tuple[Image, ...]
     pipeline: dict[str, Any] | None = None
-    """What the release workflow showed (`Piped.to_json`), or its testbed's failure; None: not run."""
+    """What the release workflow showed, or its testbed's failure; None if it was not run."""
 
     def expected(self, subject: Subject, system: str) -> Expected:
         """Return what a cell on a machine with this operating system must show."""
@@ -90,6 +90,7 @@ class Prepared:
             machines={name: Image(**image) for name, image in told["machines"].items()},
             unavailable=told["unavailable"],
             infrastructure=tuple(Image(**image) for image in told["infrastructure"]),
+            pipeline=told["pipeline"],
         )
 
 

@@ -46,7 +46,7 @@ def _causes(evidence: Evidence, plan: Plan, version: str) -> Iterator[Cause]:
         return
     if run["unsupported"]:
         yield _cause("stand-in-limited", "pipeline", "; ".join(run["unsupported"]))
-    if failed := list(_failed(evidence, plan)):
+    if failed := list(_failed(evidence)):
         yield from failed
     else:
         yield from _left_out(run, plan)
@@ -59,7 +59,7 @@ def _causes(evidence: Evidence, plan: Plan, version: str) -> Iterator[Cause]:
     yield from _published(evidence)
 
 
-def _failed(evidence: Evidence, plan: Plan) -> Iterator[Cause]:
+def _failed(evidence: Evidence) -> Iterator[Cause]:
     """Yield each job that failed by itself, and not because one before it did."""
     for job in evidence["run"]["jobs"]:
         if job["result"] not in ("failure", "hung"):
