@@ -44,6 +44,9 @@ def _causes(evidence: Evidence, plan: Plan, version: str) -> Iterator[Cause]:
     if not run["triggered"]:
         yield _cause("workflow-not-triggered", f"push of the tag {tag}", run["decision"])
         return
+    if not run["push"]["annotated"]:
+        seen = "it has no author, no date and no message: it is a name for a commit and no more"
+        yield _cause("lightweight-tag", f"tag {tag}", seen)
     if run["unsupported"]:
         yield _cause("stand-in-limited", "pipeline", "; ".join(run["unsupported"]))
     if failed := list(_failed(evidence)):

@@ -1,0 +1,202 @@
+"""Mutants of the release workflow and of the repository, executed: each is caught by its name.
+
+Those that can be seen in the file alone are in tests/unit/test_pipeline_policy.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from containers import pipeline
+from containers.engine import Engine, Run
+from tests.support.causes import Cause
+from tests.support.pipeline import execution
+from tests.support.pipeline.plan import plan
+
+ROOT = Path(__file__).parents[2]
+WORKFLOW = ".github/workflows/publish.yml"
+SOURCE = "bindings/python"
+
+Ran = tuple[tuple[Cause, ...], dict[str, Any]]
+Push = Callable[..., Ran]
+
+
+@pytest.fixture
+def push(found: Engine, run: Run, tmp_path: Path) -> Push:
+    """Return the way to push a tag to a repository with a mutant of its workflow or source."""
+
+    def pushed(
+        *edits: tuple[str, str],
+        tag: str = "v0.5.0",
+        version: str = "0.5.0",
+        workflow: str = WORKFLOW,
+        source: Path | None = None,
+        **options: Any,
+    ) -> Ran:
+        text = (ROOT / WORKFLOW).read_text("utf-8")
+        for old, new in edits:
+            assert old in text, f"the workflow has no {old!r} to change"
+            text = text.replace(old, new)
+        mutant = tmp_path / "mutant.yml"
+        mutant.write_text(text, "utf-8")
+        overlays = {workflow: mutant} | ({SOURCE: source} if source else {})
+        with pipeline.start(
+            found, run, ROOT, [tag], overlays=overlays, workflow=workflow, **options
+        ) as pipe:
+            (shown,) = pipe.start()
+            evidence = pipe.evidence(shown, "quiverdb")
+        return execution.diagnose(evidence, plan(), version=version), evidence
+
+    return pushed
+
+
+def _names(causes: Sequence[Cause]) -> list[str]:
+    return [cause.name for cause in causes]
+
+
+def _log(evidence: dict[str, Any], job: str) -> str:
+    told = [step["log"] for one in evidence["run"]["jobs"] if one["id"] == job
+            for step in one["steps"] if step["result"] == "failure"]  # fmt: skip
+    return "\n".join(line for log in told for line in log)
+
+
+def test_a_tag_of_another_version_stops_at_validate(push: Push) -> None:
+    causes, evidence = push(tag="v9.9.9")
+
+    assert _names(causes) == ["version-mismatch"]
+    assert "step Compare tag, version and wheels" in causes[0].where
+    assert "the tag is v9.9.9, and bindings/python/pyproject.toml has 0.5.0" in causes[0].message
+    assert "v9.9.9" in _log(evidence, "validate"), "the log of the failed step is kept"
+    assert evidence["index"]["files"] == {}, "nothing was published"
+    assert evidence["releases"] == []
+
+
+def test_another_environment_than_the_registered_one_is_refused_by_the_index(push: Push) -> None:
+    causes, evidence = push(("environment: pypi", "environment: production"))
+
+    assert _names(causes) == ["publisher-mismatch"]
+    assert "invalid-publisher" in causes[0].message
+    assert evidence["index"]["files"] == {}
+
+
+def test_a_job_without_the_permission_gets_no_identity(push: Push) -> None:
+    causes, evidence = push(("id-token: write", "contents: read"))
+
+    assert _names(causes) == ["upload-refused"]
+    assert causes[0].where.startswith("job Publish to the package index: step Publish")
+    assert evidence["index"]["files"] == {}
+
+
+def test_a_renamed_workflow_is_another_publisher(push: Push) -> None:
+    causes, evidence = push(workflow=".github/workflows/release.yml")
+
+    assert _names(causes) == ["publisher-mismatch"]
+    assert evidence["index"]["files"] == {}
+
+
+def test_a_release_job_without_write_permission_makes_no_release(push: Push) -> None:
+    causes, evidence = push(("contents: write # to create", "contents: read # to create"))
+
+    assert _names(causes) == ["release-missing"]
+    assert "Resource not accessible by integration" in causes[0].message
+    assert evidence["releases"] == []
+    assert len(evidence["index"]["files"]) == 2, "publish does not wait for the release"
+
+
+def test_artifacts_of_one_name_collide(push: Push) -> None:
+    causes, evidence = push(("name: wheel-${{ matrix.os }}", "name: wheel"))
+
+    assert "build-failed" in _names(causes)
+    assert "step Keep the wheel" in " ".join(cause.where for cause in causes)
+    assert evidence["index"]["files"] == {}
+
+
+def test_a_job_that_does_not_wait_begins_too_early(push: Push) -> None:
+    causes, _ = push(("    needs: validate\n    runs-on: ubuntu-latest\n    timeout-minutes: 10\n"
+                      "    environment", "    runs-on: ubuntu-latest\n    timeout-minutes: 10\n"
+                      "    environment"))  # fmt: skip
+
+    assert "job-order" in _names(causes)
+    assert "job publish" in {cause.where for cause in causes if cause.name == "job-order"}
+
+
+def test_a_release_that_waits_for_publishing_is_out_of_order(push: Push) -> None:
+    old = "    name: Create the GitHub release\n    needs: validate\n"
+    causes, _ = push((old, old.replace("needs: validate", "needs: [validate, publish]")))
+
+    assert _names(causes) == ["job-order"]
+    assert (causes[0].where, "it waited for publish" in causes[0].message) == ("job release", True)
+
+
+def test_a_tag_that_the_filter_does_not_know_starts_nothing(push: Push) -> None:
+    causes, evidence = push(('tags: ["v*.*.*"]', 'tags: ["V*.*.*"]'))
+
+    assert _names(causes) == ["workflow-not-triggered"]
+    assert evidence["run"]["jobs"] == () or all(
+        job["result"] == "not run" for job in evidence["run"]["jobs"]
+    )
+
+
+def test_a_condition_that_is_never_true_leaves_its_job_out(push: Push) -> None:
+    old = "    name: Create the GitHub release\n"
+    causes, evidence = push((old, f"{old}    if: github.ref == 'refs/heads/main'\n"))
+
+    assert "job-skipped" in _names(causes)
+    assert "release-missing" in _names(causes)
+    assert evidence["releases"] == []
+
+
+def test_a_lightweight_tag_is_told(push: Push) -> None:
+    causes, evidence = push(annotated=False)
+
+    assert _names(causes) == ["lightweight-tag"]
+    assert len(evidence["index"]["files"]) == 2
+
+
+def test_a_file_of_that_name_with_other_bytes_is_not_replaced(
+    push: Push, good_wheel: Path, tmp_path: Path
+) -> None:
+    """A release that went wrong midway: one wheel was published, and then built anew."""
+    from tests.support import wheels
+
+    other = wheels.mutate(good_wheel, tmp_path, add={"quiverdb/late.py": "LATE = True\n"})
+    causes, evidence = push(store=[other], registered=_active())
+
+    assert _names(causes) == ["upload-refused"]
+    assert "File already exists" in " ".join(map(str, causes)) + _log(evidence, "publish")
+
+
+def test_a_file_that_is_there_already_is_no_fault(push: Push, good_wheel: Path) -> None:
+    """A release that was interrupted midway, and run again."""
+    causes, evidence = push(store=[good_wheel], registered=_active())
+
+    assert _names(causes) == []
+    assert len(evidence["index"]["files"]) == 2
+
+
+def _active() -> tuple[Any, ...]:
+    import dataclasses
+
+    from containers import publishers
+
+    return tuple(dataclasses.replace(one, pending=False) for one in publishers.load())
+
+
+def test_a_pre_release_is_marked_as_one_and_says_its_whole_version(
+    push: Push, tmp_path: Path
+) -> None:
+    source = tmp_path / "python"
+    shutil.copytree(ROOT / SOURCE, source)
+    project = source / "pyproject.toml"
+    project.write_text(project.read_text("utf-8").replace('"0.5.0"', '"0.5.0rc1"', 1), "utf-8")
+    causes, evidence = push(tag="v0.5.0rc1", version="0.5.0rc1", source=source)
+
+    assert _names(causes) == []
+    (release,) = evidence["releases"]
+    assert release["prerelease"]
+    assert all("-0.5.0rc1-" in name for name in evidence["index"]["files"])
