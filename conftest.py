@@ -35,6 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--machine", action="append", metavar="NAME", help="only this machine; may be repeated"
     )
     group.addoption("--no-pipeline", action="store_true", help="do not run the release workflow")
+    group.addoption(
+        "--actions-from",
+        metavar="DIR",
+        help="run the workflow's real actions, from checkouts DIR/owner/name[@ref]",
+    )
     group.addoption("--no-provision", action="store_true", help="never install or start an engine")
     group.addoption("--report", metavar="DIR", help="where the report goes (default: report)")
 

@@ -212,7 +212,14 @@ def _release(
     try:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(functools.partial(images.ensure, found), PIPELINE))
-        with pipelines.start(found, run, ROOT, [f"v{version}"], overlays=overlays) as pipe:
+        with pipelines.start(
+            found,
+            run,
+            ROOT,
+            [f"v{version}"],
+            overlays=overlays,
+            actions_from=selection.actions_from,
+        ) as pipe:
             (shown,) = pipe.start()
             told["evidence"] = pipe.evidence(shown, subject.name)
             files = read_files(found, pipe.index.id, subject.name)

@@ -50,6 +50,7 @@ class Suite:
             strict=_strict(config),
             provision=not config.getoption("no_provision"),
             pipeline=not config.getoption("no_pipeline"),
+            actions_from=_folder(config.getoption("actions_from")),
         )
         _try_to_write(self.report)
         self.prepared: gate.Prepared | None = None

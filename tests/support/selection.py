@@ -32,6 +32,8 @@ class Selection:
     """Whether the release workflow is run, and its wheels are those that are verified."""
     no_pipeline: str = ""
     """Why it is not."""
+    actions_from: Path | None = None
+    """A folder with checkouts of the workflow's real actions; without one, stand-ins run."""
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -47,6 +49,8 @@ class Selection:
             "machines": [spec.name for spec in self.machines],
             "narrowed": list(self.narrowed),
             "strict": self.strict,
+            "pipeline": self.pipeline,
+            "actions_from": str(self.actions_from) if self.actions_from else None,
         }
 
 
@@ -58,6 +62,7 @@ def select(
     release: str | None = None,
     profile: str = "gate",
     pipeline: bool = True,
+    actions_from: Path | None = None,
     names: list[str] | None = None,
     keyword: str = "",
     left_out: Sequence[str] = (),
@@ -96,6 +101,10 @@ def select(
         reason = "left out by --no-pipeline"
     elif wanted:
         reason = f"the run is narrowed to {', '.join(wanted)}"
+    if actions_from and reason:
+        raise WrongUse(f"--actions-from: the release workflow is not run: {reason}")
+    if actions_from and not actions_from.is_dir():
+        raise WrongUse(f"--actions-from {actions_from}: there is no such folder")
     mine = [spec for spec in known.values() if profile in spec.profiles]
     chosen = tuple(known[name] for name in wanted) if wanted else tuple(mine)
     return Selection(
@@ -113,6 +122,7 @@ def select(
         provision=provision,
         pipeline=not reason,
         no_pipeline=reason,
+        actions_from=actions_from,
     )
 
 

@@ -107,3 +107,32 @@ def test_the_choices_as_data(root: Path) -> None:
         "narrowed": ["--machine wine"],
         "strict": True,
     }
+
+
+def test_the_workflow_runs_where_the_whole_source_is_verified(root: Path) -> None:
+    assert select(root=root).pipeline
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ({"release": "1.0"}, "the wheels came from elsewhere: no tag was pushed"),
+        ({"wheels": Path("dist")}, "the wheels came from elsewhere: no tag was pushed"),
+        ({"names": ["debian"]}, "the run is narrowed to debian"),
+        ({"pipeline": False}, "left out by --no-pipeline"),
+    ],
+)
+def test_the_workflow_is_left_out_for_a_reason(
+    root: Path, choice: dict[str, Any], reason: str
+) -> None:
+    selection = select(root=root, **choice)
+
+    assert not selection.pipeline
+    assert selection.no_pipeline == reason
+
+
+def test_real_actions_need_a_folder_and_a_workflow_that_runs(root: Path) -> None:
+    with pytest.raises(WrongUse, match="there is no such folder"):
+        select(root=root, actions_from=root / "nowhere")
+    with pytest.raises(WrongUse, match="the release workflow is not run: left out"):
+        select(root=root, actions_from=root, pipeline=False)
