@@ -18,14 +18,14 @@ from typing import Any, Self, cast
 
 from packaging.version import Version
 
-from containers import builder, engine, images, testbed, wheelhouse
+from containers import builder, engine, images, publishers, testbed, wheelhouse
 from containers import pipeline as pipelines
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
 from containers.index import read_files
 from containers.progress import say, step
 from containers.wheelhouse import Wheelhouse
-from tests.support import inspection
+from tests.support import inspection, provenance
 from tests.support.causes import Cause
 from tests.support.diagnosis import Expected
 from tests.support.inspection import BadWheel
@@ -111,7 +111,10 @@ def piped(told: dict[str, Any]) -> Piped:
     return Piped(
         evidence=told["evidence"],
         static=tuple(Cause(**cause) for cause in told["static"]),
-        dynamic=tuple(Cause(**cause) for cause in told["dynamic"]),
+        dynamic=tuple(
+            Cause(**cause) for cause in (*told["dynamic"], *told.get("live", {}).get("causes", ()))
+        ),
+        live=told.get("live", {}),
     )
 
 
@@ -209,6 +212,9 @@ def _release(
     static = policy.examine(ROOT, subject=subject).causes
     told: dict[str, Any] = {"static": [cause.to_dict() for cause in static]}
     files: dict[str, bytes] = {}
+    looked = stack.enter_context(ThreadPoolExecutor(1)).submit(
+        provenance.check, publishers.load()[0]
+    )
     try:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(functools.partial(images.ensure, found), PIPELINE))
@@ -226,6 +232,7 @@ def _release(
     except TestbedFailure as failure:
         told["testbed"] = {"name": failure.cause, "where": failure.where, "seen": failure.seen}
     else:
+        told["live"] = _live(looked.result())
         causes = execution.diagnose(told["evidence"], plan(), version=version)
         told["dynamic"] = [cause.to_dict() for cause in causes]
         if not any(cause.severity == "broken" for cause in causes):
@@ -235,6 +242,16 @@ def _release(
             return wheelhouse.from_files(sorted(folder.iterdir()), place="the pipeline"), told
     house, _ = _build(selection, found, run, subject, stack)
     return house, told
+
+
+def _live(finding: provenance.Finding) -> dict[str, Any]:
+    return {
+        "verdict": str(finding.verdict),
+        "reason": finding.reason,
+        "version": finding.version,
+        "publishers": dict(finding.publishers),
+        "causes": [cause.to_dict() for cause in finding.causes],
+    }
 
 
 def _version(source: Path) -> str:

@@ -106,6 +106,8 @@ def test_the_choices_as_data(root: Path) -> None:
         "machines": ["wine"],
         "narrowed": ["--machine wine"],
         "strict": True,
+        "pipeline": False,
+        "actions_from": None,
     }
 
 

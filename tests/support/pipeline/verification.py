@@ -29,6 +29,8 @@ class Piped:
     evidence: Mapping[str, Any]
     static: tuple[Cause, ...]
     dynamic: tuple[Cause, ...]
+    live: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the live index tells of the last release's publisher (`provenance.check`)."""
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -116,6 +118,7 @@ class Piped:
             "registered": "containers/publishers.toml",
             "refused": [f"{t['code']}: {t['description']}" for t in exchanges if "code" in t],
             "proved": proved,
+            "live": dict(self.live),
             "not_provable": [
                 "that the live index has this registration: nobody but its owner can see it; the "
                 "provenance of a published release tells which one was used",
