@@ -45,8 +45,11 @@ def write(
     items: Iterable[Item],
     cells: Iterable[CellResult],
     details: dict[str, Any],
-) -> None:
-    """Write ``results.json``; ``details`` are further top-level keys."""
+) -> dict[str, Any]:
+    """Write ``results.json`` and return what it tells; ``details`` are further top-level keys.
+
+    docs/results.schema.json is its form.
+    """
     told = {
         "schema": SCHEMA,
         "verdict": str(verdict),
@@ -62,7 +65,9 @@ def write(
         ],
         "cells": [cell_to_dict(cell) for cell in cells],
     }
-    write_json(path, told | details)
+    told |= details
+    write_json(path, told)
+    return told
 
 
 def write_json(path: Path, told: object) -> None:
