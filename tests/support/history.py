@@ -15,7 +15,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from containers.errors import ExitCode, WrongUse
 from containers.state import state_dir
@@ -410,9 +410,15 @@ def _named(name: str, every: Sequence[Run]) -> Run:
     return Run(name, told)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it as this project says what is wrong use."""
+        raise WrongUse(f"compare: {message}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``./e2e compare``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="./e2e compare",
         description="Say what is new in a run: without names the last run against the one before "
         "it; with one name that run against the one before it; with two the second against the "
@@ -420,11 +426,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", nargs="*", help="a number that --list tells, or a results.json")
     parser.add_argument("--list", action="store_true", help="list the runs that are kept")
-    asked = parser.parse_args(arguments)
-    if len(asked.run) > 2:
-        print("e2e: compare takes at most two runs", file=sys.stderr)
-        return ExitCode.WRONG_USE
     try:
+        asked = parser.parse_args(arguments)
+        if len(asked.run) > 2:
+            raise WrongUse("compare: it takes at most two runs")
         if asked.list:
             for run in runs():
                 print(f"{run.title} {run.results['verdict']}")

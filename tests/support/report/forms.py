@@ -15,6 +15,7 @@ from tests.support.report import actions, junit, page, results, seen, trust, ver
 from tests.support.verdict import CellResult, Item, Verdict
 
 FILES = ("results.json", "junit.xml", "VERIFICATION.md", "index.html")
+"""Their names in the report's folder."""
 
 
 def remove(folder: Path) -> None:
@@ -30,10 +31,11 @@ def write(
     items: Iterable[Item],
     cells: Iterable[CellResult],
     details: dict[str, Any],
+    junit_file: Path | None = None,
 ) -> list[str]:
     """Write every form into ``folder``; return remarks on what could not be written.
 
-    ``results.json`` comes first, so that it is there whatever becomes of the rest.
+    ``junit_file`` is pytest's, if it is elsewhere. ``results.json`` comes first, so that it is there whatever becomes of the rest.
 
     Raises:
         OSError: not even ``results.json`` can be written.
@@ -51,15 +53,15 @@ def write(
         },
     )
     remarks = []
-    for name, form in (
-        ("junit.xml", junit.write),
-        ("VERIFICATION.md", _verification),
-        ("index.html", page.write),
+    for path, form in (
+        (junit_file or folder / "junit.xml", junit.write),
+        (folder / "VERIFICATION.md", _verification),
+        (folder / "index.html", page.write),
     ):
         try:
-            form(folder / name, told)
+            form(path, told)
         except OSError as error:
-            remarks.append(f"not written: {folder / name}: {error.strerror or error}")
+            remarks.append(f"not written: {path}: {error.strerror or error}")
     remarks += actions.tell(told, folder, os.environ)
     if not told.get("interrupted"):
         try:

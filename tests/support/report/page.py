@@ -18,6 +18,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from tests.support.causes import UNCLASSIFIED
 from tests.support.report import seen
 
 ASSETS = Path(__file__).with_name("assets")
@@ -183,7 +184,11 @@ def _causes(told: Mapping[str, Any]) -> list[dict[str, Any]]:
             place["cell"] = next((i for i in [cause["where"].partition(":")[0]] if i in ids), None)
             if place not in group["places"]:
                 group["places"].append(place)
-    return list(found.values())
+    return sorted(found.values(), key=lambda group: (group["name"] != UNCLASSIFIED, _rank(group)))
+
+
+def _rank(group: Mapping[str, Any]) -> int:
+    return ("broken", "testbed", "flawed", "note").index(group["severity"])
 
 
 # ---- a cell ----

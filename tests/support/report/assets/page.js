@@ -62,7 +62,10 @@
       all();
       document.activeElement.blur();
     } else if (event.target === search) {
-      if (event.key === "Enter") step(1);
+      if (event.key === "Enter") {
+        event.preventDefault(); // or the key also opens the cell that it moves to
+        step(1);
+      }
     } else if (event.key === "/") {
       event.preventDefault();
       search.focus();
