@@ -39,9 +39,7 @@ def look(browser: Browser, address: str, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"complaints": complaints, "asked": asked, "axe": {}, "width": {}}
     for width in WIDTHS:
         for scheme in ("light", "dark"):
-            page = browser.new_page(
-                viewport={"width": width, "height": 900}, color_scheme=scheme
-            )
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}"))
             page.on("pageerror", lambda e: complaints.append(f"error: {e}"))
             page.on("request", lambda r: asked.append(r.url))
@@ -105,7 +103,9 @@ def _keyboard(page: Page) -> dict[str, Any]:
     press("Enter")
     found["into the cells"] = page.evaluate(_FOCUS)
     press("Enter")
-    found["open"] = page.evaluate("[...document.querySelectorAll('details.cell[open]')].map(c=>c.id)")
+    found["open"] = page.evaluate(
+        "[...document.querySelectorAll('details.cell[open]')].map(c=>c.id)"
+    )
     press("Escape")
     found["escaped"] = page.evaluate(_SHOWN)
     press("f")

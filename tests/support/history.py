@@ -173,8 +173,9 @@ def _verdicts(base: Run, new: Run, earlier: Sequence[Run]) -> Iterator[Finding]:
         before, now = base.cell(ident), new.cell(ident)
         if before is None or now is None:
             which = "is not in" if now is None else "is only in"
-            lost = now is None and before is not None
-            yield Finding("cell-gone" if lost else "cell-added", ident, f"{which} {new.name}", lost)
+            lost = now is None
+            bad = lost or (now is not None and now["verdict"] == "failed")
+            yield Finding("cell-gone" if lost else "cell-added", ident, f"{which} {new.name}", bad)
             continue
         was, is_now = before["verdict"], now["verdict"]
         causes = ", ".join(sorted(_causes(now))) or now["reason"]
@@ -245,9 +246,7 @@ def _more(ident: str, before: set[str], now: set[str], base: Run) -> Iterator[Fi
 
 
 def _idents(base: Run, new: Run) -> list[str]:
-    return list(
-        dict.fromkeys(cell["id"] for run in (base, new) for cell in run.results["cells"])
-    )
+    return list(dict.fromkeys(cell["id"] for run in (base, new) for cell in run.results["cells"]))
 
 
 def _causes(cell: Mapping[str, Any]) -> set[str]:
@@ -348,9 +347,7 @@ def _inspected(run: Run) -> list[Mapping[str, Any]]:
     return list(run.results.get("static", {}).get("wheels", ()))
 
 
-def _changed(
-    what: str, before: Mapping[str, Any], now: Mapping[str, Any]
-) -> Iterator[Finding]:
+def _changed(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Finding]:
     # One that only one of the runs had at all was not changed: it was not selected.
     for name in sorted(before.keys() & now.keys()):
         if before[name] != now[name]:
@@ -367,6 +364,8 @@ def chosen(names: Sequence[str]) -> tuple[Run, Run, list[Run]]:
         WrongUse: there is no such run, or none to compare with.
     """
     every = runs()
+    if len(names) > 2:
+        raise WrongUse("compare: it takes at most two runs")
     if len(names) == 2:
         base, new = _named(names[0], every), _named(names[1], every)
         return base, new, _of_kind(every, new)
@@ -428,8 +427,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the runs that are kept")
     try:
         asked = parser.parse_args(arguments)
-        if len(asked.run) > 2:
-            raise WrongUse("compare: it takes at most two runs")
         if asked.list:
             for run in runs():
                 print(f"{run.title} {run.results['verdict']}")

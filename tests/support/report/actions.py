@@ -20,8 +20,8 @@ def tell(told: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) 
     """Tell the verdict to the job that this runs in, if it does; return remarks on what failed."""
     if environment.get("GITHUB_ACTIONS") != "true":
         return []
-    for line in annotations(told):
-        print(line, file=sys.stdout, flush=True)
+    # A command counts at the beginning of a line only, and pytest may be in the middle of one.
+    print("", *annotations(told), sep="\n", file=sys.stdout, flush=True)
     if not (path := environment.get("GITHUB_STEP_SUMMARY")):
         return []
     try:

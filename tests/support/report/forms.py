@@ -35,7 +35,8 @@ def write(
 ) -> list[str]:
     """Write every form into ``folder``; return remarks on what could not be written.
 
-    ``junit_file`` is pytest's, if it is elsewhere. ``results.json`` comes first, so that it is there whatever becomes of the rest.
+    ``junit_file`` is pytest's, if it is elsewhere. ``results.json`` comes first, so that it
+    is there whatever becomes of the rest.
 
     Raises:
         OSError: not even ``results.json`` can be written.
@@ -48,7 +49,7 @@ def write(
         details=details
         | {
             "seen": seen.of_folder(folder / "evidence"),
-            "machines": _machines(),
+            "machines": machines(),
             "stand_ins": trust.stand_ins(),
         },
     )
@@ -75,7 +76,7 @@ def _verification(path: Path, told: dict[str, Any]) -> None:
     path.write_text(verification.render(told), "utf-8", "backslashreplace")
 
 
-def _machines() -> dict[str, dict[str, Any]]:
+def machines() -> dict[str, dict[str, Any]]:
     """Return what machines.toml says of each machine, the recipe's name left out."""
     found = {}
     for spec in machine.load().values():

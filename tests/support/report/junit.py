@@ -23,7 +23,7 @@ def write(path: Path, told: Mapping[str, Any]) -> None:
     suite = root.find("testsuite")
     if suite is None:
         suite = ElementTree.SubElement(root, "testsuite", {"tests": "0"})
-        suite.attrib |= {key: "0" for key in ("failures", "errors", "skipped")}
+        suite.attrib |= dict.fromkeys(("failures", "errors", "skipped"), "0")
         suite.set("time", str(told.get("seconds", 0)))
         suite.set("timestamp", str(told.get("started", "")))
     suite.set("name", SUITE)

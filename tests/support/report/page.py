@@ -290,7 +290,9 @@ def _unverified(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         for ident in ("pipeline", "publisher")
         if ident not in known
     ]
-    found += [(name, "it is for none of the run's machines") for name in told.get("not_inspected", ())]
+    found += [
+        (name, "it is for none of the run's machines") for name in told.get("not_inspected", ())
+    ]
     found += [(out["id"], f"out of scope: {out['reason']}") for out in told.get("out_of_scope", ())]
     for ident in ("pipeline", "publisher"):
         part = told.get(ident)

@@ -38,6 +38,17 @@ def cell_from_dict(told: dict[str, Any]) -> CellResult:
     )
 
 
+def item_to_dict(item: Item) -> dict[str, Any]:
+    """Return one item as it stands in ``results.json``."""
+    return {
+        "id": item.id,
+        "title": item.title,
+        "verdict": str(item.verdict),
+        "causes": [cause.to_dict() for cause in item.causes],
+        "reason": item.reason,
+    }
+
+
 def write(
     path: Path,
     *,
@@ -53,16 +64,7 @@ def write(
     told = {
         "schema": SCHEMA,
         "verdict": str(verdict),
-        "items": [
-            {
-                "id": item.id,
-                "title": item.title,
-                "verdict": str(item.verdict),
-                "causes": [cause.to_dict() for cause in item.causes],
-                "reason": item.reason,
-            }
-            for item in items
-        ],
+        "items": [item_to_dict(item) for item in items],
         "cells": [cell_to_dict(cell) for cell in cells],
     }
     told |= details

@@ -380,6 +380,8 @@ def _gaps(run: _Run) -> Iterator[str]:
     yield "### Gaps Summary"
     missing = [row for row in run.rows if row.verdict is not Verdict.VERIFIED]
     told = [f"{row.what}: {_STATUS[row.verdict]}: {row.evidence}" for row in missing]
+    if not told and run.told["verdict"] != Verdict.VERIFIED:
+        told.append(f"the run's own verdict is {run.told['verdict']}")
     if run.told.get("interrupted"):
         told.insert(0, "the run was interrupted")
     if run.narrowed:
