@@ -49,7 +49,7 @@ def look(browser: Browser, address: str, folder: Path) -> dict[str, Any]:
             found["width"][str(width)] = page.evaluate("document.documentElement.scrollWidth")
             page.close()
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.on("dialog", lambda d: (complaints.append(f"dialog: {d.message}"), d.dismiss()))
+    page.on("dialog", lambda d: complaints.append(f"dialog: {d.message}"))
     page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}"))
     page.goto(address)
     found["milliseconds"] = {

@@ -82,6 +82,11 @@ def path() -> Path:
     return Path(named) if named else state_dir() / "history.sqlite3"
 
 
+def wanted() -> bool:
+    """Return whether runs are to be kept: not if ``QUIVERDB_E2E_HISTORY`` is set to nothing."""
+    return os.environ.get("QUIVERDB_E2E_HISTORY") != ""
+
+
 def kind(results: Mapping[str, Any]) -> str:
     """Return what a run verified, and how: runs of one kind can be compared."""
     chosen = results.get("selection", {})
@@ -336,11 +341,11 @@ def _wheels(base: Run, new: Run) -> Iterator[Finding]:
         if size > max(old * TIMES_GROWN, old + BYTES_GROWN):
             told = f"{old} -> {size} bytes (+{100 * (size - old) / old:.0f} %)"
             yield Finding("grown-wheel", wheel["file"], told, True)
-    for platform, wheel in before.items():
+    for platform, lost in before.items():
         if base.results.get("selection", {}).get("machines") == new.results.get(
             "selection", {}
         ).get("machines"):
-            yield Finding("wheel-gone", wheel["file"], f"no wheel for {platform}", True)
+            yield Finding("wheel-gone", lost["file"], f"no wheel for {platform}", True)
 
 
 def _inspected(run: Run) -> list[Mapping[str, Any]]:

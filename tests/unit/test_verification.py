@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import sample_run
-from tests.support.report import trust, verification
+from tests.support.report import forms, trust, verification
 from tests.support.sample_run import LINUX, WINDOWS, cell, complete, crash, told
 
 
@@ -150,7 +149,7 @@ def test_a_run_that_ended_before_anything_was_set_up_has_a_report() -> None:
 
 def test_each_machine_of_the_gate_has_a_row_of_trust() -> None:
     rows = trust.stand_ins()
-    used = [name for name, spec in sample_run.machines().items() if "gate" in spec["profiles"]]
+    used = [name for name, spec in forms.machines().items() if "gate" in spec["profiles"]]
     assert used
     assert [name for name in used if trust.row_of(name, rows) is None] == []
 

@@ -21,7 +21,7 @@ def tell(told: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) 
     if environment.get("GITHUB_ACTIONS") != "true":
         return []
     # A command counts at the beginning of a line only, and pytest may be in the middle of one.
-    print("", *annotations(told), sep="\n", file=sys.stdout, flush=True)
+    print("", *commands(told), sep="\n", file=sys.stdout, flush=True)
     if not (path := environment.get("GITHUB_STEP_SUMMARY")):
         return []
     try:
@@ -32,7 +32,7 @@ def tell(told: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) 
     return []
 
 
-def annotations(told: Mapping[str, Any]) -> Iterator[str]:
+def commands(told: Mapping[str, Any]) -> Iterator[str]:
     """Yield a workflow command for each cause, at most as many of a kind as GitHub shows."""
     found = {
         (c["name"], c["severity"], c["where"], c["message"], c["remedy"]): None

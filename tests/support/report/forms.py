@@ -64,7 +64,7 @@ def write(
         except OSError as error:
             remarks.append(f"not written: {path}: {error.strerror or error}")
     remarks += actions.tell(told, folder, os.environ)
-    if not told.get("interrupted"):
+    if history.wanted() and not told.get("interrupted"):
         try:
             history.record(told)
         except (OSError, sqlite3.Error, history.NewerHistory) as error:
