@@ -318,9 +318,9 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
 def _slower(base: Run, new: Run, earlier: Sequence[Run]) -> Iterator[Finding]:
     for cell in new.results["cells"]:
         times = [
-            told["seconds"]
+            past["seconds"]
             for run in earlier
-            if (told := run.cell(cell["id"])) and told["verdict"] == _GOOD and told["seconds"]
+            if (past := run.cell(cell["id"])) and past["verdict"] == _GOOD and past["seconds"]
         ][-LAST:]
         before = base.cell(cell["id"])
         if cell["verdict"] != _GOOD or not times or before is None:
