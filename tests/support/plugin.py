@@ -23,7 +23,7 @@ from tests.support.causes import Cause, catalogue, in_order
 from tests.support.cell import Cell, cells
 from tests.support.inspection import SetInspection
 from tests.support.pipeline.verification import Piped, split
-from tests.support.report import results, terminal
+from tests.support.report import forms, results, terminal
 from tests.support.subject import Subject
 from tests.support.subject import load as load_subject
 from tests.support.verdict import CellResult, Item, Verdict
@@ -122,8 +122,8 @@ class Controller:
         signal.signal(signal.SIGTERM, _interrupt)
         for name in ("evidence", "cells", "required"):
             shutil.rmtree(self.suite.report / name, ignore_errors=True)
-        for name in ("results.json", "pipeline.json"):
-            (self.suite.report / name).unlink(missing_ok=True)
+        (self.suite.report / "pipeline.json").unlink(missing_ok=True)
+        forms.remove(self.suite.report)
         try:
             self.suite.prepared = gate.prepare(self.suite.selection, self.suite.subject, self.stack)
         except WrongUse as error:
@@ -205,19 +205,20 @@ class Controller:
         parts = [item.verdict for item in items]
         total = verdict.worst([*parts, Verdict.UNVERIFIED] if interrupted else parts)
         details = self._details(interrupted=interrupted)
-        results.write(
-            self.suite.report / "results.json",
+        unwritten = forms.write(
+            self.suite.report,
             verdict=total,
             items=items,
             cells=cells,
             details=details,
+            junit_file=Path(self.suite.config.option.xmlpath),
         )
         self.text = terminal.render(
             total,
             items,
             cells,
             self._notes(),
-            self._remarks(),
+            [*self._remarks(), *unwritten],
             width=110,
             colour=_colour(self.suite.config),
         )

@@ -15,7 +15,7 @@ import pytest
 from containers.state import state_dir
 
 LAUNCHER = Path(__file__).parents[2] / "e2e"
-COMMANDS = ("gate", "test", "lint", "doctor", "clean")
+COMMANDS = ("gate", "test", "lint", "compare", "doctor", "clean")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_an_unknown_command_is_wrong_use_in_one_line(
     assert raised.value.code == 4
     told = capsys.readouterr()
     assert told.err == (
-        "e2e: there is no command 'gaet'; there are: gate, test, lint, doctor, clean\n"
+        "e2e: there is no command 'gaet'; there are: gate, test, lint, compare, doctor, clean\n"
     )
     assert told.out == ""
 
@@ -122,6 +122,14 @@ def test_doctor_and_clean_run_in_the_gates_environment(
 ) -> None:
     _, (command,) = _main(launcher, monkeypatch, name)
     assert command[-4:] == ["python", "-m", "containers", name]
+    assert command[command.index("-e") + 1] == "gate"
+
+
+def test_compare_runs_in_the_gates_environment_with_the_runs_named(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (command,) = _main(launcher, monkeypatch, "compare", "3", "5")
+    assert command[-5:] == ["python", "-m", "tests.support.history", "3", "5"]
     assert command[command.index("-e") + 1] == "gate"
 
 

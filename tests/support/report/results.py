@@ -38,6 +38,17 @@ def cell_from_dict(told: dict[str, Any]) -> CellResult:
     )
 
 
+def item_to_dict(item: Item) -> dict[str, Any]:
+    """Return one item as it stands in ``results.json``."""
+    return {
+        "id": item.id,
+        "title": item.title,
+        "verdict": str(item.verdict),
+        "causes": [cause.to_dict() for cause in item.causes],
+        "reason": item.reason,
+    }
+
+
 def write(
     path: Path,
     *,
@@ -45,24 +56,20 @@ def write(
     items: Iterable[Item],
     cells: Iterable[CellResult],
     details: dict[str, Any],
-) -> None:
-    """Write ``results.json``; ``details`` are further top-level keys."""
+) -> dict[str, Any]:
+    """Write ``results.json`` and return what it tells; ``details`` are further top-level keys.
+
+    docs/results.schema.json is its form.
+    """
     told = {
         "schema": SCHEMA,
         "verdict": str(verdict),
-        "items": [
-            {
-                "id": item.id,
-                "title": item.title,
-                "verdict": str(item.verdict),
-                "causes": [cause.to_dict() for cause in item.causes],
-                "reason": item.reason,
-            }
-            for item in items
-        ],
+        "items": [item_to_dict(item) for item in items],
         "cells": [cell_to_dict(cell) for cell in cells],
     }
-    write_json(path, told | details)
+    told |= details
+    write_json(path, told)
+    return told
 
 
 def write_json(path: Path, told: object) -> None:
