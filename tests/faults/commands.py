@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import jsonschema
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +40,11 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def gate(report: Path, *options: str, **changes: str) -> Ended:
-    """Run the gate to its end; it may take ten minutes, in which it has built all it needs."""
+    """Run the gate to its end; it may take ten minutes, in which it has built all it needs.
+
+    Raises:
+        jsonschema.ValidationError: it wrote a results.json that has not the published form.
+    """
     ran = subprocess.run(
         gate_command(report, *options),
         cwd=ROOT,
@@ -49,4 +56,17 @@ def gate(report: Path, *options: str, **changes: str) -> Ended:
         timeout=600,
         check=False,
     )
+    if (report / "results.json").exists():
+        check_form(report)
     return Ended(ran.returncode, ran.stdout)
+
+
+def check_form(report: Path) -> None:
+    """Check the results.json of a report against docs/results.schema.json.
+
+    Raises:
+        jsonschema.ValidationError: it has not the published form.
+    """
+    schema = json.loads((ROOT / "docs" / "results.schema.json").read_text("utf-8"))
+    told = json.loads((report / "results.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(told)

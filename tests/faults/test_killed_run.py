@@ -14,7 +14,8 @@ import pytest
 
 from containers.engine import LABEL_OWNER, LABEL_RUN, Engine
 from containers.errors import ExitCode
-from tests.faults.commands import ROOT, environment, gate, gate_command
+from tests.faults.commands import ROOT, check_form, environment, gate, gate_command
+from tests.support.report import forms
 from tests.support.samples import linux_wheel
 
 
@@ -107,3 +108,6 @@ def test_a_run_asked_to_end_leaves_nothing_but_a_report(
     told = json.loads((report / "results.json").read_text("utf-8"))
     assert told["interrupted"] is True
     assert told["verdict"] == "unverified"
+    check_form(report)
+    for name in forms.FILES:
+        assert "interrupted" in (report / name).read_text("utf-8"), name

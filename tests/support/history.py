@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import sqlite3
+import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ VERSION = 1
 SECONDS_SLOWER, TIMES_SLOWER = 3.0, 1.5
 """A cell is slower by both of these than the slowest of its last runs; less is noise."""
 LAST = 5
+ENOUGH = 3
+"""Of fewer runs, or fewer cells, no statistics are made: what is slower is told and is not bad."""
 BYTES_GROWN, TIMES_GROWN = 10_240, 1.05
 """A wheel has grown by both of these; less is a change of the code."""
 _GOOD = "verified"
@@ -316,19 +319,21 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
 
 
 def _slower(base: Run, new: Run, earlier: Sequence[Run]) -> Iterator[Finding]:
+    times: dict[str, list[float]] = {}
     for cell in new.results["cells"]:
-        times = [
-            past["seconds"]
-            for run in earlier
-            if (past := run.cell(cell["id"])) and past["verdict"] == _GOOD and past["seconds"]
-        ][-LAST:]
-        before = base.cell(cell["id"])
-        if cell["verdict"] != _GOOD or not times or before is None:
-            continue
-        slowest = max(*times, before["seconds"])
-        if cell["seconds"] > max(slowest * TIMES_SLOWER, slowest + SECONDS_SLOWER):
-            told = f"{cell['seconds']:.1f} s; the slowest of the {len(times)} before took "
-            yield Finding("slower", cell["id"], f"{told}{slowest:.1f} s", True)
+        past = [then for run in earlier if (then := run.cell(cell["id"]))]
+        took = [then["seconds"] for then in past if then["verdict"] == _GOOD and then["seconds"]]
+        if cell["verdict"] == _GOOD and took and base.cell(cell["id"]):
+            times[cell["id"]] = took[-LAST:]
+    now = {cell["id"]: cell["seconds"] for cell in new.results["cells"]}
+    factors = [now[ident] / max(took) for ident, took in times.items()]
+    # A busy host makes all cells slower alike, which says nothing about the package.
+    busy = max(1.0, statistics.median(factors)) if len(factors) >= ENOUGH else 1.0
+    for ident, took in times.items():
+        slowest = max(took) * busy
+        if now[ident] > max(slowest * TIMES_SLOWER, slowest + SECONDS_SLOWER):
+            told = f"{now[ident]:.1f} s; the slowest of the {len(took)} before took "
+            yield Finding("slower", ident, f"{told}{max(took):.1f} s", len(took) >= ENOUGH)
 
 
 def _wheels(base: Run, new: Run) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ def _no_wheel(run: dict[str, Any]) -> None:
         (_grown, "grown-wheel quiverdb-0.5.0-cp313-cp313-win_amd64.whl", True),
         (_dependency, "changed-dependency cffi", False),
         (_image, "changed-image debian-13", False),
-        (_slower, f"slower {LINUX}", True),
+        (_slower, f"slower {LINUX}", False),
         (_flaw, "new-cause linux-install", True),
         (_build, "new-failure source-build", True),
         (_gone, f"cell-gone {WINDOWS}", True),
@@ -106,9 +106,9 @@ def test_several_planted_changes_are_all_told_the_bad_first() -> None:
     found = compare(Run("1", complete()), Run("2", new))
     assert [one.kind for one in found] == [
         "grown-wheel",
-        "slower",
         "changed-dependency",
         "changed-image",
+        "slower",
     ]
 
 
@@ -165,6 +165,24 @@ def test_a_cell_is_slower_only_against_the_slowest_of_its_last_runs(
 ) -> None:
     *before, base = [told(cell(LINUX, seconds=s), cell(WINDOWS)) for s in times]
     assert _kinds(base, told(cell(LINUX, seconds=now), cell(WINDOWS)), *before) == expected
+
+
+@pytest.mark.parametrize(("before", "bad"), [(1, False), (2, False), (3, True), (9, True)])
+def test_a_slower_cell_is_bad_only_against_enough_runs(before: int, bad: bool) -> None:
+    new = told()
+    _slower(new)
+    every = [Run(str(n), told()) for n in range(before)] + [Run("new", new)]
+    (found,) = compare(every[-2], every[-1], every)
+    assert (found.kind, found.bad) == ("slower", bad)
+
+
+def test_a_host_that_was_busy_is_not_taken_for_slower_cells() -> None:
+    names = [f"machine{number}-pip-venv" for number in range(4)]
+    base = told(*(cell(name, seconds=4.0) for name in names))
+    busy = told(*(cell(name, seconds=12.0) for name in names))
+    assert _kinds(base, busy) == []
+    busy["cells"][2]["seconds"] = 40.0
+    assert _kinds(base, busy) == [f"slower {names[2]}"]
 
 
 def test_the_first_bad_run_is_named_with_what_changed_since_the_last_good() -> None:

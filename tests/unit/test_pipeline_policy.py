@@ -750,7 +750,10 @@ def test_a_project_without_a_version_is_wrong_use(tmp_path: Path) -> None:
 
 def test_every_cause_that_can_be_told_is_in_the_table() -> None:
     told = {cause for cause, _ in MUTANTS.values()} | {"wheel-untested"}
-    source = "".join(path.read_text("utf-8") for path in Path(policy.__file__).parent.glob("*.py"))
+    modules = set(Path(policy.__file__).parent.glob("*.py"))
+    # What these tell is seen only when the workflow runs: test_pipeline_execution.py.
+    modules -= {path for path in modules if path.stem in ("execution", "verification")}
+    source = "".join(path.read_text("utf-8") for path in modules)
 
     assert {name for name in catalogue() if f'"{name}"' in source} == told
 

@@ -20,6 +20,10 @@ PUBLISHER = frozenset(
         "upload-refused",
     }
 )
+_OF_THE_FILE = frozenset(
+    {"workflow-invalid", "workflow-not-triggered", "job-missing", "job-skipped", "step-missing"}
+)
+_OF_THE_SETTINGS = frozenset({"build-failed", "settings-bypassed", "wheel-untested"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +92,9 @@ class Piped:
             "jobs": [_job(job) for job in run["jobs"]],
             "side_by_side": side_by_side(run, "release", "publish"),
             "wheels": run["wheels"],
-            "artifacts": run["artifacts"],
+            "merged": run["artifacts"],
+            "artifacts": self._artifacts(strict=strict),
+            "links": self._links(strict=strict),
             "releases": [
                 {key: release[key] for key in ("tag", "prerelease", "draft", "assets")}
                 for release in self.evidence["releases"]
@@ -98,6 +104,41 @@ class Piped:
             "stand_ins": run["stand_ins"],
             "act": run["act"],
         }
+
+    def _row(self, against: frozenset[str], evidence: str, *, strict: bool) -> dict[str, str]:
+        speak = [cause for cause in self.causes if cause.name in against]
+        verdict = judge(speak, strict=strict)
+        if verdict is Verdict.VERIFIED and not evidence:
+            verdict = Verdict.UNVERIFIED
+        told = "; ".join(map(str, speak)) or evidence or "the run did not get there"
+        return {"verdict": str(verdict), "evidence": told}
+
+    def _artifacts(self, *, strict: bool) -> list[dict[str, str]]:
+        """Return the rows of the seed report's artifacts."""
+        run = self.evidence["run"]
+        jobs = ", ".join(dict.fromkeys(job["id"] for job in run["jobs"]))
+        fresh = ", ".join(sorted(wheel["name"] for wheel in run["wheels"]))
+        return [
+            {"artifact": ".github/workflows/publish.yml"}
+            | self._row(_OF_THE_FILE, f"executed: {jobs}" if jobs else "", strict=strict),
+            {"artifact": "bindings/python/pyproject.toml"}
+            | self._row(
+                _OF_THE_SETTINGS, f"by its settings: {fresh}" if fresh else "", strict=strict
+            ),
+        ]
+
+    def _links(self, *, strict: bool) -> list[dict[str, str]]:
+        """Return the rows of the seed report's key links; each goes with one of the truths."""
+        truths = self.truths(strict=strict)
+        return [
+            {"from": f"publish.yml {job} job", "to": to, "via": via}
+            | {key: truths[number][key] for key in ("verdict", "evidence")}
+            for job, to, via, number in (
+                ("validate", "bindings/python/pyproject.toml", "tomllib version extraction", "3"),
+                ("publish", "PyPI", "OIDC trusted publishing", "6"),
+                ("release", "GitHub Releases", "softprops/action-gh-release", "5"),
+            )
+        ]
 
     def publisher(self) -> dict[str, Any]:
         """Return what was proved of the registered publisher, and what cannot be proved here."""
@@ -131,8 +172,8 @@ def _job(job: Mapping[str, Any]) -> dict[str, Any]:
     told = {key: job[key] for key in ("id", "name", "label", "needs", "result", "reason")}
     failing = next((step for step in job["steps"] if step["result"] == "failure"), None)
     return told | {
-        "started": job["started"],
-        "ended": job["ended"],
+        "start": job["started"],
+        "end": job["ended"],
         "failing_step": failing["name"] if failing else None,
         "log": list(failing["log"][-40:]) if failing else [],
     }

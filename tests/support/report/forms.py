@@ -63,6 +63,8 @@ def write(
             form(path, told)
         except OSError as error:
             remarks.append(f"not written: {path}: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001  (a form's own fault must not take the verdict)
+            remarks.append(f"not written, a fault of the suite: {path}: {error!r}")
     remarks += actions.tell(told, folder, os.environ)
     if history.wanted() and not told.get("interrupted"):
         try:
