@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -141,6 +141,7 @@ class Index(Held):
         *,
         store: Sequence[Path] = (),
         faults: Sequence[dict[str, Any]] = (),
+        yanked: Mapping[str, str] | None = None,
         project: str = "quiverdb",
     ) -> None:
         self.hosts = hosts
@@ -153,6 +154,7 @@ class Index(Held):
             "store": f"{_FOLDER}/store",
             "log": _LOG,
             "faults": _FAULTS,
+            "yanked": dict(yanked or {}),
             "credentials": [
                 {"username": "__token__", "password": self.password, "projects": [project]}
             ],

@@ -10,6 +10,8 @@ from typing import Any
 from containers import machine as machines
 from containers.errors import WrongUse
 from containers.machine import MachineSpec
+from tests.support import profiles
+from tests.support.profiles import Profile
 
 DEFAULT_SOURCE = Path("bindings/python")
 
@@ -28,6 +30,9 @@ class Selection:
     """The machines that only other profiles ask for."""
     strict: bool
     provision: bool
+    profile: Profile
+    history: str = "all"
+    """Which earlier releases are on the index beside the one under test: ``none`` or ``all``."""
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -43,6 +48,8 @@ class Selection:
             "machines": [spec.name for spec in self.machines],
             "narrowed": list(self.narrowed),
             "strict": self.strict,
+            "profile": self.profile.name,
+            "history": self.history,
         }
 
 
@@ -53,6 +60,7 @@ def select(
     wheels: Path | None = None,
     release: str | None = None,
     profile: str = "gate",
+    history: str | None = None,
     names: list[str] | None = None,
     keyword: str = "",
     left_out: Sequence[str] = (),
@@ -70,6 +78,7 @@ def select(
         raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(given) > 1:
         raise WrongUse(f"{' and '.join(given)} exclude one another; name one")
+    asked = profiles.load()[profile]
     known = machines.load()
     wanted = list(dict.fromkeys(names or ()))
     for name in wanted:
@@ -99,6 +108,8 @@ def select(
         ),
         strict=strict,
         provision=provision,
+        profile=asked,
+        history=history or asked.history,
     )
 
 

@@ -106,4 +106,13 @@ def test_the_choices_as_data(root: Path) -> None:
         "machines": ["wine"],
         "narrowed": ["--machine wine"],
         "strict": True,
+        "profile": "gate",
+        "history": "all",
     }
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(None, "none"), ("all", "all"), ("none", "none")])
+def test_the_history_is_the_profiles_unless_it_is_named(
+    root: Path, asked: str | None, kept: str
+) -> None:
+    assert select(root=root, profile="quick", history=asked).history == kept
