@@ -271,7 +271,12 @@ def _on_machine(
 
 def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
     """Return the files of the release that a user has beside the project, by path."""
-    every = (*house.wheels, *house.dependencies)
+    # pip and uv are tools, and no dependencies of the package.
+    every = [
+        path
+        for path in (*house.wheels, *house.dependencies)
+        if parse_wheel_filename(path.name)[0] not in ("pip", "uv")
+    ]
     found: dict[str, bytes] = {}
     if "wheels" in kinds:
         found |= {f"wheels/{path.name}": path.read_bytes() for path in every}
@@ -279,8 +284,6 @@ def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
         lines: dict[str, list[str]] = {}
         for path in every:
             name, version, *_ = parse_wheel_filename(path.name)
-            if name in ("pip", "uv"):
-                continue  # tools, and no dependencies of the package
             lines.setdefault(f"{name}=={version}", []).append(f"--hash=sha256:{sha256(path)}")
         text = "\n".join(f"{name} {' '.join(hashes)}" for name, hashes in lines.items())
         found["requirements.txt"] = text.encode()

@@ -25,7 +25,9 @@ _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _NO_CONNECTION = re.compile(
     r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset)).*"
 )
-_NO_WHEEL = re.compile(r"ecause (([\w.-]+?)(?:[=<>!~]=?\S+)?) (?:was not found|has no wheels)")
+_NO_WHEEL = re.compile(
+    r"ecause (([\w.-]+?)(?:[=<>!~]=?\S+)?) (?:was not found|has no wheels|has no source)"
+)
 # How pip and uv refuse; the groups are what they wanted and the project's name in it.
 _REFUSALS = (
     re.compile(r"No matching distribution found for (([\w.-]+)\S*)"),
@@ -177,6 +179,8 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
         return _cause("disk-full", where=where, seen=last)
     if "DO NOT MATCH THE HASHES" in output:
         return _cause("hash-mismatch", where=where, seen=last)
+    if "In --require-hashes mode" in output:
+        return _cause("missing-dependency", where=where, seen=last)
     # Before the refusals: to pip, an index that does not answer has no distribution either.
     if found := _NO_CONNECTION.search(output):
         return _cause("index-unreachable", where=where, seen=found[0].strip()[:400])

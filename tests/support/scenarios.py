@@ -135,7 +135,7 @@ SYSTEM = Scenario(
     systems=("windows",),
     title="pip install quiverdb into the Python of the machine",
 )
-_WINDOWS_HOME = "C:\\users\\José Müller 日本"
+_WINDOWS_HOME = "C:\\users\\user\\José Müller 日本"
 _OTHER_SQLITE = """
 import ctypes
 ctypes.CDLL("libsqlite3.so.0", mode=ctypes.RTLD_GLOBAL)
@@ -207,7 +207,7 @@ _ALL = (
             "VIRTUAL_ENV": f"{_WINDOWS_HOME}\\venv",
         },
         python=(f"{_WINDOWS_HOME}\\venv\\Scripts\\python.exe",),
-        setup=(("python.exe", "-m", "venv", "--without-pip", f"{_WINDOWS_HOME}\\venv"),),
+        setup=(("uv", "venv", "--quiet", f"{_WINDOWS_HOME}\\venv"),),
         roots=SYSTEM.roots,
         skipped=(),
         skipped_keys=SYSTEM.skipped_keys,

@@ -197,7 +197,8 @@ def from_zip() -> str:
     last = errors[-1]
     if ran.returncode == 0:
         return "it works"
-    if ran.returncode < 0 or "zip" not in last or "quiverdb" not in last:
+    clear = last.startswith(("quiverdb.", "ImportError: ")) and "quiverdb" in last
+    if ran.returncode < 0 or not clear:
         raise RuntimeError(f"it ended with {ran.returncode} and said: {last}")
     return last
 

@@ -47,7 +47,7 @@ class _Index(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Index
 
-    def do_GET(self) -> None:  # noqa: N802  (the library's name)
+    def do_GET(self) -> None:
         self.server.asked.append(self.path)
         name = self.path.rpartition("/")[2]
         body = self.server.page() if not name else self.server.files.get(name)
