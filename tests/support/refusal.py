@@ -29,8 +29,10 @@ def words(evidence: Evidence) -> list[str]:
     return [found[0].strip() for found in _TOLD.finditer(ran["stdout"] + ran["stderr"])]
 
 
-def judge(evidence: Evidence, wanted: str, found: Cause | None, project: str) -> Iterator[Cause]:
-    """Yield what is wrong with the refusal of the release where ``wanted`` is its proper cause.
+def judge(
+    evidence: Evidence, wanted: str, found: Cause | None, project: str, version: str = ""
+) -> Iterator[Cause]:
+    """Yield what is wrong with the refusal of ``version`` where ``wanted`` is its proper cause.
 
     ``found`` is what an ordinary cell would be told; None if the installation passed.
     """
@@ -45,7 +47,8 @@ def judge(evidence: Evidence, wanted: str, found: Cause | None, project: str) ->
         yield _cause("sdist-fallback", cell, seen)
         return
     if found is None:
-        if not (other := _other(evidence, project)):
+        other = _installed(evidence, project)
+        if not other or other == f"{project} {version}":
             yield _cause("unclean-refusal", cell, f"it was installed, and {wanted} was to be said")
             return
         # Where the release promises nothing, what is taken is the older release's fault.
@@ -78,8 +81,8 @@ def _is_source(line: Evidence, project: str) -> bool:
     return name == project and line["status"] == 200 and not line["path"].endswith(".metadata")
 
 
-def _other(evidence: Evidence, project: str) -> str:
-    """Return the release of the project that is there, if the index served another."""
+def _installed(evidence: Evidence, project: str) -> str:
+    """Return name and version of the release that is there."""
     steps = evidence.get("exercise", {}).get("steps", {})
     told = (steps.get("distributions", {}).get("value") or {}).get(project)
     return f"{project} {told['version']}" if told else ""
