@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support import cell as cells
+from tests.support import profiles
 from tests.support.cell import Cell
 from tests.support.diagnosis import diagnose
 from tests.support.inspection import SetInspection
@@ -13,18 +14,30 @@ from tests.support.plugin import (
     SUITE,
     Seen,
     Suite,
+    pytest_collection_modifyitems,
     pytest_configure,
     pytest_generate_tests,
 )
 
-__all__ = ["pytest_configure", "pytest_generate_tests"]  # hooks: pytest finds them here
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_generate_tests",
+]  # hooks: pytest finds them here
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Define the options of a run; --strict is pytest's own, and makes flawed fail as well."""
     group = parser.getgroup("quiverdb-e2e")
     group.addoption(
-        "--profile", choices=["gate"], help="verify a release; without it no engine is touched"
+        "--profile",
+        choices=sorted(profiles.load()),
+        help="verify a release on the cells of this profile; without it no engine is touched",
+    )
+    group.addoption(
+        "--history",
+        choices=profiles.HISTORIES,
+        help="the earlier releases that are on the index as well (default: the profile's)",
     )
     group.addoption(
         "--source", metavar="DIR", help="build the wheels from DIR (default: bindings/python)"
@@ -74,6 +87,10 @@ def seen(suite: Suite, cell: Cell) -> Seen:
     assert prepared is not None
     if reason := prepared.unavailable.get(cell.machine.name):
         pytest.skip(f"unverified: {reason}")
-    evidence = cells.run(prepared.testbed, cell, prepared.machines[cell.machine.name])
+    if reason := suite.missing(cell):
+        pytest.skip(f"unverified: {reason}")
+    evidence = cells.run(
+        prepared.testbed, cell, prepared.machines[cell.machine.name], house=prepared.wheelhouse
+    )
     causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os))
     return Seen(evidence, causes, suite.keep(cell, evidence, causes))

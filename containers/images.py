@@ -7,10 +7,12 @@ own clients and by hash, so that the build itself runs without a network.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +36,10 @@ RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"
 _FORMAT = b"1"
 """Raised when this module makes another image of the same recipe."""
-_KEYS = {"suite", "packages", "registry", "base", "python", "platforms", "copies", "os"}
+_KEYS = {
+    "suite", "packages", "registry", "base", "python", "platforms", "copies", "os", "lock",
+    "source", "uses",
+}  # fmt: skip
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 # What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
 LINUX_PLATFORMS = (
@@ -57,7 +62,12 @@ class Recipe:
     digest; ``base`` names another recipe to build upon. ``copies`` lists folders or files, relative
     to the repository's root, that the Dockerfile copies beside its own. ``python`` is the version
     and ``platforms`` are the platform tags for which the wheels of ``requirements.txt`` are
-    downloaded. ``os`` is the kind of containers that the engine must run: ``linux`` or ``windows``.
+    downloaded; ``lock``, a file relative to the repository's root, stands for a
+    ``requirements.txt`` that several recipes share. ``source`` is a Debian suite and a source
+    package of it, whose files are put into the context's ``source/``. ``uses`` names recipes whose
+    images the Dockerfile copies from: their tags are build arguments (``python-3.13`` is
+    ``PYTHON_3_13``). ``os`` is the kind of containers that the engine must run: ``linux`` or
+    ``windows``.
     """
 
     name: str
@@ -69,11 +79,20 @@ class Recipe:
     platforms: tuple[str, ...] = LINUX_PLATFORMS
     copies: tuple[str, ...] = ()
     os: str = "linux"
+    lock: str | None = None
+    source: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """The folder that holds the recipe, its Dockerfile and the files it copies."""
         return RECIPES / self.name
+
+    @property
+    def requirements(self) -> Path:
+        """The file that lists the wheels to download; it need not be there."""
+        own = self.folder / "requirements.txt"
+        return RECIPES.parent.parent / self.lock if self.lock else own
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Yield the name within the build context and the path of each file of the context."""
@@ -133,11 +152,18 @@ def recipe(name: str) -> Recipe:
         platforms=tuple(data.get("platforms", LINUX_PLATFORMS)),
         copies=tuple(data.get("copies", ())),
         os=data.get("os", "linux"),
+        lock=data.get("lock"),
+        source=tuple(data.get("source", ())),
+        uses=tuple(data.get("uses", ())),
     )
     if made.os not in _SYSTEMS:
         raise WrongUse(f"{path}: os must be linux or windows, not {made.os!r}")
     if not (made.suite or made.registry or made.base):
         raise WrongUse(f"{path}: one of suite, registry and base is needed")
+    if made.source and len(made.source) != 2:
+        raise WrongUse(f"{path}: source must be a suite and a package: ['trixie', 'python3.13']")
+    if made.lock and not made.requirements.is_file():
+        raise WrongUse(f"{path}: lock names {made.lock}, and there is no such file")
     if made.registry and "@sha256:" not in made.registry:
         raise WrongUse(f"{path}: registry must pin a digest (name@sha256:...)")
     return made
@@ -146,8 +172,10 @@ def recipe(name: str) -> Recipe:
 def content_hash(made_by: Recipe) -> str:
     """Return the hash of all that decides what the image contains, 12 hexadecimal digits."""
     digest = hashlib.sha256(_FORMAT)
-    if made_by.base:
-        digest.update(content_hash(recipe(made_by.base)).encode())
+    for name in filter(None, (made_by.base, *made_by.uses)):
+        digest.update(content_hash(recipe(name)).encode())
+    if made_by.lock:
+        digest.update(made_by.requirements.read_bytes())
     for name, path in made_by.files():
         digest.update(f"\0{name}\0{path.stat().st_mode & 0o111:o}\0".encode())
         digest.update(path.read_bytes())
@@ -224,7 +252,16 @@ def _build(
     else:
         raise Unavailable(f"{made_by.name} is made from Debian packages, and {obstacle}")
     if (made_by.folder / "Dockerfile").exists():
-        _docker_build(client, made_by, base, wanted, labels)
+        arguments = {"BASE": base}
+        for name in made_by.uses:
+            arguments[re.sub(r"\W", "_", name).upper()] = ensure(engine, name).tag
+        with contextlib.ExitStack() as stack:
+            source: list[tuple[str, Path]] = []
+            if made_by.source:
+                suite, package = made_by.source
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                source = [(f"source/{p.name}", p) for p in fetch_source(suite, package, folder)]
+            _docker_build(client, made_by, arguments, wanted, labels, source)
     elif base != wanted:
         client.images.get(base).tag(wanted)
 
@@ -275,10 +312,36 @@ def debian_sources(suite: str) -> list[str]:
     return lines
 
 
+def fetch_source(suite: str, package: str, into: Path) -> list[Path]:
+    """Fetch a Debian source package, whose signatures apt checks; return its files.
+
+    Raises:
+        Unavailable: this host's apt knows no Debian archive, or the archive has no such package.
+    """
+    archive = [line.removeprefix("deb ") for line in debian_sources(suite)]
+    if not archive or not shutil.which("apt-get"):
+        raise Unavailable(f"the source of {package} comes from a Debian archive, and apt has none")
+    into.chmod(0o755)  # apt's unprivileged downloader must be able to enter it
+    (into / "lists" / "partial").mkdir(parents=True)
+    (into / "files").mkdir(mode=0o777)
+    (into / "files").chmod(0o777)
+    (into / "sources.list").write_text("".join(f"deb-src {line}\n" for line in archive), "utf-8")
+    apt = ["apt-get", "-q", f"--option=Dir::Etc::sourcelist={into}/sources.list"]
+    apt += ["--option=Dir::Etc::sourceparts=-", f"--option=Dir::State::lists={into}/lists"]
+    for command in ([*apt, "update"], [*apt, "source", "--download-only", package]):
+        ran = subprocess.run(
+            command, cwd=into / "files", capture_output=True, text=True, check=False
+        )
+        if ran.returncode:
+            last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
+            raise Unavailable(f"the source of {package} cannot be had from {suite}: {last[:200]}")
+    return sorted((into / "files").iterdir())
+
+
 def _apt_options() -> list[str]:
-    """Return the host's own proxy and CA settings for apt, as mmdebstrap options."""
+    """Return the host's own settings of proxy, CA and expiry for apt, as mmdebstrap options."""
     dumped = subprocess.run(("apt-config", "dump"), capture_output=True, text=True, check=False)
-    wanted = ("::Proxy ", "::CaInfo ")
+    wanted = ("::Proxy ", "::CaInfo ", "::Check-Valid-Until ")
     lines = [line for line in dumped.stdout.splitlines() if line.startswith("Acquire::")]
     return [f"--aptopt={line}" for line in lines if any(word in line for word in wanted)]
 
@@ -377,10 +440,15 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
 
 
 def _docker_build(
-    client: docker.DockerClient, made_by: Recipe, base: str, wanted: str, labels: dict[str, str]
+    client: docker.DockerClient,
+    made_by: Recipe,
+    arguments: dict[str, str],
+    wanted: str,
+    labels: dict[str, str],
+    source: Iterable[tuple[str, Path]] = (),
 ) -> None:
-    context = list(made_by.files())
-    lock = made_by.folder / "requirements.txt"
+    context = [*made_by.files(), *source]
+    lock = made_by.requirements
     if lock.exists():
         into = state_dir() / "downloads" / made_by.name
         wheels = download_wheels(lock, into, python=made_by.python, platforms=made_by.platforms)
@@ -403,7 +471,7 @@ def _docker_build(
             fileobj=packed,
             custom_context=True,
             tag=wanted,
-            buildargs={"BASE": base},
+            buildargs=arguments,
             labels=labels,
             network_mode="none",
             rm=True,

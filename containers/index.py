@@ -13,7 +13,7 @@ import io
 import json
 import secrets
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -148,6 +148,7 @@ class Index(Held):
         *,
         store: Sequence[Path] = (),
         faults: Sequence[dict[str, Any]] = (),
+        yanked: Mapping[str, str] | None = None,
         project: str = "quiverdb",
         publishers: Sequence[TrustedPublisher] = (),
         issuers: Sequence[str] = (),
@@ -163,6 +164,7 @@ class Index(Held):
             "store": f"{_FOLDER}/store",
             "log": _LOG,
             "faults": _FAULTS,
+            "yanked": dict(yanked or {}),
             "credentials": [
                 {"username": "__token__", "password": self.password, "projects": [project]}
             ],

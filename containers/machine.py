@@ -22,6 +22,7 @@ MACHINES = Path(__file__).with_name("machines.toml")
 _USER_ID = 1000
 _WORDS = {list: "list of strings", str: "string"}
 _LISTS = ("installers", "scenarios", "has", "profiles")
+_REFUSALS = ("", "unsupported-python", "unsupported-platform")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,8 @@ class MachineSpec:
     runs_on: str = "linux"
     has: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ("gate",)
+    refuses: str = ""
+    """The cause by which it must refuse the release; empty where the release must work."""
 
     @property
     def layout(self) -> Layout:
@@ -118,6 +121,11 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
                 f"{path.name}: {name}: unknown runs_on {line['runs_on']!r}; "
                 f"there are: {', '.join(LAYOUTS)}"
             )
+        if line["refuses"] not in _REFUSALS:
+            raise WrongUse(
+                f"{path.name}: {name}: unknown refuses {line['refuses']!r}; "
+                f"there are: {', '.join(_REFUSALS[1:])}, and none"
+            )
         values: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in line.items()
         }
@@ -141,6 +149,7 @@ class Machine(Held):
         run: Run,
         authority: bytes,
         environment: dict[str, str] | None = None,
+        tmpfs: dict[str, str] | None = None,
     ) -> None:
         self.spec = spec
         self.image = image
@@ -158,6 +167,8 @@ class Machine(Held):
             .with_kwargs(network=network, labels=run.labels(), **own)
             .with_envs(**environment or {})
         )
+        for folder, options in (tmpfs or {}).items():
+            self._container.with_tmpfs_mount(folder, options)
 
     def __enter__(self) -> Self:
         try:
@@ -185,7 +196,12 @@ class Machine(Held):
             command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]
         else:
             # Wine makes the Windows certificate store from the same file.
-            command = ["sh", "-c", f"cat {self.layout.folder}/ca.pem >> {bundle}"]
+            ours = f"{self.layout.folder}/ca.pem"
+            script = f"cat {ours} >> {bundle}"
+            if self.spec.runs_on == "linux":
+                # OpenSSL looks in the folder as well, by a hash of the name (openssl-rehash(1)).
+                script += f" && cp {ours} /etc/ssl/certs/$(openssl x509 -hash -noout -in {ours}).0"
+            command = ["sh", "-c", script]
         done = self.run(command, user="root")
         if done.code:
             raise TestbedFailure("machine-lost", self.spec.name, f"no CA bundle: {done.output}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -64,9 +64,16 @@ class Testbed:
         )
 
     def machine(
-        self, spec: MachineSpec, image: Image, environment: dict[str, str] | None = None
+        self,
+        spec: MachineSpec,
+        image: Image,
+        environment: dict[str, str] | None = None,
+        tmpfs: dict[str, str] | None = None,
     ) -> Machine:
-        """Return a clean machine on this testbed's network, not yet started."""
+        """Return a clean machine on this testbed's network, not yet started.
+
+        ``tmpfs`` are mount options by folder.
+        """
         use(self.engine)
         return Machine(
             spec,
@@ -75,6 +82,7 @@ class Testbed:
             run=self.run,
             authority=self.authority.encode(),
             environment=environment,
+            tmpfs=tmpfs,
         )
 
     def log(self) -> list[dict[str, Any]]:
@@ -105,13 +113,15 @@ def start(
     wheels: Sequence[Path],
     dependencies: Sequence[Path],
     faults: Sequence[dict[str, Any]] = (),
+    yanked: Mapping[str, str] | None = None,
     internal: bool = True,
     prove: bool = True,
 ) -> Iterator[Testbed]:
     """Start a testbed, publish ``wheels`` on its index with twine, and remove it all at the end.
 
-    ``dependencies`` are on the index from the start. ``faults`` and ``internal=False`` plant faults
-    for tests. ``prove=False`` leaves the canary out, where another testbed of the run had it.
+    ``dependencies`` are on the index from the start; ``yanked`` tells, of those withdrawn, the
+    reason by file name. ``faults`` and ``internal=False`` plant faults for tests.
+    ``prove=False`` leaves the canary out, where another testbed of the run had it.
 
     Raises:
         TestbedFailure: ``egress-open``, ``index-unreachable`` or ``machine-lost``.
@@ -139,6 +149,7 @@ def start(
                 publisher.hosts(),
                 store=dependencies,
                 faults=faults,
+                yanked=yanked,
             )
         )
         uploads = (publisher.upload(wheels, index.password),) if wheels else ()

@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from packaging.utils import (
@@ -25,6 +25,8 @@ from containers.progress import step
 from containers.state import locked, state_dir
 
 LOCK = Path(__file__).with_name("locks") / "subject.txt"
+OLDEST_PIP = LOCK.with_name("pip-oldest.txt")
+"""The oldest pip that runs on the subject's Python; it is on the index beside the locked one."""
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
@@ -40,6 +42,16 @@ class Wheelhouse:
     version: str
     wheels: tuple[Path, ...]
     dependencies: tuple[Path, ...]
+    earlier: tuple[Path, ...] = ()
+    """Files of earlier releases that are on the index beside it, oldest first."""
+    yanked: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The reason by name, of the earlier files that were withdrawn."""
+
+    @property
+    def previous(self) -> str:
+        """The newest earlier release with a wheel on the index; empty if there is none."""
+        versions = {_identity(path)[1] for path in self.earlier if path.suffix == ".whl"}
+        return str(max(versions)) if versions else ""
 
     def digests(self) -> dict[str, str]:
         """Return the sha256 of each wheel of the subject, by file name."""
@@ -76,11 +88,26 @@ def dependencies() -> tuple[Path, ...]:
     """
     with locked("dependencies"):
         found: dict[str, Path] = {}
-        for name, platforms in _PLATFORMS.items():
-            folder = state_dir() / "downloads" / f"subject-{name}"
-            folder = download_wheels(LOCK, folder, python="3.13", platforms=platforms)
-            found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
+        for lock in (OLDEST_PIP, LOCK):
+            for name, platforms in _PLATFORMS.items():
+                folder = state_dir() / "downloads" / f"{lock.stem}-{name}"
+                folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
+                found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
     return tuple(found.values())
+
+
+def dependencies_for(python: str) -> tuple[Path, ...]:
+    """Return the locked dependencies for another Python on Linux, none where there are none.
+
+    The live index has them: an older release that such a Python takes would find them there.
+    """
+    folder = state_dir() / "downloads" / f"{LOCK.stem}-linux-{python}"
+    with locked("dependencies"):
+        try:
+            found = download_wheels(LOCK, folder, python=python, platforms=LINUX_PLATFORMS)
+        except TestbedFailure:
+            return ()
+    return tuple(sorted(found.glob("[!.]*")))
 
 
 def from_folder(

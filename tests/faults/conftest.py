@@ -105,7 +105,7 @@ class Start(Protocol):
     """Starts a testbed with these wheels and these faults of the index."""
 
     def __call__(
-        self, wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: bool
+        self, wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: Any
     ) -> contextlib.AbstractContextManager[Testbed]:
         """Return the testbed as a context manager."""
 
@@ -129,14 +129,15 @@ def start(found: Engine, run: Run, infrastructure: Images) -> Start:
     """Return the way to a testbed; the canary is left to the tests of the canary."""
 
     def started(
-        wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: bool
+        wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: Any
     ) -> contextlib.AbstractContextManager[Testbed]:
+        more = options.pop("dependencies", ())
         return testbed.start(
             found,
             run,
             infrastructure,
             wheels=wheels,
-            dependencies=wheelhouse.dependencies(),
+            dependencies=(*wheelhouse.dependencies(), *more),
             faults=faults,
             **{"prove": False, **options},
         )

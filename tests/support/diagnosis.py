@@ -13,8 +13,9 @@ from typing import Any
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from tests.support import loader, paths
+from tests.support import loader, paths, refusal
 from tests.support.causes import Cause, catalogue, in_order
+from tests.support.scenarios import SCENARIOS, VENV, Scenario
 
 Evidence = Mapping[str, Any]
 
@@ -24,17 +25,24 @@ _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _NO_CONNECTION = re.compile(
     r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset)).*"
 )
+_NO_WHEEL = re.compile(
+    r"ecause (([\w.-]+?)(?:[=<>!~]=?\S+)?) (?:was not found|has no wheels|has no source)"
+)
 # How pip and uv refuse; the groups are what they wanted and the project's name in it.
 _REFUSALS = (
     re.compile(r"No matching distribution found for (([\w.-]+)\S*)"),
-    re.compile(r"Because (([\w.-]+?)(?:==\S+)?) (?:was not found|has no wheels)"),
-    re.compile(r"depends on (([\w.-]+?)(?:[=<>!~]\S*)?)(?: and|,|\s)"),
+    _NO_WHEEL,
+    re.compile(r"depends on ((?!Python\b)([\w.-]+?)(?:[=<>!~]\S*)?)(?: and|,|\s)"),
 )
-_OTHER_PYTHON = re.compile(r".*(?:require a different python version|Requires-Python).*")
+_OTHER_PYTHON = re.compile(
+    r".*(?:require a different python version|Requires-Python|does not satisfy Python).*"
+)
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 # Where pip and uv keep what they download: ~/.cache/pip, %LocalAppData%\\pip.
 _CACHE_HOMES = (".cache", "Local")
 _INSTALLERS = ("pip", "uv")
+# Causes that say no more than that something failed.
+_VAGUE = ("unclassified", "round-trip-failed")
 
 
 @dataclass(frozen=True)
@@ -66,12 +74,63 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
     if faults := list(_index_faults(evidence, cell)):
         yield from faults
         return
+    if failed := next((ran for ran in evidence.get("setup", ()) if ran["code"]), None):
+        seen = f"{' '.join(failed['command'])} ended with {failed['code']}: "
+        seen += _last_error(failed["stdout"] + failed["stderr"])
+        yield _cause("machine-lost", where=f"{cell}: set-up", seen=seen)
+        return
+    refused = evidence["install"]["code"] != 0
+    if wanted := evidence["cell"].get("refuses"):
+        found = _install(evidence, expected, cell) if refused else None
+        yield from refusal.judge(evidence, wanted, found, expected.project, expected.version)
+        return
     yield from _digests(evidence, expected, cell)
-    if evidence["install"]["code"] != 0:
+    if typed := list(_typed(evidence, cell)):
+        yield from typed
+        return
+    if refused:
         yield _install(evidence, expected, cell)
+        return
+    yield from _again(evidence, cell)
+    if fallback := list(_fallback(evidence, expected, cell)):
+        yield from fallback  # whatever else was seen is the other release's
         return
     yield from _use(evidence, expected, cell)
     yield from _uninstall(evidence, expected, cell)
+
+
+def _scenario(evidence: Evidence) -> Scenario:
+    return SCENARIOS.get(evidence["cell"].get("scenario", ""), VENV)
+
+
+def _typed(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    """Yield the first of the user's other commands that failed."""
+    for kind in ("first", "after_install", "before_uninstall"):
+        for ran in evidence.get(kind, ()):
+            if ran["code"]:
+                seen = f"{' '.join(ran['command'][:4])[:100]} ended with {ran['code']}: "
+                seen += _last_error(ran["stdout"] + ran["stderr"])
+                yield _cause(_scenario(evidence).cause, where=f"{cell}: {kind}", seen=seen)
+
+
+def _again(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    again = evidence.get("again")
+    if not again:
+        return
+    where = f"{cell}: installed again"
+    if again["code"]:
+        seen = f"ended with {again['code']}: {_last_error(again['stdout'] + again['stderr'])}"
+        yield _cause("use-not-supported", where=where, seen=seen)
+    kind = paths.flavour(evidence)
+    changed = [
+        path
+        for verb in ("added", "removed", "changed")
+        for path in again["difference"][verb]
+        if not _is_cache(kind(path))
+    ]
+    if changed:
+        seen = f"{len(changed)} paths were changed, first {changed[0]}"
+        yield _cause("use-not-supported", where=where, seen=seen)
 
 
 def _cause(name: str, *, where: str, seen: str) -> Cause:
@@ -81,6 +140,10 @@ def _cause(name: str, *, where: str, seen: str) -> Cause:
 def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
     for line in evidence["requests"]:
         where = f"{cell}: index"
+        if refused := line.get("tls_refused"):
+            seen = f"the installer does not trust the run's own authority ({refused})"
+            yield _cause("index-unreachable", where=where, seen=seen)
+            return  # it tries again and again
         if line["status"] is None:
             yield _cause("index-unreachable", where=where, seen=f"{line['path']} was not answered")
         elif line["status"] >= 500:
@@ -116,6 +179,8 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
         return _cause("disk-full", where=where, seen=last)
     if "DO NOT MATCH THE HASHES" in output:
         return _cause("hash-mismatch", where=where, seen=last)
+    if "In --require-hashes mode" in output:
+        return _cause("missing-dependency", where=where, seen=last)
     # Before the refusals: to pip, an index that does not answer has no distribution either.
     if found := _NO_CONNECTION.search(output):
         return _cause("index-unreachable", where=where, seen=found[0].strip()[:400])
@@ -135,7 +200,9 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
 def _refusal(
     evidence: Evidence, expected: Expected, where: str, wanted: re.Match[str], output: str
 ) -> Cause:
-    if canonicalize_name(wanted[2]) != canonicalize_name(expected.project):
+    project = canonicalize_name(expected.project)
+    own = any(canonicalize_name(found[2]) == project for found in _NO_WHEEL.finditer(output))
+    if canonicalize_name(wanted[2]) != project and not own:
         have = expected.locked.get(canonicalize_name(wanted[2]))
         seen = (
             f"needs {wanted[1]}, and the index has {wanted[2]} {have}"
@@ -186,11 +253,17 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     if shadow := list(_shadow(steps, evidence, expected, cell)):
         yield from shadow  # whatever else was seen is the other package's
         return
-    for name in ("import", "native-call", "round-trip", "mapped", "distributions", "record"):
+    scenario = _scenario(evidence)
+    names = ("import", "native-call", "round-trip", "mapped", "distributions", "record")
+    if (told := steps.get("prelude")) and not told["ok"]:
+        yield _cause("testbed-defect", where=f"{cell}: prelude", seen=told["error"]["message"])
+        return
+    for name in (*names, *scenario.uses):
         told = steps.get(name)
         if told is None or not told["ok"]:
             error = told["error"] if told else {"type": "", "message": "it was never reached"}
-            yield _failed_step(name, error, evidence, expected, f"{cell}: {name}")
+            found = _failed_step(name, error, evidence, expected, f"{cell}: {name}")
+            yield _named_by(scenario, found)
             break
     yield from _versions(steps, expected, cell)
     yield from _values(steps, evidence, cell)
@@ -199,6 +272,15 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     yield from _dependencies(steps, expected, cell)
     yield from _record(steps, cell)
     yield from _registry(evidence, cell)
+
+
+def _named_by(scenario: Scenario, found: Cause) -> Cause:
+    """Return what failed by the scenario's name for it, where it has no more exact one."""
+    if scenario.name in ("venv", "system") or found.name not in _VAGUE:
+        return found
+    entry = catalogue()[scenario.cause]
+    seen = found.message.rpartition("; expected ")[0]
+    return _cause(entry.name, where=found.where, seen=f"{scenario.title}: {seen}")
 
 
 def _unresolved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
@@ -332,13 +414,18 @@ def _failed_step(
     return _cause("unclassified", where=where, seen=message[:300])
 
 
-def _versions(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
-    native = (steps.get("native-call", {}).get("value") or {}).get("version")
+def _fallback(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    steps = evidence["exercise"]["steps"]
     installed = (steps.get("distributions", {}).get("value") or {}).get(expected.project)
     if installed and _differs(installed["version"], expected.version):
         seen = f"{installed['version']} was installed, published was {expected.version}"
         yield _cause("silent-fallback", where=f"{cell}: installed", seen=seen)
-    elif steps.get("native-call", {}).get("ok") and native != expected.version:
+
+
+def _versions(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    native = (steps.get("native-call", {}).get("value") or {}).get("version")
+    installed = (steps.get("distributions", {}).get("value") or {}).get(expected.project)
+    if installed and steps.get("native-call", {}).get("ok") and native != expected.version:
         seen = f"the native library says {native}, the release is {expected.version}"
         yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
 
@@ -389,8 +476,9 @@ def _same(one: object, other: object) -> bool:
 
 def _mapped(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     mapped = steps.get("mapped", {}).get("value")
-    if mapped is None or not steps.get("native-call", {}).get("ok"):
+    if mapped is None:
         return
+    loaded = bool(steps.get("native-call", {}).get("ok"))
     where = f"{cell}: mapped libraries"
     kind, installed = paths.flavour(evidence), paths.installed(evidence)
     for library in expected.libraries:
@@ -398,6 +486,8 @@ def _mapped(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) 
         if strange := [path for path in copies if kind(path) not in installed]:
             seen = f"{library} was loaded from {', '.join(strange)}, outside the package"
             yield _cause("wrong-library-loaded", where=where, seen=seen)
+        elif not loaded:
+            continue
         elif len(copies) > 1:
             seen = f"{library} is mapped {len(copies)} times: {', '.join(copies)}"
             yield _cause("duplicate-library", where=where, seen=seen)
@@ -407,7 +497,11 @@ def _mapped(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) 
 
 
 def _dependencies(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
-    for name, told in (steps.get("distributions", {}).get("value") or {}).items():
+    every = steps.get("distributions", {}).get("value") or {}
+    home = every.get(expected.project, {}).get("folder")
+    for name, told in every.items():
+        if told["folder"] != home:
+            continue  # the system's own, seen through
         locked = expected.locked.get(canonicalize_name(name))
         own = canonicalize_name(name) == canonicalize_name(expected.project)
         # pip came with the machine, whatever newer one the index has.
@@ -454,14 +548,16 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
 def leftovers(evidence: Evidence, project: str) -> list[str]:
     """Return the paths that the package left behind: its own, and those that appeared in use.
 
-    Its dependencies stay, with their bytecode, as installers mean it; so do their own caches.
+    Its dependencies stay, with their bytecode, as installers mean it; so do their own caches, and
+    the folders that hold them.
     """
     kind = paths.flavour(evidence)
     record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
     own = {kind(path) for path in record.get("files", ())}
     folders = {parent for path in own for parent in path.parents}
     installed = paths.installed(evidence)
-    left = []
+    left: list[str] = []
+    kept: list[str] = []
     for told in evidence["left"]["added"]:
         path = kind(told)
         if _is_cache(path):
@@ -471,9 +567,9 @@ def leftovers(evidence: Evidence, project: str) -> list[str]:
             mine = mine or path in own or path in folders
         else:
             mine = mine or "__pycache__" not in path.parts
-        if mine:
-            left.append(told)
-    return left
+        (left if mine else kept).append(told)
+    used = {parent for told in kept for parent in kind(told).parents}
+    return [told for told in left if kind(told) not in used]
 
 
 def _is_cache(path: PurePath) -> bool:

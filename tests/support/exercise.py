@@ -8,6 +8,7 @@ file named by E2E_STEPS, written as soon as the step ended: a crash or a hang lo
 from __future__ import annotations
 
 import faulthandler
+import functools
 import hashlib
 import json
 import os
@@ -271,11 +272,24 @@ def record() -> dict[str, Any]:
     return {"checked": checked, "wrong": wrong, "files": files}
 
 
-def main() -> None:
+def prelude() -> None:
+    """Do what the scenario has happen in the process before the package is imported."""
+    exec(os.environ["E2E_PRELUDE"], {})  # noqa: S102  (the scenario's own code)
+
+
+def use(name: str) -> Any:
+    """Try one of the uses that the scenario names."""
+    source = os.path.join(os.path.dirname(os.environ["E2E_STEPS"]), "uses.py")
+    with open(source, "rb") as file:
+        known: dict[str, Any] = {"__name__": "uses"}
+        exec(compile(file.read(), source, "exec"), known)  # noqa: S102  (the suite's own file)
+    return known["USES"][name]()
+
+
+def steps() -> None:
     """Run the steps in a user's order; a failed step does not stop those that can still tell."""
-    faulthandler.enable(file=_TRACE, all_threads=True)
-    limit = float(os.environ["E2E_LIMIT_SECONDS"])
-    faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
+    if os.environ.get("E2E_PRELUDE"):
+        step("prelude", prelude)
     step("import", import_package)
     step("native-call", native_version)
     step("run-times", run_times)
@@ -283,6 +297,23 @@ def main() -> None:
     step("mapped", mapped)
     step("distributions", distributions)
     step("record", record)
+    for name in os.environ.get("E2E_USES", "").split():
+        step(name, functools.partial(use, name))
+
+
+def main() -> None:
+    """Run the steps, in the main thread or in another, within their time."""
+    faulthandler.enable(file=_TRACE, all_threads=True)
+    limit = float(os.environ["E2E_LIMIT_SECONDS"])
+    faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
+    if os.environ.get("E2E_IN") == "thread":
+        import threading
+
+        thread = threading.Thread(target=steps)
+        thread.start()
+        thread.join()
+    else:
+        steps()
     faulthandler.cancel_dump_traceback_later()
     step("end", lambda: {"python": sys.version.split()[0], "path": sys.path})
 

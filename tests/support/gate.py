@@ -18,7 +18,7 @@ from typing import Any, Self, cast
 
 from packaging.version import Version
 
-from containers import builder, engine, images, publishers, testbed, wheelhouse
+from containers import builder, engine, images, publishers, releases, testbed, wheelhouse
 from containers import pipeline as pipelines
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
@@ -54,6 +54,8 @@ class Prepared:
     infrastructure: tuple[Image, ...]
     pipeline: dict[str, Any] | None = None
     """What the release workflow showed, or its testbed's failure; None if it was not run."""
+    no_history: str = ""
+    """Why the earlier releases are not on the index; empty if they are, or were not asked for."""
 
     def expected(self, subject: Subject, system: str) -> Expected:
         """Return what a cell on a machine with this operating system must show."""
@@ -73,7 +75,7 @@ class Prepared:
         told = dataclasses.asdict(self)
         told["wheelhouse"] |= {
             key: [str(path) for path in getattr(self.wheelhouse, key)]
-            for key in ("wheels", "dependencies")
+            for key in ("wheels", "dependencies", "earlier")
         }
         return told | {"testbed": self.testbed.to_dict()}
 
@@ -82,7 +84,7 @@ class Prepared:
         """Return what the controlling process prepared."""
         paths = {
             key: tuple(Path(path) for path in told["wheelhouse"][key])
-            for key in ("wheels", "dependencies")
+            for key in ("wheels", "dependencies", "earlier")
         }
         return cls(
             testbed=testbed.Testbed.from_dict(told["testbed"]),
@@ -91,6 +93,7 @@ class Prepared:
             unavailable=told["unavailable"],
             infrastructure=tuple(Image(**image) for image in told["infrastructure"]),
             pipeline=told["pipeline"],
+            no_history=told["no_history"],
         )
 
 
@@ -161,6 +164,13 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
             engine.sweep(client, run=run.id)  # a build ends with its container
             raise
     assert house is not None
+    no_history = ""
+    if selection.history == "all":
+        try:
+            house = _with_history(house, subject, selection)
+        except images.Unavailable as reason:
+            no_history = str(reason)
+            say(f"the index is without the earlier releases: {reason}")
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
             testbed.start(
@@ -168,10 +178,29 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
                 run,
                 testbed.Images(index, publisher),
                 wheels=house.wheels,
-                dependencies=house.dependencies,
+                dependencies=(*house.dependencies, *house.earlier),
+                yanked=house.yanked,
             )
         )
-    return Prepared(started, house, machines, unavailable, (index, publisher), pipeline)
+    return Prepared(started, house, machines, unavailable, (index, publisher), pipeline, no_history)
+
+
+def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> Wheelhouse:
+    """Return ``house`` with the earlier releases, and what they depend on with later Pythons.
+
+    Raises:
+        Unavailable: they cannot be had.
+    """
+    found = releases.earlier(subject.name, house.version)
+    pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
+    more = {
+        path.name: path
+        for python in sorted(pythons)
+        for path in wheelhouse.dependencies_for(python)
+    }
+    known = {path.name for path in house.dependencies}
+    every = (*house.dependencies, *(path for name, path in more.items() if name not in known))
+    return dataclasses.replace(house, dependencies=every, earlier=found.files, yanked=found.yanked)
 
 
 def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:

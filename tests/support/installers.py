@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+OLDEST_PIP = "24.1"
+"""The first pip whose own code runs on CPython 3.13 (pip's NEWS, 24.1)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Installer:
@@ -12,25 +15,40 @@ class Installer:
     name: str
     install: tuple[str, ...]
     uninstall: tuple[str, ...]
-    own_authorities: bool = False
+    authority_variable: str = ""
+    """What names the run's authority to it, where it does not ask the machine's own store."""
     system_option: tuple[str, ...] = ()
     """What it is told to use the machine's own Python with, where no environment is active."""
     deviation: str = ""
+    setup: tuple[tuple[str, ...], ...] = ()
+    """What the user types beforehand to have it."""
 
     def environment(self, authority: str) -> dict[str, str]:
         """Return what it must be told for it to trust the run's own authority, a PEM file."""
-        return {"SSL_CERT_FILE": authority} if self.own_authorities else {}
+        return {self.authority_variable: authority} if self.authority_variable else {}
 
 
+_PIP = (("pip", "install"), ("pip", "uninstall", "--yes"))
+_GET_PIP = ("python", "-m", "pip", "install", "--quiet")
 INSTALLERS = {
     one.name: one
     for one in (
-        Installer("pip", ("pip", "install"), ("pip", "uninstall", "--yes")),
+        # The one that the machine, or the environment made with it, came with.
+        Installer("pip", *_PIP),
+        Installer(
+            "pip-oldest",
+            *_PIP,
+            authority_variable="PIP_CERT",
+            deviation="pip before 24.2 trusts the authorities it carries, not the machine's: "
+            "PIP_CERT names the run's own",
+            setup=((*_GET_PIP, f"pip=={OLDEST_PIP}"),),
+        ),
+        Installer("pip-newest", *_PIP, setup=((*_GET_PIP, "--upgrade", "pip"),)),
         Installer(
             "uv",
             ("uv", "pip", "install"),
             ("uv", "pip", "uninstall"),
-            own_authorities=True,
+            authority_variable="SSL_CERT_FILE",
             system_option=("--system",),
             deviation="uv trusts the authorities it carries, not the machine's: SSL_CERT_FILE "
             "names the run's own",

@@ -24,6 +24,7 @@ from tests.support.cell import Cell, cells
 from tests.support.inspection import SetInspection
 from tests.support.pipeline.verification import Piped, split
 from tests.support.report import forms, results, terminal
+from tests.support.scenarios import SCENARIOS
 from tests.support.subject import Subject
 from tests.support.subject import load as load_subject
 from tests.support.verdict import CellResult, Item, Verdict
@@ -44,6 +45,7 @@ class Suite:
             wheels=_folder(config.getoption("wheels")),
             release=config.getoption("release"),
             profile=config.getoption("profile"),
+            history=config.getoption("history"),
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
             left_out=[*(config.getoption("deselect") or ()), *(config.getoption("ignore") or ())],
@@ -59,7 +61,19 @@ class Suite:
     @property
     def cells(self) -> list[Cell]:
         """The cells of the selected machines."""
-        return cells(self.selection.machines)
+        return cells(self.selection.machines, self.selection.profile)
+
+    def missing(self, cell: Cell) -> str:
+        """Return why this cell cannot run in this run; empty if it can."""
+        prepared = self.prepared
+        if prepared is None:
+            return ""
+        if reason := prepared.unavailable.get(cell.machine.name):
+            return reason
+        if not SCENARIOS[cell.scenario].needs_previous or prepared.wheelhouse.previous:
+            return ""
+        why = prepared.no_history or f"--history {self.selection.history}"
+        return f"there is no earlier release on the index ({why})"
 
     @property
     def piped(self) -> Piped | None:
@@ -246,8 +260,8 @@ class Controller:
             reason = f"{cell.id}: not run: {self.failure.name}"
         elif interrupted:
             reason = f"{cell.id}: the run was interrupted before it"
-        elif prepared and name in prepared.unavailable:
-            reason = f"{name}: {prepared.unavailable[name]}"
+        elif missing := self.suite.missing(cell):
+            reason = f"{name if prepared and name in prepared.unavailable else cell.id}: {missing}"
         return CellResult(
             cell.id, name, cell.installer, cell.scenario, Verdict.UNVERIFIED, (), 0.0, reason
         )
@@ -363,6 +377,8 @@ class Controller:
                 strict = self.suite.selection.strict
                 details["pipeline"] = self.suite.piped.to_dict(strict=strict)
                 details["publisher"] = self.suite.piped.publisher()
+            details["earlier"] = [path.name for path in prepared.wheelhouse.earlier]
+            details["no_history"] = prepared.no_history
             details["images"] = {
                 image.name: {"tag": image.tag, "id": image.id, "created": image.created}
                 for image in (*prepared.infrastructure, *prepared.machines.values())
@@ -402,6 +418,9 @@ class Controller:
         if self.suite.selection.narrowed:
             told = ", ".join(self.suite.selection.narrowed)
             notes.append(f"The verdict is narrowed to what was selected: {told}")
+        if self.suite.prepared and self.suite.prepared.no_history:
+            told = self.suite.prepared.no_history
+            notes.append(f"not verified with the earlier releases on the index: {told}")
         notes += [f"not verified, for none of these machines: {w}" for w in self._not_inspected()]
         notes += [f"out of scope: {out['id']}: {out['reason']}" for out in self._out_of_scope()]
         return notes
@@ -500,9 +519,27 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each cell of the selected machines."""
     if "cell" in metafunc.fixturenames and SUITE in metafunc.config.stash:
-        found = metafunc.config.stash[SUITE].cells
+        # Where the installer must refuse there is nothing to use: other tests judge these cells.
+        refusing = metafunc.definition.get_closest_marker("refusal") is not None
+        found = [c for c in metafunc.config.stash[SUITE].cells if bool(c.refuses) == refusing]
         metafunc.parametrize(
             "cell",
             [pytest.param(c, id=c.id, marks=pytest.mark.xdist_group(c.id)) for c in found],
             scope="session",
         )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out the tests of cells where no cell is of their kind: they would test nothing."""
+    if SUITE not in config.stash:
+        return
+    empty = [
+        item
+        for item in items
+        if (call := getattr(item, "callspec", None))
+        and not isinstance(call.params.get("cell", None), Cell)
+        and "cell" in call.params
+    ]
+    if empty:
+        config.hook.pytest_deselected(items=empty)
+        items[:] = [item for item in items if item not in empty]

@@ -206,7 +206,7 @@ def on_disk(path: str) -> dict[str, Any]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        return {"error": str(error)}
+        return {"error": str(error), "sqlite": sqlite3.sqlite_version}
     return {"rows": [list(row) for row in rows]}
 
 
@@ -252,8 +252,10 @@ def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str
     told.update(spec.get("exercise_env", {}))
     # Read as bytes: compile() knows that source is UTF-8, open() on Windows does not.
     code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
+    told["E2E_PRELUDE"] = spec.get("prelude", "")
+    told["E2E_USES"] = " ".join(spec.get("uses", ()))
     ended = run(
-        which([spec["python"], "-c", code], env), told, cwd, spec["seconds"]["exercise"] + 10
+        which([*spec["python"], "-c", code], env), told, cwd, spec["seconds"]["exercise"] + 10
     )
     try:
         with open(trace, encoding="utf-8", errors="replace") as file:
@@ -262,6 +264,18 @@ def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str
         ended["trace"] = ""
     ended["steps"] = read_steps(steps)
     return ended
+
+
+def commands(
+    spec: dict[str, Any], name: str, env: Mapping[str, str], cwd: str
+) -> list[dict[str, Any]]:
+    """Run the commands under ``name`` in ``spec``, up to one that fails; return how each ended."""
+    done = []
+    for command in spec.get(name, ()):
+        done.append(run(which(command, env), env, cwd, spec["seconds"]["install"]))
+        if done[-1]["code"]:
+            break
+    return done
 
 
 def main() -> None:
@@ -289,20 +303,31 @@ def main() -> None:
     def timed(name: str, began_at: float) -> None:
         evidence["seconds"][name] = round(time.perf_counter() - began_at, 3)
 
+    if spec.get("umask", -1) >= 0:
+        os.umask(spec["umask"])
+    evidence["setup"] = commands(spec, "setup", env, cwd)
     skipped = (*spec["skipped"], cwd)  # what the user keeps in the project is the user's own
     before = tree(spec["roots"], skipped)
     registry_before = registry(spec.get("skipped_keys", ()))
     timed("first-look", began)
+    evidence["first"] = commands(spec, "first", env, cwd)
     evidence["install"] = run(which(spec["install"], env), env, cwd, spec["seconds"]["install"])
     installed = tree(spec["roots"], skipped)
     evidence["installed"] = difference(before, installed)
     if evidence["install"]["code"] == 0:
+        if spec.get("again"):
+            evidence["again"] = run(
+                which(spec["install"], env), env, cwd, spec["seconds"]["install"]
+            )
+            evidence["again"]["difference"] = difference(installed, tree(spec["roots"], skipped))
+        evidence["after_install"] = commands(spec, "after_install", env, cwd)
         evidence["import"] = run(
-            which([spec["python"], "-c", spec["import"]], env), env, cwd, spec["seconds"]["import"]
+            which([*spec["python"], "-c", spec["import"]], env), env, cwd, spec["seconds"]["import"]
         )
         evidence["exercise"] = exercise(spec, env, cwd)
         evidence["on_disk"] = on_disk(os.path.join(cwd, "data.db"))
         evidence["processes"] = sorted(set(processes()) - set(evidence["processes_before"]))
+        evidence["before_uninstall"] = commands(spec, "before_uninstall", env, cwd)
         evidence["uninstall"] = run(
             which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]
         )

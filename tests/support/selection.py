@@ -10,6 +10,8 @@ from typing import Any
 from containers import machine as machines
 from containers.errors import WrongUse
 from containers.machine import MachineSpec
+from tests.support import profiles
+from tests.support.profiles import Profile
 
 DEFAULT_SOURCE = Path("bindings/python")
 
@@ -28,6 +30,9 @@ class Selection:
     """The machines that only other profiles ask for."""
     strict: bool
     provision: bool
+    profile: Profile
+    history: str = "all"
+    """Which earlier releases are on the index beside the one under test: ``none`` or ``all``."""
     pipeline: bool = False
     """Whether the release workflow is run, and its wheels are those that are verified."""
     no_pipeline: str = ""
@@ -51,6 +56,8 @@ class Selection:
             "strict": self.strict,
             "pipeline": self.pipeline,
             "actions_from": str(self.actions_from) if self.actions_from else None,
+            "profile": self.profile.name,
+            "history": self.history,
         }
 
 
@@ -63,6 +70,7 @@ def select(
     profile: str = "gate",
     pipeline: bool = True,
     actions_from: Path | None = None,
+    history: str | None = None,
     names: list[str] | None = None,
     keyword: str = "",
     left_out: Sequence[str] = (),
@@ -80,6 +88,7 @@ def select(
         raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(given) > 1:
         raise WrongUse(f"{' and '.join(given)} exclude one another; name one")
+    asked = profiles.load()[profile]
     known = machines.load()
     wanted = list(dict.fromkeys(names or ()))
     for name in wanted:
@@ -99,6 +108,8 @@ def select(
         reason = "the wheels came from elsewhere: no tag was pushed"
     elif not pipeline:
         reason = "left out by --no-pipeline"
+    elif profile == "quick":
+        reason = "the profile quick leaves it out"
     elif wanted:
         reason = f"the run is narrowed to {', '.join(wanted)}"
     if actions_from and reason:
@@ -123,6 +134,8 @@ def select(
         pipeline=not reason,
         no_pipeline=reason,
         actions_from=actions_from,
+        profile=asked,
+        history=history or asked.history,
     )
 
 

@@ -968,3 +968,103 @@ def test_caches_on_windows_are_no_leftovers(path: str) -> None:
 
 def test_uvs_cache_on_linux_is_no_leftover() -> None:
     assert _causes(lambda e: e["left"]["added"].append("/home/user/.cache/uv/wheels/a")) == ()
+
+
+# ---- scenarios, other commands, and what must be refused ----
+
+
+def test_an_index_that_the_installer_does_not_trust_is_the_testbeds_failure() -> None:
+    refused = {"time": "t", "client": "10.0.0.2", "tls_refused": "UNKNOWN_CA"}
+    found = diagnose(healthy() | {"requests": [refused, refused]}, EXPECTED)
+    assert [(cause.name, cause.severity) for cause in found] == [("index-unreachable", "testbed")]
+    assert "UNKNOWN_CA" in found[0].message
+
+
+def test_a_set_up_that_failed_is_the_testbeds_failure() -> None:
+    found = diagnose(healthy() | {"setup": [_ran("python3", "-m", "venv", code=1)]}, EXPECTED)
+    assert [cause.name for cause in found] == ["machine-lost"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "name"),
+    [("upgrade", "upgrade-broken"), ("read-only", "permission"), ("fork", "use-not-supported")],
+)
+def test_a_users_other_command_that_fails_has_the_scenarios_cause(scenario: str, name: str) -> None:
+    evidence = healthy() | {"first": [_ran("pip", "install", "quiverdb==1.1.0", code=1)]}
+    evidence["cell"] = {"id": "c", "scenario": scenario}
+    assert [cause.name for cause in diagnose(evidence, EXPECTED)] == [name]
+
+
+def test_a_use_that_fails_has_the_scenarios_cause_and_says_what_was_tried() -> None:
+    evidence = healthy()
+    evidence["cell"] = {"id": "c", "scenario": "fork"}
+    error = {"type": "RuntimeError", "message": "the forked child ended with 3"}
+    steps = evidence["exercise"]["steps"]
+    steps["in_forked_child"] = {"ok": False, "value": None, "error": error}
+    (cause,) = diagnose(evidence, EXPECTED)
+    assert cause.name == "use-not-supported"
+    assert "a forked child uses it on: RuntimeError: the forked child ended" in cause.message
+
+
+def test_a_use_that_was_never_reached_is_told() -> None:
+    evidence = healthy()
+    evidence["cell"] = {"id": "c", "scenario": "fork"}
+    assert [cause.name for cause in diagnose(evidence, EXPECTED)] == ["use-not-supported"]
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_second_installation_must_change_nothing(changed: bool) -> None:
+    evidence = healthy()
+    difference = {"added": [], "removed": [], "changed": [CFFI] if changed else []}
+    difference["added"].append("/home/user/.cache/pip/http")
+    evidence["again"] = _ran("pip", "install", "quiverdb") | {"difference": difference}
+    found = [cause.name for cause in diagnose(evidence, EXPECTED)]
+    assert found == (["use-not-supported"] if changed else [])
+
+
+def test_a_library_of_the_same_name_from_elsewhere_is_told_even_if_no_call_passed() -> None:
+    evidence = healthy()
+    evidence["cell"] = {"id": "c", "scenario": "decoy"}
+    steps = evidence["exercise"]["steps"]
+    error = {"type": "AttributeError", "message": "undefined"}
+    steps["native-call"] = {"ok": False, "value": None, "error": error}
+    steps["mapped"] = _step(["/opt/decoy/libquiver.so"])
+    assert {cause.name for cause in diagnose(evidence, EXPECTED)} == {"wrong-library-loaded"}
+
+
+_UV_PYTHON = """
+  cause: Because the current Python version (3.11.2) does not satisfy Python>=3.13 and
+ quiverdb==0.1.0 depends on Python>=3.13, we can conclude that quiverdb==0.1.0 cannot be used.
+ And because quiverdb>=0.4.0 has no wheels with a matching Python implementation tag
+"""
+_UV_GLIBC = """
+  cause: Because cffi==2.0.0 has no wheels with a matching platform tag and quiverdb<=0.1.0 depends
+ on cffi==2.0.0, we can conclude that quiverdb<=0.1.0 cannot be used.
+ And because quiverdb>=0.4.0 has no wheels with a matching platform tag
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "python", "wanted"),
+    [(_UV_PYTHON, "3.11.2", "unsupported-python"), (_UV_GLIBC, "3.13.5", "unsupported-platform")],
+    ids=["python", "glibc"],
+)
+def test_uvs_refusal_is_of_the_project_whatever_else_it_tells(
+    output: str, python: str, wanted: str
+) -> None:
+    evidence = healthy() | {"python": python, "installed": {"added": []}}
+    evidence["install"] = _ran("uv", "pip", "install", "quiverdb", code=1) | {"stderr": output}
+    assert [cause.name for cause in diagnose(evidence, EXPECTED)] == [wanted]
+    evidence["cell"] = {"id": "c", "refuses": wanted}
+    assert diagnose(evidence, EXPECTED) == ()
+    evidence["cell"] = {"id": "c", "refuses": "no-binary"}
+    assert diagnose(evidence, EXPECTED) == ()
+
+
+def test_a_folder_that_still_holds_a_dependency_is_no_leftover() -> None:
+    evidence = healthy()
+    evidence["left"]["added"] = [SITE, CFFI]
+    evidence["installed"]["added"] = [SITE, CFFI, *FILES]
+    assert leftovers(evidence, "quiverdb") == []
+    evidence["left"]["added"] = [SITE]
+    assert leftovers(evidence, "quiverdb") == [SITE]

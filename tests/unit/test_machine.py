@@ -29,6 +29,7 @@ scenarios = ["venv"]
 runs_on = "linux"
 has = []
 profiles = ["gate"]
+refuses = ""
 """
 SPEC = MachineSpec("debian", "Debian", "linux", "debian", "3.13", ("pip", "uv"), ("venv",))
 RUN = Run("1", "a:b:c:d")
@@ -56,14 +57,26 @@ def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> No
     with pytest.raises(
         WrongUse,
         match=r"machines\.toml: debian: unknown key 'colour'; "
-        "there are: has, image, installers, os, profiles, python, runs_on, scenarios, title",
+        "there are: has, image, installers, os, profiles, python, refuses, runs_on, "
+        "scenarios, title",
     ):
         _load(tmp_path, f'{LINE}colour = "red"\n')
 
 
 @pytest.mark.parametrize(
     "key",
-    ["title", "os", "image", "python", "installers", "scenarios", "runs_on", "has", "profiles"],
+    [
+        "title",
+        "os",
+        "image",
+        "python",
+        "installers",
+        "scenarios",
+        "runs_on",
+        "has",
+        "profiles",
+        "refuses",
+    ],
 )
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
     text = "\n".join(line for line in LINE.splitlines() if not line.startswith(key))
@@ -79,6 +92,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ('"3.13"', "3.13", "debian: python must be a string"),
         ('runs_on = "linux"', 'runs_on = "dos"', "unknown runs_on 'dos'; there are: linux, wine"),
         ("has = []", 'has = "all"', "debian: has must be a list of strings"),
+        ('refuses = ""', 'refuses = "all"', "unknown refuses 'all'; there are: unsupported-python"),
         ("[debian]", "debian = 5", "debian: not a table"),
         ("[debian]", 'debian = "os"', "debian: not a table"),
         ("[debian]", "[debian", r"machines\.toml: "),

@@ -108,6 +108,8 @@ def test_the_choices_as_data(root: Path) -> None:
         "strict": True,
         "pipeline": False,
         "actions_from": None,
+        "profile": "gate",
+        "history": "all",
     }
 
 
@@ -122,6 +124,7 @@ def test_the_workflow_runs_where_the_whole_source_is_verified(root: Path) -> Non
         ({"wheels": Path("dist")}, "the wheels came from elsewhere: no tag was pushed"),
         ({"names": ["debian"]}, "the run is narrowed to debian"),
         ({"pipeline": False}, "left out by --no-pipeline"),
+        ({"profile": "quick"}, "the profile quick leaves it out"),
     ],
 )
 def test_the_workflow_is_left_out_for_a_reason(
@@ -138,3 +141,10 @@ def test_real_actions_need_a_folder_and_a_workflow_that_runs(root: Path) -> None
         select(root=root, actions_from=root / "nowhere")
     with pytest.raises(WrongUse, match="the release workflow is not run: left out"):
         select(root=root, actions_from=root, pipeline=False)
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(None, "none"), ("all", "all"), ("none", "none")])
+def test_the_history_is_the_profiles_unless_it_is_named(
+    root: Path, asked: str | None, kept: str
+) -> None:
+    assert select(root=root, profile="quick", history=asked).history == kept

@@ -1,0 +1,297 @@
+"""Faults that show themselves in one way of installing or using only: its scenario must catch them.
+
+Each wheel is judged in the ordinary way as well, and must pass there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from containers import images, wheelhouse
+from containers import machine as machines
+from containers.engine import Engine
+from tests.faults.conftest import Start, _narrowed
+from tests.support import cell as cells
+from tests.support import gate, wheels
+from tests.support.cell import Cell
+from tests.support.diagnosis import diagnose
+
+INIT = "quiverdb/__init__.py"
+LOADER = "quiverdb/_loader.py"
+DATABASE = (
+    b"_plain_open = Database.open.__func__\n"
+    b"_held = []\n"
+    b"def _open(cls, path, **options):\n"
+    b"    import fcntl\n"
+    b"    _held.append(open(str(path) + '.lock', 'w'))\n"
+    b"    fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+    b"    return _plain_open(cls, path, **options)\n"
+    b"Database.open = classmethod(_open)\n"
+)
+STATE = b"_state = os.path.join(os.path.dirname(__file__), 'state.txt')\n"
+REFUSES_STATE = STATE + b"if os.path.exists(_state): raise RuntimeError('a state of old')\n"
+KEEPS_STATE = STATE + b"open(_state, 'w').close()\n"
+# What is added to the package, and the cause by which its scenario must call it.
+FAULTS = {
+    "user": (b"if sys.prefix == sys.base_prefix: raise RuntimeError('no environment')", "use"),
+    "target": (
+        b"import sysconfig\n"
+        b"if not os.path.isdir(os.path.join(sysconfig.get_path('purelib'), 'quiverdb')):\n"
+        b"    raise RuntimeError('not where it ought to be')",
+        "use",
+    ),
+    "read-only": (
+        b"_cache = os.path.join(os.path.dirname(__file__), 'cache.txt')\n"
+        b"open(_cache, 'w').close(); os.remove(_cache)",
+        "permission",
+    ),
+    "noexec-temp": (
+        b"import ctypes, shutil, tempfile\n"
+        b"with tempfile.TemporaryDirectory() as _folder:\n"
+        b"    _copy = os.path.join(_folder, 'copy.so')\n"
+        b"    _libs = os.path.join(os.path.dirname(__file__), '_libs')\n"
+        b"    shutil.copy(os.path.join(_libs, 'libquiver.so'), _copy)\n"
+        b"    ctypes.CDLL(_copy)",
+        "use",
+    ),
+    "space-path": (
+        b"if os.system('test -d ' + os.path.dirname(__file__)): raise OSError('no folder')",
+        "path-not-supported",
+    ),
+    "non-ascii-path": (b"__file__.encode('ascii')", "path-not-supported"),
+    "long-path": (b"if len(__file__) > 255: raise OSError('too long')", "path-not-supported"),
+    "thread": (b"import signal; signal.signal(signal.SIGUSR1, signal.SIG_DFL)", "use"),
+    "isolated": (b"sys.path.index('')", "use"),
+    "fork": (b"os.register_at_fork(after_in_child=lambda: os._exit(3))", "use"),
+    "spawn": (
+        b"import multiprocessing\n"
+        b"if multiprocessing.parent_process(): raise RuntimeError('a child')",
+        "use",
+    ),
+    "two-interpreters": (DATABASE, "use"),
+    "zip": (b"open(os.path.join(os.path.dirname(__file__), 'py.typed')).close()", "use"),
+    "c-locale": (b"import locale; '\\xfa'.encode(locale.getpreferredencoding(False))", "use"),
+    "turkish-locale": (b"float(f'{1.5:n}')", "use"),
+    "umask-and-zone": (
+        b"if not os.stat(__file__).st_mode & 0o004: raise RuntimeError('not for all')",
+        "use",
+    ),
+}
+
+
+def _add(code: bytes) -> dict[str, object]:
+    return {"edit": {INIT: lambda data: data + b"\nimport os, sys\n" + code + b"\n"}}
+
+
+def _judged(
+    found: Engine,
+    start: Start,
+    wheel: Path,
+    names: Sequence[str],
+    *,
+    machine: str = "debian-13",
+    installer: str = "pip",
+    earlier: Sequence[Path] = (),
+    beside: Sequence[Path] = (),
+) -> dict[str, set[str]]:
+    """Publish the wheel and return the names of the causes in each scenario."""
+    spec = machines.load()[machine]
+    subject = _narrowed(spec.os)
+    house = wheelhouse.from_files([wheel], place="planted")
+    house = dataclasses.replace(house, earlier=tuple(earlier))
+    seen = {}
+    with start([wheel], dependencies=[*earlier, *beside]) as bed:
+        for name in names:
+            cell = Cell(spec, installer, name)
+            evidence = cells.run(bed, cell, images.ensure(found, spec.image), house=house)
+            prepared = gate.Prepared(bed, house, {}, {}, ())
+            causes = diagnose(evidence, prepared.expected(subject, spec.os))
+            seen[name] = {cause.name for cause in causes}
+    return seen
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_one_scenario_is_caught_by_it_alone(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, name: str
+) -> None:
+    code, cause = FAULTS[name]
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
+    machine = "debian-12" if name == "turkish-locale" else "debian-13"
+    seen = _judged(found, start, wheel, ["venv", name], machine=machine)
+
+    assert seen["venv"] == set()
+    assert seen[name] == {cause if cause != "use" else "use-not-supported"}
+
+
+@pytest.mark.parametrize("name", ["require-hashes", "offline"])
+def test_a_dependency_that_nobody_locked(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, name: str
+) -> None:
+    metadata = f"{'-'.join(good_wheel.name.split('-')[:2])}.dist-info/METADATA"
+    old, new = b"Requires-Dist: cffi", b"Requires-Dist: uv\nRequires-Dist: cffi"
+    edit = {metadata: lambda data: data.replace(old, new, 1)}
+    seen = _judged(found, start, wheels.mutate(good_wheel, tmp_path, edit=edit), ["venv", name])
+
+    assert seen == {"venv": set(), name: {"missing-dependency"}}
+
+
+def test_a_wheel_that_brings_a_stale_description_of_its_dependency(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    stale = "Metadata-Version: 1.0\nName: cffi\nVersion: 1.0\n"
+    wheel = wheels.mutate(good_wheel, tmp_path, add={"cffi-1.0.egg-info": stale})
+    seen = _judged(found, start, wheel, ["twice"])
+
+    assert "use-not-supported" in seen["twice"]
+
+
+def test_an_earlier_release_that_leaves_what_the_new_one_cannot_bear(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    for folder in ("old", "new", "done"):
+        (tmp_path / folder).mkdir()
+    old = wheels.mutate(good_wheel, tmp_path / "old", **_add(KEEPS_STATE))  # type: ignore[arg-type]
+    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
+    new = wheels.mutate(good_wheel, tmp_path / "new", **_add(REFUSES_STATE))  # type: ignore[arg-type]
+    seen = _judged(found, start, new, ["venv", "upgrade"], earlier=[old])
+
+    assert seen == {"venv": set(), "upgrade": {"upgrade-broken"}}
+
+
+def test_a_release_that_leaves_what_an_earlier_one_cannot_bear(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    for folder in ("old", "new", "done"):
+        (tmp_path / folder).mkdir()
+    old = wheels.mutate(good_wheel, tmp_path / "old", **_add(REFUSES_STATE))  # type: ignore[arg-type]
+    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
+    new = wheels.mutate(good_wheel, tmp_path / "new", **_add(KEEPS_STATE))  # type: ignore[arg-type]
+    seen = _judged(found, start, new, ["upgrade", "downgrade"], earlier=[old])
+
+    assert "upgrade-broken" not in seen["upgrade"]
+    assert seen["downgrade"] == {"upgrade-broken"}
+
+
+def test_a_loader_that_asks_the_search_path_first(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    old = b"    core = _open(ffi, str(_LIBS_DIR / _CORE))\n"
+    new = (
+        b"    try:\n        core = _open(ffi, _CORE)\n"
+        b"    except NativeLibraryError:\n        core = _open(ffi, str(_LIBS_DIR / _CORE))\n"
+    )
+
+    def edit(data: bytes) -> bytes:
+        assert old in data
+        return data.replace(old, new)
+
+    wheel = wheels.mutate(good_wheel, tmp_path, edit={LOADER: edit})
+    seen = _judged(found, start, wheel, ["venv", "decoy"])
+
+    assert seen["venv"] == set()
+    assert "wrong-library-loaded" in seen["decoy"]
+
+
+def test_a_release_whose_sqlite_gives_way_to_another(found: Engine, start: Start) -> None:
+    house = wheelhouse.from_release("0.13.5", "quiverdb")
+    (wheel,) = (path for path in house.wheels if "manylinux" in path.name)
+    seen = _judged(found, start, wheel, ["venv", "other-sqlite"])
+
+    assert seen["venv"] == set()
+    assert seen["other-sqlite"] == {"symbol-interposition"}
+
+
+def test_a_path_through_the_ansi_code_page_of_windows(
+    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    fault = _add(b"os.getcwd().encode('cp1252')")
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **fault)  # type: ignore[arg-type]
+    names = ["system", "non-ascii-home"]
+    seen = _judged(found, start, wheel, names, machine="windows-wine", installer="uv")
+
+    assert seen == {"system": set(), "non-ascii-home": {"path-not-supported"}}
+
+
+# ---- where the release must be refused ----
+
+
+def _sdist(folder: Path, version: str) -> Path:
+    path = folder / f"quiverdb-{version}.tar.gz"
+    about = f"Metadata-Version: 2.1\nName: quiverdb\nVersion: {version}\n".encode()
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in (
+            ("PKG-INFO", about),
+            ("pyproject.toml", b"[build-system]\nrequires=[]\n"),
+        ):
+            info = tarfile.TarInfo(f"quiverdb-{version}/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_source_beside_the_wheels_is_built_where_none_fits(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
+) -> None:
+    source = _sdist(tmp_path, good_wheel.name.split("-")[1])
+    seen = _judged(found, start, good_wheel, ["no-binary"], installer=installer, beside=[source])
+    clean = _judged(found, start, good_wheel, ["no-binary"], installer=installer)
+
+    assert seen == {"no-binary": {"sdist-fallback"}}
+    assert clean == {"no-binary": set()}
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_wheel_that_says_it_is_for_every_python(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
+) -> None:
+    name, version, _ = good_wheel.name.split("-", 2)
+    lax = wheels.mutate(
+        good_wheel,
+        tmp_path,
+        edit={
+            f"{name}-{version}.dist-info/METADATA": lambda data: data.replace(
+                b"Requires-Python: >=3.13", b"Requires-Python: >=3.9"
+            )
+        },
+        rename=f"{name}-{version}-py3-none-any.whl",
+    )
+    machine = "debian-forky-python-3.14"
+    more = wheelhouse.dependencies_for("3.14")
+    seen = _judged(found, start, lax, ["venv"], machine=machine, installer=installer, beside=more)
+    clean = _judged(found, start, good_wheel, ["venv"], machine=machine, installer=installer)
+
+    assert seen == {"venv": {"unclean-refusal"}}
+    assert clean == {"venv": set()}
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_an_older_release_that_every_machine_takes(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
+) -> None:
+    # As the real 0.1.0: pure, for every platform, without the native libraries.
+    old = wheels.mutate(
+        good_wheel,
+        tmp_path,
+        remove=["quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so"],
+        rename=f"quiverdb-{good_wheel.name.split('-')[1]}-py3-none-any.whl",
+    )
+    (tmp_path / "done").mkdir()
+    old = wheels.set_version(old, tmp_path / "done", "0.1.0")
+    seen = _judged(
+        found,
+        start,
+        good_wheel,
+        ["venv", "pinned"],
+        machine="debian-13-glibc-2.17",
+        installer=installer,
+        earlier=[old],
+    )
+
+    assert seen == {"venv": {"silent-fallback"}, "pinned": set()}

@@ -1,0 +1,92 @@
+"""What a refusal must be: clear words, and nothing fetched, compiled or installed meanwhile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+
+from tests.support import paths
+from tests.support.causes import Cause, catalogue
+
+Evidence = Mapping[str, Any]
+
+# What pip and uv say when they begin to build a source distribution.
+_COMPILING = re.compile(
+    r"Building wheel|Preparing metadata|Getting requirements to build|subprocess-exited-with-error|"
+    r"Installing build dependencies|Failed to build|Building source distribution"
+)
+_TOLD = re.compile(r"^(?:ERROR:|error:|\s*cause:|hint:).*", re.MULTILINE)
+# What the installers leave of their own: caches, bytecode, and uv's lock of the environment.
+_OWN = (".cache", "Local", "__pycache__")
+
+
+def words(evidence: Evidence) -> list[str]:
+    """Return the installer's own words of refusal, line by line."""
+    ran = evidence["install"]
+    return [found[0].strip() for found in _TOLD.finditer(ran["stdout"] + ran["stderr"])]
+
+
+def judge(
+    evidence: Evidence, wanted: str, found: Cause | None, project: str, version: str = ""
+) -> Iterator[Cause]:
+    """Yield what is wrong with the refusal of ``version`` where ``wanted`` is its proper cause.
+
+    ``found`` is what an ordinary cell would be told; None if the installation passed.
+    """
+    cell = evidence["cell"]["id"]
+    ran = evidence["install"]
+    output = ran["stdout"] + ran["stderr"]
+    sources = [line["file"] for line in evidence["requests"] if _is_source(line, project)]
+    if sources or _COMPILING.search(output):
+        seen = f"{ran['command'][-1]}: the installer took {', '.join(sources) or 'a source'}"
+        if told := _COMPILING.search(output):
+            seen += f" and began to build it ({told[0]})"
+        yield _cause("sdist-fallback", cell, seen)
+        return
+    if found is None:
+        other = _installed(evidence, project)
+        if not other or other == f"{project} {version}":
+            yield _cause("unclean-refusal", cell, f"it was installed, and {wanted} was to be said")
+            return
+        # Where the release promises nothing, what is taken is the older release's fault.
+        seen = f"no wheel fits ({wanted}), and the installer took {other}"
+        yield catalogue().cause("silent-fallback", where=f"{cell}: installed", seen=seen, risk=True)
+        return
+    accepted = {wanted} if wanted != "no-binary" else {"unsupported-platform", "unsupported-python"}
+    if found.name not in accepted:
+        yield found
+        return
+    if not words(evidence):
+        yield _cause("unclean-refusal", cell, f"it ended with {ran['code']} and said nothing")
+    kind = paths.flavour(evidence)
+    left = [
+        path
+        for path in evidence["installed"]["added"]
+        if kind(path).name != ".lock" and not any(part in _OWN for part in kind(path).parts)
+    ]
+    if left:
+        seen = f"it refused and left {len(left)} paths, first {left[0]}"
+        yield _cause("unclean-refusal", cell, seen)
+
+
+def _is_source(line: Evidence, project: str) -> bool:
+    try:
+        name, _ = parse_sdist_filename(line.get("file", ""))
+    except InvalidSdistFilename:
+        return False
+    # The metadata beside a file are no source.
+    return name == project and line["status"] == 200 and not line["path"].endswith(".metadata")
+
+
+def _installed(evidence: Evidence, project: str) -> str:
+    """Return name and version of the release that is there."""
+    steps = evidence.get("exercise", {}).get("steps", {})
+    told = (steps.get("distributions", {}).get("value") or {}).get(project)
+    return f"{project} {told['version']}" if told else ""
+
+
+def _cause(name: str, where: str, seen: str) -> Cause:
+    return catalogue().cause(name, where=where, seen=seen)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support import refusal
+from tests.support.causes import Cause, catalogue
+
+PIP = (
+    "ERROR: Could not find a version that satisfies the requirement quiverdb (from versions: none)\n"
+    "ERROR: No matching distribution found for quiverdb\n"
+)
+UV = (
+    "Using Python 3.14.8 environment at: /home/user/venv\n"
+    "error: No solution found when resolving dependencies\n"
+    "  cause: Because quiverdb==0.5.0 has no wheels with a matching Python ABI tag\n"
+)
+PROPER = catalogue().cause("unsupported-python", where="c", seen="refused")
+SITE = "/home/user/venv/lib/python3.14/site-packages"
+
+
+def _evidence(output: str = PIP, **changes: Any) -> dict[str, Any]:
+    return {
+        "cell": {"id": "c"},
+        "install": {"command": ["pip", "install", "quiverdb"], "code": 1,
+                    "stdout": "", "stderr": output},
+        "installed": {"added": []},
+        "requests": [],
+        **changes,
+    }  # fmt: skip
+
+
+def _judge(evidence: dict[str, Any], found: Cause | None = PROPER) -> list[Cause]:
+    return list(refusal.judge(evidence, "unsupported-python", found, "quiverdb"))
+
+
+@pytest.mark.parametrize("output", [PIP, UV], ids=["pip", "uv"])
+def test_a_refusal_in_words_is_clean(output: str) -> None:
+    assert _judge(_evidence(output)) == []
+    assert any("quiverdb" in line for line in refusal.words(_evidence(output)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/home/user/.cache/pip/http", "/home/user/venv/.lock", f"{SITE}/__pycache__/x.pyc"],
+)
+def test_what_the_installer_keeps_of_its_own_is_no_trace(path: str) -> None:
+    assert _judge(_evidence(installed={"added": [path]})) == []
+
+
+def test_a_file_left_behind_is_told() -> None:
+    (cause,) = _judge(_evidence(installed={"added": [f"{SITE}/cffi/api.py"]}))
+    assert cause.name == "unclean-refusal"
+    assert "cffi/api.py" in cause.message
+
+
+def test_a_refusal_without_words_is_told() -> None:
+    (cause,) = _judge(_evidence("Killed\n"))
+    assert (cause.name, "said nothing" in cause.message) == ("unclean-refusal", True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"requests": [{"file": "quiverdb-0.1.0.tar.gz", "status": 200, "path": "/packages/x"}]},
+        {"output": PIP + "  Preparing metadata (pyproject.toml): started\n"},
+    ],
+    ids=["fetched", "built"],
+)
+def test_a_source_that_is_fetched_or_built_is_told(changes: dict[str, Any]) -> None:
+    (cause,) = _judge(_evidence(**changes))
+    assert cause.name == "sdist-fallback"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"file": "quiverdb-0.1.0.tar.gz", "status": 404, "path": "/packages/x"},
+        {"file": "quiverdb-0.1.0.tar.gz", "status": 200, "path": "/packages/x.tar.gz.metadata"},
+        {"file": "quiverdb-0.5.0-py3-none-any.whl", "status": 200, "path": "/packages/x"},
+        {"status": 200, "path": "/simple/quiverdb/"},
+    ],
+)
+def test_other_requests_are_no_source(line: dict[str, Any]) -> None:
+    assert _judge(_evidence(requests=[line])) == []
+
+
+def test_another_cause_stands_for_itself() -> None:
+    other = catalogue().cause("missing-dependency", where="c", seen="needs cffi")
+    assert _judge(_evidence(), other) == [other]
+
+
+def test_an_older_release_that_was_taken_is_named_and_is_not_this_ones_fault() -> None:
+    steps = {"distributions": {"value": {"quiverdb": {"version": "0.1.0"}}}}
+    (cause,) = _judge(_evidence("", exercise={"steps": steps}), None)
+    assert (cause.name, cause.severity) == ("silent-fallback", "flawed")
+    assert "took quiverdb 0.1.0" in cause.message
+    assert "Yank" in cause.remedy
+
+
+def test_the_release_itself_installed_where_it_cannot_work_is_told() -> None:
+    steps = {"distributions": {"value": {"quiverdb": {"version": "0.5.0"}}}}
+    evidence = _evidence("", exercise={"steps": steps})
+    (cause,) = refusal.judge(evidence, "unsupported-python", None, "quiverdb", "0.5.0")
+    assert cause.name == "unclean-refusal"

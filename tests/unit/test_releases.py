@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.version import Version
+
+from containers import releases
+from containers.images import Unavailable
+from containers.releases import File, taken
+
+LINUX = "cp313-cp313-manylinux_2_28_x86_64"
+
+
+class _Index(http.server.ThreadingHTTPServer):
+    """A small index of one project; ``files`` are its bytes by name, ``page`` what it tells."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: dict[str, bytes] = {}
+        self.told: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/simple"
+
+    def add(self, name: str, content: bytes = b"wheel", **told: Any) -> None:
+        self.files[name] = content
+        digest = hashlib.sha256(content).hexdigest()
+        self.told[name] = {"hashes": {"sha256": digest}, **told}
+
+    def page(self) -> bytes:
+        files = [
+            {"filename": name, "url": f"../../files/{name}", **told}
+            for name, told in self.told.items()
+        ]
+        return json.dumps({"meta": {"api-version": "1.1"}, "files": files}).encode()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Index
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        name = self.path.rpartition("/")[2]
+        body = self.server.page() if not name else self.server.files.get(name)
+        self.send_response(200 if body is not None else 404)
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def index() -> Iterator[_Index]:
+    """Return a running index."""
+    with _Index() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def _wheel(version: str, tag: str = LINUX) -> str:
+    return f"quiverdb-{version}-{tag}.whl"
+
+
+def _file(version: str, *fits: str, yanked: str | None = None) -> File:
+    name = f"quiverdb-{version}-{fits[0]}"
+    return File(name, Version(version), "", "", fits, yanked)
+
+
+def _names(found: list[File]) -> list[str]:
+    return [file.name.removeprefix("quiverdb-") for file in found]
+
+
+def test_of_releases_that_fit_the_same_machines_the_newest_is_kept() -> None:
+    files = [_file("0.1", "any"), _file("0.2", "linux"), _file("0.3", "linux")]
+    assert _names(taken(files, Version("0.4"))) == ["0.1-any", "0.3-linux"]
+
+
+def test_the_release_under_test_and_later_ones_are_left_out() -> None:
+    files = [_file("0.3", "linux"), _file("0.4", "linux"), _file("0.5", "linux")]
+    assert _names(taken(files, Version("0.4"))) == ["0.3-linux"]
+
+
+def test_prereleases_are_left_out_as_no_installer_takes_them_unasked() -> None:
+    files = [_file("0.3", "linux"), _file("0.4rc1", "linux")]
+    assert _names(taken(files, Version("0.4"))) == ["0.3-linux"]
+
+
+def test_a_yanked_release_hides_no_other() -> None:
+    files = [_file("0.2", "linux"), _file("0.3", "linux", yanked="broken")]
+    assert _names(taken(files, Version("0.4"))) == ["0.2-linux", "0.3-linux"]
+
+
+def test_all_files_of_a_kept_release_are_kept() -> None:
+    files = [_file("0.1", "sdist"), _file("0.3", "linux"), _file("0.3", "windows")]
+    assert _names(taken(files, Version("0.4"))) == ["0.1-sdist", "0.3-linux", "0.3-windows"]
+
+
+def test_the_files_are_fetched_once(index: _Index) -> None:
+    index.add(_wheel("0.1.0", "py3-none-any"))
+    index.add("quiverdb-0.1.0.tar.gz", b"source")
+    index.add(_wheel("0.4.0"))
+    index.add(_wheel("0.5.0"))
+    index.add(_wheel("0.4.0", "cp313-cp313-macosx_11_0_arm64"))
+    first = releases.earlier("quiverdb", "0.5.0", url=index.url)
+    again = releases.earlier("quiverdb", "0.5.0", url=index.url)
+    assert [path.name for path in first.files] == [
+        "quiverdb-0.1.0-py3-none-any.whl",
+        "quiverdb-0.1.0.tar.gz",
+        _wheel("0.4.0"),
+    ]
+    assert first == again
+    assert first.versions == ("0.1.0", "0.4.0")
+    assert sum(path.startswith("/files/") for path in index.asked) == 3
+
+
+def test_a_withdrawn_file_is_told_with_its_reason(index: _Index) -> None:
+    index.add(_wheel("0.3.0"), yanked="it deletes data")
+    index.add(_wheel("0.4.0"), yanked=True)
+    found = releases.earlier("quiverdb", "0.5.0", url=index.url)
+    assert found.yanked == {_wheel("0.4.0"): ""}
+
+
+def test_a_file_with_another_digest_is_refused(index: _Index) -> None:
+    index.add(_wheel("0.4.0"))
+    index.files[_wheel("0.4.0")] = b"other bytes"
+    with pytest.raises(Unavailable, match=r"0\.4\.0-cp313.* has sha256 .*, its page says"):
+        releases.earlier("quiverdb", "0.5.0", url=index.url)
+
+
+def test_without_the_index_what_was_fetched_before_is_used(index: _Index) -> None:
+    index.add(_wheel("0.4.0"))
+    first = releases.earlier("quiverdb", "0.5.0", url=index.url)
+    assert releases.earlier("quiverdb", "0.5.0", url="http://127.0.0.1:9/simple") == first
+
+
+def test_an_index_that_never_answered_is_told(isolated: Path) -> None:
+    with pytest.raises(Unavailable, match="the earlier releases cannot be had: the upstream index"):
+        releases.earlier("quiverdb", "0.5.0", url="http://127.0.0.1:9/simple")
+    assert not list(isolated.rglob("*.whl"))
