@@ -400,6 +400,66 @@ def test_a_build_that_fails_is_told_with_its_last_lines(root: Path) -> None:
 # ---- from Debian packages ----
 
 
+def test_an_image_is_made_with_files_of_another_and_with_a_debian_source(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    base = images.tag(_write(root, "base"))
+    other = images.tag(_write(root, "python-3.13"))
+    text = 'base = "base"\nuses = ["python-3.13"]\nsource = ["trixie", "python3.13"]\n'
+    _write(root, "mine", text, Dockerfile="ARG BASE")
+    (tmp_path / "python3.13_3.13.5.orig.tar.xz").touch()
+
+    def fetch(suite: str, package: str, _: Path) -> list[Path]:
+        assert (suite, package) == ("trixie", "python3.13")
+        return [tmp_path / "python3.13_3.13.5.orig.tar.xz"]
+
+    monkeypatch.setattr(images, "fetch_source", fetch)
+    client = _Client(**{base: "sha256:base", other: "sha256:other"})
+    asked = _builds(client, [])
+    images.ensure(_engine(client), "mine")
+    assert asked["buildargs"] == {"BASE": base, "PYTHON_3_13": other}
+    assert "source/python3.13_3.13.5.orig.tar.xz" in asked["context"]
+
+
+def test_the_hash_changes_with_what_is_used_and_with_a_shared_lock(root: Path) -> None:
+    (root / "lock.txt").write_text("x==1")
+    _write(root, "used")
+    text = 'base = "used"\nuses = ["used"]\nlock = "lock.txt"\n'
+    first = images.content_hash(_write(root, "mine", text))
+    (root / "lock.txt").write_text("x==2")
+    second = images.content_hash(images.recipe("mine"))
+    _write(root, "used", DEBIAN.replace("trixie", "sid"))
+    assert len({first, second, images.content_hash(images.recipe("mine"))}) == 3
+
+
+@pytest.mark.parametrize("failing", [None, "update", "source"])
+def test_a_debian_source_is_fetched_by_the_hosts_own_apt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str | None
+) -> None:
+    monkeypatch.setattr(
+        images, "debian_sources", lambda suite: [f"deb http://a.invalid {suite} main"]
+    )
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
+    seen: list[str] = []
+
+    def run(command: list[str], cwd: Path, **_: object) -> subprocess.CompletedProcess[str]:
+        verb = next(word for word in command if word in ("update", "source"))
+        seen.append(verb)
+        (cwd / "x.dsc").touch()
+        return subprocess.CompletedProcess(command, int(verb == failing), "", "E: gone")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    if failing:
+        with pytest.raises(Unavailable, match=r"python3\.13 cannot be had from trixie: E: gone"):
+            images.fetch_source("trixie", "python3.13", tmp_path)
+        assert seen[-1] == failing
+    else:
+        found = images.fetch_source("trixie", "python3.13", tmp_path)
+        assert [path.name for path in found] == ["x.dsc"]
+        lines = (tmp_path / "sources.list").read_text("utf-8")
+        assert lines == "deb-src http://a.invalid trixie main\n"
+
+
 def _apt(monkeypatch: pytest.MonkeyPatch, *targets: tuple[str, str, str]) -> None:
     """Make apt-get tell of these targets (origin, code name, address) in the form it is asked."""
 
@@ -472,6 +532,7 @@ def test_the_hosts_proxy_and_authorities_are_handed_on(monkeypatch: pytest.Monke
     dumped = (
         'APT::Architecture "amd64";\nAcquire::http::Proxy "http://proxy.example.invalid";\n'
         'Acquire::https::CaInfo "/ca.pem";\nAcquire::Retries "3";\n'
+        'Acquire::Check-Valid-Until "false";\n'
     )
     monkeypatch.setattr(
         subprocess, "run", lambda c, **_: subprocess.CompletedProcess(c, 0, dumped, "")
@@ -479,6 +540,7 @@ def test_the_hosts_proxy_and_authorities_are_handed_on(monkeypatch: pytest.Monke
     assert images._apt_options() == [
         '--aptopt=Acquire::http::Proxy "http://proxy.example.invalid";',
         '--aptopt=Acquire::https::CaInfo "/ca.pem";',
+        '--aptopt=Acquire::Check-Valid-Until "false";',
     ]
 
 

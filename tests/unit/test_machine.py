@@ -239,6 +239,8 @@ def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(m
         assert container.wrapped.files == {"/e2e/ca.pem": b"CERTIFICATE"}
         ((command, how),) = container.wrapped.commands
         assert "/e2e/ca.pem >> /etc/ssl/certs/ca-certificates.crt" in command[-1]
+        # Where OpenSSL looks in the folder, and not in the file.
+        assert "/etc/ssl/certs/$(openssl x509 -hash -noout -in /e2e/ca.pem).0" in command[-1]
         assert how["user"] == "root"
         assert (machine.id, machine.address) == ("0123", "10.0.0.2")
         assert container.wrapped.removed == 0

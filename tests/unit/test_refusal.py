@@ -8,7 +8,7 @@ from tests.support import refusal
 from tests.support.causes import Cause, catalogue
 
 PIP = (
-    "ERROR: Could not find a version that satisfies the requirement quiverdb (from versions: none)\n"
+    "ERROR: Could not find a version that satisfies the requirement quiverdb (from versions: )\n"
     "ERROR: No matching distribution found for quiverdb\n"
 )
 UV = (
