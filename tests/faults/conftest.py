@@ -28,10 +28,11 @@ MACHINE = "debian-13"
 @pytest.fixture(scope="session")
 def subject() -> Subject:
     """Return the package under test, narrowed to the platform of the fault tests' machine."""
-    return _narrowed("linux")
+    return narrowed("linux")
 
 
-def _narrowed(system: str) -> Subject:
+def narrowed(system: str) -> Subject:
+    """Return the package under test, narrowed to its platform for this operating system."""
     found = load_subject()
     return dataclasses.replace(found, platforms=(gate.platform_of(found, system),))
 
@@ -158,7 +159,7 @@ def windows_judge(found: Engine, start: Start) -> Judge:
 
 
 def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
-    subject = _narrowed(cell.machine.os)
+    subject = narrowed(cell.machine.os)
 
     def judged(
         wheel: Path,

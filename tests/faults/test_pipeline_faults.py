@@ -5,6 +5,7 @@ Those that can be seen in the file alone are in tests/unit/test_pipeline_policy.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from containers import pipeline
+from containers import pipeline, publishers
 from containers.engine import Engine, Run
+from tests.support import wheels
 from tests.support.causes import Cause
 from tests.support.pipeline import execution
 from tests.support.pipeline.plan import plan
@@ -162,8 +164,6 @@ def test_a_file_of_that_name_with_other_bytes_is_not_replaced(
     push: Push, good_wheel: Path, tmp_path: Path
 ) -> None:
     """A release that went wrong midway: one wheel was published, and then built anew."""
-    from tests.support import wheels
-
     other = wheels.mutate(good_wheel, tmp_path, add={"quiverdb/late.py": "LATE = True\n"})
     causes, evidence = push(store=[other], registered=_active())
 
@@ -180,10 +180,6 @@ def test_a_file_that_is_there_already_is_no_fault(push: Push, good_wheel: Path) 
 
 
 def _active() -> tuple[Any, ...]:
-    import dataclasses
-
-    from containers import publishers
-
     return tuple(dataclasses.replace(one, pending=False) for one in publishers.load())
 
 

@@ -16,7 +16,7 @@ import pytest
 from containers import images, wheelhouse
 from containers import machine as machines
 from containers.engine import Engine
-from tests.faults.conftest import Start, _narrowed
+from tests.faults.conftest import Start, narrowed
 from tests.support import cell as cells
 from tests.support import gate, wheels
 from tests.support.cell import Cell
@@ -102,7 +102,7 @@ def _judged(
 ) -> dict[str, set[str]]:
     """Publish the wheel and return the names of the causes in each scenario."""
     spec = machines.load()[machine]
-    subject = _narrowed(spec.os)
+    subject = narrowed(spec.os)
     house = wheelhouse.from_files([wheel], place="planted")
     house = dataclasses.replace(house, earlier=tuple(earlier))
     seen = {}

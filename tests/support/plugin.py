@@ -22,7 +22,7 @@ from tests.support import selection as selections
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.cell import Cell, cells
 from tests.support.inspection import SetInspection
-from tests.support.pipeline.verification import Piped, split
+from tests.support.pipeline.verification import Piped, of_publisher
 from tests.support.report import forms, results, terminal
 from tests.support.scenarios import SCENARIOS
 from tests.support.subject import Subject
@@ -307,7 +307,7 @@ class Controller:
         if not self.suite.selection.pipeline:
             return []
         strict = self.suite.selection.strict
-        prepared = self.suite.prepared
+        prepared, piped = self.suite.prepared, self.suite.piped
         causes, reason = list(own), ""
         if prepared is None or prepared.pipeline is None:
             reason = "the release workflow was not run"
@@ -315,31 +315,26 @@ class Controller:
             causes.append(
                 catalogue().cause(failed["name"], where=failed["where"], seen=failed["seen"])
             )
-        elif self.suite.piped:
-            causes += self.suite.piped.causes
-        every, publishers = split(causes)
+        elif piped:
+            causes += piped.causes
+        exchanged = piped is not None and bool(piped.publisher()["proved"])
         found = []
         for ident, title, mine in (
-            ("pipeline", "A pushed version tag builds, validates, releases and publishes", every),
+            ("pipeline", "A pushed version tag builds, validates, releases and publishes", causes),
             (
                 "publisher",
                 "The registered trusted publisher fits the workflow",
-                [*own, *publishers, *(c for c in every if c.severity == "testbed")],
+                [*own, *of_publisher(causes)],
             ),
         ):
             judged = verdict.judge(mine, strict=strict)
-            if judged is Verdict.VERIFIED and (reason or not self._exchanged()):
+            if judged is Verdict.VERIFIED and (reason or not exchanged):
                 judged = Verdict.UNVERIFIED
                 reason = reason or "the workflow did not get to the exchange of its identity"
             kept = tuple(c for c in in_order(mine) if c.severity != "note")
             told = reason if judged is Verdict.UNVERIFIED else ""
             found.append(Item(ident, title, judged, kept, told))
         return found
-
-    def _exchanged(self) -> bool:
-        """Return whether the index took the workflow's identity."""
-        piped = self.suite.piped
-        return piped is not None and bool(piped.publisher()["proved"])
 
     def _unexplained(self, cells: list[CellResult], causes: list[Cause]) -> list[Cause]:
         """Return a cause for each test that failed where no cause explains why."""
@@ -373,10 +368,9 @@ class Controller:
             details["static"] = self.suite.static.to_dict()
             details["not_inspected"] = self._not_inspected()
             details["egress"] = prepared.testbed.egress
-            if self.suite.piped:
-                strict = self.suite.selection.strict
-                details["pipeline"] = self.suite.piped.to_dict(strict=strict)
-                details["publisher"] = self.suite.piped.publisher()
+            if piped := self.suite.piped:
+                details["pipeline"] = piped.to_dict(strict=self.suite.selection.strict)
+                details["publisher"] = piped.publisher()
             details["earlier"] = [path.name for path in prepared.wheelhouse.earlier]
             details["no_history"] = prepared.no_history
             details["images"] = {

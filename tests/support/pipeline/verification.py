@@ -179,7 +179,6 @@ def _job(job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def split(causes: Iterable[Cause]) -> tuple[list[Cause], list[Cause]]:
-    """Return the causes of the pipeline's item and those of the publisher's; some are in both."""
-    every = list(causes)
-    return every, [cause for cause in every if cause.name in PUBLISHER]
+def of_publisher(causes: Iterable[Cause]) -> list[Cause]:
+    """Return those of the pipeline's causes that decide the publisher's item as well."""
+    return [c for c in causes if c.name in PUBLISHER or c.severity == "testbed"]
