@@ -149,20 +149,34 @@ def replay(cell: Mapping[str, Any], told: Mapping[str, Any]) -> str:
 
 
 def _matrix(told: Mapping[str, Any]) -> dict[str, Any]:
-    columns = list(dict.fromkeys((c["installer"], c["scenario"]) for c in told["cells"]))
-    machines = told.get("machines", {})
+    """Return a row for each scenario, and in it a place for each machine's installers."""
+    installers: dict[str, list[str]] = {}
     rows: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
     for cell in told["cells"]:
-        rows.setdefault(cell["machine"], {})[cell["installer"], cell["scenario"]] = cell
+        known = installers.setdefault(cell["machine"], [])
+        if cell["installer"] not in known:
+            known.append(cell["installer"])
+        rows.setdefault(cell["scenario"], {})[cell["machine"], cell["installer"]] = cell
+    titles = told.get("machines", {})
     return {
-        "columns": columns,
+        "machines": [
+            {
+                "name": name,
+                "title": titles.get(name, {}).get("title", ""),
+                "installers": mine,
+            }
+            for name, mine in installers.items()
+        ],
         "rows": [
             {
-                "machine": name,
-                "title": machines.get(name, {}).get("title", ""),
-                "cells": [cells.get(column) for column in columns],
+                "scenario": scenario,
+                "places": [
+                    (number == 0, cells.get((name, installer)))
+                    for name, mine in installers.items()
+                    for number, installer in enumerate(mine)
+                ],
             }
-            for name, cells in rows.items()
+            for scenario, cells in rows.items()
         ],
     }
 
