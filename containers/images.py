@@ -49,6 +49,8 @@ LINUX_PLATFORMS = (
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
 )
+# And on Alpine and its kin, whose C library is musl.
+MUSL_PLATFORMS = ("musllinux_1_2_x86_64", "musllinux_1_1_x86_64")
 
 
 class Unavailable(Exception):
@@ -339,7 +341,8 @@ def fetch_source(suite: str, *packages: str, into: Path) -> list[Path]:
         Unavailable: this host's apt knows no Debian archive, or the archive has no such package.
     """
     wanted = " and ".join(packages)
-    # The suite's own archive: a mirror may hold less of the sources of security updates than it lists.
+    # The suite's own archive: of the sources of security updates a mirror may hold less than it
+    # lists.
     archive = [line.removeprefix("deb ") for line in debian_sources(suite)[:1]]
     if not archive or not shutil.which("apt-get"):
         raise Unavailable(f"the source of {wanted} comes from a Debian archive, and apt has none")
@@ -445,7 +448,7 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     version = python.replace(".", "")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--dest={partial}"]
-    command += [f"--python-version={python}", "--implementation=cp"]
+    command += [f"--python-version={python.removesuffix('t')}", "--implementation=cp"]
     command += [f"--abi={abi}" for abi in (f"cp{version}", "abi3", "none")]
     command += [f"--platform={name}" for name in platforms]
     ran = subprocess.run(

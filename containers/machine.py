@@ -22,8 +22,8 @@ MACHINES = Path(__file__).with_name("machines.toml")
 _USER_ID = 1000
 _WORDS = {list: "list of strings", str: "string"}
 _LISTS = ("installers", "scenarios", "has", "profiles")
-# Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Fedora,
-# Red Hat and theirs.
+# Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Red
+# Hat, Fedora and theirs.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

@@ -223,8 +223,8 @@ def _refusal(
     abis = {tag.abi for name in expected.digests for tag in _tags(name)}
     if "t" in evidence.get("abiflags", "") and not abis & {f"cp{major}{minor}t", "none"}:
         # PEP 703: a free-threaded build takes neither the ordinary ABI nor abi3.
-        seen = f"CPython {major}.{minor}t (free-threaded) refused cleanly: the release's wheels are "
-        seen += f"for the ABI {', '.join(sorted(abis))}"
+        seen = f"CPython {major}.{minor}t (free-threaded) refused cleanly: the release's wheels"
+        seen += f" are for the ABI {', '.join(sorted(abis))}"
         return _cause("unsupported-python", where=where, seen=seen)
     if found := _OTHER_PYTHON.search(output):
         return _cause("unsupported-python", where=where, seen=found[0].strip()[:400])

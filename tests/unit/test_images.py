@@ -69,7 +69,7 @@ def test_every_key_of_a_recipe_is_read(root: Path) -> None:
 
 
 def test_an_unknown_key_is_refused_with_the_keys_there_are(root: Path) -> None:
-    with pytest.raises(WrongUse, match=r"unknown key 'pakages'; there are: arguments, base, .*packages"):
+    with pytest.raises(WrongUse, match=r"unknown key 'pakages'; there are: arguments, .*packages"):
         _write(root, "debian", 'suite = "trixie"\npakages = []')
 
 
@@ -472,7 +472,7 @@ def test_a_debian_source_is_fetched_by_the_hosts_own_apt(
 
     monkeypatch.setattr(subprocess, "run", run)
     if failing:
-        with pytest.raises(Unavailable, match=r"zlib and python3\.13 cannot be had from trixie: E:"):
+        with pytest.raises(Unavailable, match=r"zlib and python3\.13 cannot be had from trixie"):
             images.fetch_source("trixie", "zlib", "python3.13", into=tmp_path)
         assert seen[-1] == failing
     else:
