@@ -292,7 +292,8 @@ def _pull(client: docker.DockerClient, reference: str) -> str:
     try:
         return str(client.images.pull(reference).id)
     except (docker.errors.DockerException, requests.RequestException) as error:
-        reason = " ".join(str(error).split())
+        told = error.explanation if isinstance(error, docker.errors.APIError) else error
+        reason = " ".join(str(told or error).split())
         raise Unavailable(f"{reference} cannot be pulled: {reason[:200]}") from error
 
 
