@@ -96,7 +96,7 @@ def dependencies() -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def dependencies_for(python: str) -> tuple[Path, ...]:
+def dependencies_for(python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS) -> tuple[Path, ...]:
     """Return the locked dependencies for another Python on Linux, none where there are none.
 
     The live index has them: an older release that such a Python takes would find them there.
@@ -104,7 +104,7 @@ def dependencies_for(python: str) -> tuple[Path, ...]:
     folder = state_dir() / "downloads" / f"{LOCK.stem}-linux-{python}"
     with locked("dependencies"):
         try:
-            found = download_wheels(LOCK, folder, python=python, platforms=LINUX_PLATFORMS)
+            found = download_wheels(LOCK, folder, python=python, platforms=platforms)
         except TestbedFailure:
             return ()
     return tuple(sorted(found.glob("[!.]*")))

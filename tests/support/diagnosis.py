@@ -220,10 +220,18 @@ def _refusal(
     if not interpreters & fits:
         seen = f"CPython {major}.{minor} refused cleanly: the release's wheels are for {told}"
         return _cause("unsupported-python", where=where, seen=seen)
+    abis = {tag.abi for name in expected.digests for tag in _tags(name)}
+    if "t" in evidence.get("abiflags", "") and not abis & {f"cp{major}{minor}t", "none"}:
+        # PEP 703: a free-threaded build takes neither the ordinary ABI nor abi3.
+        seen = f"CPython {major}.{minor}t (free-threaded) refused cleanly: the release's wheels"
+        seen += f" are for the ABI {', '.join(sorted(abis))}"
+        return _cause("unsupported-python", where=where, seen=seen)
     if found := _OTHER_PYTHON.search(output):
         return _cause("unsupported-python", where=where, seen=found[0].strip()[:400])
     platforms = sorted({tag.platform for name in expected.digests for tag in _tags(name)})
-    seen = f"{evidence['machine']} with {' '.join(evidence['libc'])} refused cleanly: the wheels"
+    # platform.libc_ver() names glibc alone (musl from CPython 3.14 on).
+    libc = " ".join(evidence["libc"]).strip() or "a C library that is not glibc"
+    seen = f"{evidence['machine']} with {libc} refused cleanly: the wheels"
     return _cause(
         "unsupported-platform", where=where, seen=f"{seen} are for {', '.join(platforms)}"
     )

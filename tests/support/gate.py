@@ -21,7 +21,7 @@ from packaging.version import Version
 from containers import builder, engine, images, publishers, releases, testbed, wheelhouse
 from containers import pipeline as pipelines
 from containers.errors import TestbedFailure, WrongUse
-from containers.images import Image
+from containers.images import MUSL_PLATFORMS, Image
 from containers.index import read_files
 from containers.progress import say, step
 from containers.wheelhouse import Wheelhouse
@@ -193,11 +193,10 @@ def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> 
     """
     found = releases.earlier(subject.name, house.version)
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
-    more = {
-        path.name: path
-        for python in sorted(pythons)
-        for path in wheelhouse.dependencies_for(python)
-    }
+    needed = [wheelhouse.dependencies_for(python) for python in sorted(pythons)]
+    if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
+        needed.append(wheelhouse.dependencies_for("3.13", MUSL_PLATFORMS))
+    more = {path.name: path for paths in needed for path in paths}
     known = {path.name for path in house.dependencies}
     every = (*house.dependencies, *(path for name, path in more.items() if name not in known))
     return dataclasses.replace(house, dependencies=every, earlier=found.files, yanked=found.yanked)

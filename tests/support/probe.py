@@ -194,9 +194,12 @@ def registry(skipped: Sequence[str]) -> dict[str, str]:
 
 def on_disk(path: str) -> dict[str, Any]:
     """Return what the database file holds, read by the standard library in this process."""
-    import sqlite3
     from urllib.request import pathname2url
 
+    try:
+        import sqlite3
+    except ImportError as error:
+        return {"error": str(error), "sqlite": ""}
     try:
         connection = sqlite3.connect(f"file:{pathname2url(path)}?mode=ro", uri=True)
         try:
@@ -289,6 +292,7 @@ def main() -> None:
     os.makedirs(cwd, exist_ok=True)
     evidence: dict[str, Any] = {
         "python": platform.python_version(),
+        "abiflags": getattr(sys, "abiflags", ""),
         "implementation": platform.python_implementation(),
         "libc": list(platform.libc_ver()),
         "machine": platform.machine(),
