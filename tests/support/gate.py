@@ -39,6 +39,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 PIPELINE = ("runner", "forge", "builder", "builder-windows")
 ROOT = Path(__file__).parents[2]
+_FILES = ("wheels", "dependencies", "earlier", "tools")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Prepared:
         told = dataclasses.asdict(self)
         told["wheelhouse"] |= {
             key: [str(path) for path in getattr(self.wheelhouse, key)]
-            for key in ("wheels", "dependencies", "earlier")
+            for key in _FILES
         }
         return told | {"testbed": self.testbed.to_dict()}
 
@@ -84,7 +85,7 @@ class Prepared:
         """Return what the controlling process prepared."""
         paths = {
             key: tuple(Path(path) for path in told["wheelhouse"][key])
-            for key in ("wheels", "dependencies", "earlier")
+            for key in _FILES
         }
         return cls(
             testbed=testbed.Testbed.from_dict(told["testbed"]),
@@ -171,6 +172,8 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
         except images.Unavailable as reason:
             no_history = str(reason)
             say(f"the index is without the earlier releases: {reason}")
+    if selection.tests:
+        house = dataclasses.replace(house, tools=wheelhouse.tools())
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
             testbed.start(
@@ -178,7 +181,7 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
                 run,
                 testbed.Images(index, publisher),
                 wheels=house.wheels,
-                dependencies=(*house.dependencies, *house.earlier),
+                dependencies=(*house.dependencies, *house.earlier, *house.tools),
                 yanked=house.yanked,
             )
         )
