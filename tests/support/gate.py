@@ -75,18 +75,14 @@ class Prepared:
         """Return the values, for a worker."""
         told = dataclasses.asdict(self)
         told["wheelhouse"] |= {
-            key: [str(path) for path in getattr(self.wheelhouse, key)]
-            for key in _FILES
+            key: [str(path) for path in getattr(self.wheelhouse, key)] for key in _FILES
         }
         return told | {"testbed": self.testbed.to_dict()}
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Self:
         """Return what the controlling process prepared."""
-        paths = {
-            key: tuple(Path(path) for path in told["wheelhouse"][key])
-            for key in _FILES
-        }
+        paths = {key: tuple(Path(path) for path in told["wheelhouse"][key]) for key in _FILES}
         return cls(
             testbed=testbed.Testbed.from_dict(told["testbed"]),
             wheelhouse=Wheelhouse(**(told["wheelhouse"] | paths)),

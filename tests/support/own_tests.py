@@ -140,10 +140,9 @@ def _failed(told: Mapping[str, Any], cell: str) -> Iterator[Cause]:
         for one in bad[:_TOLD]:
             said = _said(one["text"]) or one["outcome"]
             yield _cause(name, f"{cell}: {one['node']}", said)
-        if more := len(bad) - _TOLD:
-            if more > 0:
-                seen = f"{more} more ({', '.join(one['node'] for one in bad[_TOLD:])[:200]})"
-                yield _cause(name, f"{cell}: own tests", seen)
+        if more := bad[_TOLD:]:
+            seen = f"{len(more)} more ({', '.join(one['node'] for one in more)[:200]})"
+            yield _cause(name, f"{cell}: own tests", seen)
 
 
 def _not_run(told: Mapping[str, Any], cell: str, subject: str) -> Iterator[Cause]:

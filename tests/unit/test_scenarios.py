@@ -47,7 +47,9 @@ def test_the_ordinary_way_is_the_literal_command() -> None:
     assert told["deviation"] == ""
 
 
-@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"system", "non-ascii-home", "system-own-tests"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(SCENARIOS) - {"system", "non-ascii-home", "system-own-tests"})
+)
 def test_a_command_that_is_not_the_literal_one_says_in_what(name: str) -> None:
     told = _told("pip", name)
     assert bool(told["deviation"]) == (told["install"] != ["pip", "install", "quiverdb"])
@@ -97,7 +99,7 @@ def test_the_own_tests_run_away_from_the_package_and_from_what_is_looked_at() ->
 
 def test_a_cell_that_runs_own_tests_needs_some() -> None:
     cell = Cell(DEBIAN, "pip", "own-tests")
-    with pytest.raises(WrongUse, match="debian-13-pip-own-tests: it runs .* by --tests"):
+    with pytest.raises(WrongUse, match=r"debian-13-pip-own-tests: it runs .* by --tests"):
         cells.run(None, cell, None)  # type: ignore[arg-type]
 
 
