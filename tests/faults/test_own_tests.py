@@ -135,14 +135,19 @@ def test_a_crash_on_windows_names_the_test(
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "machine", "message"),
     [
-        ("nowhere", "nowhere: there is no such folder; name the folder with"),
-        (".", "there is no test_*.py in it; name the folder with"),
+        ("nowhere", "debian-13", "nowhere: there is no such folder; name the folder with"),
+        ("nothing", "debian-13", "there is no test_*.py in it; name the folder with"),
+        ("tests", "debian-12", "--tests: no cell of this profile and these machines runs the"),
     ],
 )
-def test_a_folder_without_tests_is_wrong_use(tmp_path: Path, given: str, message: str) -> None:
-    ended = gate(tmp_path / "report", f"--tests={tmp_path / given}")
+def test_tests_that_are_none_or_that_nothing_runs_are_wrong_use(
+    tmp_path: Path, given: str, machine: str, message: str
+) -> None:
+    _write(tmp_path, {"test_a.py": GOOD})
+    (tmp_path / "nothing").mkdir()
+    ended = gate(tmp_path / "report", f"--tests={tmp_path / given}", f"--machine={machine}")
 
     assert ended.code == 4
     (line,) = ended.errors()
