@@ -125,7 +125,8 @@ def test_tests_that_do_not_test_the_package_are_called_by_name(
 def test_a_crash_on_windows_names_the_test(
     found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
-    tests = _write(tmp_path, FAULTS["crash"][0])
+    crash = "def test_b():\n    import faulthandler; faulthandler._read_null()"
+    tests = _write(tmp_path, {"test_a.py": GOOD + crash})
     with _started(start, good_windows_wheel) as bed:
         (only,) = _judged(found, bed, good_windows_wheel, WINDOWS, tests, 60)
 
