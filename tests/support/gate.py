@@ -39,6 +39,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 PIPELINE = ("runner", "forge", "builder", "builder-windows")
 ROOT = Path(__file__).parents[2]
+_FILES = ("wheels", "dependencies", "earlier", "tools")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +75,14 @@ class Prepared:
         """Return the values, for a worker."""
         told = dataclasses.asdict(self)
         told["wheelhouse"] |= {
-            key: [str(path) for path in getattr(self.wheelhouse, key)]
-            for key in ("wheels", "dependencies", "earlier")
+            key: [str(path) for path in getattr(self.wheelhouse, key)] for key in _FILES
         }
         return told | {"testbed": self.testbed.to_dict()}
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Self:
         """Return what the controlling process prepared."""
-        paths = {
-            key: tuple(Path(path) for path in told["wheelhouse"][key])
-            for key in ("wheels", "dependencies", "earlier")
-        }
+        paths = {key: tuple(Path(path) for path in told["wheelhouse"][key]) for key in _FILES}
         return cls(
             testbed=testbed.Testbed.from_dict(told["testbed"]),
             wheelhouse=Wheelhouse(**(told["wheelhouse"] | paths)),
@@ -171,6 +168,8 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
         except images.Unavailable as reason:
             no_history = str(reason)
             say(f"the index is without the earlier releases: {reason}")
+    if selection.tests:
+        house = dataclasses.replace(house, tools=wheelhouse.tools())
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
             testbed.start(
@@ -178,7 +177,7 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
                 run,
                 testbed.Images(index, publisher),
                 wheels=house.wheels,
-                dependencies=(*house.dependencies, *house.earlier),
+                dependencies=(*house.dependencies, *house.earlier, *house.tools),
                 yanked=house.yanked,
             )
         )

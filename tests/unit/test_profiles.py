@@ -50,6 +50,7 @@ def _cells(profile: str) -> list[str]:
 def test_the_gate_asks_for_what_most_users_have() -> None:
     assert _cells("gate") == [
         "debian-13-pip-venv",
+        "debian-13-pip-own-tests",
         "debian-13-uv-venv",
         "windows-wine-pip-system",
         "windows-wine-uv-system",
