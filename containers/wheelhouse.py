@@ -27,6 +27,8 @@ from containers.state import locked, state_dir
 LOCK = Path(__file__).with_name("locks") / "subject.txt"
 OLDEST_PIP = LOCK.with_name("pip-oldest.txt")
 """The oldest pip that runs on the subject's Python; it is on the index beside the locked one."""
+OLDER_CFFI = LOCK.with_name("cffi-older.txt")
+"""The newest cffi that the subject does not take, as environments made before it have it."""
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
@@ -88,7 +90,7 @@ def dependencies() -> tuple[Path, ...]:
     """
     with locked("dependencies"):
         found: dict[str, Path] = {}
-        for lock in (OLDEST_PIP, LOCK):
+        for lock in (OLDEST_PIP, OLDER_CFFI, LOCK):
             for name, platforms in _PLATFORMS.items():
                 folder = state_dir() / "downloads" / f"{lock.stem}-{name}"
                 folder = download_wheels(lock, folder, python="3.13", platforms=platforms)

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from tests.support import loader, paths, refusal
 from tests.support.causes import Cause, catalogue, in_order
+from tests.support.installers import INSTALLERS
 from tests.support.scenarios import SCENARIOS, VENV, Scenario
 
 Evidence = Mapping[str, Any]
@@ -100,7 +101,8 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
 
 
 def _scenario(evidence: Evidence) -> Scenario:
-    return SCENARIOS.get(evidence["cell"].get("scenario", ""), VENV)
+    found = SCENARIOS.get(evidence["cell"].get("scenario", ""), VENV)
+    return found.on(evidence.get("os", ""))
 
 
 def _typed(evidence: Evidence, cell: str) -> Iterator[Cause]:
@@ -549,18 +551,20 @@ def leftovers(evidence: Evidence, project: str) -> list[str]:
     """Return the paths that the package left behind: its own, and those that appeared in use.
 
     Its dependencies stay, with their bytecode, as installers mean it; so do their own caches, and
-    the folders that hold them.
+    the folders that hold them. Where an installer keeps the package in its cache, that counts.
     """
     kind = paths.flavour(evidence)
     record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
     own = {kind(path) for path in record.get("files", ())}
     folders = {parent for path in own for parent in path.parents}
     installed = paths.installed(evidence)
+    installer = INSTALLERS.get(evidence["cell"].get("installer", ""))
+    in_cache = installer is not None and installer.keeps_in_cache
     left: list[str] = []
     kept: list[str] = []
     for told in evidence["left"]["added"]:
         path = kind(told)
-        if _is_cache(path):
+        if _is_cache(path) and not in_cache:
             continue
         mine = paths.within(path, project)
         if path in installed:
