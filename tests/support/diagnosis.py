@@ -271,7 +271,8 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     yield from _values(steps, evidence, cell)
     yield from _left_running(evidence, cell)
     yield from _mapped(steps, evidence, expected, cell)
-    yield from _dependencies(steps, expected, cell)
+    if not scenario.keeps_dependencies:
+        yield from _dependencies(steps, expected, cell)
     yield from _record(steps, cell)
     yield from _registry(evidence, cell)
 

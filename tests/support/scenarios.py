@@ -64,6 +64,8 @@ class Scenario:
     """What the user has in the project's folder: ``hashes``, ``wheels`` or ``old-runtime``."""
     offline: bool = False
     """Whether the index must not be asked at all."""
+    keeps_dependencies: bool = False
+    """Whether the user had dependencies before, which may stay where the release takes them."""
     needs_previous: bool = False
     """Whether it needs an earlier release on the index."""
     refuses: str = ""
@@ -427,6 +429,7 @@ _ALL = (
         "an older cffi is there, which the release's requirement replaces",
         installers=("pip", "uv"),
         first=(("install", "cffi==1.17.1"),),
+        keeps_dependencies=True,
         cause="upgrade-broken",
     ),
     _like_venv(

@@ -155,13 +155,17 @@ for _ in range(1200):
     if os.path.exists("go-on"):
         break
     time.sleep(0.1)
-_add(database, "after", 2)
-told = {"before": before, "after": quiverdb.version()}
-told["labels"] = list(database.read_scalar_strings("Plant", "label"))
-database.close()
-again = _make("again.db", "held.sql")
-_add(again, "again", 3)
-again.close()
+told = {"before": before}
+try:
+    _add(database, "after", 2)
+    told["after"] = quiverdb.version()
+    told["labels"] = sorted(database.read_scalar_strings("Plant", "label"))
+    database.close()
+    again = _make("again.db", "held.sql")
+    _add(again, "again", 3)
+    again.close()
+except Exception as error:
+    told["error"] = repr(error)
 with open("held.partial", "w") as file:
     json.dump(told, file)
 os.replace("held.partial", "held.json")
@@ -207,15 +211,15 @@ def held_library() -> dict[str, Any]:
         time.sleep(0.05)
     else:
         with open("holder.txt", encoding="utf-8", errors="replace") as said:
-            raise RuntimeError(f"the process that had it loaded failed: {said.read()[-300:]}")
+            raise RuntimeError(f"the process that had it loaded is gone: {said.read()[-300:]}")
     with open("held.json", encoding="utf-8") as file:
         told: dict[str, Any] = json.load(file)
-    if told["before"] != told["after"] or told["labels"] != ["before", "after"]:
+    if "error" in told or told["before"] != told["after"] or told["labels"] != ["after", "before"]:
         raise ValueError(f"the process that had it loaded says {told}")
     told["new"] = quiverdb.version()
     if hasattr(quiverdb.Database, "open"):
         database = quiverdb.Database.open("held.db")
-        labels = list(database.read_scalar_strings("Plant", "label"))
+        labels = sorted(database.read_scalar_strings("Plant", "label"))
         database.close()
         if labels != told["labels"]:
             raise ValueError(f"the old process wrote {told['labels']}, the new one reads {labels}")
@@ -242,7 +246,11 @@ def interrupt_installation() -> None:
     libraries = os.path.join(home, "_libs")
     for library in os.listdir(libraries):
         path = os.path.join(libraries, library)
-        os.truncate(path, os.path.getsize(path) // 2)
+        with open(path, "rb") as file:
+            half = file.read(os.path.getsize(path) // 2)
+        os.remove(path)  # uv's file is one with that of its cache
+        with open(path, "wb") as file:
+            file.write(half)
     os.remove(os.path.join(home, "database.py"))
 
 
