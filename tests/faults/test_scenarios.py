@@ -69,8 +69,8 @@ FAULTS = {
     "non-ascii-path": (b"__file__.encode('ascii')", "path-not-supported"),
     "long-path": (b"if len(__file__) > 255: raise OSError('too long')", "path-not-supported"),
     "root": (
-        b"_loader = os.path.join(os.path.dirname(__file__), '_loader.py')\n"
-        b"if os.geteuid() == 0: os.chmod(_loader, 0o600)",
+        b"_libs = os.path.join(os.path.dirname(__file__), '_libs')\n"
+        b"if os.geteuid() == 0: os.chmod(_libs, 0o700)",
         "permission",
     ),
     "interrupted": (

@@ -180,6 +180,8 @@ _NON_ASCII = "José Müller 日本"
 # Limitation); the longest path in a database's folder, and of the installed files, stays below.
 _WINDOWS_LONG = f"{_WINDOWS_USER}\\{'a-long-name-' * 12}"
 _WINE_C = "/home/user/.wine/drive_c"
+_WINE_SQLITE = f"{_WINE_C}/{_WINDOWS_PYTHON[3:]}/DLLs/sqlite3.dll".replace("\\", "/")
+_DLLS = ("libquiver.dll", "libquiver_c.dll")
 
 
 def _code(call: str) -> Command:
@@ -450,13 +452,12 @@ _ALL = (
             title="other libraries of the same names on PATH and in the folder are passed over",
             environment={"PATH": ";".join(("C:\\decoy", *_WINDOWS_PATH))},
             as_root=tuple(
-                (
-                    "install", "-D", "--owner=user", "--group=user",
-                    f"{_WINE_C}/{_WINDOWS_PYTHON[3:]}/DLLs/sqlite3.dll".replace("\\", "/"),
-                    f"{_WINE_C}/{folder}/{name}",
+                command
+                for folder in (f"{_WINE_C}/decoy", f"{_WINE_C}/users/user/project")
+                for command in (
+                    ("install", "--directory", "--owner=user", "--group=user", folder),
+                    *(("cp", _WINE_SQLITE, f"{folder}/{name}") for name in _DLLS),
                 )
-                for folder in ("decoy", "users/user/project")
-                for name in ("libquiver.dll", "libquiver_c.dll")
             ),
         ),
     ),
