@@ -85,7 +85,7 @@ INSTALLERS = {
             (),
             authority_variable="SSL_CERT_FILE",
             deviation=f"{_UV_ROOTS}; uv run --with",
-            then=("python", "-c", "import {subject}"),
+            then=("python", "-c", "pass"),
             removes=("uv", "cache", "clean"),
             python=("uv", "run", "--quiet", "--with", "{subject}", "python"),
             keeps_in_cache=True,

@@ -65,14 +65,16 @@ def absolute_paths() -> list[str]:
     """
     import quiverdb
 
+    top = os.getcwd()
     longest = 100
     if sys.platform == "win32":  # at most 259 characters, of which SQLite's journal takes 8
-        longest = min(longest, (245 - len(os.getcwd())) // 2)
+        longest = min(longest, (245 - len(top)) // 2)
     made = []
+    os.makedirs("elsewhere")
+    os.chdir("elsewhere")  # where nothing may appear
     for name in ("with space", "José Müller", "日本語", "x" * longest):
-        folder = os.path.join(os.getcwd(), name)
-        os.makedirs(folder, exist_ok=True)
-        outside = set(os.listdir("."))
+        folder = os.path.join(top, name)
+        os.makedirs(folder)
         path = os.path.join(folder, f"{name}.db")
         database = _make(path, os.path.join(folder, f"{name}.sql"))
         _add(database, name, 1)
@@ -89,9 +91,10 @@ def absolute_paths() -> list[str]:
         wanted = {f"{name}.db", f"{name}.sql", "steps", "m.db", "quiver_database.log"}
         if set(os.listdir(folder)) != wanted:
             raise ValueError(f"{folder} holds {os.listdir(folder)}, and ought to hold {wanted}")
-        if strays := set(os.listdir(".")) - outside:
-            raise ValueError(f"outside of {folder} there appeared {strays}")
         made.append(path)
+    if strays := os.listdir("."):
+        raise ValueError(f"in the current folder there appeared {strays}")
+    os.chdir(top)
     return made
 
 

@@ -101,7 +101,7 @@ def test_a_path_of_windows_is_found_by_the_engine() -> None:
 def test_an_environment_that_the_installer_manages_is_used_as_it_wants() -> None:
     run = _told("uv-run", "managed")
     assert run["install"] == [
-        "uv", "run", "--with", "quiverdb", "python", "-c", "import quiverdb",
+        "uv", "run", "--with", "quiverdb", "python", "-c", "pass",
     ]  # fmt: skip
     assert run["python"] == ["uv", "run", "--quiet", "--with", "quiverdb", "python"]
     assert run["uninstall"] == ["uv", "cache", "clean"]
