@@ -86,7 +86,7 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
         yield from refusal.judge(evidence, wanted, found, expected.project, expected.version)
         return
     yield from _digests(evidence, expected, cell)
-    if typed := list(_typed(evidence, cell)):
+    if typed := list(_typed(evidence, expected, cell)):
         yield from typed
         return
     if refused:
@@ -105,14 +105,18 @@ def _scenario(evidence: Evidence) -> Scenario:
     return found.on(evidence.get("os", ""))
 
 
-def _typed(evidence: Evidence, cell: str) -> Iterator[Cause]:
+def _typed(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     """Yield the first of the user's other commands that failed."""
     for kind in ("first", "after_install", "before_uninstall"):
         for ran in evidence.get(kind, ()):
             if ran["code"]:
-                seen = f"{' '.join(ran['command'][:4])[:100]} ended with {ran['code']}: "
-                seen += _last_error(ran["stdout"] + ran["stderr"])
-                yield _cause(_scenario(evidence).cause, where=f"{cell}: {kind}", seen=seen)
+                last = _last_error(ran["stdout"] + ran["stderr"])
+                seen = f"{' '.join(ran['command'][:4])[:100]} ended with {ran['code']}: {last}"
+                cause, seen = loader.explain(last, evidence, expected.libraries) or (
+                    _scenario(evidence).cause,
+                    seen,
+                )
+                yield _cause(cause, where=f"{cell}: {kind}", seen=seen)
 
 
 def _again(evidence: Evidence, cell: str) -> Iterator[Cause]:

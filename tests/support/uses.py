@@ -197,7 +197,8 @@ def start_holder(source: str) -> None:
             break
         time.sleep(0.05)
     with open("holder.txt", encoding="utf-8", errors="replace") as told:
-        raise SystemExit(f"error: the process that was to hold the library: {told.read()[-300:]}")
+        last = (told.read().strip().splitlines() or ["it said nothing"])[-1]
+    raise SystemExit(f"error: the process that was to hold the library: {last}")
 
 
 def held_library() -> dict[str, Any]:

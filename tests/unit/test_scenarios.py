@@ -168,3 +168,8 @@ def test_the_files_beside_the_project_are_those_of_the_release(tmp_path: Path) -
     lines = found["requirements.txt"].decode().splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["quiverdb==0.5.0", "cffi==2.1.1"]
     assert all("--hash=sha256:" in line for line in lines)
+
+
+def test_every_scenario_and_installer_is_described() -> None:
+    text = (Path(cells.__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8")
+    assert [name for name in (*SCENARIOS, *INSTALLERS) if f"`{name}`" not in text] == []
