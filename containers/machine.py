@@ -49,6 +49,14 @@ class Layout:
     """The machine's own name of each account: the user's and the administrator's."""
     idle: str
     """What the machine does between commands."""
+    drive: str = ""
+    """Where drive C is, as the engine sees it."""
+
+    def as_engine(self, path: str) -> str:
+        """Return a path of the machine's own programs as the engine sees it."""
+        if not path.startswith("C:\\"):
+            return path
+        return self.drive + path.removeprefix("C:").replace("\\", "/")
 
     def path(self, name: str) -> str:
         """Return a file of the suite's folder as the machine's own programs see it."""
@@ -61,10 +69,17 @@ LAYOUTS = {
     "linux": Layout("/e2e", "/", "/e2e", ("python3",), "/home/user", _POSIX, "sleep infinity"),
     # Wine shows the Linux root as drive Z (winecfg(1)).
     "wine": Layout(
-        "/e2e", "\\", "Z:\\e2e", ("wine", "python.exe"), "/home/user", _POSIX, "sleep infinity"
+        "/e2e",
+        "\\",
+        "Z:\\e2e",
+        ("wine", "python.exe"),
+        "/home/user",
+        _POSIX,
+        "sleep infinity",
+        "/home/user/.wine/drive_c",
     ),
     "windows": Layout(
-        "C:/e2e", "\\", "C:\\e2e", ("python.exe",), "C:\\", _WINDOWS, "ping -t localhost"
+        "C:/e2e", "\\", "C:\\e2e", ("python.exe",), "C:\\", _WINDOWS, "ping -t localhost", "C:"
     ),
 }
 

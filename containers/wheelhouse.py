@@ -29,6 +29,8 @@ OLDEST_PIP = LOCK.with_name("pip-oldest.txt")
 """The oldest pip that runs on the subject's Python; it is on the index beside the locked one."""
 PYTEST = LOCK.with_name("pytest.txt")
 """What runs the package's own tests: tools of a developer, and no dependencies of the package."""
+OLDER_CFFI = LOCK.with_name("cffi-older.txt")
+"""The newest cffi that the subject does not take, as environments made before it have it."""
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
@@ -92,7 +94,7 @@ def dependencies() -> tuple[Path, ...]:
     """
     with locked("dependencies"):
         found: dict[str, Path] = {}
-        for lock in (OLDEST_PIP, LOCK):
+        for lock in (OLDEST_PIP, OLDER_CFFI, LOCK):
             for name, platforms in _PLATFORMS.items():
                 folder = state_dir() / "downloads" / f"{lock.stem}-{name}"
                 folder = download_wheels(lock, folder, python="3.13", platforms=platforms)

@@ -40,6 +40,7 @@ def compared(keyword: str) -> list[Cell]:
         cell
         for cell in cells.cells(chosen, full)
         if cell.machine.os == "linux" and not cell.refuses and keyword in cell.id
+        if not INSTALLERS[cell.installer].scenarios  # those commands take no such options
     ]
 
 

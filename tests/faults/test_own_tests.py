@@ -23,7 +23,7 @@ from tests.support.diagnosis import diagnose
 pytestmark = pytest.mark.xdist_group("own-tests")
 OWN = ROOT / "bindings" / "python" / "tests"
 LINUX = ("debian-13", "pip", "own-tests")
-WINDOWS = ("windows-wine", "uv", "system-own-tests")
+WINDOWS = ("windows-wine", "uv", "own-tests")
 REVERSED = (
     b"\n_in_order = Database.read_element_ids\n"
     b"Database.read_element_ids = lambda self, collection: _in_order(self, collection)[::-1]\n"
@@ -131,7 +131,7 @@ def test_a_crash_on_windows_names_the_test(
         (only,) = _judged(found, bed, good_windows_wheel, WINDOWS, tests, 60)
 
     assert only.name == "crash"
-    assert only.where == "windows-wine-uv-system-own-tests: tests/test_a.py::test_b"
+    assert only.where == "windows-wine-uv-own-tests: tests/test_a.py::test_b"
     assert "0xc0000005" in only.message
 
 

@@ -11,6 +11,7 @@ import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from containers.engine import Engine
 from tests.faults.conftest import Start, narrowed
 from tests.support import cell as cells
 from tests.support import gate, wheels
+from tests.support.causes import Cause
 from tests.support.cell import Cell
 from tests.support.diagnosis import diagnose
 
@@ -67,6 +69,26 @@ FAULTS = {
     ),
     "non-ascii-path": (b"__file__.encode('ascii')", "path-not-supported"),
     "long-path": (b"if len(__file__) > 255: raise OSError('too long')", "path-not-supported"),
+    "root": (
+        b"_libs = os.path.join(os.path.dirname(__file__), '_libs')\n"
+        b"if os.geteuid() == 0: os.chmod(_libs, 0o700)",
+        "permission",
+    ),
+    "interrupted": (
+        b"_site = os.listdir(os.path.dirname(os.path.dirname(__file__)))\n"
+        b"if [name for name in _site if name.endswith('uiverdb')] != ['quiverdb']:\n"
+        b"    raise RuntimeError('it is here twice')",
+        "upgrade-broken",
+    ),
+    "preloaded-sqlite": (
+        b"import ctypes\n"
+        b"def _answered(self, sql):\n"
+        b"    ask = ctypes.CDLL(None).sqlite3_sourceid\n"
+        b"    ask.restype = ctypes.c_char_p\n"
+        b"    return ask().decode()\n"
+        b"if 'sqlite' in os.environ.get('LD_PRELOAD', ''): Database.query_string = _answered",
+        "symbol-interposition",
+    ),
     "thread": (b"import signal; signal.signal(signal.SIGUSR1, signal.SIG_DFL)", "use"),
     "isolated": (b"sys.path.index('')", "use"),
     "fork": (b"os.register_at_fork(after_in_child=lambda: os._exit(3))", "use"),
@@ -77,6 +99,12 @@ FAULTS = {
     ),
     "two-interpreters": (DATABASE, "use"),
     "zip": (b"open(os.path.join(os.path.dirname(__file__), 'py.typed')).close()", "use"),
+    "frozen": (b"import inspect; inspect.getsource(sys.modules[__name__])", "use"),
+    "c-utf8-locale": (
+        b"_locale = os.environ.get('LC_ALL', '')\n"
+        b"if _locale.endswith('UTF-8'): _country = _locale.split('_')[1]",
+        "use",
+    ),
     "c-locale": (b"import locale; '\\xfa'.encode(locale.getpreferredencoding(False))", "use"),
     "turkish-locale": (b"float(f'{1.5:n}')", "use"),
     "umask-and-zone": (
@@ -90,7 +118,13 @@ def _add(code: bytes) -> dict[str, object]:
     return {"edit": {INIT: lambda data: data + b"\nimport os, sys\n" + code + b"\n"}}
 
 
-def _judged(
+def _judged(found: Engine, start: Start, *given: Any, **options: Any) -> dict[str, set[str]]:
+    """Publish the wheel and return the names of the causes in each scenario."""
+    seen = _causes(found, start, *given, **options)
+    return {name: {cause.name for cause in causes} for name, causes in seen.items()}
+
+
+def _causes(
     found: Engine,
     start: Start,
     wheel: Path,
@@ -100,8 +134,8 @@ def _judged(
     installer: str = "pip",
     earlier: Sequence[Path] = (),
     beside: Sequence[Path] = (),
-) -> dict[str, set[str]]:
-    """Publish the wheel and return the names of the causes in each scenario."""
+) -> dict[str, tuple[Cause, ...]]:
+    """Publish the wheel and return the causes in each scenario."""
     spec = machines.load()[machine]
     subject = narrowed(spec.os)
     house = wheelhouse.from_files([wheel], place="planted")
@@ -114,8 +148,7 @@ def _judged(
             cell = Cell(spec, installer, name)
             evidence = cells.run(bed, cell, images.ensure(found, spec.image), house=house)
             prepared = gate.Prepared(bed, house, {}, {}, ())
-            causes = diagnose(evidence, prepared.expected(subject, spec.os))
-            seen[name] = {cause.name for cause in causes}
+            seen[name] = diagnose(evidence, prepared.expected(subject, spec.os))
     return seen
 
 
@@ -182,44 +215,196 @@ def test_a_release_that_leaves_what_an_earlier_one_cannot_bear(
     assert seen["downgrade"] == {"upgrade-broken"}
 
 
-def test_a_loader_that_asks_the_search_path_first(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
-) -> None:
+def _searching(data: bytes) -> bytes:
+    """Return the loader with a core that is looked for on the search path first."""
     old = b"    core = _open(ffi, str(_LIBS_DIR / _CORE))\n"
     new = (
         b"    try:\n        core = _open(ffi, _CORE)\n"
         b"    except NativeLibraryError:\n        core = _open(ffi, str(_LIBS_DIR / _CORE))\n"
     )
+    assert old in data
+    return data.replace(old, new)
 
-    def edit(data: bytes) -> bytes:
-        assert old in data
-        return data.replace(old, new)
 
-    wheel = wheels.mutate(good_wheel, tmp_path, edit={LOADER: edit})
+def test_a_loader_that_asks_the_search_path_first(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    wheel = wheels.mutate(good_wheel, tmp_path, edit={LOADER: _searching})
     seen = _judged(found, start, wheel, ["venv", "decoy"])
 
     assert seen["venv"] == set()
     assert "wrong-library-loaded" in seen["decoy"]
 
 
-def test_a_release_whose_sqlite_gives_way_to_another(found: Engine, start: Start) -> None:
+def _released(platform: str) -> Path:
     house = wheelhouse.from_release("0.13.5", "quiverdb")
-    (wheel,) = (path for path in house.wheels if "manylinux" in path.name)
-    seen = _judged(found, start, wheel, ["venv", "other-sqlite"])
-
-    assert seen["venv"] == set()
-    assert seen["other-sqlite"] == {"symbol-interposition"}
+    (wheel,) = (path for path in house.wheels if platform in path.name)
+    return wheel
 
 
-def test_a_path_through_the_ansi_code_page_of_windows(
+def test_a_release_whose_code_gives_way_to_anothers(found: Engine, start: Start) -> None:
+    names = ["venv", "other-sqlite", "preloaded-sqlite", "other-cpp-runtime"]
+    seen = _causes(found, start, _released("manylinux"), names)
+
+    assert seen["venv"] == ()
+    for name in names[1:]:
+        assert [cause.name for cause in seen[name]] == ["symbol-interposition"]
+    (runtime,) = seen["other-cpp-runtime"]
+    assert "answered by /opt/other/libstdc++.so.6" in runtime.message
+
+
+def test_a_release_that_takes_the_old_cpp_run_time_of_another_package(
+    found: Engine, start: Start
+) -> None:
+    names = ["system", "other-cpp-runtime"]
+    seen = _judged(
+        found, start, _released("win_amd64"), names, machine="windows-wine", installer="uv"
+    )
+
+    assert seen == {"system": {"missing-runtime-library"}, "other-cpp-runtime": {"runtime-too-old"}}
+
+
+@pytest.mark.parametrize(
+    ("installer", "code"),
+    [
+        ("uv-tool", b"if sys.prefix != sys.base_prefix: os.environ['VIRTUAL_ENV']"),
+        ("uv-run", b"if '.cache' in __file__: raise RuntimeError('not where it ought to be')"),
+    ],
+)
+def test_an_environment_that_is_not_where_the_package_takes_it_to_be(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str, code: bytes
+) -> None:
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
+    ordinary = _judged(found, start, wheel, ["venv"], installer="uv")
+    seen = _judged(found, start, wheel, ["managed"], installer=installer)
+
+    assert ordinary == {"venv": set()}
+    assert seen == {"managed": {"use-not-supported"}}
+
+
+def test_an_earlier_release_whose_process_looks_for_its_files_later(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    late = (
+        b"_version = version\n"
+        b"def version():\n"
+        b"    open(os.path.join(os.path.dirname(__file__), 'late.txt')).close()\n"
+        b"    return _version()\n"
+    )
+    more = {"add": {"quiverdb/late.txt": "late"}}
+    old = wheels.mutate(good_wheel, tmp_path, **_add(late), **more)  # type: ignore[arg-type]
+    (tmp_path / "done").mkdir()
+    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
+    seen = _judged(found, start, good_wheel, ["upgrade", "upgrade-in-use"], earlier=[old])
+
+    assert seen == {"upgrade": set(), "upgrade-in-use": {"upgrade-broken"}}
+
+
+def test_a_requirement_that_an_older_dependency_meets(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    metadata = f"{'-'.join(good_wheel.name.split('-')[:2])}.dist-info/METADATA"
+    newer = b"\nimport cffi\nif cffi.__version_info__ < (2,): raise RuntimeError('too old')\n"
+    wheel = wheels.mutate(
+        good_wheel,
+        tmp_path,
+        edit={
+            metadata: lambda data: data.replace(
+                b"Requires-Dist: cffi>=2.0.0", b"Requires-Dist: cffi"
+            ),
+            INIT: lambda data: data + newer,
+        },
+    )
+    seen = _judged(found, start, wheel, ["venv", "old-cffi"])
+
+    assert seen == {"venv": set(), "old-cffi": {"upgrade-broken"}}
+
+
+def test_data_that_are_not_where_they_ought_to_be(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    # A log in the current folder, where it is not beside the database.
+    stray = (
+        b"_open = Database.open.__func__\n"
+        b"def _logged(cls, path, **options):\n"
+        b"    open('stray.log', 'w').close()\n"
+        b"    return _open(cls, path, **options)\n"
+        b"Database.open = classmethod(_logged)\n"
+    )
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(stray))  # type: ignore[arg-type]
+    seen = _causes(found, start, wheel, ["venv", "space-path"])
+
+    assert seen["venv"] == ()
+    assert [cause.name for cause in seen["space-path"]] == ["path-not-supported"]
+    assert "stray.log" in seen["space-path"][0].message
+
+
+# Each of these shows itself in its own scenario of Windows alone, so one wheel has them all.
+WINDOWS_FAULTS = {
+    "space-path": (b"' ' in __file__ and chr(252) not in __file__", "no spaces"),
+    "long-path": (b"len(__file__) > 180", "no long paths"),
+    "non-ascii-home": (b"chr(252) in sys.prefix", "an environment beyond ASCII"),
+    "target": (b"os.environ.get('PYTHONPATH')", "a folder on the path"),
+    "thread": (b"threading.current_thread() is not threading.main_thread()", "another thread"),
+    "spawn": (b"multiprocessing.parent_process()", "a spawned child"),
+}
+WINDOWS_CAUSES = {
+    "space-path": "path-not-supported",
+    "long-path": "path-not-supported",
+    "non-ascii-home": "path-not-supported",
+}
+
+
+def test_faults_of_one_scenario_of_windows_each(
     found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
-    fault = _add(b"os.getcwd().encode('cp1252')")
-    wheel = wheels.mutate(good_windows_wheel, tmp_path, **fault)  # type: ignore[arg-type]
-    names = ["system", "non-ascii-home"]
+    code = b"import multiprocessing, threading\n" + b"".join(
+        b"if %s: raise RuntimeError('%s')\n" % (when, told.encode())
+        for when, told in WINDOWS_FAULTS.values()
+    )
+    code += (
+        b"if 'sqlite3' in sys.modules:\n"
+        b"    Database.query_string = lambda self, sql: (\n"
+        b"        sys.modules['sqlite3'].connect(':memory:').execute(sql).fetchone()[0])\n"
+    )
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
+    names = ["system", "other-sqlite", *WINDOWS_FAULTS]
+    seen = _causes(found, start, wheel, names, machine="windows-wine", installer="uv")
+
+    assert seen.pop("system") == ()
+    assert [cause.name for cause in seen.pop("other-sqlite")] == ["symbol-interposition"]
+    for name, causes in seen.items():
+        assert [cause.name for cause in causes] == [WINDOWS_CAUSES.get(name, "use-not-supported")]
+        assert WINDOWS_FAULTS[name][1] in causes[0].message
+
+
+def test_faults_that_pip_alone_shows_on_windows(
+    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    code = (
+        b"_site = os.path.dirname(os.path.dirname(__file__))\n"
+        b"if '~uiverdb' in os.listdir(_site): raise RuntimeError('it is here twice')\n"
+        b"if 'Roaming' in _site: raise RuntimeError('a roaming profile')\n"
+    )
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
+    names = ["user", "upgrade-in-use"]
+    seen = _causes(found, start, wheel, names, machine="windows-wine")
+
+    assert [cause.name for cause in seen["user"]] == ["path-not-supported"]
+    assert "a roaming profile" in seen["user"][0].message
+    assert [cause.name for cause in seen["upgrade-in-use"]] == ["upgrade-broken"]
+    assert "it is here twice" in seen["upgrade-in-use"][0].message
+
+
+def test_a_loader_that_asks_the_search_path_of_windows_first(
+    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, edit={LOADER: _searching})
+    names = ["system", "decoy"]
     seen = _judged(found, start, wheel, names, machine="windows-wine", installer="uv")
 
-    assert seen == {"system": set(), "non-ascii-home": {"path-not-supported"}}
+    assert seen["system"] == set()
+    assert "wrong-library-loaded" in seen["decoy"]
 
 
 # ---- where the release must be refused ----

@@ -9,22 +9,25 @@ import re
 import sqlite3
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from packaging.utils import parse_wheel_filename
 
+from containers import images
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
 from containers.machine import MachineSpec
 from containers.progress import say
+from containers.state import locked, state_dir
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
 from tests.support import own_tests
 from tests.support.installers import INSTALLERS
 from tests.support.profiles import Profile
-from tests.support.scenarios import SCENARIOS
+from tests.support.scenarios import SCENARIOS, Scenario
 
 _HERE = Path(__file__).parent
 _TOLD_BY: dict[str, dict[str, str]] = {
@@ -66,6 +69,11 @@ class Cell:
         return f"{self.machine.name}-{self.installer}-{self.scenario}"
 
     @property
+    def place(self) -> Scenario:
+        """The scenario as it is on the machine."""
+        return SCENARIOS[self.scenario].on(self.machine.os)
+
+    @property
     def refuses(self) -> str:
         """The cause by which the installer must refuse here; empty where it must install."""
         return SCENARIOS[self.scenario].refuses or self.machine.refuses
@@ -92,7 +100,8 @@ def cells(machines: Iterable[MachineSpec], profile: Profile | None = None) -> li
             Cell(machine, installer, scenario)
             for installer in machine.installers
             for scenario in machine.scenarios
-            if installer in (SCENARIOS[scenario].installers or machine.installers)
+            if installer in (SCENARIOS[scenario].on(machine.os).installers or machine.installers)
+            if scenario in (INSTALLERS[installer].scenarios or (scenario,))
             if profile is None or profile.wants(installer, scenario)
         ]
     return found
@@ -110,24 +119,33 @@ def instructions(
     layout = cell.machine.layout
 
     def typed(command: Sequence[str]) -> list[str]:
-        for name, value in (("subject", subject), ("version", version), ("previous", previous)):
+        for name, value in (
+            ("subject", subject),
+            ("version", version),
+            ("previous", previous),
+            ("suite", layout.seen_as),
+        ):
             command = [word.replace(f"{{{name}}}", value) for word in command]
         return list(command)
 
-    place = SCENARIOS[cell.scenario]
+    place = cell.place
     installer = INSTALLERS[cell.installer]
     told = {
         "folder": layout.seen_as,
         "cwd": place.cwd,
         "env": {**place.environment, **installer.environment(layout.path("ca.pem"))},
         "exercise_env": _TOLD_BY[cell.machine.runs_on],
-        "python": list(place.python),
+        "python": typed(installer.python or place.python),
         "setup": [*map(typed, (*place.setup, *installer.setup))],
         "first": [
             typed((*installer.install, *command[1:]) if command[0] == "install" else command)
             for command in place.first
         ],
-        "install": [*installer.install, *place.options(installer), *typed(place.requirement)],
+        "install": [
+            *installer.install,
+            *place.options(installer),
+            *typed((*place.requirement, *installer.then)),
+        ],
         "again": place.again,
         "umask": place.umask,
         "after_install": [*map(typed, place.after_install)],
@@ -137,7 +155,9 @@ def instructions(
         "deviation": "; ".join(filter(None, (installer.deviation, place.deviation))),
         "import": f"import {subject}",
         "uninstall": typed(
-            place.uninstall or (*installer.uninstall, *place.options(installer), subject)
+            place.uninstall
+            or installer.removes
+            or (*installer.uninstall, *place.options(installer), subject)
         ),
         "roots": list(place.roots),
         "skipped": [*place.skipped, layout.seen_as],
@@ -155,7 +175,7 @@ def _own_tests(cell: Cell, subject: str) -> dict[str, Any]:
     All of it lies in the user's project, where nothing is looked at: the tests, pytest with what it
     needs, and what the tests write. The package stays alone where it was installed.
     """
-    place, installer = SCENARIOS[cell.scenario], INSTALLERS[cell.installer]
+    place, installer = cell.place, INSTALLERS[cell.installer]
     layout = cell.machine.layout
     folder, tools, scratch = (
         f"{place.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
@@ -203,7 +223,7 @@ def run(
     Raises:
         WrongUse: the scenario runs the package's own tests, and none are given.
     """
-    if SCENARIOS[cell.scenario].tests and tests is None:
+    if cell.place.tests and tests is None:
         raise WrongUse(f"{cell.id}: it runs the package's own tests; name their folder by --tests")
     began = time.monotonic()
     evidence: dict[str, Any] = {
@@ -258,7 +278,7 @@ def _on_machine(
     house: Wheelhouse | None,
     tests: Path | None,
 ) -> dict[str, Any]:
-    place = SCENARIOS[cell.scenario]
+    place = cell.place
     told = instructions(
         cell,
         subject,
@@ -285,10 +305,11 @@ def _on_machine(
             done = machine.run(list(command), user="root")
             if done.code:
                 raise TestbedFailure("machine-lost", cell.id, f"{command}: {done.output[-200:]}")
+        project = machine.layout.as_engine(place.cwd)
         if house and place.files:
-            machine.put({}, place.cwd)
+            machine.put({}, project)
             for path, content in _files(place.files, house).items():
-                folder, _, name = f"{place.cwd}/{path}".rpartition("/")
+                folder, _, name = f"{project}/{path}".rpartition("/")
                 machine.put({name: content}, folder)
         own = own_tests.files(tests) if tests and place.tests else {}
         if place.tests:
@@ -299,6 +320,7 @@ def _on_machine(
         files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
+            user=place.user,
             seconds=2 * seconds["install"]
             + seconds["import"]
             + seconds["exercise"]
@@ -312,7 +334,7 @@ def _on_machine(
         )
         kept = None
         if out and (b"malformed database schema" in out or b'"sqlite": ""' in out):
-            kept = machine.get(f"{place.cwd}/data.db")
+            kept = machine.get(f"{project}/data.db")
     if out is None:
         raise TestbedFailure(
             "machine-lost",
@@ -338,12 +360,14 @@ def _on_machine(
 
 def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
     """Return the files of the release that a user has beside the project, by path."""
-    # pip and uv are tools, and no dependencies of the package.
-    every = [
-        path
-        for path in (*house.wheels, *house.dependencies)
-        if parse_wheel_filename(path.name)[0] not in ("pip", "uv")
-    ]
+    versions = house.locked()
+
+    def wanted(path: Path) -> bool:
+        # pip and uv are tools, no dependencies of the package; of others there may be older ones.
+        name, version, *_ = parse_wheel_filename(path.name)
+        return name not in ("pip", "uv") and versions[name] == str(version)
+
+    every = [*house.wheels, *(path for path in house.dependencies if wanted(path))]
     found: dict[str, bytes] = {}
     if "wheels" in kinds:
         found |= {f"wheels/{path.name}": path.read_bytes() for path in every}
@@ -354,7 +378,33 @@ def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
             lines.setdefault(f"{name}=={version}", []).append(f"--hash=sha256:{sha256(path)}")
         text = "\n".join(f"{name} {' '.join(hashes)}" for name, hashes in lines.items())
         found["requirements.txt"] = text.encode()
+    if "old-runtime" in kinds:
+        found |= {f"other/{name}": data for name, data in _old_runtime().items()}
     return found
+
+
+def _old_runtime() -> dict[str, bytes]:
+    """Return the C++ run-time libraries for Windows from before 14.40, by file name.
+
+    Raises:
+        TestbedFailure: the configured upstream index does not give them.
+    """
+    made_by = images.recipe("windows-wine-vcredist-old")
+    with locked("old-runtime"):
+        folder = images.download_wheels(
+            made_by.requirements,
+            state_dir() / "downloads" / made_by.name,
+            python=made_by.python,
+            platforms=made_by.platforms,
+        )
+    (wheel,) = folder.glob("msvc_runtime-*.whl")
+    wanted = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            Path(name).name: archive.read(name)
+            for name in archive.namelist()
+            if Path(name).name in wanted
+        }
 
 
 def _read(database: bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from tests.support import loader, own_tests, paths, refusal
 from tests.support.causes import Cause, catalogue, in_order
+from tests.support.installers import INSTALLERS
 from tests.support.scenarios import SCENARIOS, VENV, Scenario
 
 Evidence = Mapping[str, Any]
@@ -86,7 +87,7 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
         yield from refusal.judge(evidence, wanted, found, expected.project, expected.version)
         return
     yield from _digests(evidence, expected, cell)
-    if typed := list(_typed(evidence, cell)):
+    if typed := list(_typed(evidence, expected, cell)):
         yield from typed
         return
     if refused:
@@ -104,17 +105,22 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
 
 
 def _scenario(evidence: Evidence) -> Scenario:
-    return SCENARIOS.get(evidence["cell"].get("scenario", ""), VENV)
+    found = SCENARIOS.get(evidence["cell"].get("scenario", ""), VENV)
+    return found.on(evidence.get("os", ""))
 
 
-def _typed(evidence: Evidence, cell: str) -> Iterator[Cause]:
+def _typed(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     """Yield the first of the user's other commands that failed."""
     for kind in ("first", "after_install", "before_uninstall"):
         for ran in evidence.get(kind, ()):
             if ran["code"]:
-                seen = f"{' '.join(ran['command'][:4])[:100]} ended with {ran['code']}: "
-                seen += _last_error(ran["stdout"] + ran["stderr"])
-                yield _cause(_scenario(evidence).cause, where=f"{cell}: {kind}", seen=seen)
+                last = _last_error(ran["stdout"] + ran["stderr"])
+                seen = f"{' '.join(ran['command'][:4])[:100]} ended with {ran['code']}: {last}"
+                cause, seen = loader.explain(last, evidence, expected.libraries) or (
+                    _scenario(evidence).cause,
+                    seen,
+                )
+                yield _cause(cause, where=f"{cell}: {kind}", seen=seen)
 
 
 def _again(evidence: Evidence, cell: str) -> Iterator[Cause]:
@@ -281,7 +287,8 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     yield from _values(steps, evidence, cell)
     yield from _left_running(evidence, cell)
     yield from _mapped(steps, evidence, expected, cell)
-    yield from _dependencies(steps, expected, cell)
+    if not scenario.keeps_dependencies:
+        yield from _dependencies(steps, expected, cell)
     yield from _record(steps, cell)
     yield from _registry(evidence, cell)
 
@@ -591,18 +598,20 @@ def leftovers(evidence: Evidence, project: str) -> list[str]:
     """Return the paths that the package left behind: its own, and those that appeared in use.
 
     Its dependencies stay, with their bytecode, as installers mean it; so do their own caches, and
-    the folders that hold them.
+    the folders that hold them. Where an installer keeps the package in its cache, that counts.
     """
     kind = paths.flavour(evidence)
     record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
     own = {kind(path) for path in record.get("files", ())}
     folders = {parent for path in own for parent in path.parents}
     installed = paths.installed(evidence)
+    installer = INSTALLERS.get(evidence["cell"].get("installer", ""))
+    in_cache = installer is not None and installer.keeps_in_cache
     left: list[str] = []
     kept: list[str] = []
     for told in evidence["left"]["added"]:
         path = kind(told)
-        if _is_cache(path):
+        if _is_cache(path) and not in_cache:
             continue
         mine = paths.within(path, project)
         if path in installed:

@@ -22,12 +22,25 @@ class Installer:
     deviation: str = ""
     setup: tuple[tuple[str, ...], ...] = ()
     """What the user types beforehand to have it."""
+    then: tuple[str, ...] = ()
+    """What follows the package's name in its command."""
+    removes: tuple[str, ...] = ()
+    """The whole command that takes the package away, where it does not name it."""
+    python: tuple[str, ...] = ()
+    """How the interpreter with the package is started, where the installer made its own."""
+    keeps_in_cache: bool = False
+    """Whether its cache is where the package lives, and must be without it in the end."""
+    scenarios: tuple[str, ...] = ()
+    """The scenarios that it makes sense with; none named means all."""
 
     def environment(self, authority: str) -> dict[str, str]:
         """Return what it must be told for it to trust the run's own authority, a PEM file."""
         return {self.authority_variable: authority} if self.authority_variable else {}
 
 
+_UV_ROOTS = (
+    "uv trusts the authorities it carries, not the machine's: SSL_CERT_FILE names the run's own"
+)
 _PIP = (("pip", "install"), ("pip", "uninstall", "--yes"))
 _GET_PIP = ("python", "-m", "pip", "install", "--quiet")
 INSTALLERS = {
@@ -50,8 +63,33 @@ INSTALLERS = {
             ("uv", "pip", "uninstall"),
             authority_variable="SSL_CERT_FILE",
             system_option=("--system",),
-            deviation="uv trusts the authorities it carries, not the machine's: SSL_CERT_FILE "
-            "names the run's own",
+            deviation=_UV_ROOTS,
+        ),
+        # The package has no command of its own, so who works with tools has it beside one that has:
+        # `uv tool install` refuses it alone. pip stands for such a tool (ipython, say), for it is
+        # on the run's index.
+        Installer(
+            "uv-tool",
+            ("uv", "tool", "install", "--quiet", "pip", "--with"),
+            (),
+            authority_variable="SSL_CERT_FILE",
+            deviation=f"{_UV_ROOTS}; uv tool install, beside a tool",
+            removes=("uv", "tool", "uninstall", "pip"),
+            python=("/home/user/.local/share/uv/tools/pip/bin/python",),
+            scenarios=("managed",),
+        ),
+        # No installation: each command finds the environment of the one before in uv's cache.
+        Installer(
+            "uv-run",
+            ("uv", "run", "--with"),
+            (),
+            authority_variable="SSL_CERT_FILE",
+            deviation=f"{_UV_ROOTS}; uv run --with",
+            then=("python", "-c", "pass"),
+            removes=("uv", "cache", "clean"),
+            python=("uv", "run", "--quiet", "--with", "{subject}", "python"),
+            keeps_in_cache=True,
+            scenarios=("managed",),
         ),
     )
 }

@@ -24,7 +24,6 @@ from tests.support.cell import Cell, cells
 from tests.support.inspection import SetInspection
 from tests.support.pipeline.verification import Piped, of_publisher
 from tests.support.report import forms, results, terminal
-from tests.support.scenarios import SCENARIOS
 from tests.support.subject import Subject
 from tests.support.subject import load as load_subject
 from tests.support.verdict import CellResult, Item, Verdict
@@ -81,7 +80,7 @@ class Suite:
             return ""
         if reason := prepared.unavailable.get(cell.machine.name):
             return reason
-        if not SCENARIOS[cell.scenario].needs_previous or prepared.wheelhouse.previous:
+        if not cell.place.needs_previous or prepared.wheelhouse.previous:
             return ""
         why = prepared.no_history or f"--history {self.selection.history}"
         return f"there is no earlier release on the index ({why})"
@@ -456,7 +455,7 @@ class Required:
 
 
 def _runs_tests(cell: Cell) -> bool:
-    return SCENARIOS[cell.scenario].tests
+    return cell.place.tests
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -59,33 +59,215 @@ def old_data() -> dict[str, Any]:
 
 
 def absolute_paths() -> list[str]:
-    """Make and open databases by full paths, in folders with names of all sorts."""
+    """Make and open databases by full paths, in folders with names of all sorts.
+
+    Schema, migrations, database and log are each where they ought to be, and nothing is elsewhere.
+    """
     import quiverdb
 
+    top = os.getcwd()
+    longest = 100
+    if sys.platform == "win32":  # at most 259 characters, of which SQLite's journal takes 8
+        longest = min(longest, (245 - len(top)) // 2)
     made = []
-    for name in ("with space", "José Müller", "日本語", "x" * 100):
-        folder = os.path.join(os.getcwd(), name)
-        os.makedirs(folder, exist_ok=True)
+    os.makedirs("elsewhere")
+    os.chdir("elsewhere")  # where nothing may appear
+    for name in ("with space", "José Müller", "日本語", "x" * longest):
+        folder = os.path.join(top, name)
+        os.makedirs(folder)
         path = os.path.join(folder, f"{name}.db")
         database = _make(path, os.path.join(folder, f"{name}.sql"))
         _add(database, name, 1)
+        told = database.path() if hasattr(database, "path") else path
         database.close()
-        database = quiverdb.Database.open(path)
-        labels = list(database.read_scalar_strings("Plant", "label"))
-        database.close()
-        if labels != [name] or not os.path.isfile(path):
-            raise ValueError(f"{path} holds {labels} (there: {os.listdir(folder)})")
+        labels = [name]
+        if hasattr(quiverdb.Database, "open"):
+            database = quiverdb.Database.open(path)
+            labels = list(database.read_scalar_strings("Plant", "label"))
+            database.close()
+        if labels != [name] or os.path.normcase(told) != os.path.normcase(path):
+            raise ValueError(f"{told} holds {labels}, {path} was to hold {name}")
+        _migrate(folder, name)
+        wanted = {f"{name}.db", f"{name}.sql", "steps", "m.db", "quiver_database.log"}
+        if set(os.listdir(folder)) != wanted:
+            raise ValueError(f"{folder} holds {os.listdir(folder)}, and ought to hold {wanted}")
         made.append(path)
+    if strays := os.listdir("."):
+        raise ValueError(f"in the current folder there appeared {strays}")
+    os.chdir(top)
     return made
+
+
+def _migrate(folder: str, name: str) -> None:
+    """Bring a database to version 2 by migrations in a folder of this name."""
+    import quiverdb
+
+    steps = os.path.join(folder, "steps", name[:20])
+    for number, sql in enumerate((_SCHEMA, "ALTER TABLE Plant ADD COLUMN area REAL;"), 1):
+        os.makedirs(os.path.join(steps, str(number)))
+        for file, text in (("up.sql", sql), ("down.sql", "SELECT 1;")):
+            with open(os.path.join(steps, str(number), file), "w", encoding="utf-8") as target:
+                target.write(text)
+    database = quiverdb.Database.from_migrations(os.path.join(folder, "m.db"), steps)
+    version = database.current_version()
+    database.close()
+    if version != 2:
+        raise ValueError(f"two migrations in {steps} made version {version}")
+
+
+def as_another_user() -> str:
+    """Use the package as somebody who may read it and no more (user and group 1000)."""
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp()
+    os.chown(folder, 1000, 1000)
+    source = os.path.join(os.path.dirname(os.environ["E2E_STEPS"]), "uses.py")
+    code = f"exec(compile(open({source!r}, 'rb').read(), 'uses.py', 'exec')); write_old_data()"
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            user=1000,
+            group=1000,
+            extra_groups=(),
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": folder},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+        )
+        found = sorted(os.listdir(folder))
+    finally:
+        shutil.rmtree(folder)
+    if ran.returncode or "old.db" not in found:
+        last = ran.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise PermissionError(f"another user gets {ran.returncode} and {last}")
+    return str(found)
+
+
+# ---- what goes on while the package is replaced ----
+
+_HOLDER = """
+import os, sys, time, json, quiverdb
+exec(compile(open(sys.argv[1], "rb").read(), "uses.py", "exec"))
+database = _make("held.db", "held.sql")
+before = quiverdb.version()
+_add(database, "before", 1)
+open("holding", "w").close()
+for _ in range(1200):
+    if os.path.exists("go-on"):
+        break
+    time.sleep(0.1)
+told = {"before": before}
+try:
+    _add(database, "after", 2)
+    told["after"] = quiverdb.version()
+    told["labels"] = sorted(database.read_scalar_strings("Plant", "label"))
+    database.close()
+    again = _make("again.db", "held.sql")
+    _add(again, "again", 3)
+    again.close()
+except Exception as error:
+    told["error"] = repr(error)
+with open("held.partial", "w") as file:
+    json.dump(told, file)
+os.replace("held.partial", "held.json")
+"""
+
+
+def start_holder(source: str) -> None:
+    """Start a process that uses the package, and leave it running until it is told to go on.
+
+    ``source`` is this file, which that process needs as well.
+    """
+    import time
+
+    with open("holder.txt", "wb") as said:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", _HOLDER, source],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    for _ in range(600):
+        if os.path.exists("holding"):
+            return
+        if holder.poll() is not None:
+            break
+        time.sleep(0.05)
+    with open("holder.txt", encoding="utf-8", errors="replace") as told:
+        last = (told.read().strip().splitlines() or ["it said nothing"])[-1]
+    raise SystemExit(f"error: the process that was to hold the library: {last}")
+
+
+def held_library() -> dict[str, Any]:
+    """Let that process go on: the library that it has must still work, and the data be one."""
+    import json
+    import time
+
+    import quiverdb
+
+    open("go-on", "w").close()
+    for _ in range(400):
+        if os.path.exists("held.json"):
+            break
+        time.sleep(0.05)
+    else:
+        with open("holder.txt", encoding="utf-8", errors="replace") as said:
+            raise RuntimeError(f"the process that had it loaded is gone: {said.read()[-300:]}")
+    with open("held.json", encoding="utf-8") as file:
+        told: dict[str, Any] = json.load(file)
+    if "error" in told or told["before"] != told["after"] or told["labels"] != ["after", "before"]:
+        raise ValueError(f"the process that had it loaded says {told}")
+    told["new"] = quiverdb.version()
+    if hasattr(quiverdb.Database, "open"):
+        database = quiverdb.Database.open("held.db")
+        labels = sorted(database.read_scalar_strings("Plant", "label"))
+        database.close()
+        if labels != told["labels"]:
+            raise ValueError(f"the old process wrote {told['labels']}, the new one reads {labels}")
+    return told
+
+
+def interrupt_installation() -> None:
+    """Leave the package as pip does when it is killed between removing and unpacking it.
+
+    What was there is set aside under a name with a tilde (pip, utils/temp_dir.py,
+    AdjacentTempDirectory); the new files are there in part, and nothing says whose they are.
+    """
+    import importlib.metadata
+    import shutil
+
+    import quiverdb
+
+    home = os.path.dirname(quiverdb.__file__)
+    site, name = os.path.split(home)
+    version = importlib.metadata.version("quiverdb")
+    shutil.copytree(home, os.path.join(site, f"~{name[1:]}"))
+    info = f"{name}-{version}.dist-info"
+    os.rename(os.path.join(site, info), os.path.join(site, f"~{info[1:]}"))
+    libraries = os.path.join(home, "_libs")
+    for library in os.listdir(libraries):
+        path = os.path.join(libraries, library)
+        with open(path, "rb") as file:
+            half = file.read(os.path.getsize(path) // 2)
+        os.remove(path)  # uv's file is one with that of its cache
+        with open(path, "wb") as file:
+            file.write(half)
+    os.remove(os.path.join(home, "database.py"))
+
+
+# ---- whose code runs ----
 
 
 def own_sqlite() -> dict[str, str]:
     """Ask the package and the other SQLite in this process who they are."""
-    import ctypes
+    import sqlite3
 
-    other = ctypes.CDLL("libsqlite3.so.0")
-    other.sqlite3_sourceid.restype = ctypes.c_char_p
-    theirs = other.sqlite3_sourceid().decode()
+    connection = sqlite3.connect(":memory:")
+    (theirs,) = connection.execute("SELECT sqlite_source_id()").fetchone()
+    connection.close()
     database = _make("sqlite.db")
     ours = database.query_string("SELECT sqlite_source_id()")
     database.close()
@@ -93,6 +275,84 @@ def own_sqlite() -> dict[str, str]:
     if ours[:60] == theirs[:60]:
         raise ValueError(f"calls of the bundled SQLite ended in the machine's: {ours}")
     return {"ours": ours, "theirs": theirs}
+
+
+def own_symbols() -> dict[str, Any]:
+    """Look where the linker bound what the package's libraries define: it must be in the package.
+
+    The slots of the relocation tables are read where they are in this process. Weak symbols, which
+    C++ means to be shared, are counted and not judged.
+    """
+    import ctypes
+
+    import quiverdb
+
+    home = os.path.dirname(quiverdb.__file__)
+    places = _places()
+    # The address that a library is loaded at is where the file's beginning is mapped.
+    own = {path: start for start, _, path in reversed(places) if path.startswith(home)}
+    tables = {path: _symbols(path) for path in own}
+    defined = {name for exports, _ in tables.values() for name in exports}
+    answered: dict[str, Any] = {}
+    strays = []
+    for path, base in own.items():
+        counted: dict[str, int] = {}
+        for name, weak, offset in tables[path][1]:
+            address = ctypes.c_uint64.from_address(base + offset).value
+            owner = next((p for start, end, p in places if start <= address < end), "nobody")
+            key = os.path.basename(owner) + (", weak" if weak else "")
+            counted[key] = counted.get(key, 0) + 1
+            if name in defined and not weak and address and owner not in own:
+                strays.append(f"{name} of {os.path.basename(path)} is answered by {owner}")
+        answered[os.path.basename(path)] = counted
+    if strays:
+        raise ValueError(f"{len(strays)} symbols of its own, first {strays[0]}; {answered}")
+    return answered
+
+
+def _places() -> list[tuple[int, int, str]]:
+    """Return where files are mapped in this process: start, end, path (proc(5))."""
+    found = []
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields = line.split(None, 5)
+            if len(fields) == 6 and fields[5].startswith("/"):
+                start, _, end = fields[0].partition("-")
+                found.append((int(start, 16), int(end, 16), fields[5].rstrip("\n")))
+    return found
+
+
+def _symbols(path: str) -> tuple[set[str], list[tuple[str, bool, int]]]:
+    """Return what a library defines for all, and its slots: name, whether weak, offset.
+
+    System V gABI, chapters 4 and 5: sections of type SHT_DYNSYM and SHT_RELA, 64 bits.
+    """
+    import struct
+
+    with open(path, "rb") as file:
+        data = file.read()
+    (at,) = struct.unpack_from("<Q", data, 40)
+    size, count = struct.unpack_from("<HH", data, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", data, at + n * size) for n in range(count)]
+    symbols: list[tuple[str, int, int]] = []
+    for _, kind, _, _, start, length, link, _, _, _ in sections:
+        if kind != 11:
+            continue
+        names = sections[link][4]
+        for place in range(start, start + length, 24):
+            name, info, _, section, _, _ = struct.unpack_from("<IBBHQQ", data, place)
+            end = data.index(b"\0", names + name)
+            symbols.append((data[names + name : end].decode("latin-1"), info >> 4, section))
+    slots = []
+    for _, kind, _, _, start, length, _, _, _, _ in sections:
+        if kind != 4:
+            continue
+        for place in range(start, start + length, 24):
+            offset, info = struct.unpack_from("<QQ", data, place)
+            name, binding, _ = symbols[info >> 32]
+            if info & 0xFFFFFFFF in (6, 7) and name:  # R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT
+                slots.append((name, binding != 1, offset))
+    return {name for name, binding, section in symbols if section and binding == 1}, slots
 
 
 def in_forked_child() -> int:
@@ -176,22 +436,80 @@ def two_interpreters() -> int:
 
 def from_zip() -> str:
     """Import the package from a zip archive: the first call must say that this cannot work."""
+    archive = os.path.abspath("packages.zip")
+    _pack(archive)
+    return _works_or_says_why(f"import sys; sys.path.insert(0, {archive!r})")
+
+
+# What programs that freeze others do: a module's file need not exist, for its code is elsewhere.
+_FROZEN = """
+import importlib.machinery, importlib.util, os, sys, zipfile
+folder, archive = sys.argv[1:]
+sys.frozen, sys._MEIPASS = True, folder
+held = zipfile.ZipFile(archive)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        for ending in ("/__init__.py", ".py"):
+            inside = name.replace(".", "/") + ending
+            if inside in held.namelist():
+                place = os.path.join(folder, *inside.split("/"))
+                package = [os.path.dirname(place)] if ending[0] == "/" else None
+                return importlib.util.spec_from_file_location(
+                    name, place + "c", loader=self, submodule_search_locations=package)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        inside = os.path.relpath(module.__file__[:-1], folder).replace(os.sep, "/")
+        exec(compile(held.read(inside), module.__file__, "exec"), module.__dict__)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def from_frozen() -> list[str]:
+    """Import the package as a frozen program does, its libraries beside it and left out."""
+    import shutil
+
+    import quiverdb
+
+    home = os.path.dirname(quiverdb.__file__)
+    archive = os.path.abspath("frozen.zip")
+    _pack(archive)
+    said = []
+    for name in ("whole", "without-libraries"):
+        folder = os.path.abspath(name)
+        os.makedirs(folder)
+        if name == "whole":
+            shutil.copytree(os.path.join(home, "_libs"), os.path.join(folder, "quiverdb", "_libs"))
+        said.append(_works_or_says_why(_FROZEN, folder, archive))
+    return said
+
+
+def _pack(archive: str) -> None:
+    """Put the package into a zip archive."""
     import zipfile
 
     import quiverdb
 
     home = os.path.dirname(quiverdb.__file__)
-    archive = os.path.abspath("packages.zip")
     with zipfile.ZipFile(archive, "w") as target:
         for folder, _, names in os.walk(home):
             for name in names:
                 path = os.path.join(folder, name)
                 target.write(path, os.path.relpath(path, os.path.dirname(home)))
-    code = (
-        f"import sys; sys.path.insert(0, {archive!r}); import quiverdb; print(quiverdb.version())"
-    )
+
+
+def _works_or_says_why(prelude: str, *arguments: str) -> str:
+    """Import the package and call it, after this code; return what it says.
+
+    Raises:
+        RuntimeError: it neither worked nor said why not, as an error of the package or of import.
+    """
+    code = f"{prelude}\nimport quiverdb; print(quiverdb.version())"
     ran = subprocess.run(
-        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
     )
     errors = ran.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
     last = errors[-1]
@@ -206,7 +524,7 @@ def from_zip() -> str:
 USES = {
     one.__name__: one
     for one in (
-        old_data, absolute_paths, own_sqlite, in_forked_child, in_spawned_child, two_interpreters,
-        from_zip,
+        old_data, absolute_paths, as_another_user, held_library, own_sqlite, own_symbols,
+        in_forked_child, in_spawned_child, two_interpreters, from_zip, from_frozen,
     )
 }  # fmt: skip

@@ -1008,6 +1008,32 @@ def test_a_users_other_command_that_fails_has_the_scenarios_cause(scenario: str,
     assert [cause.name for cause in diagnose(evidence, EXPECTED)] == [name]
 
 
+def test_a_users_other_command_that_no_loader_let_pass_has_the_loaders_cause() -> None:
+    told = "error: RuntimeError: libquiver.so: cannot open shared object file: No such file"
+    ran = _ran("python", "-c", "start_holder()", code=1) | {"stderr": told}
+    evidence = healthy() | {"first": [ran]}
+    evidence["cell"] = {"id": "c", "scenario": "upgrade-in-use"}
+    (cause,) = diagnose(evidence, EXPECTED)
+    assert cause.name == "missing-bundled-library"
+
+
+@pytest.mark.parametrize(("installer", "left"), [("uv", []), ("uv-run", [f"{PACKAGE}/x"])])
+def test_a_cache_that_the_package_lives_in_is_looked_at(installer: str, left: list[str]) -> None:
+    cached = [path.replace(SITE, "/home/user/.cache/uv/a") for path in left or [f"{PACKAGE}/x"]]
+    evidence = healthy()
+    evidence["cell"] = {"id": "c", "scenario": "managed", "installer": installer}
+    evidence["left"]["added"] = cached
+    assert leftovers(evidence, "quiverdb") == (cached if left else [])
+
+
+def test_older_dependencies_may_stay_where_the_user_had_them() -> None:
+    evidence = healthy()
+    _steps(evidence)["distributions"]["value"]["cffi"]["version"] = "1.17.1"
+    assert [cause.name for cause in diagnose(evidence, EXPECTED)] == ["version-mismatch"]
+    evidence["cell"] = {"id": "c", "scenario": "old-cffi"}
+    assert diagnose(evidence, EXPECTED) == ()
+
+
 def test_a_use_that_fails_has_the_scenarios_cause_and_says_what_was_tried() -> None:
     evidence = healthy()
     evidence["cell"] = {"id": "c", "scenario": "fork"}

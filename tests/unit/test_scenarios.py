@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from containers import machine as machines
 from containers.errors import WrongUse
-from containers.wheelhouse import Wheelhouse
+from containers.wheelhouse import OLDER_CFFI, Wheelhouse
+from tests.support import binaries
 from tests.support import cell as cells
 from tests.support.causes import catalogue
 from tests.support.cell import Cell
@@ -15,11 +17,19 @@ from tests.support.installers import INSTALLERS
 from tests.support.scenarios import SCENARIOS
 
 DEBIAN = machines.load()["debian-13"]
+WINDOWS = machines.load()["windows-wine"]
 
 
 def _told(installer: str, scenario: str) -> dict[str, object]:
     cell = Cell(DEBIAN, installer, scenario)
     return cells.instructions(cell, "quiverdb", version="0.5.0", previous="0.4.0")
+
+
+def _uses() -> dict[str, Any]:
+    found: dict[str, Any] = {"__name__": "uses"}
+    source = Path(cells.__file__).with_name("uses.py").read_text("utf-8")
+    exec(compile(source, "uses.py", "exec"), found)  # noqa: S102  (as the exercise does)
+    return found
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -29,10 +39,8 @@ def test_a_scenario_can_be_carried_out(name: str) -> None:
     assert one.cause in catalogue()
     assert set(one.installers) <= set(INSTALLERS)
     assert any(name in spec.scenarios for spec in machines.load().values()), "nothing runs it"
-    uses: dict[str, dict[str, object]] = {"__name__": "uses"}  # type: ignore[dict-item]
-    source = Path(cells.__file__).with_name("uses.py").read_text("utf-8")
-    exec(compile(source, "uses.py", "exec"), uses)  # noqa: S102  (as the exercise does)
-    assert set(one.uses) <= set(uses["USES"])
+    for system in one.systems:
+        assert set(one.on(system).uses) <= set(_uses()["USES"])
 
 
 def test_every_scenario_of_a_machine_is_for_its_system() -> None:
@@ -47,9 +55,7 @@ def test_the_ordinary_way_is_the_literal_command() -> None:
     assert told["deviation"] == ""
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(SCENARIOS) - {"system", "non-ascii-home", "system-own-tests"})
-)
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"system", "non-ascii-home"}))
 def test_a_command_that_is_not_the_literal_one_says_in_what(name: str) -> None:
     told = _told("pip", name)
     assert bool(told["deviation"]) == (told["install"] != ["pip", "install", "quiverdb"])
@@ -67,6 +73,62 @@ def test_versions_are_filled_in() -> None:
 def test_a_pip_of_another_age_is_had_before_the_first_look() -> None:
     assert _told("pip", "venv")["setup"] == []
     assert "pip==24.1" in str(_told("pip-oldest", "venv")["setup"])
+
+
+def test_a_scenario_of_both_systems_is_otherwise_on_windows() -> None:
+    told = cells.instructions(Cell(WINDOWS, "uv", "decoy"), "quiverdb")
+    assert told["cwd"] == "C:\\users\\user\\project"
+    assert "LD_LIBRARY_PATH" in str(_told("pip", "decoy")["env"])
+    assert set(told["env"]) == {"PATH", "SSL_CERT_FILE"}
+    assert told["install"] == ["uv", "pip", "install", "--system", "quiverdb"]
+    assert SCENARIOS["upgrade-in-use"].on("windows").needs_previous is False
+
+
+def test_on_windows_no_command_is_one_of_linux() -> None:
+    for name in WINDOWS.scenarios:
+        one = SCENARIOS[name].on("windows")
+        told = [*one.setup, *one.first, one.requirement, one.python, one.uninstall]
+        assert "/home/" not in str([told, one.environment, one.cwd]), name
+        assert "{previous}" not in str(told), f"{name}: it need not load on a clean Windows"
+
+
+def test_a_path_of_windows_is_found_by_the_engine() -> None:
+    layout = WINDOWS.layout
+    assert layout.as_engine("C:\\users\\x") == "/home/user/.wine/drive_c/users/x"
+    assert layout.as_engine("/home/user") == "/home/user"
+
+
+def test_an_environment_that_the_installer_manages_is_used_as_it_wants() -> None:
+    run = _told("uv-run", "managed")
+    assert run["install"] == [
+        "uv", "run", "--with", "quiverdb", "python", "-c", "pass",
+    ]  # fmt: skip
+    assert run["python"] == ["uv", "run", "--quiet", "--with", "quiverdb", "python"]
+    assert run["uninstall"] == ["uv", "cache", "clean"]
+    tool = _told("uv-tool", "managed")
+    assert str(tool["install"]).endswith("'pip', '--with', 'quiverdb']")
+    assert tool["uninstall"] == ["uv", "tool", "uninstall", "pip"]
+
+
+def test_such_an_installer_runs_in_no_other_scenario() -> None:
+    spec = dataclasses.replace(DEBIAN, installers=("uv", "uv-run"), scenarios=("venv", "managed"))
+    assert [cell.id for cell in cells.cells([spec])] == [
+        "debian-13-uv-venv",
+        "debian-13-uv-run-managed",
+    ]
+
+
+def test_the_older_cffi_is_the_one_on_the_index() -> None:
+    ((command,), lock) = (SCENARIOS["old-cffi"].first, OLDER_CFFI.read_text("utf-8"))
+    assert command[1] in lock.splitlines()[0]
+
+
+def test_what_a_library_defines_and_where_it_is_bound(tmp_path: Path) -> None:
+    library = tmp_path / "some.so"
+    library.write_bytes(binaries.elf(exports=["own", "other"], own_calls=["own"]))
+    exports, slots = _uses()["_symbols"](str(library))
+    assert exports == {"own", "other"}
+    assert slots == [("own", False, 0x2000)]
 
 
 def test_a_scenario_runs_with_the_installers_that_it_makes_sense_with() -> None:
@@ -87,7 +149,7 @@ def test_an_unknown_name_is_answered_with_those_there_are(kind: str) -> None:
 
 def test_the_own_tests_run_away_from_the_package_and_from_what_is_looked_at() -> None:
     wine = machines.load()["windows-wine"]
-    for cell in (Cell(DEBIAN, "pip", "own-tests"), Cell(wine, "uv", "system-own-tests")):
+    for cell in (Cell(DEBIAN, "pip", "own-tests"), Cell(wine, "uv", "own-tests")):
         told = cells.instructions(cell, "quiverdb")
         own, project = told["tests"], told["cwd"] + cell.machine.layout.separator
         assert own["folder"].startswith(project)
@@ -113,12 +175,19 @@ def test_a_cell_refuses_for_its_machine_or_its_scenario() -> None:
 def test_the_files_beside_the_project_are_those_of_the_release(tmp_path: Path) -> None:
     wheel = tmp_path / "quiverdb-0.5.0-py3-none-any.whl"
     cffi = tmp_path / "cffi-2.1.1-cp313-cp313-win_amd64.whl"
+    older = tmp_path / "cffi-1.17.1-cp313-cp313-win_amd64.whl"
     pip = tmp_path / "pip-26.3-py3-none-any.whl"
-    for path in (wheel, cffi, pip):
+    for path in (wheel, cffi, older, pip):
         path.write_bytes(path.name.encode())
-    house = Wheelhouse("wheels", "x", "0.5.0", (wheel,), (cffi, pip))
+    house = Wheelhouse("wheels", "x", "0.5.0", (wheel,), (older, cffi, pip))
     found = cells._files(("hashes", "wheels"), house)
     assert found["wheels/cffi-2.1.1-cp313-cp313-win_amd64.whl"] == cffi.name.encode()
+    assert not [name for name in found if "1.17.1" in name]
     lines = found["requirements.txt"].decode().splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["quiverdb==0.5.0", "cffi==2.1.1"]
     assert all("--hash=sha256:" in line for line in lines)
+
+
+def test_every_scenario_and_installer_is_described() -> None:
+    text = (Path(cells.__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8")
+    assert [name for name in (*SCENARIOS, *INSTALLERS) if f"`{name}`" not in text] == []
