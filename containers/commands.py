@@ -13,6 +13,8 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 
+from containers.engine import is_kept
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -44,12 +46,18 @@ def execute(
 
 
 def remove(container: DockerContainer) -> None:
-    """Remove ``container`` with its volumes; harmless if it never started or is gone already."""
+    """Remove ``container`` with its volumes; harmless if it never started or is gone already.
+
+    One that is kept for a person stays.
+    """
     # What the engine will not remove now carries our label: the sweep takes it.
     with contextlib.suppress(
         ContainerStartException, docker.errors.DockerException, requests.RequestException
     ):
-        container.get_wrapped_container().remove(force=True, v=True)
+        wrapped = container.get_wrapped_container()
+        wrapped.reload()
+        if not is_kept(wrapped.name):
+            wrapped.remove(force=True, v=True)
     container.get_docker_client().client.close()  # the library leaves its connection open
 
 

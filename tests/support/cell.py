@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -17,10 +18,11 @@ from packaging.utils import parse_wheel_filename
 
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
-from containers.machine import MachineSpec
+from containers.machine import Machine, MachineSpec
 from containers.progress import say
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
+from tests.support import installers
 from tests.support.installers import INSTALLERS
 from tests.support.profiles import Profile
 from tests.support.scenarios import SCENARIOS
@@ -113,7 +115,7 @@ def instructions(
         return list(command)
 
     place = SCENARIOS[cell.scenario]
-    installer = INSTALLERS[cell.installer]
+    installer = installers.named(cell.installer)
     return {
         "folder": layout.seen_as,
         "cwd": place.cwd,
@@ -153,8 +155,11 @@ def run(
     planted: Planted | None = None,
     seconds: Mapping[str, int] = SECONDS,
     house: Wheelhouse | None = None,
+    held: list[Machine] | None = None,
 ) -> dict[str, Any]:
     """Run ``cell`` on a machine of its own and return its evidence.
+
+    Where there is a list ``held``, the machine is put into it and not removed.
 
     ``house`` holds the release and what is on the index beside it; without it a scenario that needs
     a version or files of it cannot run.
@@ -174,12 +179,13 @@ def run(
         "image": {"tag": image.tag, "id": image.id, "created": image.created},
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
+    planted = planted or Planted()
     try:
-        seen = _on_machine(testbed, cell, image, subject, planted or Planted(), seconds, house)
+        seen = _on_machine(testbed, cell, image, subject, planted, seconds, house, held)
         if _installer_died(cell, seen):
             say(f"{cell.id}: {cell.installer} died under Wine; the cell runs once more")
             evidence["retried"] = {"because": "the installer died", "install": seen["install"]}
-            seen = _on_machine(testbed, cell, image, subject, planted or Planted(), seconds, house)
+            seen = _on_machine(testbed, cell, image, subject, planted, seconds, house, held)
         evidence |= seen
     except TestbedFailure as failure:
         evidence["testbed"] = {
@@ -206,6 +212,7 @@ def _on_machine(
     planted: Planted,
     seconds: Mapping[str, int],
     house: Wheelhouse | None,
+    held: list[Machine] | None,
 ) -> dict[str, Any]:
     place = SCENARIOS[cell.scenario]
     told = instructions(
@@ -217,30 +224,10 @@ def _on_machine(
     )
     told["env"] = dict(told["env"]) | dict(planted.environment)
     started = datetime.datetime.now(datetime.UTC)
-    with testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)) as machine:
+    with contextlib.ExitStack() as stack:
+        machine = stack.enter_context(testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)))
         address = machine.address
-        machine.put(
-            {
-                "probe.py": (_HERE / "probe.py").read_bytes(),
-                "exercise.py": (_HERE / "exercise.py").read_bytes(),
-                "uses.py": (_HERE / "uses.py").read_bytes(),
-                "instructions.json": json.dumps(told).encode(),
-            }
-        )
-        for path, content in planted.files.items():
-            folder, _, name = path.rpartition("/")
-            machine.put({name: content}, folder, mode=0o755)
-        for command in place.as_root:
-            done = machine.run(list(command), user="root")
-            if done.code:
-                raise TestbedFailure("machine-lost", cell.id, f"{command}: {done.output[-200:]}")
-        if house and place.files:
-            machine.put({}, place.cwd)
-            for path, content in _files(place.files, house).items():
-                folder, _, name = f"{place.cwd}/{path}".rpartition("/")
-                machine.put({name: content}, folder)
-        if planted.command:
-            machine.run(list(planted.command), user="root")
+        settle(machine, cell, told, house, planted)
         files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
@@ -250,6 +237,9 @@ def _on_machine(
         kept = None
         if out and b"malformed database schema" in out:
             kept = machine.get(f"{place.cwd}/data.db")
+        if held is not None:
+            held.append(machine)
+            stack.pop_all()
     if out is None:
         raise TestbedFailure(
             "machine-lost",
@@ -267,6 +257,40 @@ def _on_machine(
         "loader": list(dict.fromkeys(said)),
         "requests": _requests(testbed, address, started),
     }
+
+
+def settle(
+    machine: Machine,
+    cell: Cell,
+    told: Mapping[str, Any],
+    house: Wheelhouse | None,
+    planted: Planted | None = None,
+) -> None:
+    """Make a fresh machine the cell's: what was done to it before, and what the probe needs.
+
+    Raises:
+        TestbedFailure: ``machine-lost``.
+    """
+    place = SCENARIOS[cell.scenario]
+    planted = planted or Planted()
+    machine.put(
+        {name: (_HERE / name).read_bytes() for name in ("probe.py", "exercise.py", "uses.py")}
+        | {"instructions.json": json.dumps(told).encode()}
+    )
+    for path, content in planted.files.items():
+        folder, _, name = path.rpartition("/")
+        machine.put({name: content}, folder, mode=0o755)
+    for command in place.as_root:
+        done = machine.run(list(command), user="root")
+        if done.code:
+            raise TestbedFailure("machine-lost", cell.id, f"{command}: {done.output[-200:]}")
+    if house and place.files:
+        machine.put({}, place.cwd)
+        for path, content in _files(place.files, house).items():
+            folder, _, name = f"{place.cwd}/{path}".rpartition("/")
+            machine.put({name: content}, folder)
+    if planted.command:
+        machine.run(list(planted.command), user="root")
 
 
 def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:

@@ -24,6 +24,8 @@ from tests.support.cell import Cell, cells
 from tests.support.inspection import SetInspection
 from tests.support.pipeline.verification import Piped, of_publisher
 from tests.support.report import forms, results, terminal
+from tests.support.reproduction import inputs
+from tests.support.reproduction import kept as reproduction
 from tests.support.scenarios import SCENARIOS
 from tests.support.subject import Subject
 from tests.support.subject import load as load_subject
@@ -126,6 +128,8 @@ class Controller:
         self.unexplained: list[str] = []
         self.broken_tests: list[str] = []
         self.cells_told: list[CellResult] = []
+        self.inputs: dict[str, Any] = {}
+        self.not_kept = ""
         self.began = time.time()
 
     @pytest.hookimpl(tryfirst=True)
@@ -134,7 +138,7 @@ class Controller:
         if session.config.option.collectonly:
             return
         signal.signal(signal.SIGTERM, _interrupt)
-        for name in ("evidence", "cells", "required"):
+        for name in ("evidence", "cells", "required", "kept", "replay"):
             shutil.rmtree(self.suite.report / name, ignore_errors=True)
         (self.suite.report / "pipeline.json").unlink(missing_ok=True)
         forms.remove(self.suite.report)
@@ -149,6 +153,8 @@ class Controller:
         except KeyboardInterrupt:
             code = self._write(interrupted=True)
             pytest.exit("interrupted while everything was set up", returncode=code)
+        if self.suite.prepared:
+            self._keep_inputs(self.suite.prepared)
         if self.suite.prepared and self.suite.prepared.pipeline:
             results.write_json(self.suite.report / "pipeline.json", self.suite.prepared.pipeline)
         if self.failure:
@@ -209,6 +215,12 @@ class Controller:
     def pytest_unconfigure(self) -> None:
         """Remove everything that was started."""
         self.stack.close()
+
+    def _keep_inputs(self, prepared: gate.Prepared) -> None:
+        try:
+            self.inputs = inputs.keep(prepared.wheelhouse, self.suite.subject.name)
+        except OSError as error:
+            self.not_kept = f"no cell can be replayed: the files are not kept: {error}"
 
     # ---- the report ----
 
@@ -373,10 +385,13 @@ class Controller:
                 details["publisher"] = piped.publisher()
             details["earlier"] = [path.name for path in prepared.wheelhouse.earlier]
             details["no_history"] = prepared.no_history
-            details["images"] = {
-                image.name: {"tag": image.tag, "id": image.id, "created": image.created}
-                for image in (*prepared.infrastructure, *prepared.machines.values())
-            }
+            details["images"] = gate.images_of(prepared)
+            engine = prepared.testbed.engine
+            details["engine"] = {"version": engine.version, "os": engine.os}
+            if self.inputs:
+                details["inputs"] = self.inputs
+            if kept := reproduction.told(self.suite.report):
+                details["kept"] = kept
         return details
 
     def _not_inspected(self) -> list[str]:
@@ -415,6 +430,8 @@ class Controller:
         if self.suite.prepared and self.suite.prepared.no_history:
             told = self.suite.prepared.no_history
             notes.append(f"not verified with the earlier releases on the index: {told}")
+        notes += [self.not_kept] if self.not_kept else []
+        notes += reproduction.remarks(reproduction.told(self.suite.report))
         notes += [f"not verified, for none of these machines: {w}" for w in self._not_inspected()]
         notes += [f"out of scope: {out['id']}: {out['reason']}" for out in self._out_of_scope()]
         return notes

@@ -330,12 +330,19 @@ def test_nothing_in_evidence_becomes_html() -> None:
     assert text.count("&lt;img") > 8
 
 
-def test_the_replay_command_runs_this_cell_of_the_same_release() -> None:
+def test_the_replay_command_runs_this_cell_again() -> None:
     run = told()
-    run["selection"] |= {"source": None, "wheels": "/my wheels", "strict": True}
-    assert page.replay(run["cells"][0], run) == (
-        "./e2e gate --wheels '/my wheels' --machine debian-13 --strict -k '[debian-13-pip-venv]'"
-    )
+    assert page.replay(run["cells"][0]) == "./e2e replay debian-13-pip-venv"
+    assert "<code>./e2e replay debian-13-pip-venv</code>" in page.render(run, {})
+    assert "Its machine is up" not in page.render(run, {})
+
+
+def test_a_machine_that_was_kept_is_shown_with_the_way_into_it() -> None:
+    enter = "docker exec -it --user user quiverdb-e2e-kept-x python3"
+    kept = {"cell": LINUX, "container": "x", "enter": enter, "until": "2026-03-02T10:00:00Z"}
+    text = page.render(told(kept=[kept]), {})
+    assert f"<code>{enter}</code>" in text
+    assert "up until 2026-03-02T10:00:00Z" in text
 
 
 def test_a_long_log_keeps_its_beginning_and_its_end() -> None:
