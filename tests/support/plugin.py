@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,25 @@ class Controller:
         self.not_kept = ""
         self.began = time.time()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Set everything up before the workers start and before anything is collected."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> Iterator[None]:
+        """Set everything up before the workers start and before anything is collected.
+
+        pytest ends a session that is interrupted in here without a word to anyone; so the report is
+        written here.
+        """
         if session.config.option.collectonly:
-            return
+            return (yield)
         signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            self._set_up()
+            return (yield)  # the workers start in here
+        except KeyboardInterrupt:
+            _no_more_interrupts()
+            code = self._write(interrupted=True)
+            pytest.exit("interrupted while everything was set up", returncode=code)
+
+    def _set_up(self) -> None:
         for name in ("evidence", "cells", "required", "kept", "replay"):
             shutil.rmtree(self.suite.report / name, ignore_errors=True)
         (self.suite.report / "pipeline.json").unlink(missing_ok=True)
@@ -150,9 +164,6 @@ class Controller:
             self.failure = catalogue().cause(error.cause, where=error.where, seen=error.seen)
         except BuildFailed as error:
             self.failure = catalogue().cause("build-failed", where=error.where, seen=error.seen)
-        except KeyboardInterrupt:
-            code = self._write(interrupted=True)
-            pytest.exit("interrupted while everything was set up", returncode=code)
         if self.suite.prepared:
             self._keep_inputs(self.suite.prepared)
         if self.suite.prepared and self.suite.prepared.pipeline:
@@ -203,6 +214,7 @@ class Controller:
             return
         wrong = exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR)
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        _no_more_interrupts()
         code = self._write(interrupted=interrupted or wrong)
         session.exitstatus = ExitCode.WRONG_USE if exitstatus == 4 else code
 
@@ -462,6 +474,12 @@ class Required:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _no_more_interrupts() -> None:
+    """Let the report be written whole, and what was started be removed: both take seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _folder(option: str | None) -> Path | None:
