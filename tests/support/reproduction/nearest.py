@@ -156,7 +156,9 @@ def _differences(
     libc = own.glibc if own else ""
     if libc and wanted.libc not in ("", "musl") and libc != wanted.libc:
         apart = abs(_minor(libc) - _minor(wanted.libc))
-        found.append((f"glibc {libc} for {wanted.libc}", _GLIBC * apart))
+        newer = _minor(libc) > _minor(wanted.libc)
+        told = " (newer: what needs it works here and not there)" if newer else ""
+        found.append((f"glibc {libc} for {wanted.libc}{told}", _GLIBC * apart))
     if own and own.family == "simulated":
         found.append((f"it is simulated: {spec.title}", _SIMULATED))
     if wanted.system and own and own.name != wanted.system.name:
