@@ -13,8 +13,6 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 
-from containers.engine import is_kept
-
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -46,18 +44,12 @@ def execute(
 
 
 def remove(container: DockerContainer) -> None:
-    """Remove ``container`` with its volumes; harmless if it never started or is gone already.
-
-    One that is kept for a person stays.
-    """
+    """Remove ``container`` with its volumes; harmless if it never started or is gone already."""
     # What the engine will not remove now carries our label: the sweep takes it.
     with contextlib.suppress(
         ContainerStartException, docker.errors.DockerException, requests.RequestException
     ):
-        wrapped = container.get_wrapped_container()
-        wrapped.reload()
-        if not is_kept(wrapped.name):
-            wrapped.remove(force=True, v=True)
+        container.get_wrapped_container().remove(force=True, v=True)
     container.get_docker_client().client.close()  # the library leaves its connection open
 
 

@@ -133,7 +133,7 @@ def test_compare_runs_in_the_gates_environment_with_the_runs_named(
     assert command[command.index("-e") + 1] == "gate"
 
 
-@pytest.mark.parametrize("name", ["replay", "reproduce", "bundle"])
+@pytest.mark.parametrize("name", ["replay", "reproduce"])
 def test_a_command_that_goes_back_runs_in_the_gates_environment(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -141,8 +141,9 @@ def test_a_command_that_goes_back_runs_in_the_gates_environment(
     assert command[-4:] == ["python", "-m", f"tests.support.reproduction.{name}", "x"]
 
 
-def test_the_shell_takes_the_launchers_place_and_with_it_the_terminal(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["shell", "bundle"])
+def test_what_needs_the_terminal_or_the_environment_takes_the_launchers_place(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     became: list[tuple[str, list[str], dict[str, str]]] = []
 
@@ -156,12 +157,14 @@ def test_the_shell_takes_the_launchers_place_and_with_it_the_terminal(
 
     monkeypatch.setattr(subprocess, "run", ask)
     monkeypatch.setattr(os, "execve", execve)
-    code, started = _main(launcher, monkeypatch, "shell", "debian-13")
+    monkeypatch.setenv("DEPLOY_TOKEN", "x")
+    code, started = _main(launcher, monkeypatch, name, "debian-13")
     assert (code, started) == (7, [])
     ((program, arguments, environment),) = became
     assert program == "/gate/bin/python"
-    assert arguments[1:] == ["-m", "tests.support.reproduction.shell", "debian-13"]
+    assert arguments[1:] == ["-m", f"tests.support.reproduction.{name}", "debian-13"]
     assert environment["PYTHONUTF8"] == "1"
+    assert environment["DEPLOY_TOKEN"] == "x", "bundle must know it"  # noqa: S105
     assert environment["QUIVERDB_E2E_FOLDER"]
 
 

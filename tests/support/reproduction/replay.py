@@ -21,6 +21,7 @@ from containers.engine import Engine, Run
 from containers.errors import ExitCode, TestbedFailure, WrongUse
 from containers.images import Image
 from containers.progress import say, step
+from containers.wheelhouse import Wheelhouse
 from tests.support import cell as cells
 from tests.support import gate, installers, verdict
 from tests.support.causes import Cause
@@ -205,7 +206,7 @@ def _not_run(recorded: Mapping[str, Any], reason: str) -> Replayed:
 
 def _run(
     bench: Bench,
-    house: Any,
+    house: Wheelhouse,
     todo: Sequence[tuple[Mapping[str, Any], Cell]],
     told: Mapping[str, Any],
     kept: Path,

@@ -16,6 +16,7 @@ from containers import machine as machines
 from containers import wheelhouse
 from containers.errors import WrongUse
 from containers.progress import say
+from containers.wheelhouse import Wheelhouse
 from tests.support import cell as cells
 from tests.support import gate, verdict
 from tests.support.causes import Cause
@@ -55,6 +56,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for."""
     asked = _parser().parse_args(arguments)
     installer = _installer(asked.pip, asked.installer)
+    if installer:
+        session.check_installer(installer)
     wanted = nearest.asked(
         python=asked.python,
         os=asked.os,
@@ -164,7 +167,7 @@ def _write(
                 "version": house.version,
                 "wheels": house.digests(),
                 "locked": house.locked(),
-                "inputs": inputs.keep(house, load_subject().name),
+                **_kept(house),
                 "images": gate.images_of(prepared),
                 "egress": prepared.testbed.egress,
                 "reproduction": told,
@@ -177,6 +180,14 @@ def _write(
         ) from None
     for remark in remarks:
         say(remark)
+
+
+def _kept(house: Wheelhouse) -> dict[str, Any]:
+    try:
+        return {"inputs": inputs.keep(house, load_subject().name)}
+    except OSError as error:
+        say(f"it cannot be replayed: its files are not kept: {error}")
+        return {}
 
 
 def _lines(

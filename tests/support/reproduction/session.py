@@ -14,6 +14,7 @@ from typing import Any, Never, NoReturn
 
 from containers import machine as machines
 from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
+from containers.images import Image
 from containers.machine import MachineSpec
 from tests.support import gate, installers
 from tests.support import selection as selections
@@ -169,6 +170,21 @@ def machine(name: str) -> MachineSpec:
     return known[name]
 
 
+def check_installer(name: str) -> None:
+    """Check that there is an installer of this name.
+
+    Raises:
+        WrongUse: there is none.
+    """
+    try:
+        installers.named(name)
+    except KeyError:
+        there_are = ", ".join(INSTALLERS)
+        raise WrongUse(
+            f"--installer {name}: there is none; there are: {there_are}, and pip-VERSION"
+        ) from None
+
+
 def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell:
     """Return the cell of this machine; what is not named is the machine's first.
 
@@ -177,13 +193,7 @@ def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell
     """
     installer = installer or spec.installers[0]
     scenario = scenario or spec.scenarios[0]
-    try:
-        installers.named(installer)
-    except KeyError:
-        raise WrongUse(
-            f"--installer {installer}: there is none; there are: {', '.join(INSTALLERS)}, "
-            "and pip-VERSION"
-        ) from None
+    check_installer(installer)
     fitting = [one.name for one in SCENARIOS.values() if spec.os in one.systems]
     if scenario not in fitting:
         raise WrongUse(
@@ -204,7 +214,7 @@ def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell
     return Cell(spec, installer, scenario)
 
 
-def image_of(prepared: gate.Prepared, name: str) -> Any:
+def image_of(prepared: gate.Prepared, name: str) -> Image:
     """Return the image of a machine of a prepared run.
 
     Raises:

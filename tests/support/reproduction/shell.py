@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import subprocess
 import sys
 import termios
@@ -148,11 +147,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         settle(machine, cell, told, house)
         print("\n".join(["", *banner(cell, told, prepared), ""]), file=sys.stderr, flush=True)
         return attach(bed, machine.id, spec)
-
-
-def command_line(command: Sequence[str]) -> str:
-    """Return a command as it is typed on this host."""
-    return shlex.join(command)
 
 
 def main() -> int:
