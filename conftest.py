@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from containers.machine import Machine
 from tests.support import cell as cells
 from tests.support import profiles
 from tests.support.cell import Cell
@@ -18,6 +19,7 @@ from tests.support.plugin import (
     pytest_configure,
     pytest_generate_tests,
 )
+from tests.support.reproduction import kept
 
 __all__ = [
     "pytest_collection_modifyitems",
@@ -59,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the workflow's real actions, from checkouts DIR/owner/name[@ref]",
     )
     group.addoption("--no-provision", action="store_true", help="never install or start an engine")
+    group.addoption(
+        "--keep-failed", action="store_true", help="leave the machines of failed cells up"
+    )
     group.addoption("--report", metavar="DIR", help="where the report goes (default: report)")
 
 
@@ -94,12 +99,17 @@ def seen(suite: Suite, cell: Cell) -> Seen:
         pytest.skip(f"unverified: {reason}")
     if reason := suite.missing(cell):
         pytest.skip(f"unverified: {reason}")
+    held: list[Machine] | None = [] if suite.config.getoption("keep_failed") else None
     evidence = cells.run(
         prepared.testbed,
         cell,
         prepared.machines[cell.machine.name],
         house=prepared.wheelhouse,
         tests=suite.selection.tests,
+        held=held,
     )
     causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os))
-    return Seen(evidence, causes, suite.keep(cell, evidence, causes))
+    result = suite.keep(cell, evidence, causes)
+    if held:
+        kept.settle(suite.report, prepared.testbed, result, evidence, held)
+    return Seen(evidence, causes, result)

@@ -56,6 +56,17 @@ def doctor() -> int:
     return ExitCode.VERIFIED if good else ExitCode.TESTBED_FAILED
 
 
+def clean_kept() -> int:
+    """Remove the machines that `--keep-failed` left, with their index and network."""
+    found, misses = engine.find()
+    if not found:
+        raise TestbedFailure("engine-unreachable", "engine", "; ".join(misses))
+    client = found.client()
+    print(f"removed {engine.remove_kept(client)} containers and networks that were kept")
+    client.close()
+    return ExitCode.VERIFIED
+
+
 def clean() -> int:
     """Remove every container, network, volume, image and file that this project made."""
     found, _ = engine.find()
@@ -83,8 +94,16 @@ def main() -> int:
     """Run the asked command."""
     parser = argparse.ArgumentParser(prog="./e2e", description=__doc__)
     parser.add_argument("command", choices=["doctor", "clean"])
+    parser.add_argument(
+        "--kept", action="store_true", help="clean: only the machines that --keep-failed left"
+    )
     asked = parser.parse_args()
+    if asked.kept and asked.command != "clean":
+        print(f"e2e: {asked.command} takes no --kept; write ./e2e clean --kept", file=sys.stderr)
+        return ExitCode.WRONG_USE
     try:
+        if asked.kept:
+            return clean_kept()
         return doctor() if asked.command == "doctor" else clean()
     except (WrongUse, TestbedFailure) as error:
         print(f"e2e: {error}", file=sys.stderr)

@@ -27,6 +27,9 @@ from containers.state import locked, state_dir
 LABEL_RUN = "quiverdb-e2e.run"
 LABEL_OWNER = "quiverdb-e2e.owner"
 LABEL_IMAGE = "quiverdb-e2e.image"
+KEPT = "quiverdb-e2e-kept-"
+"""How the name of a container begins that outlives its run; labels cannot be changed later."""
+KEPT_HOURS = 24
 
 _DEFAULT_SOCKET = Path("/var/run/docker.sock")
 _PID_FILES = {  # written by the daemon; a killed one leaves them, and their numbers get reused
@@ -391,6 +394,8 @@ def _age_hours(attributes: dict[str, Any]) -> float:
 def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bool = False) -> int:
     """Remove what dead runs left; with ``run``, what that run left; return how many things went.
 
+    What was kept for a person stays for 24 hours, and its network with it.
+
     Raises:
         TestbedFailure: ``engine-unreachable`` if the engine stops answering.
     """
@@ -405,7 +410,8 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
         for container in client.containers.list(
             all=True, filters={"label": label}, ignore_removed=True
         ):
-            if due(container.attrs, container.labels):
+            kept = is_kept(container.name) and _age_hours(container.attrs) < KEPT_HOURS
+            if everything or (not kept and due(container.attrs, container.labels)):
                 removed += _gone(lambda c=container: c.remove(force=True, v=True))
         for network in client.networks.list(filters={"label": label}):
             if due(network.attrs, network.attrs.get("Labels")):
@@ -415,6 +421,30 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
                 removed += _gone(lambda v=volume: v.remove(force=True))
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "sweep", str(error)) from error
+    return removed
+
+
+def is_kept(name: str | None) -> bool:
+    """Return whether the container of this name is kept for a person."""
+    return (name or "").lstrip("/").startswith(KEPT)
+
+
+def remove_kept(client: docker.DockerClient) -> int:
+    """Remove what runs kept for a person, and the networks of it; return how many things."""
+    removed = 0
+    try:
+        runs = set()
+        for container in client.containers.list(
+            all=True, filters={"label": LABEL_RUN}, ignore_removed=True
+        ):
+            if is_kept(container.name):
+                runs.add(container.labels[LABEL_RUN])
+                removed += _gone(lambda c=container: c.remove(force=True, v=True))
+        for run in runs:
+            for network in client.networks.list(filters={"label": f"{LABEL_RUN}={run}"}):
+                removed += _gone(network.remove)
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("engine-unreachable", "clean", str(error)) from error
     return removed
 
 

@@ -27,7 +27,7 @@ from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers.commands import Held, Result, execute, remove
-from containers.engine import Engine, Run
+from containers.engine import Engine, Run, is_kept
 from containers.errors import TestbedFailure
 from containers.images import Image
 from containers.publishers import Publisher as TrustedPublisher
@@ -202,6 +202,18 @@ class Index(Held):
     def __enter__(self) -> Self:
         _start(self._container, "index")
         return self
+
+    def close(self) -> None:
+        """Remove it; harmless if it is gone. One that is kept for a person stays."""
+        with contextlib.suppress(
+            ContainerStartException, docker.errors.DockerException, requests.RequestException
+        ):
+            wrapped = self._container.get_wrapped_container()
+            wrapped.reload()
+            if is_kept(wrapped.name):
+                self._container.get_docker_client().client.close()
+                return
+        super().close()
 
 
 def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:

@@ -127,6 +127,44 @@ def dependencies_for(python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS) 
     return tuple(sorted(found.glob("[!.]*")))
 
 
+def pip(version: str) -> Path:
+    """Return the wheel of a certain pip, downloaded once.
+
+    Raises:
+        WrongUse: the version is none, or the configured upstream index has no such pip.
+        TestbedFailure: ``index-unreachable``: the upstream index does not answer.
+    """
+    try:
+        wanted = str(Version(version))
+    except InvalidVersion:
+        raise WrongUse(f"--pip {version}: not a version; write one such as 24.3") from None
+    folder = state_dir() / "downloads" / f"pip-{wanted}"
+    with locked(f"pip-{wanted}"):
+        if not folder.exists():
+            with step(f"pip {wanted}: fetching it"):
+                _download_pip(wanted, folder)
+    return next(folder.glob("pip-*.whl"))
+
+
+def _download_pip(version: str, into: Path) -> None:
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
+        partial = Path(scratch) / into.name
+        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+        command += ["--quiet", "--no-deps", "--only-binary=:all:"]
+        command += [f"--dest={partial}", f"pip=={version}"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ran.returncode and "from versions:" in ran.stderr and "Retrying" not in ran.stderr:
+            raise WrongUse(
+                f"--pip {version}: the package index has no such pip; "
+                f"there are: {_published(ran.stderr)}"
+            )
+        if ran.returncode:
+            last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
+            raise TestbedFailure("index-unreachable", "upstream index", f"pip {version}: {last}")
+        partial.rename(into)
+
+
 def from_folder(
     folder: Path, project: str, *, origin: str = "wheels", place: str = ""
 ) -> Wheelhouse:

@@ -12,9 +12,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from containers.engine import LABEL_OWNER, LABEL_RUN, Engine
+from containers.engine import Engine
 from containers.errors import ExitCode
 from tests.faults.commands import ROOT, check_form, environment, gate, gate_command
+from tests.faults.things import left, runs_of
 from tests.support.report import forms
 from tests.support.samples import linux_wheel
 
@@ -24,38 +25,6 @@ def client(found: Engine) -> Iterator[docker.DockerClient]:
     connected = found.client()
     yield connected
     connected.close()
-
-
-def _things(client: docker.DockerClient) -> list[dict[str, str]]:
-    """Return the labels of every container and network of any run."""
-    found = [
-        *client.containers.list(all=True, filters={"label": LABEL_RUN}, ignore_removed=True),
-        *client.networks.list(filters={"label": LABEL_RUN}),
-    ]
-    return [thing.attrs.get("Labels") or thing.attrs["Config"]["Labels"] for thing in found]
-
-
-def _parents(pid: int) -> set[int]:
-    """Return ``pid`` and the processes it comes from (proc(5), field 4 of stat)."""
-    found: set[int] = set()
-    while pid > 1:
-        found.add(pid)
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
-        except FileNotFoundError:
-            break
-        pid = int(stat.rpartition(")")[2].split()[1])
-    return found
-
-
-def _runs_of(client: docker.DockerClient, pid: int) -> list[str]:
-    """Return the run of each thing that ``pid``, or a process it started, has on the engine."""
-    owners = [(told[LABEL_RUN], int(told[LABEL_OWNER].split(":")[2])) for told in _things(client)]
-    return [run for run, owner in owners if pid in _parents(owner)]
-
-
-def _left(client: docker.DockerClient, runs: set[str]) -> list[str]:
-    return [told[LABEL_RUN] for told in _things(client) if told[LABEL_RUN] in runs]
 
 
 def _start(
@@ -73,7 +42,7 @@ def _start(
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 300
-    while len(runs := _runs_of(client, process.pid)) < 2:
+    while len(runs := runs_of(client, process.pid)) < 2:
         assert process.poll() is None, f"the gate ended early with {process.returncode}"
         assert time.monotonic() < deadline, "the gate started nothing"
         time.sleep(0.05)
@@ -84,12 +53,12 @@ def test_a_killed_run_is_swept_by_the_next(client: docker.DockerClient, tmp_path
     process, runs = _start(client, tmp_path, gate_command(tmp_path / "report"))
     process.kill()
     process.wait()
-    assert _left(client, runs), "nothing was left, so nothing can be shown to be swept"
+    assert left(client, runs), "nothing was left, so nothing can be shown to be swept"
 
     wheels = f"--wheels={tmp_path / 'wheels'}"
     following = gate(tmp_path / "next", wheels, "-k", "nothing")
 
-    assert _left(client, runs) == [], following.output
+    assert left(client, runs) == [], following.output
 
 
 @pytest.mark.parametrize("launched", [False, True], ids=["pytest", "launcher"])
@@ -104,10 +73,51 @@ def test_a_run_asked_to_end_leaves_nothing_but_a_report(
     process.wait(timeout=90)
 
     assert process.returncode == ExitCode.UNVERIFIED
-    assert _left(client, runs) == []
+    assert left(client, runs) == []
     told = json.loads((report / "results.json").read_text("utf-8"))
     assert told["interrupted"] is True
     assert told["verdict"] == "unverified"
     check_form(report)
     for name in forms.FILES:
         assert "interrupted" in (report / name).read_text("utf-8"), name
+
+
+def _lines(path: Path, text: str) -> bool:
+    return path.exists() and text in path.read_text("utf-8", "replace")
+
+
+@pytest.mark.usefixtures("found")
+@pytest.mark.parametrize("point", ["workers", "report"])
+def test_a_run_interrupted_between_its_parts_leaves_the_whole_report(
+    tmp_path: Path, point: str
+) -> None:
+    folder, report, log = tmp_path / "wheels", tmp_path / "report", tmp_path / "log"
+    folder.mkdir()
+    linux_wheel(folder)
+    options = ["-n1"] if point == "workers" else ["-k", "nothing"]
+    command = gate_command(report, f"--wheels={folder}", "--machine=debian-13", *options)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT
+        )
+    deadline = time.monotonic() + 300
+    # The workers start when all is set up; pytest itself tells nobody of an interrupt then.
+    while not (
+        _lines(log, "publishing the release: done")
+        if point == "workers"
+        else (report / "results.json").exists()
+    ):
+        assert process.poll() is None, log.read_text("utf-8")
+        assert time.monotonic() < deadline, "the gate did not come to that point"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=90)
+
+    check_form(report)
+    assert [name for name in forms.FILES if not (report / name).exists()] == []
+    told = json.loads((report / "results.json").read_text("utf-8"))
+    assert told["interrupted"] is (point == "workers")
+    if point == "workers":
+        assert process.returncode == ExitCode.UNVERIFIED
+        assert told["cells"]
+        assert all("interrupted before it" in cell["reason"] for cell in told["cells"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -19,12 +20,12 @@ from packaging.utils import parse_wheel_filename
 from containers import images
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
-from containers.machine import MachineSpec
+from containers.machine import Machine, MachineSpec
 from containers.progress import say
 from containers.state import locked, state_dir
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
-from tests.support import own_tests
+from tests.support import installers, own_tests
 from tests.support.installers import INSTALLERS
 from tests.support.profiles import Profile
 from tests.support.scenarios import SCENARIOS, Scenario
@@ -129,7 +130,7 @@ def instructions(
         return list(command)
 
     place = cell.place
-    installer = INSTALLERS[cell.installer]
+    installer = installers.named(cell.installer)
     told = {
         "folder": layout.seen_as,
         "cwd": place.cwd,
@@ -175,7 +176,7 @@ def _own_tests(cell: Cell, subject: str) -> dict[str, Any]:
     All of it lies in the user's project, where nothing is looked at: the tests, pytest with what it
     needs, and what the tests write. The package stays alone where it was installed.
     """
-    place, installer = cell.place, INSTALLERS[cell.installer]
+    place, installer = cell.place, installers.named(cell.installer)
     layout = cell.machine.layout
     folder, tools, scratch = (
         f"{place.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
@@ -211,8 +212,11 @@ def run(
     seconds: Mapping[str, int] = SECONDS,
     house: Wheelhouse | None = None,
     tests: Path | None = None,
+    held: list[Machine] | None = None,
 ) -> dict[str, Any]:
     """Run ``cell`` on a machine of its own and return its evidence.
+
+    Where there is a list ``held``, the machine is put into it and not removed.
 
     ``house`` holds the release and what is on the index beside it; without it a scenario that needs
     a version or files of it cannot run. ``tests`` is the folder of the package's own tests, which
@@ -238,16 +242,13 @@ def run(
         "image": {"tag": image.tag, "id": image.id, "created": image.created},
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
+    planted = planted or Planted()
     try:
-        seen = _on_machine(
-            testbed, cell, image, subject, planted or Planted(), seconds, house, tests
-        )
+        seen = _on_machine(testbed, cell, image, subject, planted, seconds, house, tests, held)
         if _installer_died(cell, seen):
             say(f"{cell.id}: {cell.installer} died under Wine; the cell runs once more")
             evidence["retried"] = {"because": "the installer died", "install": seen["install"]}
-            seen = _on_machine(
-                testbed, cell, image, subject, planted or Planted(), seconds, house, tests
-            )
+            seen = _on_machine(testbed, cell, image, subject, planted, seconds, house, tests, held)
         evidence |= seen
     except TestbedFailure as failure:
         evidence["testbed"] = {
@@ -277,6 +278,7 @@ def _on_machine(
     seconds: Mapping[str, int],
     house: Wheelhouse | None,
     tests: Path | None,
+    held: list[Machine] | None,
 ) -> dict[str, Any]:
     place = cell.place
     told = instructions(
@@ -288,35 +290,10 @@ def _on_machine(
     )
     told["env"] = dict(told["env"]) | dict(planted.environment)
     started = datetime.datetime.now(datetime.UTC)
-    with testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)) as machine:
+    with contextlib.ExitStack() as stack:
+        machine = stack.enter_context(testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)))
         address = machine.address
-        machine.put(
-            {
-                "probe.py": (_HERE / "probe.py").read_bytes(),
-                "exercise.py": (_HERE / "exercise.py").read_bytes(),
-                "uses.py": (_HERE / "uses.py").read_bytes(),
-                "instructions.json": json.dumps(told).encode(),
-            }
-        )
-        for path, content in planted.files.items():
-            folder, _, name = path.rpartition("/")
-            machine.put({name: content}, folder, mode=0o755)
-        for command in place.as_root:
-            done = machine.run(list(command), user="root")
-            if done.code:
-                raise TestbedFailure("machine-lost", cell.id, f"{command}: {done.output[-200:]}")
-        project = machine.layout.as_engine(place.cwd)
-        if house and place.files:
-            machine.put({}, project)
-            for path, content in _files(place.files, house).items():
-                folder, _, name = f"{project}/{path}".rpartition("/")
-                machine.put({name: content}, folder)
-        own = own_tests.files(tests) if tests and place.tests else {}
-        if place.tests:
-            machine.put({f"tests/{name}": content for name, content in own.items()})
-            machine.put({"plugin/e2e_ledger.py": (_HERE / "ledger.py").read_bytes()})
-        if planted.command:
-            machine.run(list(planted.command), user="root")
+        settle(machine, cell, told, house, planted, tests)
         files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
@@ -334,7 +311,10 @@ def _on_machine(
         )
         kept = None
         if out and (b"malformed database schema" in out or b'"sqlite": ""' in out):
-            kept = machine.get(f"{project}/data.db")
+            kept = machine.get(f"{machine.layout.as_engine(place.cwd)}/data.db")
+        if held is not None:
+            held.append(machine)
+            stack.pop_all()
     if out is None:
         raise TestbedFailure(
             "machine-lost",
@@ -347,8 +327,9 @@ def _on_machine(
         # here in its place.
         found["on_disk"] |= _read(kept)
     if "tests" in found:
+        given = own_tests.files(tests) if tests else {}
         found["tests"] |= own_tests.read(ledger)
-        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(own)}
+        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(given)}
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     said = [line.partition(":")[2] for line in ended.output.splitlines() if _TELLING.search(line)]
     return found | {
@@ -356,6 +337,45 @@ def _on_machine(
         "loader": list(dict.fromkeys(said)),
         "requests": _requests(testbed, address, started),
     }
+
+
+def settle(
+    machine: Machine,
+    cell: Cell,
+    told: Mapping[str, Any],
+    house: Wheelhouse | None,
+    planted: Planted | None = None,
+    tests: Path | None = None,
+) -> None:
+    """Make a fresh machine the cell's: what was done to it before, and what the probe needs.
+
+    Raises:
+        TestbedFailure: ``machine-lost``.
+    """
+    place = cell.place
+    planted = planted or Planted()
+    machine.put(
+        {name: (_HERE / name).read_bytes() for name in ("probe.py", "exercise.py", "uses.py")}
+        | {"instructions.json": json.dumps(told).encode()}
+    )
+    for path, content in planted.files.items():
+        folder, _, name = path.rpartition("/")
+        machine.put({name: content}, folder, mode=0o755)
+    for command in place.as_root:
+        done = machine.run(list(command), user="root")
+        if done.code:
+            raise TestbedFailure("machine-lost", cell.id, f"{command}: {done.output[-200:]}")
+    if house and place.files:
+        project = machine.layout.as_engine(place.cwd)
+        machine.put({}, project)
+        for path, content in _files(place.files, house).items():
+            folder, _, name = f"{project}/{path}".rpartition("/")
+            machine.put({name: content}, folder)
+    if tests and place.tests:
+        machine.put({f"tests/{name}": content for name, content in own_tests.files(tests).items()})
+        machine.put({"plugin/e2e_ledger.py": (_HERE / "ledger.py").read_bytes()})
+    if planted.command:
+        machine.run(list(planted.command), user="root")
 
 
 def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
@@ -118,8 +119,24 @@ def piped(told: dict[str, Any]) -> Piped:
     )
 
 
-def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack) -> Prepared:
+def images_of(prepared: Prepared) -> dict[str, dict[str, str]]:
+    """Return what identifies each image of the run, by its name, as results.json has it."""
+    return {
+        image.name: {"tag": image.tag, "id": image.id, "created": image.created}
+        for image in (*prepared.infrastructure, *prepared.machines.values())
+    }
+
+
+def prepare(
+    selection: Selection,
+    subject: Subject,
+    stack: contextlib.ExitStack,
+    *,
+    beside: Sequence[Path] = (),
+) -> Prepared:
     """Do all set-up; what must be undone at the end is put on ``stack``.
+
+    ``beside`` are further files that the index has.
 
     Raises:
         WrongUse: the wheels or the release cannot be used; told before an engine is asked for.
@@ -161,6 +178,7 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
             engine.sweep(client, run=run.id)  # a build ends with its container
             raise
     assert house is not None
+    house = dataclasses.replace(house, dependencies=(*house.dependencies, *beside))
     no_history = ""
     if selection.history == "all":
         try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+
+from packaging.version import Version
 
 OLDEST_PIP = "24.1"
 """The first pip whose own code runs on CPython 3.13 (pip's NEWS, 24.1)."""
@@ -93,3 +96,21 @@ INSTALLERS = {
         ),
     )
 }
+_CERTAIN = re.compile(r"pip-(\d+(?:\.\d+)*)")
+_ASKS_THE_SYSTEM = Version("24.2")
+"""The first pip that asks the machine's own store of authorities (pip's NEWS, 24.2)."""
+
+
+def named(name: str) -> Installer:
+    """Return the installer of this name; ``pip-24.3`` is pip of that version, had from the index.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if name in INSTALLERS or not (found := _CERTAIN.fullmatch(name)):
+        return INSTALLERS[name]
+    version = found[1]
+    setup = ((*_GET_PIP, f"pip=={version}"),)
+    if Version(version) >= _ASKS_THE_SYSTEM:
+        return Installer(name, *_PIP, setup=setup)
+    return dataclasses.replace(INSTALLERS["pip-oldest"], name=name, setup=setup)

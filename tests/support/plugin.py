@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tests.support.cell import Cell, cells
 from tests.support.inspection import SetInspection
 from tests.support.pipeline.verification import Piped, of_publisher
 from tests.support.report import forms, results, terminal
+from tests.support.reproduction import inputs
+from tests.support.reproduction import kept as reproduction
 from tests.support.subject import Subject
 from tests.support.subject import load as load_subject
 from tests.support.verdict import CellResult, Item, Verdict
@@ -136,15 +139,30 @@ class Controller:
         self.unexplained: list[str] = []
         self.broken_tests: list[str] = []
         self.cells_told: list[CellResult] = []
+        self.inputs: dict[str, Any] = {}
+        self.not_kept = ""
         self.began = time.time()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Set everything up before the workers start and before anything is collected."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> Iterator[None]:
+        """Set everything up before the workers start and before anything is collected.
+
+        pytest ends a session that is interrupted in here without a word to anyone; so the report is
+        written here.
+        """
         if session.config.option.collectonly:
-            return
+            return (yield)
         signal.signal(signal.SIGTERM, _interrupt)
-        for name in ("evidence", "cells", "required"):
+        try:
+            self._set_up()
+            return (yield)  # the workers start in here
+        except KeyboardInterrupt:
+            _no_more_interrupts()
+            code = self._write(interrupted=True)
+            pytest.exit("interrupted while everything was set up", returncode=code)
+
+    def _set_up(self) -> None:
+        for name in ("evidence", "cells", "required", "kept", "replay"):
             shutil.rmtree(self.suite.report / name, ignore_errors=True)
         (self.suite.report / "pipeline.json").unlink(missing_ok=True)
         forms.remove(self.suite.report)
@@ -156,9 +174,8 @@ class Controller:
             self.failure = catalogue().cause(error.cause, where=error.where, seen=error.seen)
         except BuildFailed as error:
             self.failure = catalogue().cause("build-failed", where=error.where, seen=error.seen)
-        except KeyboardInterrupt:
-            code = self._write(interrupted=True)
-            pytest.exit("interrupted while everything was set up", returncode=code)
+        if self.suite.prepared:
+            self._keep_inputs(self.suite.prepared)
         if self.suite.prepared and self.suite.prepared.pipeline:
             results.write_json(self.suite.report / "pipeline.json", self.suite.prepared.pipeline)
         if self.failure:
@@ -207,6 +224,7 @@ class Controller:
             return
         wrong = exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR)
         interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        _no_more_interrupts()
         code = self._write(interrupted=interrupted or wrong)
         session.exitstatus = ExitCode.WRONG_USE if exitstatus == 4 else code
 
@@ -219,6 +237,12 @@ class Controller:
     def pytest_unconfigure(self) -> None:
         """Remove everything that was started."""
         self.stack.close()
+
+    def _keep_inputs(self, prepared: gate.Prepared) -> None:
+        try:
+            self.inputs = inputs.keep(prepared.wheelhouse, self.suite.subject.name)
+        except OSError as error:
+            self.not_kept = f"no cell can be replayed: the files are not kept: {error}"
 
     # ---- the report ----
 
@@ -383,10 +407,13 @@ class Controller:
                 details["publisher"] = piped.publisher()
             details["earlier"] = [path.name for path in prepared.wheelhouse.earlier]
             details["no_history"] = prepared.no_history
-            details["images"] = {
-                image.name: {"tag": image.tag, "id": image.id, "created": image.created}
-                for image in (*prepared.infrastructure, *prepared.machines.values())
-            }
+            details["images"] = gate.images_of(prepared)
+            engine = prepared.testbed.engine
+            details["engine"] = {"version": engine.version, "os": engine.os}
+            if self.inputs:
+                details["inputs"] = self.inputs
+            if kept := reproduction.told(self.suite.report):
+                details["kept"] = kept
         return details
 
     def _not_inspected(self) -> list[str]:
@@ -426,6 +453,8 @@ class Controller:
         if self.suite.prepared and self.suite.prepared.no_history:
             told = self.suite.prepared.no_history
             notes.append(f"not verified with the earlier releases on the index: {told}")
+        notes += [self.not_kept] if self.not_kept else []
+        notes += reproduction.remarks(reproduction.told(self.suite.report))
         notes += [f"not verified, for none of these machines: {w}" for w in self._not_inspected()]
         notes += [f"out of scope: {out['id']}: {out['reason']}" for out in self._out_of_scope()]
         return notes
@@ -460,6 +489,12 @@ def _runs_tests(cell: Cell) -> bool:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _no_more_interrupts() -> None:
+    """Let the report be written whole, and what was started be removed: both take seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _folder(option: str | None) -> Path | None:

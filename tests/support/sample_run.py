@@ -116,6 +116,21 @@ def told(
         "version": "0.5.0",
         "wheels": dict(WHEELS),
         "locked": {"cffi": "2.1.1", "pip": "26.3"},
+        "engine": {"version": "20.10.24", "os": "linux"},
+        "inputs": {
+            "subject": "quiverdb",
+            "origin": "source",
+            "wheels": [
+                {"name": name, "sha256": sha, "size": 1_000_000} for name, sha in WHEELS.items()
+            ],
+            "dependencies": [
+                {"name": "cffi-2.1.1-py3-none-any.whl", "sha256": "c" * 64, "size": 1}
+            ],
+            "earlier": [],
+            "tools": [],
+            "yanked": {},
+            "suite": "0123456789abcdef",
+        },
         "notes": [],
         "not_inspected": [],
         "static": {

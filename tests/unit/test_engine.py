@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
@@ -552,9 +553,17 @@ KINDS = ("containers", "networks", "volumes")
 
 
 class _Thing:
-    def __init__(self, labels: dict[str, str], error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        labels: dict[str, str],
+        error: Exception | None = None,
+        *,
+        name: str = "happy_name",
+        created: str = "2024-05-01T12:00:00Z",
+    ) -> None:
         self.labels = labels
-        self.attrs = {"Labels": labels, "Created": "2024-05-01T12:00:00Z"}
+        self.name = name
+        self.attrs = {"Labels": labels, "Created": created}
         self.error = error
         self.removed: dict[str, bool] | None = None
 
@@ -624,6 +633,26 @@ def test_an_engine_that_fails_in_the_sweep_is_the_testbeds_failure(error: Except
     with pytest.raises(TestbedFailure) as raised:
         engine.sweep(_client(containers=[_Thing(DEAD, error)]))
     assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "sweep")
+
+
+def test_what_is_kept_for_a_person_outlives_its_run_for_a_day() -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    young = _Thing(DEAD, name=f"{engine.KEPT}cell", created=now)
+    old = _Thing(DEAD, name=f"{engine.KEPT}cell")
+    other = _Thing(DEAD, created=now)
+    assert engine.sweep(_client(containers=[young, old, other])) == 2
+    assert young.removed is None
+    assert engine.sweep(_client(containers=[young]), run=DEAD[LABEL_RUN]) == 0
+    assert engine.sweep(_client(containers=[young]), everything=True) == 1
+
+
+def test_what_is_kept_is_removed_with_its_network_and_nothing_else() -> None:
+    kept, index = (_Thing(DEAD, name=f"{engine.KEPT}{name}") for name in ("cell", "index"))
+    live = _Thing(Run.new().labels())
+    network, others = _Thing(DEAD), _Thing(Run.new().labels())
+    things = {"containers": [kept, index, live], "networks": [network, others]}
+    assert engine.remove_kept(_client(**things)) == 3
+    assert live.removed is others.removed is None
 
 
 def test_two_runs_of_one_process_have_an_owner_in_common_and_names_of_their_own() -> None:

@@ -330,12 +330,19 @@ def test_nothing_in_evidence_becomes_html() -> None:
     assert text.count("&lt;img") > 8
 
 
-def test_the_replay_command_runs_this_cell_of_the_same_release() -> None:
+def test_the_replay_command_runs_this_cell_again() -> None:
     run = told()
-    run["selection"] |= {"source": None, "wheels": "/my wheels", "strict": True}
-    assert page.replay(run["cells"][0], run) == (
-        "./e2e gate --wheels '/my wheels' --machine debian-13 --strict -k '[debian-13-pip-venv]'"
-    )
+    assert page.replay(run["cells"][0]) == "./e2e replay debian-13-pip-venv"
+    assert "<code>./e2e replay debian-13-pip-venv</code>" in page.render(run, {})
+    assert "Its machine is up" not in page.render(run, {})
+
+
+def test_a_machine_that_was_kept_is_shown_with_the_way_into_it() -> None:
+    enter = "docker exec -it --user user quiverdb-e2e-kept-x python3"
+    kept = {"cell": LINUX, "container": "x", "enter": enter, "until": "2026-03-02T10:00:00Z"}
+    text = page.render(told(kept=[kept]), {})
+    assert f"<code>{enter}</code>" in text
+    assert "up until 2026-03-02T10:00:00Z" in text
 
 
 def _with_own_tests() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -359,13 +366,6 @@ def test_the_packages_own_tests_are_told_with_what_was_left_out() -> None:
     limits = verified.partition("#### 2. ")[2].partition("**Limits:**")[2].partition("####")[0]
     assert f"`{WINDOWS}`: of the package's own tests did not count: 2 skipped: Windows" in limits
     assert "did not count" not in verified.partition("#### 3. ")[2]
-
-
-def test_the_replay_command_of_own_tests_names_them_and_no_other_does() -> None:
-    run, _ = _with_own_tests()
-    commands = {one["id"]: page.replay(one, run) for one in run["cells"]}
-    assert "--tests '/src/my tests'" in commands[WINDOWS]
-    assert "--tests" not in commands[LINUX]
 
 
 def test_a_long_log_keeps_its_beginning_and_its_end() -> None:

@@ -15,7 +15,9 @@ import pytest
 from containers.state import state_dir
 
 LAUNCHER = Path(__file__).parents[2] / "e2e"
-COMMANDS = ("gate", "test", "lint", "compare", "doctor", "clean")
+COMMANDS = (
+    "gate", "test", "lint", "compare", "shell", "replay", "reproduce", "bundle", "doctor", "clean",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -85,9 +87,7 @@ def test_an_unknown_command_is_wrong_use_in_one_line(
         launcher.main()
     assert raised.value.code == 4
     told = capsys.readouterr()
-    assert told.err == (
-        "e2e: there is no command 'gaet'; there are: gate, test, lint, compare, doctor, clean\n"
-    )
+    assert told.err == (f"e2e: there is no command 'gaet'; there are: {', '.join(COMMANDS)}\n")
     assert told.out == ""
 
 
@@ -142,6 +142,50 @@ def test_compare_runs_in_the_gates_environment_with_the_runs_named(
     _, (command,) = _main(launcher, monkeypatch, "compare", "3", "5")
     assert command[-5:] == ["python", "-m", "tests.support.history", "3", "5"]
     assert command[command.index("-e") + 1] == "gate"
+
+
+@pytest.mark.parametrize("name", ["replay", "reproduce"])
+def test_a_command_that_goes_back_runs_in_the_gates_environment(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _, (command,) = _main(launcher, monkeypatch, name, "x")
+    assert command[-4:] == ["python", "-m", f"tests.support.reproduction.{name}", "x"]
+
+
+@pytest.mark.parametrize("name", ["shell", "bundle"])
+def test_what_needs_the_terminal_or_the_environment_takes_the_launchers_place(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    became: list[tuple[str, list[str], dict[str, str]]] = []
+
+    def ask(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[command.index("-e") + 1] == "gate"
+        return subprocess.CompletedProcess(command, 0, "noise\n/gate/bin/python\n")
+
+    def execve(program: str, arguments: list[str], environment: dict[str, str]) -> Never:
+        became.append((program, arguments, environment))
+        raise SystemExit(7)  # a program that another took the place of does not come back
+
+    monkeypatch.setattr(subprocess, "run", ask)
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setenv("DEPLOY_TOKEN", "x")
+    code, started = _main(launcher, monkeypatch, name, "debian-13")
+    assert (code, started) == (7, [])
+    ((program, arguments, environment),) = became
+    assert program == "/gate/bin/python"
+    assert arguments[1:] == ["-m", f"tests.support.reproduction.{name}", "debian-13"]
+    assert environment["PYTHONUTF8"] == "1"
+    assert environment["DEPLOY_TOKEN"] == "x", "bundle must know it"  # noqa: S105
+    assert environment["QUIVERDB_E2E_FOLDER"]
+
+
+def test_a_shell_without_an_environment_is_told_in_one_line(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = subprocess.CompletedProcess([], 1, "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    assert _main(launcher, monkeypatch, "shell", "debian-13") == (3, [])
+    assert capsys.readouterr().err.startswith("e2e: tox cannot make its environment")
 
 
 def test_tox_runs_in_the_checkout_and_is_told_where_the_user_is(

@@ -32,11 +32,12 @@ def write(
     cells: Iterable[CellResult],
     details: dict[str, Any],
     junit_file: Path | None = None,
+    keep: bool = True,
 ) -> list[str]:
     """Write every form into ``folder``; return remarks on what could not be written.
 
-    ``junit_file`` is pytest's, if it is elsewhere. ``results.json`` comes first, so that it
-    is there whatever becomes of the rest.
+    ``junit_file`` is pytest's, if it is elsewhere. ``keep=False`` leaves it out of the history.
+    ``results.json`` comes first, so that it is there whatever becomes of the rest.
 
     Raises:
         OSError: not even ``results.json`` can be written.
@@ -66,7 +67,7 @@ def write(
         except Exception as error:  # noqa: BLE001  (a form's own fault must not take the verdict)
             remarks.append(f"not written, a fault of the suite: {path}: {error!r}")
     remarks += actions.tell(told, folder, os.environ)
-    if history.wanted() and not told.get("interrupted"):
+    if keep and history.wanted() and not told.get("interrupted"):
         try:
             history.record(told)
         except (OSError, sqlite3.Error, history.NewerHistory) as error:

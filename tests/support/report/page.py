@@ -137,15 +137,9 @@ def _input(chosen: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def replay(cell: Mapping[str, Any], told: Mapping[str, Any]) -> str:
-    """Return the command that runs this cell alone, of the same release."""
-    chosen = told.get("selection", {})
-    strict = ["--strict"] if chosen.get("strict") else []
-    words = ["./e2e", "gate", *_input(chosen), "--machine", shlex.quote(cell["machine"]), *strict]
-    if told.get("seen", {}).get(cell["id"], {}).get("tests") and chosen.get("tests"):
-        words += ["--tests", shlex.quote(str(chosen["tests"]))]
-    # In brackets pytest takes the whole name, not every name that begins with it.
-    return " ".join([*words, "-k", shlex.quote(f"[{cell['id']}]")])
+def replay(cell: Mapping[str, Any]) -> str:
+    """Return the command that runs this cell again, from what the run recorded."""
+    return f"./e2e replay {shlex.quote(cell['id'])}"
 
 
 # ---- the matrix ----
@@ -238,7 +232,8 @@ def _cell(
         **cell,
         "title": machine.get("title", cell["machine"]),
         "has": machine.get("has", []),
-        "replay": replay(cell, told),
+        "replay": replay(cell),
+        "kept": next((one for one in told.get("kept", ()) if one["cell"] == cell["id"]), None),
         "evidence": f"evidence/{cell['id']}.json" if evidence else None,
         "commands": commands,
         "steps": [

@@ -1,0 +1,88 @@
+"""The files that runs used, kept by their content: what a replay needs long after its run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from containers.state import locked, state_dir
+from containers.wheelhouse import sha256
+
+MOST_BYTES = 1_000_000_000
+"""How much is kept; beyond it the least recently used go."""
+
+
+def _folder() -> Path:
+    return state_dir() / "files"
+
+
+def keep(paths: Iterable[Path], *, most: int = MOST_BYTES) -> dict[Path, str]:
+    """Keep a copy of each file; return the sha256 by path.
+
+    Other files go, the least recently used first, until ``most`` bytes are left; these stay.
+
+    Raises:
+        OSError: they cannot be kept.
+    """
+    found = {path: sha256(path) for path in dict.fromkeys(paths)}
+    with locked("files"):
+        for path, digest in found.items():
+            target = _folder() / digest / path.name
+            if not target.exists():
+                _copy(path, target)
+            os.utime(target)
+        _evict(set(found.values()), most)
+    return found
+
+
+def find(digest: str, name: str) -> Path | None:
+    """Return the kept file with this content and this name; None if there is none any more.
+
+    One whose content is no longer what it was is removed.
+    """
+    folder = _folder() / digest
+    with locked("files"):
+        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+            if sha256(path) != digest:
+                path.unlink()
+                continue
+            target = folder / name
+            if path != target and not target.exists():
+                _copy(path, target)  # the same content under another name
+            os.utime(target)
+            return target
+    return None
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Link or copy the file to ``target``, which is there as a whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.parent.with_name(f"{target.parent.name}.partial")
+    partial.unlink(missing_ok=True)
+    # A hard link costs no space: what is kept in the state folder is replaced, never written to.
+    # Whoever gave us a file of another folder may do so.
+    if state_dir() in path.parents:
+        with contextlib.suppress(OSError):
+            partial.hardlink_to(path)
+    if not partial.exists():
+        shutil.copyfile(path, partial)
+    partial.replace(target)
+
+
+def _evict(spared: set[str], most: int) -> None:
+    folders = []
+    total = 0
+    for folder in _folder().iterdir():
+        files = [path.stat() for path in folder.iterdir()] if folder.is_dir() else []
+        size = sum(info.st_size for info in files)
+        total += size
+        folders.append((max((info.st_mtime for info in files), default=0.0), size, folder))
+    for _, size, folder in sorted(folders):
+        if total <= most:
+            break
+        if folder.name not in spared:
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= size

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from containers import machine as machines
+from containers.errors import WrongUse
+from tests.support.reproduction import nearest
+from tests.support.reproduction.nearest import Near
+
+
+def _ranked(**told: str) -> list[Near]:
+    return nearest.ranked(nearest.asked(**told), machines.load())
+
+
+def _lines(near: Near) -> list[str]:
+    return [line for line, _ in near.differences]
+
+
+def test_every_system_has_a_name_of_its_own() -> None:
+    known = nearest.systems()
+    words = [word for one in known.values() for word in (one.name, *one.aliases)]
+    assert len(words) == len(set(words)) > 20
+    assert {one.os for one in known.values()} == {"linux", "windows", "macos"}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"python": "3.13", "os": "debian-11"}, "debian-11"),
+        ({"os": "Debian 12"}, "debian-12"),
+        ({"os": "bullseye"}, "debian-11"),
+        ({"os": "ubuntu-22.04"}, "debian-12"),
+        ({"os": "ubuntu-20.04"}, "debian-11"),
+        ({"glibc": "2.31"}, "debian-11"),
+        ({"python": "3.14"}, "debian-forky-python-3.14"),
+        ({"python": "3.11", "os": "debian-12"}, "debian-12-python-3.11"),
+        ({"os": "windows"}, "windows-wine"),
+        ({"os": "windows-11", "installer": "uv"}, "windows-wine"),
+        ({}, "debian-13"),
+    ],
+)
+def test_the_machine_that_comes_nearest_is_first(told: dict[str, str], expected: str) -> None:
+    found = _ranked(**told)
+    assert found[0].spec.name == expected
+    distances = [near.distance for near in found]
+    assert distances == sorted(distances)
+
+
+def test_the_very_machine_differs_in_nothing() -> None:
+    near = _ranked(python="3.13", os="debian-11", installer="pip", scenario="venv")[0]
+    assert near.differences == ()
+    assert str(near) == "debian-11: 0"
+
+
+def test_each_difference_is_a_line_and_the_distance_is_their_sum() -> None:
+    near = _ranked(python="3.13", os="ubuntu-22.04")[0]
+    assert _lines(near) == [
+        "glibc 2.36 for 2.35 (newer: what needs it works here and not there)",
+        "Debian 12 for Ubuntu 22.04",
+    ]
+    assert near.distance == 4
+    assert str(near).startswith("debian-12: 4 = glibc 2.36 for 2.35")
+
+
+def test_python_weighs_more_than_all_else() -> None:
+    near = _ranked(python="3.12", os="debian-11")[0]
+    assert near.spec.os == "linux"
+    assert "Python" in _lines(near)[0]
+
+
+def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_others() -> None:
+    names = [near.spec.name for near in _ranked(os="windows")]
+    assert names[0] == "windows-wine"
+    assert "windows-servercore" not in names, "it cannot be started on a Linux engine"
+    assert any("Wine stands in" in line for line in _lines(_ranked(os="windows")[0]))
+    simulated = next(
+        near for near in _ranked(glibc="2.31") if near.spec.name == "debian-13-glibc-2.17"
+    )
+    assert any("simulated" in line for line in _lines(simulated))
+
+
+def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:
+    near = _ranked(os="debian-11", scenario="zip")[0]
+    assert _lines(near) == ["machines.toml does not judge it in zip"]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"os": "macos"}, "there is no machine for macOS"),
+        ({"os": "darwin"}, "there is no machine for macOS"),
+        ({"os": "beos"}, "--os beos: unknown; there are: almalinux-10"),
+        ({"python": "three"}, "--python three: not a version"),
+        ({"glibc": "new"}, "--glibc new: not a version"),
+        ({"os": "windows", "glibc": "2.31"}, "Windows 11 has none"),
+    ],
+)
+def test_what_there_is_not_is_wrong_use_in_one_line(told: dict[str, str], said: str) -> None:
+    with pytest.raises(WrongUse) as raised:
+        _ranked(**told)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
