@@ -64,7 +64,9 @@ def registry(found: Engine, client: docker.DockerClient, run: Run) -> Iterator[s
     )
     try:
         container.reload()
-        host = f"127.0.0.1:{container.ports['5000/tcp'][0]['HostPort']}"
+        published = container.ports["5000/tcp"]
+        assert published
+        host = f"127.0.0.1:{published[0]['HostPort']}"
         for _ in range(50):
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
                 urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
