@@ -64,9 +64,9 @@ def registry(found: Engine, client: docker.DockerClient, run: Run) -> Iterator[s
     )
     try:
         container.reload()
-        bound = container.ports["5000/tcp"]
-        assert bound, "the registry's port is bound to one of this machine"
-        host = f"127.0.0.1:{bound[0]['HostPort']}"
+        published = container.ports["5000/tcp"]
+        assert published
+        host = f"127.0.0.1:{published[0]['HostPort']}"
         for _ in range(50):
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
                 urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()

@@ -239,8 +239,10 @@ def _refusal(
     if found := _OTHER_PYTHON.search(output):
         return _cause("unsupported-python", where=where, seen=found[0].strip()[:400])
     platforms = sorted({tag.platform for name in expected.digests for tag in _tags(name)})
-    # platform.libc_ver() names glibc alone (musl from CPython 3.14 on).
-    libc = " ".join(evidence["libc"]).strip() or "a C library that is not glibc"
+    # platform.libc_ver() of CPython 3.13 has no name for musl.
+    libc = (
+        " ".join(evidence["libc"]).strip().removeprefix("libc") or "a C library that is not glibc"
+    )
     seen = f"{evidence['machine']} with {libc} refused cleanly: the wheels"
     return _cause(
         "unsupported-platform", where=where, seen=f"{seen} are for {', '.join(platforms)}"

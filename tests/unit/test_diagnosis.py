@@ -285,8 +285,9 @@ def test_a_refusal_by_a_free_threaded_python_tells_its_abi() -> None:
     assert "are for the ABI cp313" in cause.message
 
 
-def test_a_refusal_where_the_c_library_has_no_name_says_so() -> None:
-    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(libc=["", ""])))
+@pytest.mark.parametrize("libc", [["", ""], ["libc", ""]])
+def test_a_refusal_where_the_c_library_has_no_name_says_so(libc: list[str]) -> None:
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(libc=libc)))
     assert cause.name == "unsupported-platform"
     assert "with a C library that is not glibc refused cleanly" in cause.message
 
