@@ -176,7 +176,7 @@ def test_every_scenario_and_installer_is_described() -> None:
 
 
 def test_the_decoys_are_the_libraries_of_the_windows_wheel(tmp_path: Path) -> None:
-    files = {"quiverdb/__init__.py": "", "quiverdb/_libs/libquiver.dll": b"MZ"}
+    files: dict[str, bytes | str] = {"quiverdb/_libs/libquiver.dll": b"MZ"}
     wheel = wheels.build(tmp_path, files, tag=wheels.WINDOWS_TAG)
     other = wheels.build(tmp_path, files)
     house = Wheelhouse("wheels", "x", "1.0.0", (other, wheel), ())
