@@ -398,6 +398,13 @@ def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
             lines.setdefault(f"{name}=={version}", []).append(f"--hash=sha256:{sha256(path)}")
         text = "\n".join(f"{name} {' '.join(hashes)}" for name, hashes in lines.items())
         found["requirements.txt"] = text.encode()
+    if "decoys" in kinds:
+        for path in (one for one in house.wheels if one.name.endswith("win_amd64.whl")):
+            with zipfile.ZipFile(path) as archive:
+                for inside in (one for one in archive.namelist() if one.endswith(".dll")):
+                    # In the project's folder and in one of its own, which is on PATH.
+                    dll = Path(inside).name
+                    found |= dict.fromkeys((dll, f"decoy/{dll}"), archive.read(inside))
     if "old-runtime" in kinds:
         found |= {f"other/{name}": data for name, data in _old_runtime().items()}
     return found

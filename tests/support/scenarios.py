@@ -61,7 +61,7 @@ class Scenario:
     """Whether the installation is repeated, and must then change nothing."""
     umask: int = -1
     files: tuple[str, ...] = ()
-    """What the user has in the project's folder: ``hashes``, ``wheels`` or ``old-runtime``."""
+    """What the user has in the project's folder: hashes, wheels, decoys or old-runtime."""
     offline: bool = False
     """Whether the index must not be asked at all."""
     tests: bool = False
@@ -181,9 +181,6 @@ _NON_ASCII = "José Müller 日本"
 # Windows' own limit is 260 characters, the final zero included (Microsoft, Maximum Path Length
 # Limitation); the longest path in a database's folder, and of the installed files, stays below.
 _WINDOWS_LONG = f"{_WINDOWS_USER}\\{'a-long-name-' * 12}"
-_WINE_C = "/home/user/.wine/drive_c"
-_WINE_SQLITE = f"{_WINE_C}/{_WINDOWS_PYTHON[3:]}/DLLs/sqlite3.dll".replace("\\", "/")
-_DLLS = ("libquiver.dll", "libquiver_c.dll")
 
 
 def _code(call: str) -> Command:
@@ -452,15 +449,8 @@ _ALL = (
         systems=_BOTH,
         windows=_windows(
             title="other libraries of the same names on PATH and in the folder are passed over",
-            environment={"PATH": ";".join(("C:\\decoy", *_WINDOWS_PATH))},
-            as_root=tuple(
-                command
-                for folder in (f"{_WINE_C}/decoy", f"{_WINE_C}/users/user/project")
-                for command in (
-                    ("install", "--directory", "--owner=user", "--group=user", folder),
-                    *(("cp", _WINE_SQLITE, f"{folder}/{name}") for name in _DLLS),
-                )
-            ),
+            environment={"PATH": ";".join((f"{_WINDOWS_USER}\\project\\decoy", *_WINDOWS_PATH))},
+            files=("decoys",),
         ),
     ),
     _like_venv(

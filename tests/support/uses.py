@@ -206,8 +206,6 @@ def held_library() -> dict[str, Any]:
     import json
     import time
 
-    import quiverdb
-
     open("go-on", "w").close()
     for _ in range(400):
         if os.path.exists("held.json"):
@@ -220,6 +218,8 @@ def held_library() -> dict[str, Any]:
         told: dict[str, Any] = json.load(file)
     if "error" in told or told["before"] != told["after"] or told["labels"] != ["after", "before"]:
         raise ValueError(f"the process that had it loaded says {told}")
+    import quiverdb
+
     told["new"] = quiverdb.version()
     if hasattr(quiverdb.Database, "open"):
         database = quiverdb.Database.open("held.db")

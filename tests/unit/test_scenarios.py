@@ -9,7 +9,7 @@ import pytest
 from containers import machine as machines
 from containers.errors import WrongUse
 from containers.wheelhouse import OLDER_CFFI, Wheelhouse
-from tests.support import binaries
+from tests.support import binaries, wheels
 from tests.support import cell as cells
 from tests.support.causes import catalogue
 from tests.support.cell import Cell
@@ -191,3 +191,12 @@ def test_the_files_beside_the_project_are_those_of_the_release(tmp_path: Path) -
 def test_every_scenario_and_installer_is_described() -> None:
     text = (Path(cells.__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8")
     assert [name for name in (*SCENARIOS, *INSTALLERS) if f"`{name}`" not in text] == []
+
+
+def test_the_decoys_are_the_libraries_of_the_windows_wheel(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {"quiverdb/_libs/libquiver.dll": b"MZ"}
+    wheel = wheels.build(tmp_path, files, tag=wheels.WINDOWS_TAG)
+    other = wheels.build(tmp_path, files)
+    house = Wheelhouse("wheels", "x", "1.0.0", (other, wheel), ())
+    found = cells._files(("decoys",), house)
+    assert found == {"libquiver.dll": b"MZ", "decoy/libquiver.dll": b"MZ"}
