@@ -187,6 +187,30 @@ def tag(made_by: Recipe) -> str:
     return f"{REPOSITORY}/{made_by.name}:{content_hash(made_by)}"
 
 
+def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
+    """Return which of these images are to be built, with those that they are built upon.
+
+    Raises:
+        TestbedFailure: ``engine-unreachable``: the engine does not say what it has.
+        WrongUse: a recipe is unknown or wrong.
+    """
+    try:
+        with contextlib.closing(engine.client()) as client:
+            have = {
+                name for image in client.images.list(name=f"{REPOSITORY}/*") for name in image.tags
+            }
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("engine-unreachable", "images", str(error)) from error
+    found: set[str] = set()
+    left = list(wanted)
+    while left:
+        made_by = recipe(left.pop())
+        if made_by.name not in found and made_by.os == engine.os and tag(made_by) not in have:
+            found.add(made_by.name)
+            left += filter(None, (made_by.base, *made_by.uses))
+    return found
+
+
 def ensure(engine: engines.Engine, name: str) -> Image:
     """Return the image of recipe ``name``, built if the engine does not have it as it is now.
 
