@@ -128,7 +128,7 @@ class Tally:
         counts = Counter(result["verdict"] for result in self.done.values())
         parts = [f"{len(self.done)} of {len(self._every)} cells"]
         parts += [f"{n} {word}" for word, n in sorted(counts.items()) if word != "verified"]
-        if (left := self.left_seconds()) is not None:
+        if (left := self.left_seconds() or 0.0) >= 1:  # what takes longer than ever says nothing
             parts.append(f"about {left:.0f} s left")
         return ", ".join(parts)
 
