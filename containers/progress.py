@@ -77,7 +77,7 @@ class Progress:
         wall: Callable[[], float] = time.time,
         ticks: bool = True,
     ) -> None:
-        """``stream`` is stderr unless given; without ``ticks`` nothing is told by itself."""
+        """``stream`` is found out unless given; without ``ticks`` nothing is told by itself."""
         self.ended: list[Step] = []
         """The steps that ended well, in that order."""
         self.status: Callable[[], str] = str
@@ -162,11 +162,18 @@ class Progress:
 
     @property
     def stream(self) -> Stream:
-        """Where it is told."""
-        return self._stream or sys.stderr  # asked anew each time: tests put others in its place
+        """Where it is told: stderr unless another is named.
+
+        GitHub's log has both streams in one, and only of the lines of one of them it keeps the
+        order: there it is stdout, on which pytest and the workflow commands are.
+        """
+        if self._stream:
+            return self._stream
+        # Asked anew each time: tests put others in their place.
+        return sys.stdout if self._environment.get("GITHUB_ACTIONS") == "true" else sys.stderr
 
     def tell_on(self, stream: Stream | None) -> None:
-        """Tell on this stream from now on; None is stderr."""
+        """Tell on this stream from now on; None is the usual one."""
         with self.lock:
             self.erase()
             self._stream = stream
@@ -304,6 +311,7 @@ def group(title: str) -> Iterator[None]:
         yield
     finally:
         PROGRESS.stream.write("::endgroup::\n")
+        PROGRESS.stream.flush()
 
 
 def slowest(timed: list[tuple[str, float]], most: int = 5) -> str:

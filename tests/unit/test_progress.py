@@ -59,8 +59,9 @@ def lines(stream: io.StringIO) -> list[str]:
 
 
 def test_a_line_goes_to_stderr_with_the_time_and_the_seconds_since_the_start(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     say("the engine answers")
     told = capsys.readouterr()
     assert told.out == ""
@@ -128,10 +129,15 @@ def test_a_log_is_never_silent_for_long_while_something_runs(clock: Clock) -> No
 def test_a_step_that_failed_is_not_told_as_done(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="broken"), step("building"):
         raise RuntimeError("broken")
-    assert "done" not in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "building ..." in told.out + told.err
+    assert "done" not in told.out + told.err
 
 
-def test_lines_of_several_threads_stay_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_several_threads_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     threads = [threading.Thread(target=say, args=("x" * 200,)) for _ in range(20)]
     for thread in threads:
         thread.start()
@@ -166,7 +172,9 @@ def test_on_github_the_lines_of_a_group_are_folded_even_if_it_fails(
     with contextlib.suppress(RuntimeError), group("Set-up"):
         say("a")
         raise RuntimeError
-    first, _, last = capsys.readouterr().err.splitlines()
+    told = capsys.readouterr()
+    assert told.err == "", "the order is kept on one stream only"
+    first, _, last = told.out.splitlines()
     assert (first, last) == ("::group::Set-up", "::endgroup::")
 
 
@@ -244,7 +252,7 @@ print("the end")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key != "CI"}
+    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "GITHUB_ACTIONS")}
     return kept | {"TERM": "xterm", "PYTHONPATH": str(folder)}
 
 
