@@ -106,7 +106,7 @@ def test_the_workflows_that_verify_may_do_little_and_run_pinned_actions(name: st
         ("gate.yml", "persist-credentials: false", "persist-credentials: true", "keeps its token"),
         ("gate.yml", "        if: always()\n", "", "leaves no report"),
         ("nightly.yml", '--branch "$BRANCH"', '--branch "${{ github.ref }}"', "an expression"),
-        ("nightly.yml", "shell: bash\n        env:\n          CODE", "env:\n          C", "goes on"),
+        ("nightly.yml", "shell: bash\n        env:\n          CO", "env:\n          CO", "goes on"),
         ("gate.yml", "GITHUB_OUTPUT\"", "GITHUB_OUTPUT\" # ${X:-secrets}", "secrets"),
     ],
 )  # fmt: skip
