@@ -194,20 +194,19 @@ def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
         TestbedFailure: ``engine-unreachable``: the engine does not say what it has.
         WrongUse: a recipe is unknown or wrong.
     """
-    try:
-        with contextlib.closing(engine.client()) as client:
-            have = {
-                name for image in client.images.list(name=f"{REPOSITORY}/*") for name in image.tags
-            }
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        raise TestbedFailure("engine-unreachable", "images", str(error)) from error
     found: set[str] = set()
     left = list(wanted)
-    while left:
-        made_by = recipe(left.pop())
-        if made_by.name not in found and made_by.os == engine.os and tag(made_by) not in have:
-            found.add(made_by.name)
-            left += filter(None, (made_by.base, *made_by.uses))
+    try:
+        with contextlib.closing(engine.client()) as client:
+            while left:
+                made_by = recipe(left.pop())
+                if made_by.name in found or made_by.os != engine.os:
+                    continue
+                if _find(client, made_by.name, tag(made_by)) is None:
+                    found.add(made_by.name)
+                    left += filter(None, (made_by.base, *made_by.uses))
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("engine-unreachable", "images", str(error)) from error
     return found
 
 
