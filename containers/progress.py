@@ -192,7 +192,7 @@ class Progress:
         """Remove what is shown below the text."""
         with self.lock:
             if self._shown:
-                self._write(_ERASE_BELOW)
+                self._write(f"{_RESTORE}{_ERASE_BELOW}")
                 self._shown = False
 
     def tick(self) -> None:
@@ -230,10 +230,11 @@ class Progress:
         if not (rows := self._rows()):
             return
         width = self._width()
-        shown = "".join(f"\r\n{row[: width - 1]}" for row in rows)
+        shown = "".join(f"{row[: width - 1]}\r\n" for row in rows)
         # Room is made first: were the screen to scroll later, the saved place would be a line off.
-        room = _DOWN * len(rows) + _UP * len(rows)
-        self._write(f"{room}{_SAVE}{shown}{_RESTORE}")
+        room = (_DOWN + _DOWN * len(rows)) + (_UP + _UP * len(rows))
+        # It ends with a line's end, since tox hands on whole lines only.
+        self._write(f"{room}{_SAVE}\r\n{shown}")
         self._shown = True
 
     def _rows(self) -> list[str]:

@@ -74,10 +74,15 @@ class Ended:
         return _COLOURS.sub("", told)
 
     def results(self) -> dict[str, str]:
-        """Return how each job ended, by its name."""
-        return {
-            str(line["job"]): str(line["jobResult"]) for line in self.lines if "jobResult" in line
-        }
+        """Return how each job ended, by its name, which has the workflow's before it."""
+        ended = (line for line in self.lines if "jobResult" in line)
+        return {str(line["job"]).strip(): str(line["jobResult"]) for line in ended}
+
+    def outputs(self, job: str) -> dict[str, str]:
+        """Return what the steps of the jobs whose names begin so put out."""
+        found = (line for line in self.lines if str(line.get("job", "")).startswith(job))
+        told = (line for line in found if line.get("command") == "set-output")
+        return {str(line["name"]): str(line["arg"]) for line in told}
 
     def annotations(self, level: str) -> list[str]:
         """Return the titles and texts of the annotations of a level."""

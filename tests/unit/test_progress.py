@@ -190,14 +190,15 @@ def test_the_slowest_are_told_the_slowest_first_and_nothing_of_less_than_a_secon
 
 def shown(terminal: Terminal) -> list[str]:
     """Return the lines that are shown below the text now."""
-    last = terminal.getvalue().rpartition("\x1b[J")[2]
-    found = re.search("\x1b7(.*)\x1b8", last, re.DOTALL)
+    last = terminal.getvalue().rpartition("\x1b8\x1b[J")[2]
+    found = re.search("\x1b7(.*)", last, re.DOTALL)
     return found[1].strip("\r\n").split("\r\n") if found else []
 
 
 def text(terminal: Terminal) -> str:
     """Return what stays: all that is not shown in place only."""
-    return re.sub("(\x1b[DM])+|\x1b7.*?\x1b8|\x1b\\[J", "", terminal.getvalue(), flags=re.DOTALL)
+    said = terminal.getvalue()
+    return re.sub("(\x1b[DM])+\x1b7.*?(\x1b8\x1b\\[J|\\Z)", "", said, flags=re.DOTALL)
 
 
 def test_on_a_terminal_what_runs_is_shown_in_place_with_its_seconds(clock: Clock) -> None:
@@ -214,6 +215,7 @@ def test_on_a_terminal_what_runs_is_shown_in_place_with_its_seconds(clock: Clock
         "     95 s  wheel for linux: building it",
     ]
     assert text(terminal) == "", "what is only of the moment does not stay"
+    assert terminal.getvalue().endswith("\r\n"), "tox hands on whole lines only"
     progress.end(first)
     assert shown(terminal) == ["     95 s  wheel for linux: building it"]
     progress.say("something else")
@@ -262,7 +264,7 @@ def test_on_a_real_terminal_the_line_moves_and_leaves_nothing_behind(
     seen = on_a_terminal(pytestconfig.rootpath)
     assert "      0 s  image a: building" in seen
     assert "      1 s  image a: building" in seen, "it was not renewed while the step ran"
-    before, erased, after = seen.rpartition("\x1b[J")
+    before, erased, after = seen.rpartition("\x1b8\x1b[J")
     assert erased
     assert "done in" not in before
     assert re.fullmatch(r"\[ +\d\.\d s\] image a: building: done in 1\.\d s\r\nthe end\r\n", after)
