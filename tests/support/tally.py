@@ -21,6 +21,7 @@ import pytest
 from containers.progress import PROGRESS, Progress, Step
 from tests.support import history
 
+_IN_PLACE = "\x1b"
 _CELL = re.compile(r"\[([^\]]+)\](?:@[^\]]*)?$")  # behind the @ is the group of pytest-xdist
 
 
@@ -51,7 +52,7 @@ class Tally:
         """Tell on pytest's own stream, since both write there; and leave it as it was."""
         # A duplicate: where tests run in this process, the stream itself is captured meanwhile.
         with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as file:
-            self._progress.tell_on(_Between(file, session.config))
+            self._progress.tell_on(Between(file, session.config))
             self._progress.status = self.status
             try:
                 return (yield)
@@ -148,7 +149,7 @@ class Tally:
         return max(0.0, left - passed) / self.workers
 
 
-class _Between:
+class Between:
     """pytest's own stream; a line of ours begins where pytest is not in the middle of one."""
 
     def __init__(self, file: TextIO, config: pytest.Config) -> None:
@@ -158,7 +159,7 @@ class _Between:
 
     def write(self, text: str) -> None:
         """Write, whole lines or what is shown in place."""
-        if not self.isatty():
+        if not text.startswith(_IN_PLACE):
             if self._reporter:
                 self._reporter.ensure_newline()
             if self._writer.width_of_current_line:

@@ -13,7 +13,7 @@ import pytest
 
 from containers.progress import BEAT_SECONDS, Progress
 from tests.support import history
-from tests.support.tally import Tally
+from tests.support.tally import Between, Tally
 
 CELLS = ("debian-11-pip-upgrade", "debian-13-pip-venv", "windows-wine-uv-system")
 
@@ -149,3 +149,20 @@ def test_the_history_tells_how_long_each_cell_took_when_it_last_ran(
     assert history.seconds() == {CELLS[0]: 4.0}
     monkeypatch.setenv("QUIVERDB_E2E_HISTORY", "")
     assert history.seconds() == {}
+
+
+def test_a_line_begins_where_pytest_is_not_in_the_middle_of_one(
+    pytestconfig: pytest.Config,
+) -> None:
+    file = io.StringIO()
+    writer = type(pytestconfig.get_terminal_writer())(file)
+    config: Any = SimpleNamespace(
+        get_terminal_writer=lambda: writer,
+        pluginmanager=SimpleNamespace(get_plugin=lambda _: None),
+    )
+    between = Between(file, config)
+    writer.write("....")
+    between.write("\x1b8\x1b[J")  # what is shown in place leaves pytest's line as it is
+    between.write("cell 1/3\n")
+    between.write("cell 2/3\n")
+    assert file.getvalue() == "....\x1b8\x1b[J\ncell 1/3\ncell 2/3\n"
