@@ -45,7 +45,7 @@ import pathlib, shutil, sys
 kept, (_, verb, *rest) = pathlib.Path({kept!r}), sys.argv[1:]
 options = dict(zip(rest[-4::2], rest[-3::2]))
 if sys.argv[1:3] == ["run", "list"]:
-    print(*sorted((path.name for path in kept.iterdir()), key=int, reverse=True), sep="\\\\n")
+    print(*sorted((path.name for path in kept.iterdir()), key=int, reverse=True), sep="\\n")
 elif sys.argv[1:3] == ["run", "download"]:
     artifact = kept / rest[0] / options["--name"]
     if not artifact.is_dir():
@@ -229,8 +229,8 @@ def _free_port() -> int:
 
 
 def _tox_folder() -> Path:
-    own = os.environ.get("TOX_ENV_DIR")
-    return Path(own).parent if own else ROOT / ".tox"
+    own = os.environ.get("TOX_WORK_DIR")
+    return Path(own) if own else ROOT / ".tox"
 
 
 @contextlib.contextmanager

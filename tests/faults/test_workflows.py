@@ -142,7 +142,8 @@ def test_a_night_fails_for_what_is_new_and_not_for_what_is_known(
     second = host.run("workflow_dispatch", "nightly.yml", payload, *options)
 
     name = "Nightly/Verify source"
-    assert [night.results() for night in (first, second)] == [{name: "failure"}, {name: "success"}]
+    assert first.results() == {name: "failure"}, first.log
+    assert second.results() == {name: "success"}, second.log
     (new,) = [a for a in first.annotations("error") if a.startswith("New tonight: new-failure")]
     assert "debian-13-uv-venv: failed (missing-bundled-library), verified in 1" in new
     assert "first bad run 2, last good run 1; between them changed: wheel quiverdb-" in new
