@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--machine", action="append", metavar="NAME", help="only this machine; may be repeated"
     )
+    group.addoption(
+        "--tests",
+        metavar="DIR",
+        help="the package's own tests, run on machines (default: the source's tests)",
+    )
     group.addoption("--no-pipeline", action="store_true", help="do not run the release workflow")
     group.addoption(
         "--actions-from",
@@ -90,7 +95,11 @@ def seen(suite: Suite, cell: Cell) -> Seen:
     if reason := suite.missing(cell):
         pytest.skip(f"unverified: {reason}")
     evidence = cells.run(
-        prepared.testbed, cell, prepared.machines[cell.machine.name], house=prepared.wheelhouse
+        prepared.testbed,
+        cell,
+        prepared.machines[cell.machine.name],
+        house=prepared.wheelhouse,
+        tests=suite.selection.tests,
     )
     causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os))
     return Seen(evidence, causes, suite.keep(cell, evidence, causes))

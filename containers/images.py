@@ -12,14 +12,13 @@ import dataclasses
 import hashlib
 import io
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import docker
@@ -38,8 +37,10 @@ _FORMAT = b"1"
 """Raised when this module makes another image of the same recipe."""
 _KEYS = {
     "suite", "packages", "registry", "base", "python", "platforms", "copies", "os", "lock",
-    "source", "uses",
+    "source", "uses", "like", "arguments",
 }  # fmt: skip
+# What a recipe never takes from the one that it is like.
+_OWN = ("recipe.toml", "requirements.in", "requirements.txt")
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 # What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
 LINUX_PLATFORMS = (
@@ -48,6 +49,8 @@ LINUX_PLATFORMS = (
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
 )
+# And on Alpine and its kin, whose C library is musl.
+MUSL_PLATFORMS = ("musllinux_1_2_x86_64", "musllinux_1_1_x86_64")
 
 
 class Unavailable(Exception):
@@ -63,11 +66,12 @@ class Recipe:
     to the repository's root, that the Dockerfile copies beside its own. ``python`` is the version
     and ``platforms`` are the platform tags for which the wheels of ``requirements.txt`` are
     downloaded; ``lock``, a file relative to the repository's root, stands for a
-    ``requirements.txt`` that several recipes share. ``source`` is a Debian suite and a source
-    package of it, whose files are put into the context's ``source/``. ``uses`` names recipes whose
-    images the Dockerfile copies from: their tags are build arguments (``python-3.13`` is
-    ``PYTHON_3_13``). ``os`` is the kind of containers that the engine must run: ``linux`` or
-    ``windows``.
+    ``requirements.txt`` that several recipes share. ``source`` is a Debian suite and source
+    packages of it, whose files are put into the context's ``source/``. ``uses`` names the recipes
+    whose images the Dockerfile copies from, by the build argument that tells it their tag.
+    ``arguments`` are further build arguments. ``like`` names a recipe whose Dockerfile and files
+    are used, each unless this recipe has one of that name. ``os`` is the kind of containers that
+    the engine must run: ``linux`` or ``windows``.
     """
 
     name: str
@@ -81,7 +85,9 @@ class Recipe:
     os: str = "linux"
     lock: str | None = None
     source: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()
+    uses: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    like: str | None = None
+    arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -94,10 +100,19 @@ class Recipe:
         own = self.folder / "requirements.txt"
         return RECIPES.parent.parent / self.lock if self.lock else own
 
+    @property
+    def has_dockerfile(self) -> bool:
+        """Whether anything is done to the image that it is made from."""
+        return any(name == "Dockerfile" for name, _ in self.files())
+
     def files(self) -> Iterator[tuple[str, Path]]:
         """Yield the name within the build context and the path of each file of the context."""
-        for path in _walk(self.folder):
-            yield str(path.relative_to(self.folder)), path
+        found: dict[str, Path] = {}
+        if self.like:
+            theirs = RECIPES / self.like
+            found = {str(p.relative_to(theirs)): p for p in _walk(theirs) if p.name not in _OWN}
+        found |= {str(path.relative_to(self.folder)): path for path in _walk(self.folder)}
+        yield from sorted(found.items(), key=lambda file: Path(file[0]))
         root = RECIPES.parent.parent
         for name in self.copies:
             for path in _walk(root / name):
@@ -154,14 +169,21 @@ def recipe(name: str) -> Recipe:
         os=data.get("os", "linux"),
         lock=data.get("lock"),
         source=tuple(data.get("source", ())),
-        uses=tuple(data.get("uses", ())),
+        uses=data.get("uses", {}),
+        like=data.get("like"),
+        arguments=data.get("arguments", {}),
     )
     if made.os not in _SYSTEMS:
         raise WrongUse(f"{path}: os must be linux or windows, not {made.os!r}")
     if not (made.suite or made.registry or made.base):
         raise WrongUse(f"{path}: one of suite, registry and base is needed")
-    if made.source and len(made.source) != 2:
-        raise WrongUse(f"{path}: source must be a suite and a package: ['trixie', 'python3.13']")
+    if made.source and len(made.source) < 2:
+        raise WrongUse(f"{path}: source must be a suite and packages: ['trixie', 'python3.13']")
+    for key, value in (("uses", made.uses), ("arguments", made.arguments)):
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise WrongUse(f"{path}: {key} must be a table of strings by build argument")
+    if made.like and not (RECIPES / made.like / "Dockerfile").is_file():
+        raise WrongUse(f"{path}: like names {made.like}, which has no Dockerfile")
     if made.lock and not made.requirements.is_file():
         raise WrongUse(f"{path}: lock names {made.lock}, and there is no such file")
     if made.registry and "@sha256:" not in made.registry:
@@ -172,7 +194,7 @@ def recipe(name: str) -> Recipe:
 def content_hash(made_by: Recipe) -> str:
     """Return the hash of all that decides what the image contains, 12 hexadecimal digits."""
     digest = hashlib.sha256(_FORMAT)
-    for name in filter(None, (made_by.base, *made_by.uses)):
+    for name in filter(None, (made_by.base, *made_by.uses.values())):
         digest.update(content_hash(recipe(name)).encode())
     if made_by.lock:
         digest.update(made_by.requirements.read_bytes())
@@ -268,22 +290,22 @@ def _build(
     if made_by.base:
         base = ensure(engine, made_by.base).tag
     elif made_by.suite and (obstacle := _mmdebstrap_obstacle()) is None:
-        base = wanted if not (made_by.folder / "Dockerfile").exists() else f"{wanted}-base"
+        base = f"{wanted}-base" if made_by.has_dockerfile else wanted
         _bootstrap(client, made_by, base, labels)
     elif made_by.registry:
         base = _pull(client, made_by.registry)
     else:
         raise Unavailable(f"{made_by.name} is made from Debian packages, and {obstacle}")
-    if (made_by.folder / "Dockerfile").exists():
-        arguments = {"BASE": base}
-        for name in made_by.uses:
-            arguments[re.sub(r"\W", "_", name).upper()] = ensure(engine, name).tag
+    if made_by.has_dockerfile:
+        arguments = {"BASE": base, **made_by.arguments}
+        for argument, name in made_by.uses.items():
+            arguments[argument] = ensure(engine, name).tag
         with contextlib.ExitStack() as stack:
             source: list[tuple[str, Path]] = []
             if made_by.source:
-                suite, package = made_by.source
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                source = [(f"source/{p.name}", p) for p in fetch_source(suite, package, folder)]
+                fetched = fetch_source(*made_by.source, into=folder)
+                source = [(f"source/{path.name}", path) for path in fetched]
             _docker_build(client, made_by, arguments, wanted, labels, source)
     elif base != wanted:
         client.images.get(base).tag(wanted)
@@ -293,7 +315,8 @@ def _pull(client: docker.DockerClient, reference: str) -> str:
     try:
         return str(client.images.pull(reference).id)
     except (docker.errors.DockerException, requests.RequestException) as error:
-        reason = " ".join(str(error).split())
+        told = error.explanation if isinstance(error, docker.errors.APIError) else error
+        reason = " ".join(str(told or error).split())
         raise Unavailable(f"{reference} cannot be pulled: {reason[:200]}") from error
 
 
@@ -335,15 +358,18 @@ def debian_sources(suite: str) -> list[str]:
     return lines
 
 
-def fetch_source(suite: str, package: str, into: Path) -> list[Path]:
-    """Fetch a Debian source package, whose signatures apt checks; return its files.
+def fetch_source(suite: str, *packages: str, into: Path) -> list[Path]:
+    """Fetch Debian source packages, whose signatures apt checks; return their files.
 
     Raises:
         Unavailable: this host's apt knows no Debian archive, or the archive has no such package.
     """
-    archive = [line.removeprefix("deb ") for line in debian_sources(suite)]
+    wanted = " and ".join(packages)
+    # The suite's own archive: of the sources of security updates a mirror may hold less than it
+    # lists.
+    archive = [line.removeprefix("deb ") for line in debian_sources(suite)[:1]]
     if not archive or not shutil.which("apt-get"):
-        raise Unavailable(f"the source of {package} comes from a Debian archive, and apt has none")
+        raise Unavailable(f"the source of {wanted} comes from a Debian archive, and apt has none")
     into.chmod(0o755)  # apt's unprivileged downloader must be able to enter it
     (into / "lists" / "partial").mkdir(parents=True)
     (into / "files").mkdir(mode=0o777)
@@ -351,13 +377,13 @@ def fetch_source(suite: str, package: str, into: Path) -> list[Path]:
     (into / "sources.list").write_text("".join(f"deb-src {line}\n" for line in archive), "utf-8")
     apt = ["apt-get", "-q", f"--option=Dir::Etc::sourcelist={into}/sources.list"]
     apt += ["--option=Dir::Etc::sourceparts=-", f"--option=Dir::State::lists={into}/lists"]
-    for command in ([*apt, "update"], [*apt, "source", "--download-only", package]):
+    for command in ([*apt, "update"], [*apt, "source", "--download-only", *packages]):
         ran = subprocess.run(
             command, cwd=into / "files", capture_output=True, text=True, check=False
         )
         if ran.returncode:
             last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
-            raise Unavailable(f"the source of {package} cannot be had from {suite}: {last[:200]}")
+            raise Unavailable(f"the source of {wanted} cannot be had from {suite}: {last[:200]}")
     return sorted((into / "files").iterdir())
 
 
@@ -446,7 +472,7 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     version = python.replace(".", "")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--dest={partial}"]
-    command += [f"--python-version={python}", "--implementation=cp"]
+    command += [f"--python-version={python.removesuffix('t')}", "--implementation=cp"]
     command += [f"--abi={abi}" for abi in (f"cp{version}", "abi3", "none")]
     command += [f"--platform={name}" for name in platforms]
     ran = subprocess.run(

@@ -22,6 +22,13 @@ MACHINES = Path(__file__).with_name("machines.toml")
 _USER_ID = 1000
 _WORDS = {list: "list of strings", str: "string"}
 _LISTS = ("installers", "scenarios", "has", "profiles")
+# Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Red
+# Hat, Fedora and theirs.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+)
 _REFUSALS = ("", "unsupported-python", "unsupported-platform")
 
 
@@ -190,17 +197,19 @@ class Machine(Held):
         return str(wrapped.attrs["NetworkSettings"]["Networks"][self._network]["IPAddress"])
 
     def _trust_authority(self) -> None:
-        # What update-ca-certificates would write, without its half second.
-        bundle = "/etc/ssl/certs/ca-certificates.crt"
+        # What update-ca-certificates and its like would write, without their half second.
         if self.spec.runs_on == "windows":
             command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]
         else:
             # Wine makes the Windows certificate store from the same file.
             ours = f"{self.layout.folder}/ca.pem"
-            script = f"cat {ours} >> {bundle}"
+            script = f"for bundle in {' '.join(_BUNDLES)}; do [ ! -f $bundle ] || break; done; "
+            script += f"[ -f $bundle ] && cat {ours} >>$bundle || exit"
             if self.spec.runs_on == "linux":
                 # OpenSSL looks in the folder as well, by a hash of the name (openssl-rehash(1)).
-                script += f" && cp {ours} /etc/ssl/certs/$(openssl x509 -hash -noout -in {ours}).0"
+                # Where the program is missing, the image's OpenSSL looks in the bundle.
+                script += "; command -v openssl >/dev/null || exit 0; "
+                script += f"cp {ours} /etc/ssl/certs/$(openssl x509 -hash -noout -in {ours}).0"
             command = ["sh", "-c", script]
         done = self.run(command, user="root")
         if done.code:
@@ -256,7 +265,8 @@ class Machine(Held):
             TestbedFailure: ``machine-lost`` if the machine or the engine goes away meanwhile.
         """
         if seconds and self.spec.runs_on != "windows":
-            command = ["timeout", "--kill-after=5", str(seconds), *command]
+            # BusyBox, on Alpine, knows the short option alone.
+            command = ["timeout", "-k", "5", str(seconds), *command]
         wrapped = self._container.get_wrapped_container()
         try:
             result = execute(

@@ -27,6 +27,8 @@ from containers.state import locked, state_dir
 LOCK = Path(__file__).with_name("locks") / "subject.txt"
 OLDEST_PIP = LOCK.with_name("pip-oldest.txt")
 """The oldest pip that runs on the subject's Python; it is on the index beside the locked one."""
+PYTEST = LOCK.with_name("pytest.txt")
+"""What runs the package's own tests: tools of a developer, and no dependencies of the package."""
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
@@ -46,6 +48,8 @@ class Wheelhouse:
     """Files of earlier releases that are on the index beside it, oldest first."""
     yanked: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """The reason by name, of the earlier files that were withdrawn."""
+    tools: tuple[Path, ...] = ()
+    """Files of pytest, which runs the package's own tests; on the index where these are run."""
 
     @property
     def previous(self) -> str:
@@ -96,7 +100,18 @@ def dependencies() -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def dependencies_for(python: str) -> tuple[Path, ...]:
+def tools() -> tuple[Path, ...]:
+    """Return the files of the locked pytest, downloaded once; they are the same for every platform.
+
+    Raises:
+        TestbedFailure: the configured upstream index does not give them.
+    """
+    with locked("dependencies"):
+        folder = download_wheels(PYTEST, state_dir() / "downloads" / PYTEST.stem, python="3.13")
+    return tuple(sorted(folder.glob("[!.]*")))
+
+
+def dependencies_for(python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS) -> tuple[Path, ...]:
     """Return the locked dependencies for another Python on Linux, none where there are none.
 
     The live index has them: an older release that such a Python takes would find them there.
@@ -104,7 +119,7 @@ def dependencies_for(python: str) -> tuple[Path, ...]:
     folder = state_dir() / "downloads" / f"{LOCK.stem}-linux-{python}"
     with locked("dependencies"):
         try:
-            found = download_wheels(LOCK, folder, python=python, platforms=LINUX_PLATFORMS)
+            found = download_wheels(LOCK, folder, python=python, platforms=platforms)
         except TestbedFailure:
             return ()
     return tuple(sorted(found.glob("[!.]*")))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -272,6 +273,35 @@ def test_a_wheel_that_says_it_is_for_every_python(
 
     assert seen == {"venv": {"unclean-refusal"}}
     assert clean == {"venv": set()}
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.parametrize(
+    ("machine", "tags"),
+    [
+        ("debian-12-python-3.13t", "cp313-cp313t-manylinux_2_28_x86_64"),
+        ("debian-13-musl", "cp313-cp313-musllinux_1_2_x86_64"),
+    ],
+)
+def test_a_wheel_tagged_for_what_it_was_not_built_for(
+    found: Engine,
+    start: Start,
+    good_wheel: Path,
+    tmp_path: Path,
+    machine: str,
+    tags: str,
+    installer: str,
+) -> None:
+    name, version, _ = good_wheel.name.split("-", 2)
+    about = f"{name}-{version}.dist-info/METADATA"
+    # Without the dependency, of which there is no wheel for such a machine either.
+    edit = {about: lambda data: re.sub(rb"Requires-Dist: cffi.*\n", b"", data)}
+    lax = wheels.mutate(good_wheel, tmp_path, edit=edit, rename=f"{name}-{version}-{tags}.whl")
+    seen = _judged(found, start, lax, ["pinned"], machine=machine, installer=installer)
+    clean = _judged(found, start, good_wheel, ["pinned"], machine=machine, installer=installer)
+
+    assert seen == {"pinned": {"unclean-refusal"}}
+    assert clean == {"pinned": set()}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ Every test here reads the evidence of a cell; none gathers any.
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.expect import no_cause, no_other_cause
+from tests.support.paths import flavour, installed
 from tests.support.plugin import Seen, Suite
 from tests.support.scenarios import SCENARIOS
 
@@ -24,6 +27,7 @@ NATIVE = (
 ROUND_TRIP = ("round-trip-failed",)
 LIBRARIES = ("wrong-library-loaded", "duplicate-library")
 RECORD = ("record-mismatch",)
+OWN_TESTS = ("own-tests-failed", "own-tests-not-run")
 UNINSTALL = ("uninstall-leftover", "registry-changed")
 
 
@@ -85,6 +89,15 @@ def test_the_installed_files_are_those_of_record(suite: Suite, seen: Seen) -> No
     assert seen.evidence["exercise"]["steps"]["record"]["value"]["checked"] > 0
 
 
+@pytest.mark.own_tests
+def test_the_packages_own_tests_pass_on_it(suite: Suite, seen: Seen) -> None:
+    no_cause(seen.causes, *OWN_TESTS, "crash", "hang", strict=suite.selection.strict)
+    told = seen.evidence["tests"]
+    assert told["counts"]["passed"] > 0
+    kind = flavour(seen.evidence)
+    assert kind(told["end"]["file"]) in installed(seen.evidence), "of the wheel, not of a source"
+
+
 def test_uninstalling_leaves_nothing(suite: Suite, seen: Seen) -> None:
     no_cause(seen.causes, *UNINSTALL, strict=suite.selection.strict)
     assert seen.evidence["uninstall"]["code"] == 0
@@ -93,5 +106,6 @@ def test_uninstalling_leaves_nothing(suite: Suite, seen: Seen) -> None:
 def test_nothing_else_went_wrong(suite: Suite, seen: Seen) -> None:
     known = {
         *INSTALL, *SERVED, *IMPORT, *NATIVE, *ROUND_TRIP, *LIBRARIES, *RECORD, *UNINSTALL,
+        *OWN_TESTS,
     }  # fmt: skip
     no_other_cause(seen.causes, known, strict=suite.selection.strict)

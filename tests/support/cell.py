@@ -21,6 +21,7 @@ from containers.machine import MachineSpec
 from containers.progress import say
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
+from tests.support import own_tests
 from tests.support.installers import INSTALLERS
 from tests.support.profiles import Profile
 from tests.support.scenarios import SCENARIOS
@@ -34,8 +35,9 @@ _TOLD_BY: dict[str, dict[str, str]] = {
     "windows": {},
 }
 """What makes the machine's loader tell more, while the package is exercised."""
+_LEDGER, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
 _TELLING = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
-SECONDS = {"install": 120, "import": 30, "exercise": 60}
+SECONDS = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
 """How long each kind of work may take, in seconds, before it counts as hanging."""
 
 
@@ -114,7 +116,7 @@ def instructions(
 
     place = SCENARIOS[cell.scenario]
     installer = INSTALLERS[cell.installer]
-    return {
+    told = {
         "folder": layout.seen_as,
         "cwd": place.cwd,
         "env": {**place.environment, **installer.environment(layout.path("ca.pem"))},
@@ -142,6 +144,41 @@ def instructions(
         "skipped_keys": list(place.skipped_keys),
         "seconds": dict(seconds),
     }
+    if place.tests:
+        told["tests"] = _own_tests(cell, subject)
+    return told
+
+
+def _own_tests(cell: Cell, subject: str) -> dict[str, Any]:
+    """Return what the probe is told to do with the package's own tests.
+
+    All of it lies in the user's project, where nothing is looked at: the tests, pytest with what it
+    needs, and what the tests write. The package stays alone where it was installed.
+    """
+    place, installer = SCENARIOS[cell.scenario], INSTALLERS[cell.installer]
+    layout = cell.machine.layout
+    folder, tools, scratch = (
+        f"{place.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
+    )
+    parts = [layout.path("plugin"), tools]
+    return {
+        "source": layout.path("tests"),
+        "folder": folder,
+        "scratch": scratch,
+        "ledger": layout.path(_LEDGER),
+        "trace": layout.path(_TRACE),
+        "subject": subject,
+        "tool": [*installer.install, *place.options(installer), "--target", tools, "pytest"],
+        "command": [
+            *(*place.python, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
+            *("-p", "e2e_ledger", "--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest"),
+            "tests",
+        ],
+        "env": {
+            "PYTHONPATH": (";" if cell.machine.os == "windows" else ":").join(parts),
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch),
+        },
+    }
 
 
 def run(
@@ -153,14 +190,21 @@ def run(
     planted: Planted | None = None,
     seconds: Mapping[str, int] = SECONDS,
     house: Wheelhouse | None = None,
+    tests: Path | None = None,
 ) -> dict[str, Any]:
     """Run ``cell`` on a machine of its own and return its evidence.
 
     ``house`` holds the release and what is on the index beside it; without it a scenario that needs
-    a version or files of it cannot run.
+    a version or files of it cannot run. ``tests`` is the folder of the package's own tests, which
+    some scenarios run.
 
     A testbed failure is evidence as well: it is under ``testbed`` with its cause.
+
+    Raises:
+        WrongUse: the scenario runs the package's own tests, and none are given.
     """
+    if SCENARIOS[cell.scenario].tests and tests is None:
+        raise WrongUse(f"{cell.id}: it runs the package's own tests; name their folder by --tests")
     began = time.monotonic()
     evidence: dict[str, Any] = {
         "schema": 1,
@@ -175,11 +219,15 @@ def run(
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
     try:
-        seen = _on_machine(testbed, cell, image, subject, planted or Planted(), seconds, house)
+        seen = _on_machine(
+            testbed, cell, image, subject, planted or Planted(), seconds, house, tests
+        )
         if _installer_died(cell, seen):
             say(f"{cell.id}: {cell.installer} died under Wine; the cell runs once more")
             evidence["retried"] = {"because": "the installer died", "install": seen["install"]}
-            seen = _on_machine(testbed, cell, image, subject, planted or Planted(), seconds, house)
+            seen = _on_machine(
+                testbed, cell, image, subject, planted or Planted(), seconds, house, tests
+            )
         evidence |= seen
     except TestbedFailure as failure:
         evidence["testbed"] = {
@@ -193,8 +241,10 @@ def run(
 
 def _installer_died(cell: Cell, seen: Mapping[str, Any]) -> bool:
     """Return whether uv ended as it does once in some 500 runs under Wine, and never elsewhere."""
-    code = seen["install"]["code"] & 0xFFFFFFFF
-    died = code == 139 or code >= 0xC0000000  # of a signal, or an NTSTATUS of severity error
+    ran = [seen["install"], seen.get("tests", {}).get("tool", seen["install"])]
+    codes = [one["code"] & 0xFFFFFFFF for one in ran]
+    # Of a signal, or an NTSTATUS of severity error.
+    died = any(code == 139 or code >= 0xC0000000 for code in codes)
     return cell.machine.runs_on == "wine" and cell.installer == "uv" and died
 
 
@@ -206,6 +256,7 @@ def _on_machine(
     planted: Planted,
     seconds: Mapping[str, int],
     house: Wheelhouse | None,
+    tests: Path | None,
 ) -> dict[str, Any]:
     place = SCENARIOS[cell.scenario]
     told = instructions(
@@ -239,16 +290,28 @@ def _on_machine(
             for path, content in _files(place.files, house).items():
                 folder, _, name = f"{place.cwd}/{path}".rpartition("/")
                 machine.put({name: content}, folder)
+        own = own_tests.files(tests) if tests and place.tests else {}
+        if place.tests:
+            machine.put({f"tests/{name}": content for name, content in own.items()})
+            machine.put({"plugin/e2e_ledger.py": (_HERE / "ledger.py").read_bytes()})
         if planted.command:
             machine.run(list(planted.command), user="root")
         files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
-            seconds=2 * seconds["install"] + seconds["import"] + seconds["exercise"] + 60,
+            seconds=2 * seconds["install"]
+            + seconds["import"]
+            + seconds["exercise"]
+            + (seconds["install"] + seconds["tests"] if place.tests else 0)
+            + 60,
         )
         out = machine.get(f"{machine.layout.folder}/out.json")
+        ledger, trace = (
+            (machine.get(f"{machine.layout.folder}/{name}") or b"").decode("utf-8", "replace")
+            for name in (_LEDGER, _TRACE)
+        )
         kept = None
-        if out and b"malformed database schema" in out:
+        if out and (b"malformed database schema" in out or b'"sqlite": ""' in out):
             kept = machine.get(f"{place.cwd}/data.db")
     if out is None:
         raise TestbedFailure(
@@ -258,8 +321,12 @@ def _on_machine(
         )
     found: dict[str, Any] = json.loads(out)
     if kept:
-        # SQLite before 3.37 knows no STRICT tables: the file is read here in its place.
+        # SQLite before 3.37 knows no STRICT tables, and a Python may have none: the file is read
+        # here in its place.
         found["on_disk"] |= _read(kept)
+    if "tests" in found:
+        found["tests"] |= own_tests.read(ledger)
+        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(own)}
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     said = [line.partition(":")[2] for line in ended.output.splitlines() if _TELLING.search(line)]
     return found | {

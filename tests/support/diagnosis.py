@@ -6,14 +6,14 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from tests.support import loader, paths, refusal
+from tests.support import loader, own_tests, paths, refusal
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.scenarios import SCENARIOS, VENV, Scenario
 
@@ -37,6 +37,7 @@ _REFUSALS = (
 _OTHER_PYTHON = re.compile(
     r".*(?:require a different python version|Requires-Python|does not satisfy Python).*"
 )
+_ALARM = -14  # ended by SIGALRM, as ledger.py has it when the time is over
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 # Where pip and uv keep what they download: ~/.cache/pip, %LocalAppData%\\pip.
 _CACHE_HOMES = (".cache", "Local")
@@ -95,7 +96,10 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
     if fallback := list(_fallback(evidence, expected, cell)):
         yield from fallback  # whatever else was seen is the other release's
         return
-    yield from _use(evidence, expected, cell)
+    used = list(_use(evidence, expected, cell))
+    yield from used
+    if not any(cause.severity in ("broken", "testbed") for cause in used):
+        yield from _own_tests(evidence, expected, cell)  # else they only follow
     yield from _uninstall(evidence, expected, cell)
 
 
@@ -220,10 +224,18 @@ def _refusal(
     if not interpreters & fits:
         seen = f"CPython {major}.{minor} refused cleanly: the release's wheels are for {told}"
         return _cause("unsupported-python", where=where, seen=seen)
+    abis = {tag.abi for name in expected.digests for tag in _tags(name)}
+    if "t" in evidence.get("abiflags", "") and not abis & {f"cp{major}{minor}t", "none"}:
+        # PEP 703: a free-threaded build takes neither the ordinary ABI nor abi3.
+        seen = f"CPython {major}.{minor}t (free-threaded) refused cleanly: the release's wheels"
+        seen += f" are for the ABI {', '.join(sorted(abis))}"
+        return _cause("unsupported-python", where=where, seen=seen)
     if found := _OTHER_PYTHON.search(output):
         return _cause("unsupported-python", where=where, seen=found[0].strip()[:400])
     platforms = sorted({tag.platform for name in expected.digests for tag in _tags(name)})
-    seen = f"{evidence['machine']} with {' '.join(evidence['libc'])} refused cleanly: the wheels"
+    # platform.libc_ver() names glibc alone (musl from CPython 3.14 on).
+    libc = " ".join(evidence["libc"]).strip() or "a C library that is not glibc"
+    seen = f"{evidence['machine']} with {libc} refused cleanly: the wheels"
     return _cause(
         "unsupported-platform", where=where, seen=f"{seen} are for {', '.join(platforms)}"
     )
@@ -520,6 +532,36 @@ def _record(steps: Evidence, cell: str) -> Iterator[Cause]:
         yield _cause("record-mismatch", where=f"{cell}: {wrong['file']}", seen=seen)
     if not told["checked"]:
         yield _cause("record-mismatch", where=f"{cell}: RECORD", seen="it lists no hash at all")
+
+
+# ---- the package's own tests ----
+
+
+def _own_tests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    if not _scenario(evidence).tests:
+        return
+    if (told := evidence.get("tests")) is None:
+        seen = "the exercise did not end well, and the tests were not begun"
+        yield _cause("own-tests-not-run", where=f"{cell}: own tests", seen=seen)
+        return
+    file = (told["end"] or {}).get("file")
+    taken = {"import": {"value": {"file": file}}}
+    if file and (shadow := list(_shadow(taken, evidence, expected, cell))):
+        yield from (replace(cause, where=f"{cell}: own tests") for cause in shadow)
+        return
+    code, trace = told.get("code", 0), told.get("trace", "")
+    died = code < 0 or _is_access_violation(code) or "Fatal Python" in trace
+    found = list(
+        own_tests.judge(
+            told,
+            cell,
+            expected.project,
+            died=_signal(code) if died else "",
+            hung=told.get("timed_out", False) or "Timeout (" in trace or code == _ALARM,
+            frame=_frame(trace),
+        )
+    )
+    yield from _emulator(evidence, found, cell) if died else found
 
 
 # ---- uninstall ----

@@ -21,7 +21,7 @@ from packaging.version import Version
 from containers import builder, engine, images, publishers, releases, testbed, wheelhouse
 from containers import pipeline as pipelines
 from containers.errors import TestbedFailure, WrongUse
-from containers.images import Image
+from containers.images import MUSL_PLATFORMS, Image
 from containers.index import read_files
 from containers.progress import PROGRESS, say, step
 from containers.wheelhouse import Wheelhouse
@@ -39,6 +39,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 PIPELINE = ("runner", "forge", "builder", "builder-windows")
 ROOT = Path(__file__).parents[2]
+_FILES = ("wheels", "dependencies", "earlier", "tools")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +75,14 @@ class Prepared:
         """Return the values, for a worker."""
         told = dataclasses.asdict(self)
         told["wheelhouse"] |= {
-            key: [str(path) for path in getattr(self.wheelhouse, key)]
-            for key in ("wheels", "dependencies", "earlier")
+            key: [str(path) for path in getattr(self.wheelhouse, key)] for key in _FILES
         }
         return told | {"testbed": self.testbed.to_dict()}
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Self:
         """Return what the controlling process prepared."""
-        paths = {
-            key: tuple(Path(path) for path in told["wheelhouse"][key])
-            for key in ("wheels", "dependencies", "earlier")
-        }
+        paths = {key: tuple(Path(path) for path in told["wheelhouse"][key]) for key in _FILES}
         return cls(
             testbed=testbed.Testbed.from_dict(told["testbed"]),
             wheelhouse=Wheelhouse(**(told["wheelhouse"] | paths)),
@@ -175,6 +172,8 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
         except images.Unavailable as reason:
             no_history = str(reason)
             say(f"the index is without the earlier releases: {reason}")
+    if selection.tests:
+        house = dataclasses.replace(house, tools=wheelhouse.tools())
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
             testbed.start(
@@ -182,7 +181,7 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
                 run,
                 testbed.Images(index, publisher),
                 wheels=house.wheels,
-                dependencies=(*house.dependencies, *house.earlier),
+                dependencies=(*house.dependencies, *house.earlier, *house.tools),
                 yanked=house.yanked,
             )
         )
@@ -197,11 +196,10 @@ def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> 
     """
     found = releases.earlier(subject.name, house.version)
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
-    more = {
-        path.name: path
-        for python in sorted(pythons)
-        for path in wheelhouse.dependencies_for(python)
-    }
+    needed = [wheelhouse.dependencies_for(python) for python in sorted(pythons)]
+    if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
+        needed.append(wheelhouse.dependencies_for("3.13", MUSL_PLATFORMS))
+    more = {path.name: path for paths in needed for path in paths}
     known = {path.name for path in house.dependencies}
     every = (*house.dependencies, *(path for name, path in more.items() if name not in known))
     return dataclasses.replace(house, dependencies=every, earlier=found.files, yanked=found.yanked)

@@ -289,11 +289,13 @@ def _inputs(run: Run, ident: str) -> dict[str, Any]:
     }
     images = _images(run)
     wanted = (cell["machine"], "index")
+    seen = results.get("seen", {}).get(ident, {})
     return {
         **{f"wheel {name}": digest for name, digest in wheels.items()},
         **{f"dependency {name}": v for name, v in results.get("locked", {}).items()},
         **{f"image {name}": images[name] for name in wanted if name in images},
         "strict": results.get("selection", {}).get("strict", False),
+        **{f"own {key}": seen[key]["sha256"] for key in ("tests",) if key in seen},
     }
 
 

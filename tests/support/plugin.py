@@ -48,6 +48,7 @@ class Suite:
             release=config.getoption("release"),
             profile=config.getoption("profile"),
             history=config.getoption("history"),
+            tests=_folder(config.getoption("tests")),
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
             left_out=[*(config.getoption("deselect") or ()), *(config.getoption("ignore") or ())],
@@ -56,6 +57,9 @@ class Suite:
             pipeline=not config.getoption("no_pipeline"),
             actions_from=_folder(config.getoption("actions_from")),
         )
+        if config.getoption("tests") and not any(map(_runs_tests, self.cells)):
+            told = "no cell of this profile and these machines runs the package's own tests"
+            raise WrongUse(f"--tests: {told}; leave it out or choose others")
         _try_to_write(self.report)
         self.prepared: gate.Prepared | None = None
         self._static: SetInspection | None = None
@@ -63,7 +67,14 @@ class Suite:
     @property
     def cells(self) -> list[Cell]:
         """The cells of the selected machines."""
-        return cells(self.selection.machines, self.selection.profile)
+        found = cells(self.selection.machines, self.selection.profile)
+        return [cell for cell in found if self.selection.tests or not _runs_tests(cell)]
+
+    @property
+    def left_out(self) -> list[Cell]:
+        """The cells that would run the package's own tests, where there are none to run."""
+        found = cells(self.selection.machines, self.selection.profile)
+        return [cell for cell in found if _runs_tests(cell) and not self.selection.tests]
 
     def missing(self, cell: Cell) -> str:
         """Return why this cell cannot run in this run; empty if it can."""
@@ -404,7 +415,8 @@ class Controller:
         for spec in selection.left_to_others:
             reason = f"only the profile {' or '.join(spec.profiles)} asks for it"
             found.append({"id": spec.name, "reason": reason})
-        return found
+        reason = selection.no_tests
+        return found + [{"id": cell.id, "reason": reason} for cell in self.suite.left_out]
 
     def _notes(self) -> list[Cause]:
         if self.suite.prepared is None:
@@ -447,6 +459,10 @@ class Required:
         params = [call.params for call in calls if call is not None]
         wanted = {told["cell"].id for told in params if "cell" in told}
         results.write_json(self.suite.report / "required" / f"{self.name}.json", sorted(wanted))
+
+
+def _runs_tests(cell: Cell) -> bool:
+    return SCENARIOS[cell.scenario].tests
 
 
 def _interrupt(_number: int, _frame: object) -> None:
@@ -522,8 +538,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each cell of the selected machines."""
     if "cell" in metafunc.fixturenames and SUITE in metafunc.config.stash:
         # Where the installer must refuse there is nothing to use: other tests judge these cells.
-        refusing = metafunc.definition.get_closest_marker("refusal") is not None
-        found = [c for c in metafunc.config.stash[SUITE].cells if bool(c.refuses) == refusing]
+        marked = {mark.name for mark in metafunc.definition.iter_markers()}
+        found = [
+            cell
+            for cell in metafunc.config.stash[SUITE].cells
+            if bool(cell.refuses) == ("refusal" in marked)
+            if _runs_tests(cell) or "own_tests" not in marked
+        ]
         metafunc.parametrize(
             "cell",
             [pytest.param(c, id=c.id, marks=pytest.mark.xdist_group(c.id)) for c in found],

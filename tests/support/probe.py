@@ -194,9 +194,12 @@ def registry(skipped: Sequence[str]) -> dict[str, str]:
 
 def on_disk(path: str) -> dict[str, Any]:
     """Return what the database file holds, read by the standard library in this process."""
-    import sqlite3
     from urllib.request import pathname2url
 
+    try:
+        import sqlite3
+    except ImportError as error:
+        return {"error": str(error), "sqlite": ""}
     try:
         connection = sqlite3.connect(f"file:{pathname2url(path)}?mode=ro", uri=True)
         try:
@@ -266,6 +269,29 @@ def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str
     return ended
 
 
+def own_tests(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str, Any]:
+    """Run the package's own tests on what is installed; pytest is had from the index beforehand."""
+    told = spec["tests"]
+    tool = run(which(told["tool"], env), env, cwd, spec["seconds"]["install"])
+    if tool["code"]:
+        return {"tool": tool}
+    os.makedirs(told["scratch"])
+    tests = os.path.join(told["folder"], "tests")
+    if os.path.isdir(told["source"]):  # an empty one is not there at all
+        shutil.copytree(told["source"], tests)
+    else:
+        os.makedirs(tests)
+    more = dict(env)
+    more.update(told["env"])
+    more["E2E_LEDGER"] = told["ledger"]
+    more["E2E_TRACE"] = told["trace"]
+    more["E2E_SUBJECT"] = told["subject"]
+    more["E2E_LIMIT_SECONDS"] = str(spec["seconds"]["tests"])
+    ended = run(which(told["command"], more), more, told["folder"], spec["seconds"]["tests"] + 10)
+    ended["tool"] = tool
+    return ended
+
+
 def commands(
     spec: dict[str, Any], name: str, env: Mapping[str, str], cwd: str
 ) -> list[dict[str, Any]]:
@@ -289,6 +315,7 @@ def main() -> None:
     os.makedirs(cwd, exist_ok=True)
     evidence: dict[str, Any] = {
         "python": platform.python_version(),
+        "abiflags": getattr(sys, "abiflags", ""),
         "implementation": platform.python_implementation(),
         "libc": list(platform.libc_ver()),
         "machine": platform.machine(),
@@ -327,6 +354,8 @@ def main() -> None:
         evidence["exercise"] = exercise(spec, env, cwd)
         evidence["on_disk"] = on_disk(os.path.join(cwd, "data.db"))
         evidence["processes"] = sorted(set(processes()) - set(evidence["processes_before"]))
+        if spec.get("tests") and evidence["exercise"]["code"] == 0:
+            evidence["tests"] = own_tests(spec, env, cwd)
         evidence["before_uninstall"] = commands(spec, "before_uninstall", env, cwd)
         evidence["uninstall"] = run(
             which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from tests.support.causes import Cause, catalogue
+from tests.support.own_tests import OUTCOMES
 from tests.support.report import results, seen, trust
 from tests.support.report.forms import machines
 from tests.support.verdict import CellResult, Verdict, item, worst
@@ -48,6 +49,18 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> dict
         "processes": [],
         "wall_seconds": 4.0,
     }
+
+
+def own_tests() -> dict[str, Any]:
+    """Return what a run of the package's own tests leaves in the evidence of its cell."""
+    counts = dict.fromkeys(OUTCOMES, 0) | {"passed": 106, "skipped": 2}
+    skipped = {"node": "tests/test_a.py::test_fork", "outcome": "skipped"}
+    return {
+        "command": ["python", "-m", "pytest", "tests"],
+        "code": 0, "stdout": "106 passed", "stderr": "", "seconds": 9.0, "timed_out": False,
+        "pytest": "9.2.0", "collected": 108, "counts": counts, "failures": [],
+        "left_out": [skipped | {"reason": "Windows does not fork"}] * 2, "sha256": "c" * 64,
+    }  # fmt: skip
 
 
 def crash(where: str = LINUX) -> Cause:
@@ -96,6 +109,7 @@ def told(
             "actions_from": None,
             "profile": "gate",
             "history": "all",
+            "tests": None,
         },
         "interrupted": False,
         "out_of_scope": [{"id": "windows-servercore", "reason": "only the profile full asks"}],

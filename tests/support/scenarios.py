@@ -62,6 +62,8 @@ class Scenario:
     """What the user has in the project's folder: ``hashes`` or ``wheels``."""
     offline: bool = False
     """Whether the index must not be asked at all."""
+    tests: bool = False
+    """Whether the package's own tests run after the exercise."""
     needs_previous: bool = False
     """Whether it needs an earlier release on the index."""
     refuses: str = ""
@@ -322,6 +324,14 @@ _ALL = (
         "files for their owner only, and a time zone that the machine does not know",
         environment=_active(_VENV, TZ="Asia/Kathmandu"),
         umask=0o077,
+    ),
+    _like_venv("own-tests", "the package's own tests pass, away from its source", tests=True),
+    dataclasses.replace(
+        SYSTEM,
+        name="system-own-tests",
+        title="the package's own tests pass on Windows, away from its source",
+        installers=("uv",),  # pip takes 8 seconds more
+        tests=True,
     ),
 )  # fmt: skip
 SCENARIOS = {one.name: one for one in _ALL}

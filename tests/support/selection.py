@@ -10,7 +10,7 @@ from typing import Any
 from containers import machine as machines
 from containers.errors import WrongUse
 from containers.machine import MachineSpec
-from tests.support import profiles
+from tests.support import own_tests, profiles
 from tests.support.profiles import Profile
 
 DEFAULT_SOURCE = Path("bindings/python")
@@ -39,6 +39,10 @@ class Selection:
     """Why it is not."""
     actions_from: Path | None = None
     """A folder with checkouts of the workflow's real actions; without one, stand-ins run."""
+    tests: Path | None = None
+    """The folder of the package's own tests, which run on machines; None if they are left out."""
+    no_tests: str = ""
+    """Why they are."""
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -58,6 +62,7 @@ class Selection:
             "actions_from": str(self.actions_from) if self.actions_from else None,
             "profile": self.profile.name,
             "history": self.history,
+            "tests": str(self.tests) if self.tests else None,
         }
 
 
@@ -71,6 +76,7 @@ def select(
     pipeline: bool = True,
     actions_from: Path | None = None,
     history: str | None = None,
+    tests: Path | None = None,
     names: list[str] | None = None,
     keyword: str = "",
     left_out: Sequence[str] = (),
@@ -81,7 +87,7 @@ def select(
 
     Raises:
         WrongUse: two of source, wheels and release; a source that cannot be built; an unknown
-            machine.
+            machine; a folder of tests without any.
     """
     given = [option for option, value in _inputs(source, wheels, release) if value is not None]
     if release is not None and not release.strip():
@@ -116,6 +122,15 @@ def select(
         raise WrongUse(f"--actions-from: the release workflow is not run: {reason}")
     if actions_from and not actions_from.is_dir():
         raise WrongUse(f"--actions-from {actions_from}: there is no such folder")
+    if tests and (wrong := own_tests.unusable(tests)):
+        raise WrongUse(f"--tests {tests}: {wrong}; name the folder with the package's own tests")
+    no_tests = ""
+    if not tests and not folder:
+        no_tests = "the wheels came from elsewhere: their own tests were not named by --tests DIR"
+    elif not tests and folder:
+        wrong = own_tests.unusable(folder / "tests")
+        tests = None if wrong else folder / "tests"
+        no_tests = f"{folder / 'tests'}: {wrong}" if wrong else ""
     mine = [spec for spec in known.values() if profile in spec.profiles]
     chosen = tuple(known[name] for name in wanted) if wanted else tuple(mine)
     return Selection(
@@ -136,6 +151,8 @@ def select(
         actions_from=actions_from,
         profile=asked,
         history=history or asked.history,
+        tests=tests,
+        no_tests=no_tests,
     )
 
 

@@ -278,6 +278,19 @@ def test_a_refusal_by_another_python_tells_python_and_wheels() -> None:
     assert "CPython 3.12 refused cleanly: the release's wheels are for cp313" in cause.message
 
 
+def test_a_refusal_by_a_free_threaded_python_tells_its_abi() -> None:
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(abiflags="t")))
+    assert cause.name == "unsupported-python"
+    assert "CPython 3.13t (free-threaded) refused cleanly" in cause.message
+    assert "are for the ABI cp313" in cause.message
+
+
+def test_a_refusal_where_the_c_library_has_no_name_says_so() -> None:
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(libc=["", ""])))
+    assert cause.name == "unsupported-platform"
+    assert "with a C library that is not glibc refused cleanly" in cause.message
+
+
 def test_a_refusal_by_requires_python_is_told_though_the_tags_fit() -> None:
     told = (
         "ERROR: Ignored the following versions that require a different python version: "

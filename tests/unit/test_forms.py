@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from tests.support import history, sample_run
-from tests.support.report import actions, forms, junit, page, results, seen
+from tests.support.report import actions, forms, junit, page, results, seen, verification
 from tests.support.sample_run import LINUX, WINDOWS, cell, complete, crash, told
 from tests.support.verdict import CellResult, Item, Verdict
 
@@ -336,6 +336,36 @@ def test_the_replay_command_runs_this_cell_of_the_same_release() -> None:
     assert page.replay(run["cells"][0], run) == (
         "./e2e gate --wheels '/my wheels' --machine debian-13 --strict -k '[debian-13-pip-venv]'"
     )
+
+
+def _with_own_tests() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a run whose Windows cell ran the package's own tests, and that cell's evidence."""
+    evidence = sample_run.evidence(WINDOWS) | {"tests": sample_run.own_tests()}
+    run = complete()
+    run["selection"]["tests"] = "/src/my tests"
+    run["seen"][WINDOWS] = seen.summary(evidence)
+    return run, evidence
+
+
+def test_the_packages_own_tests_are_told_with_what_was_left_out() -> None:
+    run, evidence = _with_own_tests()
+    assert _faults(run) == []
+    text = html.unescape(page.render(run, {WINDOWS: evidence}))
+    assert "106 passed, 2 skipped; pytest 9.2.0" in text
+    assert "2 skipped: Windows does not fork" in text
+    sentence = "the package's own tests: 106 passed, 2 skipped"
+    assert sentence in seen.sentence(run["seen"][WINDOWS])
+    verified = verification.render(run)
+    limits = verified.partition("#### 2. ")[2].partition("**Limits:**")[2].partition("####")[0]
+    assert f"`{WINDOWS}`: of the package's own tests did not count: 2 skipped: Windows" in limits
+    assert "did not count" not in verified.partition("#### 3. ")[2]
+
+
+def test_the_replay_command_of_own_tests_names_them_and_no_other_does() -> None:
+    run, _ = _with_own_tests()
+    commands = {one["id"]: page.replay(one, run) for one in run["cells"]}
+    assert "--tests '/src/my tests'" in commands[WINDOWS]
+    assert "--tests" not in commands[LINUX]
 
 
 def test_a_long_log_keeps_its_beginning_and_its_end() -> None:

@@ -127,6 +127,13 @@ def test_a_cell_that_fails_with_the_same_inputs_is_flaky() -> None:
     assert (found.kind, found.bad) == ("flaky", False)
 
 
+def test_a_cell_whose_own_tests_are_others_is_not_flaky() -> None:
+    base, new = told(), told(cell(LINUX, crash()), cell(WINDOWS))
+    for run, sha in ((base, "a"), (new, "b")):
+        run["seen"][LINUX]["tests"] = {"sha256": sha * 64}
+    assert _kinds(base, new) == [f"new-failure {LINUX}"]
+
+
 def test_a_cell_that_works_again_was_fixed() -> None:
     assert _kinds(_bad(), told()) == [f"fixed {LINUX}"]
 

@@ -69,7 +69,7 @@ def test_every_key_of_a_recipe_is_read(root: Path) -> None:
 
 
 def test_an_unknown_key_is_refused_with_the_keys_there_are(root: Path) -> None:
-    with pytest.raises(WrongUse, match=r"unknown key 'pakages'; there are: base, .*packages"):
+    with pytest.raises(WrongUse, match=r"unknown key 'pakages'; there are: arguments, .*packages"):
         _write(root, "debian", 'suite = "trixie"\npakages = []')
 
 
@@ -87,6 +87,10 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(root: Path) -> Non
         ('python = "3.13"', "one of suite, registry and base is needed"),
         ('registry = "docker.example.invalid/debian:13"', "registry must pin a digest"),
         ('base = "debian"\nos = "macos"', "os must be linux or windows, not 'macos'"),
+        ('base = "debian"\nsource = ["trixie"]', "source must be a suite and packages"),
+        ('base = "debian"\nuses = ["debian"]', "uses must be a table of strings"),
+        ('base = "debian"\narguments = { A = 1 }', "arguments must be a table of strings"),
+        ('base = "debian"\nlike = "other"', "like names other, which has no Dockerfile"),
     ],
 )
 def test_a_wrong_recipe_is_refused(root: Path, text: str, message: str) -> None:
@@ -427,26 +431,42 @@ def test_an_image_is_made_with_files_of_another_and_with_a_debian_source(
 ) -> None:
     base = images.tag(_write(root, "base"))
     other = images.tag(_write(root, "python-3.13"))
-    text = 'base = "base"\nuses = ["python-3.13"]\nsource = ["trixie", "python3.13"]\n'
+    text = 'base = "base"\nuses = { PYTHON = "python-3.13" }\narguments = { OPTIONS = "-x" }\n'
+    text += 'source = ["trixie", "python3.13", "zlib"]\n'
     _write(root, "mine", text, Dockerfile="ARG BASE")
     (tmp_path / "python3.13_3.13.5.orig.tar.xz").touch()
 
-    def fetch(suite: str, package: str, _: Path) -> list[Path]:
-        assert (suite, package) == ("trixie", "python3.13")
+    def fetch(*asked: str, into: Path) -> list[Path]:
+        assert asked == ("trixie", "python3.13", "zlib")
+        assert into.is_dir()
         return [tmp_path / "python3.13_3.13.5.orig.tar.xz"]
 
     monkeypatch.setattr(images, "fetch_source", fetch)
     client = _Client(**{base: "sha256:base", other: "sha256:other"})
     asked = _builds(client, [])
     images.ensure(_engine(client), "mine")
-    assert asked["buildargs"] == {"BASE": base, "PYTHON_3_13": other}
+    assert asked["buildargs"] == {"BASE": base, "OPTIONS": "-x", "PYTHON": other}
     assert "source/python3.13_3.13.5.orig.tar.xz" in asked["context"]
+
+
+def test_a_recipe_that_is_like_another_has_its_dockerfile_and_its_own_files(root: Path) -> None:
+    theirs = {"Dockerfile": "ARG BASE", "setup.sh": "one", "requirements.txt": "x==1"}
+    _write(root, "first", **theirs)
+    mine = _write(root, "second", f'{DEBIAN}like = "first"\n', **{"setup.sh": "two"})
+    found = dict(mine.files())
+    assert sorted(found) == ["Dockerfile", "recipe.toml", "setup.sh"]
+    assert mine.has_dockerfile
+    assert found["setup.sh"].read_text() == "two"
+    assert found["recipe.toml"].parent.name == "second"
+    before = images.content_hash(mine)
+    _write(root, "first", Dockerfile="ARG OTHER")
+    assert images.content_hash(mine) != before
 
 
 def test_the_hash_changes_with_what_is_used_and_with_a_shared_lock(root: Path) -> None:
     (root / "lock.txt").write_text("x==1")
     _write(root, "used")
-    text = 'base = "used"\nuses = ["used"]\nlock = "lock.txt"\n'
+    text = 'base = "used"\nuses = { USED = "used" }\nlock = "lock.txt"\n'
     first = images.content_hash(_write(root, "mine", text))
     (root / "lock.txt").write_text("x==2")
     second = images.content_hash(images.recipe("mine"))
@@ -459,7 +479,9 @@ def test_a_debian_source_is_fetched_by_the_hosts_own_apt(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str | None
 ) -> None:
     monkeypatch.setattr(
-        images, "debian_sources", lambda suite: [f"deb http://a.invalid {suite} main"]
+        images,
+        "debian_sources",
+        lambda suite: [f"deb http://{host}.invalid {suite} main" for host in "ab"],
     )
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
     seen: list[str] = []
@@ -472,11 +494,11 @@ def test_a_debian_source_is_fetched_by_the_hosts_own_apt(
 
     monkeypatch.setattr(subprocess, "run", run)
     if failing:
-        with pytest.raises(Unavailable, match=r"python3\.13 cannot be had from trixie: E: gone"):
-            images.fetch_source("trixie", "python3.13", tmp_path)
+        with pytest.raises(Unavailable, match=r"zlib and python3\.13 cannot be had from trixie"):
+            images.fetch_source("trixie", "zlib", "python3.13", into=tmp_path)
         assert seen[-1] == failing
     else:
-        found = images.fetch_source("trixie", "python3.13", tmp_path)
+        found = images.fetch_source("trixie", "zlib", "python3.13", into=tmp_path)
         assert [path.name for path in found] == ["x.dsc"]
         lines = (tmp_path / "sources.list").read_text("utf-8")
         assert lines == "deb-src http://a.invalid trixie main\n"

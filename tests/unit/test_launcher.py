@@ -116,6 +116,17 @@ def test_a_toxs_environment_is_run_with_the_options_given(
     assert command[-6:] == ["run", "-e", name, "--", "-k", "import"]
 
 
+def test_a_folder_with_a_conftest_of_its_own_is_never_taken_for_one_to_collect(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = ("--tests", "my tests", "--strict", "--report=x", "--wheels", "-k", "a", "--source", "")
+    _, [command] = _main(launcher, monkeypatch, "gate", *typed)
+    given = command[command.index("--") + 1 :]
+    assert given == [
+        "--tests=my tests", "--strict", "--report=x", "--wheels", "-k", "a", "--source=",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["doctor", "clean"])
 def test_doctor_and_clean_run_in_the_gates_environment(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str

@@ -238,7 +238,9 @@ def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(m
     with made as machine:
         assert container.wrapped.files == {"/e2e/ca.pem": b"CERTIFICATE"}
         ((command, how),) = container.wrapped.commands
-        assert "/e2e/ca.pem >> /etc/ssl/certs/ca-certificates.crt" in command[-1]
+        assert "/etc/ssl/certs/ca-certificates.crt" in command[-1]
+        assert "/etc/pki/tls/certs/ca-bundle.crt" in command[-1]
+        assert "cat /e2e/ca.pem >>$bundle" in command[-1]
         # Where OpenSSL looks in the folder, and not in the file.
         assert "/etc/ssl/certs/$(openssl x509 -hash -noout -in /e2e/ca.pem).0" in command[-1]
         assert how["user"] == "root"
@@ -288,7 +290,7 @@ def test_a_command_with_a_limit_is_ended_by_it(make: Make) -> None:
     machine, container = make()
     machine.run(["pip", "list"], seconds=7)
     ((command, _),) = container.wrapped.commands
-    assert command == ["timeout", "--kill-after=5", "7", "pip", "list"]
+    assert command == ["timeout", "-k", "5", "7", "pip", "list"]
 
 
 def test_a_command_without_an_exit_code_has_failed(make: Make) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from containers import images
 from containers import machine as machines
 from containers.errors import WrongUse
 from tests.support import cell as cells
@@ -49,6 +50,7 @@ def _cells(profile: str) -> list[str]:
 def test_the_gate_asks_for_what_most_users_have() -> None:
     assert _cells("gate") == [
         "debian-13-pip-venv",
+        "debian-13-pip-own-tests",
         "debian-13-uv-venv",
         "windows-wine-pip-system",
         "windows-wine-uv-system",
@@ -57,9 +59,17 @@ def test_the_gate_asks_for_what_most_users_have() -> None:
     ]
 
 
-def test_quick_is_a_part_of_the_gate_and_the_gate_of_full() -> None:
-    quick, gate, full = (set(_cells(name)) for name in ("quick", "gate", "full"))
-    assert quick < gate < full
+def test_quick_is_a_part_of_the_gate_the_gate_of_full_and_full_of_everywhere() -> None:
+    names = ("quick", "gate", "full", "everywhere")
+    quick, gate, full, everywhere = (set(_cells(name)) for name in names)
+    assert quick < gate < full < everywhere
+
+
+def test_full_asks_for_nothing_that_a_linux_engine_without_a_registry_cannot_have() -> None:
+    known = machines.load().values()
+    elsewhere = {spec.name for spec in known if images.recipe(spec.image).registry}
+    assert {"almalinux-8", "alpine", "windows-servercore"} <= elsewhere
+    assert {spec.name for spec in known if "full" not in spec.profiles} == elsewhere
 
 
 def test_every_profile_that_a_machine_names_is_one() -> None:

@@ -47,7 +47,9 @@ def test_the_ordinary_way_is_the_literal_command() -> None:
     assert told["deviation"] == ""
 
 
-@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"system", "non-ascii-home"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(SCENARIOS) - {"system", "non-ascii-home", "system-own-tests"})
+)
 def test_a_command_that_is_not_the_literal_one_says_in_what(name: str) -> None:
     told = _told("pip", name)
     assert bool(told["deviation"]) == (told["install"] != ["pip", "install", "quiverdb"])
@@ -81,6 +83,24 @@ def test_an_unknown_name_is_answered_with_those_there_are(kind: str) -> None:
     spec = dataclasses.replace(DEBIAN, **{f"{kind}s": ("magic",)})  # type: ignore[arg-type]
     with pytest.raises(WrongUse, match=f"debian-13: unknown {kind} 'magic'; there are: "):
         cells.cells([spec])
+
+
+def test_the_own_tests_run_away_from_the_package_and_from_what_is_looked_at() -> None:
+    wine = machines.load()["windows-wine"]
+    for cell in (Cell(DEBIAN, "pip", "own-tests"), Cell(wine, "uv", "system-own-tests")):
+        told = cells.instructions(cell, "quiverdb")
+        own, project = told["tests"], told["cwd"] + cell.machine.layout.separator
+        assert own["folder"].startswith(project)
+        assert own["scratch"].startswith(project)
+        assert own["tool"][-3:] == ["--target", f"{project}tools", "pytest"]
+        assert own["command"][1:3] == ["-m", "pytest"]
+        assert "tests" not in cells.instructions(Cell(DEBIAN, "pip", "venv"), "quiverdb")
+
+
+def test_a_cell_that_runs_own_tests_needs_some() -> None:
+    cell = Cell(DEBIAN, "pip", "own-tests")
+    with pytest.raises(WrongUse, match=r"debian-13-pip-own-tests: it runs .* by --tests"):
+        cells.run(None, cell, None)  # type: ignore[arg-type]
 
 
 def test_a_cell_refuses_for_its_machine_or_its_scenario() -> None:

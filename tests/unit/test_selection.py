@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,37 @@ def test_the_choices_as_data(root: Path) -> None:
         "actions_from": None,
         "profile": "gate",
         "history": "all",
+        "tests": None,
     }
+
+
+def _tests(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "test_a.py").touch()
+    return folder
+
+
+def test_the_sources_own_tests_are_run(root: Path) -> None:
+    assert select(root=root).no_tests.endswith("python/tests: there is no such folder")
+    own = _tests(root / "bindings" / "python" / "tests")
+    other = _tests(root / "other")
+    assert (select(root=root).tests, select(root=root).no_tests) == (own, "")
+    assert select(root=root, tests=other).tests == other
+
+
+def test_the_tests_of_another_version_are_not_run_unless_they_are_named(root: Path) -> None:
+    own = _tests(root / "bindings" / "python" / "tests")
+    left_out = select(root=root, release="1.0")
+    assert left_out.tests is None
+    assert left_out.no_tests.endswith("their own tests were not named by --tests DIR")
+    named = select(root=root, release="1.0", tests=own)
+    assert (named.tests, named.no_tests) == (own, "")
+
+
+def test_a_folder_of_tests_has_some(root: Path) -> None:
+    for name, message in (("x", "there is no such folder"), (".", "there is no test_*.py in it")):
+        with pytest.raises(WrongUse, match=f"--tests .*: {re.escape(message)}; name the folder"):
+            select(root=root, tests=root / name)
 
 
 def test_the_workflow_runs_where_the_whole_source_is_verified(root: Path) -> None:

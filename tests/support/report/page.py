@@ -18,6 +18,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from tests.support import own_tests
 from tests.support.causes import UNCLASSIFIED
 from tests.support.report import seen
 
@@ -141,6 +142,8 @@ def replay(cell: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     chosen = told.get("selection", {})
     strict = ["--strict"] if chosen.get("strict") else []
     words = ["./e2e", "gate", *_input(chosen), "--machine", shlex.quote(cell["machine"]), *strict]
+    if told.get("seen", {}).get(cell["id"], {}).get("tests") and chosen.get("tests"):
+        words += ["--tests", shlex.quote(str(chosen["tests"]))]
     # In brackets pytest takes the whole name, not every name that begins with it.
     return " ".join([*words, "-k", shlex.quote(f"[{cell['id']}]")])
 
@@ -149,20 +152,34 @@ def replay(cell: Mapping[str, Any], told: Mapping[str, Any]) -> str:
 
 
 def _matrix(told: Mapping[str, Any]) -> dict[str, Any]:
-    columns = list(dict.fromkeys((c["installer"], c["scenario"]) for c in told["cells"]))
-    machines = told.get("machines", {})
+    """Return a row for each scenario, and in it a place for each machine's installers."""
+    installers: dict[str, list[str]] = {}
     rows: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
     for cell in told["cells"]:
-        rows.setdefault(cell["machine"], {})[cell["installer"], cell["scenario"]] = cell
+        known = installers.setdefault(cell["machine"], [])
+        if cell["installer"] not in known:
+            known.append(cell["installer"])
+        rows.setdefault(cell["scenario"], {})[cell["machine"], cell["installer"]] = cell
+    titles = told.get("machines", {})
     return {
-        "columns": columns,
+        "machines": [
+            {
+                "name": name,
+                "title": titles.get(name, {}).get("title", ""),
+                "installers": mine,
+            }
+            for name, mine in installers.items()
+        ],
         "rows": [
             {
-                "machine": name,
-                "title": machines.get(name, {}).get("title", ""),
-                "cells": [cells.get(column) for column in columns],
+                "scenario": scenario,
+                "places": [
+                    (number == 0, cells.get((name, installer)))
+                    for name, mine in installers.items()
+                    for number, installer in enumerate(mine)
+                ],
             }
-            for name, cells in rows.items()
+            for scenario, cells in rows.items()
         ],
     }
 
@@ -265,9 +282,17 @@ def _cell_facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("Testbed", f"{testbed.get('cause')}: {testbed.get('seen')}"))
     served = seen.summary(evidence).get("served", {})
     found += [("Served", f"{name} sha256 {sha}") for name, sha in served.items()]
+    if (tests := evidence.get("tests", {})).get("counts"):
+        found.append(("Own tests", f"{own_tests.sentence(tests)}; pytest {tests['pytest']}"))
+        found += [(f"Own test {one['outcome']}", _failure(one)) for one in tests["failures"][:20]]
+        found += [("Own tests left out", line) for line in own_tests.reasons(tests)]
     for key, name in (("loader", "Loader"), ("processes", "Left running")):
         found += [(name, str(line)) for line in evidence.get(key, ())[:20]]
     return [(name, value) for name, value in found if value]
+
+
+def _failure(told: Mapping[str, Any]) -> str:
+    return f"{told['node']}: {' '.join(told['text'].split())[-400:]}"
 
 
 def _shorten(text: str, most: int) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-STEPS = ("install", "import", "exercise", "uninstall")
+from tests.support import own_tests
+
+STEPS = ("install", "import", "exercise", "tests", "uninstall")
 
 
 def of_folder(folder: Path) -> dict[str, dict[str, Any]]:
@@ -60,6 +62,14 @@ def summary(evidence: Mapping[str, Any]) -> dict[str, Any]:
     }
     if served:
         told["served"] = served
+    if counted := evidence.get("tests", {}).get("counts"):
+        tests = evidence["tests"]
+        told["tests"] = {
+            "counts": dict(counted),
+            "failures": [one["node"] for one in tests["failures"]],
+            "left_out": own_tests.reasons(tests),
+            "sha256": tests["sha256"],
+        }
     if evidence.get("testbed"):
         told["testbed"] = dict(evidence["testbed"])
     return told
@@ -80,6 +90,9 @@ def sentence(told: Mapping[str, Any]) -> str:
             parts.append(f"`{_literal(command['command'])}` {ended}")
         elif command["name"] == "import":
             parts.append(f"import -> {command['code']}")
+        elif command["name"] == "tests":
+            counted = own_tests.sentence(told["tests"]) if told.get("tests") else "none ran"
+            parts.append(f"the package's own tests: {counted}")
         else:
             steps = told.get("steps", {})
             good = [name for name, ok in steps.items() if ok]

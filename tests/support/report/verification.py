@@ -246,6 +246,10 @@ class _Run:
                     None
                 )
         yield from told
+        for cell in self._cells(human):
+            tests = self.told.get("seen", {}).get(cell["id"], {}).get("tests", {})
+            if left := tests.get("left_out"):
+                yield f"`{cell['id']}`: of the package's own tests did not count: {'; '.join(left)}"
         if self.narrowed and human.item in self.items:
             yield f"The run was narrowed to {', '.join(self.narrowed)}"
 

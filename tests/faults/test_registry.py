@@ -1,0 +1,192 @@
+"""Machines whose images come from a registry: pulled by digest, and judged as any other.
+
+The registry is a real one, Debian's package of the reference implementation, on the engine's own
+loopback. What it holds stands in for the distributions' images: they cannot be had everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+import pytest
+
+from containers import images, wheelhouse
+from containers import machine as machines
+from containers.engine import Engine, Run
+from containers.errors import WrongUse
+from containers.images import Unavailable
+from tests.faults.conftest import Start, narrowed
+from tests.support import cell as cells
+from tests.support import gate
+from tests.support.cell import Cell
+from tests.support.diagnosis import diagnose
+
+# As Red Hat's kin are, with the authorities elsewhere and no openssl; and as Ubuntu is, where the
+# number 1000 is another's.
+LIKE_RED_HAT = """
+RUN mkdir -p /etc/pki/tls/certs \\
+ && mv /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \\
+ && rm -r /etc/ssl /usr/lib/ssl /usr/bin/openssl && useradd --create-home --uid 1000 ubuntu
+"""
+# What each machine's image is made from here in place of the distribution's own.
+STAND_INS = {"almalinux-8": ("registry", LIKE_RED_HAT), "alpine": ("debian-13-musl", "")}
+NOWHERE = "sha256:" + "0" * 64
+
+Push = Callable[[str], str]
+Recipe = Callable[[str, str], None]
+
+
+@pytest.fixture(scope="module")
+def client(found: Engine) -> Iterator[docker.DockerClient]:
+    """Return a client that waits for a build."""
+    answering = found.client(timeout_seconds=600)
+    yield answering
+    answering.close()
+
+
+@pytest.fixture(scope="module")
+def registry(found: Engine, client: docker.DockerClient, run: Run) -> Iterator[str]:
+    """Return host and port of a running registry, as the engine reaches it."""
+    container = client.containers.run(
+        images.ensure(found, "registry").tag,
+        detach=True,
+        labels=run.labels(),
+        ports={"5000/tcp": ("127.0.0.1", 0)},
+    )
+    try:
+        container.reload()
+        host = f"127.0.0.1:{container.ports['5000/tcp'][0]['HostPort']}"
+        for _ in range(50):
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail(f"the registry does not answer: {container.logs().decode()[-500:]}")
+        yield host
+    finally:
+        container.remove(force=True, v=True)
+
+
+@pytest.fixture
+def push(found: Engine, client: docker.DockerClient, registry: str) -> Iterator[Push]:
+    """Return the way from a machine's name to the digest of its stand-in in the registry."""
+    made: list[str] = []
+
+    def pushed(name: str) -> str:
+        base, changes = STAND_INS[name]
+        text = f"FROM {images.ensure(found, base).tag}\nUSER root{changes}\n"
+        tag = f"{registry}/{name}:latest"
+        built, _ = client.images.build(
+            fileobj=io.BytesIO(text.encode()), tag=tag, rm=True, network_mode="none"
+        )
+        told = list(client.images.push(tag, stream=True, decode=True))
+        # Else there would be nothing to pull.
+        client.images.remove(str(built.id), force=True)
+        digests = [line["aux"]["Digest"] for line in told if "aux" in line]
+        assert digests, told[-1]
+        made.append(f"{registry}/{name}@{digests[0]}")
+        return made[-1]
+
+    yield pushed
+    for reference in made:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            client.images.remove(reference, force=True)
+
+
+@pytest.fixture
+def pinned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: docker.DockerClient
+) -> Iterator[Recipe]:
+    """Return the way to let a machine's own recipe name another image."""
+    ours = tmp_path / "containers" / "images"
+    shutil.copytree(images.RECIPES, ours)
+    shutil.copytree(images.RECIPES.parent / "locks", ours.parent / "locks")
+    monkeypatch.setattr(images, "RECIPES", ours)
+    changed: list[str] = []
+
+    def named(machine: str, reference: str) -> None:
+        path = ours / machine / "recipe.toml"
+        lines = path.read_text("utf-8").splitlines()
+        kept = [line for line in lines if not line.startswith("registry = ")]
+        assert len(kept) == len(lines) - 1
+        path.write_text("\n".join([f'registry = "{reference}"', *kept]), "utf-8")
+        changed.append(machine)
+
+    yield named
+    for machine in changed:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            client.images.remove(images.tag(images.recipe(machine)), force=True)
+
+
+@pytest.mark.parametrize(
+    ("machine", "scenarios", "told"),
+    [
+        ("almalinux-8", ("venv",), {"venv": set()}),
+        ("alpine", ("venv", "pinned"), {"venv": set(), "pinned": set()}),
+    ],
+)
+def test_a_machine_from_a_registry_is_pulled_by_digest_and_judged(
+    found: Engine,
+    start: Start,
+    push: Push,
+    pinned: Recipe,
+    good_wheel: Path,
+    machine: str,
+    scenarios: tuple[str, ...],
+    told: dict[str, set[str]],
+) -> None:
+    reference = push(machine)
+    pinned(machine, reference)
+    image = images.ensure(found, machine)
+    spec = machines.load()[machine]
+    house = wheelhouse.from_files([good_wheel], place="planted")
+    subject = narrowed("linux")
+    for installer in spec.installers:
+        seen = {}
+        with start([good_wheel]) as bed:
+            for scenario in scenarios:
+                cell = Cell(spec, installer, scenario)
+                evidence = cells.run(bed, cell, image, house=house)
+                prepared = gate.Prepared(bed, house, {}, {}, ())
+                causes = diagnose(evidence, prepared.expected(subject, "linux"))
+                seen[scenario] = {cause.name for cause in causes if cause.severity != "note"}
+                assert bool(evidence["install"]["code"]) == bool(spec.refuses)
+        assert seen == told
+
+
+def test_a_digest_that_the_registry_has_not_is_refused_by_name(
+    found: Engine, registry: str, pinned: Recipe
+) -> None:
+    reference = f"{registry}/almalinux@{NOWHERE}"
+    pinned("almalinux-8", reference)
+    with pytest.raises(Unavailable) as raised:
+        images.ensure(found, "almalinux-8")
+    assert str(raised.value).startswith(f"{reference} cannot be pulled: ")
+    assert "manifest unknown" in str(raised.value)
+
+
+def test_without_a_registry_the_image_is_unavailable_with_the_reason(
+    found: Engine, pinned: Recipe
+) -> None:
+    reference = f"127.0.0.1:9/almalinux@{NOWHERE}"  # the discard port: nothing listens there
+    pinned("almalinux-8", reference)
+    with pytest.raises(Unavailable) as raised:
+        images.ensure(found, "almalinux-8")
+    assert str(raised.value).startswith(f"{reference} cannot be pulled: ")
+    assert "refused" in str(raised.value)
+
+
+def test_a_recipe_without_a_digest_is_never_pulled(pinned: Recipe) -> None:
+    pinned("alpine", "alpine:latest")
+    with pytest.raises(WrongUse, match="registry must pin a digest"):
+        images.recipe("alpine")
