@@ -226,7 +226,7 @@ def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
                     continue
                 if _find(client, made_by.name, tag(made_by)) is None:
                     found.add(made_by.name)
-                    left += filter(None, (made_by.base, *made_by.uses))
+                    left += filter(None, (made_by.base, *made_by.uses.values()))
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "images", str(error)) from error
     return found

@@ -234,7 +234,7 @@ def test_what_is_to_be_built_counts_each_image_once_with_those_it_is_built_upon(
 ) -> None:
     _write(root, "base")
     _write(root, "used")
-    _write(root, "one", 'base = "base"\nuses = ["used"]\n')
+    _write(root, "one", 'base = "base"\nuses = { USED = "used" }\n')
     _write(root, "two", 'base = "base"\n')
     there = images.tag(_write(root, "three", 'base = "used"\n'))
     _write(root, "other", 'os = "windows"\nbase = "base"\n')
