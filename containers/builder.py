@@ -25,7 +25,7 @@ import tomllib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import docker
 import docker.errors
@@ -162,6 +162,11 @@ def build(
             with step(f"{job.what}: building it from {source} (log: {log})"):
                 (_build_linux if platform == "linux" else _build_windows)(job)
             return _keep(_checked(job, _TAGS[platform]), kept)
+
+
+def recipes(platforms: Iterable[str]) -> list[str]:
+    """Return the names of the images that wheels for these platforms are built in."""
+    return [_RECIPES[cast("Platform", platform)] for platform in platforms]
 
 
 def log_of(platform: Platform, wheel: Path) -> Path:

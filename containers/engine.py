@@ -37,8 +37,6 @@ _PID_FILES = {  # written by the daemon; a killed one leaves them, and their num
     Path("/run/docker/containerd/containerd.pid"): "containerd",
 }
 _START_SECONDS = 60
-_left_running: list[subprocess.Popen[bytes]] = []
-"""The daemon is meant to outlive us; an object that is let go would be called a leak."""
 _UNKNOWN_OWNER_HOURS = 12
 
 
@@ -301,10 +299,13 @@ def _start_daemon() -> None:
                 start_new_session=True,
             )
         (state_dir() / "dockerd.pid").write_text(str(process.pid), "utf-8")
-        _left_running.append(process)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if isinstance(ask(Endpoint(f"unix://{_DEFAULT_SOCKET}", "the default socket"), 2), Engine):
+            if process:
+                # It outlives us. An object without a return code is called a leak when it goes,
+                # at the latest when this program ends (CPython's subprocess, Popen.__del__).
+                process.returncode = 0
             return
         if process and process.poll() is not None:
             last = (log.read_text("utf-8", "replace").strip().splitlines() or ["no output"])[-1]

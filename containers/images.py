@@ -209,6 +209,29 @@ def tag(made_by: Recipe) -> str:
     return f"{REPOSITORY}/{made_by.name}:{content_hash(made_by)}"
 
 
+def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
+    """Return which of these images are to be built, with those that they are built upon.
+
+    Raises:
+        TestbedFailure: ``engine-unreachable``: the engine does not say what it has.
+        WrongUse: a recipe is unknown or wrong.
+    """
+    found: set[str] = set()
+    left = list(wanted)
+    try:
+        with contextlib.closing(engine.client()) as client:
+            while left:
+                made_by = recipe(left.pop())
+                if made_by.name in found or made_by.os != engine.os:
+                    continue
+                if _find(client, made_by.name, tag(made_by)) is None:
+                    found.add(made_by.name)
+                    left += filter(None, (made_by.base, *made_by.uses.values()))
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("engine-unreachable", "images", str(error)) from error
+    return found
+
+
 def ensure(engine: engines.Engine, name: str) -> Image:
     """Return the image of recipe ``name``, built if the engine does not have it as it is now.
 

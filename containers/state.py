@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
+
+if sys.platform == "win32":  # where the images for Windows containers are made
+    import msvcrt
+else:
+    import fcntl
 
 
 def state_dir() -> Path:
@@ -28,5 +35,22 @@ def locked(name: str) -> Iterator[None]:
     path = state_dir() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file)
         yield
+
+
+if sys.platform == "win32":
+
+    def _lock(file: IO[str]) -> None:
+        while True:
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError:  # another has it
+                time.sleep(0.2)
+            else:
+                return
+
+else:
+
+    def _lock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)

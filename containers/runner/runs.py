@@ -486,6 +486,7 @@ class _Conducted:
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(self.runner.site.network, {}).get("IPAddress", ""))
         self.log.container(told["id"], str(container.id), str(container.name), address)
+        say(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {told['id']}")
         job = self.runner.workflow.jobs.get(told["id"])
         if job and self.runner.site.register:
             self.runner.site.register(address, job, self.push, self.run_id, self.attempt)

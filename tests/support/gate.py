@@ -24,7 +24,7 @@ from containers import pipeline as pipelines
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import MUSL_PLATFORMS, Image
 from containers.index import read_files
-from containers.progress import say, step
+from containers.progress import PROGRESS, say, step
 from containers.wheelhouse import Wheelhouse
 from tests.support import inspection, provenance
 from tests.support.causes import Cause
@@ -156,6 +156,10 @@ def prepare(
     unavailable: dict[str, str] = {}
     machines: dict[str, Image] = {}
     pipeline: dict[str, Any] | None = None
+    needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.machines)]
+    if not house:
+        needed += PIPELINE if selection.pipeline else builder.recipes(selection.systems)
+    PROGRESS.expect("image", len(images.missing(found, needed)))
     with ThreadPoolExecutor(4) as pool:
         try:
             make = _release if selection.pipeline else _build

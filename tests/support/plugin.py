@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from xdist.workermanage import WorkerController
 
+from containers import progress
 from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from tests.support import agreement, gate, verdict
 from tests.support import selection as selections
@@ -29,6 +30,7 @@ from tests.support.reproduction import inputs
 from tests.support.reproduction import kept as reproduction
 from tests.support.subject import Subject
 from tests.support.subject import load as load_subject
+from tests.support.tally import Tally
 from tests.support.verdict import CellResult, Item, Verdict
 
 _KEY = "quiverdb_e2e"
@@ -167,7 +169,10 @@ class Controller:
         (self.suite.report / "pipeline.json").unlink(missing_ok=True)
         forms.remove(self.suite.report)
         try:
-            self.suite.prepared = gate.prepare(self.suite.selection, self.suite.subject, self.stack)
+            with progress.group("Set-up: engine, images, wheels and index"):
+                self.suite.prepared = gate.prepare(
+                    self.suite.selection, self.suite.subject, self.stack
+                )
         except WrongUse as error:
             raise pytest.UsageError(str(error)) from None
         except TestbedFailure as error:
@@ -457,7 +462,8 @@ class Controller:
         notes += reproduction.remarks(reproduction.told(self.suite.report))
         notes += [f"not verified, for none of these machines: {w}" for w in self._not_inspected()]
         notes += [f"out of scope: {out['id']}: {out['reason']}" for out in self._out_of_scope()]
-        return notes
+        timed = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
+        return [*notes, *([f"slowest: {told}"] if (told := progress.slowest(timed)) else [])]
 
 
 class Worker:
@@ -554,6 +560,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(Worker(suite, worker[_KEY]), "e2e-worker")
     else:
         config.pluginmanager.register(Controller(suite), "e2e-controller")
+        workers = len(getattr(config.option, "tx", None) or ())
+        config.pluginmanager.register(Tally(suite.report, workers), "e2e-tally")
         if not config.option.xmlpath:
             config.option.xmlpath = str(suite.report / "junit.xml")
     name = worker["workerid"] if worker is not None else "main"

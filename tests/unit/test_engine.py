@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -461,6 +463,39 @@ def test_a_daemon_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engine, "_START_SECONDS", 0)
     with pytest.raises(TestbedFailure, match="does not answer after 0 s"):
         _start(monkeypatch, _Daemon(None))
+
+
+_STARTS_A_DAEMON = """
+from pathlib import Path
+from containers import engine
+is_dir = Path.is_dir
+Path.is_dir = lambda path: is_dir(path) and "systemd" not in path.parts
+engine._PID_FILES = {}
+engine._running = lambda _: []
+engine.ask = lambda *_: engine.Engine("unix:///somewhere.sock", "a test", "1.2.3", "linux")
+engine._start_daemon()
+"""
+
+
+def test_the_daemon_outlives_the_program_that_started_it_and_nothing_is_called_a_leak(
+    isolated: Path, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    daemon = tmp_path / "dockerd"
+    daemon.write_text("#!/bin/sh\nexec sleep 60\n")
+    daemon.chmod(0o755)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", _STARTS_A_DAEMON],
+        cwd=pytestconfig.rootpath,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    started = int((isolated / "dockerd.pid").read_text())
+    os.kill(started, signal.SIGTERM)  # fails if it is not there any more
+    assert ran.returncode == 0, ran.stderr
+    assert "ResourceWarning" not in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize(

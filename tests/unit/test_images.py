@@ -229,6 +229,28 @@ def test_an_image_that_is_there_is_not_built_again(
     assert client.closed
 
 
+def test_what_is_to_be_built_counts_each_image_once_with_those_it_is_built_upon(
+    root: Path,
+) -> None:
+    _write(root, "base")
+    _write(root, "used")
+    _write(root, "one", 'base = "base"\nuses = { USED = "used" }\n')
+    _write(root, "two", 'base = "base"\n')
+    there = images.tag(_write(root, "three", 'base = "used"\n'))
+    _write(root, "other", 'os = "windows"\nbase = "base"\n')
+    client = _Client(**{there: "sha256:1"})
+    asked = ["one", "two", "three", "other", "one"]
+    assert images.missing(_engine(client), asked) == {"one", "two", "base", "used"}
+    assert client.closed
+    with pytest.raises(TestbedFailure, match="engine-unreachable"):
+        images.missing(_engine(_Silent()), ["one"])
+
+
+class _Silent(_Client):
+    def get(self, name: str) -> Never:
+        raise requests.ConnectionError(name)
+
+
 def test_an_image_of_an_older_recipe_is_not_taken(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
