@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import reference, sample_run
+from tests.support import causes, reference, sample_run
 from tests.support.reference import NoWords, Option
 
 AGAIN = f"run: {sys.executable} -m tests.support.reference"
@@ -57,7 +57,7 @@ def test_a_command_without_a_parser_is_named() -> None:
 def test_every_cause_and_its_remedy_are_on_a_page() -> None:
     page = reference.pages()["causes.md"]
 
-    for entry in reference.catalogue().values():
+    for entry in causes.catalogue().values():
         assert f"### {entry.name}\n" in page
         assert entry.doc in page
 
