@@ -43,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--source", metavar="DIR", help="build the wheels from DIR (default: bindings/python)"
     )
     group.addoption("--wheels", metavar="DIR", help="verify the wheels in DIR")
+    group.addoption(
+        "--subject", metavar="FILE", help="verify another package, described in FILE (TOML)"
+    )
     group.addoption("--release", metavar="VERSION", help="verify a published release")
     group.addoption(
         "--machine", action="append", metavar="NAME", help="only this machine; may be repeated"
@@ -90,7 +93,11 @@ def seen(suite: Suite, cell: Cell) -> Seen:
     if reason := suite.missing(cell):
         pytest.skip(f"unverified: {reason}")
     evidence = cells.run(
-        prepared.testbed, cell, prepared.machines[cell.machine.name], house=prepared.wheelhouse
+        prepared.testbed,
+        cell,
+        prepared.machines[cell.machine.name],
+        subject=suite.subject,
+        house=prepared.wheelhouse,
     )
     causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os))
     return Seen(evidence, causes, suite.keep(cell, evidence, causes))

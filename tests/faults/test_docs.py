@@ -28,7 +28,7 @@ from tests.support.documents import Block, Command
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://github.com/OWNER/quiverdb-e2e"  # as the tutorial has it
 PAGES = [path for path in documents.documents(ROOT) if documents.commands(path.read_text("utf-8"))]
-SECONDS = 600
+SECONDS = 900
 pytestmark = pytest.mark.xdist_group("documents")  # one reader reads them all, in order
 
 
@@ -103,7 +103,7 @@ class Reader:
     def _change(self, block: Block) -> str:
         if block.language == "diff":
             done = subprocess.run(
-                ["git", "apply", "--recount", "-C1", "-"],
+                ["git", "apply", "--recount", "--unidiff-zero", "-C1", "-"],
                 cwd=self.clone,
                 input=block.text,
                 capture_output=True,
@@ -118,6 +118,7 @@ class Reader:
         return ""
 
     def _run(self, text: str, where: Path) -> tuple[int, str]:
+        printed = ""
         process = subprocess.Popen(
             ["bash", "-c", text],
             cwd=where,
@@ -133,9 +134,11 @@ class Reader:
         try:
             printed, _ = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGTERM)  # the next run's sweep takes what it leaves
-            printed, _ = process.communicate()
-            printed += f"\nit was ended after {SECONDS} s"
+            printed = f"\nit was ended after {SECONDS} s"
+        finally:
+            if process.poll() is None:  # it takes down what it started, and is given the time
+                os.killpg(process.pid, signal.SIGINT)
+                printed = process.communicate()[0] + printed
         return process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", printed)
 
     def _environment(self) -> dict[str, str]:

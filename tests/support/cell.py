@@ -24,6 +24,8 @@ from containers.wheelhouse import Wheelhouse, sha256
 from tests.support.installers import INSTALLERS
 from tests.support.profiles import Profile
 from tests.support.scenarios import SCENARIOS
+from tests.support.subject import Subject
+from tests.support.subject import load as load_subject
 
 _HERE = Path(__file__).parent
 _TOLD_BY: dict[str, dict[str, str]] = {
@@ -103,6 +105,7 @@ def instructions(
     *,
     version: str = "",
     previous: str = "",
+    package: str = "",
 ) -> dict[str, Any]:
     """Return what the probe is told to do on this machine: the commands as a user types them."""
     layout = cell.machine.layout
@@ -133,7 +136,9 @@ def instructions(
         "prelude": place.prelude,
         "uses": list(place.uses),
         "deviation": "; ".join(filter(None, (installer.deviation, place.deviation))),
-        "import": f"import {subject}",
+        "subject": subject,
+        "package": package or subject,
+        "import": f"import {package or subject}",
         "uninstall": typed(
             place.uninstall or (*installer.uninstall, *place.options(installer), subject)
         ),
@@ -149,7 +154,7 @@ def run(
     cell: Cell,
     image: Image,
     *,
-    subject: str = "quiverdb",
+    subject: Subject | None = None,
     planted: Planted | None = None,
     seconds: Mapping[str, int] = SECONDS,
     house: Wheelhouse | None = None,
@@ -162,6 +167,7 @@ def run(
     A testbed failure is evidence as well: it is under ``testbed`` with its cause.
     """
     began = time.monotonic()
+    subject = subject or load_subject()
     evidence: dict[str, Any] = {
         "schema": 1,
         "cell": {
@@ -202,7 +208,7 @@ def _on_machine(
     testbed: Testbed,
     cell: Cell,
     image: Image,
-    subject: str,
+    subject: Subject,
     planted: Planted,
     seconds: Mapping[str, int],
     house: Wheelhouse | None,
@@ -210,10 +216,11 @@ def _on_machine(
     place = SCENARIOS[cell.scenario]
     told = instructions(
         cell,
-        subject,
+        subject.name,
         seconds,
         version=house.version if house else "",
         previous=house.previous if house else "",
+        package=subject.import_package,
     )
     told["env"] = dict(told["env"]) | dict(planted.environment)
     started = datetime.datetime.now(datetime.UTC)
@@ -227,6 +234,8 @@ def _on_machine(
                 "instructions.json": json.dumps(told).encode(),
             }
         )
+        if subject.exercise:
+            machine.put({"own.py": Path(subject.exercise).read_bytes()})
         for path, content in planted.files.items():
             folder, _, name = path.rpartition("/")
             machine.put({name: content}, folder, mode=0o755)

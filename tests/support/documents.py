@@ -33,7 +33,7 @@ class Block:
     line: int
     """The number of its first line in the document."""
     language: str
-    told: Mapping[str, str]
+    told: Mapping[str, str] = dataclasses.field(hash=False)
     lines: tuple[str, ...]
 
     @property

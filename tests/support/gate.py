@@ -180,6 +180,7 @@ def prepare(selection: Selection, subject: Subject, stack: contextlib.ExitStack)
                 wheels=house.wheels,
                 dependencies=(*house.dependencies, *house.earlier),
                 yanked=house.yanked,
+                project=subject.name,
             )
         )
     return Prepared(started, house, machines, unavailable, (index, publisher), pipeline, no_history)

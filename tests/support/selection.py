@@ -39,6 +39,8 @@ class Selection:
     """Why it is not."""
     actions_from: Path | None = None
     """A folder with checkouts of the workflow's real actions; without one, stand-ins run."""
+    subject: str = ""
+    """The package under test, where it is not quiverdb."""
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -58,7 +60,7 @@ class Selection:
             "actions_from": str(self.actions_from) if self.actions_from else None,
             "profile": self.profile.name,
             "history": self.history,
-        }
+        } | ({"subject": self.subject} if self.subject else {})
 
 
 def select(
@@ -76,6 +78,7 @@ def select(
     left_out: Sequence[str] = (),
     strict: bool = False,
     provision: bool = True,
+    subject: str = "",
 ) -> Selection:
     """Check the choices and return them.
 
@@ -88,6 +91,10 @@ def select(
         raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(given) > 1:
         raise WrongUse(f"{' and '.join(given)} exclude one another; name one")
+    if subject and not wheels and not release:
+        raise WrongUse(
+            f"--subject: how {subject} is built is not known here; name --wheels or --release"
+        )
     asked = profiles.load()[profile]
     known = machines.load()
     wanted = list(dict.fromkeys(names or ()))
@@ -136,6 +143,7 @@ def select(
         actions_from=actions_from,
         profile=asked,
         history=history or asked.history,
+        subject=subject,
     )
 
 

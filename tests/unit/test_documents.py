@@ -73,25 +73,22 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_snippet_is_one(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for block in documents.blocks(page.read_text("utf-8")):
-        name = Path(block.told.get("file", "")).name
+    blocks = documents.blocks(page.read_text("utf-8"))
+    files = {block: tmp_path / block.told["file"] for block in blocks if "file" in block.told}
+    for block, path in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, "utf-8")
+    for block in blocks:
+        path = files.get(block, Path())
         if block.language == "python":
             compile(block.text, f"{page}:{block.line}", "exec")
         if block.language == "toml":
             tomllib.loads(block.text)
-        if name in LOADERS:
-            (tmp_path / name).write_text(block.text, "utf-8")
-            assert LOADERS[name](tmp_path / name)
-        if name == "recipe.toml":
-            _is_a_recipe(block.text, tmp_path, monkeypatch)
-
-
-def _is_a_recipe(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "new").mkdir(exist_ok=True)
-    (folder / "new" / "recipe.toml").write_text(text, "utf-8")
-    with monkeypatch.context() as here:
-        here.setattr(images, "RECIPES", folder)
-        assert images.recipe("new").name == "new"
+        if path.name in LOADERS:
+            assert LOADERS[path.name](path)
+        if path.name == "recipe.toml":
+            monkeypatch.setattr(images, "RECIPES", path.parent.parent)
+            assert images.recipe(path.parent.name).name == path.parent.name
 
 
 def test_every_document_is_reached_from_the_first() -> None:

@@ -9,6 +9,7 @@ from containers import machine as machines
 from containers.errors import WrongUse
 from containers.wheelhouse import Wheelhouse
 from tests.support import cell as cells
+from tests.support import plugin
 from tests.support.causes import catalogue
 from tests.support.cell import Cell
 from tests.support.installers import INSTALLERS
@@ -102,3 +103,18 @@ def test_the_files_beside_the_project_are_those_of_the_release(tmp_path: Path) -
     lines = found["requirements.txt"].decode().splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["quiverdb==0.5.0", "cffi==2.1.1"]
     assert all("--hash=sha256:" in line for line in lines)
+
+
+def test_another_package_is_imported_by_its_own_name() -> None:
+    told = cells.instructions(Cell(DEBIAN, "pip", "venv"), "other-name", package="other")
+
+    assert told["install"][-1] == "other-name"
+    assert (told["subject"], told["package"]) == ("other-name", "other")
+    assert told["import"] == "import other"
+
+
+def test_only_what_the_exercise_shows_is_asked_of_another_package() -> None:
+    own = {name for name in SCENARIOS if plugin.is_quiverdbs(name)}
+
+    assert {"upgrade", "fork", "zip", "decoy"} <= own
+    assert not {"venv", "system", "pinned", "user", "offline", "isolated"} & own
