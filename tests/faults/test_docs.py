@@ -210,7 +210,9 @@ def reader(found: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_command_does_what_its_document_says(reader: Reader, page: Path) -> None:
-    assert reader.follow(page.read_text("utf-8"), str(page.relative_to(ROOT))) == []
+    wrong = reader.follow(page.read_text("utf-8"), str(page.relative_to(ROOT)))
+
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_evidence_of_a_cell_is_what_the_reference_tells(reader: Reader) -> None:
