@@ -45,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--source", metavar="DIR", help="build the wheels from DIR (default: bindings/python)"
     )
     group.addoption("--wheels", metavar="DIR", help="verify the wheels in DIR")
+    group.addoption(
+        "--subject", metavar="FILE", help="verify another package, described in FILE (TOML)"
+    )
     group.addoption("--release", metavar="VERSION", help="verify a published release")
     group.addoption(
         "--machine", action="append", metavar="NAME", help="only this machine; may be repeated"
@@ -104,6 +107,7 @@ def seen(suite: Suite, cell: Cell) -> Seen:
         prepared.testbed,
         cell,
         prepared.machines[cell.machine.name],
+        subject=suite.subject,
         house=prepared.wheelhouse,
         tests=suite.selection.tests,
         held=held,

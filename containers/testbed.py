@@ -116,11 +116,13 @@ def start(
     yanked: Mapping[str, str] | None = None,
     internal: bool = True,
     prove: bool = True,
+    project: str = "quiverdb",
 ) -> Iterator[Testbed]:
     """Start a testbed, publish ``wheels`` on its index with twine, and remove it all at the end.
 
     ``dependencies`` are on the index from the start; ``yanked`` tells, of those withdrawn, the
     reason by file name. ``faults`` and ``internal=False`` plant faults for tests.
+    ``project`` is whose wheels the index takes.
     ``prove=False`` leaves the canary out, where another testbed of the run had it.
 
     Raises:
@@ -150,6 +152,7 @@ def start(
                 store=dependencies,
                 faults=faults,
                 yanked=yanked,
+                project=project,
             )
         )
         uploads = (publisher.upload(wheels, index.password),) if wheels else ()

@@ -29,6 +29,8 @@ from tests.support import installers, own_tests
 from tests.support.installers import INSTALLERS
 from tests.support.profiles import Profile
 from tests.support.scenarios import SCENARIOS, Scenario
+from tests.support.subject import Subject
+from tests.support.subject import load as load_subject
 
 _HERE = Path(__file__).parent
 _TOLD_BY: dict[str, dict[str, str]] = {
@@ -115,6 +117,7 @@ def instructions(
     *,
     version: str = "",
     previous: str = "",
+    package: str = "",
 ) -> dict[str, Any]:
     """Return what the probe is told to do on this machine: the commands as a user types them."""
     layout = cell.machine.layout
@@ -154,7 +157,9 @@ def instructions(
         "prelude": place.prelude,
         "uses": list(place.uses),
         "deviation": "; ".join(filter(None, (installer.deviation, place.deviation))),
-        "import": f"import {subject}",
+        "subject": subject,
+        "package": package or subject,
+        "import": f"import {package or subject}",
         "uninstall": typed(
             place.uninstall
             or installer.removes
@@ -207,7 +212,7 @@ def run(
     cell: Cell,
     image: Image,
     *,
-    subject: str = "quiverdb",
+    subject: Subject | None = None,
     planted: Planted | None = None,
     seconds: Mapping[str, int] = SECONDS,
     house: Wheelhouse | None = None,
@@ -230,6 +235,7 @@ def run(
     if cell.place.tests and tests is None:
         raise WrongUse(f"{cell.id}: it runs the package's own tests; name their folder by --tests")
     began = time.monotonic()
+    subject = subject or load_subject()
     evidence: dict[str, Any] = {
         "schema": 1,
         "cell": {
@@ -273,7 +279,7 @@ def _on_machine(
     testbed: Testbed,
     cell: Cell,
     image: Image,
-    subject: str,
+    subject: Subject,
     planted: Planted,
     seconds: Mapping[str, int],
     house: Wheelhouse | None,
@@ -283,17 +289,18 @@ def _on_machine(
     place = cell.place
     told = instructions(
         cell,
-        subject,
+        subject.name,
         seconds,
         version=house.version if house else "",
         previous=house.previous if house else "",
+        package=subject.import_package,
     )
     told["env"] = dict(told["env"]) | dict(planted.environment)
     started = datetime.datetime.now(datetime.UTC)
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)))
         address = machine.address
-        settle(machine, cell, told, house, planted, tests)
+        settle(machine, cell, told, house, planted, tests, subject)
         files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
@@ -346,6 +353,7 @@ def settle(
     house: Wheelhouse | None,
     planted: Planted | None = None,
     tests: Path | None = None,
+    subject: Subject | None = None,
 ) -> None:
     """Make a fresh machine the cell's: what was done to it before, and what the probe needs.
 
@@ -358,6 +366,8 @@ def settle(
         {name: (_HERE / name).read_bytes() for name in ("probe.py", "exercise.py", "uses.py")}
         | {"instructions.json": json.dumps(told).encode()}
     )
+    if subject and subject.exercise:
+        machine.put({"own.py": Path(subject.exercise).read_bytes()})
     for path, content in planted.files.items():
         folder, _, name = path.rpartition("/")
         machine.put({name: content}, folder, mode=0o755)

@@ -201,6 +201,7 @@ def prepare(
                 wheels=house.wheels,
                 dependencies=(*house.dependencies, *house.earlier, *house.tools),
                 yanked=house.yanked,
+                project=subject.name,
             )
         )
     return Prepared(started, house, machines, unavailable, (index, publisher), pipeline, no_history)

@@ -98,7 +98,7 @@ def kind(results: Mapping[str, Any]) -> str:
         "input": chosen.get("release") if given == "release" else given,
         "strict": chosen.get("strict", False),
         "narrowed": sorted(chosen.get("narrowed", ())),
-    }
+    } | ({"subject": chosen["subject"]} if chosen.get("subject") else {})
     return json.dumps(told, sort_keys=True)
 
 

@@ -28,7 +28,8 @@ from tests.support.pipeline.verification import Piped, of_publisher
 from tests.support.report import forms, results, terminal
 from tests.support.reproduction import inputs
 from tests.support.reproduction import kept as reproduction
-from tests.support.subject import Subject
+from tests.support.scenarios import SCENARIOS
+from tests.support.subject import Subject, SubjectError
 from tests.support.subject import load as load_subject
 from tests.support.tally import Tally
 from tests.support.verdict import CellResult, Item, Verdict
@@ -41,7 +42,7 @@ class Suite:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.subject: Subject = load_subject()
+        self.subject: Subject = _subject(config.getoption("subject"))
         self.report = _folder(config.getoption("report")) or config.rootpath / "report"
         self.selection = selections.select(
             root=config.rootpath,
@@ -58,6 +59,7 @@ class Suite:
             provision=not config.getoption("no_provision"),
             pipeline=not config.getoption("no_pipeline"),
             actions_from=_folder(config.getoption("actions_from")),
+            subject=self.subject.name if config.getoption("subject") else "",
         )
         if config.getoption("tests") and not any(map(_runs_tests, self.cells)):
             told = "no cell of this profile and these machines runs the package's own tests"
@@ -85,6 +87,8 @@ class Suite:
             return ""
         if reason := prepared.unavailable.get(cell.machine.name):
             return reason
+        if self.selection.subject and is_quiverdbs(cell.scenario):
+            return "the scenario uses the package in a way of quiverdb's own"
         if not cell.place.needs_previous or prepared.wheelhouse.previous:
             return ""
         why = prepared.no_history or f"--history {self.selection.history}"
@@ -329,7 +333,8 @@ class Controller:
                     static.causes, [cell for cell in judged_here if cell.machine in clean]
                 )
             causes += self._unexplained(cells, causes)
-            title = f"pip install quiverdb works on a clean {system.capitalize()} machine"
+            name = self.suite.subject.name
+            title = f"pip install {name} works on a clean {system.capitalize()} machine"
             found.append(
                 verdict.item(
                     f"{system}-install",
@@ -510,6 +515,25 @@ def _folder(option: str | None) -> Path | None:
     if not option:
         raise WrongUse("an option for a folder is empty; name the folder or leave the option out")
     return Path(os.environ.get("QUIVERDB_E2E_FOLDER") or Path.cwd()) / option
+
+
+def is_quiverdbs(name: str) -> bool:
+    """Return whether a scenario uses the package beyond the exercise, as only quiverdb can be."""
+    scenario = SCENARIOS[name]
+    return bool(scenario.uses or scenario.first or scenario.name == "decoy")
+
+
+def _subject(option: str | None) -> Subject:
+    """Return the package under test.
+
+    Raises:
+        WrongUse: its description cannot be used.
+    """
+    path = _folder(option)
+    try:
+        return load_subject(path) if path else load_subject()
+    except SubjectError as error:
+        raise WrongUse(f"--subject: {error}") from None
 
 
 def _try_to_write(folder: Path) -> None:

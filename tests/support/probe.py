@@ -251,6 +251,8 @@ def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str
     told = dict(env)
     told["E2E_STEPS"] = steps
     told["E2E_TRACE"] = trace
+    told["E2E_SUBJECT"] = spec["subject"]
+    told["E2E_PACKAGE"] = spec["package"]
     told["E2E_LIMIT_SECONDS"] = str(spec["seconds"]["exercise"])
     told.update(spec.get("exercise_env", {}))
     # Read as bytes: compile() knows that source is UTF-8, open() on Windows does not.

@@ -43,6 +43,8 @@ class Selection:
     """The folder of the package's own tests, which run on machines; None if they are left out."""
     no_tests: str = ""
     """Why they are."""
+    subject: str = ""
+    """The package under test, where it is not quiverdb."""
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ class Selection:
             "profile": self.profile.name,
             "history": self.history,
             "tests": str(self.tests) if self.tests else None,
-        }
+        } | ({"subject": self.subject} if self.subject else {})
 
 
 def select(
@@ -82,6 +84,7 @@ def select(
     left_out: Sequence[str] = (),
     strict: bool = False,
     provision: bool = True,
+    subject: str = "",
 ) -> Selection:
     """Check the choices and return them.
 
@@ -94,6 +97,10 @@ def select(
         raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(given) > 1:
         raise WrongUse(f"{' and '.join(given)} exclude one another; name one")
+    if subject and not wheels and not release:
+        raise WrongUse(
+            f"--subject: how {subject} is built is not known here; name --wheels or --release"
+        )
     asked = profiles.load()[profile]
     known = machines.load()
     wanted = list(dict.fromkeys(names or ()))
@@ -153,6 +160,7 @@ def select(
         history=history or asked.history,
         tests=tests,
         no_tests=no_tests,
+        subject=subject,
     )
 
 

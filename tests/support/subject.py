@@ -75,11 +75,13 @@ class Subject:
     python: str
     platforms: tuple[Platform, ...]
     embedded: tuple[str, ...] = ()
+    exercise: str = ""
+    """A file with functions of its own for the exercise; empty for the suite's, of quiverdb."""
 
     @property
     def libs_path(self) -> str:
         """The folder of the native libraries, as a path inside the wheel."""
-        return f"{self.import_package}/{self.libs_dir}"
+        return f"{self.import_package}/{self.libs_dir}".rstrip("/")
 
     @property
     def python_version(self) -> tuple[int, int]:
@@ -96,21 +98,30 @@ def load(path: Path = _SUBJECT_FILE) -> Subject:
     """Read the description of the subject.
 
     Raises:
-        SubjectError: if the file is not TOML, or a key is missing, unknown or of a wrong kind.
+        SubjectError: if the file is not there or not TOML, or a key is missing, unknown or of a
+            wrong kind.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise SubjectError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SubjectError(f"{path.name} is not TOML: {error}") from error
     tables = data.pop("platforms", None)
     if not isinstance(tables, list) or not tables:
         raise SubjectError(f"{path.name} has no [[platforms]]; name at least one")
     platforms = tuple(_platform(path.name, table) for table in tables)
-    _check_keys(path.name, data, Subject, given={"platforms"}, optional={"embedded"})
+    _check_keys(path.name, data, Subject, given={"platforms"}, optional={"embedded", "exercise"})
     if not re.fullmatch(r"cp3\d+", data["python"]):
         raise SubjectError(f"{path.name}: python is {data['python']!r}; write a tag such as cp313")
     embedded = tuple(data.pop("embedded", ()))
-    return Subject(**data, platforms=platforms, embedded=embedded)
+    own = data.pop("exercise", "")
+    if own and not (path.parent / own).is_file():
+        raise SubjectError(
+            f"{path.name}: exercise names {own}, and there is no such file beside it"
+        )
+    exercise = str((path.parent / own).resolve()) if own else ""
+    return Subject(**data, platforms=platforms, embedded=embedded, exercise=exercise)
 
 
 def _platform(source: str, table: dict[str, Any]) -> Platform:

@@ -224,6 +224,15 @@ def test_runs_of_another_kind_are_not_compared() -> None:
     assert [run.name for run in alike] == ["1", "3"]
 
 
+def test_runs_of_another_package_are_not_compared() -> None:
+    other = told()
+    other["selection"] |= {"source": None, "release": "0.13.5"}
+    same = json.loads(json.dumps(other))
+    other["selection"]["subject"] = "other"
+
+    assert history.kind(other) != history.kind(same)
+
+
 _WRITER = """
 import json, sys
 from tests.support import history

@@ -9,7 +9,7 @@ import pytest
 from containers import machine as machines
 from containers.errors import WrongUse
 from containers.wheelhouse import OLDER_CFFI, Wheelhouse
-from tests.support import binaries, wheels
+from tests.support import binaries, plugin, wheels
 from tests.support import cell as cells
 from tests.support.causes import catalogue
 from tests.support.cell import Cell
@@ -200,3 +200,18 @@ def test_the_decoys_are_the_libraries_of_the_windows_wheel(tmp_path: Path) -> No
     house = Wheelhouse("wheels", "x", "1.0.0", (other, wheel), ())
     found = cells._files(("decoys",), house)
     assert found == {"libquiver.dll": b"MZ", "decoy/libquiver.dll": b"MZ"}
+
+
+def test_another_package_is_imported_by_its_own_name() -> None:
+    told = cells.instructions(Cell(DEBIAN, "pip", "venv"), "other-name", package="other")
+
+    assert told["install"][-1] == "other-name"
+    assert (told["subject"], told["package"]) == ("other-name", "other")
+    assert told["import"] == "import other"
+
+
+def test_only_what_the_exercise_shows_is_asked_of_another_package() -> None:
+    own = {name for name in SCENARIOS if plugin.is_quiverdbs(name)}
+
+    assert {"upgrade", "fork", "zip", "decoy"} <= own
+    assert not {"venv", "system", "pinned", "user", "offline", "isolated"} & own

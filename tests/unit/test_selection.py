@@ -179,3 +179,12 @@ def test_the_history_is_the_profiles_unless_it_is_named(
     root: Path, asked: str | None, kept: str
 ) -> None:
     assert select(root=root, profile="quick", history=asked).history == kept
+
+
+def test_another_package_must_be_built_already(root: Path) -> None:
+    with pytest.raises(WrongUse, match="how other is built is not known here; name --wheels or"):
+        select(root=root, subject="other")
+
+    selection = select(root=root, subject="other", release="1.0")
+    assert selection.to_dict()["subject"] == "other"
+    assert "subject" not in select(root=root, release="1.0").to_dict()

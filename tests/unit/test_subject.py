@@ -80,3 +80,37 @@ def test_optional_keys_may_be_left_out(tmp_path: Path) -> None:
 def test_a_wrong_description_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(SubjectError, match=message):
         read(tmp_path, GOOD.replace(old, new, 1))
+
+
+OTHER = """
+name = "other"
+import_package = "other"
+libs_dir = ""
+python = "cp313"
+exercise = "use.py"
+
+[[platforms]]
+tag = "win_amd64"
+libraries = ["_other.pyd"]
+"""
+
+
+def test_a_package_of_another_kind_brings_its_exercise(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+    (tmp_path / "use.py").write_text("", "utf-8")
+    found = load(tmp_path / "other.toml")
+
+    assert found.exercise == str(tmp_path / "use.py")
+    assert found.libs_path == "other"
+
+
+def test_an_exercise_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+
+    with pytest.raises(SubjectError, match=r"use\.py, and there is no such file"):
+        load(tmp_path / "other.toml")
+
+
+def test_a_description_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SubjectError, match=r"absent\.toml cannot be read: No such file"):
+        load(tmp_path / "absent.toml")

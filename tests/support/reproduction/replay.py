@@ -261,7 +261,7 @@ def _run(
         def one_cell(
             recorded: Mapping[str, Any], cell: Cell, tests: Path | None, image: Image
         ) -> Replayed:
-            evidence = cells.run(bed, cell, image, subject=subject.name, house=house, tests=tests)
+            evidence = cells.run(bed, cell, image, subject=subject, house=house, tests=tests)
             results.write_json(kept / f"{cell.id}.json", evidence)
             causes = diagnose(evidence, prepared.expected(subject, cell.machine.os))
             replayed = compare(recorded, verdict.judge(causes, strict=strict), causes)

@@ -83,7 +83,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             prepared.testbed,
             cell,
             image,
-            subject=subject.name,
+            subject=subject,
             house=house,
             tests=selection.tests,
         )
