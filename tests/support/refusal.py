@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from packaging.utils import InvalidSdistFilename, parse_sdist_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 
 from tests.support import paths
 from tests.support.causes import Cause, catalogue
@@ -55,6 +61,12 @@ def judge(
         seen = f"no wheel fits ({wanted}), and the installer took {other}"
         yield catalogue().cause("silent-fallback", where=f"{cell}: installed", seen=seen, risk=True)
         return
+    if found.name == "missing-dependency" and (older := _tried(evidence, project, version)):
+        # The live index has the dependency's source as well, and the installer would build that.
+        seen = f"no wheel fits ({wanted}), and the installer tried {older}, which needs what has "
+        seen += f"none that fits either: {found.message.partition(';')[0]}"
+        yield catalogue().cause("silent-fallback", where=f"{cell}: refused", seen=seen, risk=True)
+        return
     accepted = {wanted} if wanted != "no-binary" else {"unsupported-platform", "unsupported-python"}
     if found.name not in accepted:
         yield found
@@ -79,6 +91,19 @@ def _is_source(line: Evidence, project: str) -> bool:
         return False
     # The metadata beside a file are no source.
     return name == project and line["status"] == 200 and not line["path"].endswith(".metadata")
+
+
+def _tried(evidence: Evidence, project: str, version: str) -> str:
+    """Return the older releases that the installer looked into, if it found this one unfit."""
+    found = set()
+    for line in evidence["requests"]:
+        with contextlib.suppress(InvalidWheelFilename):
+            name, release, *_ = parse_wheel_filename(line.get("file", "").removesuffix(".metadata"))
+            if name == project:
+                found.add(release)
+    if not found or str(max(found)) == version:
+        return ""
+    return ", ".join(f"{project} {release}" for release in sorted(found))
 
 
 def _installed(evidence: Evidence, project: str) -> str:

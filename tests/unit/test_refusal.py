@@ -104,3 +104,26 @@ def test_the_release_itself_installed_where_it_cannot_work_is_told() -> None:
     evidence = _evidence("", exercise={"steps": steps})
     (cause,) = refusal.judge(evidence, "unsupported-python", None, "quiverdb", "0.5.0")
     assert cause.name == "unclean-refusal"
+
+
+def _needing(*versions: str) -> list[Cause]:
+    """Judge a refusal for want of a dependency, after a look into these releases."""
+    missing = catalogue().cause("missing-dependency", where="c", seen="needs cffi>=2.0.0")
+    files = [f"quiverdb-{version}-py3-none-any.whl.metadata" for version in versions]
+    requests = [{"file": file, "status": 200, "path": f"/packages/{file}"} for file in files]
+    evidence = _evidence(requests=requests)
+    return list(refusal.judge(evidence, "unsupported-python", missing, "quiverdb", "0.13.5"))
+
+
+def test_an_older_release_that_was_tried_and_cannot_be_had_is_a_fallback_all_the_same() -> None:
+    (cause,) = _needing("0.1.0")
+    assert (cause.name, cause.severity) == ("silent-fallback", "flawed")
+    assert "tried quiverdb 0.1.0" in cause.message
+    assert "needs cffi>=2.0.0" in cause.message
+
+
+@pytest.mark.parametrize("versions", [(), ("0.13.5",), ("0.1.0", "0.13.5")])
+def test_a_dependency_that_the_release_itself_lacks_is_its_own_fault(
+    versions: tuple[str, ...],
+) -> None:
+    assert [cause.name for cause in _needing(*versions)] == ["missing-dependency"]
