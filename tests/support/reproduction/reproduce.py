@@ -12,8 +12,9 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from containers import engine as engines
+from containers import images, wheelhouse
 from containers import machine as machines
-from containers import wheelhouse
 from containers.errors import WrongUse
 from containers.progress import say
 from containers.wheelhouse import Wheelhouse
@@ -23,6 +24,8 @@ from tests.support.causes import Cause
 from tests.support.diagnosis import diagnose
 from tests.support.report import forms, results
 from tests.support.reproduction import inputs, nearest, session
+from tests.support.reproduction.nearest import Near
+from tests.support.reproduction.session import Unverified
 from tests.support.selection import Selection
 from tests.support.subject import load as load_subject
 from tests.support.verdict import CellResult
@@ -66,13 +69,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         scenario=asked.scenario,
     )
     every = nearest.ranked(wanted, machines.load())
-    near = every[0]
+    session.select(asked, every[0].spec)  # what is wrong in the choices is told before all else
+    for one in every[:_SHOWN]:
+        say(f"{'nearest' if one is every[0] else 'then   '} {one}")
+    near, missed = _to_be_had(every, provision=not asked.no_provision)
     cell = session.cell(near.spec, installer or None, asked.scenario or None)
     selection = session.select(asked, near.spec)
     beside = [wheelhouse.pip(asked.pip)] if asked.pip else []
     report = session.folder(asked.report) or session.ROOT / "reproduction"
-    for one in every[:_SHOWN]:
-        say(f"{'nearest' if one is near else 'then   '} {one}")
     began = time.time()
     with contextlib.ExitStack() as stack:
         subject = load_subject()
@@ -100,7 +104,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         given = {name: getattr(asked, name) for name in _OPTIONS if getattr(asked, name)}
         differs = [line for line, _ in near.differences]
-        differs += _seen_to_differ(wanted, evidence)
+        differs += [*missed, *_seen_to_differ(wanted, evidence)]
         told = {
             "asked": given,
             "used": {
@@ -118,6 +122,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _write(report, began, selection, prepared, result, evidence, told)
     print("\n".join(_lines(told, cell.id, evidence, result, cell.refuses, report)))
     return verdict.EXIT_CODES[judged]
+
+
+def _to_be_had(every: Sequence[Near], *, provision: bool) -> tuple[Near, list[str]]:
+    """Return the nearest machine whose image there is, and why not those that come nearer.
+
+    Raises:
+        Unverified: there is none.
+        TestbedFailure: there is no engine.
+    """
+    engine = engines.ensure(provision=provision)
+    missed: list[str] = []
+    for near in every:
+        try:
+            images.ensure(engine, near.spec.image)
+        except images.Unavailable as reason:
+            missed.append(f"{near.spec.name} comes nearer, and cannot be had here: {reason}")
+            say(missed[-1])
+        else:
+            return near, missed
+    raise Unverified("; ".join(missed))
 
 
 def _installer(pip: str, installer: str) -> str:
