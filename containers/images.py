@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -533,7 +534,11 @@ def _docker_build(
             if line:
                 last = f"{last[-1500:]} | {line}"
             if "error" in event:
-                raise _failed(made_by.name, f"{last[-400:]} | {event['error']}")
+                # The engine repeats the whole command, which takes the place of what it said.
+                ended = re.sub(
+                    r"^The command '.*' returned", "it returned", event["error"], flags=re.S
+                )
+                raise _failed(made_by.name, f"{last[-400:]} | {ended}")
 
 
 def tar_of(files: dict[str, bytes], folder: str, *, mode: int = 0o644, owner: int = 0) -> bytes:

@@ -22,7 +22,6 @@ import pytest
 from containers import images, wheelhouse
 from containers import machine as machines
 from containers.engine import Engine, Run
-from containers.errors import WrongUse
 from containers.images import Unavailable
 from tests.faults.conftest import Start, narrowed
 from tests.support import cell as cells
@@ -186,9 +185,3 @@ def test_without_a_registry_the_image_is_unavailable_with_the_reason(
         images.ensure(found, "almalinux-8")
     assert str(raised.value).startswith(f"{reference} cannot be pulled: ")
     assert "refused" in str(raised.value)
-
-
-def test_a_recipe_without_a_digest_is_never_pulled(pinned: Recipe) -> None:
-    pinned("alpine", "alpine:latest")
-    with pytest.raises(WrongUse, match="registry must pin a digest"):
-        images.recipe("alpine")

@@ -416,11 +416,17 @@ def test_a_build_that_fails_is_told_with_its_last_lines(root: Path) -> None:
     base = images.tag(_write(root, "base"))
     _write(root, "mine", 'base = "base"\n', Dockerfile="ARG BASE")
     client = _Client(**{base: "sha256:base"})
-    _builds(client, [{"stream": "E: no package"}, {"error": "the command returned 100"}])
+    _builds(
+        client,
+        [
+            {"stream": "E: no package"},
+            {"error": "The command '/bin/sh -c make' returned a non-zero code: 2"},
+        ],
+    )
     with pytest.raises(TestbedFailure) as raised:
         images.ensure(_engine(client), "mine")
     assert raised.value.cause == "image-build-failed"
-    assert "E: no package | the command returned 100" in raised.value.seen
+    assert "E: no package | it returned a non-zero code: 2" in raised.value.seen
 
 
 # ---- from Debian packages ----
