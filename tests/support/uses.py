@@ -502,7 +502,8 @@ def _works_or_says_why(prelude: str, *arguments: str) -> str:
     """Import the package and call it, after this code; return what it says.
 
     Raises:
-        RuntimeError: it neither worked nor said why not, as an error of the package or of import.
+        RuntimeError: it neither worked nor said why not: an error raised on purpose, the package's
+            own or Python's for imports and for what nothing else fits, that names what is missing.
     """
     code = f"{prelude}\nimport quiverdb; print(quiverdb.version())"
     ran = subprocess.run(
@@ -515,7 +516,8 @@ def _works_or_says_why(prelude: str, *arguments: str) -> str:
     last = errors[-1]
     if ran.returncode == 0:
         return "it works"
-    clear = last.startswith(("quiverdb.", "ImportError: ")) and "quiverdb" in last
+    meant = last.startswith(("quiverdb.", "ImportError: ", "RuntimeError: "))
+    clear = meant and "quiver" in last.partition(": ")[2]
     if ran.returncode < 0 or not clear:
         raise RuntimeError(f"it ended with {ran.returncode} and said: {last}")
     return last
