@@ -3,8 +3,8 @@
 Run ``python3 tests/benchmarks/full.py [--runs N] [-k WORD]`` after a full run, when every image is
 there. The script starts one ``docker run`` for each cell, on as many processors as there are. In
 it the user's own commands of the cell are run, one after another: what prepares the way of
-installing, the installation, an import, the removal. It looks at nothing, and its packages come from
-a folder of wheels, so that it needs no index.
+installing, the installation, an import, the removal. It looks at nothing, and its packages come
+from a folder of wheels, so that it needs no index.
 """
 
 from __future__ import annotations
