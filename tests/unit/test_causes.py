@@ -88,7 +88,7 @@ def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
 def test_a_risk_has_the_lesser_severity() -> None:
     proven = catalogue().cause("symbol-interposition", where="a", seen="b")
     possible = catalogue().cause("symbol-interposition", where="a", seen="b", risk=True)
-    assert (proven.severity, possible.severity) == ("broken", "note")
+    assert (proven.severity, possible.severity) == ("flawed", "note")
 
 
 def test_a_risk_of_a_cause_that_knows_none_is_refused() -> None:
