@@ -97,7 +97,7 @@ def test_the_page_says_the_verdict_and_shows_each_part(seen: dict[str, Any]) -> 
     assert "How far to trust each stand-in" in seen["sections"]
     assert seen["cells"] == ALL
     assert "was killed by signal 11" in seen["text"]
-    assert "./e2e gate --source /src/bindings/python --machine debian-13" in seen["text"]
+    assert f"./e2e replay {LINUX}" in seen["text"]
 
 
 def test_the_matrix_tells_by_sign_and_by_name_as_well_as_by_colour(seen: dict[str, Any]) -> None:
