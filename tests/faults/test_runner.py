@@ -158,14 +158,14 @@ def test_tags_pushed_at_once_run_beside_each_other(small: Start, found: Engine, 
 
 
 def test_a_run_that_hangs_is_ended_and_told(small: Start, found: Engine, run: Run) -> None:
-    with small("hang", seconds=25) as runner:
+    with small("hang", seconds=45) as runner:  # the jobs before it need some of it
         (told,) = runner.push(["v1.2.3"])
     assert told.result == "hung"
     collected, after = told.jobs[2:]
     assert collected.result == "hung"
     assert {step.name: step.result for step in collected.steps}["Fail"] == "hung"
     assert after.result == "not run"
-    assert told.seconds < 60
+    assert told.seconds < 100
     assert left(found, run.id) == []
 
 
