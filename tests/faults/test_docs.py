@@ -208,7 +208,18 @@ def reader(found: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     client.close()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+@pytest.mark.parametrize(
+    "page",
+    [
+        # The tutorial is followed in every run of the tests, the others in the night.
+        pytest.param(
+            page,
+            id=str(page.relative_to(ROOT)),
+            marks=() if page.name == "tutorial.md" else (pytest.mark.long,),
+        )
+        for page in PAGES
+    ],
+)
 def test_every_command_does_what_its_document_says(reader: Reader, page: Path) -> None:
     wrong = reader.follow(page.read_text("utf-8"), str(page.relative_to(ROOT)))
 

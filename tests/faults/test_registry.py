@@ -129,6 +129,7 @@ def pinned(
             client.images.remove(images.tag(images.recipe(machine)), force=True)
 
 
+@pytest.mark.long  # both have a Python that is compiled first
 @pytest.mark.parametrize(
     ("machine", "scenarios", "told"),
     [

@@ -152,7 +152,11 @@ def _causes(
     return seen
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# Debian 12 has the Turkish locale, and a Python that is compiled first.
+LONG = {"turkish-locale": (pytest.mark.long,)}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in FAULTS])
 def test_a_fault_of_one_scenario_is_caught_by_it_alone(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path, name: str
 ) -> None:
@@ -460,6 +464,7 @@ def test_a_wheel_that_says_it_is_for_every_python(
     assert clean == {"venv": set()}
 
 
+@pytest.mark.long  # each machine has a Python that is compiled for it alone
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 @pytest.mark.parametrize(
     ("machine", "tags"),

@@ -18,7 +18,7 @@ from containers.engine import Engine, Run
 from tests.faults.acted import ROOT, Acted, Ended, acted
 from tests.support import history, wheels
 
-pytestmark = pytest.mark.xdist_group("workflows")
+pytestmark = [pytest.mark.xdist_group("workflows"), pytest.mark.long]
 
 CORE = "quiverdb/_libs/libquiver.so"
 OPTIONS = "--machine debian-13 -k uv-venv"
