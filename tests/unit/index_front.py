@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -249,13 +250,14 @@ def sdist(name: str, version: str, *, without: Sequence[str] = ()) -> tuple[str,
     stem = f"{name.replace('-', '_').lower()}-{version}"
     members = {"PKG-INFO": metadata(name, version), "pyproject.toml": ""}
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+    with tarfile.open(fileobj=content, mode="w") as archive:
         for path, text in members.items():
             if path not in without:
                 item = tarfile.TarInfo(f"{stem}/{path}")
                 item.size = len(text)
                 archive.addfile(item, io.BytesIO(text.encode()))
-    return f"{stem}.tar.gz", content.getvalue()
+    # Without the time: the bytes are part of tests' names, which every worker must know alike.
+    return f"{stem}.tar.gz", gzip.compress(content.getvalue(), mtime=0)
 
 
 def _record_digest(data: bytes) -> str:
