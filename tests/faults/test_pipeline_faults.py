@@ -78,6 +78,7 @@ def test_a_tag_of_another_version_stops_at_validate(push: Push) -> None:
     assert evidence["releases"] == []
 
 
+@pytest.mark.long
 def test_another_environment_than_the_registered_one_is_refused_by_the_index(push: Push) -> None:
     causes, evidence = push(("environment: pypi", "environment: production"))
 
@@ -94,6 +95,7 @@ def test_a_job_without_the_permission_gets_no_identity(push: Push) -> None:
     assert evidence["index"]["files"] == {}
 
 
+@pytest.mark.long
 def test_a_renamed_workflow_is_another_publisher(push: Push) -> None:
     causes, evidence = push(workflow=".github/workflows/release.yml")
 
@@ -153,6 +155,7 @@ def test_a_condition_that_is_never_true_leaves_its_job_out(push: Push) -> None:
     assert evidence["releases"] == []
 
 
+@pytest.mark.long
 def test_a_lightweight_tag_is_told(push: Push) -> None:
     causes, evidence = push(annotated=False)
 
@@ -171,6 +174,7 @@ def test_a_file_of_that_name_with_other_bytes_is_not_replaced(
     assert "File already exists" in " ".join(map(str, causes)) + _log(evidence, "publish")
 
 
+@pytest.mark.long
 def test_a_file_that_is_there_already_is_no_fault(push: Push, good_wheel: Path) -> None:
     """A release that was interrupted midway, and run again."""
     causes, evidence = push(store=[good_wheel], registered=_active())
@@ -183,6 +187,7 @@ def _active() -> tuple[Any, ...]:
     return tuple(dataclasses.replace(one, pending=False) for one in publishers.load())
 
 
+@pytest.mark.long
 def test_a_pre_release_is_marked_as_one_and_says_its_whole_version(
     push: Push, tmp_path: Path
 ) -> None:
