@@ -297,10 +297,11 @@ def _on_machine(
     )
     told["env"] = dict(told["env"]) | dict(planted.environment)
     started = datetime.datetime.now(datetime.UTC)
+    own = own_tests.files(tests) if tests and place.tests else {}
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)))
         address = machine.address
-        settle(machine, cell, told, house, planted, tests, subject)
+        settle(machine, cell, told, house, planted, own, subject)
         files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
@@ -334,9 +335,8 @@ def _on_machine(
         # here in its place.
         found["on_disk"] |= _read(kept)
     if "tests" in found:
-        given = own_tests.files(tests) if tests else {}
         found["tests"] |= own_tests.read(ledger)
-        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(given)}
+        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(own)}
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     said = [line.partition(":")[2] for line in ended.output.splitlines() if _TELLING.search(line)]
     return found | {
@@ -352,10 +352,12 @@ def settle(
     told: Mapping[str, Any],
     house: Wheelhouse | None,
     planted: Planted | None = None,
-    tests: Path | None = None,
+    own: Mapping[str, bytes] | None = None,
     subject: Subject | None = None,
 ) -> None:
     """Make a fresh machine the cell's: what was done to it before, and what the probe needs.
+
+    ``own`` are the files of the package's own tests, where the cell runs them.
 
     Raises:
         TestbedFailure: ``machine-lost``.
@@ -381,8 +383,8 @@ def settle(
         for path, content in _files(place.files, house).items():
             folder, _, name = f"{project}/{path}".rpartition("/")
             machine.put({name: content}, folder)
-    if tests and place.tests:
-        machine.put({f"tests/{name}": content for name, content in own_tests.files(tests).items()})
+    if own:
+        machine.put({f"tests/{name}": content for name, content in own.items()})
         machine.put({"plugin/e2e_ledger.py": (_HERE / "ledger.py").read_bytes()})
     if planted.command:
         machine.run(list(planted.command), user="root")

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from containers.errors import ExitCode, WrongUse
 from containers.state import state_dir
+from tests.support import folders
 
 VERSION = 1
 SECONDS_SLOWER, TIMES_SLOWER = 3.0, 1.5
@@ -414,7 +415,7 @@ def _named(name: str, every: Sequence[Run]) -> Run:
     for run in every:
         if run.name == name:
             return run
-    file = Path(os.environ.get("QUIVERDB_E2E_FOLDER") or Path.cwd()) / name
+    file = folders.typed(name)
     if file.is_dir():
         file /= "results.json"
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
 import signal
 import tempfile
@@ -19,7 +18,7 @@ from xdist.workermanage import WorkerController
 
 from containers import progress
 from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
-from tests.support import agreement, gate, verdict
+from tests.support import agreement, folders, gate, verdict
 from tests.support import selection as selections
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.cell import Cell, cells
@@ -61,7 +60,7 @@ class Suite:
             actions_from=_folder(config.getoption("actions_from")),
             subject=self.subject.name if config.getoption("subject") else "",
         )
-        if config.getoption("tests") and not any(map(_runs_tests, self.cells)):
+        if config.getoption("tests") and not any(cell.place.tests for cell in self.cells):
             told = "no cell of this profile and these machines runs the package's own tests"
             raise WrongUse(f"--tests: {told}; leave it out or choose others")
         _try_to_write(self.report)
@@ -72,13 +71,13 @@ class Suite:
     def cells(self) -> list[Cell]:
         """The cells of the selected machines."""
         found = cells(self.selection.machines, self.selection.profile)
-        return [cell for cell in found if self.selection.tests or not _runs_tests(cell)]
+        return [cell for cell in found if self.selection.tests or not cell.place.tests]
 
     @property
     def left_out(self) -> list[Cell]:
         """The cells that would run the package's own tests, where there are none to run."""
         found = cells(self.selection.machines, self.selection.profile)
-        return [cell for cell in found if _runs_tests(cell) and not self.selection.tests]
+        return [cell for cell in found if cell.place.tests and not self.selection.tests]
 
     def missing(self, cell: Cell) -> str:
         """Return why this cell cannot run in this run; empty if it can."""
@@ -494,10 +493,6 @@ class Required:
         results.write_json(self.suite.report / "required" / f"{self.name}.json", sorted(wanted))
 
 
-def _runs_tests(cell: Cell) -> bool:
-    return cell.place.tests
-
-
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
@@ -514,7 +509,7 @@ def _folder(option: str | None) -> Path | None:
         return None
     if not option:
         raise WrongUse("an option for a folder is empty; name the folder or leave the option out")
-    return Path(os.environ.get("QUIVERDB_E2E_FOLDER") or Path.cwd()) / option
+    return folders.typed(option)
 
 
 def is_quiverdbs(name: str) -> bool:
@@ -601,7 +596,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             cell
             for cell in metafunc.config.stash[SUITE].cells
             if bool(cell.refuses) == ("refusal" in marked)
-            if _runs_tests(cell) or "own_tests" not in marked
+            if cell.place.tests or "own_tests" not in marked
         ]
         metafunc.parametrize(
             "cell",

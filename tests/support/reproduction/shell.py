@@ -18,7 +18,7 @@ from containers.machine import Machine, MachineSpec
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from tests.support import cell as cells
-from tests.support import gate
+from tests.support import gate, own_tests
 from tests.support.cell import Cell
 from tests.support.report import seen
 from tests.support.reproduction import session
@@ -40,7 +40,8 @@ def settle(
     Raises:
         TestbedFailure: ``machine-lost``: it cannot be made so.
     """
-    cells.settle(machine, cell, told, house, tests=tests)
+    own = own_tests.files(tests) if tests and cell.place.tests else {}
+    cells.settle(machine, cell, told, house, own=own)
     add_enter(machine)
     done = machine.run(enter(machine.spec, "setup"))
     if done.code:
