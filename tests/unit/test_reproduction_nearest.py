@@ -4,7 +4,7 @@ import pytest
 
 from containers import machine as machines
 from containers.errors import WrongUse
-from tests.support.reproduction import nearest
+from tests.support.reproduction import nearest, session
 from tests.support.reproduction.nearest import Near
 
 
@@ -101,3 +101,13 @@ def test_what_there_is_not_is_wrong_use_in_one_line(told: dict[str, str], said: 
         _ranked(**told)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_an_installer_of_one_scenario_is_had_in_that_one() -> None:
+    debian = machines.load()["debian-13"]
+    assert session.cell(debian, "uv-tool", None).id == "debian-13-uv-tool-managed"
+    assert session.cell(debian, "pip-24.3", None).id == "debian-13-pip-24.3-venv"
+    with pytest.raises(WrongUse, match="--installer uv-tool: it is for the scenario managed alone"):
+        session.cell(debian, "uv-tool", "venv")
+    with pytest.raises(WrongUse, match="--installer uv-tool: windows-wine has none; it has: pip, "):
+        session.cell(machines.load()["windows-wine"], "uv-tool", None)

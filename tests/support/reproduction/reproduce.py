@@ -60,7 +60,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     installer = _installer(asked.pip, asked.installer)
     if installer:
-        session.check_installer(installer)
+        session.installer_of(installer)
     wanted = nearest.asked(
         python=asked.python,
         os=asked.os,
@@ -69,7 +69,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         scenario=asked.scenario,
     )
     every = nearest.ranked(wanted, machines.load())
-    session.select(asked, every[0].spec)  # what is wrong in the choices is told before all else
+    # What is wrong in the choices is told before an image is made.
+    session.select(asked, every[0].spec)
+    session.cell(every[0].spec, installer or None, asked.scenario or None)
     for one in every[:_SHOWN]:
         say(f"{'nearest' if one is every[0] else 'then   '} {one}")
     near, missed = _to_be_had(every, provision=not asked.no_provision)

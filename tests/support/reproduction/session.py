@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +15,10 @@ from containers import machine as machines
 from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from containers.images import Image
 from containers.machine import MachineSpec
-from tests.support import gate, installers
+from tests.support import folders, gate, installers
 from tests.support import selection as selections
 from tests.support.cell import Cell
-from tests.support.installers import INSTALLERS
+from tests.support.installers import INSTALLERS, Installer
 from tests.support.scenarios import SCENARIOS
 from tests.support.selection import Selection
 
@@ -82,8 +81,8 @@ def interruptible() -> Iterator[None]:
 
 
 def folder(name: str | None) -> Path | None:
-    """Return the folder of an option; a relative one counts from where the user typed it."""
-    return Path(os.environ.get("QUIVERDB_E2E_FOLDER") or Path.cwd()) / name if name else None
+    """Return the folder of an option, or None where it was left out."""
+    return folders.typed(name) if name else None
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
@@ -170,14 +169,14 @@ def machine(name: str) -> MachineSpec:
     return known[name]
 
 
-def check_installer(name: str) -> None:
-    """Check that there is an installer of this name.
+def installer_of(name: str) -> Installer:
+    """Return the installer of this name.
 
     Raises:
         WrongUse: there is none.
     """
     try:
-        installers.named(name)
+        return installers.named(name)
     except KeyError:
         there_are = ", ".join(INSTALLERS)
         raise WrongUse(
@@ -192,18 +191,21 @@ def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell
         WrongUse: there is no such installer or scenario, or not on such a machine.
     """
     installer = installer or spec.installers[0]
-    scenario = scenario or spec.scenarios[0]
-    check_installer(installer)
+    named = installer_of(installer)
+    scenario = scenario or (named.scenarios or spec.scenarios)[0]
+    kind = "pip" if installer.startswith("pip-") else installer
+    if kind not in {*spec.installers, *(name.partition("-")[0] for name in spec.installers)}:
+        raise WrongUse(
+            f"--installer {installer}: {spec.name} has none; it has: {', '.join(spec.installers)}"
+        )
     fitting = [one.name for one in SCENARIOS.values() if spec.os in one.systems]
     if scenario not in fitting:
         raise WrongUse(
             f"--scenario {scenario}: there is none for {spec.os}; there are: {', '.join(fitting)}"
         )
-    kind = "pip" if installer.startswith("pip-") else installer
-    if kind not in {name.partition("-")[0] for name in spec.installers}:
-        raise WrongUse(
-            f"--installer {installer}: {spec.name} has none; it has: {', '.join(spec.installers)}"
-        )
+    if named.scenarios and scenario not in named.scenarios:
+        fits = " and ".join(named.scenarios)
+        raise WrongUse(f"--installer {installer}: it is for the scenario {fits} alone")
     place = SCENARIOS[scenario].on(spec.os)
     only = place.installers
     if only and installer not in only and kind not in only:
