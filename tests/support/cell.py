@@ -297,7 +297,7 @@ def _on_machine(
     )
     told["env"] = dict(told["env"]) | dict(planted.environment)
     started = datetime.datetime.now(datetime.UTC)
-    own = own_tests.files(tests) if tests and place.tests else {}
+    own = own_tests.files(tests) if tests and place.tests else None
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)))
         address = machine.address
@@ -336,7 +336,7 @@ def _on_machine(
         found["on_disk"] |= _read(kept)
     if "tests" in found:
         found["tests"] |= own_tests.read(ledger)
-        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(own)}
+        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(own or {})}
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     said = [line.partition(":")[2] for line in ended.output.splitlines() if _TELLING.search(line)]
     return found | {
@@ -383,7 +383,7 @@ def settle(
         for path, content in _files(place.files, house).items():
             folder, _, name = f"{project}/{path}".rpartition("/")
             machine.put({name: content}, folder)
-    if own:
+    if own is not None:  # an empty folder is one as well
         machine.put({f"tests/{name}": content for name, content in own.items()})
         machine.put({"plugin/e2e_ledger.py": (_HERE / "ledger.py").read_bytes()})
     if planted.command:

@@ -40,7 +40,7 @@ def settle(
     Raises:
         TestbedFailure: ``machine-lost``: it cannot be made so.
     """
-    own = own_tests.files(tests) if tests and cell.place.tests else {}
+    own = own_tests.files(tests) if tests and cell.place.tests else None
     cells.settle(machine, cell, told, house, own=own)
     add_enter(machine)
     done = machine.run(enter(machine.spec, "setup"))
