@@ -18,6 +18,7 @@ from tests.support.plugin import (
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_generate_tests,
+    pytest_xdist_auto_num_workers,
 )
 from tests.support.reproduction import kept
 
@@ -25,6 +26,7 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_generate_tests",
+    "pytest_xdist_auto_num_workers",
 ]  # hooks: pytest finds them here
 
 

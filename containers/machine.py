@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import tarfile
@@ -13,8 +14,9 @@ import docker.errors
 import requests
 from testcontainers.core.container import DockerContainer
 
+from containers import processors
 from containers.commands import Held, Result, execute
-from containers.engine import Run
+from containers.engine import Engine, Run
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image, tar_of
 
@@ -160,6 +162,7 @@ class Machine(Held):
 
     It has one network, and on it one name answers: the index. Its certificate authorities are the
     image's own and the run's. Commands run as the machine's user, never as root, unless asked.
+    ``engine`` is told where a machine on Wine is to be kept to one of its processors.
     """
 
     def __init__(
@@ -172,21 +175,28 @@ class Machine(Held):
         authority: bytes,
         environment: dict[str, str] | None = None,
         tmpfs: dict[str, str] | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.spec = spec
         self.image = image
         self._authority = authority
+        self._engine = engine
+        self._stack = contextlib.ExitStack()
         self._network = network
         self.layout = spec.layout
-        own: dict[str, Any] = {"user": self.layout.users["root"]}
+        self._how: dict[str, Any] = {
+            "network": network,
+            "labels": run.labels(),
+            "user": self.layout.users["root"],
+        }
         if spec.runs_on != "windows":
             # The engine forwards names it does not know even on an internal network; sent to this
             # address, within the machine itself, they find nobody.
-            own |= {"dns": ["127.0.0.1"], "init": True}
+            self._how |= {"dns": ["127.0.0.1"], "init": True}
         self._container = (
             DockerContainer(image.tag)
             .with_command(self.layout.idle)
-            .with_kwargs(network=network, labels=run.labels(), **own)
+            .with_kwargs(**self._how)
             .with_envs(**environment or {})
         )
         for folder, options in (tmpfs or {}).items():
@@ -194,6 +204,9 @@ class Machine(Held):
 
     def __enter__(self) -> Self:
         try:
+            if self._engine and self.spec.runs_on == "wine":
+                processor = self._stack.enter_context(processors.one(self._engine))
+                self._container.with_kwargs(**self._how, cpuset_cpus=processor)
             self._container.start()
             self.put({"ca.pem": self._authority})
             self._trust_authority()
@@ -203,6 +216,11 @@ class Machine(Held):
                 raise self._lost(error) from error
             raise
         return self
+
+    def close(self) -> None:
+        """Remove it; harmless if it is gone."""
+        super().close()
+        self._stack.close()
 
     @property
     def address(self) -> str:

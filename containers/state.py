@@ -39,18 +39,36 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def held_if_free(name: str) -> Iterator[bool]:
+    """Hold the lock ``name`` if no run of this user has it; say whether it is held."""
+    path = state_dir() / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        yield _try_lock(file)
+
+
 if sys.platform == "win32":
 
+    def _try_lock(file: IO[str]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:  # another has it
+            return False
+        return True
+
     def _lock(file: IO[str]) -> None:
-        while True:
-            try:
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError:  # another has it
-                time.sleep(0.2)
-            else:
-                return
+        while not _try_lock(file):
+            time.sleep(0.2)
 
 else:
+
+    def _try_lock(file: IO[str]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _lock(file: IO[str]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -83,6 +83,7 @@ class Testbed:
             authority=self.authority.encode(),
             environment=environment,
             tmpfs=tmpfs,
+            engine=self.engine,
         )
 
     def log(self) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -587,6 +588,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Required(suite, name), "e2e-required")
 
 
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return half as many workers again as there are processors: each waits now and then."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist's own way to choose
+    return len(os.sched_getaffinity(0)) * 3 // 2
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each cell of the selected machines."""
     if "cell" in metafunc.fixturenames and SUITE in metafunc.config.stash:
@@ -598,6 +606,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             if bool(cell.refuses) == ("refusal" in marked)
             if cell.place.tests or "own_tests" not in marked
         ]
+        # What takes long goes first: at the end no worker is left alone with it.
+        found.sort(key=lambda cell: (cell.machine.runs_on != "wine", "pip" not in cell.installer))
         metafunc.parametrize(
             "cell",
             [pytest.param(c, id=c.id, marks=pytest.mark.xdist_group(c.id)) for c in found],
