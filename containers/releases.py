@@ -12,7 +12,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -89,6 +89,29 @@ def earlier(project: str, version: str, *, url: str | None = None) -> History:
         tuple(folder / file.name for file in wanted),
         {file.name: file.yanked for file in wanted if file.yanked is not None},
     )
+
+
+def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Path, ...]:
+    """Return the source distribution of each project in its version, as the upstream index has it.
+
+    ``versions`` is by project; one without a source distribution is left out. ``url`` names another
+    index than the configured one.
+
+    Raises:
+        Unavailable: the index does not answer and never did, or does not give a file.
+    """
+    folder = state_dir() / "releases" / "sources"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    with locked("sources"):
+        for project, version in versions.items():
+            page, base = _page(project, folder / f"{project}.json", url)
+            for file in _files(page, base):
+                if file.version == Version(version) and file.fits[0] == "sdist":
+                    if not (folder / file.name).exists():
+                        _fetch(file, folder)
+                    found.append(folder / file.name)
+    return tuple(found)
 
 
 def taken(files: list[File], before: Version) -> list[File]:

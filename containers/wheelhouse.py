@@ -31,6 +31,7 @@ PYTEST = LOCK.with_name("pytest.txt")
 """What runs the package's own tests: tools of a developer, and no dependencies of the package."""
 OLDER_CFFI = LOCK.with_name("cffi-older.txt")
 """The newest cffi that the subject does not take, as environments made before it have it."""
+_INSTALLERS = ("pip", "uv")  # locked with them, and no dependencies
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
@@ -100,6 +101,13 @@ def dependencies() -> tuple[Path, ...]:
                 folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
                 found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
     return tuple(found.values())
+
+
+def needed() -> dict[str, str]:
+    """Return the version of each locked package that the subject depends on, by name."""
+    lines = LOCK.read_text("utf-8").splitlines()
+    named = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
+    return {name: version for name, version in named.items() if name not in _INSTALLERS}
 
 
 def tools() -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from packaging.utils import parse_wheel_filename
 
-from containers import images
+from containers import images, wheelhouse
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
 from containers.machine import Machine, MachineSpec
@@ -392,12 +392,14 @@ def settle(
 
 def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
     """Return the files of the release that a user has beside the project, by path."""
-    versions = house.locked()
+    needed = wheelhouse.needed()
 
     def wanted(path: Path) -> bool:
-        # pip and uv are tools, no dependencies of the package; of others there may be older ones.
+        # Of a dependency there may be older ones, and its source.
+        if path.suffix != ".whl":
+            return False
         name, version, *_ = parse_wheel_filename(path.name)
-        return name not in ("pip", "uv") and versions[name] == str(version)
+        return needed.get(name) == str(version)
 
     every = [*house.wheels, *(path for path in house.dependencies if wanted(path))]
     found: dict[str, bytes] = {}

@@ -218,6 +218,9 @@ def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> 
     needed = [wheelhouse.dependencies_for(python) for python in sorted(pythons)]
     if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
         needed.append(wheelhouse.dependencies_for("3.13", MUSL_PLATFORMS))
+    if any(spec.refuses for spec in selection.machines):
+        # Where no wheel of it fits, an installer builds a dependency from its source.
+        needed.append(releases.sources(wheelhouse.needed()))
     more = {path.name: path for paths in needed for path in paths}
     known = {path.name for path in house.dependencies}
     every = (*house.dependencies, *(path for name, path in more.items() if name not in known))

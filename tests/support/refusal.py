@@ -46,9 +46,15 @@ def judge(
     ran = evidence["install"]
     output = ran["stdout"] + ran["stderr"]
     sources = [line["file"] for line in evidence["requests"] if _is_source(line, project)]
-    if sources or _COMPILING.search(output):
+    told = _COMPILING.search(output)
+    if told and not sources and (older := _tried(evidence, project, version)):
+        seen = f"no wheel fits ({wanted}), and the installer tried {older} and began to build what "
+        seen += f"that one needs ({told[0]})"
+        yield catalogue().cause("silent-fallback", where=f"{cell}: refused", seen=seen, risk=True)
+        return
+    if sources or told:
         seen = f"{ran['command'][-1]}: the installer took {', '.join(sources) or 'a source'}"
-        if told := _COMPILING.search(output):
+        if told:
             seen += f" and began to build it ({told[0]})"
         yield _cause("sdist-fallback", cell, seen)
         return

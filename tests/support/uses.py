@@ -207,7 +207,8 @@ def held_library() -> dict[str, Any]:
     import time
 
     open("go-on", "w").close()
-    for _ in range(400):
+    began = os.path.exists("holding")
+    for _ in range(400 if began else 0):
         if os.path.exists("held.json"):
             break
         time.sleep(0.05)

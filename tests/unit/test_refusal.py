@@ -127,3 +127,27 @@ def test_a_dependency_that_the_release_itself_lacks_is_its_own_fault(
     versions: tuple[str, ...],
 ) -> None:
     assert [cause.name for cause in _needing(*versions)] == ["missing-dependency"]
+
+
+BUILDING = "Collecting cffi>=2.0.0\n  Installing build dependencies: started\n"
+
+
+def _building(*versions: str) -> list[Cause]:
+    """Judge an installer that builds a source, after a look into these releases."""
+    files = [f"quiverdb-{version}-py3-none-any.whl.metadata" for version in versions]
+    requests = [{"file": file, "status": 200, "path": f"/packages/{file}"} for file in files]
+    requests.append({"file": "cffi-2.1.1.tar.gz", "status": 200, "path": "/packages/cffi.tar.gz"})
+    evidence = _evidence(BUILDING, requests=requests)
+    return list(refusal.judge(evidence, "unsupported-python", PROPER, "quiverdb", "0.13.5"))
+
+
+def test_building_what_an_older_release_needs_is_that_releases_fault() -> None:
+    (cause,) = _building("0.1.0")
+    assert (cause.name, cause.severity) == ("silent-fallback", "flawed")
+    assert "tried quiverdb 0.1.0 and began to build what that one needs" in cause.message
+
+
+@pytest.mark.parametrize("versions", [(), ("0.13.5",)])
+def test_building_what_the_release_itself_needs_is_its_own_fault(versions: tuple[str, ...]) -> None:
+    (cause,) = _building(*versions)
+    assert (cause.name, cause.severity) == ("sdist-fallback", "broken")

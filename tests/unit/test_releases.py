@@ -150,3 +150,19 @@ def test_an_index_that_never_answered_is_told(isolated: Path) -> None:
     with pytest.raises(Unavailable, match="the earlier releases cannot be had: the upstream index"):
         releases.earlier("quiverdb", "0.5.0", url="http://127.0.0.1:9/simple")
     assert not list(isolated.rglob("*.whl"))
+
+
+def test_the_source_of_a_dependency_is_that_of_its_version(index: _Index) -> None:
+    index.add("cffi-2.1.0.tar.gz", b"older")
+    index.add("cffi-2.1.1.tar.gz", b"source")
+    index.add(f"cffi-2.1.1-{LINUX}.whl")
+    (path,) = releases.sources({"cffi": "2.1.1"}, url=index.url)
+    assert (path.name, path.read_bytes()) == ("cffi-2.1.1.tar.gz", b"source")
+    asked = len(index.asked)
+    assert releases.sources({"cffi": "2.1.1"}, url=index.url) == (path,)
+    assert len(index.asked) == asked + 1, "the page again, and not the file"
+
+
+def test_a_dependency_without_a_source_is_left_out(index: _Index) -> None:
+    index.add(f"cffi-2.1.1-{LINUX}.whl")
+    assert releases.sources({"cffi": "2.1.1"}, url=index.url) == ()

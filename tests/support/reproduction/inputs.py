@@ -144,6 +144,8 @@ def _locked(results: Mapping[str, Any]) -> Iterable[Path]:
     chosen = [known[name] for name in results["selection"]["machines"] if name in known]
     for python in sorted({spec.python for spec in chosen if spec.os == "linux"} - {"3.13"}):
         found += wheelhouse.dependencies_for(python)
+    if any(spec.refuses for spec in chosen):
+        found += releases.sources(wheelhouse.needed())
     return found
 
 
