@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import io
 import json
 import secrets
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -173,18 +176,17 @@ class Index(Held):
             "publishers": [known.form() for known in publishers if not known.pending],
             "pending_publishers": [known.form() for known in publishers if known.pending],
         }
-        files = {
-            f"{_FOLDER}/certificate.pem": b"".join(
-                blob.bytes() for blob in certificate.cert_chain_pems
-            ),
-            f"{_FOLDER}/key.pem": certificate.private_key_pem.bytes(),
-            _AUTHORITY: authority.cert_pem.bytes(),
-            "/etc/index/config.json": json.dumps(config).encode(),
-            _FAULTS: json.dumps(list(faults)).encode(),
-            f"{_FOLDER}/store/.keep": b"",
+        self._files = {
+            "certificate.pem": b"".join(blob.bytes() for blob in certificate.cert_chain_pems),
+            "key.pem": certificate.private_key_pem.bytes(),
+            "authority.pem": authority.cert_pem.bytes(),
+            "config.json": json.dumps(config).encode(),
+            "faults.json": json.dumps(list(faults)).encode(),
         }
+        self._store = tuple(store)
         self._container = (
             DockerContainer(image.tag)
+            .with_command(f"{_FOLDER}/config.json")
             .with_network(network)
             .with_network_aliases(*hosts.all())
             .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
@@ -194,14 +196,26 @@ class Index(Held):
                 .with_poll_interval(0.05)
             )
         )
-        for name, content in files.items():
-            self._container.with_copy_into_container(content, name)
-        for path in store:
-            self._container.with_copy_into_container(path, f"{_FOLDER}/store/{path.name}")
 
     def __enter__(self) -> Self:
-        _start(self._container, "index")
+        with tempfile.TemporaryDirectory() as scratch:
+            # One folder is one call to the engine; each file alone would be one as well.
+            folder = Path(scratch) / Path(_FOLDER).name
+            try:
+                self._fill(folder)
+            except OSError as error:
+                cause = "disk-full" if error.errno == errno.ENOSPC else "index-unreachable"
+                raise TestbedFailure(cause, "index", f"its files: {error}") from error
+            self._container.with_copy_into_container(folder, str(Path(_FOLDER).parent))
+            _start(self._container, "index")
         return self
+
+    def _fill(self, folder: Path) -> None:
+        (folder / "store").mkdir(parents=True)
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
+        for path in self._store:
+            shutil.copy(path, folder / "store")
 
     def close(self) -> None:
         """Remove it; harmless if it is gone. One that is kept for a person stays."""

@@ -1,10 +1,12 @@
 """Compare the full profile with a plain shell script that does the same installs and nothing else.
 
 Run ``python3 tests/benchmarks/full.py [--runs N] [-k WORD]`` after a full run, when every image is
-there. The script starts one ``docker run`` for each cell, on as many processors as there are. In
-it the user's own commands of the cell are run, one after another: what prepares the way of
-installing, the installation, an import, the removal. It looks at nothing, and its packages come
-from a folder of wheels, so that it needs no index.
+there. The script starts one ``docker run`` for each cell, as many at once as the suite has workers.
+In it the user's own commands of the cell are run, one after another: what prepares the way of
+installing, the installation from an index that stands already, an import, the removal; the second
+script exercises the package as well, as the suite does. Neither looks at anything, judges anything
+or writes anything down. The suite's time is that of a whole run: it starts its own index and
+network, proves that network closed, and writes its report.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,17 +23,20 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from containers import builder, engine, images, releases, wheelhouse  # noqa: E402
+from containers import builder, engine, images, releases, testbed, wheelhouse  # noqa: E402
 from containers import machine as machines  # noqa: E402
 from containers.engine import Run  # noqa: E402
+from containers.testbed import Testbed  # noqa: E402
 from containers.wheelhouse import Wheelhouse  # noqa: E402
 from tests.support import cell as cells  # noqa: E402
 from tests.support import profiles  # noqa: E402
 from tests.support.cell import Cell  # noqa: E402
+from tests.support.plugin import workers  # noqa: E402
 
 
 def compared(keyword: str) -> list[Cell]:
@@ -51,14 +56,15 @@ def compared(keyword: str) -> list[Cell]:
     ]
 
 
-def script(cell: Cell, house: Wheelhouse) -> str:
-    """Return the shell script of one cell; it fails if one of its commands does."""
+def script(cell: Cell, house: Wheelhouse, *, used: bool) -> str:
+    """Return the shell script of one cell; it fails if one of its commands does.
+
+    With ``used`` the package is exercised after it was installed.
+    """
     told = cells.instructions(cell, "quiverdb", version=house.version, previous=house.previous)
     wine = cell.machine.runs_on == "wine"
-    folder = "Z:\\wheels" if wine else "/wheels"
-    given = dict.fromkeys(("PIP_NO_INDEX", "UV_NO_INDEX"), "1")
-    given |= dict.fromkeys(("PIP_FIND_LINKS", "UV_FIND_LINKS"), folder)
-    given |= {k: v for k, v in told["env"].items() if k not in ("PIP_CERT", "SSL_CERT_FILE")}
+    suite = cell.machine.layout.path
+    given = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), suite("ca.pem")) | told["env"]
 
     def line(command: Sequence[str]) -> str:
         return shlex.join(["wine", *command] if wine else command)
@@ -68,8 +74,8 @@ def script(cell: Cell, house: Wheelhouse) -> str:
         lines += [f"mkdir -p {shlex.quote(told['cwd'])}", f"cd {shlex.quote(told['cwd'])}"]
     if cell.place.umask >= 0:
         lines.append(f"umask {cell.place.umask:o}")
-    # What the suite's own code does between two installations is left out.
-    lines += map(line, (*told["setup"], *(words for words in told["first"] if "-c" not in words)))
+    first = [words for words in told["first"] if used or "-c" not in words]
+    lines += map(line, (*told["setup"], *first))
     install = line(told["install"])
     if cell.refuses:
         lines.append(f"{install} || exit 0")
@@ -77,14 +83,35 @@ def script(cell: Cell, house: Wheelhouse) -> str:
         lines += [install] * (2 if told["again"] else 1)
         lines += map(line, told["after_install"])
         lines.append(line([*told["python"], "-c", told["import"]]))
+        if used:
+            source = suite("exercise.py")
+            code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
+            lines += [
+                f"export {key}={shlex.quote(value)}" for key, value in _exercise(told).items()
+            ]
+            lines.append(line([*told["python"], "-c", code]))
         lines += map(line, (*told["before_uninstall"], told["uninstall"]))
     user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
     before = [shlex.join(command) for command in cell.place.as_root]
     return "\n".join(["set -e", *before, f"exec {user} sh -c {shlex.quote(chr(10).join(lines))}"])
 
 
+def _exercise(told: dict[str, Any]) -> dict[str, str]:
+    """Return what the exercise is told by its environment."""
+    scratch = "Z:\\tmp\\" if "\\" in told["folder"] else "/tmp/"  # noqa: S108  (in a container)
+    return {
+        "E2E_STEPS": f"{scratch}steps.jsonl",
+        "E2E_TRACE": f"{scratch}trace.txt",
+        "E2E_SUBJECT": told["subject"],
+        "E2E_PACKAGE": told["package"],
+        "E2E_LIMIT_SECONDS": str(told["seconds"]["exercise"]),
+        "E2E_PRELUDE": told["prelude"],
+        "E2E_USES": " ".join(told["uses"]),
+    }
+
+
 def plain(
-    todo: Sequence[Cell], tags: dict[str, str], house: Wheelhouse, wheels: Path, run: Run
+    todo: Sequence[Cell], tags: dict[str, str], house: Wheelhouse, bed: Testbed, *, used: bool
 ) -> float:
     """Run the script of every cell; return the wall time.
 
@@ -93,24 +120,30 @@ def plain(
     """
 
     def one(cell: Cell) -> str:
-        labels = [f"--label={key}={value}" for key, value in run.labels().items()]
-        command = ["docker", "run", "--rm", "--init", "--network=none", "--user=root", *labels]
+        labels = [f"--label={key}={value}" for key, value in bed.run.labels().items()]
+        command = ["docker", "run", "--rm", "--init", f"--network={bed.network}", *labels]
         command += [f"--tmpfs={path}:{options}" for path, options in cell.place.tmpfs.items()]
-        command += ["--env=HOME=/home/user", f"--volume={wheels}:/wheels:ro"]
+        command += ["--user=root", "--env=HOME=/home/user", f"--volume={folder}:/e2e:ro"]
         ran = subprocess.run(
-            [*command, tags[cell.machine.image], "sh", "-c", script(cell, house)],
+            [*command, tags[cell.machine.image], "sh", "-c", script(cell, house, used=used)],
             capture_output=True,
             text=True,
             check=False,
         )
         return "" if ran.returncode == 0 else f"{cell.id}: {ran.stderr[-300:]}"
 
-    began = time.perf_counter()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(workers()) as pool:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "ca.pem").write_text(bed.authority, "utf-8")
+        for file in ("exercise.py", "uses.py"):
+            shutil.copy(Path(cells.__file__).with_name(file), folder)
+        began = time.perf_counter()
         failed = list(filter(None, pool.map(one, todo)))
+        seconds = time.perf_counter() - began
     if failed:
-        raise SystemExit(f"{len(failed)} scripts failed, first {failed[0]}")
-    return time.perf_counter() - began
+        raise SystemExit(f"{len(failed)} scripts failed:\n" + "\n".join(failed))
+    return seconds
 
 
 def suite(todo: Sequence[Cell]) -> float:
@@ -158,21 +191,24 @@ def main() -> None:
     run = Run.new()
     tags = {name: images.ensure(found, name).tag for name in {c.machine.image for c in todo}}
     house = published(found, run)
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    needed = testbed.Images(images.ensure(found, "index"), images.ensure(found, "publisher"))
+    on_index = (*house.dependencies, *house.earlier)
+    with contextlib.ExitStack() as stack:
         client = found.client()
         stack.callback(client.close)
         stack.callback(engine.sweep, client, run=run.id)
-        Path(folder).chmod(0o755)
-        for path in (*house.wheels, *house.dependencies, *house.earlier):
-            (Path(folder) / path.name).write_bytes(path.read_bytes())
-        print("| run | cells | script, s | suite, s | ratio |\n|---|---|---|---|---|")
+        bed = stack.enter_context(
+            testbed.start(found, run, needed, wheels=house.wheels, dependencies=on_index)
+        )
+        print("| run | cells | installs, s | exercised too, s | suite, s | ratios |")
+        print("|---|---|---|---|---|---|")
         for number in range(asked.runs):
-            script_seconds = plain(todo, tags, house, Path(folder), run)
-            suite_seconds = suite(todo)
-            ratio = suite_seconds / script_seconds
+            bare = plain(todo, tags, house, bed, used=False)
+            used = plain(todo, tags, house, bed, used=True)
+            whole = suite(todo)
             print(
-                f"| {number + 1} | {len(todo)} | {script_seconds:.1f} | {suite_seconds:.1f} "
-                f"| {ratio:.2f} |"
+                f"| {number + 1} | {len(todo)} | {bare:.1f} | {used:.1f} | {whole:.1f} "
+                f"| {whole / bare:.2f}, {whole / used:.2f} |"
             )
 
 

@@ -588,11 +588,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Required(suite, name), "e2e-required")
 
 
-def pytest_xdist_auto_num_workers() -> int | None:
+def workers() -> int:
     """Return half as many workers again as there are processors: each waits now and then."""
-    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
-        return None  # pytest-xdist's own way to choose
-    return len(os.sched_getaffinity(0)) * 3 // 2
+    return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return what ``-n auto`` stands for, where the environment does not say it."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else workers()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -23,29 +23,95 @@ Tree = Dict[str, List[int]]
 _KEPT_OUTPUT = 20_000
 
 
-def tree(tops: Sequence[str], skipped: Sequence[str]) -> Tree:
-    """Return what is on the machine: path to [kind and mode, size, modification time in ns]."""
-    found: Tree = {}
-    stack = list(tops)
-    while stack:
-        folder = stack.pop()
-        try:
-            entries = list(os.scandir(folder))
-        except OSError:
-            continue  # not the user's to read
-        for entry in entries:
+class Folder:
+    """What a folder held when it was looked at."""
+
+    def __init__(self, state: Any, folders: List[str], fixed: List[str], ours: List[str]) -> None:
+        self.state = state
+        """Changes with every entry that comes, goes or gets another name; None if unknown."""
+        self.folders = folders
+        self.fixed = fixed
+        """Files that the user cannot change in their place."""
+        self.ours = ours
+        """All other files."""
+
+
+class Look:
+    """What was on the machine: path to [kind and mode, size, modification time in ns]."""
+
+    def __init__(self, tops: Sequence[str], skipped: Sequence[str], last: Any = None) -> None:
+        """Look below ``tops``; where ``last`` tells enough, only at what can have changed since.
+
+        Most folders and files of a machine are the system's. A folder that has its old time of
+        change (stat(2), st_ctime) has its old entries, and what the user may not write to is what
+        it was.
+        """
+        self.tree: Tree = {}
+        self._folders: Dict[str, Folder] = {}
+        began = time.time_ns()
+        stack = list(tops)
+        while stack:
+            path = stack.pop()
+            try:
+                info = os.lstat(path)
+                known = last._folders.get(path) if last else None
+                state = (info.st_ino, info.st_ctime_ns, info.st_mtime_ns)
+                if known is None or known.state != state:
+                    known = self._scan(path, skipped)
+                    # The kernel's clock ticks in milliseconds: within one tick, times tell nothing.
+                    if sys.platform != "win32" and info.st_ctime_ns < began - _TICK:
+                        known.state = state
+                else:
+                    self._look_again(known, last)
+            except OSError:
+                continue  # not the user's to read
+            self._folders[path] = known
+            stack += known.folders
+
+    def _scan(self, folder: str, skipped: Sequence[str]) -> Folder:
+        found = Folder(None, [], [], [])
+        for entry in list(os.scandir(folder)):
             if entry.path in skipped:
                 continue
             try:
                 info = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
+            self._keep(entry.path, info)
             if stat.S_ISDIR(info.st_mode):
-                found[entry.path] = [info.st_mode, 0, 0]
-                stack.append(entry.path)
+                found.folders.append(entry.path)
+            elif _writable(info):
+                found.ours.append(entry.path)
             else:
-                found[entry.path] = [info.st_mode, info.st_size, info.st_mtime_ns]
-    return found
+                found.fixed.append(entry.path)
+        return found
+
+    def _look_again(self, known: Folder, last: Any) -> None:
+        for path in known.fixed:
+            self.tree[path] = last.tree[path]
+        for path in (*known.ours, *known.folders):
+            try:
+                self._keep(path, os.lstat(path))
+            except OSError:
+                continue
+
+    def _keep(self, path: str, info: os.stat_result) -> None:
+        if stat.S_ISDIR(info.st_mode):
+            self.tree[path] = [info.st_mode, 0, 0]
+        else:
+            self.tree[path] = [info.st_mode, info.st_size, info.st_mtime_ns]
+
+
+_TICK = 100_000_000
+
+
+def _writable(info: os.stat_result) -> bool:
+    """Return whether the user may change this file, or who may write to it."""
+    if sys.platform == "win32":
+        return True
+    # A link is what its folder says, and the access lists of acl(5) show in the group's bits.
+    ours = os.geteuid() in (0, info.st_uid)
+    return not stat.S_ISLNK(info.st_mode) and (ours or bool(info.st_mode & 0o022))
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -336,19 +402,20 @@ def main() -> None:
         os.umask(spec["umask"])
     evidence["setup"] = commands(spec, "setup", env, cwd)
     skipped = (*spec["skipped"], cwd)  # what the user keeps in the project is the user's own
-    before = tree(spec["roots"], skipped)
+    before = Look(spec["roots"], skipped)
     registry_before = registry(spec.get("skipped_keys", ()))
     timed("first-look", began)
     evidence["first"] = commands(spec, "first", env, cwd)
     evidence["install"] = run(which(spec["install"], env), env, cwd, spec["seconds"]["install"])
-    installed = tree(spec["roots"], skipped)
-    evidence["installed"] = difference(before, installed)
+    installed = Look(spec["roots"], skipped, before)
+    evidence["installed"] = difference(before.tree, installed.tree)
     if evidence["install"]["code"] == 0:
         if spec.get("again"):
             evidence["again"] = run(
                 which(spec["install"], env), env, cwd, spec["seconds"]["install"]
             )
-            evidence["again"]["difference"] = difference(installed, tree(spec["roots"], skipped))
+            again = Look(spec["roots"], skipped, installed)
+            evidence["again"]["difference"] = difference(installed.tree, again.tree)
         evidence["after_install"] = commands(spec, "after_install", env, cwd)
         evidence["import"] = run(
             which([*spec["python"], "-c", spec["import"]], env), env, cwd, spec["seconds"]["import"]
@@ -362,7 +429,7 @@ def main() -> None:
         evidence["uninstall"] = run(
             which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]
         )
-    evidence["left"] = difference(before, tree(spec["roots"], skipped))
+    evidence["left"] = difference(before.tree, Look(spec["roots"], skipped, installed).tree)
     evidence["registry"] = difference(registry_before, registry(spec.get("skipped_keys", ())))
     timed("all", began)
     partial = sys.argv[2] + ".partial"
@@ -371,4 +438,5 @@ def main() -> None:
     os.replace(partial, sys.argv[2])
 
 
-main()
+if __name__ == "__main__":
+    main()
