@@ -55,6 +55,7 @@ def test_the_gate_asks_for_what_most_users_have() -> None:
         "windows-wine-pip-system",
         "windows-wine-uv-system",
         "windows-wine-vcredist-pip-system",
+        "windows-wine-vcredist-uv-system",
         "windows-wine-vcredist-old-pip-system",
     ]
 
