@@ -120,8 +120,7 @@ def test_a_folder_with_a_conftest_of_its_own_is_never_taken_for_one_to_collect(
     launcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed = ("--tests", "my tests", "--strict", "--report=x", "--wheels", "-k", "a", "--source", "")
-    typed += ("--subject", "their/subject.toml")
-    _, [command] = _main(launcher, monkeypatch, "gate", *typed)
+    _, [command] = _main(launcher, monkeypatch, "gate", *typed, "--subject", "their/subject.toml")
     given = command[command.index("--") + 1 :]
     assert given == [
         "--tests=my tests", "--strict", "--report=x", "--wheels", "-k", "a", "--source=",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import tarfile
 import types
@@ -13,7 +14,8 @@ import pytest
 import requests
 
 from containers import machine as machines
-from containers.engine import Run
+from containers import processors
+from containers.engine import Engine, Run
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image, tar_of
 from containers.machine import Machine, MachineSpec
@@ -203,7 +205,9 @@ Make = Callable[..., tuple[Machine, _Container]]
 def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     """Return the way to a machine whose container is not real."""
 
-    def made(**environment: str) -> tuple[Machine, _Container]:
+    def made(
+        spec: MachineSpec = SPEC, engine: Engine | None = None, **environment: str
+    ) -> tuple[Machine, _Container]:
         containers: list[_Container] = []
 
         def container(image: str) -> _Container:
@@ -212,12 +216,13 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
 
         monkeypatch.setattr(machines, "DockerContainer", container)
         machine = Machine(
-            SPEC,
+            spec,
             Image("debian", "e2e/debian:1", "sha256:1", "2024"),
             network="closed",
             run=RUN,
             authority=b"CERTIFICATE",
             environment=environment,
+            engine=engine,
         )
         return machine, containers[0]
 
@@ -247,6 +252,23 @@ def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(m
         assert (machine.id, machine.address) == ("0123", "10.0.0.2")
         assert container.wrapped.removed == 0
     assert container.wrapped.removed == 1
+
+
+def test_a_machine_on_wine_alone_is_kept_to_one_processor_until_it_ends(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine("unix:///sock", "a test", "20.10", "linux")
+    monkeypatch.setattr(processors, "_usable", lambda _: (7, 8))
+    on_wine, wine = make(dataclasses.replace(SPEC, runs_on="wine", os="windows"), engine)
+    ordinary, linux = make(SPEC, engine)
+    with on_wine, ordinary:
+        assert wine.how["cpuset_cpus"] == "7"
+        assert wine.how["labels"] == RUN.labels()
+        assert "cpuset_cpus" not in linux.how
+        with processors.one(engine) as other:
+            assert other == "8"
+    with processors.one(engine) as again:
+        assert again == "7"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from containers.state import locked, state_dir
+from containers.state import held_if_free, locked, state_dir
 
 
 def _is_held(path: Path) -> bool:
@@ -60,3 +60,11 @@ def test_locks_of_other_names_do_not_wait_for_one_another(isolated: Path) -> Non
     with locked("one"), locked("two"):
         assert _is_held(isolated / "locks" / "one.lock")
         assert _is_held(isolated / "locks" / "two.lock")
+
+
+def test_a_lock_that_another_holds_is_not_waited_for(isolated: Path) -> None:
+    with held_if_free("engine") as first, held_if_free("engine") as second:
+        assert (first, second) == (True, False)
+        assert _is_held(isolated / "locks" / "engine.lock")
+    with held_if_free("engine") as again:
+        assert again
