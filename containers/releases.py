@@ -8,6 +8,7 @@ releases with files for the same Pythons and platforms that is the newest.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import subprocess
@@ -94,8 +95,9 @@ def earlier(project: str, version: str, *, url: str | None = None) -> History:
 def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Path, ...]:
     """Return the source distribution of each project in its version, as the upstream index has it.
 
-    ``versions`` is by project; one without a source distribution is left out. ``url`` names another
-    index than the configured one.
+    ``versions`` is by project; one without a source distribution is left out. Each is fetched once,
+    and the index is not asked again: what is published does not change. ``url`` names another index
+    than the configured one.
 
     Raises:
         Unavailable: the index does not answer and never did, or does not give a file.
@@ -105,12 +107,16 @@ def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Pat
     found = []
     with locked("sources"):
         for project, version in versions.items():
-            page, base = _page(project, folder / f"{project}.json", url)
-            for file in _files(page, base):
-                if file.version == Version(version) and file.fits[0] == "sdist":
-                    if not (folder / file.name).exists():
+            wanted = (canonicalize_name(project), Version(version))
+            kept = [path for path in folder.iterdir() if path.name.endswith((".tar.gz", ".zip"))]
+            there = [path for path in kept if parse_sdist_filename(path.name) == wanted]
+            if not there:
+                page, base = _page(project, folder / f"{project}.json", url)
+                for file in _files(page, base):
+                    if file.version == wanted[1] and file.fits[0] == "sdist":
                         _fetch(file, folder)
-                    found.append(folder / file.name)
+                        there.append(folder / file.name)
+            found += there
     return tuple(found)
 
 
@@ -173,6 +179,7 @@ def _page(project: str, kept: Path, url: str | None) -> tuple[dict[str, Any], st
     return page, base
 
 
+@functools.cache
 def _index_url() -> str:
     """Return the index that this host's own pip asks: as it is set up, else pip's default."""
     pip = [sys.executable, "-m", "pip", "config", "get"]

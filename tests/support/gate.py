@@ -213,15 +213,16 @@ def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> 
     Raises:
         Unavailable: they cannot be had.
     """
-    found = releases.earlier(subject.name, house.version)
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
-    needed = [wheelhouse.dependencies_for(python) for python in sorted(pythons)]
-    if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
-        needed.append(wheelhouse.dependencies_for("3.13", MUSL_PLATFORMS))
-    if any(spec.refuses for spec in selection.machines):
-        # Where no wheel of it fits, an installer builds a dependency from its source.
-        needed.append(releases.sources(wheelhouse.needed()))
-    more = {path.name: path for paths in needed for path in paths}
+    with ThreadPoolExecutor() as pool:
+        needed = [pool.submit(wheelhouse.dependencies_for, python) for python in sorted(pythons)]
+        if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
+            needed.append(pool.submit(wheelhouse.dependencies_for, "3.13", MUSL_PLATFORMS))
+        if any(spec.refuses for spec in selection.machines):
+            # Where no wheel of it fits, an installer builds a dependency from its source.
+            needed.append(pool.submit(releases.sources, wheelhouse.needed()))
+        found = releases.earlier(subject.name, house.version)
+    more = {path.name: path for one in needed for path in one.result()}
     known = {path.name for path in house.dependencies}
     every = (*house.dependencies, *(path for name, path in more.items() if name not in known))
     return dataclasses.replace(house, dependencies=every, earlier=found.files, yanked=found.yanked)
