@@ -7,6 +7,7 @@ import dataclasses
 import io
 import tarfile
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -162,7 +163,8 @@ class Machine(Held):
 
     It has one network, and on it one name answers: the index. Its certificate authorities are the
     image's own and the run's. Commands run as the machine's user, never as root, unless asked.
-    ``engine`` is told where a machine on Wine is to be kept to one of its processors.
+    ``files`` are in the suite's own folder from the start. ``engine`` is told where a machine on
+    Wine is to be kept to one of its processors.
     """
 
     def __init__(
@@ -175,11 +177,13 @@ class Machine(Held):
         authority: bytes,
         environment: dict[str, str] | None = None,
         tmpfs: dict[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.spec = spec
         self.image = image
         self._authority = authority
+        self._files = dict(files or {})
         self._engine = engine
         self._stack = contextlib.ExitStack()
         self._network = network
@@ -208,7 +212,7 @@ class Machine(Held):
                 processor = self._stack.enter_context(processors.one(self._engine))
                 self._container.with_kwargs(**self._how, cpuset_cpus=processor)
             self._container.start()
-            self.put({"ca.pem": self._authority})
+            self.put({"ca.pem": self._authority, **self._files})
             self._trust_authority()
         except BaseException as error:
             self.close()

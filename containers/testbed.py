@@ -69,10 +69,11 @@ class Testbed:
         image: Image,
         environment: dict[str, str] | None = None,
         tmpfs: dict[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> Machine:
         """Return a clean machine on this testbed's network, not yet started.
 
-        ``tmpfs`` are mount options by folder.
+        ``tmpfs`` are mount options by folder, ``files`` are put into the suite's own folder.
         """
         use(self.engine)
         return Machine(
@@ -83,6 +84,7 @@ class Testbed:
             authority=self.authority.encode(),
             environment=environment,
             tmpfs=tmpfs,
+            files=files,
             engine=self.engine,
         )
 

@@ -299,9 +299,13 @@ def _on_machine(
     started = datetime.datetime.now(datetime.UTC)
     own = own_tests.files(tests) if tests and place.tests else None
     with contextlib.ExitStack() as stack:
-        machine = stack.enter_context(testbed.machine(cell.machine, image, tmpfs=dict(place.tmpfs)))
+        machine = stack.enter_context(
+            testbed.machine(
+                cell.machine, image, tmpfs=dict(place.tmpfs), files=carried(told, subject)
+            )
+        )
         address = machine.address
-        settle(machine, cell, told, house, planted, own, subject)
+        settle(machine, cell, house, planted, own)
         files = ("probe.py", "instructions.json", "out.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
@@ -346,16 +350,25 @@ def _on_machine(
     }
 
 
+def carried(told: Mapping[str, Any], subject: Subject) -> dict[str, bytes]:
+    """Return the files that the probe needs on the machine, with what it is told to do."""
+    own = {"own.py": Path(subject.exercise).read_bytes()} if subject.exercise else {}
+    names = ("probe.py", "exercise.py", "uses.py")
+    return {
+        **{name: (_HERE / name).read_bytes() for name in names},
+        **own,
+        "instructions.json": json.dumps(told).encode(),
+    }
+
+
 def settle(
     machine: Machine,
     cell: Cell,
-    told: Mapping[str, Any],
     house: Wheelhouse | None,
     planted: Planted | None = None,
     own: Mapping[str, bytes] | None = None,
-    subject: Subject | None = None,
 ) -> None:
-    """Make a fresh machine the cell's: what was done to it before, and what the probe needs.
+    """Make a machine, which has what the probe needs, the cell's: what was done to it before.
 
     ``own`` are the files of the package's own tests, where the cell runs them.
 
@@ -364,12 +377,6 @@ def settle(
     """
     place = cell.place
     planted = planted or Planted()
-    machine.put(
-        {name: (_HERE / name).read_bytes() for name in ("probe.py", "exercise.py", "uses.py")}
-        | {"instructions.json": json.dumps(told).encode()}
-    )
-    if subject and subject.exercise:
-        machine.put({"own.py": Path(subject.exercise).read_bytes()})
     for path, content in planted.files.items():
         folder, _, name = path.rpartition("/")
         machine.put({name: content}, folder, mode=0o755)

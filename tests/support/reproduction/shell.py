@@ -31,7 +31,6 @@ _RC = "[ -f ~/.bashrc ] && . ~/.bashrc\nPS1='[{name}] \\w\\$ '\n"
 def settle(
     machine: Machine,
     cell: Cell,
-    told: dict[str, Any],
     house: Wheelhouse,
     tests: Path | None = None,
 ) -> None:
@@ -41,7 +40,7 @@ def settle(
         TestbedFailure: ``machine-lost``: it cannot be made so.
     """
     own = own_tests.files(tests) if tests and cell.place.tests else None
-    cells.settle(machine, cell, told, house, own=own)
+    cells.settle(machine, cell, house, own=own)
     add_enter(machine)
     done = machine.run(enter(machine.spec, "setup"))
     if done.code:
@@ -149,8 +148,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         place = cell.place
         bed = prepared.testbed
-        machine = stack.enter_context(bed.machine(spec, image, tmpfs=dict(place.tmpfs)))
-        settle(machine, cell, told, house, selection.tests)
+        files = cells.carried(told, subject)
+        machine = stack.enter_context(
+            bed.machine(spec, image, tmpfs=dict(place.tmpfs), files=files)
+        )
+        settle(machine, cell, house, selection.tests)
         print("\n".join(["", *banner(cell, told, prepared), ""]), file=sys.stderr, flush=True)
         return attach(bed, machine.id, spec)
 
