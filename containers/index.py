@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import io
 import json
+import os
 import secrets
 import shutil
 import tarfile
@@ -40,6 +41,8 @@ _LOG = f"{_FOLDER}/requests.jsonl"
 _FAULTS = f"{_FOLDER}/faults.json"
 _AUTHORITY = f"{_FOLDER}/authority.pem"
 _READY_SECONDS = 30
+_IDS = 65536
+"""How many users and groups a rootless engine has, as a rule (subuid(5), subgid(5))."""
 _ASK = (
     "import json;"
     "from pip._internal.models.index import PyPI;"
@@ -198,20 +201,28 @@ class Index(Held):
         )
 
     def __enter__(self) -> Self:
-        with tempfile.TemporaryDirectory() as scratch:
-            # One folder is one call to the engine; each file alone would be one as well.
-            folder = Path(scratch) / Path(_FOLDER).name
+        with contextlib.ExitStack() as stack:
             try:
+                scratch = stack.enter_context(tempfile.TemporaryDirectory())
+                folder = Path(scratch) / Path(_FOLDER).name
                 self._fill(folder)
             except OSError as error:
                 cause = "disk-full" if error.errno == errno.ENOSPC else "index-unreachable"
                 raise TestbedFailure(cause, "index", f"its files: {error}") from error
-            self._container.with_copy_into_container(folder, str(Path(_FOLDER).parent))
+            if max(os.getuid(), os.getgid()) < _IDS:
+                # One folder is one call to the engine, and each file alone would be one as well.
+                self._container.with_copy_into_container(folder, str(Path(_FOLDER).parent))
+            else:
+                # A folder goes with its owner, whom a rootless engine has not.
+                for path in (one for one in folder.rglob("*") if one.is_file()):
+                    where = f"{_FOLDER}/{path.relative_to(folder).as_posix()}"
+                    self._container.with_copy_into_container(path, where)
             _start(self._container, "index")
         return self
 
     def _fill(self, folder: Path) -> None:
         (folder / "store").mkdir(parents=True)
+        (folder / "store" / ".keep").touch()  # an empty folder is none where files go alone
         for name, content in self._files.items():
             (folder / name).write_bytes(content)
         for path in self._store:

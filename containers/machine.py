@@ -211,7 +211,14 @@ class Machine(Held):
             if self._engine and self.spec.runs_on == "wine":
                 processor = self._stack.enter_context(processors.one(self._engine))
                 self._container.with_kwargs(**self._how, cpuset_cpus=processor)
-            self._container.start()
+            try:
+                self._container.start()
+            except docker.errors.APIError as error:
+                if "CPUs are not available" not in str(error):
+                    raise
+                # The engine has as many processors as this process, but others; nothing was made.
+                self._container.with_kwargs(**self._how)
+                self._container.start()
             self.put({"ca.pem": self._authority, **self._files})
             self._trust_authority()
         except BaseException as error:
@@ -223,8 +230,10 @@ class Machine(Held):
 
     def close(self) -> None:
         """Remove it; harmless if it is gone."""
-        super().close()
-        self._stack.close()
+        try:
+            super().close()
+        finally:
+            self._stack.close()
 
     @property
     def address(self) -> str:

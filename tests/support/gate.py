@@ -214,18 +214,26 @@ def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> 
         Unavailable: they cannot be had.
     """
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
+    unfit = any(spec.refuses for spec in selection.machines)
     with ThreadPoolExecutor() as pool:
         needed = [pool.submit(wheelhouse.dependencies_for, python) for python in sorted(pythons)]
         if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
             needed.append(pool.submit(wheelhouse.dependencies_for, "3.13", MUSL_PLATFORMS))
-        if any(spec.refuses for spec in selection.machines):
-            # Where no wheel of it fits, an installer builds a dependency from its source.
-            needed.append(pool.submit(releases.sources, wheelhouse.needed()))
+        # Where no wheel of it fits, an installer builds a dependency from its source.
+        needed.append(pool.submit(_sources if unfit else tuple))
         found = releases.earlier(subject.name, house.version)
     more = {path.name: path for one in needed for path in one.result()}
     known = {path.name for path in house.dependencies}
     every = (*house.dependencies, *(path for name, path in more.items() if name not in known))
     return dataclasses.replace(house, dependencies=every, earlier=found.files, yanked=found.yanked)
+
+
+def _sources() -> tuple[Path, ...]:
+    try:
+        return releases.sources(wheelhouse.needed())
+    except images.Unavailable as reason:
+        say(f"the index is without the source of the dependencies: {reason}")
+        return ()
 
 
 def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:

@@ -254,6 +254,24 @@ def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(m
     assert container.wrapped.removed == 1
 
 
+def test_a_machine_whose_processor_the_engine_has_not_is_kept_to_none(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine("unix:///sock", "a test", "20.10", "linux")
+    monkeypatch.setattr(processors, "_usable", lambda _: (7,))
+    machine, container = make(dataclasses.replace(SPEC, runs_on="wine", os="windows"), engine)
+    asked = []
+
+    def start() -> None:
+        asked.append(container.how.get("cpuset_cpus"))
+        if asked[-1]:
+            raise docker.errors.APIError("Requested CPUs are not available - requested 7")
+
+    monkeypatch.setattr(container, "start", start)
+    with machine:
+        assert asked == ["7", None]
+
+
 def test_a_machine_on_wine_alone_is_kept_to_one_processor_until_it_ends(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

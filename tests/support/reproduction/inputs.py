@@ -144,9 +144,12 @@ def _locked(results: Mapping[str, Any]) -> Iterable[Path]:
     chosen = [known[name] for name in results["selection"]["machines"] if name in known]
     for python in sorted({spec.python for spec in chosen if spec.os == "linux"} - {"3.13"}):
         found += wheelhouse.dependencies_for(python)
-    if any(spec.refuses for spec in chosen):
-        found += releases.sources(wheelhouse.needed())
     return found
+
+
+def _sources(results: Mapping[str, Any]) -> Iterable[Path]:
+    names = {file["name"] for file in results["inputs"]["dependencies"]}
+    return () if all(n.endswith(".whl") for n in names) else releases.sources(wheelhouse.needed())
 
 
 def _pip(results: Mapping[str, Any]) -> Iterable[Path]:
@@ -168,7 +171,7 @@ def _tools(_results: Mapping[str, Any]) -> Iterable[Path]:
 
 _SOURCES: dict[str, tuple[Callable[[Mapping[str, Any]], Iterable[Path]], ...]] = {
     "wheels": (_release, _folder, _built),
-    "dependencies": (_locked, _pip),
+    "dependencies": (_locked, _sources, _pip),
     "earlier": (_earlier,),
     "tools": (_tools,),
 }
