@@ -40,6 +40,9 @@ _FOLDER = "/srv/index"
 _LOG = f"{_FOLDER}/requests.jsonl"
 _FAULTS = f"{_FOLDER}/faults.json"
 _AUTHORITY = f"{_FOLDER}/authority.pem"
+_CERTIFICATE = f"{_FOLDER}/certificate.pem"
+_KEY = f"{_FOLDER}/key.pem"
+_CONFIG = f"{_FOLDER}/config.json"
 _READY_SECONDS = 30
 _IDS = 65536
 """How many users and groups a rootless engine has, as a rule (subuid(5), subgid(5))."""
@@ -164,8 +167,8 @@ class Index(Held):
         self.password = secrets.token_urlsafe(24)
         certificate = authority.issue_cert(*hosts.all())
         config = {
-            "certificate": f"{_FOLDER}/certificate.pem",
-            "key": f"{_FOLDER}/key.pem",
+            "certificate": _CERTIFICATE,
+            "key": _KEY,
             "hosts": dataclasses.asdict(hosts),
             "store": f"{_FOLDER}/store",
             "log": _LOG,
@@ -180,16 +183,16 @@ class Index(Held):
             "pending_publishers": [known.form() for known in publishers if known.pending],
         }
         self._files = {
-            "certificate.pem": b"".join(blob.bytes() for blob in certificate.cert_chain_pems),
-            "key.pem": certificate.private_key_pem.bytes(),
-            "authority.pem": authority.cert_pem.bytes(),
-            "config.json": json.dumps(config).encode(),
-            "faults.json": json.dumps(list(faults)).encode(),
+            _CERTIFICATE: b"".join(blob.bytes() for blob in certificate.cert_chain_pems),
+            _KEY: certificate.private_key_pem.bytes(),
+            _AUTHORITY: authority.cert_pem.bytes(),
+            _CONFIG: json.dumps(config).encode(),
+            _FAULTS: json.dumps(list(faults)).encode(),
         }
         self._store = tuple(store)
         self._container = (
             DockerContainer(image.tag)
-            .with_command(f"{_FOLDER}/config.json")
+            .with_command(_CONFIG)
             .with_network(network)
             .with_network_aliases(*hosts.all())
             .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
@@ -223,10 +226,10 @@ class Index(Held):
     def _fill(self, folder: Path) -> None:
         (folder / "store").mkdir(parents=True)
         (folder / "store" / ".keep").touch()  # an empty folder is none where files go alone
-        for name, content in self._files.items():
-            (folder / name).write_bytes(content)
-        for path in self._store:
-            shutil.copy(path, folder / "store")
+        for path, content in self._files.items():
+            (folder / Path(path).name).write_bytes(content)
+        for file in self._store:
+            shutil.copy(file, folder / "store")
 
     def close(self) -> None:
         """Remove it; harmless if it is gone. One that is kept for a person stays."""

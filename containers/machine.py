@@ -208,17 +208,7 @@ class Machine(Held):
 
     def __enter__(self) -> Self:
         try:
-            if self._engine and self.spec.runs_on == "wine":
-                processor = self._stack.enter_context(processors.one(self._engine))
-                self._container.with_kwargs(**self._how, cpuset_cpus=processor)
-            try:
-                self._container.start()
-            except docker.errors.APIError as error:
-                if "CPUs are not available" not in str(error):
-                    raise
-                # The engine has as many processors as this process, but others; nothing was made.
-                self._container.with_kwargs(**self._how)
-                self._container.start()
+            self._start()
             self.put({"ca.pem": self._authority, **self._files})
             self._trust_authority()
         except BaseException as error:
@@ -227,6 +217,19 @@ class Machine(Held):
                 raise self._lost(error) from error
             raise
         return self
+
+    def _start(self) -> None:
+        if self._engine and self.spec.runs_on == "wine":
+            processor = self._stack.enter_context(processors.one(self._engine))
+            self._container.with_kwargs(**self._how, cpuset_cpus=processor)
+        try:
+            self._container.start()
+        except docker.errors.APIError as error:
+            if "CPUs are not available" not in str(error):
+                raise
+            # The engine has as many processors as this process, but others; nothing was made.
+            self._container.with_kwargs(**self._how)
+            self._container.start()
 
     def close(self) -> None:
         """Remove it; harmless if it is gone."""

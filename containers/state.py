@@ -32,9 +32,7 @@ def state_dir() -> Path:
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the lock ``name`` among all runs of this user; it is freed when its holder dies."""
-    path = state_dir() / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    with _lock_file(name) as file:
         _lock(file)
         yield
 
@@ -42,10 +40,14 @@ def locked(name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def held_if_free(name: str) -> Iterator[bool]:
     """Hold the lock ``name`` if no run of this user has it; say whether it is held."""
+    with _lock_file(name) as file:
+        yield _try_lock(file)
+
+
+def _lock_file(name: str) -> IO[str]:
     path = state_dir() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        yield _try_lock(file)
+    return path.open("w", encoding="utf-8")
 
 
 if sys.platform == "win32":

@@ -214,13 +214,13 @@ def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> 
         Unavailable: they cannot be had.
     """
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
-    unfit = any(spec.refuses for spec in selection.machines)
     with ThreadPoolExecutor() as pool:
         needed = [pool.submit(wheelhouse.dependencies_for, python) for python in sorted(pythons)]
         if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
             needed.append(pool.submit(wheelhouse.dependencies_for, "3.13", MUSL_PLATFORMS))
-        # Where no wheel of it fits, an installer builds a dependency from its source.
-        needed.append(pool.submit(_sources if unfit else tuple))
+        if any(spec.refuses for spec in selection.machines):
+            # Where no wheel of it fits, an installer builds a dependency from its source.
+            needed.append(pool.submit(_sources))
         found = releases.earlier(subject.name, house.version)
     more = {path.name: path for one in needed for path in one.result()}
     known = {path.name for path in house.dependencies}

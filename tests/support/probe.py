@@ -103,6 +103,7 @@ class Look:
 
 
 _TICK = 100_000_000
+"""More than a tick of the kernel's clock, in nanoseconds."""
 
 
 def _writable(info: os.stat_result) -> bool:

@@ -50,7 +50,7 @@ def judge(
     if told and not sources and (older := _tried(evidence, project, version)):
         seen = f"no wheel fits ({wanted}), and the installer tried {older} and began to build what "
         seen += f"that one needs ({told[0]})"
-        yield catalogue().cause("silent-fallback", where=f"{cell}: refused", seen=seen, risk=True)
+        yield _fallback(f"{cell}: refused", seen)
         return
     if sources or told:
         seen = f"{ran['command'][-1]}: the installer took {', '.join(sources) or 'a source'}"
@@ -63,15 +63,14 @@ def judge(
         if not other or other == f"{project} {version}":
             yield _cause("unclean-refusal", cell, f"it was installed, and {wanted} was to be said")
             return
-        # Where the release promises nothing, what is taken is the older release's fault.
         seen = f"no wheel fits ({wanted}), and the installer took {other}"
-        yield catalogue().cause("silent-fallback", where=f"{cell}: installed", seen=seen, risk=True)
+        yield _fallback(f"{cell}: installed", seen)
         return
     if found.name == "missing-dependency" and (older := _tried(evidence, project, version)):
         # The live index has the dependency's source as well, and the installer would build that.
         seen = f"no wheel fits ({wanted}), and the installer tried {older}, which needs what has "
         seen += f"none that fits either: {found.message.partition(';')[0]}"
-        yield catalogue().cause("silent-fallback", where=f"{cell}: refused", seen=seen, risk=True)
+        yield _fallback(f"{cell}: refused", seen)
         return
     accepted = {wanted} if wanted != "no-binary" else {"unsupported-platform", "unsupported-python"}
     if found.name not in accepted:
@@ -117,6 +116,11 @@ def _installed(evidence: Evidence, project: str) -> str:
     steps = evidence.get("exercise", {}).get("steps", {})
     told = (steps.get("distributions", {}).get("value") or {}).get(project)
     return f"{project} {told['version']}" if told else ""
+
+
+def _fallback(where: str, seen: str) -> Cause:
+    # Where the release promises nothing, what is taken is the older release's fault.
+    return catalogue().cause("silent-fallback", where=where, seen=seen, risk=True)
 
 
 def _cause(name: str, where: str, seen: str) -> Cause:
