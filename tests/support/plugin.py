@@ -101,6 +101,14 @@ class Suite:
         return gate.piped(told) if told and "evidence" in told else None
 
     @property
+    def no_pipeline(self) -> str:
+        """Return why there is nothing of the release workflow to judge."""
+        if not self.selection.pipeline:
+            return f"out of scope: {self.selection.no_pipeline}"
+        failed = (self.prepared and self.prepared.pipeline or {}).get("testbed", {})
+        return f"unverified: {failed.get('name', 'the release workflow was not run')}"
+
+    @property
     def static(self) -> SetInspection:
         """What the static layer says of the wheels for the selected machines."""
         assert self.prepared is not None

@@ -53,6 +53,32 @@ def test_types_maps_and_prose_stay_behind(
     assert len(runs) == 1, "what was downloaded before is taken"
 
 
+def test_npm_knows_what_the_hosts_own_npm_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "npmrc"
+    told.write_text("cafile=/some/where\n", "utf-8")
+    npm = tmp_path / "npm"
+    npm.write_text(f'#!/bin/sh\n[ "$*" = "config get globalconfig" ] && echo {told}\n', "utf-8")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("NODE_OPTIONS", "--trace-warnings")
+    assert nodepackages._settings() == {
+        "NODE_OPTIONS": "--trace-warnings --use-system-ca",
+        "npm_config_globalconfig": str(told),
+    }
+    told.unlink()
+    assert "npm_config_globalconfig" not in nodepackages._settings()
+
+
+def test_without_an_npm_the_machines_authorities_are_still_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("NODE_OPTIONS", raising=False)
+    assert nodepackages._settings() == {"NODE_OPTIONS": "--use-system-ca"}
+
+
 def test_the_lock_has_a_hash_for_each_package_and_names_no_registry() -> None:
     lock = (RECIPE / "package-lock.json").read_text("utf-8")
     assert lock.count('"integrity"') > 100
