@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 import docker.errors
 import requests
@@ -16,10 +17,16 @@ from testcontainers.core.exceptions import ContainerStartException
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a command did: its exit code and its output, both streams together."""
+    """What a command did: its exit code and its output."""
 
     code: int
-    output: str
+    stdout: str
+    stderr: str = ""
+
+    @property
+    def output(self) -> str:
+        """Both streams together, one after the other."""
+        return self.stdout + self.stderr
 
 
 def execute(
@@ -36,11 +43,15 @@ def execute(
         docker.errors.DockerException, requests.RequestException: the engine or the container is
             gone.
     """
-    code, output = container.exec_run(
-        list(command), user=user, workdir=folder, environment=environment or {}
+    ran: Any = container.exec_run(  # which is not typed for demux
+        list(command), user=user, workdir=folder, environment=environment or {}, demux=True
     )
-    text = output if isinstance(output, bytes) else b"".join(output)
-    return Result(-1 if code is None else code, text.decode("utf-8", "replace"))
+    code, (stdout, stderr) = ran
+    return Result(-1 if code is None else code, _text(stdout), _text(stderr))
+
+
+def _text(stream: bytes | None) -> str:
+    return (stream or b"").decode("utf-8", "replace")
 
 
 def remove(container: DockerContainer) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import errno
 import io
 import json
@@ -37,7 +38,8 @@ from containers.images import Image
 from containers.publishers import Publisher as TrustedPublisher
 
 _FOLDER = "/srv/index"
-_LOG = f"{_FOLDER}/requests.jsonl"
+_LOG = "/dev/stdout"
+"""The engine keeps what a container prints, and gives it without starting a program there."""
 _FAULTS = f"{_FOLDER}/faults.json"
 _AUTHORITY = f"{_FOLDER}/authority.pem"
 _CERTIFICATE = f"{_FOLDER}/certificate.pem"
@@ -266,21 +268,28 @@ def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
     return {name: data for name, data in found.items() if name.startswith(f"{project}-")}
 
 
-def read_log(engine: Engine, index: str) -> list[dict[str, Any]]:
-    """Return every request that the index with this container id got, oldest first.
+def read_log(
+    engine: Engine, index: str, since: datetime.datetime | None = None
+) -> list[dict[str, Any]]:
+    """Return the requests that the index with this container id got, oldest first.
+
+    With ``since``, a time by the engine's clock, those alone that ended later.
 
     Raises:
         TestbedFailure: ``index-unreachable``: the index is gone.
     """
     client = engine.client()
     try:
-        told = execute(client.containers.get(index), ["cat", _LOG])
+        printed = client.containers.get(index).logs(
+            stderr=False, since=since.timestamp() if since else None
+        )
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     finally:
         client.close()
-    whole, _, _ = told.output.rpartition("\n")  # a line that is just being written is not yet one
-    return [json.loads(line) for line in whole.splitlines() if not told.code]
+    # A line that is just being written is not yet one; the front itself says when it is ready.
+    whole, _, _ = printed.rpartition(b"\n")
+    return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
 
 def _start(container: DockerContainer, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import io
 import tarfile
 import tomllib
@@ -33,6 +34,22 @@ _BUNDLES = (
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 )
 _REFUSALS = ("", "unsupported-python", "unsupported-platform")
+_READY = "/run/e2e-ready"
+# What update-ca-certificates and its like would write, without their half second, and before
+# anything else of the machine runs. OpenSSL looks in the folder as well, by a hash of the name
+# (openssl-rehash(1)); where the program is missing, the image's OpenSSL looks in the bundle. Wine
+# makes the Windows certificate store from the bundle alone.
+_TRUST = f"""
+for bundle in {" ".join(_BUNDLES)}; do [ ! -f $bundle ] || break; done
+[ -f $bundle ] || {{ echo "no CA bundle: none of {" ".join(_BUNDLES)}"; exit 1; }}
+printf %s "$1" >>$bundle || exit
+if [ "$2" = linux ] && command -v openssl >/dev/null; then
+    printf %s "$1" >/etc/ssl/certs/$(printf %s "$1" | openssl x509 -hash -noout).0 || exit
+fi
+shift 2
+mkdir -p {_READY.rpartition("/")[0]} && : >{_READY} && exec "$@"
+"""
+_WAIT = f'until [ -e {_READY} ]; do sleep 0.01; done; exec "$@"'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +67,7 @@ class Layout:
     """The folder that the machine's commands start in, as the engine sees it."""
     users: dict[str, str]
     """The machine's own name of each account: the user's and the administrator's."""
-    idle: str
+    idle: tuple[str, ...]
     """What the machine does between commands."""
     drive: str = ""
     """Where drive C is, as the engine sees it."""
@@ -68,8 +85,9 @@ class Layout:
 
 _POSIX = {"user": "user", "root": "root"}
 _WINDOWS = {"user": "ContainerUser", "root": "ContainerAdministrator"}
+_SLEEP = ("sleep", "infinity")
 LAYOUTS = {
-    "linux": Layout("/e2e", "/", "/e2e", ("python3",), "/home/user", _POSIX, "sleep infinity"),
+    "linux": Layout("/e2e", "/", "/e2e", ("python3",), "/home/user", _POSIX, _SLEEP),
     # Wine shows the Linux root as drive Z (winecfg(1)).
     "wine": Layout(
         "/e2e",
@@ -78,11 +96,18 @@ LAYOUTS = {
         ("wine", "python.exe"),
         "/home/user",
         _POSIX,
-        "sleep infinity",
+        _SLEEP,
         "/home/user/.wine/drive_c",
     ),
     "windows": Layout(
-        "C:/e2e", "\\", "C:\\e2e", ("python.exe",), "C:\\", _WINDOWS, "ping -t localhost", "C:"
+        "C:/e2e",
+        "\\",
+        "C:\\e2e",
+        ("python.exe",),
+        "C:\\",
+        _WINDOWS,
+        ("ping", "-t", "localhost"),
+        "C:",
     ),
 }
 
@@ -187,6 +212,7 @@ class Machine(Held):
         self._engine = engine
         self._stack = contextlib.ExitStack()
         self._network = network
+        self._is_ready = False
         self.layout = spec.layout
         self._how: dict[str, Any] = {
             "network": network,
@@ -199,7 +225,7 @@ class Machine(Held):
             self._how |= {"dns": ["127.0.0.1"], "init": True}
         self._container = (
             DockerContainer(image.tag)
-            .with_command(self.layout.idle)
+            .with_command(self._first())
             .with_kwargs(**self._how)
             .with_envs(**environment or {})
         )
@@ -210,7 +236,8 @@ class Machine(Held):
         try:
             self._start()
             self.put({"ca.pem": self._authority, **self._files})
-            self._trust_authority()
+            if self.spec.runs_on == "windows":
+                self._trust_authority()
         except BaseException as error:
             self.close()
             if isinstance(error, (docker.errors.DockerException, requests.RequestException)):
@@ -241,28 +268,41 @@ class Machine(Held):
     @property
     def address(self) -> str:
         """The machine's address on its network."""
+        return str(self._seen()["NetworkSettings"]["Networks"][self._network]["IPAddress"])
+
+    @property
+    def started(self) -> datetime.datetime:
+        """When it started, by the engine's clock."""
+        return datetime.datetime.fromisoformat(self._seen()["State"]["StartedAt"])
+
+    def _seen(self) -> dict[str, Any]:
         wrapped = self._container.get_wrapped_container()
-        wrapped.reload()
-        return str(wrapped.attrs["NetworkSettings"]["Networks"][self._network]["IPAddress"])
+        try:
+            wrapped.reload()
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise self._lost(error) from error
+        return dict(wrapped.attrs)
+
+    def _first(self) -> list[str]:
+        """Return the command that the machine starts with."""
+        if self.spec.runs_on == "windows":
+            return list(self.layout.idle)
+        told = (self._authority.decode(), self.spec.runs_on, *self.layout.idle)
+        return ["sh", "-c", _TRUST, "sh", *told]
 
     def _trust_authority(self) -> None:
-        # What update-ca-certificates and its like would write, without their half second.
-        if self.spec.runs_on == "windows":
-            command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]
-        else:
-            # Wine makes the Windows certificate store from the same file.
-            ours = f"{self.layout.folder}/ca.pem"
-            script = f"for bundle in {' '.join(_BUNDLES)}; do [ ! -f $bundle ] || break; done; "
-            script += f"[ -f $bundle ] && cat {ours} >>$bundle || exit"
-            if self.spec.runs_on == "linux":
-                # OpenSSL looks in the folder as well, by a hash of the name (openssl-rehash(1)).
-                # Where the program is missing, the image's OpenSSL looks in the bundle.
-                script += "; command -v openssl >/dev/null || exit 0; "
-                script += f"cp {ours} /etc/ssl/certs/$(openssl x509 -hash -noout -in {ours}).0"
-            command = ["sh", "-c", script]
+        command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]
         done = self.run(command, user="root")
         if done.code:
-            raise TestbedFailure("machine-lost", self.spec.name, f"no CA bundle: {done.output}")
+            raise TestbedFailure("machine-lost", self.spec.name, f"certutil: {done.output}")
+
+    def wait(self) -> None:
+        """Wait until it is as its user finds it. The first command that is run here waits as well.
+
+        Raises:
+            TestbedFailure: ``machine-lost``: it does not come so far.
+        """
+        self.run(["true"])
 
     def _lost(self, error: object) -> TestbedFailure:
         return TestbedFailure("machine-lost", self.spec.name, " ".join(str(error).split())[:300])
@@ -313,9 +353,12 @@ class Machine(Held):
         Raises:
             TestbedFailure: ``machine-lost`` if the machine or the engine goes away meanwhile.
         """
+        ran = " ".join(command)
         if seconds and self.spec.runs_on != "windows":
             # BusyBox, on Alpine, knows the short option alone.
             command = ["timeout", "-k", "5", str(seconds), *command]
+        if not self._is_ready and self.spec.runs_on != "windows":
+            command = ["sh", "-c", _WAIT, "sh", *command]
         wrapped = self._container.get_wrapped_container()
         try:
             result = execute(
@@ -327,10 +370,19 @@ class Machine(Held):
             )
             wrapped.reload()
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise self._lost(error) from error
+            raise self._lost(f"{error}: {self._said()}") from error
         if wrapped.status != "running":
-            raise self._lost(f"the machine stopped while `{' '.join(command)[:80]}` ran")
+            raise self._lost(f"the machine stopped while `{ran[:80]}` ran: {self._said()}")
+        self._is_ready = True
         return result
+
+    def _said(self) -> str:
+        """Return the last that the machine's own first program said."""
+        try:
+            said = self._container.get_wrapped_container().logs(tail=3)
+        except (docker.errors.DockerException, requests.RequestException):
+            return "the engine does not tell why"
+        return said.decode("utf-8", "replace") or "no word of why"
 
     def facts(self) -> dict[str, Any]:
         """Return what identifies this machine in evidence."""

@@ -88,10 +88,12 @@ class Testbed:
             engine=self.engine,
         )
 
-    def log(self) -> list[dict[str, Any]]:
-        """Return every request that the index got so far, oldest first."""
+    def requests(self, machine: Machine) -> list[dict[str, Any]]:
+        """Return what a running machine asked of the index, oldest first."""
         use(self.engine)
-        return read_log(self.engine, self.index)
+        # An address is given to another machine once this one is gone.
+        log = read_log(self.engine, self.index, machine.started)
+        return [line for line in log if line["client"] == machine.address]
 
 
 def use(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from packaging.utils import parse_wheel_filename
 
 from containers import images, wheelhouse
+from containers.commands import Result
 from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image
 from containers.machine import Machine, MachineSpec
@@ -296,7 +297,6 @@ def _on_machine(
         package=subject.import_package,
     )
     told["env"] = dict(told["env"]) | dict(planted.environment)
-    started = datetime.datetime.now(datetime.UTC)
     own = own_tests.files(tests) if tests and place.tests else None
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(
@@ -304,9 +304,8 @@ def _on_machine(
                 cell.machine, image, tmpfs=dict(place.tmpfs), files=carried(told, subject)
             )
         )
-        address = machine.address
         settle(machine, cell, house, planted, own)
-        files = ("probe.py", "instructions.json", "out.json")
+        files = ("probe.py", "instructions.json")
         ended = machine.run(
             [*machine.layout.python, *(machine.layout.path(name) for name in files)],
             user=place.user,
@@ -316,38 +315,45 @@ def _on_machine(
             + (seconds["install"] + seconds["tests"] if place.tests else 0)
             + 60,
         )
-        out = machine.get(f"{machine.layout.folder}/out.json")
-        ledger, trace = (
-            (machine.get(f"{machine.layout.folder}/{name}") or b"").decode("utf-8", "replace")
-            for name in (_LEDGER, _TRACE)
-        )
+        found = _evidence(cell, ended)
         kept = None
-        if out and (b"malformed database schema" in out or b'"sqlite": ""' in out):
+        if any(text in ended.stdout for text in ("malformed database schema", '"sqlite": ""')):
             kept = machine.get(f"{machine.layout.as_engine(place.cwd)}/data.db")
+        requests = testbed.requests(machine)
         if held is not None:
             held.append(machine)
             stack.pop_all()
-    if out is None:
-        raise TestbedFailure(
-            "machine-lost",
-            cell.id,
-            f"the probe ended with {ended.code} and left no evidence: {ended.output[-300:]}",
-        )
-    found: dict[str, Any] = json.loads(out)
     if kept:
         # SQLite before 3.37 knows no STRICT tables, and a Python may have none: the file is read
         # here in its place.
         found["on_disk"] |= _read(kept)
     if "tests" in found:
-        found["tests"] |= own_tests.read(ledger)
-        found["tests"] |= {"trace": trace[:20_000], "sha256": own_tests.digest(own or {})}
+        found["tests"] |= own_tests.read(found["tests"].pop("ledger"))
+        found["tests"]["sha256"] = own_tests.digest(own or {})
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
-    said = [line.partition(":")[2] for line in ended.output.splitlines() if _TELLING.search(line)]
+    said = [line.partition(":")[2] for line in ended.stderr.splitlines() if _TELLING.search(line)]
     return found | {
         "deviation": told["deviation"],
         "loader": list(dict.fromkeys(said)),
-        "requests": _requests(testbed, address, started),
+        "requests": requests,
     }
+
+
+def _evidence(cell: Cell, ended: Result) -> dict[str, Any]:
+    """Return what the probe printed.
+
+    Raises:
+        TestbedFailure: ``machine-lost``: it came to no end.
+    """
+    last = (ended.stdout.splitlines() or [""])[-1]
+    try:
+        return dict(json.loads(last))
+    except (ValueError, TypeError):
+        raise TestbedFailure(
+            "machine-lost",
+            cell.id,
+            f"the probe ended with {ended.code} and left no evidence: {ended.output[-300:]}",
+        ) from None
 
 
 def carried(told: Mapping[str, Any], subject: Subject) -> dict[str, bytes]:
@@ -469,12 +475,3 @@ def _read(database: bytes) -> dict[str, Any]:
         finally:
             connection.close()
     return {"rows": [list(row) for row in rows], "read_by": f"SQLite {sqlite3.sqlite_version}"}
-
-
-def _requests(testbed: Testbed, address: str, since: datetime.datetime) -> list[dict[str, Any]]:
-    """Return what this machine asked of the index; an address is reused only after its machine."""
-    return [
-        line
-        for line in testbed.log()
-        if line["client"] == address and datetime.datetime.fromisoformat(line["time"]) >= since
-    ]

@@ -105,8 +105,9 @@ class Suite:
         """Return why there is nothing of the release workflow to judge."""
         if not self.selection.pipeline:
             return f"out of scope: {self.selection.no_pipeline}"
-        failed = (self.prepared and self.prepared.pipeline or {}).get("testbed", {})
-        return f"unverified: {failed.get('name', 'the release workflow was not run')}"
+        told = self.prepared.pipeline if self.prepared else None
+        failed = (told or {}).get("testbed", {"name": "the release workflow was not run"})
+        return f"unverified: {failed['name']}"
 
     @property
     def static(self) -> SetInspection:

@@ -1,7 +1,7 @@
 """The script that runs inside a cell: install, exercise, uninstall, and tell all as JSON.
 
-Standard library only, any CPython from 3.8. It is given a file that says what to do and the name of
-the file for its evidence; it judges nothing.
+Standard library only, any CPython from 3.8. It is given a file that says what to do; it judges
+nothing.
 """
 
 from __future__ import annotations
@@ -329,11 +329,7 @@ def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str
     ended = run(
         which([*spec["python"], "-c", code], env), told, cwd, spec["seconds"]["exercise"] + 10
     )
-    try:
-        with open(trace, encoding="utf-8", errors="replace") as file:
-            ended["trace"] = file.read()[:_KEPT_OUTPUT]
-    except FileNotFoundError:
-        ended["trace"] = ""
+    ended["trace"] = _read(trace)[:_KEPT_OUTPUT]
     ended["steps"] = read_steps(steps)
     return ended
 
@@ -343,7 +339,7 @@ def own_tests(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[st
     told = spec["tests"]
     tool = run(which(told["tool"], env), env, cwd, spec["seconds"]["install"])
     if tool["code"]:
-        return {"tool": tool}
+        return {"tool": tool, "ledger": "", "trace": ""}
     os.makedirs(told["scratch"])
     tests = os.path.join(told["folder"], "tests")
     if os.path.isdir(told["source"]):  # an empty one is not there at all
@@ -358,7 +354,18 @@ def own_tests(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[st
     more["E2E_LIMIT_SECONDS"] = str(spec["seconds"]["tests"])
     ended = run(which(told["command"], more), more, told["folder"], spec["seconds"]["tests"] + 10)
     ended["tool"] = tool
+    ended["ledger"] = _read(told["ledger"])
+    ended["trace"] = _read(told["trace"])[:_KEPT_OUTPUT]
     return ended
+
+
+def _read(path: str) -> str:
+    """Return the text of a file; empty if there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 def commands(
@@ -374,7 +381,7 @@ def commands(
 
 
 def main() -> None:
-    """Carry out the file named first; write the evidence to the file named second."""
+    """Carry out the file that is named; print the evidence, as the last line."""
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
     began = time.perf_counter()
@@ -433,10 +440,7 @@ def main() -> None:
     evidence["left"] = difference(before.tree, Look(spec["roots"], skipped, installed).tree)
     evidence["registry"] = difference(registry_before, registry(spec.get("skipped_keys", ())))
     timed("all", began)
-    partial = sys.argv[2] + ".partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(evidence, file)
-    os.replace(partial, sys.argv[2])
+    print(json.dumps(evidence), flush=True)
 
 
 if __name__ == "__main__":

@@ -99,11 +99,11 @@ class _Container:
             tar.add(self._here(path), "file")
         return [packed.getvalue()], {}
 
-    def exec_run(self, command: list[str], **_: Any) -> tuple[int, bytes]:
+    def exec_run(self, command: list[str], **_: Any) -> tuple[int, tuple[bytes, None]]:
         self._fail()
         assert command[:2] == ["rm", "-f"]
         self._here(command[2]).unlink(missing_ok=True)
-        return 0, b""
+        return 0, (b"", None)
 
     def _here(self, path: str) -> Path:
         assert path.startswith(f"{TOP}/")

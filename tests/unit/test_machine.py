@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
+import subprocess
 import tarfile
 import types
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any, Never
 import docker.errors
 import pytest
 import requests
+import trustme
 
 from containers import machine as machines
 from containers import processors
@@ -122,11 +125,15 @@ class _Wrapped:
 
     def __init__(self) -> None:
         self.status = "running"
-        self.attrs = {"NetworkSettings": {"Networks": {"closed": {"IPAddress": "10.0.0.2"}}}}
+        self.attrs = {
+            "NetworkSettings": {"Networks": {"closed": {"IPAddress": "10.0.0.2"}}},
+            "State": {"StartedAt": "2026-01-02T03:04:05.123456789Z"},
+        }
         self.commands: list[tuple[list[str], dict[str, Any]]] = []
         self.files: dict[str, bytes] = {}
         self.owners: set[int] = set()
-        self.answer: tuple[int | None, bytes] = (0, b"")
+        self.answer: tuple[int | None, tuple[bytes | None, bytes | None]] = (0, (None, None))
+        self.said = b""
         self.error: Exception | None = None
         self.removed = 0
 
@@ -134,8 +141,11 @@ class _Wrapped:
         if self.error:
             raise self.error
 
-    def exec_run(self, command: list[str], **how: Any) -> tuple[int | None, bytes]:
+    def exec_run(
+        self, command: list[str], *, demux: bool, **how: Any
+    ) -> tuple[int | None, tuple[bytes | None, bytes | None]]:
         self._fail()
+        assert demux
         self.commands.append((command, how))
         return self.answer
 
@@ -162,6 +172,9 @@ class _Wrapped:
     def reload(self) -> None:
         self._fail()
 
+    def logs(self, **_: int) -> bytes:
+        return self.said
+
     def remove(self, **_: bool) -> None:
         self.removed += 1
 
@@ -174,9 +187,11 @@ class _Container:
         self.wrapped = wrapped
         self.how: dict[str, Any] = {}
         self.envs: dict[str, str] = {}
+        self.command: list[str] = []
         self.start_error: BaseException | None = None
 
-    def with_command(self, _: str) -> _Container:
+    def with_command(self, command: list[str]) -> _Container:
+        self.command = command
         return self
 
     def with_kwargs(self, **how: Any) -> _Container:
@@ -240,16 +255,13 @@ def test_a_machine_has_the_runs_labels_its_network_and_no_resolver(make: Make) -
 
 def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(make: Make) -> None:
     made, container = make()
+    assert container.how["user"] == "root"
+    assert container.command[:2] == ["sh", "-c"]
+    assert container.command[3:] == ["sh", "CERTIFICATE", "linux", "sleep", "infinity"]
     with made as machine:
         assert container.wrapped.files == {"/e2e/ca.pem": b"CERTIFICATE"}
-        ((command, how),) = container.wrapped.commands
-        assert "/etc/ssl/certs/ca-certificates.crt" in command[-1]
-        assert "/etc/pki/tls/certs/ca-bundle.crt" in command[-1]
-        assert "cat /e2e/ca.pem >>$bundle" in command[-1]
-        # Where OpenSSL looks in the folder, and not in the file.
-        assert "/etc/ssl/certs/$(openssl x509 -hash -noout -in /e2e/ca.pem).0" in command[-1]
-        assert how["user"] == "root"
         assert (machine.id, machine.address) == ("0123", "10.0.0.2")
+        assert machine.started.isoformat() == "2026-01-02T03:04:05.123456+00:00"
         assert container.wrapped.removed == 0
     assert container.wrapped.removed == 1
 
@@ -308,41 +320,108 @@ def test_an_interrupted_start_removes_the_machine_and_goes_on_ending(make: Make)
     assert container.wrapped.removed == 1
 
 
-def test_a_machine_without_a_store_of_authorities_is_lost_and_removed(make: Make) -> None:
+def _trust(
+    folder: Path, runs_on: str = "linux", authority: str = "OURS\n", *, openssl: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run what a machine starts with, on a file system below ``folder``; tell how it ended."""
+    script = machines._TRUST.replace("/etc", f"{folder}/etc").replace("/run", f"{folder}/run")
+    tools = folder / "bin"
+    tools.mkdir()
+    for name in ("mkdir", "true", *(("openssl",) if openssl else ())):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    return subprocess.run(
+        ["/bin/sh", "-c", script, "sh", authority, runs_on, "true"],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("bundle", machines._BUNDLES)
+def test_a_machine_adds_the_authority_to_its_own_before_it_is_ready(
+    tmp_path: Path, bundle: str
+) -> None:
+    kept = Path(f"{tmp_path}{bundle}")
+    kept.parent.mkdir(parents=True)
+    kept.write_text("OTHERS\n", "utf-8")
+    done = _trust(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kept.read_text("utf-8") == "OTHERS\nOURS\n"
+    assert Path(f"{tmp_path}{machines._READY}").exists()
+
+
+@pytest.mark.parametrize(("runs_on", "number"), [("linux", 1), ("wine", 0)])
+def test_openssl_finds_the_authority_in_its_folder_by_a_hash(
+    tmp_path: Path, runs_on: str, number: int
+) -> None:
+    folder = tmp_path / "etc" / "ssl" / "certs"
+    folder.mkdir(parents=True)
+    (folder / "ca-certificates.crt").touch()
+    pem = trustme.CA().cert_pem.bytes().decode()
+    done = _trust(tmp_path, runs_on, pem, openssl=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [path for path in folder.iterdir() if path.suffix == ".0"]
+    assert [path.read_text("utf-8") for path in found] == [pem] * number
+
+
+def test_a_machine_without_a_store_of_authorities_ends_and_is_never_ready(tmp_path: Path) -> None:
+    done = _trust(tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "no CA bundle: none of" in done.stdout
+    assert not Path(f"{tmp_path}{machines._READY}").exists()
+
+
+@pytest.mark.parametrize("error", [None, docker.errors.APIError("it is not running")])
+def test_a_machine_that_ended_before_its_first_command_says_why(
+    make: Make, error: docker.errors.APIError | None
+) -> None:
     machine, container = make()
-    container.wrapped.answer = (2, b"sh: no such folder")
-    with pytest.raises(TestbedFailure, match="no CA bundle: sh: no such folder"):
-        machine.__enter__()
-    assert container.wrapped.removed == 1
+    container.wrapped.status = "exited"
+    container.wrapped.error = error
+    container.wrapped.said = b"no CA bundle: none of ..."
+    with pytest.raises(TestbedFailure, match=r"machine-lost: .*: no CA bundle: none of"):
+        machine.wait()
 
 
 def test_a_command_runs_as_the_user_in_the_home_folder(make: Make) -> None:
     machine, container = make()
-    container.wrapped.answer = (3, b"no\xff")
+    container.wrapped.answer = (3, (b"no\xff", b"why"))
     result = machine.run(["id"], environment={"A": "b"})
-    assert (result.code, result.output) == (3, "no\N{REPLACEMENT CHARACTER}")
-    assert container.wrapped.commands == [
-        (["id"], {"user": "user", "workdir": "/home/user", "environment": {"A": "b"}})
-    ]
+    assert (result.code, result.stdout) == (3, "no\N{REPLACEMENT CHARACTER}")
+    assert (result.stderr, result.output) == ("why", f"{result.stdout}why")
+    ((command, how),) = container.wrapped.commands
+    assert command[-1:] == ["id"]
+    assert how == {"user": "user", "workdir": "/home/user", "environment": {"A": "b"}}
+
+
+def test_the_first_command_alone_waits_until_the_machine_is_ready(make: Make) -> None:
+    machine, container = make()
+    machine.run(["id"])
+    machine.run(["id"])
+    (first, _), (second, _) = container.wrapped.commands
+    assert first == ["sh", "-c", machines._WAIT, "sh", "id"]
+    assert f"until [ -e {machines._READY} ]" in machines._WAIT
+    assert second == ["id"]
 
 
 def test_a_command_with_a_limit_is_ended_by_it(make: Make) -> None:
     machine, container = make()
     machine.run(["pip", "list"], seconds=7)
     ((command, _),) = container.wrapped.commands
-    assert command == ["timeout", "-k", "5", "7", "pip", "list"]
+    assert command[-6:] == ["timeout", "-k", "5", "7", "pip", "list"]
 
 
 def test_a_command_without_an_exit_code_has_failed(make: Make) -> None:
     machine, container = make()
-    container.wrapped.answer = (None, b"")
+    container.wrapped.answer = (None, (None, None))
     assert machine.run(["id"]).code == -1
 
 
 def test_a_machine_that_stopped_meanwhile_is_lost(make: Make) -> None:
     machine, container = make()
     container.wrapped.status = "exited"
-    with pytest.raises(TestbedFailure, match="the machine stopped while `pip list` ran"):
+    with pytest.raises(TestbedFailure, match="the machine stopped while `pip list` ran: no word"):
         machine.run(["pip", "list"])
 
 

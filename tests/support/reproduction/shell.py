@@ -153,6 +153,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             bed.machine(spec, image, tmpfs=dict(place.tmpfs), files=files)
         )
         settle(machine, cell, house, selection.tests)
+        machine.wait()
         print("\n".join(["", *banner(cell, told, prepared), ""]), file=sys.stderr, flush=True)
         return attach(bed, machine.id, spec)
 
