@@ -19,7 +19,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import docker
@@ -36,10 +36,6 @@ RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"
 _FORMAT = b"1"
 """Raised when this module makes another image of the same recipe."""
-_KEYS = {
-    "suite", "packages", "registry", "base", "python", "platforms", "copies", "os", "lock",
-    "source", "uses", "like", "arguments",
-}  # fmt: skip
 # What a recipe never takes from the one that it is like.
 _OWN = ("recipe.toml", "requirements.in", "requirements.txt")
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
@@ -68,7 +64,8 @@ class Recipe:
     and ``platforms`` are the platform tags for which the wheels of ``requirements.txt`` are
     downloaded; ``lock``, a file relative to the repository's root, stands for a
     ``requirements.txt`` that several recipes share. ``source`` is a Debian suite and source
-    packages of it, whose files are put into the context's ``source/``. ``uses`` names the recipes
+    packages of it, whose files are put into the context's ``source/``; ``source_else`` names suites
+    to have a package from where the archive does not hold that suite's. ``uses`` names the recipes
     whose images the Dockerfile copies from, by the build argument that tells it their tag.
     ``arguments`` are further build arguments. ``like`` names a recipe whose Dockerfile and files
     are used, each unless this recipe has one of that name. ``os`` is the kind of containers that
@@ -86,6 +83,7 @@ class Recipe:
     os: str = "linux"
     lock: str | None = None
     source: tuple[str, ...] = ()
+    source_else: tuple[str, ...] = ()
     uses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     like: str | None = None
     arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -156,8 +154,9 @@ def recipe(name: str) -> Recipe:
         raise WrongUse(f"no image is named {name!r}; there are: {', '.join(names())}") from None
     except tomllib.TOMLDecodeError as error:
         raise WrongUse(f"{path}: {error}") from None
-    if unknown := sorted(set(data) - _KEYS):
-        raise WrongUse(f"{path}: unknown key {unknown[0]!r}; there are: {', '.join(sorted(_KEYS))}")
+    keys = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
+    if unknown := sorted(set(data) - keys):
+        raise WrongUse(f"{path}: unknown key {unknown[0]!r}; there are: {', '.join(sorted(keys))}")
     made = Recipe(
         name=name,
         suite=data.get("suite"),
@@ -170,6 +169,7 @@ def recipe(name: str) -> Recipe:
         os=data.get("os", "linux"),
         lock=data.get("lock"),
         source=tuple(data.get("source", ())),
+        source_else=tuple(data.get("source_else", ())),
         uses=data.get("uses", {}),
         like=data.get("like"),
         arguments=data.get("arguments", {}),
@@ -305,7 +305,8 @@ def _build(
             source: list[tuple[str, Path]] = []
             if made_by.source:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                fetched = fetch_source(*made_by.source, into=folder)
+                suite, *packages = made_by.source
+                fetched = fetch_source((suite, *made_by.source_else), packages, folder)
                 source = [(f"source/{path.name}", path) for path in fetched]
             _docker_build(client, made_by, arguments, wanted, labels, source)
     elif base != wanted:
@@ -359,33 +360,55 @@ def debian_sources(suite: str) -> list[str]:
     return lines
 
 
-def fetch_source(suite: str, *packages: str, into: Path) -> list[Path]:
+def fetch_source(suites: Sequence[str], packages: Sequence[str], into: Path) -> list[Path]:
     """Fetch Debian source packages, whose signatures apt checks; return their files.
 
+    Each is of the first of ``suites`` whose archive holds it: a mirror may list more than it holds.
+
     Raises:
-        Unavailable: this host's apt knows no Debian archive, or the archive has no such package.
+        Unavailable: this host's apt knows no Debian archive, or none of them has such a package.
     """
-    wanted = " and ".join(packages)
-    # The suite's own archive: of the sources of security updates a mirror may hold less than it
-    # lists.
-    archive = [line.removeprefix("deb ") for line in debian_sources(suite)[:1]]
-    if not archive or not shutil.which("apt-get"):
-        raise Unavailable(f"the source of {wanted} comes from a Debian archive, and apt has none")
+    if not shutil.which("apt-get"):
+        raise Unavailable(f"the source of {' and '.join(packages)} comes by apt, which is not here")
     into.chmod(0o755)  # apt's unprivileged downloader must be able to enter it
-    (into / "lists" / "partial").mkdir(parents=True)
-    (into / "files").mkdir(mode=0o777)
-    (into / "files").chmod(0o777)
-    (into / "sources.list").write_text("".join(f"deb-src {line}\n" for line in archive), "utf-8")
-    apt = ["apt-get", "-q", f"--option=Dir::Etc::sourcelist={into}/sources.list"]
-    apt += ["--option=Dir::Etc::sourceparts=-", f"--option=Dir::State::lists={into}/lists"]
-    for command in ([*apt, "update"], [*apt, "source", "--download-only", *packages]):
-        ran = subprocess.run(
-            command, cwd=into / "files", capture_output=True, text=True, check=False
-        )
-        if ran.returncode:
-            last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
-            raise Unavailable(f"the source of {wanted} cannot be had from {suite}: {last[:200]}")
-    return sorted((into / "files").iterdir())
+    found: list[Path] = []
+    for package in packages:
+        refused = []
+        for suite in suites:
+            try:
+                found += _fetch_source(suite, package, into / suite)
+                break
+            except Unavailable as reason:
+                refused.append(f"{suite}: {reason}")
+        else:
+            told = "; ".join(refused)
+            raise Unavailable(f"the source of {package} cannot be had from {told[:300]}")
+    return sorted(found, key=lambda path: path.name)
+
+
+def _fetch_source(suite: str, package: str, folder: Path) -> list[Path]:
+    apt = ["apt-get", "-q", f"--option=Dir::Etc::sourcelist={folder}/sources.list"]
+    apt += ["--option=Dir::Etc::sourceparts=-", f"--option=Dir::State::lists={folder}/lists"]
+    if not folder.exists():
+        # The suite's own archive: of the sources of security updates a mirror may hold less still.
+        archive = [line.removeprefix("deb ") for line in debian_sources(suite)[:1]]
+        if not archive:
+            raise Unavailable("apt knows no archive of Debian's")
+        (folder / "lists" / "partial").mkdir(parents=True)
+        (folder / "sources.list").write_text(f"deb-src {archive[0]}\n", "utf-8")
+        _apt([*apt, "update"], folder)
+    files = folder / package
+    files.mkdir()
+    files.chmod(0o777)
+    _apt([*apt, "source", "--download-only", package], files)
+    return list(files.iterdir())
+
+
+def _apt(command: Sequence[str], folder: Path) -> None:
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        lines = [line for line in ran.stderr.splitlines() if line.startswith("E: ")]
+        raise Unavailable((lines or ["E: no word of why"])[0].removeprefix("E: ")[:200])
 
 
 def _apt_options() -> list[str]:

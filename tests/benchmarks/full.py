@@ -23,7 +23,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -34,7 +33,7 @@ from containers.engine import Run  # noqa: E402
 from containers.testbed import Testbed  # noqa: E402
 from containers.wheelhouse import Wheelhouse  # noqa: E402
 from tests.support import cell as cells  # noqa: E402
-from tests.support import profiles  # noqa: E402
+from tests.support import probe, profiles  # noqa: E402
 from tests.support.cell import Cell  # noqa: E402
 from tests.support.plugin import workers  # noqa: E402
 
@@ -84,30 +83,14 @@ def script(cell: Cell, house: Wheelhouse, *, used: bool) -> str:
         lines += map(line, told["after_install"])
         lines.append(line([*told["python"], "-c", told["import"]]))
         if used:
-            source = suite("exercise.py")
-            code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
-            lines += [
-                f"export {key}={shlex.quote(value)}" for key, value in _exercise(told).items()
-            ]
-            lines.append(line([*told["python"], "-c", code]))
+            scratch = "Z:\\tmp" if wine else "/tmp"  # noqa: S108  (in a container)
+            given = probe.exercise_environment(told, scratch)
+            lines += [f"export {key}={shlex.quote(value)}" for key, value in given.items()]
+            lines.append(line(probe.exercise_command(told)))
         lines += map(line, (*told["before_uninstall"], told["uninstall"]))
     user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
     before = [shlex.join(command) for command in cell.place.as_root]
     return "\n".join(["set -e", *before, f"exec {user} sh -c {shlex.quote(chr(10).join(lines))}"])
-
-
-def _exercise(told: dict[str, Any]) -> dict[str, str]:
-    """Return what the exercise is told by its environment."""
-    scratch = "Z:\\tmp\\" if "\\" in told["folder"] else "/tmp/"  # noqa: S108  (in a container)
-    return {
-        "E2E_STEPS": f"{scratch}steps.jsonl",
-        "E2E_TRACE": f"{scratch}trace.txt",
-        "E2E_SUBJECT": told["subject"],
-        "E2E_PACKAGE": told["package"],
-        "E2E_LIMIT_SECONDS": str(told["seconds"]["exercise"]),
-        "E2E_PRELUDE": told["prelude"],
-        "E2E_USES": " ".join(told["uses"]),
-    }
 
 
 def plain(

@@ -59,6 +59,9 @@ def step(name: str, action: Callable[[], Any]) -> bool:
     return bool(line["ok"])
 
 
+_HERE = os.path.dirname(step.__code__.co_filename)  # what is run by -c has no __file__
+
+
 def import_package() -> dict[str, Any]:
     """Import the package and say where it came from; nothing native loads by this alone."""
     import importlib
@@ -278,7 +281,7 @@ def prelude() -> None:
 
 def use(name: str) -> Any:
     """Try one of the uses that the scenario names."""
-    source = os.path.join(os.path.dirname(os.environ["E2E_STEPS"]), "uses.py")
+    source = os.path.join(_HERE, "uses.py")
     with open(source, "rb") as file:
         known: dict[str, Any] = {"__name__": "uses"}
         exec(compile(file.read(), source, "exec"), known)  # noqa: S102  (the suite's own file)
@@ -287,7 +290,7 @@ def use(name: str) -> Any:
 
 def own_functions() -> dict[str, Any]:
     """Return the functions for a package that is not quiverdb; none for quiverdb."""
-    source = os.path.join(os.path.dirname(os.environ["E2E_STEPS"]), "own.py")
+    source = os.path.join(_HERE, "own.py")
     known: dict[str, Any] = {"__name__": "own"}
     if os.path.exists(source):
         with open(source, "rb") as file:

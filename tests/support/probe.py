@@ -312,26 +312,34 @@ def read_steps(path: str) -> dict[str, Any]:
 
 def exercise(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str, Any]:
     """Run the exercise in an interpreter of its own and return its steps and how it ended."""
-    steps = os.path.join(spec["folder"], "steps.jsonl")
-    trace = os.path.join(spec["folder"], "trace.txt")
-    source = os.path.join(spec["folder"], "exercise.py")
     told = dict(env)
-    told["E2E_STEPS"] = steps
-    told["E2E_TRACE"] = trace
-    told["E2E_SUBJECT"] = spec["subject"]
-    told["E2E_PACKAGE"] = spec["package"]
-    told["E2E_LIMIT_SECONDS"] = str(spec["seconds"]["exercise"])
-    told.update(spec.get("exercise_env", {}))
+    told.update(exercise_environment(spec, spec["folder"]))
+    ended = run(which(exercise_command(spec), env), told, cwd, spec["seconds"]["exercise"] + 10)
+    ended["trace"] = _read(told["E2E_TRACE"])[:_KEPT_OUTPUT]
+    ended["steps"] = read_steps(told["E2E_STEPS"])
+    return ended
+
+
+def exercise_environment(spec: Mapping[str, Any], scratch: str) -> dict[str, str]:
+    """Return what the exercise is told; it writes its files into the folder ``scratch``."""
+    return {
+        "E2E_STEPS": os.path.join(scratch, "steps.jsonl"),
+        "E2E_TRACE": os.path.join(scratch, "trace.txt"),
+        "E2E_SUBJECT": spec["subject"],
+        "E2E_PACKAGE": spec["package"],
+        "E2E_LIMIT_SECONDS": str(spec["seconds"]["exercise"]),
+        "E2E_PRELUDE": spec.get("prelude", ""),
+        "E2E_USES": " ".join(spec.get("uses", ())),
+        **spec.get("exercise_env", {}),
+    }
+
+
+def exercise_command(spec: Mapping[str, Any]) -> list[str]:
+    """Return the command that starts the exercise."""
+    source = os.path.join(spec["folder"], "exercise.py")
     # Read as bytes: compile() knows that source is UTF-8, open() on Windows does not.
     code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
-    told["E2E_PRELUDE"] = spec.get("prelude", "")
-    told["E2E_USES"] = " ".join(spec.get("uses", ()))
-    ended = run(
-        which([*spec["python"], "-c", code], env), told, cwd, spec["seconds"]["exercise"] + 10
-    )
-    ended["trace"] = _read(trace)[:_KEPT_OUTPUT]
-    ended["steps"] = read_steps(steps)
-    return ended
+    return [*spec["python"], "-c", code]
 
 
 def own_tests(spec: dict[str, Any], env: Mapping[str, str], cwd: str) -> dict[str, Any]:

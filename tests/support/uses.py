@@ -122,7 +122,7 @@ def as_another_user() -> str:
 
     folder = tempfile.mkdtemp()
     os.chown(folder, 1000, 1000)
-    source = os.path.join(os.path.dirname(os.environ["E2E_STEPS"]), "uses.py")
+    source = as_another_user.__code__.co_filename
     code = f"exec(compile(open({source!r}, 'rb').read(), 'uses.py', 'exec')); write_old_data()"
     try:
         ran = subprocess.run(

@@ -438,12 +438,12 @@ def test_an_image_is_made_with_files_of_another_and_with_a_debian_source(
     base = images.tag(_write(root, "base"))
     other = images.tag(_write(root, "python-3.13"))
     text = 'base = "base"\nuses = { PYTHON = "python-3.13" }\narguments = { OPTIONS = "-x" }\n'
-    text += 'source = ["trixie", "python3.13", "zlib"]\n'
+    text += 'source = ["trixie", "python3.13", "zlib"]\nsource_else = ["bookworm"]\n'
     _write(root, "mine", text, Dockerfile="ARG BASE")
     (tmp_path / "python3.13_3.13.5.orig.tar.xz").touch()
 
-    def fetch(*asked: str, into: Path) -> list[Path]:
-        assert asked == ("trixie", "python3.13", "zlib")
+    def fetch(suites: Sequence[str], packages: Sequence[str], into: Path) -> list[Path]:
+        assert (suites, packages) == (("trixie", "bookworm"), ["python3.13", "zlib"])
         assert into.is_dir()
         return [tmp_path / "python3.13_3.13.5.orig.tar.xz"]
 
@@ -480,34 +480,71 @@ def test_the_hash_changes_with_what_is_used_and_with_a_shared_lock(root: Path) -
     assert len({first, second, images.content_hash(images.recipe("mine"))}) == 3
 
 
-@pytest.mark.parametrize("failing", [None, "update", "source"])
-def test_a_debian_source_is_fetched_by_the_hosts_own_apt(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: str | None
-) -> None:
+Asked = list[tuple[str, str]]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Return what apt is asked, suite and verb or package; it holds no zlib of trixie."""
+    seen: Asked = []
     monkeypatch.setattr(
         images,
         "debian_sources",
         lambda suite: [f"deb http://{host}.invalid {suite} main" for host in "ab"],
     )
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
-    seen: list[str] = []
 
     def run(command: list[str], cwd: Path, **_: object) -> subprocess.CompletedProcess[str]:
-        verb = next(word for word in command if word in ("update", "source"))
-        seen.append(verb)
-        (cwd / "x.dsc").touch()
-        return subprocess.CompletedProcess(command, int(verb == failing), "", "E: gone")
+        suite = cwd.name if command[-1] == "update" else cwd.parent.name
+        seen.append((suite, command[-1]))
+        (cwd / f"{command[-1]}_{suite}.tar.xz").touch()
+        failed = seen[-1] in (("trixie", "zlib"), ("sid", "update"))
+        told = "Err:1\nE: Failed to fetch one\nE: Failed to fetch some archives.\n"
+        return subprocess.CompletedProcess(command, int(failed), "", told)
 
     monkeypatch.setattr(subprocess, "run", run)
-    if failing:
-        with pytest.raises(Unavailable, match=r"zlib and python3\.13 cannot be had from trixie"):
-            images.fetch_source("trixie", "zlib", "python3.13", into=tmp_path)
-        assert seen[-1] == failing
-    else:
-        found = images.fetch_source("trixie", "zlib", "python3.13", into=tmp_path)
-        assert [path.name for path in found] == ["x.dsc"]
-        lines = (tmp_path / "sources.list").read_text("utf-8")
-        assert lines == "deb-src http://a.invalid trixie main\n"
+    return seen
+
+
+def test_a_debian_source_is_fetched_by_the_hosts_own_apt(asked: Asked, tmp_path: Path) -> None:
+    found = images.fetch_source(["trixie", "bookworm"], ["python3.13", "openssl"], tmp_path)
+    assert [path.name for path in found] == ["openssl_trixie.tar.xz", "python3.13_trixie.tar.xz"]
+    assert asked == [("trixie", "update"), ("trixie", "python3.13"), ("trixie", "openssl")]
+    lines = (tmp_path / "trixie" / "sources.list").read_text("utf-8")
+    assert lines == "deb-src http://a.invalid trixie main\n"
+
+
+def test_a_source_that_the_archive_lists_and_does_not_hold_is_another_suites(
+    asked: Asked, tmp_path: Path
+) -> None:
+    found = images.fetch_source(["trixie", "bookworm"], ["zlib", "openssl"], tmp_path)
+    # Nothing of what trixie had of zlib.
+    assert [path.name for path in found] == ["openssl_trixie.tar.xz", "zlib_bookworm.tar.xz"]
+    assert asked[2:4] == [("bookworm", "update"), ("bookworm", "zlib")]
+
+
+@pytest.mark.parametrize("suites", [["trixie", "sid"], ["sid", "trixie"]])
+def test_a_source_that_no_suite_has_is_told_with_each_reason(
+    asked: Asked, tmp_path: Path, suites: list[str]
+) -> None:
+    with pytest.raises(
+        Unavailable, match=r"zlib cannot be had from .*: Failed to fetch one; "
+    ) as e:
+        images.fetch_source(suites, ["zlib"], tmp_path)
+    assert all(f"{suite}: " in str(e.value) for suite in suites)
+    assert asked[-1][0] == suites[-1]
+
+
+def test_without_an_archive_there_is_no_source(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "debian_sources", lambda _: [])
+    with pytest.raises(Unavailable, match="trixie: apt knows no archive"):
+        images.fetch_source(["trixie"], ["zlib"], tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(Unavailable, match="comes by apt, which is not here"):
+        images.fetch_source(["trixie"], ["zlib"], tmp_path)
+    assert asked == []
 
 
 def _apt(monkeypatch: pytest.MonkeyPatch, *targets: tuple[str, str, str]) -> None:
