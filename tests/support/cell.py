@@ -172,12 +172,12 @@ def instructions(
         "seconds": dict(seconds),
     }
     if place.tests:
-        told["tests"] = _own_tests(cell, subject)
+        told["tests"] = _own_tests(cell, package or subject)
     return told
 
 
-def _own_tests(cell: Cell, subject: str) -> dict[str, Any]:
-    """Return what the probe is told to do with the package's own tests.
+def _own_tests(cell: Cell, package: str) -> dict[str, Any]:
+    """Return what the probe is told to do with the own tests of ``package``, as it is imported.
 
     All of it lies in the user's project, where nothing is looked at: the tests, pytest with what it
     needs, and what the tests write. The package stays alone where it was installed.
@@ -194,7 +194,7 @@ def _own_tests(cell: Cell, subject: str) -> dict[str, Any]:
         "scratch": scratch,
         "ledger": layout.path(_LEDGER),
         "trace": layout.path(_TRACE),
-        "subject": subject,
+        "subject": package,
         "tool": [*installer.install, *place.options(installer), "--target", tools, "pytest"],
         "command": [
             *(*place.python, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -40,11 +38,10 @@ _OTHER_PYTHON = re.compile(
 )
 _ALARM = -14  # ended by SIGALRM, as ledger.py has it when the time is over
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
-# Where pip and uv keep what they download: ~/.cache/pip, %LocalAppData%\\pip.
-_CACHE_HOMES = (".cache", "Local")
-_INSTALLERS = ("pip", "uv")
 # Causes that say no more than that something failed.
 _VAGUE = ("unclassified", "round-trip-failed")
+_INTERPOSED = "Interposed"
+"""What uses.py raises where another's code answers."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,13 @@ class Expected:
     """The native libraries of the machine's platform, in loading order."""
     refused: str = ""
     """What the index answered when it refused the upload; empty if it took every file."""
+    package: str = ""
+    """The name that is imported, where it is not the project's."""
+
+    @property
+    def module(self) -> str:
+        """The name that is imported."""
+        return self.package or self.project
 
 
 def diagnose(evidence: Evidence, expected: Expected) -> tuple[Cause, ...]:
@@ -84,7 +88,15 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
     refused = evidence["install"]["code"] != 0
     if wanted := evidence["cell"].get("refuses"):
         found = _install(evidence, expected, cell) if refused else None
-        yield from refusal.judge(evidence, wanted, found, expected.project, expected.version)
+        yield from refusal.judge(
+            evidence,
+            wanted,
+            found,
+            expected.project,
+            expected.version,
+            offline=_scenario(evidence).offline,
+        )
+        yield from _registry(evidence, cell)
         return
     yield from _digests(evidence, expected, cell)
     if typed := list(_typed(evidence, expected, cell)):
@@ -93,6 +105,7 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
     if refused:
         yield _install(evidence, expected, cell)
         return
+    yield from _offline(evidence, cell)
     yield from _again(evidence, cell)
     if fallback := list(_fallback(evidence, expected, cell)):
         yield from fallback  # whatever else was seen is the other release's
@@ -123,6 +136,12 @@ def _typed(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]
                 yield _cause(cause, where=f"{cell}: {kind}", seen=seen)
 
 
+def _offline(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    if _scenario(evidence).offline and (asked := evidence["requests"]):
+        seen = f"the installer was to ask no index, and asked for {asked[0]['path']}"
+        yield _cause("use-not-supported", where=f"{cell}: install", seen=seen)
+
+
 def _again(evidence: Evidence, cell: str) -> Iterator[Cause]:
     again = evidence.get("again")
     if not again:
@@ -136,7 +155,7 @@ def _again(evidence: Evidence, cell: str) -> Iterator[Cause]:
         path
         for verb in ("added", "removed", "changed")
         for path in again["difference"][verb]
-        if not _is_cache(kind(path))
+        if not paths.is_cache(kind(path))
     ]
     if changed:
         seen = f"{len(changed)} paths were changed, first {changed[0]}"
@@ -278,37 +297,57 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     if (told := steps.get("prelude")) and not told["ok"]:
         yield _cause("testbed-defect", where=f"{cell}: prelude", seen=told["error"]["message"])
         return
+    failed = False
     for name in (*names, *scenario.uses):
         told = steps.get(name)
-        if told is None or not told["ok"]:
-            error = told["error"] if told else {"type": "", "message": "it was never reached"}
+        if told is not None and told["ok"]:
+            continue
+        error = told["error"] if told else {"type": "", "message": "it was never reached"}
+        # What fails later only follows, but for what was found in another's code.
+        if not failed or error["type"] == _INTERPOSED:
             found = _failed_step(name, error, evidence, expected, f"{cell}: {name}")
             yield _named_by(scenario, found)
-            break
-    yield from _versions(steps, expected, cell)
+        failed = True
+    if not failed:
+        yield from _plain_import(evidence, expected, cell)
+    yield from _versions(evidence, expected, cell)
     yield from _values(steps, evidence, cell)
     yield from _left_running(evidence, cell)
     yield from _mapped(steps, evidence, expected, cell)
     if not scenario.keeps_dependencies:
-        yield from _dependencies(steps, expected, cell)
+        yield from _dependencies(evidence, expected, cell)
     yield from _record(steps, cell)
     yield from _registry(evidence, cell)
 
 
 def _named_by(scenario: Scenario, found: Cause) -> Cause:
-    """Return what failed by the scenario's name for it, where it has no more exact one."""
+    """Return what failed by the scenario's name for it, where it has no more exact one.
+
+    A name that weighs less stands for what was proven to be no more than that.
+    """
     if scenario.name in ("venv", "system") or found.name not in _VAGUE:
         return found
     entry = catalogue()[scenario.cause]
+    if entry.severity != found.severity:
+        entry = catalogue()["use-not-supported"]
     seen = found.message.rpartition("; expected ")[0]
     return _cause(entry.name, where=found.where, seen=f"{scenario.title}: {seen}")
+
+
+def _plain_import(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield how the import alone failed, where the same import was well in the exercise."""
+    plain = evidence["import"]
+    if plain["code"]:
+        kind, _, message = _last_error(plain["stdout"] + plain["stderr"]).partition(": ")
+        error = {"type": kind, "message": message or f"it ended with {plain['code']}"}
+        yield _failed_step("import", error, evidence, expected, f"{cell}: import")
 
 
 def _unresolved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     """Yield the symbols that one library of the package takes from another that has them not."""
     own = {path.name.lower() for path in paths.installed(evidence)}
     for stub in loader.stubs(evidence.get("loader", ())):
-        if stub.library.lower() in own and paths.within(stub.needed_by, expected.project):
+        if stub.library.lower() in own and paths.within(stub.needed_by, expected.module):
             seen = f"{stub.needed_by.name} imports {stub.symbol} of {stub.library}, which does not "
             seen += "export it; Windows refuses to load such a library, Wine does not"
             yield _cause("symbol-not-found", where=f"{cell}: {stub.needed_by.name}", seen=seen)
@@ -404,10 +443,10 @@ def _shadow(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) 
     told = steps.get("import", {}).get("value") or {}
     file = told.get("file") or f"{told.get('folder')} (a folder without code)"
     kind = paths.flavour(evidence)
-    ending = (expected.project, "__init__.py")
+    ending = (expected.module, "__init__.py")
     homes = [p for p in evidence["installed"]["added"] if kind(p).parts[-2:] == ending]
     if told and kind(file) not in map(kind, homes):
-        seen = f"`import {expected.project}` took {file}, installed is {', '.join(homes) or 'none'}"
+        seen = f"`import {expected.module}` took {file}, installed is {', '.join(homes) or 'none'}"
         yield _cause("shadowed-import", where=f"{cell}: import", seen=seen)
 
 
@@ -420,11 +459,13 @@ def _failed_step(
         return _cause(cause, where=where, seen=seen)
     if found := _NO_MODULE.search(message):
         module = found[1].split(".")[0]
-        if module == expected.project:
+        if module == expected.module:
             seen = "the installed files are gone or no package: nothing of it can be imported"
             return _cause("record-mismatch", where=where, seen=seen)
         seen = f"needs the module {module}, which was not installed with it"
         return _cause("missing-dependency", where=where, seen=seen)
+    if error["type"] == _INTERPOSED:
+        return _cause("symbol-interposition", where=where, seen=error["message"][:400])
     if error["type"] == "SystemExit":
         seen = f"the package ended the interpreter ({message})"
         return _cause("crash", where=where, seen=seen)
@@ -436,16 +477,16 @@ def _failed_step(
 
 
 def _fallback(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
-    steps = evidence["exercise"]["steps"]
-    installed = (steps.get("distributions", {}).get("value") or {}).get(expected.project)
+    installed = paths.distributions(evidence).get(canonicalize_name(expected.project))
     if installed and _differs(installed["version"], expected.version):
         seen = f"{installed['version']} was installed, published was {expected.version}"
         yield _cause("silent-fallback", where=f"{cell}: installed", seen=seen)
 
 
-def _versions(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+def _versions(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    steps = evidence["exercise"]["steps"]
     native = (steps.get("native-call", {}).get("value") or {}).get("version")
-    installed = (steps.get("distributions", {}).get("value") or {}).get(expected.project)
+    installed = paths.distributions(evidence).get(canonicalize_name(expected.project))
     if installed and steps.get("native-call", {}).get("ok") and native != expected.version:
         seen = f"the native library says {native}, the release is {expected.version}"
         yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
@@ -517,18 +558,18 @@ def _mapped(steps: Evidence, evidence: Evidence, expected: Expected, cell: str) 
             yield _cause("wrong-library-loaded", where=where, seen=seen[:400])
 
 
-def _dependencies(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
-    every = steps.get("distributions", {}).get("value") or {}
-    home = every.get(expected.project, {}).get("folder")
+def _dependencies(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    every = paths.distributions(evidence)
+    project = canonicalize_name(expected.project)
+    home = every.get(project, {}).get("folder")
     for name, told in every.items():
         if told["folder"] != home:
             continue  # the system's own, seen through
-        locked = expected.locked.get(canonicalize_name(name))
-        own = canonicalize_name(name) == canonicalize_name(expected.project)
+        locked = expected.locked.get(name)
         # pip came with the machine, whatever newer one the index has.
-        if own or canonicalize_name(name) == "pip" or locked == told["version"]:
+        if name in (project, "pip") or locked == told["version"]:
             continue
-        seen = f"{name} {told['version']} is installed, locked is {locked or 'none'}"
+        seen = f"{told['name']} {told['version']} is installed, locked is {locked or 'none'}"
         yield _cause("version-mismatch", where=f"{cell}: dependencies", seen=seen)
 
 
@@ -564,7 +605,7 @@ def _own_tests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
         own_tests.judge(
             told,
             cell,
-            expected.project,
+            expected.module,
             died=_signal(code) if died else "",
             hung=told.get("timed_out", False) or "Timeout (" in trace or code == _ALARM,
             frame=_frame(trace),
@@ -588,7 +629,7 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
             "uninstall-leftover", where=where, seen=f"{seen}: {_last_error(ran['stderr'])}"
         )
         return
-    if left := leftovers(evidence, expected.project):
+    if left := leftovers(evidence, expected.module):
         seen = f"{len(left)} paths are left, first {', '.join(left[:3])}"
         yield _cause("uninstall-leftover", where=where, seen=seen)
     if changed := [*evidence["left"]["changed"], *evidence["left"]["removed"]]:
@@ -596,7 +637,7 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
         yield _cause("uninstall-leftover", where=where, seen=seen)
 
 
-def leftovers(evidence: Evidence, project: str) -> list[str]:
+def leftovers(evidence: Evidence, package: str) -> list[str]:
     """Return the paths that the package left behind: its own, and those that appeared in use.
 
     Its dependencies stay, with their bytecode, as installers mean it; so do their own caches, and
@@ -613,9 +654,9 @@ def leftovers(evidence: Evidence, project: str) -> list[str]:
     kept: list[str] = []
     for told in evidence["left"]["added"]:
         path = kind(told)
-        if _is_cache(path) and not in_cache:
+        if paths.is_cache(path) and not in_cache:
             continue
-        mine = paths.within(path, project)
+        mine = paths.within(path, package)
         if path in installed:
             mine = mine or path in own or path in folders
         else:
@@ -623,13 +664,6 @@ def leftovers(evidence: Evidence, project: str) -> list[str]:
         (left if mine else kept).append(told)
     used = {parent for told in kept for parent in kind(told).parents}
     return [told for told in left if kind(told) not in used]
-
-
-def _is_cache(path: PurePath) -> bool:
-    if path.name == ".cache":
-        return True
-    pairs = itertools.pairwise(path.parts)
-    return any(home in _CACHE_HOMES and name in _INSTALLERS for home, name in pairs)
 
 
 def _registry(evidence: Evidence, cell: str) -> Iterator[Cause]:

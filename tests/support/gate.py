@@ -65,6 +65,7 @@ class Prepared:
         refused = [upload for upload in self.testbed.uploads if upload.code]
         return Expected(
             project=subject.name,
+            package=subject.import_package,
             version=self.wheelhouse.version,
             digests=self.wheelhouse.digests(),
             locked=self.wheelhouse.locked(),

@@ -31,7 +31,7 @@ from tests.support.reproduction import kept as reproduction
 from tests.support.scenarios import SCENARIOS
 from tests.support.subject import Subject, SubjectError
 from tests.support.subject import load as load_subject
-from tests.support.tally import Tally
+from tests.support.tally import Tally, parameter
 from tests.support.verdict import CellResult, Item, Verdict
 
 _KEY = "quiverdb_e2e"
@@ -89,6 +89,8 @@ class Suite:
             return reason
         if self.selection.subject and is_quiverdbs(cell.scenario):
             return "the scenario uses the package in a way of quiverdb's own"
+        if prepared.no_history and cell.machine.refuses and not cell.place.pinned:
+            return f"what it falls back to was not seen: {prepared.no_history}"
         if not cell.place.needs_previous or prepared.wheelhouse.previous:
             return ""
         why = prepared.no_history or f"--history {self.selection.history}"
@@ -341,7 +343,7 @@ class Controller:
                 causes += agreement.check(
                     static.causes, [cell for cell in judged_here if cell.machine in clean]
                 )
-            causes += self._unexplained(cells, causes)
+            causes += self._unexplained(cells, judged_here)
             name = self.suite.subject.name
             title = f"pip install {name} works on a clean {system.capitalize()} machine"
             found.append(
@@ -389,19 +391,28 @@ class Controller:
             found.append(Item(ident, title, judged, kept, told))
         return found
 
-    def _unexplained(self, cells: list[CellResult], causes: list[Cause]) -> list[Cause]:
-        """Return a cause for each test that failed where no cause explains why."""
-        strict = self.suite.selection.strict
-        every = in_order([*causes, *(cause for cell in cells for cause in cell.causes)])
+    def _unexplained(self, cells: list[CellResult], here: list[CellResult]) -> list[Cause]:
+        """Return a cause for each test that failed where no cause explains why.
+
+        A test of a cell is explained by that cell alone, and told of where the cell is ``here``;
+        any other by whatever is known to have failed.
+        """
         found = [
             catalogue().cause("testbed-defect", where=name, seen="the suite's own code failed")
             for name in self.broken_tests
         ]
-        if verdict.judge(every, strict=strict) is Verdict.VERIFIED:
-            found += [
-                catalogue().cause("unclassified", where=name, seen="failed, and no cause was found")
-                for name in self.unexplained
-            ]
+        strict = self.suite.selection.strict
+        anything = [cause for cell in cells for cause in cell.causes]
+        anything += self.suite.static.causes if self.suite.prepared else ()
+        anything += self.suite.piped.causes if self.suite.piped else ()
+        causes = {cell.id: list(cell.causes) for cell in cells}
+        for name in self.unexplained:
+            ident = parameter(name)
+            elsewhere = ident in causes and ident not in {cell.id for cell in here}
+            judged = verdict.judge(causes.get(ident, anything), strict=strict)
+            if judged is Verdict.VERIFIED and not elsewhere:
+                seen = "failed, and no cause was found"
+                found.append(catalogue().cause("unclassified", where=name, seen=seen))
         return found
 
     def _details(self, *, interrupted: bool) -> dict[str, Any]:

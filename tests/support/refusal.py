@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
+    canonicalize_name,
     parse_sdist_filename,
     parse_wheel_filename,
 )
@@ -25,8 +27,6 @@ _COMPILING = re.compile(
     r"Installing build dependencies|Failed to build|Building source distribution"
 )
 _TOLD = re.compile(r"^(?:ERROR:|error:|\s*cause:|hint:).*", re.MULTILINE)
-# What the installers leave of their own: caches, bytecode, and uv's lock of the environment.
-_OWN = (".cache", "Local", "__pycache__")
 
 
 def words(evidence: Evidence) -> list[str]:
@@ -36,11 +36,18 @@ def words(evidence: Evidence) -> list[str]:
 
 
 def judge(
-    evidence: Evidence, wanted: str, found: Cause | None, project: str, version: str = ""
+    evidence: Evidence,
+    wanted: str,
+    found: Cause | None,
+    project: str,
+    version: str = "",
+    *,
+    offline: bool = False,
 ) -> Iterator[Cause]:
     """Yield what is wrong with the refusal of ``version`` where ``wanted`` is its proper cause.
 
-    ``found`` is what an ordinary cell would be told; None if the installation passed.
+    ``found`` is what an ordinary cell would be told; None if the installation passed. ``offline``
+    says that the index is not to be asked.
     """
     cell = evidence["cell"]["id"]
     ran = evidence["install"]
@@ -76,17 +83,30 @@ def judge(
     if found.name not in accepted:
         yield found
         return
+    if not offline and not any(_is_page(line, project) for line in evidence["requests"]):
+        # pip words it the same where a page lists nothing that fits and where there is none.
+        seen = f"it refused without the index's page of {project}, which alone can tell"
+        yield _cause("index-unreachable", f"{cell}: index", seen)
+        return
     if not words(evidence):
         yield _cause("unclean-refusal", cell, f"it ended with {ran['code']} and said nothing")
     kind = paths.flavour(evidence)
-    left = [
-        path
-        for path in evidence["installed"]["added"]
-        if kind(path).name != ".lock" and not any(part in _OWN for part in kind(path).parts)
-    ]
-    if left:
-        seen = f"it refused and left {len(left)} paths, first {left[0]}"
-        yield _cause("unclean-refusal", cell, seen)
+    for change, every in evidence["installed"].items():
+        if touched := [path for path in every if not _is_installers(kind(path))]:
+            verb = "left" if change == "added" else change
+            seen = f"it refused and {verb} {len(touched)} paths, first {touched[0]}"
+            yield _cause("unclean-refusal", cell, seen)
+
+
+def _is_installers(path: PurePath) -> bool:
+    """Return whether an installer leaves this of its own: caches, bytecode, uv's lock."""
+    return path.name == ".lock" or "__pycache__" in path.parts or paths.is_cache(path)
+
+
+def _is_page(line: Evidence, project: str) -> bool:
+    """Return whether the index gave its list of the project's files (PyPA: simple repository)."""
+    page = f"/simple/{canonicalize_name(project)}/"
+    return line["path"] == page and line["status"] in (200, 304)
 
 
 def _is_source(line: Evidence, project: str) -> bool:
@@ -95,7 +115,8 @@ def _is_source(line: Evidence, project: str) -> bool:
     except InvalidSdistFilename:
         return False
     # The metadata beside a file are no source.
-    return name == project and line["status"] == 200 and not line["path"].endswith(".metadata")
+    own = name == canonicalize_name(project)
+    return own and line["status"] == 200 and not line["path"].endswith(".metadata")
 
 
 def _tried(evidence: Evidence, project: str, version: str) -> str:
@@ -104,7 +125,7 @@ def _tried(evidence: Evidence, project: str, version: str) -> str:
     for line in evidence["requests"]:
         with contextlib.suppress(InvalidWheelFilename):
             name, release, *_ = parse_wheel_filename(line.get("file", "").removesuffix(".metadata"))
-            if name == project:
+            if name == canonicalize_name(project):
                 found.add(release)
     if not found or str(max(found)) == version:
         return ""
@@ -113,8 +134,7 @@ def _tried(evidence: Evidence, project: str, version: str) -> str:
 
 def _installed(evidence: Evidence, project: str) -> str:
     """Return name and version of the release that is there."""
-    steps = evidence.get("exercise", {}).get("steps", {})
-    told = (steps.get("distributions", {}).get("value") or {}).get(project)
+    told = paths.distributions(evidence).get(canonicalize_name(project))
     return f"{project} {told['version']}" if told else ""
 
 

@@ -79,6 +79,11 @@ class Scenario:
     windows: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """What is otherwise on Windows; for a scenario of both systems."""
 
+    @property
+    def pinned(self) -> bool:
+        """Whether the version is named, so that no other release can be taken."""
+        return any("{version}" in word for word in self.requirement)
+
     def on(self, system: str) -> Scenario:
         """Return the scenario as it is on this operating system."""
         changes: dict[str, Any] = {**self.windows, "windows": {}} if system == "windows" else {}

@@ -25,6 +25,12 @@ _IN_PLACE = "\x1b"
 _CELL = re.compile(r"\[([^\]]+)\](?:@[^\]]*)?$")  # behind the @ is the group of pytest-xdist
 
 
+def parameter(nodeid: str) -> str:
+    """Return what is in the brackets of a test's id; of a test of a cell that is the cell's."""
+    found = _CELL.search(nodeid)
+    return found[1] if found else ""
+
+
 class Tally:
     """Counts the cells that ended, and says which run, how far it is and how long it will take."""
 
@@ -92,11 +98,10 @@ class Tally:
 
     def _of(self, nodeid: str) -> str:
         """Return the cell that a test is of, if that has not ended; else nothing."""
-        found = _CELL.search(nodeid)
         if not self._every:
             for path in (self._report / "required").glob("*.json"):
                 self._every |= set(json.loads(path.read_text("utf-8")))
-        ident = found[1] if found else ""
+        ident = parameter(nodeid)
         return ident if ident in self._every and ident not in self.done else ""
 
     def _result(self, ident: str, report: pytest.TestReport) -> dict[str, Any] | None:

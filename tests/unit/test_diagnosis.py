@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.causes import Cause
 from tests.support.diagnosis import Expected, diagnose, leftovers
+from tests.support.scenarios import SCENARIOS
 
 PROJECT = "/home/user/project"
 SITE = "/home/user/venv/lib/python3.13/site-packages"
@@ -562,8 +563,68 @@ def test_an_interpreter_that_is_killed_has_crashed(code: int, seen: str) -> None
     assert "the last frame: /x/database.py:7 in open" in cause.message
 
 
-def test_an_import_that_merely_fails_is_no_crash() -> None:
-    assert _causes(lambda e: e["import"].update(code=1)) == ()
+def test_an_import_that_merely_fails_is_no_crash_and_is_told() -> None:
+    cause = _cause(lambda e: e["import"].update(code=1))
+    assert (cause.name, cause.where) == ("unclassified", "debian-pip-venv: import")
+    assert "it ended with 1" in cause.message
+
+
+def test_an_import_that_lacks_a_module_alone_is_told_by_it() -> None:
+    error = "Traceback ...\nModuleNotFoundError: No module named 'attrs'\n"
+    cause = _cause(lambda e: e["import"].update(code=1, stderr=error))
+    assert (cause.name, "needs the module attrs" in cause.message) == ("missing-dependency", True)
+
+
+@pytest.mark.parametrize("name", ["other-sqlite", "preloaded-sqlite", "other-cpp-runtime"])
+@pytest.mark.parametrize("failing", ["round-trip", "use"])
+def test_what_fails_beside_anothers_code_is_no_mere_interposition(name: str, failing: str) -> None:
+    def change(evidence: Evidence) -> None:
+        evidence["cell"]["scenario"] = name
+        uses = SCENARIOS[name].uses
+        _steps(evidence).update({use: _step({}) for use in uses})
+        error = {"type": "QuiverError", "message": "near STRICT: syntax error"}
+        step = failing if failing == "round-trip" else uses[0]
+        _steps(evidence)[step] = {"ok": False, "value": None, "error": error}
+
+    (cause,) = _causes(change)
+    assert (cause.name, cause.severity) == ("use-not-supported", "broken")
+    assert "near STRICT" in cause.message
+
+
+def test_anothers_code_is_named_beside_what_it_broke() -> None:
+    def change(evidence: Evidence) -> None:
+        evidence["cell"]["scenario"] = "other-sqlite"
+        for step, kind in (("round-trip", "QuiverError"), ("own_sqlite", "Interposed")):
+            error = {"type": kind, "message": f"{kind} it was"}
+            _steps(evidence)[step] = {"ok": False, "value": None, "error": error}
+
+    found = _causes(change)
+    assert [(cause.name, cause.severity) for cause in found] == [
+        ("use-not-supported", "broken"),
+        ("symbol-interposition", "flawed"),
+    ]
+
+
+def test_an_installation_offline_asks_no_index() -> None:
+    def change(evidence: Evidence) -> None:
+        evidence["cell"]["scenario"] = "offline"
+
+    cause = _cause(change)
+    assert (cause.name, cause.where) == ("use-not-supported", "debian-pip-venv: install")
+    assert "/simple/quiverdb/" in cause.message
+
+
+def test_a_project_is_known_by_a_name_that_is_written_otherwise() -> None:
+    expected = dataclasses.replace(EXPECTED, project="Quiver.DB", package="quiverdb")
+
+    def change(evidence: Evidence, **other: str) -> None:
+        told = _steps(evidence)["distributions"]["value"]
+        told["quiver_db"] = told.pop("quiverdb") | other
+        _steps(evidence)["native-call"]["value"]["version"] = "9"
+
+    assert "version-mismatch" in [cause.name for cause in _causes(change, expected)]
+    older = _causes(lambda evidence: change(evidence, version="0.1.0"), expected)
+    assert "silent-fallback" in [cause.name for cause in older]
 
 
 def test_a_fatal_error_of_the_interpreter_is_a_crash() -> None:
@@ -1092,7 +1153,8 @@ _UV_GLIBC = """
 def test_uvs_refusal_is_of_the_project_whatever_else_it_tells(
     output: str, python: str, wanted: str
 ) -> None:
-    evidence = healthy() | {"python": python, "installed": {"added": []}}
+    nothing: Evidence = {"added": [], "removed": [], "changed": []}
+    evidence = healthy() | {"python": python, "installed": nothing}
     evidence["install"] = _ran("uv", "pip", "install", "quiverdb", code=1) | {"stderr": output}
     assert [cause.name for cause in diagnose(evidence, EXPECTED)] == [wanted]
     evidence["cell"] = {"id": "c", "refuses": wanted}

@@ -17,6 +17,7 @@ UV = (
     "  cause: Because quiverdb==0.5.0 has no wheels with a matching Python ABI tag\n"
 )
 PROPER = catalogue().cause("unsupported-python", where="c", seen="refused")
+PAGE = {"status": 200, "path": "/simple/quiverdb/"}
 SITE = "/home/user/venv/lib/python3.14/site-packages"
 
 
@@ -25,9 +26,9 @@ def _evidence(output: str = PIP, **changes: Any) -> dict[str, Any]:
         "cell": {"id": "c"},
         "install": {"command": ["pip", "install", "quiverdb"], "code": 1,
                     "stdout": "", "stderr": output},
-        "installed": {"added": []},
-        "requests": [],
+        "requests": [PAGE],
         **changes,
+        "installed": {"added": [], "removed": [], "changed": [], **changes.get("installed", {})},
     }  # fmt: skip
 
 
@@ -49,10 +50,21 @@ def test_what_the_installer_keeps_of_its_own_is_no_trace(path: str) -> None:
     assert _judge(_evidence(installed={"added": [path]})) == []
 
 
-def test_a_file_left_behind_is_told() -> None:
-    (cause,) = _judge(_evidence(installed={"added": [f"{SITE}/cffi/api.py"]}))
+@pytest.mark.parametrize("change", ["added", "removed", "changed"])
+def test_a_file_left_behind_removed_or_changed_is_told(change: str) -> None:
+    (cause,) = _judge(_evidence(installed={change: [f"{SITE}/cffi/api.py"]}))
     assert cause.name == "unclean-refusal"
     assert "cffi/api.py" in cause.message
+    assert {"added": "left"}.get(change, change) in cause.message
+
+
+def test_a_file_left_in_pythons_own_folder_on_windows_is_told() -> None:
+    local = "C:\\users\\user\\AppData\\Local"
+    site = f"{local}\\Programs\\Python\\Python313\\Lib\\site-packages"
+    left = [f"{site}\\quiverdb", f"{local}\\pip\\cache\\x"]
+    (cause,) = _judge(_evidence(installed={"added": left}, os="windows"))
+    assert cause.name == "unclean-refusal"
+    assert "left 1 paths" in cause.message
 
 
 def test_a_refusal_without_words_is_told() -> None:
@@ -73,17 +85,43 @@ def test_a_source_that_is_fetched_or_built_is_told(changes: dict[str, Any]) -> N
     assert cause.name == "sdist-fallback"
 
 
+def test_an_older_release_is_known_by_a_name_that_is_written_otherwise() -> None:
+    steps = {"distributions": {"value": {"Quiver_DB": {"version": "0.1.0", "folder": SITE}}}}
+    evidence = _evidence("", exercise={"steps": steps})
+    (cause,) = refusal.judge(evidence, "unsupported-python", None, "quiver-db", "0.5.0")
+    assert cause.name == "silent-fallback"
+
+
 @pytest.mark.parametrize(
     "line",
     [
         {"file": "quiverdb-0.1.0.tar.gz", "status": 404, "path": "/packages/x"},
         {"file": "quiverdb-0.1.0.tar.gz", "status": 200, "path": "/packages/x.tar.gz.metadata"},
         {"file": "quiverdb-0.5.0-py3-none-any.whl", "status": 200, "path": "/packages/x"},
-        {"status": 200, "path": "/simple/quiverdb/"},
     ],
 )
 def test_other_requests_are_no_source(line: dict[str, Any]) -> None:
-    assert _judge(_evidence(requests=[line])) == []
+    assert _judge(_evidence(requests=[PAGE, line])) == []
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [],
+        [PAGE | {"status": 404}],
+        [PAGE | {"path": "/simple/cffi/"}],
+    ],
+)
+def test_a_refusal_without_a_look_at_the_index_proves_nothing(requests: list[Any]) -> None:
+    (cause,) = _judge(_evidence(requests=requests))
+    assert (cause.name, cause.severity) == ("index-unreachable", "testbed")
+
+
+def test_a_refusal_offline_asks_nobody() -> None:
+    told = refusal.judge(
+        _evidence(requests=[]), "unsupported-python", PROPER, "quiverdb", offline=True
+    )
+    assert list(told) == []
 
 
 def test_another_cause_stands_for_itself() -> None:
