@@ -33,13 +33,16 @@ while True:
 # A name below .invalid never exists (RFC 2606). A resolver that can ask somebody outside says so
 # for certain (EAI_NONAME); one that cannot, says that it failed for now (EAI_AGAIN).
 _LOOK = """
-import json, socket, sys
+import json, socket, sys, threading
 told = {"reached": False, "resolver": sys.argv[3]}
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1.5).close()
-    told["reached"] = True
-except OSError:
-    pass
+def reach():
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1.5).close()
+        told["reached"] = True
+    except OSError:
+        pass
+reaching = threading.Thread(target=reach)
+reaching.start()
 if told["resolver"] == "closed":
     try:
         socket.getaddrinfo("canary.invalid", 443)
@@ -47,6 +50,7 @@ if told["resolver"] == "closed":
     except socket.gaierror as error:
         if error.errno == socket.EAI_NONAME:
             told["resolver"] = "open"
+reaching.join()
 print(json.dumps(told))
 """
 

@@ -120,6 +120,7 @@ class Judge(Protocol):
         planted: Planted | None = None,
         *,
         faults: Sequence[dict[str, Any]] = (),
+        installer: str = "",
         **seconds: int,
     ) -> Judged:
         """Return what was found."""
@@ -166,6 +167,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         planted: Planted | None = None,
         *,
         faults: Sequence[dict[str, Any]] = (),
+        installer: str = "",
         **seconds: int,
     ) -> Judged:
         static = inspection.inspect_set([wheel], subject=subject)
@@ -173,7 +175,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         with start([wheel], faults) as bed:
             evidence = cells.run(
                 bed,
-                cell,
+                dataclasses.replace(cell, installer=installer or cell.installer),
                 images.ensure(found, cell.machine.image),
                 planted=planted,
                 seconds={**SECONDS, **seconds},

@@ -11,10 +11,13 @@ import pytest
 from containers import images
 from containers.engine import LABEL_RUN, Engine, Run
 from containers.errors import TestbedFailure
+from containers.machine import MachineSpec, load
 from tests.faults.conftest import Judge, Start, expected_of
 from tests.support import cell as cells
+from tests.support import wheels
 from tests.support.cell import Cell, Planted
 from tests.support.diagnosis import diagnose
+from tests.support.scenarios import ROOTS_OWN
 from tests.support.subject import Subject
 from tests.support.verdict import Verdict
 from tests.support.verdict import judge as verdict_of
@@ -109,3 +112,57 @@ def test_a_closed_network_is_proved_closed_and_the_canary_awake(start: Start) ->
 
     assert seen["open"]["reached"] is True
     assert seen["machines"] == {"reached": False, "resolver": "closed"}
+
+
+# Machines that the gate has; the others are made first, which takes minutes.
+MACHINES = [
+    pytest.param(spec, marks=() if "gate" in spec.profiles else pytest.mark.long, id=spec.name)
+    for spec in load().values()
+    if spec.runs_on == "linux" and "full" in spec.profiles
+]
+# What the user may write to below these folders, link or socket or file or folder.
+WRITABLE = """
+import os, sys
+for top in sys.argv[1:]:
+    for folder, folders, files in os.walk(top):
+        for name in ("", *files):
+            path = os.path.join(folder, name)
+            if os.access(path, os.W_OK) and not os.path.islink(path):
+                print(path)
+"""
+
+
+@pytest.mark.parametrize("spec", MACHINES)
+def test_what_is_not_looked_at_on_a_machine_its_user_cannot_change(
+    found: Engine, run: Run, spec: MachineSpec
+) -> None:
+    image = images.ensure(found, spec.image).tag
+    folders = [*ROOTS_OWN, "/home"]
+    client = found.client()
+    said = client.containers.run(
+        image, ["python3", "-c", WRITABLE, *folders], remove=True, labels=run.labels(), user="user"
+    )
+    client.close()
+    writable = said.decode().splitlines()
+
+    assert [path for path in writable if not path.startswith("/home/user")] == []
+    assert writable, "where the user may write, it is seen"
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_package_that_leaves_a_file_behind_when_it_was_used(
+    judge: Judge, good_wheel: Path, tmp_path: Path, installer: str
+) -> None:
+    # The first native call keeps something in the user's home, which no installer knows of.
+    code = (
+        b"\nimport os\n_version = version\ndef version():\n"
+        b"    os.makedirs(os.path.expanduser('~/.cache/quiverdb'), exist_ok=True)\n"
+        b"    open(os.path.expanduser('~/.cache/quiverdb/seen'), 'w').close()\n"
+        b"    return _version()\n"
+    )
+    edit = {"quiverdb/__init__.py": lambda data: data + code}
+    seen = judge(wheels.mutate(good_wheel, tmp_path, edit=edit), installer=installer)
+
+    assert seen.static_names == set()
+    assert seen.names == {"uninstall-leftover"}
+    assert "/home/user/.cache/quiverdb/seen" in " ".join(map(str, seen.dynamic))

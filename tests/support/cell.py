@@ -167,7 +167,7 @@ def instructions(
             or (*installer.uninstall, *place.options(installer), subject)
         ),
         "roots": list(place.roots),
-        "skipped": [*place.skipped, layout.seen_as],
+        "skipped": [*place.unseen, layout.seen_as],
         "skipped_keys": list(place.skipped_keys),
         "seconds": dict(seconds),
     }

@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -15,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import IO, Any, Dict, List, Mapping, Sequence
 
@@ -130,7 +132,7 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float
     Its output goes to files: a process that it leaves behind cannot hold us up by holding a pipe.
     """
     began = time.perf_counter()
-    timed_out = False
+    late = threading.Event()
     with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
         process = subprocess.Popen(
             command,
@@ -141,11 +143,17 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float
             stderr=err_file,
             start_new_session=True,
         )
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            timed_out = True
+
+        def expire() -> None:
+            late.set()
             _end(process)
+
+        # Where wait() itself is given a limit it looks only every twentieth of a second.
+        alarm = threading.Timer(seconds, expire)
+        alarm.start()
+        process.wait()
+        alarm.cancel()
+        alarm.join()  # it may just be ending what the process left
         out, err = (_tail(file) for file in (out_file, err_file))
     return {
         "command": command,
@@ -153,7 +161,7 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float
         "stdout": out,
         "stderr": err,
         "seconds": round(time.perf_counter() - began, 3),
-        "timed_out": timed_out,
+        "timed_out": late.is_set(),
     }
 
 
@@ -168,8 +176,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         )
         process.kill()
     else:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        with contextlib.suppress(ProcessLookupError):  # it ended in this very moment
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _tail(file: IO[bytes]) -> str:

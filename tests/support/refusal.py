@@ -26,6 +26,8 @@ _COMPILING = re.compile(
     r"Building wheel|Preparing metadata|Getting requirements to build|subprocess-exited-with-error|"
     r"Installing build dependencies|Failed to build|Building source distribution"
 )
+# Of a virtual environment, and in the folder for temporary files of any other.
+_LOCK = re.compile(r"\.lock|uv-[0-9a-f]+\.lock")
 _TOLD = re.compile(r"^(?:ERROR:|error:|\s*cause:|hint:).*", re.MULTILINE)
 
 
@@ -99,8 +101,9 @@ def judge(
 
 
 def _is_installers(path: PurePath) -> bool:
-    """Return whether an installer leaves this of its own: caches, bytecode, uv's lock."""
-    return path.name == ".lock" or "__pycache__" in path.parts or paths.is_cache(path)
+    """Return whether an installer leaves this of its own: caches, bytecode, uv's locks."""
+    lock = _LOCK.fullmatch(path.name)
+    return bool(lock) or "__pycache__" in path.parts or paths.is_cache(path)
 
 
 def _is_page(line: Evidence, project: str) -> bool:

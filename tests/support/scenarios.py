@@ -80,6 +80,11 @@ class Scenario:
     """What is otherwise on Windows; for a scenario of both systems."""
 
     @property
+    def unseen(self) -> tuple[str, ...]:
+        """The folders that are not looked at."""
+        return self.skipped if self.user == "root" else (*self.skipped, *ROOTS_OWN)
+
+    @property
     def pinned(self) -> bool:
         """Whether the version is named, so that no other release can be taken."""
         return any("{version}" in word for word in self.requirement)
@@ -94,6 +99,9 @@ class Scenario:
         return installer.system_option if self.system else ()
 
 
+ROOTS_OWN = ("/boot", "/etc", "/usr", "/var/lib")
+"""What is root's on every Linux machine: nobody else can change anything there, so it is not looked
+at. These are nine of ten files; tests/faults/test_machine_faults.py tries it."""
 _HOME = "/home/user"
 _VENV = f"{_HOME}/venv"
 _BIN = "/usr/local/bin:/usr/bin:/bin"

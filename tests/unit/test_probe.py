@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +89,35 @@ def test_a_folder_left_out_is_left_out_both_times(machine: Path) -> None:
     again = Look([str(machine)], skipped, first)
     assert first.tree == again.tree
     assert not [path for path in first.tree if path.startswith(skipped[0])]
+
+
+# ---- a command ----
+
+
+def _run(tmp_path: Path, script: str, seconds: float = 20) -> dict[str, Any]:
+    return probe.run(["sh", "-c", script], os.environ, str(tmp_path), seconds)
+
+
+def test_a_command_tells_how_it_ended_and_what_it_said(tmp_path: Path) -> None:
+    told = _run(tmp_path, "echo out; echo err >&2; exit 3")
+    assert (told["code"], told["stdout"], told["stderr"]) == (3, "out\n", "err\n")
+    assert not told["timed_out"]
+
+
+def test_a_command_that_does_not_end_is_ended_with_all_it_started(tmp_path: Path) -> None:
+    told = _run(tmp_path, "sleep 50 & echo $! >child; wait", 0.3)
+    assert told["timed_out"]
+    assert told["code"] == -9
+    child = int((tmp_path / "child").read_text())
+    for _ in range(100):  # whoever inherits it has to take notice of its end first
+        state = Path(f"/proc/{child}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("what it had started still runs")
+
+
+def test_a_command_that_leaves_a_process_behind_holds_nobody_up(tmp_path: Path) -> None:
+    told = _run(tmp_path, "sleep 50 & echo $!")
+    os.kill(int(told["stdout"]), 9)
+    assert (told["code"], told["timed_out"]) == (0, False)

@@ -44,7 +44,12 @@ def test_a_refusal_in_words_is_clean(output: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/home/user/.cache/pip/http", "/home/user/venv/.lock", f"{SITE}/__pycache__/x.pyc"],
+    [
+        "/home/user/.cache/pip/http",
+        "/home/user/venv/.lock",
+        "/tmp/uv-1d87.lock",  # noqa: S108  (a path in evidence)
+        f"{SITE}/__pycache__/x.pyc",
+    ],
 )
 def test_what_the_installer_keeps_of_its_own_is_no_trace(path: str) -> None:
     assert _judge(_evidence(installed={"added": [path]})) == []
