@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import docker.errors
 import requests
@@ -72,7 +73,7 @@ class Sighting:
         return tuple(found)
 
 
-def prove_closed(image: Image, network: str, run: Run) -> dict[str, object]:
+def prove_closed(image: Image, network: str, run: Run) -> dict[str, Any]:
     """Show that machines on ``network`` have no way out; return what was seen, as evidence.
 
     Raises:

@@ -7,6 +7,7 @@ releases with files for the same Pythons and platforms that is the newest.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import hashlib
@@ -182,13 +183,16 @@ def _page(project: str, kept: Path, url: str | None) -> tuple[dict[str, Any], st
 @functools.cache
 def _index_url() -> str:
     """Return the index that this host's own pip asks: as it is set up, else pip's default."""
-    pip = [sys.executable, "-m", "pip", "config", "get"]
+    pip = [sys.executable, "-m", "pip", "config", "list"]
+    ran = subprocess.run(pip, capture_output=True, text=True, check=False)
+    told = dict(line.partition("=")[::2] for line in ran.stdout.splitlines())
     for name in (":env:.index-url", "global.index-url"):
-        ran = subprocess.run([*pip, name], capture_output=True, text=True, check=False)
-        if ran.returncode == 0 and ran.stdout.strip():
-            return ran.stdout.strip()
-    told = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=True)
-    return told.stdout.strip()
+        if name in told:
+            return str(ast.literal_eval(told[name]))
+    default = subprocess.run(
+        [sys.executable, "-c", _ASK], capture_output=True, text=True, check=True
+    )
+    return default.stdout.strip()
 
 
 def _fetch(file: File, into: Path) -> None:

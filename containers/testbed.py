@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -109,6 +109,36 @@ class Images:
     publisher: Image
 
 
+@dataclasses.dataclass(frozen=True)
+class ClosedNetwork:
+    """The machines' network, and the canary's proof that it is closed, once it is made."""
+
+    network: Network
+    proof: Future[dict[str, Any]] | None
+
+
+@contextlib.contextmanager
+def closed_network(
+    engine: Engine, run: Run, image: Image, *, internal: bool = True, prove: bool = True
+) -> Iterator[ClosedNetwork]:
+    """Make a network, which is removed at the end; the canary, made of ``image``, begins its proof.
+
+    Raises:
+        TestbedFailure: ``machine-lost``; what the proof raises is for who asks for its result.
+    """
+    use(engine)
+    network = Network(docker_network_kw={"internal": internal, "labels": run.labels()})
+    with contextlib.ExitStack() as stack:
+        try:
+            network.create()
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise TestbedFailure("machine-lost", "network", str(error)) from error
+        stack.callback(remove_network, network)
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        proof = pool.submit(canary.prove_closed, image, network.name, run) if prove else None
+        yield ClosedNetwork(network, proof)
+
+
 @contextlib.contextmanager
 def start(
     engine: Engine,
@@ -122,30 +152,26 @@ def start(
     internal: bool = True,
     prove: bool = True,
     project: str = "quiverdb",
+    closed: ClosedNetwork | None = None,
 ) -> Iterator[Testbed]:
     """Start a testbed, publish ``wheels`` on its index with twine, and remove it all at the end.
 
     ``dependencies`` are on the index from the start; ``yanked`` tells, of those withdrawn, the
     reason by file name. ``faults`` and ``internal=False`` plant faults for tests.
     ``project`` is whose wheels the index takes.
-    ``prove=False`` leaves the canary out, where another testbed of the run had it.
+    ``prove=False`` leaves the canary out, where another testbed of the run had it. ``closed`` is
+    the network, where there is one already.
 
     Raises:
         TestbedFailure: ``egress-open``, ``index-unreachable`` or ``machine-lost``.
     """
     use(engine)
     authority = trustme.CA(organization_name="quiverdb-e2e")
-    network = Network(docker_network_kw={"internal": internal, "labels": run.labels()})
     with contextlib.ExitStack() as stack:
-        try:
-            network.create()
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise TestbedFailure("machine-lost", "network", str(error)) from error
-        stack.callback(remove_network, network)
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        proof = (
-            pool.submit(canary.prove_closed, images.publisher, network.name, run) if prove else None
+        closed = closed or stack.enter_context(
+            closed_network(engine, run, images.publisher, internal=internal, prove=prove)
         )
+        network, proof = closed.network, closed.proof
         publisher = stack.enter_context(Publisher(images.publisher, network, run, authority))
         index = stack.enter_context(
             Index(

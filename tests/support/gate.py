@@ -176,6 +176,7 @@ def prepare(
                 except images.Unavailable as reason:
                     unavailable[spec.name] = str(reason)
             index, publisher = (image.result() for image in infrastructure)
+            closed = stack.enter_context(testbed.closed_network(found, run, publisher))
             if built:
                 house, pipeline = built.result()
         except BaseException:
@@ -203,6 +204,7 @@ def prepare(
                 dependencies=(*house.dependencies, *house.earlier, *house.tools),
                 yanked=house.yanked,
                 project=subject.name,
+                closed=closed,
             )
         )
     return Prepared(started, house, machines, unavailable, (index, publisher), pipeline, no_history)
