@@ -18,17 +18,17 @@ INSTALL = (
     "path-not-supported", "upgrade-broken",
 )  # fmt: skip
 SERVED = ("hash-mismatch",)
-IMPORT = ("shadowed-import", "missing-dependency")
+IMPORT = ("shadowed-import", "missing-dependency", "syntax-error", "entry-point-broken")
 NATIVE = (
     "missing-bundled-library", "missing-runtime-library", "symbol-not-found", "glibc-floor",
     "libstdcxx-floor", "wrong-architecture", "executable-stack", "version-mismatch", "crash",
-    "hang", "runtime-too-old", "emulator-gap",
+    "hang", "runtime-too-old", "emulator-gap", "unknown-to-wine",
 )  # fmt: skip
 ROUND_TRIP = ("round-trip-failed",)
 LIBRARIES = ("wrong-library-loaded", "duplicate-library")
 RECORD = ("record-mismatch",)
 OWN_TESTS = ("own-tests-failed", "own-tests-not-run")
-UNINSTALL = ("uninstall-leftover", "registry-changed")
+UNINSTALL = ("uninstall-failed", "uninstall-leftover", "registry-changed")
 
 
 def test_the_literal_command_installs_it(suite: Suite, seen: Seen) -> None:

@@ -23,12 +23,13 @@ def check(static: Sequence[Cause], cells: Iterable[CellResult]) -> list[Cause]:
     """Return each cell of a clean machine that contradicts the static layer about loading."""
     promised = {cause.name for cause in static if cause.name in LOADING}
     first = next((cause for cause in static if cause.name in LOADING), None)
+    explained = any(cause.severity == "broken" for cause in static)
     found = []
     for cell in cells:
         shown = {cause.name for cause in cell.causes if cause.name in LOADING}
         if promised and cell.verdict is Verdict.VERIFIED and first:
             seen = f"the static layer says {first.name} ({first.where}), and the wheel works here"
-        elif shown and not promised and not static:
+        elif shown and not explained:
             names = ", ".join(sorted(shown))
             seen = f"the machine shows {names}, of which the static layer saw nothing"
         else:

@@ -40,6 +40,7 @@ _ALARM = -14  # ended by SIGALRM, as ledger.py has it when the time is over
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 # Causes that say no more than that something failed.
 _VAGUE = ("unclassified", "round-trip-failed")
+_FULL = re.compile(r"No space left on device|database or disk is full")
 _INTERPOSED = "Interposed"
 """What uses.py raises where another's code answers."""
 
@@ -110,6 +111,7 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
     if fallback := list(_fallback(evidence, expected, cell)):
         yield from fallback  # whatever else was seen is the other release's
         return
+    yield from _unserved(evidence, expected, cell)
     used = list(_use(evidence, expected, cell))
     yield from used
     if not any(cause.severity in ("broken", "testbed") for cause in used):
@@ -179,6 +181,9 @@ def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
             yield _cause(
                 "index-unreachable", where=where, seen=f"{line['path']} answered {line['status']}"
             )
+        elif line["status"] >= 400 and line["path"].startswith("/packages/"):
+            seen = f"{line['path']} is on its page, and was answered with {line['status']}"
+            yield _cause("index-unreachable", where=where, seen=seen)
         elif not line["complete"]:
             seen = f"{line['path']} broke off after {line['bytes']} bytes (truncated download)"
             yield _cause("index-unreachable", where=where, seen=seen)
@@ -194,6 +199,14 @@ def _digests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Caus
                 yield _cause("hash-mismatch", where=f"{cell}: {name}", seen=seen)
 
 
+def _unserved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield that the index never gave what is installed: then nobody knows whose it is."""
+    served = {line.get("file") for line in evidence["requests"] if line["status"] == 200}
+    if not _scenario(evidence).offline and not served & set(expected.digests):
+        seen = "it was installed, and the index gave none of the release's wheels to this machine"
+        yield _cause("index-unreachable", where=f"{cell}: index", seen=seen)
+
+
 # ---- install ----
 
 
@@ -204,7 +217,7 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
     last = _last_error(output)
     if ran["timed_out"]:
         return _cause("hang", where=where, seen=f"no end after {ran['seconds']:.0f} s")
-    if "No space left on device" in output:
+    if _FULL.search(output):
         return _cause("disk-full", where=where, seen=last)
     if "DO NOT MATCH THE HASHES" in output:
         return _cause("hash-mismatch", where=where, seen=last)
@@ -311,8 +324,10 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     if not failed:
         yield from _plain_import(evidence, expected, cell)
     yield from _versions(evidence, expected, cell)
+    yield from _lacking(steps, expected, cell)
     yield from _values(steps, evidence, cell)
     yield from _left_running(evidence, cell)
+    yield from _unknown(evidence, expected, cell)
     yield from _mapped(steps, evidence, expected, cell)
     if not scenario.keeps_dependencies:
         yield from _dependencies(evidence, expected, cell)
@@ -351,6 +366,16 @@ def _unresolved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[C
             seen = f"{stub.needed_by.name} imports {stub.symbol} of {stub.library}, which does not "
             seen += "export it; Windows refuses to load such a library, Wine does not"
             yield _cause("symbol-not-found", where=f"{cell}: {stub.needed_by.name}", seen=seen)
+
+
+def _unknown(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield, as a note, what a library of the package takes from Windows that Wine has not."""
+    own = {path.name.lower() for path in paths.installed(evidence)}
+    for stub in loader.stubs(evidence.get("loader", ())):
+        if stub.library.lower() not in own and paths.within(stub.needed_by, expected.module):
+            seen = f"{stub.needed_by.name} imports {stub.symbol} of {stub.library}, which Wine has "
+            seen += "not; whether every Windows has it was not verified"
+            yield _cause("unknown-to-wine", where=f"{cell}: {stub.needed_by.name}", seen=seen)
 
 
 def _old_runtime(evidence: Evidence, cell: str) -> list[Cause]:
@@ -454,14 +479,21 @@ def _failed_step(
     name: str, error: Evidence, evidence: Evidence, expected: Expected, where: str
 ) -> Cause:
     message = f"{error['type']}: {error['message']}"
+    if _FULL.search(message):
+        return _cause("disk-full", where=where, seen=message[:300])
+    if error["type"] == "SyntaxError":
+        return _cause("syntax-error", where=where, seen=message[:300])
     if explained := loader.explain(message, evidence, expected.libraries):
         cause, seen = explained
         return _cause(cause, where=where, seen=seen)
     if found := _NO_MODULE.search(message):
-        module = found[1].split(".")[0]
-        if module == expected.module:
+        own = found[1].startswith(f"{expected.module}.")
+        lost = f"/{found[1].replace('.', '/')}.py"
+        were = (path.as_posix() for path in paths.installed(evidence))
+        if found[1] == expected.module or (own and any(path.endswith(lost) for path in were)):
             seen = "the installed files are gone or no package: nothing of it can be imported"
             return _cause("record-mismatch", where=where, seen=seen)
+        module = found[1] if own else found[1].split(".")[0]
         seen = f"needs the module {module}, which was not installed with it"
         return _cause("missing-dependency", where=where, seen=seen)
     if error["type"] == _INTERPOSED:
@@ -479,6 +511,11 @@ def _failed_step(
 def _fallback(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     installed = paths.distributions(evidence).get(canonicalize_name(expected.project))
     if installed and _differs(installed["version"], expected.version):
+        if expected.refused:
+            seen = f"the index refused the upload ({expected.refused}), and the installer took "
+            seen += installed["version"]
+            yield _cause("upload-refused", where=f"{cell}: installed", seen=seen)
+            return
         seen = f"{installed['version']} was installed, published was {expected.version}"
         yield _cause("silent-fallback", where=f"{cell}: installed", seen=seen)
 
@@ -490,6 +527,17 @@ def _versions(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cau
     if installed and steps.get("native-call", {}).get("ok") and native != expected.version:
         seen = f"the native library says {native}, the release is {expected.version}"
         yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
+
+
+def _lacking(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield the functions that the package declares and its libraries do not have."""
+    if lacking := (steps.get("native-call", {}).get("value") or {}).get("lacking"):
+        seen = f"{len(lacking)} functions that the package declares are in no library of it, first "
+        seen += ", ".join(sorted(lacking)[:3])
+        where = (
+            f"{cell}: {expected.libraries[-1]}" if expected.libraries else f"{cell}: native-call"
+        )
+        yield _cause("symbol-not-found", where=where, seen=seen)
 
 
 def _differs(one: str, other: str) -> bool:
@@ -582,6 +630,11 @@ def _record(steps: Evidence, cell: str) -> Iterator[Cause]:
         yield _cause("record-mismatch", where=f"{cell}: {wrong['file']}", seen=seen)
     if not told["checked"]:
         yield _cause("record-mismatch", where=f"{cell}: RECORD", seen="it lists no hash at all")
+    for module in told.get("unreadable", ()):
+        yield _cause("syntax-error", where=f"{cell}: {module['file']}", seen=module["seen"])
+    for entry in steps.get("entry-points", {}).get("value") or ():
+        seen = f"{entry['name']} = {entry['value']}: {entry['seen']}"
+        yield _cause("entry-point-broken", where=f"{cell}: entry points", seen=seen[:400])
 
 
 # ---- the package's own tests ----
@@ -625,9 +678,7 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
         return
     if ran["code"] != 0:
         seen = f"{' '.join(ran['command'][-3:])} ended with {ran['code']}"
-        yield _cause(
-            "uninstall-leftover", where=where, seen=f"{seen}: {_last_error(ran['stderr'])}"
-        )
+        yield _cause("uninstall-failed", where=where, seen=f"{seen}: {_last_error(ran['stderr'])}")
         return
     if left := leftovers(evidence, expected.module):
         seen = f"{len(left)} paths are left, first {', '.join(left[:3])}"

@@ -75,11 +75,19 @@ def import_package() -> dict[str, Any]:
 
 
 def native_version() -> dict[str, Any]:
-    """Make the first native call."""
+    """Make the first native call; tell which functions the package declares and nothing exports."""
     import quiverdb
-    from quiverdb import _loader
+    from quiverdb import _c_api, _loader
 
-    return {"version": quiverdb.version(), "source": getattr(_loader, "_load_source", None)}
+    told = {"version": quiverdb.version(), "source": getattr(_loader, "_load_source", None)}
+    library: Any = None
+    if hasattr(_c_api, "api"):
+        _, library = _c_api.api()
+    elif hasattr(_c_api, "get_lib"):  # released packages
+        library = _c_api.get_lib()
+    # cffi looks for a function when it is first asked for (its documentation, "ABI, in-line").
+    lacking = [name for name in dir(library) if not hasattr(library, name)] if library else []
+    return {**told, "lacking": lacking}
 
 
 def round_trip() -> dict[str, Any]:
@@ -254,7 +262,8 @@ def record() -> dict[str, Any]:
     import base64
     import importlib.metadata
 
-    wrong = []
+    wrong: list[dict[str, Any]] = []
+    unreadable = []
     checked = 0
     files = []
     for file in importlib.metadata.distribution(os.environ["E2E_SUBJECT"]).files or ():
@@ -268,10 +277,33 @@ def record() -> dict[str, Any]:
         except OSError as error:
             wrong.append({"file": str(file), "seen": type(error).__name__})
             continue
+        if file.suffix == ".py":
+            try:
+                compile(content, str(file), "exec", dont_inherit=True)
+            except (SyntaxError, ValueError) as error:
+                unreadable.append({"file": str(file), "seen": str(error)})
         digest = hashlib.new(file.hash.mode, content).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
             wrong.append({"file": str(file), "seen": "other content"})
-    return {"checked": checked, "wrong": wrong, "files": files}
+    return {"checked": checked, "wrong": wrong, "files": files, "unreadable": unreadable}
+
+
+def entry_points() -> list[dict[str, str]]:
+    """Load what the package offers as commands and plug-ins; return what cannot be loaded.
+
+    What needs an extra (PyPA: entry points) is left out.
+    """
+    import importlib.metadata
+
+    found = []
+    for entry in importlib.metadata.distribution(os.environ["E2E_SUBJECT"]).entry_points:
+        if not entry.extras:
+            try:
+                entry.load()
+            except BaseException as error:  # noqa: BLE001  (whatever it is, it is evidence)
+                seen = f"{type(error).__name__}: {error}"
+                found.append({"name": entry.name, "value": entry.value, "seen": seen})
+    return found
 
 
 def prelude() -> None:
@@ -310,6 +342,7 @@ def steps() -> None:
     step("mapped", mapped)
     step("distributions", distributions)
     step("record", record)
+    step("entry-points", entry_points)
     for name in os.environ.get("E2E_USES", "").split():
         step(name, functools.partial(use, name))
 

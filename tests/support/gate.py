@@ -365,7 +365,8 @@ def static(
         for path in prepared.wheelhouse.wheels
         if any(_fits(path, platform) for platform in platforms)
     ]
-    return inspection.inspect_set(wanted, subject=narrowed)
+    modules = inspection.modules_of(prepared.wheelhouse.dependencies)
+    return inspection.inspect_set(wanted, subject=narrowed, modules=modules)
 
 
 def _fits(path: Path, platform: Platform) -> bool:

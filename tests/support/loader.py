@@ -18,11 +18,20 @@ _NO_LIBRARY = re.compile(
 )
 _NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")
 _NO_VERSION = re.compile(r"version [`'](\w+?)_([\w.]+)' not found \(required by ([^)]+)\)")
+_NO_VERSIONED = re.compile(
+    r"([^\s:'\"]+\.so[\w.]*): symbol (\S+), version \S+ not defined in file (\S+)"
+)
+_OTHER_PROCESSOR = re.compile(
+    r"([^\s:'\"]+\.so[\w.]*): (CPU ISA level is lower than required|ELF file OS ABI invalid|"
+    r"ELF file data encoding not \S+|internal error: wrong ELF machine)"
+)
 _EXEC_STACK = re.compile(r"([^\s:'\"]+\.so[\w.]*): cannot enable executable stack")
 _RUN_TIMES = {"GLIBCXX", "CXXABI", "GCC", "LIBATOMIC"}
 
 # cffi (its message for ffi.dlopen) and ctypes; the numbers are Windows' own.
 _NOT_LOCATED = re.compile(r"did not manage to locate a library called '([^']+)'")
+_NO_FUNCTION = re.compile(r"function/symbol '(\w+)' not found in library '([^']+)'")
+_IMPORTING = re.compile(r"DLL load failed while importing \w+")  # CPython, of an extension module
 _NUMBERED = re.compile(r"cannot load library '([^']+)': error 0x([0-9a-fA-F]+)")
 _CTYPES = re.compile(r"\[WinError (\d+)\].*'([^']+\.dll)'|Could not find module '([^']+)'")
 
@@ -97,7 +106,7 @@ def explain(
     for found in (
         *_windows(message, evidence, libraries),
         *_glibc(message, evidence, libraries),
-        *_package(message, libraries),
+        *_package(message, evidence, libraries),
     ):
         return found
     return None
@@ -106,6 +115,13 @@ def explain(
 def _windows(
     message: str, evidence: Mapping[str, Any], libraries: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
+    if found := _NO_FUNCTION.search(message):
+        yield "symbol-not-found", f"{PurePath(found[2]).name} does not export {found[1]}"
+        return
+    if _IMPORTING.search(message):
+        for lost in missing(evidence.get("loader", ())):
+            yield _lost(lost, libraries)
+            return
     if found := _NUMBERED.search(message):
         path, number = PureWindowsPath(found[1]), int(found[2], 16)
     elif found := _CTYPES.search(message):
@@ -133,10 +149,7 @@ def _not_found(
 ) -> tuple[str, str]:
     """Tell who is missing: Windows says only that the library, or one that it needs, is."""
     for lost in missing(evidence.get("loader", ())):
-        bundled = paths.is_bundled(lost.library, libraries)
-        cause = "missing-bundled-library" if bundled else "missing-runtime-library"
-        seen = f"{lost.needed_by.name} imports {lost.library}, which was not found (error 0x7e)"
-        return cause, seen
+        return _lost(lost, libraries)
     there = paths.installed(evidence)
     bundled = paths.is_bundled(path.name, libraries)
     if path in there or any(path.name == own.name for own in there):
@@ -144,6 +157,13 @@ def _not_found(
         return "missing-runtime-library", seen
     cause = "missing-bundled-library" if bundled else "missing-runtime-library"
     return cause, f"{path.name} is neither in the package nor on the system (error 0x7e)"
+
+
+def _lost(lost: Missing, libraries: tuple[str, ...]) -> tuple[str, str]:
+    bundled = paths.is_bundled(lost.library, libraries)
+    cause = "missing-bundled-library" if bundled else "missing-runtime-library"
+    seen = f"{lost.needed_by.name} imports {lost.library}, which was not found (error 0x7e)"
+    return cause, seen
 
 
 def _glibc(
@@ -157,6 +177,11 @@ def _glibc(
         else:
             cause = "glibc-floor" if family == "GLIBC" else "libstdcxx-floor"
             yield cause, f"{seen}, the machine has older"
+    if found := _OTHER_PROCESSOR.search(message):
+        yield "wrong-architecture", f"{PurePosixPath(found[1]).name}: {found[2]}"
+    if found := _NO_VERSIONED.search(message):
+        seen = f"{found[1]} needs {found[2]} of {found[3]}, which does not have it"
+        yield "symbol-not-found", seen
     if found := _EXEC_STACK.search(message):
         yield "executable-stack", found[0]
     if found := _NO_SYMBOL.search(message):
@@ -176,10 +201,15 @@ def _glibc(
         yield cause, f"{found[1]} is not found: {message[:200]}"
 
 
-def _package(message: str, libraries: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _package(
+    message: str, evidence: Mapping[str, Any], libraries: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
     if found := _NOT_LOCATED.search(message):
-        seen = f"{found[1]} is neither in the package nor on the system: {message[:200]}"
-        yield "missing-bundled-library", seen
+        there = paths.flavour(evidence)(found[1]) in paths.installed(evidence)
+        seen = "is there and cannot be loaded"
+        if not there:
+            seen = "is neither in the package nor on the system"
+        yield "missing-bundled-library", f"{found[1]} {seen}: {message[:300]}"
     for library in libraries:
         pattern = rf"{re.escape(library)}\S* (is missing|was not found|does not exist)"
         if re.search(pattern, message):

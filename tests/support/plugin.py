@@ -334,11 +334,12 @@ class Controller:
             found.append(Item("source-build", title, judged, tuple(built)))
         for system in self.suite.selection.systems:
             mine = {spec.name for spec in self.suite.selection.machines if spec.os == system}
-            causes = list(own)
+            causes, unread = list(own), []
             judged_here = [cell for cell in cells if cell.machine in mine]
             if self.suite.prepared:
                 static = gate.static(self.suite.prepared, self.suite.subject, (system,))
                 causes += static.causes
+                unread = [line for wheel in static.wheels for line in wheel.unread]
                 clean = {s.name for s in self.suite.selection.machines if s.clean}
                 causes += agreement.check(
                     static.causes, [cell for cell in judged_here if cell.machine in clean]
@@ -346,15 +347,15 @@ class Controller:
             causes += self._unexplained(cells, judged_here)
             name = self.suite.subject.name
             title = f"pip install {name} works on a clean {system.capitalize()} machine"
-            found.append(
-                verdict.item(
-                    f"{system}-install",
-                    title,
-                    causes=causes,
-                    cells=judged_here,
-                    strict=strict,
-                )
+            item = verdict.item(
+                f"{system}-install", title, causes=causes, cells=item_here, strict=strict
             )
+            if unread and item.verdict is Verdict.VERIFIED:
+                # What could not be read was not checked against what the tag promises.
+                item = dataclasses.replace(
+                    item, verdict=Verdict.UNVERIFIED, reason="; ".join(unread)
+                )
+            found.append(item)
         return found
 
     def _pipeline_items(self, own: list[Cause]) -> list[Item]:

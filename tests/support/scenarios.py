@@ -513,6 +513,8 @@ _ALL = (
     ),
     _like_venv("isolated", "python -I: neither the folder nor PYTHON* count",
                python=("python", "-I")),
+    _like_venv("other-folder", "imported in one folder and first called in another",
+               uses=("in_another_folder",)),
     _like_venv("fork", "a forked child uses it on", uses=("in_forked_child",)),
     _like_venv("spawn", "a spawned child imports and uses it", uses=("in_spawned_child",),
                systems=_BOTH, windows=_windows()),

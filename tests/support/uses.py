@@ -17,6 +17,10 @@ CREATE TABLE Plant (id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL, units IN
 """
 
 
+class Interposed(Exception):
+    """Another's code answers in place of the package's own."""
+
+
 def _make(path: str, schema: str = "uses.sql") -> Any:
     import quiverdb
 
@@ -89,6 +93,8 @@ def absolute_paths() -> list[str]:
             raise ValueError(f"{told} holds {labels}, {path} was to hold {name}")
         _migrate(folder, name)
         wanted = {f"{name}.db", f"{name}.sql", "steps", "m.db", "quiver_database.log"}
+        if not hasattr(quiverdb.Database, "from_migrations"):
+            wanted.remove("m.db")
         if set(os.listdir(folder)) != wanted:
             raise ValueError(f"{folder} holds {os.listdir(folder)}, and ought to hold {wanted}")
         made.append(path)
@@ -108,6 +114,8 @@ def _migrate(folder: str, name: str) -> None:
         for file, text in (("up.sql", sql), ("down.sql", "SELECT 1;")):
             with open(os.path.join(steps, str(number), file), "w", encoding="utf-8") as target:
                 target.write(text)
+    if not hasattr(quiverdb.Database, "from_migrations"):
+        return
     database = quiverdb.Database.from_migrations(os.path.join(folder, "m.db"), steps)
     version = database.current_version()
     database.close()
@@ -270,12 +278,27 @@ def own_sqlite() -> dict[str, str]:
     (theirs,) = connection.execute("SELECT sqlite_source_id()").fetchone()
     connection.close()
     database = _make("sqlite.db")
+    if not hasattr(database, "query_string"):
+        return {"theirs": theirs, "not_offered": "query_string"}
     ours = database.query_string("SELECT sqlite_source_id()")
     database.close()
     # The machine's distributor may have marked its own build at the end.
-    if ours[:60] == theirs[:60]:
-        raise ValueError(f"calls of the bundled SQLite ended in the machine's: {ours}")
+    if ours[:60] == theirs[:60] and not _holds(ours[:60]):
+        raise Interposed(f"calls of the bundled SQLite ended in the machine's: {ours}")
     return {"ours": ours, "theirs": theirs}
+
+
+def _holds(text: str) -> bool:
+    """Return whether a library of the package has this text: then it may be its own answer."""
+    import quiverdb
+
+    found = False
+    for folder, _, names in os.walk(os.path.dirname(quiverdb.__file__)):
+        for name in names:
+            if ".so" in name or name.endswith(".dll"):
+                with open(os.path.join(folder, name), "rb") as file:
+                    found = found or text.encode() in file.read()
+    return found
 
 
 def own_symbols() -> dict[str, Any]:
@@ -307,7 +330,9 @@ def own_symbols() -> dict[str, Any]:
                 strays.append(f"{name} of {os.path.basename(path)} is answered by {owner}")
         answered[os.path.basename(path)] = counted
     if strays:
-        raise ValueError(f"{len(strays)} symbols of its own, first {strays[0]}; {answered}")
+        raise Interposed(f"{len(strays)} symbols of its own, first {strays[0]}; {answered}")
+    if not any(answered.values()):
+        raise RuntimeError(f"nothing of it could be looked at: {sorted(own)} name no symbols")
     return answered
 
 
@@ -369,14 +394,20 @@ def in_forked_child() -> int:
             _add(database, "child", 1)
             database.close()
             quiverdb.version()
-        except BaseException:  # noqa: BLE001  (told by the code: the child must not return)
+        except BaseException as error:  # noqa: BLE001  (told by the file: it must not return)
+            with open("child.txt", "w", encoding="utf-8") as said:
+                said.write(f": {type(error).__name__}: {error}")
             os._exit(1)
         os._exit(0)
     for _ in range(200):
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             if status:
-                raise RuntimeError(f"the forked child ended with {status}")
+                last = ""
+                if os.path.exists("child.txt"):
+                    with open("child.txt", encoding="utf-8") as said:
+                        last = said.read()
+                raise RuntimeError(f"the forked child ended with {status}{last}")
             return status
         time.sleep(0.05)
     os.kill(child, 9)
@@ -384,62 +415,137 @@ def in_forked_child() -> int:
     raise RuntimeError("the forked child did not end in 10 s")
 
 
+# A child that starts anew imports its work by name, so that is a module in the current folder.
+_SPAWNED = """
+def work(source, answer):
+    try:
+        known = {"__name__": "uses"}
+        with open(source, "rb") as file:
+            exec(compile(file.read(), source, "exec"), known)
+        database = known["_make"]("spawned.db")
+        known["_add"](database, "spawned", 1)
+        database.close()
+        import quiverdb
+        answer.send(("", quiverdb.version()))
+    except BaseException as error:
+        answer.send((f"{type(error).__name__}: {error}", ""))
+"""
+
+
 def in_spawned_child() -> str:
     """Use the package in a child that starts anew and gets its work by name."""
+    import importlib
     import multiprocessing
 
     import quiverdb
 
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        told = pool.apply_async(quiverdb.version).get(timeout=20)
-    if told != quiverdb.version():
-        raise RuntimeError(f"the spawned child says {told}")
-    return str(told)
+    with open("spawned_work.py", "w", encoding="utf-8") as file:
+        file.write(_SPAWNED)
+    importlib.invalidate_caches()
+    work = importlib.import_module("spawned_work").work
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=work, args=(in_spawned_child.__code__.co_filename, theirs))
+    child.start()
+    theirs.close()
+    try:
+        error, version = ours.recv() if ours.poll(30) else ("it said nothing in 30 s", "")
+    except EOFError:
+        error, version = "it ended without a word", ""
+    child.join(10)
+    if child.exitcode is None:
+        child.kill()
+        child.join()
+    if error or child.exitcode or version != quiverdb.version():
+        told = error or f"it says {version}"
+        raise RuntimeError(f"the spawned child ended with {child.exitcode}: {told}")
+    return str(version)
 
 
 _WRITER = """
-import sys, time, quiverdb
+import os, sys, time, quiverdb
+exec(compile(open(sys.argv[2], "rb").read(), "uses.py", "exec"))
 database = quiverdb.Database.open("shared.db")
+open(f"ready-{sys.argv[1]}", "w").close()
+for _ in range(400):
+    if os.path.exists("ready-a") and os.path.exists("ready-b"):
+        break
+    time.sleep(0.05)
+refused = 0
 for number in range(20):
     for attempt in range(200):
         try:
-            database.create_element("Plant", label=f"{sys.argv[1]}-{number}", units=number)
+            _add(database, f"{sys.argv[1]}-{number}", number)
             break
-        except quiverdb.QuiverError:
+        except quiverdb.QuiverError as error:
+            refused += 1
+            last = error
             time.sleep(0.02)
     else:
-        raise SystemExit("it was locked for 4 s")
+        raise SystemExit(f"it was refused for 4 s: {last}")
 database.close()
+print(refused)
+if refused > 20:
+    raise SystemExit(f"{refused} of {refused + 20} attempts were refused: {last}")
 """
 
 
-def two_interpreters() -> int:
-    """Let two interpreters write to one database at once; every row must be there."""
+def two_interpreters() -> dict[str, Any]:
+    """Let two interpreters, both of which have it open, write to one database; every row is there.
+
+    An attempt may be refused and made again, but not more often than every second one.
+    """
     import quiverdb
 
+    if not hasattr(quiverdb.Database, "open"):
+        return {"not_offered": "Database.open"}  # releases before 0.7.9
     _make("shared.db").close()
+    source = two_interpreters.__code__.co_filename
     writers = [
-        subprocess.Popen([sys.executable, "-c", _WRITER, name], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, name, source],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for name in ("a", "b")
     ]
+    refused = []
     for writer in writers:
-        _, errors = writer.communicate(timeout=30)
+        told, errors = writer.communicate(timeout=40)
         if writer.returncode:
             last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise RuntimeError(f"one of two writers ended with {writer.returncode}: {last}")
+        refused.append(int(told.split()[-1]))
     database = quiverdb.Database.open("shared.db")
     labels = set(database.read_scalar_strings("Plant", "label"))
     database.close()
     if len(labels) != 40:
         raise ValueError(f"two interpreters wrote 40 rows, {len(labels)} are there")
-    return len(labels)
+    return {"rows": len(labels), "refused": refused}
+
+
+def in_another_folder() -> str:
+    """Import the package in one folder and make the first call in another."""
+    import quiverdb
+
+    os.makedirs("another")
+    code = "import os, quiverdb; os.chdir('another'); print(quiverdb.version())"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+    )
+    told = ran.stdout.decode("utf-8", "replace").split()[-1:]
+    if ran.returncode or told != [quiverdb.version()]:
+        last = ran.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise RuntimeError(f"the first call in another folder ended with {ran.returncode}: {last}")
+    return told[0]
 
 
 def from_zip() -> str:
     """Import the package from a zip archive: the first call must say that this cannot work."""
     archive = os.path.abspath("packages.zip")
     _pack(archive)
-    return _works_or_says_why(f"import sys; sys.path.insert(0, {archive!r})")
+    beside = _dependencies_alone()
+    return _works_or_says_why(f"{_ALONE}sys.path[:0] = [{archive!r}, {beside!r}]")
 
 
 # What programs that freeze others do: a module's file need not exist, for its code is elsewhere.
@@ -475,14 +581,37 @@ def from_frozen() -> list[str]:
     home = os.path.dirname(quiverdb.__file__)
     archive = os.path.abspath("frozen.zip")
     _pack(archive)
+    beside = _dependencies_alone()
     said = []
     for name in ("whole", "without-libraries"):
         folder = os.path.abspath(name)
         os.makedirs(folder)
         if name == "whole":
             shutil.copytree(os.path.join(home, "_libs"), os.path.join(folder, "quiverdb", "_libs"))
-        said.append(_works_or_says_why(_FROZEN, folder, archive))
+        prelude = f"{_ALONE}sys.path.insert(0, {beside!r})\n{_FROZEN}"
+        said.append(_works_or_says_why(prelude, folder, archive))
+    if said[1] == "it works":
+        raise RuntimeError("it works without its libraries: whose it uses is not known")
     return said
+
+
+# Where the package is in an archive it is not installed as well.
+_ALONE = "import sys; sys.path[:] = [p for p in sys.path if not p.endswith('-packages')]\n"
+
+
+def _dependencies_alone() -> str:
+    """Return a folder with what the package depends on, and without the package."""
+    import importlib.metadata
+    import shutil
+
+    folder = os.path.abspath("dependencies")
+    for name in ("cffi", "pycparser"):
+        for file in importlib.metadata.files(name) or ():
+            if ".." not in file.parts and os.path.isfile(file.locate()):
+                target = os.path.join(folder, *file.parts)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                shutil.copyfile(file.locate(), target)
+    return folder
 
 
 def _pack(archive: str) -> None:
@@ -497,6 +626,14 @@ def _pack(archive: str) -> None:
             for name in names:
                 path = os.path.join(folder, name)
                 target.write(path, os.path.relpath(path, os.path.dirname(home)))
+
+
+def _raw(message: str) -> bool:
+    """Return whether the loader or the interpreter speaks, and nobody for the package."""
+    kind, _, told = message.partition(": ")
+    if kind == "ImportError" and ("cannot import name" in told or told.startswith("DLL load")):
+        return True
+    return told.partition(": ")[2].startswith("cannot open shared object file")
 
 
 def _works_or_says_why(prelude: str, *arguments: str) -> str:
@@ -518,7 +655,7 @@ def _works_or_says_why(prelude: str, *arguments: str) -> str:
     if ran.returncode == 0:
         return "it works"
     meant = last.startswith(("quiverdb.", "ImportError: ", "RuntimeError: "))
-    clear = meant and "quiver" in last.partition(": ")[2]
+    clear = meant and "quiver" in last.partition(": ")[2] and not _raw(last)
     if ran.returncode < 0 or not clear:
         raise RuntimeError(f"it ended with {ran.returncode} and said: {last}")
     return last
@@ -528,6 +665,7 @@ USES = {
     one.__name__: one
     for one in (
         old_data, absolute_paths, as_another_user, held_library, own_sqlite, own_symbols,
-        in_forked_child, in_spawned_child, two_interpreters, from_zip, from_frozen,
+        in_forked_child, in_spawned_child, in_another_folder, two_interpreters, from_zip,
+        from_frozen,
     )
 }  # fmt: skip

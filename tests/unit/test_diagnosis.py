@@ -25,7 +25,13 @@ EXPECTED = Expected(
     locked={"cffi": "2.0.0"},
     libraries=("libquiver.so", "libquiver_c.so"),
 )
-FILES = [f"{PACKAGE}/__init__.py", CORE, API, f"{SITE}/quiverdb-1.2.0.dist-info/RECORD"]
+FILES = [
+    f"{PACKAGE}/__init__.py",
+    f"{PACKAGE}/_loader.py",
+    CORE,
+    API,
+    f"{SITE}/quiverdb-1.2.0.dist-info/RECORD",
+]
 
 Evidence = dict[str, Any]
 Change = Callable[[Evidence], object]
@@ -798,7 +804,7 @@ def test_an_uninstall_without_end_is_a_hang() -> None:
 def test_an_uninstall_that_fails_is_told_with_its_last_error() -> None:
     told = {"code": 2, "stderr": "ERROR: cannot uninstall, RECORD file not found\nbye\n"}
     cause = _cause(lambda e: e["uninstall"].update(told))
-    assert cause.name == "uninstall-leftover"
+    assert (cause.name, cause.severity) == ("uninstall-failed", "broken")
     assert "ended with 2: ERROR: cannot uninstall" in cause.message
 
 
@@ -935,9 +941,11 @@ def test_a_symbol_that_the_core_lacks_is_the_packages_fault_even_where_wine_load
     assert "libquiver_c.dll imports quiver_x of libquiver.dll" in cause.message
 
 
-def test_a_system_call_that_wine_lacks_and_nobody_misses_is_no_cause() -> None:
+def test_a_system_call_that_wine_lacks_and_nobody_misses_is_a_note() -> None:
     stub = _stub("KERNEL32.dll", "PssQuerySnapshot")
-    assert _causes(_all(_on_windows, lambda e: e["loader"].append(stub)), ON_WINDOWS) == ()
+    cause = _cause(_all(_on_windows, lambda e: e["loader"].append(stub)), ON_WINDOWS)
+    assert (cause.name, cause.severity) == ("unknown-to-wine", "note")
+    assert "PssQuerySnapshot of KERNEL32.dll" in cause.message
 
 
 def test_a_crash_where_wine_lacks_what_the_library_imports_is_the_testbeds() -> None:
@@ -1170,3 +1178,78 @@ def test_a_folder_that_still_holds_a_dependency_is_no_leftover() -> None:
     assert leftovers(evidence, "quiverdb") == []
     evidence["left"]["added"] = [SITE]
     assert leftovers(evidence, "quiverdb") == [SITE]
+
+
+# ---- what an import alone does not show ----
+
+
+def test_functions_that_are_declared_and_in_no_library_are_told() -> None:
+    def change(evidence: Evidence) -> None:
+        _steps(evidence)["native-call"]["value"]["lacking"] = ["quiver_b", "quiver_a"]
+
+    cause = _cause(change)
+    assert (cause.name, cause.where) == ("symbol-not-found", "debian-pip-venv: libquiver_c.so")
+    assert "2 functions that the package declares" in cause.message
+    assert "quiver_a, quiver_b" in cause.message
+
+
+def test_a_module_that_does_not_compile_is_told() -> None:
+    def change(evidence: Evidence) -> None:
+        wrong = [{"file": "quiverdb/extra.py", "seen": "'(' was never closed (extra.py, line 1)"}]
+        _steps(evidence)["record"]["value"]["unreadable"] = wrong
+
+    cause = _cause(change)
+    assert (cause.name, cause.severity) == ("syntax-error", "broken")
+    assert "quiverdb/extra.py" in cause.where
+
+
+def test_an_import_that_meets_one_has_its_name() -> None:
+    cause = _cause(_failed("import", "invalid syntax (database.py, line 3)", "SyntaxError"))
+    assert cause.name == "syntax-error"
+
+
+def test_a_command_that_cannot_be_loaded_is_flawed() -> None:
+    def change(evidence: Evidence) -> None:
+        seen = "ModuleNotFoundError: No module named 'quiverdb.cli'"
+        told = {"name": "quiver", "value": "quiverdb.cli:main", "seen": seen}
+        _steps(evidence)["entry-points"] = _step([told])
+
+    cause = _cause(change)
+    assert (cause.name, cause.severity) == ("entry-point-broken", "flawed")
+    assert "quiver = quiverdb.cli:main" in cause.message
+
+
+def test_a_module_of_the_package_that_was_never_there_is_a_missing_one() -> None:
+    cause = _cause(_failed("import", "No module named 'quiverdb.extra'", "ModuleNotFoundError"))
+    assert (cause.name, "quiverdb.extra" in cause.message) == ("missing-dependency", True)
+
+
+@pytest.mark.parametrize(
+    "message", ["[Errno 28] No space left on device", "database or disk is full"]
+)
+def test_a_full_disk_is_the_testbeds(message: str) -> None:
+    cause = _cause(_failed("round-trip", message, "OSError"))
+    assert (cause.name, cause.severity) == ("disk-full", "testbed")
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_file_that_is_on_its_page_and_cannot_be_had_is_the_indexs_fault(status: int) -> None:
+    def change(evidence: Evidence) -> None:
+        evidence["requests"].append(_request("/packages/aa/x.whl", status=status))
+
+    cause = _cause(change)
+    assert (cause.name, str(status) in cause.message) == ("index-unreachable", True)
+
+
+def test_a_release_that_the_index_never_gave_proves_nothing() -> None:
+    cause = _cause(lambda evidence: evidence.update(requests=[_request("/simple/quiverdb/")]))
+    assert (cause.name, cause.severity) == ("index-unreachable", "testbed")
+
+
+def test_an_older_release_is_what_follows_of_a_refused_upload() -> None:
+    def change(evidence: Evidence) -> None:
+        _steps(evidence)["distributions"]["value"]["quiverdb"]["version"] = "0.4.0"
+
+    refused = dataclasses.replace(EXPECTED, refused="400 Bad Request")
+    (cause,) = _causes(change, refused)
+    assert (cause.name, "400 Bad Request" in cause.message) == ("upload-refused", True)

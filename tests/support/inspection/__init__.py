@@ -7,10 +7,13 @@ unverified, and so never mistaken for checked and good.
 from __future__ import annotations
 
 import posixpath
+import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import NormalizedName, parse_wheel_filename
 
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.inspection import contents, elf, identity, pe
@@ -39,6 +42,11 @@ class Inspection:
     files: tuple[str, ...]
     unverified: tuple[str, ...]  # what could not be checked, and why
     causes: tuple[Cause, ...]
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The native code that could not be read, and why; of modules the machines tell."""
+        return tuple(_unread(self.libraries))
 
     def names(self, *severities: str) -> frozenset[str]:
         """Return the names of the causes, of these severities or of all."""
@@ -85,8 +93,25 @@ class SetInspection:
         }
 
 
-def inspect(wheel: Path, *, subject: Subject) -> Inspection:
-    """Inspect one wheel.
+Modules = Mapping[NormalizedName, frozenset[str]]
+
+
+def modules_of(wheels: Iterable[Path]) -> dict[NormalizedName, frozenset[str]]:
+    """Return the top-level modules of each of these wheels, by the name of the distribution."""
+    found = {}
+    for path in wheels:
+        if path.suffix != ".whl":
+            continue
+        with zipfile.ZipFile(path) as archive:
+            tops = {name.partition("/")[0] for name in archive.namelist()}
+        found[parse_wheel_filename(path.name)[0]] = frozenset(
+            top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".libs"))
+        )
+    return found
+
+
+def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) -> Inspection:
+    """Inspect one wheel; ``modules`` are those of what it may depend on.
 
     Raises:
         BadWheel: if the file is no wheel at all: absent, truncated, or no zip archive.
@@ -102,6 +127,8 @@ def inspect(wheel: Path, *, subject: Subject) -> Inspection:
         try:
             libraries.append(_read(library, archive))
         except UnreadableLibrary as error:
+            if not library.named:
+                continue
             seen = f"is no library that can be loaded: {error}"
             causes.append(
                 catalogue().cause("missing-bundled-library", where=library.path, seen=seen)
@@ -109,10 +136,11 @@ def inspect(wheel: Path, *, subject: Subject) -> Inspection:
 
     causes += identity.faults(archive, ident, subject)
     causes += contents.record(archive)
+    causes += contents.collisions(archive, ident)
     causes += contents.stray(archive, ident, subject)
     causes += contents.stray_files(archive)
     causes += contents.copies(tuple(libraries))
-    for finding in contents.modules(archive, ident, subject):
+    for finding in contents.modules(archive, ident, subject, modules or {}):
         if isinstance(finding, Cause):
             causes.append(finding)
         else:
@@ -137,13 +165,15 @@ def inspect(wheel: Path, *, subject: Subject) -> Inspection:
     )
 
 
-def inspect_set(wheels: Iterable[Path], *, subject: Subject) -> SetInspection:
+def inspect_set(
+    wheels: Iterable[Path], *, subject: Subject, modules: Modules | None = None
+) -> SetInspection:
     """Inspect the wheels of one release, each alone and all together.
 
     Raises:
         BadWheel: if one of the files is no wheel at all.
     """
-    inspections = tuple(inspect(wheel, subject=subject) for wheel in wheels)
+    inspections = tuple(inspect(wheel, subject=subject, modules=modules) for wheel in wheels)
     return SetInspection(inspections, in_order(_set_faults(inspections, subject)))
 
 
@@ -198,13 +228,20 @@ def _absent_libraries(
             seen = f"is a pure wheel without anything native in {subject.libs_path}/"
             yield catalogue().cause(name, where=archive.name, seen=seen)
         return
+    fold = ident.platform.target.system == "windows"
+    there = {_folded(name, fold=fold) for name in archive.names}
     for path in _expected_paths(ident.platform, subject):
-        if path not in archive.names:
+        if _folded(path, fold=fold) not in there:
             yield catalogue().cause(name, where=path, seen="is not in the wheel")
         elif path in archive.files and format_of(archive.files[path]) is None:
             size = len(archive.files[path])
             seen = f"is no native library ({size} bytes)"
             yield catalogue().cause(name, where=path, seen=seen)
+
+
+def _folded(path: str, *, fold: bool) -> str:
+    """Return a path as the platform compares it: Windows does not look at the case."""
+    return path.lower() if fold else path
 
 
 def _library_faults(
@@ -224,7 +261,11 @@ def _library_faults(
             seen = f"is {library.format.upper()} code for {library.machine}, in a wheel for {tag}"
             yield catalogue().cause("wrong-architecture", where=library.path, seen=seen)
     held = {path for library in libraries for path in library.paths}
-    absent = [posixpath.basename(path) for path in expected if path not in held]
+    fold = target.system == "windows"
+    there = {_folded(path, fold=fold) for path in held}
+    absent = [
+        posixpath.basename(path) for path in expected if _folded(path, fold=fold) not in there
+    ]
     match target.system:
         case "linux" | "musl":
             yield from elf.faults(
@@ -248,7 +289,7 @@ def _library_faults(
             pass
 
 
-def _unread(libraries: list[Library]) -> Iterator[str]:
+def _unread(libraries: Sequence[Library]) -> Iterator[str]:
     for library in libraries:
         if library.unread:
             yield f"{library.path}: {library.unread}"

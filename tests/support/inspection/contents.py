@@ -6,30 +6,33 @@ import ast
 import base64
 import csv
 import hashlib
-import posixpath
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from check_wheel_contents.checker import WheelChecker  # type: ignore[import-untyped]
 from check_wheel_contents.checks import Check  # type: ignore[import-untyped]
 from check_wheel_contents.contents import WheelContents  # type: ignore[import-untyped]
 from check_wheel_contents.errors import WheelValidationError  # type: ignore[import-untyped]
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 from wheel_filename import InvalidFilenameError
 
 from tests.support.causes import Cause, catalogue
 from tests.support.inspection.archive import DAMAGE, Archive
 from tests.support.inspection.identity import Identity
 from tests.support.inspection.libraries import Library, format_of, some
-from tests.support.subject import Subject
+from tests.support.subject import Subject, Target
 
 # RECORD itself and its signatures cannot hold their own hash (PEP 427).
 _UNHASHED = re.compile(r"[^/]+\.dist-info/RECORD(\.jws|\.p7s)?")
 _HASHES = {"sha256", "sha384", "sha512"}  # PEP 427: sha256 or better
 
+# What the test of an `if` asks for, where its body is for some runs only.
+_CONDITIONS = re.compile(
+    r"'(TYPE_CHECKING|version_info|platform|implementation|system|machine|name|__name__)'"
+)
 # What check-wheel-contents adds to the checks here. Its other codes are told by `stray` and
 # `libraries` with the names of the files, or need the source tree.
 _FOREIGN_CHECKS = {Check.W001, Check.W004}
@@ -62,6 +65,21 @@ def record(archive: Archive) -> Iterator[Cause]:
     for name in dict.fromkeys(archive.names):
         if name not in listed and not re.fullmatch(r".*\.(jws|p7s)", name):
             yield _record_fault(name, "is in the archive and not in RECORD")
+
+
+def collisions(archive: Archive, identity: Identity) -> Iterator[Cause]:
+    """Yield the files that are installed in one place; on Windows, names in other case are one."""
+    fold = identity.pure or Target.of(identity.platform_tag).system == "windows"
+    places: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(archive.names):
+        parts = PurePosixPath(name).parts
+        if len(parts) > 2 and parts[0].endswith(".data") and parts[1] in {"purelib", "platlib"}:
+            parts = parts[2:]
+        place = "/".join(parts)
+        places[place.lower() if fold else place].append(name)
+    for names in places.values():
+        if len(names) > 1:
+            yield _record_fault(names[0], f"is installed in the same place as {some(names[1:])}")
 
 
 def stray(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
@@ -99,11 +117,17 @@ def copies(libraries: Iterator[Library] | tuple[Library, ...]) -> Iterator[Cause
             )
 
 
-def modules(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause | str]:
+def modules(
+    archive: Archive,
+    identity: Identity,
+    subject: Subject,
+    modules_of: Mapping[NormalizedName, frozenset[str]],
+) -> Iterator[Cause | str]:
     """Yield the modules that nothing provides; as text, the files that could not be read for it.
 
-    Counts what runs on import: the module level, outside `try` and outside `if TYPE_CHECKING`.
-    The name of an import is taken to be the name of its distribution.
+    Counts what runs on import: the module level, outside `try` and outside an `if` that asks for
+    type checking, the Python, the system or the way the module is run. `modules_of` tells which
+    modules a distribution has; of one that it does not know the name is taken for a module's.
     """
     package = subject.import_package
     if not any(name.startswith(f"{package}/") and name.endswith(".py") for name in archive.names):
@@ -111,26 +135,43 @@ def modules(archive: Archive, identity: Identity, subject: Subject) -> Iterator[
         yield catalogue().cause("missing-dependency", where=archive.name, seen=seen)
         return
     declared = identity.dependencies(subject)
+    told = ", ".join(sorted(declared))
+    provided = {name.replace("-", "_") for name in declared}
+    for name in declared:
+        provided |= modules_of.get(name, frozenset())
+    imported: dict[str, list[str]] = {}
+    links: dict[str, set[str]] = {}
     for path, data in archive.files.items():
         if not (path.startswith(f"{package}/") and path.endswith(".py")):
             continue
         try:
             tree = ast.parse(data)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             # Not a fault by itself: the package may be written for a newer Python than this one.
             running = ".".join(map(str, sys.version_info[:2]))
-            yield f"imports of {path}: Python {running} cannot parse it ({error})"
+            why = str(error) or type(error).__name__
+            yield f"imports of {path}: Python {running} cannot parse it ({why})"
             continue
-        for module in sorted(set(_imports(tree.body, path))):
+        imported[path] = sorted(set(_imports(tree.body, path)))
+        links[path] = set(_links(tree, path))
+    reached = _reached(links, package)
+    for path, names in imported.items():
+        for module in names:
             top = module.partition(".")[0]
             if top == package:
-                if not _in_wheel(archive, module):
-                    seen = f"imports {module}, which is not in the wheel"
-                    yield catalogue().cause("missing-dependency", where=path, seen=seen)
-            elif top not in sys.stdlib_module_names and canonicalize_name(top) not in declared:
-                told = ", ".join(sorted(declared)) or "nothing"
-                seen = f"imports {top}, and the wheel requires {told}"
-                yield catalogue().cause("missing-dependency", where=path, seen=seen)
+                if _in_wheel(archive, module):
+                    continue
+                seen = f"imports {module}, which is not in the wheel"
+            elif top in sys.stdlib_module_names or top in provided:
+                continue
+            else:
+                seen = f"imports {top}, and the wheel requires {told or 'nothing'}"
+            if path not in reached:
+                seen += "; the package itself does not import this module"
+            # What nobody imports by importing the package may be meant for those who have more.
+            yield catalogue().cause(
+                "missing-dependency", where=path, seen=seen, risk=path not in reached
+            )
 
 
 def stray_files(archive: Archive) -> Iterator[Cause]:
@@ -152,20 +193,26 @@ def stray_files(archive: Archive) -> Iterator[Cause]:
 
 
 def gather(archive: Archive, expected: tuple[str, ...]) -> tuple[Library, ...]:
-    """Return the native libraries of a wheel, each once, under its `expected` name if it has it."""
+    """Return the native code of a wheel, each file once, under its `expected` name if it has it.
+
+    Whatever its name: what a program needs has to be there as well.
+    """
+    found = _native(archive, expected)
+    return tuple(one for one in found if one.named or one.format in ("elf", "pe"))
+
+
+def _native(archive: Archive, expected: tuple[str, ...]) -> Iterator[Library]:
     paths: dict[str, list[str]] = defaultdict(list)
     for name, data in archive.files.items():
-        if format_of(data) and _library_name(name):
+        if format_of(data):
             paths[archive.digests[name]].append(name)
-    return tuple(
-        Library(
+    for digest, names in paths.items():
+        yield Library(
             paths=tuple(sorted(names, key=lambda name: (name not in expected, name))),
             sha256=digest,
             size=len(archive.files[names[0]]),
             format=str(format_of(archive.files[names[0]])),
         )
-        for digest, names in paths.items()
-    )
 
 
 def _row_faults(archive: Archive, row: list[str]) -> Iterator[Cause]:
@@ -218,12 +265,6 @@ def _expected_top(top: str, identity: Identity, subject: Subject) -> bool:
     }
 
 
-def _library_name(path: str) -> bool:
-    """Whether a file of native code is a library: programs and object files are not asked."""
-    name = posixpath.basename(path).lower()
-    return bool(re.search(r"\.(so(\.[\w.]+)?|dll|pyd|dylib)$", name))
-
-
 def _imports(body: list[ast.stmt], path: str) -> Iterator[str]:
     """Yield the modules that these statements import when they run."""
     for statement in body:
@@ -235,13 +276,43 @@ def _imports(body: list[ast.stmt], path: str) -> Iterator[str]:
             case ast.ImportFrom(level=level, module=str(module)):
                 parents = PurePosixPath(path).parts[:-level]
                 yield ".".join((*parents, module))
-            case ast.If() if "TYPE_CHECKING" not in ast.dump(statement.test):
+            case ast.If() if not _CONDITIONS.search(ast.dump(statement.test)):
                 yield from _imports([*statement.body, *statement.orelse], path)
             case ast.With() | ast.ClassDef():
                 yield from _imports(statement.body, path)
             case _:
                 # Functions run later, and `try` says that the module may be absent.
                 pass
+
+
+def _links(tree: ast.Module, path: str) -> Iterator[str]:
+    """Yield all modules that code in this file may import, whenever and if at all."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = PurePosixPath(path).parts[: -node.level] if node.level else ()
+            base = ".".join((*parents, *((node.module,) if node.module else ())))
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _reached(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
+    """Return the files of the package that code of the package may come to run."""
+
+    def files(module: str) -> Iterator[str]:
+        parts = module.split(".")
+        for length in range(1, len(parts) + 1):  # a package is run before what is in it
+            base = "/".join(parts[:length])
+            yield from (name for name in (f"{base}/__init__.py", f"{base}.py") if name in links)
+
+    found: set[str] = set()
+    left = [package]
+    while left:
+        for path in set(files(left.pop())) - found:
+            found.add(path)
+            left += [name for name in links[path] if name.partition(".")[0] == package]
+    return found
 
 
 def _in_wheel(archive: Archive, module: str) -> bool:

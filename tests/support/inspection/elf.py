@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import posixpath
 import re
 import struct
@@ -60,6 +61,8 @@ _TEXT_TAGS = {  # and what pyelftools calls their value
     "DT_RUNPATH": "runpath",
 }
 _DF_SYMBOLIC = 0x2
+_PROPERTIES, _ISA_NEEDED = 5, 0xC0008002
+_ORIGIN = re.compile(r"\$ORIGIN\b|\$\{ORIGIN\}")
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10  # symbol bindings (the last is GNU's)
 _DEFAULT, _PROTECTED = 0, 3  # symbol visibilities that export
 
@@ -92,10 +95,13 @@ def read(library: Library, data: bytes) -> Library:
     """
     try:
         elf = ELFFile(io.BytesIO(data))
+        if elf["e_type"] == "ET_REL":
+            return library  # an object file: nothing loads it
         library = replace(
             library,
             machine=_MACHINES.get(elf["e_machine"], str(elf["e_machine"])),
             executable_stack=_executable_stack(elf),
+            instruction_set=_instruction_set(elf),
         )
         texts: dict[str, list[str]] = defaultdict(list)
         symbolic = False
@@ -156,6 +162,14 @@ def faults(
         )
         yield from _too_new(library, policy=policy, tag=tag, libc=target.libc)
         yield from _missing_symbols(library, libraries, carried)
+        if library.instruction_set > 1:
+            seen = f"asks for a processor of x86-64-v{library.instruction_set}, and {tag} is for"
+            seen += " every x86-64"
+            yield catalogue().cause("wrong-architecture", where=library.path, seen=seen)
+        foreign = [path for path in library.run_paths if path and not _ORIGIN.match(path)]
+        if foreign:
+            seen = f"looks for libraries in {some(foreign)}, a folder of the machine that built it"
+            yield catalogue().cause("foreign-run-path", where=library.path, seen=seen)
         if library.executable_stack:
             yield catalogue().cause(
                 "executable-stack", where=library.path, seen="asks for an executable stack"
@@ -241,8 +255,12 @@ def _needed_versions(
         return {}, {}
     versions: dict[str, tuple[str, ...]] = {}
     by_index: dict[int, tuple[str, str]] = {}
+    # A damaged count would keep pyelftools busy for minutes: an entry has 16 bytes at the least.
+    most = section["sh_size"] // 16
+    if section["sh_info"] > most:
+        raise ELFError(f"{section['sh_info']} needed versions in {section['sh_size']} bytes")
     for need, parts in section.iter_versions():
-        listed = list(parts)
+        listed = list(itertools.islice(parts, most))
         library = str(need.name)
         versions[library] = tuple(sorted(str(part.name) for part in listed))
         by_index |= {part["vna_other"]: (library, str(part.name)) for part in listed}
@@ -269,6 +287,36 @@ def _executable_stack(elf: ELFFile) -> bool:
     for segment in elf.iter_segments(type="PT_GNU_STACK"):
         return bool(segment["p_flags"] & 0x1)
     return elf["e_machine"] in ("EM_386", "EM_X86_64")
+
+
+def _instruction_set(elf: ELFFile) -> int:
+    """Return the version of x86-64 that the library says it needs, 1 for every such processor.
+
+    It is a bit for each version in a property of the note .note.gnu.property (x86-64 psABI,
+    "Program Property"; GNU_PROPERTY_X86_ISA_1_NEEDED).
+    """
+    if elf["e_machine"] != "EM_X86_64":
+        return 1
+    needed = 0
+    for segment in elf.iter_segments(type="PT_NOTE"):
+        data, order = segment.data(), "<"
+        while len(data) >= 16:
+            names, size, kind = struct.unpack_from(f"{order}III", data)
+            start = 12 + (names + 3) // 4 * 4
+            if kind == _PROPERTIES and data[12:16] == b"GNU\0":
+                needed |= _isa_bits(data[start : start + size])
+            data = data[start + (size + 7) // 8 * 8 :]
+    return max(1, needed.bit_length())
+
+
+def _isa_bits(properties: bytes) -> int:
+    found = 0
+    while len(properties) >= 8:
+        kind, size = struct.unpack_from("<II", properties)
+        if kind == _ISA_NEEDED and size >= 4:
+            found |= int(struct.unpack_from("<I", properties, 8)[0])
+        properties = properties[8 + (size + 7) // 8 * 8 :]
+    return found
 
 
 @functools.cache

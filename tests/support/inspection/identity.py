@@ -24,6 +24,8 @@ from tests.support.inspection.archive import Archive
 from tests.support.inspection.libraries import some
 from tests.support.subject import Platform, Subject, Target
 
+_LATEST_PATCH = 99
+"""Of a Python, later than any that is made: a release is for all of them."""
 _SYS_PLATFORM = {"windows": "win32", "macos": "darwin"}
 
 
@@ -58,12 +60,25 @@ class Identity:
             "sys_platform": _SYS_PLATFORM.get(system, "linux"),
             "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(system, "Linux"),
             "os_name": "nt" if system == "windows" else "posix",
+            "platform_machine": _machine(self.platform_tag),
+            "implementation_name": "cpython",
+            "platform_python_implementation": "CPython",
         }
         return frozenset(
             canonicalize_name(requirement.name)
             for requirement in _requirements(self.metadata)
             if requirement.marker is None or requirement.marker.evaluate(environment)
         )
+
+
+def _machine(platform_tag: str) -> str:
+    """Return what `platform.machine()` says there; Windows has names of its own."""
+    target = Target.of(platform_tag)
+    if target.system == "windows":
+        return {"x86_64": "AMD64", "aarch64": "ARM64", "i686": "x86"}.get(
+            target.machine, target.machine
+        )
+    return "arm64" if target == Target("macos", "aarch64") else target.machine
 
 
 def identify(archive: Archive, subject: Subject) -> Identity:
@@ -155,7 +170,8 @@ def _python(archive: Archive, identity: Identity, subject: Subject) -> Iterator[
     requires = identity.metadata.get("Requires-Python")
     if requires is not None:
         try:
-            fits = SpecifierSet(str(requires)).contains(f"{python}.0")
+            told = SpecifierSet(str(requires))
+            fits = all(told.contains(f"{python}.{patch}") for patch in (0, _LATEST_PATCH))
         except InvalidSpecifier:
             fits = False
         if not fits:
@@ -171,6 +187,10 @@ def _platforms(archive: Archive, identity: Identity, subject: Subject) -> Iterat
             seen = f"is tagged {_shown(identity.tags)}, and the release's platforms are {promised}"
             yield catalogue().cause("tag-mismatch", where=archive.name, seen=seen)
         return
+    for tag in sorted({tag.platform for tag in identity.tags}):
+        if not identity.platform.fits(tag):
+            seen = f"is tagged {tag} as well, and its code is for {identity.platform.tag}"
+            yield catalogue().cause("tag-mismatch", where=archive.name, seen=seen)
     promised_libc = identity.platform.target.libc
     libc = Target.of(identity.platform_tag).libc
     if libc and promised_libc and libc > promised_libc:

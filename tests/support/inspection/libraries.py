@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ _MAGIC = {
     b"\xca\xfe\xba\xbe": "mach-o",
 }
 
+_LIBRARY = re.compile(r"\.(so(\.[\w.]+)?|dll|pyd|dylib)$")
 FORMATS = {"linux": "elf", "musl": "elf", "windows": "pe", "macos": "mach-o"}
 
 
@@ -46,7 +48,14 @@ class Library:
     exports: frozenset[str] = frozenset()
     interposable: tuple[str, ...] = ()  # exported, and used by itself through the dynamic linker
     executable_stack: bool = False
+    instruction_set: int = 1  # the version of x86-64 that it needs
     unread: str | None = None  # what could not be read of it, and so was not checked
+
+    @property
+    def named(self) -> bool:
+        """Whether its name says that it is a library: of other files the first bytes may lie."""
+        names = (path.rpartition("/")[2].lower() for path in self.paths)
+        return any(_LIBRARY.search(name) for name in names)
 
     @property
     def path(self) -> str:
@@ -70,6 +79,7 @@ class Library:
             "exports": len(self.exports),
             "interposable": len(self.interposable),
             "executable_stack": self.executable_stack,
+            "instruction_set": self.instruction_set,
             "unread": self.unread,
         }
 
