@@ -348,7 +348,7 @@ class Controller:
             name = self.suite.subject.name
             title = f"pip install {name} works on a clean {system.capitalize()} machine"
             item = verdict.item(
-                f"{system}-install", title, causes=causes, cells=item_here, strict=strict
+                f"{system}-install", title, causes=causes, cells=judged_here, strict=strict
             )
             if unread and item.verdict is Verdict.VERIFIED:
                 # What could not be read was not checked against what the tag promises.
