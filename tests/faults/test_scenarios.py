@@ -90,6 +90,12 @@ FAULTS = {
         "symbol-interposition",
     ),
     "thread": (b"import signal; signal.signal(signal.SIGUSR1, signal.SIG_DFL)", "use"),
+    "other-folder": (
+        b"from pathlib import Path\n"
+        b"from quiverdb import _loader\n"
+        b"_loader._LIBS_DIR = Path(os.path.relpath(_loader._LIBS_DIR))",
+        "use",
+    ),
     "isolated": (b"sys.path.index('')", "use"),
     "fork": (b"os.register_at_fork(after_in_child=lambda: os._exit(3))", "use"),
     "spawn": (
@@ -186,9 +192,10 @@ def test_a_wheel_that_brings_a_stale_description_of_its_dependency(
 ) -> None:
     stale = "Metadata-Version: 1.0\nName: cffi\nVersion: 1.0\n"
     wheel = wheels.mutate(good_wheel, tmp_path, add={"cffi-1.0.egg-info": stale})
-    seen = _judged(found, start, wheel, ["twice"])
+    seen = _judged(found, start, wheel, ["venv", "twice"])
 
-    assert "use-not-supported" in seen["twice"]
+    assert "use-not-supported" not in seen["venv"]
+    assert seen["twice"] - seen["venv"] == {"use-not-supported"}
 
 
 def test_an_earlier_release_that_leaves_what_the_new_one_cannot_bear(
@@ -203,6 +210,42 @@ def test_an_earlier_release_that_leaves_what_the_new_one_cannot_bear(
 
     assert seen["venv"] == set()
     assert "upgrade-broken" in seen["upgrade"]
+
+
+def test_a_release_that_cannot_read_what_an_earlier_one_wrote(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    marks = (
+        b"import sqlite3\n_close = Database.close\n"
+        b"def close(self):\n"
+        b"    path = self.path()\n"
+        b"    _close(self)\n"
+        b"    mark = sqlite3.connect(path)\n"
+        b"    mark.execute('PRAGMA user_version = 99')\n"
+        b"    mark.close()\n"
+        b"Database.close = close\n"
+    )
+    refuses = (
+        b"import sqlite3\n_open = Database.open.__func__\n"
+        b"def _read(cls, path, **options):\n"
+        b"    look = sqlite3.connect(path)\n"
+        b"    (version,) = look.execute('PRAGMA user_version').fetchone()\n"
+        b"    look.close()\n"
+        b"    if version == 99: raise QuiverError('a file of an earlier release')\n"
+        b"    return _open(cls, path, **options)\n"
+        b"Database.open = classmethod(_read)\n"
+    )
+    for folder in ("old", "new", "done"):
+        (tmp_path / folder).mkdir()
+    old = wheels.mutate(good_wheel, tmp_path / "old", **_add(marks))  # type: ignore[arg-type]
+    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
+    new = wheels.mutate(good_wheel, tmp_path / "new", **_add(refuses))  # type: ignore[arg-type]
+    seen = _causes(found, start, new, ["venv", "upgrade"], earlier=[old])
+
+    assert seen["venv"] == ()
+    assert [cause.name for cause in seen["upgrade"]] == ["upgrade-broken"]
+    assert "old_data" in seen["upgrade"][0].where
+    assert "a file of an earlier release" in seen["upgrade"][0].message
 
 
 def test_a_release_that_leaves_what_an_earlier_one_cannot_bear(
@@ -350,7 +393,9 @@ WINDOWS_FAULTS = {
     "non-ascii-home": (b"chr(252) in sys.prefix", "an environment beyond ASCII"),
     "target": (b"os.environ.get('PYTHONPATH')", "a folder on the path"),
     "thread": (b"threading.current_thread() is not threading.main_thread()", "another thread"),
-    "spawn": (b"multiprocessing.parent_process()", "a spawned child"),
+    "spawn": (b"multiprocessing.parent_process()", "not in one of these"),
+    "zip": (b"'.zip' in __file__", "no archive"),
+    "frozen": (b"getattr(sys, 'frozen', False)", "no frozen program"),
 }
 WINDOWS_CAUSES = {
     "space-path": "path-not-supported",

@@ -19,17 +19,21 @@ LOADING = (
 _BEFORE = ("hang", "crash", "shadowed-import", "silent-fallback", "wrong-library-loaded")
 
 
-def check(static: Sequence[Cause], cells: Iterable[CellResult]) -> list[Cause]:
-    """Return each cell of a clean machine that contradicts the static layer about loading."""
+def check(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:
+    """Return each cell of a clean machine that contradicts the static layer about loading.
+
+    Where the package loads on one of them, what another lacks is no question of the wheel's files.
+    """
     promised = {cause.name for cause in static if cause.name in LOADING}
     first = next((cause for cause in static if cause.name in LOADING), None)
     explained = any(cause.severity == "broken" for cause in static)
+    loads = any(cell.verdict is Verdict.VERIFIED for cell in cells)
     found = []
     for cell in cells:
         shown = {cause.name for cause in cell.causes if cause.name in LOADING}
         if promised and cell.verdict is Verdict.VERIFIED and first:
             seen = f"the static layer says {first.name} ({first.where}), and the wheel works here"
-        elif shown and not explained:
+        elif shown and not explained and not loads:
             names = ", ".join(sorted(shown))
             seen = f"the machine shows {names}, of which the static layer saw nothing"
         else:

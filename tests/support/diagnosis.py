@@ -40,6 +40,7 @@ _ALARM = -14  # ended by SIGALRM, as ledger.py has it when the time is over
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 # Causes that say no more than that something failed.
 _VAGUE = ("unclassified", "round-trip-failed")
+_LOST = ("missing-bundled-library", "missing-runtime-library")
 _FULL = re.compile(r"No space left on device|database or disk is full")
 _INTERPOSED = "Interposed"
 """What uses.py raises where another's code answers."""
@@ -319,7 +320,10 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
         # What fails later only follows, but for what was found in another's code.
         if not failed or error["type"] == _INTERPOSED:
             found = _failed_step(name, error, evidence, expected, f"{cell}: {name}")
-            yield _named_by(scenario, found)
+            # What was loaded before is there, whatever the loader says of this way to it.
+            lost = name in scenario.uses and found.name in _LOST
+            vague = found.name in _VAGUE or (lost and steps["native-call"]["ok"])
+            yield _named_by(scenario, found) if vague else found
         failed = True
     if not failed:
         yield from _plain_import(evidence, expected, cell)
@@ -336,11 +340,11 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
 
 
 def _named_by(scenario: Scenario, found: Cause) -> Cause:
-    """Return what failed by the scenario's name for it, where it has no more exact one.
+    """Return what failed, and has no more exact name, by the scenario's name for it.
 
     A name that weighs less stands for what was proven to be no more than that.
     """
-    if scenario.name in ("venv", "system") or found.name not in _VAGUE:
+    if scenario.name in ("venv", "system"):
         return found
     entry = catalogue()[scenario.cause]
     if entry.severity != found.severity:

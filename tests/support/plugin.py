@@ -340,9 +340,10 @@ class Controller:
                 static = gate.static(self.suite.prepared, self.suite.subject, (system,))
                 causes += static.causes
                 unread = [line for wheel in static.wheels for line in wheel.unread]
-                clean = {s.name for s in self.suite.selection.machines if s.clean}
+                # Where the installer refuses nothing is loaded.
+                loads = {c.id for c in self.suite.cells if c.machine.clean and not c.refuses}
                 causes += agreement.check(
-                    static.causes, [cell for cell in judged_here if cell.machine in clean]
+                    static.causes, [cell for cell in judged_here if cell.id in loads]
                 )
             causes += self._unexplained(cells, judged_here)
             name = self.suite.subject.name

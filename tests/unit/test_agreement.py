@@ -49,6 +49,17 @@ def test_what_this_machine_cannot_show_is_no_disagreement(name: str) -> None:
     assert agreement.check([_named(name)], [_cell("clean")]) == []
 
 
+@pytest.mark.parametrize("name", ["metadata-incomplete", "stray-top-level"])
+def test_what_keeps_nobody_from_loading_explains_no_disagreement(name: str) -> None:
+    (found,) = agreement.check([_named(name)], [_cell("clean", "symbol-not-found")])
+    assert found.name == "layers-disagree"
+
+
+def test_what_one_machine_lacks_and_others_have_is_no_question_of_the_wheel() -> None:
+    cells = [_cell("clean"), _cell("minimal", "missing-runtime-library")]
+    assert agreement.check([], cells) == []
+
+
 def test_a_crash_is_not_for_the_static_layer_to_see() -> None:
     assert agreement.check([], [_cell("clean", "crash")]) == []
 
