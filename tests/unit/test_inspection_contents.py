@@ -4,11 +4,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.support import wheels
 from tests.support.causes import Cause
-from tests.support.inspection import Inspection, inspect
-from tests.support.samples import LINUX_CORE, SUBJECT, linux_core, linux_wheel
+from tests.support.inspection import Inspection, inspect, modules_of
+from tests.support.samples import LINUX_CORE, SUBJECT, linux_core, linux_wheel, windows_wheel
 
 RECORD = "quiverdb-1.0.0.dist-info/RECORD"
 
@@ -239,3 +240,101 @@ class TestModules:
         inspection = look(self.write(tmp_path, "match = = 1\n"))
         assert inspection.causes == ()
         assert any("quiverdb/more.py" in reason for reason in inspection.unverified)
+
+
+# ---- what is imported, and from where ----
+
+
+def _importing(folder: Path, out: Path, code: str, *, file: str = "_loader") -> Path:
+    path = f"quiverdb/{file}.py"
+    if file == "_loader":
+        return wheels.mutate(
+            linux_wheel(folder), out, edit={path: lambda data: data + f"\n{code}\n".encode()}
+        )
+    return wheels.mutate(linux_wheel(folder), out, add={path: code})
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "sys.version_info < (3, 11)", "sys.platform == 'win32'", "os.name == 'nt'",
+        "__name__ == '__main__'", "TYPE_CHECKING", "typing.TYPE_CHECKING",
+    ],
+)  # fmt: skip
+def test_an_import_for_some_runs_only_is_left_to_the_machines(
+    tmp_path: Path, out: Path, condition: str
+) -> None:
+    code = f"if {condition}:\n    import pandas"
+    assert found(_importing(tmp_path, out, code), "missing-dependency") == []
+
+
+@pytest.mark.parametrize("condition", ["name", "1", "sys.argv", "load()"])
+def test_an_import_under_any_other_condition_counts(
+    tmp_path: Path, out: Path, condition: str
+) -> None:
+    code = f"if {condition}:\n    import pandas"
+    (cause,) = found(_importing(tmp_path, out, code), "missing-dependency")
+    assert cause.severity == "broken"
+
+
+def test_a_module_that_the_package_does_not_import_is_a_note(tmp_path: Path, out: Path) -> None:
+    wheel = _importing(tmp_path, out, "import pandas\n", file="extra")
+    (cause,) = found(wheel, "missing-dependency")
+    assert (cause.severity, cause.where) == ("note", "quiverdb/extra.py")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from quiverdb import extra", "from . import extra", "def f():\n    import quiverdb.extra"],
+)
+def test_a_module_that_the_package_imports_somehow_is_no_note(
+    tmp_path: Path, out: Path, code: str
+) -> None:
+    (tmp_path / "first").mkdir()
+    first = _importing(tmp_path, tmp_path / "first", "import pandas\n", file="extra")
+    edit = {"quiverdb/_loader.py": lambda data: data + f"\n{code}\n".encode()}
+    (cause,) = found(wheels.mutate(first, out, edit=edit), "missing-dependency")
+    assert cause.severity == "broken"
+
+
+def test_the_modules_of_a_declared_dependency_are_known(tmp_path: Path, out: Path) -> None:
+    wheel = _importing(tmp_path, out, "import _cffi_backend")
+    (cause,) = found(wheel, "missing-dependency")
+    assert "_cffi_backend" in cause.message
+    known = {canonicalize_name("cffi"): frozenset({"cffi", "_cffi_backend"})}
+    assert inspect(wheel, subject=SUBJECT, modules=known).causes == ()
+
+
+def test_the_modules_of_wheels_are_read(tmp_path: Path) -> None:
+    name = "a_b-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        for path in ("one/__init__.py", "_two.cpython-313.so", "a_b-1.0.dist-info/RECORD"):
+            archive.writestr(path, "")
+    found = modules_of([tmp_path / name, tmp_path / "a-1.0.tar.gz"])
+    assert found == {"a-b": frozenset({"one", "_two"})}
+
+
+@pytest.mark.parametrize("code", ["x = " + "-" * 100_000 + "1", "x = a" + ".b" * 50_000])
+def test_code_that_no_parser_can_hold_is_told_and_ends_nothing(
+    tmp_path: Path, out: Path, code: str
+) -> None:
+    inspection = look(_importing(tmp_path, out, code, file="extra"))
+    assert inspection.causes == ()
+    assert not inspection.unverified or "quiverdb/extra.py" in inspection.unverified[0]
+
+
+# ---- two files in one place ----
+
+
+@pytest.mark.parametrize("kind", ["purelib", "platlib"])
+def test_a_file_that_overwrites_another_is_named(tmp_path: Path, out: Path, kind: str) -> None:
+    path = f"quiverdb-1.0.0.data/{kind}/quiverdb/_loader.py"
+    (cause,) = found(wheels.mutate(linux_wheel(tmp_path), out, add={path: ""}), "record-mismatch")
+    assert "is installed in the same place as" in cause.message
+
+
+def test_names_that_differ_in_case_are_one_on_windows_alone(tmp_path: Path, out: Path) -> None:
+    add: dict[str, bytes | str] = {"quiverdb/_Loader.py": ""}
+    told = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "record-mismatch")
+    assert ["quiverdb/_Loader.py" in str(cause) for cause in told] == [True]
+    assert found(wheels.mutate(linux_wheel(tmp_path), out, add=add), "record-mismatch") == []

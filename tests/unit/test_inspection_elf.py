@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from tests.support.causes import Cause
-from tests.support.inspection import Inspection, inspect
+from tests.support.inspection import Inspection, elf, inspect
 from tests.support.inspection.libraries import Import
 from tests.support.samples import (
     LINUX_API,
@@ -196,3 +201,70 @@ def test_the_facts_of_a_library_are_read(tmp_path: Path) -> None:
     assert api.run_paths == ("$ORIGIN",)
     assert api.exports == {"quiver_version"}
     assert api.imports == (MEMCPY, Import("quiver_core_open"))
+
+
+@pytest.mark.parametrize("run_path", ["/tmp", "/build/lib:$ORIGIN", "$ORIGINAL/lib"])  # noqa: S108
+def test_a_run_path_into_the_building_machine_is_named(tmp_path: Path, run_path: str) -> None:
+    cause = only(with_core(tmp_path, run_path=run_path))
+    assert (cause.name, cause.severity, cause.where) == ("foreign-run-path", "flawed", LINUX_CORE)
+    assert run_path.partition(":")[0] in cause.message
+
+
+@pytest.mark.parametrize("name", ["tool", "libnew.so-1", "data.bin"])
+def test_native_code_under_any_name_needs_what_the_tag_promises(tmp_path: Path, name: str) -> None:
+    newer = linux_core(soname="x", imports=[MEMCPY, Import("exp", "libc.so.6", "GLIBC_2.36")])
+    cause = only(look(linux_wheel(tmp_path, {f"quiverdb/{name}": newer})))
+    assert (cause.name, cause.where) == ("glibc-floor", f"quiverdb/{name}")
+
+
+def test_data_that_only_begins_like_native_code_is_none(tmp_path: Path) -> None:
+    files = {"quiverdb/a.txt": b"MZ and more", "quiverdb/b.txt": b"\x7fELF", "quiverdb/c.class":
+             b"\xca\xfe\xba\xbe"}  # fmt: skip
+    assert look(linux_wheel(tmp_path, files)).causes == ()
+
+
+def _note(needed: int) -> bytes:
+    """Return .note.gnu.property with this value of GNU_PROPERTY_X86_ISA_1_NEEDED."""
+    properties = struct.pack("<III4x", 0xC0008002, 4, needed)
+    return struct.pack("<III4s", 4, len(properties), 5, b"GNU\0") + properties
+
+
+@pytest.mark.parametrize(("bits", "version"), [(0, 1), (1, 1), (3, 2), (7, 3), (8, 4)])
+def test_the_processor_that_a_library_asks_for_is_read(bits: int, version: int) -> None:
+    segment = SimpleNamespace(data=lambda: b"".join([_note(0), _note(bits)]))
+    assert elf._instruction_set(cast("Any", _Header(segment))) == version
+
+
+class _Header:
+    """An ELF file for x86-64 with this segment."""
+
+    def __init__(self, segment: SimpleNamespace) -> None:
+        self.segment = segment
+
+    def iter_segments(self, **_: str) -> list[SimpleNamespace]:
+        return [self.segment]
+
+    def __getitem__(self, _: str) -> str:
+        return "EM_X86_64"
+
+
+def test_a_library_for_newer_processors_alone_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elf, "_instruction_set", lambda _: 3)
+    found = look(linux_wheel(tmp_path))
+    assert found.names() == {"wrong-architecture"}
+    assert "x86-64-v3" in found.causes[0].message
+
+
+def test_a_count_of_versions_beyond_the_file_is_damage_and_no_long_wait(tmp_path: Path) -> None:
+    data = linux_core()
+    file = ELFFile(io.BytesIO(data))
+    number = next(
+        n for n in range(file.num_sections()) if file.get_section(n).name == ".gnu.version_r"
+    )
+    at = file["e_shoff"] + number * file["e_shentsize"] + 44  # sh_info
+    damaged = data[:at] + struct.pack("<I", 0xFFFFFFFF) + data[at + 4 :]
+    cause = next(c for c in look(linux_wheel(tmp_path, {LINUX_CORE: damaged})).causes)
+    assert (cause.name, cause.where) == ("missing-bundled-library", LINUX_CORE)
+    assert "needed versions in" in cause.message

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,42 @@ def test_bare_metadata_is_a_note_that_lists_what_is_absent(tmp_path: Path) -> No
     cause = only(linux_wheel(tmp_path, metadata=metadata))
     assert (cause.name, cause.severity) == ("metadata-incomplete", "note")
     assert "no summary, description, licence, classifiers, Requires-Python" in cause.message
+
+
+@pytest.mark.parametrize("more", ["win_amd64", "macosx_11_0_arm64", "manylinux_2_28_aarch64"])
+def test_a_platform_beside_the_true_one_is_a_tag_mismatch(tmp_path: Path, more: str) -> None:
+    tag = f"cp313-cp313-manylinux_2_28_x86_64.{more}"
+    causes = look(linux_wheel(tmp_path, tag=tag)).causes
+    told = [cause for cause in causes if cause.name == "tag-mismatch"]
+    assert any(" as well, and its code is for " in cause.message for cause in told)
+
+
+@pytest.mark.parametrize("told", ["==3.13", "<=3.13", "!=3.13.99", ">=3.13.1"])
+def test_a_python_that_is_let_in_for_some_of_its_patches_only_is_not_supported(
+    tmp_path: Path, out: Path, told: str
+) -> None:
+    wheel = replace(
+        tmp_path, out, "METADATA", "Requires-Python: >=3.13", f"Requires-Python: {told}"
+    )
+    assert only(wheel).name == "unsupported-python"
+
+
+@pytest.mark.parametrize(("machine", "declared"), [("AMD64", True), ("x86_64", False)])
+def test_a_marker_is_read_as_the_wheels_own_platform_reads_it(
+    tmp_path: Path, out: Path, machine: str, *, declared: bool
+) -> None:
+    def change(data: bytes) -> bytes:
+        assert data.count(b"Requires-Dist: cffi") == 1
+        line = next(line for line in data.splitlines() if line.startswith(b"Requires-Dist: cffi"))
+        return data.replace(line, line + f"; platform_machine == '{machine}'".encode())
+
+    wheel = wheels.mutate(windows_wheel(tmp_path), out, edit={f"{INFO}/METADATA": change})
+    assert ("missing-dependency" not in look(wheel).names()) == declared
+
+
+def test_a_library_in_another_case_is_found_on_windows(tmp_path: Path, out: Path) -> None:
+    folder = "quiverdb/_libs/"
+    with zipfile.ZipFile(good := windows_wheel(tmp_path)) as archive:
+        data = archive.read(f"{folder}libquiver.dll")
+    remove, add = [f"{folder}libquiver.dll"], {f"{folder}LibQuiver.dll": data}
+    assert look(wheels.mutate(good, out, remove=remove, add=add)).causes == ()

@@ -31,7 +31,8 @@ _HASHES = {"sha256", "sha384", "sha512"}  # PEP 427: sha256 or better
 
 # What the test of an `if` asks for, where its body is for some runs only.
 _CONDITIONS = re.compile(
-    r"'(TYPE_CHECKING|version_info|platform|implementation|system|machine|name|__name__)'"
+    r"attr='(TYPE_CHECKING|version_info|platform|implementation|name|system|machine)'"
+    r"|id='(TYPE_CHECKING|version_info|platform|__name__)'"
 )
 # What check-wheel-contents adds to the checks here. Its other codes are told by `stray` and
 # `libraries` with the names of the files, or need the source tree.
