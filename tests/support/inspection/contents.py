@@ -127,7 +127,8 @@ def modules(
     """Yield the modules that nothing provides; as text, the files that could not be read for it.
 
     Counts what runs on import: the module level, outside `try` and outside an `if` that asks for
-    type checking, the Python, the system or the way the module is run. `modules_of` tells which
+    type checking, the Python, the system or the way the module is run; under any other `if`, and in
+    a module that the package does not import, it is a mere risk. `modules_of` tells which
     modules a distribution has; of one that it does not know the name is taken for a module's.
     """
     package = subject.import_package
@@ -140,7 +141,7 @@ def modules(
     provided = {name.replace("-", "_") for name in declared}
     for name in declared:
         provided |= modules_of.get(name, frozenset())
-    imported: dict[str, list[str]] = {}
+    imported: dict[str, list[tuple[str, bool]]] = {}
     links: dict[str, set[str]] = {}
     for path, data in archive.files.items():
         if not (path.startswith(f"{package}/") and path.endswith(".py")):
@@ -157,7 +158,7 @@ def modules(
         links[path] = set(_links(tree, path))
     reached = _reached(links, package)
     for path, names in imported.items():
-        for module in names:
+        for module, sure in names:
             top = module.partition(".")[0]
             if top == package:
                 if _in_wheel(archive, module):
@@ -169,10 +170,11 @@ def modules(
                 seen = f"imports {top}, and the wheel requires {told or 'nothing'}"
             if path not in reached:
                 seen += "; the package itself does not import this module"
+            elif not sure:
+                seen += "; under a condition"
             # What nobody imports by importing the package may be meant for those who have more.
-            yield catalogue().cause(
-                "missing-dependency", where=path, seen=seen, risk=path not in reached
-            )
+            risk = path not in reached or not sure
+            yield catalogue().cause("missing-dependency", where=path, seen=seen, risk=risk)
 
 
 def stray_files(archive: Archive) -> Iterator[Cause]:
@@ -266,21 +268,21 @@ def _expected_top(top: str, identity: Identity, subject: Subject) -> bool:
     }
 
 
-def _imports(body: list[ast.stmt], path: str) -> Iterator[str]:
-    """Yield the modules that these statements import when they run."""
+def _imports(body: list[ast.stmt], path: str, *, sure: bool = True) -> Iterator[tuple[str, bool]]:
+    """Yield the modules that these statements import when they run, and whether they surely do."""
     for statement in body:
         match statement:
             case ast.Import():
-                yield from (alias.name for alias in statement.names)
+                yield from ((alias.name, sure) for alias in statement.names)
             case ast.ImportFrom(level=0):
-                yield str(statement.module)
+                yield str(statement.module), sure
             case ast.ImportFrom(level=level, module=str(module)):
                 parents = PurePosixPath(path).parts[:-level]
-                yield ".".join((*parents, module))
+                yield ".".join((*parents, module)), sure
             case ast.If() if not _CONDITIONS.search(ast.dump(statement.test)):
-                yield from _imports([*statement.body, *statement.orelse], path)
+                yield from _imports([*statement.body, *statement.orelse], path, sure=False)
             case ast.With() | ast.ClassDef():
-                yield from _imports(statement.body, path)
+                yield from _imports(statement.body, path, sure=sure)
             case _:
                 # Functions run later, and `try` says that the module may be absent.
                 pass
