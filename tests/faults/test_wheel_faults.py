@@ -236,3 +236,41 @@ def test_a_hang_is_named_with_its_stack(judge: Judge, good_wheel: Path, tmp_path
     assert seen.names == {"hang"}
     assert "_load_bundled" in seen.evidence["exercise"]["trace"]
     assert "threading.py" in seen.dynamic[0].message
+
+
+def test_a_function_that_is_declared_and_that_no_library_exports(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    # The rest of the library works, so that only who calls this one would see it.
+    edit = {
+        LIBRARIES[1]: _replace(
+            b"\0quiver_database_delete_element\0", b"\0quiver_database_delete_elemenX\0"
+        )
+    }
+    seen = judge(wheels.mutate(good_wheel, tmp_path, edit=edit))
+
+    assert seen.names == {"symbol-not-found"}
+    assert "quiver_database_delete_element" in seen.dynamic[0].message
+    assert seen.evidence["exercise"]["steps"]["round-trip"]["ok"]
+
+
+def test_a_module_with_an_error_of_syntax_that_nothing_imports(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    seen = judge(wheels.mutate(good_wheel, tmp_path, add={"quiverdb/extra.py": "def f(:\n"}))
+
+    assert seen.names == {"syntax-error"}
+    assert "quiverdb/extra.py" in seen.dynamic[0].where
+
+
+def test_a_command_whose_module_is_not_in_the_wheel(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    told = "[console_scripts]\nquiver = quiverdb.cli:main\n"
+    wheel = wheels.mutate(
+        good_wheel, tmp_path, add={f"{_metadata(good_wheel)}entry_points.txt": told}
+    )
+    seen = judge(wheel)
+
+    assert seen.names == {"entry-point-broken"}
+    assert "quiver = quiverdb.cli:main" in seen.dynamic[0].message
