@@ -92,8 +92,8 @@ class Testbed:
         """Return what a running machine asked of the index, oldest first."""
         use(self.engine)
         # An address is given to another machine once this one is gone.
-        log = read_log(self.engine, self.index, machine.started)
-        return [line for line in log if line["client"] == machine.address]
+        address, log = machine.address, read_log(self.engine, self.index, machine.started)
+        return [line for line in log if line["client"] == address]
 
 
 def use(engine: Engine) -> None:
