@@ -50,6 +50,20 @@ def execute(
     return Result(-1 if code is None else code, _text(stdout), _text(stderr))
 
 
+def send(container: Container, data: bytes) -> None:
+    """Write ``data`` to the standard input of the program that ``container`` runs.
+
+    Raises:
+        docker.errors.DockerException, requests.RequestException, OSError: the engine or the
+            container is gone.
+    """
+    attached: Any = container.attach_socket(params={"stdin": 1, "stream": 1})
+    try:
+        getattr(attached, "_sock", attached).sendall(data)  # a reader's wrapper around the socket
+    finally:
+        attached.close()
+
+
 def _text(stream: bytes | None) -> str:
     return (stream or b"").decode("utf-8", "replace")
 

@@ -18,6 +18,7 @@ import secrets
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -31,7 +32,7 @@ from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from containers.commands import Held, Result, execute, remove
+from containers.commands import Held, Result, execute, remove, send
 from containers.engine import Engine, Run, is_kept
 from containers.errors import TestbedFailure
 from containers.images import Image
@@ -197,7 +198,7 @@ class Index(Held):
             .with_command(_CONFIG)
             .with_network(network)
             .with_network_aliases(*hosts.all())
-            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
+            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True, stdin_open=True)
             .waiting_for(
                 LogMessageWaitStrategy("ready")
                 .with_startup_timeout(_READY_SECONDS)
@@ -269,24 +270,40 @@ def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
 
 
 def read_log(
-    engine: Engine, index: str, since: datetime.datetime | None = None
+    engine: Engine, index: str, since: datetime.datetime | None = None, address: str = ""
 ) -> list[dict[str, Any]]:
-    """Return the requests that the index with this container id got, oldest first.
+    """Return the requests that the index with this container id got so far, oldest first.
 
-    With ``since``, a time by the engine's clock, those alone that ended later.
+    With ``since``, a time by the engine's clock, those alone that ended later; with ``address``,
+    those of this client alone.
 
     Raises:
-        TestbedFailure: ``index-unreachable``: the index is gone.
+        TestbedFailure: ``index-unreachable``: the index is gone, or does not write its log.
     """
+    token = secrets.token_hex(8)
     client = engine.client()
     try:
-        printed = client.containers.get(index).logs(
-            stderr=False, since=since.timestamp() if since else None
-        )
-    except (docker.errors.DockerException, requests.RequestException) as error:
+        container = client.containers.get(index)
+        # An answer is given before its line is written, and the engine takes the lines in its own
+        # time: what was written before this mark has been read when the mark has.
+        send(container, f"{token} {address}\n".encode())
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            lines = _lines(container.logs(stderr=False, since=since.timestamp() if since else None))
+            if any(line.get("mark") == token for line in lines):
+                break
+            if time.monotonic() > deadline:
+                raise TestbedFailure("index-unreachable", "index", "it does not write its log")
+            time.sleep(0.005)
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     finally:
         client.close()
+    asked = [line for line in lines if "mark" not in line]
+    return [line for line in asked if line["client"] == address] if address else asked
+
+
+def _lines(printed: bytes) -> list[dict[str, Any]]:
     # A line that is just being written is not yet one; the front itself says when it is ready.
     whole, _, _ = printed.rpartition(b"\n")
     return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]

@@ -92,8 +92,7 @@ class Testbed:
         """Return what a running machine asked of the index, oldest first."""
         use(self.engine)
         # An address is given to another machine once this one is gone.
-        address, log = machine.address, read_log(self.engine, self.index, machine.started)
-        return [line for line in log if line["client"] == address]
+        return read_log(self.engine, self.index, machine.started, machine.address)
 
 
 def use(engine: Engine) -> None:

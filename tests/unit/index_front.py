@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -69,16 +70,31 @@ class Front:
             where = url if url.startswith("https:") else f"{self.index}{url}"
             return session.get(where, timeout=20, **options)
 
+    def mark(self, client: str = "") -> str:
+        """Ask for a mark in the log; give its token."""
+        token = secrets.token_hex(8)
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{token} {client}\n")
+        self.process.stdin.flush()
+        return token
+
+    def until(self, token: str) -> list[dict[str, Any]]:
+        """Give the log's lines up to a mark, which is the last of them."""
+        deadline = time.monotonic() + 10
+        while True:
+            text = (self.folder / "log.jsonl").read_text()
+            # What follows the last newline is a line that is still being written.
+            whole = text[: text.rfind("\n") + 1]
+            entries: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+            for number, entry in enumerate(entries, 1):
+                if entry.get("mark") == token:
+                    return entries[:number]
+            assert time.monotonic() < deadline, "the mark does not come"
+            time.sleep(0.01)
+
     def lines(self, **wanted: Any) -> list[dict[str, Any]]:
         """Give the log's lines with these values, once every answer given is in it."""
-        deadline = time.monotonic() + 10
-        while self.get("/_/health").json()["in_flight"] > 0:
-            assert time.monotonic() < deadline, "a request is still under way"
-            time.sleep(0.01)
-        text = (self.folder / "log.jsonl").read_text()
-        # What follows the last newline is a line that is still being written.
-        whole = text[: text.rfind("\n") + 1]
-        entries: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        entries = self.until(self.mark())
         return [
             entry
             for entry in entries
@@ -132,6 +148,7 @@ def launch(config: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "index.front", str(config)],
             env={**environment(config.parent), "PYTHONPATH": str(IMAGES)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -150,8 +167,9 @@ def running(folder: Path, **changes: Any) -> Iterator[Front]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
-        assert process.stdout is not None
-        process.stdout.close()
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()
     assert "Traceback" not in (folder / "stderr").read_text()
 
 

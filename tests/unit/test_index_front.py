@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -178,6 +181,40 @@ def test_a_client_without_the_authority_gets_nothing_and_the_log_says_why(
     assert "CERTIFICATE_VERIFY_FAILED" in done.stdout
     assert not front.lines(path="/simple/guarded/")
     assert front.lines(tls_refused="TLSV1_ALERT_UNKNOWN_CA")
+
+
+# Marks in the log.
+
+
+@contextlib.contextmanager
+def held(front: Front, seconds: float) -> Iterator[str]:
+    """Have a request under way that ends after ``seconds``; its path."""
+    path = f"/simple/held-{secrets.token_hex(4)}/"
+    ask = functools.partial(pytest.raises, requests.ConnectionError, front.get, path)
+    fault = {"match": path, "fault": "hang", "seconds": seconds}
+    with front.faults(fault), ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask)
+        while front.get("/_/health").json()["in_flight"] == 0:
+            time.sleep(0.01)
+        yield path
+        asked.result()
+
+
+def test_a_mark_comes_after_every_line_of_its_client(front: Front) -> None:
+    with held(front, 1) as path:
+        others = front.until(front.mark("127.0.0.2"))
+        own = front.until(front.mark("127.0.0.1"))
+    assert others[-1]["settled"]
+    assert path not in [line.get("path") for line in others]
+    assert own[-1]["settled"]
+    assert path in [line.get("path") for line in own]
+
+
+def test_a_mark_does_not_wait_for_ever(front: Front) -> None:
+    with held(front, 5) as path:
+        told = front.until(front.mark())
+    assert not told[-1]["settled"]
+    assert path not in [line.get("path") for line in told]
 
 
 # Pages.

@@ -1,7 +1,9 @@
 """Start the index: `python -m index.front CONFIG.json`.
 
-Prints `ready ADDRESS:PORT` when it listens. Ends with 0 after SIGTERM or SIGINT, and with 2
-and one line of reason when it cannot start.
+Prints `ready ADDRESS:PORT` when it listens. For a line `TOKEN CLIENT` on standard input, or a
+`TOKEN` alone, it writes a mark into the request log: every line of that client, or of all, is
+before it. Ends with 0 after SIGTERM or SIGINT, and with 2 and one line of reason when it cannot
+start.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from .app import Front
 from .config import ConfigError, load
 from .tls import FrontServer
 
-# How long requests under way may take to end once the front is told to.
+# How long, in seconds, requests under way may take to end once the front is told to.
 _GRACE = 3
+# How long, in seconds, a mark waits for them: one that hangs on request does not end sooner.
+_SETTLE = 2
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +50,7 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         return _fail(f"cannot listen on {settings.address}:{settings.port}: {error}")
     threading.Thread(target=server.serve, daemon=True).start()
+    threading.Thread(target=_marks, args=(front,), daemon=True).start()
     address, port = server.bind_addr
     print(f"ready {address}:{port}", flush=True)
     front.stopping.wait()
@@ -53,6 +58,14 @@ def main(arguments: list[str]) -> int:
     while front.log.in_flight and time.monotonic() < deadline:
         time.sleep(0.01)
     return 0
+
+
+def _marks(front: Front) -> None:
+    for line in sys.stdin:
+        token, _, client = line.strip().partition(" ")
+        # One client that takes its time does not hold up the others' marks.
+        told = (token, client, _SETTLE)
+        threading.Thread(target=front.log.mark, args=told, daemon=True).start()
 
 
 def _fail(reason: str) -> int:

@@ -15,7 +15,9 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,28 +30,57 @@ class RequestLog:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._lock = threading.Lock()
-        self._in_flight = 0
+        self._changed = threading.Condition()
+        self._requests: Counter[str] = Counter()
+        self._greeting: Counter[str] = Counter()
         self.failure: str | None = None
 
     @property
     def in_flight(self) -> int:
         """How many requests have begun and have no line yet."""
-        return self._in_flight
+        return self._requests.total()
 
     def begin(self, environ: dict[str, Any]) -> Entry:
         """Open the entry of a request; what handlers put into its notes ends up in the line."""
-        with self._lock:
-            self._in_flight += 1
         entry = Entry(self, environ)
+        with self._changed:
+            self._requests[entry.client] += 1
         environ[NOTES] = entry.notes
         return entry
 
-    def end(self, line: dict[str, Any]) -> None:
+    def end(self, client: str, line: dict[str, Any]) -> None:
         """Write an entry's line."""
         self.write(line)
-        with self._lock:
-            self._in_flight -= 1
+        with self._changed:
+            self._requests[client] -= 1
+            self._changed.notify_all()
+
+    @contextmanager
+    def greeting(self, client: str) -> Iterator[None]:
+        """Have a handshake under way: one that fails leaves a line as well."""
+        with self._changed:
+            self._greeting[client] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._greeting[client] -= 1
+                self._changed.notify_all()
+
+    def mark(self, token: str, client: str, seconds: float) -> None:
+        """Write a line with ``token`` once every line of ``client`` is there; of all without one.
+
+        A client gets its answer before the line is written. Who reads up to the mark has missed
+        nothing, unless a request goes on for longer than ``seconds``: ``settled`` tells.
+        """
+        with self._changed:
+            settled = self._changed.wait_for(lambda: not self._under_way(client), seconds)
+        self.write({"mark": token, "settled": settled})
+
+    def _under_way(self, client: str) -> int:
+        if not client:
+            return self._requests.total() + self._greeting.total()
+        return self._requests[client] + self._greeting[client]
 
     def write(self, line: dict[str, Any]) -> None:
         """Append a line. If that fails, say so and keep the reason for the health report."""
@@ -71,9 +102,10 @@ class Entry:
         self._log = log
         self._begun = time.monotonic()
         self.notes: dict[str, Any] = {}
+        self.client = str(environ.get("REMOTE_ADDR", ""))
         self._line: dict[str, Any] = {
             "time": now(),
-            "client": environ.get("REMOTE_ADDR", ""),
+            "client": self.client,
             "method": environ["REQUEST_METHOD"],
             "host": environ.get("HTTP_HOST", ""),
             "path": environ.get("REQUEST_URI", environ.get("PATH_INFO", "")).partition("?")[0],
@@ -112,7 +144,7 @@ class Entry:
             "complete": complete,
             "seconds": round(time.monotonic() - self._begun, 4),
         }
-        self._log.end({**self._line, **ended, **self.notes})
+        self._log.end(self.client, {**self._line, **ended, **self.notes})
 
 
 def now() -> str:

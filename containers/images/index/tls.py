@@ -48,24 +48,30 @@ class Connection(HTTPConnection):
     def communicate(self) -> bool:
         """Serve the next request; tell whether the connection is to be kept."""
         if not self.greeted:
-            try:
-                self.socket.do_handshake()
-                # With TLS 1.3 a client's refusal may arrive only after the handshake.
-                self.rfile.peek(1)
-            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            with self.server.greeting(self.remote_addr):
+                self.greeted = self._greet()
+            if not self.greeted:
                 return False
-            except ssl.SSLError as error:
-                self.server.tls_refused(self.remote_addr, error.reason or str(error))
-                return False
-            except OSError:
-                return False
-            self.greeted = True
         try:
             return bool(super().communicate())  # type: ignore[no-untyped-call]
         except OSError as error:
             # The client left while it was being told that its request cannot be read.
             logging.getLogger("index").info("a client broke off: %s", error)
             return False
+
+    def _greet(self) -> bool:
+        try:
+            self.socket.do_handshake()
+            # With TLS 1.3 a client's refusal may arrive only after the handshake.
+            self.rfile.peek(1)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return False
+        except ssl.SSLError as error:
+            self.server.tls_refused(self.remote_addr, error.reason or str(error))
+            return False
+        except OSError:
+            return False
+        return True
 
     def reset(self) -> None:
         """Break the connection off: the client sees a reset, not an end."""
@@ -103,6 +109,7 @@ class FrontServer(Server):
         self.gateway = Gateway
         self.ssl_adapter = Adapter(str(settings.certificate), str(settings.key))
         self.tls_refused: Callable[[str, str], None] = _Refusals(front)
+        self.greeting = front.log.greeting
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Keep what clients do to their connections to a line; only errors need the stack."""
