@@ -198,7 +198,10 @@ class Index(Held):
             .with_command(_CONFIG)
             .with_network(network)
             .with_network_aliases(*hosts.all())
-            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True, stdin_open=True)
+            # Detached, its standard input outlives the first that writes to it.
+            .with_kwargs(
+                labels=run.labels(), dns=["127.0.0.1"], init=True, stdin_open=True, detach=True
+            )
             .waiting_for(
                 LogMessageWaitStrategy("ready")
                 .with_startup_timeout(_READY_SECONDS)
