@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import datetime
+import gzip
 import io
 import tarfile
 import tomllib
@@ -35,20 +37,33 @@ _BUNDLES = (
 )
 _REFUSALS = ("", "unsupported-python", "unsupported-platform")
 _READY = "/run/e2e-ready"
-# What update-ca-certificates and its like would write, without their half second, and before
-# anything else of the machine runs. OpenSSL looks in the folder as well, by a hash of the name
-# (openssl-rehash(1)); where the program is missing, the image's OpenSSL looks in the bundle. Wine
-# makes the Windows certificate store from the bundle alone.
-_TRUST = f"""
+# The machine's own first program, before anything else of it runs. The authority: what
+# update-ca-certificates and its like would write, without their half second. OpenSSL looks in the
+# folder as well, by a hash of the name (openssl-rehash(1)); where the program is missing, the
+# image's OpenSSL looks in the bundle. Wine makes the Windows certificate store from the bundle
+# alone. Then the suite's files: the engine takes longer to put an archive into a machine than to
+# run a program there. A small base image may be without tar, but then it has a Python.
+_FIRST = f"""
 for bundle in {" ".join(_BUNDLES)}; do [ ! -f $bundle ] || break; done
 [ -f $bundle ] || {{ echo "no CA bundle: none of {" ".join(_BUNDLES)}"; exit 1; }}
 printf %s "$1" >>$bundle || exit
 if [ "$2" = linux ] && command -v openssl >/dev/null; then
     printf %s "$1" >/etc/ssl/certs/$(printf %s "$1" | openssl x509 -hash -noout).0 || exit
 fi
-shift 2
+if [ -z "$3" ]; then
+    :
+elif command -v tar >/dev/null && command -v gzip >/dev/null; then
+    printf %s "$3" | base64 -d | tar -xzpf - -C / || exit
+else
+    python3 -c "import base64, io, sys, tarfile
+archive = io.BytesIO(base64.b64decode(sys.argv[1]))
+tarfile.open(fileobj=archive).extractall('/', numeric_owner=True)" "$3" || exit
+fi
+shift 3
 mkdir -p {_READY.rpartition("/")[0]} && : >{_READY} && exec "$@"
 """
+_ARGUMENT = 128 * 1024 - 1
+"""How long, in bytes, one argument of a program may be on Linux (execve(2), MAX_ARG_STRLEN)."""
 _WAIT = f'until [ -e {_READY} ]; do sleep 0.01; done; exec "$@"'
 
 
@@ -208,12 +223,14 @@ class Machine(Held):
         self.spec = spec
         self.image = image
         self._authority = authority
-        self._files = dict(files or {})
+        self._files = {"ca.pem": authority, **(files or {})}
         self._engine = engine
         self._stack = contextlib.ExitStack()
         self._network = network
         self._is_ready = False
         self.layout = spec.layout
+        self._packed = self._pack()
+        """The files, as the machine's first program takes them; empty where they must be put."""
         self._how: dict[str, Any] = {
             "network": network,
             "labels": run.labels(),
@@ -235,7 +252,8 @@ class Machine(Held):
     def __enter__(self) -> Self:
         try:
             self._start()
-            self.put({"ca.pem": self._authority, **self._files})
+            if not self._packed:
+                self.put(self._files)
             if self.spec.runs_on == "windows":
                 self._trust_authority()
         except BaseException as error:
@@ -287,8 +305,15 @@ class Machine(Held):
         """Return the command that the machine starts with."""
         if self.spec.runs_on == "windows":
             return list(self.layout.idle)
-        told = (self._authority.decode(), self.spec.runs_on, *self.layout.idle)
-        return ["sh", "-c", _TRUST, "sh", *told]
+        told = (self._authority.decode(), self.spec.runs_on, self._packed, *self.layout.idle)
+        return ["sh", "-c", _FIRST, "sh", *told]
+
+    def _pack(self) -> str:
+        if self.spec.runs_on == "windows":
+            return ""
+        archive = tar_of(self._files, self.layout.folder, owner=_USER_ID)
+        packed = base64.b64encode(gzip.compress(archive, mtime=0)).decode("ascii")
+        return packed if len(packed) <= _ARGUMENT else ""
 
     def _trust_authority(self) -> None:
         command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]

@@ -7,8 +7,6 @@ import dataclasses
 import datetime
 import json
 import re
-import sqlite3
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +24,7 @@ from containers.progress import say
 from containers.state import locked, state_dir
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
-from tests.support import installers, own_tests
+from tests.support import database, installers, own_tests
 from tests.support.installers import INSTALLERS
 from tests.support.profiles import Profile
 from tests.support.scenarios import SCENARIOS, Scenario
@@ -316,17 +314,12 @@ def _on_machine(
             + 60,
         )
         found = _evidence(cell, ended)
-        kept = None
-        if any(text in ended.stdout for text in ("malformed database schema", '"sqlite": ""')):
-            kept = machine.get(f"{machine.layout.as_engine(place.cwd)}/data.db")
         requests = testbed.requests(machine)
         if held is not None:
             held.append(machine)
             stack.pop_all()
-    if kept:
-        # SQLite before 3.37 knows no STRICT tables, and a Python may have none: the file is read
-        # here in its place.
-        found["on_disk"] |= _read(kept)
+    if "on_disk" in found:
+        found["on_disk"] = database.read(found["on_disk"])
     if "tests" in found:
         found["tests"] |= own_tests.read(found["tests"].pop("ledger"))
         found["tests"]["sha256"] = own_tests.digest(own or {})
@@ -459,19 +452,3 @@ def _old_runtime() -> dict[str, bytes]:
             for name in archive.namelist()
             if Path(name).name in wanted
         }
-
-
-def _read(database: bytes) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data.db"
-        path.write_bytes(database)
-        connection = sqlite3.connect(path)
-        try:
-            rows = connection.execute(
-                "SELECT id, label, units, capacity, note FROM Plant ORDER BY id"
-            ).fetchall()
-        except sqlite3.Error:
-            return {}  # the machine's own error stands
-        finally:
-            connection.close()
-    return {"rows": [list(row) for row in rows], "read_by": f"SQLite {sqlite3.sqlite_version}"}

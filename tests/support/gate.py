@@ -26,7 +26,7 @@ from containers.images import MUSL_PLATFORMS, Image
 from containers.index import read_files
 from containers.progress import PROGRESS, say, step
 from containers.wheelhouse import Wheelhouse
-from tests.support import inspection, provenance
+from tests.support import database, inspection, provenance
 from tests.support.causes import Cause
 from tests.support.diagnosis import Expected
 from tests.support.inspection import BadWheel
@@ -140,10 +140,12 @@ def prepare(
     ``beside`` are further files that the index has.
 
     Raises:
-        WrongUse: the wheels or the release cannot be used; told before an engine is asked for.
+        WrongUse: the wheels, the release or this Python cannot be used; told before an engine is
+            asked for.
         TestbedFailure: the testbed cannot be had.
         BuildFailed: the subject does not build.
     """
+    database.check()
     house = _given(selection, subject)
     found = engine.ensure(provision=selection.provision)
     testbed.use(found)

@@ -6,10 +6,10 @@ nothing.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
-import platform
 import shutil
 import signal
 import stat
@@ -55,20 +55,26 @@ class Look:
         while stack:
             path = stack.pop()
             try:
-                info = os.lstat(path)
-                known = last._folders.get(path) if last else None
-                state = (info.st_ino, info.st_ctime_ns, info.st_mtime_ns)
-                if known is None or known.state != state:
-                    known = self._scan(path, skipped)
-                    # The kernel's clock ticks in milliseconds: within one tick, times tell nothing.
-                    if sys.platform != "win32" and info.st_ctime_ns < began - _TICK:
-                        known.state = state
-                else:
-                    self._look_again(known, last)
+                found = self._folder(path, skipped, last, began)
             except OSError:
                 continue  # not the user's to read
-            self._folders[path] = known
-            stack += known.folders
+            self._folders[path] = found
+            stack += found.folders
+
+    def _folder(self, path: str, skipped: Sequence[str], last: Any, began: int) -> Folder:
+        if sys.platform == "win32":  # a folder's own times cost more there than all it holds
+            return self._scan(path, skipped)
+        info = os.lstat(path)
+        known: Folder | None = last._folders.get(path) if last else None
+        state = (info.st_ino, info.st_ctime_ns, info.st_mtime_ns)
+        if known and known.state == state:
+            self._look_again(known, last)
+            return known
+        found = self._scan(path, skipped)
+        # The kernel's clock ticks in milliseconds: within one tick, times tell nothing.
+        if info.st_ctime_ns < began - _TICK:
+            found.state = state
+        return found
 
     def _scan(self, folder: str, skipped: Sequence[str]) -> Folder:
         found = Folder(None, [], [], [])
@@ -236,56 +242,60 @@ def windows_processes() -> list[str]:
     return sorted(found)
 
 
-def registry(skipped: Sequence[str]) -> dict[str, str]:
-    """Return what is in the Windows registry: key and name to type and value; {} elsewhere.
+class Registry:
+    """What was in the Windows registry: key and name to type and value; nothing elsewhere."""
 
-    It is the user's own hive, and of the machine's all but ``skipped``, where a value is the
-    system's own and thousands are.
-    """
-    if sys.platform != "win32":
-        return {}
-    import winreg
+    def __init__(self, skipped: Sequence[str], last: Any = None) -> None:
+        """Read the user's own hive, and of the machine's all but ``skipped``.
 
-    found: dict[str, str] = {}
-    hives = {"HKCU": winreg.HKEY_CURRENT_USER, "HKLM": winreg.HKEY_LOCAL_MACHINE}
-    stack = [("HKCU", ""), ("HKLM", "Software"), ("HKLM", "System")]
-    while stack:
-        hive, path = stack.pop()
-        if f"{hive}\\{path}" in skipped:
-            continue
+        Where ``last`` is given, a key that has its old time of change (RegQueryInfoKeyW, "last
+        write time") has its old values and its old keys below.
+        """
+        self.values: Dict[str, str] = {}
+        self._keys: Dict[str, Any] = {}
+        if sys.platform != "win32":
+            return
+        import winreg
+
+        hives = {"HKCU": winreg.HKEY_CURRENT_USER, "HKLM": winreg.HKEY_LOCAL_MACHINE}
+        stack = [("HKCU", ""), ("HKLM", "Software"), ("HKLM", "System")]
+        while stack:
+            hive, path = stack.pop()
+            name = f"{hive}\\{path}"
+            if name in skipped:
+                continue
+            try:
+                with winreg.OpenKey(hives[hive], path) as key:
+                    keys, values, changed = winreg.QueryInfoKey(key)
+                    known = last._keys.get(name) if last else None
+                    if known is None or known[0] != changed:
+                        below = [winreg.EnumKey(key, number) for number in range(keys)]
+                        told = [winreg.EnumValue(key, number) for number in range(values)]
+                        known = (changed, below, told)
+            except OSError:
+                continue  # not the user's to read, or no key of the ordinary sort
+            self._keys[name] = known
+            _, below, told = known
+            self.values[name] = ""
+            for called, value, kind in told:
+                self.values[f"{name}:{called}"] = f"{kind} {value!r}"[:500]
+            stack += [(hive, f"{path}\\{one}" if path else one) for one in below]
+
+
+def database_files(folder: str) -> dict[str, str]:
+    """Return the database and what SQLite keeps beside it, by name, in base64."""
+    found = {}
+    for name in ("data.db", "data.db-wal", "data.db-journal"):
         try:
-            with winreg.OpenKey(hives[hive], path) as key:
-                keys, values, _ = winreg.QueryInfoKey(key)
-                found[f"{hive}\\{path}"] = ""
-                for number in range(values):
-                    name, value, kind = winreg.EnumValue(key, number)
-                    found[f"{hive}\\{path}:{name}"] = f"{kind} {value!r}"[:500]
-                names = [winreg.EnumKey(key, number) for number in range(keys)]
+            with open(os.path.join(folder, name), "rb") as file:
+                found[name] = base64.b64encode(file.read(_DATABASE_BYTES)).decode("ascii")
         except OSError:
-            continue  # not the user's to read, or no key of the ordinary sort
-        stack += [(hive, f"{path}\\{name}" if path else name) for name in names]
+            continue
     return found
 
 
-def on_disk(path: str) -> dict[str, Any]:
-    """Return what the database file holds, read by the standard library in this process."""
-    from urllib.request import pathname2url
-
-    try:
-        import sqlite3
-    except ImportError as error:
-        return {"error": str(error), "sqlite": ""}
-    try:
-        connection = sqlite3.connect(f"file:{pathname2url(path)}?mode=ro", uri=True)
-        try:
-            rows = connection.execute(
-                "SELECT id, label, units, capacity, note FROM Plant ORDER BY id"
-            ).fetchall()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        return {"error": str(error), "sqlite": sqlite3.sqlite_version}
-    return {"rows": [list(row) for row in rows]}
+_DATABASE_BYTES = 4_000_000
+"""More than the exercise can ever write."""
 
 
 def which(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
@@ -300,6 +310,28 @@ def network() -> dict[str, Any]:
     with open("/proc/net/route", encoding="ascii") as file:
         routes = [line.split()[:4] for line in file.readlines()[1:]]
     return {"default_routes": [r for r in routes if r[1] == "00000000"]}
+
+
+def c_library() -> list[str]:
+    """Return the C library by name and version (confstr(3)); empty where it is not glibc."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (AttributeError, ValueError, OSError):
+        return ["", ""]
+    return [name, version]
+
+
+def system() -> tuple[str, str]:
+    """Return the system and the processor.
+
+    The module platform would tell, but asks Windows for far more, which takes a tenth of a second.
+    """
+    if sys.platform == "win32":
+        told = sys.getwindowsversion()
+        named = f"Windows-{told.major}.{told.minor}.{told.build}"
+        return named, os.environ.get("PROCESSOR_ARCHITECTURE", "")
+    told = os.uname()
+    return f"{told.sysname}-{told.release}-{told.machine}", told.machine
 
 
 def read_steps(path: str) -> dict[str, Any]:
@@ -405,13 +437,14 @@ def main() -> None:
     env.update(spec["env"])
     cwd = spec["cwd"]
     os.makedirs(cwd, exist_ok=True)
+    named, processor = system()
     evidence: dict[str, Any] = {
-        "python": platform.python_version(),
+        "python": sys.version.split()[0],
         "abiflags": getattr(sys, "abiflags", ""),
-        "implementation": platform.python_implementation(),
-        "libc": list(platform.libc_ver()),
-        "machine": platform.machine(),
-        "system": platform.platform(),
+        "implementation": sys.implementation.name,
+        "libc": c_library(),
+        "machine": processor,
+        "system": named,
         "os": "windows" if sys.platform == "win32" else "linux",
         "env": {k: v for k, v in sorted(env.items()) if not k.startswith("E2E_")},
         "network": network(),
@@ -427,7 +460,8 @@ def main() -> None:
     evidence["setup"] = commands(spec, "setup", env, cwd)
     skipped = (*spec["skipped"], cwd)  # what the user keeps in the project is the user's own
     before = Look(spec["roots"], skipped)
-    registry_before = registry(spec.get("skipped_keys", ()))
+    skipped_keys = spec.get("skipped_keys", ())
+    registry_before = Registry(skipped_keys)
     timed("first-look", began)
     evidence["first"] = commands(spec, "first", env, cwd)
     evidence["install"] = run(which(spec["install"], env), env, cwd, spec["seconds"]["install"])
@@ -445,7 +479,7 @@ def main() -> None:
             which([*spec["python"], "-c", spec["import"]], env), env, cwd, spec["seconds"]["import"]
         )
         evidence["exercise"] = exercise(spec, env, cwd)
-        evidence["on_disk"] = on_disk(os.path.join(cwd, "data.db"))
+        evidence["on_disk"] = database_files(cwd)
         evidence["processes"] = sorted(set(processes()) - set(evidence["processes_before"]))
         if spec.get("tests") and evidence["exercise"]["code"] == 0:
             evidence["tests"] = own_tests(spec, env, cwd)
@@ -454,7 +488,8 @@ def main() -> None:
             which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]
         )
     evidence["left"] = difference(before.tree, Look(spec["roots"], skipped, installed).tree)
-    evidence["registry"] = difference(registry_before, registry(spec.get("skipped_keys", ())))
+    registry_after = Registry(skipped_keys, registry_before)
+    evidence["registry"] = difference(registry_before.values, registry_after.values)
     timed("all", began)
     print(json.dumps(evidence), flush=True)
 

@@ -29,7 +29,7 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> dict
         "schema": 1,
         "os": "windows" if windows else "linux",
         "python": "3.13.5",
-        "implementation": "CPython",
+        "implementation": "cpython",
         "system": "Linux-6",
         "image": {"tag": "quiverdb-e2e/debian-13:0123456789ab", "id": "sha256:1", "created": "x"},
         "deviation": "",

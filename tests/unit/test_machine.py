@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Never
@@ -221,7 +223,10 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     """Return the way to a machine whose container is not real."""
 
     def made(
-        spec: MachineSpec = SPEC, engine: Engine | None = None, **environment: str
+        spec: MachineSpec = SPEC,
+        engine: Engine | None = None,
+        files: dict[str, bytes] | None = None,
+        **environment: str,
     ) -> tuple[Machine, _Container]:
         containers: list[_Container] = []
 
@@ -237,6 +242,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
             run=RUN,
             authority=b"CERTIFICATE",
             environment=environment,
+            files=files,
             engine=engine,
         )
         return machine, containers[0]
@@ -257,9 +263,10 @@ def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(m
     made, container = make()
     assert container.how["user"] == "root"
     assert container.command[:2] == ["sh", "-c"]
-    assert container.command[3:] == ["sh", "CERTIFICATE", "linux", "sleep", "infinity"]
+    assert container.command[3:6] == ["sh", "CERTIFICATE", "linux"]
+    assert container.command[7:] == ["sleep", "infinity"]
     with made as machine:
-        assert container.wrapped.files == {"/e2e/ca.pem": b"CERTIFICATE"}
+        assert container.wrapped.files == {}
         assert (machine.id, machine.address) == ("0123", "10.0.0.2")
         assert machine.started.isoformat() == "2026-01-02T03:04:05.123456+00:00"
         assert container.wrapped.removed == 0
@@ -320,18 +327,24 @@ def test_an_interrupted_start_removes_the_machine_and_goes_on_ending(make: Make)
     assert container.wrapped.removed == 1
 
 
-def _trust(
-    folder: Path, runs_on: str = "linux", authority: str = "OURS\n", *, openssl: bool = False
+def _begin(
+    folder: Path,
+    runs_on: str = "linux",
+    authority: str = "OURS\n",
+    packed: str = "",
+    tools: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run what a machine starts with, on a file system below ``folder``; tell how it ended."""
-    script = machines._TRUST.replace("/etc", f"{folder}/etc").replace("/run", f"{folder}/run")
-    tools = folder / "bin"
-    tools.mkdir()
-    for name in ("mkdir", "true", *(("openssl",) if openssl else ())):
-        (tools / name).symlink_to(shutil.which(name) or name)
+    script = machines._FIRST.replace("/etc", f"{folder}/etc").replace("/run", f"{folder}/run")
+    script = script.replace("-C /", f"-C {folder}").replace("'/'", f"'{folder}'")
+    found = folder / "bin"
+    found.mkdir()
+    for name in ("mkdir", "true", *tools):
+        real = sys.executable if name == "python3" else shutil.which(name)
+        (found / name).symlink_to(real or name)
     return subprocess.run(
-        ["/bin/sh", "-c", script, "sh", authority, runs_on, "true"],
-        env={"PATH": str(tools)},
+        ["/bin/sh", "-c", script, "sh", authority, runs_on, packed, "true"],
+        env={"PATH": str(found)},
         capture_output=True,
         text=True,
         check=False,
@@ -345,7 +358,7 @@ def test_a_machine_adds_the_authority_to_its_own_before_it_is_ready(
     kept = Path(f"{tmp_path}{bundle}")
     kept.parent.mkdir(parents=True)
     kept.write_text("OTHERS\n", "utf-8")
-    done = _trust(tmp_path)
+    done = _begin(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert kept.read_text("utf-8") == "OTHERS\nOURS\n"
     assert Path(f"{tmp_path}{machines._READY}").exists()
@@ -359,17 +372,52 @@ def test_openssl_finds_the_authority_in_its_folder_by_a_hash(
     folder.mkdir(parents=True)
     (folder / "ca-certificates.crt").touch()
     pem = trustme.CA().cert_pem.bytes().decode()
-    done = _trust(tmp_path, runs_on, pem, openssl=True)
+    done = _begin(tmp_path, runs_on, pem, tools=["openssl"])
     assert (done.returncode, done.stderr) == (0, "")
     found = [path for path in folder.iterdir() if path.suffix == ".0"]
     assert [path.read_text("utf-8") for path in found] == [pem] * number
 
 
 def test_a_machine_without_a_store_of_authorities_ends_and_is_never_ready(tmp_path: Path) -> None:
-    done = _trust(tmp_path)
+    done = _begin(tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "no CA bundle: none of" in done.stdout
     assert not Path(f"{tmp_path}{machines._READY}").exists()
+
+
+@pytest.mark.parametrize("tools", [["base64", "tar", "gzip"], ["python3"]], ids=" ".join)
+def test_a_machine_begins_with_the_suites_files(
+    make: Make, tmp_path: Path, tools: list[str]
+) -> None:
+    _, container = make()
+    bundle = tmp_path / machines._BUNDLES[0].strip("/")
+    bundle.parent.mkdir(parents=True)
+    bundle.touch()
+    done = _begin(tmp_path, packed=container.command[6], tools=tools)
+    assert (done.returncode, done.stderr) == (0, "")
+    kept = tmp_path / "e2e" / "ca.pem"
+    assert kept.read_text("utf-8") == "CERTIFICATE"
+    assert (kept.stat().st_uid, kept.stat().st_mode & 0o777) == (1000, 0o644)
+    assert Path(f"{tmp_path}{machines._READY}").exists()
+
+
+def test_a_machine_that_cannot_unpack_the_suites_files_is_never_ready(tmp_path: Path) -> None:
+    bundle = tmp_path / machines._BUNDLES[0].strip("/")
+    bundle.parent.mkdir(parents=True)
+    bundle.touch()
+    done = _begin(tmp_path, packed="bm8gYXJjaGl2ZQ==", tools=["base64", "tar", "gzip"])
+    assert done.returncode != 0
+    assert not Path(f"{tmp_path}{machines._READY}").exists()
+
+
+def test_files_too_large_for_an_argument_are_put_into_the_machine(make: Make) -> None:
+    large = os.urandom(100_000)
+    machine, container = make(files={"large.bin": large})
+    assert container.command[6] == ""
+    with machine:
+        told = {"/e2e/ca.pem": b"CERTIFICATE", "/e2e/large.bin": large}
+        assert container.wrapped.files == told
+    assert max(map(len, container.command)) < machines._ARGUMENT
 
 
 @pytest.mark.parametrize("error", [None, docker.errors.APIError("it is not running")])
