@@ -24,6 +24,7 @@ from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.machine import LAYOUTS, Machine
 from containers.state import state_dir
+from tests.support import probe
 from tests.support.binaries import pe
 
 CLEAN = "windows-wine"
@@ -154,6 +155,24 @@ def looked(
     """Plant every need on a machine and look at it, in one run of its Python."""
     with _machine(found, run, request.param, network, authority) as here:
         return _look(here)
+
+
+# ---- how the probe looks ----
+
+
+def test_a_second_look_at_the_registry_sees_what_a_first_would(
+    found: Engine, run: Run, network: str, authority: bytes
+) -> None:
+    with _machine(found, run, CLEAN, network, authority) as here:
+        own = Path(__file__).with_name("registry_look.py")
+        here.put({path.name: path.read_bytes() for path in (own, Path(probe.__file__))})
+        ran = here.run(["wine", "python", rf"Z:\e2e\{own.name}"], seconds=120)
+    assert ran.code == 0, ran.output[-600:]
+    told = json.loads(ran.stdout)
+    assert len(told) == 6
+    for change, seen in told.items():
+        assert seen["again"] == seen["fresh"], change
+        assert any(seen["fresh"].values()) == (change != "nothing")
 
 
 # ---- what is not there ----
