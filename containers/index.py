@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import docker
 import docker.errors
 import requests
 import trustme
@@ -273,7 +274,10 @@ def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
 
 
 def read_log(
-    engine: Engine, index: str, since: datetime.datetime | None = None, address: str = ""
+    client: docker.DockerClient,
+    index: str,
+    since: datetime.datetime | None = None,
+    address: str = "",
 ) -> list[dict[str, Any]]:
     """Return the requests that the index with this container id got so far, oldest first.
 
@@ -284,7 +288,6 @@ def read_log(
         TestbedFailure: ``index-unreachable``: the index is gone, or does not write its log.
     """
     token = secrets.token_hex(8)
-    client = engine.client()
     try:
         container = client.containers.get(index)
         # An answer is given before its line is written, and the engine takes the lines in its own
@@ -300,8 +303,6 @@ def read_log(
             time.sleep(0.005)
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
-    finally:
-        client.close()
     asked = [line for line in lines if "mark" not in line]
     return [line for line in asked if line["client"] == address] if address else asked
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import docker
 import docker.errors
 import requests
 from testcontainers.core.container import DockerContainer
@@ -282,6 +283,12 @@ class Machine(Held):
             super().close()
         finally:
             self._stack.close()
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """The connection to the engine that it is on; closed with it."""
+        client: docker.DockerClient = self._container.get_docker_client().client
+        return client
 
     @property
     def address(self) -> str:

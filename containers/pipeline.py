@@ -68,7 +68,8 @@ class Pipeline:
 
     def index_log(self) -> list[dict[str, Any]]:
         """Return every request that the index got so far, oldest first."""
-        return read_log(self.engine, self.index.id)
+        with contextlib.closing(self.engine.client()) as client:
+            return read_log(client, self.index.id)
 
 
 @contextlib.contextmanager

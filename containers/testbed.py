@@ -20,7 +20,7 @@ from containers import canary
 from containers.engine import Engine, Run
 from containers.errors import TestbedFailure
 from containers.images import Image
-from containers.index import Index, Publisher, Upload, read_log
+from containers.index import Hosts, Index, Publisher, Upload, read_log
 from containers.machine import Machine, MachineSpec
 
 # The reaper's image cannot be had everywhere; the labels and the sweep do its work.
@@ -92,7 +92,7 @@ class Testbed:
         """Return what a running machine asked of the index, oldest first."""
         use(self.engine)
         # An address is given to another machine once this one is gone.
-        return read_log(self.engine, self.index, machine.started, machine.address)
+        return read_log(machine.client, self.index, machine.started, machine.address)
 
 
 def use(engine: Engine) -> None:
@@ -110,22 +110,31 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class ClosedNetwork:
-    """The machines' network, and the canary's proof that it is closed, once it is made."""
+    """The machines' network, and what begins on it before there are wheels."""
 
     network: Network
+    authority: trustme.CA
+    """The run's own."""
+    publisher: Future[tuple[Publisher, Hosts]]
+    """The machine that uploads, once it runs, and where its clients go by default."""
     proof: Future[dict[str, Any]] | None
+    """That the network is closed, once the canary has it."""
 
 
 @contextlib.contextmanager
 def closed_network(
     engine: Engine, run: Run, image: Image, *, internal: bool = True, prove: bool = True
 ) -> Iterator[ClosedNetwork]:
-    """Make a network, which is removed at the end; the canary, made of ``image``, begins its proof.
+    """Make a network, which is removed at the end with what began on it.
+
+    The publisher and the canary are made of ``image``. What goes wrong with them is for who asks
+    for their results.
 
     Raises:
-        TestbedFailure: ``machine-lost``; what the proof raises is for who asks for its result.
+        TestbedFailure: ``machine-lost``: there is no network.
     """
     use(engine)
+    authority = trustme.CA(organization_name="quiverdb-e2e")
     network = Network(docker_network_kw={"internal": internal, "labels": run.labels()})
     with contextlib.ExitStack() as stack:
         try:
@@ -133,9 +142,16 @@ def closed_network(
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise TestbedFailure("machine-lost", "network", str(error)) from error
         stack.callback(remove_network, network)
-        pool = stack.enter_context(ThreadPoolExecutor(1))
+        publisher = Publisher(image, network, run, authority)
+        stack.callback(publisher.close)
+        pool = stack.enter_context(ThreadPoolExecutor(2))
         proof = pool.submit(canary.prove_closed, image, network.name, run) if prove else None
-        yield ClosedNetwork(network, proof)
+        yield ClosedNetwork(network, authority, pool.submit(_begin, publisher), proof)
+
+
+def _begin(publisher: Publisher) -> tuple[Publisher, Hosts]:
+    started = publisher.__enter__()  # it is closed with its network
+    return started, started.hosts()
 
 
 @contextlib.contextmanager
@@ -165,20 +181,18 @@ def start(
         TestbedFailure: ``egress-open``, ``index-unreachable`` or ``machine-lost``.
     """
     use(engine)
-    authority = trustme.CA(organization_name="quiverdb-e2e")
     with contextlib.ExitStack() as stack:
         closed = closed or stack.enter_context(
             closed_network(engine, run, images.publisher, internal=internal, prove=prove)
         )
-        network, proof = closed.network, closed.proof
-        publisher = stack.enter_context(Publisher(images.publisher, network, run, authority))
+        publisher, hosts = closed.publisher.result()
         index = stack.enter_context(
             Index(
                 images.index,
-                network,
+                closed.network,
                 run,
-                authority,
-                publisher.hosts(),
+                closed.authority,
+                hosts,
                 store=dependencies,
                 faults=faults,
                 yanked=yanked,
@@ -190,12 +204,12 @@ def start(
         yield Testbed(
             engine=engine,
             run=run,
-            network=network.name,
+            network=closed.network.name,
             index=index.id,
-            authority=authority.cert_pem.bytes().decode(),
+            authority=closed.authority.cert_pem.bytes().decode(),
             hosts=dataclasses.asdict(index.hosts),
             uploads=uploads,
-            egress=proof.result() if proof else {},
+            egress=closed.proof.result() if closed.proof else {},
         )
 
 
