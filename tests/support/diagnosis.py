@@ -41,6 +41,9 @@ _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 # Causes that say no more than that something failed.
 _VAGUE = ("unclassified", "round-trip-failed")
 _LOST = ("missing-bundled-library", "missing-runtime-library")
+_OTHER_FORM = re.compile(
+    r".*Wheel-Version \(.*\) is not compatible.*|Unsupported wheel major version.*"
+)
 _FULL = re.compile(r"No space left on device|database or disk is full")
 _INTERPOSED = "Interposed"
 """What uses.py raises where another's code answers."""
@@ -231,6 +234,8 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
         return _refusal(evidence, expected, where, wanted, output)
     if re.search(r"Permission denied|EnvironmentError.*\[Errno 13\]", output):
         return _cause("permission", where=where, seen=last)
+    if found := _OTHER_FORM.search(output):
+        return _cause("wheel-version", where=where, seen=found[0].strip())
     if re.search(
         r"is invalid|has an invalid wheel|BadZipFile|Bad CRC|outside the target directory|"
         r"Error decoding metadata",

@@ -248,6 +248,17 @@ def _install(**changes: Any) -> Change:
         ("ERROR: quiverdb has an invalid wheel, x\n", "record-mismatch", "has an invalid wheel"),
         ("zipfile.BadZipFile: Bad CRC-32 for file\n", "record-mismatch", "BadZipFile"),
         (
+            "ERROR: quiverdb's Wheel-Version (2.0) is not compatible with this version of pip\n",
+            "wheel-version",
+            "Wheel-Version (2.0)",
+        ),
+        (
+            "error: Failed to install\n  cause: The wheel is invalid: "
+            "Unsupported wheel major version (expected 1, got 2)\n",
+            "wheel-version",
+            "expected 1, got 2",
+        ),
+        (
             "ERROR: No matching distribution found for numpy>=2\n",
             "missing-dependency",
             "needs numpy>=2, which is not among the locked dependencies",

@@ -338,3 +338,22 @@ def test_names_that_differ_in_case_are_one_on_windows_alone(tmp_path: Path, out:
     told = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "record-mismatch")
     assert ["quiverdb/_Loader.py" in str(cause) for cause in told] == [True]
     assert found(wheels.mutate(linux_wheel(tmp_path), out, add=add), "record-mismatch") == []
+
+
+# ---- names ----
+
+
+@pytest.mark.parametrize("name", ["aux.py", "Com1", "a:b", "what?", "trailing.", "nul.tar.gz"])
+def test_a_name_that_windows_cannot_have_is_named(tmp_path: Path, out: Path, name: str) -> None:
+    add: dict[str, bytes | str] = {f"quiverdb/{name}": ""}
+    (cause,) = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")
+    assert cause.where == f"quiverdb/{name}"
+    assert found(wheels.mutate(linux_wheel(tmp_path), out, add=add), "file-name-unusable") == []
+
+
+@pytest.mark.parametrize("name", ["auxiliary.py", "console.py", "com0", "com10.py", ".hidden"])
+def test_a_name_that_only_begins_like_a_device_is_none(
+    tmp_path: Path, out: Path, name: str
+) -> None:
+    add: dict[str, bytes | str] = {f"quiverdb/{name}": ""}
+    assert found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable") == []

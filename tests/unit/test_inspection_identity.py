@@ -104,6 +104,18 @@ def test_a_native_wheel_for_the_pure_folder_is_a_tag_mismatch(
     assert "Root-Is-Purelib" in cause.message
 
 
+@pytest.mark.parametrize("version", ["2.0", "", "one"])
+def test_a_form_that_no_installer_knows_is_named(tmp_path: Path, out: Path, version: str) -> None:
+    cause = only(replace(tmp_path, out, "WHEEL", "Wheel-Version: 1.0", f"Wheel-Version: {version}"))
+    assert cause.name == "wheel-version"
+    assert f"Wheel-Version: {version or 'nothing'}" in cause.message
+
+
+def test_a_later_form_of_the_same_major_version_is_taken(tmp_path: Path, out: Path) -> None:
+    wheel = replace(tmp_path, out, "WHEEL", "Wheel-Version: 1.0", "Wheel-Version: 1.9")
+    assert look(wheel).causes == ()
+
+
 @pytest.mark.parametrize("platform", ["linux_x86_64", "musllinux_1_2_x86_64", "win32"])
 def test_a_tag_for_no_platform_of_the_release_is_a_tag_mismatch(
     tmp_path: Path, platform: str

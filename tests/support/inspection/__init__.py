@@ -136,6 +136,7 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
 
     causes += identity.faults(archive, ident, subject)
     causes += contents.record(archive)
+    causes += contents.windows_names(archive, ident)
     causes += contents.collisions(archive, ident)
     causes += contents.stray(archive, ident, subject)
     causes += contents.stray_files(archive)

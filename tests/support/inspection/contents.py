@@ -34,6 +34,10 @@ _CONDITIONS = re.compile(
     r"attr='(TYPE_CHECKING|version_info|platform|implementation|name|system|machine)'"
     r"|id='(TYPE_CHECKING|version_info|platform|__name__)'"
 )
+# learn.microsoft.com, "Naming Files, Paths, and Namespaces": the names of devices, with any suffix,
+# and what no name may have. Folders' separators are told by `record`.
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[1-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE)
+_UNUSABLE = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
 # What check-wheel-contents adds to the checks here. Its other codes are told by `stray` and
 # `libraries` with the names of the files, or need the source tree.
 _FOREIGN_CHECKS = {Check.W001, Check.W004}
@@ -68,9 +72,20 @@ def record(archive: Archive) -> Iterator[Cause]:
             yield _record_fault(name, "is in the archive and not in RECORD")
 
 
+def windows_names(archive: Archive, identity: Identity) -> Iterator[Cause]:
+    """Yield the names that a wheel for Windows has and Windows cannot have."""
+    if not _for_windows(identity):
+        return
+    for name in dict.fromkeys(archive.names):
+        for part in PurePosixPath(name).parts:
+            if _DEVICE.match(part) or _UNUSABLE.search(part):
+                seen = f"is to be installed on Windows, which has no file named {part!r}"
+                yield catalogue().cause("file-name-unusable", where=name, seen=seen)
+
+
 def collisions(archive: Archive, identity: Identity) -> Iterator[Cause]:
     """Yield the files that are installed in one place; on Windows, names in other case are one."""
-    fold = identity.pure or Target.of(identity.platform_tag).system == "windows"
+    fold = _for_windows(identity)
     places: dict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(archive.names):
         parts = PurePosixPath(name).parts
@@ -81,6 +96,10 @@ def collisions(archive: Archive, identity: Identity) -> Iterator[Cause]:
     for names in places.values():
         if len(names) > 1:
             yield _record_fault(names[0], f"is installed in the same place as {some(names[1:])}")
+
+
+def _for_windows(identity: Identity) -> bool:
+    return identity.pure or Target.of(identity.platform_tag).system == "windows"
 
 
 def stray(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,6 +148,10 @@ def _tags(archive: Archive, identity: Identity) -> Iterator[Cause]:
     if inside != identity.tags:
         seen = f"is tagged {_shown(identity.tags)}, and WHEEL says {_shown(inside) or 'nothing'}"
         yield catalogue().cause(name, where=archive.name, seen=seen)
+    version = str(_message(archive, "WHEEL").get("Wheel-Version", "")).strip()
+    if not re.fullmatch(r"1\.\d+", version):
+        seen = f"WHEEL says Wheel-Version: {version or 'nothing'}"
+        yield catalogue().cause("wheel-version", where=archive.name, seen=seen)
     purelib = str(_message(archive, "WHEEL").get("Root-Is-Purelib", "")).strip().lower()
     if purelib != "true" and identity.pure:
         seen = f"is tagged {_shown(identity.tags)}, and WHEEL says Root-Is-Purelib: {purelib}"
