@@ -173,9 +173,13 @@ _PYTHONS_SQLITE = """
 import sqlite3
 sqlite3.connect(":memory:").execute("SELECT 1").fetchall()
 """
-_OTHER_RUNTIME = """
+_RUNTIME = "/opt/other/libstdc++.so.6"
+_PUT_RUNTIME: tuple[Command, ...] = (
+    ("install", "-D", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6", _RUNTIME),
+)
+_OTHER_RUNTIME = f"""
 import ctypes
-ctypes.CDLL("/opt/other/libstdc++.so.6", mode=ctypes.RTLD_GLOBAL)
+ctypes.CDLL("{_RUNTIME}", mode=ctypes.RTLD_GLOBAL)
 """
 # Found by the name of its file, a library that is in the process already is not looked for again.
 _OLD_RUNTIME = """
@@ -488,10 +492,7 @@ _ALL = (
     _like_venv(
         "other-cpp-runtime",
         "another package's C++ run-time came first: code of its own is not looked for there",
-        as_root=(
-            ("mkdir", "/opt/other"),
-            ("sh", "-c", "cp -L /usr/lib/x86_64-linux-gnu/libstdc++.so.6 /opt/other/"),
-        ),
+        as_root=_PUT_RUNTIME,
         prelude=_OTHER_RUNTIME,
         uses=("own_symbols",),
         cause="symbol-interposition",
@@ -503,6 +504,14 @@ _ALL = (
             uses=(),
             cause="runtime-too-old",
         ),
+    ),
+    _like_venv(
+        "preloaded-cpp-runtime",
+        "another C++ run-time, by LD_PRELOAD before all else: its own code is not looked for there",
+        environment=_active(_VENV, LD_PRELOAD=_RUNTIME),
+        as_root=_PUT_RUNTIME,
+        uses=("own_symbols",),
+        cause="symbol-interposition",
     ),
     _like_venv(
         "thread",
