@@ -28,6 +28,7 @@ import docker
 import docker.errors
 import requests
 import trustme
+from docker.types import LogConfig
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.network import Network
@@ -42,6 +43,8 @@ from containers.publishers import Publisher as TrustedPublisher
 _FOLDER = "/srv/index"
 _LOG = "/dev/stdout"
 """The engine keeps what a container prints, and gives it without starting a program there."""
+# An engine may be set up to keep its containers' logs elsewhere, or the last megabytes alone.
+_LOG_CONFIG = LogConfig(type=LogConfig.types.JSON, config={"max-size": "1g"})
 _FAULTS = f"{_FOLDER}/faults.json"
 _AUTHORITY = f"{_FOLDER}/authority.pem"
 _CERTIFICATE = f"{_FOLDER}/certificate.pem"
@@ -199,9 +202,14 @@ class Index(Held):
             .with_command(_CONFIG)
             .with_network(network)
             .with_network_aliases(*hosts.all())
-            # Detached, its standard input outlives the first that writes to it.
             .with_kwargs(
-                labels=run.labels(), dns=["127.0.0.1"], init=True, stdin_open=True, detach=True
+                labels=run.labels(),
+                dns=["127.0.0.1"],
+                init=True,
+                # Detached, its standard input outlives the first that writes to it.
+                stdin_open=True,
+                detach=True,
+                log_config=_LOG_CONFIG,
             )
             .waiting_for(
                 LogMessageWaitStrategy("ready")

@@ -592,7 +592,9 @@ def test_an_import_that_lacks_a_module_alone_is_told_by_it() -> None:
     assert (cause.name, "needs the module attrs" in cause.message) == ("missing-dependency", True)
 
 
-@pytest.mark.parametrize("name", ["other-sqlite", "preloaded-sqlite", "other-cpp-runtime", "preloaded-cpp-runtime"])
+@pytest.mark.parametrize(
+    "name", ["other-sqlite", "preloaded-sqlite", "other-cpp-runtime", "preloaded-cpp-runtime"]
+)
 @pytest.mark.parametrize("failing", ["round-trip", "use"])
 def test_what_fails_beside_anothers_code_is_no_mere_interposition(name: str, failing: str) -> None:
     def change(evidence: Evidence) -> None:
