@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from containers import images
 from containers.engine import LABEL_RUN, Engine, Run
 from containers.errors import TestbedFailure
+from containers.index import read_log
 from containers.machine import MachineSpec, load
 from tests.faults.conftest import Judge, Start, expected_of
 from tests.support import cell as cells
@@ -94,6 +96,18 @@ def test_a_cell_killed_midway_is_the_testbeds_failure(
     assert killed, "the cell was over before it could be killed"
     assert {cause.name for cause in causes} == {"machine-lost"}
     assert verdict_of(causes, strict=False) is Verdict.TESTBED
+
+
+def test_many_read_the_log_of_the_index_at_once_and_each_has_all_of_it(
+    found: Engine, start: Start, good_wheel: Path
+) -> None:
+    client = found.client()
+    with start([good_wheel]) as bed, ThreadPoolExecutor(8) as pool:
+        logs = list(pool.map(lambda _: read_log(client, bed.index), range(40)))
+    client.close()
+
+    assert [line["upload"]["file"] for line in logs[0] if "upload" in line] == [good_wheel.name]
+    assert all(log == logs[0] for log in logs)
 
 
 def test_an_open_network_is_noticed_by_the_canary(start: Start) -> None:
