@@ -474,19 +474,20 @@ _ALL = (
         "other-sqlite",
         "another SQLite that came first, with global symbols, is not used in place of its own",
         prelude=_OTHER_SQLITE,
-        uses=("own_sqlite",),
+        uses=("own_sqlite", "own_symbols"),  # two of one source answer alike
         cause="symbol-interposition",
         systems=_BOTH,
         windows=_windows(
             title="the SQLite of Python, which came first, is not used in place of its own",
             prelude=_PYTHONS_SQLITE,
+            uses=("own_sqlite",),  # Windows looks for no symbol in other libraries than the named
         ),
     ),
     _like_venv(
         "preloaded-sqlite",
         "another SQLite, by LD_PRELOAD before all else, is not used in place of its own",
         environment=_active(_VENV, LD_PRELOAD="libsqlite3.so.0"),
-        uses=("own_sqlite",),
+        uses=("own_sqlite", "own_symbols"),
         cause="symbol-interposition",
     ),
     _like_venv(
