@@ -252,6 +252,16 @@ def _install(**changes: Any) -> Change:
             "missing-dependency",
             "needs numpy>=2, which is not among the locked dependencies",
         ),
+        (
+            'ERROR: No matching distribution found for numpy>=2; sys_platform == "win32"\n',
+            "missing-dependency",
+            "needs numpy>=2, which",
+        ),
+        (
+            "error: Hash-checking is required, but no trusted hash was provided for: `numpy`\n",
+            "missing-dependency",
+            "no trusted hash was provided for: `numpy`",
+        ),
         ("note\nERROR: something new\nbye\n", "unclassified", "ended with 1: ERROR: something new"),
         ("", "unclassified", "ended with 1: no output"),
     ],
@@ -474,6 +484,20 @@ def test_what_cffi_adds_to_the_loaders_words_changes_no_name(message: str, name:
             "No module named 'quiverdb._loader'",
             "record-mismatch",
             "the installed files are gone",
+        ),
+        (
+            "import",
+            "ImportError",
+            "cannot import name 'tomli_w' from 'pip._vendor' (/x/pip/_vendor/__init__.py)",
+            "missing-dependency",
+            "needs tomli_w of pip._vendor, which has it not",
+        ),
+        (
+            "import",
+            "ImportError",
+            "cannot import name 'api' from 'quiverdb._c_api' (/x/quiverdb/_c_api.py)",
+            "unclassified",
+            "cannot import name 'api'",
         ),
         ("round-trip", "PermissionError", "[Errno 13] data.db", "permission", "data.db"),
         ("round-trip", "DatabaseError", "no such table", "round-trip-failed", "no such table"),
@@ -1029,6 +1053,11 @@ UV_REFUSES = "error: No solution found when resolving dependencies\n  cause: "
             "missing-dependency",
         ),
         ("Because numpy was not found in the package registry and quiver", "missing-dependency"),
+        (
+            "Because there are no versions of numpy{sys_platform == 'win32'} and all versions of "
+            "quiverdb depend on numpy{sys_platform == 'win32'}, we can conclude",
+            "missing-dependency",
+        ),
     ],
 )
 def test_uv_refuses_in_its_own_words(told: str, cause: str) -> None:
