@@ -33,9 +33,7 @@ _REFUSALS = (
     re.compile(r"No matching distribution found for (([\w.-]+)[^\s;]*)"),
     _NO_WHEEL,
     # uv writes a requirement's marker in braces.
-    re.compile(
-        r"depends? on ((?!Python\b)([\w.-]+?)(?:\{[^}]*\})?(?:[=<>!~]\S*)?)(?: and|,|\s)"
-    ),
+    re.compile(r"depends? on ((?!Python\b)([\w.-]+?)(?:\{[^}]*\})?(?:[=<>!~]\S*)?)(?: and|,|\s)"),
 )
 # How pip and uv refuse what is not among the hashes.
 _NO_HASH = re.compile(r"In --require-hashes mode|no trusted hash was provided")
@@ -283,10 +281,11 @@ def _refusal(
     libc = (
         " ".join(evidence["libc"]).strip().removeprefix("libc") or "a C library that is not glibc"
     )
-    seen = f"{evidence['machine']} with {libc} refused cleanly: the wheels"
-    return _cause(
-        "unsupported-platform", where=where, seen=f"{seen} are for {', '.join(platforms)}"
-    )
+    host = f"{evidence['machine']} with {libc}"
+    if evidence.get("os") == "windows":
+        host = f"Windows on {evidence['machine']}"
+    seen = f"{host} refused cleanly: the wheels are for {', '.join(platforms)}"
+    return _cause("unsupported-platform", where=where, seen=seen)
 
 
 def _tags(name: str) -> list[Any]:

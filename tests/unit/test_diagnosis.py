@@ -289,6 +289,13 @@ def test_a_refusal_on_another_platform_tells_machine_and_wheels() -> None:
     assert "manylinux_2_28_x86_64" in cause.message
 
 
+def test_a_refusal_on_windows_tells_of_no_c_library() -> None:
+    told = {"os": "windows", "machine": "AMD64", "libc": ["", ""]}
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(told)))
+    assert cause.name == "unsupported-platform"
+    assert "Windows on AMD64 refused cleanly: the wheels are for manylinux_2_28" in cause.message
+
+
 def test_a_refusal_by_another_python_tells_python_and_wheels() -> None:
     cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(python="3.12.1")))
     assert cause.name == "unsupported-python"
@@ -325,6 +332,14 @@ def test_a_refused_upload_explains_why_there_is_no_wheel(name: str) -> None:
     cause = _cause(_install(stderr=f"ERROR: No matching distribution found for {name}\n"), expected)
     assert cause.name == "upload-refused"
     assert "400 bad metadata" in cause.message
+
+
+def test_where_no_index_is_asked_the_files_at_hand_lack_what_is_missing() -> None:
+    told = 'ERROR: No matching distribution found for cffi; sys_platform == "win32"\n'
+    install = _install(stderr=told)
+    cause = _cause(_all(install, lambda e: e["cell"].update(scenario="offline")))
+    assert cause.name == "missing-dependency"
+    assert "needs cffi, which is not among the files that it was given" in cause.message
 
 
 def test_a_refused_upload_does_not_explain_a_missing_dependency() -> None:
