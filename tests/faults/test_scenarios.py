@@ -149,6 +149,22 @@ def _earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) 
     return wheels.set_version(wheels.mutate(wheel, folder / "earlier", **changes), folder, version)
 
 
+def _retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
+    """Return the wheel with another platform in its name and in WHEEL."""
+    name, version, _ = wheel.name.split("-", 2)
+
+    def change(data: bytes) -> bytes:
+        assert old.encode() in data, f"the wheel is not for {old}"
+        return data.replace(old.encode(), new.encode())
+
+    return wheels.mutate(
+        wheel,
+        folder,
+        edit={f"{name}-{version}.dist-info/WHEEL": change},
+        rename=wheel.name.replace(old, new),
+    )
+
+
 def _metadata(wheel: Path, old: bytes, new: bytes) -> dict[str, Any]:
     """Return the change of METADATA from one text to another."""
 
@@ -209,6 +225,22 @@ def test_a_fault_of_one_scenario_is_caught_by_it_alone(
 
     assert seen["venv"] == set()
     assert seen[name] == {cause if cause != "use" else "use-not-supported"}
+
+
+def test_a_time_zone_that_is_no_whole_hour_from_another(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    code = (
+        b"import time\n"
+        b"_zones = {hours * 3600: f'UTC{hours:+d}' for hours in range(-12, 15)}\n"
+        b"_zone = _zones[-time.timezone]"
+    )
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))
+    seen = _causes(found, start, wheel, ["venv", "umask-and-zone"])
+
+    assert seen["venv"] == ()
+    assert [cause.name for cause in seen["umask-and-zone"]] == ["use-not-supported"]
+    assert "KeyError: 20700" in seen["umask-and-zone"][0].message
 
 
 @pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
@@ -383,6 +415,42 @@ def test_an_environment_that_is_not_where_the_package_takes_it_to_be(
     assert seen == {"managed": {"use-not-supported"}}
 
 
+def test_a_requirement_that_the_newest_pip_alone_reads_otherwise(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    # "4.*" is no version. Up to pip 25 the two were compared as texts; since then nothing is less.
+    old = b"Requires-Dist: cffi>=2.0.0"
+    changes = _metadata(good_wheel, old, old + b'; python_version < "4.*"')
+    wheel = wheels.mutate(good_wheel, tmp_path, **changes)
+
+    assert _by_pip(found, start, wheel) == {
+        "pip": set(),
+        "pip-oldest": set(),
+        "pip-newest": {"missing-dependency"},
+    }
+
+
+def test_a_package_that_takes_what_pip_carries_for_itself(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    # It is there in every environment of today, and was not in the oldest pip.
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(b"from pip._vendor import tomli_w"))
+
+    assert _by_pip(found, start, wheel) == {
+        "pip": set(),
+        "pip-oldest": {"missing-dependency"},
+        "pip-newest": set(),
+    }
+
+
+def _by_pip(found: Engine, start: Start, wheel: Path) -> dict[str, set[str]]:
+    """Return the names of the causes in the ordinary way, by each pip."""
+    return {
+        name: _judged(found, start, wheel, ["venv"], installer=name)["venv"]
+        for name in ("pip", "pip-oldest", "pip-newest")
+    }
+
+
 def test_an_earlier_release_whose_process_looks_for_its_files_later(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path
 ) -> None:
@@ -485,6 +553,28 @@ def test_faults_that_pip_alone_shows_on_windows(
     assert "a roaming profile" in seen["user"][0].message
     assert [cause.name for cause in seen["upgrade-in-use"]] == ["upgrade-broken"]
     assert "it is here twice" in seen["upgrade-in-use"][0].message
+
+
+def test_a_database_that_windows_locks_for_one_process_alone(
+    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    code = (
+        b"_plain_open = Database.open.__func__\n"
+        b"_held = []\n"
+        b"def _open(cls, path, **options):\n"
+        b"    import msvcrt\n"
+        b"    _held.append(open(str(path) + '.lock', 'w'))\n"
+        b"    msvcrt.locking(_held[-1].fileno(), msvcrt.LK_NBLCK, 1)\n"
+        b"    return _plain_open(cls, path, **options)\n"
+        b"Database.open = classmethod(_open)\n"
+    )
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))
+    names = ["system", "two-interpreters"]
+    seen = _causes(found, start, wheel, names, machine="windows-wine", installer="uv")
+
+    assert seen["system"] == ()
+    assert [cause.name for cause in seen["two-interpreters"]] == ["use-not-supported"]
+    assert "one of two writers ended with 1" in seen["two-interpreters"][0].message
 
 
 def test_a_loader_that_asks_the_search_path_of_windows_first(
@@ -608,7 +698,7 @@ def test_an_older_release_that_every_machine_takes(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path, machine: str, installer: str
 ) -> None:
     old = _pure(good_wheel, tmp_path)
-    seen = _judged(
+    seen = _causes(
         found,
         start,
         good_wheel,
@@ -619,4 +709,71 @@ def test_an_older_release_that_every_machine_takes(
         beside=wheelhouse.dependencies_for("3.14"),
     )
 
-    assert seen == {"venv": {"silent-fallback"}, "pinned": set()}
+    (taken,) = seen["venv"]
+    assert (taken.name, taken.severity) == ("silent-fallback", "flawed")
+    assert seen["pinned"] == ()
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_candidate_that_the_ordinary_way_passes_over(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
+) -> None:
+    # Who does not name it gets the last release that is final; so its tag, which says more than the
+    # build can keep, shows itself to those alone who name it.
+    old = _pure(good_wheel, tmp_path)
+    candidate = wheels.set_version(good_wheel, tmp_path, "0.5.1rc1")
+    lax = _retagged(candidate, tmp_path, "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
+    seen, clean = (
+        _judged(
+            found,
+            start,
+            wheel,
+            ["venv", "pinned"],
+            machine="debian-13-glibc-2.17",
+            installer=installer,
+            earlier=[old],
+        )
+        for wheel in (lax, candidate)
+    )
+
+    assert seen == {"venv": {"silent-fallback"}, "pinned": {"unclean-refusal"}}
+    assert clean == {"venv": {"silent-fallback"}, "pinned": set()}
+
+
+@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
+def test_a_release_that_a_machine_cannot_take_where_it_must_work(
+    found: Engine,
+    start: Start,
+    good: Callable[[str], Path],
+    tmp_path: Path,
+    machine: str,
+    installer: str,
+    plain: str,
+) -> None:
+    # Built on a newer system than the users', and on a runner with another processor.
+    change = {
+        "debian-13": ("manylinux_2_28_x86_64", "manylinux_2_43_x86_64"),
+        "windows-wine": ("win_amd64", "win_arm64"),
+    }
+    old = _earlier(good(machine), tmp_path)
+    other = _retagged(good(machine), tmp_path, *change[machine])
+
+    def judged(wheel: Path, *earlier: Path) -> tuple[Cause, ...]:
+        return _causes(
+            found,
+            start,
+            wheel,
+            [plain],
+            machine=machine,
+            installer=installer,
+            earlier=earlier,
+        )[plain]
+
+    (taken,) = judged(other, old)
+    (refused,) = judged(other)
+
+    assert (taken.name, taken.severity) == ("silent-fallback", "broken")
+    assert "0.4.9 was installed, published was 0.5.0" in taken.message
+    assert refused.name == "unsupported-platform"
+    assert ("Windows on AMD64" if plain == "system" else "glibc") in refused.message
+    assert judged(good(machine), old) == ()
