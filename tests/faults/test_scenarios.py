@@ -430,7 +430,7 @@ def test_an_environment_that_is_not_where_the_package_takes_it_to_be(
 def test_a_requirement_that_the_newest_pip_alone_reads_otherwise(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path
 ) -> None:
-    # "4.*" is no version. Up to pip 25 the two were compared as texts; since then nothing is less.
+    # "4.*" is no version: pip 24.1 and 25.1 compare the two as texts, to 26.3 neither is less.
     old = b"Requires-Dist: cffi>=2.0.0"
     changes = _metadata(good_wheel, old, old + b'; python_version < "4.*"')
     wheel = wheels.mutate(good_wheel, tmp_path, **changes)
