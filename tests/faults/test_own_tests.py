@@ -91,19 +91,33 @@ def _started(start: Start, wheel: Path) -> contextlib.AbstractContextManager[Tes
     return start([wheel], dependencies=wheelhouse.tools())
 
 
+@pytest.mark.parametrize(
+    ("fixture", "plain", "own"),
+    [
+        ("good_wheel", ("debian-13", "pip", "venv"), LINUX),
+        ("good_windows_wheel", ("windows-wine", "uv", "system"), WINDOWS),
+    ],
+    ids=["linux", "windows"],
+)
 def test_rows_in_another_order_are_seen_by_the_packages_own_tests_alone(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    found: Engine,
+    start: Start,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    fixture: str,
+    plain: tuple[str, str, str],
+    own: tuple[str, str, str],
 ) -> None:
     edit = {"quiverdb/database.py": lambda data: data + REVERSED}
-    wheel = wheels.mutate(good_wheel, tmp_path, edit=edit)
+    wheel = wheels.mutate(request.getfixturevalue(fixture), tmp_path, edit=edit)
     with _started(start, wheel) as bed:
-        plain = _judged(found, bed, wheel, ("debian-13", "pip", "venv"), OWN, 300)
-        causes = _judged(found, bed, wheel, LINUX, OWN, 300)
+        ordinary = _judged(found, bed, wheel, plain, OWN, 300)
+        causes = _judged(found, bed, wheel, own, OWN, 300)
 
-    assert plain == ()
+    assert ordinary == ()
     assert {cause.name for cause in causes} == {"own-tests-failed"}
     first = "tests/test_elements.py::test_scalars_come_back_as_they_went_in"
-    assert f"debian-13-pip-own-tests: {first}" in {cause.where for cause in causes}
+    assert f"{'-'.join(own)}: {first}" in {cause.where for cause in causes}
 
 
 def test_tests_that_do_not_test_the_package_are_called_by_name(

@@ -9,7 +9,7 @@ import dataclasses
 import io
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,15 @@ from tests.faults.conftest import Start, narrowed
 from tests.support import cell as cells
 from tests.support import gate, wheels
 from tests.support.causes import Cause
-from tests.support.cell import Cell
+from tests.support.cell import Cell, Planted
 from tests.support.diagnosis import diagnose
 
+# Machine, installer, and its ordinary way.
+PLACE = ("machine", "installer", "plain")
+PIP = ("debian-13", "pip", "venv")
+UV = ("debian-13", "uv", "venv")
+WINDOWS = ("windows-wine", "uv", "system")
+WINDOWS_PIP = ("windows-wine", "pip", "system")
 INIT = "quiverdb/__init__.py"
 LOADER = "quiverdb/_loader.py"
 DATABASE = (
@@ -120,8 +126,54 @@ FAULTS = {
 }
 
 
-def _add(code: bytes) -> dict[str, object]:
+@pytest.fixture
+def good(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Return the way to the good wheel for a machine; none is built that is not asked for."""
+
+    def of(machine: str) -> Path:
+        system = machines.load()[machine].os
+        name = "good_windows_wheel" if system == "windows" else "good_wheel"
+        wheel: Path = request.getfixturevalue(name)
+        return wheel
+
+    return of
+
+
+def _add(code: bytes) -> dict[str, Any]:
     return {"edit": {INIT: lambda data: data + b"\nimport os, sys\n" + code + b"\n"}}
+
+
+def _earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
+    """Return the wheel with these changes as one of an earlier release."""
+    (folder / "earlier").mkdir()
+    return wheels.set_version(wheels.mutate(wheel, folder / "earlier", **changes), folder, version)
+
+
+def _retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
+    """Return the wheel with another platform in its name and in WHEEL."""
+    name, version, _ = wheel.name.split("-", 2)
+
+    def change(data: bytes) -> bytes:
+        assert old.encode() in data, f"the wheel is not for {old}"
+        return data.replace(old.encode(), new.encode())
+
+    return wheels.mutate(
+        wheel,
+        folder,
+        edit={f"{name}-{version}.dist-info/WHEEL": change},
+        rename=wheel.name.replace(old, new),
+    )
+
+
+def _metadata(wheel: Path, old: bytes, new: bytes) -> dict[str, Any]:
+    """Return the change of METADATA from one text to another."""
+
+    def change(data: bytes) -> bytes:
+        assert old in data, f"the wheel's METADATA has no {old!r} to change"
+        return data.replace(old, new, 1)
+
+    name, version, _ = wheel.name.split("-", 2)
+    return {"edit": {f"{name}-{version}.dist-info/METADATA": change}}
 
 
 def _judged(found: Engine, start: Start, *given: Any, **options: Any) -> dict[str, set[str]]:
@@ -140,6 +192,7 @@ def _causes(
     installer: str = "pip",
     earlier: Sequence[Path] = (),
     beside: Sequence[Path] = (),
+    planted: Planted | None = None,
 ) -> dict[str, tuple[Cause, ...]]:
     """Publish the wheel and return the causes in each scenario."""
     spec = machines.load()[machine]
@@ -152,68 +205,119 @@ def _causes(
     with start([wheel], dependencies=more) as bed:
         for name in names:
             cell = Cell(spec, installer, name)
-            evidence = cells.run(bed, cell, images.ensure(found, spec.image), house=house)
+            image = images.ensure(found, spec.image)
+            evidence = cells.run(bed, cell, image, house=house, planted=planted)
             prepared = gate.Prepared(bed, house, {}, {}, ())
             seen[name] = diagnose(evidence, prepared.expected(subject, spec.os))
     return seen
 
 
-# Debian 12 has the Turkish locale, and a Python that is compiled first.
-LONG = {"turkish-locale": (pytest.mark.long,)}
+# Debian 13 has nothing to compile the Turkish locale from: C.UTF-8 with its comma stands for it.
+COMMA = b"""#!/bin/sh -e
+cp -r /usr/lib/locale/C.utf8 /usr/lib/locale/tr_TR.utf8
+sed -i s/[.]/,/g /usr/lib/locale/tr_TR.utf8/LC_NUMERIC
+"""
+MACHINES = [
+    *(pytest.param(name, "debian-13", id=name) for name in FAULTS),
+    # Debian 12 has the locale itself, and a Python that is compiled first.
+    pytest.param("turkish-locale", "debian-12", id="turkish-itself", marks=pytest.mark.long),
+]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in FAULTS])
+@pytest.mark.parametrize(("name", "machine"), MACHINES)
 def test_a_fault_of_one_scenario_is_caught_by_it_alone(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, name: str
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, name: str, machine: str
 ) -> None:
     code, cause = FAULTS[name]
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
-    machine = "debian-12" if name == "turkish-locale" else "debian-13"
-    seen = _judged(found, start, wheel, ["venv", name], machine=machine)
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))
+    planted = None
+    if (name, machine) == ("turkish-locale", "debian-13"):
+        planted = Planted(files={"/usr/local/bin/localedef": COMMA})
+    seen = _judged(found, start, wheel, ["venv", name], machine=machine, planted=planted)
 
     assert seen["venv"] == set()
     assert seen[name] == {cause if cause != "use" else "use-not-supported"}
 
 
-@pytest.mark.parametrize("name", ["require-hashes", "offline"])
-def test_a_dependency_that_nobody_locked(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, name: str
-) -> None:
-    metadata = f"{'-'.join(good_wheel.name.split('-')[:2])}.dist-info/METADATA"
-    old, new = b"Requires-Dist: cffi", b"Requires-Dist: uv\nRequires-Dist: cffi"
-    edit = {metadata: lambda data: data.replace(old, new, 1)}
-    seen = _judged(found, start, wheels.mutate(good_wheel, tmp_path, edit=edit), ["venv", name])
-
-    assert seen == {"venv": set(), name: {"missing-dependency"}}
-
-
-def test_a_wheel_that_brings_a_stale_description_of_its_dependency(
+def test_a_time_zone_that_is_no_whole_hour_from_another(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path
 ) -> None:
-    stale = "Metadata-Version: 1.0\nName: cffi\nVersion: 1.0\n"
-    wheel = wheels.mutate(good_wheel, tmp_path, add={"cffi-1.0.egg-info": stale})
-    seen = _judged(found, start, wheel, ["venv", "twice"])
+    code = (
+        b"import time\n"
+        b"_zones = {hours * 3600: f'UTC{hours:+d}' for hours in range(-12, 15)}\n"
+        b"_zone = _zones[-time.timezone]"
+    )
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))
+    seen = _causes(found, start, wheel, ["venv", "umask-and-zone"])
 
-    assert "use-not-supported" not in seen["venv"]
-    assert seen["twice"] - seen["venv"] == {"use-not-supported"}
+    assert seen["venv"] == ()
+    assert [cause.name for cause in seen["umask-and-zone"]] == ["use-not-supported"]
+    assert "KeyError: 20700" in seen["umask-and-zone"][0].message
+
+
+@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
+def test_a_dependency_that_nobody_locked(
+    found: Engine,
+    start: Start,
+    good: Callable[[str], Path],
+    tmp_path: Path,
+    machine: str,
+    installer: str,
+    plain: str,
+) -> None:
+    # uv stands for it: it is on the index, and no dependency. A lock that was made on Linux has
+    # nothing of what Windows alone needs.
+    marker = b'; sys_platform == "win32"' if plain == "system" else b""
+    old = b"Requires-Dist: cffi"
+    changes = _metadata(good(machine), old, b"Requires-Dist: uv" + marker + b"\n" + old)
+    wheel = wheels.mutate(good(machine), tmp_path, **changes)
+    names = [plain, "require-hashes", "offline"]
+    seen = _causes(found, start, wheel, names, machine=machine, installer=installer)
+
+    assert seen[plain] == ()
+    assert [cause.name for cause in seen["require-hashes"]] == ["missing-dependency"]
+    assert [cause.name for cause in seen["offline"]] == ["missing-dependency"]
+    assert "needs uv" in seen["offline"][0].message
+
+
+@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
+def test_a_wheel_that_brings_a_stale_description_of_its_dependency(
+    found: Engine,
+    start: Start,
+    good: Callable[[str], Path],
+    tmp_path: Path,
+    machine: str,
+    installer: str,
+    plain: str,
+) -> None:
+    stale = "Metadata-Version: 1.0\nName: cffi\nVersion: 1.0\n"
+    wheel = wheels.mutate(good(machine), tmp_path, add={"cffi-1.0.egg-info": stale})
+    names = [plain, "twice"]
+    seen = _judged(found, start, wheel, names, machine=machine, installer=installer)
+
+    assert seen == {plain: set(), "twice": {"use-not-supported"}}
 
 
 def test_an_earlier_release_that_leaves_what_the_new_one_cannot_bear(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path
 ) -> None:
-    for folder in ("old", "new", "done"):
-        (tmp_path / folder).mkdir()
-    old = wheels.mutate(good_wheel, tmp_path / "old", **_add(KEEPS_STATE))  # type: ignore[arg-type]
-    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
-    new = wheels.mutate(good_wheel, tmp_path / "new", **_add(REFUSES_STATE))  # type: ignore[arg-type]
+    old = _earlier(good_wheel, tmp_path, **_add(KEEPS_STATE))
+    new = wheels.mutate(good_wheel, tmp_path, **_add(REFUSES_STATE))
     seen = _judged(found, start, new, ["venv", "upgrade"], earlier=[old])
 
-    assert seen["venv"] == set()
-    assert "upgrade-broken" in seen["upgrade"]
+    # What the earlier one wrote is nobody's, and stays.
+    assert seen == {"venv": set(), "upgrade": {"upgrade-broken", "uninstall-leftover"}}
 
 
+@pytest.mark.parametrize(PLACE, [PIP, WINDOWS_PIP])
 def test_a_release_that_cannot_read_what_an_earlier_one_wrote(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    found: Engine,
+    start: Start,
+    good: Callable[[str], Path],
+    tmp_path: Path,
+    machine: str,
+    installer: str,
+    plain: str,
 ) -> None:
     marks = (
         b"import sqlite3\n_close = Database.close\n"
@@ -235,14 +339,12 @@ def test_a_release_that_cannot_read_what_an_earlier_one_wrote(
         b"    return _open(cls, path, **options)\n"
         b"Database.open = classmethod(_read)\n"
     )
-    for folder in ("old", "new", "done"):
-        (tmp_path / folder).mkdir()
-    old = wheels.mutate(good_wheel, tmp_path / "old", **_add(marks))  # type: ignore[arg-type]
-    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
-    new = wheels.mutate(good_wheel, tmp_path / "new", **_add(refuses))  # type: ignore[arg-type]
-    seen = _causes(found, start, new, ["venv", "upgrade"], earlier=[old])
+    old = _earlier(good(machine), tmp_path, **_add(marks))
+    new = wheels.mutate(good(machine), tmp_path, **_add(refuses))
+    names = [plain, "upgrade"]
+    seen = _causes(found, start, new, names, machine=machine, installer=installer, earlier=[old])
 
-    assert seen["venv"] == ()
+    assert seen[plain] == ()
     assert [cause.name for cause in seen["upgrade"]] == ["upgrade-broken"]
     assert "old_data" in seen["upgrade"][0].where
     assert "a file of an earlier release" in seen["upgrade"][0].message
@@ -251,15 +353,11 @@ def test_a_release_that_cannot_read_what_an_earlier_one_wrote(
 def test_a_release_that_leaves_what_an_earlier_one_cannot_bear(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path
 ) -> None:
-    for folder in ("old", "new", "done"):
-        (tmp_path / folder).mkdir()
-    old = wheels.mutate(good_wheel, tmp_path / "old", **_add(REFUSES_STATE))  # type: ignore[arg-type]
-    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
-    new = wheels.mutate(good_wheel, tmp_path / "new", **_add(KEEPS_STATE))  # type: ignore[arg-type]
+    old = _earlier(good_wheel, tmp_path, **_add(REFUSES_STATE))
+    new = wheels.mutate(good_wheel, tmp_path, **_add(KEEPS_STATE))
     seen = _judged(found, start, new, ["upgrade", "downgrade"], earlier=[old])
 
-    assert "upgrade-broken" not in seen["upgrade"]
-    assert seen["downgrade"] == {"upgrade-broken"}
+    assert seen == {"upgrade": {"uninstall-leftover"}, "downgrade": {"upgrade-broken"}}
 
 
 def _searching(data: bytes) -> bytes:
@@ -279,8 +377,8 @@ def test_a_loader_that_asks_the_search_path_first(
     wheel = wheels.mutate(good_wheel, tmp_path, edit={LOADER: _searching})
     seen = _judged(found, start, wheel, ["venv", "decoy"])
 
-    assert seen["venv"] == set()
-    assert "wrong-library-loaded" in seen["decoy"]
+    # The decoy is no library of the package: what the other one needs is not in it.
+    assert seen == {"venv": set(), "decoy": {"wrong-library-loaded", "symbol-not-found"}}
 
 
 def _released(platform: str) -> Path:
@@ -323,12 +421,48 @@ def test_a_release_that_takes_the_old_cpp_run_time_of_another_package(
 def test_an_environment_that_is_not_where_the_package_takes_it_to_be(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str, code: bytes
 ) -> None:
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))
     ordinary = _judged(found, start, wheel, ["venv"], installer="uv")
     seen = _judged(found, start, wheel, ["managed"], installer=installer)
 
     assert ordinary == {"venv": set()}
     assert seen == {"managed": {"use-not-supported"}}
+
+
+def test_a_requirement_that_the_newest_pip_alone_reads_otherwise(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    # "4.*" is no version: pip 24.1 and 25.1 compare the two as texts, to 26.3 neither is less.
+    old = b"Requires-Dist: cffi>=2.0.0"
+    changes = _metadata(good_wheel, old, old + b'; python_version < "4.*"')
+    wheel = wheels.mutate(good_wheel, tmp_path, **changes)
+
+    assert _by_pip(found, start, wheel) == {
+        "pip": set(),
+        "pip-oldest": set(),
+        "pip-newest": {"missing-dependency"},
+    }
+
+
+def test_a_package_that_takes_what_pip_carries_for_itself(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    # It is there in every environment of today, and was not in the oldest pip.
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(b"from pip._vendor import tomli_w"))
+
+    assert _by_pip(found, start, wheel) == {
+        "pip": set(),
+        "pip-oldest": {"missing-dependency"},
+        "pip-newest": set(),
+    }
+
+
+def _by_pip(found: Engine, start: Start, wheel: Path) -> dict[str, set[str]]:
+    """Return the names of the causes in the ordinary way, by each pip."""
+    return {
+        name: _judged(found, start, wheel, ["venv"], installer=name)["venv"]
+        for name in ("pip", "pip-oldest", "pip-newest")
+    }
 
 
 def test_an_earlier_release_whose_process_looks_for_its_files_later(
@@ -340,10 +474,7 @@ def test_an_earlier_release_whose_process_looks_for_its_files_later(
         b"    open(os.path.join(os.path.dirname(__file__), 'late.txt')).close()\n"
         b"    return _version()\n"
     )
-    more = {"add": {"quiverdb/late.txt": "late"}}
-    old = wheels.mutate(good_wheel, tmp_path, **_add(late), **more)  # type: ignore[arg-type]
-    (tmp_path / "done").mkdir()
-    old = wheels.set_version(old, tmp_path / "done", "0.4.9")
+    old = _earlier(good_wheel, tmp_path, add={"quiverdb/late.txt": "late"}, **_add(late))
     seen = _judged(found, start, good_wheel, ["upgrade", "upgrade-in-use"], earlier=[old])
 
     assert seen == {"upgrade": set(), "upgrade-in-use": {"upgrade-broken"}}
@@ -352,18 +483,9 @@ def test_an_earlier_release_whose_process_looks_for_its_files_later(
 def test_a_requirement_that_an_older_dependency_meets(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path
 ) -> None:
-    metadata = f"{'-'.join(good_wheel.name.split('-')[:2])}.dist-info/METADATA"
-    newer = b"\nimport cffi\nif cffi.__version_info__ < (2,): raise RuntimeError('too old')\n"
-    wheel = wheels.mutate(
-        good_wheel,
-        tmp_path,
-        edit={
-            metadata: lambda data: data.replace(
-                b"Requires-Dist: cffi>=2.0.0", b"Requires-Dist: cffi"
-            ),
-            INIT: lambda data: data + newer,
-        },
-    )
+    newer = b"import cffi\nif cffi.__version_info__ < (2,): raise RuntimeError('too old')"
+    lax = _metadata(good_wheel, b"Requires-Dist: cffi>=2.0.0", b"Requires-Dist: cffi")
+    wheel = wheels.mutate(good_wheel, tmp_path, edit=lax["edit"] | _add(newer)["edit"])
     seen = _judged(found, start, wheel, ["venv", "old-cffi"])
 
     assert seen == {"venv": set(), "old-cffi": {"upgrade-broken"}}
@@ -380,7 +502,7 @@ def test_data_that_are_not_where_they_ought_to_be(
         b"    return _open(cls, path, **options)\n"
         b"Database.open = classmethod(_logged)\n"
     )
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(stray))  # type: ignore[arg-type]
+    wheel = wheels.mutate(good_wheel, tmp_path, **_add(stray))
     seen = _causes(found, start, wheel, ["venv", "space-path"])
 
     assert seen["venv"] == ()
@@ -418,7 +540,7 @@ def test_faults_of_one_scenario_of_windows_each(
         b"    Database.query_string = lambda self, sql: (\n"
         b"        sys.modules['sqlite3'].connect(':memory:').execute(sql).fetchone()[0])\n"
     )
-    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))
     names = ["system", "other-sqlite", *WINDOWS_FAULTS]
     seen = _causes(found, start, wheel, names, machine="windows-wine", installer="uv")
 
@@ -437,7 +559,7 @@ def test_faults_that_pip_alone_shows_on_windows(
         b"if '~uiverdb' in os.listdir(_site): raise RuntimeError('it is here twice')\n"
         b"if 'Roaming' in _site: raise RuntimeError('a roaming profile')\n"
     )
-    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))  # type: ignore[arg-type]
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))
     names = ["user", "upgrade-in-use"]
     seen = _causes(found, start, wheel, names, machine="windows-wine")
 
@@ -447,6 +569,28 @@ def test_faults_that_pip_alone_shows_on_windows(
     assert "it is here twice" in seen["upgrade-in-use"][0].message
 
 
+def test_a_database_that_windows_locks_for_one_process_alone(
+    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    code = (
+        b"_plain_open = Database.open.__func__\n"
+        b"_held = []\n"
+        b"def _open(cls, path, **options):\n"
+        b"    import msvcrt\n"
+        b"    _held.append(open(str(path) + '.lock', 'w'))\n"
+        b"    msvcrt.locking(_held[-1].fileno(), msvcrt.LK_NBLCK, 1)\n"
+        b"    return _plain_open(cls, path, **options)\n"
+        b"Database.open = classmethod(_open)\n"
+    )
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))
+    names = ["system", "two-interpreters"]
+    seen = _causes(found, start, wheel, names, machine="windows-wine", installer="uv")
+
+    assert seen["system"] == ()
+    assert [cause.name for cause in seen["two-interpreters"]] == ["use-not-supported"]
+    assert "one of two writers ended with 1" in seen["two-interpreters"][0].message
+
+
 def test_a_loader_that_asks_the_search_path_of_windows_first(
     found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
@@ -454,8 +598,7 @@ def test_a_loader_that_asks_the_search_path_of_windows_first(
     names = ["system", "decoy"]
     seen = _judged(found, start, wheel, names, machine="windows-wine", installer="uv")
 
-    assert seen["system"] == set()
-    assert "wrong-library-loaded" in seen["decoy"]
+    assert seen == {"system": set(), "decoy": {"wrong-library-loaded"}}
 
 
 # ---- where the release must be refused ----
@@ -475,15 +618,23 @@ def _sdist(folder: Path, version: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
 def test_a_source_beside_the_wheels_is_built_where_none_fits(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
+    found: Engine,
+    start: Start,
+    good: Callable[[str], Path],
+    tmp_path: Path,
+    machine: str,
+    installer: str,
+    plain: str,
 ) -> None:
-    source = _sdist(tmp_path, good_wheel.name.split("-")[1])
-    seen = _judged(found, start, good_wheel, ["no-binary"], installer=installer, beside=[source])
-    clean = _judged(found, start, good_wheel, ["no-binary"], installer=installer)
+    wheel = good(machine)
+    source = _sdist(tmp_path, wheel.name.split("-")[1])
+    place = {"machine": machine, "installer": installer}
+    seen = _judged(found, start, wheel, [plain, "no-binary"], **place, beside=[source])
+    clean = _judged(found, start, wheel, ["no-binary"], **place)
 
-    assert seen == {"no-binary": {"sdist-fallback"}}
+    assert seen == {plain: set(), "no-binary": {"sdist-fallback"}}
     assert clean == {"no-binary": set()}
 
 
@@ -495,11 +646,7 @@ def test_a_wheel_that_says_it_is_for_every_python(
     lax = wheels.mutate(
         good_wheel,
         tmp_path,
-        edit={
-            f"{name}-{version}.dist-info/METADATA": lambda data: data.replace(
-                b"Requires-Python: >=3.13", b"Requires-Python: >=3.9"
-            )
-        },
+        **_metadata(good_wheel, b"Requires-Python: >=3.13", b"Requires-Python: >=3.9"),
         rename=f"{name}-{version}-py3-none-any.whl",
     )
     machine = "debian-forky-python-3.14"
@@ -541,6 +688,17 @@ def test_a_wheel_tagged_for_what_it_was_not_built_for(
     assert clean == {"pinned": set()}
 
 
+def _pure(wheel: Path, folder: Path) -> Path:
+    """Return an earlier release as the real 0.1.0: for every machine, without native libraries."""
+    return _earlier(
+        wheel,
+        folder,
+        "0.1.0",
+        remove=["quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so"],
+        rename=f"quiverdb-{wheel.name.split('-')[1]}-py3-none-any.whl",
+    )
+
+
 @pytest.mark.parametrize(
     ("machine", "installer"),
     [
@@ -553,16 +711,8 @@ def test_a_wheel_tagged_for_what_it_was_not_built_for(
 def test_an_older_release_that_every_machine_takes(
     found: Engine, start: Start, good_wheel: Path, tmp_path: Path, machine: str, installer: str
 ) -> None:
-    # As the real 0.1.0: pure, for every platform, without the native libraries.
-    old = wheels.mutate(
-        good_wheel,
-        tmp_path,
-        remove=["quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so"],
-        rename=f"quiverdb-{good_wheel.name.split('-')[1]}-py3-none-any.whl",
-    )
-    (tmp_path / "done").mkdir()
-    old = wheels.set_version(old, tmp_path / "done", "0.1.0")
-    seen = _judged(
+    old = _pure(good_wheel, tmp_path)
+    seen = _causes(
         found,
         start,
         good_wheel,
@@ -573,4 +723,71 @@ def test_an_older_release_that_every_machine_takes(
         beside=wheelhouse.dependencies_for("3.14"),
     )
 
-    assert seen == {"venv": {"silent-fallback"}, "pinned": set()}
+    (taken,) = seen["venv"]
+    assert (taken.name, taken.severity) == ("silent-fallback", "flawed")
+    assert seen["pinned"] == ()
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_candidate_that_the_ordinary_way_passes_over(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
+) -> None:
+    # Who does not name it gets the last release that is final; so its tag, which says more than the
+    # build can keep, shows itself to those alone who name it.
+    old = _pure(good_wheel, tmp_path)
+    candidate = wheels.set_version(good_wheel, tmp_path, "0.5.1rc1")
+    lax = _retagged(candidate, tmp_path, "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
+    seen, clean = (
+        _judged(
+            found,
+            start,
+            wheel,
+            ["venv", "pinned"],
+            machine="debian-13-glibc-2.17",
+            installer=installer,
+            earlier=[old],
+        )
+        for wheel in (lax, candidate)
+    )
+
+    assert seen == {"venv": {"silent-fallback"}, "pinned": {"unclean-refusal"}}
+    assert clean == {"venv": {"silent-fallback"}, "pinned": set()}
+
+
+@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
+def test_a_release_that_a_machine_cannot_take_where_it_must_work(
+    found: Engine,
+    start: Start,
+    good: Callable[[str], Path],
+    tmp_path: Path,
+    machine: str,
+    installer: str,
+    plain: str,
+) -> None:
+    # Built on a newer system than the users', and on a runner with another processor.
+    change = {
+        "debian-13": ("manylinux_2_28_x86_64", "manylinux_2_43_x86_64"),
+        "windows-wine": ("win_amd64", "win_arm64"),
+    }
+    old = _earlier(good(machine), tmp_path)
+    other = _retagged(good(machine), tmp_path, *change[machine])
+
+    def judged(wheel: Path, *earlier: Path) -> tuple[Cause, ...]:
+        return _causes(
+            found,
+            start,
+            wheel,
+            [plain],
+            machine=machine,
+            installer=installer,
+            earlier=earlier,
+        )[plain]
+
+    (taken,) = judged(other, old)
+    (refused,) = judged(other)
+
+    assert (taken.name, taken.severity) == ("silent-fallback", "broken")
+    assert "0.4.9 was installed, published was 0.5.0" in taken.message
+    assert refused.name == "unsupported-platform"
+    assert ("Windows on AMD64" if plain == "system" else "glibc") in refused.message
+    assert judged(good(machine), old) == ()

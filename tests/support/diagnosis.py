@@ -21,6 +21,7 @@ Evidence = Mapping[str, Any]
 # What Windows keeps of each user's own accord, as soon as a program asks for certificates.
 _SYSTEMS_KEYS = re.compile(r"HKCU\\Software\\Microsoft\\SystemCertificates\b", re.IGNORECASE)
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+_NO_NAME = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 _NO_CONNECTION = re.compile(
     r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset)).*"
 )
@@ -29,10 +30,13 @@ _NO_WHEEL = re.compile(
 )
 # How pip and uv refuse; the groups are what they wanted and the project's name in it.
 _REFUSALS = (
-    re.compile(r"No matching distribution found for (([\w.-]+)\S*)"),
+    re.compile(r"No matching distribution found for (([\w.-]+)[^\s;]*)"),
     _NO_WHEEL,
-    re.compile(r"depends on ((?!Python\b)([\w.-]+?)(?:[=<>!~]\S*)?)(?: and|,|\s)"),
+    # uv writes a requirement's marker in braces.
+    re.compile(r"depends? on ((?!Python\b)([\w.-]+?)(?:\{[^}]*\})?(?:[=<>!~]\S*)?)(?: and|,|\s)"),
 )
+# How pip and uv refuse what is not among the hashes.
+_NO_HASH = re.compile(r"In --require-hashes mode|no trusted hash was provided")
 _OTHER_PYTHON = re.compile(
     r".*(?:require a different python version|Requires-Python|does not satisfy Python).*"
 )
@@ -225,7 +229,7 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
         return _cause("disk-full", where=where, seen=last)
     if "DO NOT MATCH THE HASHES" in output:
         return _cause("hash-mismatch", where=where, seen=last)
-    if "In --require-hashes mode" in output:
+    if _NO_HASH.search(output):
         return _cause("missing-dependency", where=where, seen=last)
     # Before the refusals: to pip, an index that does not answer has no distribution either.
     if found := _NO_CONNECTION.search(output):
@@ -251,12 +255,13 @@ def _refusal(
     project = canonicalize_name(expected.project)
     own = any(canonicalize_name(found[2]) == project for found in _NO_WHEEL.finditer(output))
     if canonicalize_name(wanted[2]) != project and not own:
-        have = expected.locked.get(canonicalize_name(wanted[2]))
-        seen = (
-            f"needs {wanted[1]}, and the index has {wanted[2]} {have}"
-            if have
-            else (f"needs {wanted[1]}, which is not among the locked dependencies")
-        )
+        seen = f"needs {wanted[1]}, "
+        if _scenario(evidence).offline:
+            seen += "which is not among the files that it was given"
+        elif have := expected.locked.get(canonicalize_name(wanted[2])):
+            seen += f"and the index has {wanted[2]} {have}"
+        else:
+            seen += "which is not among the locked dependencies"
         return _cause("missing-dependency", where=where, seen=seen)
     if expected.refused:
         seen = f"the index refused the upload ({expected.refused})"
@@ -281,10 +286,11 @@ def _refusal(
     libc = (
         " ".join(evidence["libc"]).strip().removeprefix("libc") or "a C library that is not glibc"
     )
-    seen = f"{evidence['machine']} with {libc} refused cleanly: the wheels"
-    return _cause(
-        "unsupported-platform", where=where, seen=f"{seen} are for {', '.join(platforms)}"
-    )
+    host = f"{evidence['machine']} with {libc}"
+    if evidence.get("os") == "windows":
+        host = f"Windows on {evidence['machine']}"
+    seen = f"{host} refused cleanly: the wheels are for {', '.join(platforms)}"
+    return _cause("unsupported-platform", where=where, seen=seen)
 
 
 def _tags(name: str) -> list[Any]:
@@ -504,6 +510,9 @@ def _failed_step(
             return _cause("record-mismatch", where=where, seen=seen)
         module = found[1] if own else found[1].split(".")[0]
         seen = f"needs the module {module}, which was not installed with it"
+        return _cause("missing-dependency", where=where, seen=seen)
+    if (found := _NO_NAME.search(message)) and found[2].split(".")[0] != expected.module:
+        seen = f"needs {found[1]} of {found[2]}, which has it not as it is installed here"
         return _cause("missing-dependency", where=where, seen=seen)
     if error["type"] == _INTERPOSED:
         return _cause("symbol-interposition", where=where, seen=error["message"][:400])

@@ -564,7 +564,7 @@ _ALL = (
     ),
     _like_venv(
         "umask-and-zone",
-        "files for their owner only, and a time zone that the machine does not know",
+        "files for their owner only, and a time zone three quarters of an hour from others",
         environment=_active(_VENV, TZ="Asia/Kathmandu"),
         umask=0o077,
     ),

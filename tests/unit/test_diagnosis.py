@@ -263,6 +263,16 @@ def _install(**changes: Any) -> Change:
             "missing-dependency",
             "needs numpy>=2, which is not among the locked dependencies",
         ),
+        (
+            'ERROR: No matching distribution found for numpy>=2; sys_platform == "win32"\n',
+            "missing-dependency",
+            "needs numpy>=2, which",
+        ),
+        (
+            "error: Hash-checking is required, but no trusted hash was provided for: `numpy`\n",
+            "missing-dependency",
+            "no trusted hash was provided for: `numpy`",
+        ),
         ("note\nERROR: something new\nbye\n", "unclassified", "ended with 1: ERROR: something new"),
         ("", "unclassified", "ended with 1: no output"),
     ],
@@ -288,6 +298,13 @@ def test_a_refusal_on_another_platform_tells_machine_and_wheels() -> None:
     assert cause.name == "unsupported-platform"
     assert "aarch64 with glibc 2.41 refused cleanly" in cause.message
     assert "manylinux_2_28_x86_64" in cause.message
+
+
+def test_a_refusal_on_windows_tells_of_no_c_library() -> None:
+    told = {"os": "windows", "machine": "AMD64", "libc": ["", ""]}
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(told)))
+    assert cause.name == "unsupported-platform"
+    assert "Windows on AMD64 refused cleanly: the wheels are for manylinux_2_28" in cause.message
 
 
 def test_a_refusal_by_another_python_tells_python_and_wheels() -> None:
@@ -326,6 +343,14 @@ def test_a_refused_upload_explains_why_there_is_no_wheel(name: str) -> None:
     cause = _cause(_install(stderr=f"ERROR: No matching distribution found for {name}\n"), expected)
     assert cause.name == "upload-refused"
     assert "400 bad metadata" in cause.message
+
+
+def test_where_no_index_is_asked_the_files_at_hand_lack_what_is_missing() -> None:
+    told = 'ERROR: No matching distribution found for cffi; sys_platform == "win32"\n'
+    install = _install(stderr=told)
+    cause = _cause(_all(install, lambda e: e["cell"].update(scenario="offline")))
+    assert cause.name == "missing-dependency"
+    assert "needs cffi, which is not among the files that it was given" in cause.message
 
 
 def test_a_refused_upload_does_not_explain_a_missing_dependency() -> None:
@@ -485,6 +510,20 @@ def test_what_cffi_adds_to_the_loaders_words_changes_no_name(message: str, name:
             "No module named 'quiverdb._loader'",
             "record-mismatch",
             "the installed files are gone",
+        ),
+        (
+            "import",
+            "ImportError",
+            "cannot import name 'tomli_w' from 'pip._vendor' (/x/pip/_vendor/__init__.py)",
+            "missing-dependency",
+            "needs tomli_w of pip._vendor, which has it not",
+        ),
+        (
+            "import",
+            "ImportError",
+            "cannot import name 'api' from 'quiverdb._c_api' (/x/quiverdb/_c_api.py)",
+            "unclassified",
+            "cannot import name 'api'",
         ),
         ("round-trip", "PermissionError", "[Errno 13] data.db", "permission", "data.db"),
         ("round-trip", "DatabaseError", "no such table", "round-trip-failed", "no such table"),
@@ -1042,6 +1081,11 @@ UV_REFUSES = "error: No solution found when resolving dependencies\n  cause: "
             "missing-dependency",
         ),
         ("Because numpy was not found in the package registry and quiver", "missing-dependency"),
+        (
+            "Because there are no versions of numpy{sys_platform == 'win32'} and all versions of "
+            "quiverdb depend on numpy{sys_platform == 'win32'}, we can conclude",
+            "missing-dependency",
+        ),
     ],
 )
 def test_uv_refuses_in_its_own_words(told: str, cause: str) -> None:
