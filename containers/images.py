@@ -20,7 +20,7 @@ import tarfile
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import docker
 import docker.errors
@@ -565,19 +565,22 @@ def _docker_build(
 
 
 def tar_of(files: dict[str, bytes], folder: str, *, mode: int = 0o644, owner: int = 0) -> bytes:
-    """Return a tar archive of ``folder`` with ``files`` (name to content), as the engine takes it.
+    """Return a tar archive of ``folder`` with ``files`` (path to content), as the engine takes it.
 
-    ``owner`` is the numeric user and group of the folder and of the files.
+    ``owner`` is the numeric user and group of the folder, of those below it and of the files.
     """
     buffer = io.BytesIO()
+    top = PurePosixPath(folder.strip("/"))
+    below = {parent for name in files for parent in (top / name).parents if top in parent.parents}
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        top = tarfile.TarInfo(folder.strip("/"))
-        top.type = tarfile.DIRTYPE
-        top.mode = 0o755
-        top.uid = top.gid = owner
-        tar.addfile(top)
+        for path in (top, *sorted(below)):
+            info = tarfile.TarInfo(str(path))
+            info.type = tarfile.DIRTYPE
+            info.mode = 0o755
+            info.uid = info.gid = owner
+            tar.addfile(info)
         for name, content in files.items():
-            info = tarfile.TarInfo(f"{top.name}/{name}")
+            info = tarfile.TarInfo(str(top / name))
             info.size = len(content)
             info.mode = mode
             info.uid = info.gid = owner

@@ -384,14 +384,10 @@ def settle(
         if done.code:
             raise TestbedFailure("machine-lost", cell.id, f"{command}: {done.output[-200:]}")
     if house and place.files:
-        project = machine.layout.as_engine(place.cwd)
-        machine.put({}, project)
-        for path, content in _files(place.files, house).items():
-            folder, _, name = f"{project}/{path}".rpartition("/")
-            machine.put({name: content}, folder)
-    if own is not None:  # an empty folder is one as well
-        machine.put({f"tests/{name}": content for name, content in own.items()})
-        machine.put({"plugin/e2e_ledger.py": (_HERE / "ledger.py").read_bytes()})
+        machine.put(_files(place.files, house), machine.layout.as_engine(place.cwd))
+    if own is not None:
+        ledger = {"plugin/e2e_ledger.py": (_HERE / "ledger.py").read_bytes()}
+        machine.put(ledger | {f"tests/{name}": content for name, content in own.items()})
     if planted.command:
         machine.run(list(planted.command), user="root")
 

@@ -794,3 +794,13 @@ def test_an_archive_for_the_engine_has_the_folder_the_files_and_their_owner() ->
         assert file is not None
         assert file.read() == b"one"
     assert told == [("e2e", 0o755, 1000, 1000), ("e2e/a.txt", 0o755, 1000, 1000)]
+
+
+def test_the_folders_below_are_in_the_archive_once_and_before_their_files() -> None:
+    files = {"a/b/one": b"1", "a/two": b"2", "a/b/three": b"3"}
+    with tarfile.open(fileobj=io.BytesIO(images.tar_of(files, "/home/user", owner=7))) as tar:
+        members = tar.getmembers()
+    folders = ["home/user", "home/user/a", "home/user/a/b"]
+    assert [m.name for m in members] == [*folders, *(f"home/user/{name}" for name in files)]
+    assert [m.isdir() for m in members] == [True] * 3 + [False] * 3
+    assert {m.uid for m in members} == {7}
