@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import socket
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -58,10 +59,16 @@ def send(container: Container, data: bytes) -> None:
             container is gone.
     """
     attached: Any = container.attach_socket(params={"stdin": 1, "stream": 1})
+    connection = getattr(attached, "_sock", attached)  # a reader's wrapper around the socket
     try:
-        getattr(attached, "_sock", attached).sendall(data)  # a reader's wrapper around the socket
+        connection.sendall(data)
     finally:
-        attached.close()
+        # The wrapper and the answer hold each other: closing the wrapper alone closes nothing.
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        for part in (getattr(attached, "_response", None), attached, connection):
+            if part is not None:
+                part.close()
 
 
 def _text(stream: bytes | None) -> str:

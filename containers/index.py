@@ -285,7 +285,7 @@ def read_log(
     client: docker.DockerClient,
     index: str,
     since: datetime.datetime | None = None,
-    address: str = "",
+    address: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return the requests that the index with this container id got so far, oldest first.
 
@@ -300,7 +300,7 @@ def read_log(
         container = client.containers.get(index)
         # An answer is given before its line is written, and the engine takes the lines in its own
         # time: what was written before this mark has been read when the mark has.
-        send(container, f"{token} {address}\n".encode())
+        send(container, f"{token} {address or ''}\n".encode())
         deadline = time.monotonic() + _READY_SECONDS
         while True:
             lines = _lines(container.logs(stderr=False, since=since.timestamp() if since else None))
@@ -312,7 +312,7 @@ def read_log(
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     asked = [line for line in lines if "mark" not in line]
-    return [line for line in asked if line["client"] == address] if address else asked
+    return asked if address is None else [line for line in asked if line["client"] == address]
 
 
 def _lines(printed: bytes) -> list[dict[str, Any]]:

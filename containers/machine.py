@@ -57,8 +57,9 @@ elif command -v tar >/dev/null && command -v gzip >/dev/null; then
     printf %s "$3" | base64 -d | tar -xzpf - -C / || exit
 else
     python3 -c "import base64, io, sys, tarfile
-archive = io.BytesIO(base64.b64decode(sys.argv[1]))
-tarfile.open(fileobj=archive).extractall('/', numeric_owner=True)" "$3" || exit
+archive = tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.argv[1])))
+archive.extraction_filter = lambda member, path: member  # from 3.14 the default drops owners
+archive.extractall('/', numeric_owner=True)" "$3" || exit
 fi
 shift 3
 mkdir -p {_READY.rpartition("/")[0]} && : >{_READY} && exec "$@"
@@ -292,8 +293,15 @@ class Machine(Held):
 
     @property
     def address(self) -> str:
-        """The machine's address on its network."""
-        return str(self._seen()["NetworkSettings"]["Networks"][self._network]["IPAddress"])
+        """The machine's address on its network.
+
+        Raises:
+            TestbedFailure: ``machine-lost``: it has none any more.
+        """
+        address = str(self._seen()["NetworkSettings"]["Networks"][self._network]["IPAddress"])
+        if not address:
+            raise self._lost(f"it has no address: {self._said()}")
+        return address
 
     @property
     def started(self) -> datetime.datetime:

@@ -5,9 +5,12 @@ Each wheel is judged in the ordinary way as well, and must pass there.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import dataclasses
 import io
 import re
+import shlex
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +20,7 @@ import pytest
 
 from containers import images, wheelhouse
 from containers import machine as machines
-from containers.engine import Engine
+from containers.engine import Engine, Run
 from tests.faults.conftest import Start, narrowed
 from tests.support import cell as cells
 from tests.support import gate, wheels
@@ -398,6 +401,45 @@ def test_a_release_whose_code_gives_way_to_anothers(found: Engine, start: Start)
         *_, symbols = seen[name]
         library = "/opt/other/libstdc++.so.6" if name in runtimes else "/libsqlite3.so.0"
         assert re.search(rf"answered by \S*{re.escape(library)}", symbols.message)
+
+
+# It has the name of one of SQLite's functions, and calls it by a table of pointers.
+TABLED = r"""
+const char *sqlite3_libversion(void) { return "its own"; }
+typedef const char *(*function)(void);
+static function const volatile table[] = { sqlite3_libversion };
+const char *asked(void) { return table[0](); }
+"""
+
+
+def _compiled(found: Engine, code: str) -> bytes:
+    """Return a library for Linux, as the builder's compiler makes it."""
+    command = f"printf %s {shlex.quote(code)} >x.c && cc -shared -fPIC -o x.so x.c && base64 x.so"
+    image = images.ensure(found, "builder").tag
+    with contextlib.closing(found.client()) as client:
+        printed = client.containers.run(
+            image, ["sh", "-ec", f"cd /tmp; {command}"], labels=Run.new().labels(), remove=True
+        )
+    return base64.b64decode(printed)
+
+
+def test_a_function_in_a_table_that_gives_way_to_anothers(
+    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = _add(
+        b"import ctypes\n"
+        b"ctypes.CDLL(os.path.join(os.path.dirname(__file__), '_libs', 'libextra.so'))"
+    )
+    changes["add"] = {"quiverdb/_libs/libextra.so": _compiled(found, TABLED)}
+    wheel = wheels.mutate(good_wheel, tmp_path, **changes)
+    names = ["venv", "other-sqlite", "preloaded-sqlite"]
+    seen = _causes(found, start, wheel, names)
+
+    assert seen["venv"] == ()
+    for name in names[1:]:
+        (cause,) = seen[name]
+        assert cause.name == "symbol-interposition"
+        assert re.search(r"libversion of libextra.so is answered by \S*/libsqlite3", cause.message)
 
 
 def test_a_release_that_takes_the_old_cpp_run_time_of_another_package(

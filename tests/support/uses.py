@@ -321,8 +321,8 @@ def own_symbols() -> dict[str, Any]:
     strays = []
     for path, base in own.items():
         counted: dict[str, int] = {}
-        for name, weak, offset in tables[path][1]:
-            address = ctypes.c_uint64.from_address(base + offset).value
+        for name, weak, offset, addend in tables[path][1]:
+            address = ctypes.c_uint64.from_address(base + offset).value - addend
             owner = next((p for start, end, p in places if start <= address < end), "nobody")
             key = os.path.basename(owner) + (", weak" if weak else "")
             counted[key] = counted.get(key, 0) + 1
@@ -348,10 +348,12 @@ def _places() -> list[tuple[int, int, str]]:
     return found
 
 
-def _symbols(path: str) -> tuple[set[str], list[tuple[str, bool, int]]]:
-    """Return what a library defines for all, and its slots: name, whether weak, offset.
+def _symbols(path: str) -> tuple[set[str], list[tuple[str, bool, int, int]]]:
+    """Return what a library defines for all, and its slots: name, whether weak, offset, addend.
 
-    System V gABI, chapters 4 and 5: sections of type SHT_DYNSYM and SHT_RELA, 64 bits.
+    System V gABI, chapters 4 and 5: sections of type SHT_DYNSYM and SHT_RELA, 64 bits. A slot is
+    what a call or an address goes through, or a place in a table of pointers (R_X86_64_GLOB_DAT,
+    R_X86_64_JUMP_SLOT and R_X86_64_64; psABI, chapter 4): only the last has an addend.
     """
     import struct
 
@@ -374,10 +376,11 @@ def _symbols(path: str) -> tuple[set[str], list[tuple[str, bool, int]]]:
         if kind != 4:
             continue
         for place in range(start, start + length, 24):
-            offset, info = struct.unpack_from("<QQ", data, place)
+            offset, info, addend = struct.unpack_from("<QQq", data, place)
             name, binding, _ = symbols[info >> 32]
-            if info & 0xFFFFFFFF in (6, 7) and name:  # R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT
-                slots.append((name, binding != 1, offset))
+            how = info & 0xFFFFFFFF
+            if how in (1, 6, 7) and name:
+                slots.append((name, binding != 1, offset, addend if how == 1 else 0))
     return {name for name, binding, section in symbols if section and binding == 1}, slots
 
 

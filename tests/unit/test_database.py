@@ -68,6 +68,28 @@ def test_nothing_is_written_but_what_sqlite_keeps(tmp_path: Path) -> None:
     assert not (tmp_path.parent / f"{tmp_path.name}-strange").exists()
 
 
+ENDLESS = """
+WITH RECURSIVE more(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM more)
+SELECT id, 'a' AS label, 1 AS units, 1.0 AS capacity, NULL AS note FROM more
+"""
+
+
+def test_a_view_in_the_place_of_the_table_is_not_run(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "data.db")
+    connection.execute(f"CREATE VIEW Plant AS {ENDLESS}")
+    connection.close()
+    assert database.read(kept(tmp_path))["error"] == "there is no table Plant in data.db"
+
+
+def test_reading_ends_when_its_time_is_over(
+    connection: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.commit()
+    connection.close()
+    monkeypatch.setattr(database, "_READ", f"SELECT count(*) FROM ({ENDLESS})")  # noqa: S608
+    assert database.read(kept(tmp_path), seconds=0.2)["error"] == "interrupted"
+
+
 def test_an_sqlite_that_cannot_read_the_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(WrongUse, match=r"SQLite 3\.37 or newer"):
