@@ -11,7 +11,7 @@ from typing import Any
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from tests.support import loader, own_tests, paths, refusal
+from tests.support import loader, own_tests, paths, refusal, stdlib
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.installers import INSTALLERS
 from tests.support.scenarios import SCENARIOS, VENV, Scenario
@@ -23,7 +23,8 @@ _SYSTEMS_KEYS = re.compile(r"HKCU\\Software\\Microsoft\\SystemCertificates\b", r
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _NO_NAME = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 _NO_CONNECTION = re.compile(
-    r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset)).*"
+    r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset|timed out)"
+    r"|[Rr]ead timed out|incomplete-download|operation timed out).*"
 )
 _NO_WHEEL = re.compile(
     r"ecause (([\w.-]+?)(?:[=<>!~]=?\S+)?) (?:was not found|has no wheels|has no source)"
@@ -47,6 +48,7 @@ _VAGUE = ("unclassified", "round-trip-failed")
 _LOST = ("missing-bundled-library", "missing-runtime-library")
 _OTHER_FORM = re.compile(
     r".*Wheel-Version \(.*\) is not compatible.*|Unsupported wheel major version.*"
+    r"|.*WHEEL is missing Wheel-Version.*|Invalid Wheel-Version.*"
 )
 _FULL = re.compile(r"No space left on device|database or disk is full")
 _INTERPOSED = "Interposed"
@@ -183,7 +185,10 @@ def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
             seen = f"the installer does not trust the run's own authority ({refused})"
             yield _cause("index-unreachable", where=where, seen=seen)
             return  # it tries again and again
-        if line["status"] is None:
+        if line.get("open"):
+            seen = f"{line['path']} was asked for, and had no answer to its end"
+            yield _cause("index-unreachable", where=where, seen=seen)
+        elif line["status"] is None:
             yield _cause("index-unreachable", where=where, seen=f"{line['path']} was not answered")
         elif line["status"] >= 500:
             yield _cause(
@@ -254,6 +259,19 @@ def _refusal(
 ) -> Cause:
     project = canonicalize_name(expected.project)
     own = any(canonicalize_name(found[2]) == project for found in _NO_WHEEL.finditer(output))
+    name = canonicalize_name(wanted[2])
+    sought = name if name in expected.locked and not own else project
+    asked = evidence["requests"]
+    if not (
+        expected.refused
+        or _scenario(evidence).offline
+        or any(refusal.is_page(line, sought) for line in asked)
+    ):
+        # An installer words it the same where a page lists nothing that fits and where none came.
+        answers = [str(line["status"]) for line in asked if f"/{sought}/" in line.get("path", "")]
+        seen = f"it refused without the index's page of {sought}, which alone can tell; asked for, "
+        seen += f"it was answered with {', '.join(dict.fromkeys(answers)) or 'nothing'}"
+        return _cause("index-unreachable", where=where, seen=seen)
     if canonicalize_name(wanted[2]) != project and not own:
         seen = f"needs {wanted[1]}, "
         if _scenario(evidence).offline:
@@ -282,10 +300,7 @@ def _refusal(
     if found := _OTHER_PYTHON.search(output):
         return _cause("unsupported-python", where=where, seen=found[0].strip()[:400])
     platforms = sorted({tag.platform for name in expected.digests for tag in _tags(name)})
-    # platform.libc_ver() of CPython 3.13 has no name for musl.
-    libc = (
-        " ".join(evidence["libc"]).strip().removeprefix("libc") or "a C library that is not glibc"
-    )
+    libc = " ".join(evidence["libc"]).strip() or "a C library that is not glibc"
     host = f"{evidence['machine']} with {libc}"
     if evidence.get("os") == "windows":
         host = f"Windows on {evidence['machine']}"
@@ -300,7 +315,9 @@ def _tags(name: str) -> list[Any]:
 def _last_error(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
-    return (errors or lines or ["no output"])[-1][:400]
+    # uv's reasons follow, the innermost last.
+    reason = "".join(f" ({line})" for line in lines if errors and line.startswith("cause: "))
+    return ((errors or lines or ["no output"])[-1] + reason)[:400]
 
 
 # ---- import, first native call, round trip ----
@@ -508,11 +525,17 @@ def _failed_step(
         if found[1] == expected.module or (own and any(path.endswith(lost) for path in were)):
             seen = "the installed files are gone or no package: nothing of it can be imported"
             return _cause("record-mismatch", where=where, seen=seen)
+        if found[1].split(".")[0] in stdlib.NAMES:
+            seen = f"needs the module {found[1]}, which this Python's standard library has not"
+            return _cause("standard-library-mismatch", where=where, seen=seen)
         module = found[1] if own else found[1].split(".")[0]
         seen = f"needs the module {module}, which was not installed with it"
         return _cause("missing-dependency", where=where, seen=seen)
     if (found := _NO_NAME.search(message)) and found[2].split(".")[0] != expected.module:
-        seen = f"needs {found[1]} of {found[2]}, which has it not as it is installed here"
+        if found[2].split(".")[0] in stdlib.NAMES:
+            seen = f"needs {found[1]} of {found[2]}, which this Python's standard library has not"
+            return _cause("standard-library-mismatch", where=where, seen=seen)
+        seen = f"needs {found[1]} of {found[2]}, and the version that was installed has none"
         return _cause("missing-dependency", where=where, seen=seen)
     if error["type"] == _INTERPOSED:
         return _cause("symbol-interposition", where=where, seen=error["message"][:400])

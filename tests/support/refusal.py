@@ -85,7 +85,7 @@ def judge(
     if found.name not in accepted:
         yield found
         return
-    if not offline and not any(_is_page(line, project) for line in evidence["requests"]):
+    if not offline and not any(is_page(line, project) for line in evidence["requests"]):
         # pip words it the same where a page lists nothing that fits and where there is none.
         seen = f"it refused without the index's page of {project}, which alone can tell"
         yield _cause("index-unreachable", f"{cell}: index", seen)
@@ -106,7 +106,7 @@ def _is_installers(path: PurePath) -> bool:
     return bool(lock) or "__pycache__" in path.parts or paths.is_cache(path)
 
 
-def _is_page(line: Evidence, project: str) -> bool:
+def is_page(line: Evidence, project: str) -> bool:
     """Return whether the index gave its list of the project's files (PyPA: simple repository)."""
     page = f"/simple/{canonicalize_name(project)}/"
     return line["path"] == page and line["status"] in (200, 304)

@@ -95,7 +95,11 @@ def healthy() -> Evidence:
         "on_disk": {"rows": [[1, "Itaipú", 20, 14000.5, None], [2, "empty", None, None, None]]},
         "processes": [],
         "left": {"added": [CFFI], "removed": [], "changed": []},
-        "requests": [_request("/simple/quiverdb/"), _request(f"/files/{WHEEL}", WHEEL, "a" * 64)],
+        "requests": [
+            _request("/simple/quiverdb/"),
+            _request(f"/files/{WHEEL}", WHEEL, "a" * 64),
+            _request("/simple/cffi/"),
+        ],
     }
 
 
@@ -252,6 +256,20 @@ def _install(**changes: Any) -> Change:
             "wheel-version",
             "Wheel-Version (2.0)",
         ),
+        ("ERROR: x has an invalid wheel, WHEEL is missing Wheel-Version\n", "wheel-version", "is"),
+        (
+            "error: Failed to install\n  cause: The wheel is invalid: "
+            "Invalid Wheel-Version in `WHEEL` file\n",
+            "wheel-version",
+            "Invalid Wheel-Version",
+        ),
+        ("WARNING: Read timed out. (read timeout=15)\n", "index-unreachable", "Read timed out"),
+        ("error: incomplete-download\n", "index-unreachable", "incomplete-download"),
+        (
+            "error: Failed to install: x.whl\n  cause: failed to open file\n  cause: bad handle\n",
+            "unclassified",
+            "x.whl (cause: failed to open file) (cause: bad handle)",
+        ),
         (
             "error: Failed to install\n  cause: The wheel is invalid: "
             "Unsupported wheel major version (expected 1, got 2)\n",
@@ -320,9 +338,8 @@ def test_a_refusal_by_a_free_threaded_python_tells_its_abi() -> None:
     assert "are for the ABI cp313" in cause.message
 
 
-@pytest.mark.parametrize("libc", [["", ""], ["libc", ""]])
-def test_a_refusal_where_the_c_library_has_no_name_says_so(libc: list[str]) -> None:
-    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(libc=libc)))
+def test_a_refusal_where_the_c_library_has_no_name_says_so() -> None:
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e.update(libc=["", ""])))
     assert cause.name == "unsupported-platform"
     assert "with a C library that is not glibc refused cleanly" in cause.message
 
@@ -516,7 +533,7 @@ def test_what_cffi_adds_to_the_loaders_words_changes_no_name(message: str, name:
             "ImportError",
             "cannot import name 'tomli_w' from 'pip._vendor' (/x/pip/_vendor/__init__.py)",
             "missing-dependency",
-            "needs tomli_w of pip._vendor, which has it not",
+            "needs tomli_w of pip._vendor, and the version that was installed has none",
         ),
         (
             "import",
@@ -524,6 +541,20 @@ def test_what_cffi_adds_to_the_loaders_words_changes_no_name(message: str, name:
             "cannot import name 'api' from 'quiverdb._c_api' (/x/quiverdb/_c_api.py)",
             "unclassified",
             "cannot import name 'api'",
+        ),
+        (
+            "import",
+            "ImportError",
+            "cannot import name 'Mapping' from 'collections' (/x/collections/__init__.py)",
+            "standard-library-mismatch",
+            "needs Mapping of collections",
+        ),
+        (
+            "import",
+            "ModuleNotFoundError",
+            "No module named 'distutils'",
+            "standard-library-mismatch",
+            "needs the module distutils",
         ),
         ("round-trip", "PermissionError", "[Errno 13] data.db", "permission", "data.db"),
         ("round-trip", "DatabaseError", "no such table", "round-trip-failed", "no such table"),
@@ -1093,6 +1124,37 @@ def test_uv_refuses_in_its_own_words(told: str, cause: str) -> None:
         evidence["install"] |= {"code": 1, "stderr": UV_REFUSES + told}
 
     assert _cause(change).name == cause
+
+
+NO_CFFI = "ERROR: No matching distribution found for cffi>=2.0.0\n"
+
+
+@pytest.mark.parametrize("statuses", [[], [404], [403, 403]], ids=str)
+@pytest.mark.parametrize(
+    ("told", "sought"), [(NO_WHEEL, "quiverdb"), (NO_CFFI, "cffi")], ids=["own", "dependency"]
+)
+def test_a_refusal_without_the_page_that_lists_the_files_is_the_indexs(
+    told: str, sought: str, statuses: list[int]
+) -> None:
+    path = f"/simple/{sought}/"
+
+    def change(evidence: Evidence) -> None:
+        evidence["install"] |= {"code": 1, "stderr": told}
+        kept = [line for line in evidence["requests"] if line["path"] != path]
+        evidence["requests"] = kept + [_request(path, status=status) for status in statuses]
+
+    cause = _cause(change)
+    assert (cause.name, cause.severity) == ("index-unreachable", "testbed")
+    answers = ", ".join(dict.fromkeys(map(str, statuses))) or "nothing"
+    assert f"without the index's page of {sought}" in cause.message
+    assert f"it was answered with {answers}" in cause.message
+
+
+def test_a_request_that_has_no_end_is_the_indexs_fault() -> None:
+    line = _request("/simple/quiverdb/") | {"status": None, "open": True}
+    cause = _cause(_all(_install(stderr=NO_WHEEL), lambda e: e["requests"].append(line)))
+    assert cause.name == "index-unreachable"
+    assert "/simple/quiverdb/ was asked for, and had no answer to its end" in cause.message
 
 
 @pytest.mark.parametrize(

@@ -343,7 +343,20 @@ def test_names_that_differ_in_case_are_one_on_windows_alone(tmp_path: Path, out:
 # ---- names ----
 
 
-@pytest.mark.parametrize("name", ["aux.py", "Com1", "a:b", "what?", "trailing.", "nul.tar.gz"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aux.py",
+        "Com1",
+        "conin$",
+        "CONOUT$.txt",
+        "a:b",
+        "what?",
+        "trailing.",
+        "nul.tar.gz",
+        "x" * 256,
+    ],
+)
 def test_a_name_that_windows_cannot_have_is_named(tmp_path: Path, out: Path, name: str) -> None:
     add: dict[str, bytes | str] = {f"quiverdb/{name}": ""}
     (cause,) = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")

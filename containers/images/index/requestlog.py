@@ -31,28 +31,28 @@ class RequestLog:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._changed = threading.Condition()
-        self._requests: Counter[str] = Counter()
+        self._requests: dict[Entry, None] = {}
         self._greeting: Counter[str] = Counter()
         self.failure: str | None = None
 
     @property
     def in_flight(self) -> int:
         """How many requests have begun and have no line yet."""
-        return self._requests.total()
+        return len(self._requests)
 
     def begin(self, environ: dict[str, Any]) -> Entry:
         """Open the entry of a request; what handlers put into its notes ends up in the line."""
         entry = Entry(self, environ)
         with self._changed:
-            self._requests[entry.client] += 1
+            self._requests[entry] = None
         environ[NOTES] = entry.notes
         return entry
 
-    def end(self, client: str, line: dict[str, Any]) -> None:
+    def end(self, entry: Entry, line: dict[str, Any]) -> None:
         """Write an entry's line."""
         self.write(line)
         with self._changed:
-            self._requests[client] -= 1
+            del self._requests[entry]
             self._changed.notify_all()
 
     @contextmanager
@@ -71,16 +71,20 @@ class RequestLog:
         """Write a line with ``token`` once every line of ``client`` is there; of all without one.
 
         A client gets its answer before the line is written. Who reads up to the mark has missed
-        nothing, unless a request goes on for longer than ``seconds``: ``settled`` tells.
+        nothing: a request that goes on for longer than ``seconds`` has a line of its own, `open`.
         """
         with self._changed:
-            settled = self._changed.wait_for(lambda: not self._under_way(client), seconds)
-        self.write({"mark": token, "settled": settled})
+            self._changed.wait_for(lambda: not self._under_way(client), seconds)
+            still = [entry for entry in self._requests if client in ("", entry.client)]
+            for entry in still:
+                self.write({**entry.line, "status": None, "open": True})
+        self.write({"mark": token})
 
-    def _under_way(self, client: str) -> int:
+    def _under_way(self, client: str) -> bool:
         if not client:
-            return self._requests.total() + self._greeting.total()
-        return self._requests[client] + self._greeting[client]
+            return bool(self._requests or self._greeting.total())
+        own = any(entry.client == client for entry in self._requests)
+        return own or self._greeting[client] > 0
 
     def write(self, line: dict[str, Any]) -> None:
         """Append a line. If that fails, say so and keep the reason for the health report."""
@@ -103,7 +107,7 @@ class Entry:
         self._begun = time.monotonic()
         self.notes: dict[str, Any] = {}
         self.client = str(environ.get("REMOTE_ADDR", ""))
-        self._line: dict[str, Any] = {
+        self.line: dict[str, Any] = {
             "time": now(),
             "client": self.client,
             "method": environ["REQUEST_METHOD"],
@@ -132,7 +136,7 @@ class Entry:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
-            if "file" in self.notes and self._line["method"] == "GET" and status in {200, 206}:
+            if "file" in self.notes and self.line["method"] == "GET" and status in {200, 206}:
                 self.notes["sha256"] = digest.hexdigest()
             self.finish(status, size, complete=complete)
 
@@ -144,7 +148,7 @@ class Entry:
             "complete": complete,
             "seconds": round(time.monotonic() - self._begun, 4),
         }
-        self._log.end(self.client, {**self._line, **ended, **self.notes})
+        self._log.end(self, {**self.line, **ended, **self.notes})
 
 
 def now() -> str:

@@ -19,6 +19,7 @@ from check_wheel_contents.errors import WheelValidationError  # type: ignore[imp
 from packaging.utils import NormalizedName, canonicalize_name
 from wheel_filename import InvalidFilenameError
 
+from tests.support import stdlib
 from tests.support.causes import Cause, catalogue
 from tests.support.inspection.archive import DAMAGE, Archive
 from tests.support.inspection.identity import Identity
@@ -36,7 +37,10 @@ _CONDITIONS = re.compile(
 )
 # learn.microsoft.com, "Naming Files, Paths, and Namespaces": the names of devices, with any suffix,
 # and what no name may have. Folders' separators are told by `record`.
-_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[1-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE
+)
+_LONGEST = 255  # UTF-16 units
 _UNUSABLE = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
 # What check-wheel-contents adds to the checks here. Its other codes are told by `stray` and
 # `libraries` with the names of the files, or need the source tree.
@@ -78,8 +82,9 @@ def windows_names(archive: Archive, identity: Identity) -> Iterator[Cause]:
         return
     for name in dict.fromkeys(archive.names):
         for part in PurePosixPath(name).parts:
-            if _DEVICE.match(part) or _UNUSABLE.search(part):
-                seen = f"is to be installed on Windows, which has no file named {part!r}"
+            units = len(part.encode("utf-16-le")) // 2
+            if _DEVICE.match(part) or _UNUSABLE.search(part) or units > _LONGEST:
+                seen = f"is to be installed on Windows, which has no file named {part[:80]!r}"
                 yield catalogue().cause("file-name-unusable", where=name, seen=seen)
 
 
@@ -183,7 +188,7 @@ def modules(
                 if _in_wheel(archive, module):
                     continue
                 seen = f"imports {module}, which is not in the wheel"
-            elif top in sys.stdlib_module_names or top in provided:
+            elif top in stdlib.NAMES or top in provided:
                 continue
             else:
                 seen = f"imports {top}, and the wheel requires {told or 'nothing'}"

@@ -1,0 +1,18 @@
+"""The top-level modules of the standard library, of every CPython that a release may be for."""
+
+from __future__ import annotations
+
+import sys
+
+# PEP 632 (3.12) and PEP 594 (3.13), with what went in the same releases (What's New in Python).
+REMOVED = frozenset(
+    (
+        *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils"),
+        *("imghdr", "imp", "lib2to3", "mailcap", "msilib", "nis", "nntplib", "ossaudiodev"),
+        *("pipes", "smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"),
+    )
+)
+# What's New in Python 3.14: PEP 649 and PEP 784.
+_ADDED = frozenset({"annotationlib", "compression"})
+NAMES = sys.stdlib_module_names | REMOVED | _ADDED
+"""All of them, whichever Python the suite itself runs on."""
