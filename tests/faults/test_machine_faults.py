@@ -44,13 +44,26 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
         ({"match": WHEEL, "fault": "truncate", "after": 4096}, "truncated download"),
         ({"match": "/simple/quiverdb/", "fault": "status", "status": 503}, "answered 503"),
         ({"match": WHEEL, "fault": "status", "status": 503}, "answered 503"),
+        ({"match": "/simple/quiverdb/", "fault": "status", "status": 404}, "answered with 404"),
+        ({"match": "/simple/cffi/", "fault": "status", "status": 403}, "index's page of cffi"),
+        ({"match": "/simple/quiverdb/", "fault": "hang"}, "/simple/quiverdb/ was asked for, and"),
+        ({"match": WHEEL, "fault": "hang", "after": 1000}, ".whl was asked for, and had no answer"),
     ],
-    ids=["truncated", "page-503", "wheel-503"],
+    ids=[
+        "truncated",
+        "page-503",
+        "wheel-503",
+        "page-404",
+        "other-403",
+        "page-hangs",
+        "wheel-hangs",
+    ],
 )
+@pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_an_index_that_fails_is_the_testbeds_failure(
-    judge: Judge, good_wheel: Path, fault: dict[str, object], told: str
+    judge: Judge, good_wheel: Path, fault: dict[str, object], told: str, installer: str
 ) -> None:
-    seen = judge(good_wheel, faults=[fault])
+    seen = judge(good_wheel, faults=[fault], installer=installer, install=10)
 
     assert seen.names == {"index-unreachable"}
     assert told in seen.dynamic[0].message
