@@ -128,7 +128,7 @@ def test_what_a_library_defines_and_where_it_is_bound(tmp_path: Path) -> None:
     library.write_bytes(binaries.elf(exports=["own", "other"], own_calls=["own"]))
     exports, slots = _uses()["_symbols"](str(library))
     assert exports == {"own", "other"}
-    assert slots == [("own", False, 0x2000)]
+    assert slots == [("own", False, 0x2000, 0)]
 
 
 def test_a_scenario_runs_with_the_installers_that_it_makes_sense_with() -> None:
