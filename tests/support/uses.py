@@ -513,12 +513,17 @@ def two_interpreters() -> dict[str, Any]:
         for name in ("a", "b")
     ]
     refused = []
-    for writer in writers:
-        told, errors = writer.communicate(timeout=40)
-        if writer.returncode:
-            last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise RuntimeError(f"one of two writers ended with {writer.returncode}: {last}")
-        refused.append(int(told.split()[-1]))
+    try:
+        for writer in writers:
+            told, errors = writer.communicate(timeout=40)
+            if writer.returncode:
+                last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
+                raise RuntimeError(f"one of two writers ended with {writer.returncode}: {last}")
+            refused.append(int(told.split()[-1]))
+    finally:
+        for writer in writers:  # one that waits for the other is not the package's doing
+            writer.kill()
+            writer.wait()
     database = quiverdb.Database.open("shared.db")
     labels = set(database.read_scalar_strings("Plant", "label"))
     database.close()
