@@ -28,7 +28,8 @@ from containers.images import Image, tar_of
 MACHINES = Path(__file__).with_name("machines.toml")
 _USER_ID = 1000
 _WORDS = {list: "list of strings", str: "string"}
-_LISTS = ("installers", "scenarios", "has", "profiles")
+_LISTS = ("installers", "scenarios", "has", "lacks", "profiles")
+_OPTIONAL = {"lacks"}
 # Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Red
 # Hat, Fedora and theirs.
 _BUNDLES = (
@@ -142,6 +143,8 @@ class MachineSpec:
     scenarios: tuple[str, ...]
     runs_on: str = "linux"
     has: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    """What the platform's tags promise, and this machine has not all the same."""
     profiles: tuple[str, ...] = ("gate",)
     refuses: str = ""
     """The cause by which it must refuse the release; empty where the release must work."""
@@ -177,7 +180,7 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
                 f"{path.name}: {name}: unknown key {unknown[0]!r}; "
                 f"there are: {', '.join(sorted(keys))}"
             )
-        if missing := sorted(keys - set(line)):
+        if missing := sorted(keys - set(line) - _OPTIONAL):
             raise WrongUse(f"{path.name}: {name}: missing key {missing[0]!r}")
         for key, value in line.items():
             wanted = list if key in _LISTS else str

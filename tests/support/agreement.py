@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from containers.machine import MachineSpec
 from tests.support.causes import Cause, catalogue
+from tests.support.cell import Cell
 from tests.support.verdict import CellResult, Verdict
 
 # What keeps a library from loading on every clean machine, whatever its age: both layers see these.
@@ -17,6 +18,14 @@ LOADING = (
 )
 # A machine on which these were found never came to loading.
 _BEFORE = ("hang", "crash", "shadowed-import", "silent-fallback", "wrong-library-loaded")
+
+
+def is_comparable(cell: Cell) -> bool:
+    """Return whether a cell and the static layer speak of the same: of what every machine has.
+
+    Where the installer refuses nothing is loaded.
+    """
+    return cell.machine.clean and not cell.machine.lacks and not cell.refuses
 
 
 def check(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:

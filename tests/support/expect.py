@@ -1,8 +1,9 @@
-"""The one way in which a test of the suite says that causes are there."""
+"""How a test of the suite says that causes are there, or that a cell did not come so far."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import pytest
 
@@ -25,3 +26,17 @@ def no_other_cause(causes: Iterable[Cause], known: Collection[str], *, strict: b
     """Fail with every cause that no other test of the same file looks for."""
     causes = list(causes)
     no_cause(causes, *({cause.name for cause in causes} - set(known)), strict=strict)
+
+
+def reached(evidence: Mapping[str, Any], causes: Iterable[Cause], *path: str) -> Any:
+    """Return what the evidence has at ``path``; fail with the first cause where it has nothing.
+
+    What follows a failure has no evidence, and needs no other explanation.
+    """
+    found: Any = evidence
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    if found is None:
+        first = next((str(c) for c in causes if c.severity in ("broken", "testbed")), "no cause")
+        pytest.fail(f"there is no {' '.join(path)}: {first}", pytrace=False)
+    return found

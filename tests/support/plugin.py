@@ -340,10 +340,9 @@ class Controller:
                 static = gate.static(self.suite.prepared, self.suite.subject, (system,))
                 causes += static.causes
                 unread = [line for wheel in static.wheels for line in wheel.unread]
-                # Where the installer refuses nothing is loaded.
-                loads = {c.id for c in self.suite.cells if c.machine.clean and not c.refuses}
+                comparable = {c.id for c in self.suite.cells if agreement.is_comparable(c)}
                 causes += agreement.check(
-                    static.causes, [cell for cell in judged_here if cell.id in loads]
+                    static.causes, [cell for cell in judged_here if cell.id in comparable]
                 )
             causes += self._unexplained(cells, judged_here)
             name = self.suite.subject.name

@@ -333,6 +333,9 @@ def _matrix(_words: Mapping[str, Any]) -> str:
     for spec in machines.load().values():
         told = [spec.title]
         told += [f"Has more than a clean one: {', '.join(spec.has)}."] if spec.has else []
+        told += (
+            [f"Lacks what its platform promises: {', '.join(spec.lacks)}."] if spec.lacks else []
+        )
         told += [f"Must refuse: `{spec.refuses}`."] if spec.refuses else []
         rows.append(
             (

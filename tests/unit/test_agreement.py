@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
-from containers.machine import MachineSpec
+from containers.machine import MachineSpec, load
 from tests.support import agreement
 from tests.support.causes import Cause, catalogue
+from tests.support.cell import Cell
 from tests.support.verdict import CellResult, Verdict
 
 
@@ -20,6 +24,26 @@ def _cell(machine: str, *names: str) -> CellResult:
 
 def _named(name: str) -> Cause:
     return catalogue().cause(name, where="here", seen="something")
+
+
+@pytest.mark.parametrize(
+    ("changes", "comparable"),
+    [
+        ({}, True),
+        ({"has": ("more",)}, False),
+        ({"lacks": ("less",)}, False),
+        ({"refuses": "x"}, False),
+    ],
+)
+def test_a_machine_that_has_more_or_less_than_others_is_not_compared(
+    changes: dict[str, Any], comparable: bool
+) -> None:
+    cell = Cell(dataclasses.replace(_spec("one"), **changes), "pip", "system")
+    assert agreement.is_comparable(cell) == comparable
+
+
+def test_the_machine_without_the_cpp_library_says_so() -> None:
+    assert [spec.name for spec in load().values() if spec.lacks] == ["debian-13-minimal"]
 
 
 @pytest.mark.parametrize("name", agreement.LOADING)
