@@ -272,11 +272,11 @@ def _refusal(
         seen = f"it refused without the index's page of {sought}, which alone can tell; asked for, "
         seen += f"it was answered with {', '.join(dict.fromkeys(answers)) or 'nothing'}"
         return _cause("index-unreachable", where=where, seen=seen)
-    if canonicalize_name(wanted[2]) != project and not own:
+    if name != project and not own:
         seen = f"needs {wanted[1]}, "
         if _scenario(evidence).offline:
             seen += "which is not among the files that it was given"
-        elif have := expected.locked.get(canonicalize_name(wanted[2])):
+        elif have := expected.locked.get(name):
             seen += f"and the index has {wanted[2]} {have}"
         else:
             seen += "which is not among the locked dependencies"

@@ -49,9 +49,9 @@ class RequestLog:
         return entry
 
     def end(self, entry: Entry, line: dict[str, Any]) -> None:
-        """Write an entry's line."""
-        self.write(line)
+        """Write an entry's line; at no time is it both there and under way."""
         with self._changed:
+            self.write(line)
             del self._requests[entry]
             self._changed.notify_all()
 
@@ -74,17 +74,17 @@ class RequestLog:
         nothing: a request that goes on for longer than ``seconds`` has a line of its own, `open`.
         """
         with self._changed:
-            self._changed.wait_for(lambda: not self._under_way(client), seconds)
-            still = [entry for entry in self._requests if client in ("", entry.client)]
-            for entry in still:
+            self._changed.wait_for(lambda: self._is_quiet(client), seconds)
+            for entry in self._open(client):
                 self.write({**entry.line, "status": None, "open": True})
         self.write({"mark": token})
 
-    def _under_way(self, client: str) -> bool:
-        if not client:
-            return bool(self._requests or self._greeting.total())
-        own = any(entry.client == client for entry in self._requests)
-        return own or self._greeting[client] > 0
+    def _open(self, client: str) -> list[Entry]:
+        return [entry for entry in self._requests if client in ("", entry.line["client"])]
+
+    def _is_quiet(self, client: str) -> bool:
+        greeting = self._greeting[client] if client else self._greeting.total()
+        return not greeting and not self._open(client)
 
     def write(self, line: dict[str, Any]) -> None:
         """Append a line. If that fails, say so and keep the reason for the health report."""
@@ -106,10 +106,9 @@ class Entry:
         self._log = log
         self._begun = time.monotonic()
         self.notes: dict[str, Any] = {}
-        self.client = str(environ.get("REMOTE_ADDR", ""))
         self.line: dict[str, Any] = {
             "time": now(),
-            "client": self.client,
+            "client": environ.get("REMOTE_ADDR", ""),
             "method": environ["REQUEST_METHOD"],
             "host": environ.get("HTTP_HOST", ""),
             "path": environ.get("REQUEST_URI", environ.get("PATH_INFO", "")).partition("?")[0],
