@@ -14,13 +14,13 @@ from containers import builder, engine, images, testbed, wheelhouse
 from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.testbed import Images, Testbed
+from tests.faults.place import Place, Start, System, narrowed
 from tests.support import cell as cells
 from tests.support import gate, inspection
 from tests.support.causes import Cause
 from tests.support.cell import SECONDS, Cell, Planted
 from tests.support.diagnosis import Expected, diagnose
 from tests.support.subject import Subject
-from tests.support.subject import load as load_subject
 
 MACHINE = "debian-13"
 
@@ -29,12 +29,6 @@ MACHINE = "debian-13"
 def subject() -> Subject:
     """Return the package under test, narrowed to the platform of the fault tests' machine."""
     return narrowed("linux")
-
-
-def narrowed(system: str) -> Subject:
-    """Return the package under test, narrowed to its platform for this operating system."""
-    found = load_subject()
-    return dataclasses.replace(found, platforms=(gate.platform_of(found, system),))
 
 
 @pytest.fixture(scope="session")
@@ -102,15 +96,6 @@ class Judged:
         return {cause.name for cause in self.dynamic}
 
 
-class Start(Protocol):
-    """Starts a testbed with these wheels and these faults of the index."""
-
-    def __call__(
-        self, wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: Any
-    ) -> contextlib.AbstractContextManager[Testbed]:
-        """Return the testbed as a context manager."""
-
-
 class Judge(Protocol):
     """Publishes one wheel, runs the cell with a fault planted, and tells what both layers say."""
 
@@ -145,6 +130,18 @@ def start(found: Engine, run: Run, infrastructure: Images) -> Start:
         )
 
     return started
+
+
+@pytest.fixture
+def place(found: Engine, start: Start, request: pytest.FixtureRequest) -> Place:
+    """Return Debian 13 with its own pip, or the machine and installer of the parameter."""
+
+    def built(system: System) -> Path:
+        name = {"linux": "good_wheel", "windows": "good_windows_wheel"}[system]
+        wheel: Path = request.getfixturevalue(name)
+        return wheel
+
+    return Place(found, start, built).at(*getattr(request, "param", ()))
 
 
 @pytest.fixture

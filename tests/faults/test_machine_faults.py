@@ -14,7 +14,8 @@ from containers.engine import LABEL_RUN, Engine, Run
 from containers.errors import TestbedFailure
 from containers.index import read_log
 from containers.machine import MachineSpec, load
-from tests.faults.conftest import Judge, Start, expected_of
+from tests.faults.conftest import Judge, expected_of
+from tests.faults.place import Start
 from tests.support import cell as cells
 from tests.support import wheels
 from tests.support.cell import Cell, Planted

@@ -13,7 +13,8 @@ from containers import machine as machines
 from containers.engine import Engine
 from containers.testbed import Testbed
 from tests.faults.commands import ROOT, gate
-from tests.faults.conftest import Start, expected_of, narrowed
+from tests.faults.conftest import expected_of
+from tests.faults.place import Start, narrowed
 from tests.support import cell as cells
 from tests.support import wheels
 from tests.support.causes import Cause

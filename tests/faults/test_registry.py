@@ -23,7 +23,7 @@ from containers import images, wheelhouse
 from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.images import Unavailable
-from tests.faults.conftest import Start, narrowed
+from tests.faults.place import Start, narrowed
 from tests.support import cell as cells
 from tests.support import gate
 from tests.support.cell import Cell

@@ -7,34 +7,20 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
-import io
 import re
 import shlex
-import tarfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from containers import images, wheelhouse
-from containers import machine as machines
 from containers.engine import Engine, Run
-from tests.faults.conftest import Start, narrowed
-from tests.support import cell as cells
-from tests.support import gate, wheels
-from tests.support.causes import Cause
-from tests.support.cell import Cell, Planted
-from tests.support.diagnosis import diagnose
+from tests.faults import edits
+from tests.faults.place import PIP, UV, WINDOWS, WINDOWS_PIP, Place
+from tests.support import wheels
+from tests.support.cell import Planted
 
-# Machine, installer, and its ordinary way.
-PLACE = ("machine", "installer", "plain")
-PIP = ("debian-13", "pip", "venv")
-UV = ("debian-13", "uv", "venv")
-WINDOWS = ("windows-wine", "uv", "system")
-WINDOWS_PIP = ("windows-wine", "pip", "system")
-INIT = "quiverdb/__init__.py"
 LOADER = "quiverdb/_loader.py"
 DATABASE = (
     b"_plain_open = Database.open.__func__\n"
@@ -129,92 +115,6 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def good(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """Return the way to the good wheel for a machine; none is built that is not asked for."""
-
-    def of(machine: str) -> Path:
-        system = machines.load()[machine].os
-        name = "good_windows_wheel" if system == "windows" else "good_wheel"
-        wheel: Path = request.getfixturevalue(name)
-        return wheel
-
-    return of
-
-
-def _add(code: bytes) -> dict[str, Any]:
-    return {"edit": {INIT: lambda data: data + b"\nimport os, sys\n" + code + b"\n"}}
-
-
-def _earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
-    """Return the wheel with these changes as one of an earlier release."""
-    (folder / "earlier").mkdir()
-    return wheels.set_version(wheels.mutate(wheel, folder / "earlier", **changes), folder, version)
-
-
-def _retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
-    """Return the wheel with another platform in its name and in WHEEL."""
-    name, version, _ = wheel.name.split("-", 2)
-
-    def change(data: bytes) -> bytes:
-        assert old.encode() in data, f"the wheel is not for {old}"
-        return data.replace(old.encode(), new.encode())
-
-    return wheels.mutate(
-        wheel,
-        folder,
-        edit={f"{name}-{version}.dist-info/WHEEL": change},
-        rename=wheel.name.replace(old, new),
-    )
-
-
-def _metadata(wheel: Path, old: bytes, new: bytes) -> dict[str, Any]:
-    """Return the change of METADATA from one text to another."""
-
-    def change(data: bytes) -> bytes:
-        assert old in data, f"the wheel's METADATA has no {old!r} to change"
-        return data.replace(old, new, 1)
-
-    name, version, _ = wheel.name.split("-", 2)
-    return {"edit": {f"{name}-{version}.dist-info/METADATA": change}}
-
-
-def _judged(found: Engine, start: Start, *given: Any, **options: Any) -> dict[str, set[str]]:
-    """Publish the wheel and return the names of the causes in each scenario."""
-    seen = _causes(found, start, *given, **options)
-    return {name: {cause.name for cause in causes} for name, causes in seen.items()}
-
-
-def _causes(
-    found: Engine,
-    start: Start,
-    wheel: Path,
-    names: Sequence[str],
-    *,
-    machine: str = "debian-13",
-    installer: str = "pip",
-    earlier: Sequence[Path] = (),
-    beside: Sequence[Path] = (),
-    planted: Planted | None = None,
-) -> dict[str, tuple[Cause, ...]]:
-    """Publish the wheel and return the causes in each scenario."""
-    spec = machines.load()[machine]
-    subject = narrowed(spec.os)
-    house = wheelhouse.from_files([wheel], place="planted")
-    house = dataclasses.replace(house, earlier=tuple(earlier))
-    seen = {}
-    known = {path.name for path in wheelhouse.dependencies()}
-    more = [path for path in (*earlier, *beside) if path.name not in known]
-    with start([wheel], dependencies=more) as bed:
-        for name in names:
-            cell = Cell(spec, installer, name)
-            image = images.ensure(found, spec.image)
-            evidence = cells.run(bed, cell, image, house=house, planted=planted)
-            prepared = gate.Prepared(bed, house, {}, {}, ())
-            seen[name] = diagnose(evidence, prepared.expected(subject, spec.os))
-    return seen
-
-
 # Debian 13 has nothing to compile the Turkish locale from: C.UTF-8 with its comma stands for it.
 COMMA = b"""#!/bin/sh -e
 cp -r /usr/lib/locale/C.utf8 /usr/lib/locale/tr_TR.utf8
@@ -229,99 +129,77 @@ MACHINES = [
 
 @pytest.mark.parametrize(("name", "machine"), MACHINES)
 def test_a_fault_of_one_scenario_is_caught_by_it_alone(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, name: str, machine: str
+    place: Place, good_wheel: Path, tmp_path: Path, name: str, machine: str
 ) -> None:
     code, cause = FAULTS[name]
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(code))
     planted = None
     if (name, machine) == ("turkish-locale", "debian-13"):
         planted = Planted(files={"/usr/local/bin/localedef": COMMA})
-    seen = _judged(found, start, wheel, ["venv", name], machine=machine, planted=planted)
+    seen = place.at(machine).names(wheel, ["venv", name], planted=planted)
 
     assert seen["venv"] == set()
     assert seen[name] == {cause if cause != "use" else "use-not-supported"}
 
 
 def test_a_time_zone_that_is_no_whole_hour_from_another(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
     code = (
         b"import time\n"
         b"_zones = {hours * 3600: f'UTC{hours:+d}' for hours in range(-12, 15)}\n"
         b"_zone = _zones[-time.timezone]"
     )
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))
-    seen = _causes(found, start, wheel, ["venv", "umask-and-zone"])
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(code))
+    seen = place.causes(wheel, ["venv", "umask-and-zone"])
 
     assert seen["venv"] == ()
     assert [cause.name for cause in seen["umask-and-zone"]] == ["use-not-supported"]
     assert "KeyError: 20700" in seen["umask-and-zone"][0].message
 
 
-@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
-def test_a_dependency_that_nobody_locked(
-    found: Engine,
-    start: Start,
-    good: Callable[[str], Path],
-    tmp_path: Path,
-    machine: str,
-    installer: str,
-    plain: str,
-) -> None:
+@pytest.mark.parametrize("place", [PIP, UV, WINDOWS], indirect=True, ids="-".join)
+def test_a_dependency_that_nobody_locked(place: Place, tmp_path: Path) -> None:
     # uv stands for it: it is on the index, and no dependency. A lock that was made on Linux has
     # nothing of what Windows alone needs.
-    marker = b'; sys_platform == "win32"' if plain == "system" else b""
+    marker = b'; sys_platform == "win32"' if place.plain == "system" else b""
     old = b"Requires-Dist: cffi"
-    changes = _metadata(good(machine), old, b"Requires-Dist: uv" + marker + b"\n" + old)
-    wheel = wheels.mutate(good(machine), tmp_path, **changes)
-    names = [plain, "require-hashes", "offline"]
-    seen = _causes(found, start, wheel, names, machine=machine, installer=installer)
+    changes = edits.metadata(place.good, old, b"Requires-Dist: uv" + marker + b"\n" + old)
+    wheel = wheels.mutate(place.good, tmp_path, **changes)
+    names = [place.plain, "require-hashes", "offline"]
+    seen = place.causes(wheel, names)
 
-    assert seen[plain] == ()
+    assert seen[place.plain] == ()
     assert [cause.name for cause in seen["require-hashes"]] == ["missing-dependency"]
     assert [cause.name for cause in seen["offline"]] == ["missing-dependency"]
     assert "needs uv" in seen["offline"][0].message
 
 
-@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
+@pytest.mark.parametrize("place", [PIP, UV, WINDOWS], indirect=True, ids="-".join)
 def test_a_wheel_that_brings_a_stale_description_of_its_dependency(
-    found: Engine,
-    start: Start,
-    good: Callable[[str], Path],
-    tmp_path: Path,
-    machine: str,
-    installer: str,
-    plain: str,
+    place: Place, tmp_path: Path
 ) -> None:
     stale = "Metadata-Version: 1.0\nName: cffi\nVersion: 1.0\n"
-    wheel = wheels.mutate(good(machine), tmp_path, add={"cffi-1.0.egg-info": stale})
-    names = [plain, "twice"]
-    seen = _judged(found, start, wheel, names, machine=machine, installer=installer)
+    wheel = wheels.mutate(place.good, tmp_path, add={"cffi-1.0.egg-info": stale})
+    names = [place.plain, "twice"]
+    seen = place.names(wheel, names)
 
-    assert seen == {plain: set(), "twice": {"use-not-supported"}}
+    assert seen == {place.plain: set(), "twice": {"use-not-supported"}}
 
 
 def test_an_earlier_release_that_leaves_what_the_new_one_cannot_bear(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
-    old = _earlier(good_wheel, tmp_path, **_add(KEEPS_STATE))
-    new = wheels.mutate(good_wheel, tmp_path, **_add(REFUSES_STATE))
-    seen = _judged(found, start, new, ["venv", "upgrade"], earlier=[old])
+    old = edits.earlier(good_wheel, tmp_path, **edits.added(KEEPS_STATE))
+    new = wheels.mutate(good_wheel, tmp_path, **edits.added(REFUSES_STATE))
+    seen = place.names(new, ["venv", "upgrade"], earlier=[old])
 
     # What the earlier one wrote is nobody's, and stays.
     assert seen == {"venv": set(), "upgrade": {"upgrade-broken", "uninstall-leftover"}}
 
 
-@pytest.mark.parametrize(PLACE, [PIP, WINDOWS_PIP])
-def test_a_release_that_cannot_read_what_an_earlier_one_wrote(
-    found: Engine,
-    start: Start,
-    good: Callable[[str], Path],
-    tmp_path: Path,
-    machine: str,
-    installer: str,
-    plain: str,
-) -> None:
+@pytest.mark.parametrize("place", [PIP, WINDOWS_PIP], indirect=True, ids="-".join)
+def test_a_release_that_cannot_read_what_an_earlier_one_wrote(place: Place, tmp_path: Path) -> None:
     marks = (
         b"import sqlite3\n_close = Database.close\n"
         b"def close(self):\n"
@@ -342,23 +220,23 @@ def test_a_release_that_cannot_read_what_an_earlier_one_wrote(
         b"    return _open(cls, path, **options)\n"
         b"Database.open = classmethod(_read)\n"
     )
-    old = _earlier(good(machine), tmp_path, **_add(marks))
-    new = wheels.mutate(good(machine), tmp_path, **_add(refuses))
-    names = [plain, "upgrade"]
-    seen = _causes(found, start, new, names, machine=machine, installer=installer, earlier=[old])
+    old = edits.earlier(place.good, tmp_path, **edits.added(marks))
+    new = wheels.mutate(place.good, tmp_path, **edits.added(refuses))
+    names = [place.plain, "upgrade"]
+    seen = place.causes(new, names, earlier=[old])
 
-    assert seen[plain] == ()
+    assert seen[place.plain] == ()
     assert [cause.name for cause in seen["upgrade"]] == ["upgrade-broken"]
     assert "old_data" in seen["upgrade"][0].where
     assert "a file of an earlier release" in seen["upgrade"][0].message
 
 
 def test_a_release_that_leaves_what_an_earlier_one_cannot_bear(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
-    old = _earlier(good_wheel, tmp_path, **_add(REFUSES_STATE))
-    new = wheels.mutate(good_wheel, tmp_path, **_add(KEEPS_STATE))
-    seen = _judged(found, start, new, ["upgrade", "downgrade"], earlier=[old])
+    old = edits.earlier(good_wheel, tmp_path, **edits.added(REFUSES_STATE))
+    new = wheels.mutate(good_wheel, tmp_path, **edits.added(KEEPS_STATE))
+    seen = place.names(new, ["upgrade", "downgrade"], earlier=[old])
 
     assert seen == {"upgrade": {"uninstall-leftover"}, "downgrade": {"upgrade-broken"}}
 
@@ -375,10 +253,10 @@ def _searching(data: bytes) -> bytes:
 
 
 def test_a_loader_that_asks_the_search_path_first(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
     wheel = wheels.mutate(good_wheel, tmp_path, edit={LOADER: _searching})
-    seen = _judged(found, start, wheel, ["venv", "decoy"])
+    seen = place.names(wheel, ["venv", "decoy"])
 
     # The decoy is no library of the package: what the other one needs is not in it.
     assert seen == {"venv": set(), "decoy": {"wrong-library-loaded", "symbol-not-found"}}
@@ -390,10 +268,10 @@ def _released(platform: str) -> Path:
     return wheel
 
 
-def test_a_release_whose_code_gives_way_to_anothers(found: Engine, start: Start) -> None:
+def test_a_release_whose_code_gives_way_to_anothers(place: Place) -> None:
     runtimes = ["other-cpp-runtime", "preloaded-cpp-runtime"]
     names = ["venv", "other-sqlite", "preloaded-sqlite", *runtimes]
-    seen = _causes(found, start, _released("manylinux"), names)
+    seen = place.causes(_released("manylinux"), names)
 
     assert seen["venv"] == ()
     for name in names[1:]:
@@ -424,16 +302,16 @@ def _compiled(found: Engine, code: str) -> bytes:
 
 
 def test_a_function_in_a_table_that_gives_way_to_anothers(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
-    changes: dict[str, Any] = _add(
+    changes: dict[str, Any] = edits.added(
         b"import ctypes\n"
         b"ctypes.CDLL(os.path.join(os.path.dirname(__file__), '_libs', 'libextra.so'))"
     )
-    changes["add"] = {"quiverdb/_libs/libextra.so": _compiled(found, TABLED)}
+    changes["add"] = {"quiverdb/_libs/libextra.so": _compiled(place.found, TABLED)}
     wheel = wheels.mutate(good_wheel, tmp_path, **changes)
     names = ["venv", "other-sqlite", "preloaded-sqlite"]
-    seen = _causes(found, start, wheel, names)
+    seen = place.causes(wheel, names)
 
     assert seen["venv"] == ()
     for name in names[1:]:
@@ -442,13 +320,9 @@ def test_a_function_in_a_table_that_gives_way_to_anothers(
         assert re.search(r"libversion of libextra.so is answered by \S*/libsqlite3", cause.message)
 
 
-def test_a_release_that_takes_the_old_cpp_run_time_of_another_package(
-    found: Engine, start: Start
-) -> None:
+def test_a_release_that_takes_the_old_cpp_run_time_of_another_package(place: Place) -> None:
     names = ["system", "other-cpp-runtime"]
-    seen = _judged(
-        found, start, _released("win_amd64"), names, machine="windows-wine", installer="uv"
-    )
+    seen = place.at(*WINDOWS).names(_released("win_amd64"), names)
 
     assert seen == {"system": {"missing-runtime-library"}, "other-cpp-runtime": {"runtime-too-old"}}
 
@@ -461,25 +335,25 @@ def test_a_release_that_takes_the_old_cpp_run_time_of_another_package(
     ],
 )
 def test_an_environment_that_is_not_where_the_package_takes_it_to_be(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str, code: bytes
+    place: Place, good_wheel: Path, tmp_path: Path, installer: str, code: bytes
 ) -> None:
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(code))
-    ordinary = _judged(found, start, wheel, ["venv"], installer="uv")
-    seen = _judged(found, start, wheel, ["managed"], installer=installer)
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(code))
+    ordinary = place.at(installer="uv").names(wheel, ["venv"])
+    seen = place.at(installer=installer).names(wheel, ["managed"])
 
     assert ordinary == {"venv": set()}
     assert seen == {"managed": {"use-not-supported"}}
 
 
 def test_a_requirement_that_the_newest_pip_alone_reads_otherwise(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
     # "4.*" is no version: pip 24.1 and 25.1 compare the two as texts, to 26.3 neither is less.
     old = b"Requires-Dist: cffi>=2.0.0"
-    changes = _metadata(good_wheel, old, old + b'; python_version < "4.*"')
+    changes = edits.metadata(good_wheel, old, old + b'; python_version < "4.*"')
     wheel = wheels.mutate(good_wheel, tmp_path, **changes)
 
-    assert _by_pip(found, start, wheel) == {
+    assert _by_pip(place, wheel) == {
         "pip": set(),
         "pip-oldest": set(),
         "pip-newest": {"missing-dependency"},
@@ -487,28 +361,28 @@ def test_a_requirement_that_the_newest_pip_alone_reads_otherwise(
 
 
 def test_a_package_that_takes_what_pip_carries_for_itself(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
     # It is there in every environment of today, and was not in the oldest pip.
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(b"from pip._vendor import tomli_w"))
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(b"from pip._vendor import tomli_w"))
 
-    assert _by_pip(found, start, wheel) == {
+    assert _by_pip(place, wheel) == {
         "pip": set(),
         "pip-oldest": {"missing-dependency"},
         "pip-newest": set(),
     }
 
 
-def _by_pip(found: Engine, start: Start, wheel: Path) -> dict[str, set[str]]:
+def _by_pip(place: Place, wheel: Path) -> dict[str, set[str]]:
     """Return the names of the causes in the ordinary way, by each pip."""
     return {
-        name: _judged(found, start, wheel, ["venv"], installer=name)["venv"]
+        name: place.at(installer=name).names(wheel, ["venv"])["venv"]
         for name in ("pip", "pip-oldest", "pip-newest")
     }
 
 
 def test_an_earlier_release_whose_process_looks_for_its_files_later(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
     late = (
         b"_version = version\n"
@@ -516,25 +390,27 @@ def test_an_earlier_release_whose_process_looks_for_its_files_later(
         b"    open(os.path.join(os.path.dirname(__file__), 'late.txt')).close()\n"
         b"    return _version()\n"
     )
-    old = _earlier(good_wheel, tmp_path, add={"quiverdb/late.txt": "late"}, **_add(late))
-    seen = _judged(found, start, good_wheel, ["upgrade", "upgrade-in-use"], earlier=[old])
+    old = edits.earlier(
+        good_wheel, tmp_path, add={"quiverdb/late.txt": "late"}, **edits.added(late)
+    )
+    seen = place.names(good_wheel, ["upgrade", "upgrade-in-use"], earlier=[old])
 
     assert seen == {"upgrade": set(), "upgrade-in-use": {"upgrade-broken"}}
 
 
 def test_a_requirement_that_an_older_dependency_meets(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
     newer = b"import cffi\nif cffi.__version_info__ < (2,): raise RuntimeError('too old')"
-    lax = _metadata(good_wheel, b"Requires-Dist: cffi>=2.0.0", b"Requires-Dist: cffi")
-    wheel = wheels.mutate(good_wheel, tmp_path, edit=lax["edit"] | _add(newer)["edit"])
-    seen = _judged(found, start, wheel, ["venv", "old-cffi"])
+    lax = edits.metadata(good_wheel, b"Requires-Dist: cffi>=2.0.0", b"Requires-Dist: cffi")
+    wheel = wheels.mutate(good_wheel, tmp_path, edit=lax["edit"] | edits.added(newer)["edit"])
+    seen = place.names(wheel, ["venv", "old-cffi"])
 
     assert seen == {"venv": set(), "old-cffi": {"upgrade-broken"}}
 
 
 def test_data_that_are_not_where_they_ought_to_be(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
     # A log in the current folder, where it is not beside the database.
     stray = (
@@ -544,8 +420,8 @@ def test_data_that_are_not_where_they_ought_to_be(
         b"    return _open(cls, path, **options)\n"
         b"Database.open = classmethod(_logged)\n"
     )
-    wheel = wheels.mutate(good_wheel, tmp_path, **_add(stray))
-    seen = _causes(found, start, wheel, ["venv", "space-path"])
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(stray))
+    seen = place.causes(wheel, ["venv", "space-path"])
 
     assert seen["venv"] == ()
     assert [cause.name for cause in seen["space-path"]] == ["path-not-supported"]
@@ -571,7 +447,7 @@ WINDOWS_CAUSES = {
 
 
 def test_faults_of_one_scenario_of_windows_each(
-    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+    place: Place, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
     code = b"import multiprocessing, threading\n" + b"".join(
         b"if %s: raise RuntimeError('%s')\n" % (when, told.encode())
@@ -582,9 +458,9 @@ def test_faults_of_one_scenario_of_windows_each(
         b"    Database.query_string = lambda self, sql: (\n"
         b"        sys.modules['sqlite3'].connect(':memory:').execute(sql).fetchone()[0])\n"
     )
-    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **edits.added(code))
     names = ["system", "other-sqlite", *WINDOWS_FAULTS]
-    seen = _causes(found, start, wheel, names, machine="windows-wine", installer="uv")
+    seen = place.at(*WINDOWS).causes(wheel, names)
 
     assert seen.pop("system") == ()
     assert [cause.name for cause in seen.pop("other-sqlite")] == ["symbol-interposition"]
@@ -594,16 +470,16 @@ def test_faults_of_one_scenario_of_windows_each(
 
 
 def test_faults_that_pip_alone_shows_on_windows(
-    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+    place: Place, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
     code = (
         b"_site = os.path.dirname(os.path.dirname(__file__))\n"
         b"if '~uiverdb' in os.listdir(_site): raise RuntimeError('it is here twice')\n"
         b"if 'Roaming' in _site: raise RuntimeError('a roaming profile')\n"
     )
-    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **edits.added(code))
     names = ["user", "upgrade-in-use"]
-    seen = _causes(found, start, wheel, names, machine="windows-wine")
+    seen = place.at(*WINDOWS_PIP).causes(wheel, names)
 
     assert [cause.name for cause in seen["user"]] == ["path-not-supported"]
     assert "a roaming profile" in seen["user"][0].message
@@ -612,7 +488,7 @@ def test_faults_that_pip_alone_shows_on_windows(
 
 
 def test_a_database_that_windows_locks_for_one_process_alone(
-    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+    place: Place, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
     code = (
         b"_plain_open = Database.open.__func__\n"
@@ -624,9 +500,9 @@ def test_a_database_that_windows_locks_for_one_process_alone(
         b"    return _plain_open(cls, path, **options)\n"
         b"Database.open = classmethod(_open)\n"
     )
-    wheel = wheels.mutate(good_windows_wheel, tmp_path, **_add(code))
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **edits.added(code))
     names = ["system", "two-interpreters"]
-    seen = _causes(found, start, wheel, names, machine="windows-wine", installer="uv")
+    seen = place.at(*WINDOWS).causes(wheel, names)
 
     assert seen["system"] == ()
     assert [cause.name for cause in seen["two-interpreters"]] == ["use-not-supported"]
@@ -634,202 +510,10 @@ def test_a_database_that_windows_locks_for_one_process_alone(
 
 
 def test_a_loader_that_asks_the_search_path_of_windows_first(
-    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+    place: Place, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
     wheel = wheels.mutate(good_windows_wheel, tmp_path, edit={LOADER: _searching})
     names = ["system", "decoy"]
-    seen = _judged(found, start, wheel, names, machine="windows-wine", installer="uv")
+    seen = place.at(*WINDOWS).names(wheel, names)
 
     assert seen == {"system": set(), "decoy": {"wrong-library-loaded"}}
-
-
-# ---- where the release must be refused ----
-
-
-def _sdist(folder: Path, version: str) -> Path:
-    path = folder / f"quiverdb-{version}.tar.gz"
-    about = f"Metadata-Version: 2.1\nName: quiverdb\nVersion: {version}\n".encode()
-    with tarfile.open(path, "w:gz") as tar:
-        for name, data in (
-            ("PKG-INFO", about),
-            ("pyproject.toml", b"[build-system]\nrequires=[]\n"),
-        ):
-            info = tarfile.TarInfo(f"quiverdb-{version}/{name}")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
-def test_a_source_beside_the_wheels_is_built_where_none_fits(
-    found: Engine,
-    start: Start,
-    good: Callable[[str], Path],
-    tmp_path: Path,
-    machine: str,
-    installer: str,
-    plain: str,
-) -> None:
-    wheel = good(machine)
-    source = _sdist(tmp_path, wheel.name.split("-")[1])
-    place = {"machine": machine, "installer": installer}
-    seen = _judged(found, start, wheel, [plain, "no-binary"], **place, beside=[source])
-    clean = _judged(found, start, wheel, ["no-binary"], **place)
-
-    assert seen == {plain: set(), "no-binary": {"sdist-fallback"}}
-    assert clean == {"no-binary": set()}
-
-
-@pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_a_wheel_that_says_it_is_for_every_python(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
-) -> None:
-    name, version, _ = good_wheel.name.split("-", 2)
-    lax = wheels.mutate(
-        good_wheel,
-        tmp_path,
-        **_metadata(good_wheel, b"Requires-Python: >=3.13", b"Requires-Python: >=3.9"),
-        rename=f"{name}-{version}-py3-none-any.whl",
-    )
-    machine = "debian-forky-python-3.14"
-    more = wheelhouse.dependencies_for("3.14")
-    seen = _judged(found, start, lax, ["venv"], machine=machine, installer=installer, beside=more)
-    clean = _judged(found, start, good_wheel, ["venv"], machine=machine, installer=installer)
-
-    assert seen == {"venv": {"unclean-refusal"}}
-    assert clean == {"venv": set()}
-
-
-@pytest.mark.long  # each machine has a Python that is compiled for it alone
-@pytest.mark.parametrize("installer", ["pip", "uv"])
-@pytest.mark.parametrize(
-    ("machine", "tags"),
-    [
-        ("debian-12-python-3.13t", "cp313-cp313t-manylinux_2_28_x86_64"),
-        ("debian-13-musl", "cp313-cp313-musllinux_1_2_x86_64"),
-    ],
-)
-def test_a_wheel_tagged_for_what_it_was_not_built_for(
-    found: Engine,
-    start: Start,
-    good_wheel: Path,
-    tmp_path: Path,
-    machine: str,
-    tags: str,
-    installer: str,
-) -> None:
-    name, version, _ = good_wheel.name.split("-", 2)
-    about = f"{name}-{version}.dist-info/METADATA"
-    # Without the dependency, of which there is no wheel for such a machine either.
-    edit = {about: lambda data: re.sub(rb"Requires-Dist: cffi.*\n", b"", data)}
-    lax = wheels.mutate(good_wheel, tmp_path, edit=edit, rename=f"{name}-{version}-{tags}.whl")
-    seen = _judged(found, start, lax, ["pinned"], machine=machine, installer=installer)
-    clean = _judged(found, start, good_wheel, ["pinned"], machine=machine, installer=installer)
-
-    assert seen == {"pinned": {"unclean-refusal"}}
-    assert clean == {"pinned": set()}
-
-
-def _pure(wheel: Path, folder: Path) -> Path:
-    """Return an earlier release as the real 0.1.0: for every machine, without native libraries."""
-    return _earlier(
-        wheel,
-        folder,
-        "0.1.0",
-        remove=["quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so"],
-        rename=f"quiverdb-{wheel.name.split('-')[1]}-py3-none-any.whl",
-    )
-
-
-@pytest.mark.parametrize(
-    ("machine", "installer"),
-    [
-        ("debian-13-glibc-2.17", "pip"),
-        ("debian-forky-python-3.14", "pip"),
-        ("debian-13-glibc-2.17", "uv"),
-        ("debian-forky-python-3.14", "uv"),
-    ],
-)
-def test_an_older_release_that_every_machine_takes(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, machine: str, installer: str
-) -> None:
-    old = _pure(good_wheel, tmp_path)
-    seen = _causes(
-        found,
-        start,
-        good_wheel,
-        ["venv", "pinned"],
-        machine=machine,
-        installer=installer,
-        earlier=[old],
-        beside=wheelhouse.dependencies_for("3.14"),
-    )
-
-    (taken,) = seen["venv"]
-    assert (taken.name, taken.severity) == ("silent-fallback", "flawed")
-    assert seen["pinned"] == ()
-
-
-@pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_a_candidate_that_the_ordinary_way_passes_over(
-    found: Engine, start: Start, good_wheel: Path, tmp_path: Path, installer: str
-) -> None:
-    # Who does not name it gets the last release that is final; so its tag, which says more than the
-    # build can keep, shows itself to those alone who name it.
-    old = _pure(good_wheel, tmp_path)
-    candidate = wheels.set_version(good_wheel, tmp_path, "0.5.1rc1")
-    lax = _retagged(candidate, tmp_path, "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
-    seen, clean = (
-        _judged(
-            found,
-            start,
-            wheel,
-            ["venv", "pinned"],
-            machine="debian-13-glibc-2.17",
-            installer=installer,
-            earlier=[old],
-        )
-        for wheel in (lax, candidate)
-    )
-
-    assert seen == {"venv": {"silent-fallback"}, "pinned": {"unclean-refusal"}}
-    assert clean == {"venv": {"silent-fallback"}, "pinned": set()}
-
-
-@pytest.mark.parametrize(PLACE, [PIP, UV, WINDOWS])
-def test_a_release_that_a_machine_cannot_take_where_it_must_work(
-    found: Engine,
-    start: Start,
-    good: Callable[[str], Path],
-    tmp_path: Path,
-    machine: str,
-    installer: str,
-    plain: str,
-) -> None:
-    # Built on a newer system than the users', and on a runner with another processor.
-    change = {
-        "debian-13": ("manylinux_2_28_x86_64", "manylinux_2_43_x86_64"),
-        "windows-wine": ("win_amd64", "win_arm64"),
-    }
-    old = _earlier(good(machine), tmp_path)
-    other = _retagged(good(machine), tmp_path, *change[machine])
-
-    def judged(wheel: Path, *earlier: Path) -> tuple[Cause, ...]:
-        return _causes(
-            found,
-            start,
-            wheel,
-            [plain],
-            machine=machine,
-            installer=installer,
-            earlier=earlier,
-        )[plain]
-
-    (taken,) = judged(other, old)
-    (refused,) = judged(other)
-
-    assert (taken.name, taken.severity) == ("silent-fallback", "broken")
-    assert "0.4.9 was installed, published was 0.5.0" in taken.message
-    assert refused.name == "unsupported-platform"
-    assert ("Windows on AMD64" if plain == "system" else "glibc") in refused.message
-    assert judged(good(machine), old) == ()

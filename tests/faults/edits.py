@@ -1,0 +1,58 @@
+"""What is changed in a good wheel, to plant a fault in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.support import wheels
+
+INIT = "quiverdb/__init__.py"
+
+
+def added(code: bytes) -> dict[str, Any]:
+    return {"edit": {INIT: lambda data: data + b"\nimport os, sys\n" + code + b"\n"}}
+
+
+def earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
+    """Return the wheel with these changes as one of an earlier release."""
+    (folder / "earlier").mkdir()
+    return wheels.set_version(wheels.mutate(wheel, folder / "earlier", **changes), folder, version)
+
+
+def retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
+    """Return the wheel with another platform in its name and in WHEEL."""
+    name, version, _ = wheel.name.split("-", 2)
+
+    def change(data: bytes) -> bytes:
+        assert old.encode() in data, f"the wheel is not for {old}"
+        return data.replace(old.encode(), new.encode())
+
+    return wheels.mutate(
+        wheel,
+        folder,
+        edit={f"{name}-{version}.dist-info/WHEEL": change},
+        rename=wheel.name.replace(old, new),
+    )
+
+
+def metadata(wheel: Path, old: bytes, new: bytes) -> dict[str, Any]:
+    """Return the change of METADATA from one text to another."""
+
+    def change(data: bytes) -> bytes:
+        assert old in data, f"the wheel's METADATA has no {old!r} to change"
+        return data.replace(old, new, 1)
+
+    name, version, _ = wheel.name.split("-", 2)
+    return {"edit": {f"{name}-{version}.dist-info/METADATA": change}}
+
+
+def pure(wheel: Path, folder: Path) -> Path:
+    """Return an earlier release as the real 0.1.0: for every machine, without native libraries."""
+    return earlier(
+        wheel,
+        folder,
+        "0.1.0",
+        remove=["quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so"],
+        rename=f"quiverdb-{wheel.name.split('-')[1]}-py3-none-any.whl",
+    )
