@@ -294,22 +294,17 @@ class Machine(Held):
         client: docker.DockerClient = self._container.get_docker_client().client
         return client
 
-    @property
-    def address(self) -> str:
-        """The machine's address on its network.
+    def lease(self) -> tuple[str, datetime.datetime]:
+        """Return its address on its network, and since when, by the engine's clock, it has that.
 
         Raises:
             TestbedFailure: ``machine-lost``: it has none any more.
         """
-        address = str(self._seen()["NetworkSettings"]["Networks"][self._network]["IPAddress"])
+        seen = self._seen()
+        address = str(seen["NetworkSettings"]["Networks"][self._network]["IPAddress"])
         if not address:
             raise self._lost(f"it has no address: {self._said()}")
-        return address
-
-    @property
-    def started(self) -> datetime.datetime:
-        """When it started, by the engine's clock."""
-        return datetime.datetime.fromisoformat(self._seen()["State"]["StartedAt"])
+        return address, datetime.datetime.fromisoformat(seen["State"]["StartedAt"])
 
     def _seen(self) -> dict[str, Any]:
         wrapped = self._container.get_wrapped_container()
@@ -426,12 +421,3 @@ class Machine(Held):
         except (docker.errors.DockerException, requests.RequestException):
             return "the engine does not tell why"
         return said.decode("utf-8", "replace") or "no word of why"
-
-    def facts(self) -> dict[str, Any]:
-        """Return what identifies this machine in evidence."""
-        return {
-            "name": self.spec.name,
-            "title": self.spec.title,
-            "image": self.image.tag,
-            "image_id": self.image.id,
-        }

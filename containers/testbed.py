@@ -92,7 +92,8 @@ class Testbed:
         """Return what a running machine asked of the index, oldest first."""
         use(self.engine)
         # An address is given to another machine once this one is gone.
-        return read_log(machine.client, self.index, machine.started, machine.address)
+        address, since = machine.lease()
+        return read_log(machine.client, self.index, since, address)
 
 
 def use(engine: Engine) -> None:

@@ -99,14 +99,7 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
     refused = evidence["install"]["code"] != 0
     if wanted := evidence["cell"].get("refuses"):
         found = _install(evidence, expected, cell) if refused else None
-        yield from refusal.judge(
-            evidence,
-            wanted,
-            found,
-            expected.project,
-            expected.version,
-            offline=_scenario(evidence).offline,
-        )
+        yield from refusal.judge(evidence, wanted, found, expected.project, expected.version)
         yield from _registry(evidence, cell)
         return
     yield from _digests(evidence, expected, cell)

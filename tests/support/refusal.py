@@ -43,13 +43,10 @@ def judge(
     found: Cause | None,
     project: str,
     version: str = "",
-    *,
-    offline: bool = False,
 ) -> Iterator[Cause]:
     """Yield what is wrong with the refusal of ``version`` where ``wanted`` is its proper cause.
 
-    ``found`` is what an ordinary cell would be told; None if the installation passed. ``offline``
-    says that the index is not to be asked.
+    ``found`` is what an ordinary cell would be told; None if the installation passed.
     """
     cell = evidence["cell"]["id"]
     ran = evidence["install"]
@@ -84,11 +81,6 @@ def judge(
     accepted = {wanted} if wanted != "no-binary" else {"unsupported-platform", "unsupported-python"}
     if found.name not in accepted:
         yield found
-        return
-    if not offline and not any(is_page(line, project) for line in evidence["requests"]):
-        # pip words it the same where a page lists nothing that fits and where there is none.
-        seen = f"it refused without the index's page of {project}, which alone can tell"
-        yield _cause("index-unreachable", f"{cell}: index", seen)
         return
     if not words(evidence):
         yield _cause("unclean-refusal", cell, f"it ended with {ran['code']} and said nothing")

@@ -1129,16 +1129,18 @@ def test_uv_refuses_in_its_own_words(told: str, cause: str) -> None:
 NO_CFFI = "ERROR: No matching distribution found for cffi>=2.0.0\n"
 
 
+@pytest.mark.parametrize("refuses", ["", "unsupported-platform"], ids=["may not", "must"])
 @pytest.mark.parametrize("statuses", [[], [404], [403, 403]], ids=str)
 @pytest.mark.parametrize(
     ("told", "sought"), [(NO_WHEEL, "quiverdb"), (NO_CFFI, "cffi")], ids=["own", "dependency"]
 )
 def test_a_refusal_without_the_page_that_lists_the_files_is_the_indexs(
-    told: str, sought: str, statuses: list[int]
+    told: str, sought: str, statuses: list[int], refuses: str
 ) -> None:
     path = f"/simple/{sought}/"
 
     def change(evidence: Evidence) -> None:
+        evidence["cell"]["refuses"] = refuses
         evidence["install"] |= {"code": 1, "stderr": told}
         kept = [line for line in evidence["requests"] if line["path"] != path]
         evidence["requests"] = kept + [_request(path, status=status) for status in statuses]

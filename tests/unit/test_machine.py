@@ -267,10 +267,21 @@ def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(m
     assert container.command[7:] == ["sleep", "infinity"]
     with made as machine:
         assert container.wrapped.files == {}
-        assert (machine.id, machine.address) == ("0123", "10.0.0.2")
-        assert machine.started.isoformat() == "2026-01-02T03:04:05.123456+00:00"
+        address, since = machine.lease()
+        assert (machine.id, address) == ("0123", "10.0.0.2")
+        assert since.isoformat() == "2026-01-02T03:04:05.123456+00:00"
         assert container.wrapped.removed == 0
     assert container.wrapped.removed == 1
+
+
+def test_a_machine_that_has_lost_its_address_is_no_client_of_the_index(make: Make) -> None:
+    made, container = make()
+    with made as machine:
+        container.wrapped.attrs |= {"NetworkSettings": {"Networks": {"closed": {"IPAddress": ""}}}}
+        container.wrapped.said = b"Killed"
+        with pytest.raises(TestbedFailure, match=r"no address: Killed") as caught:
+            machine.lease()
+    assert caught.value.cause == "machine-lost"
 
 
 def test_a_machine_whose_processor_the_engine_has_not_is_kept_to_none(
@@ -533,13 +544,3 @@ def test_closing_a_machine_that_is_gone_is_harmless(make: Make) -> None:
     container.wrapped = SimpleNamespace(remove=remove)  # type: ignore[assignment]
     machine.close()
     assert asked == [True]
-
-
-def test_evidence_tells_which_machine_it_was(make: Make) -> None:
-    machine, _ = make()
-    assert machine.facts() == {
-        "name": "debian",
-        "title": "Debian",
-        "image": "e2e/debian:1",
-        "image_id": "sha256:1",
-    }

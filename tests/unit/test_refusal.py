@@ -109,26 +109,6 @@ def test_other_requests_are_no_source(line: dict[str, Any]) -> None:
     assert _judge(_evidence(requests=[PAGE, line])) == []
 
 
-@pytest.mark.parametrize(
-    "requests",
-    [
-        [],
-        [PAGE | {"status": 404}],
-        [PAGE | {"path": "/simple/cffi/"}],
-    ],
-)
-def test_a_refusal_without_a_look_at_the_index_proves_nothing(requests: list[Any]) -> None:
-    (cause,) = _judge(_evidence(requests=requests))
-    assert (cause.name, cause.severity) == ("index-unreachable", "testbed")
-
-
-def test_a_refusal_offline_asks_nobody() -> None:
-    told = refusal.judge(
-        _evidence(requests=[]), "unsupported-python", PROPER, "quiverdb", offline=True
-    )
-    assert list(told) == []
-
-
 def test_another_cause_stands_for_itself() -> None:
     other = catalogue().cause("missing-dependency", where="c", seen="needs cffi")
     assert _judge(_evidence(), other) == [other]
