@@ -37,6 +37,17 @@ def reached(evidence: Mapping[str, Any], causes: Iterable[Cause], *path: str) ->
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
     if found is None:
-        first = next((str(c) for c in causes if c.severity in ("broken", "testbed")), "no cause")
-        pytest.fail(f"there is no {' '.join(path)}: {first}", pytrace=False)
+        pytest.fail(f"there is no {' '.join(path)}: {_first(causes)}", pytrace=False)
     return found
+
+
+def succeeded(evidence: Mapping[str, Any], causes: Iterable[Cause], step: str) -> None:
+    """Fail with the first cause where this step of the exercise failed, or never began."""
+    causes = list(causes)
+    told = reached(evidence, causes, "exercise", "steps", step)
+    if not told.get("ok"):
+        pytest.fail(f"{step} did not succeed: {_first(causes)}", pytrace=False)
+
+
+def _first(causes: Iterable[Cause]) -> str:
+    return next((str(c) for c in causes if c.severity in ("broken", "testbed")), "no cause")

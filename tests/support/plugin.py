@@ -465,7 +465,7 @@ class Controller:
                 {"id": name, "reason": selection.no_pipeline} for name in ("pipeline", "publisher")
             ]
         for spec in selection.left_to_others:
-            reason = f"only the profile {' or '.join(spec.profiles)} asks for it"
+            reason = f"only in the profile {' or '.join(spec.profiles)}"
             found.append({"id": spec.name, "reason": reason})
         reason = selection.no_tests
         return found + [{"id": cell.id, "reason": reason} for cell in self.suite.left_out]
@@ -487,7 +487,10 @@ class Controller:
         notes += [self.not_kept] if self.not_kept else []
         notes += reproduction.remarks(reproduction.told(self.suite.report))
         notes += [f"not verified, for none of these machines: {w}" for w in self._not_inspected()]
-        notes += [f"out of scope: {out['id']}: {out['reason']}" for out in self._out_of_scope()]
+        out: dict[str, list[str]] = {}
+        for one in self._out_of_scope():
+            out.setdefault(one["reason"], []).append(one["id"])
+        notes += [f"out of scope: {', '.join(names)}: {reason}" for reason, names in out.items()]
         timed = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
         return [*notes, *([f"slowest: {told}"] if (told := progress.slowest(timed)) else [])]
 
