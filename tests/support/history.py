@@ -459,7 +459,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"e2e: {error}", file=sys.stderr)
         return int(error.exit_code)
     except (sqlite3.Error, NewerHistory, OSError) as error:
-        print(f"e2e: compare: {path()}: {error}; remove it to begin anew", file=sys.stderr)
+        told = f"e2e: compare: {path()}: {error}; is it a history? Move it away to begin anew"
+        print(told, file=sys.stderr)
         return ExitCode.TESTBED_FAILED
     found = compare(base, new, alike)
     print(f"{base.title} -> {new.title}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.expression import Expression
 from xdist.workermanage import WorkerController
 
 from containers import progress
 from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
+from containers.state import held_if_free
 from tests.support import agreement, folders, gate, verdict
 from tests.support import selection as selections
 from tests.support.causes import Cause, catalogue, in_order
@@ -54,7 +57,7 @@ class Suite:
             tests=_folder(config.getoption("tests")),
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
-            left_out=[*(config.getoption("deselect") or ()), *(config.getoption("ignore") or ())],
+            left_out=config.getoption("deselect") or (),
             strict=_strict(config),
             provision=not config.getoption("no_provision"),
             pipeline=not config.getoption("no_pipeline"),
@@ -64,6 +67,7 @@ class Suite:
         if config.getoption("tests") and not any(cell.place.tests for cell in self.cells):
             told = "no cell of this profile and these machines runs the package's own tests"
             raise WrongUse(f"--tests: {told}; leave it out or choose others")
+        _check_keyword(config.getoption("keyword"))
         _try_to_write(self.report)
         self.prepared: gate.Prepared | None = None
         self._static: SetInspection | None = None
@@ -152,10 +156,10 @@ class Controller:
         self.suite = suite
         self.stack = contextlib.ExitStack()
         self.failure: Cause | None = None
-        self.required: set[str] = set()
         self.unexplained: list[str] = []
         self.broken_tests: list[str] = []
         self.cells_told: list[CellResult] = []
+        self.unselected: list[str] = []
         self.inputs: dict[str, Any] = {}
         self.not_kept = ""
         self.began = time.time()
@@ -179,6 +183,12 @@ class Controller:
             pytest.exit("interrupted while everything was set up", returncode=code)
 
     def _set_up(self) -> None:
+        mine = hashlib.sha256(os.fsencode(self.suite.report.resolve())).hexdigest()[:16]
+        if not self.stack.enter_context(held_if_free(f"report-{mine}")):
+            raise pytest.UsageError(
+                f"--report {self.suite.report}: another run is writing its report there; "
+                "wait for its end or name another folder"
+            )
         for name in ("evidence", "cells", "required", "kept", "replay"):
             shutil.rmtree(self.suite.report / name, ignore_errors=True)
         (self.suite.report / "pipeline.json").unlink(missing_ok=True)
@@ -292,11 +302,23 @@ class Controller:
         )
         return verdict.EXIT_CODES[total]
 
-    def _cells(self, *, interrupted: bool) -> list[CellResult]:
-        folder = self.suite.report
-        required = set(self.required)
-        for path in sorted((folder / "required").glob("*.json")):
+    def _required(self) -> set[str]:
+        """Return the cells that were collected, whatever pytest was told; none before that."""
+        required: set[str] = set()
+        for path in sorted((self.suite.report / "required").glob("*.json")):
             required |= set(json.loads(path.read_text("utf-8")))
+        return required
+
+    def _narrowed(self) -> list[str]:
+        """Return what narrows the verdict: the options for it, and what else left cells out."""
+        told = list(self.suite.selection.narrowed)
+        required, every = self._required(), {cell.id for cell in self.suite.cells}
+        if required and (some := every & required) != every:
+            told.append(f"{len(some)} of {len(every)} cells")
+        return told
+
+    def _cells(self, *, interrupted: bool) -> list[CellResult]:
+        folder, required = self.suite.report, self._required()
         found = []
         for cell in self.suite.cells:
             path = folder / "cells" / f"{cell.id}.json"
@@ -321,6 +343,7 @@ class Controller:
         )
 
     def _items(self, cells: list[CellResult]) -> list[Item]:
+        self.unselected = []
         strict = self.suite.selection.strict
         found: list[Item] = []
         own: list[Cause] = [self.failure] if self.failure else []
@@ -355,6 +378,9 @@ class Controller:
                 item = dataclasses.replace(
                     item, verdict=Verdict.UNVERIFIED, reason="; ".join(unread)
                 )
+            if not judged_here and item.verdict is Verdict.VERIFIED:
+                self.unselected.append(item.id)  # no machine has shown anything of it
+                continue
             found.append(item)
         return found
 
@@ -421,7 +447,7 @@ class Controller:
         details: dict[str, Any] = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
             "seconds": round(time.time() - self.began, 1),
-            "selection": self.suite.selection.to_dict(),
+            "selection": self.suite.selection.to_dict() | {"narrowed": self._narrowed()},
             "interrupted": interrupted,
             "out_of_scope": self._out_of_scope(),
         }
@@ -467,6 +493,8 @@ class Controller:
         for spec in selection.left_to_others:
             reason = f"only in the profile {' or '.join(spec.profiles)}"
             found.append({"id": spec.name, "reason": reason})
+        reason = "none of its cells was selected"
+        found += [{"id": name, "reason": reason} for name in self.unselected]
         reason = selection.no_tests
         return found + [{"id": cell.id, "reason": reason} for cell in self.suite.left_out]
 
@@ -478,8 +506,7 @@ class Controller:
 
     def _remarks(self) -> list[str]:
         notes = [f"report: {self.suite.report}"]
-        if self.suite.selection.narrowed:
-            told = ", ".join(self.suite.selection.narrowed)
+        if told := ", ".join(self._narrowed()):
             notes.append(f"The verdict is narrowed to what was selected: {told}")
         if self.suite.prepared and self.suite.prepared.no_history:
             told = self.suite.prepared.no_history
@@ -554,6 +581,18 @@ def _subject(option: str | None) -> Subject:
         return load_subject(path) if path else load_subject()
     except SubjectError as error:
         raise WrongUse(f"--subject: {error}") from None
+
+
+def _check_keyword(told: str) -> None:
+    """Find out now whether -k can be read: the workers would find out after all set-up.
+
+    Raises:
+        WrongUse: it cannot.
+    """
+    try:
+        Expression.compile(told) if told else None
+    except SyntaxError as error:
+        raise WrongUse(f"-k {told}: {error.msg}") from None
 
 
 def _try_to_write(folder: Path) -> None:

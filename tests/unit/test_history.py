@@ -386,7 +386,7 @@ def test_a_file_that_is_no_database_is_told_in_one_line(
     history.path().write_bytes(b"no database" * 100)
     code, _, err = _compare(capsys)
     assert (code, len(err.splitlines())) == (3, 1)
-    assert "remove it to begin anew" in err
+    assert "Move it away to begin anew" in err
 
 
 def test_the_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,18 @@ class _Programs:
         return subprocess.CompletedProcess(command, int(failed), "", self.error)
 
 
+def test_a_state_folder_that_cannot_be_used_is_wrong_use(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUIVERDB_E2E_STATE", os.devnull)
+    with pytest.raises(SystemExit) as ended:
+        launcher.private_tox()
+    assert ended.value.code == 4
+    told = capsys.readouterr().err
+    assert told.startswith(f"e2e: {os.devnull}: what outlives a run cannot be kept there (")
+    assert "name another folder by QUIVERDB_E2E_STATE" in told
+
+
 def _main(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str
 ) -> tuple[int, list[list[str]]]:

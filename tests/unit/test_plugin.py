@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from tests.support import scenarios
+from containers.errors import WrongUse
+from tests.support import gate, plugin, scenarios
 from tests.support.causes import Cause, catalogue
 from tests.support.cell import Cell
 from tests.support.plugin import Controller, Suite
+from tests.support.report import results
 from tests.support.verdict import CellResult, Verdict
 
 FAILED = catalogue().cause("missing-runtime-library", where="c", seen="MSVCP140.dll")
@@ -52,6 +55,102 @@ def test_a_failed_test_of_no_cell_is_explained_by_whatever_failed() -> None:
     static = "tests/static/test_static.py::test_record"
     assert _told(static, _result(LINUX), _result(WINDOWS, FAILED)) == [[], []]
     assert _told(static, _result(LINUX), _result(WINDOWS)) == [["unclassified"], ["unclassified"]]
+
+
+# ---- what was selected ----
+
+
+def _spec(name: str, system: str) -> SimpleNamespace:
+    return SimpleNamespace(name=name, os=system, lacks=(), has=(), clean=True)
+
+
+def _narrowed(
+    tmp_path: Path, required: list[str] | None, *cells: CellResult, narrowed: tuple[str, ...] = ()
+) -> Controller:
+    """Return a run of a Linux and a Windows cell, of which ``required`` were collected."""
+    machines = [_spec("debian", "linux"), _spec("windows", "windows")]
+    every = [
+        SimpleNamespace(id=ident, machine=spec) for ident, spec in zip(IDS, machines, strict=True)
+    ]
+    selection = SimpleNamespace(
+        strict=False, pipeline=False, source=None, systems=("linux", "windows"),
+        machines=machines, narrowed=narrowed,
+    )  # fmt: skip
+    suite = SimpleNamespace(
+        selection=selection, prepared=None, piped=None, report=tmp_path, cells=every,
+        subject=SimpleNamespace(name="quiverdb"),
+    )  # fmt: skip
+    if required is not None:
+        results.write_json(tmp_path / "required" / "main.json", required)
+    for cell in cells:
+        results.write_json(tmp_path / "cells" / f"{cell.id}.json", results.cell_to_dict(cell))
+    return Controller(cast("Suite", suite))
+
+
+IDS = ("debian-pip-venv", "windows-pip-system")
+RAN = CellResult(IDS[0], "debian", "pip", "venv", Verdict.VERIFIED, (), 1.0)
+
+
+def test_a_system_of_which_no_cell_was_collected_has_no_verdict(tmp_path: Path) -> None:
+    controller = _narrowed(tmp_path, [IDS[0]], RAN)
+    cells = controller._cells(interrupted=False)
+
+    assert [item.id for item in controller._items(cells)] == ["linux-install"]
+    assert controller.unselected == ["windows-install"]
+    assert controller._narrowed() == ["1 of 2 cells"]
+
+
+def test_a_system_whose_wheel_failed_has_its_verdict_without_any_cell(tmp_path: Path) -> None:
+    controller = _narrowed(tmp_path, [IDS[0]], RAN)
+    controller.failure = FAILED
+    found = {item.id: item.verdict for item in controller._items([RAN])}
+
+    assert found == {"linux-install": Verdict.FAILED, "windows-install": Verdict.FAILED}
+
+
+def test_what_narrows_a_verdict_is_told_beside_the_cells_that_were_left(tmp_path: Path) -> None:
+    asked = ("-k debian",)
+    assert _narrowed(tmp_path, None)._narrowed() == []
+    assert _narrowed(tmp_path, list(IDS))._narrowed() == []
+    controller = _narrowed(tmp_path, [IDS[0]], narrowed=asked)
+    assert controller._narrowed() == ["-k debian", "1 of 2 cells"]
+
+
+def test_a_report_is_written_by_one_run_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[str] = []
+
+    def prepare(*_: object) -> None:
+        prepared.append("prepared")
+
+    monkeypatch.setattr(gate, "prepare", prepare)
+    first, second, other = (
+        _narrowed(folder, None) for folder in (tmp_path, tmp_path, tmp_path / "other")
+    )
+    for controller in (first, other):
+        controller.suite.subject = cast("Any", None)
+        controller._set_up()
+    (tmp_path / "cells").mkdir()
+    with pytest.raises(pytest.UsageError, match="another run is writing its report there"):
+        second._set_up()
+    assert prepared == ["prepared", "prepared"]
+    assert (tmp_path / "cells").is_dir(), "the report of the other is as it was"
+    first.pytest_unconfigure()
+    second._set_up()
+    for controller in (second, other):
+        controller.pytest_unconfigure()
+
+
+@pytest.mark.parametrize("told", ["and or", "debian and", "("])
+def test_a_keyword_that_nobody_can_read_is_told_before_any_set_up(told: str) -> None:
+    with pytest.raises(WrongUse, match=r"^-k .*: expected"):
+        plugin._check_keyword(told)
+
+
+@pytest.mark.parametrize("told", ["", "[debian-13-uv-venv]", "debian-11 and not upgrade"])
+def test_a_keyword_that_can_be_read_is_taken(told: str) -> None:
+    plugin._check_keyword(told)
 
 
 # ---- what cannot run ----
