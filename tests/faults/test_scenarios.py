@@ -142,6 +142,20 @@ def test_a_fault_of_one_scenario_is_caught_by_it_alone(
     assert seen[name] == {cause if cause != "use" else "use-not-supported"}
 
 
+def test_a_package_that_must_know_its_users_account(
+    place: Place, good_wheel: Path, tmp_path: Path
+) -> None:
+    # So do getpass.getuser() and Path("~user"), unless the environment says it.
+    code = b"import pwd; _home = pwd.getpwuid(os.getuid()).pw_dir"
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(code))
+    seen = place.causes(wheel, ["venv", "root"])
+
+    assert seen["venv"] == ()
+    assert [cause.name for cause in seen["root"]] == ["permission"]
+    assert "a user without an account gets 1" in seen["root"][0].message
+    assert "uid not found: 1000660000" in seen["root"][0].message
+
+
 def test_a_time_zone_that_is_no_whole_hour_from_another(
     place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:

@@ -123,23 +123,31 @@ def _migrate(folder: str, name: str) -> None:
         raise ValueError(f"two migrations in {steps} made version {version}")
 
 
-def as_another_user() -> str:
-    """Use the package as somebody who may read it and no more (user and group 1000)."""
+def as_another_user() -> list[str]:
+    """Use the package as somebody who may read it and no more.
+
+    That is user 1000, at home in a folder of his own; and a number that no account has and whose
+    home is the root, as containers are run where each project has a number of its own.
+    """
+    return [_as_user(1000, at_home=True), _as_user(1_000_660_000, at_home=False)]
+
+
+def _as_user(number: int, *, at_home: bool) -> str:
     import shutil
     import tempfile
 
     folder = tempfile.mkdtemp()
-    os.chown(folder, 1000, 1000)
+    os.chown(folder, number, number)
     source = as_another_user.__code__.co_filename
     code = f"exec(compile(open({source!r}, 'rb').read(), 'uses.py', 'exec')); write_old_data()"
     try:
         ran = subprocess.run(
             [sys.executable, "-c", code],
-            user=1000,
-            group=1000,
+            user=number,
+            group=number,
             extra_groups=(),
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": folder},
+            env={"PATH": os.environ["PATH"], "HOME": folder if at_home else "/"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=30,
@@ -148,8 +156,9 @@ def as_another_user() -> str:
     finally:
         shutil.rmtree(folder)
     if ran.returncode or "old.db" not in found:
+        who = "another user" if at_home else "a user without an account"
         last = ran.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise PermissionError(f"another user gets {ran.returncode} and {last}")
+        raise PermissionError(f"{who} gets {ran.returncode} and {last}")
     return str(found)
 
 
