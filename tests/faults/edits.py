@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import shlex
 from pathlib import Path
 from typing import Any
 
+from containers import images
+from containers.engine import Engine, Run
 from tests.support import wheels
 
 INIT = "quiverdb/__init__.py"
@@ -56,3 +61,14 @@ def pure(wheel: Path, folder: Path) -> Path:
         remove=["quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so"],
         rename=f"quiverdb-{wheel.name.split('-')[1]}-py3-none-any.whl",
     )
+
+
+def compiled(found: Engine, code: str) -> bytes:
+    """Return a library for Linux, as the builder's compiler makes it."""
+    command = f"printf %s {shlex.quote(code)} >x.c && cc -shared -fPIC -o x.so x.c && base64 x.so"
+    image = images.ensure(found, "builder").tag
+    with contextlib.closing(found.client()) as client:
+        printed = client.containers.run(
+            image, ["sh", "-ec", f"cd /tmp; {command}"], labels=Run.new().labels(), remove=True
+        )
+    return base64.b64decode(printed)

@@ -5,17 +5,13 @@ Each wheel is judged in the ordinary way as well, and must pass there.
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from containers import images, wheelhouse
-from containers.engine import Engine, Run
+from containers import wheelhouse
 from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, WINDOWS_PIP, Place
 from tests.support import wheels
@@ -304,17 +300,6 @@ const char *asked(void) { return table[0](); }
 """
 
 
-def _compiled(found: Engine, code: str) -> bytes:
-    """Return a library for Linux, as the builder's compiler makes it."""
-    command = f"printf %s {shlex.quote(code)} >x.c && cc -shared -fPIC -o x.so x.c && base64 x.so"
-    image = images.ensure(found, "builder").tag
-    with contextlib.closing(found.client()) as client:
-        printed = client.containers.run(
-            image, ["sh", "-ec", f"cd /tmp; {command}"], labels=Run.new().labels(), remove=True
-        )
-    return base64.b64decode(printed)
-
-
 def test_a_function_in_a_table_that_gives_way_to_anothers(
     place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
@@ -322,7 +307,7 @@ def test_a_function_in_a_table_that_gives_way_to_anothers(
         b"import ctypes\n"
         b"ctypes.CDLL(os.path.join(os.path.dirname(__file__), '_libs', 'libextra.so'))"
     )
-    changes["add"] = {"quiverdb/_libs/libextra.so": _compiled(place.found, TABLED)}
+    changes["add"] = {"quiverdb/_libs/libextra.so": edits.compiled(place.found, TABLED)}
     wheel = wheels.mutate(good_wheel, tmp_path, **changes)
     names = ["venv", "other-sqlite", "preloaded-sqlite"]
     seen = place.causes(wheel, names)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from containers.engine import Engine
+from tests.faults import edits
 from tests.faults.conftest import Judge
 from tests.support import wheels
 from tests.support.cell import Planted
@@ -196,6 +198,47 @@ def test_an_interpreter_that_does_not_end_as_it_should(
     seen = judge(wheel, exercise=5)
 
     assert seen.names == {cause}
+
+
+# What a compiler's -ffast-math has the start-up code of a shared library do.
+FLUSHING = """
+__attribute__((constructor)) static void begin(void) {
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | 0x8040);
+}
+__attribute__((constructor)) static void quiet(void) {
+    extern void (*signal(int, void (*)(int)))(int);
+    signal(10, (void (*)(int))1);
+}
+"""
+
+
+def test_a_package_that_changes_the_process_of_its_user(
+    judge: Judge, found: Engine, good_wheel: Path, tmp_path: Path
+) -> None:
+    planted = (
+        b"    import ctypes, locale, os, signal\n"
+        b"    os.chdir('..')\n"
+        b"    os.umask(0)\n"
+        b"    locale.setlocale(locale.LC_ALL, 'C')\n"
+        b"    signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        b"    ctypes.CDLL(str(_LIBS_DIR / 'libextra.so'))\n"
+    )
+    wheel = wheels.mutate(
+        good_wheel,
+        tmp_path,
+        edit={"quiverdb/_loader.py": _replace(LOADER, LOADER + planted)},
+        add={"quiverdb/_libs/libextra.so": edits.compiled(found, FLUSHING)},
+    )
+    seen = judge(wheel)
+
+    assert "process-changed" in seen.names
+    (cause,) = (cause for cause in seen.dynamic if cause.name == "process-changed")
+    changed = seen.evidence["exercise"]["steps"]["process-state"]["value"]
+    assert set(changed) == {
+        "current folder", "umask", "locale", "half of the smallest normal number",
+        "handler of SIGINT", "signals ignored", "signals handled",
+    }  # fmt: skip
+    assert "half of the smallest normal number: 1.1125369292536007e-308 became 0.0" in cause.message
 
 
 def test_data_that_never_reaches_the_disk(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:

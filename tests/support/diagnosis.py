@@ -352,6 +352,7 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     yield from _lacking(steps, expected, cell)
     yield from _values(steps, evidence, cell)
     yield from _left_running(evidence, cell)
+    yield from _process_state(steps, cell)
     yield from _unknown(evidence, expected, cell)
     yield from _mapped(steps, evidence, expected, cell)
     if not scenario.keeps_dependencies:
@@ -391,6 +392,16 @@ def _unresolved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[C
             seen = f"{stub.needed_by.name} imports {stub.symbol} of {stub.library}, which does not "
             seen += "export it; Windows refuses to load such a library, Wine does not"
             yield _cause("symbol-not-found", where=f"{cell}: {stub.needed_by.name}", seen=seen)
+
+
+def _process_state(steps: Evidence, cell: str) -> Iterator[Cause]:
+    told = steps.get("process-state", {})
+    changed = told.get("value") or {}
+    seen = "; ".join(f"{name}: {old} became {new}" for name, (old, new) in changed.items())
+    if told.get("error"):  # such as a current folder that is gone
+        seen = f"it cannot be looked at any more: {told['error']['message']}"
+    if seen:
+        yield _cause("process-changed", where=f"{cell}: exercise", seen=seen[:400])
 
 
 def _unknown(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:

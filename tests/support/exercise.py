@@ -330,15 +330,47 @@ def own_functions() -> dict[str, Any]:
     return known
 
 
+def process_state() -> dict[str, Any]:
+    """Return what belongs to the whole process, and what a package is to leave as it is."""
+    import locale
+    import signal
+
+    mask = os.umask(0)
+    os.umask(mask)
+    told: dict[str, Any] = {
+        "current folder": os.getcwd(),
+        "umask": oct(mask),
+        "locale": locale.setlocale(locale.LC_ALL),
+        # A library that is linked with -ffast-math makes zero of them, in everybody's code.
+        "half of the smallest normal number": repr(sys.float_info.min / 2),
+    }
+    for number in (signal.SIGINT, signal.SIGTERM):
+        told[f"handler of {number.name}"] = repr(signal.getsignal(number))
+    if sys.platform == "linux":  # what native code sets, Python does not know: proc(5), status
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            lines = (line.split(":") for line in file if line.startswith(("SigIgn", "SigCgt")))
+            names = {"SigIgn": "signals ignored", "SigCgt": "signals handled"}
+            told.update((names[name], mask.strip()) for name, mask in lines)
+    return told
+
+
+def changed_state(before: dict[str, Any]) -> dict[str, Any]:
+    """Return what is not as it was ``before``: by name, both values."""
+    after = process_state()
+    return {name: [before[name], after[name]] for name in before if before[name] != after[name]}
+
+
 def steps() -> None:
     """Run the steps in a user's order; a failed step does not stop those that can still tell."""
     own = own_functions()
     if os.environ.get("E2E_PRELUDE"):
         step("prelude", prelude)
+    before = process_state()
     step("import", import_package)
     step("native-call", own.get("native_call", native_version))
     step("run-times", run_times)
     step("round-trip", own.get("round_trip", round_trip))
+    step("process-state", functools.partial(changed_state, before))
     step("mapped", mapped)
     step("distributions", distributions)
     step("record", record)

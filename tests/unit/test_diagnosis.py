@@ -1304,6 +1304,23 @@ def test_a_folder_that_still_holds_a_dependency_is_no_leftover() -> None:
 # ---- what an import alone does not show ----
 
 
+def test_what_the_package_changed_in_the_process_is_told() -> None:
+    changed = {"umask": ["0o22", "0o0"], "locale": ["C", "de_DE.UTF-8"]}
+    cause = _cause(lambda e: _steps(e).update({"process-state": _step(changed)}))
+    assert (cause.name, cause.severity) == ("process-changed", "flawed")
+    assert "umask: 0o22 became 0o0; locale: C became de_DE.UTF-8" in cause.message
+
+
+def test_a_process_without_a_current_folder_is_told() -> None:
+    cause = _cause(_failed("process-state", "[Errno 2] No such file or directory"))
+    assert cause.name == "process-changed"
+    assert "No such file or directory" in cause.message
+
+
+def test_a_process_that_is_as_it_was_is_no_cause() -> None:
+    assert _causes(lambda e: _steps(e).update({"process-state": _step({})})) == ()
+
+
 def test_functions_that_are_declared_and_in_no_library_are_told() -> None:
     def change(evidence: Evidence) -> None:
         _steps(evidence)["native-call"]["value"]["lacking"] = ["quiver_b", "quiver_a"]
