@@ -32,7 +32,10 @@ LIBRARIES = ("wrong-library-loaded", "duplicate-library")
 RECORD = ("record-mismatch",)
 OWN_TESTS = ("own-tests-failed", "own-tests-not-run")
 STEPS = ("exercise", "steps")
-UNINSTALL = ("uninstall-failed", "uninstall-leftover", "registry-changed")
+UNINSTALL = (
+    "uninstall-failed", "uninstall-leftover", "registry-changed", "machine-changed",
+    "dependency-damaged",
+)  # fmt: skip
 
 
 def test_the_literal_command_installs_it(suite: Suite, seen: Seen) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -19,7 +20,11 @@ from tests.support.scenarios import SCENARIOS, VENV, Scenario
 Evidence = Mapping[str, Any]
 
 # What Windows keeps of each user's own accord, as soon as a program asks for certificates.
-_SYSTEMS_KEYS = re.compile(r"HKCU\\Software\\Microsoft\\SystemCertificates\b", re.IGNORECASE)
+_SYSTEMS_KEYS = re.compile(
+    r"HKCU\\Software\\(?:Microsoft\\SystemCertificates\b"
+    r"|Policies(?:\\Microsoft(?:\\SystemCertificates\b.*)?)?$)",
+    re.IGNORECASE,
+)
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _NO_NAME = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 _NO_CONNECTION = re.compile(
@@ -51,6 +56,12 @@ _OTHER_FORM = re.compile(
     r"|.*WHEEL is missing Wheel-Version.*|Invalid Wheel-Version.*"
 )
 _FULL = re.compile(r"No space left on device|database or disk is full")
+# What the interpreter prints of an exception that nobody handles (traceback.print_exc).
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\r?\n(.*)", re.MULTILINE | re.DOTALL)
+_ROOM = 50_000_000
+"""Free bytes with which no step of the exercise can fill a disk."""
+# Where an ordinary user of Windows has no right to write; what is temporary, anybody may.
+_ADMINISTRATORS = re.compile(r"C:\\(?:Windows\\(?!Temp\b)|Program Files)", re.IGNORECASE)
 _INTERPOSED = "Interposed"
 """What uses.py raises where another's code answers."""
 
@@ -142,7 +153,9 @@ def _typed(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]
 
 
 def _offline(evidence: Evidence, cell: str) -> Iterator[Cause]:
-    if _scenario(evidence).offline and (asked := evidence["requests"]):
+    own = _in_use(evidence)
+    asked = [line for line in evidence["requests"] if line not in own]
+    if _scenario(evidence).offline and asked:
         seen = f"the installer was to ask no index, and asked for {asked[0]['path']}"
         yield _cause("use-not-supported", where=f"{cell}: install", seen=seen)
 
@@ -172,7 +185,8 @@ def _cause(name: str, *, where: str, seen: str) -> Cause:
 
 
 def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
-    for line in evidence["requests"]:
+    own = _in_use(evidence)
+    for line in (line for line in evidence["requests"] if line not in own):
         where = f"{cell}: index"
         if refused := line.get("tls_refused"):
             seen = f"the installer does not trust the run's own authority ({refused})"
@@ -195,10 +209,34 @@ def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
             yield _cause("index-unreachable", where=where, seen=seen)
 
 
+def _in_use(evidence: Evidence) -> list[Evidence]:
+    """Return what was asked for while the package was imported and used, after all installing."""
+    first, last = evidence.get("import", {}), evidence.get("exercise", {})
+    if "began" not in first or "began" not in last:
+        return []
+    begin, end = first["began"], last["began"] + last["seconds"]
+    return [
+        line
+        for line in evidence["requests"]
+        if "time" in line
+        if begin <= datetime.fromisoformat(line["time"]).timestamp() <= end
+        # `uv run` is asked for Python, and looks after the environment itself.
+        if not line.get("user_agent", "").startswith(("uv/", "pip/"))
+    ]
+
+
+def _network_used(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    for line in _in_use(evidence):
+        what = f"{line['path']} of {line['host']} was asked for" if "path" in line else ""
+        what = what or f"a connection was begun and given up ({line.get('tls_refused')})"
+        yield _cause("network-used", where=f"{cell}: import and use", seen=what)
+        return  # it tries again and again
+
+
 def _digests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     for line in evidence["requests"]:
         name = line.get("file", "")
-        if name in expected.digests and line["status"] == 200 and "sha256" in line:
+        if name in expected.digests and line.get("status") == 200 and "sha256" in line:
             served, built = line["sha256"], expected.digests[name]
             if served != built:
                 seen = f"the index served sha256 {served[:16]}..., built was {built[:16]}..."
@@ -207,7 +245,7 @@ def _digests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Caus
 
 def _unserved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     """Yield that the index never gave what is installed: then nobody knows whose it is."""
-    served = {line.get("file") for line in evidence["requests"] if line["status"] == 200}
+    served = {line.get("file") for line in evidence["requests"] if line.get("status") == 200}
     if not _scenario(evidence).offline and not served & set(expected.digests):
         seen = "it was installed, and the index gave none of the release's wheels to this machine"
         yield _cause("index-unreachable", where=f"{cell}: index", seen=seen)
@@ -222,7 +260,7 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
     where = f"{cell}: {' '.join(ran['command'][-2:])}"
     last = _last_error(output)
     if ran["timed_out"]:
-        return _cause("hang", where=where, seen=f"no end after {ran['seconds']:.0f} s")
+        return _hang(ran, where=where, seen=f"no end after {ran['seconds']:.0f} s")
     if _FULL.search(output):
         return _cause("disk-full", where=where, seen=last)
     if "DO NOT MATCH THE HASHES" in output:
@@ -353,6 +391,8 @@ def _use(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     yield from _values(steps, evidence, cell)
     yield from _left_running(evidence, cell)
     yield from _process_state(steps, cell)
+    yield from _printed(evidence, cell)
+    yield from _network_used(evidence, cell)
     yield from _unknown(evidence, expected, cell)
     yield from _mapped(steps, evidence, expected, cell)
     if not scenario.keeps_dependencies:
@@ -392,6 +432,23 @@ def _unresolved(evidence: Evidence, expected: Expected, cell: str) -> Iterator[C
             seen = f"{stub.needed_by.name} imports {stub.symbol} of {stub.library}, which does not "
             seen += "export it; Windows refuses to load such a library, Wine does not"
             yield _cause("symbol-not-found", where=f"{cell}: {stub.needed_by.name}", seen=seen)
+
+
+def _printed(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    """Yield what a user sees on the terminal though nothing failed."""
+    plain, ran = evidence["import"], evidence["exercise"]
+    if plain["code"] == 0 and (said := plain["stdout"].strip()):
+        seen = f"`{plain['command'][-1]}` prints {said.splitlines()[0][:200]!r}"
+        yield _cause("output-at-import", where=f"{cell}: import", seen=seen)
+    failed = [step for step in ran["steps"].values() if not step.get("ok")]
+    for where, one in (("import", plain), ("exercise", ran)):
+        # What a step raised is told by that step.
+        found = _TRACEBACK.search(one["stderr"])
+        if found and one["code"] == 0 and not failed:
+            last = next((line for line in found[1].splitlines() if line[:1].strip()), "")
+            seen = f"it ends well, and a traceback is printed: {last[:200]}"
+            yield _cause("unhandled-exception", where=f"{cell}: {where}", seen=seen)
+            return
 
 
 def _process_state(steps: Evidence, cell: str) -> Iterator[Cause]:
@@ -461,7 +518,8 @@ def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
     """Yield how a process ended that ought to have ended by itself."""
     plain, ran = evidence["import"], evidence["exercise"]
     if plain["timed_out"]:
-        yield _cause("hang", where=f"{cell}: import", seen=f"no end after {plain['seconds']:.0f} s")
+        seen = f"no end after {plain['seconds']:.0f} s"
+        yield _hang(plain, where=f"{cell}: import", seen=seen)
         return
     if plain["code"] < 0 or _is_access_violation(plain["code"]):
         yield _cause("crash", where=f"{cell}: import", seen=_signal(plain["code"]))
@@ -474,7 +532,7 @@ def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
     frame = _frame(ran["trace"])
     if ran["timed_out"] or "Timeout (" in ran["trace"]:
         seen = f"no end after {ran['seconds']:.0f} s; the stack's innermost frame: {frame}"
-        yield _cause("hang", where=where, seen=seen)
+        yield _hang(ran, where=where, seen=seen)
     elif ran["code"] < 0 or _is_access_violation(ran["code"]) or "Fatal Python" in ran["trace"]:
         seen = f"{_signal(ran['code'])}; the last frame: {frame}"
         yield _cause("crash", where=where, seen=seen)
@@ -482,6 +540,14 @@ def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
         seen = f"the interpreter ended with {ran['code']}: {_last_error(ran['stderr'])}"
         known = begun or finished
         yield _cause("crash" if known else "unclassified", where=where, seen=seen)
+
+
+def _hang(ran: Evidence, *, where: str, seen: str) -> Cause:
+    """Return the hang of a process, or the testbed's failure where the machine stood still."""
+    if stalled := ran.get("stalled"):
+        seen += f"; but the machine itself stood still for {stalled:.0f} s of it"
+        return _cause("machine-lost", where=where, seen=seen)
+    return _cause("hang", where=where, seen=seen)
 
 
 def _is_access_violation(code: int) -> bool:
@@ -515,14 +581,16 @@ def _failed_step(
     name: str, error: Evidence, evidence: Evidence, expected: Expected, where: str
 ) -> Cause:
     message = f"{error['type']}: {error['message']}"
-    if _FULL.search(message):
+    if _FULL.search(message) and evidence.get("free_bytes", 0) < _ROOM:
         return _cause("disk-full", where=where, seen=message[:300])
     if error["type"] == "SyntaxError":
         return _cause("syntax-error", where=where, seen=message[:300])
     if explained := loader.explain(message, evidence, expected.libraries):
         cause, seen = explained
         return _cause(cause, where=where, seen=seen)
-    if found := _NO_MODULE.search(message):
+    # A message of the package's own may well speak of a module.
+    importing = error["type"] == "ImportError" or "ModuleNotFoundError" in message
+    if importing and (found := _NO_MODULE.search(message)):
         own = found[1].startswith(f"{expected.module}.")
         lost = f"/{found[1].replace('.', '/')}.py"
         were = (path.as_posix() for path in paths.installed(evidence))
@@ -572,6 +640,12 @@ def _versions(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cau
     if installed and steps.get("native-call", {}).get("ok") and native != expected.version:
         seen = f"the native library says {native}, the release is {expected.version}"
         yield _cause("version-mismatch", where=f"{cell}: version()", seen=seen)
+    told = (steps.get("import", {}).get("value") or {}).get("version")
+    if installed and told and _differs(told, expected.version):
+        seen = f"{expected.module}.__version__ is {told}, the release is {expected.version}"
+        yield catalogue().cause(
+            "version-mismatch", where=f"{cell}: __version__", seen=seen, risk=True
+        )
 
 
 def _lacking(steps: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
@@ -719,7 +793,7 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
     ran = evidence["uninstall"]
     where = f"{cell}: uninstall"
     if ran["timed_out"]:
-        yield _cause("hang", where=where, seen=f"no end after {ran['seconds']:.0f} s")
+        yield _hang(ran, where=where, seen=f"no end after {ran['seconds']:.0f} s")
         return
     if ran["code"] != 0:
         seen = f"{' '.join(ran['command'][-3:])} ended with {ran['code']}"
@@ -730,7 +804,38 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
         yield _cause("uninstall-leftover", where=where, seen=seen)
     if changed := [*evidence["left"]["changed"], *evidence["left"]["removed"]]:
         seen = f"{len(changed)} files of the machine were changed or removed, first {changed[0]}"
-        yield _cause("uninstall-leftover", where=where, seen=seen)
+        yield _cause("machine-changed", where=where, seen=seen)
+    if damaged := damaged_others(evidence):
+        seen = f"{len(damaged)} files of other distributions were changed or removed, first "
+        yield _cause("dependency-damaged", where=where, seen=seen + damaged[0])
+    if evidence.get("os") == "windows":
+        for told in evidence["left"]["added"]:
+            if _ADMINISTRATORS.match(told):
+                seen = f"it wrote {told}, which an ordinary user of Windows may not do"
+                yield _cause("permission", where=where, seen=seen)
+                return
+
+
+def damaged_others(evidence: Evidence) -> list[str]:
+    """Return what was installed with the package, is not its own, and is not as it was installed.
+
+    Where other distributions were removed as a whole, their environment was.
+    """
+    kind = paths.flavour(evidence)
+    record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
+    own = {kind(path) for path in record.get("files", ())}
+    own |= {parent for path in own for parent in path.parents}
+    installed = paths.installed(evidence)
+    since = evidence.get("since_installed", {})
+    removed = since.get("removed", ())
+    if any(kind(told).suffix == ".dist-info" for told in removed if kind(told) not in own):
+        removed = ()
+    return [
+        told
+        for told in (*since.get("changed", ()), *removed)
+        if (path := kind(told)) in installed and path not in own
+        if "__pycache__" not in path.parts and not paths.is_cache(path)
+    ]
 
 
 def leftovers(evidence: Evidence, package: str) -> list[str]:
@@ -763,8 +868,11 @@ def leftovers(evidence: Evidence, package: str) -> list[str]:
 
 
 def _registry(evidence: Evidence, cell: str) -> Iterator[Cause]:
-    touched = evidence.get("registry", {})
-    for verb, names in touched.items():
-        if own := [name for name in names if not _SYSTEMS_KEYS.match(name)]:
-            seen = f"{len(own)} keys or values were {verb} and stay so, first {own[0]}"
+    for verb, names in evidence.get("registry", {}).items():
+        own = [name for name in names if not _SYSTEMS_KEYS.match(name)]
+        if of_all := [name for name in own if name.startswith("HKLM")]:
+            seen = f"{of_all[0]} was {verb}, which an ordinary user of Windows may not do"
+            yield _cause("permission", where=f"{cell}: registry", seen=seen)
+        if mine := [name for name in own if not name.startswith("HKLM")]:
+            seen = f"{len(mine)} keys or values were {verb} and stay so, first {mine[0]}"
             yield _cause("registry-changed", where=f"{cell}: registry", seen=seen)

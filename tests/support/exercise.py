@@ -68,9 +68,11 @@ def import_package() -> dict[str, Any]:
 
     package = importlib.import_module(os.environ["E2E_PACKAGE"])
     file = package.__file__  # None for a folder without code
+    version = getattr(package, "__version__", None)
     return {
         "file": file,
         "folder": os.path.dirname(file) if file else next(iter(package.__path__)),
+        "version": version if isinstance(version, str) else None,
     }
 
 
@@ -291,17 +293,22 @@ def record() -> dict[str, Any]:
 def entry_points() -> list[dict[str, str]]:
     """Load what the package offers as commands and plug-ins; return what cannot be loaded.
 
-    What needs an extra (PyPA: entry points) is left out.
+    What needs an extra (PyPA: entry points) is left out. A command is called by its script.
     """
     import importlib.metadata
 
     found = []
     for entry in importlib.metadata.distribution(os.environ["E2E_SUBJECT"]).entry_points:
         if not entry.extras:
+            seen = ""
             try:
-                entry.load()
+                loaded = entry.load()
             except BaseException as error:  # noqa: BLE001  (whatever it is, it is evidence)
                 seen = f"{type(error).__name__}: {error}"
+            else:
+                if entry.group in ("console_scripts", "gui_scripts") and not callable(loaded):
+                    seen = f"{type(loaded).__name__} is no function to call"
+            if seen:
                 found.append({"name": entry.name, "value": entry.value, "seen": seen})
     return found
 

@@ -138,8 +138,7 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float
 
     Its output goes to files: a process that it leaves behind cannot hold us up by holding a pipe.
     """
-    began = time.perf_counter()
-    late = threading.Event()
+    began, began_at = time.perf_counter(), time.time()
     with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
         process = subprocess.Popen(
             command,
@@ -150,26 +149,58 @@ def run(command: Sequence[str], env: Mapping[str, str], cwd: str, seconds: float
             stderr=err_file,
             start_new_session=True,
         )
-
-        def expire() -> None:
-            late.set()
-            _end(process)
-
-        # Where wait() itself is given a limit it looks only every twentieth of a second.
-        alarm = threading.Timer(seconds, expire)
-        alarm.start()
+        watch = Watch(process, seconds)
         process.wait()
-        alarm.cancel()
-        alarm.join()  # it may just be ending what the process left
+        watch.close()  # it may just be ending what the process left
         out, err = (_tail(file) for file in (out_file, err_file))
     return {
         "command": command,
         "code": process.returncode,
         "stdout": out,
         "stderr": err,
+        "began": round(began_at, 3),
         "seconds": round(time.perf_counter() - began, 3),
-        "timed_out": late.is_set(),
+        "timed_out": watch.late,
+        "stalled": round(watch.stalled, 1),
     }
+
+
+class Watch:
+    """Ends a process that goes on for too long, and notes for how long the machine stood still.
+
+    Where wait() itself is given a limit it looks only every twentieth of a second.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self.late = False
+        self.stalled = 0.0
+        """For how long, in seconds, nothing here had its turn, not even this."""
+        self._process = process
+        self._end_at = time.monotonic() + seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        last = time.monotonic()
+        while not self._over.wait(max(0.0, min(1.0, self._end_at - last))):
+            now = time.monotonic()
+            if now - last > _STALL_SECONDS:
+                self.stalled += now - last
+            last = now
+            if now >= self._end_at:
+                self.late = True
+                _end(self._process)
+                return
+
+
+_STALL_SECONDS = 5.0
+"""A second's sleep that takes so long is no longer the load of a busy machine."""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -212,6 +243,19 @@ def processes() -> list[str]:
     return sorted(line.strip()[:_KEPT_COMMAND] for line in found if line.strip())
 
 
+def left_running(before: Sequence[str]) -> list[str]:
+    """Return what runs and did not ``before``; what is about to end has two seconds to do so.
+
+    Python's own helpers, such as multiprocessing's, notice the end of their parent a moment later.
+    """
+    for _ in range(20):
+        left = sorted(set(processes()) - set(before))
+        if not left:
+            break
+        time.sleep(0.1)
+    return left
+
+
 def windows_processes() -> list[str]:
     """Return the programs that run (K32EnumProcesses, QueryFullProcessImageNameW), but for ours."""
     import ctypes
@@ -247,7 +291,9 @@ class Registry:
     """What was in the Windows registry: key and name to type and value; nothing elsewhere."""
 
     def __init__(self, skipped: Sequence[str], last: Any = None) -> None:
-        """Read the user's own hive, and of the machine's all but ``skipped``.
+        """Read the user's own hive, and of the machine's all but what is in ``skipped``.
+
+        Of those keys it is kept how much is directly in them.
 
         Where ``last`` is given, a key that has its old time of change (RegQueryInfoKeyW, "last
         write time") has its old values and its old keys below.
@@ -263,11 +309,12 @@ class Registry:
         while stack:
             hive, path = stack.pop()
             name = f"{hive}\\{path}"
-            if name in skipped:
-                continue
             try:
                 with winreg.OpenKey(hives[hive], path) as key:
                     keys, values, changed = winreg.QueryInfoKey(key)
+                    if name in skipped:
+                        self.values[name] = f"{keys} keys, {values} values"
+                        continue
                     known = last._keys.get(name) if last else None
                     if known is None or known[0] != changed:
                         below = [winreg.EnumKey(key, number) for number in range(keys)]
@@ -481,14 +528,17 @@ def main() -> None:
         )
         evidence["exercise"] = exercise(spec, env, cwd)
         evidence["on_disk"] = database_files(cwd)
-        evidence["processes"] = sorted(set(processes()) - set(evidence["processes_before"]))
+        evidence["free_bytes"] = shutil.disk_usage(cwd).free
+        evidence["processes"] = left_running(evidence["processes_before"])
         if spec.get("tests") and evidence["exercise"]["code"] == 0:
             evidence["tests"] = own_tests(spec, env, cwd)
         evidence["before_uninstall"] = commands(spec, "before_uninstall", env, cwd)
         evidence["uninstall"] = run(
             which(spec["uninstall"], env), env, cwd, spec["seconds"]["install"]
         )
-    evidence["left"] = difference(before.tree, Look(spec["roots"], skipped, installed).tree)
+    last = Look(spec["roots"], skipped, installed)
+    evidence["left"] = difference(before.tree, last.tree)
+    evidence["since_installed"] = difference(installed.tree, last.tree)
     registry_after = Registry(skipped_keys, registry_before)
     evidence["registry"] = difference(registry_before.values, registry_after.values)
     timed("all", began)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -937,7 +938,7 @@ def test_leftovers_are_known_by_name_where_record_could_not_be_read() -> None:
 @pytest.mark.parametrize("kind", ["changed", "removed"])
 def test_a_file_of_the_machine_that_was_touched_is_told(kind: str) -> None:
     cause = _cause(lambda e: e["left"][kind].append("/usr/bin/python3"))
-    assert cause.name == "uninstall-leftover"
+    assert (cause.name, cause.severity) == ("machine-changed", "broken")
     assert "1 files of the machine were changed or removed, first /usr/bin/python3" in cause.message
 
 
@@ -1302,6 +1303,149 @@ def test_a_folder_that_still_holds_a_dependency_is_no_leftover() -> None:
 
 
 # ---- what an import alone does not show ----
+
+
+@pytest.mark.parametrize("kind", ["changed", "removed"])
+def test_a_file_of_another_distribution_that_was_touched_is_told(kind: str) -> None:
+    cached = f"{SITE}/cffi/__pycache__/api.pyc"
+
+    def change(evidence: Evidence) -> None:
+        evidence["installed"]["added"].append(cached)
+        evidence["since_installed"] = {kind: [*FILES, PACKAGE, LIBS, cached, CFFI]}
+
+    cause = _cause(change)
+    assert (cause.name, cause.severity) == ("dependency-damaged", "broken")
+    assert f"1 files of other distributions were changed or removed, first {CFFI}" in cause.message
+
+
+def test_an_environment_that_is_removed_takes_other_distributions_with_it() -> None:
+    def change(evidence: Evidence) -> None:
+        info = f"{SITE}/cffi-2.0.0.dist-info"
+        evidence["installed"]["added"].append(info)
+        evidence["since_installed"] = {"removed": [SITE, CFFI, info, *FILES, PACKAGE, LIBS]}
+
+    assert _causes(change) == ()
+
+
+def _uses_at(*lines: Evidence) -> Change:
+    """Return the change by which the import began at noon, and the exercise ended 3 s later."""
+
+    def change(evidence: Evidence) -> None:
+        noon = datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp()
+        evidence["import"] |= {"began": noon}
+        evidence["exercise"] |= {"began": noon + 1, "seconds": 2.0}
+        evidence["requests"] += lines
+
+    return change
+
+
+AT_USE, BEFORE, AFTER = (f"2026-01-02T{at}+00:00" for at in ("12:00:02", "11:59:59", "12:00:04"))
+
+
+def test_a_request_of_the_package_itself_is_told() -> None:
+    asked = _request("/pypi/quiverdb/json", time=AT_USE, host="index", user_agent="Python-urllib")
+    cause = _cause(_uses_at(asked | {"status": 404}))
+    assert (cause.name, cause.severity) == ("network-used", "flawed")
+    assert "/pypi/quiverdb/json of index was asked for" in cause.message
+
+
+def test_a_connection_that_the_package_itself_gives_up_is_not_the_testbeds() -> None:
+    cause = _cause(_uses_at({"tls_refused": "unknown ca", "client": "c", "time": AT_USE}))
+    assert (cause.name, "unknown ca" in cause.message) == ("network-used", True)
+
+
+@pytest.mark.parametrize("at", [BEFORE, AFTER])
+def test_a_connection_that_an_installer_gives_up_is_the_testbeds(at: str) -> None:
+    cause = _cause(_uses_at({"tls_refused": "unknown ca", "client": "c", "time": at}))
+    assert cause.name == "index-unreachable"
+
+
+def test_what_uv_asks_for_when_it_is_to_run_python_is_uvs() -> None:
+    asked = _request("/simple/cffi/", time=AT_USE, host="index", user_agent="uv/0.13.9")
+    assert _causes(_uses_at(asked)) == ()
+    assert _cause(_uses_at(asked | {"status": 503})).name == "index-unreachable"
+
+
+ATEXIT = (
+    "0024:fixme:file:NtLockFile I/O completion on lock not implemented yet\n"
+    "Exception ignored in atexit callback: <function f at 0x7f>\n"
+    "Traceback (most recent call last):\n"
+    '  File "<string>", line 1, in f\n'
+    "ValueError: a closed log\n"
+)
+
+
+@pytest.mark.parametrize("process", ["import", "exercise"])
+def test_an_exception_that_nobody_handles_is_told(process: str) -> None:
+    cause = _cause(lambda e: e[process].update(stderr=ATEXIT))
+    assert (cause.name, cause.severity) == ("unhandled-exception", "flawed")
+    assert "ValueError: a closed log" in cause.message
+
+
+def test_warnings_and_what_wine_says_are_no_exception() -> None:
+    said = "0024:fixme:x y\n/x.py:1: DeprecationWarning: old\n  old()\n"
+    assert _causes(lambda e: e["exercise"].update(stderr=said)) == ()
+
+
+def test_what_the_import_prints_is_told() -> None:
+    cause = _cause(lambda e: e["import"].update(stdout="Welcome\nto it\n"))
+    assert (cause.name, cause.severity) == ("output-at-import", "flawed")
+    assert "`import quiverdb` prints 'Welcome'" in cause.message
+
+
+def test_another_version_in_the_module_is_told() -> None:
+    cause = _cause(lambda e: _steps(e)["import"]["value"].update(version="1.1.0"))
+    assert (cause.name, cause.severity) == ("version-mismatch", "flawed")
+    assert "quiverdb.__version__ is 1.1.0, the release is 1.2.0" in cause.message
+    assert _causes(lambda e: _steps(e)["import"]["value"].update(version="1.2")) == ()
+
+
+@pytest.mark.parametrize("process", ["import", "exercise", "uninstall"])
+def test_a_machine_that_stood_still_is_not_the_packages_hang(process: str) -> None:
+    hung = {"timed_out": True, "seconds": 90.0}
+    assert _cause(lambda e: e[process].update(hung | {"stalled": 0.0})).name == "hang"
+    cause = _cause(lambda e: e[process].update(hung | {"stalled": 72.0}))
+    assert (cause.name, cause.severity) == ("machine-lost", "testbed")
+    assert "stood still for 72 s" in cause.message
+
+
+@pytest.mark.parametrize(("free", "name"), [(4096, "disk-full"), (10**10, "round-trip-failed")])
+def test_a_disk_is_full_where_there_is_no_room(free: int, name: str) -> None:
+    failed = _failed("round-trip", "database or disk is full")
+    assert _cause(_all(failed, lambda e: e.update(free_bytes=free))).name == name
+
+
+def test_a_message_that_speaks_of_a_module_is_no_missing_one() -> None:
+    told = "the plug-in cannot be had: No module named 'quiverdb.plugins'"
+    assert _cause(_failed("round-trip", told, "RuntimeError")).name == "round-trip-failed"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda e: e.update(registry={"changed": ["HKLM\\Software\\Classes"]}), "permission"),
+        (lambda e: e.update(registry={"added": ["HKCU\\Software\\Quiver"]}), "registry-changed"),
+        (
+            lambda e: e.update(
+                registry={
+                    "added": [
+                        "HKCU\\Software\\Policies",
+                        "HKCU\\Software\\Policies\\Microsoft\\SystemCertificates\\CA",
+                        "HKCU\\Software\\Microsoft\\SystemCertificates\\ROOT",
+                    ]
+                }
+            ),
+            "",
+        ),
+        (
+            lambda e: e.update(registry={"added": ["HKCU\\Software\\Policies\\Microsoft\\Edge"]}),
+            "registry-changed",
+        ),
+    ],
+    ids=["all-users", "own", "certificates", "policies"],
+)
+def test_what_is_in_the_registry_afterwards(change: Change, name: str) -> None:
+    assert [cause.name for cause in _causes(change)] == ([name] if name else [])
 
 
 def test_what_the_package_changed_in_the_process_is_told() -> None:
