@@ -21,7 +21,7 @@ Evidence = Mapping[str, Any]
 
 # What Windows keeps of each user's own accord, as soon as a program asks for certificates.
 _SYSTEMS_KEYS = re.compile(
-    r"HKCU\\Software\\(?:Microsoft\\SystemCertificates\b"
+    r"HK(?:CU|LM)\\Software\\(?:Microsoft\\SystemCertificates\b"
     r"|Policies(?:\\Microsoft(?:\\SystemCertificates\b.*)?)?$)",
     re.IGNORECASE,
 )
