@@ -25,7 +25,7 @@ IMPORT = (
 NATIVE = (
     "missing-bundled-library", "missing-runtime-library", "symbol-not-found", "glibc-floor",
     "libstdcxx-floor", "wrong-architecture", "executable-stack", "version-mismatch", "crash",
-    "hang", "runtime-too-old", "emulator-gap", "unknown-to-wine",
+    "illegal-instruction", "hang", "runtime-too-old", "emulator-gap", "unknown-to-wine",
 )  # fmt: skip
 ROUND_TRIP = ("round-trip-failed",)
 LIBRARIES = ("wrong-library-loaded", "duplicate-library")
