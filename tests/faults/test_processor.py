@@ -1,4 +1,4 @@
-"""Native code for a newer processor than the wheel's tag promises, and code that asks first."""
+"""Native code for a newer processor than the wheel promises, code that asks first, and QEMU's own lacks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_code_for_a_newer_processor_dies_on_the_oldest_one_alone(
     assert (cause.name, cause.severity) == ("illegal-instruction", "broken")
     assert cause.where == f"debian-13-x86-64-v1-uv-venv: {where}"
     assert "killed by SIGILL" in cause.message
-    assert "the processor is x86-64-v1, emulated by QEMU" in cause.message
+    assert "the processor is x86-64-v1 with SSE3, emulated by QEMU" in cause.message
     if where == "native-call":
         assert "quiverdb/__init__.py" in cause.message
     if _has_avx2():
@@ -91,3 +91,28 @@ def test_code_that_asks_its_processor_first_works_on_both(
     seen = [there.names(wheel, ["venv"]) for there in (place.at(*OLDEST), place.at(installer="uv"))]
 
     assert seen == [{"venv": set()}, {"venv": set()}]
+
+
+# epoll_pwait2(2), which QEMU's emulation of Linux does not have.
+ASKS_LINUX = b"""
+import ctypes, select
+_version = version
+def version():
+    events, nothing = ctypes.create_string_buffer(64), (ctypes.c_long * 2)()
+    with select.epoll() as poll:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syscall(441, poll.fileno(), events, 1, nothing, None, 8) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return _version()
+"""
+
+
+def test_a_system_call_that_the_emulator_lacks_is_no_fault_of_the_package(
+    place: Place, good_wheel: Path, tmp_path: Path
+) -> None:
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(ASKS_LINUX))
+    (cause,) = place.at(*OLDEST).causes(wheel, ["venv"])["venv"]
+
+    assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
+    assert "QEMU lacks a system call" in cause.message
+    assert place.at(installer="uv").names(wheel, ["venv"]) == {"venv": set()}

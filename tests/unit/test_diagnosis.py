@@ -648,7 +648,7 @@ def test_an_interpreter_that_is_killed_has_crashed(code: int, seen: str) -> None
     assert "the last frame: /x/database.py:7 in open" in cause.message
 
 
-EMULATED = "x86-64-v1, emulated by QEMU"
+EMULATED = "x86-64-v1 with SSE3, emulated by QEMU"
 
 
 def _on_an_emulated_processor(evidence: Evidence) -> None:
