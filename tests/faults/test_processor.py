@@ -1,4 +1,4 @@
-"""Native code for a newer processor than the wheel promises, code that asks first, and QEMU's own lacks."""
+"""Code for a newer processor than the tag promises, code that asks first, and what QEMU lacks."""
 
 from __future__ import annotations
 
