@@ -29,7 +29,7 @@ MACHINES = Path(__file__).with_name("machines.toml")
 _USER_ID = 1000
 _WORDS = {list: "list of strings", str: "string"}
 _LISTS = ("installers", "scenarios", "has", "lacks", "profiles")
-_OPTIONAL = {"lacks"}
+_OPTIONAL = {"lacks", "processor"}
 # Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Red
 # Hat, Fedora and theirs.
 _BUNDLES = (
@@ -145,6 +145,8 @@ class MachineSpec:
     has: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     """What the platform's tags promise, and this machine has not all the same."""
+    processor: str = ""
+    """The emulated processor that its Python runs on; empty where it is the host's own."""
     profiles: tuple[str, ...] = ("gate",)
     refuses: str = ""
     """The cause by which it must refuse the release; empty where the release must work."""

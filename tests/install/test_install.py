@@ -25,7 +25,7 @@ IMPORT = (
 NATIVE = (
     "missing-bundled-library", "missing-runtime-library", "symbol-not-found", "glibc-floor",
     "libstdcxx-floor", "wrong-architecture", "executable-stack", "version-mismatch", "crash",
-    "hang", "runtime-too-old", "emulator-gap", "unknown-to-wine",
+    "illegal-instruction", "hang", "runtime-too-old", "emulator-gap", "unknown-to-wine",
 )  # fmt: skip
 ROUND_TRIP = ("round-trip-failed",)
 LIBRARIES = ("wrong-library-loaded", "duplicate-library")
@@ -74,7 +74,14 @@ def test_the_native_library_answers_with_the_releases_version(suite: Suite, seen
 
 
 def test_the_interpreter_ends_by_itself(suite: Suite, seen: Seen) -> None:
-    no_cause(seen.causes, "crash", "hang", "process-left", strict=suite.selection.strict)
+    no_cause(
+        seen.causes,
+        "crash",
+        "illegal-instruction",
+        "hang",
+        "process-left",
+        strict=suite.selection.strict,
+    )
     ran = reached(seen.evidence, seen.causes, "exercise")
     assert ran["code"] == 0
     assert not ran["timed_out"]
@@ -101,7 +108,14 @@ def test_the_installed_files_are_those_of_record(suite: Suite, seen: Seen) -> No
 
 @pytest.mark.own_tests
 def test_the_packages_own_tests_pass_on_it(suite: Suite, seen: Seen) -> None:
-    no_cause(seen.causes, *OWN_TESTS, "crash", "hang", strict=suite.selection.strict)
+    no_cause(
+        seen.causes,
+        *OWN_TESTS,
+        "crash",
+        "illegal-instruction",
+        "hang",
+        strict=suite.selection.strict,
+    )
     told = reached(seen.evidence, seen.causes, "tests")
     assert told["counts"]["passed"] > 0
     kind = flavour(seen.evidence)

@@ -243,6 +243,7 @@ def run(
             "installer": cell.installer,
             "scenario": cell.scenario,
             "refuses": cell.refuses,
+            "processor": cell.machine.processor,
         },
         "image": {"tag": image.tag, "id": image.id, "created": image.created},
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),

@@ -47,6 +47,8 @@ _OTHER_PYTHON = re.compile(
     r".*(?:require a different python version|Requires-Python|does not satisfy Python).*"
 )
 _ALARM = -14  # ended by SIGALRM, as ledger.py has it when the time is over
+_ILLEGAL = (-4, 132, 0xC000001D)
+"""Ended by SIGILL, as Python and a shell have it, and by Windows' STATUS_ILLEGAL_INSTRUCTION."""
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 # Causes that say no more than that something failed.
 _VAGUE = ("unclassified", "round-trip-failed")
@@ -62,6 +64,14 @@ _ROOM = 50_000_000
 """Free bytes with which no step of the exercise can fill a disk."""
 # Where an ordinary user of Windows has no right to write; what is temporary, anybody may.
 _ADMINISTRATORS = re.compile(r"C:\\(?:Windows\\(?!Temp\b)|Program Files)", re.IGNORECASE)
+# How QEMU says that it failed itself; the "uncaught target signal" is the program's own.
+_QEMU_FAILED = re.compile(
+    r"^(?:qemu(?:-x86_64)?: (?!uncaught target signal).+"
+    r"|(?:Bail out! )?ERROR:\S*/(?:accel|tcg|linux-user|target/i386)/.+"
+    r"|\S+/tcg/\S+ tcg fatal error)",
+    re.MULTILINE,
+)
+_NO_SYSTEM_CALL = "Function not implemented"  # strerror(3) of ENOSYS
 _INTERPOSED = "Interposed"
 """What uses.py raises where another's code answers."""
 
@@ -91,7 +101,25 @@ class Expected:
 
 def diagnose(evidence: Evidence, expected: Expected) -> tuple[Cause, ...]:
     """Return the causes that the evidence shows, the most pressing first; none if all is well."""
-    return in_order(_causes(evidence, expected))
+    causes = _causes(evidence, expected)
+    if evidence["cell"].get("processor"):
+        causes = (_unless_emulated(cause, evidence) for cause in causes)
+    return in_order(causes)
+
+
+def _unless_emulated(cause: Cause, evidence: Evidence) -> Cause:
+    """Return the cause, or the testbed's failure where an emulated processor explains it."""
+    ran = [evidence.get(name, {}) for name in ("install", "import", "exercise", "tests")]
+    failed = (_QEMU_FAILED.search(one.get("stderr", "")) for one in ran)
+    if cause.name == "hang":
+        why = "its processor is emulated, which takes some ten times as long"
+    elif _NO_SYSTEM_CALL in cause.message:
+        why = "QEMU lacks a system call"
+    elif cause.severity == "broken" and (said := next(filter(None, failed), None)):
+        why = said[0].strip()[:200]
+    else:
+        return cause
+    return _cause("emulator-gap", where=cause.where, seen=f"{why}: {cause.message}"[:600])
 
 
 def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
@@ -149,6 +177,8 @@ def _typed(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]
                     _scenario(evidence).cause,
                     seen,
                 )
+                if _is_illegal(ran["code"]):
+                    cause, seen = _death(ran["code"], None, evidence)
                 yield _cause(cause, where=f"{cell}: {kind}", seen=seen)
 
 
@@ -521,21 +551,21 @@ def _ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
         seen = f"no end after {plain['seconds']:.0f} s"
         yield _hang(plain, where=f"{cell}: import", seen=seen)
         return
-    if plain["code"] < 0 or _is_access_violation(plain["code"]):
-        yield _cause("crash", where=f"{cell}: import", seen=_signal(plain["code"]))
+    if _has_died(plain["code"], ""):
+        name, seen = _death(plain["code"], None, evidence)
+        yield _cause(name, where=f"{cell}: import", seen=seen)
         return
     finished = "end" in ran["steps"]
     if finished and ran["code"] == 0 and not ran["timed_out"]:
         return
     begun = [name for name, told in ran["steps"].items() if told.get("begun")]
     where = f"{cell}: {'at exit' if finished else begun[-1] if begun else 'start'}"
-    frame = _frame(ran["trace"])
     if ran["timed_out"] or "Timeout (" in ran["trace"]:
-        seen = f"no end after {ran['seconds']:.0f} s; the stack's innermost frame: {frame}"
-        yield _hang(ran, where=where, seen=seen)
-    elif ran["code"] < 0 or _is_access_violation(ran["code"]) or "Fatal Python" in ran["trace"]:
-        seen = f"{_signal(ran['code'])}; the last frame: {frame}"
-        yield _cause("crash", where=where, seen=seen)
+        seen = f"no end after {ran['seconds']:.0f} s; the stack's innermost frame: "
+        yield _hang(ran, where=where, seen=seen + _frame(ran["trace"]))
+    elif _has_died(ran["code"], ran["trace"]):
+        name, seen = _death(ran["code"], ran["trace"], evidence)
+        yield _cause(name, where=where, seen=seen)
     else:
         seen = f"the interpreter ended with {ran['code']}: {_last_error(ran['stderr'])}"
         known = begun or finished
@@ -550,11 +580,33 @@ def _hang(ran: Evidence, *, where: str, seen: str) -> Cause:
     return _cause("hang", where=where, seen=seen)
 
 
+def _has_died(code: int, trace: str) -> bool:
+    return code < 0 or _is_access_violation(code) or _is_illegal(code) or "Fatal Python" in trace
+
+
+def _death(code: int, trace: str | None, evidence: Evidence) -> tuple[str, str]:
+    """Return by what cause a process died, and what was seen of it."""
+    seen = _signal(code)
+    if trace is not None:
+        seen += f"; the last frame: {_frame(trace)}"
+    if not _is_illegal(code) and "Fatal Python error: Illegal instruction" not in (trace or ""):
+        return "crash", seen
+    emulated = evidence["cell"].get("processor")
+    processor = emulated or evidence.get("processor") or evidence["machine"]
+    return "illegal-instruction", f"{seen}; the processor is {processor}"
+
+
 def _is_access_violation(code: int) -> bool:
     return code & 0xFFFFFFFF >= 0xC0000000  # an NTSTATUS of severity error ([MS-ERREF] 2.3)
 
 
+def _is_illegal(code: int) -> bool:
+    return code in _ILLEGAL or code & 0xFFFFFFFF in _ILLEGAL
+
+
 def _signal(code: int) -> str:
+    if code == 132:
+        code = -4
     if -65 < code < 0:  # anything less is an NTSTATUS, read as a signed number
         return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
     return f"ended with 0x{code & 0xFFFFFFFF:08x}"
@@ -772,13 +824,13 @@ def _own_tests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
         yield from (replace(cause, where=f"{cell}: own tests") for cause in shadow)
         return
     code, trace = told.get("code", 0), told.get("trace", "")
-    died = code < 0 or _is_access_violation(code) or "Fatal Python" in trace
+    died = _has_died(code, trace)
     found = list(
         own_tests.judge(
             told,
             cell,
             expected.module,
-            died=_signal(code) if died else "",
+            died=_death(code, trace, evidence) if died else None,
             hung=told.get("timed_out", False) or "Timeout (" in trace or code == _ALARM,
             frame=_frame(trace),
         )

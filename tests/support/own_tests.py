@@ -103,12 +103,18 @@ def _last(text: str) -> str:
 
 
 def judge(
-    told: Mapping[str, Any], cell: str, subject: str, *, died: str, hung: bool, frame: str
+    told: Mapping[str, Any],
+    cell: str,
+    subject: str,
+    *,
+    died: tuple[str, str] | None,
+    hung: bool,
+    frame: str,
 ) -> Iterator[Cause]:
     """Yield the causes in a run of the tests.
 
-    ``died`` tells how the interpreter was killed, if it was; ``hung`` whether it had to be ended;
-    ``frame`` where it was then.
+    ``died`` tells by what cause the interpreter was killed and what was seen, if it was; ``hung``
+    whether it had to be ended; ``frame`` where it was then.
     """
     if (tool := told.get("tool", {})).get("code"):
         seen = f"pytest could not be installed: {_errors(tool)}"
@@ -119,7 +125,8 @@ def judge(
         seen = f"no end after {told['seconds']:.0f} s; the stack's innermost frame: {frame}"
         yield _cause("hang", f"{cell}: {node}", seen)
     elif died:
-        yield _cause("crash", f"{cell}: {node}", f"{died}; the last frame: {frame}")
+        name, seen = died
+        yield _cause(name, f"{cell}: {node}", seen)
     elif told["end"] is None and told["begun"]:
         seen = f"the interpreter ended with {told['code']} in the midst of the tests"
         yield _cause("crash", f"{cell}: {node}", seen)

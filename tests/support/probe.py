@@ -382,6 +382,16 @@ def system() -> tuple[str, str]:
     return f"{told.sysname}-{told.release}-{told.machine}", told.machine
 
 
+def processor() -> str:
+    """Return the processor's name (proc(5), /proc/cpuinfo); empty where nothing tells it."""
+    if sys.platform == "win32":
+        return os.environ.get("PROCESSOR_IDENTIFIER", "")
+    with open("/proc/cpuinfo", "rb") as file:
+        first = file.read(1024).decode("ascii", "replace")
+    names = (line.partition(":") for line in first.splitlines())
+    return next((value.strip() for key, _, value in names if key.strip() == "model name"), "")
+
+
 def read_steps(path: str) -> dict[str, Any]:
     """Return the steps of the exercise by name, those that began and never ended included."""
     steps: dict[str, Any] = {}
@@ -485,13 +495,14 @@ def main() -> None:
     env.update(spec["env"])
     cwd = spec["cwd"]
     os.makedirs(cwd, exist_ok=True)
-    named, processor = system()
+    named, machine = system()
     evidence: dict[str, Any] = {
         "python": sys.version.split()[0],
         "abiflags": getattr(sys, "abiflags", ""),
         "implementation": sys.implementation.name,
         "libc": c_library(),
-        "machine": processor,
+        "machine": machine,
+        "processor": processor(),
         "system": named,
         "os": "windows" if sys.platform == "win32" else "linux",
         "env": {k: v for k, v in sorted(env.items()) if not k.startswith("E2E_")},

@@ -336,6 +336,7 @@ def _matrix(_words: Mapping[str, Any]) -> str:
         told += (
             [f"Lacks what its platform promises: {', '.join(spec.lacks)}."] if spec.lacks else []
         )
+        told += [f"Its processor: {spec.processor}."] if spec.processor else []
         told += [f"Must refuse: `{spec.refuses}`."] if spec.refuses else []
         rows.append(
             (

@@ -626,14 +626,12 @@ TRACE = (
     ("code", "seen"),
     [
         (-11, "killed by SIGSEGV"),
-        (-4, "killed by SIGILL"),
         (-6, "killed by SIGABRT"),
         (-7, "killed by SIGBUS"),
         (-8, "killed by SIGFPE"),
         (-31, "killed by signal 31"),
         (0xC0000005, "ended with 0xc0000005"),
         (0xC0000005 - (1 << 32), "ended with 0xc0000005"),
-        (0xC000001D, "ended with 0xc000001d"),
     ],
 )
 def test_an_interpreter_that_is_killed_has_crashed(code: int, seen: str) -> None:
@@ -649,6 +647,97 @@ def test_an_interpreter_that_is_killed_has_crashed(code: int, seen: str) -> None
     assert (cause.name, cause.where) == ("crash", "debian-pip-venv: native-call")
     assert seen in cause.message
     assert "the last frame: /x/database.py:7 in open" in cause.message
+
+
+EMULATED = "x86-64-v1 with SSE3, emulated by QEMU"
+
+
+def _on_an_emulated_processor(evidence: Evidence) -> None:
+    evidence["cell"]["processor"] = EMULATED
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        (-4, "killed by SIGILL"),
+        (132, "killed by SIGILL"),
+        (0xC000001D, "ended with 0xc000001d"),
+        (0xC000001D - (1 << 32), "ended with 0xc000001d"),
+    ],
+)
+@pytest.mark.parametrize("emulated", [False, True])
+def test_an_instruction_that_the_processor_lacks_is_told_with_it(
+    code: int, seen: str, emulated: bool
+) -> None:
+    def where(evidence: Evidence) -> None:
+        evidence["processor"] = "Some Processor"
+        if emulated:
+            _on_an_emulated_processor(evidence)
+
+    told = f"the processor is {EMULATED if emulated else 'Some Processor'}"
+    cause = _cause(_all(where, lambda e: e["import"].update(code=code)))
+    assert (cause.name, cause.where) == ("illegal-instruction", "debian-pip-venv: import")
+    assert cause.message.startswith(f"{seen}; {told}")
+
+    ended = {"code": code, "trace": TRACE, "stderr": "qemu: uncaught target signal 4 (Illegal ..."}
+    cause = _cause(_all(where, _broken("native-call"), lambda e: e["exercise"].update(ended)))
+    assert (cause.name, cause.severity) == ("illegal-instruction", "broken")
+    frame = "the last frame: /x/database.py:7 in open"
+    assert cause.message.startswith(f"{seen}; {frame}; {told}")
+
+
+def test_a_command_of_the_user_that_dies_so_is_told_by_it() -> None:
+    ran = _ran("python", "-c", "import quiverdb", code=-4)
+    cause = _cause(lambda e: e.update(after_install=[ran]))
+    assert (cause.name, cause.where) == ("illegal-instruction", "debian-pip-venv: after_install")
+
+
+def test_the_interpreters_own_word_is_enough_where_a_starter_hides_the_signal() -> None:
+    ended = {"code": 1, "trace": f"Fatal Python error: Illegal instruction\n{TRACE}"}
+    cause = _cause(_all(_broken("native-call"), lambda e: e["exercise"].update(ended)))
+    assert cause.name == "illegal-instruction"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "qemu-x86_64: QEMU internal SIGSEGV {code=MAPERR, addr=0x20}",
+        "qemu: 0x7f00: unhandled CPU exception 0x6 - aborting",
+        "**\nERROR:../../accel/tcg/cpu-exec.c:9:cpu_exec: assertion failed: (cpu == current_cpu)",
+        "Bail out! ERROR:../../linux-user/signal.c:9:host_signal: should not be reached",
+        "../../tcg/tcg.c:2233: tcg fatal error",
+    ],
+)
+def test_what_the_emulator_failed_in_is_the_testbeds(said: str) -> None:
+    ended = {"code": -6, "trace": TRACE, "stderr": f"warning: x\n{said}\n"}
+    change = _all(_broken("round-trip"), lambda e: e["exercise"].update(ended))
+
+    assert _cause(change).name == "crash", "the same words on a real processor are nobody's"
+    cause = _cause(_all(_on_an_emulated_processor, change))
+    assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
+    assert said.splitlines()[-1][:40] in cause.message
+    assert "killed by SIGABRT" in cause.message
+
+
+def test_a_system_call_that_the_emulator_lacks_is_the_testbeds() -> None:
+    change = _failed("round-trip", "[Errno 38] Function not implemented")
+    assert _cause(change).name == "round-trip-failed"
+    cause = _cause(_all(_on_an_emulated_processor, change))
+    assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
+
+
+def test_what_takes_too_long_on_an_emulated_processor_says_nothing_about_the_package() -> None:
+    change = _all(
+        _on_an_emulated_processor,
+        lambda e: e["install"].update(code=-9, timed_out=True, seconds=120.0),
+    )
+    assert _cause(change).name == "emulator-gap"
+
+
+def test_what_else_is_wrong_on_an_emulated_processor_is_the_packages() -> None:
+    change = _all(_on_an_emulated_processor, _broken("round-trip"))
+    cause = _cause(_all(change, lambda e: e["exercise"].update(code=-11)))
+    assert (cause.name, cause.severity) == ("crash", "broken")
 
 
 def test_an_import_that_merely_fails_is_no_crash_and_is_told() -> None:

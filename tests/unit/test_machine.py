@@ -64,8 +64,8 @@ def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> No
     with pytest.raises(
         WrongUse,
         match=r"machines\.toml: debian: unknown key 'colour'; "
-        "there are: has, image, installers, lacks, os, profiles, python, refuses, runs_on, "
-        "scenarios, title",
+        "there are: has, image, installers, lacks, os, processor, profiles, python, refuses, "
+        "runs_on, scenarios, title",
     ):
         _load(tmp_path, f'{LINE}colour = "red"\n')
 

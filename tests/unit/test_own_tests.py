@@ -53,7 +53,7 @@ def _ran(folder: Path, files: dict[str, str], *, seconds: float = 30) -> dict[st
 
 
 def _judged(told: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
-    how = {"died": "", "hung": False, "frame": "a.py:1 in a", **more}
+    how = {"died": None, "hung": False, "frame": "a.py:1 in a", **more}
     return [(cause.name, cause.where) for cause in judge(told, "cell", SUBJECT, **how)]
 
 
@@ -148,7 +148,7 @@ def test_a_run_that_runs_nothing_or_not_all_is_no_pass(
     tmp_path: Path, files: dict[str, str], where: str, says: str
 ) -> None:
     told = _ran(tmp_path, files)
-    (cause,) = judge(told, "cell", SUBJECT, died="", hung=False, frame="")
+    (cause,) = judge(told, "cell", SUBJECT, died=None, hung=False, frame="")
     assert (cause.name, cause.where) == ("own-tests-not-run", f"cell: {where}")
     assert says in cause.message
 
@@ -172,7 +172,7 @@ def test_a_signal_and_a_hang_are_told_with_the_test_and_the_stack(tmp_path: Path
     assert told["code"] == -14
     assert 'test_it.py", line 3 in test_b' in told["trace"]
     assert _judged(told, hung=True) == [("hang", "cell: tests/test_it.py::test_b")]
-    assert _judged(told, died="killed") == [("crash", "cell: tests/test_it.py::test_b")]
+    assert _judged(told, died=("crash", "killed")) == [("crash", "cell: tests/test_it.py::test_b")]
 
 
 def test_many_failures_are_told_by_five_and_a_number() -> None:
@@ -183,7 +183,7 @@ def test_many_failures_are_told_by_five_and_a_number() -> None:
         lines.append({"kind": "report", "node": node, "outcome": "failed", "text": "E   no"})
     lines.append({"kind": "end", "code": 1, "file": "x", "imported": True})
     told = read("\n".join(map(json.dumps, lines))) | {"code": 1, "stdout": "", "stderr": ""}
-    causes = list(judge(told, "cell", SUBJECT, died="", hung=False, frame=""))
+    causes = list(judge(told, "cell", SUBJECT, died=None, hung=False, frame=""))
     assert [cause.name for cause in causes] == ["own-tests-failed"] * 6
     assert causes[-1].message.startswith("3 more (t.py::test_5, t.py::test_6, t.py::test_7)")
 
@@ -197,7 +197,7 @@ def test_a_line_that_was_cut_short_is_passed_over_and_a_strange_one_is_not() -> 
 def test_pytest_that_cannot_be_had_is_the_testbeds_failure() -> None:
     tool = {"code": 1, "stdout": "", "stderr": "ERROR: No matching distribution"}
     told = {"tool": tool, **read("")}
-    (cause,) = judge(told, "cell", SUBJECT, died="", hung=False, frame="")
+    (cause,) = judge(told, "cell", SUBJECT, died=None, hung=False, frame="")
     assert (cause.name, cause.severity) == ("machine-lost", "testbed")
     assert "No matching distribution" in cause.message
 

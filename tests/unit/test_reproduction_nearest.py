@@ -80,6 +80,28 @@ def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_o
     assert any("simulated" in line for line in _lines(simulated))
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"os": "debian-13", "python": "3.13", "installer": "uv"},
+        {"os": "debian-13", "installer": "uv", "scenario": "zip"},
+        {"glibc": "2.41"},
+        {},
+    ],
+)
+def test_a_machine_with_an_emulated_processor_is_no_ordinary_one(told: dict[str, str]) -> None:
+    found = _ranked(**told)
+    assert found[0].spec.name == "debian-13"
+    emulated = next(near for near in found if near.spec.name == "debian-13-x86-64-v1")
+    assert any("it is simulated" in line and "QEMU" in line for line in _lines(emulated))
+
+
+def test_every_machine_with_an_emulated_processor_is_of_a_simulated_system() -> None:
+    emulated = [spec for spec in machines.load().values() if spec.processor]
+    found = [nearest.system_of(spec) for spec in emulated]
+    assert [system.family for system in found if system] == ["simulated"] * len(emulated) != []
+
+
 def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:
     near = _ranked(os="debian-11", scenario="zip")[0]
     assert _lines(near) == ["machines.toml does not judge it in zip"]
