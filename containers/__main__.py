@@ -6,6 +6,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+from typing import NoReturn
 
 from containers import engine, images, machine
 from containers.errors import ExitCode, TestbedFailure, WrongUse
@@ -90,9 +91,15 @@ def clean() -> int:
     return ExitCode.VERIFIED
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it as this project says what is wrong use."""
+        self.exit(ExitCode.WRONG_USE, f"e2e: {message}\n")
+
+
 def main() -> int:
     """Run the asked command."""
-    parser = argparse.ArgumentParser(prog="./e2e", description=__doc__)
+    parser = _Parser(prog="./e2e", description=__doc__)
     parser.add_argument("command", choices=["doctor", "clean"])
     parser.add_argument(
         "--kept", action="store_true", help="clean: only the machines that --keep-failed left"

@@ -53,6 +53,8 @@ class Wheelhouse:
     """The reason by name, of the earlier files that were withdrawn."""
     tools: tuple[Path, ...] = ()
     """Files of pytest, which runs the package's own tests; on the index where these are run."""
+    beside: tuple[Path, ...] = ()
+    """What lies beside the wheels in their folder: files that are not verified."""
 
     @property
     def previous(self) -> str:
@@ -202,8 +204,14 @@ def from_folder(
             f"--wheels {folder}: two versions in one folder ({told}); a release has one: "
             "remove the other"
         )
+    others = {path for path in folder.glob("[!.]*") if path.is_file()}
     return Wheelhouse(
-        origin, place or str(folder), str(versions.pop()), tuple(wheels), dependencies()
+        origin,
+        place or str(folder),
+        str(versions.pop()),
+        tuple(wheels),
+        dependencies(),
+        beside=tuple(sorted(others - set(wheels))),
     )
 
 

@@ -267,6 +267,29 @@ def test_a_file_that_the_index_refuses(judge: Judge, good_wheel: Path, tmp_path:
     assert "local" in seen.dynamic[0].message
 
 
+@pytest.mark.parametrize(
+    ("new", "who", "reason"),
+    [
+        (b"Classifier: Klingon\nRequires-Python", "the index", "'Klingon' is not a valid class"),
+        (
+            b"Author: Jos\xe9\nRequires-Python",
+            "twine",
+            "InvalidDistribution: Invalid distribution metadata: unrecognized or malformed field",
+        ),
+    ],
+    ids=["classifier", "latin-1"],
+)
+def test_metadata_that_is_refused(
+    judge: Judge, good_wheel: Path, tmp_path: Path, new: bytes, who: str, reason: str
+) -> None:
+    change = edits.metadata(good_wheel, b"Requires-Python", new)
+    seen = judge(wheels.mutate(good_wheel, tmp_path, **change))
+
+    assert "upload-refused" in {cause.name for cause in seen.dynamic}
+    assert f"{who} refused the " in seen.dynamic[0].message
+    assert reason in seen.dynamic[0].message
+
+
 def test_a_hang_is_named_with_its_stack(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
     change = _replace(
         b"def _load_bundled(ffi: Any) -> Any:\n",

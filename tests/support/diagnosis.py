@@ -89,7 +89,7 @@ class Expected:
     libraries: tuple[str, ...]
     """The native libraries of the machine's platform, in loading order."""
     refused: str = ""
-    """What the index answered when it refused the upload; empty if it took every file."""
+    """Who refused the upload and why; empty if the index took every file."""
     package: str = ""
     """The name that is imported, where it is not the project's."""
 
@@ -343,8 +343,7 @@ def _refusal(
             seen += "which is not among the locked dependencies"
         return _cause("missing-dependency", where=where, seen=seen)
     if expected.refused:
-        seen = f"the index refused the upload ({expected.refused})"
-        return _cause("upload-refused", where=where, seen=seen)
+        return _cause("upload-refused", where=where, seen=expected.refused)
     major, minor, *_ = evidence["python"].split(".")
     interpreters = {tag.interpreter for name in expected.digests for tag in _tags(name)}
     fits = {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}
@@ -677,8 +676,7 @@ def _fallback(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cau
     installed = paths.distributions(evidence).get(canonicalize_name(expected.project))
     if installed and _differs(installed["version"], expected.version):
         if expected.refused:
-            seen = f"the index refused the upload ({expected.refused}), and the installer took "
-            seen += installed["version"]
+            seen = f"{expected.refused}, and the installer took {installed['version']}"
             yield _cause("upload-refused", where=f"{cell}: installed", seen=seen)
             return
         seen = f"{installed['version']} was installed, published was {expected.version}"

@@ -40,7 +40,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 PIPELINE = ("runner", "forge", "builder", "builder-windows")
 ROOT = Path(__file__).parents[2]
-_FILES = ("wheels", "dependencies", "earlier", "tools")
+_FILES = ("wheels", "dependencies", "earlier", "tools", "beside")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,6 @@ class Prepared:
     def expected(self, subject: Subject, system: str) -> Expected:
         """Return what a cell on a machine with this operating system must show."""
         platform = platform_of(subject, system)
-        refused = [upload for upload in self.testbed.uploads if upload.code]
         return Expected(
             project=subject.name,
             package=subject.import_package,
@@ -70,8 +69,13 @@ class Prepared:
             digests=self.wheelhouse.digests(),
             locked=self.wheelhouse.locked(),
             libraries=platform.libraries,
-            refused=_reason(refused[0].output) if refused else "",
+            refused=self.refused(),
         )
+
+    def refused(self) -> str:
+        """Return who refused the upload of the release and why; empty if all of it was taken."""
+        refused = [upload for upload in self.testbed.uploads if upload.code]
+        return who_refused(refused[0].output) if refused else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values, for a worker."""
@@ -101,11 +105,17 @@ def platform_of(subject: Subject, system: str) -> Platform:
     return next(p for p in subject.platforms if p.target.system == system)
 
 
-def _reason(output: str) -> str:
-    lines = [_COLOUR.sub("", line).strip() for line in output.splitlines()]
-    # With --verbose twine shows the index's answer, and with it the reason.
-    told = [line for line in lines if re.search(r"\b[45]\d\d\b.*|Error", line)]
-    return " | ".join(dict.fromkeys(told or ["twine failed"]))[:400]
+def who_refused(output: str) -> str:
+    """Return who refused an upload and why, from what twine said."""
+    lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
+    lines = [line for line in lines if line]
+    # Its last record is the error, which a narrow terminal breaks into lines.
+    begins = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
+    told = " ".join(lines[begins[-1] :] if begins else lines[-3:]).removeprefix("ERROR ")
+    who = "the index refused the upload"
+    if told.startswith("InvalidDistribution"):
+        who = "twine refused the file before it was uploaded"
+    return f"{who} ({told[:400] or 'it said nothing'})"
 
 
 def piped(told: dict[str, Any]) -> Piped:

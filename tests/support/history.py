@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from containers.errors import ExitCode, WrongUse
 from containers.state import state_dir
 from tests.support import folders
+from tests.support.report import results
 
 VERSION = 1
 SECONDS_SLOWER, TIMES_SLOWER = 3.0, 1.5
@@ -422,6 +423,8 @@ def _named(name: str, every: Sequence[Run]) -> Run:
         told = json.loads(file.read_text("utf-8"))
         if not isinstance(told, dict) or not {"verdict", "cells", "items"} <= told.keys():
             raise WrongUse(f"compare: {file}: not a results.json")
+        if wrong := results.misform(told):
+            raise WrongUse(f"compare: {file}: not a results.json: {wrong}")
     except (OSError, ValueError) as error:
         numbers = ", ".join(run.name for run in every[-LAST:])
         reason = "" if isinstance(error, FileNotFoundError) else f" ({error})"

@@ -348,6 +348,7 @@ class Controller:
         found: list[Item] = []
         own: list[Cause] = [self.failure] if self.failure else []
         found += self._pipeline_items(own)
+        refused = self._refused(cells)
         if self.suite.selection.source:
             built = [cause for cause in own if cause.name == "build-failed"]
             judged = verdict.judge(built, strict=strict)
@@ -357,7 +358,7 @@ class Controller:
             found.append(Item("source-build", title, judged, tuple(built)))
         for system in self.suite.selection.systems:
             mine = {spec.name for spec in self.suite.selection.machines if spec.os == system}
-            causes, unread = list(own), []
+            causes, unread = [*own, *refused], []
             judged_here = [cell for cell in cells if cell.machine in mine]
             if self.suite.prepared:
                 static = gate.static(self.suite.prepared, self.suite.subject, (system,))
@@ -383,6 +384,14 @@ class Controller:
                 continue
             found.append(item)
         return found
+
+    def _refused(self, cells: list[CellResult]) -> list[Cause]:
+        """Return a cause for a refused upload that no cell came upon: its files were others'."""
+        prepared = self.suite.prepared
+        seen = prepared.refused() if prepared else ""
+        if not seen or any(c.name == "upload-refused" for cell in cells for c in cell.causes):
+            return []
+        return [catalogue().cause("upload-refused", where="publisher", seen=seen)]
 
     def _pipeline_items(self, own: list[Cause]) -> list[Item]:
         """Return the items of the release workflow and of the publisher that it presents."""
@@ -490,6 +499,10 @@ class Controller:
             found += [
                 {"id": name, "reason": selection.no_pipeline} for name in ("pipeline", "publisher")
             ]
+        if self.suite.prepared:
+            reason = "not verified, since only wheels are"
+            beside = self.suite.prepared.wheelhouse.beside
+            found += [{"id": path.name, "reason": reason} for path in beside]
         for spec in selection.left_to_others:
             reason = f"only in the profile {' or '.join(spec.profiles)}"
             found.append({"id": spec.name, "reason": reason})

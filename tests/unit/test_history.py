@@ -370,6 +370,16 @@ def test_a_run_without_an_earlier_one_says_so(capsys: pytest.CaptureFixture[str]
     assert "no earlier run like 1" in err
 
 
+def test_results_with_a_value_of_the_wrong_kind_are_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(told() | {"selection": None}), "utf-8")
+    code, _, err = _compare(capsys, str(path), str(path))
+    assert (code, len(err.splitlines())) == (4, 1)
+    assert "selection: None is not of type 'object'" in err
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", "{", '"text"'])
 def test_a_file_that_is_no_results_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str

@@ -12,6 +12,7 @@ from typing import Any, Never
 
 import pytest
 
+from containers import __main__ as commands
 from containers.state import state_dir
 
 LAUNCHER = Path(__file__).parents[2] / "e2e"
@@ -147,6 +148,16 @@ def test_doctor_and_clean_run_in_the_gates_environment(
     _, (command,) = _main(launcher, monkeypatch, name)
     assert command[-4:] == ["python", "-m", "containers", name]
     assert command[command.index("-e") + 1] == "gate"
+
+
+def test_what_doctor_does_not_take_is_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["containers", "doctor", "extra"])
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == 4
+    assert capsys.readouterr().err == "e2e: unrecognized arguments: extra\n"
 
 
 def test_compare_runs_in_the_gates_environment_with_the_runs_named(

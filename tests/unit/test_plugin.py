@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -114,6 +115,31 @@ def test_what_narrows_a_verdict_is_told_beside_the_cells_that_were_left(tmp_path
     assert _narrowed(tmp_path, list(IDS))._narrowed() == []
     controller = _narrowed(tmp_path, [IDS[0]], narrowed=asked)
     assert controller._narrowed() == ["-k debian", "1 of 2 cells"]
+
+
+def test_a_refused_upload_is_told_where_no_cell_came_upon_it(tmp_path: Path) -> None:
+    controller = _narrowed(tmp_path, None)
+    suite = cast("Any", controller.suite)
+    suite.prepared = SimpleNamespace(refused=lambda: "the index refused the upload (400)")
+    (cause,) = controller._refused([RAN])
+    assert (cause.name, cause.where) == ("upload-refused", "publisher")
+    assert cause.message.startswith("the index refused the upload (400)")
+
+    there = dataclasses.replace(RAN, causes=(cause,))
+    assert controller._refused([RAN, there]) == []
+    suite.prepared = SimpleNamespace(refused=lambda: "")
+    assert controller._refused([RAN]) == []
+
+
+def test_a_file_that_is_no_wheel_is_told_to_be_out_of_scope(tmp_path: Path) -> None:
+    controller = _narrowed(tmp_path, None)
+    suite = cast("Any", controller.suite)
+    suite.selection.left_to_others, suite.selection.no_pipeline, suite.left_out = (), "no", ()
+    suite.selection.no_tests = ""
+    beside = (Path("dist/quiverdb-1.2.0.tar.gz"),)
+    suite.prepared = SimpleNamespace(wheelhouse=SimpleNamespace(beside=beside))
+    told = {"id": "quiverdb-1.2.0.tar.gz", "reason": "not verified, since only wheels are"}
+    assert told in controller._out_of_scope()
 
 
 def test_a_report_is_written_by_one_run_at_a_time(

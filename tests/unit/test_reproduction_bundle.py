@@ -117,7 +117,16 @@ def test_the_command_writes_the_file_and_lists_it(
     output = tmp_path / "x.tar.zst"
     assert bundle.run(["--from", str(report), "-o", str(output), LINUX]) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
-    assert f"evidence/{LINUX}.json" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"evidence/{LINUX}.json" in told
+    assert "missing" not in told
+
+
+def test_evidence_that_is_gone_is_told(report: Path, tmp_path: Path, capsys: Any) -> None:
+    (report / "evidence" / f"{LINUX}.json").unlink()
+    output = tmp_path / "x.tar.zst"
+    assert bundle.run(["--from", str(report), "-o", str(output)]) == 0
+    assert f"missing: the evidence of {LINUX}: " in capsys.readouterr().out
 
 
 def test_a_cell_or_a_report_that_is_not_there_is_wrong_use(report: Path, tmp_path: Path) -> None:

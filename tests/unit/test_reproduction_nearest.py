@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from containers import machine as machines
 from containers.errors import WrongUse
-from tests.support.reproduction import nearest, session
+from tests.support.reproduction import nearest, reproduce, session
 from tests.support.reproduction.nearest import Near
+from tests.support.verdict import CellResult, Verdict
 
 
 def _ranked(**told: str) -> list[Near]:
@@ -35,6 +38,7 @@ def test_every_system_has_a_name_of_its_own() -> None:
         ({"glibc": "2.31"}, "debian-11"),
         ({"python": "3.14"}, "debian-forky-python-3.14"),
         ({"python": "3.11", "os": "debian-12"}, "debian-12-python-3.11"),
+        ({"python": "3.12", "os": "windows"}, "windows-wine"),
         ({"os": "windows"}, "windows-wine"),
         ({"os": "windows-11", "installer": "uv"}, "windows-wine"),
         ({}, "debian-13"),
@@ -67,6 +71,12 @@ def test_python_weighs_more_than_all_else() -> None:
     near = _ranked(python="3.12", os="debian-11")[0]
     assert near.spec.os == "linux"
     assert "Python" in _lines(near)[0]
+
+
+def test_a_python_two_minor_versions_away_stands_in_for_none() -> None:
+    assert {near.spec.python for near in _ranked(python="3.14")} == {
+        "3.13", "3.13t", "3.14", "3.15",
+    }  # fmt: skip
 
 
 def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_others() -> None:
@@ -116,6 +126,12 @@ def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:
         ({"python": "three"}, "--python three: not a version"),
         ({"glibc": "new"}, "--glibc new: not a version"),
         ({"os": "windows", "glibc": "2.31"}, "Windows 11 has none"),
+        ({"python": "9.9"}, "--python 9.9: no machine comes near it; there are: 3.11, 3.13, 3.13t"),
+        ({"python": "3.9"}, "--python 3.9: no machine comes near it; there are: 3.11"),
+        (
+            {"python": "3.11", "os": "windows-11"},
+            "--python 3.11: no machine for Windows 11 comes near it; there are: 3.13",
+        ),
     ],
 )
 def test_what_there_is_not_is_wrong_use_in_one_line(told: dict[str, str], said: str) -> None:
@@ -133,3 +149,24 @@ def test_an_installer_of_one_scenario_is_had_in_that_one() -> None:
         session.cell(debian, "uv-tool", "venv")
     with pytest.raises(WrongUse, match="--installer uv-tool: windows-wine has none; it has: pip, "):
         session.cell(machines.load()["windows-wine"], "uv-tool", None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "line"),
+    [
+        ({"python": "3.12"}, "3.13.5", "verdict  verified, with another Python than 3.12"),
+        ({"python": "3.13.2"}, "3.13.5", "verdict  verified"),
+        ({"python": "3.13t"}, "3.13.5", "verdict  verified"),
+        ({}, "3.13.5", "verdict  verified"),
+    ],
+)
+def test_another_python_is_told_in_the_line_of_the_verdict(
+    tmp_path: Path, asked: dict[str, str], has: str, line: str
+) -> None:
+    used = {
+        "machine": "debian-13", "title": "Debian 13", "python": has, "libc": "glibc 2.41",
+        "installer": "pip", "scenario": "venv", "version": "1.0",
+    }  # fmt: skip
+    told = {"asked": asked, "used": used, "differs": []}
+    result = CellResult("a", "debian-13", "pip", "venv", Verdict.VERIFIED, (), 1.0)
+    assert line in reproduce._lines(told, "a", {}, result, "", tmp_path)

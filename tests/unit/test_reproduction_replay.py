@@ -106,6 +106,42 @@ def test_an_older_reports_cells_cannot_be_replayed(
     assert "cannot be replayed: results.json does not tell" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"selection": None}, "selection: None is not of type 'object'"),
+        ({"version": 3}, "version: 3 is not of type 'string'"),
+        (
+            {"cells": [results.cell_to_dict(cell(LINUX)) | {"installer": ["x"]}]},
+            "cells.0.installer: ['x'] is not of",
+        ),
+        (
+            {"cells": [results.cell_to_dict(cell(LINUX)) | {"causes": "zz"}]},
+            "cells.0.causes: 'zz' is not of type 'array",
+        ),
+        ({"cells": [{"id": LINUX}]}, "cells.0: 'machine' is a required property"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_wrong_use(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    results.write_json(tmp_path / "results.json", told() | change)
+    with pytest.raises(WrongUse) as raised:
+        session.load(str(tmp_path))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_keys_of_a_later_suite_and_keys_that_an_earlier_one_had_not_are_no_fault(
+    tmp_path: Path,
+) -> None:
+    run = told(cell(LINUX)) | {"newer": 2}
+    run["cells"][0]["new"] = 1
+    del run["stand_ins"]
+    results.write_json(tmp_path / "results.json", run)
+    assert session.load(str(tmp_path))[1] == run
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
 def test_a_file_that_is_no_results_is_wrong_use(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text, "utf-8")

@@ -37,6 +37,14 @@ def test_the_wheels_of_a_folder_are_a_release(tmp_path: Path) -> None:
     assert [path.name for path in house.wheels] == [LINUX, WINDOWS]
 
 
+def test_what_lies_beside_the_wheels_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    names = ("quiverdb-1.2.0.tar.gz", LINUX, "README.txt", ".hidden")
+    found = from_folder(_folder(tmp_path, *names), "quiverdb").beside
+    assert [path.name for path in found] == ["README.txt", "quiverdb-1.2.0.tar.gz"]
+    assert from_files([tmp_path / LINUX], place="here").beside == ()
+
+
 def test_the_projects_name_is_compared_as_the_index_compares_it(tmp_path: Path) -> None:
     house = from_folder(_folder(tmp_path, "Quiver_DB-1.2-py3-none-any.whl"), "quiver.db")
     assert house.version == "1.2"

@@ -1,9 +1,9 @@
 """Uploads, with the rules and the words of the default index.
 
 The checks and the reasons given are those of the default index's upload code as
-of 2026. Two checks are stricter: the METADATA inside the file is validated, and its name and
-version must be those of the form, where the default index reads the form alone. Attestations
-sent along are not looked at.
+of 2026; those of the fields that describe the package are in descriptive.py. Two checks are
+stricter: the METADATA inside the file is validated, and its name and version must be those of the
+form, where the default index reads the form alone. Attestations sent along are not looked at.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ class Uploads:
             if self._is_known(filename, digests):
                 notes["known"] = True
                 return
-            _check_file(content.stream, filename, claim)
+            metadata = _check_file(content.stream, filename, claim)
+            self._check_description(metadata)
             content.stream.seek(0)
             self._store.add(filename, content.stream)
 
@@ -170,6 +171,14 @@ class Uploads:
                     "for more information.",
                 )
         return False
+
+    def _check_description(self, metadata: Metadata) -> None:
+        from . import descriptive  # as in _check_metadata
+
+        fault = descriptive.description_fault(metadata)
+        if fault is not None:
+            page = self._help("description-content-type")
+            raise Refused(400, f"{fault} See {page} for more information.")
 
     def _help(self, anchor: str) -> str:
         return f"https://{self._hosts.index}/help/#{anchor}"
@@ -260,8 +269,8 @@ def _digest(content: IO[bytes]) -> dict[str, str]:
     return {name: hasher.hexdigest() for name, hasher in hashers.items()}
 
 
-def _check_file(content: IO[bytes], filename: str, claim: Claim) -> None:
-    """Check what is inside the file against its name and against the form.
+def _check_file(content: IO[bytes], filename: str, claim: Claim) -> Metadata:
+    """Check what is inside the file against its name and against the form; give its metadata.
 
     Raises:
         Refused: the first thing that is wrong.
@@ -282,6 +291,7 @@ def _check_file(content: IO[bytes], filename: str, claim: Claim) -> None:
                 f"License-File {licence} does not exist in distribution file {filename} "
                 f"at {target}",
             )
+    return metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,11 +395,16 @@ def _check_sdist(content: IO[bytes], filename: str) -> _Licences:
 def _check_metadata(data: bytes | None, filename: str, claim: Claim) -> Metadata:
     if data is None:
         raise Refused(400, f"Invalid distribution file. {filename} has not just one metadata file")
+    from . import descriptive  # its libraries are not needed to start, and take long to import
+
+    raw, _ = parse_email(data)
+    if _is_older(raw.get("metadata_version", ""), "2.4"):
+        # setuptools wrote it long before it was a field; clients leave it out of the form.
+        raw.pop("license_files", None)
     try:
-        metadata = Metadata.from_raw(parse_email(data)[0])
+        metadata = Metadata.from_raw(raw)
     except ExceptionGroup as errors:
-        first = _first_error(errors.exceptions)
-        raise Refused(400, f"{str(first).rstrip('.')}. {_METADATA_HELP}") from errors
+        raise _invalid(errors.exceptions) from errors
     if canonicalize_name(metadata.name) != claim.project:
         raise Refused(
             400,
@@ -402,17 +417,27 @@ def _check_metadata(data: bytes | None, filename: str, claim: Claim) -> Metadata
             f"The metadata in {filename!r} is of version {str(metadata.version)!r}, the upload "
             f"is of {str(claim.version)!r}.",
         )
-    for requirement in metadata.requires_dist or ():
-        if requirement.url is not None:
-            raise Refused(400, f"Can't have direct dependency: {requirement}. {_METADATA_HELP}")
+    faults = list(descriptive.faults(metadata))
+    if faults:
+        raise _invalid(faults)
     return metadata
 
 
-def _first_error(errors: Iterable[Exception]) -> Exception:
+def _is_older(version: str, than: str) -> bool:
+    try:
+        return Version(version) < Version(than)
+    except InvalidVersion:
+        return False
+
+
+def _invalid(errors: Iterable[Exception]) -> Refused:
+    """Give the refusal for the one fault that the default index tells of."""
     # The version of the metadata decides which fields are valid, so its fault says most.
     order = {"metadata-version": 0, "name": 1, "version": 2}
 
-    def rank(error: Exception) -> int:
-        return order.get(error.field, 3) if isinstance(error, InvalidMetadata) else 3
+    def rank(error: Exception) -> tuple[int, str]:
+        field = error.field if isinstance(error, InvalidMetadata) else ""
+        return order.get(field, 3), field
 
-    return min(errors, key=rank)
+    first = str(min(errors, key=rank))
+    return Refused(400, f"{first.rstrip('.')}. {_METADATA_HELP}")

@@ -11,6 +11,7 @@ from tests.support.causes import Cause
 from tests.support.verdict import CellResult, Item, Verdict
 
 SCHEMA = 1
+FORM = Path(__file__).parents[3] / "docs" / "results.schema.json"
 
 
 def cell_to_dict(cell: CellResult) -> dict[str, Any]:
@@ -70,6 +71,22 @@ def write(
     told |= details
     write_json(path, told)
     return told
+
+
+def misform(told: object) -> str:
+    """Return in one line what has not the published form; empty if nothing is wrong.
+
+    Keys that are not known may be a later suite's, and one that the top lacks an earlier one's.
+    """
+    import jsonschema  # for what strangers give: no run waits for it
+
+    validator = jsonschema.Draft202012Validator(json.loads(FORM.read_text("utf-8")))
+    for error in validator.iter_errors(told):
+        lacks = error.validator == "required" and not error.absolute_path
+        if not lacks and error.validator != "additionalProperties":
+            where = ".".join(str(part) for part in error.absolute_path)
+            return f"{where or 'the whole'}: {' '.join(error.message.split())[:200]}"
+    return ""
 
 
 def write_json(path: Path, told: object) -> None:

@@ -60,6 +60,12 @@ def make(
         }
 
 
+def _absent(cells: Sequence[dict[str, Any]], members: dict[str, bytes]) -> list[str]:
+    """Return the cells that ran and whose evidence is not among the members."""
+    ran = [cell["id"] for cell in cells if cell["verdict"] != "unverified"]
+    return [ident for ident in ran if f"evidence/{ident}.json" not in members]
+
+
 def _junit(path: Path, into: Path, scrubber: Scrubber) -> None:
     try:
         root = ElementTree.parse(path).getroot()  # noqa: S314  (the run's own file)
@@ -128,6 +134,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     print(f"{output}: {len(members)} files, {len(content) / 1000:.0f} kB")
     for name in members:
         print(f"  {name}")
+    if absent := _absent(cells, members):
+        print(f"missing: the evidence of {', '.join(absent)}: the report's folder has it no more")
     print("Secrets, host names and paths that are known are taken out; read it all the same.")
     return ExitCode.VERIFIED
 

@@ -112,7 +112,7 @@ def ranked(wanted: Asked, machines: Mapping[str, MachineSpec]) -> list[Near]:
     """Return the machines that could stand in for the one asked for, the nearest first.
 
     Raises:
-        WrongUse: there is none.
+        WrongUse: there is none, or none whose Python comes near the one asked for.
     """
     known = systems()
     fitting = [
@@ -137,6 +137,16 @@ def ranked(wanted: Asked, machines: Mapping[str, MachineSpec]) -> list[Near]:
             f"there is no machine for {what}{installer}, and none that comes near it; "
             f"there are: {', '.join(machines)}"
         )
+    if wanted.python:
+        near = [spec for spec in fitting if _comes_near(wanted.python, spec.python)]
+        if not near:
+            pythons = {spec.python for spec in fitting}
+            told = ", ".join(sorted(pythons))
+            what = f" for {wanted.system.title}" if wanted.system else ""
+            raise WrongUse(
+                f"--python {wanted.python}: no machine{what} comes near it; there are: {told}"
+            )
+        fitting = near
     found = [Near(spec, tuple(_differences(spec, wanted, known))) for spec in fitting]
     return sorted(found, key=lambda near: near.distance)  # stable: the first of machines.toml wins
 
@@ -173,6 +183,14 @@ def _differences(
     if wanted.scenario and wanted.scenario not in spec.scenarios:
         found.append((f"machines.toml does not judge it in {wanted.scenario}", _SCENARIO))
     return found
+
+
+def _comes_near(asked_for: str, has: str) -> bool:
+    """Return whether two Pythons are at most one minor version apart."""
+    wanted, there = _PYTHON_VERSION.fullmatch(asked_for), _PYTHON_VERSION.fullmatch(has)
+    if not wanted or not there:
+        return False
+    return wanted[1] == there[1] and abs(int(wanted[2]) - int(there[2])) <= 1
 
 
 def _python_distance(asked_for: str, has: str) -> int:

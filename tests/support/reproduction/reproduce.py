@@ -232,6 +232,9 @@ def _lines(
     report: Path,
 ) -> list[str]:
     used = told["used"]
+    wanted = told["asked"].get("python", "")
+    # The report's 3.13 is any 3.13.
+    other = "" if _minor(wanted) in ("", _minor(used["python"])) else wanted
     asked = " ".join(f"--{name} {value}" for name, value in told["asked"].items())
     lines = [
         "",
@@ -242,7 +245,8 @@ def _lines(
         *(f"differs  {line}" for line in told["differs"] or ["in nothing that was asked"]),
         f"command  {' '.join(evidence.get('install', {}).get('command', ()))}",
         f"verdict  {result.verdict}"
-        + (f" (it must be refused here, {refuses}: docs/machines.md)" if refuses else ""),
+        + (f" (it must be refused here, {refuses}: docs/machines.md)" if refuses else "")
+        + (f", with another Python than {other}" if other else ""),
     ]
     for cause in result.causes:
         lines += _cause(cause)
@@ -253,6 +257,10 @@ def _lines(
         f"again    ./e2e replay {ident}{where}",
         f"hand on  ./e2e bundle{where}",
     ]
+
+
+def _minor(python: str) -> str:
+    return ".".join(re.findall(r"\d+", python)[:2])
 
 
 def _cause(cause: Cause) -> list[str]:

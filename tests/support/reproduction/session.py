@@ -19,6 +19,7 @@ from tests.support import folders, gate, installers
 from tests.support import selection as selections
 from tests.support.cell import Cell
 from tests.support.installers import INSTALLERS, Installer
+from tests.support.report import results
 from tests.support.scenarios import SCENARIOS
 from tests.support.selection import Selection
 
@@ -111,6 +112,8 @@ def load(report: str) -> tuple[Path, dict[str, Any]]:
         raise WrongUse(f"{path}: it cannot be read: {error}") from None
     if not isinstance(told, dict) or not {"verdict", "cells", "items", "selection"} <= told.keys():
         raise WrongUse(f"{path}: not the results of a run")
+    if wrong := results.misform(told):
+        raise WrongUse(f"{path}: not the results of a run: {wrong}")
     return place, told
 
 

@@ -1,0 +1,145 @@
+"""What the default index asks of the fields that describe a package.
+
+These are the checks that its upload code lays on top of packaging.metadata, and their words, as of
+2026: `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in
+warehouse/forklift/legacy.py, `is_valid_uri` in warehouse/utils/http.py and `render` in
+warehouse/utils/readme.py. The libraries are those that it uses. They take longer to import than the
+front to start, so this module is imported by the first upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.utils import parseaddr
+
+import email_validator
+from packaging.metadata import InvalidMetadata, Metadata
+from packaging.requirements import InvalidRequirement, Requirement
+from rfc3986 import uri_reference
+from rfc3986.exceptions import RFC3986Exception
+from rfc3986.validators import Validator
+from trove_classifiers import classifiers, deprecated_classifiers
+
+_SUMMARY_LENGTH = 512
+_LABEL_LENGTH = 32
+
+
+def faults(metadata: Metadata) -> Iterator[InvalidMetadata]:
+    """Give what is wrong with valid metadata in the eyes of the default index."""
+    if metadata.summary is not None and len(metadata.summary) > _SUMMARY_LENGTH:
+        yield InvalidMetadata(
+            "summary", f"'summary' field must be {_SUMMARY_LENGTH} characters or less."
+        )
+    yield from _addresses(metadata)
+    yield from _classifiers(metadata)
+    yield from _urls(metadata)
+    yield from _requirements(metadata)
+    if metadata.license and metadata.license_expression:
+        yield InvalidMetadata(
+            "license",
+            "License is deprecated when License-Expression is present. "
+            "Only License-Expression should be present.",
+        )
+
+
+def description_fault(metadata: Metadata) -> str | None:
+    """Tell how the description fails to render, or None if it renders."""
+    if not metadata.description:
+        return None
+    given = metadata.description_content_type
+    if _renders(metadata.description, given or "text/x-rst"):
+        return None
+    if given:
+        return f"The description failed to render for '{given}'."
+    return "The description failed to render in the default format of reStructuredText."
+
+
+def _addresses(metadata: Metadata) -> Iterator[InvalidMetadata]:
+    for field, value in (
+        ("author-email", metadata.author_email),
+        ("maintainer-email", metadata.maintainer_email),
+    ):
+        # Of several addresses it finds none, and looks at none.
+        _, address = parseaddr(value or "")
+        if not address:
+            continue
+        try:
+            email_validator.validate_email(address, check_deliverability=False)
+        except email_validator.EmailNotValidError as error:
+            yield InvalidMetadata(field, f"{address!r} is not a valid email address: {error}")
+
+
+def _classifiers(metadata: Metadata) -> Iterator[InvalidMetadata]:
+    for classifier in sorted(set(metadata.classifiers or ())):
+        if classifier in deprecated_classifiers:
+            told = f"The classifier {classifier!r} has been deprecated"
+            others = deprecated_classifiers[classifier]
+            told += f", use one of {others} instead." if others else "."
+            yield InvalidMetadata("classifier", told)
+        elif classifier not in classifiers:
+            yield InvalidMetadata("classifier", f"{classifier!r} is not a valid classifier.")
+
+
+def _urls(metadata: Metadata) -> Iterator[InvalidMetadata]:
+    for field, url in (
+        ("home-page", metadata.home_page),
+        ("download-url", metadata.download_url),
+    ):
+        if url is not None and not _is_url(url):
+            yield InvalidMetadata(field, f"{url!r} is not a valid url.")
+    for label, url in (metadata.project_urls or {}).items():
+        if not label:
+            yield InvalidMetadata("project-url", "Must have a label")
+        elif len(label) > _LABEL_LENGTH:
+            told = f"{label!r} must be {_LABEL_LENGTH} characters or less."
+            yield InvalidMetadata("project-url", told)
+        elif not url:
+            yield InvalidMetadata("project-url", "Must have a URL")
+        elif not _is_url(url):
+            yield InvalidMetadata("project-url", f"{url!r} is not a valid url")
+
+
+def _requirements(metadata: Metadata) -> Iterator[InvalidMetadata]:
+    for requirement in metadata.requires_dist or ():
+        if requirement.url is not None:
+            told = f"Can't have direct dependency: {requirement}"
+            yield InvalidMetadata("requires-dist", told)
+    for field, values in (
+        ("provides-dist", metadata.provides_dist),
+        ("obsoletes-dist", metadata.obsoletes_dist),
+    ):
+        for value in values or ():
+            try:
+                direct = Requirement(value).url is not None
+            except InvalidRequirement as error:
+                yield InvalidMetadata(field, f"{value!r} is invalid: {error}")
+            else:
+                if direct:
+                    yield InvalidMetadata(field, f"Can't have direct dependency: {value!r}")
+
+
+def _is_url(url: str) -> bool:
+    validator = Validator().allow_schemes("http", "https").require_presence_of("scheme")
+    validator.check_validity_of("scheme", "host", "port", "path", "query")
+    try:
+        validator.validate(uri_reference(url).normalize())
+    except RFC3986Exception:
+        return False
+    return True
+
+
+def _renders(text: str, content_type: str) -> bool:
+    message = EmailMessage()
+    message["content-type"] = content_type
+    # A variant of Markdown is not handed on. Plain text always renders.
+    match message.get_content_type():
+        case "text/x-rst":
+            from readme_renderer import rst
+
+            return rst.render(text) is not None
+        case "text/markdown":
+            from readme_renderer import markdown
+
+            return markdown.render(text) is not None
+    return True
