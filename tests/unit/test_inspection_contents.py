@@ -203,6 +203,8 @@ class TestModules:
             "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n",
             "import typing\nif typing.TYPE_CHECKING:\n    from numpy import array\n",
+            "import contextlib\nwith contextlib.suppress(ImportError):\n    import numpy\n",
+            "from contextlib import suppress\nwith suppress(ImportError):\n    import numpy\n",
             "def late():\n    import numpy\n",
             "import os, json.decoder\nfrom collections import abc\n",
             "from . import _loader\nfrom ._loader import load\nfrom quiverdb import _loader\n",
@@ -214,7 +216,12 @@ class TestModules:
         assert look(self.write(tmp_path, code)).causes == ()
 
     @pytest.mark.parametrize(
-        "code", ["import sys\nif sys.maxsize:\n    import numpy\n", "class A:\n    import numpy\n"]
+        "code",
+        [
+            "import sys\nif sys.maxsize:\n    import numpy\n",
+            "class A:\n    import numpy\n",
+            "import warnings\nwith warnings.catch_warnings():\n    import numpy\n",
+        ],
     )
     def test_an_import_that_runs_with_the_module_must_be_declared(
         self, tmp_path: Path, code: str

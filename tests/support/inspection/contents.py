@@ -305,11 +305,22 @@ def _imports(body: list[ast.stmt], path: str, *, sure: bool = True) -> Iterator[
                 yield ".".join((*parents, module)), sure
             case ast.If() if not _CONDITIONS.search(ast.dump(statement.test)):
                 yield from _imports([*statement.body, *statement.orelse], path, sure=False)
-            case ast.With() | ast.ClassDef():
+            case ast.With() if not _suppresses(statement):
+                yield from _imports(statement.body, path, sure=sure)
+            case ast.ClassDef():
                 yield from _imports(statement.body, path, sure=sure)
             case _:
                 # Functions run later, and `try` says that the module may be absent.
                 pass
+
+
+def _suppresses(statement: ast.With) -> bool:
+    """Return whether it is `with contextlib.suppress(...)`, another way to write `try`."""
+    for item in statement.items:
+        match item.context_expr:
+            case ast.Call(func=ast.Name(id="suppress") | ast.Attribute(attr="suppress")):
+                return True
+    return False
 
 
 def _links(tree: ast.Module, path: str) -> Iterator[str]:
