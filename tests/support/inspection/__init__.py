@@ -206,7 +206,7 @@ def _expected_paths(platform: Platform | None, subject: Subject) -> tuple[str, .
 
 
 def _read(library: Library, archive: Archive) -> Library:
-    data = archive.files[library.path]
+    data = archive.installed[library.path]
     match library.format:
         case "elf":
             return elf.read(library, data)
@@ -230,12 +230,12 @@ def _absent_libraries(
             yield catalogue().cause(name, where=archive.name, seen=seen)
         return
     fold = ident.platform.target.system == "windows"
-    there = {_folded(name, fold=fold) for name in archive.names}
+    there = {_folded(place, fold=fold) for place in archive.places.values()}
     for path in _expected_paths(ident.platform, subject):
         if _folded(path, fold=fold) not in there:
             yield catalogue().cause(name, where=path, seen="is not in the wheel")
-        elif path in archive.files and format_of(archive.files[path]) is None:
-            size = len(archive.files[path])
+        elif path in archive.installed and format_of(archive.installed[path]) is None:
+            size = len(archive.installed[path])
             seen = f"is no native library ({size} bytes)"
             yield catalogue().cause(name, where=path, seen=seen)
 

@@ -92,11 +92,7 @@ def collisions(archive: Archive, identity: Identity) -> Iterator[Cause]:
     """Yield the files that are installed in one place; on Windows, names in other case are one."""
     fold = _for_windows(identity)
     places: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys(archive.names):
-        parts = PurePosixPath(name).parts
-        if len(parts) > 2 and parts[0].endswith(".data") and parts[1] in {"purelib", "platlib"}:
-            parts = parts[2:]
-        place = "/".join(parts)
+    for name, place in archive.places.items():
         places[place.lower() if fold else place].append(name)
     for names in places.values():
         if len(names) > 1:
@@ -110,12 +106,11 @@ def _for_windows(identity: Identity) -> bool:
 def stray(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
     """Yield what the wheel puts beside the package: one cause for each top-level entry."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys(archive.names):
-        parts = PurePosixPath(name).parts
+    for name, place in archive.places.items():
+        parts = PurePosixPath(place).parts
         top = parts[0] if parts else name
         if top.endswith(".data") and len(parts) > 2:
-            # purelib and platlib go where the rest goes; headers, scripts and data do not.
-            top = parts[2] if parts[1] in {"purelib", "platlib"} else f"{top}/{parts[1]}"
+            top = f"{top}/{parts[1]}"  # headers, scripts and data: not beside the rest
         if not _expected_top(top, identity, subject):
             groups[top].append(name)
     for top, names in groups.items():
@@ -156,7 +151,8 @@ def modules(
     modules a distribution has; of one that it does not know the name is taken for a module's.
     """
     package = subject.import_package
-    if not any(name.startswith(f"{package}/") and name.endswith(".py") for name in archive.names):
+    places = archive.places.values()
+    if not any(place.startswith(f"{package}/") and place.endswith(".py") for place in places):
         seen = f"holds no module of the package {package}"
         yield catalogue().cause("missing-dependency", where=archive.name, seen=seen)
         return
@@ -167,7 +163,7 @@ def modules(
         provided |= modules_of.get(name, frozenset())
     imported: dict[str, list[tuple[str, bool]]] = {}
     links: dict[str, set[str]] = {}
-    for path, data in archive.files.items():
+    for path, data in archive.installed.items():
         if not (path.startswith(f"{package}/") and path.endswith(".py")):
             continue
         try:
@@ -232,13 +228,13 @@ def _native(archive: Archive, expected: tuple[str, ...]) -> Iterator[Library]:
     paths: dict[str, list[str]] = defaultdict(list)
     for name, data in archive.files.items():
         if format_of(data):
-            paths[archive.digests[name]].append(name)
+            paths[archive.digests[name]].append(archive.places[name])
     for digest, names in paths.items():
         yield Library(
             paths=tuple(sorted(names, key=lambda name: (name not in expected, name))),
             sha256=digest,
-            size=len(archive.files[names[0]]),
-            format=str(format_of(archive.files[names[0]])),
+            size=len(archive.installed[names[0]]),
+            format=str(format_of(archive.installed[names[0]])),
         )
 
 
@@ -359,7 +355,7 @@ def _in_wheel(archive: Archive, module: str) -> bool:
         name == f"{base}.py"
         or name.startswith((f"{base}/", f"{base}.cpython-", f"{base}.cp3", f"{base}.abi3."))
         or name in {f"{base}.so", f"{base}.pyd"}
-        for name in archive.names
+        for name in archive.places.values()
     )
 
 
