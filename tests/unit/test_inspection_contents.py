@@ -137,6 +137,28 @@ class TestStray:
         ]
         assert "2 files" in causes[0].message
 
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("cffi/lock.py", "dependency-overwritten"),
+            ("_cffi_backend.cpython-313-x86_64-linux-gnu.so", "dependency-overwritten"),
+            ("quiverdb-1.0.0.data/purelib/cffi/lock.py", "dependency-overwritten"),
+            ("cffi_more/lock.py", "stray-top-level"),
+            ("more/cffi/lock.py", "stray-top-level"),
+        ],
+    )
+    def test_what_is_installed_over_a_dependency_is_told_apart(
+        self, tmp_path: Path, path: str, name: str
+    ) -> None:
+        known = {
+            canonicalize_name("cffi"): frozenset({"cffi", "_cffi_backend"}),
+            canonicalize_name("quiverdb"): frozenset({"more"}),
+        }
+        wheel = linux_wheel(tmp_path, {path: ""})
+        (cause,) = inspect(wheel, subject=SUBJECT, modules=known).causes
+        assert cause.name == name
+        assert ("is a module of cffi" in cause.message) == (name == "dependency-overwritten")
+
     @pytest.mark.parametrize("part", ["data", "scripts", "headers"])
     def test_files_for_the_environments_own_folders_are_stray(
         self, tmp_path: Path, part: str

@@ -138,7 +138,7 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
     causes += contents.record(archive)
     causes += contents.windows_names(archive, ident)
     causes += contents.collisions(archive, ident)
-    causes += contents.stray(archive, ident, subject)
+    causes += contents.stray(archive, ident, subject, modules or {})
     causes += contents.stray_files(archive)
     causes += contents.copies(tuple(libraries))
     for finding in contents.modules(archive, ident, subject, modules or {}):

@@ -108,8 +108,22 @@ def _for_windows(identity: Identity) -> bool:
     return identity.pure or Target.of(identity.platform_tag).system == "windows"
 
 
-def stray(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
-    """Yield what the wheel puts beside the package: one cause for each top-level entry."""
+def stray(
+    archive: Archive,
+    identity: Identity,
+    subject: Subject,
+    modules_of: Mapping[NormalizedName, frozenset[str]],
+) -> Iterator[Cause]:
+    """Yield what the wheel puts beside the package: one cause for each top-level entry.
+
+    What has the name of another distribution's module is installed over it.
+    """
+    owners = {
+        module: name
+        for name, found in modules_of.items()
+        if name != canonicalize_name(identity.name)
+        for module in found
+    }
     groups: dict[str, list[str]] = defaultdict(list)
     for name, place in archive.places.items():
         parts = PurePosixPath(place).parts
@@ -121,12 +135,14 @@ def stray(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Ca
     for top, names in groups.items():
         size = sum(len(archive.files.get(name, b"")) for name in names)
         plural = "s" * (len(names) > 1)
-        yield catalogue().cause(
-            "stray-top-level",
-            where=top if top in names else f"{top}/",
-            seen=f"is installed beside the package: {len(names)} file{plural},"
-            f" {_bytes(size)} ({some(names, 2)})",
-        )
+        where = top if top in names else f"{top}/"
+        held = f"{len(names)} file{plural}, {_bytes(size)} ({some(names, 2)})"
+        if owner := owners.get(top.partition(".")[0]):
+            seen = f"is a module of {owner}, which is installed as well: {held}"
+            yield catalogue().cause("dependency-overwritten", where=where, seen=seen)
+        else:
+            seen = f"is installed beside the package: {held}"
+            yield catalogue().cause("stray-top-level", where=where, seen=seen)
 
 
 def copies(libraries: Iterator[Library] | tuple[Library, ...]) -> Iterator[Cause]:
