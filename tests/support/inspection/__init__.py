@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName, parse_wheel_filename
 
 from tests.support.causes import Cause, catalogue, in_order
-from tests.support.inspection import contents, elf, identity, pe
+from tests.support.inspection import contents, elf, entries, identity, pe
 from tests.support.inspection.archive import Archive, BadWheel, open_wheel
 from tests.support.inspection.identity import Identity, identify
 from tests.support.inspection.libraries import FORMATS, Library, UnreadableLibrary, format_of
@@ -140,6 +140,7 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
     causes += contents.collisions(archive, ident)
     causes += contents.stray(archive, ident, subject, modules or {})
     causes += contents.stray_files(archive)
+    causes += entries.faults(archive, subject)
     causes += contents.copies(tuple(libraries))
     for finding in contents.modules(archive, ident, subject, modules or {}):
         if isinstance(finding, Cause):

@@ -201,7 +201,7 @@ def modules(
         links[path] = set(_links(tree, path))
         if path.endswith("/__init__.py"):
             names[path] = _names(tree, path)
-    held = _held(archive)
+    held = held_modules(archive)
     reached = _reached(links, package)
     # What only some systems come to run may import what only their wheels have.
     surely = _reached(
@@ -492,7 +492,7 @@ def _reached(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
     return found
 
 
-def _held(archive: Archive) -> frozenset[str]:
+def held_modules(archive: Archive) -> frozenset[str]:
     """Return the full names of the modules and folders that are installed."""
     found = set()
     for place in archive.places.values():
