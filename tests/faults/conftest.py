@@ -167,7 +167,8 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         installer: str = "",
         **seconds: int,
     ) -> Judged:
-        static = inspection.inspect_set([wheel], subject=subject)
+        modules = inspection.modules_of(wheelhouse.dependencies())
+        static = inspection.inspect_set([wheel], subject=subject, modules=modules)
         house = wheelhouse.from_files([wheel], place="planted")
         with start([wheel], faults) as bed:
             evidence = cells.run(

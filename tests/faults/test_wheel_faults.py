@@ -340,3 +340,58 @@ def test_a_command_whose_module_is_not_in_the_wheel(
 
     assert seen.names == {"entry-point-broken"}
     assert "quiver = quiverdb.cli:main" in seen.dynamic[0].message
+
+
+@pytest.mark.parametrize(
+    ("installer", "told"),
+    [
+        ("uv", "[console_scripts\nquiver quiverdb\n"),
+        ("uv", "[console_scripts]\nq = quiverdb:version\nq = quiverdb:version\n"),
+        ("uv", "[console_scripts]\nquiver = quiverdb\n"),
+        ("pip", "[console_scripts]\nquiver = quiverdb\n"),
+    ],
+    ids=["unreadable", "doubled", "no-function-uv", "no-function-pip"],
+)
+def test_entry_points_that_an_installer_refuses(
+    judge: Judge, good_wheel: Path, tmp_path: Path, installer: str, told: str
+) -> None:
+    add: dict[str, bytes | str] = {f"{_metadata(good_wheel)}entry_points.txt": told}
+    seen = judge(wheels.mutate(good_wheel, tmp_path, add=add), installer=installer)
+
+    assert seen.static_names == {"entry-point-broken"}
+    assert {(cause.name, cause.severity) for cause in seen.dynamic} == {
+        ("entry-point-broken", "broken")
+    }
+
+
+def test_libraries_in_the_data_folder_are_installed_where_they_belong(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    name, version, _ = good_wheel.name.split("-", 2)
+    move = {"quiverdb/_libs/": f"{name}-{version}.data/platlib/quiverdb/_libs/"}
+    seen = judge(wheels.mutate(good_wheel, tmp_path, move=move))
+
+    assert seen.static_names == set()
+    assert seen.names == set()
+
+
+@pytest.mark.parametrize("code", ["from quiverdb._csv import export", "from . import _csv"])
+def test_a_module_of_the_package_that_only_a_function_imports(
+    judge: Judge, good_wheel: Path, tmp_path: Path, code: str
+) -> None:
+    late = f"\n\ndef _late():\n    {code}\n".encode()
+    wheel = wheels.mutate(
+        good_wheel, tmp_path, edit={"quiverdb/database.py": lambda data: data + late}
+    )
+    seen = judge(wheel)
+
+    assert seen.static_names == {"missing-dependency"}
+    assert seen.names == set(), "nobody called it: only the static layer can see"
+
+
+def test_a_module_of_a_dependency_in_the_wheel(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    seen = judge(wheels.mutate(good_wheel, tmp_path, add={"cffi/more.py": ""}))
+
+    assert seen.static_names == {"dependency-overwritten"}

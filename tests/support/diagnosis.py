@@ -57,6 +57,10 @@ _OTHER_FORM = re.compile(
     r".*Wheel-Version \(.*\) is not compatible.*|Unsupported wheel major version.*"
     r"|.*WHEEL is missing Wheel-Version.*|Invalid Wheel-Version.*"
 )
+# How pip and uv refuse entry_points.txt.
+_ENTRY_POINTS = re.compile(
+    r".*(?:Invalid script entry point|`entry_points\.txt` is invalid|invalid console script).*"
+)
 _FULL = re.compile(r"No space left on device|database or disk is full")
 # What the interpreter prints of an exception that nobody handles (traceback.print_exc).
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\r?\n(.*)", re.MULTILINE | re.DOTALL)
@@ -306,6 +310,8 @@ def _install(evidence: Evidence, expected: Expected, cell: str) -> Cause:
         return _cause("permission", where=where, seen=last)
     if found := _OTHER_FORM.search(output):
         return _cause("wheel-version", where=where, seen=found[0].strip())
+    if found := _ENTRY_POINTS.search(output):
+        return _cause("entry-point-broken", where=where, seen=found[0].strip()[:400])
     if re.search(
         r"is invalid|has an invalid wheel|BadZipFile|Bad CRC|outside the target directory|"
         r"Error decoding metadata",
@@ -803,7 +809,9 @@ def _record(steps: Evidence, cell: str) -> Iterator[Cause]:
         yield _cause("syntax-error", where=f"{cell}: {module['file']}", seen=module["seen"])
     for entry in steps.get("entry-points", {}).get("value") or ():
         seen = f"{entry['name']} = {entry['value']}: {entry['seen']}"
-        yield _cause("entry-point-broken", where=f"{cell}: entry points", seen=seen[:400])
+        where = f"{cell}: entry points"
+        # It is installed and the package works: the lesser severity.
+        yield catalogue().cause("entry-point-broken", where=where, seen=seen[:400], risk=True)
 
 
 # ---- the package's own tests ----

@@ -253,6 +253,23 @@ def _install(**changes: Any) -> Change:
         ("ERROR: quiverdb has an invalid wheel, x\n", "record-mismatch", "has an invalid wheel"),
         ("zipfile.BadZipFile: Bad CRC-32 for file\n", "record-mismatch", "BadZipFile"),
         (
+            "error: Failed to install: x.whl\n  cause: The wheel is invalid: "
+            "`entry_points.txt` is invalid: duplicate option at line 3\n",
+            "entry-point-broken",
+            "duplicate option at line 3",
+        ),
+        (
+            "error: Failed to install: x.whl\n  cause: The wheel is invalid: "
+            "invalid console script: 'quiverdb'\n",
+            "entry-point-broken",
+            "invalid console script: 'quiverdb'",
+        ),
+        (
+            " ERROR: For req: quiverdb. Invalid script entry point: <ExportEntry q> - A callable\n",
+            "entry-point-broken",
+            "Invalid script entry point",
+        ),
+        (
             "ERROR: quiverdb's Wheel-Version (2.0) is not compatible with this version of pip\n",
             "wheel-version",
             "Wheel-Version (2.0)",

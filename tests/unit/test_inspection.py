@@ -147,6 +147,19 @@ def test_an_absent_native_library_is_named(tmp_path: Path, path: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["purelib", "platlib"])
+@pytest.mark.parametrize("make", [linux_wheel, windows_wheel])
+def test_files_of_the_data_folder_are_judged_by_where_they_are_installed(
+    tmp_path: Path, make: Callable[[Path], Path], kind: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    wheel = wheels.mutate(
+        make(tmp_path), out, move={"quiverdb/": f"quiverdb-1.0.0.data/{kind}/quiverdb/"}
+    )
+    assert look(wheel).causes == ()
+
+
 def test_a_library_under_another_name_does_not_stand_in(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

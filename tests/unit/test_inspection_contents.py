@@ -137,6 +137,28 @@ class TestStray:
         ]
         assert "2 files" in causes[0].message
 
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("cffi/lock.py", "dependency-overwritten"),
+            ("_cffi_backend.cpython-313-x86_64-linux-gnu.so", "dependency-overwritten"),
+            ("quiverdb-1.0.0.data/purelib/cffi/lock.py", "dependency-overwritten"),
+            ("cffi_more/lock.py", "stray-top-level"),
+            ("more/cffi/lock.py", "stray-top-level"),
+        ],
+    )
+    def test_what_is_installed_over_a_dependency_is_told_apart(
+        self, tmp_path: Path, path: str, name: str
+    ) -> None:
+        known = {
+            canonicalize_name("cffi"): frozenset({"cffi", "_cffi_backend"}),
+            canonicalize_name("quiverdb"): frozenset({"more"}),
+        }
+        wheel = linux_wheel(tmp_path, {path: ""})
+        (cause,) = inspect(wheel, subject=SUBJECT, modules=known).causes
+        assert cause.name == name
+        assert ("is a module of cffi" in cause.message) == (name == "dependency-overwritten")
+
     @pytest.mark.parametrize("part", ["data", "scripts", "headers"])
     def test_files_for_the_environments_own_folders_are_stray(
         self, tmp_path: Path, part: str
@@ -203,6 +225,8 @@ class TestModules:
             "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n",
             "import typing\nif typing.TYPE_CHECKING:\n    from numpy import array\n",
+            "import contextlib\nwith contextlib.suppress(ImportError):\n    import numpy\n",
+            "from contextlib import suppress\nwith suppress(ImportError):\n    import numpy\n",
             "def late():\n    import numpy\n",
             "import os, json.decoder\nfrom collections import abc\n",
             "from . import _loader\nfrom ._loader import load\nfrom quiverdb import _loader\n",
@@ -214,7 +238,12 @@ class TestModules:
         assert look(self.write(tmp_path, code)).causes == ()
 
     @pytest.mark.parametrize(
-        "code", ["import sys\nif sys.maxsize:\n    import numpy\n", "class A:\n    import numpy\n"]
+        "code",
+        [
+            "import sys\nif sys.maxsize:\n    import numpy\n",
+            "class A:\n    import numpy\n",
+            "import warnings\nwith warnings.catch_warnings():\n    import numpy\n",
+        ],
     )
     def test_an_import_that_runs_with_the_module_must_be_declared(
         self, tmp_path: Path, code: str
@@ -228,6 +257,92 @@ class TestModules:
         (cause,) = look(self.write(tmp_path, code)).causes
         assert cause.name == "missing-dependency"
         assert "imports quiverdb._gone, which is not in the wheel" in cause.message
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "from quiverdb._gone import x",
+            "from ._gone import x",
+            "from . import _gone",
+            "from quiverdb import _gone",
+            "import quiverdb._gone",
+            "from . import __path__, _gone",
+            "if kind == 'csv':\n        from . import _gone",
+            "with open('x'):\n        from . import _gone",
+            "for one in kind:\n        from . import _gone",
+            "match kind:\n        case 1:\n            from . import _gone",
+        ],
+    )
+    @pytest.mark.parametrize("place", ["def f(kind):\n    {}", "class A:\n  def f(kind):\n    {}"])
+    def test_a_module_of_the_package_that_a_function_imports_must_be_there(
+        self, tmp_path: Path, out: Path, code: str, place: str
+    ) -> None:
+        (cause,) = look(_importing(tmp_path, out, place.format(code))).causes
+        assert (cause.name, cause.severity) == ("missing-dependency", "broken")
+        assert "imports quiverdb._gone, which is not in the wheel, when a function" in cause.message
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "try:\n        from . import _gone\n    except ImportError:\n        pass",
+            "with suppress(ImportError):\n        from . import _gone",
+            "if sys.platform == 'win32':\n        from . import _gone",
+            "if os.name != 'nt':\n        return\n    from . import _gone",
+            "if not WINDOWS:\n        raise OSError\n    from . import _gone",
+            "from . import _loader, load, __name__",
+            "from quiverdb import _loader",
+        ],
+    )
+    def test_a_module_that_a_function_imports_on_some_systems_may_be_absent(
+        self, tmp_path: Path, out: Path, code: str
+    ) -> None:
+        assert look(_importing(tmp_path, out, f"def f():\n    {code}")).causes == ()
+
+    def test_a_getter_of_other_names_gives_no_absent_module(self, tmp_path: Path) -> None:
+        init = "from ._loader import load\nfrom . import more\n"
+        init += "def __getattr__(name):\n    if name == 'v':\n        return 1\n"
+        init += "    raise AttributeError(f'{name}')\n"
+        more = "def f():\n    from . import _gone\n"
+        files: dict[str, bytes | str] = {"quiverdb/__init__.py": init, "quiverdb/more.py": more}
+        (cause,) = look(linux_wheel(tmp_path, files)).causes
+        assert (cause.name, cause.severity) == ("missing-dependency", "broken")
+
+    def test_a_function_that_asks_a_constant_is_a_risk(self, tmp_path: Path, out: Path) -> None:
+        code = "def f():\n    if WINDOWS:\n        from . import _gone"
+        (cause,) = look(_importing(tmp_path, out, code)).causes
+        assert (cause.severity, "under a condition" in cause.message) == ("note", True)
+
+    def test_what_only_some_systems_run_may_import_what_only_they_have(
+        self, tmp_path: Path
+    ) -> None:
+        files: dict[str, bytes | str] = {
+            "quiverdb/__init__.py": "import quiverdb._loader\nif WINDOWS:\n    from . import _w\n",
+            "quiverdb/_w.py": "from . import _native\n",
+        }
+        (cause,) = look(linux_wheel(tmp_path, files)).causes
+        assert (cause.severity, cause.where) == ("note", "quiverdb/_w.py")
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "def __getattr__(name):\n    return table[name]\n",
+            "__getattr__, x = attach()\n",
+            "def __getattr__(name):\n    if name == '_gone':\n        return 1\n",
+            "from ._loader import *\n",
+            "globals()['_gone'] = 1\n",
+            "_gone = 1\n",
+            "class _gone: pass\n",
+            "from ._loader import load as _gone\n",
+        ],
+    )
+    def test_a_name_that_the_package_may_have_is_no_absent_module(
+        self, tmp_path: Path, code: str
+    ) -> None:
+        files: dict[str, bytes | str] = {
+            "quiverdb/__init__.py": f"from ._loader import load\n{code}",
+            "quiverdb/more.py": "from . import _gone\nfrom quiverdb import _gone\n",
+        }
+        assert look(linux_wheel(tmp_path, files)).causes == ()
 
     def test_a_wheel_without_the_package_is_told(self, tmp_path: Path, out: Path) -> None:
         remove = ["quiverdb/__init__.py", "quiverdb/_loader.py"]

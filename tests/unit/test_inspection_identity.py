@@ -172,7 +172,9 @@ def test_a_platform_beside_the_true_one_is_a_tag_mismatch(tmp_path: Path, more: 
     assert any(" as well, and its code is for " in cause.message for cause in told)
 
 
-@pytest.mark.parametrize("told", ["==3.13", "<=3.13", "!=3.13.99", ">=3.13.1"])
+@pytest.mark.parametrize(
+    "told", ["==3.13", "<=3.13", "!=3.13.99", ">=3.13.1", ">=3.13,!=3.13.3,!=3.13.4"]
+)
 def test_a_python_that_is_let_in_for_some_of_its_patches_only_is_not_supported(
     tmp_path: Path, out: Path, told: str
 ) -> None:
@@ -180,6 +182,30 @@ def test_a_python_that_is_let_in_for_some_of_its_patches_only_is_not_supported(
         tmp_path, out, "METADATA", "Requires-Python: >=3.13", f"Requires-Python: {told}"
     )
     assert only(wheel).name == "unsupported-python"
+
+
+def test_the_patch_release_that_is_not_let_in_is_named(tmp_path: Path, out: Path) -> None:
+    told = "Requires-Python: >=3.13,!=3.13.3"
+    cause = only(replace(tmp_path, out, "METADATA", "Requires-Python: >=3.13", told))
+    assert "which Python 3.13.3 does not meet" in cause.message
+
+
+@pytest.mark.parametrize(
+    ("marker", "declared"),
+    [
+        ('python_full_version < "3.13.6"', False),
+        ('python_full_version != "3.13.5"', False),
+        ('implementation_version >= "3.13.2"', False),
+        ('python_full_version >= "3.13"', True),
+        ('python_full_version < "3.14"', True),
+        ('python_version == "3.13"', True),
+    ],
+)
+def test_a_dependency_must_hold_for_every_patch_release(
+    tmp_path: Path, marker: str, *, declared: bool
+) -> None:
+    wheel = linux_wheel(tmp_path, requires=[f"cffi>=2.0.0; {marker}"])
+    assert ("missing-dependency" not in look(wheel).names()) == declared
 
 
 @pytest.mark.parametrize(("machine", "declared"), [("AMD64", True), ("x86_64", False)])

@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName, parse_wheel_filename
 
 from tests.support.causes import Cause, catalogue, in_order
-from tests.support.inspection import contents, elf, identity, pe
+from tests.support.inspection import contents, elf, entries, identity, pe
 from tests.support.inspection.archive import Archive, BadWheel, open_wheel
 from tests.support.inspection.identity import Identity, identify
 from tests.support.inspection.libraries import FORMATS, Library, UnreadableLibrary, format_of
@@ -138,8 +138,9 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
     causes += contents.record(archive)
     causes += contents.windows_names(archive, ident)
     causes += contents.collisions(archive, ident)
-    causes += contents.stray(archive, ident, subject)
+    causes += contents.stray(archive, ident, subject, modules or {})
     causes += contents.stray_files(archive)
+    causes += entries.faults(archive, subject)
     causes += contents.copies(tuple(libraries))
     for finding in contents.modules(archive, ident, subject, modules or {}):
         if isinstance(finding, Cause):
@@ -206,7 +207,7 @@ def _expected_paths(platform: Platform | None, subject: Subject) -> tuple[str, .
 
 
 def _read(library: Library, archive: Archive) -> Library:
-    data = archive.files[library.path]
+    data = archive.installed[library.path]
     match library.format:
         case "elf":
             return elf.read(library, data)
@@ -230,12 +231,12 @@ def _absent_libraries(
             yield catalogue().cause(name, where=archive.name, seen=seen)
         return
     fold = ident.platform.target.system == "windows"
-    there = {_folded(name, fold=fold) for name in archive.names}
+    there = {_folded(place, fold=fold) for place in archive.places.values()}
     for path in _expected_paths(ident.platform, subject):
         if _folded(path, fold=fold) not in there:
             yield catalogue().cause(name, where=path, seen="is not in the wheel")
-        elif path in archive.files and format_of(archive.files[path]) is None:
-            size = len(archive.files[path])
+        elif path in archive.installed and format_of(archive.installed[path]) is None:
+            size = len(archive.installed[path])
             seen = f"is no native library ({size} bytes)"
             yield catalogue().cause(name, where=path, seen=seen)
 

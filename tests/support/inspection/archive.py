@@ -52,6 +52,16 @@ class Archive:
         return {name: hashlib.sha256(data).hexdigest() for name, data in self.files.items()}
 
     @cached_property
+    def places(self) -> dict[str, str]:
+        """Where each file is installed, by its name in the wheel (PEP 427: the .data folder)."""
+        return {name: _place(name) for name in self.names}
+
+    @cached_property
+    def installed(self) -> dict[str, bytes]:
+        """The readable files by where they are installed."""
+        return {self.places[name]: data for name, data in self.files.items()}
+
+    @cached_property
     def dist_infos(self) -> tuple[str, ...]:
         """The metadata folders at the top of the wheel; a good wheel has one."""
         tops = {PurePosixPath(name).parts[0] for name in self.names if "/" in name}
@@ -63,6 +73,13 @@ class Archive:
             if (data := self.files.get(f"{folder}/{name}")) is not None:
                 return data.decode("utf-8", errors="replace")
         return None
+
+
+def _place(name: str) -> str:
+    parts = PurePosixPath(name).parts
+    if len(parts) > 2 and parts[0].endswith(".data") and parts[1] in {"purelib", "platlib"}:
+        return "/".join(parts[2:])
+    return name
 
 
 def open_wheel(path: Path) -> Archive:

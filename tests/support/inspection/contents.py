@@ -11,6 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from check_wheel_contents.checker import WheelChecker  # type: ignore[import-untyped]
 from check_wheel_contents.checks import Check  # type: ignore[import-untyped]
@@ -35,6 +36,10 @@ _CONDITIONS = re.compile(
     r"attr='(TYPE_CHECKING|version_info|platform|implementation|name|system|machine)'"
     r"|id='(TYPE_CHECKING|version_info|platform|__name__)'"
 )
+# A module's file: its name ends at the first dot, as in x.cpython-313-x86_64-linux-gnu.so.
+_MODULE = re.compile(r"([^.]+)(?:\.py|(?:\.(?:cpython-|cp3|abi3)[^.]*)?\.(?:so|pyd))")
+# How code gives its package names that cannot be read from it.
+_DYNAMIC = {"globals", "locals", "vars", "setattr", "exec", "eval", "__getattr__"}
 # learn.microsoft.com, "Naming Files, Paths, and Namespaces": the names of devices, with any suffix,
 # and what no name may have. Folders' separators are told by `record`.
 _DEVICE = re.compile(
@@ -92,11 +97,7 @@ def collisions(archive: Archive, identity: Identity) -> Iterator[Cause]:
     """Yield the files that are installed in one place; on Windows, names in other case are one."""
     fold = _for_windows(identity)
     places: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys(archive.names):
-        parts = PurePosixPath(name).parts
-        if len(parts) > 2 and parts[0].endswith(".data") and parts[1] in {"purelib", "platlib"}:
-            parts = parts[2:]
-        place = "/".join(parts)
+    for name, place in archive.places.items():
         places[place.lower() if fold else place].append(name)
     for names in places.values():
         if len(names) > 1:
@@ -107,26 +108,41 @@ def _for_windows(identity: Identity) -> bool:
     return identity.pure or Target.of(identity.platform_tag).system == "windows"
 
 
-def stray(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
-    """Yield what the wheel puts beside the package: one cause for each top-level entry."""
+def stray(
+    archive: Archive,
+    identity: Identity,
+    subject: Subject,
+    modules_of: Mapping[NormalizedName, frozenset[str]],
+) -> Iterator[Cause]:
+    """Yield what the wheel puts beside the package: one cause for each top-level entry.
+
+    What has the name of another distribution's module is installed over it.
+    """
+    owners = {
+        module: name
+        for name, found in modules_of.items()
+        if name != canonicalize_name(identity.name)
+        for module in found
+    }
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys(archive.names):
-        parts = PurePosixPath(name).parts
+    for name, place in archive.places.items():
+        parts = PurePosixPath(place).parts
         top = parts[0] if parts else name
         if top.endswith(".data") and len(parts) > 2:
-            # purelib and platlib go where the rest goes; headers, scripts and data do not.
-            top = parts[2] if parts[1] in {"purelib", "platlib"} else f"{top}/{parts[1]}"
+            top = f"{top}/{parts[1]}"  # headers, scripts and data: not beside the rest
         if not _expected_top(top, identity, subject):
             groups[top].append(name)
     for top, names in groups.items():
         size = sum(len(archive.files.get(name, b"")) for name in names)
         plural = "s" * (len(names) > 1)
-        yield catalogue().cause(
-            "stray-top-level",
-            where=top if top in names else f"{top}/",
-            seen=f"is installed beside the package: {len(names)} file{plural},"
-            f" {_bytes(size)} ({some(names, 2)})",
-        )
+        where = top if top in names else f"{top}/"
+        held = f"{len(names)} file{plural}, {_bytes(size)} ({some(names, 2)})"
+        if owner := owners.get(top.partition(".")[0]):
+            seen = f"is a module of {owner}, which is installed as well: {held}"
+            yield catalogue().cause("dependency-overwritten", where=where, seen=seen)
+        else:
+            seen = f"is installed beside the package: {held}"
+            yield catalogue().cause("stray-top-level", where=where, seen=seen)
 
 
 def copies(libraries: Iterator[Library] | tuple[Library, ...]) -> Iterator[Cause]:
@@ -152,11 +168,13 @@ def modules(
 
     Counts what runs on import: the module level, outside `try` and outside an `if` that asks for
     type checking, the Python, the system or the way the module is run; under any other `if`, and in
-    a module that the package does not import, it is a mere risk. `modules_of` tells which
+    a module that the package does not import, it is a mere risk. Of the package's own modules
+    those count as well that a function imports. `modules_of` tells which
     modules a distribution has; of one that it does not know the name is taken for a module's.
     """
     package = subject.import_package
-    if not any(name.startswith(f"{package}/") and name.endswith(".py") for name in archive.names):
+    places = archive.places.values()
+    if not any(place.startswith(f"{package}/") and place.endswith(".py") for place in places):
         seen = f"holds no module of the package {package}"
         yield catalogue().cause("missing-dependency", where=archive.name, seen=seen)
         return
@@ -165,9 +183,10 @@ def modules(
     provided = {name.replace("-", "_") for name in declared}
     for name in declared:
         provided |= modules_of.get(name, frozenset())
-    imported: dict[str, list[tuple[str, bool]]] = {}
+    imported: dict[str, list[_Imported]] = {}
     links: dict[str, set[str]] = {}
-    for path, data in archive.files.items():
+    names: dict[str, frozenset[str] | None] = {}
+    for path, data in archive.installed.items():
         if not (path.startswith(f"{package}/") and path.endswith(".py")):
             continue
         try:
@@ -180,15 +199,28 @@ def modules(
             continue
         imported[path] = sorted(set(_imports(tree.body, path)))
         links[path] = set(_links(tree, path))
+        if path.endswith("/__init__.py"):
+            names[path] = _names(tree, path)
+    held = held_modules(archive)
     reached = _reached(links, package)
-    for path, names in imported.items():
-        for module, sure in names:
-            top = module.partition(".")[0]
+    # What only some systems come to run may import what only their wheels have.
+    surely = _reached(
+        {
+            path: {module for one in found if one.sure for module in one.modules}
+            for path, found in imported.items()
+        },
+        package,
+    )
+    for path, found in imported.items():
+        for one in found:
+            top, sure = one.module.partition(".")[0], one.sure
             if top == package:
-                if _in_wheel(archive, module):
+                if not (absent := _absent(one, held, names)):
                     continue
-                seen = f"imports {module}, which is not in the wheel"
-            elif top in stdlib.NAMES or top in provided:
+                sure = sure and path in surely
+                seen = f"imports {absent}, which is not in the wheel"
+                seen += ", when a function is called" * one.called
+            elif one.called or top in stdlib.NAMES or top in provided:
                 continue
             else:
                 seen = f"imports {top}, and the wheel requires {told or 'nothing'}"
@@ -232,13 +264,13 @@ def _native(archive: Archive, expected: tuple[str, ...]) -> Iterator[Library]:
     paths: dict[str, list[str]] = defaultdict(list)
     for name, data in archive.files.items():
         if format_of(data):
-            paths[archive.digests[name]].append(name)
+            paths[archive.digests[name]].append(archive.places[name])
     for digest, names in paths.items():
         yield Library(
             paths=tuple(sorted(names, key=lambda name: (name not in expected, name))),
             sha256=digest,
-            size=len(archive.files[names[0]]),
-            format=str(format_of(archive.files[names[0]])),
+            size=len(archive.installed[names[0]]),
+            format=str(format_of(archive.installed[names[0]])),
         )
 
 
@@ -292,24 +324,143 @@ def _expected_top(top: str, identity: Identity, subject: Subject) -> bool:
     }
 
 
-def _imports(body: list[ast.stmt], path: str, *, sure: bool = True) -> Iterator[tuple[str, bool]]:
-    """Yield the modules that these statements import when they run, and whether they surely do."""
+class _Imported(NamedTuple):
+    """A module that a statement imports."""
+
+    module: str
+    name: str  # what is taken from it, which may be a module as well; or nothing
+    sure: bool  # under no condition
+    called: bool  # in a function
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What may be modules of it."""
+        return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
+
+
+def _imports(
+    body: list[ast.stmt], path: str, *, sure: bool = True, called: bool = False
+) -> Iterator[_Imported]:
+    """Yield what these statements import when they run; `called` says that they are a function's.
+
+    A `try` says that the module may be absent.
+    """
     for statement in body:
         match statement:
             case ast.Import():
-                yield from ((alias.name, sure) for alias in statement.names)
-            case ast.ImportFrom(level=0):
-                yield str(statement.module), sure
-            case ast.ImportFrom(level=level, module=str(module)):
-                parents = PurePosixPath(path).parts[:-level]
-                yield ".".join((*parents, module)), sure
+                yield from (_Imported(alias.name, "", sure, called) for alias in statement.names)
+            case ast.ImportFrom():
+                base = _base(statement, path)
+                yield from (_Imported(base, one.name, sure, called) for one in statement.names)
             case ast.If() if not _CONDITIONS.search(ast.dump(statement.test)):
-                yield from _imports([*statement.body, *statement.orelse], path, sure=False)
-            case ast.With() | ast.ClassDef():
-                yield from _imports(statement.body, path, sure=sure)
+                # In a function, most conditions are of what it is called with.
+                certain = sure and called and not _asks_a_constant(statement.test)
+                inner = [*statement.body, *statement.orelse]
+                yield from _imports(inner, path, sure=certain, called=called)
+            case ast.With() | ast.AsyncWith() if not _suppresses(statement):
+                yield from _imports(statement.body, path, sure=sure, called=called)
+            case ast.ClassDef():
+                yield from _imports(statement.body, path, sure=sure, called=called)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield from _imports(statement.body, path, sure=sure, called=True)
+            case ast.For() | ast.AsyncFor() | ast.While() if called:
+                inner = [*statement.body, *statement.orelse]
+                yield from _imports(inner, path, sure=sure, called=True)
+            case ast.Match() if called:
+                for case in statement.cases:
+                    yield from _imports(case.body, path, sure=sure, called=True)
             case _:
-                # Functions run later, and `try` says that the module may be absent.
                 pass
+        if called and isinstance(statement, ast.If) and _leaves(statement):
+            return
+
+
+def _base(statement: ast.ImportFrom, path: str) -> str:
+    """Return the full name of the module that names are taken from."""
+    parents = PurePosixPath(path).parts[: -statement.level] if statement.level else ()
+    return ".".join((*parents, *((statement.module,) if statement.module else ())))
+
+
+def _asks_a_constant(test: ast.expr) -> bool:
+    """Return whether a condition asks for a constant, which is often of the system (PEP 8)."""
+    return any(
+        (isinstance(node, ast.Name) and node.id.isupper())
+        or (isinstance(node, ast.Attribute) and node.attr.isupper())
+        for node in ast.walk(test)
+    )
+
+
+def _leaves(statement: ast.If) -> bool:
+    """Return whether a function ends here on some systems: what follows is for the others."""
+    ends = isinstance(statement.body[-1], ast.Return | ast.Raise)
+    asks = _CONDITIONS.search(ast.dump(statement.test)) or _asks_a_constant(statement.test)
+    return ends and bool(asks)
+
+
+def _absent(
+    one: _Imported, held: frozenset[str], names: Mapping[str, frozenset[str] | None]
+) -> str | None:
+    """Return the module of the package that is imported and is not in the wheel."""
+    if one.module not in held:
+        return one.module
+    has = names.get(f"{one.module.replace('.', '/')}/__init__.py")
+    whole = f"{one.module}.{one.name}"
+    if not one.name or has is None or one.name in has or whole in held:
+        return None
+    return whole
+
+
+def _names(tree: ast.Module, path: str) -> frozenset[str] | None:
+    """Return the names that a package may have by its own code, or None if that cannot be told.
+
+    Its modules are left out. Any text may be a name that `__getattr__` knows.
+    """
+    names = {"*", "__name__", "__file__", "__path__", "__doc__", "__spec__", "__loader__"}
+    package = ".".join(PurePosixPath(path).parts[:-1])
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) if name in _DYNAMIC:
+                return None
+            case ast.Attribute(attr="modules" | "__dict__"):
+                return None
+            case ast.FunctionDef(name="__getattr__") if _passes_on(node):
+                return None
+            case ast.ImportFrom(names=[ast.alias(name="*")]):
+                return None
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.ClassDef(name=name) | ast.Constant(value=str(name)):
+                names.add(name)
+            case ast.Import():
+                names |= {one.asname or one.name.partition(".")[0] for one in node.names}
+            case ast.ImportFrom():
+                own = _base(node, path) == package
+                names |= {one.asname or one.name for one in node.names if one.asname or not own}
+    return frozenset(names)
+
+
+def _passes_on(function: ast.FunctionDef) -> bool:
+    """Return whether it does more with the name it is asked for than to compare and tell it."""
+    asked = {argument.arg for argument in function.args.args}
+    left: list[ast.AST] = list(function.body)
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Name) and node.id in asked:
+            return True
+        if not isinstance(node, ast.Compare | ast.JoinedStr):
+            left += ast.iter_child_nodes(node)
+    return False
+
+
+def _suppresses(statement: ast.With | ast.AsyncWith) -> bool:
+    """Return whether it is `with contextlib.suppress(...)`, another way to write `try`."""
+    for item in statement.items:
+        match item.context_expr:
+            case ast.Call(func=ast.Name(id="suppress") | ast.Attribute(attr="suppress")):
+                return True
+    return False
 
 
 def _links(tree: ast.Module, path: str) -> Iterator[str]:
@@ -318,8 +469,7 @@ def _links(tree: ast.Module, path: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            parents = PurePosixPath(path).parts[: -node.level] if node.level else ()
-            base = ".".join((*parents, *((node.module,) if node.module else ())))
+            base = _base(node, path)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
@@ -342,14 +492,15 @@ def _reached(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
     return found
 
 
-def _in_wheel(archive: Archive, module: str) -> bool:
-    base = module.replace(".", "/")
-    return any(
-        name == f"{base}.py"
-        or name.startswith((f"{base}/", f"{base}.cpython-", f"{base}.cp3", f"{base}.abi3."))
-        or name in {f"{base}.so", f"{base}.pyd"}
-        for name in archive.names
-    )
+def held_modules(archive: Archive) -> frozenset[str]:
+    """Return the full names of the modules and folders that are installed."""
+    found = set()
+    for place in archive.places.values():
+        path = PurePosixPath(place)
+        found |= {".".join(parent.parts) for parent in path.parents}
+        if module := _MODULE.fullmatch(path.name):
+            found.add(".".join((*path.parts[:-1], module[1])))
+    return frozenset(found)
 
 
 def _bytes(size: int) -> str:

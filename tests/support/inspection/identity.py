@@ -5,10 +5,11 @@ from __future__ import annotations
 import email
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
@@ -25,8 +26,8 @@ from tests.support.inspection.archive import Archive
 from tests.support.inspection.libraries import some
 from tests.support.subject import Platform, Subject, Target
 
-_LATEST_PATCH = 99
-"""Of a Python, later than any that is made: a release is for all of them."""
+_PATCHES = range(100)
+"""Of a Python, up to one later than any that is made: a release is for all of them."""
 _SYS_PLATFORM = {"windows": "win32", "macos": "darwin"}
 
 
@@ -51,13 +52,15 @@ class Identity:
         return any(tag.platform == "any" for tag in self.tags)
 
     def dependencies(self, subject: Subject) -> frozenset[NormalizedName]:
-        """Return the declared dependencies that hold on the wheel's own platform."""
+        """Return the declared dependencies that hold on the wheel's own platform.
+
+        On every patch release of the Python: a machine has the one that it has.
+        """
         system = Target.of(self.platform_tag).system
         version = ".".join(map(str, subject.python_version))
         environment = {
             "extra": "",
             "python_version": version,
-            "python_full_version": f"{version}.0",
             "sys_platform": _SYS_PLATFORM.get(system, "linux"),
             "platform_system": {"windows": "Windows", "macos": "Darwin"}.get(system, "Linux"),
             "os_name": "nt" if system == "windows" else "posix",
@@ -68,8 +71,19 @@ class Identity:
         return frozenset(
             canonicalize_name(requirement.name)
             for requirement in _requirements(self.metadata)
-            if requirement.marker is None or requirement.marker.evaluate(environment)
+            if requirement.marker is None or _holds(requirement.marker, environment)
         )
+
+
+def _holds(marker: Marker, environment: Mapping[str, str]) -> bool:
+    asks = re.search("python_full_version|implementation_version", str(marker))
+    versions = (f"{environment['python_version']}.{patch}" for patch in _PATCHES)
+    return all(
+        marker.evaluate(
+            {**environment, "python_full_version": version, "implementation_version": version}
+        )
+        for version in (versions if asks else [next(versions)])
+    )
 
 
 def _machine(platform_tag: str) -> str:
@@ -176,11 +190,12 @@ def _python(archive: Archive, identity: Identity, subject: Subject) -> Iterator[
     if requires is not None:
         try:
             told = SpecifierSet(str(requires))
-            fits = all(told.contains(f"{python}.{patch}") for patch in (0, _LATEST_PATCH))
+            refused = [patch for patch in _PATCHES if not told.contains(f"{python}.{patch}")]
         except InvalidSpecifier:
-            fits = False
-        if not fits:
-            seen = f"says Requires-Python: {requires}, which Python {python} does not meet"
+            refused = list(_PATCHES)
+        if refused:
+            one = f"{python}.{refused[0]}" if len(refused) < len(_PATCHES) else python
+            seen = f"says Requires-Python: {requires}, which Python {one} does not meet"
             yield catalogue().cause(name, where=archive.name, seen=seen)
 
 
