@@ -38,6 +38,12 @@ _CONDITIONS = re.compile(
 )
 # A module's file: its name ends at the first dot, as in x.cpython-313-x86_64-linux-gnu.so.
 _MODULE = re.compile(r"([^.]+)(?:\.py|(?:\.(?:cpython-|cp3|abi3)[^.]*)?\.(?:so|pyd))")
+# What the build writes into the package: versions, the compiler, what Windows is to load.
+_OF_THE_BUILD = re.compile(r"version|config|build|_distributor_init")
+_DELVEWHEEL = re.compile(
+    rb"^# start delvewheel patch\r?$.*?^# end delvewheel patch\r?$", re.M | re.S
+)
+_OF_A_SYSTEM = re.compile(r"win(32|64|dows|$)|linux|posix|unix|darwin|mac|nt$|tests?$|^conftest$")
 # How code gives its package names that cannot be read from it.
 _DYNAMIC = {"globals", "locals", "vars", "setattr", "exec", "eval", "__getattr__"}
 # learn.microsoft.com, "Naming Files, Paths, and Namespaces": the names of devices, with any suffix,
@@ -231,6 +237,29 @@ def modules(
             # What nobody imports by importing the package may be meant for those who have more.
             risk = path not in reached or not sure
             yield catalogue().cause("missing-dependency", where=path, seen=seen, risk=risk)
+
+
+def sources(archive: Archive, subject: Subject) -> dict[str, str]:
+    """Return the digests of the package's modules, as far as every wheel must have the same.
+
+    Ends of lines and blank lines count for nothing, and neither does what is written for one
+    wheel alone: by delvewheel, or with the build's own facts.
+    """
+    found = {}
+    for place, data in archive.installed.items():
+        path = PurePosixPath(place)
+        if path.parts[0] != subject.import_package or path.suffix != ".py":
+            continue
+        if not _OF_THE_BUILD.search(path.name):
+            lines = (line.rstrip() for line in _DELVEWHEEL.sub(b"", data).splitlines())
+            found[place] = hashlib.sha256(b"\n".join(filter(None, lines))).hexdigest()
+    return found
+
+
+def is_public(place: str) -> bool:
+    """Return whether users import the module, on whatever system."""
+    parts = place.removesuffix("/__init__.py").removesuffix(".py").split("/")
+    return not any(part.startswith("_") or _OF_A_SYSTEM.search(part) for part in parts)
 
 
 def stray_files(archive: Archive) -> Iterator[Cause]:
