@@ -474,8 +474,28 @@ def test_names_that_differ_in_case_are_one_on_windows_alone(tmp_path: Path, out:
 )
 def test_a_name_that_windows_cannot_have_is_named(tmp_path: Path, out: Path, name: str) -> None:
     add: dict[str, bytes | str] = {f"quiverdb/{name}": ""}
-    (cause,) = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")
-    assert cause.where == f"quiverdb/{name}"
+    causes = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")
+    assert {cause.where for cause in causes} == {f"quiverdb/{name}"}
+    assert found(wheels.mutate(linux_wheel(tmp_path), out, add=add), "file-name-unusable") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("quiverdb/" + "x" * 162, False),
+        ("quiverdb/" + "x" * 163, True),
+        ("quiverdb/" + "deep/" * 33 + "x.txt", True),
+        ("quiverdb-1.0.0.data/platlib/quiverdb/" + "x" * 162, False),
+        ("quiverdb-1.0.0.data/platlib/quiverdb/" + "x" * 163, True),
+    ],
+)
+def test_a_path_that_is_too_long_in_a_users_folder_is_named(
+    tmp_path: Path, out: Path, path: str, *, told: bool
+) -> None:
+    add: dict[str, bytes | str] = {path: ""}
+    causes = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")
+    assert bool(causes) == told
+    assert all("characters long where a user's Python is" in cause.message for cause in causes)
     assert found(wheels.mutate(linux_wheel(tmp_path), out, add=add), "file-name-unusable") == []
 
 

@@ -52,6 +52,13 @@ _DEVICE = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE
 )
 _LONGEST = 255  # UTF-16 units
+# learn.microsoft.com, "Maximum Path Length Limitation": MAX_PATH is 260 with the end of the text.
+_LONGEST_PATH = 259
+# Where Python's own installer for Windows puts it for one user (docs.python.org, "Using Python on
+# Windows"), with a user's name of 20 characters, the most that sAMAccountName may have.
+_SITE_PACKAGES = len(
+    f"C:/Users/{'x' * 20}/AppData/Local/Programs/Python/Python313/Lib/site-packages/"
+)
 _UNUSABLE = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
 # What check-wheel-contents adds to the checks here. Its other codes are told by `stray` and
 # `libraries` with the names of the files, or need the source tree.
@@ -88,7 +95,7 @@ def record(archive: Archive) -> Iterator[Cause]:
 
 
 def windows_names(archive: Archive, identity: Identity) -> Iterator[Cause]:
-    """Yield the names that a wheel for Windows has and Windows cannot have."""
+    """Yield the names that a wheel for Windows has and Windows cannot have, or not all of it."""
     if not _for_windows(identity):
         return
     for name in dict.fromkeys(archive.names):
@@ -97,6 +104,13 @@ def windows_names(archive: Archive, identity: Identity) -> Iterator[Cause]:
             if _DEVICE.match(part) or _UNUSABLE.search(part) or units > _LONGEST:
                 seen = f"is to be installed on Windows, which has no file named {part[:80]!r}"
                 yield catalogue().cause("file-name-unusable", where=name, seen=seen)
+        place = archive.places[name]
+        length = _SITE_PACKAGES + len(place.encode("utf-16-le")) // 2
+        beside = place.partition("/")[0].endswith(".data")  # scripts and headers have another place
+        if length > _LONGEST_PATH and not beside:
+            seen = f"is {length} characters long where a user's Python is on Windows, which"
+            seen += f" opens paths of {_LONGEST_PATH} unless it is set otherwise"
+            yield catalogue().cause("file-name-unusable", where=name, seen=seen)
 
 
 def collisions(archive: Archive, identity: Identity) -> Iterator[Cause]:
