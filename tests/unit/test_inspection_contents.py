@@ -357,6 +357,45 @@ class TestModules:
         assert any("quiverdb/more.py" in reason for reason in inspection.unverified)
 
 
+# ---- what belongs to those who built it ----
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("quiverdb/.env", "TOKEN=x\n"),
+        ("quiverdb/.pypirc", "[pypi]\n"),
+        ("quiverdb/deep/.netrc", "machine x\n"),
+        ("quiverdb/id_rsa", KEY),
+        ("quiverdb/server.pem", "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n"),
+        ("quiverdb-1.0.0.dist-info/direct_url.json", "{}"),
+    ],
+)
+def test_a_file_of_those_who_built_the_wheel_is_named(tmp_path: Path, path: str, text: str) -> None:
+    (cause,) = look(linux_wheel(tmp_path, {path: text})).causes
+    assert (cause.name, cause.severity, cause.where) == ("private-file", "flawed", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("quiverdb/.env", ""),
+        ("quiverdb/.env.example", "TOKEN=\n"),
+        ("quiverdb/ca.pem", "-----BEGIN CERTIFICATE-----\n"),
+        ("quiverdb/key.pem", "-----BEGIN PUBLIC KEY-----\n"),
+        ("quiverdb/keys.py", f'KEY = """\n{KEY}"""\n'),
+        ("quiverdb/tests/server.key", KEY),
+        ("quiverdb/direct_url.json", "{}"),
+    ],
+)
+def test_what_looks_like_a_secret_and_is_none_is_no_fault(
+    tmp_path: Path, path: str, text: str
+) -> None:
+    assert look(linux_wheel(tmp_path, {path: text})).causes == ()
+
+
 # ---- what is imported, and from where ----
 
 

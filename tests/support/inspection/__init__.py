@@ -144,6 +144,7 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
     causes += contents.collisions(archive, ident)
     causes += contents.stray(archive, ident, subject, modules or {})
     causes += contents.stray_files(archive)
+    causes += contents.private_files(archive)
     causes += entries.faults(archive, subject)
     causes += contents.copies(tuple(libraries))
     for finding in contents.modules(archive, ident, subject, modules or {}):

@@ -44,6 +44,13 @@ _DELVEWHEEL = re.compile(
     rb"^# start delvewheel patch\r?$.*?^# end delvewheel patch\r?$", re.M | re.S
 )
 _OF_A_SYSTEM = re.compile(r"win(32|64|dows|$)|linux|posix|unix|darwin|mac|nt$|tests?$|^conftest$")
+# PyPA, "Recording the Direct URL Origin of installed distributions": written on installation.
+_OWN_INSTALLATION = re.compile(r"[^/]+\.dist-info/direct_url\.json")
+_SECRETS = {".env", ".pypirc", ".netrc", "_netrc"}
+_KEY_SUFFIXES = {"", ".pem", ".key", ".crt", ".cer", ".ppk"}
+# RFC 7468; OpenSSH and OpenSSL write further words before these.
+_PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----", re.MULTILINE)
+_OF_TESTS = re.compile(r"tests?|testing")  # what tests use opens nothing
 # How code gives its package names that cannot be read from it.
 _DYNAMIC = {"globals", "locals", "vars", "setattr", "exec", "eval", "__getattr__"}
 # learn.microsoft.com, "Naming Files, Paths, and Namespaces": the names of devices, with any suffix,
@@ -292,6 +299,25 @@ def stray_files(archive: Archive) -> Iterator[Cause]:
                 continue
             seen = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
             yield catalogue().cause("stray-file", where=path, seen=seen)
+
+
+def private_files(archive: Archive) -> Iterator[Cause]:
+    """Yield what belongs to those who built the wheel: secrets, and their own installation."""
+    for name, data in archive.files.items():
+        path = PurePosixPath(name)
+        if _OWN_INSTALLATION.fullmatch(name):
+            seen = "tells where it was installed from, which is for the installer to write"
+        elif path.name in _SECRETS and data.strip():
+            seen = "is where passwords and tokens are kept"
+        elif (
+            path.suffix in _KEY_SUFFIXES
+            and _PRIVATE_KEY.search(data)
+            and not any(_OF_TESTS.fullmatch(part) for part in path.parts[:-1])
+        ):
+            seen = "holds a private key"
+        else:
+            continue
+        yield catalogue().cause("private-file", where=name, seen=seen)
 
 
 def gather(archive: Archive, expected: tuple[str, ...]) -> tuple[Library, ...]:
