@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -271,6 +272,73 @@ class TestSet:
         cause = only(release.own_causes)
         assert cause.name == "version-mismatch"
         assert "1.0.0, 1.0.1" in cause.message
+
+    @pytest.mark.parametrize(
+        ("changes", "seen"),
+        [
+            ({"requires": ["cffi>=2.0.0", "numpy"]}, "another Requires-Dist than quiverdb-1.0.0"),
+            ({"requires": ["cffi>=2.0.1"]}, "(cffi>=2.0.0, cffi>=2.0.1)"),
+            ({"files": {"quiverdb/_loader.py": "import cffi\n"}}, "other code than quiverdb-1.0.0"),
+            ({"files": {"quiverdb/export.py": ""}}, "has quiverdb/export.py, which quiverdb-1.0.0"),
+        ],
+    )
+    def test_wheels_that_are_not_of_one_source_are_told(
+        self, tmp_path: Path, changes: dict[str, Any], seen: str
+    ) -> None:
+        release = inspect_set(
+            [linux_wheel(tmp_path), windows_wheel(tmp_path, **changes)], subject=SUBJECT
+        )
+        cause = only(release.own_causes)
+        assert (cause.name, cause.severity) == ("wheels-differ", "flawed")
+        assert seen in cause.message
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("Requires-Python: >=3.13", "Requires-Python: >=3.12"),
+            ("\n\n", "\nProvides-Extra: x\n\n"),
+        ],
+    )
+    def test_other_metadata_of_one_wheel_is_told(self, tmp_path: Path, old: str, new: str) -> None:
+        out = tmp_path / "out"
+        out.mkdir()
+        change = {
+            "quiverdb-1.0.0.dist-info/METADATA": lambda data: data.replace(
+                old.encode(), new.encode(), 1
+            )
+        }
+        windows = wheels.mutate(windows_wheel(tmp_path), out, edit=change)
+        cause = only(inspect_set([linux_wheel(tmp_path), windows], subject=SUBJECT).own_causes)
+        assert cause.name == "wheels-differ"
+        assert new.split(":")[0].strip() in cause.message
+
+    @pytest.mark.parametrize(
+        ("path", "code"),
+        [
+            ("quiverdb/__config__.py", "compiler = 'cl'\n"),
+            ("quiverdb/_version.py", "built = 2\n"),
+            ("quiverdb/_windows_only.py", ""),
+            ("quiverdb/winapi32/win32.py", ""),
+            (
+                "quiverdb/more.py",
+                "# start delvewheel patch\r\nx = 1\r\n# end delvewheel patch\r\n\r\n"
+                "import cffi\r\n",
+            ),
+        ],
+    )
+    def test_what_is_written_for_one_wheel_alone_is_no_difference(
+        self, tmp_path: Path, path: str, code: str
+    ) -> None:
+        own = {"quiverdb/more.py": "import cffi\n"}
+        release = inspect_set(
+            [linux_wheel(tmp_path, own), windows_wheel(tmp_path, {**own, path: code})],
+            subject=SUBJECT,
+        )
+        assert release.own_causes == ()
+
+    def test_requirements_may_be_written_otherwise(self, tmp_path: Path) -> None:
+        windows = windows_wheel(tmp_path, requires=["cffi (>= 2.0.0)"])
+        assert inspect_set([linux_wheel(tmp_path), windows], subject=SUBJECT).own_causes == ()
 
     def test_a_platform_that_is_not_required_may_be_absent_or_there(self, tmp_path: Path) -> None:
         subject = dataclasses.replace(

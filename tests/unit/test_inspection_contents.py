@@ -357,6 +357,45 @@ class TestModules:
         assert any("quiverdb/more.py" in reason for reason in inspection.unverified)
 
 
+# ---- what belongs to those who built it ----
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("quiverdb/.env", "TOKEN=x\n"),
+        ("quiverdb/.pypirc", "[pypi]\n"),
+        ("quiverdb/deep/.netrc", "machine x\n"),
+        ("quiverdb/id_rsa", KEY),
+        ("quiverdb/server.pem", "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n"),
+        ("quiverdb-1.0.0.dist-info/direct_url.json", "{}"),
+    ],
+)
+def test_a_file_of_those_who_built_the_wheel_is_named(tmp_path: Path, path: str, text: str) -> None:
+    (cause,) = look(linux_wheel(tmp_path, {path: text})).causes
+    assert (cause.name, cause.severity, cause.where) == ("private-file", "flawed", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("quiverdb/.env", ""),
+        ("quiverdb/.env.example", "TOKEN=\n"),
+        ("quiverdb/ca.pem", "-----BEGIN CERTIFICATE-----\n"),
+        ("quiverdb/key.pem", "-----BEGIN PUBLIC KEY-----\n"),
+        ("quiverdb/keys.py", f'KEY = """\n{KEY}"""\n'),
+        ("quiverdb/tests/server.key", KEY),
+        ("quiverdb/direct_url.json", "{}"),
+    ],
+)
+def test_what_looks_like_a_secret_and_is_none_is_no_fault(
+    tmp_path: Path, path: str, text: str
+) -> None:
+    assert look(linux_wheel(tmp_path, {path: text})).causes == ()
+
+
 # ---- what is imported, and from where ----
 
 
@@ -474,8 +513,28 @@ def test_names_that_differ_in_case_are_one_on_windows_alone(tmp_path: Path, out:
 )
 def test_a_name_that_windows_cannot_have_is_named(tmp_path: Path, out: Path, name: str) -> None:
     add: dict[str, bytes | str] = {f"quiverdb/{name}": ""}
-    (cause,) = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")
-    assert cause.where == f"quiverdb/{name}"
+    causes = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")
+    assert {cause.where for cause in causes} == {f"quiverdb/{name}"}
+    assert found(wheels.mutate(linux_wheel(tmp_path), out, add=add), "file-name-unusable") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("quiverdb/" + "x" * 162, False),
+        ("quiverdb/" + "x" * 163, True),
+        ("quiverdb/" + "deep/" * 33 + "x.txt", True),
+        ("quiverdb-1.0.0.data/platlib/quiverdb/" + "x" * 162, False),
+        ("quiverdb-1.0.0.data/platlib/quiverdb/" + "x" * 163, True),
+    ],
+)
+def test_a_path_that_is_too_long_in_a_users_folder_is_named(
+    tmp_path: Path, out: Path, path: str, *, told: bool
+) -> None:
+    add: dict[str, bytes | str] = {path: ""}
+    causes = found(wheels.mutate(windows_wheel(tmp_path), out, add=add), "file-name-unusable")
+    assert bool(causes) == told
+    assert all("characters long where a user's Python is" in cause.message for cause in causes)
     assert found(wheels.mutate(linux_wheel(tmp_path), out, add=add), "file-name-unusable") == []
 
 

@@ -7,10 +7,11 @@ unverified, and so never mistaken for checked and good.
 from __future__ import annotations
 
 import posixpath
+import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import NormalizedName, parse_wheel_filename
@@ -19,7 +20,7 @@ from tests.support.causes import Cause, catalogue, in_order
 from tests.support.inspection import contents, elf, entries, identity, pe
 from tests.support.inspection.archive import Archive, BadWheel, open_wheel
 from tests.support.inspection.identity import Identity, identify
-from tests.support.inspection.libraries import FORMATS, Library, UnreadableLibrary, format_of
+from tests.support.inspection.libraries import FORMATS, Library, UnreadableLibrary, format_of, some
 from tests.support.subject import Platform, Subject, Target
 
 __all__ = ["BadWheel", "Inspection", "Library", "SetInspection", "inspect", "inspect_set"]
@@ -42,6 +43,9 @@ class Inspection:
     files: tuple[str, ...]
     unverified: tuple[str, ...]  # what could not be checked, and why
     causes: tuple[Cause, ...]
+    extras: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The digests of the package's own code, as `contents.sources` has them."""
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -140,6 +144,7 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
     causes += contents.collisions(archive, ident)
     causes += contents.stray(archive, ident, subject, modules or {})
     causes += contents.stray_files(archive)
+    causes += contents.private_files(archive)
     causes += entries.faults(archive, subject)
     causes += contents.copies(tuple(libraries))
     for finding in contents.modules(archive, ident, subject, modules or {}):
@@ -164,6 +169,8 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
         files=archive.names,
         unverified=tuple(unverified),
         causes=in_order(causes),
+        extras=tuple(map(str, ident.metadata.get_all("Provides-Extra", ()))),
+        sources=contents.sources(archive, subject),
     )
 
 
@@ -199,6 +206,39 @@ def _set_faults(wheels: tuple[Inspection, ...], subject: Subject) -> Iterator[Ca
         if len(files) > 1:
             seen = f"holds {len(files)} wheels for {platform.tag}: {', '.join(sorted(files))}"
             yield catalogue().cause(name, where=where, seen=seen)
+    if len(versions) == 1:
+        yield from _differences([wheel for wheel in wheels if wheel.platform])
+
+
+def _differences(wheels: Sequence[Inspection]) -> Iterator[Cause]:
+    """Yield where a wheel is not of one source with the first."""
+    for other in wheels[1:]:
+        for seen in _differing(wheels[0], other):
+            yield catalogue().cause("wheels-differ", where=other.file, seen=seen)
+
+
+def _differing(first: Inspection, other: Inspection) -> Iterator[str]:
+    for field_name, one, two in (
+        ("Requires-Dist", first.requires, other.requires),
+        ("Requires-Python", (first.requires_python,), (other.requires_python,)),
+        ("Provides-Extra", first.extras, other.extras),
+    ):
+        if differing := {_plain(text) for text in one} ^ {_plain(text) for text in two}:
+            yield f"has another {field_name} than {first.file} ({some(sorted(differing))})"
+    both = first.sources.keys() & other.sources.keys()
+    if changed := sorted(path for path in both if first.sources[path] != other.sources[path]):
+        yield f"has other code than {first.file} in {some(changed)}"
+    absent = sorted(filter(contents.is_public, first.sources.keys() - other.sources.keys()))
+    if absent:
+        yield f"has no {some(absent)}, which {first.file} has"
+    added = sorted(filter(contents.is_public, other.sources.keys() - first.sources.keys()))
+    if added:
+        yield f"has {some(added)}, which {first.file} has not"
+
+
+def _plain(text: str | None) -> str:
+    """Return what a line of METADATA asks for, however it is written."""
+    return re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
 
 
 def _expected_paths(platform: Platform | None, subject: Subject) -> tuple[str, ...]:

@@ -38,6 +38,19 @@ _CONDITIONS = re.compile(
 )
 # A module's file: its name ends at the first dot, as in x.cpython-313-x86_64-linux-gnu.so.
 _MODULE = re.compile(r"([^.]+)(?:\.py|(?:\.(?:cpython-|cp3|abi3)[^.]*)?\.(?:so|pyd))")
+# What the build writes into the package: versions, the compiler, what Windows is to load.
+_OF_THE_BUILD = re.compile(r"version|config|build|_distributor_init")
+_DELVEWHEEL = re.compile(
+    rb"^# start delvewheel patch\r?$.*?^# end delvewheel patch\r?$", re.M | re.S
+)
+_OF_A_SYSTEM = re.compile(r"win(32|64|dows|$)|linux|posix|unix|darwin|mac|nt$|tests?$|^conftest$")
+# PyPA, "Recording the Direct URL Origin of installed distributions": written on installation.
+_OWN_INSTALLATION = re.compile(r"[^/]+\.dist-info/direct_url\.json")
+_SECRETS = {".env", ".pypirc", ".netrc", "_netrc"}
+_KEY_SUFFIXES = {"", ".pem", ".key", ".crt", ".cer", ".ppk"}
+# RFC 7468; OpenSSH and OpenSSL write further words before these.
+_PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----", re.MULTILINE)
+_OF_TESTS = re.compile(r"tests?|testing")  # what tests use opens nothing
 # How code gives its package names that cannot be read from it.
 _DYNAMIC = {"globals", "locals", "vars", "setattr", "exec", "eval", "__getattr__"}
 # learn.microsoft.com, "Naming Files, Paths, and Namespaces": the names of devices, with any suffix,
@@ -46,6 +59,13 @@ _DEVICE = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE
 )
 _LONGEST = 255  # UTF-16 units
+# learn.microsoft.com, "Maximum Path Length Limitation": MAX_PATH is 260 with the end of the text.
+_LONGEST_PATH = 259
+# Where Python's own installer for Windows puts it for one user (docs.python.org, "Using Python on
+# Windows"), with a user's name of 20 characters, the most that sAMAccountName may have.
+_SITE_PACKAGES = len(
+    f"C:/Users/{'x' * 20}/AppData/Local/Programs/Python/Python313/Lib/site-packages/"
+)
 _UNUSABLE = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
 # What check-wheel-contents adds to the checks here. Its other codes are told by `stray` and
 # `libraries` with the names of the files, or need the source tree.
@@ -82,7 +102,7 @@ def record(archive: Archive) -> Iterator[Cause]:
 
 
 def windows_names(archive: Archive, identity: Identity) -> Iterator[Cause]:
-    """Yield the names that a wheel for Windows has and Windows cannot have."""
+    """Yield the names that a wheel for Windows has and Windows cannot have, or not all of it."""
     if not _for_windows(identity):
         return
     for name in dict.fromkeys(archive.names):
@@ -91,6 +111,13 @@ def windows_names(archive: Archive, identity: Identity) -> Iterator[Cause]:
             if _DEVICE.match(part) or _UNUSABLE.search(part) or units > _LONGEST:
                 seen = f"is to be installed on Windows, which has no file named {part[:80]!r}"
                 yield catalogue().cause("file-name-unusable", where=name, seen=seen)
+        place = archive.places[name]
+        length = _SITE_PACKAGES + len(place.encode("utf-16-le")) // 2
+        beside = place.partition("/")[0].endswith(".data")  # scripts and headers have another place
+        if length > _LONGEST_PATH and not beside:
+            seen = f"is {length} characters long where a user's Python is on Windows, which"
+            seen += f" opens paths of {_LONGEST_PATH} unless it is set otherwise"
+            yield catalogue().cause("file-name-unusable", where=name, seen=seen)
 
 
 def collisions(archive: Archive, identity: Identity) -> Iterator[Cause]:
@@ -233,6 +260,29 @@ def modules(
             yield catalogue().cause("missing-dependency", where=path, seen=seen, risk=risk)
 
 
+def sources(archive: Archive, subject: Subject) -> dict[str, str]:
+    """Return the digests of the package's modules, as far as every wheel must have the same.
+
+    Ends of lines and blank lines count for nothing, and neither does what is written for one
+    wheel alone: by delvewheel, or with the build's own facts.
+    """
+    found = {}
+    for place, data in archive.installed.items():
+        path = PurePosixPath(place)
+        if path.parts[0] != subject.import_package or path.suffix != ".py":
+            continue
+        if not _OF_THE_BUILD.search(path.name):
+            lines = (line.rstrip() for line in _DELVEWHEEL.sub(b"", data).splitlines())
+            found[place] = hashlib.sha256(b"\n".join(filter(None, lines))).hexdigest()
+    return found
+
+
+def is_public(place: str) -> bool:
+    """Return whether users import the module, on whatever system."""
+    parts = place.removesuffix("/__init__.py").removesuffix(".py").split("/")
+    return not any(part.startswith("_") or _OF_A_SYSTEM.search(part) for part in parts)
+
+
 def stray_files(archive: Archive) -> Iterator[Cause]:
     """Yield what check-wheel-contents finds in the package that no interpreter will use."""
     checker = WheelChecker()
@@ -249,6 +299,25 @@ def stray_files(archive: Archive) -> Iterator[Cause]:
                 continue
             seen = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
             yield catalogue().cause("stray-file", where=path, seen=seen)
+
+
+def private_files(archive: Archive) -> Iterator[Cause]:
+    """Yield what belongs to those who built the wheel: secrets, and their own installation."""
+    for name, data in archive.files.items():
+        path = PurePosixPath(name)
+        if _OWN_INSTALLATION.fullmatch(name):
+            seen = "tells where it was installed from, which is for the installer to write"
+        elif path.name in _SECRETS and data.strip():
+            seen = "is where passwords and tokens are kept"
+        elif (
+            path.suffix in _KEY_SUFFIXES
+            and _PRIVATE_KEY.search(data)
+            and not any(_OF_TESTS.fullmatch(part) for part in path.parts[:-1])
+        ):
+            seen = "holds a private key"
+        else:
+            continue
+        yield catalogue().cause("private-file", where=name, seen=seen)
 
 
 def gather(archive: Archive, expected: tuple[str, ...]) -> tuple[Library, ...]:
