@@ -12,8 +12,9 @@ import pytest
 from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.conftest import Judge
-from tests.support import wheels
+from tests.support import inspection, wheels
 from tests.support.cell import Planted
+from tests.support.subject import load as load_subject
 
 LIBRARIES = ("quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so")
 
@@ -395,3 +396,36 @@ def test_a_module_of_a_dependency_in_the_wheel(
     seen = judge(wheels.mutate(good_wheel, tmp_path, add={"cffi/more.py": ""}))
 
     assert seen.static_names == {"dependency-overwritten"}
+
+
+@pytest.mark.parametrize(
+    ("patch", "shown"), [("3.13.1", {"missing-dependency"}), ("3.13.90", set())]
+)
+def test_a_dependency_that_is_declared_for_some_patch_releases_only(
+    judge: Judge, good_wheel: Path, tmp_path: Path, patch: str, shown: set[str]
+) -> None:
+    new = f'Requires-Dist: cffi>=2.0.0; python_full_version < "{patch}"\n'.encode()
+    change = _replace(b"Requires-Dist: cffi>=2.0.0\n", new)
+    seen = judge(
+        wheels.mutate(good_wheel, tmp_path, edit={f"{_metadata(good_wheel)}METADATA": change})
+    )
+
+    assert seen.static_names == {"missing-dependency"}
+    assert seen.names == shown, "a machine has one patch release: the static layer looks at all"
+
+
+def test_a_windows_wheel_of_another_source(
+    good_wheel: Path, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    edit = {
+        "quiverdb/database.py": lambda data: data + b"\nSTALE = True\n",
+        f"{_metadata(good_wheel)}METADATA": _replace(b"cffi>=2.0.0", b"cffi>=2.0.1"),
+    }
+    stale = wheels.mutate(good_windows_wheel, tmp_path, edit=edit)
+    subject = load_subject()
+
+    good = inspection.inspect_set([good_wheel, good_windows_wheel], subject=subject)
+    assert {cause.severity for cause in good.causes} <= {"note"}
+    seen = inspection.inspect_set([good_wheel, stale], subject=subject)
+    assert [cause.name for cause in seen.own_causes] == ["wheels-differ"] * 2
+    assert "quiverdb/database.py" in str(seen.own_causes)
