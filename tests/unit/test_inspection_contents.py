@@ -202,6 +202,15 @@ class TestModules:
         assert (cause.name, cause.where) == ("missing-dependency", "quiverdb/more.py")
         assert "imports numpy, and the wheel requires cffi" in cause.message
 
+    def test_a_module_that_the_wheel_itself_puts_beside_the_package_is_there(
+        self, tmp_path: Path
+    ) -> None:
+        files = {
+            "quiverdb/more.py": "import _quiver\n",
+            "_quiver.cpython-313-x86_64-linux-gnu.so": "",
+        }
+        assert look(linux_wheel(tmp_path, files)).names() == {"stray-top-level"}
+
     def test_a_dependency_that_is_no_longer_declared_is_named(self, tmp_path: Path) -> None:
         (cause,) = look(linux_wheel(tmp_path, requires=())).causes
         assert (cause.name, cause.where) == ("missing-dependency", "quiverdb/_loader.py")

@@ -229,6 +229,7 @@ def modules(
         if path.endswith("/__init__.py"):
             names[path] = _names(tree, path)
     held = held_modules(archive)
+    known = stdlib.NAMES | provided | held
     reached = _reached(links, package)
     # What only some systems come to run may import what only their wheels have.
     surely = _reached(
@@ -247,7 +248,7 @@ def modules(
                 sure = sure and path in surely
                 seen = f"imports {absent}, which is not in the wheel"
                 seen += ", when a function is called" * one.called
-            elif one.called or top in stdlib.NAMES or top in provided:
+            elif one.called or top in known:
                 continue
             else:
                 seen = f"imports {top}, and the wheel requires {told or 'nothing'}"
