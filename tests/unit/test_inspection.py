@@ -324,6 +324,10 @@ class TestSet:
                 "# start delvewheel patch\r\nx = 1\r\n# end delvewheel patch\r\n\r\n"
                 "import cffi\r\n",
             ),
+            (  # where the module has no docstring of its own
+                "quiverdb/more.py",
+                '"""""" # start delvewheel patch\nx = 1\n# end delvewheel patch\n\nimport cffi\n',
+            ),
         ],
     )
     def test_what_is_written_for_one_wheel_alone_is_no_difference(

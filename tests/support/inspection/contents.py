@@ -41,7 +41,7 @@ _MODULE = re.compile(r"([^.]+)(?:\.py|(?:\.(?:cpython-|cp3|abi3)[^.]*)?\.(?:so|p
 # What the build writes into the package: versions, the compiler, what Windows is to load.
 _OF_THE_BUILD = re.compile(r"version|config|build|_distributor_init")
 _DELVEWHEEL = re.compile(
-    rb"^# start delvewheel patch\r?$.*?^# end delvewheel patch\r?$", re.M | re.S
+    rb"^(?:\"{6} )?# start delvewheel patch\r?$.*?^# end delvewheel patch\r?$", re.M | re.S
 )
 _OF_A_SYSTEM = re.compile(r"win(32|64|dows|$)|linux|posix|unix|darwin|mac|nt$|tests?$|^conftest$")
 # PyPA, "Recording the Direct URL Origin of installed distributions": written on installation.
