@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
-from typing import NoReturn
 
 from containers import engine, images, machine
-from containers.errors import ExitCode, TestbedFailure, WrongUse
+from containers.errors import ExitCode, Parser, TestbedFailure, WrongUse
 from containers.state import state_dir
 
 
@@ -91,24 +89,17 @@ def clean() -> int:
     return ExitCode.VERIFIED
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say it as this project says what is wrong use."""
-        self.exit(ExitCode.WRONG_USE, f"e2e: {message}\n")
-
-
 def main() -> int:
     """Run the asked command."""
-    parser = _Parser(prog="./e2e", description=__doc__)
+    parser = Parser(prog="./e2e", description=__doc__)
     parser.add_argument("command", choices=["doctor", "clean"])
     parser.add_argument(
         "--kept", action="store_true", help="clean: only the machines that --keep-failed left"
     )
-    asked = parser.parse_args()
-    if asked.kept and asked.command != "clean":
-        print(f"e2e: {asked.command} takes no --kept; write ./e2e clean --kept", file=sys.stderr)
-        return ExitCode.WRONG_USE
     try:
+        asked = parser.parse_args()
+        if asked.kept and asked.command != "clean":
+            parser.error(f"{asked.command} takes no --kept; write ./e2e clean --kept")
         if asked.kept:
             return clean_kept()
         return doctor() if asked.command == "doctor" else clean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,35 @@ from tests.support import wheels
 INIT = "quiverdb/__init__.py"
 
 
+LOADER = "quiverdb/_loader.py"
+FIRST_USE = b"def _load_bundled(ffi: Any) -> Any:\n"
+"""The head of the function that loads the native libraries, when they are first asked for."""
+
+
+def dist_info(wheel: Path) -> str:
+    """Return the wheel's folder of metadata."""
+    name, version, _ = wheel.name.split("-", 2)
+    return f"{name}-{version}.dist-info/"
+
+
+def replaced(old: bytes, new: bytes, count: int = -1) -> Callable[[bytes], bytes]:
+    """Return the change of a file from one text to another, everywhere or at the first places."""
+
+    def change(data: bytes) -> bytes:
+        assert old in data, f"the wheel has no {old!r} to change"
+        return data.replace(old, new, count)
+
+    return change
+
+
 def added(code: bytes) -> dict[str, Any]:
+    """Return the change by which the import of the package ends with this code."""
     return {"edit": {INIT: lambda data: data + b"\nimport os, sys\n" + code + b"\n"}}
+
+
+def at_first_use(code: bytes) -> dict[str, Any]:
+    """Return the change by which this code runs before the libraries are loaded."""
+    return {"edit": {LOADER: replaced(FIRST_USE, FIRST_USE + code)}}
 
 
 def earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
@@ -27,29 +55,17 @@ def earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -
 
 def retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
     """Return the wheel with another platform in its name and in WHEEL."""
-    name, version, _ = wheel.name.split("-", 2)
-
-    def change(data: bytes) -> bytes:
-        assert old.encode() in data, f"the wheel is not for {old}"
-        return data.replace(old.encode(), new.encode())
-
     return wheels.mutate(
         wheel,
         folder,
-        edit={f"{name}-{version}.dist-info/WHEEL": change},
+        edit={f"{dist_info(wheel)}WHEEL": replaced(old.encode(), new.encode())},
         rename=wheel.name.replace(old, new),
     )
 
 
 def metadata(wheel: Path, old: bytes, new: bytes) -> dict[str, Any]:
     """Return the change of METADATA from one text to another."""
-
-    def change(data: bytes) -> bytes:
-        assert old in data, f"the wheel's METADATA has no {old!r} to change"
-        return data.replace(old, new, 1)
-
-    name, version, _ = wheel.name.split("-", 2)
-    return {"edit": {f"{name}-{version}.dist-info/METADATA": change}}
+    return {"edit": {f"{dist_info(wheel)}METADATA": replaced(old, new, 1)}}
 
 
 def pure(wheel: Path, folder: Path) -> Path:

@@ -50,9 +50,6 @@ class Place:
     machine: str = "debian-13"
     installer: str = "pip"
 
-    def __str__(self) -> str:
-        return f"{self.machine}-{self.installer}"
-
     def at(self, machine: str = "", installer: str = "") -> Place:
         """Return another place; what is left out is as here."""
         return dataclasses.replace(

@@ -5,36 +5,27 @@ It installs, works and is removed all the same.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from pathlib import Path
 
-import docker.errors
+from docker.models.containers import Container
 
 from containers import images
-from containers.engine import LABEL_RUN, Engine, Run
+from containers.engine import Engine, Run
 from tests.faults import edits
 from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
+from tests.faults.things import act_when_running
 from tests.support import wheels
 from tests.support.cell import SECONDS, Cell
 from tests.support.cell import run as run_cell
 from tests.support.diagnosis import diagnose
 from tests.support.subject import Subject
 
-LOADER = "quiverdb/_loader.py"
-NATIVE = b"def _load_bundled(ffi: Any) -> Any:\n"
-
 
 def _at_first_use(wheel: Path, folder: Path, code: bytes) -> Path:
-    """Return the wheel with code that runs before its libraries are loaded."""
-
-    def change(data: bytes) -> bytes:
-        assert NATIVE in data
-        return data.replace(NATIVE, NATIVE + code)
-
-    return wheels.mutate(wheel, folder, edit={LOADER: change})
+    return wheels.mutate(wheel, folder, **edits.at_first_use(code))
 
 
 def test_a_package_that_changes_files_of_others(
@@ -67,10 +58,8 @@ def test_a_package_without_manners(judge: Judge, good_wheel: Path, tmp_path: Pat
         b"urllib.request.urlopen(PyPI.simple_url + '/quiverdb/').close()\n"
         b"__version__ = '0.4.9'\n"
     )
-    name, version, _ = good_wheel.name.split("-", 2)
-    commands = {
-        f"{name}-{version}.dist-info/entry_points.txt": "[console_scripts]\nx = quiverdb:__all__\n"
-    }
+    told = "[console_scripts]\nx = quiverdb:__all__\n"
+    commands = {f"{edits.dist_info(good_wheel)}entry_points.txt": told}
     wheel = wheels.mutate(good_wheel, tmp_path, add=commands, **edits.added(code))
     seen = judge(wheel)
 
@@ -150,34 +139,24 @@ def test_a_machine_that_stands_still_is_the_testbeds(
     wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(b"import time; time.sleep(4)"))
     image = images.ensure(found, the_cell.machine.image)
     client = found.client()
-    paused: list[str] = []
+    paused: list[bool] = []
 
-    def pause() -> None:
-        mine: dict[str, str | list[str] | bool] = {
-            "label": f"{LABEL_RUN}={run.id}",
-            "ancestor": image.tag,
-        }
-        deadline = time.monotonic() + 60
-        while not paused and time.monotonic() < deadline:
-            for container in client.containers.list(filters=mine, ignore_removed=True):
-                with contextlib.suppress(docker.errors.APIError):  # it does not run yet
-                    if "import quiverdb" in str(
-                        container.top(ps_args="-eww -o pid,args")["Processes"]
-                    ):
-                        container.pause()
-                        paused.append(str(container.id))
-                        time.sleep(12)
-                        container.unpause()
-            time.sleep(0.05)
+    def pause(container: Container) -> None:
+        container.pause()
+        time.sleep(12)
+        container.unpause()
+
+    def wait() -> None:
+        paused.append(act_when_running(client, run.id, image.tag, "import quiverdb", pause))
 
     with start([wheel]) as bed:
-        thread = threading.Thread(target=pause)
+        thread = threading.Thread(target=wait)
         thread.start()
         evidence = run_cell(bed, the_cell, image, seconds={**SECONDS, "import": 8})
         thread.join()
     client.close()
     causes = diagnose(evidence, expected_of(wheel, subject))
 
-    assert paused, "the import was over before the machine could be stopped"
+    assert paused == [True], "the import was over before the machine could be stopped"
     assert [cause.name for cause in causes] == ["machine-lost"]
     assert "the machine itself stood still for" in causes[0].message

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from containers import images
-from containers.engine import LABEL_RUN, Engine, Run
+from containers.engine import Engine, Run
 from containers.errors import TestbedFailure
 from containers.index import read_log
 from containers.machine import MachineSpec, load
 from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
+from tests.faults.things import act_when_running
 from tests.support import cell as cells
 from tests.support import wheels
 from tests.support.cell import Cell, Planted
@@ -84,30 +84,22 @@ def test_a_cell_killed_midway_is_the_testbeds_failure(
 ) -> None:
     image = images.ensure(found, the_cell.machine.image)
     client = found.client()
-    killed: list[str] = []
+    killed: list[bool] = []
 
-    def kill() -> None:
-        deadline = time.monotonic() + 30
-        while not killed and time.monotonic() < deadline:
-            mine: dict[str, str | list[str] | bool] = {
-                "label": f"{LABEL_RUN}={run.id}",
-                "ancestor": image.tag,
-            }
-            for container in client.containers.list(filters=mine, ignore_removed=True):
-                if "probe.py" in str(container.top()["Processes"]):
-                    container.kill()
-                    killed.append(str(container.id))
-            time.sleep(0.02)
+    def wait() -> None:
+        killed.append(
+            act_when_running(client, run.id, image.tag, "probe.py", lambda machine: machine.kill())
+        )
 
     with start([good_wheel]) as bed:
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=wait)
         killer.start()
         evidence = cells.run(bed, the_cell, image)
         killer.join()
     client.close()
     causes = diagnose(evidence, expected_of(good_wheel, subject))
 
-    assert killed, "the cell was over before it could be killed"
+    assert killed == [True], "the cell was over before it could be killed"
     assert {cause.name for cause in causes} == {"machine-lost"}
     assert verdict_of(causes, strict=False) is Verdict.TESTBED
 

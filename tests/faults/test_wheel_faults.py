@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,6 @@ from tests.support.cell import Planted
 from tests.support.subject import load as load_subject
 
 LIBRARIES = ("quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so")
-
-
-def _metadata(wheel: Path) -> str:
-    name, version, _ = wheel.name.split("-", 2)
-    return f"{name}-{version}.dist-info/"
-
-
-def _replace(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
-    def change(data: bytes) -> bytes:
-        assert old in data, f"the wheel has no {old!r} to change"
-        return data.replace(old, new)
-
-    return change
 
 
 def test_the_wheel_as_built_has_no_fault(judge: Judge, good_wheel: Path) -> None:
@@ -77,7 +63,7 @@ def test_a_wrong_native_version(judge: Judge, good_wheel: Path, tmp_path: Path) 
 
 
 def test_a_record_hash_off_by_one_byte(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
-    record = f"{_metadata(good_wheel)}RECORD"
+    record = f"{edits.dist_info(good_wheel)}RECORD"
 
     def off_by_one(data: bytes) -> bytes:
         found = re.search(rb"quiverdb/database\.py,sha256=(.)", data)
@@ -103,9 +89,9 @@ def test_a_stray_top_level_folder(judge: Judge, good_wheel: Path, tmp_path: Path
 def test_a_wheel_tag_that_differs_from_the_file_name(
     judge: Judge, good_wheel: Path, tmp_path: Path
 ) -> None:
-    change = _replace(b"Tag: cp313-cp313-", b"Tag: cp312-cp312-")
+    change = edits.replaced(b"Tag: cp313-cp313-", b"Tag: cp312-cp312-")
     seen = judge(
-        wheels.mutate(good_wheel, tmp_path, edit={f"{_metadata(good_wheel)}WHEEL": change})
+        wheels.mutate(good_wheel, tmp_path, edit={f"{edits.dist_info(good_wheel)}WHEEL": change})
     )
 
     assert seen.static_names == {"tag-mismatch"}
@@ -116,7 +102,7 @@ def test_a_tag_that_lies_about_glibc(judge: Judge, good_wheel: Path, tmp_path: P
     wheel = wheels.mutate(
         good_wheel,
         tmp_path,
-        edit={f"{_metadata(good_wheel)}WHEEL": _replace(old.encode(), new.encode())},
+        edit={f"{edits.dist_info(good_wheel)}WHEEL": edits.replaced(old.encode(), new.encode())},
         rename=re.sub(r"manylinux\S*x86_64", new, good_wheel.name),
     )
     seen = judge(wheel)
@@ -127,9 +113,9 @@ def test_a_tag_that_lies_about_glibc(judge: Judge, good_wheel: Path, tmp_path: P
 
 
 def test_a_missing_dependency(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
-    change = _replace(b"Requires-Dist: cffi>=2.0.0\n", b"")
+    change = edits.replaced(b"Requires-Dist: cffi>=2.0.0\n", b"")
     seen = judge(
-        wheels.mutate(good_wheel, tmp_path, edit={f"{_metadata(good_wheel)}METADATA": change})
+        wheels.mutate(good_wheel, tmp_path, edit={f"{edits.dist_info(good_wheel)}METADATA": change})
     )
 
     assert seen.static_names == {"missing-dependency"}
@@ -143,7 +129,9 @@ def test_a_python_that_no_wheel_fits_is_refused_cleanly(
     wheel = wheels.mutate(
         good_wheel,
         tmp_path,
-        edit={f"{_metadata(good_wheel)}WHEEL": _replace(b"cp313-cp313", b"cp312-cp312")},
+        edit={
+            f"{edits.dist_info(good_wheel)}WHEEL": edits.replaced(b"cp313-cp313", b"cp312-cp312")
+        },
         rename=good_wheel.name.replace("cp313-cp313", "cp312-cp312"),
     )
     seen = judge(wheel)
@@ -156,7 +144,7 @@ def test_a_python_that_no_wheel_fits_is_refused_cleanly(
 def test_a_crash_is_named_with_its_last_frame(
     judge: Judge, good_wheel: Path, tmp_path: Path
 ) -> None:
-    change = _replace(
+    change = edits.replaced(
         b"def _load_bundled(ffi: Any) -> Any:\n",
         b"def _load_bundled(ffi: Any) -> Any:\n    import faulthandler\n\n"
         b"    faulthandler._sigsegv()\n",
@@ -167,9 +155,6 @@ def test_a_crash_is_named_with_its_last_frame(
     assert "SIGSEGV" in seen.dynamic[0].message
     assert "_loader.py" in seen.dynamic[0].message
     assert "in _load_bundled" in seen.dynamic[0].message
-
-
-LOADER = b"def _load_bundled(ffi: Any) -> Any:\n"
 
 
 @pytest.mark.parametrize(
@@ -194,8 +179,7 @@ LOADER = b"def _load_bundled(ffi: Any) -> Any:\n"
 def test_an_interpreter_that_does_not_end_as_it_should(
     judge: Judge, good_wheel: Path, tmp_path: Path, planted: bytes, cause: str
 ) -> None:
-    change = _replace(LOADER, LOADER + planted)
-    wheel = wheels.mutate(good_wheel, tmp_path, edit={"quiverdb/_loader.py": change})
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.at_first_use(planted))
     seen = judge(wheel, exercise=5)
 
     assert seen.names == {cause}
@@ -227,8 +211,8 @@ def test_a_package_that_changes_the_process_of_its_user(
     wheel = wheels.mutate(
         good_wheel,
         tmp_path,
-        edit={"quiverdb/_loader.py": _replace(LOADER, LOADER + planted)},
         add={"quiverdb/_libs/libextra.so": edits.compiled(found, FLUSHING)},
+        **edits.at_first_use(planted),
     )
     seen = judge(wheel)
 
@@ -292,7 +276,7 @@ def test_metadata_that_is_refused(
 
 
 def test_a_hang_is_named_with_its_stack(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
-    change = _replace(
+    change = edits.replaced(
         b"def _load_bundled(ffi: Any) -> Any:\n",
         b"def _load_bundled(ffi: Any) -> Any:\n    import threading\n\n"
         b"    threading.Event().wait()\n",
@@ -310,7 +294,7 @@ def test_a_function_that_is_declared_and_that_no_library_exports(
 ) -> None:
     # The rest of the library works, so that only who calls this one would see it.
     edit = {
-        LIBRARIES[1]: _replace(
+        LIBRARIES[1]: edits.replaced(
             b"\0quiver_database_delete_element\0", b"\0quiver_database_delete_elemenX\0"
         )
     }
@@ -335,7 +319,7 @@ def test_a_command_whose_module_is_not_in_the_wheel(
 ) -> None:
     told = "[console_scripts]\nquiver = quiverdb.cli:main\n"
     wheel = wheels.mutate(
-        good_wheel, tmp_path, add={f"{_metadata(good_wheel)}entry_points.txt": told}
+        good_wheel, tmp_path, add={f"{edits.dist_info(good_wheel)}entry_points.txt": told}
     )
     seen = judge(wheel)
 
@@ -356,7 +340,7 @@ def test_a_command_whose_module_is_not_in_the_wheel(
 def test_entry_points_that_an_installer_refuses(
     judge: Judge, good_wheel: Path, tmp_path: Path, installer: str, told: str
 ) -> None:
-    add: dict[str, bytes | str] = {f"{_metadata(good_wheel)}entry_points.txt": told}
+    add: dict[str, bytes | str] = {f"{edits.dist_info(good_wheel)}entry_points.txt": told}
     seen = judge(wheels.mutate(good_wheel, tmp_path, add=add), installer=installer)
 
     assert seen.static_names == {"entry-point-broken"}
@@ -405,9 +389,9 @@ def test_a_dependency_that_is_declared_for_some_patch_releases_only(
     judge: Judge, good_wheel: Path, tmp_path: Path, patch: str, shown: set[str]
 ) -> None:
     new = f'Requires-Dist: cffi>=2.0.0; python_full_version < "{patch}"\n'.encode()
-    change = _replace(b"Requires-Dist: cffi>=2.0.0\n", new)
+    change = edits.replaced(b"Requires-Dist: cffi>=2.0.0\n", new)
     seen = judge(
-        wheels.mutate(good_wheel, tmp_path, edit={f"{_metadata(good_wheel)}METADATA": change})
+        wheels.mutate(good_wheel, tmp_path, edit={f"{edits.dist_info(good_wheel)}METADATA": change})
     )
 
     assert seen.static_names == {"missing-dependency"}
@@ -419,7 +403,7 @@ def test_a_windows_wheel_of_another_source(
 ) -> None:
     edit = {
         "quiverdb/database.py": lambda data: data + b"\nSTALE = True\n",
-        f"{_metadata(good_wheel)}METADATA": _replace(b"cffi>=2.0.0", b"cffi>=2.0.1"),
+        f"{edits.dist_info(good_wheel)}METADATA": edits.replaced(b"cffi>=2.0.0", b"cffi>=2.0.1"),
     }
     stale = wheels.mutate(good_windows_wheel, tmp_path, edit=edit)
     subject = load_subject()

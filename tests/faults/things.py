@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import docker
+import docker.errors
+from docker.models.containers import Container
 
 from containers.engine import LABEL_OWNER, LABEL_RUN
 
@@ -16,6 +21,31 @@ def things(client: docker.DockerClient) -> list[dict[str, str]]:
         *client.networks.list(filters={"label": LABEL_RUN}),
     ]
     return [thing.attrs.get("Labels") or thing.attrs["Config"]["Labels"] for thing in found]
+
+
+def act_when_running(
+    client: docker.DockerClient,
+    run: str,
+    image: str,
+    word: str,
+    act: Callable[[Container], None],
+    *,
+    seconds: float = 60,
+) -> bool:
+    """Do ``act`` to the run's machine of this image once a program with this word runs there.
+
+    Return whether that came within ``seconds``.
+    """
+    mine: dict[str, str | list[str] | bool] = {"label": f"{LABEL_RUN}={run}", "ancestor": image}
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for container in client.containers.list(filters=mine, ignore_removed=True):
+            with contextlib.suppress(docker.errors.APIError):  # it does not run yet
+                if word in str(container.top(ps_args="-eww -o pid,args")["Processes"]):
+                    act(container)
+                    return True
+        time.sleep(0.02)
+    return False
 
 
 def parents(pid: int) -> set[int]:

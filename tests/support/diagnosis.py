@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -187,9 +188,7 @@ def _typed(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]
 
 
 def _offline(evidence: Evidence, cell: str) -> Iterator[Cause]:
-    own = _in_use(evidence)
-    asked = [line for line in evidence["requests"] if line not in own]
-    if _scenario(evidence).offline and asked:
+    if _scenario(evidence).offline and (asked := _by_installers(evidence)):
         seen = f"the installer was to ask no index, and asked for {asked[0]['path']}"
         yield _cause("use-not-supported", where=f"{cell}: install", seen=seen)
 
@@ -219,8 +218,7 @@ def _cause(name: str, *, where: str, seen: str) -> Cause:
 
 
 def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
-    own = _in_use(evidence)
-    for line in (line for line in evidence["requests"] if line not in own):
+    for line in _by_installers(evidence):
         where = f"{cell}: index"
         if refused := line.get("tls_refused"):
             seen = f"the installer does not trust the run's own authority ({refused})"
@@ -243,24 +241,25 @@ def _index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
             yield _cause("index-unreachable", where=where, seen=seen)
 
 
-def _in_use(evidence: Evidence) -> list[Evidence]:
-    """Return what was asked for while the package was imported and used, after all installing."""
+def _by_installers(evidence: Evidence) -> list[Evidence]:
+    """Return what was asked for by others than the package itself."""
+    return [line for line in evidence["requests"] if not _in_use(line, evidence)]
+
+
+def _in_use(line: Evidence, evidence: Evidence) -> bool:
+    """Return whether the package asked, imported or in use, after all installing."""
     first, last = evidence.get("import", {}), evidence.get("exercise", {})
-    if "began" not in first or "began" not in last:
-        return []
-    begin, end = first["began"], last["began"] + last["seconds"]
-    return [
-        line
-        for line in evidence["requests"]
-        if "time" in line
-        if begin <= datetime.fromisoformat(line["time"]).timestamp() <= end
-        # `uv run` is asked for Python, and looks after the environment itself.
-        if not line.get("user_agent", "").startswith(("uv/", "pip/"))
-    ]
+    if "began" not in first or "began" not in last or "time" not in line:
+        return False
+    # `uv run` is asked for Python, and looks after the environment itself.
+    if line.get("user_agent", "").startswith(("uv/", "pip/")):
+        return False
+    at = datetime.fromisoformat(line["time"]).timestamp()
+    return bool(first["began"] <= at <= last["began"] + last["seconds"])
 
 
 def _network_used(evidence: Evidence, cell: str) -> Iterator[Cause]:
-    for line in _in_use(evidence):
+    for line in (line for line in evidence["requests"] if _in_use(line, evidence)):
         what = f"{line['path']} of {line['host']} was asked for" if "path" in line else ""
         what = what or f"a connection was begun and given up ({line.get('tls_refused')})"
         yield _cause("network-used", where=f"{cell}: import and use", seen=what)
@@ -874,16 +873,21 @@ def _uninstall(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Ca
                 return
 
 
+def _own_paths(evidence: Evidence) -> set[PurePath]:
+    """Return the package's own files by its RECORD, and the folders that they are in."""
+    kind = paths.flavour(evidence)
+    record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
+    own = {kind(path) for path in record.get("files", ())}
+    return own | {parent for path in own for parent in path.parents}
+
+
 def damaged_others(evidence: Evidence) -> list[str]:
     """Return what was installed with the package, is not its own, and is not as it was installed.
 
     Where other distributions were removed as a whole, their environment was.
     """
     kind = paths.flavour(evidence)
-    record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
-    own = {kind(path) for path in record.get("files", ())}
-    own |= {parent for path in own for parent in path.parents}
-    installed = paths.installed(evidence)
+    own, installed = _own_paths(evidence), paths.installed(evidence)
     since = evidence.get("since_installed", {})
     removed = since.get("removed", ())
     if any(kind(told).suffix == ".dist-info" for told in removed if kind(told) not in own):
@@ -903,10 +907,7 @@ def leftovers(evidence: Evidence, package: str) -> list[str]:
     the folders that hold them. Where an installer keeps the package in its cache, that counts.
     """
     kind = paths.flavour(evidence)
-    record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
-    own = {kind(path) for path in record.get("files", ())}
-    folders = {parent for path in own for parent in path.parents}
-    installed = paths.installed(evidence)
+    own, installed = _own_paths(evidence), paths.installed(evidence)
     installer = INSTALLERS.get(evidence["cell"].get("installer", ""))
     in_cache = installer is not None and installer.keeps_in_cache
     left: list[str] = []
@@ -915,11 +916,8 @@ def leftovers(evidence: Evidence, package: str) -> list[str]:
         path = kind(told)
         if paths.is_cache(path) and not in_cache:
             continue
-        mine = paths.within(path, package)
-        if path in installed:
-            mine = mine or path in own or path in folders
-        else:
-            mine = mine or "__pycache__" not in path.parts
+        new = path not in installed and "__pycache__" not in path.parts
+        mine = paths.within(path, package) or new or (path in installed and path in own)
         (left if mine else kept).append(told)
     used = {parent for told in kept for parent in kind(told).parents}
     return [told for told in left if kind(told) not in used]

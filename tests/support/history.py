@@ -6,7 +6,6 @@ transaction: it is there as a whole or not at all, whoever else writes and whene
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -16,9 +15,9 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from containers.errors import ExitCode, WrongUse
+from containers.errors import ExitCode, Parser, WrongUse
 from containers.state import state_dir
 from tests.support import folders
 from tests.support.report import results
@@ -435,15 +434,9 @@ def _named(name: str, every: Sequence[Run]) -> Run:
     return Run(name, told)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say it as this project says what is wrong use."""
-        raise WrongUse(f"compare: {message}")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``./e2e compare``."""
-    parser = _Parser(
+    parser = Parser(
         prog="./e2e compare",
         description="Say what is new in a run: without names the last run against the one before "
         "it; with one name that run against the one before it; with two the second against the "

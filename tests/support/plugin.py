@@ -304,10 +304,7 @@ class Controller:
 
     def _required(self) -> set[str]:
         """Return the cells that were collected, whatever pytest was told; none before that."""
-        required: set[str] = set()
-        for path in sorted((self.suite.report / "required").glob("*.json")):
-            required |= set(json.loads(path.read_text("utf-8")))
-        return required
+        return results.required(self.suite.report)
 
     def _narrowed(self) -> list[str]:
         """Return what narrows the verdict: the options for it, and what else left cells out."""

@@ -20,6 +20,7 @@ import pytest
 
 from containers.progress import PROGRESS, Progress, Step
 from tests.support import history
+from tests.support.report import results
 
 _IN_PLACE = "\x1b"
 _CELL = re.compile(r"\[([^\]]+)\](?:@[^\]]*)?$")  # behind the @ is the group of pytest-xdist
@@ -99,8 +100,7 @@ class Tally:
     def _of(self, nodeid: str) -> str:
         """Return the cell that a test is of, if that has not ended; else nothing."""
         if not self._every:
-            for path in (self._report / "required").glob("*.json"):
-                self._every |= set(json.loads(path.read_text("utf-8")))
+            self._every = results.required(self._report)
         ident = parameter(nodeid)
         return ident if ident in self._every and ident not in self.done else ""
 

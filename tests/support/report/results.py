@@ -89,6 +89,14 @@ def misform(told: object) -> str:
     return ""
 
 
+def required(report: Path) -> set[str]:
+    """Return the cells that the processes of a run were asked for; none before they know."""
+    found: set[str] = set()
+    for path in (report / "required").glob("*.json"):
+        found |= set(json.loads(path.read_text("utf-8")))
+    return found
+
+
 def write_json(path: Path, told: object) -> None:
     """Write ``told`` as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

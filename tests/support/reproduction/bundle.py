@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import zstandard
 
-from containers.errors import ExitCode, WrongUse
+from containers.errors import ExitCode, Parser, WrongUse
 from tests.support.report import page, results, verification
 from tests.support.reproduction import inputs, scrub, session
 from tests.support.reproduction.scrub import Scrubber
@@ -106,7 +106,7 @@ def pack(members: dict[str, bytes], top: str, moment: int) -> bytes:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for."""
-    parser = session.Parser(
+    parser = Parser(
         prog="./e2e bundle",
         description="Pack a report into one .tar.zst that can be attached to a public issue: "
         "results.json, the evidence of the cells, the readable forms and the versions, without "

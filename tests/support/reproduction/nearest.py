@@ -187,10 +187,16 @@ def _differences(
 
 def _comes_near(asked_for: str, has: str) -> bool:
     """Return whether two Pythons are at most one minor version apart."""
-    wanted, there = _PYTHON_VERSION.fullmatch(asked_for), _PYTHON_VERSION.fullmatch(has)
+    wanted, there = minor_version(asked_for), minor_version(has)
     if not wanted or not there:
         return False
-    return wanted[1] == there[1] and abs(int(wanted[2]) - int(there[2])) <= 1
+    return wanted[0] == there[0] and abs(wanted[1] - there[1]) <= 1
+
+
+def minor_version(python: str) -> tuple[int, int] | None:
+    """Return a Python's major and minor version; None if it begins with none."""
+    found = re.match(r"(\d+)\.(\d+)", python)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _python_distance(asked_for: str, has: str) -> int:

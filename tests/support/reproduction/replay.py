@@ -18,7 +18,7 @@ from containers import engine as engines
 from containers import images, testbed
 from containers import machine as machines
 from containers.engine import Engine, Run
-from containers.errors import ExitCode, TestbedFailure, WrongUse
+from containers.errors import ExitCode, Parser, TestbedFailure, WrongUse
 from containers.images import Image
 from containers.progress import say, step
 from containers.wheelhouse import Wheelhouse
@@ -282,7 +282,7 @@ def _run(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for."""
-    parser = session.Parser(
+    parser = Parser(
         prog="./e2e replay",
         description="Run cells of a report again, with the very files and images that they had, "
         "and say whether the verdict and its causes are the same: 0 yes, 1 no, 3 the testbed "

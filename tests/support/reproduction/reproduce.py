@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 from containers import engine as engines
 from containers import images, wheelhouse
 from containers import machine as machines
-from containers.errors import WrongUse
+from containers.errors import Parser, WrongUse
 from containers.progress import say
 from containers.wheelhouse import Wheelhouse
 from tests.support import cell as cells
@@ -24,7 +24,7 @@ from tests.support.causes import Cause
 from tests.support.diagnosis import diagnose
 from tests.support.report import forms, results
 from tests.support.reproduction import inputs, nearest, session
-from tests.support.reproduction.nearest import Near
+from tests.support.reproduction.nearest import Near, minor_version
 from tests.support.reproduction.session import Unverified
 from tests.support.selection import Selection
 from tests.support.subject import load as load_subject
@@ -35,8 +35,8 @@ _SHOWN = 3
 """How many machines are shown with their distances."""
 
 
-def _parser() -> session.Parser:
-    parser = session.Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="./e2e reproduce",
         description="Take what a bug report says, run it on the machine that comes nearest, and "
         "say what differs, the verdict and its causes. Ends as a gate does: 0 it works there, "
@@ -234,7 +234,8 @@ def _lines(
     used = told["used"]
     wanted = told["asked"].get("python", "")
     # The report's 3.13 is any 3.13.
-    other = "" if _minor(wanted) in ("", _minor(used["python"])) else wanted
+    same = minor_version(wanted) in (None, minor_version(used["python"]))
+    other = "" if same else wanted
     asked = " ".join(f"--{name} {value}" for name, value in told["asked"].items())
     lines = [
         "",
@@ -257,10 +258,6 @@ def _lines(
         f"again    ./e2e replay {ident}{where}",
         f"hand on  ./e2e bundle{where}",
     ]
-
-
-def _minor(python: str) -> str:
-    return ".".join(re.findall(r"\d+", python)[:2])
 
 
 def _cause(cause: Cause) -> list[str]:

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Never, NoReturn
+from typing import Any, Never
 
 from containers import machine as machines
 from containers.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
@@ -31,18 +31,6 @@ class Unverified(Exception):
     """What was asked for cannot be done here; the message is the reason. Exit code 5."""
 
     exit_code = ExitCode.UNVERIFIED
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong use as this project says it."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say it in one line.
-
-        Raises:
-            WrongUse: always.
-        """
-        raise WrongUse(f"{self.prog.rpartition(' ')[2]}: {message}")
 
 
 def finish(do: Callable[[], int]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from containers import engine as engines
 from containers.engine import Engine
-from containers.errors import TestbedFailure
+from containers.errors import Parser, TestbedFailure
 from containers.machine import Machine, MachineSpec
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
@@ -124,7 +124,7 @@ def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for."""
-    parser = session.Parser(
+    parser = Parser(
         prog="./e2e shell",
         description="Open a shell in a clean machine, as its user, with the index up and nothing "
         "else in reach. Without a terminal it reads the commands from its input. It ends with the "
