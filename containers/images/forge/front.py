@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         return _fail(f"cannot start: {error}")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: forge.stopping.set())
+        signal.signal(number, lambda *_: _stop(forge))
     try:
         server.prepare()
     except OSError as error:
@@ -48,11 +48,17 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=server.serve, daemon=True).start()
     address, port = serving(server)
     print(f"ready {address}:{port}", flush=True)
-    forge.stopping.wait()
+    while not forge.stopping.wait(1):  # a signal just before it sleeps would not wake it
+        pass
     deadline = time.monotonic() + _GRACE
     while forge.log.in_flight and time.monotonic() < deadline:
         time.sleep(0.01)
     return 0
+
+
+def _stop(forge: Forge) -> None:
+    # In a thread: the main one may hold the event's own lock when the signal comes.
+    threading.Thread(target=forge.stopping.set).start()
 
 
 def _fail(reason: str) -> int:

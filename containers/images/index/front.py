@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         return _fail(f"cannot start: {error}")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: front.stopping.set())
+        signal.signal(number, lambda *_: _stop(front))
     try:
         server.prepare()
     except OSError as error:
@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
     threading.Thread(target=_marks, args=(front,), daemon=True).start()
     address, port = server.bind_addr
     print(f"ready {address}:{port}", flush=True)
-    front.stopping.wait()
+    while not front.stopping.wait(1):  # a signal just before it sleeps would not wake it
+        pass
     deadline = time.monotonic() + _GRACE
     while front.log.in_flight and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -66,6 +67,11 @@ def _marks(front: Front) -> None:
         # One client that takes its time does not hold up the others' marks.
         told = (token, client, _SETTLE)
         threading.Thread(target=front.log.mark, args=told, daemon=True).start()
+
+
+def _stop(front: Front) -> None:
+    # In a thread: the main one may hold the event's own lock when the signal comes.
+    threading.Thread(target=front.stopping.set).start()
 
 
 def _fail(reason: str) -> int:
