@@ -114,7 +114,7 @@ def seen(suite: Suite, cell: Cell) -> Seen:
         tests=suite.selection.tests,
         held=held,
     )
-    causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os))
+    causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os, evidence))
     result = suite.keep(cell, evidence, causes)
     if held:
         kept.settle(suite.report, prepared.testbed, result, evidence, held)

@@ -37,7 +37,8 @@ _BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 )
-_REFUSALS = ("", "unsupported-python", "unsupported-platform")
+REFUSALS = ("unsupported-python", "unsupported-platform")
+"""The causes by which a machine may have to refuse a release."""
 _READY = "/run/e2e-ready"
 # The machine's own first program, before anything else of it runs. The authority: what
 # update-ca-certificates and its like would write, without their half second. OpenSSL looks in the
@@ -193,10 +194,10 @@ def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
                 f"{path.name}: {name}: unknown runs_on {line['runs_on']!r}; "
                 f"there are: {', '.join(LAYOUTS)}"
             )
-        if line["refuses"] not in _REFUSALS:
+        if line["refuses"] not in ("", *REFUSALS):
             raise WrongUse(
                 f"{path.name}: {name}: unknown refuses {line['refuses']!r}; "
-                f"there are: {', '.join(_REFUSALS[1:])}, and none"
+                f"there are: {', '.join(REFUSALS)}, and none"
             )
         values: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in line.items()

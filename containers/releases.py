@@ -1,4 +1,4 @@
-"""The releases before the one under test, which are on the live index beside it.
+"""What the live index has of the project: a release as a whole, and the releases before it.
 
 An installer that finds no fitting file in a release takes the newest older one that has any, so
 what a user gets depends on them as well. Only those that some installer could take are kept: of
@@ -29,12 +29,14 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
-from containers.images import LINUX_PLATFORMS, Unavailable
-from containers.progress import step
+from containers import wheelhouse
+from containers.images import LINUX_PLATFORMS, MUSL_PLATFORMS, Unavailable
+from containers.progress import say, step
 from containers.state import locked, state_dir
+from containers.wheelhouse import Wheelhouse
 
 _JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
-_PLATFORMS = {*LINUX_PLATFORMS, "win_amd64", "any"}
+_PLATFORMS = {*LINUX_PLATFORMS, *MUSL_PLATFORMS, "win_amd64", "any"}
 _SECONDS = 20
 _ASK = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
@@ -91,6 +93,36 @@ def earlier(project: str, version: str, *, url: str | None = None) -> History:
         tuple(folder / file.name for file in wanted),
         {file.name: file.yanked for file in wanted if file.yanked is not None},
     )
+
+
+def release(version: str, project: str, *, url: str | None = None) -> Wheelhouse:
+    """Fetch the published wheels of one release, those for other Pythons and C libraries included.
+
+    What it has for a promised machine must be had; what it has besides is left out, and told, where
+    the index gives no list of its files. ``url`` names another index for these.
+
+    Raises:
+        WrongUse: the version is not one, or the index has no such release.
+        TestbedFailure: ``index-unreachable``: the upstream index does not answer.
+    """
+    house = wheelhouse.from_release(version, project)
+    folder = state_dir() / "releases" / project / f"{house.version}-others"
+    folder.mkdir(parents=True, exist_ok=True)
+    known = set(house.digests())
+    found = []
+    try:
+        with locked(f"release-{project}-{house.version}"):
+            page, base = _page(project, folder / "page.json", url)
+            for file in _files(page, base):
+                wanted = file.version == Version(house.version) and file.name.endswith(".whl")
+                if wanted and file.name not in known:
+                    if not (folder / file.name).exists():
+                        _fetch(file, folder)
+                    found.append(folder / file.name)
+    except Unavailable as reason:
+        say(f"release {house.version}: without its wheels for other machines: {reason}")
+    every = sorted((*house.wheels, *found), key=lambda path: path.name)
+    return dataclasses.replace(house, wheels=tuple(every))
 
 
 def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Path, ...]:
@@ -172,7 +204,7 @@ def _page(project: str, kept: Path, url: str | None) -> tuple[dict[str, Any], st
         if not kept.exists():
             reason = " ".join(str(error).split())[:200]
             raise Unavailable(
-                f"the earlier releases cannot be had: the upstream index: {reason}"
+                f"the upstream index does not tell what it has of {project}: {reason}"
             ) from error
         page = json.loads(kept.read_text("utf-8"))
     else:

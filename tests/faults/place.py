@@ -76,28 +76,30 @@ class Place:
         wheel: Path,
         names: Sequence[str],
         *,
+        also: Sequence[Path] = (),
         earlier: Sequence[Path] = (),
         beside: Sequence[Path] = (),
         planted: Planted | None = None,
     ) -> dict[str, tuple[Cause, ...]]:
         """Publish the wheel and return the causes in each of the scenarios.
 
-        ``earlier`` releases are on the index as well, and so is what is ``beside`` it.
+        The release has ``also`` other wheels. ``earlier`` releases are on the index as well, and so
+        is what is ``beside`` it.
         """
         spec = machines.load()[self.machine]
         subject = narrowed(spec.os)
-        house = wheelhouse.from_files([wheel], place="planted")
+        house = wheelhouse.from_files([wheel, *also], place="planted")
         house = dataclasses.replace(house, earlier=tuple(earlier))
         seen = {}
         known = {path.name for path in wheelhouse.dependencies()}
         more = [path for path in (*earlier, *beside) if path.name not in known]
-        with self.start([wheel], dependencies=more) as bed:
+        with self.start(house.wheels, dependencies=more) as bed:
             for name in names:
                 cell = Cell(spec, self.installer, name)
                 image = images.ensure(self.found, spec.image)
                 evidence = cells.run(bed, cell, image, house=house, planted=planted)
                 prepared = gate.Prepared(bed, house, {}, {}, ())
-                seen[name] = diagnose(evidence, prepared.expected(subject, spec.os))
+                seen[name] = diagnose(evidence, prepared.expected(subject, spec.os, evidence))
         return seen
 
     def names(self, *given: Any, **options: Any) -> dict[str, set[str]]:

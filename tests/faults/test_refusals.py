@@ -42,32 +42,53 @@ def test_a_source_beside_the_wheels_is_built_where_none_fits(place: Place, tmp_p
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_wheel_for_a_python_that_was_promised_none(
+    place: Place, good_wheel: Path, tmp_path: Path, installer: str
+) -> None:
+    there = place.at("debian-forky-python-3.14", installer)
+    more = wheelhouse.dependencies_for("3.14")
+    later = edits.retagged(good_wheel, tmp_path, "cp313-cp313", "cp314-cp314")
+    (tmp_path / "planted").mkdir()
+    # What Python 3.14 has no more.
+    planted = wheels.mutate(later, tmp_path / "planted", **edits.added(b"from ast import Num"))
+
+    def judged(*also: Path) -> dict[str, set[str]]:
+        return there.names(good_wheel, ["venv"], also=also, beside=more)
+
+    assert judged(later) == {"venv": set()}
+    assert judged(planted) == {"venv": {"standard-library-mismatch"}}
+    assert judged() == {"venv": set()}
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_a_wheel_that_says_it_is_for_every_python(
     place: Place, good_wheel: Path, tmp_path: Path, installer: str
 ) -> None:
     name, version, _ = good_wheel.name.split("-", 2)
-    lax = wheels.mutate(
-        good_wheel,
-        tmp_path,
-        **edits.metadata(good_wheel, b"Requires-Python: >=3.13", b"Requires-Python: >=3.9"),
-        rename=f"{name}-{version}-py3-none-any.whl",
-    )
-    machine = "debian-forky-python-3.14"
-    more = wheelhouse.dependencies_for("3.14")
-    seen = place.at(machine, installer).names(lax, ["venv"], beside=more)
-    clean = place.at(machine, installer).names(good_wheel, ["venv"])
+    there = place.at("debian-forky-python-3.14", installer)
 
-    assert seen == {"venv": {"unclean-refusal"}}
-    assert clean == {"venv": set()}
+    def judged(case: str, code: bytes) -> dict[str, set[str]]:
+        folder = tmp_path / case
+        folder.mkdir()
+        lax = wheels.mutate(
+            good_wheel,
+            folder,
+            **edits.added(code),
+            rename=f"{name}-{version}-py3-none-any.whl",
+        )
+        return there.names(lax, ["venv"], beside=wheelhouse.dependencies_for("3.14"))
+
+    assert judged("good", b"") == {"venv": set()}
+    assert judged("planted", b"from ast import Num") == {"venv": {"standard-library-mismatch"}}
 
 
 @pytest.mark.long  # each machine has a Python that is compiled for it alone
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 @pytest.mark.parametrize(
-    ("machine", "tags"),
+    ("machine", "tags", "cause"),
     [
-        ("debian-12-python-3.13t", "cp313-cp313t-manylinux_2_28_x86_64"),
-        ("debian-13-musl", "cp313-cp313-musllinux_1_2_x86_64"),
+        ("debian-12-python-3.13t", "cp313-cp313t-manylinux_2_28_x86_64", "missing-dependency"),
+        ("debian-13-musl", "cp313-cp313-musllinux_1_2_x86_64", "missing-dependency"),
     ],
 )
 def test_a_wheel_tagged_for_what_it_was_not_built_for(
@@ -76,6 +97,7 @@ def test_a_wheel_tagged_for_what_it_was_not_built_for(
     tmp_path: Path,
     machine: str,
     tags: str,
+    cause: str,
     installer: str,
 ) -> None:
     name, version, _ = good_wheel.name.split("-", 2)
@@ -86,7 +108,7 @@ def test_a_wheel_tagged_for_what_it_was_not_built_for(
     seen = place.at(machine, installer).names(lax, ["pinned"])
     clean = place.at(machine, installer).names(good_wheel, ["pinned"])
 
-    assert seen == {"pinned": {"unclean-refusal"}}
+    assert seen == {"pinned": {cause}}
     assert clean == {"pinned": set()}
 
 
@@ -116,8 +138,8 @@ def test_an_older_release_that_every_machine_takes(
 def test_a_candidate_that_the_ordinary_way_passes_over(
     place: Place, good_wheel: Path, tmp_path: Path, installer: str
 ) -> None:
-    # Who does not name it gets the last release that is final; so its tag, which says more than the
-    # build can keep, shows itself to those alone who name it.
+    # Who does not name it gets the last release that is final; what is wrong with it, here that its
+    # libraries are of another version, shows itself to those alone who name it.
     old = edits.pure(good_wheel, tmp_path)
     candidate = wheels.set_version(good_wheel, tmp_path, "0.5.1rc1")
     lax = edits.retagged(candidate, tmp_path, "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
@@ -126,7 +148,7 @@ def test_a_candidate_that_the_ordinary_way_passes_over(
         there.names(wheel, ["venv", "pinned"], earlier=[old]) for wheel in (lax, candidate)
     )
 
-    assert seen == {"venv": {"silent-fallback"}, "pinned": {"unclean-refusal"}}
+    assert seen == {"venv": {"silent-fallback"}, "pinned": {"version-mismatch"}}
     assert clean == {"venv": {"silent-fallback"}, "pinned": set()}
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
@@ -29,7 +29,7 @@ from containers.wheelhouse import Wheelhouse
 from tests.support import database, inspection, provenance
 from tests.support.causes import Cause
 from tests.support.diagnosis import Expected
-from tests.support.inspection import BadWheel
+from tests.support.inspection import BadWheel, identity
 from tests.support.pipeline import execution, policy
 from tests.support.pipeline.plan import plan
 from tests.support.pipeline.verification import Piped
@@ -59,9 +59,28 @@ class Prepared:
     no_history: str = ""
     """Why the earlier releases are not on the index; empty if they are, or were not asked for."""
 
-    def expected(self, subject: Subject, system: str) -> Expected:
-        """Return what a cell on a machine with this operating system must show."""
+    def given(self, evidence: Mapping[str, Any]) -> str:
+        """Return which wheel of the release the index gave to the machine; empty if none."""
+        known = self.wheelhouse.digests()
+        for line in evidence.get("requests", ()):
+            whole = line.get("status") == 200 and not line["path"].endswith(".metadata")
+            if whole and line.get("file") in known:
+                return str(line["file"])
+        return ""
+
+    def expected(
+        self, subject: Subject, system: str, evidence: Mapping[str, Any] | None = None
+    ) -> Expected:
+        """Return what a cell on a machine with this operating system must show.
+
+        ``evidence`` tells which wheel it was given: the names of libraries may have a Python's ABI.
+        """
         platform = platform_of(subject, system)
+        wheel = self.given(evidence or {})
+        if wheel and not identity.promised(wheel, subject):
+            own = identity.for_its_own(wheel, subject)
+            fitting = map(own.platform_for, sorted(wheelhouse.platforms(Path(wheel))))
+            platform = next(filter(None, fitting), platform)
         return Expected(
             project=subject.name,
             package=subject.import_package,
@@ -198,6 +217,7 @@ def prepare(
     assert house is not None
     house = dataclasses.replace(house, dependencies=(*house.dependencies, *beside))
     no_history = ""
+    house = _with(house, _for_others(selection))
     if selection.history == "all":
         try:
             house = _with_history(house, subject, selection)
@@ -223,24 +243,35 @@ def prepare(
 
 
 def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> Wheelhouse:
-    """Return ``house`` with the earlier releases, and what they depend on with later Pythons.
+    """Return ``house`` with the earlier releases, and with what an installer builds beside them.
 
     Raises:
         Unavailable: they cannot be had.
+    """
+    found = releases.earlier(subject.name, house.version)
+    if any(spec.refuses for spec in selection.machines):
+        # Where no wheel of it fits, an installer builds a dependency from its source.
+        house = _with(house, _sources())
+    return dataclasses.replace(house, earlier=found.files, yanked=found.yanked)
+
+
+def _with(house: Wheelhouse, more: Iterable[Path]) -> Wheelhouse:
+    """Return ``house`` with further dependencies."""
+    every = {path.name: path for path in (*more, *house.dependencies)}
+    return dataclasses.replace(house, dependencies=tuple(every.values()))
+
+
+def _for_others(selection: Selection) -> list[Path]:
+    """Return the dependencies for machines that are promised nothing; the live index has them.
+
+    An older release, or a wheel beyond what is promised, finds them there.
     """
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
     with ThreadPoolExecutor() as pool:
         needed = [pool.submit(wheelhouse.dependencies_for, python) for python in sorted(pythons)]
         if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
             needed.append(pool.submit(wheelhouse.dependencies_for, "3.13", MUSL_PLATFORMS))
-        if any(spec.refuses for spec in selection.machines):
-            # Where no wheel of it fits, an installer builds a dependency from its source.
-            needed.append(pool.submit(_sources))
-        found = releases.earlier(subject.name, house.version)
-    more = {path.name: path for one in needed for path in one.result()}
-    known = {path.name for path in house.dependencies}
-    every = (*house.dependencies, *(path for name, path in more.items() if name not in known))
-    return dataclasses.replace(house, dependencies=every, earlier=found.files, yanked=found.yanked)
+    return [path for one in needed for path in one.result()]
 
 
 def _sources() -> tuple[Path, ...]:
@@ -256,7 +287,7 @@ def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:
     if selection.wheels:
         house = wheelhouse.from_folder(selection.wheels, subject.name)
     elif selection.release:
-        house = wheelhouse.from_release(selection.release, subject.name)
+        house = releases.release(selection.release, subject.name)
     else:
         return None
     for path in house.wheels:
@@ -372,15 +403,11 @@ def static(
     """Inspect the wheels for ``systems`` alone: what is not selected is not judged."""
     platforms = tuple(platform_of(subject, system) for system in systems)
     narrowed = dataclasses.replace(subject, platforms=platforms)
-    wanted = [
-        path
-        for path in prepared.wheelhouse.wheels
-        if any(_fits(path, platform) for platform in platforms)
-    ]
+    wanted = [path for path in prepared.wheelhouse.wheels if _is_for(path, platforms)]
     modules = inspection.modules_of(prepared.wheelhouse.dependencies)
     return inspection.inspect_set(wanted, subject=narrowed, modules=modules)
 
 
-def _fits(path: Path, platform: Platform) -> bool:
+def _is_for(path: Path, platforms: Sequence[Platform]) -> bool:
     tags = wheelhouse.platforms(path)
-    return any(tag == "any" or platform.fits(tag) for tag in tags)
+    return any(tag == "any" or identity.kin(tag, platforms) for tag in tags)

@@ -125,6 +125,7 @@ class Suite:
 
     def keep(self, cell: Cell, evidence: dict[str, Any], causes: tuple[Cause, ...]) -> CellResult:
         """Write down the evidence and the verdict of a cell that ran; return the verdict."""
+        assert self.prepared is not None
         judged = verdict.judge(causes, strict=self.selection.strict)
         result = CellResult(
             cell.id,
@@ -134,6 +135,7 @@ class Suite:
             judged,
             causes,
             evidence["wall_seconds"],
+            wheel=self.prepared.given(evidence),
         )
         results.write_json(self.report / "evidence" / f"{cell.id}.json", evidence)
         results.write_json(self.report / "cells" / f"{cell.id}.json", results.cell_to_dict(result))
@@ -464,6 +466,7 @@ class Controller:
             details["notes"] = [cause.to_dict() for cause in self._notes()]
             details["static"] = self.suite.static.to_dict()
             details["not_inspected"] = self._not_inspected()
+            details["not_installed"] = self._not_installed()
             details["egress"] = prepared.testbed.egress
             if piped := self.suite.piped:
                 details["pipeline"] = piped.to_dict(strict=self.suite.selection.strict)
@@ -485,6 +488,13 @@ class Controller:
             return []
         inspected = {wheel.file for wheel in self.suite.static.wheels}
         return sorted(set(self.suite.prepared.wheelhouse.digests()) - inspected)
+
+    def _not_installed(self) -> list[str]:
+        """Return the wheels that were inspected, and that no machine of this run was given."""
+        if self.suite.prepared is None:
+            return []
+        given = {cell.wheel for cell in self.cells_told}
+        return sorted({wheel.file for wheel in self.suite.static.wheels} - given)
 
     def _out_of_scope(self) -> list[dict[str, str]]:
         selection = self.suite.selection
@@ -523,7 +533,10 @@ class Controller:
             notes.append(f"not verified with the earlier releases on the index: {told}")
         notes += [self.not_kept] if self.not_kept else []
         notes += reproduction.remarks(reproduction.told(self.suite.report))
-        notes += [f"not verified, for none of these machines: {w}" for w in self._not_inspected()]
+        if strange := self._not_inspected():
+            notes.append(f"not verified, for none of these machines: {', '.join(strange)}")
+        if alone := self._not_installed():
+            notes.append(f"inspected, and installed on no machine: {', '.join(alone)}")
         out: dict[str, list[str]] = {}
         for one in self._out_of_scope():
             out.setdefault(one["reason"], []).append(one["id"])

@@ -65,7 +65,7 @@ def judge(
         yield _cause("sdist-fallback", cell, seen)
         return
     if found is None:
-        other = _installed(evidence, project)
+        other = installed(evidence, project)
         if not other or other == f"{project} {version}":
             yield _cause("unclean-refusal", cell, f"it was installed, and {wanted} was to be said")
             return
@@ -127,7 +127,7 @@ def _tried(evidence: Evidence, project: str, version: str) -> str:
     return ", ".join(f"{project} {release}" for release in sorted(found))
 
 
-def _installed(evidence: Evidence, project: str) -> str:
+def installed(evidence: Evidence, project: str) -> str:
     """Return name and version of the release that is there."""
     told = paths.distributions(evidence).get(canonicalize_name(project))
     return f"{project} {told['version']}" if told else ""

@@ -133,6 +133,7 @@ def told(
         },
         "notes": [],
         "not_inspected": [],
+        "not_installed": [],
         "static": {
             "wheels": [
                 {"file": name, "sha256": sha, "size": 1_000_000, "platform": name[19:-4]}

@@ -63,6 +63,8 @@ class CellResult:
     seconds: float
     reason: str = ""
     """Why it is unverified."""
+    wheel: str = ""
+    """The release's wheel that the index gave to its machine; empty if it gave none."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.causes import Cause
-from tests.support.diagnosis import Expected, diagnose, leftovers
+from tests.support.diagnosis import Expected, diagnose, leftovers, taken
 from tests.support.scenarios import SCENARIOS
 
 PROJECT = "/home/user/project"
@@ -1401,6 +1401,40 @@ def test_uvs_refusal_is_of_the_project_whatever_else_it_tells(
     assert diagnose(evidence, EXPECTED) == ()
     evidence["cell"] = {"id": "c", "refuses": "no-binary"}
     assert diagnose(evidence, EXPECTED) == ()
+
+
+@pytest.mark.parametrize("wanted", ["unsupported-python", "unsupported-platform"])
+def test_a_release_that_works_on_a_machine_it_is_not_for_gives_more(wanted: str) -> None:
+    evidence = healthy()
+    evidence["cell"] |= {"refuses": wanted}
+    assert taken(evidence, EXPECTED)
+    assert diagnose(evidence, EXPECTED) == ()
+
+
+def test_a_release_that_is_taken_where_it_is_not_for_must_work() -> None:
+    evidence = healthy()
+    evidence["cell"] |= {"refuses": "unsupported-python"}
+    del evidence["exercise"]["steps"]["distributions"]  # it died before
+    evidence["exercise"] |= {"code": -11}
+    assert taken(evidence, EXPECTED)
+    assert "crash" in {cause.name for cause in diagnose(evidence, EXPECTED)}
+
+
+def test_an_older_release_and_a_refusal_are_not_the_release_taken() -> None:
+    evidence = healthy()
+    evidence["cell"] |= {"refuses": "unsupported-python"}
+    evidence["exercise"]["steps"]["distributions"]["value"]["quiverdb"]["version"] = "1.1.0"
+    assert not taken(evidence, EXPECTED)
+    assert [cause.name for cause in diagnose(evidence, EXPECTED)] == ["silent-fallback"]
+    evidence["install"]["code"] = 1
+    assert not taken(evidence, EXPECTED)
+
+
+def test_where_wheels_are_forbidden_none_may_be_taken() -> None:
+    evidence = healthy()
+    evidence["cell"] |= {"refuses": "no-binary"}
+    assert not taken(evidence, EXPECTED)
+    assert [cause.name for cause in diagnose(evidence, EXPECTED)] == ["unclean-refusal"]
 
 
 def test_a_folder_that_still_holds_a_dependency_is_no_leftover() -> None:

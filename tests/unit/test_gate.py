@@ -1,10 +1,21 @@
-"""What a gate makes of the words of twine."""
+"""What a gate makes of the words of twine, and of the wheel that a machine was given."""
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from containers.engine import Engine, Run
+from containers.testbed import Testbed
+from containers.wheelhouse import Wheelhouse
 from tests.support import gate
+from tests.support.samples import SUBJECT
+from tests.support.wheels import LINUX_TAG
+
+MUSL = "cp313-cp313-musllinux_1_2_x86_64"
 
 INDEX = """\
 Uploading distributions to https://index.invalid/legacy/
@@ -56,3 +67,49 @@ requests.exceptions.ConnectionError: nobody answers
 )
 def test_who_refused_an_upload_is_told_with_the_reason(output: str, told: str) -> None:
     assert gate.who_refused(output) == told
+
+
+def _prepared(folder: Path) -> gate.Prepared:
+    names = (f"x-1.0-{tag}.whl" for tag in (LINUX_TAG, MUSL, "cp314-cp314-manylinux_2_28_x86_64"))
+    house = Wheelhouse("wheels", "x", "1.0", tuple(folder / name for name in names), ())
+    for path in house.wheels:
+        path.write_bytes(b"")
+    bed = Testbed(Engine("", "", "", "linux"), Run("1", "1"), "", "", "", {}, (), {})
+    return gate.Prepared(bed, house, {}, {}, ())
+
+
+def _asked(file: str, *, status: int = 200, end: str = "") -> dict[str, Any]:
+    return {"file": file, "status": status, "path": f"/packages/{file}{end}"}
+
+
+def test_a_machine_was_given_the_wheel_that_it_had_whole(tmp_path: Path) -> None:
+    prepared = _prepared(tmp_path)
+    linux, musl, later = (path.name for path in prepared.wheelhouse.wheels)
+    asked = [
+        {"path": "/simple/x/", "status": 200},
+        _asked(linux, end=".metadata"),
+        _asked(musl, status=404),
+        _asked("other-1.0-py3-none-any.whl"),
+        _asked(later),
+    ]
+    assert prepared.given({"requests": asked}) == later
+    assert prepared.given({"requests": asked[:-1]}) == ""
+    assert prepared.given({}) == ""
+
+
+def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path: Path) -> None:
+    prepared = _prepared(tmp_path)
+    linux = dataclasses.replace(
+        SUBJECT.platforms[0], libraries=("_x.cpython-313-x86_64-linux-gnu.so",)
+    )
+    subject = dataclasses.replace(SUBJECT, platforms=(linux,))
+    found = [
+        prepared.expected(subject, "linux", {"requests": [_asked(path.name)]}).libraries
+        for path in prepared.wheelhouse.wheels
+    ]
+    assert found == [
+        ("_x.cpython-313-x86_64-linux-gnu.so",),
+        ("_x.cpython-313-x86_64-linux-musl.so",),
+        ("_x.cpython-314-x86_64-linux-gnu.so",),
+    ]
+    assert prepared.expected(subject, "linux").libraries == linux.libraries

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ from tests.support.samples import (
     windows_core,
     windows_wheel,
 )
+
+BEYOND = (
+    "cp314-cp314-manylinux_2_28_x86_64",
+    "cp313-cp313t-manylinux_2_28_x86_64",
+    "cp313-cp313-manylinux_2_34_x86_64",
+    "pp311-pypy311_pp73-manylinux_2_28_x86_64",
+)
+"""Tags of wheels that are nobody's promise, and good beside one that is."""
 
 
 def look(wheel: Path) -> Inspection:
@@ -249,17 +258,78 @@ class TestSet:
     def test_no_wheels_at_all_lack_every_required_platform(self) -> None:
         assert len(inspect_set([], subject=SUBJECT).own_causes) == 2
 
-    def test_two_wheels_for_one_platform_are_one_too_many(self, tmp_path: Path) -> None:
-        other = linux_wheel(tmp_path, tag="cp313-cp313-manylinux_2_27_x86_64")
+    def test_two_wheels_with_one_tag_are_one_too_many(self, tmp_path: Path) -> None:
+        first = linux_wheel(tmp_path)
+        again = tmp_path / first.name.replace("-cp313-cp313-", "-2-cp313-cp313-")
+        again.write_bytes(first.read_bytes())
+        release = inspect_set([first, again, windows_wheel(tmp_path)], subject=SUBJECT)
+        cause = only(release.own_causes)
+        assert cause.name == "incomplete-release"
+        assert f"2 wheels for {wheels.LINUX_TAG}: {again.name}, {first.name}" in cause.message
+
+    @pytest.mark.parametrize("tag", BEYOND)
+    def test_a_wheel_beyond_what_is_promised_is_welcome(self, tmp_path: Path, tag: str) -> None:
+        other = linux_wheel(tmp_path, tag=tag)
         release = inspect_set(
             [linux_wheel(tmp_path), other, windows_wheel(tmp_path)], subject=SUBJECT
         )
-        cause = only(release.own_causes)
-        assert cause.name == "incomplete-release"
-        assert other.name in cause.message
+        assert release.causes == ()
+
+    @pytest.mark.parametrize("tag", BEYOND)
+    def test_a_wheel_beyond_what_is_promised_is_inspected(self, tmp_path: Path, tag: str) -> None:
+        (tmp_path / "out").mkdir()
+        whole = linux_wheel(tmp_path, tag=tag)
+        other = wheels.mutate(whole, tmp_path / "out", remove=[LINUX_CORE])
+        release = inspect_set(
+            [linux_wheel(tmp_path), other, windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        assert {cause.name for cause in release.causes} == {"missing-bundled-library"}
+
+    def test_a_wheel_for_musl_is_inspected_as_one(self, tmp_path: Path) -> None:
+        other = linux_wheel(tmp_path, tag="cp313-cp313-musllinux_1_2_x86_64")
+        release = inspect_set(
+            [linux_wheel(tmp_path), other, windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        assert {cause.name for cause in release.causes} == {"missing-runtime-library"}
+        assert any("libc.so.6" in cause.message for cause in release.causes)
+
+    @pytest.mark.parametrize(
+        ("tag", "cause"),
+        [
+            ("cp314-cp314-manylinux_2_28_x86_64", "unsupported-python"),
+            ("cp313-cp313t-manylinux_2_28_x86_64", "unsupported-python"),
+            ("cp313-cp313-manylinux_2_34_x86_64", "glibc-floor"),
+            ("cp313-cp313-musllinux_1_2_x86_64", "incomplete-release"),
+        ],
+    )
+    def test_alone_it_keeps_no_promise(self, tmp_path: Path, tag: str, cause: str) -> None:
+        release = inspect_set(
+            [linux_wheel(tmp_path, tag=tag), windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        assert cause in {one.name for one in release.causes}
+
+    def test_a_wheel_for_another_python_requires_that_python(self, tmp_path: Path) -> None:
+        def change(data: bytes) -> bytes:
+            return re.sub(rb"Requires-Python: .*", b"Requires-Python: >=3.13,<3.14", data)
+
+        (tmp_path / "out").mkdir()
+        release = [
+            wheels.mutate(
+                wheel, tmp_path / "out", edit={"quiverdb-1.0.0.dist-info/METADATA": change}
+            )
+            for wheel in (
+                linux_wheel(tmp_path),
+                linux_wheel(tmp_path, tag="cp314-cp314-manylinux_2_28_x86_64"),
+                windows_wheel(tmp_path),
+            )
+        ]
+        cause = only(inspect_set(release, subject=SUBJECT).causes)
+        assert cause.name == "unsupported-python"
+        assert cause.where == release[1].name
+        assert "which Python 3.14 does not meet" in cause.message
 
     def test_a_wheel_for_no_promised_platform_is_one_too_many(self, tmp_path: Path) -> None:
-        other = linux_wheel(tmp_path, tag="cp313-cp313-musllinux_1_2_x86_64")
+        other = linux_wheel(tmp_path, tag="cp313-cp313-manylinux_2_28_s390x")
         release = inspect_set(
             [linux_wheel(tmp_path), other, windows_wheel(tmp_path)], subject=SUBJECT
         )

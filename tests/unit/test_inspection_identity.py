@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.support import wheels
 from tests.support.causes import Cause
-from tests.support.inspection import Inspection, inspect
+from tests.support.inspection import Inspection, identity, inspect
 from tests.support.samples import SUBJECT, linux_wheel, windows_wheel
 
 INFO = "quiverdb-1.0.0.dist-info"
@@ -227,3 +228,50 @@ def test_a_library_in_another_case_is_found_on_windows(tmp_path: Path, out: Path
         data = archive.read(f"{folder}libquiver.dll")
     remove, add = [f"{folder}libquiver.dll"], {f"{folder}LibQuiver.dll": data}
     assert look(wheels.mutate(good, out, remove=remove, add=add)).causes == ()
+
+
+@pytest.mark.parametrize(
+    ("tag", "python", "library"),
+    [
+        ("cp314-cp314-manylinux_2_28_x86_64", "cp314", "_x.cpython-314-x86_64-linux-gnu.so"),
+        ("cp314-cp314t-manylinux_2_28_x86_64", "cp314", "_x.cpython-314t-x86_64-linux-gnu.so"),
+        ("cp313-cp313-musllinux_1_2_x86_64", "cp313", "_x.cpython-313-x86_64-linux-musl.so"),
+        ("cp310-cp310-musllinux_1_2_x86_64", "cp310", "_x.cpython-310-x86_64-linux-gnu.so"),
+        ("cp312-cp312-win_amd64", "cp312", "_x.cp312-win_amd64.pyd"),
+        ("pp311-pypy311_pp73-win_amd64", "cp313", "_x.cp313-win_amd64.pyd"),
+    ],
+)
+def test_what_is_promised_reads_otherwise_for_another_python(
+    tag: str, python: str, library: str
+) -> None:
+    names = ("_x.cpython-313-x86_64-linux-gnu.so", "_x.cp313-win_amd64.pyd")
+    subject = dataclasses.replace(
+        SUBJECT,
+        platforms=tuple(
+            dataclasses.replace(platform, libraries=(name,))
+            for platform, name in zip(SUBJECT.platforms, names, strict=False)
+        ),
+    )
+    own = identity.for_its_own(f"quiverdb-1.0.0-{tag}.whl", subject)
+    platform = own.platform_for(tag.rpartition("-")[2])
+    assert own.python == python
+    assert platform is not None
+    assert platform.libraries == (library,)
+
+
+@pytest.mark.parametrize(
+    ("tag", "kept"),
+    [
+        (wheels.LINUX_TAG, "manylinux_2_28_x86_64"),
+        (wheels.WINDOWS_TAG, "win_amd64"),
+        ("cp39-abi3-manylinux2014_x86_64", "manylinux_2_28_x86_64"),
+        ("cp314-cp314-win_amd64", None),
+        ("cp313-cp313t-win_amd64", None),
+        ("cp313-cp313-manylinux_2_29_x86_64", None),
+        ("cp313-cp313-musllinux_1_2_x86_64", None),
+        ("py3-none-any", None),
+    ],
+)
+def test_a_wheel_keeps_the_promise_of_one_platform_or_of_none(tag: str, kept: str | None) -> None:
+    found = identity.promised(f"quiverdb-1.0.0-{tag}.whl", SUBJECT)
+    assert (found.tag if found else None) == kept

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
-from containers import releases
+from containers import releases, wheelhouse
 from containers.images import Unavailable
 from containers.releases import File, taken
+from containers.wheelhouse import Wheelhouse
 
 LINUX = "cp313-cp313-manylinux_2_28_x86_64"
 
@@ -147,9 +148,48 @@ def test_without_the_index_what_was_fetched_before_is_used(index: _Index) -> Non
 
 
 def test_an_index_that_never_answered_is_told(isolated: Path) -> None:
-    with pytest.raises(Unavailable, match="the earlier releases cannot be had: the upstream index"):
+    with pytest.raises(
+        Unavailable, match="the upstream index does not tell what it has of quiverdb"
+    ):
         releases.earlier("quiverdb", "0.5.0", url="http://127.0.0.1:9/simple")
     assert not list(isolated.rglob("*.whl"))
+
+
+def _promised(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Wheelhouse:
+    path = folder / _wheel("0.5.0")
+    path.write_bytes(b"wheel")
+    house = Wheelhouse("release", "0.5.0", "0.5.0", (path,), ())
+    monkeypatch.setattr(wheelhouse, "from_release", lambda *_: house)
+    return house
+
+
+def test_a_release_has_its_wheels_for_other_pythons_and_for_musl(
+    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = _promised(monkeypatch, tmp_path)
+    others = [
+        _wheel("0.5.0", "cp313-cp313-musllinux_1_2_x86_64"),
+        _wheel("0.5.0", "cp314-cp314-manylinux_2_28_x86_64"),
+    ]
+    for name in (*others, _wheel("0.5.0"), _wheel("0.4.0", "cp312-cp312-win_amd64")):
+        index.add(name)
+    index.add("quiverdb-0.5.0.tar.gz", b"source")
+    index.add(_wheel("0.5.0", "cp313-cp313-macosx_11_0_arm64"))
+    for _ in range(2):
+        whole = releases.release("0.5.0", "quiverdb", url=index.url)
+        assert [path.name for path in whole.wheels] == [_wheel("0.5.0"), *others]
+        assert all(path.read_bytes() == b"wheel" for path in whole.wheels)
+    assert house.wheels[0] in whole.wheels
+    assert sum(path.startswith("/files/") for path in index.asked) == 2
+
+
+def test_a_release_without_a_list_of_its_files_is_what_was_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house = _promised(monkeypatch, tmp_path)
+    assert releases.release("0.5.0", "quiverdb", url="http://127.0.0.1:9/simple") == house
+    told = capsys.readouterr()
+    assert "release 0.5.0: without its wheels for other machines" in told.out + told.err
 
 
 def test_the_source_of_a_dependency_is_that_of_its_version(index: _Index) -> None:

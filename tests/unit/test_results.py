@@ -49,6 +49,7 @@ def test_a_cell_has_the_promised_keys(tmp_path: Path) -> None:
         "causes": [CAUSE.to_dict()],
         "seconds": 1.25,
         "reason": "a reason",
+        "wheel": "",
     }
 
 

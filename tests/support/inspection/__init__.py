@@ -6,6 +6,7 @@ unverified, and so never mistaken for checked and good.
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 import zipfile
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.utils import NormalizedName, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, NormalizedName, parse_wheel_filename
 
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.inspection import contents, elf, entries, identity, pe
@@ -44,6 +45,8 @@ class Inspection:
     unverified: tuple[str, ...]  # what could not be checked, and why
     causes: tuple[Cause, ...]
     extras: tuple[str, ...] = ()
+    beside: bool = False
+    """Whether it is for more than was promised, beside one that keeps the promise."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The digests of the package's own code, as `contents.sources` has them."""
 
@@ -114,13 +117,19 @@ def modules_of(wheels: Iterable[Path]) -> dict[NormalizedName, frozenset[str]]:
     return found
 
 
-def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) -> Inspection:
+def inspect(
+    wheel: Path, *, subject: Subject, modules: Modules | None = None, beside: bool = False
+) -> Inspection:
     """Inspect one wheel; ``modules`` are those of what it may depend on.
+
+    A wheel that is ``beside`` one that keeps the subject's promise is judged by its own tags.
 
     Raises:
         BadWheel: if the file is no wheel at all: absent, truncated, or no zip archive.
     """
     archive = open_wheel(wheel)
+    if beside:
+        subject = identity.for_its_own(wheel.name, subject)
     ident = identify(archive, subject)
     expected = _expected_paths(ident.platform, subject)
     causes: list[Cause] = []
@@ -138,7 +147,7 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
                 catalogue().cause("missing-bundled-library", where=library.path, seen=seen)
             )
 
-    causes += identity.faults(archive, ident, subject)
+    causes += identity.faults(archive, ident, subject, beside=beside)
     causes += contents.record(archive)
     causes += contents.windows_names(archive, ident)
     causes += contents.collisions(archive, ident)
@@ -170,6 +179,7 @@ def inspect(wheel: Path, *, subject: Subject, modules: Modules | None = None) ->
         unverified=tuple(unverified),
         causes=in_order(causes),
         extras=tuple(map(str, ident.metadata.get_all("Provides-Extra", ()))),
+        beside=beside,
         sources=contents.sources(archive, subject),
     )
 
@@ -182,8 +192,26 @@ def inspect_set(
     Raises:
         BadWheel: if one of the files is no wheel at all.
     """
-    inspections = tuple(inspect(wheel, subject=subject, modules=modules) for wheel in wheels)
+    paths = tuple(wheels)
+    others = _beside([path.name for path in paths], subject)
+    inspections = tuple(
+        inspect(path, subject=subject, modules=modules, beside=path.name in others)
+        for path in paths
+    )
     return SetInspection(inspections, in_order(_set_faults(inspections, subject)))
+
+
+def _beside(names: Sequence[str], subject: Subject) -> frozenset[str]:
+    """Return the wheels that keep no promise, where another of the set keeps it."""
+    kept = {platform for name in names if (platform := identity.promised(name, subject))}
+    found = set()
+    for name in names:
+        with contextlib.suppress(InvalidWheelFilename):
+            tags = parse_wheel_filename(name)[3]
+            own = {identity.kin(tag.platform, subject.platforms) for tag in tags}
+            if own <= kept and not identity.promised(name, subject):
+                found.add(name)
+    return frozenset(found)
 
 
 def _set_faults(wheels: tuple[Inspection, ...], subject: Subject) -> Iterator[Cause]:
@@ -193,19 +221,26 @@ def _set_faults(wheels: tuple[Inspection, ...], subject: Subject) -> Iterator[Ca
         seen = f"holds wheels of {len(versions)} versions: {', '.join(versions)}"
         yield catalogue().cause("version-mismatch", where=where, seen=seen)
     name = "incomplete-release"
-    groups: dict[str | None, list[str]] = defaultdict(list)
+    groups: dict[str | None, list[Inspection]] = defaultdict(list)
     for wheel in wheels:
-        groups[wheel.platform].append(wheel.file)
-    for file in groups.pop(None, ()):
-        yield catalogue().cause(name, where=file, seen="is for no platform of the release")
+        groups[wheel.platform].append(wheel)
+    for stranger in groups.pop(None, ()):
+        seen = "is for no platform of the release"
+        yield catalogue().cause(name, where=stranger.file, seen=seen)
     for platform in subject.platforms:
-        files = groups.get(platform.tag, [])
-        if platform.required and not files:
+        own = groups.get(platform.tag, [])
+        if platform.required and not own:
             seen = f"holds no wheel for {platform.tag}"
             yield catalogue().cause(name, where=where, seen=seen)
-        if len(files) > 1:
-            seen = f"holds {len(files)} wheels for {platform.tag}: {', '.join(sorted(files))}"
-            yield catalogue().cause(name, where=where, seen=seen)
+        same: dict[str, list[str]] = defaultdict(list)
+        for wheel in own:
+            for tag in wheel.tags:
+                same[tag].append(wheel.file)
+        for tag, files in same.items():
+            if len(files) > 1:
+                seen = f"holds {len(files)} wheels for {tag}: {', '.join(sorted(files))}"
+                yield catalogue().cause(name, where=where, seen=seen)
+                break
     if len(versions) == 1:
         yield from _differences([wheel for wheel in wheels if wheel.platform])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 
@@ -111,12 +112,67 @@ def identify(archive: Archive, subject: Subject) -> Identity:
     return Identity(name, version, tags, metadata, next(filter(None, fitting), None))
 
 
-def faults(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
-    """Yield where the file name, WHEEL and METADATA disagree, or do not fit the subject."""
+def promised(name: str, subject: Subject) -> Platform | None:
+    """Return the platform whose promise a wheel of this file name keeps, if it keeps one."""
+    try:
+        tags = parse_wheel_filename(name)[3]
+    except InvalidWheelFilename:
+        return None
+    for tag in sorted(tags & _accepted(subject, {tag.platform for tag in tags}), key=str):
+        platform = subject.platform_for(tag.platform)
+        if platform and not _is_newer(tag.platform, platform):
+            return platform
+    return None
+
+
+def kin(tag: str, platforms: Iterable[Platform]) -> Platform | None:
+    """Return which of these platforms a tag is for; of one for musl, the one for glibc."""
+    own = re.sub("^musllinux_", "manylinux_", tag)
+    return next((platform for platform in platforms if platform.fits(own)), None)
+
+
+def for_its_own(name: str, subject: Subject) -> Subject:
+    """Return the subject as it is for the CPython and the C library of a wheel of this name."""
+    tags = parse_wheel_filename(name)[3]
+    own = [tag for tag in tags if re.fullmatch(r"cp3\d+", tag.interpreter)]
+    first = min(own, key=str, default=None)
+    python = first.interpreter if first else subject.python
+    abi = first.abi if first and first.abi.startswith(python) else python
+    musl = [
+        dataclasses.replace(platform, tag=tag)
+        for tag in sorted({tag.platform for tag in tags})
+        if Target.of(tag).system == "musl" and (platform := kin(tag, subject.platforms))
+    ]
+
+    def renamed(platform: Platform) -> Platform:
+        # PEP 3149: an extension module has the ABI and the system in its name.
+        changes = {f".{subject.python}-": f".{abi}-"}
+        changes[f".{subject.python}-".replace("cp", "cpython-")] = f".{abi}-".replace(
+            "cp", "cpython-"
+        )
+        # Before 3.11 CPython did not tell musl from glibc (its issue 43112).
+        if platform.target.system == "musl" and int(python.removeprefix("cp3")) >= 11:
+            changes["-linux-gnu."] = "-linux-musl."
+        libraries = platform.libraries
+        for old, new in changes.items():
+            libraries = tuple(library.replace(old, new) for library in libraries)
+        return dataclasses.replace(platform, libraries=libraries)
+
+    platforms = tuple(renamed(platform) for platform in (*musl, *subject.platforms))
+    return dataclasses.replace(subject, python=python, platforms=platforms)
+
+
+def faults(
+    archive: Archive, identity: Identity, subject: Subject, *, beside: bool = False
+) -> Iterator[Cause]:
+    """Yield where the file name, WHEEL and METADATA disagree, or do not fit the subject.
+
+    A wheel that is ``beside`` one that keeps the promise may be for more than was promised.
+    """
     yield from _names(archive, identity, subject)
     yield from _tags(archive, identity)
-    yield from _python(archive, identity, subject)
-    yield from _platforms(archive, identity, subject)
+    yield from _python(archive, identity, subject, beside=beside)
+    yield from _platforms(archive, identity, subject, beside=beside)
     yield from _completeness(archive, identity)
 
 
@@ -175,15 +231,22 @@ def _tags(archive: Archive, identity: Identity) -> Iterator[Cause]:
         yield catalogue().cause(name, where=archive.name, seen=seen)
 
 
-def _python(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
+def _accepted(subject: Subject, platforms: Iterable[str]) -> set[Tag]:
+    """Return the tags on these platforms that the subject's Python takes."""
+    there = sorted(platforms)
+    return {
+        *cpython_tags(subject.python_version, abis=[subject.python], platforms=there),
+        *compatible_tags(subject.python_version, subject.python, there),
+    }
+
+
+def _python(
+    archive: Archive, identity: Identity, subject: Subject, *, beside: bool
+) -> Iterator[Cause]:
     name = "unsupported-python"
     python = ".".join(map(str, subject.python_version))
-    platforms = sorted({tag.platform for tag in identity.tags})
-    accepted = {
-        *cpython_tags(subject.python_version, abis=[subject.python], platforms=platforms),
-        *compatible_tags(subject.python_version, subject.python, platforms),
-    }
-    if identity.tags and not identity.tags & accepted:
+    accepted = _accepted(subject, {tag.platform for tag in identity.tags})
+    if identity.tags and not beside and not identity.tags & accepted:
         seen = f"is tagged {_shown(identity.tags)}, which Python {python} does not take"
         yield catalogue().cause(name, where=archive.name, seen=seen)
     requires = identity.metadata.get("Requires-Python")
@@ -199,7 +262,9 @@ def _python(archive: Archive, identity: Identity, subject: Subject) -> Iterator[
             yield catalogue().cause(name, where=archive.name, seen=seen)
 
 
-def _platforms(archive: Archive, identity: Identity, subject: Subject) -> Iterator[Cause]:
+def _platforms(
+    archive: Archive, identity: Identity, subject: Subject, *, beside: bool
+) -> Iterator[Cause]:
     if identity.platform is None:
         # A pure wheel is told by what it lacks, in `contents`.
         if identity.tags and not identity.pure:
@@ -211,13 +276,17 @@ def _platforms(archive: Archive, identity: Identity, subject: Subject) -> Iterat
         if not identity.platform.fits(tag):
             seen = f"is tagged {tag} as well, and its code is for {identity.platform.tag}"
             yield catalogue().cause("tag-mismatch", where=archive.name, seen=seen)
-    promised_libc = identity.platform.target.libc
-    libc = Target.of(identity.platform_tag).libc
-    if libc and promised_libc and libc > promised_libc:
+    if not beside and _is_newer(identity.platform_tag, identity.platform):
         seen = (
             f"is tagged {identity.platform_tag}, and the release promises {identity.platform.tag}"
         )
         yield catalogue().cause("glibc-floor", where=archive.name, seen=seen)
+
+
+def _is_newer(tag: str, platform: Platform) -> bool:
+    """Return whether a platform tag asks for a newer C library than the platform promises."""
+    libc, oldest = Target.of(tag).libc, platform.target.libc
+    return bool(libc and oldest and libc > oldest)
 
 
 def _completeness(archive: Archive, identity: Identity) -> Iterator[Cause]:

@@ -313,6 +313,10 @@ def _unverified(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     found += [
         (name, "it is for none of the run's machines") for name in told.get("not_inspected", ())
     ]
+    found += [
+        (name, "it was inspected, and installed on no machine")
+        for name in told.get("not_installed", ())
+    ]
     found += [(out["id"], f"out of scope: {out['reason']}") for out in told.get("out_of_scope", ())]
     for ident in ("pipeline", "publisher"):
         part = told.get(ident)

@@ -25,6 +25,7 @@ def cell_to_dict(cell: CellResult) -> dict[str, Any]:
         "causes": [cause.to_dict() for cause in cell.causes],
         "seconds": cell.seconds,
         "reason": cell.reason,
+        "wheel": cell.wheel,
     }
 
 

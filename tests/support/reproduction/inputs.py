@@ -126,7 +126,7 @@ def _again(kind: str, results: Mapping[str, Any]) -> tuple[list[Path], str]:
 def _release(results: Mapping[str, Any]) -> Iterable[Path]:
     if results["inputs"]["origin"] != "release":
         return ()
-    return wheelhouse.from_release(results["version"], results["inputs"]["subject"]).wheels
+    return releases.release(results["version"], results["inputs"]["subject"]).wheels
 
 
 def _built(_results: Mapping[str, Any]) -> Iterable[Path]:

@@ -263,7 +263,7 @@ def _run(
         ) -> Replayed:
             evidence = cells.run(bed, cell, image, subject=subject, house=house, tests=tests)
             results.write_json(kept / f"{cell.id}.json", evidence)
-            causes = diagnose(evidence, prepared.expected(subject, cell.machine.os))
+            causes = diagnose(evidence, prepared.expected(subject, cell.machine.os, evidence))
             replayed = compare(recorded, verdict.judge(causes, strict=strict), causes)
             print(replayed, flush=True)
             return replayed

@@ -93,7 +93,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             house=house,
             tests=selection.tests,
         )
-        causes = diagnose(evidence, prepared.expected(subject, near.spec.os))
+        causes = diagnose(evidence, prepared.expected(subject, near.spec.os, evidence))
         judged = verdict.judge(causes, strict=False)
         result = CellResult(
             cell.id,
