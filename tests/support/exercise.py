@@ -381,7 +381,9 @@ def steps() -> None:
     step("import", import_package)
     step("native-call", own.get("native_call", native_version))
     step("run-times", run_times)
-    step("round-trip", functools.partial(own_round_trip, own) if own else round_trip)
+    step(
+        "round-trip", functools.partial(own_round_trip, own) if "round_trip" in own else round_trip
+    )
     step("process-state", functools.partial(changed_state, before))
     step("mapped", mapped)
     step("distributions", distributions)
