@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from containers.machine import MachineSpec
 from tests.support.causes import Cause, catalogue
 from tests.support.cell import Cell
+from tests.support.inspection import SetInspection
 from tests.support.verdict import CellResult, Verdict
 
 # What keeps a library from loading on every clean machine, whatever its age: both layers see these.
@@ -16,8 +17,6 @@ LOADING = (
     "symbol-not-found",
     "wrong-architecture",
 )
-# A machine on which these were found never came to loading.
-_BEFORE = ("hang", "crash", "shadowed-import", "silent-fallback", "wrong-library-loaded")
 
 
 def is_comparable(cell: Cell) -> bool:
@@ -26,6 +25,19 @@ def is_comparable(cell: Cell) -> bool:
     Where the installer refuses nothing is loaded.
     """
     return cell.machine.clean and not cell.machine.lacks and not cell.refuses
+
+
+def checked(static: SetInspection, cells: Sequence[CellResult]) -> list[Cause]:
+    """Return where cells of clean machines contradict the static layer, wheel by wheel.
+
+    Of a release with several wheels for a system, a cell tells of the one that it was given.
+    """
+    found = []
+    for wheel in static.wheels:
+        alone = len(static.wheels) == 1
+        mine = [cell for cell in cells if cell.wheel == wheel.file or (alone and not cell.wheel)]
+        found += check([*static.own_causes, *wheel.causes], mine)
+    return found
 
 
 def check(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:

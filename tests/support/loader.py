@@ -178,7 +178,9 @@ def _glibc(
             cause = "glibc-floor" if family == "GLIBC" else "libstdcxx-floor"
             yield cause, f"{seen}, the machine has older"
     if found := _OTHER_PROCESSOR.search(message):
-        yield "wrong-architecture", f"{PurePosixPath(found[1]).name}: {found[2]}"
+        # glibc, where the library's own property asks for x86-64-v2 or later.
+        cause = "illegal-instruction" if "ISA" in found[2] else "wrong-architecture"
+        yield cause, f"{PurePosixPath(found[1]).name}: {found[2]}"
     if found := _NO_VERSIONED.search(message):
         seen = f"{found[1]} needs {found[2]} of {found[3]}, which does not have it"
         yield "symbol-not-found", seen

@@ -364,8 +364,8 @@ class Controller:
                 causes += static.causes
                 unread = [line for wheel in static.wheels for line in wheel.unread]
                 comparable = {c.id for c in self.suite.cells if agreement.is_comparable(c)}
-                causes += agreement.check(
-                    static.causes, [cell for cell in judged_here if cell.id in comparable]
+                causes += agreement.checked(
+                    static, [cell for cell in judged_here if cell.id in comparable]
                 )
             causes += self._unexplained(cells, judged_here)
             name = self.suite.subject.name

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from containers.machine import MachineSpec, load
-from tests.support import agreement
+from tests.support import agreement, wheels
 from tests.support.causes import Cause, catalogue
 from tests.support.cell import Cell
+from tests.support.inspection import inspect_set
+from tests.support.samples import LINUX_CORE, SUBJECT, linux_wheel
 from tests.support.verdict import CellResult, Verdict
 
 
@@ -86,6 +89,33 @@ def test_what_one_machine_lacks_and_others_have_is_no_question_of_the_wheel() ->
 
 def test_a_crash_is_not_for_the_static_layer_to_see() -> None:
     assert agreement.check([], [_cell("clean", "crash")]) == []
+
+
+def test_a_cell_is_compared_with_the_wheel_that_it_was_given(tmp_path: Path) -> None:
+    good = linux_wheel(tmp_path)
+    whole = linux_wheel(tmp_path, tag="cp314-cp314-manylinux_2_28_x86_64")
+    (tmp_path / "out").mkdir()
+    bad = wheels.mutate(whole, tmp_path / "out", remove=[LINUX_CORE])
+    subject = dataclasses.replace(SUBJECT, platforms=SUBJECT.platforms[:1])
+    static = inspect_set([good, bad], subject=subject)
+
+    def given(wheel: Path, *names: str) -> CellResult:
+        return dataclasses.replace(_cell("clean", *names), wheel=wheel.name)
+
+    assert agreement.checked(static, [given(good)]) == []
+    assert agreement.checked(static, [given(bad, "missing-bundled-library")]) == []
+    assert agreement.checked(static, [_cell("clean")]) == []  # nobody knows which
+    (one,) = agreement.checked(static, [given(good, "missing-bundled-library")])
+    (other,) = agreement.checked(static, [given(bad)])
+    assert "of which the static layer saw nothing" in one.message
+    assert "and the wheel works here" in other.message
+
+
+def test_a_cell_without_an_index_has_the_only_wheel(tmp_path: Path) -> None:
+    subject = dataclasses.replace(SUBJECT, platforms=SUBJECT.platforms[:1])
+    static = inspect_set([linux_wheel(tmp_path)], subject=subject)
+    (found,) = agreement.checked(static, [_cell("clean", "symbol-not-found")])
+    assert found.name == "layers-disagree"
 
 
 MACHINES = [_spec("clean"), _spec("runtime", "the redistributable")]

@@ -469,6 +469,8 @@ CFFI_TAIL = ".  Additionally, ctypes.util.find_library() did not manage to locat
             "phentsize",
         ),
         (f"{CORE}: wrong ELF class: ELFCLASS32", "wrong-architecture", "wrong ELF class"),
+        (f"{CORE}: ELF file OS ABI invalid", "wrong-architecture", "ELF file OS ABI invalid"),
+        (f"{CORE}: CPU ISA level is lower than required", "illegal-instruction", "CPU ISA level"),
         (
             f"{CORE}: cannot open shared object file: No such file or directory",
             "wrong-architecture",

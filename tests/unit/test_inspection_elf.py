@@ -253,7 +253,7 @@ def test_a_library_for_newer_processors_alone_is_named(
 ) -> None:
     monkeypatch.setattr(elf, "_instruction_set", lambda _: 3)
     found = look(linux_wheel(tmp_path))
-    assert found.names() == {"wrong-architecture"}
+    assert found.names() == {"illegal-instruction"}
     assert "x86-64-v3" in found.causes[0].message
 
 

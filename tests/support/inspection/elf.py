@@ -165,7 +165,7 @@ def faults(
         if library.instruction_set > 1:
             seen = f"asks for a processor of x86-64-v{library.instruction_set}, and {tag} is for"
             seen += " every x86-64"
-            yield catalogue().cause("wrong-architecture", where=library.path, seen=seen)
+            yield catalogue().cause("illegal-instruction", where=library.path, seen=seen)
         foreign = [path for path in library.run_paths if path and not _ORIGIN.match(path)]
         if foreign:
             seen = f"looks for libraries in {some(foreign)}, a folder of the machine that built it"
