@@ -1,4 +1,4 @@
-"""Options and fixtures; the run itself is in tests/support/plugin.py."""
+"""Options and fixtures; the run itself is in tests/support/plugin.py, its view of it in suite.py."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from tests.support.inspection import SetInspection
 from tests.support.pipeline.verification import Piped
 from tests.support.plugin import (
     SUITE,
-    Seen,
-    Suite,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_generate_tests,
     pytest_xdist_auto_num_workers,
 )
 from tests.support.reproduction import kept
+from tests.support.suite import Seen, Suite
 
 __all__ = [
     "pytest_collection_modifyitems",

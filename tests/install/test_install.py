@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.expect import no_cause, no_other_cause, reached, succeeded
 from tests.support.paths import flavour, installed
-from tests.support.plugin import Seen, Suite
 from tests.support.scenarios import SCENARIOS
+from tests.support.suite import Seen, Suite
 
 INSTALL = (
     "unsupported-python", "unsupported-platform", "silent-fallback", "sdist-fallback", "permission",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import diagnosis, refusal
 from tests.support.expect import no_other_cause, reached, succeeded
-from tests.support.plugin import Seen, Suite
+from tests.support.suite import Seen, Suite
 
 pytestmark = pytest.mark.refusal
 

@@ -11,7 +11,7 @@ from tests.support.expect import no_cause, no_other_cause
 from tests.support.pipeline.execution import TRUTHS, side_by_side
 from tests.support.pipeline.plan import plan
 from tests.support.pipeline.verification import Piped
-from tests.support.plugin import Suite
+from tests.support.suite import Suite
 
 
 @pytest.mark.parametrize(("number", "title", "against"), TRUTHS, ids=[t[0] for t in TRUTHS])

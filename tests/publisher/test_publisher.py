@@ -5,7 +5,7 @@ from __future__ import annotations
 from containers import publishers
 from tests.support.expect import no_cause
 from tests.support.pipeline.verification import PUBLISHER, Piped
-from tests.support.plugin import Suite
+from tests.support.suite import Suite
 
 
 def test_the_index_took_the_workflows_identity(suite: Suite, pipeline: Piped) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.expect import no_cause, no_other_cause
 from tests.support.inspection import SetInspection
-from tests.support.plugin import Suite
+from tests.support.suite import Suite
 
 RELEASE = ("incomplete-release", "version-mismatch")
 CONTENTS = ("record-mismatch", "stray-top-level", "duplicate-library", "missing-bundled-library")

@@ -9,7 +9,7 @@ import pytest
 from containers import machine as machines
 from containers.errors import WrongUse
 from containers.wheelhouse import OLDER_CFFI, Wheelhouse
-from tests.support import binaries, plugin, wheels
+from tests.support import binaries, suite, wheels
 from tests.support import cell as cells
 from tests.support.causes import catalogue
 from tests.support.cell import Cell
@@ -211,7 +211,7 @@ def test_another_package_is_imported_by_its_own_name() -> None:
 
 
 def test_only_what_the_exercise_shows_is_asked_of_another_package() -> None:
-    own = {name for name in SCENARIOS if plugin.is_quiverdbs(name)}
+    own = {name for name in SCENARIOS if suite.is_quiverdbs(name)}
 
     assert {"upgrade", "fork", "zip", "decoy"} <= own
     assert not {"venv", "system", "pinned", "user", "offline", "isolated"} & own

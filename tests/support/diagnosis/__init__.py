@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.support.diagnosis.index import index_faults, not_served, other_content
-
 from tests.support import refusal
 from tests.support.causes import Cause, in_order
 from tests.support.diagnosis.ends import unless_emulated
 from tests.support.diagnosis.expected import Evidence, Expected, cause_of, last_error
+from tests.support.diagnosis.index import index_faults, not_served, other_content
 from tests.support.diagnosis.install import (
     asked_offline,
     failed_commands,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
-from tests.support.diagnosis.index import by_installers
 
 from containers.machine import REFUSALS
 from tests.support import loader, paths, refusal
@@ -22,6 +21,7 @@ from tests.support.diagnosis.expected import (
     last_error,
     scenario_of,
 )
+from tests.support.diagnosis.index import by_installers
 
 _NO_CONNECTION = re.compile(
     r".*(?:Temporary failure in name resolution|SSLError|Connection (?:refused|reset|timed out)"

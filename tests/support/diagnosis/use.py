@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from packaging.utils import canonicalize_name
-from tests.support.diagnosis.index import network_used
 
 from tests.support import loader, own_tests, paths, stdlib
 from tests.support.causes import Cause, catalogue
@@ -30,6 +29,7 @@ from tests.support.diagnosis.expected import (
     last_error,
     scenario_of,
 )
+from tests.support.diagnosis.index import network_used
 from tests.support.diagnosis.removal import registry_changes
 from tests.support.scenarios import Scenario
 

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from containers.errors import WrongUse
+from tests.support import scenarios
+from tests.support import suite as suites
+from tests.support.cell import Cell
+from tests.support.suite import Suite
+
+
+@pytest.mark.parametrize("told", ["and or", "debian and", "("])
+def test_a_keyword_that_nobody_can_read_is_told_before_any_set_up(told: str) -> None:
+    with pytest.raises(WrongUse, match=r"^-k .*: expected"):
+        suites._check_keyword(told)
+
+
+@pytest.mark.parametrize("told", ["", "[debian-13-uv-venv]", "debian-11 and not upgrade"])
+def test_a_keyword_that_can_be_read_is_taken(told: str) -> None:
+    suites._check_keyword(told)
+
+
+# ---- what cannot run ----
+
+
+def _missing(refuses: str, scenario: str, no_history: str) -> str:
+    spec: Any = SimpleNamespace(name="m", os="linux", refuses=refuses)
+    suite = object.__new__(Suite)
+    suite.prepared = cast(
+        "Any",
+        SimpleNamespace(
+            unavailable={}, no_history=no_history, wheelhouse=SimpleNamespace(previous="0.1.0")
+        ),
+    )
+    suite.selection = cast("Any", SimpleNamespace(subject="", history="all"))
+    return suite.missing(Cell(spec, "pip", scenario))
+
+
+@pytest.mark.parametrize(
+    ("refuses", "scenario", "reason", "unverified"),
+    [
+        ("unsupported-python", "venv", "the index is away", True),
+        ("unsupported-python", "pinned", "the index is away", False),
+        ("unsupported-python", "venv", "", False),
+        ("", "venv", "the index is away", False),
+    ],
+)
+def test_a_refusal_without_the_earlier_releases_on_the_index_is_not_verified(
+    refuses: str, scenario: str, reason: str, *, unverified: bool
+) -> None:
+    told = _missing(refuses, scenario, reason)
+    assert bool(told) == unverified
+    assert reason in told or not unverified
+
+
+def test_the_scenarios_that_name_the_version_are_known() -> None:
+    pinned = {name for name, one in scenarios.SCENARIOS.items() if one.pinned}
+    assert pinned == {"pinned", "no-binary"}
