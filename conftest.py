@@ -1,4 +1,4 @@
-"""Options and fixtures; the run itself is in tests/support/plugin.py, its view of it in suite.py."""
+"""Options and fixtures; the run itself is in tests/support/plugin.py."""
 
 from __future__ import annotations
 

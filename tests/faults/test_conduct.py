@@ -54,6 +54,7 @@ def test_a_package_without_manners(judge: Judge, good_wheel: Path, tmp_path: Pat
         b"import atexit, urllib.request\n"
         b"from pip._internal.models.index import PyPI\n"
         b"print('Welcome to it')\n"
+        b"for path in ('quiver.cache', '/dev/shm/quiver'): open(path, 'w').close()\n"
         b"atexit.register(lambda: 1 / 0)\n"
         b"urllib.request.urlopen(PyPI.simple_url + '/quiverdb/').close()\n"
         b"__version__ = '0.4.9'\n"
@@ -66,9 +67,11 @@ def test_a_package_without_manners(judge: Judge, good_wheel: Path, tmp_path: Pat
     found = {cause.name: cause.message for cause in seen.dynamic}
     assert set(found) == {
         "output-at-import", "unhandled-exception", "network-used", "version-mismatch",
-        "entry-point-broken",
+        "entry-point-broken", "files-at-import", "uninstall-leftover",
     }  # fmt: skip
     assert "'Welcome to it'" in found["output-at-import"]
+    assert "makes quiver.cache in the current folder" in found["files-at-import"]
+    assert "1 paths are left, first /dev/shm/quiver" in found["uninstall-leftover"]
     assert "ZeroDivisionError" in found["unhandled-exception"]
     assert "/simple/quiverdb/ of " in found["network-used"]
     assert "__version__ is 0.4.9" in found["version-mismatch"]

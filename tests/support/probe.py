@@ -534,9 +534,11 @@ def main() -> None:
             again = Look(spec["roots"], skipped, installed)
             evidence["again"]["difference"] = difference(installed.tree, again.tree)
         evidence["after_install"] = commands(spec, "after_install", env, cwd)
+        there = set(os.listdir(cwd))
         evidence["import"] = run(
             which([*spec["python"], "-c", spec["import"]], env), env, cwd, spec["seconds"]["import"]
         )
+        evidence["import"]["made"] = sorted(set(os.listdir(cwd)) - there)
         evidence["exercise"] = exercise(spec, env, cwd)
         evidence["on_disk"] = database_files(cwd)
         evidence["free_bytes"] = shutil.disk_usage(cwd).free

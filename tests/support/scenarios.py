@@ -118,7 +118,7 @@ VENV = Scenario(
     "venv",
     cwd=f"{_HOME}/project",
     environment=_active(_VENV),
-    roots=("/",),
+    roots=("/", "/dev/shm"),  # noqa: S108  (there is shared memory, shm_open(3))
     skipped=("/proc", "/sys", "/dev", "/run"),
     title="pip install quiverdb in a virtual environment",
 )

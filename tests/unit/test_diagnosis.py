@@ -1539,6 +1539,13 @@ def test_what_the_import_prints_is_told() -> None:
     assert "`import quiverdb` prints 'Welcome'" in cause.message
 
 
+def test_what_the_import_leaves_in_the_current_folder_is_told() -> None:
+    cause = _cause(lambda e: e["import"].update(made=["a.log", "b", "c", "d"]))
+    assert (cause.name, cause.severity) == ("files-at-import", "flawed")
+    assert "`import quiverdb` makes a.log, b, c in the current folder" in cause.message
+    assert _causes(lambda e: e["import"].update(made=[])) == ()
+
+
 def test_another_version_in_the_module_is_told() -> None:
     cause = _cause(lambda e: _steps(e)["import"]["value"].update(version="1.1.0"))
     assert (cause.name, cause.severity) == ("version-mismatch", "flawed")

@@ -133,6 +133,9 @@ def _printed(evidence: Evidence, cell: str) -> Iterator[Cause]:
     if plain["code"] == 0 and (said := plain["stdout"].strip()):
         seen = f"`{plain['command'][-1]}` prints {said.splitlines()[0][:200]!r}"
         yield cause_of("output-at-import", where=f"{cell}: import", seen=seen)
+    if made := plain.get("made"):
+        seen = f"`{plain['command'][-1]}` makes {', '.join(made[:3])} in the current folder"
+        yield cause_of("files-at-import", where=f"{cell}: import", seen=seen)
     failed = [step for step in ran["steps"].values() if not step.get("ok")]
     for where, one in (("import", plain), ("exercise", ran)):
         # What a step raised is told by that step.
