@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -30,13 +31,14 @@ from packaging.utils import (
 from packaging.version import Version
 
 from containers import wheelhouse
-from containers.images import LINUX_PLATFORMS, MUSL_PLATFORMS, Unavailable
+from containers.images import Unavailable
 from containers.progress import say, step
 from containers.state import locked, state_dir
 from containers.wheelhouse import Wheelhouse
 
 _JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
-_PLATFORMS = {*LINUX_PLATFORMS, *MUSL_PLATFORMS, "win_amd64", "any"}
+_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
+"""The platform tags of machines that we have."""
 _SECONDS = 20
 _ASK = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
@@ -98,8 +100,8 @@ def earlier(project: str, version: str, *, url: str | None = None) -> History:
 def release(version: str, project: str, *, url: str | None = None) -> Wheelhouse:
     """Fetch the published wheels of one release, those for other Pythons and C libraries included.
 
-    What it has for a promised machine must be had; what it has besides is left out, and told, where
-    the index gives no list of its files. ``url`` names another index for these.
+    What it has for a promised machine must be had; what of the rest cannot be had is told by
+    ``lost``. ``url`` names another index for these.
 
     Raises:
         WrongUse: the version is not one, or the index has no such release.
@@ -109,20 +111,29 @@ def release(version: str, project: str, *, url: str | None = None) -> Wheelhouse
     folder = state_dir() / "releases" / project / f"{house.version}-others"
     folder.mkdir(parents=True, exist_ok=True)
     known = set(house.digests())
-    found = []
-    try:
-        with locked(f"release-{project}-{house.version}"):
+    found, lost = [], {}
+    with locked(f"release-{project}-{house.version}"):
+        try:
             page, base = _page(project, folder / "page.json", url)
-            for file in _files(page, base):
-                wanted = file.version == Version(house.version) and file.name.endswith(".whl")
-                if wanted and file.name not in known:
-                    if not (folder / file.name).exists():
-                        _fetch(file, folder)
-                    found.append(folder / file.name)
-    except Unavailable as reason:
-        say(f"release {house.version}: without its wheels for other machines: {reason}")
+            wanted = [file for file in _files(page, base) if file.version == Version(house.version)]
+        except Unavailable as reason:
+            say(f"release {house.version}: whether it has wheels for other machines: {reason}")
+            return dataclasses.replace(house, lost={"its other wheels": str(reason)})
+        for file in wanted:
+            if file.name in known or not file.name.endswith(".whl"):
+                continue
+            try:
+                if not (folder / file.name).exists():
+                    _fetch(file, folder)
+            except Unavailable as reason:
+                lost[file.name] = str(reason)
+            else:
+                found.append(folder / file.name)
     every = sorted((*house.wheels, *found), key=lambda path: path.name)
-    return dataclasses.replace(house, wheels=tuple(every))
+    beside = [Path(file.name) for file in wanted if not file.name.endswith(".whl")]
+    return dataclasses.replace(
+        house, wheels=tuple(every), lost=lost, beside=(*house.beside, *beside)
+    )
 
 
 def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Path, ...]:
@@ -170,12 +181,12 @@ def taken(files: list[File], before: Version) -> list[File]:
 
 
 def _files(page: dict[str, Any], base: str) -> Iterator[File]:
-    for told in page["files"]:
+    for told in page.get("files", ()):
         name = str(told["filename"])
         try:
             if name.endswith(".whl"):
                 _, version, _, tags = parse_wheel_filename(name)
-                if not _PLATFORMS & {tag.platform for tag in tags}:
+                if not any(_PLATFORM.fullmatch(tag.platform) for tag in tags):
                     continue  # for a machine that we have not
                 fits = sorted(map(str, tags))
             else:
@@ -188,7 +199,7 @@ def _files(page: dict[str, Any], base: str) -> Iterator[File]:
             name=name,
             version=version,
             url=urljoin(base, told["url"]),
-            sha256=told["hashes"]["sha256"],
+            sha256=told.get("hashes", {}).get("sha256", ""),
             fits=(*fits, str(told.get("requires-python") or "")),
             yanked=yanked if yanked is None or isinstance(yanked, str) else "",
         )
@@ -235,6 +246,8 @@ def _fetch(file: File, into: Path) -> None:
         raise Unavailable(
             f"{file.name} cannot be had: {' '.join(str(error).split())[:200]}"
         ) from error
+    if not file.sha256:
+        raise Unavailable(f"{file.name}: its page has no sha256 of it")
     seen = hashlib.sha256(answer.content).hexdigest()
     if seen != file.sha256:
         raise Unavailable(

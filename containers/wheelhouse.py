@@ -55,6 +55,8 @@ class Wheelhouse:
     """Files of pytest, which runs the package's own tests; on the index where these are run."""
     beside: tuple[Path, ...] = ()
     """What lies beside the wheels in their folder: files that are not verified."""
+    lost: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Wheels of the release that cannot be had, and why, by name."""
 
     @property
     def previous(self) -> str:

@@ -11,6 +11,7 @@ from containers import progress
 from tests.support import agreement, gate, verdict
 from tests.support.causes import Cause, catalogue, in_order
 from tests.support.cell import Cell
+from tests.support.inspection import SetInspection
 from tests.support.pipeline.verification import of_publisher
 from tests.support.report import results
 from tests.support.reproduction import kept as reproduction
@@ -43,9 +44,19 @@ class Account:
     def judge(self, *, interrupted: bool) -> Verdict:
         """Judge the cells and the items by what there is now; return the verdict on the whole."""
         self.cells = self._cells(interrupted=interrupted)
-        self.items = self._items(self.cells)
+        self.items = self._explained(self._items(self.cells))
         parts = [item.verdict for item in self.items]
         return verdict.worst([*parts, Verdict.UNVERIFIED] if interrupted else parts)
+
+    def _explained(self, items: list[Item]) -> list[Item]:
+        """Return the items; where a test failed and all are well, with what nobody explained."""
+        if not self.unexplained or any(item.verdict is not Verdict.VERIFIED for item in items):
+            return items
+        seen = "failed, and every item is verified"
+        causes = tuple(
+            catalogue().cause("unclassified", where=name, seen=seen) for name in self.unexplained
+        )
+        return [dataclasses.replace(item, verdict=Verdict.FAILED, causes=causes) for item in items]
 
     def _required(self) -> set[str]:
         """Return the cells that were collected, whatever pytest was told; none before that."""
@@ -98,14 +109,18 @@ class Account:
                 judged = Verdict.UNVERIFIED
             title = "bindings/python builds into wheels"
             found.append(Item("source-build", title, judged, tuple(built)))
+        across = self._across()
         for system in self.suite.selection.systems:
             mine = {spec.name for spec in self.suite.selection.machines if spec.os == system}
-            causes, unread = [*own, *refused], []
+            causes, unread = [*own, *refused, *across], []
             judged_here = [cell for cell in cells if cell.machine in mine]
             if self.suite.prepared:
                 static = gate.static(self.suite.prepared, self.suite.subject, (system,))
                 causes += static.causes
                 unread = [line for wheel in static.wheels for line in wheel.unread]
+                unread += self._not_run_on(static, judged_here)
+                lost = self.suite.prepared.wheelhouse.lost
+                unread += [f"{name}: {why}" for name, why in lost.items() if name.endswith(".whl")]
                 comparable = {c.id for c in self.suite.cells if agreement.is_comparable(c)}
                 causes += agreement.checked(
                     static, [cell for cell in judged_here if cell.id in comparable]
@@ -117,7 +132,7 @@ class Account:
                 f"{system}-install", title, causes=causes, cells=judged_here, strict=strict
             )
             if unread and item.verdict is Verdict.VERIFIED:
-                # What could not be read was not checked against what the tag promises.
+                # What was not read, or not run, was not checked against what the tag promises.
                 item = dataclasses.replace(
                     item, verdict=Verdict.UNVERIFIED, reason="; ".join(unread)
                 )
@@ -126,6 +141,27 @@ class Account:
                 continue
             found.append(item)
         return found
+
+    def _across(self) -> list[Cause]:
+        """Return the causes that only the wheels of all systems together show."""
+        if self.suite.prepared is None:
+            return []
+        told: set[Cause] = set()
+        for system in self.suite.selection.systems:
+            told |= set(gate.static(self.suite.prepared, self.suite.subject, (system,)).own_causes)
+        return [cause for cause in self.suite.static.own_causes if cause not in told]
+
+    def _not_run_on(self, static: SetInspection, cells: list[CellResult]) -> list[str]:
+        """Return why what was promised was not seen to work: no machine was given its wheel.
+
+        That is so where another wheel of the release fits every machine better.
+        """
+        refusing = {cell.id for cell in self.suite.cells if cell.refuses}
+        given = {cell.wheel for cell in cells if cell.id not in refusing and cell.wheel}
+        promised = {wheel.file for wheel in static.wheels if not wheel.beside}
+        if not given or not promised or given & promised:
+            return []
+        return [f"no machine was given what is promised: {', '.join(sorted(promised))}"]
 
     def _refused(self, cells: list[CellResult]) -> list[Cause]:
         """Return a cause for a refused upload that no cell came upon: its files were others'."""
@@ -274,6 +310,9 @@ class Account:
         if self.suite.prepared and self.suite.prepared.no_history:
             told = self.suite.prepared.no_history
             notes.append(f"not verified with the earlier releases on the index: {told}")
+        if self.suite.prepared:
+            lost = self.suite.prepared.wheelhouse.lost
+            notes += [f"not verified: {name}: {why}" for name, why in lost.items()]
         notes += [self.not_kept] if self.not_kept else []
         notes += reproduction.remarks(reproduction.told(self.suite.report))
         if strange := self._not_inspected():

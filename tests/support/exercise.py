@@ -268,14 +268,17 @@ def record() -> dict[str, Any]:
     unreadable = []
     checked = 0
     files = []
-    for file in importlib.metadata.distribution(os.environ["E2E_SUBJECT"]).files or ():
+    installed = importlib.metadata.distribution(os.environ["E2E_SUBJECT"])
+    lines = (installed.read_text("WHEEL") or "").splitlines()
+    tags = [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
+    for file in installed.files or ():
         files.append(os.path.normpath(str(file.locate())))
         if file.hash is None:
             continue
         checked += 1
         try:
-            with open(file.locate(), "rb") as installed:
-                content = installed.read()
+            with open(file.locate(), "rb") as opened:
+                content = opened.read()
         except OSError as error:
             wrong.append({"file": str(file), "seen": type(error).__name__})
             continue
@@ -287,7 +290,13 @@ def record() -> dict[str, Any]:
         digest = hashlib.new(file.hash.mode, content).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
             wrong.append({"file": str(file), "seen": "other content"})
-    return {"checked": checked, "wrong": wrong, "files": files, "unreadable": unreadable}
+    return {
+        "checked": checked,
+        "wrong": wrong,
+        "files": files,
+        "unreadable": unreadable,
+        "tags": tags,
+    }
 
 
 def entry_points() -> list[dict[str, str]]:

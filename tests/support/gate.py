@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
 
+from packaging.tags import Tag, parse_tag
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from containers import builder, engine, images, publishers, releases, testbed, wheelhouse
@@ -26,7 +28,7 @@ from containers.images import MUSL_PLATFORMS, Image
 from containers.index import read_files
 from containers.progress import PROGRESS, say, step
 from containers.wheelhouse import Wheelhouse
-from tests.support import database, inspection, provenance
+from tests.support import database, inspection, paths, provenance
 from tests.support.causes import Cause
 from tests.support.diagnosis import Expected
 from tests.support.inspection import BadWheel, identity
@@ -60,13 +62,25 @@ class Prepared:
     """Why the earlier releases are not on the index; empty if they are, or were not asked for."""
 
     def given(self, evidence: Mapping[str, Any]) -> str:
-        """Return which wheel of the release the index gave to the machine; empty if none."""
+        """Return which wheel of the release the machine was given; empty if none is known.
+
+        The index tells; without one, the tags of what was installed.
+        """
         known = self.wheelhouse.digests()
         for line in evidence.get("requests", ()):
             whole = line.get("status") == 200 and not line["path"].endswith(".metadata")
             if whole and line.get("file") in known:
                 return str(line["file"])
-        return ""
+        steps = evidence.get("exercise", {}).get("steps", {})
+        told = (steps.get("record", {}).get("value") or {}).get("tags", ())
+        tags = frozenset[Tag]().union(*map(parse_tag, told))
+        there = paths.distributions(evidence)
+        own = []
+        for file in known:
+            name, version, _, its = parse_wheel_filename(file)
+            if name in there and Version(there[name]["version"]) == version and its == tags:
+                own.append(file)
+        return own[0] if len(own) == 1 else ""
 
     def expected(
         self, subject: Subject, system: str, evidence: Mapping[str, Any] | None = None

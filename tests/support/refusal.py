@@ -51,6 +51,9 @@ def judge(
     cell = evidence["cell"]["id"]
     ran = evidence["install"]
     output = ran["stdout"] + ran["stderr"]
+    if found and (lacking := _lacking(evidence, found, project, version)):
+        yield _cause("dependency-not-fitting", cell, lacking)
+        return
     sources = [line["file"] for line in evidence["requests"] if _is_source(line, project)]
     told = _COMPILING.search(output)
     if told and not sources and (older := _tried(evidence, project, version)):
@@ -112,6 +115,29 @@ def _is_source(line: Evidence, project: str) -> bool:
     # The metadata beside a file are no source.
     own = name == canonicalize_name(project)
     return own and line["status"] == 200 and not line["path"].endswith(".metadata")
+
+
+def _lacking(evidence: Evidence, found: Cause, project: str, version: str) -> str:
+    """Return what keeps out a wheel of the release that fits: a dependency that has none.
+
+    An installer asks for a file of the release, or for its metadata, only where it fits.
+    """
+    own, others = "", []
+    for line in evidence["requests"]:
+        file = line.get("file", "").removesuffix(".metadata")
+        with contextlib.suppress(InvalidWheelFilename):
+            name, release, *_ = parse_wheel_filename(file)
+            if name == canonicalize_name(project) and str(release) == version:
+                own = file
+        with contextlib.suppress(InvalidSdistFilename):
+            name, release = parse_sdist_filename(file)
+            if name != canonicalize_name(project):
+                others.append(file)
+    if own and others:
+        return f"{own} fits, and of what it needs the installer took the source, {others[0]}"
+    if own and found.name == "missing-dependency":
+        return f"{own} fits, and {found.message.partition(';')[0]}"
+    return ""
 
 
 def _tried(evidence: Evidence, project: str, version: str) -> str:

@@ -5,11 +5,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
+from tests.support import gate
 from tests.support.account import Account
 from tests.support.causes import Cause, catalogue
+from tests.support.inspection import SetInspection, inspect_set
 from tests.support.report import results
+from tests.support.samples import SUBJECT, linux_wheel, windows_wheel
 from tests.support.suite import Suite
-from tests.support.verdict import CellResult, Verdict
+from tests.support.verdict import CellResult, Item, Verdict
 
 FAILED = catalogue().cause("missing-runtime-library", where="c", seen="MSVCP140.dll")
 FLAWED = catalogue().cause("symbol-interposition", where="c", seen="another's", risk=False)
@@ -67,7 +72,8 @@ def _narrowed(
     """Return a run of a Linux and a Windows cell, of which ``required`` were collected."""
     machines = [_spec("debian", "linux"), _spec("windows", "windows")]
     every = [
-        SimpleNamespace(id=ident, machine=spec) for ident, spec in zip(IDS, machines, strict=True)
+        SimpleNamespace(id=ident, machine=spec, refuses="")
+        for ident, spec in zip(IDS, machines, strict=True)
     ]
     selection = SimpleNamespace(
         strict=False, pipeline=False, source=None, systems=("linux", "windows"),
@@ -136,3 +142,76 @@ def test_a_file_that_is_no_wheel_is_told_to_be_out_of_scope(tmp_path: Path) -> N
     suite.prepared = SimpleNamespace(wheelhouse=SimpleNamespace(beside=beside))
     told = {"id": "quiverdb-1.2.0.tar.gz", "reason": "not verified, since only wheels are"}
     assert told in account._out_of_scope()
+
+
+# ---- what only the set of wheels shows ----
+
+
+def _suite(account: Account, **changes: Any) -> None:
+    for name, value in changes.items():
+        setattr(account.suite, name, value)
+
+
+def test_what_the_wheels_of_two_systems_show_together_is_in_the_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels_of = {
+        "linux": linux_wheel(tmp_path),
+        "windows": windows_wheel(tmp_path, version="1.0.1"),
+    }
+
+    def static(_prepared: object, _subject: object, systems: tuple[str, ...]) -> SetInspection:
+        platforms = tuple(p for p in SUBJECT.platforms if p.target.system in systems)
+        subject = dataclasses.replace(SUBJECT, platforms=platforms)
+        return inspect_set([wheels_of[name] for name in systems], subject=subject)
+
+    monkeypatch.setattr(gate, "static", static)
+    account = _narrowed(tmp_path, None)
+    prepared = SimpleNamespace(refused=lambda: "", wheelhouse=SimpleNamespace(lost={}))
+    _suite(account, prepared=prepared, static=static(None, None, ("linux", "windows")))
+    items = account._items([RAN, dataclasses.replace(RAN, id=IDS[1], machine="windows")])
+    assert {item.id: item.verdict for item in items} == {
+        "linux-install": Verdict.FAILED,
+        "windows-install": Verdict.FAILED,
+    }
+    assert all([c.name for c in item.causes] == ["version-mismatch"] for item in items)
+
+
+PROMISED = "x-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+BETTER = "x-1.0-cp313-cp313-manylinux_2_31_x86_64.whl"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([PROMISED], False),
+        ([BETTER], True),
+        ([BETTER, PROMISED], False),
+        ([""], False),  # nobody knows which
+    ],
+)
+def test_a_promised_wheel_that_no_machine_was_given_is_not_verified(
+    tmp_path: Path, given: list[str], told: bool
+) -> None:
+    account = _narrowed(tmp_path, None)
+    static = SimpleNamespace(
+        wheels=[
+            SimpleNamespace(file=PROMISED, beside=False),
+            SimpleNamespace(file=BETTER, beside=True),
+        ]
+    )
+    cells = [dataclasses.replace(RAN, wheel=file) for file in given]
+    found = account._not_run_on(cast("Any", static), cells)
+    assert found == ([f"no machine was given what is promised: {PROMISED}"] if told else [])
+
+
+def test_a_test_that_failed_is_never_part_of_a_verified_run(tmp_path: Path) -> None:
+    account = _narrowed(tmp_path, None)
+    good = [Item(name, name, Verdict.VERIFIED, ()) for name in ("one", "two")]
+    assert account._explained(good) == good
+    account.unexplained = ["tests/static/test_static.py::test_it"]
+    found = account._explained(good)
+    assert {item.verdict for item in found} == {Verdict.FAILED}
+    assert found[0].causes[0].name == "unclassified"
+    bad = [dataclasses.replace(good[0], verdict=Verdict.FAILED), good[1]]
+    assert account._explained(bad) == bad

@@ -1405,6 +1405,69 @@ def test_uvs_refusal_is_of_the_project_whatever_else_it_tells(
     assert diagnose(evidence, EXPECTED) == ()
 
 
+MORE = {
+    "cp314 for Windows": (
+        "quiverdb-1.2.0-cp314-cp314-win_amd64.whl",
+        "3.14.0",
+        "",
+        "unsupported-python",
+    ),
+    "cp314 for musl": (
+        "quiverdb-1.2.0-cp314-cp314-musllinux_1_2_x86_64.whl",
+        "3.14.0",
+        "",
+        "unsupported-python",
+    ),
+    "pure for Windows": (
+        "quiverdb-1.2.0-py3-none-win_amd64.whl",
+        "3.11.2",
+        "",
+        "unsupported-python",
+    ),
+    "cp313t for Windows": (
+        "quiverdb-1.2.0-cp313-cp313t-win_amd64.whl",
+        "3.13.5",
+        "t",
+        "unsupported-python",
+    ),
+    "newer glibc": (
+        "quiverdb-1.2.0-cp314-cp314-manylinux_2_44_x86_64.whl",
+        "3.14.0",
+        "",
+        "unsupported-platform",
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "python", "flags", "wanted"), MORE.values(), ids=MORE)
+def test_a_refusal_is_named_by_the_wheels_for_such_a_machine(
+    more: str, python: str, flags: str, wanted: str
+) -> None:
+    expected = dataclasses.replace(EXPECTED, digests={**EXPECTED.digests, more: "b" * 64})
+    evidence = healthy() | {"python": python, "abiflags": flags}
+    _install(stderr=NO_WHEEL)(evidence)
+    evidence["requests"] = [_request("/simple/quiverdb/")]
+    assert [cause.name for cause in diagnose(evidence, expected)] == [wanted]
+
+
+def test_uv_says_of_a_wheel_for_many_pythons_which_it_requires() -> None:
+    said = (
+        "error: No solution found when resolving dependencies:\n  cause: Because the current "
+        "Python version (3.11.2) does not satisfy Python>=3.13 and quiverdb==1.2.0 depends on "
+        "Python>=3.13, we can conclude that quiverdb==1.2.0 cannot be used.\n"
+    )
+    assert _cause(_install(stderr=said)).name == "unsupported-python"
+
+
+def test_where_the_upload_was_refused_an_older_release_is_no_fallback() -> None:
+    expected = dataclasses.replace(EXPECTED, refused="the index refused the upload (400)")
+    evidence = healthy()
+    evidence["cell"] |= {"refuses": "unsupported-python"}
+    evidence["exercise"]["steps"]["distributions"]["value"]["quiverdb"]["version"] = "1.1.0"
+    (cause,) = diagnose(evidence, expected)
+    assert cause.name == "upload-refused"
+
+
 @pytest.mark.parametrize("wanted", ["unsupported-python", "unsupported-platform"])
 def test_a_release_that_works_on_a_machine_it_is_not_for_gives_more(wanted: str) -> None:
     evidence = healthy()

@@ -97,6 +97,19 @@ def test_a_machine_was_given_the_wheel_that_it_had_whole(tmp_path: Path) -> None
     assert prepared.given({}) == ""
 
 
+@pytest.mark.parametrize(("version", "known"), [("1.0", True), ("0.9", False)])
+def test_without_an_index_the_tags_of_what_is_installed_tell(
+    tmp_path: Path, version: str, known: bool
+) -> None:
+    prepared = _prepared(tmp_path)
+    steps = {
+        "record": {"value": {"tags": [MUSL]}},
+        "distributions": {"value": {"x": {"version": version, "folder": "/"}}},
+    }
+    told = {"requests": [], "exercise": {"steps": steps}}
+    assert prepared.given(told) == (prepared.wheelhouse.wheels[1].name if known else "")
+
+
 def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path: Path) -> None:
     prepared = _prepared(tmp_path)
     linux = dataclasses.replace(

@@ -285,6 +285,73 @@ class TestSet:
         )
         assert {cause.name for cause in release.causes} == {"missing-bundled-library"}
 
+    def test_a_module_for_another_python_is_none_of_the_wheels(self, tmp_path: Path) -> None:
+        files: dict[str, bytes | str] = {
+            "quiverdb/__init__.py": "from quiverdb import _speed\n",
+            "quiverdb/_speed.cpython-313-x86_64-linux-gnu.so": linux_core(
+                exports=["PyInit__speed"]
+            ),
+        }
+        tags = ("cp313-cp313", "cp314-cp314", "cp313-cp313t", "cp39-abi3")
+        found = {}
+        for tag in tags:
+            (tmp_path / tag).mkdir()
+            wheel = linux_wheel(tmp_path / tag, files, tag=f"{tag}-manylinux_2_28_x86_64")
+            found[tag] = inspect(wheel, subject=SUBJECT, beside=True).names()
+        assert found == {
+            "cp313-cp313": frozenset(),
+            "cp314-cp314": {"missing-dependency"},
+            "cp313-cp313t": {"missing-dependency"},
+            "cp39-abi3": frozenset(),
+        }
+
+    @pytest.mark.parametrize("tag", ["cp313-cp312", "cp314-cp313", "cp312-cp313t"])
+    def test_a_tag_that_no_python_takes_is_told(self, tmp_path: Path, tag: str) -> None:
+        other = linux_wheel(tmp_path, tag=f"{tag}-manylinux_2_28_x86_64")
+        release = inspect_set(
+            [linux_wheel(tmp_path), other, windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        assert "unsupported-python" in {cause.name for cause in release.causes}
+
+    def test_an_abi3_wheel_for_a_newer_glibc_is_for_the_promised_python(
+        self, tmp_path: Path
+    ) -> None:
+        other = linux_wheel(tmp_path, tag="cp39-abi3-manylinux_2_31_x86_64")
+        release = inspect_set(
+            [linux_wheel(tmp_path), other, windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        assert release.causes == ()
+
+    def test_what_is_wrong_with_one_of_several_wheels_names_it(self, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        whole = linux_wheel(tmp_path, tag="cp314-cp314-manylinux_2_28_x86_64")
+        other = wheels.mutate(whole, tmp_path / "out", remove=[LINUX_CORE])
+        release = inspect_set(
+            [linux_wheel(tmp_path), other, windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        assert {cause.where for cause in release.causes} == {f"{other.name}: {LINUX_CORE}"}
+
+    def test_two_wheels_for_musl_with_one_tag_are_one_too_many(self, tmp_path: Path) -> None:
+        first = linux_wheel(tmp_path, tag="cp313-cp313-musllinux_1_2_x86_64")
+        again = tmp_path / first.name.replace("-cp313-cp313-", "-2-cp313-cp313-")
+        again.write_bytes(first.read_bytes())
+        release = inspect_set(
+            [linux_wheel(tmp_path), first, again, windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        assert "incomplete-release" in {cause.name for cause in release.own_causes}
+
+    def test_a_wheel_beside_is_what_differs_and_not_the_promised_one(self, tmp_path: Path) -> None:
+        other = linux_wheel(
+            tmp_path,
+            {"quiverdb/__init__.py": "from quiverdb._loader import load\nstale = 1\n"},
+            tag="cp310-cp310-manylinux_2_28_x86_64",
+        )
+        release = inspect_set(
+            [other, linux_wheel(tmp_path), windows_wheel(tmp_path)], subject=SUBJECT
+        )
+        differing = [one.where for one in release.own_causes if one.name == "wheels-differ"]
+        assert differing == [other.name]
+
     def test_a_wheel_for_musl_is_inspected_as_one(self, tmp_path: Path) -> None:
         other = linux_wheel(tmp_path, tag="cp313-cp313-musllinux_1_2_x86_64")
         release = inspect_set(

@@ -57,6 +57,12 @@ def test_what_windows_or_python_provides_is_no_fault(tmp_path: Path, name: str) 
     assert with_core(tmp_path, imports={name: ["f"]}).causes == ()
 
 
+@pytest.mark.parametrize("name", ["python312.dll", "python314.dll", "Python314t.dll"])
+def test_another_pythons_own_library_is_not_there(tmp_path: Path, name: str) -> None:
+    cause = only(with_core(tmp_path, imports={name: ["f"]}))
+    assert (cause.name, name in cause.message) == ("missing-runtime-library", True)
+
+
 @pytest.mark.parametrize("folder", ["quiverdb/_libs", "quiverdb.libs"])
 def test_a_carried_library_is_found_whatever_its_case(tmp_path: Path, folder: str) -> None:
     files = {

@@ -145,11 +145,15 @@ def test_an_older_release_that_was_tried_and_cannot_be_had_is_a_fallback_all_the
     assert "needs cffi>=2.0.0" in cause.message
 
 
-@pytest.mark.parametrize("versions", [(), ("0.13.5",), ("0.1.0", "0.13.5")])
-def test_a_dependency_that_the_release_itself_lacks_is_its_own_fault(
-    versions: tuple[str, ...],
-) -> None:
-    assert [cause.name for cause in _needing(*versions)] == ["missing-dependency"]
+def test_a_dependency_that_the_release_lacks_is_its_own_fault() -> None:
+    assert [cause.name for cause in _needing()] == ["missing-dependency"]
+
+
+@pytest.mark.parametrize("versions", [("0.13.5",), ("0.1.0", "0.13.5")])
+def test_a_wheel_that_fits_is_kept_out_by_what_it_needs(versions: tuple[str, ...]) -> None:
+    (cause,) = _needing(*versions)
+    assert (cause.name, cause.severity) == ("dependency-not-fitting", "flawed")
+    assert "quiverdb-0.13.5-py3-none-any.whl fits, and needs cffi>=2.0.0" in cause.message
 
 
 BUILDING = "Collecting cffi>=2.0.0\n  Installing build dependencies: started\n"
@@ -170,7 +174,12 @@ def test_building_what_an_older_release_needs_is_that_releases_fault() -> None:
     assert "tried quiverdb 0.1.0 and began to build what that one needs" in cause.message
 
 
-@pytest.mark.parametrize("versions", [(), ("0.13.5",)])
-def test_building_what_the_release_itself_needs_is_its_own_fault(versions: tuple[str, ...]) -> None:
-    (cause,) = _building(*versions)
+def test_building_where_no_wheel_fits_is_the_releases_own_fault() -> None:
+    (cause,) = _building()
     assert (cause.name, cause.severity) == ("sdist-fallback", "broken")
+
+
+def test_building_what_a_wheel_needs_that_fits_is_told_with_its_name() -> None:
+    (cause,) = _building("0.13.5")
+    assert (cause.name, cause.severity) == ("dependency-not-fitting", "flawed")
+    assert "of what it needs the installer took the source, cffi-2.1.1.tar.gz" in cause.message

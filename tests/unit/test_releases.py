@@ -180,16 +180,34 @@ def test_a_release_has_its_wheels_for_other_pythons_and_for_musl(
         assert [path.name for path in whole.wheels] == [_wheel("0.5.0"), *others]
         assert all(path.read_bytes() == b"wheel" for path in whole.wheels)
     assert house.wheels[0] in whole.wheels
+    assert [path.name for path in whole.beside] == ["quiverdb-0.5.0.tar.gz"]
     assert sum(path.startswith("/files/") for path in index.asked) == 2
 
 
 def test_a_release_without_a_list_of_its_files_is_what_was_promised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = _promised(monkeypatch, tmp_path)
-    assert releases.release("0.5.0", "quiverdb", url="http://127.0.0.1:9/simple") == house
-    told = capsys.readouterr()
-    assert "release 0.5.0: without its wheels for other machines" in told.out + told.err
+    whole = releases.release("0.5.0", "quiverdb", url="http://127.0.0.1:9/simple")
+    assert whole.wheels == house.wheels
+    assert "the upstream index does not tell" in whole.lost["its other wheels"]
+
+
+def test_a_wheel_of_a_release_that_cannot_be_had_is_told_and_the_others_are_had(
+    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _promised(monkeypatch, tmp_path)
+    tags = ("cp313-cp313-manylinux_2_34_x86_64", "cp314-cp314-win_amd64", "cp315-cp315-win_amd64")
+    other, unsigned, good = (_wheel("0.5.0", tag) for tag in tags)
+    for name in (other, unsigned, good):
+        index.add(name)
+    index.files[other] = b"other bytes"
+    index.told[unsigned]["hashes"] = {}
+    whole = releases.release("0.5.0", "quiverdb", url=index.url)
+    assert [path.name for path in whole.wheels] == [_wheel("0.5.0"), good]
+    assert set(whole.lost) == {other, unsigned}
+    assert "has sha256" in whole.lost[other]
+    assert "its page has no sha256 of it" in whole.lost[unsigned]
 
 
 def test_the_source_of_a_dependency_is_that_of_its_version(index: _Index) -> None:

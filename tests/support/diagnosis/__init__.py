@@ -46,6 +46,9 @@ def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
         return
     refused = evidence["install"]["code"] != 0
     if (wanted := evidence["cell"].get("refuses")) and not taken(evidence, expected):
+        if expected.refused and not refused:
+            yield from other_release(evidence, expected, cell)  # a wheel for it may have been there
+            return
         found = why_refused(evidence, expected, cell) if refused else None
         yield from refusal.judge(evidence, wanted, found, expected.project, expected.version)
         yield from registry_changes(evidence, cell)

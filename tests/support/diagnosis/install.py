@@ -60,8 +60,9 @@ def taken(evidence: Evidence, expected: Expected) -> bool:
     """
     if evidence["cell"].get("refuses") not in REFUSALS or evidence["install"]["code"]:
         return False
-    if told := refusal.installed(evidence, expected.project):
-        return told == f"{expected.project} {expected.version}"
+    there = paths.distributions(evidence).get(canonicalize_name(expected.project))
+    if there:
+        return not differs(there["version"], expected.version)
     served = {line.get("file") for line in evidence["requests"] if line.get("status") == 200}
     return bool(served & expected.digests.keys())
 
@@ -131,6 +132,8 @@ def why_refused(evidence: Evidence, expected: Expected, cell: str) -> Cause:
         return _refusal(evidence, expected, where, wanted, output)
     if re.search(r"Permission denied|EnvironmentError.*\[Errno 13\]", output):
         return cause_of("permission", where=where, seen=last)
+    if found := _OTHER_PYTHON.search(output):
+        return cause_of("unsupported-python", where=where, seen=found[0].strip()[:400])
     if found := _OTHER_FORM.search(output):
         return cause_of("wheel-version", where=where, seen=found[0].strip())
     if found := _ENTRY_POINTS.search(output):
@@ -174,27 +177,41 @@ def _refusal(
     if expected.refused:
         return cause_of("upload-refused", where=where, seen=expected.refused)
     major, minor, *_ = evidence["python"].split(".")
-    interpreters = {tag.interpreter for name in expected.digests for tag in _tags(name)}
-    fits = {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}
-    told = ", ".join(sorted(interpreters))
-    if not interpreters & fits:
+    every = [tag for name in expected.digests for tag in _tags(name)]
+    here = [tag for tag in every if _is_for(tag.platform, evidence)]
+    interpreters = {tag.interpreter for tag in here}
+    if here and not interpreters & {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}:
+        told = ", ".join(sorted(interpreters))
         seen = f"CPython {major}.{minor} refused cleanly: the release's wheels are for {told}"
         return cause_of("unsupported-python", where=where, seen=seen)
-    abis = {tag.abi for name in expected.digests for tag in _tags(name)}
-    if "t" in evidence.get("abiflags", "") and not abis & {f"cp{major}{minor}t", "none"}:
+    abis = {tag.abi for tag in here}
+    threaded = "t" in evidence.get("abiflags", "")
+    if here and threaded and not abis & {f"cp{major}{minor}t", "none"}:
         # PEP 703: a free-threaded build takes neither the ordinary ABI nor abi3.
         seen = f"CPython {major}.{minor}t (free-threaded) refused cleanly: the release's wheels"
         seen += f" are for the ABI {', '.join(sorted(abis))}"
         return cause_of("unsupported-python", where=where, seen=seen)
     if found := _OTHER_PYTHON.search(output):
         return cause_of("unsupported-python", where=where, seen=found[0].strip()[:400])
-    platforms = sorted({tag.platform for name in expected.digests for tag in _tags(name)})
+    platforms = sorted({tag.platform for tag in every})
     libc = " ".join(evidence["libc"]).strip() or "a C library that is not glibc"
     host = f"{evidence['machine']} with {libc}"
     if evidence.get("os") == "windows":
         host = f"Windows on {evidence['machine']}"
     seen = f"{host} refused cleanly: the wheels are for {', '.join(platforms)}"
     return cause_of("unsupported-platform", where=where, seen=seen)
+
+
+def _is_for(platform: str, evidence: Evidence) -> bool:
+    """Return whether a platform tag is for the machine's kind of system, whatever its version."""
+    kinds: tuple[str, ...]
+    if evidence.get("os") == "windows":
+        kinds = ("win",)
+    elif evidence["libc"][0] == "glibc":
+        kinds = ("manylinux", "linux")
+    else:
+        kinds = ("musllinux", "linux")
+    return platform.startswith((*kinds, "any"))
 
 
 def _tags(name: str) -> list[Any]:

@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, NormalizedName, parse_wheel_filename
@@ -177,11 +177,18 @@ def inspect(
         libraries=tuple(libraries),
         files=archive.names,
         unverified=tuple(unverified),
-        causes=in_order(causes),
+        causes=in_order(_named(causes, archive.name) if beside else causes),
         extras=tuple(map(str, ident.metadata.get_all("Provides-Extra", ()))),
         beside=beside,
         sources=contents.sources(archive, subject),
     )
+
+
+def _named(causes: Iterable[Cause], wheel: str) -> Iterator[Cause]:
+    """Yield the causes with the wheel that each is of, where there are several for a platform."""
+    for cause in causes:
+        told = cause.where == wheel or wheel in cause.where
+        yield cause if told else replace(cause, where=f"{wheel}: {cause.where}")
 
 
 def inspect_set(
@@ -232,6 +239,7 @@ def _set_faults(wheels: tuple[Inspection, ...], subject: Subject) -> Iterator[Ca
         if platform.required and not own:
             seen = f"holds no wheel for {platform.tag}"
             yield catalogue().cause(name, where=where, seen=seen)
+    for own in groups.values():
         same: dict[str, list[str]] = defaultdict(list)
         for wheel in own:
             for tag in wheel.tags:
@@ -242,7 +250,9 @@ def _set_faults(wheels: tuple[Inspection, ...], subject: Subject) -> Iterator[Ca
                 yield catalogue().cause(name, where=where, seen=seen)
                 break
     if len(versions) == 1:
-        yield from _differences([wheel for wheel in wheels if wheel.platform])
+        known = [wheel for wheel in wheels if wheel.platform]
+        # The promised ones are what the others are held against.
+        yield from _differences(sorted(known, key=lambda wheel: wheel.beside))
 
 
 def _differences(wheels: Sequence[Inspection]) -> Iterator[Cause]:

@@ -17,7 +17,13 @@ from check_wheel_contents.checker import WheelChecker  # type: ignore[import-unt
 from check_wheel_contents.checks import Check  # type: ignore[import-untyped]
 from check_wheel_contents.contents import WheelContents  # type: ignore[import-untyped]
 from check_wheel_contents.errors import WheelValidationError  # type: ignore[import-untyped]
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.tags import Tag
+from packaging.utils import (
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_wheel_filename,
+)
 from wheel_filename import InvalidFilenameError
 
 from tests.support import stdlib
@@ -37,7 +43,9 @@ _CONDITIONS = re.compile(
     r"|id='(TYPE_CHECKING|version_info|platform|__name__)'"
 )
 # A module's file: its name ends at the first dot, as in x.cpython-313-x86_64-linux-gnu.so.
-_MODULE = re.compile(r"([^.]+)(?:\.py|(?:\.(?:cpython-|cp3|abi3)[^.]*)?\.(?:so|pyd))")
+_MODULE = re.compile(
+    r"(?P<name>[^.]+)(?:\.py|(?:\.(?:(?:cpython-|cp)(?P<abi>3\d+t?)|abi3)[^.]*)?\.(?:so|pyd))"
+)
 # What the build writes into the package: versions, the compiler, what Windows is to load.
 _OF_THE_BUILD = re.compile(r"version|config|build|_distributor_init")
 _DELVEWHEEL = re.compile(
@@ -563,14 +571,26 @@ def _reached(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
 
 
 def held_modules(archive: Archive) -> frozenset[str]:
-    """Return the full names of the modules and folders that are installed."""
+    """Return the full names of the modules and folders that are installed.
+
+    An extension module for another Python is none: its import system looks for its own ABI's name.
+    """
+    abis = {tag.abi.removeprefix("cp") for tag in _tags_of(archive) if tag.abi.startswith("cp")}
     found = set()
     for place in archive.places.values():
         path = PurePosixPath(place)
         found |= {".".join(parent.parts) for parent in path.parents}
-        if module := _MODULE.fullmatch(path.name):
-            found.add(".".join((*path.parts[:-1], module[1])))
+        module = _MODULE.fullmatch(path.name)
+        if module and (not abis or module["abi"] is None or module["abi"] in abis):
+            found.add(".".join((*path.parts[:-1], module["name"])))
     return frozenset(found)
+
+
+def _tags_of(archive: Archive) -> frozenset[Tag]:
+    try:
+        return parse_wheel_filename(archive.name)[3]
+    except InvalidWheelFilename:  # `identity` tells
+        return frozenset()
 
 
 def _bytes(size: int) -> str:

@@ -137,6 +137,8 @@ def for_its_own(name: str, subject: Subject) -> Subject:
     own = [tag for tag in tags if re.fullmatch(r"cp3\d+", tag.interpreter)]
     first = min(own, key=str, default=None)
     python = first.interpreter if first else subject.python
+    if tags & _accepted(subject, {tag.platform for tag in tags}):
+        python = subject.python  # of an abi3 wheel, its tag names the oldest alone
     abi = first.abi if first and first.abi.startswith(python) else python
     musl = [
         dataclasses.replace(platform, tag=tag)
@@ -245,8 +247,14 @@ def _python(
 ) -> Iterator[Cause]:
     name = "unsupported-python"
     python = ".".join(map(str, subject.python_version))
-    accepted = _accepted(subject, {tag.platform for tag in identity.tags})
-    if identity.tags and not beside and not identity.tags & accepted:
+    platforms = {tag.platform for tag in identity.tags}
+    accepted = _accepted(subject, platforms)
+    if beside:
+        threaded = cpython_tags(
+            subject.python_version, abis=[f"{subject.python}t"], platforms=sorted(platforms)
+        )
+        accepted |= {*threaded, *(tag for tag in identity.tags if tag.interpreter[:2] == "pp")}
+    if identity.tags and not identity.tags & accepted:
         seen = f"is tagged {_shown(identity.tags)}, which Python {python} does not take"
         yield catalogue().cause(name, where=archive.name, seen=seen)
     requires = identity.metadata.get("Requires-Python")

@@ -83,9 +83,7 @@ def faults(
     for library in libraries:
         for name in (*library.needed, *library.delayed):
             lower = name.lower()
-            if lower in provided or any(
-                pattern.fullmatch(lower) for pattern in _dll_list.ignore_regexes
-            ):
+            if lower in provided or _is_provided(lower, python):
                 continue
             verb = "imports" if name in library.needed else "imports on first use"
             carrier = carriers.get(lower)
@@ -120,6 +118,14 @@ def _provided(python: str, tag: str) -> frozenset[str]:
         if re.fullmatch(pattern, f"{python}-{tag}"):
             names |= more
     return frozenset(names)
+
+
+def _is_provided(name: str, python: str) -> bool:
+    """Return whether Windows has a family of such names, or this Python brings the library."""
+    if re.fullmatch(r"python3\d+t?\.dll", name):
+        own = python.replace("cp", "python")
+        return name in (f"{own}.dll", f"{own}t.dll")
+    return any(pattern.fullmatch(name) for pattern in _dll_list.ignore_regexes)
 
 
 def _reachable(library: Library, name: str, folders: Sequence[str]) -> bool:

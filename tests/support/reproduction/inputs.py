@@ -101,12 +101,9 @@ def regain(results: Mapping[str, Any]) -> Regained:
     yanked = {name: told["yanked"][name] for name in told["yanked"]}
     if told["suite"] != suite():
         differs.append(f"the suite's own code is {suite()}, and was {told['suite']}")
+    had: dict[str, Any] = {kind: tuple(paths) for kind, paths in found.items()}
     house = Wheelhouse(
-        told["origin"],
-        "the recorded files",
-        results["version"],
-        yanked=yanked,
-        **{kind: tuple(paths) for kind, paths in found.items()},
+        told["origin"], "the recorded files", results["version"], yanked=yanked, **had
     )
     return Regained(house, tuple(gone), tuple(differs))
 
