@@ -23,10 +23,10 @@ def doctor() -> int:
     else:
         for miss in misses:
             print(f"missing  {miss}")
-        obstacle = engine.provision_obstacle()
+        obstacle = engine.why_none_is_started()
         good = obstacle is None
         print(
-            "         mend: as root on Debian: apt-get install docker.io && dockerd"
+            f"         mend: {obstacle}; as root on Debian: apt-get install docker.io && dockerd"
             if obstacle
             else "         mend: nothing to do, ./e2e gate installs and starts one"
         )
@@ -92,15 +92,20 @@ def clean() -> int:
 def main() -> int:
     """Run the asked command."""
     parser = Parser(prog="./e2e", description=__doc__)
-    parser.add_argument("command", choices=["doctor", "clean"])
-    parser.add_argument(
-        "--kept", action="store_true", help="clean: only the machines that --keep-failed left"
+    commands = parser.add_subparsers(dest="command", required=True)
+    says = "Say what is there, what is missing and what mends it; change nothing."
+    commands.add_parser("doctor", description=says, help=says)
+    says = (
+        "Remove, without asking, every container, network, volume and image that this project "
+        "made, and its state folder with wheels, downloads and the history of runs."
+    )
+    cleaning = commands.add_parser("clean", description=says, help=says)
+    cleaning.add_argument(
+        "--kept", action="store_true", help="only the machines that --keep-failed left"
     )
     try:
         asked = parser.parse_args()
-        if asked.kept and asked.command != "clean":
-            parser.error(f"{asked.command} takes no --kept; write ./e2e clean --kept")
-        if asked.kept:
+        if asked.command == "clean" and asked.kept:
             return clean_kept()
         return doctor() if asked.command == "doctor" else clean()
     except (WrongUse, TestbedFailure) as error:

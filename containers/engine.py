@@ -157,9 +157,7 @@ def ensure(*, provision: bool = True) -> Engine:
     if engine:
         return engine
     tried = "; ".join(misses)
-    obstacle = "--no-provision forbids starting one" if not provision else provision_obstacle()
-    if obstacle is None and any(endpoint.demanded for endpoint in endpoints()):
-        obstacle = "you named that engine, so no other is started in its place"
+    obstacle = "--no-provision forbids starting one" if not provision else why_none_is_started()
     if obstacle:
         raise TestbedFailure(
             "engine-unreachable",
@@ -177,6 +175,14 @@ def ensure(*, provision: bool = True) -> Engine:
     if engine is None:
         raise TestbedFailure("engine-unreachable", "engine", "; ".join(misses))
     return engine
+
+
+def why_none_is_started() -> str | None:
+    """Return why no engine would be started here where none answers, or None if one would."""
+    obstacle = provision_obstacle()
+    if obstacle is None and any(endpoint.demanded for endpoint in endpoints()):
+        obstacle = "you named that engine, so no other is started in its place"
+    return obstacle
 
 
 def provision_obstacle() -> str | None:

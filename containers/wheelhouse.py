@@ -169,7 +169,7 @@ def _download_pip(version: str, into: Path) -> None:
         if ran.returncode and "from versions:" in ran.stderr and "Retrying" not in ran.stderr:
             raise WrongUse(
                 f"--pip {version}: the package index has no such pip; "
-                f"there are: {_published(ran.stderr)}"
+                f"the newest are: {_published(ran.stderr)}"
             )
         if ran.returncode:
             last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
@@ -187,7 +187,8 @@ def from_folder(
             wheel, or more than one version.
     """
     if not folder.is_dir():
-        raise WrongUse(f"--wheels {folder}: there is no such folder; name the one with the wheels")
+        what = "is a file" if folder.is_file() else "there is no such folder"
+        raise WrongUse(f"--wheels {folder}: {what}; name the folder with the wheels")
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
         raise WrongUse(f"--wheels {folder}: there is no .whl file in it; build or download some")
@@ -273,7 +274,7 @@ def _download(version: str, project: str, into: Path) -> None:
         if not any(partial.iterdir()):
             raise WrongUse(
                 f"--release {version}: {project} has no such release with wheels for CPython 3.13; "
-                f"there are: {_published(misses[-1])}"
+                f"the newest are: {_published(misses[-1])}"
             )
         partial.rename(into)
 

@@ -176,4 +176,6 @@ def _placeholders(entry: Entry) -> set[str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return a text, which may be a wheel's own, without what a terminal or a page would obey."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -423,5 +423,8 @@ def static(
 
 
 def _is_for(path: Path, platforms: Sequence[Platform]) -> bool:
-    tags = wheelhouse.platforms(path)
-    return any(tag == "any" or identity.kin(tag, platforms) for tag in tags)
+    tags = parse_wheel_filename(path.name)[3]
+    # No machine has another Python than CPython, and what it asks of its wheels is not known.
+    return any(tag.interpreter[:2] in ("cp", "py") for tag in tags) and any(
+        tag.platform == "any" or identity.kin(tag.platform, platforms) for tag in tags
+    )

@@ -408,7 +408,10 @@ def _of_kind(every: Sequence[Run], new: Run) -> list[Run]:
 
 def _until(alike: Sequence[Run], new: Run) -> list[Run]:
     names = [run.name for run in alike]
-    return list(alike[: names.index(new.name)] if new.name in names else alike)
+    if new.name in names:
+        return list(alike[: names.index(new.name)])
+    # A report by its file, which is kept as well, or is another machine's.
+    return [run for run in alike if run.results["started"] < new.results["started"]]
 
 
 def _named(name: str, every: Sequence[Run]) -> Run:

@@ -23,7 +23,7 @@ from tests.support.causes import catalogue
 from tests.support.cell import Cell
 from tests.support.report import forms, results, terminal
 from tests.support.reproduction import inputs
-from tests.support.suite import KEY, Suite
+from tests.support.suite import KEY, MARK, Suite
 from tests.support.tally import Tally
 
 
@@ -52,6 +52,8 @@ class Controller:
             return (yield)  # the workers start in here
         except KeyboardInterrupt:
             _no_more_interrupts()
+            if self.suite.prepared is None:
+                self._clear()
             code = self._write(interrupted=True)
             pytest.exit("interrupted while everything was set up", returncode=code)
 
@@ -62,10 +64,6 @@ class Controller:
                 f"--report {self.suite.report}: another run is writing its report there; "
                 "wait for its end or name another folder"
             )
-        for name in ("evidence", "cells", "required", "kept", "replay"):
-            shutil.rmtree(self.suite.report / name, ignore_errors=True)
-        (self.suite.report / "pipeline.json").unlink(missing_ok=True)
-        forms.remove(self.suite.report)
         try:
             with progress.group("Set-up: engine, images, wheels and index"):
                 self.suite.prepared = gate.prepare(
@@ -74,14 +72,17 @@ class Controller:
         except WrongUse as error:
             raise pytest.UsageError(str(error)) from None
         except TestbedFailure as error:
+            self._clear()
             self.account.failure = catalogue().cause(
                 error.cause, where=error.where, seen=error.seen
             )
         except BuildFailed as error:
+            self._clear()
             self.account.failure = catalogue().cause(
                 "build-failed", where=error.where, seen=error.seen
             )
         if self.suite.prepared:
+            self._clear()
             self._keep_inputs(self.suite.prepared)
         if self.suite.prepared and self.suite.prepared.pipeline:
             results.write_json(self.suite.report / "pipeline.json", self.suite.prepared.pipeline)
@@ -89,6 +90,17 @@ class Controller:
             code = self._write()
             told = f"{failure.name}: {failure.where}: {failure.message}. {failure.remedy}"
             pytest.exit(told, returncode=code)
+
+    def _clear(self) -> None:
+        """Remove what an earlier run left: what this run does not write is not there.
+
+        Where it ends as wrong use, nothing takes the place of the last report.
+        """
+        for name in ("evidence", "cells", "required", "kept", "replay"):
+            shutil.rmtree(self.suite.report / name, ignore_errors=True)
+        (self.suite.report / "pipeline.json").unlink(missing_ok=True)
+        forms.remove(self.suite.report)
+        (self.suite.report / MARK).touch()
 
     def pytest_report_header(self) -> list[str]:
         """Say what is verified, with what."""
@@ -217,6 +229,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the choices; take the controller's part, or a worker's."""
     if config.getoption("profile") is None:
         return
+    # The workers would find out after all set-up, and would not say it.
+    for word in () if hasattr(config, "workerinput") else config.getoption("file_or_dir"):
+        if not (config.invocation_params.dir / word.partition("::")[0]).exists():
+            raise pytest.UsageError(f"{word}: there is no such option, file or folder")
     try:
         suite = Suite(config)
     except WrongUse as error:

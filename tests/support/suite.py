@@ -23,6 +23,8 @@ from tests.support.subject import Subject, SubjectError
 from tests.support.subject import load as load_subject
 from tests.support.verdict import CellResult
 
+MARK = ".quiverdb-e2e"
+"""A file in each folder that a run writes its report to."""
 KEY = "quiverdb_e2e"
 """Under what name the controlling process hands something to its workers."""
 
@@ -179,13 +181,14 @@ def _check_keyword(told: str) -> None:
 
 
 def _try_to_write(folder: Path) -> None:
-    """Find out now, not after ten minutes, whether a report can be written.
+    """Find out now, not after ten minutes, whether a report can be written, and may.
 
     Raises:
-        WrongUse: it cannot.
+        WrongUse: it cannot, or what is there is no report, and would be lost.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        there = {path.name for path in folder.iterdir()}
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(1 << 20))
     except OSError as error:
@@ -193,6 +196,10 @@ def _try_to_write(folder: Path) -> None:
         raise WrongUse(
             f"--report {folder}: it cannot be written to ({reason}); name another folder"
         ) from None
+    if there and not there & {MARK, "results.json"}:
+        raise WrongUse(
+            f"--report {folder}: it holds {min(there)} and no report; name another folder"
+        )
 
 
 def _strict(config: pytest.Config) -> bool:

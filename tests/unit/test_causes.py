@@ -69,6 +69,12 @@ def test_a_cause_says_what_was_seen_and_what_was_expected_in_one_line(tmp_path: 
     assert str(made) == f"some-fault: a.whl: {made.message}. {made.remedy}"
 
 
+def test_what_a_terminal_would_obey_is_written_out() -> None:
+    cause = catalogue().cause("crash", where="\x1b[31mred.py", seen="a\x00b\x07, José 日本 🦊")
+    assert cause.where == "\\x1b[31mred.py"
+    assert cause.message.startswith("a\\x00b\\x07, José 日本 🦊; expected ")
+
+
 def test_a_cause_as_data_has_exactly_the_agreed_keys() -> None:
     assert list(cause("crash").to_dict()) == ["name", "severity", "where", "message", "remedy"]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from containers.errors import WrongUse
 from tests.support import history
 from tests.support.history import Run, compare
 from tests.support.sample_run import LINUX, WINDOWS, cell, complete, crash, told
@@ -222,6 +223,20 @@ def test_runs_of_another_kind_are_not_compared() -> None:
     base, new, alike = history.chosen([])
     assert [run.name for run in (base, new)] == ["1", "3"]
     assert [run.name for run in alike] == ["1", "3"]
+
+
+def test_a_report_named_by_its_file_is_compared_with_the_run_before_it(tmp_path: Path) -> None:
+    runs = [told() | {"started": f"2026-11-0{day}T00:00:00Z"} for day in (1, 2, 3)]
+    for run in runs:
+        history.record(run)
+    for number, run in enumerate(runs[1:], 1):
+        file = tmp_path / "results.json"
+        file.write_text(json.dumps(run), "utf-8")
+        base, _, _ = history.chosen([str(file)])
+        assert base.name == str(number)
+    file.write_text(json.dumps(runs[0]), "utf-8")
+    with pytest.raises(WrongUse, match="there is no earlier run like"):
+        history.chosen([str(file)])
 
 
 def test_runs_of_another_package_are_not_compared() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import types
@@ -86,6 +87,39 @@ def _main(
         return launcher.main(), started
     except SystemExit as ended:
         return int(ended.code or 0), started
+
+
+def test_who_interrupts_again_does_not_end_the_writing_of_the_report(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers: dict[int, Any] = {}
+    handed_on: list[int] = []
+
+    def wait() -> int:
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            handlers[number](number, None)
+        return 1
+
+    def popen(_command: list[str], **_: object) -> Any:
+        return types.SimpleNamespace(pid=4711, wait=wait)
+
+    monkeypatch.setattr(launcher, "private_tox", lambda: Path("/state/bin/tox"))
+    monkeypatch.setattr(launcher.subprocess, "Popen", popen)
+    monkeypatch.setattr(launcher.signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(launcher.os, "killpg", lambda _pid, number: handed_on.append(number))
+    monkeypatch.setattr(sys, "argv", ["e2e", "gate"])
+    monkeypatch.setenv("QUIVERDB_E2E_FOLDER", "unset")
+    monkeypatch.chdir(Path.cwd())
+    assert launcher.main() == 5
+    assert handed_on == [signal.SIGINT]
+
+
+def test_the_gates_options_are_told_without_anything_being_started(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, started = _main(launcher, monkeypatch, "gate", "--help")
+    assert (code, started) == (0, [])
+    assert capsys.readouterr().out.startswith("gate takes --source DIR")
 
 
 # ---- the command line ----

@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import pytest
 
+from containers.errors import WrongUse
 from tests.support import gate
 from tests.support.plugin import Controller
+from tests.support.suite import MARK
 
 
 def test_a_report_is_written_by_one_run_at_a_time(
@@ -36,3 +38,31 @@ def test_a_report_is_written_by_one_run_at_a_time(
     second._set_up()
     for controller in (second, other):
         controller.pytest_unconfigure()
+
+
+def _controller(folder: Path) -> Controller:
+    (folder / "cells").mkdir()
+    for name in ("results.json", "cells/a.json"):
+        (folder / name).write_text("{}")
+    return Controller(cast("Any", SimpleNamespace(report=folder, selection=None, subject=None)))
+
+
+def test_wrong_use_leaves_the_last_report_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(*_: object) -> None:
+        raise WrongUse("there is no such release")
+
+    monkeypatch.setattr(gate, "prepare", prepare)
+    controller = _controller(tmp_path)
+    with pytest.raises(pytest.UsageError, match="there is no such release"):
+        controller._set_up()
+    controller.pytest_unconfigure()
+    assert (tmp_path / "results.json").exists()
+    assert (tmp_path / "cells" / "a.json").exists()
+
+
+def test_a_run_that_comes_so_far_takes_the_last_reports_place(tmp_path: Path) -> None:
+    controller = _controller(tmp_path)
+    controller._clear()
+    assert [path.name for path in tmp_path.iterdir()] == [MARK]

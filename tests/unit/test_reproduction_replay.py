@@ -95,6 +95,14 @@ def test_wrong_use_is_told_in_one_line(tmp_path: Path, arguments: list[str], sai
     assert said in str(raised.value)
 
 
+def test_a_report_of_another_package_is_not_replayed_as_quiverdbs(tmp_path: Path) -> None:
+    run = told(cell(LINUX))
+    run["inputs"]["subject"] = "xxhash"
+    results.write_json(tmp_path / "results.json", run)
+    with pytest.raises(WrongUse, match="replay: the report is of xxhash, whose description is not"):
+        replay.run([LINUX, "--from", str(tmp_path)])
+
+
 def test_an_older_reports_cells_cannot_be_replayed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

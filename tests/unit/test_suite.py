@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -59,3 +60,24 @@ def test_a_refusal_without_the_earlier_releases_on_the_index_is_not_verified(
 def test_the_scenarios_that_name_the_version_are_known() -> None:
     pinned = {name for name, one in scenarios.SCENARIOS.items() if one.pinned}
     assert pinned == {"pinned", "no-binary"}
+
+
+# ---- where the report goes ----
+
+
+@pytest.mark.parametrize("there", [(), (suites.MARK,), ("results.json", "notes.txt")])
+def test_a_folder_with_a_report_or_with_nothing_is_taken(
+    tmp_path: Path, there: tuple[str, ...]
+) -> None:
+    for name in there:
+        (tmp_path / name).touch()
+    suites._try_to_write(tmp_path)
+    suites._try_to_write(tmp_path / "absent")
+
+
+def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "notes.txt").touch()
+    with pytest.raises(WrongUse, match="it holds evidence and no report; name another folder"):
+        suites._try_to_write(tmp_path)
+    assert (tmp_path / "evidence" / "notes.txt").exists()

@@ -75,10 +75,12 @@ def test_a_folder_that_is_no_release_is_refused(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["absent", LINUX])
-def test_what_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("absent", "there is no such folder"), (LINUX, "is a file")]
+)
+def test_what_is_no_folder_is_refused(tmp_path: Path, name: str, told: str) -> None:
     _folder(tmp_path, LINUX)
-    with pytest.raises(WrongUse, match="there is no such folder"):
+    with pytest.raises(WrongUse, match=f"{told}; name the folder with the wheels"):
         from_folder(tmp_path / name, "quiverdb")
 
 
@@ -168,7 +170,7 @@ def test_a_release_for_one_system_only_is_taken_as_it_is(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("told", "message"),
-    [(KNOWN, "there are: 0.9, 1.0, 1.1"), (UNKNOWN, "there are: none that pip told of")],
+    [(KNOWN, "the newest are: 0.9, 1.0, 1.1"), (UNKNOWN, "the newest are: none that pip told of")],
 )
 def test_an_unknown_release_is_answered_with_those_there_are(
     monkeypatch: pytest.MonkeyPatch, told: str, message: str

@@ -305,6 +305,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if asked.workers < 1:
         raise WrongUse("replay: -n must be 1 or more")
     recorded = session.chosen(told, asked.cell)
+    if (other := told.get("inputs", {}).get("subject", "quiverdb")) != load_subject().name:
+        raise WrongUse(
+            f"replay: the report is of {other}, whose description is not in it; run "
+            "./e2e gate --subject again"
+        )
     replayed, differs = again(
         told,
         recorded,
