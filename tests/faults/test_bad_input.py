@@ -74,7 +74,7 @@ def test_an_unknown_release_is_answered_with_those_there_are(tmp_path: Path) -> 
     ended = gate(tmp_path / "report", "--release", "99.1")
 
     assert ended.code == ExitCode.WRONG_USE
-    _is_one_line(ended, "99.1", "there are:", "0.13.5")
+    _is_one_line(ended, "99.1", "the newest are:", "0.13.5")
 
 
 def test_two_inputs_at_once(tmp_path: Path) -> None:
