@@ -61,7 +61,8 @@ class Run:
     def title(self) -> str:
         """The run as a person reads it."""
         version = self.results.get("version", "?")
-        return f"{self.name} ({self.results.get('started', '?')}, quiverdb {version})"
+        name = results.project(self.results)
+        return f"{self.name} ({self.results.get('started', '?')}, {name} {version})"
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -398,7 +399,10 @@ def chosen(names: Sequence[str]) -> tuple[Run, Run, list[Run]]:
     alike = _of_kind(every, new)
     earlier = _until(alike, new)
     if not earlier:
-        raise WrongUse(f"compare: there is no earlier run like {new.title}; name two runs")
+        raise WrongUse(
+            f"compare: there is no earlier run like {new.title}, of the same input, narrowed alike "
+            "and as strict; name two runs"
+        )
     return earlier[-1], new, alike
 
 

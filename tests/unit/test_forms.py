@@ -54,6 +54,33 @@ def _evidence(folder: Path, ident: str = LINUX, **changes: Any) -> None:
 # ---- all of them ----
 
 
+@pytest.mark.parametrize("subject", ["", "xxhash"])
+def test_the_report_names_the_package_that_was_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subject: str
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    chosen = DETAILS["selection"] | {"subject": subject}
+    _write(tmp_path, cell(LINUX), selection=chosen, version="4.1.0")
+    name = f"{subject or 'quiverdb'} 4.1.0"
+    assert f"<title>{name}: " in (tmp_path / "index.html").read_text("utf-8")
+    assert f"**Release:** {name}\n" in (tmp_path / "VERIFICATION.md").read_text("utf-8").replace(
+        "  \n", "\n"
+    )
+    assert f"{name}: " in (tmp_path / "summary.md").read_text("utf-8").splitlines()[0]
+    assert history.runs()[-1].title.endswith(f"{name})")
+
+
+def test_what_is_out_of_scope_is_told_once(tmp_path: Path) -> None:
+    out = [
+        {"id": name, "reason": "left out by --no-pipeline"} for name in ("pipeline", "publisher")
+    ]
+    _write(tmp_path, cell(LINUX), out_of_scope=out)
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert page.count("left out by --no-pipeline") == 2
+    assert "this run has no such item" not in page
+
+
 def test_every_form_is_written_of_a_run_that_ended(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     _evidence(folder)

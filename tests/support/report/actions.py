@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.report.results import project
+
 SIGNS = {"verified": "✅", "failed": "❌", "unverified": "❔", "testbed-failure": "⚠️"}
 _LEVELS = {"broken": "error", "testbed": "error", "flawed": "warning", "note": "notice"}
 _MOST = 10  # GitHub shows ten annotations of a kind for a step
@@ -55,7 +57,8 @@ def commands(told: Mapping[str, Any]) -> Iterator[str]:
 
 def summary(told: Mapping[str, Any], folder: Path) -> str:
     """Return the verdict as Markdown."""
-    lines = [f"## {SIGNS[told['verdict']]} quiverdb {told.get('version', '')}: {told['verdict']}"]
+    name = f"{project(told)} {told.get('version', '')}"
+    lines = [f"## {SIGNS[told['verdict']]} {name}: {told['verdict']}"]
     if told.get("interrupted"):
         lines.append("**The run was interrupted**: what it did not come to is not verified.")
     lines += ["", "| item | verdict | causes |", "| --- | --- | --- |"]

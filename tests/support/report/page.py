@@ -21,6 +21,7 @@ from markupsafe import Markup
 from tests.support import own_tests
 from tests.support.causes import UNCLASSIFIED
 from tests.support.report import seen
+from tests.support.report.results import project
 
 ASSETS = Path(__file__).with_name("assets")
 SIGNS = {"verified": "✔", "failed": "✘", "unverified": "?", "testbed-failure": "!"}
@@ -97,7 +98,9 @@ def view(told: Mapping[str, Any], evidence: Mapping[str, Mapping[str, Any]]) -> 
     return {
         "verdict": told["verdict"],
         "meaning": _MEANING[told["verdict"]],
-        "title": f"quiverdb {told.get('version', '')}: {WORDS[told['verdict']]}".replace(" :", ":"),
+        "title": f"{project(told)} {told.get('version', '')}: {WORDS[told['verdict']]}".replace(
+            " :", ":"
+        ),
         "facts": _facts(told),
         "interrupted": bool(told.get("interrupted")),
         "narrowed": told.get("selection", {}).get("narrowed", []),
@@ -120,7 +123,7 @@ def _facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     chosen = told.get("selection", {})
     given = " ".join(_input(chosen)) or "the source in bindings/python"
     found = [
-        ("Release", f"quiverdb {told['version']}" if told.get("version") else "none"),
+        ("Release", f"{project(told)} {told['version']}" if told.get("version") else "none"),
         ("From", given),
         ("Started", told.get("started", "unknown")),
         ("Took", f"{told.get('seconds', 0):.0f} s"),
@@ -305,6 +308,7 @@ def _unverified(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [(i["id"], i["reason"]) for i in told["items"] if i["verdict"] == "unverified"]
     found += [(c["id"], c["reason"]) for c in told["cells"] if c["verdict"] == "unverified"]
     known = {item["id"] for item in told["items"]}
+    known |= {out["id"] for out in told.get("out_of_scope", ())}  # with its reason, below
     found += [
         (ident, "this run has no such item")
         for ident in ("pipeline", "publisher")

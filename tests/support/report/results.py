@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ def write(
     told |= details
     write_json(path, told)
     return told
+
+
+def project(told: Mapping[str, Any]) -> str:
+    """Return the name of the package that a run verified."""
+    return str(told.get("selection", {}).get("subject") or "quiverdb")
 
 
 def misform(told: object) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tests.support.report import seen
+from tests.support.report.results import project
 from tests.support.report.trust import row_of
 from tests.support.verdict import Verdict, worst
 
@@ -324,7 +325,8 @@ def _head(run: _Run) -> Iterator[str]:
         f"({PREVIOUS['previous_score']}); no person looked at anything for this one",
     ]
     if run.told.get("version"):
-        lines.append(f"**Release:** quiverdb {_plain(str(run.told['version']))}")
+        told = f"{project(run.told)} {run.told['version']}"
+        lines.append(f"**Release:** {_plain(told)}")
     if run.told.get("interrupted"):
         lines.append("**Interrupted:** Yes — what it did not come to is not verified")
     if run.narrowed:
