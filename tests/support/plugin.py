@@ -21,9 +21,10 @@ from tests.support import gate, verdict
 from tests.support.account import Account
 from tests.support.causes import catalogue
 from tests.support.cell import Cell
+from tests.support.folders import MARK
 from tests.support.report import forms, results, terminal
 from tests.support.reproduction import inputs
-from tests.support.suite import KEY, MARK, Suite
+from tests.support.suite import KEY, Suite
 from tests.support.tally import Tally
 
 

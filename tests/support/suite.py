@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,6 @@ from tests.support.subject import Subject, SubjectError
 from tests.support.subject import load as load_subject
 from tests.support.verdict import CellResult
 
-MARK = ".quiverdb-e2e"
-"""A file in each folder that a run writes its report to."""
 KEY = "quiverdb_e2e"
 """Under what name the controlling process hands something to its workers."""
 
@@ -57,7 +54,7 @@ class Suite:
             told = "no cell of this profile and these machines runs the package's own tests"
             raise WrongUse(f"--tests: {told}; leave it out or choose others")
         _check_keyword(config.getoption("keyword"))
-        _try_to_write(self.report)
+        folders.for_report(self.report)
         self.prepared: gate.Prepared | None = None
         self._static: SetInspection | None = None
 
@@ -178,28 +175,6 @@ def _check_keyword(told: str) -> None:
         Expression.compile(told) if told else None
     except SyntaxError as error:
         raise WrongUse(f"-k {told}: {error.msg}") from None
-
-
-def _try_to_write(folder: Path) -> None:
-    """Find out now, not after ten minutes, whether a report can be written, and may.
-
-    Raises:
-        WrongUse: it cannot, or what is there is no report, and would be lost.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        there = {path.name for path in folder.iterdir()}
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(1 << 20))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise WrongUse(
-            f"--report {folder}: it cannot be written to ({reason}); name another folder"
-        ) from None
-    if there and not there & {MARK, "results.json"}:
-        raise WrongUse(
-            f"--report {folder}: it holds {min(there)} and no report; name another folder"
-        )
 
 
 def _strict(config: pytest.Config) -> bool:

@@ -8,8 +8,8 @@ import pytest
 
 from containers.errors import WrongUse
 from tests.support import gate
+from tests.support.folders import MARK
 from tests.support.plugin import Controller
-from tests.support.suite import MARK
 
 
 def test_a_report_is_written_by_one_run_at_a_time(

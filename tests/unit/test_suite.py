@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from containers.errors import WrongUse
-from tests.support import scenarios
+from tests.support import folders, scenarios
 from tests.support import suite as suites
 from tests.support.cell import Cell
 from tests.support.suite import Suite
@@ -65,19 +65,19 @@ def test_the_scenarios_that_name_the_version_are_known() -> None:
 # ---- where the report goes ----
 
 
-@pytest.mark.parametrize("there", [(), (suites.MARK,), ("results.json", "notes.txt")])
+@pytest.mark.parametrize("there", [(), (folders.MARK,), ("results.json", "notes.txt")])
 def test_a_folder_with_a_report_or_with_nothing_is_taken(
     tmp_path: Path, there: tuple[str, ...]
 ) -> None:
     for name in there:
         (tmp_path / name).touch()
-    suites._try_to_write(tmp_path)
-    suites._try_to_write(tmp_path / "absent")
+    folders.for_report(tmp_path)
+    folders.for_report(tmp_path / "absent")
 
 
 def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "notes.txt").touch()
-    with pytest.raises(WrongUse, match="it holds evidence and no report; name another folder"):
-        suites._try_to_write(tmp_path)
+    with pytest.raises(WrongUse, match="it holds evidence and no report; empty it or name another"):
+        folders.for_report(tmp_path)
     assert (tmp_path / "evidence" / "notes.txt").exists()

@@ -19,7 +19,7 @@ from containers.errors import Parser, WrongUse
 from containers.progress import say
 from containers.wheelhouse import Wheelhouse
 from tests.support import cell as cells
-from tests.support import gate, verdict
+from tests.support import folders, gate, verdict
 from tests.support.causes import Cause
 from tests.support.diagnosis import diagnose
 from tests.support.report import forms, results
@@ -79,6 +79,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     selection = session.select(asked, near.spec)
     beside = [wheelhouse.pip(asked.pip)] if asked.pip else []
     report = session.folder(asked.report) or session.ROOT / "reproduction"
+    folders.for_report(report)
     began = time.time()
     with contextlib.ExitStack() as stack:
         subject = load_subject()
@@ -180,6 +181,7 @@ def _write(
 ) -> None:
     try:
         report.mkdir(parents=True, exist_ok=True)
+        (report / folders.MARK).touch()
         forms.remove(report)
         results.write_json(report / "evidence" / f"{result.id}.json", evidence)
         house = prepared.wheelhouse
