@@ -181,7 +181,7 @@ def taken(files: list[File], before: Version) -> list[File]:
 
 
 def _files(page: dict[str, Any], base: str) -> Iterator[File]:
-    for told in page.get("files", ()):
+    for told in page["files"]:
         name = str(told["filename"])
         try:
             if name.endswith(".whl"):
@@ -199,7 +199,7 @@ def _files(page: dict[str, Any], base: str) -> Iterator[File]:
             name=name,
             version=version,
             url=urljoin(base, told["url"]),
-            sha256=told.get("hashes", {}).get("sha256", ""),
+            sha256=(told.get("hashes") or {}).get("sha256", ""),
             fits=(*fits, str(told.get("requires-python") or "")),
             yanked=yanked if yanked is None or isinstance(yanked, str) else "",
         )
@@ -210,7 +210,7 @@ def _page(project: str, kept: Path, url: str | None) -> tuple[dict[str, Any], st
     try:
         answer = requests.get(base, headers={"Accept": _JSON}, timeout=_SECONDS)
         answer.raise_for_status()
-        page: dict[str, Any] = answer.json()
+        page = _listed(answer.json())
     except (requests.RequestException, ValueError) as error:
         if not kept.exists():
             reason = " ".join(str(error).split())[:200]
@@ -221,6 +221,17 @@ def _page(project: str, kept: Path, url: str | None) -> tuple[dict[str, Any], st
     else:
         kept.write_text(json.dumps(page), "utf-8")
     return page, base
+
+
+def _listed(page: Any) -> dict[str, Any]:
+    """Return the page of a project, if it is one (PEP 691).
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(page, dict) and isinstance(page.get("files"), list):
+        return page
+    raise ValueError("its answer is no list of files")
 
 
 @functools.cache

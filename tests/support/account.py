@@ -119,8 +119,7 @@ class Account:
                 causes += static.causes
                 unread = [line for wheel in static.wheels for line in wheel.unread]
                 unread += self._not_run_on(static, judged_here)
-                lost = self.suite.prepared.wheelhouse.lost
-                unread += [f"{name}: {why}" for name, why in lost.items() if name.endswith(".whl")]
+                unread += gate.lost(self.suite.prepared, self.suite.subject, system)
                 comparable = {c.id for c in self.suite.cells if agreement.is_comparable(c)}
                 causes += agreement.checked(
                     static, [cell for cell in judged_here if cell.id in comparable]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -36,8 +37,33 @@ def for_report(folder: Path) -> None:
         raise WrongUse(
             f"--report {folder}: it cannot be written to ({reason}); name another folder"
         ) from None
-    if there and not there & {MARK, "results.json"}:
+    if lost := _lost(folder, there):
         raise WrongUse(
-            f"--report {folder}: it holds {min(there)} and no report; "
-            "empty it or name another folder"
+            f"--report {folder}: it holds {lost} and no report; empty it or name another folder"
         )
+
+
+_FILES = {"results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json"}
+_FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
+"""What a report is made of, which a new one takes the place of."""
+
+
+def _lost(folder: Path, there: set[str]) -> str:
+    """Return what would be lost there that is no report; empty if nothing would be."""
+    if MARK in there or _is_report(folder / "results.json"):
+        return ""
+    # A run that was killed early, or that only collected, leaves some of these.
+    early = {"junit.xml", *_FOLDERS}
+    for name in sorted(there & (_FILES | _FOLDERS)):
+        inside = (folder / name).rglob("*")
+        if name not in early or any(p.is_file() and p.suffix != ".json" for p in inside):
+            return name
+    return ""
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and {"schema", "verdict"} <= told.keys()

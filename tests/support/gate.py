@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
 
-from packaging.tags import Tag, parse_tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
@@ -31,6 +30,7 @@ from containers.wheelhouse import Wheelhouse
 from tests.support import database, inspection, paths, provenance
 from tests.support.causes import Cause
 from tests.support.diagnosis import Expected
+from tests.support.diagnosis.expected import differs
 from tests.support.inspection import BadWheel, identity
 from tests.support.pipeline import execution, policy
 from tests.support.pipeline.plan import plan
@@ -73,12 +73,13 @@ class Prepared:
                 return str(line["file"])
         steps = evidence.get("exercise", {}).get("steps", {})
         told = (steps.get("record", {}).get("value") or {}).get("tags", ())
-        tags = frozenset[Tag]().union(*map(parse_tag, told))
+        tags = identity.tags_of(told)
         there = paths.distributions(evidence)
         own = []
         for file in known:
             name, version, _, its = parse_wheel_filename(file)
-            if name in there and Version(there[name]["version"]) == version and its == tags:
+            same = name in there and not differs(there[name]["version"], str(version))
+            if same and its == tags:
                 own.append(file)
         return own[0] if len(own) == 1 else ""
 
@@ -420,6 +421,16 @@ def static(
     wanted = [path for path in prepared.wheelhouse.wheels if _is_for(path, platforms)]
     modules = inspection.modules_of(prepared.wheelhouse.dependencies)
     return inspection.inspect_set(wanted, subject=narrowed, modules=modules)
+
+
+def lost(prepared: Prepared, subject: Subject, system: str) -> list[str]:
+    """Return why wheels for an operating system, or all that are unknown, cannot be judged."""
+    platforms = (platform_of(subject, system),)
+    return [
+        f"{name}: {why}"
+        for name, why in prepared.wheelhouse.lost.items()
+        if not name.endswith(".whl") or _is_for(Path(name), platforms)
+    ]
 
 
 def _is_for(path: Path, platforms: Sequence[Platform]) -> bool:

@@ -28,6 +28,8 @@ _COMPILING = re.compile(
 )
 # Of a virtual environment, and in the folder for temporary files of any other.
 _LOCK = re.compile(r"\.lock|uv-[0-9a-f]+\.lock")
+# What an installer says that began to build a dependency, or that found none.
+_KEPT_OUT = ("missing-dependency", "unclassified", "unsupported-python", "unsupported-platform")
 _TOLD = re.compile(r"^(?:ERROR:|error:|\s*cause:|hint:).*", re.MULTILINE)
 
 
@@ -72,8 +74,9 @@ def judge(
         if not other or other == f"{project} {version}":
             yield _cause("unclean-refusal", cell, f"it was installed, and {wanted} was to be said")
             return
-        seen = f"no wheel fits ({wanted}), and the installer took {other}"
-        yield _fallback(f"{cell}: installed", seen)
+        own = _asked(evidence, project, version)
+        seen = f"{own} fits and was passed over" if own else f"no wheel fits ({wanted})"
+        yield _fallback(f"{cell}: installed", f"{seen}, and the installer took {other}")
         return
     if found.name == "missing-dependency" and (older := _tried(evidence, project, version)):
         # The live index has the dependency's source as well, and the installer would build that.
@@ -81,8 +84,8 @@ def judge(
         seen += f"none that fits either: {found.message.partition(';')[0]}"
         yield _fallback(f"{cell}: refused", seen)
         return
-    accepted = {wanted} if wanted != "no-binary" else {"unsupported-platform", "unsupported-python"}
-    if found.name not in accepted:
+    # Of a release with many wheels an installer may find either the reason.
+    if found.name not in ("unsupported-platform", "unsupported-python"):
         yield found
         return
     if not words(evidence):
@@ -118,25 +121,31 @@ def _is_source(line: Evidence, project: str) -> bool:
 
 
 def _lacking(evidence: Evidence, found: Cause, project: str, version: str) -> str:
-    """Return what keeps out a wheel of the release that fits: a dependency that has none.
+    """Return what keeps out a wheel of the release that fits: a dependency that has none."""
+    own = _asked(evidence, project, version)
+    if not own or found.name not in _KEPT_OUT:
+        return ""
+    for line in evidence["requests"]:
+        file = line.get("file", "")
+        with contextlib.suppress(InvalidSdistFilename):
+            name, _ = parse_sdist_filename(file)
+            if name != canonicalize_name(project) and line["status"] == 200:
+                return f"{own} fits, and of what it needs the installer took the source, {file}"
+    needed = re.match(r"needs ([\w.-]+)", found.message)
+    # What the index does not know at all is a fault of the release.
+    if needed and any(is_page(line, needed[1]) for line in evidence["requests"]):
+        return f"{own} fits, and {found.message.partition(';')[0]}"
+    return ""
 
-    An installer asks for a file of the release, or for its metadata, only where it fits.
-    """
-    own, others = "", []
+
+def _asked(evidence: Evidence, project: str, version: str) -> str:
+    """Return the file of the release that was asked for, or whose metadata were: it fits."""
     for line in evidence["requests"]:
         file = line.get("file", "").removesuffix(".metadata")
         with contextlib.suppress(InvalidWheelFilename):
             name, release, *_ = parse_wheel_filename(file)
             if name == canonicalize_name(project) and str(release) == version:
-                own = file
-        with contextlib.suppress(InvalidSdistFilename):
-            name, release = parse_sdist_filename(file)
-            if name != canonicalize_name(project):
-                others.append(file)
-    if own and others:
-        return f"{own} fits, and of what it needs the installer took the source, {others[0]}"
-    if own and found.name == "missing-dependency":
-        return f"{own} fits, and {found.message.partition(';')[0]}"
+                return str(file)
     return ""
 
 

@@ -81,7 +81,7 @@ def _narrowed(
     )  # fmt: skip
     suite = SimpleNamespace(
         selection=selection, prepared=None, piped=None, report=tmp_path, cells=every,
-        subject=SimpleNamespace(name="quiverdb"),
+        subject=SUBJECT,
     )  # fmt: skip
     if required is not None:
         results.write_json(tmp_path / "required" / "main.json", required)

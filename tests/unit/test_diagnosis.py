@@ -1430,6 +1430,12 @@ MORE = {
         "t",
         "unsupported-python",
     ),
+    "abi3 for a newer glibc": (
+        "quiverdb-1.2.0-cp39-abi3-manylinux_2_44_x86_64.whl",
+        "3.14.0",
+        "",
+        "unsupported-platform",
+    ),
     "newer glibc": (
         "quiverdb-1.2.0-cp314-cp314-manylinux_2_44_x86_64.whl",
         "3.14.0",

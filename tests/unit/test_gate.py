@@ -103,7 +103,7 @@ def test_without_an_index_the_tags_of_what_is_installed_tell(
 ) -> None:
     prepared = _prepared(tmp_path)
     steps = {
-        "record": {"value": {"tags": [MUSL]}},
+        "record": {"value": {"tags": [MUSL, "broken"]}},
         "distributions": {"value": {"x": {"version": version, "folder": "/"}}},
     }
     told = {"requests": [], "exercise": {"steps": steps}}
@@ -143,3 +143,20 @@ def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path:
 )
 def test_wheels_for_the_systems_and_for_cpython_are_inspected(tag: str, inspected: bool) -> None:
     assert gate._is_for(Path(f"x-1.0-{tag}.whl"), SUBJECT.platforms[:1]) == inspected
+
+
+def test_what_cannot_be_had_counts_for_its_own_system(tmp_path: Path) -> None:
+    names = (
+        "x-1.0-cp314-cp314-win_amd64.whl",
+        f"x-1.0-{MUSL}.whl",
+        "x-1.0-pp311-none-win_amd64.whl",
+    )
+    every = dict.fromkeys((*names, "its other wheels"), "404")
+    prepared = _prepared(tmp_path)
+    house = dataclasses.replace(prepared.wheelhouse, lost=every)
+    prepared = dataclasses.replace(prepared, wheelhouse=house)
+    found = {system: gate.lost(prepared, SUBJECT, system) for system in ("linux", "windows")}
+    assert found == {
+        "linux": [f"{names[1]}: 404", "its other wheels: 404"],
+        "windows": [f"{names[0]}: 404", "its other wheels: 404"],
+    }

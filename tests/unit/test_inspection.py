@@ -30,6 +30,8 @@ BEYOND = (
     "cp314-cp314-manylinux_2_28_x86_64",
     "cp313-cp313t-manylinux_2_28_x86_64",
     "cp313-cp313-manylinux_2_34_x86_64",
+    "cp313-cp313d-manylinux_2_28_x86_64",
+    "cp27-cp27mu-manylinux_2_28_x86_64",
     "pp311-pypy311_pp73-manylinux_2_28_x86_64",
 )
 """Tags of wheels that are nobody's promise, and good beside one that is."""

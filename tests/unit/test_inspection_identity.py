@@ -275,3 +275,8 @@ def test_what_is_promised_reads_otherwise_for_another_python(
 def test_a_wheel_keeps_the_promise_of_one_platform_or_of_none(tag: str, kept: str | None) -> None:
     found = identity.promised(f"quiverdb-1.0.0-{tag}.whl", SUBJECT)
     assert (found.tag if found else None) == kept
+
+
+def test_a_line_that_is_no_tag_is_told(tmp_path: Path, out: Path) -> None:
+    cause = only(replace(tmp_path, out, "WHEEL", "Tag: cp313", "Tag: broken\nTag: cp313"))
+    assert (cause.name, "WHEEL says Tag: broken" in cause.message) == ("tag-mismatch", True)

@@ -112,3 +112,13 @@ def test_the_facts_of_a_library_are_read(tmp_path: Path) -> None:
     assert "KERNEL32.dll" in core.needed
     assert core.delayed == ("SHELL32.dll",)
     assert core.exports == {"quiver_core_open"}
+
+
+@pytest.mark.parametrize(("name", "good"), [("python313t.dll", True), ("python313.dll", False)])
+def test_a_free_threaded_python_brings_a_library_of_its_own(
+    tmp_path: Path, name: str, good: bool
+) -> None:
+    files = {WINDOWS_CORE: windows_core(imports={name: ["f"]})}
+    wheel = windows_wheel(tmp_path, files, tag="cp313-cp313t-win_amd64")
+    found = inspect(wheel, subject=SUBJECT, beside=True).names()
+    assert found == (frozenset() if good else {"missing-runtime-library"})

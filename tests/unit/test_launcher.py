@@ -89,14 +89,19 @@ def _main(
         return int(ended.code or 0), started
 
 
+def _broken(*_: object) -> Never:
+    raise BrokenPipeError  # the terminal is gone
+
+
 def test_who_interrupts_again_does_not_end_the_writing_of_the_report(
     launcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers: dict[int, Any] = {}
     handed_on: list[int] = []
+    asked = [signal.SIGINT, signal.SIGINT, signal.SIGTERM]
 
     def wait() -> int:
-        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+        for number in asked:
             handlers[number](number, None)
         return 1
 
@@ -110,8 +115,13 @@ def test_who_interrupts_again_does_not_end_the_writing_of_the_report(
     monkeypatch.setattr(sys, "argv", ["e2e", "gate"])
     monkeypatch.setenv("QUIVERDB_E2E_FOLDER", "unset")
     monkeypatch.chdir(Path.cwd())
+    monkeypatch.setattr(launcher.os, "write", _broken)
     assert launcher.main() == 5
     assert handed_on == [signal.SIGINT]
+    asked.extend([signal.SIGINT] * 3)
+    handed_on.clear()
+    assert launcher.main() == 5
+    assert handed_on == [signal.SIGINT, signal.SIGKILL]  # who insists
 
 
 def test_the_gates_options_are_told_without_anything_being_started(

@@ -55,6 +55,11 @@ def test_what_the_installer_keeps_of_its_own_is_no_trace(path: str) -> None:
     assert _judge(_evidence(installed={"added": [path]})) == []
 
 
+@pytest.mark.parametrize("name", ["unsupported-python", "unsupported-platform"])
+def test_either_reason_is_a_proper_refusal(name: str) -> None:
+    assert _judge(_evidence(), catalogue().cause(name, where="c", seen="refused")) == []
+
+
 @pytest.mark.parametrize("change", ["added", "removed", "changed"])
 def test_a_file_left_behind_removed_or_changed_is_told(change: str) -> None:
     (cause,) = _judge(_evidence(installed={change: [f"{SITE}/cffi/api.py"]}))
@@ -129,11 +134,16 @@ def test_the_release_itself_installed_where_it_cannot_work_is_told() -> None:
     assert cause.name == "unclean-refusal"
 
 
-def _needing(*versions: str) -> list[Cause]:
-    """Judge a refusal for want of a dependency, after a look into these releases."""
+def _needing(*versions: str, known: bool = False) -> list[Cause]:
+    """Judge a refusal for want of a dependency, after a look into these releases.
+
+    It is ``known`` to the index, or is nowhere.
+    """
     missing = catalogue().cause("missing-dependency", where="c", seen="needs cffi>=2.0.0")
     files = [f"quiverdb-{version}-py3-none-any.whl.metadata" for version in versions]
     requests = [{"file": file, "status": 200, "path": f"/packages/{file}"} for file in files]
+    if known:
+        requests.append({"status": 200, "path": "/simple/cffi/"})
     evidence = _evidence(requests=requests)
     return list(refusal.judge(evidence, "unsupported-python", missing, "quiverdb", "0.13.5"))
 
@@ -149,9 +159,13 @@ def test_a_dependency_that_the_release_lacks_is_its_own_fault() -> None:
     assert [cause.name for cause in _needing()] == ["missing-dependency"]
 
 
+def test_a_dependency_that_the_index_does_not_know_is_the_releases_own_fault() -> None:
+    assert [cause.name for cause in _needing("0.13.5")] == ["missing-dependency"]
+
+
 @pytest.mark.parametrize("versions", [("0.13.5",), ("0.1.0", "0.13.5")])
 def test_a_wheel_that_fits_is_kept_out_by_what_it_needs(versions: tuple[str, ...]) -> None:
-    (cause,) = _needing(*versions)
+    (cause,) = _needing(*versions, known=True)
     assert (cause.name, cause.severity) == ("dependency-not-fitting", "flawed")
     assert "quiverdb-0.13.5-py3-none-any.whl fits, and needs cffi>=2.0.0" in cause.message
 

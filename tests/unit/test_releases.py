@@ -210,6 +210,18 @@ def test_a_wheel_of_a_release_that_cannot_be_had_is_told_and_the_others_are_had(
     assert "its page has no sha256 of it" in whole.lost[unsigned]
 
 
+@pytest.mark.parametrize("page", [b"[]", b'{"message": "no"}', b'{"files": null}', b"<html>"])
+def test_an_answer_that_is_no_list_of_files_is_none(
+    index: _Index, monkeypatch: pytest.MonkeyPatch, page: bytes
+) -> None:
+    index.add(_wheel("0.4.0"))
+    first = releases.earlier("quiverdb", "0.5.0", url=index.url)
+    monkeypatch.setattr(index, "page", lambda: page)
+    assert releases.earlier("quiverdb", "0.5.0", url=index.url) == first
+    with pytest.raises(Unavailable, match="does not tell what it has of other"):
+        releases.earlier("other", "0.5.0", url=index.url)
+
+
 def test_the_source_of_a_dependency_is_that_of_its_version(index: _Index) -> None:
     index.add("cffi-2.1.0.tar.gz", b"older")
     index.add("cffi-2.1.1.tar.gz", b"source")

@@ -65,14 +65,26 @@ def test_the_scenarios_that_name_the_version_are_known() -> None:
 # ---- where the report goes ----
 
 
-@pytest.mark.parametrize("there", [(), (folders.MARK,), ("results.json", "notes.txt")])
-def test_a_folder_with_a_report_or_with_nothing_is_taken(
+@pytest.mark.parametrize(
+    "there",
+    [(), (folders.MARK, "index.html"), ("results.json", "index.html", "notes.txt"), ("log.txt",),
+     ("junit.xml", "required/gw0.json"), ("cells/a.json", "evidence/a.json")],
+)  # fmt: skip
+def test_a_folder_with_a_report_or_with_nothing_that_is_lost_is_taken(
     tmp_path: Path, there: tuple[str, ...]
 ) -> None:
     for name in there:
-        (tmp_path / name).touch()
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"schema": 1, "verdict": "verified"}')
     folders.for_report(tmp_path)
     folders.for_report(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("file", ["index.html", "results.json"])
+def test_a_file_of_anothers_is_refused(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text('{"mine": 1}')
+    with pytest.raises(WrongUse, match=f"it holds {file} and no report"):
+        folders.for_report(tmp_path)
 
 
 def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:

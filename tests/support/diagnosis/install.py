@@ -180,7 +180,10 @@ def _refusal(
     every = [tag for name in expected.digests for tag in _tags(name)]
     here = [tag for tag in every if _is_for(tag.platform, evidence)]
     interpreters = {tag.interpreter for tag in here}
-    if here and not interpreters & {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}:
+    fits = {f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"}
+    stable = {f"cp3{number}" for number in range(2, int(minor) + 1)}  # PEP 384, since 3.2
+    fits |= {tag.interpreter for tag in here if tag.abi == "abi3"} & stable
+    if here and not interpreters & fits:
         told = ", ".join(sorted(interpreters))
         seen = f"CPython {major}.{minor} refused cleanly: the release's wheels are for {told}"
         return cause_of("unsupported-python", where=where, seen=seen)

@@ -371,9 +371,16 @@ def _library_faults(
                 folders=(subject.libs_path, *sorted(repaired)),
                 tag=tag,
                 python=subject.python,
+                abi=_abi(ident, subject),
             )
         case _:
             pass
+
+
+def _abi(ident: Identity, subject: Subject) -> str:
+    """Return the ABI whose own library a Python brings: with a t where it is free-threaded."""
+    threaded = any(tag.abi == f"{subject.python}t" for tag in ident.tags)
+    return f"{subject.python}t" if threaded else subject.python
 
 
 def _unread(libraries: Sequence[Library]) -> Iterator[str]:

@@ -44,7 +44,7 @@ _CONDITIONS = re.compile(
 )
 # A module's file: its name ends at the first dot, as in x.cpython-313-x86_64-linux-gnu.so.
 _MODULE = re.compile(
-    r"(?P<name>[^.]+)(?:\.py|(?:\.(?:(?:cpython-|cp)(?P<abi>3\d+t?)|abi3)[^.]*)?\.(?:so|pyd))"
+    r"(?P<name>[^.]+)(?:\.py|(?:\.(?:(?:cpython-|cp)(?P<abi>3\d+[a-z]*)|abi3)[^.]*)?\.(?:so|pyd))"
 )
 # What the build writes into the package: versions, the compiler, what Windows is to load.
 _OF_THE_BUILD = re.compile(r"version|config|build|_distributor_init")

@@ -217,6 +217,10 @@ def _tags(archive: Archive, identity: Identity) -> Iterator[Cause]:
         yield catalogue().cause(name, where=archive.name, seen="has no WHEEL file")
         return
     inside = frozenset[Tag]().union(*map(parse_tag, _wheel_tags(archive)))
+    told = [str(tag).strip() for tag in _message(archive, "WHEEL").get_all("Tag", ())]
+    if broken := [tag for tag in told if not _is_whole(tag)]:
+        seen = f"WHEEL says Tag: {broken[0]}, which is none"
+        yield catalogue().cause(name, where=archive.name, seen=seen)
     if inside != identity.tags:
         seen = f"is tagged {_shown(identity.tags)}, and WHEEL says {_shown(inside) or 'nothing'}"
         yield catalogue().cause(name, where=archive.name, seen=seen)
@@ -249,11 +253,13 @@ def _python(
     python = ".".join(map(str, subject.python_version))
     platforms = {tag.platform for tag in identity.tags}
     accepted = _accepted(subject, platforms)
-    if beside:
-        threaded = cpython_tags(
-            subject.python_version, abis=[f"{subject.python}t"], platforms=sorted(platforms)
-        )
-        accepted |= {*threaded, *(tag for tag in identity.tags if tag.interpreter[:2] == "pp")}
+    if beside:  # another Python's own, with whatever flags it was built
+        accepted |= {
+            tag
+            for tag in identity.tags
+            if not tag.interpreter.startswith("cp3")
+            or re.fullmatch(rf"{tag.interpreter}[a-z]*", tag.abi)
+        }
     if identity.tags and not identity.tags & accepted:
         seen = f"is tagged {_shown(identity.tags)}, which Python {python} does not take"
         yield catalogue().cause(name, where=archive.name, seen=seen)
@@ -327,12 +333,17 @@ def _message(archive: Archive, name: str) -> Message:
 
 def _wheel_tags(archive: Archive) -> list[str]:
     told = (str(tag).strip() for tag in _message(archive, "WHEEL").get_all("Tag", ()))
-    return [tag for tag in told if tag.count("-") == 2 and _is_tag(tag)]
+    return list(filter(_is_whole, told))
 
 
-def _is_tag(text: str) -> bool:
+def tags_of(lines: Iterable[str]) -> frozenset[Tag]:
+    """Return the tags of the lines of a WHEEL; what is no tag is left out."""
+    return frozenset[Tag]().union(*map(parse_tag, filter(_is_whole, lines)))
+
+
+def _is_whole(text: str) -> bool:
     try:
-        return bool(parse_tag(text))
+        return text.count("-") == 2 and bool(parse_tag(text))
     except ValueError:  # packaging's InvalidTag is one
         return False
 

@@ -69,6 +69,7 @@ def faults(
     folders: Sequence[str],
     tag: str,
     python: str,
+    abi: str,
 ) -> Iterator[Cause]:
     """Yield what keeps the libraries of one wheel from loading on a clean Windows.
 
@@ -83,7 +84,7 @@ def faults(
     for library in libraries:
         for name in (*library.needed, *library.delayed):
             lower = name.lower()
-            if lower in provided or _is_provided(lower, python):
+            if lower in provided or _is_provided(lower, abi):
                 continue
             verb = "imports" if name in library.needed else "imports on first use"
             carrier = carriers.get(lower)
@@ -120,11 +121,10 @@ def _provided(python: str, tag: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _is_provided(name: str, python: str) -> bool:
+def _is_provided(name: str, abi: str) -> bool:
     """Return whether Windows has a family of such names, or this Python brings the library."""
     if re.fullmatch(r"python3\d+t?\.dll", name):
-        own = python.replace("cp", "python")
-        return name in (f"{own}.dll", f"{own}t.dll")
+        return name == f"{abi.replace('cp', 'python')}.dll"
     return any(pattern.fullmatch(name) for pattern in _dll_list.ignore_regexes)
 
 
