@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from containers import progress
@@ -109,13 +110,18 @@ class Account:
                 judged = Verdict.UNVERIFIED
             title = "bindings/python builds into wheels"
             found.append(Item("source-build", title, judged, tuple(built)))
-        across = self._across()
+        statics = {
+            system: gate.static(self.suite.prepared, self.suite.subject, (system,))
+            for system in self.suite.selection.systems
+            if self.suite.prepared
+        }
+        across = self._across(statics.values())
         for system in self.suite.selection.systems:
             mine = {spec.name for spec in self.suite.selection.machines if spec.os == system}
             causes, unread = [*own, *refused, *across], []
             judged_here = [cell for cell in cells if cell.machine in mine]
             if self.suite.prepared:
-                static = gate.static(self.suite.prepared, self.suite.subject, (system,))
+                static = statics[system]
                 causes += static.causes
                 unread = [line for wheel in static.wheels for line in wheel.unread]
                 unread += self._not_run_on(static, judged_here)
@@ -141,13 +147,11 @@ class Account:
             found.append(item)
         return found
 
-    def _across(self) -> list[Cause]:
+    def _across(self, statics: Iterable[SetInspection]) -> list[Cause]:
         """Return the causes that only the wheels of all systems together show."""
         if self.suite.prepared is None:
             return []
-        told: set[Cause] = set()
-        for system in self.suite.selection.systems:
-            told |= set(gate.static(self.suite.prepared, self.suite.subject, (system,)).own_causes)
+        told = {cause for static in statics for cause in static.own_causes}
         return [cause for cause in self.suite.static.own_causes if cause not in told]
 
     def _not_run_on(self, static: SetInspection, cells: list[CellResult]) -> list[str]:
@@ -229,6 +233,7 @@ class Account:
         return found
 
     def details(self, *, interrupted: bool) -> dict[str, Any]:
+        """Return what results.json has besides the verdict, the items and the cells."""
         prepared = self.suite.prepared
         details: dict[str, Any] = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
@@ -297,12 +302,14 @@ class Account:
         return found + [{"id": cell.id, "reason": reason} for cell in self.suite.left_out]
 
     def notes(self) -> list[Cause]:
+        """Return the causes that weigh nothing, and are worth knowing."""
         if self.suite.prepared is None:
             return []
         own = [cause for cause in self.suite.static.causes if cause.severity == "note"]
         return [*own, *agreement.cured(self.suite.selection.machines, self.cells)]
 
     def remarks(self) -> list[str]:
+        """Return the lines below the causes: where the report is, and what is not in it."""
         notes = [f"report: {self.suite.report}"]
         if told := ", ".join(self._narrowed()):
             notes.append(f"The verdict is narrowed to what was selected: {told}")

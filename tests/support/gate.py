@@ -66,7 +66,7 @@ class Prepared:
 
         The index tells; without one, the tags of what was installed.
         """
-        known = self.wheelhouse.digests()
+        known = [path.name for path in self.wheelhouse.wheels]
         for line in evidence.get("requests", ()):
             whole = line.get("status") == 200 and not line["path"].endswith(".metadata")
             if whole and line.get("file") in known:

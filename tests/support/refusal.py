@@ -15,6 +15,7 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
+from packaging.version import Version
 
 from tests.support import paths
 from tests.support.causes import Cause, catalogue
@@ -70,7 +71,7 @@ def judge(
         yield _cause("sdist-fallback", cell, seen)
         return
     if found is None:
-        other = installed(evidence, project)
+        other = _installed(evidence, project)
         if not other or other == f"{project} {version}":
             yield _cause("unclean-refusal", cell, f"it was installed, and {wanted} was to be said")
             return
@@ -140,29 +141,29 @@ def _lacking(evidence: Evidence, found: Cause, project: str, version: str) -> st
 
 def _asked(evidence: Evidence, project: str, version: str) -> str:
     """Return the file of the release that was asked for, or whose metadata were: it fits."""
-    for line in evidence["requests"]:
-        file = line.get("file", "").removesuffix(".metadata")
-        with contextlib.suppress(InvalidWheelFilename):
-            name, release, *_ = parse_wheel_filename(file)
-            if name == canonicalize_name(project) and str(release) == version:
-                return str(file)
-    return ""
+    every = _looked_into(evidence, project)
+    return next((file for release, file in every if str(release) == version), "")
 
 
 def _tried(evidence: Evidence, project: str, version: str) -> str:
     """Return the older releases that the installer looked into, if it found this one unfit."""
-    found = set()
-    for line in evidence["requests"]:
-        with contextlib.suppress(InvalidWheelFilename):
-            name, release, *_ = parse_wheel_filename(line.get("file", "").removesuffix(".metadata"))
-            if name == canonicalize_name(project):
-                found.add(release)
+    found = {release for release, _ in _looked_into(evidence, project)}
     if not found or str(max(found)) == version:
         return ""
     return ", ".join(f"{project} {release}" for release in sorted(found))
 
 
-def installed(evidence: Evidence, project: str) -> str:
+def _looked_into(evidence: Evidence, project: str) -> Iterator[tuple[Version, str]]:
+    """Yield version and name of each wheel of the project that the index was asked for."""
+    for line in evidence["requests"]:
+        file = line.get("file", "").removesuffix(".metadata")
+        with contextlib.suppress(InvalidWheelFilename):
+            name, release, *_ = parse_wheel_filename(file)
+            if name == canonicalize_name(project):
+                yield release, file
+
+
+def _installed(evidence: Evidence, project: str) -> str:
     """Return name and version of the release that is there."""
     told = paths.distributions(evidence).get(canonicalize_name(project))
     return f"{project} {told['version']}" if told else ""

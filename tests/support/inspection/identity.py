@@ -100,7 +100,7 @@ def _machine(platform_tag: str) -> str:
 def identify(archive: Archive, subject: Subject) -> Identity:
     """Read what the wheel says it is; what cannot be read is taken from the next best source."""
     metadata = _message(archive, "METADATA")
-    tags = frozenset[Tag]().union(*map(parse_tag, _wheel_tags(archive)))
+    tags = tags_of(_wheel_tags(archive))
     name, version = str(metadata.get("Name", "unknown")), str(metadata.get("Version", "unknown"))
     try:
         file_name, file_version, _, tags = parse_wheel_filename(archive.name)
@@ -148,10 +148,10 @@ def for_its_own(name: str, subject: Subject) -> Subject:
 
     def renamed(platform: Platform) -> Platform:
         # PEP 3149: an extension module has the ABI and the system in its name.
-        changes = {f".{subject.python}-": f".{abi}-"}
-        changes[f".{subject.python}-".replace("cp", "cpython-")] = f".{abi}-".replace(
-            "cp", "cpython-"
-        )
+        changes = {
+            f".{subject.python.replace('cp', prefix)}-": f".{abi.replace('cp', prefix)}-"
+            for prefix in ("cp", "cpython-")
+        }
         # Before 3.11 CPython did not tell musl from glibc (its issue 43112).
         if platform.target.system == "musl" and int(python.removeprefix("cp3")) >= 11:
             changes["-linux-gnu."] = "-linux-musl."
@@ -216,8 +216,8 @@ def _tags(archive: Archive, identity: Identity) -> Iterator[Cause]:
     if archive.metadata_file("WHEEL") is None:
         yield catalogue().cause(name, where=archive.name, seen="has no WHEEL file")
         return
-    inside = frozenset[Tag]().union(*map(parse_tag, _wheel_tags(archive)))
-    told = [str(tag).strip() for tag in _message(archive, "WHEEL").get_all("Tag", ())]
+    told = _wheel_tags(archive)
+    inside = tags_of(told)
     if broken := [tag for tag in told if not _is_whole(tag)]:
         seen = f"WHEEL says Tag: {broken[0]}, which is none"
         yield catalogue().cause(name, where=archive.name, seen=seen)
@@ -332,8 +332,7 @@ def _message(archive: Archive, name: str) -> Message:
 
 
 def _wheel_tags(archive: Archive) -> list[str]:
-    told = (str(tag).strip() for tag in _message(archive, "WHEEL").get_all("Tag", ()))
-    return list(filter(_is_whole, told))
+    return [str(tag).strip() for tag in _message(archive, "WHEEL").get_all("Tag", ())]
 
 
 def tags_of(lines: Iterable[str]) -> frozenset[Tag]:
