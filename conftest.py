@@ -1,25 +1,25 @@
-"""Options and fixtures; the run itself is in tests/support/plugin.py."""
+"""Options and fixtures; the run itself is in verification/commands/gate_plugin.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from containers.machine import Machine
-from tests.support import cell as cells
-from tests.support import profiles
-from tests.support.cell import Cell
-from tests.support.diagnosis import diagnose
-from tests.support.inspection import SetInspection
-from tests.support.pipeline.verification import Piped
-from tests.support.plugin import (
+from verification.commands.gate_plugin import (
     SUITE,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_generate_tests,
     pytest_xdist_auto_num_workers,
 )
-from tests.support.reproduction import kept
-from tests.support.suite import Seen, Suite
+from verification.pipeline.result import Piped
+from verification.rules import diagnose
+from verification.scenarios import profiles
+from verification.session import cell as cells
+from verification.session import kept_machines as kept
+from verification.session.cell import Cell
+from verification.session.suite import Seen, Suite
+from verification.wheel import SetInspection
 
 __all__ = [
     "pytest_collection_modifyitems",

@@ -33,9 +33,9 @@ import requests
 
 from containers import engine as engines
 from containers import images
-from containers.errors import BuildFailed, TestbedFailure, WrongUse
 from containers.progress import say, step
 from containers.state import locked, state_dir
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 
 Platform = Literal["linux", "windows"]
 

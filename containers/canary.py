@@ -21,8 +21,8 @@ from testcontainers.core.network import Network
 
 from containers.commands import execute, remove
 from containers.engine import Run
-from containers.errors import TestbedFailure
 from containers.images import Image
+from verification.models.errors import TestbedFailure
 
 _PORT = 8765
 _BEACON = f"""

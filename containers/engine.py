@@ -20,9 +20,9 @@ import docker
 import docker.errors
 import requests
 
-from containers.errors import TestbedFailure, WrongUse
 from containers.progress import say, step
 from containers.state import locked, state_dir
+from verification.models.errors import TestbedFailure, WrongUse
 
 LABEL_RUN = "quiverdb-e2e.run"
 LABEL_OWNER = "quiverdb-e2e.owner"

@@ -28,8 +28,8 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers.commands import Held, execute, remove
 from containers.engine import Run
-from containers.errors import TestbedFailure
 from containers.images import Image, tar_of
+from verification.models.errors import TestbedFailure
 
 HOSTS = (
     "github.com",

@@ -28,9 +28,9 @@ import requests
 
 from containers import engine as engines
 from containers import nodepackages
-from containers.errors import TestbedFailure, WrongUse
 from containers.progress import say, step
 from containers.state import locked, state_dir
+from verification.models.errors import TestbedFailure, WrongUse
 
 RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"

@@ -36,9 +36,9 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers.commands import Held, Result, execute, remove, send
 from containers.engine import Engine, Run, is_kept
-from containers.errors import TestbedFailure
 from containers.images import Image
-from containers.publishers import Publisher as TrustedPublisher
+from verification.models.errors import TestbedFailure
+from verification.pipeline.publishers import Publisher as TrustedPublisher
 
 _FOLDER = "/srv/index"
 _LOG = "/dev/stdout"

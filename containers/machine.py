@@ -22,8 +22,8 @@ from testcontainers.core.container import DockerContainer
 from containers import processors
 from containers.commands import Held, Result, execute
 from containers.engine import Engine, Run
-from containers.errors import TestbedFailure, WrongUse
 from containers.images import Image, tar_of
+from verification.models.errors import TestbedFailure, WrongUse
 
 MACHINES = Path(__file__).with_name("machines.toml")
 _USER_ID = 1000

@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from containers.errors import TestbedFailure
+from verification.models.errors import TestbedFailure
 
 _FILES = ("package.json", "package-lock.json")
 # Neither types nor source maps nor prose are needed to run a package; they are half of its files.

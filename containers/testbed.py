@@ -18,10 +18,10 @@ from testcontainers.core.network import Network
 
 from containers import canary
 from containers.engine import Engine, Run
-from containers.errors import TestbedFailure
 from containers.images import Image
 from containers.index import Hosts, Index, Publisher, Upload, read_log
 from containers.machine import Machine, MachineSpec
+from verification.models.errors import TestbedFailure
 
 # The reaper's image cannot be had everywhere; the labels and the sweep do its work.
 testcontainers_config.ryuk_disabled = True

@@ -19,17 +19,17 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from containers.errors import TestbedFailure, WrongUse
 from containers.images import LINUX_PLATFORMS, download_wheels
 from containers.progress import step
 from containers.state import locked, state_dir
+from verification.models.errors import TestbedFailure, WrongUse
 
-LOCK = Path(__file__).with_name("locks") / "subject.txt"
-OLDEST_PIP = LOCK.with_name("pip-oldest.txt")
+LOCK = Path(__file__).parents[1] / "verification/subjects/quiverdb/dependencies.txt"
+OLDEST_PIP = Path(__file__).with_name("locks") / "pip-oldest.txt"
 """The oldest pip that runs on the subject's Python; it is on the index beside the locked one."""
-PYTEST = LOCK.with_name("pytest.txt")
+PYTEST = Path(__file__).with_name("locks") / "pytest.txt"
 """What runs the package's own tests: tools of a developer, and no dependencies of the package."""
-OLDER_CFFI = LOCK.with_name("cffi-older.txt")
+OLDER_CFFI = Path(__file__).with_name("locks") / "cffi-older.txt"
 """The newest cffi that the subject does not take, as environments made before it have it."""
 _INSTALLERS = ("pip", "uv")  # locked with them, and no dependencies
 WINDOWS_PLATFORMS = ("win_amd64",)

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from containers.runner.evidence import JobRun, StepRun
-from containers.workflow import Job, Workflow
+from verification.models.pipeline import JobRun, StepRun
+from verification.models.workflow import Job, Workflow
 
 _RESULTS = {"success": "success", "failure": "failure", "skipped": "skipped", "cancelled": "hung"}
 _SET_UP = ("--setup-job", "--complete-job")

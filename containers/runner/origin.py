@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from containers import builder
 from containers import engine as engines
-from containers.errors import TestbedFailure, WrongUse
-from containers.runner.evidence import Push
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.pipeline import Push
 
 BRANCH = "main"
 _GIT = ("git", "-c", "safe.directory=*")

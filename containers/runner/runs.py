@@ -31,17 +31,17 @@ import requests
 from docker.models.containers import Container
 
 from containers import builder, images
-from containers import workflow as workflows
 from containers.commands import execute
 from containers.engine import Engine, Run
-from containers.errors import BuildFailed, TestbedFailure, WrongUse
 from containers.progress import say, step
-from containers.runner import actions as actions_
-from containers.runner.evidence import Artifact, PipelineRun, Push, Wheel
+from containers.runner import action_sources as actions_
 from containers.runner.log import Log, same
 from containers.runner.origin import BRANCH, Origin
-from containers.triggers import Decision, Event, decide
-from containers.workflow import Job, Workflow
+from verification.models import workflow as workflows
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.pipeline import Artifact, PipelineRun, Push, Wheel
+from verification.models.workflow import Job, Workflow
+from verification.pipeline.triggers import Decision, Event, decide
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
 WORKFLOW = ".github/workflows/publish.yml"

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from containers import engine, images, machine, testbed
-from containers.errors import ExitCode, TestbedFailure, WrongUse
 from containers.machine import LAYOUTS, Machine
 from containers.progress import step
 from containers.state import locked, state_dir
+from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 
 ROOT = Path(__file__).parents[2]
 WHEELS = Path(__file__).with_name("fidelity.toml")

@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from containers import engine, images, processors  # noqa: E402
-from containers.engine import Run  # noqa: E402
+from containers import engine, images, processors
+from containers.engine import Run
 
 COMMANDS = {
     "python -c pass": "wine python.exe -c pass",

@@ -24,10 +24,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from containers import images, workflow
+from containers import images
 from containers.engine import Engine, Run
 from containers.runner import Origin
-from containers.runner import actions as stand_ins
+from containers.runner import action_sources as stand_ins
+from verification.models import workflow
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / "containers" / "images" / "runner"

@@ -15,12 +15,13 @@ from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.testbed import Images, Testbed
 from tests.faults.place import Place, Start, System, narrowed
-from tests.support import cell as cells
-from tests.support import gate, inspection
-from tests.support.causes import Cause
-from tests.support.cell import SECONDS, Cell, Planted
-from tests.support.diagnosis import Expected, diagnose
-from tests.support.subject import Subject
+from verification import wheel as inspection
+from verification.rules import Expected, diagnose
+from verification.rules.catalogue import Cause
+from verification.session import cell as cells
+from verification.session import prepare as gate
+from verification.session.cell import SECONDS, Cell, Planted
+from verification.subjects.subject import Subject
 
 MACHINE = "debian-13"
 

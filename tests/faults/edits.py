@@ -11,7 +11,7 @@ from typing import Any
 
 from containers import images
 from containers.engine import Engine, Run
-from tests.support import wheels
+from tests.helpers import wheel_builder as wheels
 
 INIT = "quiverdb/__init__.py"
 

@@ -12,13 +12,13 @@ from containers import images, wheelhouse
 from containers import machine as machines
 from containers.engine import Engine
 from containers.testbed import Testbed
-from tests.support import cell as cells
-from tests.support import gate
-from tests.support.causes import Cause
-from tests.support.cell import Cell, Planted
-from tests.support.diagnosis import diagnose
-from tests.support.subject import Subject
-from tests.support.subject import load as load_subject
+from verification.rules import diagnose
+from verification.rules.catalogue import Cause
+from verification.session import cell as cells
+from verification.session import prepare as gate
+from verification.session.cell import Cell, Planted
+from verification.subjects.subject import Subject
+from verification.subjects.subject import load as load_subject
 
 System = str
 """linux or windows."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from containers.errors import ExitCode
 from tests.faults.commands import Ended, gate
-from tests.support.samples import linux_wheel
+from tests.helpers.sample_wheels import linux_wheel
+from verification.models.errors import ExitCode
 
 
 def _is_one_line(ended: Ended, *words: str) -> None:

@@ -17,11 +17,11 @@ from tests.faults import edits
 from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
-from tests.support import wheels
-from tests.support.cell import SECONDS, Cell
-from tests.support.cell import run as run_cell
-from tests.support.diagnosis import diagnose
-from tests.support.subject import Subject
+from tests.helpers import wheel_builder as wheels
+from verification.rules import diagnose
+from verification.session.cell import SECONDS, Cell
+from verification.session.cell import run as run_cell
+from verification.subjects.subject import Subject
 
 
 def _at_first_use(wheel: Path, folder: Path, code: bytes) -> Path:

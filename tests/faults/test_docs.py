@@ -22,8 +22,8 @@ import pytest
 from containers import engine
 from containers.engine import Engine
 from containers.images import REPOSITORY
-from tests.support import documents, reference
-from tests.support.documents import Block, Command
+from tests.helpers import documents, reference
+from tests.helpers.documents import Block, Command
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://github.com/OWNER/quiverdb-e2e"  # as the tutorial has it

@@ -24,9 +24,9 @@ from testcontainers.core.network import Network
 from containers import images, testbed
 from containers.commands import Result, execute
 from containers.engine import Engine, Run
-from containers.errors import TestbedFailure
 from containers.forge import HOSTS, ISSUER, Forge, JobIdentity, Repository, WorkflowRun
 from containers.images import tar_of
+from verification.models.errors import TestbedFailure
 
 OLD, NEW, TAG_OBJECT = "b" * 40, "c" * 40, "d" * 40
 REPOSITORY = Repository(

@@ -13,11 +13,11 @@ import docker
 import pytest
 
 from containers.engine import Engine
-from containers.errors import ExitCode
 from tests.faults.commands import ROOT, check_form, environment, gate, gate_command
 from tests.faults.things import left, runs_of
-from tests.support.report import forms
-from tests.support.samples import linux_wheel
+from tests.helpers.sample_wheels import linux_wheel
+from verification.models.errors import ExitCode
+from verification.report import writer as forms
 
 
 @pytest.fixture

@@ -10,20 +10,20 @@ import pytest
 
 from containers import images
 from containers.engine import Engine, Run
-from containers.errors import TestbedFailure
 from containers.index import read_log
 from containers.machine import MachineSpec, load
 from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
-from tests.support import cell as cells
-from tests.support import wheels
-from tests.support.cell import Cell, Planted
-from tests.support.diagnosis import diagnose
-from tests.support.scenarios import ROOTS_OWN
-from tests.support.subject import Subject
-from tests.support.verdict import Verdict
-from tests.support.verdict import judge as verdict_of
+from tests.helpers import wheel_builder as wheels
+from verification.models.errors import TestbedFailure
+from verification.rules import diagnose
+from verification.scenarios.scenarios import ROOTS_OWN
+from verification.session import cell as cells
+from verification.session.cell import Cell, Planted
+from verification.subjects.subject import Subject
+from verification.verdict import Verdict
+from verification.verdict import judge as verdict_of
 
 WHEEL = r"/packages/quiverdb-.*\.whl$"
 

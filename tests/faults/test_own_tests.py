@@ -15,11 +15,11 @@ from containers.testbed import Testbed
 from tests.faults.commands import ROOT, gate
 from tests.faults.conftest import expected_of
 from tests.faults.place import Start, narrowed
-from tests.support import cell as cells
-from tests.support import wheels
-from tests.support.causes import Cause
-from tests.support.cell import SECONDS, Cell
-from tests.support.diagnosis import diagnose
+from tests.helpers import wheel_builder as wheels
+from verification.rules import diagnose
+from verification.rules.catalogue import Cause
+from verification.session import cell as cells
+from verification.session.cell import SECONDS, Cell
 
 pytestmark = pytest.mark.xdist_group("own-tests")
 OWN = ROOT / "bindings" / "python" / "tests"

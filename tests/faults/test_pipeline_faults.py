@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from containers import pipeline, publishers
+from containers import release_workflow as pipeline
 from containers.engine import Engine, Run
-from tests.support import wheels
-from tests.support.causes import Cause
-from tests.support.pipeline import execution
-from tests.support.pipeline.plan import plan
+from tests.helpers import wheel_builder as wheels
+from verification.pipeline import execution, publishers
+from verification.pipeline.plan import plan
+from verification.rules.catalogue import Cause
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ".github/workflows/publish.yml"

@@ -9,7 +9,7 @@ import pytest
 from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.place import Place
-from tests.support import wheels
+from tests.helpers import wheel_builder as wheels
 
 OLDEST = ("debian-13-x86-64-v1", "uv")
 LIBRARY = "quiverdb/_libs/libfast.so"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from containers.errors import ExitCode
 from tests.faults.commands import gate
+from verification.models.errors import ExitCode
 
 FLAWS = {"stray-top-level", "duplicate-library"}
 

@@ -12,8 +12,8 @@ import pytest
 from containers import wheelhouse
 from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, Place
-from tests.support import wheels
-from tests.support.causes import Cause
+from tests.helpers import wheel_builder as wheels
+from verification.rules.catalogue import Cause
 
 
 def _sdist(folder: Path, version: str) -> Path:

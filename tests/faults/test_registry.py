@@ -24,10 +24,10 @@ from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.images import Unavailable
 from tests.faults.place import Start, narrowed
-from tests.support import cell as cells
-from tests.support import gate
-from tests.support.cell import Cell
-from tests.support.diagnosis import diagnose
+from verification.rules import diagnose
+from verification.session import cell as cells
+from verification.session import prepare as gate
+from verification.session.cell import Cell
 
 # As Red Hat's kin are, with the authorities elsewhere and no openssl; and as Ubuntu is, where the
 # number 1000 is another's.

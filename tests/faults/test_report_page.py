@@ -15,10 +15,10 @@ from containers import images
 from containers.commands import Held, execute
 from containers.engine import Engine, Run
 from containers.images import Image, tar_of
-from tests.support import sample_run
-from tests.support.report import page
-from tests.support.sample_run import LINUX, WINDOWS, cell, complete, crash
-from tests.support.verdict import CellResult
+from tests.helpers import sample_run
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash
+from verification.report import html as page
+from verification.verdict import CellResult
 
 NASTY = (
     '</script></title></style>\'"><img src=x onerror="window.planted=1">'

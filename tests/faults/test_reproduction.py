@@ -18,10 +18,10 @@ import pytest
 import zstandard
 
 from containers.engine import KEPT, Engine
-from containers.errors import ExitCode
 from tests.faults.commands import ROOT, Ended, check_form, environment, gate
 from tests.faults.things import left, runs_of
-from tests.support import wheels
+from tests.helpers import wheel_builder as wheels
+from verification.models.errors import ExitCode
 
 pytestmark = pytest.mark.xdist_group("reproduction")  # one gate, gone back to in several ways
 CELL = "debian-13-pip-venv"
@@ -35,7 +35,7 @@ def client(found: Engine) -> Iterator[docker.DockerClient]:
 
 
 def _command(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"tests.support.reproduction.{name}", *arguments]
+    return [sys.executable, "-m", f"verification.commands.{name}", *arguments]
 
 
 def _run(name: str, *arguments: str, typed: str = "") -> Ended:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from containers import engine, pipeline
+from containers import engine
+from containers import release_workflow as pipeline
 from containers.engine import Engine, Run
 from containers.runner import JobRun, Origin, PipelineRun, Runner, Site
 from containers.runner.runs import LABEL_PIPELINE
-from containers.workflow import Job
+from verification.models.workflow import Job
 
 SMALL = Path(__file__).with_name("small.yml")
 ROOT = Path(__file__).parents[2]

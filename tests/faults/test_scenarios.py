@@ -14,8 +14,8 @@ import pytest
 from containers import wheelhouse
 from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, WINDOWS_PIP, Place
-from tests.support import wheels
-from tests.support.cell import Planted
+from tests.helpers import wheel_builder as wheels
+from verification.session.cell import Planted
 
 LOADER = "quiverdb/_loader.py"
 DATABASE = (

@@ -25,11 +25,11 @@ from containers.commands import Held, Result, execute, remove
 from containers.engine import Engine, Run
 from containers.images import Image
 from containers.index import Index, Publisher, read_log
-from containers.publishers import Publisher as Registration
-from containers.publishers import load as load_publishers
 from containers.testbed import Images
-from tests.support import issuer as issuers
-from tests.unit.index_front import sha256, wheel
+from tests.helpers import issuer as issuers
+from tests.helpers.index_front import sha256, wheel
+from verification.pipeline.publishers import Publisher as Registration
+from verification.pipeline.publishers import load as load_publishers
 
 ISSUER = "https://token.actions.githubusercontent.com"
 TAG = "refs/tags/v1.0.0"

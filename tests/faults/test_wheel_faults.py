@@ -11,9 +11,10 @@ import pytest
 from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.conftest import Judge
-from tests.support import inspection, wheels
-from tests.support.cell import Planted
-from tests.support.subject import load as load_subject
+from tests.helpers import wheel_builder as wheels
+from verification import wheel as inspection
+from verification.session.cell import Planted
+from verification.subjects.subject import load as load_subject
 
 LIBRARIES = ("quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so")
 

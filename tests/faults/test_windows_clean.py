@@ -24,8 +24,8 @@ from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.machine import LAYOUTS, Machine
 from containers.state import state_dir
-from tests.support import probe
-from tests.support.binaries import pe
+from tests.helpers.binaries import pe
+from verification.probe import probe
 
 CLEAN = "windows-wine"
 REDISTRIBUTABLES = {"windows-wine-vcredist": (14, 51), "windows-wine-vcredist-old": (14, 34)}

@@ -10,8 +10,9 @@ import pefile  # type: ignore[import-untyped]
 import pytest
 
 from tests.faults.conftest import Judge
-from tests.support import binaries, wheels
-from tests.support.cell import Planted
+from tests.helpers import binaries
+from tests.helpers import wheel_builder as wheels
+from verification.session.cell import Planted
 
 CORE, API = "quiverdb/_libs/libquiver.dll", "quiverdb/_libs/libquiver_c.dll"
 DRIVE_C = "/home/user/.wine/drive_c"

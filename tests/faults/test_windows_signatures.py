@@ -25,8 +25,8 @@ from docker.models.containers import Container
 from containers import images
 from containers.commands import Result, execute
 from containers.engine import Engine, Run
-from containers.errors import TestbedFailure
 from containers.state import state_dir
+from verification.models.errors import TestbedFailure
 
 RECIPE = "windows-wine"
 VICTIM = "_ssl.pyd"

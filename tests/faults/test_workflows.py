@@ -16,7 +16,8 @@ import pytest
 
 from containers.engine import Engine, Run
 from tests.faults.acted import ROOT, Acted, Ended, acted
-from tests.support import history, wheels
+from tests.helpers import wheel_builder as wheels
+from verification.history import store as history
 
 pytestmark = [pytest.mark.xdist_group("workflows"), pytest.mark.long]
 

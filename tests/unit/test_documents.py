@@ -11,9 +11,12 @@ import pytest
 
 from containers import images
 from containers import machine as machines
-from tests.support import causes, documents, profiles, subject
-from tests.support.documents import Command
-from tests.support.reference import Option
+from tests.helpers import documents
+from tests.helpers.documents import Command
+from tests.helpers.reference import Option
+from verification.rules import catalogue as causes
+from verification.scenarios import profiles
+from verification.subjects import subject
 
 ROOT = Path(__file__).parents[2]
 PAGES = documents.documents(ROOT)

@@ -13,8 +13,8 @@ from typing import Any, Never
 
 import pytest
 
-from containers import __main__ as commands
 from containers.state import state_dir
+from verification.commands import doctor as commands
 
 LAUNCHER = Path(__file__).parents[2] / "e2e"
 COMMANDS = (
@@ -190,7 +190,7 @@ def test_doctor_and_clean_run_in_the_gates_environment(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _, (command,) = _main(launcher, monkeypatch, name)
-    assert command[-4:] == ["python", "-m", "containers", name]
+    assert command[-4:] == ["python", "-m", "verification.commands.doctor", name]
     assert command[command.index("-e") + 1] == "gate"
 
 
@@ -206,7 +206,7 @@ def test_compare_runs_in_the_gates_environment_with_the_runs_named(
     launcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, (command,) = _main(launcher, monkeypatch, "compare", "3", "5")
-    assert command[-5:] == ["python", "-m", "tests.support.history", "3", "5"]
+    assert command[-5:] == ["python", "-m", "verification.history.store", "3", "5"]
     assert command[command.index("-e") + 1] == "gate"
 
 
@@ -215,7 +215,7 @@ def test_a_command_that_goes_back_runs_in_the_gates_environment(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _, (command,) = _main(launcher, monkeypatch, name, "x")
-    assert command[-4:] == ["python", "-m", f"tests.support.reproduction.{name}", "x"]
+    assert command[-4:] == ["python", "-m", f"verification.commands.{name}", "x"]
 
 
 @pytest.mark.parametrize("name", ["shell", "bundle"])
@@ -239,7 +239,7 @@ def test_what_needs_the_terminal_or_the_environment_takes_the_launchers_place(
     assert (code, started) == (7, [])
     ((program, arguments, environment),) = became
     assert program == "/gate/bin/python"
-    assert arguments[1:] == ["-m", f"tests.support.reproduction.{name}", "debian-13"]
+    assert arguments[1:] == ["-m", f"verification.commands.{name}", "debian-13"]
     assert environment["PYTHONUTF8"] == "1"
     assert environment["DEPLOY_TOKEN"] == "x", "bundle must know it"  # noqa: S105
     assert environment["QUIVERDB_E2E_FOLDER"]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import causes, reference, sample_run
-from tests.support.reference import NoWords, Option
+from tests.helpers import reference, sample_run
+from tests.helpers.reference import NoWords, Option
+from verification.rules import catalogue as causes
 
-AGAIN = f"run: {sys.executable} -m tests.support.reference"
+AGAIN = f"run: {sys.executable} -m tests.helpers.reference"
 
 
 def test_the_pages_are_those_that_the_generator_writes() -> None:
@@ -42,7 +43,7 @@ def test_an_option_of_conftest_has_its_value_and_its_choices() -> None:
 
 def test_a_parser_is_asked_without_a_command_being_run() -> None:
     asked = argparse.ArgumentParser.parse_args
-    found = reference.parser_of("tests.support.history")
+    found = reference.parser_of("verification.history.store")
 
     assert found.prog == "./e2e compare"
     assert argparse.ArgumentParser.parse_args is asked, "argparse is as it was"
@@ -50,8 +51,8 @@ def test_a_parser_is_asked_without_a_command_being_run() -> None:
 
 
 def test_a_command_without_a_parser_is_named() -> None:
-    with pytest.raises(NoWords, match=r"tests\.support\.paths"):
-        reference.parser_of("tests.support.paths")
+    with pytest.raises(NoWords, match=r"install_paths"):
+        reference.parser_of("verification.rules.install_paths")
 
 
 def test_every_cause_and_its_remedy_are_on_a_page() -> None:
@@ -103,8 +104,8 @@ def test_a_field_of_evidence_without_words_is_named() -> None:
 def test_the_fields_of_evidence_are_those_that_the_cell_writes() -> None:
     words = tomllib.loads(reference._WORDS.read_text("utf-8"))
     code = "".join(
-        (reference.ROOT / "tests" / "support" / name).read_text("utf-8")
-        for name in ("cell.py", "probe.py", "exercise.py")
+        (reference.ROOT / "verification" / name).read_text("utf-8")
+        for name in ("session/cell.py", "probe/probe.py", "probe/exercise.py")
     )
 
     for key in ("evidence", "command", "step"):

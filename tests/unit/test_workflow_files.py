@@ -1,6 +1,6 @@
 """The form of gate.yml and nightly.yml, and what their scripts do with each exit code.
 
-publish.yml has checks of its own (tests/support/pipeline).
+publish.yml has checks of its own (verification/pipeline).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from containers.workflow import Step, Workflow, load, parse
+from verification.models.workflow import Step, Workflow, load, parse
 
 FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
 TRIGGERS = {

@@ -1,0 +1,405 @@
+"""The pages of docs/reference, made from the data and the code that they tell of.
+
+``python3 -m tests.helpers.reference`` writes them; a test compares them with what it would write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import conftest
+from containers import machine as machines
+from verification.models.errors import ExitCode
+from verification.rules.catalogue import SEVERITIES, catalogue
+from verification.scenarios import profiles
+from verification.scenarios.installers import INSTALLERS
+from verification.scenarios.scenarios import SCENARIOS
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "reference"
+_WORDS = Path(__file__).with_suffix(".toml")
+_SCHEMA = ROOT / "docs" / "results.schema.json"
+_HEAD = "<!-- Written by `python3 -m tests.helpers.reference`: change what it reads. -->"
+_VARIABLE = re.compile(r"QUIVERDB_E2E_[A-Z]+")
+
+
+class NoWords(ValueError):
+    """A page must tell of something that reference.toml lacks words for, or the reverse."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """An option of a command, or a word without a dash that it takes."""
+
+    names: tuple[str, ...]
+    value: str = ""
+    """What stands for its value; empty for a switch."""
+    choices: tuple[str, ...] = ()
+    help: str = ""
+    many: bool = False
+    """Whether it may be given more than once."""
+
+    @property
+    def typed(self) -> str:
+        """It as one types it."""
+        return ", ".join(f"{name} {self.value}".strip() for name in self.names) or self.value
+
+
+# ---- what the commands take ----
+
+
+class _Recorder:
+    """Takes the options that conftest.py defines, in pytest's place."""
+
+    def __init__(self) -> None:
+        self.options: list[Option] = []
+
+    def getgroup(self, _name: str) -> _Recorder:
+        return self
+
+    def addoption(self, *names: str, **told: Any) -> None:
+        choices = tuple(str(one) for one in told.get("choices", ()))
+        switch = str(told.get("action", "")).startswith("store_")
+        value = "" if switch else told.get("metavar") or ("NAME" if choices else "VALUE")
+        many = told.get("action") == "append"
+        self.options.append(Option(names, value, choices, told.get("help", ""), many))
+
+
+def gate_options() -> list[Option]:
+    """Return the gate's own options, in the order of conftest.py."""
+    recorder = _Recorder()
+    conftest.pytest_addoption(recorder)  # type: ignore[arg-type]
+    return recorder.options
+
+
+def launcher() -> ModuleType:
+    """Return the launcher as a module; it has no suffix, so it is loaded by its path."""
+    loader = importlib.machinery.SourceFileLoader("launcher", str(ROOT / "e2e"))
+    spec = importlib.util.spec_from_loader("launcher", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = written
+    return module
+
+
+class _Made(BaseException):
+    """A parser is about to read its words."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self.parser = parser
+
+
+def parser_of(module: str) -> argparse.ArgumentParser:
+    """Return the parser of a command's module: ``main`` is run up to where it reads its words.
+
+    Raises:
+        NoWords: it reads none.
+    """
+    found = importlib.import_module(module)
+    if hasattr(found, "__path__"):
+        found = importlib.import_module(f"{module}.__main__")
+    if not hasattr(found, "main"):
+        raise NoWords(f"{module} has no main() that could be asked")
+    names = ("parse_args", "parse_known_args")
+    kept = {name: getattr(argparse.ArgumentParser, name) for name in names}
+
+    def stop(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        raise _Made(parser)
+
+    for name in names:
+        setattr(argparse.ArgumentParser, name, stop)
+    try:
+        found.main()
+    except _Made as made:
+        return made.parser
+    finally:
+        for name, method in kept.items():
+            setattr(argparse.ArgumentParser, name, method)
+    raise NoWords(f"{module}: its main() makes no argparse parser")
+
+
+def command_options(command: str, asked: str = "") -> list[Option]:
+    """Return what a command of the launcher takes; ``asked`` narrows it to one sub-command.
+
+    Raises:
+        NoWords: its module cannot tell.
+    """
+    told = launcher().COMMANDS[command]
+    if not told:
+        return gate_options() if command == "gate" else []
+    return list(_asked(parser_of(told[0]), skip=len(told) - 1, within=asked or command))
+
+
+def _asked(parser: argparse.ArgumentParser, *, skip: int, within: str) -> Iterator[Option]:
+    for action in parser._actions:  # argparse has no public way to them
+        if isinstance(action, argparse._SubParsersAction):
+            if within in action.choices:
+                yield from _asked(action.choices[within], skip=0, within=within)
+            continue
+        if "--help" in action.option_strings:
+            continue
+        if not action.option_strings and skip:  # the word that the launcher gives itself
+            skip -= 1
+            continue
+        choices = tuple(str(one) for one in action.choices or ())
+        switch = action.nargs == 0
+        metavar = action.metavar if isinstance(action.metavar, str) else None
+        value = "" if switch else metavar or action.dest.upper()
+        many = action.nargs in ("*", "+") or isinstance(action, argparse._AppendAction)
+        yield Option(tuple(action.option_strings), value, choices, action.help or "", many)
+
+
+# ---- the pages ----
+
+
+def pages() -> dict[str, str]:
+    """Return the pages of docs/reference, by name.
+
+    Raises:
+        NoWords: words are missing in reference.toml, or belong to nothing.
+    """
+    words = tomllib.loads(_WORDS.read_text("utf-8"))
+    makers: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+        "options": ("Commands and options", _options),
+        "causes": ("Causes", _causes),
+        "evidence": ("Evidence of a cell", _evidence),
+        "results": ("results.json", _results),
+        "exit_codes": ("Exit codes", _exit_codes),
+        "matrix": ("Machines, installers, scenarios and profiles", _matrix),
+    }
+    _complete("intro", words["intro"], set(makers))
+    return {
+        f"{name.replace('_', '-')}.md": "\n".join(
+            (_HEAD, f"# {title}", "", words["intro"][name], "", make(words).rstrip(), "")
+        )
+        for name, (title, make) in makers.items()
+    }
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [list(heads), ["---"] * len(heads), *map(list, rows)]
+    told = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in told) + "\n"
+
+
+def code(*words: str) -> str:
+    """Return each word as code, with commas."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _option_table(options: Iterable[Option]) -> str:
+    rows = []
+    for option in options:
+        told = [option.help] if option.help else []
+        told += [f"one of {code(*option.choices)}"] if option.choices else []
+        told += ["may be repeated"] if option.many and "repeated" not in option.help else []
+        rows.append((code(option.typed), "; ".join(told)))
+    return table(("option", "meaning"), rows)
+
+
+def _options(words: Mapping[str, Any]) -> str:
+    front = launcher()
+    text = f"```text\n{front.USAGE.strip()}\n```\n\n"
+    for name in front.COMMANDS:
+        if options := command_options(name):
+            text += f"## ./e2e {name}\n\n" + _option_table(options)
+    text += "## Environment variables\n\n"
+    named = {
+        variable
+        for folder in ("containers", "verification")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for variable in _VARIABLE.findall(path.read_text("utf-8"))
+    } | set(_VARIABLE.findall((ROOT / "e2e").read_text("utf-8")))
+    _complete("environment", words["environment"], named)
+    rows = [(code(name), meaning) for name, meaning in words["environment"].items()]
+    return text + table(("variable", "meaning"), rows)
+
+
+def _causes(words: Mapping[str, Any]) -> str:
+    text = ""
+    entries = list(catalogue().values())
+    _complete("severities", words["severities"], set(SEVERITIES))
+    for severity, told in words["severities"].items():
+        text += f"## Severity: {severity}\n\n{told}\n\n"
+        for entry in entries:
+            if entry.severity != severity:
+                continue
+            text += f"### {entry.name}\n\n{entry.title}. {entry.doc}\n\n"
+            text += f"- Expected: {_plain(entry.expected)}.\n- Remedy: {_plain(entry.remedy)}\n"
+            if entry.risk:
+                text += f"- Where it is only possible, or not this release's: *{entry.risk}*.\n"
+            text += "\n"
+    return text
+
+
+def _plain(told: str) -> str:
+    """Return a text of the catalogue with its fields as words."""
+    return re.sub(r"(?<!\{)\{(\w+)\}(?!\})", r"*\1*", told).replace("{{", "{").replace("}}", "}")
+
+
+def _evidence(words: Mapping[str, Any]) -> str:
+    text = ""
+    for title, key in (("Fields", "evidence"), ("A command", "command"), ("A step", "step")):
+        text += f"## {title}\n\n"
+        text += table(("field", "meaning"), ((code(k), told) for k, told in words[key].items()))
+    return text
+
+
+def unknown_fields(evidence: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a cell's evidence that the page does not tell of."""
+    words = tomllib.loads(_WORDS.read_text("utf-8"))
+    found = sorted(evidence.keys() - words["evidence"].keys())
+    for name in ("install", "import", "uninstall"):
+        more = evidence.get(name, {}).keys() - words["command"].keys()
+        found += [f"{name}.{key}" for key in sorted(more)]
+    for name, step in evidence.get("exercise", {}).get("steps", {}).items():
+        more = step.keys() - words["step"].keys()
+        found += [f"exercise.steps.{name}.{key}" for key in sorted(more)]
+    return found
+
+
+def _results(_words: Mapping[str, Any]) -> str:
+    schema = json.loads(_SCHEMA.read_text("utf-8"))
+    text = f"{schema['description']}\n\n## The run\n\n"
+    text += _object(schema)
+    for name, told in schema["$defs"].items():
+        text += f"## {name}\n\n"
+        if told.get("properties"):
+            text += _object(told)
+        else:
+            text += f"{_kind(told)}\n\n"
+    return text
+
+
+def _object(told: Mapping[str, Any], prefix: str = "") -> str:
+    return table(("key", "kind", "required", "meaning"), _rows(told, prefix))
+
+
+def _rows(told: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    for key, value in told["properties"].items():
+        needed = "yes" if key in told.get("required", ()) else ""
+        yield code(f"{prefix}{key}"), _kind(value), needed, value.get("description", "")
+        inner = value.get("items", value)
+        if inner.get("properties"):
+            dot = "[]." if "items" in value else "."
+            yield from _rows(inner, f"{prefix}{key}{dot}")
+
+
+def _kind(told: Mapping[str, Any]) -> str:
+    """Return a JSON Schema in a few words."""
+    if "$ref" in told:
+        name = told["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#{name})"
+    if "const" in told:
+        return code(json.dumps(told["const"]))
+    if "enum" in told:
+        return " or ".join(code(str(one)) for one in told["enum"])
+    kind = told.get("type", "object")
+    if kind == "array":
+        return f"list of {_kind(told.get('items', {}))}"
+    if kind == "object" and isinstance(told.get("additionalProperties"), dict):
+        return f"{_kind(told['additionalProperties'])} by name"
+    if "pattern" in told:
+        return f"string like {code(told['pattern'])}"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _exit_codes(words: Mapping[str, Any]) -> str:
+    _complete("exit_codes", words["exit_codes"], {one.name for one in ExitCode})
+    rows = [(str(int(one)), words["exit_codes"][one.name]) for one in ExitCode]
+    return table(("code", "meaning"), rows)
+
+
+def _matrix(_words: Mapping[str, Any]) -> str:
+    text = "## Machines\n\n"
+    rows = []
+    for spec in machines.load().values():
+        told = [spec.title]
+        told += [f"Has more than a clean one: {', '.join(spec.has)}."] if spec.has else []
+        told += (
+            [f"Lacks what its platform promises: {', '.join(spec.lacks)}."] if spec.lacks else []
+        )
+        told += [f"Its processor: {spec.processor}."] if spec.processor else []
+        told += [f"Must refuse: `{spec.refuses}`."] if spec.refuses else []
+        rows.append(
+            (
+                code(spec.name),
+                ". ".join(one.removesuffix(".") for one in told),
+                spec.python,
+                code(*spec.installers),
+                code(*spec.scenarios),
+                code(*spec.profiles),
+            )
+        )
+    heads = ("machine", "what it is", "Python", "installers", "scenarios", "profiles")
+    text += table(heads, rows) + "## Installers\n\n"
+    told_of = (
+        (code(one.name), code(" ".join(one.install)), one.deviation) for one in INSTALLERS.values()
+    )
+    text += table(("installer", "command", "in what it is not the literal one"), told_of)
+    text += "## Scenarios\n\n"
+    text += table(
+        ("scenario", "what it asserts", "installers", "where", "cause if only it fails"),
+        (
+            (
+                code(one.name),
+                one.title,
+                code(*one.installers) or "all",
+                ", ".join(one.systems),
+                code(one.refuses or one.cause),
+            )
+            for one in SCENARIOS.values()
+        ),
+    )
+    text += "## Profiles\n\n"
+    return text + table(
+        ("profile", "what it is for", "cells", "earlier releases"),
+        (
+            (code(one.name), one.title, code(*one.cells), code(one.history))
+            for one in profiles.load().values()
+        ),
+    )
+
+
+def _complete(key: str, told: Mapping[str, str], there: set[str]) -> None:
+    if missing := sorted(there - told.keys()):
+        raise NoWords(f"reference.toml: [{key}] does not tell of {', '.join(missing)}")
+    if more := sorted(told.keys() - there):
+        raise NoWords(f"reference.toml: [{key}] tells of {', '.join(more)}: there is none")
+
+
+def main() -> int:
+    """Write the pages."""
+    try:
+        made = pages()
+    except NoWords as error:
+        print(f"reference: {error}", file=sys.stderr)
+        return ExitCode.WRONG_USE
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.md"):
+        if old.name not in made:
+            old.unlink()
+    for name, text in made.items():
+        (FOLDER / name).write_text(text, "utf-8")
+    return ExitCode.VERIFIED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

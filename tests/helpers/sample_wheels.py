@@ -1,0 +1,91 @@
+"""Small good wheels of the subject, to plant faults in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.helpers import wheel_builder as wheels
+from tests.helpers.binaries import elf, pe
+from verification.subjects import subject
+from verification.wheel.libraries import Import
+
+SUBJECT = subject.load()
+
+LINUX_CORE = "quiverdb/_libs/libquiver.so"
+LINUX_API = "quiverdb/_libs/libquiver_c.so"
+WINDOWS_CORE = "quiverdb/_libs/libquiver.dll"
+WINDOWS_API = "quiverdb/_libs/libquiver_c.dll"
+
+MEMCPY = Import("memcpy", "libc.so.6", "GLIBC_2.14")
+PYTHON_FILES: dict[str, bytes | str] = {
+    "quiverdb/__init__.py": "from quiverdb._loader import load\n",
+    "quiverdb/_loader.py": "import sys\n\nfrom cffi import FFI\n\n\ndef load():\n    return FFI\n",
+    "quiverdb/py.typed": "",
+}
+
+
+def linux_core(**changes: Any) -> bytes:
+    """Return a good core library for Linux, changed by arguments of `binaries.elf`."""
+    given: dict[str, Any] = {
+        "soname": "libquiver.so",
+        "needed": ["libstdc++.so.6", "libc.so.6", "ld-linux-x86-64.so.2"],
+        "imports": [MEMCPY, Import("_Znwm", "libstdc++.so.6", "GLIBCXX_3.4")],
+        "exports": ["quiver_core_open"],
+    }
+    return elf(**(given | changes))
+
+
+def linux_api(**changes: Any) -> bytes:
+    """Return a good C API library for Linux, changed by arguments of `binaries.elf`."""
+    given: dict[str, Any] = {
+        "soname": "libquiver_c.so",
+        "needed": ["libquiver.so", "libc.so.6"],
+        "run_path": "$ORIGIN",
+        "imports": [MEMCPY, Import("quiver_core_open")],
+        "exports": ["quiver_version"],
+    }
+    return elf(**(given | changes))
+
+
+def windows_core(**changes: Any) -> bytes:
+    """Return a good core library for Windows, changed by arguments of `binaries.pe`."""
+    given: dict[str, Any] = {
+        "name": "libquiver.dll",
+        "imports": {
+            "KERNEL32.dll": ["CreateFileW"],
+            "VCRUNTIME140.dll": ["memcpy"],
+            "VCRUNTIME140_1.dll": ["__CxxFrameHandler4"],
+            "api-ms-win-crt-heap-l1-1-0.dll": ["malloc"],
+        },
+        "exports": ["quiver_core_open"],
+    }
+    return pe(**(given | changes))
+
+
+def windows_api(**changes: Any) -> bytes:
+    """Return a good C API library for Windows, changed by arguments of `binaries.pe`."""
+    given: dict[str, Any] = {
+        "name": "libquiver_c.dll",
+        "imports": {"libquiver.dll": ["quiver_core_open"], "KERNEL32.dll": ["CloseHandle"]},
+        "exports": ["quiver_version"],
+    }
+    return pe(**(given | changes))
+
+
+def linux_wheel(
+    folder: Path, files: Mapping[str, bytes | str] | None = None, **changes: Any
+) -> Path:
+    """Write a good Linux wheel; `files` replace or join its own, `changes` go to `wheels.build`."""
+    own = {**PYTHON_FILES, LINUX_CORE: linux_core(), LINUX_API: linux_api()}
+    return wheels.build(folder, own | dict(files or {}), **changes)
+
+
+def windows_wheel(
+    folder: Path, files: Mapping[str, bytes | str] | None = None, **changes: Any
+) -> Path:
+    """Write a good Windows wheel, as `linux_wheel` does."""
+    own = {**PYTHON_FILES, WINDOWS_CORE: windows_core(), WINDOWS_API: windows_api()}
+    given = {"tag": wheels.WINDOWS_TAG, **changes}
+    return wheels.build(folder, own | dict(files or {}), **given)

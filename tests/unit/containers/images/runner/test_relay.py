@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUNNER = Path(__file__).resolve().parents[5] / "containers" / "images" / "runner"
+if str(RUNNER) not in sys.path:
+    sys.path.append(str(RUNNER))  # the package's name in the image is its name here
+relays = importlib.import_module("conductor.relay")
+CONFIG = {
+    "labels": {"run": "1"},
+    "dns": ["127.0.0.1"],
+    "prefix": "mine-",
+    "volume": "shared",
+    "identity": {"jobs": ["publish"], "url": "https://token.example", "token": "secret"},
+}
+
+
+@pytest.fixture
+def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(relays, "RELAY", str(tmp_path / "relay.sock"))
+    (tmp_path / "known").mkdir()
+    for container in ("c" * 64, "d" * 64):
+        (tmp_path / "known" / container).touch()
+    return relays.Relay(
+        {**CONFIG, "known": str(tmp_path / "known")}, "http://10.0.0.2:1/", "http://10.0.0.2:2/"
+    )
+
+
+def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Any) -> None:
+    mount = {"Type": "volume", "Source": "act-x", "Target": "/x"}
+    asked: dict[str, Any] = {"Labels": {"a": "b"}, "HostConfig": {"Mounts": [mount]}}
+    relay._created(asked)
+    assert asked["Labels"] == {"a": "b", "run": "1"}
+    first, second = asked["HostConfig"]["Mounts"]
+    assert (first["Source"], first["VolumeOptions"]["Labels"]) == ("mine-act-x", {"run": "1"})
+    assert (second["Source"], second["Target"], second["ReadOnly"]) == ("shared", "/e2e", True)
+    assert asked["HostConfig"]["Dns"] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(("job", "given"), [("publish", True), ("release", False)])
+def test_only_a_job_that_may_ask_for_a_token_is_told_where(
+    relay: Any, job: str, given: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {"Env": [f"GITHUB_JOB={job}"]}
+    relay._executed("c" * 64, asked)
+    names = {entry.partition("=")[0] for entry in asked["Env"]}
+    wanted = {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
+    assert (wanted <= names) is given
+    assert (not wanted & names) is not given
+    assert f'"id": "{job}"' in capsys.readouterr().out
+
+
+def test_a_container_is_told_once(relay: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        relay._executed("c" * 64, {"Env": ["GITHUB_JOB=a"]})
+    relay._executed("d" * 64, {"Env": None})
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_jobs_are_sent_to_our_artifact_service(relay: Any) -> None:
+    asked = {"Env": ["ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "OTHER=x"]}
+    relay._executed("c" * 64, asked)
+    assert asked["Env"] == ["ACTIONS_RESULTS_URL=http://10.0.0.2:2/", "OTHER=x"]
+
+
+def test_a_job_waits_until_its_address_is_known(
+    relay: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        (Path(relay._config["known"]) / ("e" * 64)).touch()
+
+    monkeypatch.setattr(relays.time, "sleep", sleep)
+    relay._executed("e" * 64, {"Env": ["GITHUB_JOB=publish"]})
+    assert len(waits) == 1
+    assert "publish" in capsys.readouterr().out

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from containers import wheelhouse
+from containers.wheelhouse import Wheelhouse, from_files, from_folder, from_release
+from verification.models.errors import TestbedFailure, WrongUse
+
+LINUX = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+WINDOWS = "quiverdb-1.2.0-cp313-cp313-win_amd64.whl"
+
+
+@pytest.fixture(autouse=True)
+def no_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is downloaded: the dependencies are two names."""
+    found = (Path("cffi-2.0.0-cp313-cp313-win_amd64.whl"), Path("Typing_Ext-4.1.tar.gz"))
+    monkeypatch.setattr(wheelhouse, "dependencies", lambda: found)
+
+
+def _folder(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).write_text(name)
+    return folder
+
+
+# ---- from a folder ----
+
+
+def test_the_wheels_of_a_folder_are_a_release(tmp_path: Path) -> None:
+    house = from_folder(_folder(tmp_path, WINDOWS, LINUX, "README.txt"), "quiverdb")
+    assert (house.origin, house.place, house.version) == ("wheels", str(tmp_path), "1.2.0")
+    assert [path.name for path in house.wheels] == [LINUX, WINDOWS]
+
+
+def test_what_lies_beside_the_wheels_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    names = ("quiverdb-1.2.0.tar.gz", LINUX, "README.txt", ".hidden")
+    found = from_folder(_folder(tmp_path, *names), "quiverdb").beside
+    assert [path.name for path in found] == ["README.txt", "quiverdb-1.2.0.tar.gz"]
+    assert from_files([tmp_path / LINUX], place="here").beside == ()
+
+
+def test_the_projects_name_is_compared_as_the_index_compares_it(tmp_path: Path) -> None:
+    house = from_folder(_folder(tmp_path, "Quiver_DB-1.2-py3-none-any.whl"), "quiver.db")
+    assert house.version == "1.2"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), r"there is no \.whl file in it"),
+        (("quiverdb-1.2.0.tar.gz",), r"there is no \.whl file in it"),
+        (
+            (LINUX, LINUX.replace("1.2", "1.10")),
+            r"two versions in one folder \(1\.2\.0 and 1\.10\.0",
+        ),
+        ((LINUX, "cffi-2.0.0-py3-none-any.whl"), "cffi-2.0.0-py3-none-any.whl is not a wheel of"),
+        (("quiverdb.whl",), "Invalid wheel filename"),
+        (("quiverdb-1.2.0-cp313.whl",), "Invalid wheel filename"),
+        (("quiverdb-one-cp313-cp313-any.whl",), "rename or remove it"),
+    ],
+    ids=["empty", "sdist", "two-versions", "other-project", "misnamed", "no-tags", "bad-version"],
+)
+def test_a_folder_that_is_no_release_is_refused(
+    tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(WrongUse, match=message) as raised:
+        from_folder(_folder(tmp_path, *names), "quiverdb")
+    assert str(raised.value).startswith(f"--wheels {tmp_path}: ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("absent", "there is no such folder"), (LINUX, "is a file")]
+)
+def test_what_is_no_folder_is_refused(tmp_path: Path, name: str, told: str) -> None:
+    _folder(tmp_path, LINUX)
+    with pytest.raises(WrongUse, match=f"{told}; name the folder with the wheels"):
+        from_folder(tmp_path / name, "quiverdb")
+
+
+# ---- what a wheelhouse tells ----
+
+
+def test_wheels_that_were_just_built_are_a_release_of_the_source(tmp_path: Path) -> None:
+    wheel = _folder(tmp_path, LINUX) / LINUX
+    house = from_files([wheel], place="bindings/python")
+    assert (house.origin, house.place, house.version) == ("source", "bindings/python", "1.2.0")
+    assert house.wheels == (wheel,)
+
+
+def test_the_digests_are_those_of_the_files(tmp_path: Path) -> None:
+    house = from_folder(_folder(tmp_path, LINUX, WINDOWS), "quiverdb")
+    assert house.digests() == {
+        name: hashlib.sha256(name.encode()).hexdigest() for name in (LINUX, WINDOWS)
+    }
+    (tmp_path / LINUX).write_text("changed")
+    assert house.digests()[LINUX] == hashlib.sha256(b"changed").hexdigest()
+
+
+def test_the_locked_versions_are_told_by_normalised_name(tmp_path: Path) -> None:
+    house = from_folder(_folder(tmp_path, LINUX), "quiverdb")
+    assert house.locked() == {"cffi": "2.0.0", "typing-ext": "4.1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "platforms"),
+    [
+        (WINDOWS, {"win_amd64"}),
+        ("x-1-py3-none-any.whl", {"any"}),
+        (
+            "x-1-cp313-cp313-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+            {"manylinux2014_x86_64", "manylinux_2_17_x86_64"},
+        ),
+    ],
+)
+def test_the_platforms_of_a_wheel_are_read_from_its_name(name: str, platforms: set[str]) -> None:
+    assert wheelhouse.platforms(Path("folder") / name) == platforms
+
+
+# ---- a published release ----
+
+NONE = "ERROR: No matching distribution found for quiverdb==1.2.0\n"
+KNOWN = f"ERROR: Could not find a version (from versions: 0.9, 1.0, 1.1)\n{NONE}"
+UNKNOWN = f"ERROR: Could not find a version (from versions: none)\n{NONE}"
+SILENT = f"WARNING: Retrying (Retry(total=0)) after: Connection refused\n{UNKNOWN}"
+
+
+def _pip(
+    monkeypatch: pytest.MonkeyPatch, *, linux: str = "", windows: str = ""
+) -> list[Mapping[str, str]]:
+    """Make pip fetch a platform's wheel or say why not; return what it will be asked."""
+    asked: list[Mapping[str, str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        options = dict(part.split("=", 1) for part in command if part.startswith("--dest="))
+        on_windows = "--platform=win_amd64" in command
+        error, wheel = (windows, WINDOWS) if on_windows else (linux, LINUX)
+        asked.append(options | {"project": command[-1]})
+        if not error:
+            (Path(options["--dest"]) / wheel).write_text(wheel)
+        return subprocess.CompletedProcess(command, int(bool(error)), "", error)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return asked
+
+
+def _names(house: Wheelhouse) -> list[str]:
+    return [path.name for path in house.wheels]
+
+
+def test_a_release_is_fetched_for_each_system_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _pip(monkeypatch)
+    first = from_release("1.2.0", "quiverdb")
+    assert (first.origin, first.place, first.version) == ("release", "1.2.0", "1.2.0")
+    assert _names(first) == [LINUX, WINDOWS]
+    assert from_release("v1.2.0", "quiverdb") == first
+    assert [told["project"] for told in asked] == ["quiverdb==1.2.0"] * 2
+
+
+def test_a_release_for_one_system_only_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pip(monkeypatch, windows=KNOWN)
+    assert _names(from_release("1.2.0", "quiverdb")) == [LINUX]
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [(KNOWN, "the newest are: 0.9, 1.0, 1.1"), (UNKNOWN, "the newest are: none that pip told of")],
+)
+def test_an_unknown_release_is_answered_with_those_there_are(
+    monkeypatch: pytest.MonkeyPatch, told: str, message: str
+) -> None:
+    _pip(monkeypatch, linux=told, windows=told)
+    with pytest.raises(WrongUse, match=r"--release 1\.2\.0: quiverdb has no such") as raised:
+        from_release("1.2.0", "quiverdb")
+    assert str(raised.value).endswith(message)
+
+
+@pytest.mark.parametrize("version", ["", "latest", "1.2.0 or so"])
+def test_what_is_no_version_is_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    asked = _pip(monkeypatch)
+    with pytest.raises(WrongUse, match="not a version; write one such as"):
+        from_release(version, "quiverdb")
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ("WARNING: x\nERROR: HTTP error 503\n", "linux: ERROR: HTTP error 503"),
+        (SILENT, "Connection refused"),
+        ("\n", "linux: no output"),
+    ],
+    ids=["503", "no-connection", "nothing"],
+)
+def test_an_index_that_does_not_answer_is_the_testbeds_failure(
+    monkeypatch: pytest.MonkeyPatch, told: str, seen: str
+) -> None:
+    _pip(monkeypatch, linux=told, windows=told)
+    with pytest.raises(TestbedFailure) as raised:
+        from_release("1.2.0", "quiverdb")
+    assert raised.value.cause == "index-unreachable"
+    assert seen in raised.value.seen
+
+
+def test_a_fetch_that_broke_off_leaves_nothing_and_is_done_again(
+    monkeypatch: pytest.MonkeyPatch, isolated: Path
+) -> None:
+    _pip(monkeypatch, windows=SILENT)
+    with pytest.raises(TestbedFailure):
+        from_release("1.2.0", "quiverdb")
+    assert list((isolated / "releases" / "quiverdb").iterdir()) == []
+    _pip(monkeypatch)
+    assert _names(from_release("1.2.0", "quiverdb")) == [LINUX, WINDOWS]
+    assert [p.name for p in (isolated / "releases" / "quiverdb").iterdir()] == ["1.2.0"]

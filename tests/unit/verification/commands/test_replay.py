@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, told
+from verification.commands import common as session
+from verification.commands import replay
+from verification.commands.common import Unverified
+from verification.models.errors import ExitCode, WrongUse
+from verification.report import results
+from verification.rules.catalogue import catalogue
+from verification.scenarios import installers
+from verification.verdict import Verdict
+
+GOOD = results.cell_to_dict(cell(LINUX))
+BAD = results.cell_to_dict(cell(LINUX, crash()))
+EGRESS = catalogue().cause("machine-lost", where="x", seen="it is gone")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "causes", "line", "code"),
+    [
+        (GOOD, Verdict.VERIFIED, (), "verified, as recorded", ExitCode.VERIFIED),
+        (BAD, Verdict.FAILED, (crash("elsewhere"),), "failed (crash), as recorded", 0),
+        (GOOD, Verdict.FAILED, (crash(),), "recorded verified; now failed (crash)", 1),
+        (BAD, Verdict.VERIFIED, (), "recorded failed (crash); now verified", 1),
+        (
+            BAD,
+            Verdict.FAILED,
+            (catalogue().cause("hang", where="x", seen="y"),),
+            "recorded failed (crash); now failed (hang)",
+            1,
+        ),
+        (GOOD, Verdict.TESTBED, (EGRESS,), "now testbed-failure (machine-lost)", 3),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_the_same_with_the_same_causes(
+    recorded: dict[str, Any], now: Verdict, causes: Any, line: str, code: int
+) -> None:
+    found = replay.compare(recorded, now, causes)
+    assert line in str(found)
+    assert found.exit_code == code
+    assert replay.exit_code([found]) == code
+
+
+def test_another_verdict_is_told_before_all_else() -> None:
+    same = replay.compare(GOOD, Verdict.VERIFIED, ())
+    other = replay.compare(BAD, Verdict.VERIFIED, ())
+    lost = replay.compare(GOOD, Verdict.TESTBED, (EGRESS,))
+    absent = replay.Replayed(LINUX, "verified", "", Verdict.UNVERIFIED, False, "no image")
+    assert replay.exit_code([same, absent, lost, other]) == ExitCode.PACKAGE_FAILED
+    assert replay.exit_code([same, absent, lost]) == ExitCode.TESTBED_FAILED
+    assert replay.exit_code([same, absent]) == ExitCode.UNVERIFIED
+    assert str(absent) == f"· {LINUX}: not run again: no image"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"verdict": "unverified", "reason": "interrupted"}, "it did not run then: interrupted"),
+        ({"machine": "debian-3"}, "no machine debian-3 any more"),
+        ({"installer": "conda"}, "no installer conda any more"),
+        ({"scenario": "afloat"}, "no scenario afloat any more"),
+    ],
+)
+def test_a_cell_that_cannot_be_run_again_says_why(change: dict[str, str], reason: str) -> None:
+    with pytest.raises(Unverified, match=reason):
+        replay.cell_of(GOOD | change)
+
+
+def test_a_cell_with_a_certain_pip_is_had_from_its_name() -> None:
+    found = replay.cell_of(GOOD | {"installer": "pip-24.3"})
+    assert found.id == "debian-13-pip-24.3-venv"
+    assert installers.named("pip-24.3").setup[0][-1] == "pip==24.3"
+    assert installers.named("pip-24.3").authority_variable == ""
+    assert installers.named("pip-24.0").authority_variable == "PIP_CERT"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a cell, or --all; there are: debian-13-pip-venv, windows-wine-uv-system"),
+        ([LINUX, "--all"], "name a cell, or --all"),
+        (["nope"], "nope: this report has no such cell; there are: debian-13-pip-venv"),
+        (["--all", "-n", "0"], "-n must be 1 or more"),
+        (["--bad"], "replay: unrecognized arguments: --bad"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    results.write_json(tmp_path / "results.json", told(cell(LINUX), cell(WINDOWS)))
+    with pytest.raises(WrongUse) as raised:
+        replay.run([*arguments, "--from", str(tmp_path)])
+    assert said in str(raised.value)
+
+
+def test_a_report_of_another_package_is_not_replayed_as_quiverdbs(tmp_path: Path) -> None:
+    run = told(cell(LINUX))
+    run["inputs"]["subject"] = "xxhash"
+    results.write_json(tmp_path / "results.json", run)
+    with pytest.raises(WrongUse, match="replay: the report is of xxhash, whose description is not"):
+        replay.run([LINUX, "--from", str(tmp_path)])
+
+
+def test_an_older_reports_cells_cannot_be_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = told()
+    del run["inputs"]
+    results.write_json(tmp_path / "results.json", run)
+    code = session.finish(lambda: replay.run([LINUX, "--from", str(tmp_path)]))
+    assert code == ExitCode.UNVERIFIED
+    assert "cannot be replayed: results.json does not tell" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"selection": None}, "selection: None is not of type 'object'"),
+        ({"version": 3}, "version: 3 is not of type 'string'"),
+        (
+            {"cells": [results.cell_to_dict(cell(LINUX)) | {"installer": ["x"]}]},
+            "cells.0.installer: ['x'] is not of",
+        ),
+        (
+            {"cells": [results.cell_to_dict(cell(LINUX)) | {"causes": "zz"}]},
+            "cells.0.causes: 'zz' is not of type 'array",
+        ),
+        ({"cells": [{"id": LINUX}]}, "cells.0: 'machine' is a required property"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_wrong_use(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    results.write_json(tmp_path / "results.json", told() | change)
+    with pytest.raises(WrongUse) as raised:
+        session.load(str(tmp_path))
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_keys_of_a_later_suite_and_keys_that_an_earlier_one_had_not_are_no_fault(
+    tmp_path: Path,
+) -> None:
+    run = told(cell(LINUX)) | {"newer": 2}
+    run["cells"][0]["new"] = 1
+    del run["stand_ins"]
+    results.write_json(tmp_path / "results.json", run)
+    assert session.load(str(tmp_path))[1] == run
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_file_that_is_no_results_is_wrong_use(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text, "utf-8")
+    with pytest.raises(WrongUse):
+        session.load(str(tmp_path))

@@ -1,0 +1,257 @@
+"""The rules for `on`, on the examples that GitHub publishes for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from verification.models.workflow import BadWorkflow, Workflow, load, parse
+from verification.pipeline.triggers import Event, compile_pattern, decide
+
+JOBS = "jobs: {one: {runs-on: x, steps: [{run: a}]}}\n"
+REAL = Path(__file__).resolve().parents[4] / ".github" / "workflows" / "publish.yml"
+
+
+def on(text: str) -> Workflow:
+    return parse(f"on:\n{text}\n{JOBS}", Path("demo.yml"))
+
+
+def matches(pattern: str, name: str) -> bool:
+    return bool(compile_pattern(pattern).fullmatch(name))
+
+
+# Workflow syntax for GitHub Actions, "Patterns to match branches and tags".
+REFS = {
+    "feature/*": ["feature/my-branch", "feature/your-branch"],
+    "feature/**": ["feature/beta-a/my-branch", "feature/your-branch", "feature/mona/the/octocat"],
+    "main": ["main"],
+    "releases/mona-the-octocat": ["releases/mona-the-octocat"],
+    "*": ["main", "releases"],
+    "**": ["all/the/branches", "every/tag"],
+    "*feature": ["mona-feature", "feature", "ver-10-feature"],
+    "v2*": ["v2", "v2.0", "v2.9"],
+    "v[12].[0-9]+.[0-9]+": ["v1.10.1", "v2.0.0"],
+    "Octo*": ["Octocat"],
+    "[CB]at": ["Cat", "Bat"],
+    "[1-2]00": ["100", "200"],
+}
+# "Patterns to match file paths".
+PATHS = {
+    "*": ["README.md", "server.rb"],
+    "*.jsx?": ["page.js", "page.jsx"],
+    "**": ["all/the/files.md"],
+    "*.js": ["app.js", "index.js"],
+    "**.js": ["index.js", "js/index.js", "src/js/app.js"],
+    "docs/*": ["docs/README.md", "docs/file.txt"],
+    "docs/**": ["docs/README.md", "docs/mona/octocat.txt"],
+    "docs/**/*.md": ["docs/README.md", "docs/mona/hello-world.md", "docs/a/markdown/file.md"],
+    "**/docs/**": ["docs/hello.md", "dir/docs/my-file.txt", "space/docs/plan/space.doc"],
+    "**/README.md": ["README.md", "js/README.md"],
+    "**/*src/**": ["a/src/app.js", "my-src/code/js/app.js"],
+    "**/*-post.md": ["my-post.md", "path/their-post.md"],
+    "**/migrate-*.sql": ["migrate-10909.sql", "db/migrate-v1.0.sql", "db/sept/migrate-v1.sql"],
+}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        (pattern, name)
+        for table in (REFS, PATHS)
+        for pattern, names in table.items()
+        for name in names
+    ],
+)
+def test_the_published_examples_match(pattern: str, name: str) -> None:
+    assert matches(pattern, name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("feature/*", "feature/a/b"),
+        ("*", "a/b"),
+        ("v2*", "v2/x"),
+        ("v[12].[0-9]+.[0-9]+", "v3.0.0"),
+        ("v[12].[0-9]+.[0-9]+", "v1.10.1-rc1"),
+        ("v[12].[0-9]+.[0-9]+", "v1..1"),
+        ("*.jsx?", "page.jsxx"),
+        ("*.js", "js/index.js"),
+        ("docs/*", "docs/mona/octocat.txt"),
+        ("**/README.md", "xREADME.md"),
+        ("main", "maine"),
+        ("v1.0", "v1x0"),
+        ("v*.*.*", "v1.2"),
+        ("v*.*.*", "release/v1.2.3"),
+        ("v*.*.*", "v1.2.3/x"),
+        ("v*.*.*", "V1.2.3"),
+        ("[0-9]", "10"),
+    ],
+)
+def test_what_a_pattern_does_not_name_does_not_match(pattern: str, name: str) -> None:
+    assert not matches(pattern, name)
+
+
+def test_a_backslash_takes_a_special_character_as_it_is() -> None:
+    assert matches(r"c\+\+", "c++")
+    assert not matches(r"c\+\+", "ccc")
+    assert matches(r"a\*", "a*")
+    assert not matches(r"a\*", "ab")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["", "+a", "?", "a*+", "a**?", "a+?", "[", "[]", "[a", "[a_]", "[z-a]", "[A-z]", "a\\"],
+)
+def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"^(is|has|ends)\b"):
+        compile_pattern(pattern)
+
+
+def test_a_bad_pattern_is_told_with_its_line() -> None:
+    workflow = on("  push:\n    tags:\n      - v1\n      - '[v'")
+
+    with pytest.raises(BadWorkflow, match=r"^demo\.yml:5: the pattern '\[v' has a \[ without"):
+        decide(workflow, Event(ref="refs/tags/v1"))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "path", "started"),
+    [
+        ("'*.md', '!README.md'", "hello.md", True),
+        ("'*.md', '!README.md'", "README.md", False),
+        ("'*.md', '!README.md'", "docs/hello.md", False),
+        ("'*.md', '!README.md', README*", "hello.md", True),
+        ("'*.md', '!README.md', README*", "README.md", True),
+        ("'*.md', '!README.md', README*", "README.doc", True),
+        ("'sub-project/**', '!sub-project/docs/**'", "sub-project/src/index.js", True),
+        ("'sub-project/**', '!sub-project/docs/**'", "sub-project/docs/readme.md", False),
+    ],
+)
+def test_the_last_pattern_that_matches_decides(patterns: str, path: str, started: bool) -> None:
+    workflow = on(f"  push:\n    paths: [{patterns}]")
+
+    assert decide(workflow, Event(ref="refs/heads/main", changed=(path,))).triggered is started
+
+
+@pytest.mark.parametrize(
+    ("branch", "started"),
+    [
+        ("releases/10", True),
+        ("releases/beta/mona", True),
+        ("releases/10-alpha", False),
+        ("releases/beta/3-alpha", False),
+        ("main", False),
+    ],
+)
+def test_the_published_example_of_branches_to_leave_out(branch: str, started: bool) -> None:
+    workflow = on("  push:\n    branches: ['releases/**', '!releases/**-alpha']")
+
+    assert decide(workflow, Event(ref=f"refs/heads/{branch}")).triggered is started
+
+
+MAIN, TAG = "refs/heads/main", "refs/tags/v1"
+
+
+@pytest.mark.parametrize(
+    ("filters", "branch", "tag"),
+    [
+        ("", True, True),
+        ("tags: [v1]", False, True),
+        ("branches: [main]", True, False),
+        ("tags-ignore: [v2]", False, True),
+        ("tags-ignore: ['v*']", False, False),
+        ("branches-ignore: [dev]", True, False),
+        ("branches-ignore: ['**']", False, False),
+        ("{branches: [main], tags: [v2]}", True, False),
+        ("{branches: [dev], tags: ['v*']}", False, True),
+        ("{branches: [main], tags-ignore: [v1]}", True, False),
+        # Paths are not looked at when a tag is pushed.
+        ("paths: [docs/**]", False, True),
+        ("{branches: [main], paths: [src/**]}", True, False),
+        ("{branches: [main], paths: [docs/**]}", False, False),
+        ("{tags: [v1], paths: [docs/**]}", False, True),
+        ("paths-ignore: [src/**]", False, True),
+        ("paths-ignore: [docs/**]", True, True),
+    ],
+)
+def test_filters_for_one_kind_leave_out_the_other(filters: str, branch: bool, tag: bool) -> None:
+    written = f"  push: {filters}" if filters.startswith("{") else f"  push:\n    {filters}"
+    workflow = on(written if filters else "  push:")
+
+    decisions = [decide(workflow, Event(ref=ref, changed=("src/a.py",))) for ref in (MAIN, TAG)]
+
+    assert [decision.triggered for decision in decisions] == [branch, tag]
+    assert all(decision.reason for decision in decisions)
+
+
+def test_ignored_paths_count_only_where_they_are_all_there_is() -> None:
+    workflow = on("  push:\n    paths-ignore: ['docs/**']")
+
+    assert decide(workflow, Event(ref=MAIN, changed=("docs/a.md", "src/a.py")))
+    assert not decide(workflow, Event(ref=MAIN, changed=("docs/a.md", "docs/b.md")))
+
+
+@pytest.mark.parametrize("written", ["on: push", "on: [push, pull_request]", "on: {push: }"])
+def test_an_event_may_be_a_word_a_list_or_a_table(written: str) -> None:
+    workflow = parse(f"{written}\n{JOBS}", Path("demo.yml"))
+
+    assert decide(workflow, Event(ref=TAG))
+    assert not decide(workflow, Event("schedule"))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(ref=TAG, tags=4),
+        Event(ref=TAG, message="Release [skip ci]"),
+        Event(ref=TAG, message="Release\n\n\nskip-checks: true"),
+        Event(ref=TAG, by_workflow=True),
+        Event(ref="v1"),
+    ],
+)
+def test_what_makes_no_event_starts_nothing(event: Event) -> None:
+    assert not decide(on("  push:"), event)
+
+
+def test_three_tags_at_once_are_three_events() -> None:
+    assert decide(on("  push:"), Event(ref=TAG, tags=3))
+
+
+@pytest.mark.parametrize(
+    ("filters", "event", "started"),
+    [
+        ("", Event("pull_request", base="main", type="opened"), True),
+        ("", Event("pull_request", base="main", type="closed"), False),
+        ("types: [closed]", Event("pull_request", base="main", type="closed"), True),
+        ("branches: [main]", Event("pull_request", base="main", type="opened"), True),
+        ("branches: [main]", Event("pull_request", base="dev", type="opened"), False),
+        ("branches-ignore: [dev]", Event("pull_request", base="dev"), False),
+        ("paths: ['*.md']", Event("pull_request", base="main", changed=("a.md",)), True),
+        ("paths: ['*.md']", Event("pull_request", base="main", changed=("a.py",)), False),
+        ("", Event("pull_request", base="main", message="[no ci]"), False),
+    ],
+)
+def test_pull_requests_are_filtered_by_what_they_go_into(
+    filters: str, event: Event, started: bool
+) -> None:
+    workflow = on(f"  pull_request:\n    {filters}")
+
+    assert decide(workflow, event).triggered is started
+
+
+@pytest.mark.parametrize(
+    ("ref", "started"),
+    [
+        ("refs/tags/v0.5.0", True),
+        ("refs/tags/v0.5.0rc1", True),
+        ("refs/tags/v10.20.30", True),
+        ("refs/tags/v0.5", False),
+        ("refs/tags/0.5.0", False),
+        ("refs/heads/main", False),
+        ("refs/heads/v0.5.0", False),
+    ],
+)
+def test_the_real_workflow_is_started_by_version_tags_alone(ref: str, started: bool) -> None:
+    assert decide(load(REAL), Event(ref=ref)).triggered is started

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import sample_run
+from verification.report import scrub
+from verification.report.scrub import REMOVED, Scrubber
+
+NOTHING = Scrubber()
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        ('"authorization": "Bearer abcdef123"', "abcdef123"),
+        ("Proxy-Authorization: Digest x=1", "x=1"),
+        ("curl -H 'authorization: token s3cr3tvalue'", "s3cr3tvalue"),
+        ("Looking in https://alice:hunter2@mirror.example/simple", "hunter2"),
+        ("git clone https://t0ken@host.example/x", "t0ken"),
+        ("ftp://a:b%40c@d", "b%40c"),
+        ("TWINE_PASSWORD=hunter2 twine upload", "hunter2"),
+        ("https://x.example/?api_key=abcdefgh&y=1", "abcdefgh"),
+        ("token: 0123456789abcdef", "0123456789abcdef"),
+        ("pypi-Ag0123456789abcdefgh", "Ag0123456789"),
+        ("ghp_0123456789abcdefghijABCDEFGHIJ012345", "0123456789abcdefghij"),
+        ("AKIAIOSFODNN7EXAMPLE", "IOSFODNN7"),
+        ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0x.c2lnbmF0dXJl", "eyJzdWIi"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----", "MIIE"),
+    ],
+)
+def test_a_secret_is_gone_and_the_place_shows_it(text: str, secret: str) -> None:
+    assert secret in text
+    told = NOTHING.text(text)
+    assert secret not in told
+    assert REMOVED in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "permissions: id-token: write",
+        "the token of another project is refused",
+        "https://github.com/example/quiver2/blob/main/README.md",
+        "libquiver.dll imports MSVCP140.dll, which was not found (error 0x7e)",
+        "sha256 " + "0123456789abcdef" * 4,
+        "mail@example.org, and user@host",
+        "basic use; bearer of news",
+        "password=$PASSWORD",
+        "C:\\users\\user\\project",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert NOTHING.text(text) == text
+
+
+def test_the_results_of_a_run_without_secrets_are_not_changed() -> None:
+    run = sample_run.complete()
+    assert NOTHING.data(run) == run
+    assert NOTHING.data(sample_run.evidence()) == sample_run.evidence()
+
+
+def test_an_environment_loses_the_values_that_its_names_call_secret() -> None:
+    told = NOTHING.data({"env": {"MY_API_KEY": "x", "HOME": "/home/user", "GITHUB_TOKEN": "y"}})
+    assert told == {"env": {"MY_API_KEY": REMOVED, "HOME": "/home/user", "GITHUB_TOKEN": REMOVED}}
+
+
+def test_hosts_and_paths_are_replaced_as_whole_words() -> None:
+    scrubber = Scrubber(
+        hosts={"build7": "[host]", "mirror.example": "[mirror]"},
+        paths={"/home/alice": "[home]", "/home/alice/quiver": "[checkout]"},
+    )
+    text = "build7 build77 http://MIRROR.example:8080/x my-mirror.example /home/alice/quiver/x "
+    text += "/home/alice/.cache /home/aliceX /srv/home/alice"
+    assert scrubber.text(text) == (
+        "[host] build77 http://[mirror]:8080/x my-mirror.example [checkout]/x "
+        "[home]/.cache /home/aliceX /srv/home/alice"
+    )
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the environment of a host with a name, mirrors and secrets of its own."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "build7")
+    monkeypatch.setattr(socket, "getfqdn", lambda: "build7.corp.example")
+    home = tmp_path / "alice"
+    (home / ".config" / "pip").mkdir(parents=True)
+    (home / ".config" / "pip" / "pip.conf").write_text(
+        "[global]\nindex-url = https://u:p@pip.corp.example:8443/simple\n"
+        "trusted-host = other.corp.example\n",
+        "utf-8",
+    )
+    (home / ".npmrc").write_text("registry=https://npm.corp.example/npm/\n", "utf-8")
+    (home / ".docker").mkdir()
+    (home / ".docker" / "config.json").write_text(
+        '{"proxies": {"default": {"httpProxy": "http://proxy.corp.example:3128"}}}', "utf-8"
+    )
+    return {
+        "HOME": str(home),
+        "UV_DEFAULT_INDEX": "https://uv.corp.example/simple",
+        "HTTPS_PROXY": "http://127.0.0.1:3128",
+        "DEPLOY_SECRET": "correct horse",
+        "EDITOR": "vi",
+    }
+
+
+def test_a_hosts_own_names_mirrors_paths_and_secrets_are_gone(host: dict[str, str]) -> None:
+    scrubber = scrub.of_host(host)
+    text = (
+        f"build7 build7.corp.example https://pip.corp.example:8443/simple other.corp.example "
+        f"npm.corp.example proxy.corp.example uv.corp.example {host['HOME']}/x correct horse "
+        "127.0.0.1 vi"
+    )
+    assert scrubber.text(text) == (
+        "[host] [host] https://[mirror]:8443/simple [mirror] [mirror] [mirror] [mirror] [home]/x "
+        "[removed] 127.0.0.1 vi"
+    )
+
+
+def test_a_host_named_as_a_word_of_the_report_leaves_the_report_alone(
+    host: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "linux")
+    monkeypatch.setattr(socket, "getfqdn", lambda: "localhost")
+    assert scrub.of_host(host).text("linux localhost") == "linux localhost"

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from containers import machine as machines
+from verification.commands import common as session
+from verification.commands import reproduce
+from verification.models.errors import WrongUse
+from verification.scenarios import similar_machine as nearest
+from verification.scenarios.similar_machine import Near
+from verification.verdict import CellResult, Verdict
+
+
+def _ranked(**told: str) -> list[Near]:
+    return nearest.ranked(nearest.asked(**told), machines.load())
+
+
+def _lines(near: Near) -> list[str]:
+    return [line for line, _ in near.differences]
+
+
+def test_every_system_has_a_name_of_its_own() -> None:
+    known = nearest.systems()
+    words = [word for one in known.values() for word in (one.name, *one.aliases)]
+    assert len(words) == len(set(words)) > 20
+    assert {one.os for one in known.values()} == {"linux", "windows", "macos"}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"python": "3.13", "os": "debian-11"}, "debian-11"),
+        ({"os": "Debian 12"}, "debian-12"),
+        ({"os": "bullseye"}, "debian-11"),
+        ({"os": "linuxmint-21"}, "ubuntu-22.04"),
+        ({"os": "ubuntu-22.04"}, "ubuntu-22.04"),
+        ({"os": "ubuntu-20.04"}, "debian-11"),
+        ({"glibc": "2.31"}, "debian-11"),
+        ({"python": "3.14"}, "debian-forky-python-3.14"),
+        ({"python": "3.11", "os": "debian-12"}, "debian-12-python-3.11"),
+        ({"python": "3.12", "os": "windows"}, "windows-wine"),
+        ({"os": "windows"}, "windows-wine"),
+        ({"os": "windows-11", "installer": "uv"}, "windows-wine"),
+        ({}, "debian-13"),
+    ],
+)
+def test_the_machine_that_comes_nearest_is_first(told: dict[str, str], expected: str) -> None:
+    found = _ranked(**told)
+    assert found[0].spec.name == expected
+    distances = [near.distance for near in found]
+    assert distances == sorted(distances)
+
+
+def test_the_very_machine_differs_in_nothing() -> None:
+    near = _ranked(python="3.13", os="debian-11", installer="pip", scenario="venv")[0]
+    assert near.differences == ()
+    assert str(near) == "debian-11: 0"
+
+
+def test_each_difference_is_a_line_and_the_distance_is_their_sum() -> None:
+    near = next(n for n in _ranked(python="3.13", os="ubuntu-22.04") if n.spec.name == "debian-12")
+    assert _lines(near) == [
+        "glibc 2.36 for 2.35 (newer: what needs it works here and not there)",
+        "Debian 12 for Ubuntu 22.04",
+    ]
+    assert near.distance == 4
+    assert str(near).startswith("debian-12: 4 = glibc 2.36 for 2.35")
+
+
+def test_python_weighs_more_than_all_else() -> None:
+    near = _ranked(python="3.12", os="debian-11")[0]
+    assert near.spec.os == "linux"
+    assert "Python" in _lines(near)[0]
+
+
+def test_a_python_two_minor_versions_away_stands_in_for_none() -> None:
+    assert {near.spec.python for near in _ranked(python="3.14")} == {
+        "3.13", "3.13t", "3.14", "3.15",
+    }  # fmt: skip
+
+
+def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_others() -> None:
+    names = [near.spec.name for near in _ranked(os="windows")]
+    assert names[0] == "windows-wine"
+    assert "windows-servercore" not in names, "it cannot be started on a Linux engine"
+    assert any("Wine stands in" in line for line in _lines(_ranked(os="windows")[0]))
+    simulated = next(
+        near for near in _ranked(glibc="2.31") if near.spec.name == "debian-13-glibc-2.17"
+    )
+    assert any("simulated" in line for line in _lines(simulated))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"os": "debian-13", "python": "3.13", "installer": "uv"},
+        {"os": "debian-13", "installer": "uv", "scenario": "zip"},
+        {"glibc": "2.41"},
+        {},
+    ],
+)
+def test_a_machine_with_an_emulated_processor_is_no_ordinary_one(told: dict[str, str]) -> None:
+    found = _ranked(**told)
+    assert found[0].spec.name == "debian-13"
+    emulated = next(near for near in found if near.spec.name == "debian-13-x86-64-v1")
+    assert any("it is simulated" in line and "QEMU" in line for line in _lines(emulated))
+
+
+def test_every_machine_with_an_emulated_processor_is_of_a_simulated_system() -> None:
+    emulated = [spec for spec in machines.load().values() if spec.processor]
+    found = [nearest.system_of(spec) for spec in emulated]
+    assert [system.family for system in found if system] == ["simulated"] * len(emulated) != []
+
+
+def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:
+    near = _ranked(os="debian-11", scenario="zip")[0]
+    assert _lines(near) == ["machines.toml does not judge it in zip"]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"os": "macos"}, "there is no machine for macOS"),
+        ({"os": "darwin"}, "there is no machine for macOS"),
+        ({"os": "beos"}, "--os beos: unknown; there are: almalinux-10"),
+        ({"python": "three"}, "--python three: not a version"),
+        ({"glibc": "new"}, "--glibc new: not a version"),
+        ({"os": "windows", "glibc": "2.31"}, "Windows 11 has none"),
+        ({"python": "9.9"}, "--python 9.9: no machine comes near it; there are: 3.11, 3.13, 3.13t"),
+        ({"python": "3.9"}, "--python 3.9: no machine comes near it; there are: 3.11"),
+        (
+            {"python": "3.11", "os": "windows-11"},
+            "--python 3.11: no machine for Windows 11 comes near it; there are: 3.13",
+        ),
+    ],
+)
+def test_what_there_is_not_is_wrong_use_in_one_line(told: dict[str, str], said: str) -> None:
+    with pytest.raises(WrongUse) as raised:
+        _ranked(**told)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_installer_of_one_scenario_is_had_in_that_one() -> None:
+    debian = machines.load()["debian-13"]
+    assert session.cell(debian, "uv-tool", None).id == "debian-13-uv-tool-managed"
+    assert session.cell(debian, "pip-24.3", None).id == "debian-13-pip-24.3-venv"
+    with pytest.raises(WrongUse, match="--installer uv-tool: it is for the scenario managed alone"):
+        session.cell(debian, "uv-tool", "venv")
+    with pytest.raises(WrongUse, match="--installer uv-tool: windows-wine has none; it has: pip, "):
+        session.cell(machines.load()["windows-wine"], "uv-tool", None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "line"),
+    [
+        ({"python": "3.12"}, "3.13.5", "verdict  verified, with another Python than 3.12"),
+        ({"python": "3.13.2"}, "3.13.5", "verdict  verified"),
+        ({"python": "3.13t"}, "3.13.5", "verdict  verified"),
+        ({}, "3.13.5", "verdict  verified"),
+    ],
+)
+def test_another_python_is_told_in_the_line_of_the_verdict(
+    tmp_path: Path, asked: dict[str, str], has: str, line: str
+) -> None:
+    used = {
+        "machine": "debian-13", "title": "Debian 13", "python": has, "libc": "glibc 2.41",
+        "installer": "pip", "scenario": "venv", "version": "1.0",
+    }  # fmt: skip
+    told = {"asked": asked, "used": used, "differs": []}
+    result = CellResult("a", "debian-13", "pip", "venv", Verdict.VERIFIED, (), 1.0)
+    assert line in reproduce._lines(told, "a", {}, result, "", tmp_path)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from verification.models.errors import WrongUse
+from verification.report import folder as folders
+from verification.scenarios import scenarios
+from verification.session import suite as suites
+from verification.session.cell import Cell
+from verification.session.suite import Suite
+
+
+@pytest.mark.parametrize("told", ["and or", "debian and", "("])
+def test_a_keyword_that_nobody_can_read_is_told_before_any_set_up(told: str) -> None:
+    with pytest.raises(WrongUse, match=r"^-k .*: expected"):
+        suites._check_keyword(told)
+
+
+@pytest.mark.parametrize("told", ["", "[debian-13-uv-venv]", "debian-11 and not upgrade"])
+def test_a_keyword_that_can_be_read_is_taken(told: str) -> None:
+    suites._check_keyword(told)
+
+
+# ---- what cannot run ----
+
+
+def _missing(refuses: str, scenario: str, no_history: str) -> str:
+    spec: Any = SimpleNamespace(name="m", os="linux", refuses=refuses)
+    suite = object.__new__(Suite)
+    suite.prepared = cast(
+        "Any",
+        SimpleNamespace(
+            unavailable={}, no_history=no_history, wheelhouse=SimpleNamespace(previous="0.1.0")
+        ),
+    )
+    suite.selection = cast("Any", SimpleNamespace(subject="", history="all"))
+    return suite.missing(Cell(spec, "pip", scenario))
+
+
+@pytest.mark.parametrize(
+    ("refuses", "scenario", "reason", "unverified"),
+    [
+        ("unsupported-python", "venv", "the index is away", True),
+        ("unsupported-python", "pinned", "the index is away", False),
+        ("unsupported-python", "venv", "", False),
+        ("", "venv", "the index is away", False),
+    ],
+)
+def test_a_refusal_without_the_earlier_releases_on_the_index_is_not_verified(
+    refuses: str, scenario: str, reason: str, *, unverified: bool
+) -> None:
+    told = _missing(refuses, scenario, reason)
+    assert bool(told) == unverified
+    assert reason in told or not unverified
+
+
+def test_the_scenarios_that_name_the_version_are_known() -> None:
+    pinned = {name for name, one in scenarios.SCENARIOS.items() if one.pinned}
+    assert pinned == {"pinned", "no-binary"}
+
+
+# ---- where the report goes ----
+
+
+@pytest.mark.parametrize(
+    "there",
+    [(), (folders.MARK, "index.html"), ("results.json", "index.html", "notes.txt"), ("log.txt",),
+     ("junit.xml", "required/gw0.json"), ("cells/a.json", "evidence/a.json")],
+)  # fmt: skip
+def test_a_folder_with_a_report_or_with_nothing_that_is_lost_is_taken(
+    tmp_path: Path, there: tuple[str, ...]
+) -> None:
+    for name in there:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"schema": 1, "verdict": "verified"}')
+    folders.for_report(tmp_path)
+    folders.for_report(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("file", ["index.html", "results.json"])
+def test_a_file_of_anothers_is_refused(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text('{"mine": 1}')
+    with pytest.raises(WrongUse, match=f"it holds {file} and no report"):
+        folders.for_report(tmp_path)
+
+
+def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "notes.txt").touch()
+    with pytest.raises(WrongUse, match="it holds evidence and no report; empty it or name another"):
+        folders.for_report(tmp_path)
+    assert (tmp_path / "evidence" / "notes.txt").exists()

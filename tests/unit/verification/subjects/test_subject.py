@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from verification.subjects.subject import SubjectError, Target, load
+
+GOOD = """
+name = "pkg"
+import_package = "pkg"
+libs_dir = "_libs"
+python = "cp313"
+[[platforms]]
+tag = "win_amd64"
+libraries = ["pkg.dll"]
+"""
+
+
+def read(folder: Path, text: str) -> object:
+    path = folder / "subject.toml"
+    path.write_text(text)
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "target"),
+    [
+        ("any", Target("any", "any")),
+        ("win_amd64", Target("windows", "x86_64")),
+        ("win32", Target("windows", "i686")),
+        ("manylinux_2_28_x86_64", Target("linux", "x86_64", (2, 28))),
+        ("manylinux2014_aarch64", Target("linux", "aarch64", (2, 17))),
+        ("manylinux1_i686", Target("linux", "i686", (2, 5))),
+        ("musllinux_1_2_x86_64", Target("musl", "x86_64", (1, 2))),
+        ("macosx_11_0_arm64", Target("macos", "aarch64")),
+        ("linux_x86_64", Target("unknown", "linux_x86_64")),
+    ],
+)
+def test_a_platform_tag_tells_system_processor_and_c_library(tag: str, target: Target) -> None:
+    assert Target.of(tag) == target
+
+
+def test_a_wheel_for_an_older_glibc_belongs_to_the_same_platform() -> None:
+    platform = load().platform_for("manylinux2014_x86_64")
+    assert platform
+    assert platform.tag == "manylinux_2_28_x86_64"
+
+
+@pytest.mark.parametrize("tag", ["musllinux_1_2_x86_64", "manylinux_2_28_s390x", "win32", "any"])
+def test_a_wheel_for_something_else_belongs_to_no_platform(tag: str) -> None:
+    assert load().platform_for(tag) is None
+
+
+def test_a_release_promises_one_linux_and_one_windows_wheel() -> None:
+    required = [platform.tag for platform in load().platforms if platform.required]
+    assert required == ["manylinux_2_28_x86_64", "win_amd64"]
+
+
+def test_the_python_version_is_read_from_the_interpreter_tag() -> None:
+    assert load().python_version == (3, 13)
+
+
+def test_optional_keys_may_be_left_out(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "pkg"\n', "", "lacks the keys"),
+        ('name = "pkg"', 'name = "pkg"\ncolour = "red"', "unknown keys \\['colour'\\]"),
+        ('tag = "win_amd64"', 'tag = "win_amd64"\nlibs = []', "unknown keys \\['libs'\\]"),
+        ("win_amd64", "linux_x86_64", "not a platform tag with native code"),
+        ("cp313", "py3", "write a tag such as cp313"),
+        ("[[platforms]]", "[platforms]", "name at least one"),
+        ("[[platforms]]", "][", "not TOML"),
+    ],
+)
+def test_a_wrong_description_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(SubjectError, match=message):
+        read(tmp_path, GOOD.replace(old, new, 1))
+
+
+OTHER = """
+name = "other"
+import_package = "other"
+libs_dir = ""
+python = "cp313"
+exercise = "use.py"
+
+[[platforms]]
+tag = "win_amd64"
+libraries = ["_other.pyd"]
+"""
+
+
+def test_a_package_of_another_kind_brings_its_exercise(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+    (tmp_path / "use.py").write_text("", "utf-8")
+    found = load(tmp_path / "other.toml")
+
+    assert found.exercise == str(tmp_path / "use.py")
+    assert found.libs_path == "other"
+
+
+def test_an_exercise_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+
+    with pytest.raises(SubjectError, match=r"use\.py, and there is no such file"):
+        load(tmp_path / "other.toml")
+
+
+def test_a_description_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SubjectError, match=r"absent\.toml cannot be read: No such file"):
+        load(tmp_path / "absent.toml")

@@ -1,0 +1,221 @@
+"""What the commands share: options, errors as exit codes, signals, and a testbed of their own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Never
+
+from containers import machine as machines
+from containers.images import Image
+from containers.machine import MachineSpec
+from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
+from verification.report import folder as folders
+from verification.report import results
+from verification.scenarios import installers
+from verification.scenarios.installers import INSTALLERS, Installer
+from verification.scenarios.scenarios import SCENARIOS
+from verification.session import prepare as gate
+from verification.session import selection as selections
+from verification.session.cell import Cell
+from verification.session.selection import Selection
+
+ROOT = Path(__file__).parents[2]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Unverified(Exception):
+    """What was asked for cannot be done here; the message is the reason. Exit code 5."""
+
+    exit_code = ExitCode.UNVERIFIED
+
+
+def finish(do: Callable[[], int]) -> int:
+    """Run a command; return its exit code, or that of the error that ended it, told in one line."""
+    try:
+        with interruptible():
+            return do()
+    except (WrongUse, TestbedFailure, BuildFailed, Unverified) as error:
+        _tell(str(error))
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        _tell("interrupted; everything that was started is removed")
+        return ExitCode.UNVERIFIED
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"e2e: {line}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or SIGHUP interrupt; the end it brings is not interrupted."""
+
+    def interrupt(_number: int, _frame: object) -> Never:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    # A shell's background job begins with SIGINT ignored: it is set as well.
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def folder(name: str | None) -> Path | None:
+    """Return the folder of an option, or None where it was left out."""
+    return folders.typed(name) if name else None
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add ``--from``, the report that is gone back to."""
+    parser.add_argument(
+        "--from", dest="report", metavar="DIR", default="", help="its report (default: report)"
+    )
+
+
+def load(report: str) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a report and what its results.json tells.
+
+    Raises:
+        WrongUse: there is no readable results.json.
+    """
+    place = folder(report) or ROOT / "report"
+    path = place / "results.json"
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise WrongUse(
+            f"{place}: there is no results.json; run ./e2e gate, or name a report's folder with "
+            "--from"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"{path}: it cannot be read: {error}") from None
+    if not isinstance(told, dict) or not {"verdict", "cells", "items", "selection"} <= told.keys():
+        raise WrongUse(f"{path}: not the results of a run")
+    if wrong := results.misform(told):
+        raise WrongUse(f"{path}: not the results of a run: {wrong}")
+    return place, told
+
+
+def chosen(told: dict[str, Any], idents: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the cells of these ids, all of them where none is named.
+
+    Raises:
+        WrongUse: there is no such cell in this report.
+    """
+    known = {cell["id"]: cell for cell in told["cells"]}
+    for ident in idents:
+        if ident not in known:
+            there_are = ", ".join(known) or "none"
+            raise WrongUse(f"{ident}: this report has no such cell; there are: {there_are}")
+    return [known[ident] for ident in dict.fromkeys(idents)] if idents else list(known.values())
+
+
+def add_release(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say whose wheels the index has; they are the gate's."""
+    parser.add_argument("--release", metavar="V", help="a published release")
+    parser.add_argument("--wheels", metavar="DIR", help="the wheels in DIR")
+    parser.add_argument("--source", metavar="DIR", help="build DIR (default: bindings/python)")
+    parser.add_argument("--history", choices=["none", "all"], help="the earlier releases as well")
+    parser.add_argument(
+        "--no-provision", action="store_true", help="never install or start an engine"
+    )
+
+
+def select(asked: argparse.Namespace, spec: MachineSpec) -> Selection:
+    """Return the choices that these options make, on one machine.
+
+    Raises:
+        WrongUse: they exclude one another or name what is not there.
+    """
+    return selections.select(
+        root=ROOT,
+        source=folder(asked.source),
+        wheels=folder(asked.wheels),
+        release=asked.release,
+        history=asked.history,
+        names=[spec.name],
+        pipeline=False,
+        provision=not asked.no_provision,
+    )
+
+
+def machine(name: str) -> MachineSpec:
+    """Return the machine of this name.
+
+    Raises:
+        WrongUse: there is none.
+    """
+    known = machines.load()
+    if name not in known:
+        raise WrongUse(f"{name}: there is no such machine; there are: {', '.join(known)}")
+    return known[name]
+
+
+def installer_of(name: str) -> Installer:
+    """Return the installer of this name.
+
+    Raises:
+        WrongUse: there is none.
+    """
+    try:
+        return installers.named(name)
+    except KeyError:
+        there_are = ", ".join(INSTALLERS)
+        raise WrongUse(
+            f"--installer {name}: there is none; there are: {there_are}, and pip-VERSION"
+        ) from None
+
+
+def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell:
+    """Return the cell of this machine; what is not named is the machine's first.
+
+    Raises:
+        WrongUse: there is no such installer or scenario, or not on such a machine.
+    """
+    installer = installer or spec.installers[0]
+    named = installer_of(installer)
+    scenario = scenario or (named.scenarios or spec.scenarios)[0]
+    kind = "pip" if installer.startswith("pip-") else installer
+    if kind not in {*spec.installers, *(name.partition("-")[0] for name in spec.installers)}:
+        raise WrongUse(
+            f"--installer {installer}: {spec.name} has none; it has: {', '.join(spec.installers)}"
+        )
+    fitting = [one.name for one in SCENARIOS.values() if spec.os in one.systems]
+    if scenario not in fitting:
+        raise WrongUse(
+            f"--scenario {scenario}: there is none for {spec.os}; there are: {', '.join(fitting)}"
+        )
+    if named.scenarios and scenario not in named.scenarios:
+        fits = " and ".join(named.scenarios)
+        raise WrongUse(f"--installer {installer}: it is for the scenario {fits} alone")
+    place = SCENARIOS[scenario].on(spec.os)
+    only = place.installers
+    if only and installer not in only and kind not in only:
+        raise WrongUse(f"--scenario {scenario}: it is for {' and '.join(only)} alone")
+    if installer.startswith("pip-") and place.python[0] != "python":
+        raise WrongUse(
+            f"--scenario {scenario}: it uses the machine's own pip, and no other can be had there"
+        )
+    return Cell(spec, installer, scenario)
+
+
+def image_of(prepared: gate.Prepared, name: str) -> Image:
+    """Return the image of a machine of a prepared run.
+
+    Raises:
+        Unverified: it cannot be had here.
+    """
+    if reason := prepared.unavailable.get(name):
+        raise Unverified(f"{name}: {reason}")
+    return prepared.machines[name]

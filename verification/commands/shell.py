@@ -1,0 +1,168 @@
+"""``./e2e shell``: an interactive shell in a clean machine, with the index up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from containers import engine as engines
+from containers.engine import Engine
+from containers.machine import Machine, MachineSpec
+from containers.testbed import Testbed
+from containers.wheelhouse import Wheelhouse
+from verification.commands import common as session
+from verification.models.errors import Parser, TestbedFailure
+from verification.report import summary as seen
+from verification.rules import own_tests
+from verification.session import cell as cells
+from verification.session import prepare as gate
+from verification.session.cell import Cell
+from verification.subjects.subject import load as load_subject
+
+ENTER = Path(__file__).parents[1] / "probe" / "enter.py"
+_RC = "[ -f ~/.bashrc ] && . ~/.bashrc\nPS1='[{name}] \\w\\$ '\n"
+
+
+def settle(
+    machine: Machine,
+    cell: Cell,
+    house: Wheelhouse,
+    tests: Path | None = None,
+) -> None:
+    """Make a fresh machine the cell's, with what its user has done before the installation.
+
+    Raises:
+        TestbedFailure: ``machine-lost``: it cannot be made so.
+    """
+    own = own_tests.files(tests) if tests and cell.place.tests else None
+    cells.settle(machine, cell, house, own=own)
+    add_enter(machine)
+    done = machine.run(enter(machine.spec, "setup"))
+    if done.code:
+        seen = " ".join(done.output.split())[-300:]
+        raise TestbedFailure("machine-lost", f"{cell.id}: set-up", seen)
+
+
+def add_enter(machine: Machine) -> None:
+    """Put on the machine what ``enter`` runs there."""
+    rc = _RC.format(name=machine.spec.name).encode()
+    machine.put({"enter.py": ENTER.read_bytes(), "shellrc": rc})
+
+
+def enter(spec: MachineSpec, *steps: str) -> list[str]:
+    """Return the command, on the machine, that does these steps; without any, the shell."""
+    layout = spec.layout
+    return [*layout.python, layout.path("enter.py"), layout.path("instructions.json"), *steps]
+
+
+def execution(engine: Engine, container: str, spec: MachineSpec, *, terminal: bool) -> list[str]:
+    """Return the command, on this host, that opens the shell in a machine that is up."""
+    usual = engine.origin == "the default socket"
+    where = [] if usual else ["--host", engine.url]
+    options = ["-it" if terminal else "-i", "--user", spec.layout.users["user"]]
+    return ["docker", *where, "exec", *options, container, *enter(spec)]
+
+
+def banner(cell: Cell, told: dict[str, Any], prepared: gate.Prepared) -> list[str]:
+    """Return what is there, what to type and how to leave."""
+    spec, house = cell.machine, prepared.wheelhouse
+    windows = spec.os == "windows"
+    image = prepared.machines[spec.name]
+    beside = " ".join(f"{name} {version}" for name, version in sorted(house.locked().items()))
+    before = f"; before it {house.previous} and older ones" if house.earlier else ""
+    typed = [*told["first"], told["install"], *told["after_install"]]
+    lines = [
+        f"machine   {spec.name}: {spec.title}",
+        f"image     {image.tag} {image.id[:19]}",
+        f"scenario  {cell.scenario}, with {cell.installer}, in {told['cwd']}",
+        f"index     quiverdb {house.version} ({', '.join(p.name for p in house.wheels)}){before}",
+        f"          beside it {beside}; nothing else can be reached",
+        *(
+            f"{'type' if not number else '':<10}{seen.typed(command, windows=windows)}"
+            for number, command in enumerate(typed)
+        ),
+        f"leave     exit{'' if windows else ' or Ctrl-D'}; everything is removed then",
+    ]
+    if told["deviation"]:
+        lines.insert(-1, f"deviation {told['deviation']}")
+    return lines
+
+
+@contextlib.contextmanager
+def _terminal_as_it_was() -> Iterator[None]:
+    """Give the terminal back as it was, however the shell ended."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # it may be gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
+    """Open the shell and wait for it; return its exit code."""
+    engines.install_client()
+    command = execution(testbed.engine, container, spec, terminal=sys.stdin.isatty())
+    with (
+        _terminal_as_it_was(),
+        subprocess.Popen(command, env={**os.environ, **testbed.engine.environment()}) as process,
+    ):
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for."""
+    parser = Parser(
+        prog="./e2e shell",
+        description="Open a shell in a clean machine, as its user, with the index up and nothing "
+        "else in reach. Without a terminal it reads the commands from its input. It ends with the "
+        "exit code of the shell, and removes everything.",
+    )
+    parser.add_argument("machine", help="a machine of containers/machines.toml")
+    session.add_release(parser)
+    parser.add_argument("--installer", metavar="I", help="the one that is set up and named")
+    parser.add_argument("--scenario", metavar="S", help="the folder and environment (docs)")
+    asked = parser.parse_args(arguments)
+    spec = session.machine(asked.machine)
+    cell = session.cell(spec, asked.installer, asked.scenario)
+    selection = session.select(asked, spec)
+    with contextlib.ExitStack() as stack:
+        subject = load_subject()
+        prepared = gate.prepare(selection, subject, stack)
+        image = session.image_of(prepared, spec.name)
+        house = prepared.wheelhouse
+        told = cells.instructions(
+            cell, subject.name, version=house.version, previous=house.previous
+        )
+        place = cell.place
+        bed = prepared.testbed
+        files = cells.carried(told, subject)
+        machine = stack.enter_context(
+            bed.machine(spec, image, tmpfs=dict(place.tmpfs), files=files)
+        )
+        settle(machine, cell, house, selection.tests)
+        machine.wait()
+        print("\n".join(["", *banner(cell, told, prepared), ""]), file=sys.stderr, flush=True)
+        return attach(bed, machine.id, spec)
+
+
+def main() -> int:
+    """Run ``./e2e shell``."""
+    return session.finish(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The typed values that cross module boundaries."""

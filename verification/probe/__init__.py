@@ -1,0 +1,1 @@
+"""The scripts that are copied onto a machine; standard library only."""

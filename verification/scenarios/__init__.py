@@ -1,0 +1,1 @@
+"""Ways of installing and using a package: scenarios, installers, profiles, machines."""

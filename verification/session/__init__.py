@@ -1,0 +1,1 @@
+"""Prepare the testbed and run cells."""

@@ -1,0 +1,186 @@
+"""One process's view of a run: what was asked for, and what was prepared for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.mark.expression import Expression
+
+from verification import verdict
+from verification.models.errors import WrongUse
+from verification.pipeline.result import Piped
+from verification.report import folder as folders
+from verification.report import results
+from verification.rules.catalogue import Cause
+from verification.scenarios.scenarios import SCENARIOS
+from verification.session import prepare as gate
+from verification.session import selection as selections
+from verification.session.cell import Cell, cells
+from verification.subjects.subject import Subject, SubjectError
+from verification.subjects.subject import load as load_subject
+from verification.verdict import CellResult
+from verification.wheel import SetInspection
+
+KEY = "quiverdb_e2e"
+"""Under what name the controlling process hands something to its workers."""
+
+
+class Suite:
+    """One process's view of a run. ``prepared`` is None until the testbed stands."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.subject: Subject = _subject(config.getoption("subject"))
+        self.report = _folder(config.getoption("report")) or config.rootpath / "report"
+        self.selection = selections.select(
+            root=config.rootpath,
+            source=_folder(config.getoption("source")),
+            wheels=_folder(config.getoption("wheels")),
+            release=config.getoption("release"),
+            profile=config.getoption("profile"),
+            history=config.getoption("history"),
+            tests=_folder(config.getoption("tests")),
+            names=config.getoption("machine"),
+            keyword=config.getoption("keyword"),
+            left_out=config.getoption("deselect") or (),
+            strict=_strict(config),
+            provision=not config.getoption("no_provision"),
+            pipeline=not config.getoption("no_pipeline"),
+            actions_from=_folder(config.getoption("actions_from")),
+            subject=self.subject.name if config.getoption("subject") else "",
+        )
+        if config.getoption("tests") and not any(cell.place.tests for cell in self.cells):
+            told = "no cell of this profile and these machines runs the package's own tests"
+            raise WrongUse(f"--tests: {told}; leave it out or choose others")
+        _check_keyword(config.getoption("keyword"))
+        folders.for_report(self.report)
+        self.prepared: gate.Prepared | None = None
+        self._static: SetInspection | None = None
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the selected machines."""
+        found = cells(self.selection.machines, self.selection.profile)
+        return [cell for cell in found if self.selection.tests or not cell.place.tests]
+
+    @property
+    def left_out(self) -> list[Cell]:
+        """The cells that would run the package's own tests, where there are none to run."""
+        found = cells(self.selection.machines, self.selection.profile)
+        return [cell for cell in found if cell.place.tests and not self.selection.tests]
+
+    def missing(self, cell: Cell) -> str:
+        """Return why this cell cannot run in this run; empty if it can."""
+        prepared = self.prepared
+        if prepared is None:
+            return ""
+        if reason := prepared.unavailable.get(cell.machine.name):
+            return reason
+        if self.selection.subject and is_quiverdbs(cell.scenario):
+            return "the scenario uses the package in a way of quiverdb's own"
+        if prepared.no_history and cell.machine.refuses and not cell.place.pinned:
+            return f"what it falls back to was not seen: {prepared.no_history}"
+        if not cell.place.needs_previous or prepared.wheelhouse.previous:
+            return ""
+        why = prepared.no_history or f"--history {self.selection.history}"
+        return f"there is no earlier release on the index ({why})"
+
+    @property
+    def piped(self) -> Piped | None:
+        """What the release workflow showed, if it ran to an end."""
+        told = self.prepared.pipeline if self.prepared else None
+        return gate.piped(told) if told and "evidence" in told else None
+
+    @property
+    def no_pipeline(self) -> str:
+        """Return why there is nothing of the release workflow to judge."""
+        if not self.selection.pipeline:
+            return f"out of scope: {self.selection.no_pipeline}"
+        told = self.prepared.pipeline if self.prepared else None
+        failed = (told or {}).get("testbed", {"name": "the release workflow was not run"})
+        return f"unverified: {failed['name']}"
+
+    @property
+    def static(self) -> SetInspection:
+        """What the static layer says of the wheels for the selected machines."""
+        assert self.prepared is not None
+        if self._static is None:
+            self._static = gate.static(self.prepared, self.subject, self.selection.systems)
+        return self._static
+
+    def keep(self, cell: Cell, evidence: dict[str, Any], causes: tuple[Cause, ...]) -> CellResult:
+        """Write down the evidence and the verdict of a cell that ran; return the verdict."""
+        assert self.prepared is not None
+        judged = verdict.judge(causes, strict=self.selection.strict)
+        result = CellResult(
+            cell.id,
+            cell.machine.name,
+            cell.installer,
+            cell.scenario,
+            judged,
+            causes,
+            evidence["wall_seconds"],
+            wheel=self.prepared.given(evidence),
+        )
+        results.write_json(self.report / "evidence" / f"{cell.id}.json", evidence)
+        results.write_json(self.report / "cells" / f"{cell.id}.json", results.cell_to_dict(result))
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What one cell showed: its evidence, the causes in it and the verdict on it."""
+
+    evidence: dict[str, Any]
+    causes: tuple[Cause, ...]
+    result: CellResult
+
+
+def _folder(option: str | None) -> Path | None:
+    """Return the folder of an option; a relative one counts from where the user typed it."""
+    if option is None:
+        return None
+    if not option:
+        raise WrongUse("an option for a folder is empty; name the folder or leave the option out")
+    return folders.typed(option)
+
+
+def is_quiverdbs(name: str) -> bool:
+    """Return whether a scenario uses the package beyond the exercise, as only quiverdb can be."""
+    scenario = SCENARIOS[name]
+    return bool(scenario.uses or scenario.first or scenario.name == "decoy")
+
+
+def _subject(option: str | None) -> Subject:
+    """Return the package under test.
+
+    Raises:
+        WrongUse: its description cannot be used.
+    """
+    path = _folder(option)
+    try:
+        return load_subject(path) if path else load_subject()
+    except SubjectError as error:
+        raise WrongUse(f"--subject: {error}") from None
+
+
+def _check_keyword(told: str) -> None:
+    """Find out now whether -k can be read: the workers would find out after all set-up.
+
+    Raises:
+        WrongUse: it cannot.
+    """
+    try:
+        Expression.compile(told) if told else None
+    except SyntaxError as error:
+        raise WrongUse(f"-k {told}: {error.msg}") from None
+
+
+def _strict(config: pytest.Config) -> bool:
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        return bool(worker[f"{KEY}_strict"])
+    return bool(config.getini("strict"))  # pytest's own --strict sets this
