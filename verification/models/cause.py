@@ -1,0 +1,58 @@
+"""A cause: one finding with its class, place, message and remedy."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+
+from pydantic import Field
+
+from verification.models.base import Model
+
+UNCLASSIFIED = "unclassified"
+FactValue = str | int | float | bool | tuple[str, ...]
+
+
+class Severity(enum.StrEnum):
+    """How much a cause weighs, the heaviest first."""
+
+    TESTBED = "testbed"
+    BROKEN = "broken"
+    FLAWED = "flawed"
+    NOTE = "note"
+
+
+class Cause(Model):
+    """One finding."""
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    """The class of the failure: a key of causes.toml."""
+    severity: Severity
+    where: str
+    """The file, cell or job."""
+    message: str
+    remedy: str
+    facts: Mapping[str, FactValue] = Field(default_factory=dict)
+    """What the message is made from, as values: a library, a symbol, a path, an exit code."""
+    follows: str = ""
+    """The name of the cause of the same cell that this one only follows from; it then does not
+    count."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.where}: {self.message}. {self.remedy}"
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.severity, self.where, self.message, self.remedy))
+
+
+def in_order(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    """Return the causes without repeats, the heaviest first.
+
+    `unclassified` comes before all others: nobody has understood it yet.
+    """
+    return tuple(sorted(set(causes), key=_rank))
+
+
+def _rank(cause: Cause) -> tuple[bool, int, str, str, str]:
+    severity = list(Severity).index(cause.severity)
+    return (cause.name != UNCLASSIFIED, severity, cause.name, cause.where, cause.message)

@@ -1,0 +1,52 @@
+"""The words for a judgement: expectation, outcome and verdict, and their exit codes."""
+
+from __future__ import annotations
+
+import enum
+
+from verification.models.errors import ExitCode
+
+
+class ExpectationKind(enum.StrEnum):
+    """What a cell must show, by the release's tags and `Requires-Python`."""
+
+    WORKS = "works"
+    REFUSES = "refuses"
+
+
+class Outcome(enum.StrEnum):
+    """What happened in a cell."""
+
+    WORKS = "works"
+    WORKS_FLAWED = "works-flawed"
+    REFUSED = "refused"
+    FALLS_BACK = "falls-back"
+    FAILS = "fails"
+    UNVERIFIED = "unverified"
+    TESTBED = "testbed-failure"
+
+
+class Verdict(enum.StrEnum):
+    """What can be said of a cell, an item or a run."""
+
+    VERIFIED = "verified"
+    FAILED = "failed"
+    UNVERIFIED = "unverified"
+    TESTBED = "testbed-failure"
+
+
+SIGNS = {
+    Outcome.WORKS: "✔",
+    Outcome.WORKS_FLAWED: "▲",
+    Outcome.REFUSED: "⊘",
+    Outcome.FALLS_BACK: "↓",
+    Outcome.FAILS: "✘",
+    Outcome.UNVERIFIED: "?",
+    Outcome.TESTBED: "⚠",
+}
+EXIT_CODES = {
+    Verdict.VERIFIED: ExitCode.VERIFIED,
+    Verdict.FAILED: ExitCode.PACKAGE_FAILED,
+    Verdict.TESTBED: ExitCode.TESTBED_FAILED,
+    Verdict.UNVERIFIED: ExitCode.UNVERIFIED,
+}
