@@ -30,9 +30,12 @@ def parse_json(model: type[AnyModel], text: str | bytes, origin: str) -> AnyMode
         DataError: the text is not JSON, or does not fit the model.
     """
     try:
-        return model.model_validate_json(text)
+        # A file name on a machine need not be UTF-8; pydantic's own parser refuses such a string.
+        return model.model_validate(json.loads(text))
     except pydantic.ValidationError as error:
         raise DataError(f"{origin}: {error_line(error)}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{origin}: not JSON: {error}") from None
 
 
 def read_json(model: type[AnyModel], path: Path) -> AnyModel:
@@ -51,7 +54,7 @@ def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
         DataError: the file cannot be read, is not TOML, or does not fit the model.
     """
     try:
-        # JSON in between: pydantic takes a JSON list for a tuple in strict fields as well.
+        # JSON in between: it turns TOML's dates into text.
         text = json.dumps(tomllib.loads(_read(path).decode("utf-8")), default=str)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not TOML: {error}") from None

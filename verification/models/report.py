@@ -1,0 +1,388 @@
+"""The report of one run: everything that ``results.json`` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+from verification.models.base import Model
+from verification.models.cause import Cause
+from verification.models.results import CellResult, ItemResult
+from verification.models.verdict import Verdict
+
+FORM: Literal[2] = 2
+"""The number of the form of ``results.json``. It rises when a key goes or changes its meaning."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", description="In UTC.")]
+Size = Annotated[int, Field(ge=0, description="In bytes.")]
+Seconds = Annotated[float, Field(ge=0)]
+OperatingSystem = Literal["linux", "windows"]
+
+
+class RunSelection(Model):
+    """What the run was asked to verify. One of source, wheels and release is set."""
+
+    subject: str = Field(description="The package under test.")
+    source: str | None = Field(description="The folder that was built.")
+    wheels: str | None = Field(description="The folder of the wheels.")
+    release: str | None = Field(description="The version of the published release.")
+    machines: tuple[str, ...]
+    narrowed: tuple[str, ...] = Field(
+        description="The options that narrow the verdict; empty for all that the profile names."
+    )
+    strict: bool = Field(description="Whether what works with a flaw fails.")
+    pipeline: bool = Field(description="Whether the release workflow is run.")
+    actions_from: str | None = Field(description="The folder of the workflow's real actions.")
+    profile: str = Field(description="The profile of profiles.toml.")
+    history: Literal["none", "all"] = Field(description="Which earlier releases the index holds.")
+    tests: str | None = Field(
+        description="The folder of the package's own tests; null if they are not run."
+    )
+
+
+class OutOfScope(Model):
+    """An item, cell, machine or file that the run does not verify."""
+
+    id: str
+    reason: str = Field(min_length=1)
+
+
+class MachineRecord(Model):
+    """A clean machine, as machines.toml describes it."""
+
+    title: str
+    os: OperatingSystem
+    python: str = Field(description="The version of its CPython.")
+    has: tuple[str, ...] = Field(default=(), description="What it has more than a clean one.")
+    lacks: tuple[str, ...] = Field(
+        default=(), description="What its platform promises and it does not have."
+    )
+    processor: str = Field(default="", description="The emulated processor; empty if none is.")
+    profiles: tuple[str, ...] = ()
+    refuses: str = Field(
+        default="", description="The cause by which an installer must refuse the release."
+    )
+
+
+class StandIn(Model):
+    """Something that stands in for the real thing, and how it differs: a row of docs/trust.md."""
+
+    stand_in: str
+    real: str
+    same: str
+    differs: str
+
+
+class ImageRecord(Model):
+    """A container image that the run used."""
+
+    tag: str = Field(description="Ends with the hash of its recipe.")
+    id: str
+    created: str
+
+
+class EngineRecord(Model):
+    """The container engine."""
+
+    version: str
+    os: str
+
+
+class NetworkSighting(Model):
+    """What the canary observed from one network."""
+
+    reached: bool = Field(description="Whether it reached the beacon outside.")
+    resolver: str = Field(description="Whether names outside are resolved.")
+
+
+class NetworkProof(Model):
+    """The proof that the machines have no way to the outside."""
+
+    open: NetworkSighting = Field(description="From an open network, as the control.")
+    machines: NetworkSighting = Field(description="From the network of the machines.")
+
+
+class FileRecord(Model):
+    """A file, by content."""
+
+    name: str
+    sha256: Sha256
+    size: Size
+
+
+class ReplayInputs(Model):
+    """What the cells ran with, by content: ./e2e replay runs them again with it."""
+
+    subject: str
+    origin: Literal["source", "wheels", "release"]
+    wheels: tuple[FileRecord, ...]
+    dependencies: tuple[FileRecord, ...]
+    earlier: tuple[FileRecord, ...] = Field(description="Of earlier releases.")
+    tools: tuple[FileRecord, ...] = Field(description="What runs the package's own tests.")
+    yanked: Mapping[str, str] = Field(description="The reason, by the name of an earlier file.")
+    suite: str = Field(description="The hash of the code that runs and judges cells.")
+
+
+class KeptMachine(Model):
+    """A machine that --keep-failed left running."""
+
+    cell: str
+    container: str
+    enter: str = Field(description="The command that opens a shell in it.")
+    installed_again: bool = Field(
+        description="Whether the package was installed again after the cell had removed it."
+    )
+    until: Moment
+
+
+class ReproductionMachine(Model):
+    """The machine that a reproduction used, and what it ran there."""
+
+    machine: str
+    title: str
+    image: str
+    python: str
+    libc: str
+    installer: str
+    scenario: str
+    version: str
+
+
+class Reproduction(Model):
+    """What ./e2e reproduce was asked for, what it used, and how the two differ."""
+
+    asked: Mapping[str, str] = Field(description="The options, by name.")
+    used: ReproductionMachine
+    differs: tuple[str, ...]
+
+
+class WheelRecord(Model):
+    """A wheel, as the static inspection reads it."""
+
+    file: str
+    sha256: Sha256
+    size: Size
+    platform: str | None = Field(description="The subject's platform that it is for.")
+    tags: tuple[str, ...] = ()
+    requires_python: str | None = None
+    requires: tuple[str, ...] = Field(default=(), description="Its Requires-Dist.")
+    libraries: tuple[str, ...] = Field(default=(), description="The paths of its libraries.")
+    unverified: tuple[str, ...] = Field(default=(), description="What could not be checked.")
+    causes: tuple[Cause, ...] = ()
+
+
+class StaticPart(Model):
+    """The static inspection of the wheels."""
+
+    wheels: tuple[WheelRecord, ...] = ()
+    causes: tuple[Cause, ...] = Field(default=(), description="Of the set of wheels as a whole.")
+
+
+class Claim(Model):
+    """One claim about the release workflow, with its verdict."""
+
+    title: str = ""
+    verdict: Verdict
+    evidence: str = ""
+
+
+class ArtifactClaim(Model):
+    """A file of the repository that the release needs, with its verdict."""
+
+    artifact: str = Field(description="Its path.")
+    expected: str = ""
+    verdict: Verdict
+    evidence: str = ""
+
+
+class LinkClaim(Model):
+    """A connection that the release needs, with its verdict."""
+
+    source: str
+    target: str
+    via: str = ""
+    verdict: Verdict
+    evidence: str = ""
+
+
+class JobRecord(Model):
+    """One job of the release workflow."""
+
+    id: str
+    name: str = ""
+    label: str = Field(default="", description="What it runs on.")
+    needs: tuple[str, ...] = ()
+    result: str
+    reason: str = ""
+    start: float | None = Field(default=None, description="In seconds since 1970.")
+    end: float | None = Field(default=None, description="In seconds since 1970.")
+    failing_step: str | None = None
+    log: tuple[str, ...] = Field(default=(), description="The end of the failing step's log.")
+
+
+class BuiltWheel(Model):
+    """A wheel that the workflow built."""
+
+    name: str
+    sha256: Sha256
+    platform: str
+    reused: bool = Field(description="Whether an earlier run built it from the same files.")
+    seconds: Seconds
+
+
+class WorkflowArtifact(Model):
+    """An artifact that the workflow has at its end."""
+
+    name: str
+    files: Mapping[str, str] = Field(description="The sha256 of each file, by name.")
+
+
+class ReleaseAsset(Model):
+    """A file of a release page."""
+
+    name: str
+    size: Size
+    sha256: Sha256
+
+
+class ReleasePage(Model):
+    """A release page that the workflow made."""
+
+    tag: str
+    prerelease: bool
+    draft: bool
+    assets: tuple[ReleaseAsset, ...]
+
+
+class ActionRecord(Model):
+    """An action that the workflow names, and what ran in its place."""
+
+    uses: str
+    where: str
+    kind: Literal["real", "stand-in"]
+    version: str
+    unknown: tuple[str, ...] = Field(
+        default=(), description="Inputs that the workflow gives and the action does not have."
+    )
+
+
+class PipelinePart(Model):
+    """The run of the release workflow."""
+
+    tag: str = ""
+    annotated: bool = True
+    commit: str = ""
+    source: str = Field(default="", description="What the commit holds.")
+    result: str = ""
+    seconds: Seconds = 0.0
+    truths: Mapping[str, Claim] = Field(default_factory=dict, description="By their numbers.")
+    artifacts: tuple[ArtifactClaim, ...] = ()
+    links: tuple[LinkClaim, ...] = ()
+    proved: tuple[str, ...] = ()
+    not_provable: tuple[str, ...] = Field(default=(), description="What no run can show.")
+    jobs: tuple[JobRecord, ...] = ()
+    side_by_side: bool = Field(
+        default=False, description="Whether release and publish ran at the same time."
+    )
+    wheels: tuple[BuiltWheel, ...] = ()
+    merged: tuple[WorkflowArtifact, ...] = ()
+    releases: tuple[ReleasePage, ...] = ()
+    index: Mapping[str, str] = Field(
+        default_factory=dict, description="The sha256 of each file on the index, by name."
+    )
+    actions: tuple[ActionRecord, ...] = ()
+    stand_ins: tuple[str, ...] = Field(
+        default=(), description="How the surroundings of the jobs differ from GitHub's."
+    )
+    act: str = Field(default="", description="The version of act.")
+
+
+class LivePublisher(Model):
+    """The publisher that the live index reports for the last release."""
+
+    verdict: Verdict
+    reason: str = ""
+    version: str = ""
+    publishers: Mapping[str, str] = Field(
+        default_factory=dict, description="By the name of the file."
+    )
+    causes: tuple[Cause, ...] = ()
+
+
+class PublisherPart(Model):
+    """The registered trusted publisher."""
+
+    registered: str = Field(default="", description="The file with the registration.")
+    proved: tuple[str, ...] = ()
+    refused: tuple[str, ...] = Field(default=(), description="The exchanges that failed.")
+    live: LivePublisher | None = None
+    not_provable: tuple[str, ...] = Field(default=(), description="What no run can show.")
+
+
+class Report(Model):
+    """The verdict of one run, with all that the other forms of the report show.
+
+    The number of the form rises when a key goes or changes its meaning.
+    """
+
+    model_config = pydantic.ConfigDict(serialize_by_alias=True)
+
+    form: Literal[2] = Field(default=FORM, alias="schema", description="The number of this form.")
+    verdict: Verdict
+    items: tuple[ItemResult, ...]
+    cells: tuple[CellResult, ...]
+    started: Moment
+    seconds: Seconds = Field(description="Wall time of the run.")
+    selection: RunSelection
+    interrupted: bool = False
+    out_of_scope: tuple[OutOfScope, ...] = ()
+    version: str = Field(default="", description="The release's version.")
+    wheels: Mapping[str, Sha256] = Field(
+        default_factory=dict, description="The sha256 of each wheel of the release, by name."
+    )
+    locked: Mapping[str, str] = Field(
+        default_factory=dict, description="The versions of the dependencies on the index."
+    )
+    earlier: tuple[str, ...] = Field(
+        default=(), description="The files of earlier releases on the index."
+    )
+    no_history: str = Field(
+        default="", description="Why the index is without the earlier releases."
+    )
+    notes: tuple[Cause, ...] = ()
+    static: StaticPart = StaticPart()
+    not_inspected: tuple[str, ...] = Field(
+        default=(), description="Wheels that no selected machine can run."
+    )
+    not_installed: tuple[str, ...] = Field(
+        default=(), description="Wheels that were inspected, and that no machine was served."
+    )
+    machines: Mapping[str, MachineRecord] = Field(default_factory=dict, description="By name.")
+    stand_ins: tuple[StandIn, ...] = ()
+    images: Mapping[str, ImageRecord] = Field(default_factory=dict, description="By name.")
+    engine: EngineRecord | None = None
+    egress: NetworkProof | None = None
+    inputs: ReplayInputs | None = None
+    kept: tuple[KeptMachine, ...] = Field(
+        default=(), description="The machines that --keep-failed left running."
+    )
+    reproduction: Reproduction | None = None
+    pipeline: PipelinePart | None = None
+    publisher: PublisherPart | None = None
+
+    def cell(self, ident: str) -> CellResult | None:
+        """Return the cell of this id, or None if the run has no such cell."""
+        return next((cell for cell in self.cells if cell.id == ident), None)
+
+    def cells_of(self, item: str) -> tuple[CellResult, ...]:
+        """Return the cells that an item such as ``linux-install`` is judged by."""
+        system = item.removesuffix("-install")
+        return tuple(
+            cell
+            for cell in self.cells
+            if (machine := self.machines.get(cell.machine)) and machine.os == system
+        )
