@@ -1,0 +1,192 @@
+"""The evidence of a cell in which all is well, made up, and ways to change it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+from verification.models.evidence import CellEvidence, TestOutcome, parse_evidence
+
+SITE = "/home/user/venv/lib/python3.13/site-packages"
+PACKAGE = f"{SITE}/quiverdb"
+LIBS = f"{PACKAGE}/_libs"
+CORE, API = f"{LIBS}/libquiver.so", f"{LIBS}/libquiver_c.so"
+CFFI = f"{SITE}/cffi/api.py"
+WHEEL = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+CELL = "debian-13-pip-venv"
+FILES = [
+    f"{PACKAGE}/__init__.py",
+    f"{PACKAGE}/_loader.py",
+    CORE,
+    API,
+    f"{SITE}/quiverdb-1.2.0.dist-info/RECORD",
+]
+
+Fields = dict[str, Any]
+Change = Callable[[Fields], object]
+
+
+def ran(*command: str, **changes: Any) -> Fields:
+    """Return a command that ended well."""
+    return {
+        "command": list(command),
+        "code": 0,
+        "stdout": "",
+        "stderr": "",
+        "began": 1000.0,
+        "seconds": 1.0,
+        "timed_out": False,
+        "stalled": 0.0,
+    } | changes
+
+
+def step(name: str, value: object = None) -> Fields:
+    """Return a step that ended well."""
+    return {"step": name, "ok": True, "value": value, "error": None, "seconds": 0.1}
+
+
+def failed_step(name: str, message: str, kind: str = "OSError") -> Fields:
+    """Return a step that raised an exception."""
+    error = {"type": kind, "message": message, "number": None, "trace": ""}
+    return {"step": name, "ok": False, "value": None, "error": error, "seconds": 0.1}
+
+
+def request(path: str, file: str = "", digest: str = "", **changes: Any) -> Fields:
+    """Return a request that the index answered."""
+    line = {
+        "time": "2026-03-01T10:00:00.000+00:00",
+        "client": "172.18.0.3",
+        "method": "GET",
+        "host": "index.example",
+        "path": path,
+        "user_agent": "pip/26.0",
+        "status": 200,
+        "bytes": 4096,
+        "complete": True,
+        "seconds": 0.01,
+    }
+    return line | ({"file": file, "sha256": digest} if file else {}) | changes
+
+
+def no_changes() -> Fields:
+    """Return the difference between two snapshots of the same."""
+    return {"added": [], "removed": [], "changed": []}
+
+
+def own_tests(**changes: Any) -> Fields:
+    """Return a run of the package's own tests in which all passed."""
+    counts = dict.fromkeys(map(str, TestOutcome), 0) | {"passed": 3}
+    return (
+        ran("python", "-m", "pytest", "tests")
+        | {
+            "tool": ran("pip", "install", "pytest"),
+            "trace": "",
+            "pytest": "9.2.0",
+            "collected": 3,
+            "internal": "",
+            "end": {"code": 0, "file": FILES[0], "imported": True},
+            "counts": counts,
+            "begun": 3,
+            "within": "",
+            "failures": [],
+            "left_out": [],
+            "sha256": "d" * 64,
+        }
+        | changes
+    )
+
+
+def healthy() -> Fields:
+    """Return the evidence of a cell in which all is well."""
+    steps = [
+        step("import", {"file": FILES[0], "folder": PACKAGE, "version": None}),
+        step("native-call", {"version": "1.2.0", "source": "bundled", "lacking": []}),
+        step("run-times", {}),
+        step(
+            "round-trip",
+            {
+                "id": 1,
+                "labels": ["Itaipú", "empty"],
+                "units": [20, None],
+                "capacity": [14000.5, None],
+                "notes": [None, None],
+                "not_offered": [],
+            },
+        ),
+        step("process-state", {}),
+        step("mapped", [CORE, API, "/usr/lib/libc.so.6"]),
+        step(
+            "distributions",
+            {
+                "quiverdb": {"version": "1.2.0", "folder": SITE},
+                "cffi": {"version": "2.0.0", "folder": SITE},
+                "pip": {"version": "25.0", "folder": SITE},
+            },
+        ),
+        step("record", {"checked": 3, "wrong": [], "files": FILES, "unreadable": [], "tags": []}),
+        step("entry-points", []),
+        step("end", {"python": "3.13.5", "path": [""]}),
+    ]
+    return {
+        "schema": 1,
+        "cell": {
+            "id": CELL,
+            "machine": "debian-13",
+            "installer": "pip",
+            "scenario": "venv",
+            "refuses": "",
+            "processor": "",
+        },
+        "image": {"tag": "quiverdb-e2e/debian-13:0123456789ab", "id": "sha256:1", "created": "x"},
+        "started": "2026-03-01T09:59:59.000+00:00",
+        "wall_seconds": 4.0,
+        "python": "3.13.5",
+        "abiflags": "",
+        "implementation": "cpython",
+        "libc": ["glibc", "2.41"],
+        "machine": "x86_64",
+        "processor": "A processor",
+        "system": "Linux-6-x86_64",
+        "os": "linux",
+        "env": {"HOME": "/home/user"},
+        "network": {"default_routes": []},
+        "processes_before": [],
+        "seconds": {"first-look": 0.1, "all": 3.5},
+        "setup": [],
+        "first": [],
+        "install": ran("/home/user/venv/bin/pip", "install", "quiverdb"),
+        "installed": no_changes()
+        | {"added": [*FILES, PACKAGE, LIBS, f"{SITE}/quiverdb-1.2.0.dist-info", CFFI]},
+        "after_install": [],
+        "import": ran("python", "-c", "import quiverdb", made=[]),
+        "exercise": ran("python", "-c", "...")
+        | {"trace": "", "steps": {one["step"]: one for one in steps}},
+        "on_disk": {
+            "read_by": "SQLite 3.45",
+            "rows": [[1, "Itaipú", 20, 14000.5, None], [2, "empty", None, None, None]],
+        },
+        "free_bytes": 10_000_000_000,
+        "processes": [],
+        "before_uninstall": [],
+        "uninstall": ran("pip", "uninstall", "--yes", "quiverdb"),
+        "left": no_changes() | {"added": [CFFI]},
+        "since_installed": no_changes(),
+        "registry": no_changes(),
+        "deviation": "",
+        "loader": [],
+        "requests": [
+            request("/simple/quiverdb/"),
+            request(f"/packages/{WHEEL}", WHEEL, "a" * 64),
+            request("/simple/cffi/"),
+        ],
+    }
+
+
+def evidence(*changes: Change) -> CellEvidence:
+    """Return the evidence of a cell in which all is well but for these changes."""
+    fields = copy.deepcopy(healthy())
+    for change in changes:
+        change(fields)
+    return parse_evidence(json.dumps(fields), CELL)
