@@ -1,17 +1,14 @@
-"""A clean machine: its line in machines.toml, and the running container that is one."""
+"""A clean machine: the running container that is one."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import datetime
 import gzip
 import io
 import tarfile
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import docker
@@ -23,13 +20,10 @@ from containers import processors
 from containers.commands import Held, Result, execute
 from containers.engine import Engine, Run
 from containers.images import Image, tar_of
-from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.errors import TestbedFailure
+from verification.models.machine import MachineSpec
 
-MACHINES = Path(__file__).with_name("machines.toml")
 _USER_ID = 1000
-_WORDS = {list: "list of strings", str: "string"}
-_LISTS = ("installers", "scenarios", "has", "lacks", "profiles")
-_OPTIONAL = {"lacks", "processor"}
 # Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Red
 # Hat, Fedora and theirs.
 _BUNDLES = (
@@ -37,8 +31,6 @@ _BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 )
-REFUSALS = ("unsupported-python", "unsupported-platform")
-"""The causes by which a machine may have to refuse a release."""
 _READY = "/run/e2e-ready"
 # The machine's own first program, before anything else of it runs. The authority: what
 # update-ca-certificates and its like would write, without their half second. OpenSSL looks in the
@@ -69,141 +61,6 @@ mkdir -p {_READY.rpartition("/")[0]} && : >{_READY} && exec "$@"
 _ARGUMENT = 128 * 1024 - 1
 """How long, in bytes, one argument of a program may be on Linux (execve(2), MAX_ARG_STRLEN)."""
 _WAIT = f'until [ -e {_READY} ]; do sleep 0.01; done; exec "$@"'
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How the suite and a machine's own programs see the same files, and how one is started."""
-
-    folder: str
-    """Where the suite puts its own files, as the engine sees it; nothing of the user's is there."""
-    separator: str
-    seen_as: str
-    """The same folder, as the machine's own programs see it."""
-    python: tuple[str, ...]
-    """The command of the Python that is there before the user installs anything."""
-    home: str
-    """The folder that the machine's commands start in, as the engine sees it."""
-    users: dict[str, str]
-    """The machine's own name of each account: the user's and the administrator's."""
-    idle: tuple[str, ...]
-    """What the machine does between commands."""
-    drive: str = ""
-    """Where drive C is, as the engine sees it."""
-
-    def as_engine(self, path: str) -> str:
-        """Return a path of the machine's own programs as the engine sees it."""
-        if not path.startswith("C:\\"):
-            return path
-        return self.drive + path.removeprefix("C:").replace("\\", "/")
-
-    def path(self, name: str) -> str:
-        """Return a file of the suite's folder as the machine's own programs see it."""
-        return f"{self.seen_as}{self.separator}{name}"
-
-
-_POSIX = {"user": "user", "root": "root"}
-_WINDOWS = {"user": "ContainerUser", "root": "ContainerAdministrator"}
-_SLEEP = ("sleep", "infinity")
-LAYOUTS = {
-    "linux": Layout("/e2e", "/", "/e2e", ("python3",), "/home/user", _POSIX, _SLEEP),
-    # Wine shows the Linux root as drive Z (winecfg(1)).
-    "wine": Layout(
-        "/e2e",
-        "\\",
-        "Z:\\e2e",
-        ("wine", "python.exe"),
-        "/home/user",
-        _POSIX,
-        _SLEEP,
-        "/home/user/.wine/drive_c",
-    ),
-    "windows": Layout(
-        "C:/e2e",
-        "\\",
-        "C:\\e2e",
-        ("python.exe",),
-        "C:\\",
-        _WINDOWS,
-        ("ping", "-t", "localhost"),
-        "C:",
-    ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class MachineSpec:
-    """One line of machines.toml."""
-
-    name: str
-    title: str
-    os: str
-    image: str
-    python: str
-    installers: tuple[str, ...]
-    scenarios: tuple[str, ...]
-    runs_on: str = "linux"
-    has: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
-    """What the platform's tags promise, and this machine has not all the same."""
-    processor: str = ""
-    """The emulated processor that its Python runs on; empty where it is the host's own."""
-    profiles: tuple[str, ...] = ("gate",)
-    refuses: str = ""
-    """The cause by which it must refuse the release; empty where the release must work."""
-
-    @property
-    def layout(self) -> Layout:
-        """Where the suite's files are on it."""
-        return LAYOUTS[self.runs_on]
-
-    @property
-    def clean(self) -> bool:
-        """Whether it has nothing that a clean machine has not."""
-        return not self.has
-
-
-def load(path: Path = MACHINES) -> dict[str, MachineSpec]:
-    """Read the machines, by name.
-
-    Raises:
-        WrongUse: an unknown or missing key, with the keys there are; a value of another type.
-    """
-    keys = {field.name for field in dataclasses.fields(MachineSpec)} - {"name"}
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise WrongUse(f"{path.name}: {error}") from None
-    found = {}
-    for name, line in data.items():
-        if not isinstance(line, dict):
-            raise WrongUse(f"{path.name}: {name}: not a table; write [{name}]")
-        if unknown := sorted(set(line) - keys):
-            raise WrongUse(
-                f"{path.name}: {name}: unknown key {unknown[0]!r}; "
-                f"there are: {', '.join(sorted(keys))}"
-            )
-        if missing := sorted(keys - set(line) - _OPTIONAL):
-            raise WrongUse(f"{path.name}: {name}: missing key {missing[0]!r}")
-        for key, value in line.items():
-            wanted = list if key in _LISTS else str
-            if not isinstance(value, wanted):
-                raise WrongUse(f"{path.name}: {name}: {key} must be a {_WORDS[wanted]}")
-        if line["runs_on"] not in LAYOUTS:
-            raise WrongUse(
-                f"{path.name}: {name}: unknown runs_on {line['runs_on']!r}; "
-                f"there are: {', '.join(LAYOUTS)}"
-            )
-        if line["refuses"] not in ("", *REFUSALS):
-            raise WrongUse(
-                f"{path.name}: {name}: unknown refuses {line['refuses']!r}; "
-                f"there are: {', '.join(REFUSALS)}, and none"
-            )
-        values: dict[str, Any] = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in line.items()
-        }
-        found[name] = MachineSpec(name=name, **values)
-    return found
 
 
 class Machine(Held):

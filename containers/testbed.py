@@ -20,8 +20,9 @@ from containers import canary
 from containers.engine import Engine, Run
 from containers.images import Image
 from containers.index import Hosts, Index, Publisher, Upload, read_log
-from containers.machine import Machine, MachineSpec
+from containers.machine import Machine
 from verification.models.errors import TestbedFailure
+from verification.models.machine import MachineSpec
 
 # The reaper's image cannot be had everywhere; the labels and the sweep do its work.
 testcontainers_config.ryuk_disabled = True

@@ -19,11 +19,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from containers import engine, images, machine, testbed
-from containers.machine import LAYOUTS, Machine
+from containers import engine, images, testbed
+from containers.machine import Machine
 from containers.progress import step
 from containers.state import locked, state_dir
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
+from verification.models.machine import LAYOUTS
+from verification.scenarios import machines
 
 ROOT = Path(__file__).parents[2]
 WHEELS = Path(__file__).with_name("fidelity.toml")
@@ -253,10 +255,11 @@ def measure() -> ExitCode:
     judged: dict[str, dict[str, Judged]] = {}
     facts = {}
     with started(files) as bed:
-        known: Any = next(iter(machine.load().values()))
+        known = next(iter(machines.load().values()))
         for name in MACHINES:
             image = images.ensure(bed.engine, name)
-            spec = dataclasses.replace(known, name=name, title=name, os="windows", image=name)
+            changes = {"name": name, "title": name, "os": "windows", "image": name}
+            spec = known.model_copy(update=changes)
             with step(f"{name}: {len(wheels)} wheels"), bed.machine(spec, image) as here:
                 found = outcomes(here, wheels)
                 facts["Wine"] = here.run(["wine", "--version"]).output.strip()

@@ -29,13 +29,12 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from containers import builder, engine, images, releases, testbed, wheelhouse
-from containers import machine as machines
 from containers.engine import Run
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from verification.commands.gate_plugin import workers
 from verification.probe import probe
-from verification.scenarios import profiles
+from verification.scenarios import machines, profiles
 from verification.session import cell as cells
 from verification.session.cell import Cell
 

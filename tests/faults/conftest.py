@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import pytest
 
 from containers import builder, engine, images, testbed, wheelhouse
-from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.testbed import Images, Testbed
 from tests.faults.place import Place, Start, System, narrowed
 from verification import wheel as inspection
 from verification.rules import Expected, diagnose
 from verification.rules.catalogue import Cause
+from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import SECONDS, Cell, Planted

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from containers import images, wheelhouse
-from containers import machine as machines
 from containers.engine import Engine
 from containers.testbed import Testbed
 from verification.rules import diagnose
 from verification.rules.catalogue import Cause
+from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import Cell, Planted

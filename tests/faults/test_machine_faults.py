@@ -11,13 +11,14 @@ import pytest
 from containers import images
 from containers.engine import Engine, Run
 from containers.index import read_log
-from containers.machine import MachineSpec, load
 from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.errors import TestbedFailure
+from verification.models.machine import MachineSpec
 from verification.rules import diagnose
+from verification.scenarios.machines import load
 from verification.scenarios.scenarios import ROOTS_OWN
 from verification.session import cell as cells
 from verification.session.cell import Cell, Planted

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from containers import images, wheelhouse
-from containers import machine as machines
 from containers.engine import Engine
 from containers.testbed import Testbed
 from tests.faults.commands import ROOT, gate
@@ -18,6 +17,7 @@ from tests.faults.place import Start, narrowed
 from tests.helpers import wheel_builder as wheels
 from verification.rules import diagnose
 from verification.rules.catalogue import Cause
+from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session.cell import SECONDS, Cell
 

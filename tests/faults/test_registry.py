@@ -20,11 +20,11 @@ import docker.errors
 import pytest
 
 from containers import images, wheelhouse
-from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.images import Unavailable
 from tests.faults.place import Start, narrowed
 from verification.rules import diagnose
+from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import Cell

@@ -20,12 +20,13 @@ import trustme
 from testcontainers.core.network import Network
 
 from containers import images, testbed
-from containers import machine as machines
 from containers.engine import Engine, Run
-from containers.machine import LAYOUTS, Machine
+from containers.machine import Machine
 from containers.state import state_dir
 from tests.helpers.binaries import pe
+from verification.models.machine import LAYOUTS
 from verification.probe import probe
+from verification.scenarios import machines
 
 CLEAN = "windows-wine"
 REDISTRIBUTABLES = {"windows-wine-vcredist": (14, 51), "windows-wine-vcredist-old": (14, 34)}
@@ -119,7 +120,7 @@ def authority() -> bytes:
 
 def _machine(found: Engine, run: Run, name: str, network: str, authority: bytes) -> Machine:
     known = next(iter(machines.load().values()))
-    spec = dataclasses.replace(known, name=name, title=name, os="windows", image=name)
+    spec = known.model_copy(update={"name": name, "title": name, "os": "windows", "image": name})
     image = images.ensure(found, name)
     return Machine(spec, image, network=network, run=run, authority=authority)
 

@@ -14,9 +14,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from containers import machine as machines
 from tests.helpers import reference
 from tests.helpers.reference import Option
+from verification.scenarios import machines
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^`]*)$")
 _SPOKEN = re.compile(r"(?<!`)`(\./e2e(?: [^`]*)?)`(?!`)")

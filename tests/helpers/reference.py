@@ -20,10 +20,9 @@ from types import ModuleType
 from typing import Any
 
 import conftest
-from containers import machine as machines
 from verification.models.errors import ExitCode
 from verification.rules.catalogue import SEVERITIES, catalogue
-from verification.scenarios import profiles
+from verification.scenarios import machines, profiles
 from verification.scenarios.installers import INSTALLERS
 from verification.scenarios.scenarios import SCENARIOS
 

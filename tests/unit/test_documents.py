@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from containers import images
-from containers import machine as machines
 from tests.helpers import documents
 from tests.helpers.documents import Command
 from tests.helpers.reference import Option
 from verification.rules import catalogue as causes
-from verification.scenarios import profiles
+from verification.scenarios import machines, profiles
 from verification.subjects import subject
 
 ROOT = Path(__file__).parents[2]

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Never
 
-from containers import machine as machines
 from containers.images import Image
-from containers.machine import MachineSpec
+from verification.models.base import DataError
 from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
+from verification.models.machine import MachineSpec
 from verification.report import folder as folders
 from verification.report import results
-from verification.scenarios import installers
+from verification.scenarios import installers, machines
 from verification.scenarios.installers import INSTALLERS, Installer
 from verification.scenarios.scenarios import SCENARIOS
 from verification.session import prepare as gate
@@ -43,6 +43,9 @@ def finish(do: Callable[[], int]) -> int:
     except (WrongUse, TestbedFailure, BuildFailed, Unverified) as error:
         _tell(str(error))
         return int(error.exit_code)
+    except DataError as error:
+        _tell(str(error))
+        return ExitCode.WRONG_USE
     except KeyboardInterrupt:
         _tell("interrupted; everything that was started is removed")
         return ExitCode.UNVERIFIED

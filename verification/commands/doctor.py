@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 
-from containers import engine, images, machine
+from containers import engine, images
 from containers.state import state_dir
 from verification.models.errors import ExitCode, Parser, TestbedFailure, WrongUse
+from verification.scenarios import machines
 
 
 def doctor() -> int:
@@ -47,7 +48,7 @@ def doctor() -> int:
     print(f"ok       state folder: {state_dir()}")
     if found:
         client = found.client()
-        for spec in machine.load().values():
+        for spec in machines.load().values():
             wanted = images.tag(images.recipe(spec.image))
             have = client.images.list(filters={"reference": wanted})
             print(f"{'ok      ' if have else 'to make '} machine {spec.name}: {wanted}")

@@ -18,6 +18,7 @@ from containers import progress
 from containers.state import held_if_free
 from verification import verdict
 from verification.commands.gate_progress import Tally
+from verification.models.base import DataError
 from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from verification.report import results, terminal
 from verification.report import writer as forms
@@ -238,7 +239,7 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"{word}: there is no such option, file or folder")
     try:
         suite = Suite(config)
-    except WrongUse as error:
+    except (WrongUse, DataError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SUITE] = suite
     worker = getattr(config, "workerinput", None)

@@ -16,7 +16,6 @@ import requests
 
 from containers import engine as engines
 from containers import images, testbed
-from containers import machine as machines
 from containers.engine import Engine, Run
 from containers.images import Image
 from containers.progress import say, step
@@ -28,7 +27,7 @@ from verification.models.errors import ExitCode, Parser, TestbedFailure, WrongUs
 from verification.report import results
 from verification.rules import diagnose, own_tests
 from verification.rules.catalogue import Cause
-from verification.scenarios import installers
+from verification.scenarios import installers, machines
 from verification.scenarios.scenarios import SCENARIOS
 from verification.session import cell as cells
 from verification.session import prepare as gate

@@ -14,7 +14,6 @@ from packaging.version import InvalidVersion, Version
 
 from containers import engine as engines
 from containers import images, wheelhouse
-from containers import machine as machines
 from containers.progress import say
 from containers.wheelhouse import Wheelhouse
 from verification import verdict
@@ -26,6 +25,7 @@ from verification.report import results
 from verification.report import writer as forms
 from verification.rules import diagnose
 from verification.rules.catalogue import Cause
+from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near, minor_version
 from verification.session import cell as cells

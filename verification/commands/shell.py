@@ -13,11 +13,12 @@ from typing import Any
 
 from containers import engine as engines
 from containers.engine import Engine
-from containers.machine import Machine, MachineSpec
+from containers.machine import Machine
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from verification.commands import common as session
 from verification.models.errors import Parser, TestbedFailure
+from verification.models.machine import MachineSpec
 from verification.report import summary as seen
 from verification.rules import own_tests
 from verification.session import cell as cells

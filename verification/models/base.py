@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
+import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 
 class Model(pydantic.BaseModel):
@@ -31,11 +34,10 @@ def parse_json(model: type[AnyModel], text: str | bytes, origin: str) -> AnyMode
     """
     try:
         # A file name on a machine need not be UTF-8; pydantic's own parser refuses such a string.
-        return model.model_validate(json.loads(text))
-    except pydantic.ValidationError as error:
-        raise DataError(f"{origin}: {error_line(error)}") from None
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not JSON: {error}") from None
+    return _validate(model, data, origin)
 
 
 def read_json(model: type[AnyModel], path: Path) -> AnyModel:
@@ -53,21 +55,81 @@ def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
     Raises:
         DataError: the file cannot be read, is not TOML, or does not fit the model.
     """
+    return _validate(model, _load_toml(path), path.name)
+
+
+def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
+    """Return the named tables of a TOML file; the model has the table's name in its ``name``.
+
+    Raises:
+        DataError: the file cannot be read, is not TOML, or a table does not fit the model.
+    """
+    found = {}
+    for name, table in _load_toml(path).items():
+        origin = f"{path.name}: {name}"
+        if not isinstance(table, dict):
+            raise DataError(f"{origin}: it is not a table; write [{name}]")
+        if "name" in table:
+            raise DataError(f"{origin}: it has a key name; the name is in [{name}]")
+        found[name] = _validate(model, {"name": name, **table}, origin, supplied="name")
+    return found
+
+
+def error_line(error: pydantic.ValidationError, model: type[Model], supplied: str = "") -> str:
+    """Return the first fault of a validation and the number of further ones, in one line.
+
+    ``supplied`` is a key of the model that is not in the data but comes from the reader.
+    """
+    first, *others = error.errors(include_url=False, include_input=False)
+    path, message = first["loc"], " ".join(str(first["msg"]).split())
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(key for key in _keys(model, path[:-1]) if key != supplied)
+        path, message = path[:-1], f"unknown key {path[-1]!r}; there are: {known}"
+    elif first["type"] == "missing":
+        path, message = path[:-1], f"missing key {path[-1]!r}"
+    field = ".".join(str(part) for part in path)
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{field}{': ' if field else ''}{message}"[:400] + more
+
+
+def _validate(
+    model: type[AnyModel], data: pydantic.JsonValue, origin: str, supplied: str = ""
+) -> AnyModel:
     try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise DataError(f"{origin}: {error_line(error, model, supplied)}") from None
+
+
+def _keys(model: type[Model], path: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the model at ``path`` below ``model``."""
+    for part in path:
+        if field := model.model_fields.get(str(part)):
+            model = _model_in(field) or model
+    return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+def _model_in(field: FieldInfo) -> type[Model] | None:
+    """Return the model that the annotation of a field names, such as ``tuple[Model, ...]``."""
+    annotations = [field.annotation]
+    while annotations:
+        annotation = annotations.pop()
+        if isinstance(annotation, type) and issubclass(annotation, Model):
+            return annotation
+        annotations += typing.get_args(annotation)
+    return None
+
+
+def _load_toml(path: Path) -> dict[str, pydantic.JsonValue]:
+    try:
+<<<<<<< HEAD
         # JSON in between: it turns TOML's dates into text.
         text = json.dumps(tomllib.loads(_read(path).decode("utf-8")), default=str)
+=======
+        return tomllib.loads(_read(path).decode("utf-8"))
+>>>>>>> 21b4966 (Read machines.toml into a frozen model outside containers/)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not TOML: {error}") from None
-    return parse_json(model, text, path.name)
-
-
-def error_line(error: pydantic.ValidationError) -> str:
-    """Return the first fault of a validation and the number of further ones, in one line."""
-    first, *others = error.errors(include_url=False, include_input=False)
-    field = ".".join(str(part) for part in first["loc"]) or "the whole"
-    message = " ".join(str(first["msg"]).split())
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{field}: {message}{more}"[:400]
 
 
 def _read(path: Path) -> bytes:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from containers import machine
 from verification.history import store as history
 from verification.report import github as actions
 from verification.report import html as page
@@ -17,6 +15,7 @@ from verification.report import junit, results
 from verification.report import limits as trust
 from verification.report import summary as seen
 from verification.report import verification_md as verification
+from verification.scenarios import machines as machine_data
 from verification.verdict import CellResult, Item, Verdict
 
 FILES = ("results.json", "junit.xml", "VERIFICATION.md", "index.html")
@@ -87,11 +86,6 @@ def _verification(path: Path, told: dict[str, Any]) -> None:
 def machines() -> dict[str, dict[str, Any]]:
     """Return what machines.toml says of each machine, the recipe's name left out."""
     found = {}
-    for spec in machine.load().values():
-        told = dataclasses.asdict(spec)
-        found[told.pop("name")] = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in told.items()
-            if key != "image"
-        }
+    for spec in machine_data.load().values():
+        found[spec.name] = spec.model_dump(mode="json", exclude={"name", "image"})
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from containers.machine import MachineSpec
+from verification.models.machine import MachineSpec
 from verification.rules.catalogue import Cause, catalogue
 from verification.session.cell import Cell
 from verification.verdict import CellResult, Verdict

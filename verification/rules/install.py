@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from containers.machine import REFUSALS
+from verification.models.machine import Refusal
 from verification.rules import install_paths as paths
 from verification.rules import loader, refusal
 from verification.rules.catalogue import Cause
@@ -59,7 +59,7 @@ def taken(evidence: Evidence, expected: Expected) -> bool:
     What fits an installer knows best: by a wheel for another Python, a newer glibc or musl the
     release gives more than was promised, and must then work there.
     """
-    if evidence["cell"].get("refuses") not in REFUSALS or evidence["install"]["code"]:
+    if evidence["cell"].get("refuses") not in get_args(Refusal) or evidence["install"]["code"]:
         return False
     there = paths.distributions(evidence).get(canonicalize_name(expected.project))
     if there:

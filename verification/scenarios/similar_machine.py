@@ -8,8 +8,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from containers.machine import MachineSpec
 from verification.models.errors import WrongUse
+from verification.models.machine import MachineSpec
 
 _FILE = Path(__file__).with_name("systems.toml")
 # What decides most about a wheel weighs most: the Python that it fits, then the C library.

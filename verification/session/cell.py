@@ -18,12 +18,13 @@ from packaging.utils import parse_wheel_filename
 from containers import images, wheelhouse
 from containers.commands import Result
 from containers.images import Image
-from containers.machine import Machine, MachineSpec
+from containers.machine import Machine
 from containers.progress import say
 from containers.state import locked, state_dir
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.machine import MachineSpec
 from verification.rules import own_tests
 from verification.scenarios import installers
 from verification.scenarios.installers import INSTALLERS
@@ -128,7 +129,7 @@ def instructions(
             ("subject", subject),
             ("version", version),
             ("previous", previous),
-            ("suite", layout.seen_as),
+            ("suite", layout.user_folder),
         ):
             command = [word.replace(f"{{{name}}}", value) for word in command]
         return list(command)
@@ -136,7 +137,7 @@ def instructions(
     place = cell.place
     installer = installers.named(cell.installer)
     told = {
-        "folder": layout.seen_as,
+        "folder": layout.user_folder,
         "cwd": place.cwd,
         "env": {**place.environment, **installer.environment(layout.path("ca.pem"))},
         "exercise_env": _TOLD_BY[cell.machine.runs_on],
@@ -167,7 +168,7 @@ def instructions(
             or (*installer.uninstall, *place.options(installer), subject)
         ),
         "roots": list(place.roots),
-        "skipped": [*place.unseen, layout.seen_as],
+        "skipped": [*place.unseen, layout.user_folder],
         "skipped_keys": list(place.skipped_keys),
         "seconds": dict(seconds),
     }

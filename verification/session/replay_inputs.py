@@ -12,12 +12,12 @@ from typing import Any
 from packaging.utils import parse_wheel_filename
 
 from containers import file_store as files
-from containers import machine as machines
 from containers import releases, wheelhouse
 from containers.images import Unavailable
 from containers.state import state_dir
 from containers.wheelhouse import Wheelhouse, sha256
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.scenarios import machines
 
 KINDS = ("wheels", "dependencies", "earlier", "tools")
 _ROOT = Path(__file__).parents[2]

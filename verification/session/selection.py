@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from containers import machine as machines
-from containers.machine import MachineSpec
 from verification.models.errors import WrongUse
+from verification.models.machine import MachineSpec
 from verification.rules import own_tests
-from verification.scenarios import profiles
+from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import Profile
 
 DEFAULT_SOURCE = Path("bindings/python")

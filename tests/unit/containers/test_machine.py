@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 import shutil
@@ -18,103 +17,17 @@ import pytest
 import requests
 import trustme
 
-from containers import machine as machines
+from containers import machine as machine_module
 from containers import processors
 from containers.engine import Engine, Run
 from containers.images import Image, tar_of
-from containers.machine import Machine, MachineSpec
-from verification.models.errors import TestbedFailure, WrongUse
+from containers.machine import Machine
+from tests.helpers.sample_machines import sample_machine
+from verification.models.errors import TestbedFailure
+from verification.models.machine import MachineSpec
 
-LINE = """
-[debian]
-title = "Debian"
-os = "linux"
-image = "debian"
-python = "3.13"
-installers = ["pip", "uv"]
-scenarios = ["venv"]
-runs_on = "linux"
-has = []
-profiles = ["gate"]
-refuses = ""
-"""
-SPEC = MachineSpec("debian", "Debian", "linux", "debian", "3.13", ("pip", "uv"), ("venv",))
+SPEC = sample_machine()
 RUN = Run("1", "a:b:c:d")
-
-
-def _load(folder: Path, text: str) -> dict[str, MachineSpec]:
-    path = folder / "machines.toml"
-    path.write_text(text)
-    return machines.load(path)
-
-
-# ---- machines.toml ----
-
-
-def test_a_line_is_a_machine(tmp_path: Path) -> None:
-    assert _load(tmp_path, LINE) == {"debian": SPEC}
-
-
-def test_machines_keep_the_order_of_the_file(tmp_path: Path) -> None:
-    text = LINE.replace("[debian]", "[zebra]") + LINE
-    assert list(_load(tmp_path, text)) == ["zebra", "debian"]
-
-
-def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> None:
-    with pytest.raises(
-        WrongUse,
-        match=r"machines\.toml: debian: unknown key 'colour'; "
-        "there are: has, image, installers, lacks, os, processor, profiles, python, refuses, "
-        "runs_on, scenarios, title",
-    ):
-        _load(tmp_path, f'{LINE}colour = "red"\n')
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "title",
-        "os",
-        "image",
-        "python",
-        "installers",
-        "scenarios",
-        "runs_on",
-        "has",
-        "profiles",
-        "refuses",
-    ],
-)
-def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
-    text = "\n".join(line for line in LINE.splitlines() if not line.startswith(key))
-    with pytest.raises(WrongUse, match=f"debian: missing key '{key}'"):
-        _load(tmp_path, text)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('["pip", "uv"]', '"pip"', "debian: installers must be a list of strings"),
-        ('["venv"]', "true", "debian: scenarios must be a list of strings"),
-        ('"3.13"', "3.13", "debian: python must be a string"),
-        ('runs_on = "linux"', 'runs_on = "dos"', "unknown runs_on 'dos'; there are: linux, wine"),
-        ("has = []", 'has = "all"', "debian: has must be a list of strings"),
-        ('refuses = ""', 'refuses = "all"', "unknown refuses 'all'; there are: unsupported-python"),
-        ("[debian]", "debian = 5", "debian: not a table"),
-        ("[debian]", 'debian = "os"', "debian: not a table"),
-        ("[debian]", "[debian", r"machines\.toml: "),
-    ],
-)
-def test_a_wrong_value_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(WrongUse, match=message):
-        _load(tmp_path, LINE.replace(old, new))
-
-
-def test_the_machines_of_the_repository_can_be_read() -> None:
-    found = machines.load()
-    assert found
-    assert all(spec.os in ("linux", "windows") for spec in found.values())
-    assert all(spec.installers and spec.scenarios for spec in found.values())
 
 
 # ---- a running machine ----
@@ -234,7 +147,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
             containers.append(_Container(image, _Wrapped()))
             return containers[0]
 
-        monkeypatch.setattr(machines, "DockerContainer", container)
+        monkeypatch.setattr(machine_module, "DockerContainer", container)
         machine = Machine(
             spec,
             Image("debian", "e2e/debian:1", "sha256:1", "2024"),
@@ -289,7 +202,7 @@ def test_a_machine_whose_processor_the_engine_has_not_is_kept_to_none(
 ) -> None:
     engine = Engine("unix:///sock", "a test", "20.10", "linux")
     monkeypatch.setattr(processors, "_usable", lambda _: (7,))
-    machine, container = make(dataclasses.replace(SPEC, runs_on="wine", os="windows"), engine)
+    machine, container = make(sample_machine(system="windows"), engine)
     asked = []
 
     def start() -> None:
@@ -307,7 +220,7 @@ def test_a_machine_on_wine_alone_is_kept_to_one_processor_until_it_ends(
 ) -> None:
     engine = Engine("unix:///sock", "a test", "20.10", "linux")
     monkeypatch.setattr(processors, "_usable", lambda _: (7, 8))
-    on_wine, wine = make(dataclasses.replace(SPEC, runs_on="wine", os="windows"), engine)
+    on_wine, wine = make(sample_machine(system="windows"), engine)
     ordinary, linux = make(SPEC, engine)
     with on_wine, ordinary:
         assert wine.how["cpuset_cpus"] == "7"
@@ -346,7 +259,7 @@ def _begin(
     tools: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run what a machine starts with, on a file system below ``folder``; tell how it ended."""
-    script = machines._FIRST.replace("/etc", f"{folder}/etc").replace("/run", f"{folder}/run")
+    script = machine_module._FIRST.replace("/etc", f"{folder}/etc").replace("/run", f"{folder}/run")
     script = script.replace("-C /", f"-C {folder}").replace("'/'", f"'{folder}'")
     found = folder / "bin"
     found.mkdir()
@@ -362,7 +275,7 @@ def _begin(
     )
 
 
-@pytest.mark.parametrize("bundle", machines._BUNDLES)
+@pytest.mark.parametrize("bundle", machine_module._BUNDLES)
 def test_a_machine_adds_the_authority_to_its_own_before_it_is_ready(
     tmp_path: Path, bundle: str
 ) -> None:
@@ -372,7 +285,7 @@ def test_a_machine_adds_the_authority_to_its_own_before_it_is_ready(
     done = _begin(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert kept.read_text("utf-8") == "OTHERS\nOURS\n"
-    assert Path(f"{tmp_path}{machines._READY}").exists()
+    assert Path(f"{tmp_path}{machine_module._READY}").exists()
 
 
 @pytest.mark.parametrize(("runs_on", "number"), [("linux", 1), ("wine", 0)])
@@ -393,7 +306,7 @@ def test_a_machine_without_a_store_of_authorities_ends_and_is_never_ready(tmp_pa
     done = _begin(tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "no CA bundle: none of" in done.stdout
-    assert not Path(f"{tmp_path}{machines._READY}").exists()
+    assert not Path(f"{tmp_path}{machine_module._READY}").exists()
 
 
 @pytest.mark.parametrize("tools", [["base64", "tar", "gzip"], ["python3"]], ids=" ".join)
@@ -401,7 +314,7 @@ def test_a_machine_begins_with_the_suites_files(
     make: Make, tmp_path: Path, tools: list[str]
 ) -> None:
     _, container = make()
-    bundle = tmp_path / machines._BUNDLES[0].strip("/")
+    bundle = tmp_path / machine_module._BUNDLES[0].strip("/")
     bundle.parent.mkdir(parents=True)
     bundle.touch()
     done = _begin(tmp_path, packed=container.command[6], tools=tools)
@@ -409,16 +322,16 @@ def test_a_machine_begins_with_the_suites_files(
     kept = tmp_path / "e2e" / "ca.pem"
     assert kept.read_text("utf-8") == "CERTIFICATE"
     assert (kept.stat().st_uid, kept.stat().st_mode & 0o777) == (1000, 0o644)
-    assert Path(f"{tmp_path}{machines._READY}").exists()
+    assert Path(f"{tmp_path}{machine_module._READY}").exists()
 
 
 def test_a_machine_that_cannot_unpack_the_suites_files_is_never_ready(tmp_path: Path) -> None:
-    bundle = tmp_path / machines._BUNDLES[0].strip("/")
+    bundle = tmp_path / machine_module._BUNDLES[0].strip("/")
     bundle.parent.mkdir(parents=True)
     bundle.touch()
     done = _begin(tmp_path, packed="bm8gYXJjaGl2ZQ==", tools=["base64", "tar", "gzip"])
     assert done.returncode != 0
-    assert not Path(f"{tmp_path}{machines._READY}").exists()
+    assert not Path(f"{tmp_path}{machine_module._READY}").exists()
 
 
 def test_files_too_large_for_an_argument_are_put_into_the_machine(make: Make) -> None:
@@ -428,7 +341,7 @@ def test_files_too_large_for_an_argument_are_put_into_the_machine(make: Make) ->
     with machine:
         told = {"/e2e/ca.pem": b"CERTIFICATE", "/e2e/large.bin": large}
         assert container.wrapped.files == told
-    assert max(map(len, container.command)) < machines._ARGUMENT
+    assert max(map(len, container.command)) < machine_module._ARGUMENT
 
 
 @pytest.mark.parametrize("error", [None, docker.errors.APIError("it is not running")])
@@ -459,8 +372,8 @@ def test_the_first_command_alone_waits_until_the_machine_is_ready(make: Make) ->
     machine.run(["id"])
     machine.run(["id"])
     (first, _), (second, _) = container.wrapped.commands
-    assert first == ["sh", "-c", machines._WAIT, "sh", "id"]
-    assert f"until [ -e {machines._READY} ]" in machines._WAIT
+    assert first == ["sh", "-c", machine_module._WAIT, "sh", "id"]
+    assert f"until [ -e {machine_module._READY} ]" in machine_module._WAIT
     assert second == ["id"]
 
 

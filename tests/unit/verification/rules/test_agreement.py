@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
-from containers.machine import MachineSpec, load
 from tests.helpers import wheel_builder as wheels
+from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_wheels import LINUX_CORE, SUBJECT, linux_wheel
+from verification.models.machine import MachineSpec
 from verification.rules import agreement
 from verification.rules.catalogue import Cause, catalogue
+from verification.scenarios.machines import load
 from verification.session.cell import Cell
 from verification.verdict import CellResult, Verdict
 from verification.wheel import inspect_set
 
 
 def _spec(name: str, *has: str) -> MachineSpec:
-    return MachineSpec(name, name, "windows", name, "3.13", ("pip",), ("system",), "wine", has)
+    return sample_machine(name, system="windows", has=has, scenarios=("system",))
 
 
 def _cell(machine: str, *names: str) -> CellResult:
@@ -42,7 +44,7 @@ def _named(name: str) -> Cause:
 def test_a_machine_that_has_more_or_less_than_others_is_not_compared(
     changes: dict[str, Any], comparable: bool
 ) -> None:
-    cell = Cell(dataclasses.replace(_spec("one"), **changes), "pip", "system")
+    cell = Cell(_spec("one").model_copy(update=changes), "pip", "system")
     assert agreement.is_comparable(cell) == comparable
 
 

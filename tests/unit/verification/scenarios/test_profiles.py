@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from containers import images
-from containers import machine as machines
 from verification.models.errors import WrongUse
-from verification.scenarios import profiles
+from verification.scenarios import machines, profiles
 from verification.session import cell as cells
 
 GOOD = '[gate]\ntitle = "t"\ncells = ["pip-venv"]\nhistory = "all"\n'

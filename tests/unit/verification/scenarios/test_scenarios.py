@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from containers import machine as machines
 from containers.wheelhouse import OLDER_CFFI, Wheelhouse
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
 from verification.models.errors import WrongUse
+from verification.models.machine import MachineSpec
 from verification.rules.catalogue import catalogue
+from verification.scenarios import machines
 from verification.scenarios.installers import INSTALLERS
 from verification.scenarios.scenarios import SCENARIOS
 from verification.session import cell as cells
@@ -20,6 +20,10 @@ from verification.session.cell import Cell
 
 DEBIAN = machines.load()["debian-13"]
 WINDOWS = machines.load()["windows-wine"]
+
+
+def _machine(installers: tuple[str, ...], scenarios: tuple[str, ...]) -> MachineSpec:
+    return DEBIAN.model_copy(update={"installers": installers, "scenarios": scenarios})
 
 
 def _told(installer: str, scenario: str) -> dict[str, object]:
@@ -113,7 +117,7 @@ def test_an_environment_that_the_installer_manages_is_used_as_it_wants() -> None
 
 
 def test_such_an_installer_runs_in_no_other_scenario() -> None:
-    spec = dataclasses.replace(DEBIAN, installers=("uv", "uv-run"), scenarios=("venv", "managed"))
+    spec = _machine(("uv", "uv-run"), ("venv", "managed"))
     assert [cell.id for cell in cells.cells([spec])] == [
         "debian-13-uv-venv",
         "debian-13-uv-run-managed",
@@ -134,7 +138,7 @@ def test_what_a_library_defines_and_where_it_is_bound(tmp_path: Path) -> None:
 
 
 def test_a_scenario_runs_with_the_installers_that_it_makes_sense_with() -> None:
-    spec = dataclasses.replace(DEBIAN, installers=("pip", "uv"), scenarios=("venv", "fork"))
+    spec = _machine(("pip", "uv"), ("venv", "fork"))
     assert [cell.id for cell in cells.cells([spec])] == [
         "debian-13-pip-venv",
         "debian-13-pip-fork",
@@ -144,7 +148,7 @@ def test_a_scenario_runs_with_the_installers_that_it_makes_sense_with() -> None:
 
 @pytest.mark.parametrize("kind", ["installer", "scenario"])
 def test_an_unknown_name_is_answered_with_those_there_are(kind: str) -> None:
-    spec = dataclasses.replace(DEBIAN, **{f"{kind}s": ("magic",)})  # type: ignore[arg-type]
+    spec = DEBIAN.model_copy(update={f"{kind}s": ("magic",)})
     with pytest.raises(WrongUse, match=f"debian-13: unknown {kind} 'magic'; there are: "):
         cells.cells([spec])
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from containers import machine as machines
 from verification.commands import common as session
 from verification.commands import reproduce
 from verification.models.errors import WrongUse
+from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near
 from verification.verdict import CellResult, Verdict

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
-from containers import machine as machines
-from containers.machine import MachineSpec
+from tests.helpers.sample_machines import sample_machine
 from verification.models.errors import WrongUse
+from verification.scenarios import machines
 from verification.session.selection import Selection, select
 
 KNOWN = {
-    name: MachineSpec(name, name, os, name, "3.13", ("pip",), ("venv",))
-    for name, os in (("debian", "linux"), ("ubuntu", "linux"), ("wine", "windows"))
+    spec.name: spec
+    for spec in (
+        sample_machine("debian"),
+        sample_machine("ubuntu"),
+        sample_machine("wine", system="windows"),
+    )
 }
 
 

@@ -1,0 +1,30 @@
+"""Machines for unit tests."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from verification.models.machine import MachineSpec
+
+
+def sample_machine(
+    name: str = "debian",
+    *,
+    system: Literal["linux", "windows"] = "linux",
+    has: tuple[str, ...] = (),
+    scenarios: tuple[str, ...] = ("venv",),
+) -> MachineSpec:
+    """Return a machine of this name; one of Windows runs on Wine."""
+    return MachineSpec(
+        name=name,
+        title=name,
+        os=system,
+        runs_on="wine" if system == "windows" else "linux",
+        image=name,
+        python="3.13",
+        installers=("pip", "uv"),
+        scenarios=scenarios,
+        has=has,
+        profiles=("gate",),
+        refuses="",
+    )
