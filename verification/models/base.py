@@ -81,15 +81,13 @@ def error_line(error: pydantic.ValidationError, model: type[Model], supplied: st
     ``supplied`` is a key of the model that is not in the data but comes from the reader.
     """
     first, *others = error.errors(include_url=False, include_input=False)
-    path, message = first["loc"], " ".join(str(first["msg"]).split())
+    field = ".".join(str(part) for part in first["loc"]) or "the whole"
+    message = " ".join(str(first["msg"]).split())
     if first["type"] == "extra_forbidden":
-        known = ", ".join(key for key in _keys(model, path[:-1]) if key != supplied)
-        path, message = path[:-1], f"unknown key {path[-1]!r}; there are: {known}"
-    elif first["type"] == "missing":
-        path, message = path[:-1], f"missing key {path[-1]!r}"
-    field = ".".join(str(part) for part in path)
+        known = (key for key in _keys(model, first["loc"][:-1]) if key != supplied)
+        message = f"unknown key; there are: {', '.join(known)}"
     more = f" (and {len(others)} more)" if others else ""
-    return f"{field}{': ' if field else ''}{message}"[:400] + more
+    return f"{field}: {message}"[:400] + more
 
 
 def _validate(
@@ -122,12 +120,7 @@ def _model_in(field: FieldInfo) -> type[Model] | None:
 
 def _load_toml(path: Path) -> dict[str, pydantic.JsonValue]:
     try:
-<<<<<<< HEAD
-        # JSON in between: it turns TOML's dates into text.
-        text = json.dumps(tomllib.loads(_read(path).decode("utf-8")), default=str)
-=======
         return tomllib.loads(_read(path).decode("utf-8"))
->>>>>>> 21b4966 (Read machines.toml into a frozen model outside containers/)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not TOML: {error}") from None
 
