@@ -11,10 +11,11 @@ from typing import Any
 from containers import progress
 from verification import verdict
 from verification.commands.gate_progress import parameter
+from verification.models.cause import Cause, in_order
 from verification.pipeline.result import of_publisher
 from verification.report import results
 from verification.rules import agreement
-from verification.rules.catalogue import Cause, catalogue, in_order
+from verification.rules.catalogue import catalogue
 from verification.session import kept_machines as reproduction
 from verification.session import prepare as gate
 from verification.session.cell import Cell
@@ -248,7 +249,10 @@ class Account:
             details["wheels"] = prepared.wheelhouse.digests()
             details["version"] = prepared.wheelhouse.version
             details["locked"] = prepared.wheelhouse.locked()
-            details["notes"] = [cause.to_dict() for cause in self.notes()]
+            details["notes"] = [
+                cause.model_dump(mode="json", exclude={"facts", "follows"})
+                for cause in self.notes()
+            ]
             details["static"] = self.suite.static.to_dict()
             details["not_inspected"] = self._not_inspected()
             details["not_installed"] = self._not_installed()

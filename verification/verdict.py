@@ -6,8 +6,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from verification.models.cause import Cause, in_order
 from verification.models.errors import ExitCode
-from verification.rules.catalogue import Cause, in_order
 
 
 class Verdict(enum.StrEnum):

@@ -15,8 +15,8 @@ from containers.engine import Engine, Run
 from containers.testbed import Images, Testbed
 from tests.faults.place import Place, Start, System, narrowed
 from verification import wheel as inspection
+from verification.models.cause import Cause
 from verification.rules import Expected, diagnose
-from verification.rules.catalogue import Cause
 from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate

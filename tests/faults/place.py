@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from containers import images, wheelhouse
 from containers.engine import Engine
 from containers.testbed import Testbed
+from verification.models.cause import Cause
 from verification.rules import diagnose
-from verification.rules.catalogue import Cause
 from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate

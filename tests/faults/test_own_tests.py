@@ -15,8 +15,8 @@ from tests.faults.commands import ROOT, gate
 from tests.faults.conftest import expected_of
 from tests.faults.place import Start, narrowed
 from tests.helpers import wheel_builder as wheels
+from verification.models.cause import Cause
 from verification.rules import diagnose
-from verification.rules.catalogue import Cause
 from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session.cell import SECONDS, Cell

@@ -16,9 +16,9 @@ import pytest
 from containers import release_workflow as pipeline
 from containers.engine import Engine, Run
 from tests.helpers import wheel_builder as wheels
+from verification.models.cause import Cause
 from verification.pipeline import execution, publishers
 from verification.pipeline.plan import plan
-from verification.rules.catalogue import Cause
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ".github/workflows/publish.yml"

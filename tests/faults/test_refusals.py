@@ -13,7 +13,7 @@ from containers import wheelhouse
 from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, Place
 from tests.helpers import wheel_builder as wheels
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 
 
 def _sdist(folder: Path, version: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,7 +150,7 @@ def test_it_prints_every_cell_and_no_tools(seen: dict[str, Any]) -> None:
 
 
 def test_html_planted_in_evidence_is_text(browser: Browser) -> None:
-    evil = dataclasses.replace(crash(), where=NASTY, message=NASTY, remedy=NASTY)
+    evil = crash().model_copy(update=dict.fromkeys(("where", "message", "remedy"), NASTY))
     run = complete(cell(LINUX, evil), cell(WINDOWS, reason=NASTY), version=NASTY, started=NASTY)
     evidence = sample_run.evidence(log=NASTY)
     evidence["exercise"]["steps"]["round-trip"] |= {"ok": False, "error": NASTY}

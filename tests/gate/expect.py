@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.verdict import fails
 
 

@@ -20,8 +20,9 @@ from types import ModuleType
 from typing import Any
 
 import conftest
+from verification.models.cause import Severity
 from verification.models.errors import ExitCode
-from verification.rules.catalogue import SEVERITIES, catalogue
+from verification.rules.catalogue import catalogue
 from verification.scenarios import machines, profiles
 from verification.scenarios.installers import INSTALLERS
 from verification.scenarios.scenarios import SCENARIOS
@@ -234,7 +235,7 @@ def _options(words: Mapping[str, Any]) -> str:
 def _causes(words: Mapping[str, Any]) -> str:
     text = ""
     entries = list(catalogue().values())
-    _complete("severities", words["severities"], set(SEVERITIES))
+    _complete("severities", words["severities"], set(Severity))
     for severity, told in words["severities"].items():
         text += f"## Severity: {severity}\n\n{told}\n\n"
         for entry in entries:

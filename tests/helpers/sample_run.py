@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from verification.models.cause import Cause
 from verification.report import limits as trust
 from verification.report import results
 from verification.report import summary as seen
 from verification.report.writer import machines
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.rules.own_tests import OUTCOMES
 from verification.verdict import CellResult, Verdict, item, worst
 

@@ -23,10 +23,10 @@ from containers.wheelhouse import Wheelhouse
 from verification import verdict
 from verification.commands import common as session
 from verification.commands.common import Unverified
+from verification.models.cause import Cause
 from verification.models.errors import ExitCode, Parser, TestbedFailure, WrongUse
 from verification.report import results
 from verification.rules import diagnose, own_tests
-from verification.rules.catalogue import Cause
 from verification.scenarios import installers, machines
 from verification.scenarios.scenarios import SCENARIOS
 from verification.session import cell as cells

@@ -19,12 +19,12 @@ from containers.wheelhouse import Wheelhouse
 from verification import verdict
 from verification.commands import common as session
 from verification.commands.common import Unverified
+from verification.models.cause import Cause
 from verification.models.errors import Parser, WrongUse
 from verification.report import folder as folders
 from verification.report import results
 from verification.report import writer as forms
 from verification.rules import diagnose
-from verification.rules.catalogue import Cause
 from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near, minor_version

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from verification.models.cause import Cause
 from verification.models.workflow import Job, Step, Workflow
 from verification.pipeline.plan import Plan
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTALL = re.compile(

@@ -11,8 +11,9 @@ from typing import Any
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
+from verification.models.cause import Cause, in_order
 from verification.pipeline.plan import Plan
-from verification.rules.catalogue import Cause, catalogue, in_order
+from verification.rules.catalogue import catalogue
 
 Evidence = Mapping[str, Any]
 _FAILED_AT = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from verification.models.cause import Cause
 from verification.models.workflow import Workflow
 from verification.pipeline.plan import Plan
 from verification.pipeline.triggers import Event, decide
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 
 # Conditions that say what holds anyway where a tag starts the workflow and all before has passed.
 _HARMLESS = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from verification.models.cause import Cause
 from verification.models.workflow import Job, Step, Workflow
 from verification.pipeline.plan import Plan
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 
 _LEVELS = ("none", "read", "write")
 # A job's own token is no secret that somebody stored; it ends with the job.

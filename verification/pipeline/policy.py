@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verification.models.cause import Cause, in_order
 from verification.models.errors import WrongUse
 from verification.models.workflow import BadWorkflow, Workflow, load
 from verification.pipeline import action_pins as actions
@@ -19,7 +20,7 @@ from verification.pipeline import release_page as page
 from verification.pipeline import validate_script as rehearsal
 from verification.pipeline import wheel_transfer as wheels
 from verification.pipeline.plan import Plan, plan
-from verification.rules.catalogue import Cause, catalogue, in_order
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Subject
 
 FOLDER = Path(".github/workflows")

@@ -26,8 +26,9 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from verification.models.cause import Cause
 from verification.pipeline.publishers import Publisher
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.verdict import Verdict
 
 _PAGE = "application/vnd.pypi.simple.v1+json"

@@ -6,11 +6,12 @@ import fnmatch
 import posixpath
 from collections.abc import Iterator, Mapping
 
+from verification.models.cause import Cause
 from verification.models.workflow import Step, Workflow
 from verification.pipeline import wheel_transfer as wheels
 from verification.pipeline.expressions import fill
 from verification.pipeline.validate_script import Rehearsal, Release
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 
 _RELEASE = "softprops/action-gh-release"
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from verification.models.cause import Cause
 from verification.pipeline.execution import TRUTHS, side_by_side
-from verification.rules.catalogue import Cause
 from verification.verdict import Verdict, judge
 
 # Causes that are about who publishes; they decide the item of the registered publisher.

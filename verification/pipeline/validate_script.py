@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from verification.models.cause import Cause
 from verification.models.workflow import Job, Step, Workflow
 from verification.pipeline import wheel_transfer as wheels
 from verification.pipeline.expressions import fill, is_filled
 from verification.pipeline.plan import Plan
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Subject
 
 _SECONDS = 30

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from verification.models.cause import Cause
 from verification.models.workflow import Job, Step, Workflow
 from verification.pipeline.expressions import fill
 from verification.pipeline.plan import Plan
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Platform, Subject, Target
 
 _DOWNLOAD = "actions/download-artifact"

@@ -18,10 +18,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from verification.models.cause import UNCLASSIFIED
 from verification.report import summary as seen
 from verification.report.results import project
 from verification.rules import own_tests
-from verification.rules.catalogue import UNCLASSIFIED
 
 ASSETS = Path(__file__).with_name("assets")
 SIGNS = {"verified": "✔", "failed": "✘", "unverified": "?", "testbed-failure": "!"}

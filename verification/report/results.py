@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.verdict import CellResult, Item, Verdict
 
 SCHEMA = 1
@@ -22,7 +22,9 @@ def cell_to_dict(cell: CellResult) -> dict[str, Any]:
         "installer": cell.installer,
         "scenario": cell.scenario,
         "verdict": str(cell.verdict),
-        "causes": [cause.to_dict() for cause in cell.causes],
+        "causes": [
+            cause.model_dump(mode="json", exclude={"facts", "follows"}) for cause in cell.causes
+        ],
         "seconds": cell.seconds,
         "reason": cell.reason,
         "wheel": cell.wheel,
@@ -46,7 +48,9 @@ def item_to_dict(item: Item) -> dict[str, Any]:
         "id": item.id,
         "title": item.title,
         "verdict": str(item.verdict),
-        "causes": [cause.to_dict() for cause in item.causes],
+        "causes": [
+            cause.model_dump(mode="json", exclude={"facts", "follows"}) for cause in item.causes
+        ],
         "reason": item.reason,
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from verification.rules.catalogue import Cause, in_order
+from verification.models.cause import Cause, in_order
 from verification.verdict import CellResult, Item, Verdict
 
 _SIGNS = {

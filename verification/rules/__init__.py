@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from verification.models.cause import Cause, in_order
 from verification.rules import refusal
-from verification.rules.catalogue import Cause, in_order
 from verification.rules.expectation import Evidence, Expected, cause_of, last_error
 from verification.rules.index import index_faults, not_served, other_content
 from verification.rules.install import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from verification.models.cause import Cause
 from verification.models.machine import MachineSpec
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.session.cell import Cell
 from verification.verdict import CellResult, Verdict
 from verification.wheel import SetInspection

@@ -9,7 +9,8 @@ from typing import Any
 
 from packaging.version import Version
 
-from verification.rules.catalogue import Cause, catalogue
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
 from verification.scenarios.scenarios import SCENARIOS, VENV, Scenario
 
 Evidence = Mapping[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.rules.expectation import Evidence, Expected, cause_of, scenario_of
 
 

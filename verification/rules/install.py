@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from verification.models.cause import Cause
 from verification.models.machine import Refusal
 from verification.rules import install_paths as paths
 from verification.rules import loader, refusal
-from verification.rules.catalogue import Cause
 from verification.rules.expectation import (
     FULL,
     Evidence,

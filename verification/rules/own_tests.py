@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from verification.rules.catalogue import Cause, catalogue
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
 
 OUTCOMES = (
     "failed", "error", "uncollected", "passed", "xpassed", "xfailed", "skipped", "deselected",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from verification.models.cause import Cause
 from verification.rules import install_paths as paths
 from verification.rules import loader
-from verification.rules.catalogue import Cause
 from verification.rules.expectation import Evidence, cause_of, last_error
 
 ALARM = -14  # ended by SIGALRM, as ledger.py has it when the time is over

@@ -17,8 +17,9 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from verification.models.cause import Cause
 from verification.rules import install_paths as paths
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 
 Evidence = Mapping[str, Any]
 

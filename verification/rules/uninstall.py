@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from verification.models.cause import Cause
 from verification.rules import install_paths as paths
-from verification.rules.catalogue import Cause
 from verification.rules.expectation import Evidence, Expected, cause_of, last_error
 from verification.rules.process_exit import hang
 from verification.scenarios.installers import INSTALLERS

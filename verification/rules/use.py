@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from packaging.utils import canonicalize_name
 
+from verification.models.cause import Cause
 from verification.rules import install_paths as paths
 from verification.rules import loader, own_tests
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.rules.expectation import (
     FULL,
     Evidence,
@@ -353,7 +353,7 @@ def failed_own_tests(evidence: Evidence, expected: Expected, cell: str) -> Itera
     file = (told["end"] or {}).get("file")
     taken = {"import": {"value": {"file": file}}}
     if file and (shadow := list(_shadow(taken, evidence, expected, cell))):
-        yield from (replace(cause, where=f"{cell}: own tests") for cause in shadow)
+        yield from (cause.model_copy(update={"where": f"{cell}: own tests"}) for cause in shadow)
         return
     code, trace = told.get("code", 0), told.get("trace", "")
     died = has_died(code, trace)

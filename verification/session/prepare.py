@@ -27,13 +27,13 @@ from containers.index import read_files
 from containers.progress import PROGRESS, say, step
 from containers.wheelhouse import Wheelhouse
 from verification import wheel as inspection
+from verification.models.cause import Cause
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.pipeline import execution, policy, provenance, publishers
 from verification.pipeline.plan import plan
 from verification.pipeline.result import Piped
 from verification.rules import Expected
 from verification.rules import install_paths as paths
-from verification.rules.catalogue import Cause
 from verification.rules.expectation import differs
 from verification.session.selection import DEFAULT_SOURCE, Selection
 from verification.subjects import database
@@ -336,7 +336,7 @@ def _release(
     own = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
     overlays = {} if own else {str(DEFAULT_SOURCE): selection.source}
     static = policy.examine(ROOT, subject=subject).causes
-    told: dict[str, Any] = {"static": [cause.to_dict() for cause in static]}
+    told: dict[str, Any] = {"static": [cause.model_dump(mode="json") for cause in static]}
     files: dict[str, bytes] = {}
     looked = stack.enter_context(ThreadPoolExecutor(1)).submit(
         provenance.check, publishers.load()[0]
@@ -360,7 +360,7 @@ def _release(
     else:
         told["live"] = _live(looked.result())
         causes = execution.diagnose(told["evidence"], plan(), version=version)
-        told["dynamic"] = [cause.to_dict() for cause in causes]
+        told["dynamic"] = [cause.model_dump(mode="json") for cause in causes]
         if not any(cause.severity == "broken" for cause in causes):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
             for name, content in files.items():
@@ -376,7 +376,7 @@ def _live(finding: provenance.Finding) -> dict[str, Any]:
         "reason": finding.reason,
         "version": finding.version,
         "publishers": dict(finding.publishers),
-        "causes": [cause.to_dict() for cause in finding.causes],
+        "causes": [cause.model_dump(mode="json") for cause in finding.causes],
     }
 
 

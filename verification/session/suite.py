@@ -10,11 +10,11 @@ import pytest
 from _pytest.mark.expression import Expression
 
 from verification import verdict
+from verification.models.cause import Cause
 from verification.models.errors import WrongUse
 from verification.pipeline.result import Piped
 from verification.report import folder as folders
 from verification.report import results
-from verification.rules.catalogue import Cause
 from verification.scenarios.scenarios import SCENARIOS
 from verification.session import prepare as gate
 from verification.session import selection as selections

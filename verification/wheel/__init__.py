@@ -12,12 +12,13 @@ import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, NormalizedName, parse_wheel_filename
 
-from verification.rules.catalogue import Cause, catalogue, in_order
+from verification.models.cause import Cause, in_order
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Platform, Subject, Target
 from verification.wheel import contents, elf, pe
 from verification.wheel import entry_points as entries
@@ -78,7 +79,9 @@ class Inspection:
             "libraries": [library.to_dict() for library in self.libraries],
             "files": list(self.files),
             "unverified": list(self.unverified),
-            "causes": [cause.to_dict() for cause in self.causes],
+            "causes": [
+                cause.model_dump(mode="json", exclude={"facts", "follows"}) for cause in self.causes
+            ],
         }
 
 
@@ -98,7 +101,10 @@ class SetInspection:
         """Return the inspection as JSON-able data; `causes` are those of the set as a whole."""
         return {
             "wheels": [wheel.to_dict() for wheel in self.wheels],
-            "causes": [cause.to_dict() for cause in self.own_causes],
+            "causes": [
+                cause.model_dump(mode="json", exclude={"facts", "follows"})
+                for cause in self.own_causes
+            ],
         }
 
 
@@ -190,7 +196,7 @@ def _named(causes: Iterable[Cause], wheel: str) -> Iterator[Cause]:
     """Yield the causes with the wheel that each is of, where there are several for a platform."""
     for cause in causes:
         told = cause.where == wheel or wheel in cause.where
-        yield cause if told else replace(cause, where=f"{wheel}: {cause.where}")
+        yield cause if told else cause.model_copy(update={"where": f"{wheel}: {cause.where}"})
 
 
 def inspect_set(

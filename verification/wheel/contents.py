@@ -26,7 +26,8 @@ from packaging.utils import (
 )
 from wheel_filename import InvalidFilenameError
 
-from verification.rules.catalogue import Cause, catalogue
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Subject, Target
 from verification.wheel import stdlib
 from verification.wheel.archive import DAMAGE, Archive

@@ -27,7 +27,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import Section
 
-from verification.rules.catalogue import Cause, catalogue
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Target
 from verification.wheel.libraries import Import, Library, UnreadableLibrary, some
 

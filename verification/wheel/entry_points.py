@@ -6,7 +6,8 @@ import configparser
 import re
 from collections.abc import Iterator
 
-from verification.rules.catalogue import Cause, catalogue
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Subject
 from verification.wheel.archive import Archive
 from verification.wheel.contents import held_modules

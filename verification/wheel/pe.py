@@ -14,7 +14,8 @@ from dataclasses import replace
 import pefile  # type: ignore[import-untyped]
 from delvewheel import _dll_list  # type: ignore[import-untyped]
 
-from verification.rules.catalogue import Cause, catalogue
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
 from verification.wheel.libraries import Import, Library, UnreadableLibrary, some
 
 _MACHINES = {0x14C: "i686", 0x8664: "x86_64", 0xAA64: "aarch64"}

@@ -22,7 +22,8 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from verification.rules.catalogue import Cause, catalogue
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
 from verification.subjects.subject import Platform, Subject, Target
 from verification.wheel.archive import Archive
 from verification.wheel.libraries import some

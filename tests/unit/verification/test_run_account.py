@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel, windows_wheel
+from verification.models.cause import Cause
 from verification.report import results
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.run_account import Account
 from verification.session import prepare as gate
 from verification.session.suite import Suite

@@ -4,15 +4,21 @@ import itertools
 
 import pytest
 
+from verification.models.cause import Cause, Severity
 from verification.models.errors import ExitCode
-from verification.rules.catalogue import Cause
 from verification.verdict import EXIT_CODES, CellResult, Verdict, fails, item, judge, worst
 
 V, F, U, T = Verdict.VERIFIED, Verdict.FAILED, Verdict.UNVERIFIED, Verdict.TESTBED
 
 
 def _cause(severity: str, name: str = "some-fault") -> Cause:
-    return Cause(name, severity, "here", "seen; expected", "Mend it.")
+    return Cause(
+        name=name,
+        severity=Severity(severity),
+        where="here",
+        message="seen; expected",
+        remedy="Mend it.",
+    )
 
 
 def _cell(verdict: Verdict, *causes: Cause, reason: str = "") -> CellResult:

@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 
+from verification.models.cause import Cause, Severity
 from verification.report import results
-from verification.rules.catalogue import Cause
 from verification.verdict import CellResult, Item, Verdict
 
-CAUSE = Cause("crash", "broken", "debian-pip-venv: import", "killed; expected none", "Mend it.")
+CAUSE = Cause(
+    name="crash",
+    severity=Severity.BROKEN,
+    where="debian-pip-venv: import",
+    message="killed; expected none",
+    remedy="Mend it.",
+)
 CELL = CellResult(
     "debian-pip-venv", "debian", "pip", "venv", Verdict.FAILED, (CAUSE,), 1.25, "a reason"
 )
@@ -46,7 +52,7 @@ def test_a_cell_has_the_promised_keys(tmp_path: Path) -> None:
         "installer": "pip",
         "scenario": "venv",
         "verdict": "failed",
-        "causes": [CAUSE.to_dict()],
+        "causes": [CAUSE.model_dump(mode="json", exclude={"facts", "follows"})],
         "seconds": 1.25,
         "reason": "a reason",
         "wheel": "",

@@ -1,17 +1,34 @@
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import pytest
 
+from verification.models.cause import Cause, Severity
 from verification.report import terminal
-from verification.rules.catalogue import Cause
 from verification.verdict import CellResult, Item, Verdict
 
-CRASH = Cause("crash", "broken", "debian-pip-venv: import", "killed; expected none", "Mend it.")
-STRAY = Cause("stray-top-level", "flawed", "a.whl", "lib64 is there", "Exclude it.")
-NOTE = Cause("metadata-incomplete", "note", "a.whl", "no summary", "Write one.")
+CRASH = Cause(
+    name="crash",
+    severity=Severity.BROKEN,
+    where="debian-pip-venv: import",
+    message="killed; expected none",
+    remedy="Mend it.",
+)
+STRAY = Cause(
+    name="stray-top-level",
+    severity=Severity.FLAWED,
+    where="a.whl",
+    message="lib64 is there",
+    remedy="Exclude it.",
+)
+NOTE = Cause(
+    name="metadata-incomplete",
+    severity=Severity.NOTE,
+    where="a.whl",
+    message="no summary",
+    remedy="Write one.",
+)
 
 
 def _item(*causes: Cause, verdict: Verdict = Verdict.FAILED, reason: str = "") -> Item:
@@ -54,14 +71,39 @@ def test_a_cause_of_several_items_is_told_once_and_the_worst_comes_first() -> No
 
 def test_long_causes_are_wrapped_and_lose_no_word() -> None:
     remedy = " ".join(f"word{number}" for number in range(100))
-    text = _text([_item(Cause("crash", "broken", "here", "seen", remedy))], width=60)
+    text = _text(
+        [
+            _item(
+                Cause(
+                    name="crash",
+                    severity=Severity.BROKEN,
+                    where="here",
+                    message="seen",
+                    remedy=remedy,
+                )
+            )
+        ],
+        width=60,
+    )
     assert remedy in _words(text)
     assert max(map(len, text.splitlines())) <= 60
 
 
 def test_brackets_colons_and_paths_are_told_as_they_are() -> None:
     message = "[bold]x[/bold] at database.cpp:100:7 :warning: [/nothing]"
-    text = _text([_item(Cause("crash", "broken", "[here]", message, "[red]Mend[/red] :bug: it."))])
+    text = _text(
+        [
+            _item(
+                Cause(
+                    name="crash",
+                    severity=Severity.BROKEN,
+                    where="[here]",
+                    message=message,
+                    remedy="[red]Mend[/red] :bug: it.",
+                )
+            )
+        ]
+    )
     assert message in _words(text)
     assert "[here]: " in text
     assert "[red]Mend[/red] :bug: it." in text
@@ -115,7 +157,7 @@ def test_colour_is_there_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_remedy_is_told_once_for_all_places_of_a_cause() -> None:
-    elsewhere = dataclasses.replace(CRASH, where="other-pip-venv: import")
+    elsewhere = CRASH.model_copy(update={"where": "other-pip-venv: import"})
     text = _words(_text([_item(CRASH, elsewhere)]))
 
     assert text.count(f"{CRASH.name} ({CRASH.severity})") == 1

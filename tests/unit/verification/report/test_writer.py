@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
 import re
@@ -310,7 +309,9 @@ def test_in_actions_the_summary_is_appended_and_each_cause_is_an_annotation(
 
 
 def test_a_command_of_actions_cannot_be_planted_in_evidence() -> None:
-    evil = dataclasses.replace(crash(), where="x\n::set-output name=a::b", message="100% \r gone")
+    evil = crash().model_copy(
+        update={"where": "x\n::set-output name=a::b", "message": "100% \r gone"}
+    )
     (line,) = actions.commands(told(cell(LINUX, evil), cell(WINDOWS)))
     assert "\n" not in line
     assert "\r" not in line
@@ -319,7 +320,7 @@ def test_a_command_of_actions_cannot_be_planted_in_evidence() -> None:
 
 
 def test_no_more_annotations_are_written_than_are_shown() -> None:
-    causes = [dataclasses.replace(crash(), where=f"place {number}") for number in range(30)]
+    causes = [crash().model_copy(update={"where": f"place {number}"}) for number in range(30)]
     lines = list(actions.commands(told(cell(LINUX, *causes), cell(WINDOWS))))
     assert len([line for line in lines if line.startswith("::error")]) == 10
 
@@ -352,7 +353,7 @@ def test_the_page_is_one_file_that_asks_for_nothing() -> None:
 
 
 def test_nothing_in_evidence_becomes_html() -> None:
-    evil = dataclasses.replace(crash(), where=NASTY, message=NASTY, remedy=NASTY)
+    evil = crash().model_copy(update=dict.fromkeys(("where", "message", "remedy"), NASTY))
     run = complete(cell(LINUX, evil), cell(WINDOWS, reason=NASTY), started=NASTY, version=NASTY)
     run["stand_ins"][0]["same"] = NASTY
     run["out_of_scope"][0]["reason"] = NASTY

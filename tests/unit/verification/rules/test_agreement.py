@@ -9,9 +9,10 @@ import pytest
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_wheels import LINUX_CORE, SUBJECT, linux_wheel
+from verification.models.cause import Cause
 from verification.models.machine import MachineSpec
 from verification.rules import agreement
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 from verification.scenarios.machines import load
 from verification.session.cell import Cell
 from verification.verdict import CellResult, Verdict

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from verification.models.cause import Cause
 from verification.rules import refusal
-from verification.rules.catalogue import Cause, catalogue
+from verification.rules.catalogue import catalogue
 
 PIP = (
     "ERROR: Could not find a version that satisfies the requirement quiverdb (from versions: )\n"

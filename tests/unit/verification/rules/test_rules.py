@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from verification.models.cause import Cause
 from verification.rules import Expected, diagnose, leftovers, taken
-from verification.rules.catalogue import Cause
 from verification.scenarios.scenarios import SCENARIOS
 
 PROJECT = "/home/user/project"

@@ -8,7 +8,7 @@ from packaging.utils import canonicalize_name
 
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.sample_wheels import LINUX_CORE, SUBJECT, linux_core, linux_wheel, windows_wheel
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.wheel import Inspection, inspect, modules_of
 
 RECORD = "quiverdb-1.0.0.dist-info/RECORD"

@@ -18,7 +18,7 @@ from tests.helpers.sample_wheels import (
     linux_core,
     linux_wheel,
 )
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.wheel import Inspection, elf, inspect
 from verification.wheel.libraries import Import
 

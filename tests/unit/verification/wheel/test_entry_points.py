@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.wheel import inspect
 
 FILE = "quiverdb-1.0.0.dist-info/entry_points.txt"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel, windows_wheel
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.wheel import Inspection, inspect
 from verification.wheel import tags as identity
 

@@ -23,7 +23,7 @@ from tests.helpers.sample_wheels import (
     windows_core,
     windows_wheel,
 )
-from verification.rules.catalogue import Cause
+from verification.models.cause import Cause
 from verification.wheel import BadWheel, Inspection, inspect, inspect_set
 
 BEYOND = (
