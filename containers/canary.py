@@ -1,4 +1,4 @@
-"""The canary: shows in every run that a machine has no way out, and that it would notice one.
+"""The canary: shows in every run that a machine has no egress, and that it would notice one.
 
 A beacon listens beyond the engine's host, on a cable of its own (a veth pair), since the engine
 keeps its bridges from one another even where they are open. From an ordinary network the canary
@@ -9,20 +9,18 @@ must not.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import docker.errors
 import requests
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.network import Network
 
 from containers.commands import execute, remove
-from containers.engine import Run
-from containers.images import Image
+from containers.engine import Engine, Run
+from containers.network import ClosedNetwork, new_container, new_network
+from verification.models.base import DataError, parse_json
 from verification.models.errors import TestbedFailure
+from verification.models.testbed import EgressProof, Image, NetworkObservation
 
 _PORT = 8765
 _BEACON = f"""
@@ -33,7 +31,7 @@ while True:
 """
 # A name below .invalid never exists (RFC 2606). A resolver that can ask somebody outside says so
 # for certain (EAI_NONAME); one that cannot, says that it failed for now (EAI_AGAIN).
-_LOOK = """
+_OBSERVE = """
 import json, socket, sys, threading
 told = {"reached": False, "resolver": sys.argv[3]}
 def reach():
@@ -56,53 +54,40 @@ print(json.dumps(told))
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Sighting:
-    """What the canary saw from one network."""
-
-    reached: bool
-    resolver: str
-    """``closed``, ``open`` or ``not asked``: a name server outside may take ten seconds."""
-
-    @property
-    def ways_out(self) -> tuple[str, ...]:
-        """The ways out that were seen, in words; empty means closed."""
-        found = ["it reached the beacon outside"] if self.reached else []
-        if self.resolver == "open":
-            found.append("names outside are resolved")
-        return tuple(found)
-
-
-def prove_closed(image: Image, network: str, run: Run) -> dict[str, Any]:
-    """Show that machines on ``network`` have no way out; return what was seen, as evidence.
+def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
+    """Show that machines on ``network`` have no egress; return what was observed, as evidence.
 
     Raises:
         TestbedFailure: ``egress-open`` with the ways out; or with the reason why the canary could
             not have noticed any.
     """
-    labels = run.labels()
-    outside = Network(docker_network_kw={"labels": labels})
+    engine, run = network.engine, network.run
     beacon = (
-        DockerContainer(image.tag)
+        new_container(engine, image)
         .with_command(["python3", "-c", _BEACON])
         .with_kwargs(
-            labels=labels, network_mode="none", user="root", cap_add=["NET_ADMIN"], init=True
+            labels=run.labels(),
+            network=None,  # else the library looks for a network of its own choice
+            network_mode="none",
+            user="root",
+            cap_add=["NET_ADMIN"],
+            init=True,
         )
     )
     with contextlib.ExitStack() as stack:
         try:
-            outside.create()
-            stack.callback(outside._docker.client.close)  # the library leaves it open
-            stack.callback(outside.remove)
+            outside = stack.enter_context(new_network(engine, run, internal=False))
             stack.callback(remove, beacon)
             beacon.start()
-            address = _connect(image, beacon, run)
+            address = _connect(engine, run, image, beacon)
+            control_canary = _canary(engine, run, image, outside.name)
+            canary = _canary(engine, run, image, network.name, resolver="127.0.0.1")
             with ThreadPoolExecutor(2) as pool:
                 both = (
-                    pool.submit(_look, image, outside.name, run, address, resolver=None),
-                    pool.submit(_look, image, network, run, address, resolver=["127.0.0.1"]),
+                    pool.submit(_observe, control_canary, address, "not asked"),
+                    pool.submit(_observe, canary, address, "closed"),
                 )
-                control, seen = (look.result() for look in both)
+                control, observed = (observation.result() for observation in both)
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             raise TestbedFailure("machine-lost", "canary", " ".join(str(error).split())) from error
     if not control.reached:
@@ -112,12 +97,12 @@ def prove_closed(image: Image, network: str, run: Run) -> dict[str, Any]:
             "it does not reach its beacon from an open network either, so it cannot prove one "
             "closed; look at the engine's bridge and firewall",
         )
-    if seen.ways_out:
-        raise TestbedFailure("egress-open", "canary", "; ".join(seen.ways_out))
-    return {"open": dataclasses.asdict(control), "machines": dataclasses.asdict(seen)}
+    if observed.egress:
+        raise TestbedFailure("egress-open", "canary", "; ".join(observed.egress))
+    return EgressProof(open=control, machines=observed)
 
 
-def _connect(image: Image, beacon: DockerContainer, run: Run) -> str:
+def _connect(engine: Engine, run: Run, image: Image, beacon: DockerContainer) -> str:
     """Lay a cable from the engine's host to the beacon; return the beacon's address.
 
     It goes with the beacon's network namespace. The addresses are of the range for benchmarks,
@@ -134,11 +119,12 @@ def _connect(image: Image, beacon: DockerContainer, run: Run) -> str:
         f" && ip address add {near}/30 dev {cable} && ip link set {cable} up"
     )
     layer = (
-        DockerContainer(image.tag)
+        new_container(engine, image)
         .with_command(["sh", "-c", script])
         .with_kwargs(
             labels=run.labels(),
             user="root",
+            network=None,
             network_mode="host",
             pid_mode="host",
             cap_add=["NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"],  # to enter the beacon's namespace
@@ -167,31 +153,34 @@ def _connect(image: Image, beacon: DockerContainer, run: Run) -> str:
     return far
 
 
-def _look(
-    image: Image, network: str, run: Run, address: str, *, resolver: list[str] | None
-) -> Sighting:
-    canary = (
-        DockerContainer(image.tag)
+def _canary(
+    engine: Engine, run: Run, image: Image, network: str, *, resolver: str | None = None
+) -> DockerContainer:
+    return (
+        new_container(engine, image)
         .with_command("sleep infinity")
         .with_kwargs(
             network=network,
             labels=run.labels(),
             init=True,
-            dns=resolver,
+            dns=[resolver] if resolver else None,
             dns_opt=["timeout:2", "attempts:1"],  # the engine's resolver gives up only after ten
         )
     )
+
+
+def _observe(canary: DockerContainer, address: str, resolver: str) -> NetworkObservation:
     try:
         canary.start()
-        looked = execute(
+        done = execute(
             canary.get_wrapped_container(),
-            ["python3", "-c", _LOOK, address, str(_PORT), "closed" if resolver else "not asked"],
+            ["python3", "-c", _OBSERVE, address, str(_PORT), resolver],
         )
     finally:
         remove(canary)
     try:
-        return Sighting(**json.loads(looked.output))
-    except (ValueError, TypeError):
+        return parse_json(NetworkObservation, done.output, "canary")
+    except DataError:
         raise TestbedFailure(
-            "machine-lost", "canary", f"exit {looked.code}: {looked.output[-300:]}"
+            "machine-lost", "canary", f"exit {done.code}: {done.output[-300:]}"
         ) from None

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-import hashlib
-import json
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import docker
 import docker.errors
 import requests
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
+from docker.utils.config import find_config_file
 
 from containers.progress import say, step
 from containers.state import locked, state_dir
+from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
 
 LABEL_RUN = "quiverdb-e2e.run"
@@ -31,7 +32,6 @@ KEPT = "quiverdb-e2e-kept-"
 """How the name of a container begins that outlives its run; labels cannot be changed later."""
 KEPT_HOURS = 24
 
-_DEFAULT_SOCKET = Path("/var/run/docker.sock")
 _PID_FILES = {  # written by the daemon; a killed one leaves them, and their numbers get reused
     Path("/var/run/docker.pid"): "dockerd",
     Path("/run/docker/containerd/containerd.pid"): "containerd",
@@ -40,8 +40,7 @@ _START_SECONDS = 60
 _UNKNOWN_OWNER_HOURS = 12
 
 
-@dataclasses.dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Model):
     """An address at which an engine may answer, and who named it."""
 
     url: str
@@ -50,8 +49,10 @@ class Endpoint:
     """True if the user named it: then no other is tried in its place."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Engine:
+_DEFAULT_ENDPOINT = Endpoint(url="unix:///var/run/docker.sock", origin="the default socket")
+
+
+class Engine(Model):
     """An engine that answered."""
 
     url: str
@@ -68,6 +69,13 @@ class Engine:
         """Return the variables that point other programs at this engine."""
         return {"DOCKER_HOST": self.url}
 
+    def library_arguments(self) -> dict[str, bool | dict[str, str]]:
+        """Return the `docker_client_kw` that point testcontainers at this engine.
+
+        Without them the library uses the environment and the current Docker context.
+        """
+        return {"environment": self.environment(), "use_context": False}
+
 
 def endpoints() -> Iterator[Endpoint]:
     """Yield where an engine may be: what the user named first, then the usual sockets.
@@ -79,37 +87,42 @@ def endpoints() -> Iterator[Endpoint]:
         WrongUse: the named context is none.
     """
     if named := os.environ.get("DOCKER_HOST"):
-        yield Endpoint(named, "DOCKER_HOST", demanded=True)
+        yield Endpoint(url=named, origin="DOCKER_HOST", demanded=True)
         return
     if context := _current_context():
         yield context
         return
-    yield Endpoint(f"unix://{_DEFAULT_SOCKET}", "the default socket")
+    yield _DEFAULT_ENDPOINT
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     for folder in filter(None, (runtime, "/run")):
         socket = Path(folder) / "podman" / "podman.sock"
         if socket.exists():
-            yield Endpoint(f"unix://{socket}", "podman's socket")
+            yield Endpoint(url=f"unix://{socket}", origin="podman's socket")
 
 
 def _current_context() -> Endpoint | None:
-    config = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    name = os.environ.get("DOCKER_CONTEXT")
-    try:
-        name = name or json.loads((config / "config.json").read_text("utf-8")).get("currentContext")
-    except (OSError, ValueError, AttributeError):
-        return None
+    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
     if not name or name == "default":
         return None
-    folder = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
-    try:
-        url = json.loads((folder / "meta.json").read_text("utf-8"))["Endpoints"]["docker"]["Host"]
-    except (OSError, ValueError, KeyError, TypeError):
+    url = _context_url(name)
+    if not url:
+        folder = os.environ.get("DOCKER_CONFIG") or "~/.docker"
         raise WrongUse(
-            f"docker context {name}: there is no such context with an address below {config}; "
-            "choose another with `docker context use` or DOCKER_CONTEXT"
-        ) from None
-    return Endpoint(url, f"docker context {name}", demanded=True)
+            f"docker context {name}: there is no such context with an address in {folder}; "
+            "choose one with `docker context use`, or set DOCKER_HOST"
+        )
+    return Endpoint(url=url, origin=f"docker context {name}", demanded=True)
+
+
+def _context_url(name: str) -> str | None:
+    # Docker's reader finds the contexts next to config.json. Without that file it would look in
+    # the working folder.
+    if find_config_file() is None:
+        return None
+    try:
+        return ContextAPI.get_context(name).Host
+    except Exception:  # noqa: BLE001  (the reader raises whatever a broken file causes)
+        return None
 
 
 def ask(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
@@ -131,7 +144,9 @@ def ask(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
     ) as error:
         reason = " ".join(str(error).split())
         return f"{endpoint.url} ({endpoint.origin}): no engine answers: {reason[:200]}"
-    return Engine(endpoint.url, endpoint.origin, version["Version"], version["Os"])
+    return Engine(
+        url=endpoint.url, origin=endpoint.origin, version=version["Version"], os=version["Os"]
+    )
 
 
 def find() -> tuple[Engine | None, list[str]]:
@@ -307,7 +322,7 @@ def _start_daemon() -> None:
         (state_dir() / "dockerd.pid").write_text(str(process.pid), "utf-8")
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if isinstance(ask(Endpoint(f"unix://{_DEFAULT_SOCKET}", "the default socket"), 2), Engine):
+        if isinstance(ask(_DEFAULT_ENDPOINT, 2), Engine):
             if process:
                 # It outlives us. An object without a return code is called a leak when it goes,
                 # at the latest when this program ends (CPython's subprocess, Popen.__del__).
@@ -346,8 +361,7 @@ def stop_provided() -> bool:
 # ---- runs, labels and the sweep ----
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
+class Run(Model):
     """One run of the suite: every container, network and volume it starts carries its labels."""
 
     id: str
@@ -356,7 +370,7 @@ class Run:
     @classmethod
     def new(cls) -> Run:
         """Return a new run owned by this process."""
-        return cls(uuid.uuid4().hex[:10], _identity(os.getpid()))
+        return cls(id=uuid.uuid4().hex[:10], owner=_identity(os.getpid()))
 
     def labels(self) -> dict[str, str]:
         """Return the labels to put on everything started for this run."""
@@ -387,7 +401,7 @@ def is_dead(owner: str, age_hours: float) -> bool:
         return True
 
 
-def _age_hours(attributes: dict[str, Any]) -> float:
+def _age_hours(attributes: Mapping[str, object]) -> float:
     created = str(attributes.get("Created") or attributes.get("CreatedAt") or "")
     try:
         then = datetime.datetime.fromisoformat(created)
@@ -409,23 +423,24 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
     label = f"{LABEL_RUN}={run}" if run else LABEL_RUN
     removed = 0
 
-    def due(attributes: dict[str, Any], labels: dict[str, str] | None) -> bool:
+    def due(age_hours: float, labels: Mapping[str, str] | None) -> bool:
         owner = (labels or {}).get(LABEL_OWNER, "")
-        return bool(run or everything or is_dead(owner, _age_hours(attributes)))
+        return bool(run or everything or is_dead(owner, age_hours))
 
     try:
         for container in client.containers.list(
             all=True, filters={"label": label}, ignore_removed=True
         ):
-            kept = is_kept(container.name) and _age_hours(container.attrs) < KEPT_HOURS
-            if everything or (not kept and due(container.attrs, container.labels)):
-                removed += _gone(lambda c=container: c.remove(force=True, v=True))
+            age_hours = _age_hours(container.attrs)
+            kept = is_kept(container.name) and age_hours < KEPT_HOURS
+            if everything or (not kept and due(age_hours, container.labels)):
+                removed += _gone(functools.partial(container.remove, force=True, v=True))
         for network in client.networks.list(filters={"label": label}):
-            if due(network.attrs, network.attrs.get("Labels")):
+            if due(_age_hours(network.attrs), network.attrs.get("Labels")):
                 removed += _gone(network.remove)
         for volume in client.volumes.list(filters={"label": label}):
-            if due(volume.attrs, volume.attrs.get("Labels")):
-                removed += _gone(lambda v=volume: v.remove(force=True))
+            if due(_age_hours(volume.attrs), volume.attrs.get("Labels")):
+                removed += _gone(functools.partial(volume.remove, force=True))
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "sweep", str(error)) from error
     return removed
@@ -446,7 +461,7 @@ def remove_kept(client: docker.DockerClient) -> int:
         ):
             if is_kept(container.name):
                 runs.add(container.labels[LABEL_RUN])
-                removed += _gone(lambda c=container: c.remove(force=True, v=True))
+                removed += _gone(functools.partial(container.remove, force=True, v=True))
         for run in runs:
             for network in client.networks.list(filters={"label": f"{LABEL_RUN}={run}"}):
                 removed += _gone(network.remove)
@@ -455,7 +470,7 @@ def remove_kept(client: docker.DockerClient) -> int:
     return removed
 
 
-def _gone(remove: Any) -> int:
+def _gone(remove: Callable[[], None]) -> int:
     try:
         remove()
     except docker.errors.NotFound:

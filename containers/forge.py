@@ -20,16 +20,14 @@ from typing import Any, Self
 
 import docker.errors
 import requests
-import trustme
-from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
-from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers.commands import Held, execute, remove
-from containers.engine import Run
-from containers.images import Image, tar_of
+from containers.images import tar_of
+from containers.network import ClosedNetwork
 from verification.models.errors import TestbedFailure
+from verification.models.testbed import Image
 
 HOSTS = (
     "github.com",
@@ -136,9 +134,7 @@ class Forge(Held):
     def __init__(
         self,
         image: Image,
-        network: Network,
-        run: Run,
-        authority: trustme.CA,
+        network: ClosedNetwork,
         repository: Repository,
         workflow: WorkflowRun,
         *,
@@ -149,7 +145,7 @@ class Forge(Held):
         self.token = f"ghs_{_random(36)}"
         self.request_token = _random(64)
         self._keys: dict[str, Any] = {"signing": 1, "published": [1]}
-        certificate = authority.issue_cert(*HOSTS)
+        certificate = network.ca.issue_cert(*HOSTS)
         config = {
             "certificate": f"{_FOLDER}/certificate.pem",
             "key": f"{_FOLDER}/key.pem",
@@ -168,10 +164,9 @@ class Forge(Held):
             "/etc/forge/config.json": json.dumps(config).encode(),
         }
         self._container = (
-            DockerContainer(image.tag)
-            .with_network(network)
+            network.container(image)
             .with_network_aliases(*HOSTS)
-            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
+            .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
             .waiting_for(
                 LogMessageWaitStrategy("ready")
                 .with_startup_timeout(_READY_SECONDS)

@@ -31,6 +31,7 @@ from containers import nodepackages
 from containers.progress import say, step
 from containers.state import locked, state_dir
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.testbed import Image
 
 RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"
@@ -116,16 +117,6 @@ class Recipe:
         for name in self.copies:
             for path in _walk(root / name):
                 yield f"copies/{path.relative_to(root)}", path
-
-
-@dataclasses.dataclass(frozen=True)
-class Image:
-    """An image that is on the engine."""
-
-    name: str
-    tag: str
-    id: str
-    created: str
 
 
 def _walk(top: Path) -> list[Path]:
@@ -272,7 +263,7 @@ def _find(client: docker.DockerClient, name: str, wanted: str) -> Image | None:
         image = client.images.get(wanted)
     except docker.errors.ImageNotFound:
         return None
-    return Image(name, wanted, str(image.id), str(image.attrs["Created"]))
+    return Image(name=name, tag=wanted, id=str(image.id), created=str(image.attrs["Created"]))
 
 
 def _failed(name: str, seen: str) -> TestbedFailure:

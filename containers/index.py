@@ -8,7 +8,6 @@ authority.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import errno
 import io
@@ -21,24 +20,24 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import docker
 import docker.errors
 import requests
-import trustme
 from docker.types import LogConfig
+from pydantic import Field
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
-from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers.commands import Held, Result, execute, remove, send
-from containers.engine import Engine, Run, is_kept
-from containers.images import Image
+from containers.engine import Engine, is_kept
+from containers.network import ClosedNetwork
+from verification.models.base import Model
 from verification.models.errors import TestbedFailure
-from verification.pipeline.publishers import Publisher as TrustedPublisher
+from verification.models.testbed import Image, IndexHosts, Upload
 
 _FOLDER = "/srv/index"
 _LOG = "/dev/stdout"
@@ -46,7 +45,7 @@ _LOG = "/dev/stdout"
 # An engine may be set up to keep its containers' logs elsewhere, or the last megabytes alone.
 _LOG_CONFIG = LogConfig(type=LogConfig.types.JSON, config={"max-size": "1g"})
 _FAULTS = f"{_FOLDER}/faults.json"
-_AUTHORITY = f"{_FOLDER}/authority.pem"
+_CA_CERTIFICATE = f"{_FOLDER}/authority.pem"
 _CERTIFICATE = f"{_FOLDER}/certificate.pem"
 _KEY = f"{_FOLDER}/key.pem"
 _CONFIG = f"{_FOLDER}/config.json"
@@ -61,44 +60,59 @@ _ASK = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Hosts:
-    """The names at which the clients look for the default index when nobody tells them another."""
+class IndexFault(Model):
+    """What the index does wrong on request, for tests; see ``images/index/faults.py``."""
 
-    index: str
-    files: str
-    upload: str
-
-    def all(self) -> list[str]:
-        """Return the distinct names."""
-        return sorted({self.index, self.files, self.upload})
-
-
-@dataclasses.dataclass(frozen=True)
-class Upload:
-    """What twine did: its command, exit code and output."""
-
-    command: tuple[str, ...]
-    code: int
-    output: str
+    match: str
+    """A regular expression that is searched for in the path of a request."""
+    fault: Literal["truncate", "status", "hang", "corrupt", "reset"]
+    status: int | None = None
+    after: int | None = None
+    """Bytes of the body that are sent first."""
+    client: str | None = None
+    """The address of the only client that meets it."""
+    times: int | None = None
+    seconds: float | None = None
+    """How long a hang lasts."""
 
 
-class Publisher(Held):
+class IndexContents(Model):
+    """What an index serves, and the project that can be uploaded to it."""
+
+    project: str
+    files: tuple[Path, ...] = ()
+    """Files that are there from the start, before any client can come."""
+    yanked: Mapping[str, str] = Field(default_factory=dict)
+    """The reason by file name, of those that were withdrawn."""
+    faults: tuple[IndexFault, ...] = ()
+
+
+class TrustedPublishing(Model):
+    """The trusted publishers of an index, in the form of ``images/index/config.py``."""
+
+    publishers: tuple[Mapping[str, str], ...] = ()
+    pending_publishers: tuple[Mapping[str, str], ...] = ()
+    issuers: tuple[str, ...] = ()
+    """The addresses whose identity tokens the index takes. Their certificates are of the run's CA.
+    """
+    enabled: bool = True
+
+
+class UploadMachine(Held):
     """The machine from which a release is uploaded, with the real twine."""
 
-    def __init__(self, image: Image, network: Network, run: Run, authority: trustme.CA) -> None:
+    def __init__(self, image: Image, network: ClosedNetwork) -> None:
         self._container = (
-            DockerContainer(image.tag)
-            .with_network(network)
-            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
-            .with_copy_into_container(authority.cert_pem.bytes(), "/etc/e2e-ca.pem")
+            network.container(image)
+            .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
+            .with_copy_into_container(network.ca_certificate, "/etc/e2e-ca.pem")
         )
 
     def __enter__(self) -> Self:
         _start(self._container, "publisher")
         return self
 
-    def hosts(self) -> Hosts:
+    def hosts(self) -> IndexHosts:
         """Ask pip and twine where they go by default.
 
         Raises:
@@ -113,7 +127,7 @@ class Publisher(Held):
                 "publisher",
                 f"pip and twine do not answer ({told.code}): {told.output}",
             ) from None
-        return Hosts(index, files, upload)
+        return IndexHosts(index=index, files=files, upload=upload)
 
     def upload(self, files: Sequence[Path], password: str) -> Upload:
         """Upload ``files`` with ``twine upload``, to the index that twine takes by default."""
@@ -129,7 +143,11 @@ class Publisher(Held):
             "COLUMNS": "200",
         }
         done = self._run(command, environment)
-        return Upload(tuple(command), done.code, done.output.replace(password, "[hidden]"))
+        return Upload(
+            command=tuple(command),
+            code=done.code,
+            output=done.output.replace(password, "[hidden]"),
+        )
 
     def _run(self, command: list[str], environment: dict[str, str] | None = None) -> Result:
         try:
@@ -145,65 +163,54 @@ _PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
 
 
 class Index(Held):
-    """The running index; a context manager that removes it at the end.
-
-    ``store`` are files that are there from the start, before any reader can come. ``faults`` are
-    planted for tests; see ``images/index/faults.py``. ``publishers`` are the registered trusted
-    publishers, and ``issuers`` the addresses of those whose identity tokens are taken: servers with
-    a certificate of ``authority``. With ``trusted_publishing`` false the index says it is not
-    enabled.
-    """
+    """The running index; a context manager that removes it at the end."""
 
     def __init__(
         self,
         image: Image,
-        network: Network,
-        run: Run,
-        authority: trustme.CA,
-        hosts: Hosts,
-        *,
-        store: Sequence[Path] = (),
-        faults: Sequence[dict[str, Any]] = (),
-        yanked: Mapping[str, str] | None = None,
-        project: str = "quiverdb",
-        publishers: Sequence[TrustedPublisher] = (),
-        issuers: Sequence[str] = (),
-        trusted_publishing: bool = True,
+        network: ClosedNetwork,
+        hosts: IndexHosts,
+        contents: IndexContents,
+        trusted_publishing: TrustedPublishing | None = None,
     ) -> None:
         self.hosts = hosts
         self.password = secrets.token_urlsafe(24)
-        certificate = authority.issue_cert(*hosts.all())
+        trusted = trusted_publishing or TrustedPublishing()
+        certificate = network.ca.issue_cert(*hosts.all())
+        token = {
+            "username": "__token__",
+            "password": self.password,
+            "projects": [contents.project],
+        }
         config = {
             "certificate": _CERTIFICATE,
             "key": _KEY,
-            "hosts": dataclasses.asdict(hosts),
+            "hosts": hosts.model_dump(),
             "store": f"{_FOLDER}/store",
             "log": _LOG,
             "faults": _FAULTS,
-            "yanked": dict(yanked or {}),
-            "credentials": [
-                {"username": "__token__", "password": self.password, "projects": [project]}
-            ],
-            "trusted_publishing": trusted_publishing,
-            "issuers": [{"url": url, "ca": _AUTHORITY} for url in issuers],
-            "publishers": [known.form() for known in publishers if not known.pending],
-            "pending_publishers": [known.form() for known in publishers if known.pending],
+            "yanked": dict(contents.yanked),
+            "credentials": [token],
+            "trusted_publishing": trusted.enabled,
+            "issuers": [{"url": url, "ca": _CA_CERTIFICATE} for url in trusted.issuers],
+            "publishers": [dict(form) for form in trusted.publishers],
+            "pending_publishers": [dict(form) for form in trusted.pending_publishers],
         }
+        faults = [fault.model_dump(exclude_none=True) for fault in contents.faults]
         self._files = {
             _CERTIFICATE: b"".join(blob.bytes() for blob in certificate.cert_chain_pems),
             _KEY: certificate.private_key_pem.bytes(),
-            _AUTHORITY: authority.cert_pem.bytes(),
+            _CA_CERTIFICATE: network.ca_certificate,
             _CONFIG: json.dumps(config).encode(),
-            _FAULTS: json.dumps(list(faults)).encode(),
+            _FAULTS: json.dumps(faults).encode(),
         }
-        self._store = tuple(store)
+        self._store = contents.files
         self._container = (
-            DockerContainer(image.tag)
+            network.container(image)
             .with_command(_CONFIG)
-            .with_network(network)
             .with_network_aliases(*hosts.all())
             .with_kwargs(
-                labels=run.labels(),
+                labels=network.run.labels(),
                 dns=["127.0.0.1"],
                 init=True,
                 # Detached, its standard input outlives the first that writes to it.

@@ -9,19 +9,21 @@ import gzip
 import io
 import tarfile
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import docker
 import docker.errors
 import requests
-from testcontainers.core.container import DockerContainer
+from pydantic import Field
 
 from containers import processors
 from containers.commands import Held, Result, execute
-from containers.engine import Engine, Run
-from containers.images import Image, tar_of
+from containers.images import tar_of
+from containers.network import NetworkHandle, new_container
+from verification.models.base import Model
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
+from verification.models.testbed import Image
 
 _USER_ID = 1000
 # Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Red
@@ -63,55 +65,56 @@ _ARGUMENT = 128 * 1024 - 1
 _WAIT = f'until [ -e {_READY} ]; do sleep 0.01; done; exec "$@"'
 
 
+class MachineSetup(Model):
+    """What a machine starts with, beside its image."""
+
+    environment: Mapping[str, str] = Field(default_factory=dict)
+    tmpfs: Mapping[str, str] = Field(default_factory=dict)
+    """Mount options by folder."""
+    files: Mapping[str, bytes] = Field(default_factory=dict)
+    """Files of the suite's own folder, by name."""
+
+
 class Machine(Held):
     """A running machine; a context manager that removes it at the end.
 
     It has one network, and on it one name answers: the index. Its certificate authorities are the
     image's own and the run's. Commands run as the machine's user, never as root, unless asked.
-    ``files`` are in the suite's own folder from the start. ``engine`` is told where a machine on
-    Wine is to be kept to one of its processors.
     """
 
     def __init__(
         self,
         spec: MachineSpec,
         image: Image,
-        *,
-        network: str,
-        run: Run,
-        authority: bytes,
-        environment: dict[str, str] | None = None,
-        tmpfs: dict[str, str] | None = None,
-        files: Mapping[str, bytes] | None = None,
-        engine: Engine | None = None,
+        network: NetworkHandle,
+        setup: MachineSetup | None = None,
     ) -> None:
+        setup = setup or MachineSetup()
         self.spec = spec
         self.image = image
-        self._authority = authority
-        self._files = {"ca.pem": authority, **(files or {})}
-        self._engine = engine
-        self._stack = contextlib.ExitStack()
-        self._network = network
-        self._is_ready = False
         self.layout = spec.layout
+        self._network = network
+        self._files = {"ca.pem": network.ca_certificate.encode(), **setup.files}
+        self._stack = contextlib.ExitStack()
+        self._is_ready = False
         self._packed = self._pack()
         """The files, as the machine's first program takes them; empty where they must be put."""
-        self._how: dict[str, Any] = {
-            "network": network,
-            "labels": run.labels(),
+        self._options: dict[str, str | bool | list[str] | dict[str, str]] = {
+            "network": network.name,
+            "labels": network.run.labels(),
             "user": self.layout.users["root"],
         }
         if spec.runs_on != "windows":
             # The engine forwards names it does not know even on an internal network; sent to this
             # address, within the machine itself, they find nobody.
-            self._how |= {"dns": ["127.0.0.1"], "init": True}
+            self._options |= {"dns": ["127.0.0.1"], "init": True}
         self._container = (
-            DockerContainer(image.tag)
+            new_container(network.engine, image)
             .with_command(self._first())
-            .with_kwargs(**self._how)
-            .with_envs(**environment or {})
+            .with_kwargs(**self._options)
+            .with_envs(**setup.environment)
         )
-        for folder, options in (tmpfs or {}).items():
+        for folder, options in setup.tmpfs.items():
             self._container.with_tmpfs_mount(folder, options)
 
     def __enter__(self) -> Self:
@@ -120,7 +123,7 @@ class Machine(Held):
             if not self._packed:
                 self.put(self._files)
             if self.spec.runs_on == "windows":
-                self._trust_authority()
+                self._trust_ca()
         except BaseException as error:
             self.close()
             if isinstance(error, (docker.errors.DockerException, requests.RequestException)):
@@ -129,16 +132,16 @@ class Machine(Held):
         return self
 
     def _start(self) -> None:
-        if self._engine and self.spec.runs_on == "wine":
-            processor = self._stack.enter_context(processors.one(self._engine))
-            self._container.with_kwargs(**self._how, cpuset_cpus=processor)
+        if self.spec.runs_on == "wine":
+            processor = self._stack.enter_context(processors.one(self._network.engine))
+            self._container.with_kwargs(**self._options, cpuset_cpus=processor)
         try:
             self._container.start()
         except docker.errors.APIError as error:
             if "CPUs are not available" not in str(error):
                 raise
             # The engine has as many processors as this process, but others; nothing was made.
-            self._container.with_kwargs(**self._how)
+            self._container.with_kwargs(**self._options)
             self._container.start()
 
     def close(self) -> None:
@@ -160,26 +163,23 @@ class Machine(Held):
         Raises:
             TestbedFailure: ``machine-lost``: it has none any more.
         """
-        seen = self._seen()
-        address = str(seen["NetworkSettings"]["Networks"][self._network]["IPAddress"])
-        if not address:
-            raise self._lost(f"it has no address: {self._said()}")
-        return address, datetime.datetime.fromisoformat(seen["State"]["StartedAt"])
-
-    def _seen(self) -> dict[str, Any]:
         wrapped = self._container.get_wrapped_container()
         try:
             wrapped.reload()
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise self._lost(error) from error
-        return dict(wrapped.attrs)
+        networks = wrapped.attrs["NetworkSettings"]["Networks"]
+        address = str(networks[self._network.name]["IPAddress"])
+        if not address:
+            raise self._lost(f"it has no address: {self._output()}")
+        return address, datetime.datetime.fromisoformat(wrapped.attrs["State"]["StartedAt"])
 
     def _first(self) -> list[str]:
         """Return the command that the machine starts with."""
         if self.spec.runs_on == "windows":
             return list(self.layout.idle)
-        told = (self._authority.decode(), self.spec.runs_on, self._packed, *self.layout.idle)
-        return ["sh", "-c", _FIRST, "sh", *told]
+        arguments = (self._network.ca_certificate, self.spec.runs_on, self._packed)
+        return ["sh", "-c", _FIRST, "sh", *arguments, *self.layout.idle]
 
     def _pack(self) -> str:
         if self.spec.runs_on == "windows":
@@ -188,7 +188,7 @@ class Machine(Held):
         packed = base64.b64encode(gzip.compress(archive, mtime=0)).decode("ascii")
         return packed if len(packed) <= _ARGUMENT else ""
 
-    def _trust_authority(self) -> None:
+    def _trust_ca(self) -> None:
         command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]
         done = self.run(command, user="root")
         if done.code:
@@ -202,7 +202,7 @@ class Machine(Held):
         """
         self.run(["true"])
 
-    def _lost(self, error: object) -> TestbedFailure:
+    def _lost(self, error: Exception | str) -> TestbedFailure:
         return TestbedFailure("machine-lost", self.spec.name, " ".join(str(error).split())[:300])
 
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
@@ -268,16 +268,16 @@ class Machine(Held):
             )
             wrapped.reload()
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise self._lost(f"{error}: {self._said()}") from error
+            raise self._lost(f"{error}: {self._output()}") from error
         if wrapped.status != "running":
-            raise self._lost(f"the machine stopped while `{ran[:80]}` ran: {self._said()}")
+            raise self._lost(f"the machine stopped while `{ran[:80]}` ran: {self._output()}")
         self._is_ready = True
         return result
 
-    def _said(self) -> str:
-        """Return the last that the machine's own first program said."""
+    def _output(self) -> str:
+        """Return the last lines that the machine's first program printed."""
         try:
-            said = self._container.get_wrapped_container().logs(tail=3)
+            output = self._container.get_wrapped_container().logs(tail=3)
         except (docker.errors.DockerException, requests.RequestException):
             return "the engine does not tell why"
-        return said.decode("utf-8", "replace") or "no word of why"
+        return output.decode("utf-8", "replace") or "no word of why"

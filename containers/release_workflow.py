@@ -10,20 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import docker.errors
-import requests
-import trustme
-from testcontainers.core.network import Network
-
 from containers import forge as forges
-from containers import images, testbed
+from containers import images
 from containers.engine import Engine, Run
 from containers.forge import Forge, JobIdentity
-from containers.index import Hosts, Index, Publisher, read_files, read_log
+from containers.index import (
+    Index,
+    IndexContents,
+    TrustedPublishing,
+    UploadMachine,
+    read_files,
+    read_log,
+)
+from containers.network import closed_network
 from containers.runner import Origin, PipelineRun, Push, Runner, Site, with_forge
 from containers.runner.origin import BRANCH
 from containers.runner.runs import SECONDS, WORKFLOW
-from verification.models.errors import TestbedFailure
+from verification.models.testbed import IndexHosts
 from verification.models.workflow import load
 from verification.pipeline import publishers
 from verification.pipeline.publishers import Publisher as TrustedPublisher
@@ -41,7 +44,7 @@ class Pipeline:
     runner: Runner
     forge: Forge
     index: Index
-    hosts: Hosts
+    hosts: IndexHosts
     pushes: tuple[Push, ...]
     """The tags that were pushed when the forge began."""
 
@@ -98,7 +101,6 @@ def start(
         TestbedFailure: the engine, an image or a server is not as needed.
         WrongUse: a folder, a tag or the workflow file is not as it should be.
     """
-    testbed.use(engine)
     known = publishers.load() if registered is None else tuple(registered)
     whose = known[0]
     with contextlib.ExitStack() as stack:
@@ -107,25 +109,20 @@ def start(
         )
         pushes = tuple(origin.tag(tag, annotated=annotated) for tag in tags)
         name = load(origin.tree / workflow).name
-        authority = trustme.CA(organization_name="quiverdb-e2e")
-        network = Network(docker_network_kw={"internal": True, "labels": run.labels()})
-        try:
-            network.create()
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise TestbedFailure("machine-lost", "network", str(error)) from error
-        stack.callback(testbed.remove_network, network)
-        with Publisher(images.ensure(engine, "publisher"), network, run, authority) as publisher:
-            hosts = publisher.hosts()
+        network = stack.enter_context(closed_network(engine, run))
+        with UploadMachine(images.ensure(engine, "publisher"), network) as upload_machine:
+            hosts = upload_machine.hosts()
         index = stack.enter_context(
             Index(
                 images.ensure(engine, "index"),
                 network,
-                run,
-                authority,
                 hosts,
-                store=store,
-                publishers=known,
-                issuers=[forges.ISSUER],
+                IndexContents(project=whose.project, files=tuple(store)),
+                TrustedPublishing(
+                    publishers=tuple(p.form() for p in known if not p.pending),
+                    pending_publishers=tuple(p.form() for p in known if p.pending),
+                    issuers=(forges.ISSUER,),
+                ),
             )
         )
         run_id = int(time.time())
@@ -133,8 +130,6 @@ def start(
             Forge(
                 images.ensure(engine, "forge"),
                 network,
-                run,
-                authority,
                 forges.Repository(
                     owner=origin.owner,
                     name=origin.name,
@@ -158,7 +153,7 @@ def start(
             forge,
             JobIdentity,
             network=network.name,
-            authority=authority.cert_pem.bytes().decode(),
+            authority=network.ca_certificate.decode(),
         )
         runner = Runner(
             engine,

@@ -256,7 +256,8 @@ class Account:
             details["static"] = self.suite.static.to_dict()
             details["not_inspected"] = self._not_inspected()
             details["not_installed"] = self._not_installed()
-            details["egress"] = prepared.testbed.egress
+            if egress := prepared.testbed.egress:
+                details["egress"] = egress.model_dump()
             if piped := self.suite.piped:
                 details["pipeline"] = piped.to_dict(strict=self.suite.selection.strict)
                 details["publisher"] = piped.publisher()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from containers import engine, images, testbed
+from containers.index import IndexContents
 from containers.machine import Machine
 from containers.progress import step
 from containers.state import locked, state_dir
@@ -197,10 +198,12 @@ def started(files: Sequence[Path]) -> Iterator[testbed.Testbed]:
     """Start a testbed whose index has these files."""
     run = engine.Run.new()
     found = engine.ensure()
-    needed = testbed.Images(images.ensure(found, "index"), images.ensure(found, "publisher"))
+    index, publisher = (images.ensure(found, name) for name in ("index", "publisher"))
+    contents = IndexContents(project="quiverdb", files=tuple(files))
     with (
         step("starting the index"),
-        testbed.start(found, run, needed, wheels=(), dependencies=files, prove=False) as bed,
+        testbed.prepare_network(found, run, publisher, prove=False) as network,
+        testbed.start(network, index, contents, ()) as bed,
     ):
         yield bed
 

@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from containers import builder, engine, images, releases, testbed, wheelhouse
 from containers.engine import Run
+from containers.index import IndexContents
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from verification.commands.gate_plugin import workers
@@ -105,7 +106,7 @@ def plain(
 
     def one(cell: Cell) -> str:
         labels = [f"--label={key}={value}" for key, value in bed.run.labels().items()]
-        command = ["docker", "run", "--rm", "--init", f"--network={bed.network}", *labels]
+        command = ["docker", "run", "--rm", "--init", f"--network={bed.network.name}", *labels]
         command += [f"--tmpfs={path}:{options}" for path, options in cell.place.tmpfs.items()]
         command += ["--user=root", "--env=HOME=/home/user", f"--volume={folder}:/e2e:ro"]
         ran = subprocess.run(
@@ -119,7 +120,7 @@ def plain(
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(workers()) as pool:
         folder = Path(name)
         folder.chmod(0o755)
-        (folder / "ca.pem").write_text(bed.authority, "utf-8")
+        (folder / "ca.pem").write_text(bed.network.ca_certificate, "utf-8")
         for file in ("exercise.py", "uses.py"):
             shutil.copy(Path(cells.__file__).parents[1] / "probe" / file, folder)
         began = time.perf_counter()
@@ -182,8 +183,8 @@ def main() -> None:
     run = Run.new()
     tags = {name: images.ensure(found, name).tag for name in {c.machine.image for c in todo}}
     house = published(found, run)
-    needed = testbed.Images(images.ensure(found, "index"), images.ensure(found, "publisher"))
-    on_index = (*house.dependencies, *house.earlier)
+    index_image, publisher = (images.ensure(found, name) for name in ("index", "publisher"))
+    contents = IndexContents(project="quiverdb", files=(*house.dependencies, *house.earlier))
     with contextlib.ExitStack() as stack:
         client = found.client()
         stack.callback(client.close)
@@ -192,9 +193,10 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
         for number in range(asked.runs):
             began = time.perf_counter()
-            with testbed.start(
-                found, run, needed, wheels=house.wheels, dependencies=on_index, prove=False
-            ) as bed:
+            with (
+                testbed.prepare_network(found, run, publisher, prove=False) as network,
+                testbed.start(network, index_image, contents, house.wheels) as bed,
+            ):
                 index = time.perf_counter() - began
                 bare = plain(todo, tags, house, bed, used=False)
                 used = plain(todo, tags, house, bed, used=True)

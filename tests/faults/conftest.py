@@ -12,7 +12,8 @@ import pytest
 
 from containers import builder, engine, images, testbed, wheelhouse
 from containers.engine import Engine, Run
-from containers.testbed import Images, Testbed
+from containers.index import IndexContents, IndexFault
+from containers.testbed import Testbed
 from tests.faults.place import Place, Start, System, narrowed
 from verification import wheel as inspection
 from verification.models.cause import Cause
@@ -36,7 +37,6 @@ def subject() -> Subject:
 def found() -> Iterator[Engine]:
     """Return an engine, provided if need be, with what dead runs left on it removed."""
     answering = engine.ensure()
-    testbed.use(answering)
     client = answering.client()
     engine.sweep(client)
     yield answering
@@ -51,12 +51,6 @@ def run(found: Engine) -> Iterator[Run]:
     client = found.client()
     engine.sweep(client, run=mine.id)
     client.close()
-
-
-@pytest.fixture(scope="session")
-def infrastructure(found: Engine) -> Images:
-    """Return the images of the index and the publisher."""
-    return Images(images.ensure(found, "index"), images.ensure(found, "publisher"))
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +99,7 @@ class Judge(Protocol):
         wheel: Path,
         planted: Planted | None = None,
         *,
-        faults: Sequence[dict[str, Any]] = (),
+        faults: Sequence[IndexFault] = (),
         installer: str = "",
         **seconds: int,
     ) -> Judged:
@@ -113,22 +107,31 @@ class Judge(Protocol):
 
 
 @pytest.fixture
-def start(found: Engine, run: Run, infrastructure: Images) -> Start:
+def start(found: Engine, run: Run) -> Start:
     """Return the way to a testbed; the canary is left to the tests of the canary."""
 
+    @contextlib.contextmanager
     def started(
-        wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: Any
-    ) -> contextlib.AbstractContextManager[Testbed]:
-        more = options.pop("dependencies", ())
-        return testbed.start(
-            found,
-            run,
-            infrastructure,
-            wheels=wheels,
-            dependencies=(*wheelhouse.dependencies(), *more),
-            faults=faults,
-            **{"prove": False, **options},
+        wheels: Sequence[Path],
+        faults: Sequence[IndexFault] = (),
+        *,
+        dependencies: Sequence[Path] = (),
+        internal: bool = True,
+        prove: bool = False,
+    ) -> Iterator[Testbed]:
+        contents = IndexContents(
+            project="quiverdb",
+            files=(*wheelhouse.dependencies(), *dependencies),
+            faults=tuple(faults),
         )
+        index, publisher = (images.ensure(found, name) for name in ("index", "publisher"))
+        with (
+            testbed.prepare_network(
+                found, run, publisher, internal=internal, prove=prove
+            ) as network,
+            testbed.start(network, index, contents, wheels) as bed,
+        ):
+            yield bed
 
     return started
 
@@ -164,7 +167,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         wheel: Path,
         planted: Planted | None = None,
         *,
-        faults: Sequence[dict[str, Any]] = (),
+        faults: Sequence[IndexFault] = (),
         installer: str = "",
         **seconds: int,
     ) -> Judged:

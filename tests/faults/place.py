@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from containers import images, wheelhouse
 from containers.engine import Engine
+from containers.index import IndexFault
 from containers.testbed import Testbed
 from verification.models.cause import Cause
 from verification.rules import diagnose
@@ -34,7 +35,13 @@ class Start(Protocol):
     """Starts a testbed with these wheels and these faults of the index."""
 
     def __call__(
-        self, wheels: Sequence[Path], faults: Sequence[dict[str, Any]] = (), **options: Any
+        self,
+        wheels: Sequence[Path],
+        faults: Sequence[IndexFault] = (),
+        *,
+        dependencies: Sequence[Path] = (),
+        internal: bool = True,
+        prove: bool = False,
     ) -> contextlib.AbstractContextManager[Testbed]:
         """Return the testbed as a context manager."""
 

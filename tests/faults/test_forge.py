@@ -14,18 +14,16 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import trustme
 from docker.models.containers import Container
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from testcontainers.core.container import DockerContainer
-from testcontainers.core.network import Network
 
-from containers import images, testbed
+from containers import images
 from containers.commands import Result, execute
 from containers.engine import Engine, Run
 from containers.forge import HOSTS, ISSUER, Forge, JobIdentity, Repository, WorkflowRun
 from containers.images import tar_of
+from containers.network import ClosedNetwork, closed_network, new_network
 from verification.models.errors import TestbedFailure
 
 OLD, NEW, TAG_OBJECT = "b" * 40, "c" * 40, "d" * 40
@@ -91,41 +89,28 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def network(found: Engine, run: Run) -> Iterator[Network]:
+def network(found: Engine, run: Run) -> Iterator[ClosedNetwork]:
     """Return an internal network."""
-    testbed.use(found)
-    made = Network(docker_network_kw={"internal": True, "labels": run.labels()})
-    made.create()
-    yield made
-    made.remove()
-    made._docker.client.close()
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """Return the run's authority."""
-    return trustme.CA(organization_name="quiverdb-e2e")
+    with closed_network(found, run) as closed:
+        yield closed
 
 
 @pytest.fixture
-def forge(found: Engine, run: Run, network: Network, authority: trustme.CA) -> Iterator[Forge]:
+def forge(found: Engine, network: ClosedNetwork) -> Iterator[Forge]:
     """Return a running forge without any release."""
     image = images.ensure(found, "forge")
-    with Forge(image, network, run, authority, REPOSITORY, WORKFLOW, patience=2) as started:
+    with Forge(image, network, REPOSITORY, WORKFLOW, patience=2) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def machine(
-    found: Engine, run: Run, network: Network, authority: trustme.CA
-) -> Iterator[Container]:
+def machine(found: Engine, network: ClosedNetwork) -> Iterator[Container]:
     """Return a container with gh that trusts the run's authority."""
     held = (
-        DockerContainer(images.ensure(found, "gh").tag)
+        network.container(images.ensure(found, "gh"))
         .with_command("sleep infinity")
-        .with_network(network)
-        .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
-        .with_copy_into_container(authority.cert_pem.bytes(), "/etc/e2e-ca.pem")
+        .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
+        .with_copy_into_container(network.ca_certificate, "/etc/e2e-ca.pem")
     )
     with held as started:
         wrapped = started.get_wrapped_container()
@@ -135,7 +120,7 @@ def machine(
 
 
 @pytest.fixture
-def job(machine: Container, network: Network, forge: Forge) -> Job:
+def job(machine: Container, network: ClosedNetwork, forge: Forge) -> Job:
     """Return that container, which the forge takes for the release job."""
     made = Job(machine, network.name, forge)
     forge.register(made.address, RELEASE)
@@ -268,7 +253,7 @@ def test_a_machine_that_does_not_trust_the_run_gets_nothing(forge: Forge, job: J
 
 
 def test_an_identity_token_is_verified_on_a_second_network(
-    found: Engine, run: Run, forge: Forge, job: Job, authority: trustme.CA
+    found: Engine, run: Run, forge: Forge, job: Job, network: ClosedNetwork
 ) -> None:
     url = f"{forge.environment['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience=pypi"
     header = f"Authorization: bearer {forge.environment['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"
@@ -277,9 +262,7 @@ def test_an_identity_token_is_verified_on_a_second_network(
     first = job.gh(*asking).strip()
     forge.rotate_keys()
     second = job.gh(*asking).strip()
-    other = Network(docker_network_kw={"internal": True, "labels": run.labels()})
-    other.create()
-    try:
+    with new_network(found, run) as other:
         forge.connect(other.name)
         client = found.client()
         try:
@@ -293,7 +276,7 @@ def test_an_identity_token_is_verified_on_a_second_network(
             )
             try:
                 assert reader.put_archive(
-                    "/", tar_of({"e2e-ca.pem": authority.cert_pem.bytes()}, "etc")
+                    "/", tar_of({"e2e-ca.pem": network.ca_certificate}, "etc")
                 )
                 assert execute(reader, ["sh", "-c", TRUST]).code == 0
                 asked = ["gh", "api", f"{ISSUER}/.well-known/jwks"]
@@ -302,10 +285,7 @@ def test_an_identity_token_is_verified_on_a_second_network(
                 reader.remove(force=True)
         finally:
             client.close()
-    finally:
-        disconnect(found, forge, other.name)
-        other.remove()
-        other._docker.client.close()
+            disconnect(found, forge, other.name)
     assert jwks.code == 0, jwks.output
     keys = KeySet.import_key_set(json.loads(jwks.output))
     for value in (first, second):

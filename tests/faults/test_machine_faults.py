@@ -10,13 +10,14 @@ import pytest
 
 from containers import images
 from containers.engine import Engine, Run
-from containers.index import read_log
+from containers.index import IndexFault, read_log
 from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
+from verification.models.testbed import NetworkObservation
 from verification.rules import diagnose
 from verification.scenarios.machines import load
 from verification.scenarios.scenarios import ROOTS_OWN
@@ -26,6 +27,7 @@ from verification.subjects.subject import Subject
 from verification.verdict import Verdict
 from verification.verdict import judge as verdict_of
 
+PAGE = "/simple/quiverdb/"
 WHEEL = r"/packages/quiverdb-.*\.whl$"
 
 
@@ -43,13 +45,16 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ({"match": WHEEL, "fault": "truncate", "after": 4096}, "truncated download"),
-        ({"match": "/simple/quiverdb/", "fault": "status", "status": 503}, "answered 503"),
-        ({"match": WHEEL, "fault": "status", "status": 503}, "answered 503"),
-        ({"match": "/simple/quiverdb/", "fault": "status", "status": 404}, "answered with 404"),
-        ({"match": "/simple/cffi/", "fault": "status", "status": 403}, "index's page of cffi"),
-        ({"match": "/simple/quiverdb/", "fault": "hang"}, "/simple/quiverdb/ was asked for, and"),
-        ({"match": WHEEL, "fault": "hang", "after": 1000}, ".whl was asked for, and had no answer"),
+        (IndexFault(match=WHEEL, fault="truncate", after=4096), "truncated download"),
+        (IndexFault(match=PAGE, fault="status", status=503), "answered 503"),
+        (IndexFault(match=WHEEL, fault="status", status=503), "answered 503"),
+        (IndexFault(match=PAGE, fault="status", status=404), "answered with 404"),
+        (IndexFault(match="/simple/cffi/", fault="status", status=403), "index's page of cffi"),
+        (IndexFault(match=PAGE, fault="hang"), "/simple/quiverdb/ was asked for, and"),
+        (
+            IndexFault(match=WHEEL, fault="hang", after=1000),
+            ".whl was asked for, and had no answer",
+        ),
     ],
     ids=[
         "truncated",
@@ -63,7 +68,7 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
 )
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_an_index_that_fails_is_the_testbeds_failure(
-    judge: Judge, good_wheel: Path, fault: dict[str, object], told: str, installer: str
+    judge: Judge, good_wheel: Path, fault: IndexFault, told: str, installer: str
 ) -> None:
     seen = judge(good_wheel, faults=[fault], installer=installer, install=10)
 
@@ -75,7 +80,7 @@ def test_an_index_that_fails_is_the_testbeds_failure(
 def test_an_index_that_serves_other_bytes_is_a_hash_mismatch(
     judge: Judge, good_wheel: Path
 ) -> None:
-    seen = judge(good_wheel, faults=[{"match": WHEEL, "fault": "corrupt"}])
+    seen = judge(good_wheel, faults=[IndexFault(match=WHEEL, fault="corrupt")])
 
     assert seen.names == {"hash-mismatch"}
 
@@ -129,10 +134,11 @@ def test_an_open_network_is_noticed_by_the_canary(start: Start) -> None:
 
 def test_a_closed_network_is_proved_closed_and_the_canary_awake(start: Start) -> None:
     with start([], prove=True) as bed:
-        seen = bed.egress
+        proof = bed.egress
 
-    assert seen["open"]["reached"] is True
-    assert seen["machines"] == {"reached": False, "resolver": "closed"}
+    assert proof is not None
+    assert proof.open.reached is True
+    assert proof.machines == NetworkObservation(reached=False, resolver="closed")
 
 
 # Machines that the gate has; the others are made first, which takes minutes.

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from testcontainers.core.container import DockerContainer
 
 from containers import images
 from containers.commands import Held, execute
 from containers.engine import Engine, Run
-from containers.images import Image, tar_of
+from containers.images import tar_of
+from containers.network import new_container
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash
+from verification.models.testbed import Image
 from verification.report import html as page
 from verification.verdict import CellResult
 
@@ -28,9 +29,13 @@ NASTY = (
 class Browser(Held):
     """Chromium on a container without any network."""
 
-    def __init__(self, image: Image, run: Run) -> None:
-        self._container = DockerContainer(image.tag).with_kwargs(
-            network_mode="none", labels=run.labels(), init=True, shm_size="256m"
+    def __init__(self, engine: Engine, image: Image, run: Run) -> None:
+        self._container = new_container(engine, image).with_kwargs(
+            network=None,
+            network_mode="none",
+            labels=run.labels(),
+            init=True,
+            shm_size="256m",
         )
 
     def __enter__(self) -> Self:
@@ -59,7 +64,7 @@ def browser(found: Engine, run: Run) -> Iterator[Browser]:
         image = images.ensure(found, "browser")
     except images.Unavailable as reason:
         pytest.skip(f"unverified: the report's page in a browser: {reason}")
-    with Browser(image, run) as started:
+    with Browser(found, image, run) as started:
         yield started
 
 

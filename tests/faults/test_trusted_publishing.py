@@ -15,25 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from testcontainers.core.container import DockerContainer
-from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers import images
 from containers.commands import Held, Result, execute, remove
 from containers.engine import Engine, Run
-from containers.images import Image
-from containers.index import Index, Publisher, read_log
-from containers.testbed import Images
+from containers.index import (
+    Index,
+    IndexContents,
+    TrustedPublishing,
+    UploadMachine,
+    read_log,
+)
+from containers.network import ClosedNetwork, closed_network
 from tests.helpers import issuer as issuers
 from tests.helpers.index_front import sha256, wheel
+from verification.models.testbed import Image
 from verification.pipeline.publishers import Publisher as Registration
 from verification.pipeline.publishers import load as load_publishers
 
 ISSUER = "https://token.actions.githubusercontent.com"
 TAG = "refs/tags/v1.0.0"
-AUTHORITY = "/etc/e2e-ca.pem"
+CA_CERTIFICATE = "/etc/e2e-ca.pem"
 CLIENTS = {
     "twine": ("twine", "upload", "--non-interactive", "--disable-progress-bar", "--verbose"),
     "uv": ("uv", "publish", "--trusted-publishing", "always"),
@@ -61,12 +64,11 @@ def claims(publisher: Registration) -> dict[str, Any]:
 class Job(Held):
     """A place where a job's step runs: with the clients, and with nothing of an index told."""
 
-    def __init__(self, image: Image, network: Network, run: Run, authority: trustme.CA) -> None:
+    def __init__(self, image: Image, network: ClosedNetwork) -> None:
         self._container = (
-            DockerContainer(image.tag)
-            .with_network(network)
-            .with_kwargs(labels=run.labels(), dns=["127.0.0.1"], init=True)
-            .with_copy_into_container(authority.cert_pem.bytes(), AUTHORITY)
+            network.container(image)
+            .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
+            .with_copy_into_container(network.ca_certificate, CA_CERTIFICATE)
         )
         self._container.start()
 
@@ -74,7 +76,7 @@ class Job(Held):
         """Upload one file with a client, as a step with these variables would."""
         self._container.copy_into_container(path, f"/dist/{path.name}")
         # Each client has its own way of being told which authorities there are.
-        trust = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "TWINE_CERT"), AUTHORITY)
+        trust = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "TWINE_CERT"), CA_CERTIFICATE)
         return execute(
             self._container.get_wrapped_container(),
             [*CLIENTS[client], f"/dist/{path.name}"],
@@ -103,15 +105,11 @@ class Bed:
 
 
 @contextlib.contextmanager
-def start(
-    engine: Engine, run: Run, infrastructure: Images, registered: Sequence[Registration]
-) -> Iterator[Bed]:
+def start(engine: Engine, run: Run, registered: Sequence[Registration]) -> Iterator[Bed]:
     """Start all that is needed; the issuer speaks for a job of publishers.toml's workflow."""
     clients = images.ensure(engine, "publisher-uv")
-    authority = trustme.CA(organization_name="quiverdb-e2e")
+    index_image = images.ensure(engine, "index")
     bearer = secrets.token_urlsafe(24)
-    network = Network(docker_network_kw={"internal": True, "labels": run.labels()})
-    certificate = authority.issue_cert("token.actions.githubusercontent.com")
     told = {
         "url": ISSUER,
         "port": 443,
@@ -120,12 +118,10 @@ def start(
         "bearer": bearer,
     }
     with contextlib.ExitStack() as stack:
-        network.create()
-        stack.callback(network._docker.client.close)
-        stack.callback(network.remove)
+        network = stack.enter_context(closed_network(engine, run))
+        certificate = network.ca.issue_cert("token.actions.githubusercontent.com")
         issuer = (
-            DockerContainer(infrastructure.index.tag)
-            .with_network(network)
+            network.container(index_image)
             .with_network_aliases("token.actions.githubusercontent.com")
             .with_kwargs(
                 labels=run.labels(),
@@ -142,23 +138,22 @@ def start(
         )
         stack.callback(remove, issuer)
         issuer.start()
-        publisher = stack.enter_context(
-            Publisher(infrastructure.publisher, network, run, authority)
-        )
-        hosts = publisher.hosts()
-        publisher.close()
+        with UploadMachine(images.ensure(engine, "publisher"), network) as upload_machine:
+            hosts = upload_machine.hosts()
         index = stack.enter_context(
             Index(
-                infrastructure.index,
+                index_image,
                 network,
-                run,
-                authority,
                 hosts,
-                publishers=registered,
-                issuers=[ISSUER],
+                IndexContents(project="quiverdb"),
+                TrustedPublishing(
+                    publishers=tuple(p.form() for p in registered if not p.pending),
+                    pending_publishers=tuple(p.form() for p in registered if p.pending),
+                    issuers=(ISSUER,),
+                ),
             )
         )
-        job = stack.enter_context(contextlib.closing(Job(clients, network, run, authority)))
+        job = stack.enter_context(contextlib.closing(Job(clients, network)))
         given = {
             "GITHUB_ACTIONS": "true",
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{ISSUER}{issuers.ID_TOKEN}?api-version=1",
@@ -168,19 +163,19 @@ def start(
 
 
 @pytest.fixture(scope="module")
-def right(found: Engine, run: Run, infrastructure: Images) -> Iterator[Bed]:
+def right(found: Engine, run: Run) -> Iterator[Bed]:
     """An index with the registration of publishers.toml."""
-    with start(found, run, infrastructure, load_publishers()) as bed:
+    with start(found, run, load_publishers()) as bed:
         yield bed
 
 
 @pytest.fixture(scope="module")
-def wrong(found: Engine, run: Run, infrastructure: Images) -> Iterator[Bed]:
+def wrong(found: Engine, run: Run) -> Iterator[Bed]:
     """The same, but the form was filled in with another environment."""
     registered = [
         dataclasses.replace(publisher, environment="release") for publisher in load_publishers()
     ]
-    with start(found, run, infrastructure, registered) as bed:
+    with start(found, run, registered) as bed:
         yield bed
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from testcontainers.core.network import Network
 
-from containers import images, testbed
+from containers import images
 from containers.engine import Engine, Run
 from containers.machine import Machine
+from containers.network import NetworkHandle, closed_network
 from containers.state import state_dir
 from tests.helpers.binaries import pe
 from verification.models.machine import LAYOUTS
@@ -102,27 +101,16 @@ def _programs(recipe: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def network(found: Engine, run: Run) -> Iterator[str]:
+def network(found: Engine, run: Run) -> Iterator[NetworkHandle]:
     """Return a closed network that nobody else is on."""
-    testbed.use(found)
-    made = Network(docker_network_kw={"internal": True, "labels": run.labels()})
-    made.create()
-    yield made.name
-    made.remove()
-    made._docker.client.close()
+    with closed_network(found, run) as closed:
+        yield closed.handle()
 
 
-@pytest.fixture(scope="module")
-def authority() -> bytes:
-    """Return the certificate of an authority."""
-    return trustme.CA().cert_pem.bytes()
-
-
-def _machine(found: Engine, run: Run, name: str, network: str, authority: bytes) -> Machine:
+def _machine(name: str, network: NetworkHandle) -> Machine:
     known = next(iter(machines.load().values()))
     spec = known.model_copy(update={"name": name, "title": name, "os": "windows", "image": name})
-    image = images.ensure(found, name)
-    return Machine(spec, image, network=network, run=run, authority=authority)
+    return Machine(spec, images.ensure(network.engine, name), network)
 
 
 def _needs(hidden: list[str]) -> dict[str, bytes]:
@@ -150,21 +138,17 @@ def _look(here: Machine) -> Looked:
 
 
 @pytest.fixture(scope="module", params=[CLEAN, *REDISTRIBUTABLES])
-def looked(
-    request: pytest.FixtureRequest, found: Engine, run: Run, network: str, authority: bytes
-) -> Looked:
+def looked(request: pytest.FixtureRequest, network: NetworkHandle) -> Looked:
     """Plant every need on a machine and look at it, in one run of its Python."""
-    with _machine(found, run, request.param, network, authority) as here:
+    with _machine(request.param, network) as here:
         return _look(here)
 
 
 # ---- how the probe looks ----
 
 
-def test_a_second_look_at_the_registry_sees_what_a_first_would(
-    found: Engine, run: Run, network: str, authority: bytes
-) -> None:
-    with _machine(found, run, CLEAN, network, authority) as here:
+def test_a_second_look_at_the_registry_sees_what_a_first_would(network: NetworkHandle) -> None:
+    with _machine(CLEAN, network) as here:
         own = Path(__file__).with_name("registry_look.py")
         here.put({path.name: path.read_bytes() for path in (own, Path(probe.__file__))})
         ran = here.run(["wine", "python", rf"Z:\e2e\{own.name}"], seconds=120)
@@ -193,11 +177,9 @@ def test_whatever_needs_what_a_clean_windows_lacks_does_not_load(looked: Looked)
     assert looked.too_many() == set()
 
 
-def test_a_machine_with_one_library_too_many_is_noticed(
-    found: Engine, run: Run, network: str, authority: bytes
-) -> None:
+def test_a_machine_with_one_library_too_many_is_noticed(network: NetworkHandle) -> None:
     dirty = {"msvcp120.dll": pe(name="msvcp120.dll", exports=["anything"])}
-    with _machine(found, run, CLEAN, network, authority) as here:
+    with _machine(CLEAN, network) as here:
         here.put(dirty, "/home/user/.wine/drive_c/windows/system32")
         looked = _look(here)
 
@@ -335,11 +317,11 @@ def test_where_wine_is_stricter_than_windows(looked: Looked) -> None:
 
 
 def test_a_symbol_that_no_windows_has_does_not_stop_a_library_from_loading(
-    found: Engine, run: Run, network: str, authority: bytes
+    network: NetworkHandle,
 ) -> None:
     library = pe(imports={"kernel32.dll": ["NoWindowsHasThisFunction"]})
     stub = b"import ctypes\nctypes.CDLL('ucrtbase').crealf()\nprint('survived')\n"
-    with _machine(found, run, CLEAN, network, authority) as here:
+    with _machine(CLEAN, network) as here:
         here.put({"wrong.dll": library, "stub.py": stub})
         loading = here.run(
             ["wine", "python", "-c", r"import ctypes; print(ctypes.CDLL(r'Z:\e2e\wrong.dll'))"]

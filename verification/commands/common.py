@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Never
 
-from containers.images import Image
 from verification.models.base import DataError
 from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec
+from verification.models.testbed import Image
 from verification.report import folder as folders
 from verification.report import results
 from verification.scenarios import installers, machines

@@ -17,7 +17,7 @@ import requests
 from containers import engine as engines
 from containers import images, testbed
 from containers.engine import Engine, Run
-from containers.images import Image
+from containers.index import IndexContents
 from containers.progress import say, step
 from containers.wheelhouse import Wheelhouse
 from verification import verdict
@@ -25,6 +25,7 @@ from verification.commands import common as session
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
 from verification.models.errors import ExitCode, Parser, TestbedFailure, WrongUse
+from verification.models.testbed import Image
 from verification.report import results
 from verification.rules import diagnose, own_tests
 from verification.scenarios import installers, machines
@@ -153,7 +154,7 @@ class Bench:
             self.differs.append(f"image {name}: the run did not record which it used")
             return images.ensure(self.engine, name)
         if (tag := self._tag(told)) is not None:
-            return Image(name, tag, told["id"], told["created"])
+            return Image(name=name, tag=tag, id=told["id"], created=told["created"])
         found = images.ensure(self.engine, name)
         self.differs.append(
             f"image {name}: {told['tag']} {told['id'][:19]} of {told['created'][:19]} is gone; "
@@ -230,7 +231,6 @@ def _run(
     workers: int,
 ) -> list[Replayed]:
     subject = load_subject()
-    testbed.use(bench.engine)
     client = bench.engine.client()
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
@@ -238,7 +238,7 @@ def _run(
             say(f"removed {swept} containers, networks and volumes that earlier runs left")
         run = Run.new()
         stack.callback(engines.sweep, client, run=run.id)
-        infrastructure = testbed.Images(bench.image("index"), bench.image("publisher"))
+        index, publisher = bench.image("index"), bench.image("publisher")
         ready: list[tuple[Mapping[str, Any], Cell, Path | None, Image]] = []
         found: list[Replayed] = []
         for one, cell, tests in todo:
@@ -247,16 +247,13 @@ def _run(
             except images.Unavailable as reason:
                 found.append(_not_run(one, str(reason)))
         with step("index: starting it and publishing the recorded files"):
-            bed = stack.enter_context(
-                testbed.start(
-                    bench.engine,
-                    run,
-                    infrastructure,
-                    wheels=house.wheels,
-                    dependencies=(*house.dependencies, *house.earlier, *house.tools),
-                    yanked=house.yanked,
-                )
+            network = stack.enter_context(testbed.prepare_network(bench.engine, run, publisher))
+            contents = IndexContents(
+                project=subject.name,
+                files=(*house.dependencies, *house.earlier, *house.tools),
+                yanked=house.yanked,
             )
+            bed = stack.enter_context(testbed.start(network, index, contents, house.wheels))
         prepared = gate.Prepared(bed, house, {}, {}, ())
         strict = told["selection"]["strict"]
 

@@ -209,7 +209,7 @@ def _write(
                 "locked": house.locked(),
                 **_kept(house),
                 "images": gate.images_of(prepared),
-                "egress": prepared.testbed.egress,
+                "egress": egress.model_dump() if (egress := prepared.testbed.egress) else {},
                 "reproduction": told,
             },
             keep=False,

@@ -13,7 +13,7 @@ from typing import Any
 
 from containers import engine as engines
 from containers.engine import Engine
-from containers.machine import Machine
+from containers.machine import Machine, MachineSetup
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from verification.commands import common as session
@@ -152,7 +152,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         bed = prepared.testbed
         files = cells.carried(told, subject)
         machine = stack.enter_context(
-            bed.machine(spec, image, tmpfs=dict(place.tmpfs), files=files)
+            bed.machine(spec, image, MachineSetup(tmpfs=place.tmpfs, files=files))
         )
         settle(machine, cell, house, selection.tests)
         machine.wait()

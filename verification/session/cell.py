@@ -17,14 +17,14 @@ from packaging.utils import parse_wheel_filename
 
 from containers import images, wheelhouse
 from containers.commands import Result
-from containers.images import Image
-from containers.machine import Machine
+from containers.machine import Machine, MachineSetup
 from containers.progress import say
 from containers.state import locked, state_dir
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec
+from verification.models.testbed import Image
 from verification.rules import own_tests
 from verification.scenarios import installers
 from verification.scenarios.installers import INSTALLERS
@@ -303,7 +303,9 @@ def _on_machine(
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(
             testbed.machine(
-                cell.machine, image, tmpfs=dict(place.tmpfs), files=carried(told, subject)
+                cell.machine,
+                image,
+                MachineSetup(tmpfs=place.tmpfs, files=carried(told, subject)),
             )
         )
         settle(machine, cell, house, planted, own)

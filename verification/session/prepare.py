@@ -22,13 +22,14 @@ from packaging.version import Version
 
 from containers import builder, engine, images, releases, testbed, wheelhouse
 from containers import release_workflow as pipelines
-from containers.images import MUSL_PLATFORMS, Image
-from containers.index import read_files
+from containers.images import MUSL_PLATFORMS
+from containers.index import IndexContents, read_files
 from containers.progress import PROGRESS, say, step
 from containers.wheelhouse import Wheelhouse
 from verification import wheel as inspection
 from verification.models.cause import Cause
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.testbed import Image
 from verification.pipeline import execution, policy, provenance, publishers
 from verification.pipeline.plan import plan
 from verification.pipeline.result import Piped
@@ -116,18 +117,23 @@ class Prepared:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values, for a worker."""
-        told = dataclasses.asdict(self)
-        told["wheelhouse"] |= {
-            key: [str(path) for path in getattr(self.wheelhouse, key)] for key in _FILES
+        return {
+            "testbed": self.testbed.model_dump(mode="json"),
+            "wheelhouse": dataclasses.asdict(self.wheelhouse)
+            | {key: [str(path) for path in getattr(self.wheelhouse, key)] for key in _FILES},
+            "machines": {name: image.model_dump() for name, image in self.machines.items()},
+            "unavailable": self.unavailable,
+            "infrastructure": [image.model_dump() for image in self.infrastructure],
+            "pipeline": self.pipeline,
+            "no_history": self.no_history,
         }
-        return told | {"testbed": self.testbed.to_dict()}
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Self:
         """Return what the controlling process prepared."""
         paths = {key: tuple(Path(path) for path in told["wheelhouse"][key]) for key in _FILES}
         return cls(
-            testbed=testbed.Testbed.from_dict(told["testbed"]),
+            testbed=testbed.Testbed.model_validate(told["testbed"]),
             wheelhouse=Wheelhouse(**(told["wheelhouse"] | paths)),
             machines={name: Image(**image) for name, image in told["machines"].items()},
             unavailable=told["unavailable"],
@@ -195,7 +201,6 @@ def prepare(
     database.check()
     house = _given(selection, subject)
     found = engine.ensure(provision=selection.provision)
-    testbed.use(found)
     client = found.client()
     stack.callback(client.close)
     swept = engine.sweep(client)
@@ -225,7 +230,7 @@ def prepare(
                 except images.Unavailable as reason:
                     unavailable[spec.name] = str(reason)
             index, publisher = (image.result() for image in infrastructure)
-            closed = stack.enter_context(testbed.closed_network(found, run, publisher))
+            network = stack.enter_context(testbed.prepare_network(found, run, publisher))
             if built:
                 house, pipeline = built.result()
         except BaseException:
@@ -247,14 +252,14 @@ def prepare(
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
             testbed.start(
-                found,
-                run,
-                testbed.Images(index, publisher),
-                wheels=house.wheels,
-                dependencies=(*house.dependencies, *house.earlier, *house.tools),
-                yanked=house.yanked,
-                project=subject.name,
-                closed=closed,
+                network,
+                index,
+                IndexContents(
+                    project=subject.name,
+                    files=(*house.dependencies, *house.earlier, *house.tools),
+                    yanked=house.yanked,
+                ),
+                house.wheels,
             )
         )
     return Prepared(started, house, machines, unavailable, (index, publisher), pipeline, no_history)

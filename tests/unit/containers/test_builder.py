@@ -14,10 +14,11 @@ from containers import builder, images
 from containers.builder import build, copy_source, source_files, source_hash, telling
 from containers.engine import Engine, Run
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.testbed import Image
 
 WHEEL = "demo-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
-NO_ENGINE = Engine("unix:///nonexistent/docker.sock", "a test", "1", "linux")
-RUN = Run("test", "test")
+NO_ENGINE = Engine(url="unix:///nonexistent/docker.sock", origin="a test", version="1", os="linux")
+RUN = Run(id="test", owner="test")
 
 
 @pytest.fixture
@@ -58,7 +59,9 @@ def cibuildwheel(monkeypatch: pytest.MonkeyPatch) -> Cibuildwheel:
     stand_in = Cibuildwheel()
     monkeypatch.setattr(builder, "_linux_command", stand_in.command)
     monkeypatch.setattr(
-        images, "ensure", lambda _engine, name: images.Image(name, f"test/{name}:1", "id", "now")
+        images,
+        "ensure",
+        lambda _, name: Image(name=name, tag=f"test/{name}:1", id="id", created="now"),
     )
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/docker")
     monkeypatch.setattr(builder._Job, "remove_container", lambda _job: None)

@@ -22,7 +22,7 @@ from containers import engine
 from containers.engine import LABEL_OWNER, LABEL_RUN, Endpoint, Engine, Run
 from verification.models.errors import TestbedFailure, WrongUse
 
-ANSWERING = Engine("unix:///somewhere.sock", "a test", "1.2.3", "linux")
+ANSWERING = Engine(url="unix:///somewhere.sock", origin="a test", version="1.2.3", os="linux")
 
 
 def _context(folder: Path, name: str, told: object) -> None:
@@ -32,7 +32,7 @@ def _context(folder: Path, name: str, told: object) -> None:
 
 
 def _address(url: str) -> dict[str, Any]:
-    return {"Endpoints": {"docker": {"Host": url}}}
+    return {"Name": "any", "Metadata": {}, "Endpoints": {"docker": {"Host": url}}}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_docker_host_comes_before_any_context(
     monkeypatch.setenv("DOCKER_CONTEXT", "mine")
     monkeypatch.setenv("DOCKER_HOST", "tcp://host.example.invalid:2375")
     assert list(engine.endpoints()) == [
-        Endpoint("tcp://host.example.invalid:2375", "DOCKER_HOST", demanded=True)
+        Endpoint(url="tcp://host.example.invalid:2375", origin="DOCKER_HOST", demanded=True)
     ]
 
 
@@ -72,7 +72,9 @@ def test_the_current_context_comes_before_the_sockets(config: Path) -> None:
     _context(config, "mine", _address("tcp://context.example.invalid:2375"))
     (config / "config.json").write_text('{"currentContext": "mine"}')
     assert list(engine.endpoints()) == [
-        Endpoint("tcp://context.example.invalid:2375", "docker context mine", demanded=True)
+        Endpoint(
+            url="tcp://context.example.invalid:2375", origin="docker context mine", demanded=True
+        )
     ]
 
 
@@ -89,6 +91,7 @@ def test_docker_context_overrides_the_current_context(
 def test_contexts_are_looked_for_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(os.environ["HOME"]) / ".docker"
     _context(folder, "mine", _address("tcp://home.example.invalid:2375"))
+    (folder / "config.json").write_text("{}")
     monkeypatch.setenv("DOCKER_CONTEXT", "mine")
     assert [found.url for found in engine.endpoints()] == ["tcp://home.example.invalid:2375"]
 
@@ -103,7 +106,7 @@ def test_without_a_context_the_default_socket_is_first_and_not_demanded(
     if text is not None:
         (config / "config.json").write_text(text)
     assert next(engine.endpoints()) == Endpoint(
-        "unix:///var/run/docker.sock", "the default socket", demanded=False
+        url="unix:///var/run/docker.sock", origin="the default socket", demanded=False
     )
 
 
@@ -128,7 +131,7 @@ def test_podmans_socket_of_the_user_comes_after_the_default_socket(
     socket.touch()
     first, second, *_ = engine.endpoints()
     assert first.origin == "the default socket"
-    assert second == Endpoint(f"unix://{socket}", "podman's socket")
+    assert second == Endpoint(url=f"unix://{socket}", origin="podman's socket")
 
 
 # ---- asking ----
@@ -140,14 +143,16 @@ def test_an_engine_that_answers_is_told_with_its_version(monkeypatch: pytest.Mon
         version=lambda: {"Version": "27.1", "Os": "linux"}, close=lambda: closed.append(True)
     )
     monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
-    answer = engine.ask(Endpoint("tcp://example.invalid:1", "a test"))
-    assert answer == Engine("tcp://example.invalid:1", "a test", "27.1", "linux")
+    answer = engine.ask(Endpoint(url="tcp://example.invalid:1", origin="a test"))
+    assert answer == Engine(
+        url="tcp://example.invalid:1", origin="a test", version="27.1", os="linux"
+    )
     assert closed == [True]
     assert answer.environment() == {"DOCKER_HOST": "tcp://example.invalid:1"}
 
 
 def test_a_socket_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
-    answer = engine.ask(Endpoint(f"unix://{tmp_path}/nobody.sock", "DOCKER_HOST"))
+    answer = engine.ask(Endpoint(url=f"unix://{tmp_path}/nobody.sock", origin="DOCKER_HOST"))
     assert answer == f"unix://{tmp_path}/nobody.sock (DOCKER_HOST): there is no such socket"
 
 
@@ -169,14 +174,14 @@ def test_an_engine_that_does_not_answer_is_told_in_one_line_and_closed(
 
     client = SimpleNamespace(version=version, close=lambda: closed.append(True))
     monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
-    answer = engine.ask(Endpoint("tcp://example.invalid:1", "a test"))
+    answer = engine.ask(Endpoint(url="tcp://example.invalid:1", origin="a test"))
     assert answer == "tcp://example.invalid:1 (a test): no engine answers: broken pipe"
     assert closed == [True]
 
 
 @pytest.mark.parametrize("url", ["foo://x", "tcp://host:port", "tcp://[::", "justname"])
 def test_an_address_that_is_none_is_told_in_one_line(url: str) -> None:
-    answer = engine.ask(Endpoint(url, "DOCKER_HOST"))
+    answer = engine.ask(Endpoint(url=url, origin="DOCKER_HOST"))
     assert isinstance(answer, str)
     assert answer.startswith(f"{url} (DOCKER_HOST): ")
     assert "\n" not in answer
@@ -185,7 +190,7 @@ def test_an_address_that_is_none_is_told_in_one_line(url: str) -> None:
 def test_the_first_engine_that_answers_is_taken_and_the_misses_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places = [Endpoint(url, "a test") for url in ("one", "two", "three")]
+    places = [Endpoint(url=url, origin="a test") for url in ("one", "two", "three")]
     monkeypatch.setattr(engine, "endpoints", lambda: iter(places))
     answers: dict[str, Engine | str] = {"one": "one is silent", "two": ANSWERING}
     monkeypatch.setattr(engine, "ask", lambda place: answers[place.url])
@@ -195,7 +200,10 @@ def test_the_first_engine_that_answers_is_taken_and_the_misses_are_told(
 def test_no_other_engine_is_tried_in_place_of_the_demanded_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places = [Endpoint("one", "DOCKER_HOST", demanded=True), Endpoint("two", "a test")]
+    places = [
+        Endpoint(url="one", origin="DOCKER_HOST", demanded=True),
+        Endpoint(url="two", origin="a test"),
+    ]
     monkeypatch.setattr(engine, "endpoints", lambda: iter(places))
     monkeypatch.setattr(engine, "ask", lambda place: f"{place.url} is silent")
     assert engine.find() == (None, ["one is silent"])
@@ -472,7 +480,8 @@ is_dir = Path.is_dir
 Path.is_dir = lambda path: is_dir(path) and "systemd" not in path.parts
 engine._PID_FILES = {}
 engine._running = lambda _: []
-engine.ask = lambda *_: engine.Engine("unix:///somewhere.sock", "a test", "1.2.3", "linux")
+found = engine.Engine(url="unix:///x.sock", origin="a test", version="1.2.3", os="linux")
+engine.ask = lambda *_: found
 engine._start_daemon()
 """
 

@@ -17,14 +17,17 @@ import trustme
 from testcontainers.core.network import Network
 
 from containers import forge as forges
-from containers.engine import Run
+from containers import network as networks
+from containers.engine import Engine, Run
 from containers.forge import HOSTS, ISSUER
-from containers.images import Image
+from containers.network import ClosedNetwork
 from tests.helpers import forge_server
 from tests.helpers.forge_server import BUILD, RELEASE, REPOSITORY, WORKFLOW
 from verification.models.errors import TestbedFailure
+from verification.models.testbed import Image
 
-RUN = Run("1", "a:b:c:d")
+ENGINE = Engine(url="unix:///sock", origin="a test", version="20.10", os="linux")
+RUN = Run(id="1", owner="a:b:c:d")
 TOP = "/srv/forge"
 
 
@@ -119,14 +122,16 @@ def held(monkeypatch: pytest.MonkeyPatch) -> tuple[forges.Forge, _Container]:
     """Return a forge whose container is not real, and that."""
     made: list[_Container] = []
 
-    def container(image: str) -> _Container:
+    def container(image: str, docker_client_kw: dict[str, Any]) -> _Container:
+        assert docker_client_kw == ENGINE.library_arguments()
         made.append(_Container(image))
         return made[0]
 
-    monkeypatch.setattr(forges, "DockerContainer", container)
-    image = Image("forge", "e2e/forge:1", "sha256:1", "2026")
+    monkeypatch.setattr(networks, "DockerContainer", container)
+    image = Image(name="forge", tag="e2e/forge:1", id="sha256:1", created="2026")
     network: Any = SimpleNamespace(name="pipeline")
-    return forges.Forge(image, network, RUN, trustme.CA(), REPOSITORY, WORKFLOW), made[0]
+    closed = ClosedNetwork(ENGINE, RUN, network, trustme.CA())
+    return forges.Forge(image, closed, REPOSITORY, WORKFLOW), made[0]
 
 
 @pytest.fixture(scope="module")

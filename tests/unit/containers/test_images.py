@@ -19,6 +19,7 @@ from containers import images
 from containers.images import Recipe, Unavailable
 from containers.state import state_dir
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.testbed import Image
 
 DEBIAN = 'suite = "trixie"\npackages = ["python3", "python3-pip"]\n'
 
@@ -223,8 +224,8 @@ def test_an_image_that_is_there_is_not_built_again(
     wanted = images.tag(_write(root, "mine"))
     client = _Client(**{wanted: "sha256:1"})
     monkeypatch.setattr(images, "_build", _forbidden)
-    assert images.ensure(_engine(client), "mine") == images.Image(
-        "mine", wanted, "sha256:1", "2024-05-01"
+    assert images.ensure(_engine(client), "mine") == Image(
+        name="mine", tag=wanted, id="sha256:1", created="2024-05-01"
     )
     assert client.closed
 

@@ -18,16 +18,20 @@ import requests
 import trustme
 
 from containers import machine as machine_module
+from containers import network as network_module
 from containers import processors
 from containers.engine import Engine, Run
-from containers.images import Image, tar_of
-from containers.machine import Machine
+from containers.images import tar_of
+from containers.machine import Machine, MachineSetup
+from containers.network import NetworkHandle
 from tests.helpers.sample_machines import sample_machine
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
+from verification.models.testbed import Image
 
 SPEC = sample_machine()
-RUN = Run("1", "a:b:c:d")
+ENGINE = Engine(url="unix:///sock", origin="a test", version="20.10", os="linux")
+RUN = Run(id="1", owner="a:b:c:d")
 
 
 # ---- a running machine ----
@@ -137,26 +141,22 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def made(
         spec: MachineSpec = SPEC,
-        engine: Engine | None = None,
         files: dict[str, bytes] | None = None,
         **environment: str,
     ) -> tuple[Machine, _Container]:
         containers: list[_Container] = []
 
-        def container(image: str) -> _Container:
+        def container(image: str, docker_client_kw: dict[str, Any]) -> _Container:
+            assert docker_client_kw == ENGINE.library_arguments()
             containers.append(_Container(image, _Wrapped()))
             return containers[0]
 
-        monkeypatch.setattr(machine_module, "DockerContainer", container)
+        monkeypatch.setattr(network_module, "DockerContainer", container)
         machine = Machine(
             spec,
-            Image("debian", "e2e/debian:1", "sha256:1", "2024"),
-            network="closed",
-            run=RUN,
-            authority=b"CERTIFICATE",
-            environment=environment,
-            files=files,
-            engine=engine,
+            Image(name="debian", tag="e2e/debian:1", id="sha256:1", created="2024"),
+            NetworkHandle(engine=ENGINE, run=RUN, name="closed", ca_certificate="CERTIFICATE"),
+            MachineSetup(environment=environment, files=files or {}),
         )
         return machine, containers[0]
 
@@ -200,9 +200,8 @@ def test_a_machine_that_has_lost_its_address_is_no_client_of_the_index(make: Mak
 def test_a_machine_whose_processor_the_engine_has_not_is_kept_to_none(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine("unix:///sock", "a test", "20.10", "linux")
     monkeypatch.setattr(processors, "_usable", lambda _: (7,))
-    machine, container = make(sample_machine(system="windows"), engine)
+    machine, container = make(sample_machine(system="windows"))
     asked = []
 
     def start() -> None:
@@ -218,17 +217,16 @@ def test_a_machine_whose_processor_the_engine_has_not_is_kept_to_none(
 def test_a_machine_on_wine_alone_is_kept_to_one_processor_until_it_ends(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine("unix:///sock", "a test", "20.10", "linux")
     monkeypatch.setattr(processors, "_usable", lambda _: (7, 8))
-    on_wine, wine = make(sample_machine(system="windows"), engine)
-    ordinary, linux = make(SPEC, engine)
+    on_wine, wine = make(sample_machine(system="windows"))
+    ordinary, linux = make(SPEC)
     with on_wine, ordinary:
         assert wine.how["cpuset_cpus"] == "7"
         assert wine.how["labels"] == RUN.labels()
         assert "cpuset_cpus" not in linux.how
-        with processors.one(engine) as other:
+        with processors.one(ENGINE) as other:
             assert other == "8"
-    with processors.one(engine) as again:
+    with processors.one(ENGINE) as again:
         assert again == "7"
 
 

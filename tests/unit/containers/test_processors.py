@@ -35,7 +35,7 @@ def _engine(
     monkeypatch: pytest.MonkeyPatch, told: dict[str, Any] | Exception, url: str = "unix:///sock"
 ) -> Engine:
     monkeypatch.setattr(Engine, "client", lambda *_: _Client(told))
-    return Engine(url, "a test", "20.10", "linux")
+    return Engine(url=url, origin="a test", version="20.10", os="linux")
 
 
 BOTH = {"CPUSet": True, "NCPU": 2}

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from containers.engine import Engine, Run
+from containers.network import NetworkHandle
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from tests.helpers.sample_wheels import SUBJECT
 from tests.helpers.wheel_builder import LINUX_TAG
+from verification.models.testbed import IndexHosts
 from verification.session import prepare as gate
 
 MUSL = "cp313-cp313-musllinux_1_2_x86_64"
@@ -74,7 +76,14 @@ def _prepared(folder: Path) -> gate.Prepared:
     house = Wheelhouse("wheels", "x", "1.0", tuple(folder / name for name in names), ())
     for path in house.wheels:
         path.write_bytes(b"")
-    bed = Testbed(Engine("", "", "", "linux"), Run("1", "1"), "", "", "", {}, (), {})
+    network = NetworkHandle(
+        engine=Engine(url="", origin="", version="", os="linux"),
+        run=Run(id="1", owner="1"),
+        name="",
+        ca_certificate="",
+    )
+    hosts = IndexHosts(index="", files="", upload="")
+    bed = Testbed(network=network, index="", hosts=hosts)
     return gate.Prepared(bed, house, {}, {}, ())
 
 

@@ -1,0 +1,106 @@
+"""The closed network of a run: who is on it belongs to one engine and one run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import docker.errors
+import requests
+import trustme
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
+from containers.engine import Engine, Run
+from verification.models.base import Model
+from verification.models.errors import TestbedFailure
+from verification.models.testbed import Image
+
+# The image of the library's reaper is not available everywhere. The labels and the sweep do its
+# work.
+testcontainers_config.ryuk_disabled = True
+
+
+class NetworkHandle(Model):
+    """What a process needs for starting machines on a network that another process made."""
+
+    engine: Engine
+    run: Run
+    name: str
+    ca_certificate: str
+    """The certificate of the run's CA, PEM."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClosedNetwork:
+    """A network of a run, with the CA that its servers have their certificates from."""
+
+    engine: Engine
+    run: Run
+    network: Network
+    ca: trustme.CA
+
+    @property
+    def name(self) -> str:
+        """The network's name on the engine."""
+        return self.network.name
+
+    @property
+    def ca_certificate(self) -> bytes:
+        """The certificate of the run's CA, PEM."""
+        return self.ca.cert_pem.bytes()
+
+    def handle(self) -> NetworkHandle:
+        """Return what another process needs for starting machines on this network."""
+        return NetworkHandle(
+            engine=self.engine,
+            run=self.run,
+            name=self.name,
+            ca_certificate=self.ca_certificate.decode(),
+        )
+
+    def container(self, image: Image) -> DockerContainer:
+        """Return a new container on this network, not yet started."""
+        return new_container(self.engine, image).with_network(self.network)
+
+
+def new_container(engine: Engine, image: Image) -> DockerContainer:
+    """Return a new container of ``image`` on ``engine``, not yet started."""
+    return DockerContainer(image.tag, docker_client_kw=engine.library_arguments())
+
+
+@contextlib.contextmanager
+def new_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[Network]:
+    """Make a network with the run's labels, and remove it at the end.
+
+    Raises:
+        TestbedFailure: ``machine-lost``: the engine makes none.
+    """
+    try:
+        network = Network(
+            docker_client_kw=engine.library_arguments(),
+            docker_network_kw={"internal": internal, "labels": run.labels()},
+        )
+        network.create()
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("machine-lost", "network", str(error)) from error
+    try:
+        yield network
+    finally:
+        # What cannot be removed now carries our label: the sweep removes it.
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            network.remove()
+        network._docker.client.close()  # the library leaves its connection open
+
+
+@contextlib.contextmanager
+def closed_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[ClosedNetwork]:
+    """Make the network of a run and its CA; ``internal=False`` plants an open network for tests.
+
+    Raises:
+        TestbedFailure: ``machine-lost``: there is no network.
+    """
+    with new_network(engine, run, internal=internal) as network:
+        yield ClosedNetwork(engine, run, network, trustme.CA(organization_name="quiverdb-e2e"))

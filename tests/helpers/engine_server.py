@@ -1,0 +1,93 @@
+"""A small Docker engine on a Unix socket: it answers what testcontainers asks, and records it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.server
+import json
+import re
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_VERSION = {"ApiVersion": "1.44", "MinAPIVersion": "1.24", "Version": "27.1", "Os": "linux"}
+_ANSWERS = (
+    ("GET", r"/version", _VERSION),
+    ("GET", r"/images/.*/json", {"Id": "sha256:1", "RepoTags": []}),
+    ("GET", r"/containers/[^/]+/json", {"Id": "c1", "Name": "/c1", "State": {}, "Config": {}}),
+    ("POST", r"/networks/create", {"Id": "n1"}),
+    ("GET", r"/networks/[^/]+", {"Id": "n1", "Name": "n1"}),
+    ("POST", r"/containers/create", {"Id": "c1"}),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One request that the engine got."""
+
+    method: str
+    path: str
+    """Without the version of the API and without the query."""
+    body: bytes
+
+
+class EngineServer(socketserver.ThreadingUnixStreamServer):
+    """The engine. ``requests`` are those that it got, oldest first."""
+
+    daemon_threads = True
+
+    def __init__(self, socket: Path) -> None:
+        self.requests: list[Request] = []
+        self.url = f"unix://{socket}"
+        super().__init__(str(socket), _Handler)
+
+    def paths(self, method: str) -> list[str]:
+        """Return the paths of the requests with this method."""
+        return [request.path for request in self.requests if request.method == method]
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: EngineServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = re.sub(r"^/v[\d.]+", "", self.path.partition("?")[0])
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.requests.append(Request(self.command, path, body))
+        answers = (
+            answer
+            for method, pattern, answer in _ANSWERS
+            if method == self.command and re.fullmatch(pattern, path)
+        )
+        answer = next(answers, None)
+        data = b"" if answer is None else json.dumps(answer).encode()
+        self.send_response(200 if data else 204)
+        self.send_header("Content-Type", "application/json")
+        if data:
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_POST = do_DELETE = do_PUT = do_GET  # noqa: N815  (the names of the base class)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Print nothing."""
+
+    def address_string(self) -> str:
+        """Return a name: the peer of a Unix socket has no address."""
+        return "client"
+
+
+@contextlib.contextmanager
+def running(socket: Path) -> Iterator[EngineServer]:
+    """Run an engine at this socket."""
+    with EngineServer(socket) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,64 @@
+"""What a run records about its testbed: images, hosts, uploads and the proof of no egress."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from verification.models.base import Model
+
+
+class Image(Model):
+    """An image that is on the engine."""
+
+    name: str
+    """The name of its recipe."""
+    tag: str
+    id: str
+    created: str
+
+
+class IndexHosts(Model):
+    """The host names at which the clients look for the default index."""
+
+    index: str
+    files: str
+    upload: str
+
+    def all(self) -> list[str]:
+        """Return the distinct names."""
+        return sorted({self.index, self.files, self.upload})
+
+
+class Upload(Model):
+    """What twine did: its command, exit code and output."""
+
+    command: tuple[str, ...]
+    code: int
+    output: str
+
+
+class NetworkObservation(Model):
+    """What the canary observed from one network."""
+
+    reached: bool
+    """Whether it reached the beacon outside."""
+    resolver: Literal["closed", "open", "not asked"]
+    """Whether names outside are resolved. It is not asked from the open network, where an answer
+    may take ten seconds."""
+
+    @property
+    def egress(self) -> tuple[str, ...]:
+        """The ways out that were observed, in words; empty means closed."""
+        found = ["it reached the beacon outside"] if self.reached else []
+        if self.resolver == "open":
+            found.append("names outside are resolved")
+        return tuple(found)
+
+
+class EgressProof(Model):
+    """The proof that a machine has no egress, and that the canary would notice one."""
+
+    open: NetworkObservation
+    """From an ordinary network."""
+    machines: NetworkObservation
+    """From the machines' network."""
