@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from containers.machine import Machine
@@ -12,12 +14,12 @@ from verification.commands.gate_plugin import (
     pytest_generate_tests,
     pytest_xdist_auto_num_workers,
 )
+from verification.models.cell import Cell
 from verification.pipeline.result import Piped
 from verification.rules import diagnose
 from verification.scenarios import profiles
 from verification.session import cell as cells
 from verification.session import kept_machines as kept
-from verification.session.cell import Cell
 from verification.session.suite import Seen, Suite
 from verification.wheel import SetInspection
 
@@ -39,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--history",
-        choices=profiles.HISTORIES,
+        choices=get_args(profiles.History),
         help="the earlier releases that are on the index as well (default: the profile's)",
     )
     group.addoption(

@@ -12,13 +12,13 @@ from containers import progress
 from verification import verdict
 from verification.commands.gate_progress import parameter
 from verification.models.cause import Cause, in_order
+from verification.models.cell import Cell
 from verification.pipeline.result import of_publisher
 from verification.report import results
 from verification.rules import agreement
 from verification.rules.catalogue import catalogue
 from verification.session import kept_machines as reproduction
 from verification.session import prepare as gate
-from verification.session.cell import Cell
 from verification.session.suite import Suite
 from verification.verdict import CellResult, Item, Verdict
 from verification.wheel import SetInspection
@@ -96,7 +96,14 @@ class Account:
         elif missing := self.suite.missing(cell):
             reason = f"{name if prepared and name in prepared.unavailable else cell.id}: {missing}"
         return CellResult(
-            cell.id, name, cell.installer, cell.scenario, Verdict.UNVERIFIED, (), 0.0, reason
+            cell.id,
+            name,
+            cell.installer.name,
+            cell.scenario.name,
+            Verdict.UNVERIFIED,
+            (),
+            0.0,
+            reason,
         )
 
     def _items(self, cells: list[CellResult]) -> list[Item]:
@@ -162,7 +169,7 @@ class Account:
 
         That is so where another wheel of the release fits every machine better.
         """
-        refusing = {cell.id for cell in self.suite.cells if cell.refuses}
+        refusing = {cell.id for cell in self.suite.cells if cell.refusal}
         given = {cell.wheel for cell in cells if cell.id not in refusing and cell.wheel}
         promised = {wheel.file for wheel in static.wheels if not wheel.beside}
         if not given or not promised or given & promised:

@@ -34,10 +34,13 @@ from containers.index import IndexContents
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from verification.commands.gate_plugin import workers
+from verification.models.cell import Cell
 from verification.probe import probe
+from verification.scenarios import cells as plan
 from verification.scenarios import machines, profiles
+from verification.scenarios.instructions import instructions
 from verification.session import cell as cells
-from verification.session.cell import Cell
+from verification.subjects.subject import load as load_subject
 
 
 def compared(keyword: str) -> list[Cell]:
@@ -49,11 +52,11 @@ def compared(keyword: str) -> list[Cell]:
     chosen = [spec for spec in machines.load().values() if "full" in spec.profiles]
     return [
         cell
-        for cell in cells.cells(chosen, full)
+        for cell in plan.cells(chosen, full)
         if keyword in cell.id
-        and not cell.place.files
-        and not cell.place.tests
-        and cell.place.user == "user"
+        and not cell.scenario.files
+        and not cell.runs_tests
+        and cell.scenario.user == "user"
     ]
 
 
@@ -62,36 +65,37 @@ def script(cell: Cell, house: Wheelhouse, *, used: bool) -> str:
 
     With ``used`` the package is exercised after it was installed.
     """
-    told = cells.instructions(cell, "quiverdb", version=house.version, previous=house.previous)
+    told = instructions(cell, load_subject(), version=house.version, previous=house.previous)
     wine = cell.machine.runs_on == "wine"
     suite = cell.machine.layout.path
-    given = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), suite("ca.pem")) | told["env"]
+    given = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), suite("ca.pem")) | dict(told.env)
 
     def line(command: Sequence[str]) -> str:
         return shlex.join(["wine", *command] if wine else command)
 
     lines = ["set -e", *(f"export {key}={shlex.quote(value)}" for key, value in given.items())]
     if not wine:
-        lines += [f"mkdir -p {shlex.quote(told['cwd'])}", f"cd {shlex.quote(told['cwd'])}"]
-    if cell.place.umask >= 0:
-        lines.append(f"umask {cell.place.umask:o}")
-    first = [words for words in told["first"] if used or "-c" not in words]
-    lines += map(line, (*told["setup"], *first))
-    install = line(told["install"])
-    if cell.refuses:
+        lines += [f"mkdir -p {shlex.quote(told.cwd)}", f"cd {shlex.quote(told.cwd)}"]
+    if cell.scenario.umask >= 0:
+        lines.append(f"umask {cell.scenario.umask:o}")
+    first = [words for words in told.first if used or "-c" not in words]
+    lines += map(line, (*told.setup, *first))
+    install = line(told.install)
+    if cell.refusal:
         lines.append(f"{install} || exit 0")
     else:
-        lines += [install] * (2 if told["again"] else 1)
-        lines += map(line, told["after_install"])
-        lines.append(line([*told["python"], "-c", told["import"]]))
+        lines += [install] * (2 if told.again else 1)
+        lines += map(line, told.after_install)
+        lines.append(line([*told.python, "-c", told.import_statement]))
         if used:
             scratch = "Z:\\tmp" if wine else "/tmp"  # noqa: S108  (in a container)
-            given = probe.exercise_environment(told, scratch)
+            spec = told.model_dump(by_alias=True)
+            given = probe.exercise_environment(spec, scratch)
             lines += [f"export {key}={shlex.quote(value)}" for key, value in given.items()]
-            lines.append(line(probe.exercise_command(told)))
-        lines += map(line, (*told["before_uninstall"], told["uninstall"]))
+            lines.append(line(probe.exercise_command(spec)))
+        lines += map(line, (*told.before_uninstall, told.uninstall))
     user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
-    before = [shlex.join(command) for command in cell.place.as_root]
+    before = [shlex.join(command) for command in cell.scenario.as_root]
     return "\n".join(["set -e", *before, f"exec {user} sh -c {shlex.quote(chr(10).join(lines))}"])
 
 
@@ -107,7 +111,7 @@ def plain(
     def one(cell: Cell) -> str:
         labels = [f"--label={key}={value}" for key, value in bed.run.labels().items()]
         command = ["docker", "run", "--rm", "--init", f"--network={bed.network.name}", *labels]
-        command += [f"--tmpfs={path}:{options}" for path, options in cell.place.tmpfs.items()]
+        command += [f"--tmpfs={path}:{options}" for path, options in cell.scenario.tmpfs.items()]
         command += ["--user=root", "--env=HOME=/home/user", f"--volume={folder}:/e2e:ro"]
         ran = subprocess.run(
             [*command, tags[cell.machine.image], "sh", "-c", script(cell, house, used=used)],

@@ -17,11 +17,14 @@ from containers.testbed import Testbed
 from tests.faults.place import Place, Start, System, narrowed
 from verification import wheel as inspection
 from verification.models.cause import Cause
+from verification.models.cell import Cell
 from verification.rules import Expected, diagnose
+from verification.scenarios import cells as plan
 from verification.scenarios import machines
+from verification.scenarios.instructions import SECONDS
 from verification.session import cell as cells
 from verification.session import prepare as gate
-from verification.session.cell import SECONDS, Cell, Planted
+from verification.session.cell import Planted
 from verification.subjects.subject import Subject
 
 MACHINE = "debian-13"
@@ -69,7 +72,7 @@ def good_windows_wheel(found: Engine, run: Run, pytestconfig: pytest.Config) -> 
 @pytest.fixture(scope="session")
 def the_cell() -> Cell:
     """Return the first cell of the machine that the fault tests use."""
-    return cells.cells([machines.load()[MACHINE]])[0]
+    return plan.cells([machines.load()[MACHINE]])[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +160,7 @@ def judge(found: Engine, the_cell: Cell, start: Start) -> Judge:
 @pytest.fixture
 def windows_judge(found: Engine, start: Start) -> Judge:
     """Return the way from a Windows wheel to its causes, on a clean Windows, with uv for speed."""
-    return _judge(found, Cell(machines.load()["windows-wine"], "uv", "system"), start)
+    return _judge(found, plan.cell(machines.load()["windows-wine"], "uv", "system"), start)
 
 
 def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
@@ -177,7 +180,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         with start([wheel], faults) as bed:
             evidence = cells.run(
                 bed,
-                dataclasses.replace(cell, installer=installer or cell.installer),
+                plan.cell(cell.machine, installer or cell.installer.name, cell.scenario.name),
                 images.ensure(found, cell.machine.image),
                 planted=planted,
                 seconds={**SECONDS, **seconds},

@@ -14,10 +14,11 @@ from containers.index import IndexFault
 from containers.testbed import Testbed
 from verification.models.cause import Cause
 from verification.rules import diagnose
+from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate
-from verification.session.cell import Cell, Planted
+from verification.session.cell import Planted
 from verification.subjects.subject import Subject
 from verification.subjects.subject import load as load_subject
 
@@ -102,7 +103,7 @@ class Place:
         more = [path for path in (*earlier, *beside) if path.name not in known]
         with self.start(house.wheels, dependencies=more) as bed:
             for name in names:
-                cell = Cell(spec, self.installer, name)
+                cell = plan.cell(spec, self.installer, name)
                 image = images.ensure(self.found, spec.image)
                 evidence = cells.run(bed, cell, image, house=house, planted=planted)
                 prepared = gate.Prepared(bed, house, {}, {}, ())

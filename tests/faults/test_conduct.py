@@ -18,8 +18,9 @@ from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
+from verification.models.cell import Cell
 from verification.rules import diagnose
-from verification.session.cell import SECONDS, Cell
+from verification.scenarios.instructions import SECONDS
 from verification.session.cell import run as run_cell
 from verification.subjects.subject import Subject
 

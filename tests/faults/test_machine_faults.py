@@ -15,14 +15,15 @@ from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
+from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
+from verification.models.scenario import SYSTEM_FOLDERS
 from verification.models.testbed import NetworkObservation
 from verification.rules import diagnose
 from verification.scenarios.machines import load
-from verification.scenarios.scenarios import ROOTS_OWN
 from verification.session import cell as cells
-from verification.session.cell import Cell, Planted
+from verification.session.cell import Planted
 from verification.subjects.subject import Subject
 from verification.verdict import Verdict
 from verification.verdict import judge as verdict_of
@@ -164,7 +165,7 @@ def test_what_is_not_looked_at_on_a_machine_its_user_cannot_change(
     found: Engine, run: Run, spec: MachineSpec
 ) -> None:
     image = images.ensure(found, spec.image).tag
-    folders = [*ROOTS_OWN, "/home"]
+    folders = [*SYSTEM_FOLDERS, "/home"]
     client = found.client()
     said = client.containers.run(
         image, ["python3", "-c", WRITABLE, *folders], remove=True, labels=run.labels(), user="user"

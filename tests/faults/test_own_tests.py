@@ -17,9 +17,10 @@ from tests.faults.place import Start, narrowed
 from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
 from verification.rules import diagnose
+from verification.scenarios import cells as plan
 from verification.scenarios import machines
+from verification.scenarios.instructions import SECONDS
 from verification.session import cell as cells
-from verification.session.cell import SECONDS, Cell
 
 pytestmark = pytest.mark.xdist_group("own-tests")
 OWN = ROOT / "bindings" / "python" / "tests"
@@ -65,7 +66,7 @@ def _judged(
 ) -> tuple[Cause, ...]:
     name, installer, scenario = which
     spec = machines.load()[name]
-    cell = Cell(spec, installer, scenario)
+    cell = plan.cell(spec, installer, scenario)
     image = images.ensure(found, spec.image)
     limits = {**SECONDS, "tests": seconds}
     evidence = cells.run(bed, cell, image, seconds=limits, tests=tests)

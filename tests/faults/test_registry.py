@@ -24,10 +24,10 @@ from containers.engine import Engine, Run
 from containers.images import Unavailable
 from tests.faults.place import Start, narrowed
 from verification.rules import diagnose
+from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate
-from verification.session.cell import Cell
 
 # As Red Hat's kin are, with the authorities elsewhere and no openssl; and as Ubuntu is, where the
 # number 1000 is another's.
@@ -157,7 +157,7 @@ def test_a_machine_from_a_registry_is_pulled_by_digest_and_judged(
         seen = {}
         with start([good_wheel]) as bed:
             for scenario in scenarios:
-                cell = Cell(spec, installer, scenario)
+                cell = plan.cell(spec, installer, scenario)
                 evidence = cells.run(bed, cell, image, house=house)
                 prepared = gate.Prepared(bed, house, {}, {}, ())
                 causes = diagnose(evidence, prepared.expected(subject, "linux"))

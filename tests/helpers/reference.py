@@ -23,9 +23,7 @@ import conftest
 from verification.models.cause import Severity
 from verification.models.errors import ExitCode
 from verification.rules.catalogue import catalogue
-from verification.scenarios import machines, profiles
-from verification.scenarios.installers import INSTALLERS
-from verification.scenarios.scenarios import SCENARIOS
+from verification.scenarios import installers, machines, profiles, scenarios
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -351,10 +349,12 @@ def _matrix(_words: Mapping[str, Any]) -> str:
     heads = ("machine", "what it is", "Python", "installers", "scenarios", "profiles")
     text += table(heads, rows) + "## Installers\n\n"
     told_of = (
-        (code(one.name), code(" ".join(one.install)), one.deviation) for one in INSTALLERS.values()
+        (code(one.name), code(" ".join(one.install)), one.deviation)
+        for one in installers.load().values()
     )
     text += table(("installer", "command", "in what it is not the literal one"), told_of)
     text += "## Scenarios\n\n"
+    every = scenarios.load()
     text += table(
         ("scenario", "what it asserts", "installers", "where", "cause if only it fails"),
         (
@@ -362,10 +362,10 @@ def _matrix(_words: Mapping[str, Any]) -> str:
                 code(one.name),
                 one.title,
                 code(*one.installers) or "all",
-                ", ".join(one.systems),
-                code(one.refuses or one.cause),
+                ", ".join(system for system in every if one.name in every[system]),
+                code(one.refusal or one.cause),
             )
-            for one in SCENARIOS.values()
+            for one in {**every["windows"], **every["linux"]}.values()
         ),
     )
     text += "## Profiles\n\n"

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any, Never
 
 from verification.models.base import DataError
+from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec
+from verification.models.scenario import Installer
 from verification.models.testbed import Image
 from verification.report import folder as folders
 from verification.report import results
-from verification.scenarios import installers, machines
-from verification.scenarios.installers import INSTALLERS, Installer
-from verification.scenarios.scenarios import SCENARIOS
+from verification.scenarios import cells, installers, machines, scenarios
 from verification.session import prepare as gate
 from verification.session import selection as selections
-from verification.session.cell import Cell
 from verification.session.selection import Selection
 
 ROOT = Path(__file__).parents[2]
@@ -174,7 +173,7 @@ def installer_of(name: str) -> Installer:
     try:
         return installers.named(name)
     except KeyError:
-        there_are = ", ".join(INSTALLERS)
+        there_are = ", ".join(installers.load())
         raise WrongUse(
             f"--installer {name}: there is none; there are: {there_are}, and pip-VERSION"
         ) from None
@@ -194,23 +193,22 @@ def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell
         raise WrongUse(
             f"--installer {installer}: {spec.name} has none; it has: {', '.join(spec.installers)}"
         )
-    fitting = [one.name for one in SCENARIOS.values() if spec.os in one.systems]
-    if scenario not in fitting:
+    known = scenarios.load()[spec.os]
+    if scenario not in known:
         raise WrongUse(
-            f"--scenario {scenario}: there is none for {spec.os}; there are: {', '.join(fitting)}"
+            f"--scenario {scenario}: there is none for {spec.os}; there are: {', '.join(known)}"
         )
     if named.scenarios and scenario not in named.scenarios:
         fits = " and ".join(named.scenarios)
         raise WrongUse(f"--installer {installer}: it is for the scenario {fits} alone")
-    place = SCENARIOS[scenario].on(spec.os)
-    only = place.installers
+    only = known[scenario].installers
     if only and installer not in only and kind not in only:
         raise WrongUse(f"--scenario {scenario}: it is for {' and '.join(only)} alone")
-    if installer.startswith("pip-") and place.python[0] != "python":
+    if installer.startswith("pip-") and known[scenario].python[0] != "python":
         raise WrongUse(
             f"--scenario {scenario}: it uses the machine's own pip, and no other can be had there"
         )
-    return Cell(spec, installer, scenario)
+    return cells.cell(spec, installer, scenario)
 
 
 def image_of(prepared: gate.Prepared, name: str) -> Image:

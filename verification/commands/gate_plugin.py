@@ -19,6 +19,7 @@ from containers.state import held_if_free
 from verification import verdict
 from verification.commands.gate_progress import Tally
 from verification.models.base import DataError
+from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from verification.report import results, terminal
 from verification.report import writer as forms
@@ -27,7 +28,6 @@ from verification.rules.catalogue import catalogue
 from verification.run_account import Account
 from verification.session import prepare as gate
 from verification.session import replay_inputs as inputs
-from verification.session.cell import Cell
 from verification.session.suite import KEY, Suite
 
 
@@ -274,11 +274,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         found = [
             cell
             for cell in metafunc.config.stash[SUITE].cells
-            if bool(cell.refuses) == ("refusal" in marked)
-            if cell.place.tests or "own_tests" not in marked
+            if bool(cell.refusal) == ("refusal" in marked)
+            if cell.runs_tests or "own_tests" not in marked
         ]
         # What takes long goes first: at the end no worker is left alone with it.
-        found.sort(key=lambda cell: (cell.machine.runs_on != "wine", "pip" not in cell.installer))
+        found.sort(
+            key=lambda cell: (cell.machine.runs_on != "wine", "pip" not in cell.installer.name)
+        )
         metafunc.parametrize(
             "cell",
             [pytest.param(c, id=c.id, marks=pytest.mark.xdist_group(c.id)) for c in found],

@@ -24,16 +24,16 @@ from verification import verdict
 from verification.commands import common as session
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
+from verification.models.cell import Cell
 from verification.models.errors import ExitCode, Parser, TestbedFailure, WrongUse
 from verification.models.testbed import Image
 from verification.report import results
 from verification.rules import diagnose, own_tests
-from verification.scenarios import installers, machines
-from verification.scenarios.scenarios import SCENARIOS
+from verification.scenarios import cells as plan
+from verification.scenarios import installers, machines, scenarios
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session import replay_inputs as inputs
-from verification.session.cell import Cell
 from verification.subjects.subject import load as load_subject
 from verification.verdict import Verdict
 
@@ -110,9 +110,9 @@ def cell_of(recorded: Mapping[str, Any]) -> Cell:
         installers.named(recorded["installer"])
     except KeyError:
         raise Unverified(f"there is no installer {recorded['installer']} any more") from None
-    if recorded["scenario"] not in SCENARIOS:
+    if recorded["scenario"] not in scenarios.load()[spec.os]:
         raise Unverified(f"there is no scenario {recorded['scenario']} any more")
-    return Cell(spec, recorded["installer"], recorded["scenario"])
+    return plan.cell(spec, recorded["installer"], recorded["scenario"])
 
 
 def _tests(cell: Cell, told: Mapping[str, Any]) -> Path | None:
@@ -121,7 +121,7 @@ def _tests(cell: Cell, told: Mapping[str, Any]) -> Path | None:
     Raises:
         Unverified: they are not there any more, or are not the same.
     """
-    if not cell.place.tests:
+    if not cell.runs_tests:
         return None
     folder = Path(told["selection"]["tests"])
     if own_tests.digest(own_tests.files(folder)) != told["seen"][cell.id]["tests"]["sha256"]:

@@ -104,8 +104,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result = CellResult(
             cell.id,
             near.spec.name,
-            cell.installer,
-            cell.scenario,
+            cell.installer.name,
+            cell.scenario.name,
             judged,
             causes,
             evidence["wall_seconds"],
@@ -121,14 +121,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
                 "image": image.tag,
                 "python": str(evidence.get("python", near.spec.python)),
                 "libc": " ".join(evidence.get("libc", ())),
-                "installer": cell.installer,
-                "scenario": cell.scenario,
+                "installer": cell.installer.name,
+                "scenario": cell.scenario.name,
                 "version": house.version,
             },
             "differs": differs,
         }
         _write(report, began, selection, prepared, result, evidence, told)
-    print("\n".join(_lines(told, cell.id, evidence, result, cell.refuses, report)))
+    print("\n".join(_lines(told, cell.id, evidence, result, cell.refusal, report)))
     return verdict.EXIT_CODES[judged]
 
 

@@ -9,7 +9,6 @@ import sys
 import termios
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from containers import engine as engines
 from containers.engine import Engine
@@ -17,13 +16,14 @@ from containers.machine import Machine, MachineSetup
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse
 from verification.commands import common as session
+from verification.models.cell import Cell
 from verification.models.errors import Parser, TestbedFailure
 from verification.models.machine import MachineSpec
 from verification.report import summary as seen
 from verification.rules import own_tests
+from verification.scenarios.instructions import ProbeInstructions, instructions
 from verification.session import cell as cells
 from verification.session import prepare as gate
-from verification.session.cell import Cell
 from verification.subjects.subject import load as load_subject
 
 ENTER = Path(__file__).parents[1] / "probe" / "enter.py"
@@ -41,7 +41,7 @@ def settle(
     Raises:
         TestbedFailure: ``machine-lost``: it cannot be made so.
     """
-    own = own_tests.files(tests) if tests and cell.place.tests else None
+    own = own_tests.files(tests) if tests and cell.runs_tests else None
     cells.settle(machine, cell, house, own=own)
     add_enter(machine)
     done = machine.run(enter(machine.spec, "setup"))
@@ -70,18 +70,18 @@ def execution(engine: Engine, container: str, spec: MachineSpec, *, terminal: bo
     return ["docker", *where, "exec", *options, container, *enter(spec)]
 
 
-def banner(cell: Cell, told: dict[str, Any], prepared: gate.Prepared) -> list[str]:
+def banner(cell: Cell, told: ProbeInstructions, prepared: gate.Prepared) -> list[str]:
     """Return what is there, what to type and how to leave."""
     spec, house = cell.machine, prepared.wheelhouse
     windows = spec.os == "windows"
     image = prepared.machines[spec.name]
     beside = " ".join(f"{name} {version}" for name, version in sorted(house.locked().items()))
     before = f"; before it {house.previous} and older ones" if house.earlier else ""
-    typed = [*told["first"], told["install"], *told["after_install"]]
+    typed = [*told.first, told.install, *told.after_install]
     lines = [
         f"machine   {spec.name}: {spec.title}",
         f"image     {image.tag} {image.id[:19]}",
-        f"scenario  {cell.scenario}, with {cell.installer}, in {told['cwd']}",
+        f"scenario  {cell.scenario.name}, with {cell.installer.name}, in {told.cwd}",
         f"index     quiverdb {house.version} ({', '.join(p.name for p in house.wheels)}){before}",
         f"          beside it {beside}; nothing else can be reached",
         *(
@@ -90,8 +90,8 @@ def banner(cell: Cell, told: dict[str, Any], prepared: gate.Prepared) -> list[st
         ),
         f"leave     exit{'' if windows else ' or Ctrl-D'}; everything is removed then",
     ]
-    if told["deviation"]:
-        lines.insert(-1, f"deviation {told['deviation']}")
+    if told.deviation:
+        lines.insert(-1, f"deviation {told.deviation}")
     return lines
 
 
@@ -145,14 +145,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         prepared = gate.prepare(selection, subject, stack)
         image = session.image_of(prepared, spec.name)
         house = prepared.wheelhouse
-        told = cells.instructions(
-            cell, subject.name, version=house.version, previous=house.previous
-        )
-        place = cell.place
+        told = instructions(cell, subject, version=house.version, previous=house.previous)
         bed = prepared.testbed
         files = cells.carried(told, subject)
         machine = stack.enter_context(
-            bed.machine(spec, image, MachineSetup(tmpfs=place.tmpfs, files=files))
+            bed.machine(spec, image, MachineSetup(tmpfs=cell.scenario.tmpfs, files=files))
         )
         settle(machine, cell, house, selection.tests)
         machine.wait()

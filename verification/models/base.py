@@ -26,6 +26,22 @@ class DataError(ValueError):
     """Data does not fit its model. The message is one line: where, which field, what is wrong."""
 
 
+def validate(
+    model: type[AnyModel], data: pydantic.JsonValue, origin: str, supplied: str = ""
+) -> AnyModel:
+    """Return the model that ``data`` holds; ``origin`` names the data in an error.
+
+    ``supplied`` is a key that the reader has added to the data.
+
+    Raises:
+        DataError: the data do not fit the model.
+    """
+    try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise DataError(f"{origin}: {error_line(error, model, supplied)}") from None
+
+
 def parse_json(model: type[AnyModel], text: str | bytes, origin: str) -> AnyModel:
     """Return the model that ``text`` holds as JSON; ``origin`` names the text in an error.
 
@@ -37,7 +53,7 @@ def parse_json(model: type[AnyModel], text: str | bytes, origin: str) -> AnyMode
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not JSON: {error}") from None
-    return _validate(model, data, origin)
+    return validate(model, data, origin)
 
 
 def read_json(model: type[AnyModel], path: Path) -> AnyModel:
@@ -55,7 +71,7 @@ def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
     Raises:
         DataError: the file cannot be read, is not TOML, or does not fit the model.
     """
-    return _validate(model, _load_toml(path), path.name)
+    return validate(model, _load_toml(path), path.name)
 
 
 def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
@@ -71,7 +87,7 @@ def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
             raise DataError(f"{origin}: it is not a table; write [{name}]")
         if "name" in table:
             raise DataError(f"{origin}: it has a key name; the name is in [{name}]")
-        found[name] = _validate(model, {"name": name, **table}, origin, supplied="name")
+        found[name] = validate(model, {"name": name, **table}, origin, supplied="name")
     return found
 
 
@@ -80,7 +96,11 @@ def error_line(error: pydantic.ValidationError, model: type[Model], supplied: st
 
     ``supplied`` is a key of the model that is not in the data but comes from the reader.
     """
-    first, *others = error.errors(include_url=False, include_input=False)
+    # An unknown key first: where another one is missing, it is that one, misspelt.
+    first, *others = sorted(
+        error.errors(include_url=False, include_input=False),
+        key=lambda one: one["type"] != "extra_forbidden",
+    )
     field = ".".join(str(part) for part in first["loc"]) or "the whole"
     message = " ".join(str(first["msg"]).split())
     if first["type"] == "extra_forbidden":
@@ -88,15 +108,6 @@ def error_line(error: pydantic.ValidationError, model: type[Model], supplied: st
         message = f"unknown key; there are: {', '.join(known)}"
     more = f" (and {len(others)} more)" if others else ""
     return f"{field}: {message}"[:400] + more
-
-
-def _validate(
-    model: type[AnyModel], data: pydantic.JsonValue, origin: str, supplied: str = ""
-) -> AnyModel:
-    try:
-        return model.model_validate(data)
-    except pydantic.ValidationError as error:
-        raise DataError(f"{origin}: {error_line(error, model, supplied)}") from None
 
 
 def _keys(model: type[Model], path: tuple[int | str, ...]) -> list[str]:

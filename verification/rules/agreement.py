@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from verification.models.cause import Cause
+from verification.models.cell import Cell
 from verification.models.machine import MachineSpec
 from verification.rules.catalogue import catalogue
-from verification.session.cell import Cell
 from verification.verdict import CellResult, Verdict
 from verification.wheel import SetInspection
 
@@ -25,7 +25,7 @@ def is_comparable(cell: Cell) -> bool:
 
     Where the installer refuses nothing is loaded.
     """
-    return cell.machine.clean and not cell.machine.lacks and not cell.refuses
+    return cell.machine.clean and not cell.machine.lacks and not cell.refusal
 
 
 def checked(static: SetInspection, cells: Sequence[CellResult]) -> list[Cause]:

@@ -10,8 +10,9 @@ from typing import Any
 from packaging.version import Version
 
 from verification.models.cause import Cause
+from verification.models.scenario import Scenario
 from verification.rules.catalogue import catalogue
-from verification.scenarios.scenarios import SCENARIOS, VENV, Scenario
+from verification.scenarios import scenarios
 
 Evidence = Mapping[str, Any]
 FULL = re.compile(r"No space left on device|database or disk is full")
@@ -42,8 +43,10 @@ class Expected:
 
 def scenario_of(evidence: Evidence) -> Scenario:
     """Return the scenario of the cell, as it is on its machine."""
-    found = SCENARIOS.get(evidence["cell"].get("scenario", ""), VENV)
-    return found.on(evidence.get("os", ""))
+    every = scenarios.load()
+    name = evidence["cell"].get("scenario", "")
+    on_system = every["windows" if evidence.get("os") == "windows" else "linux"]
+    return on_system.get(name) or every["linux"].get(name) or every["linux"]["venv"]
 
 
 def cause_of(name: str, *, where: str, seen: str) -> Cause:

@@ -10,7 +10,7 @@ from verification.models.cause import Cause
 from verification.rules import install_paths as paths
 from verification.rules.expectation import Evidence, Expected, cause_of, last_error
 from verification.rules.process_exit import hang
-from verification.scenarios.installers import INSTALLERS
+from verification.scenarios import installers
 
 # What Windows keeps of each user's own accord, as soon as a program asks for certificates.
 _SYSTEMS_KEYS = re.compile(
@@ -85,7 +85,7 @@ def leftovers(evidence: Evidence, package: str) -> list[str]:
     """
     kind = paths.flavour(evidence)
     own, installed = _own_paths(evidence), paths.installed(evidence)
-    installer = INSTALLERS.get(evidence["cell"].get("installer", ""))
+    installer = installers.load().get(evidence["cell"].get("installer", ""))
     in_cache = installer is not None and installer.keeps_in_cache
     left: list[str] = []
     kept: list[str] = []

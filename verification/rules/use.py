@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from packaging.utils import canonicalize_name
 
 from verification.models.cause import Cause
+from verification.models.scenario import Scenario
 from verification.rules import install_paths as paths
 from verification.rules import loader, own_tests
 from verification.rules.catalogue import catalogue
@@ -32,7 +33,6 @@ from verification.rules.process_exit import (
     or_wines_gap,
 )
 from verification.rules.uninstall import registry_changes
-from verification.scenarios.scenarios import Scenario
 from verification.wheel import stdlib
 
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
@@ -66,7 +66,7 @@ def faults_in_use(evidence: Evidence, expected: Expected, cell: str) -> Iterator
         yield cause_of("testbed-defect", where=f"{cell}: prelude", seen=told["error"]["message"])
         return
     failed = False
-    for name in (*names, *scenario.uses):
+    for name in (*names, *scenario.actions):
         told = steps.get(name)
         if told is not None and told["ok"]:
             continue
@@ -75,7 +75,7 @@ def faults_in_use(evidence: Evidence, expected: Expected, cell: str) -> Iterator
         if not failed or error["type"] == _INTERPOSED:
             found = _failed_step(name, error, evidence, expected, f"{cell}: {name}")
             # What was loaded before is there, whatever the loader says of this way to it.
-            lost = name in scenario.uses and found.name in _LOST
+            lost = name in scenario.actions and found.name in _LOST
             vague = found.name in _VAGUE or (lost and steps["native-call"]["ok"])
             yield _named_by(scenario, found) if vague else found
         failed = True
@@ -344,7 +344,7 @@ def _record(steps: Evidence, cell: str) -> Iterator[Cause]:
 
 def failed_own_tests(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
     """Yield what the package's own tests showed."""
-    if not scenario_of(evidence).tests:
+    if not scenario_of(evidence).runs_tests:
         return
     if (told := evidence.get("tests")) is None:
         seen = "the exercise did not end well, and the tests were not begun"

@@ -9,7 +9,7 @@ import json
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +22,17 @@ from containers.progress import say
 from containers.state import locked, state_dir
 from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
+from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.machine import MachineSpec
 from verification.models.testbed import Image
 from verification.rules import own_tests
-from verification.scenarios import installers
-from verification.scenarios.installers import INSTALLERS
-from verification.scenarios.profiles import Profile
-from verification.scenarios.scenarios import SCENARIOS, Scenario
+from verification.scenarios.instructions import SECONDS, ProbeInstructions, instructions
 from verification.subjects import database
 from verification.subjects.subject import Subject
 from verification.subjects.subject import load as load_subject
 
 _PROBE = Path(__file__).parents[1] / "probe"
-_TOLD_BY: dict[str, dict[str, str]] = {
-    "linux": {},
-    # Wine puts a stub in the place of a symbol that nothing exports, where Windows refuses to load;
-    # as a warning it tells.
-    "wine": {"WINEDEBUG": "-all,err+module,warn+module"},
-    "windows": {},
-}
-"""What makes the machine's loader tell more, while the package is exercised."""
-_LEDGER, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
 _TELLING = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
-SECONDS = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
-"""How long each kind of work may take, in seconds, before it counts as hanging."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,155 +44,6 @@ class Planted:
     """Files by absolute path."""
     command: tuple[str, ...] = ()
     """A command that runs first, as root."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """The unit that runs and that can be run again alone."""
-
-    machine: MachineSpec
-    installer: str
-    scenario: str
-
-    @property
-    def id(self) -> str:
-        """The name by which the cell is selected and found in the report."""
-        return f"{self.machine.name}-{self.installer}-{self.scenario}"
-
-    @property
-    def place(self) -> Scenario:
-        """The scenario as it is on the machine."""
-        return SCENARIOS[self.scenario].on(self.machine.os)
-
-    @property
-    def refuses(self) -> str:
-        """The cause by which the installer must refuse here; empty where it must install."""
-        return SCENARIOS[self.scenario].refuses or self.machine.refuses
-
-
-def cells(machines: Iterable[MachineSpec], profile: Profile | None = None) -> list[Cell]:
-    """Return the cells of ``machines``, in the order of machines.toml; those of ``profile`` alone.
-
-    Raises:
-        WrongUse: a machine names an installer or a scenario that is none.
-    """
-    found = []
-    for machine in machines:
-        for kind, wanted, known in (
-            ("installer", machine.installers, set(INSTALLERS)),
-            ("scenario", machine.scenarios, set(SCENARIOS)),
-        ):
-            if strange := [name for name in wanted if name not in known]:
-                raise WrongUse(
-                    f"machines.toml: {machine.name}: unknown {kind} {strange[0]!r}; "
-                    f"there are: {', '.join(sorted(known))}"
-                )
-        found += [
-            Cell(machine, installer, scenario)
-            for installer in machine.installers
-            for scenario in machine.scenarios
-            if installer in (SCENARIOS[scenario].on(machine.os).installers or machine.installers)
-            if scenario in (INSTALLERS[installer].scenarios or (scenario,))
-            if profile is None or profile.wants(installer, scenario)
-        ]
-    return found
-
-
-def instructions(
-    cell: Cell,
-    subject: str,
-    seconds: Mapping[str, int] = SECONDS,
-    *,
-    version: str = "",
-    previous: str = "",
-    package: str = "",
-) -> dict[str, Any]:
-    """Return what the probe is told to do on this machine: the commands as a user types them."""
-    layout = cell.machine.layout
-
-    def typed(command: Sequence[str]) -> list[str]:
-        for name, value in (
-            ("subject", subject),
-            ("version", version),
-            ("previous", previous),
-            ("suite", layout.user_folder),
-        ):
-            command = [word.replace(f"{{{name}}}", value) for word in command]
-        return list(command)
-
-    place = cell.place
-    installer = installers.named(cell.installer)
-    told = {
-        "folder": layout.user_folder,
-        "cwd": place.cwd,
-        "env": {**place.environment, **installer.environment(layout.path("ca.pem"))},
-        "exercise_env": _TOLD_BY[cell.machine.runs_on],
-        "python": typed(installer.python or place.python),
-        "setup": [*map(typed, (*place.setup, *installer.setup))],
-        "first": [
-            typed((*installer.install, *command[1:]) if command[0] == "install" else command)
-            for command in place.first
-        ],
-        "install": [
-            *installer.install,
-            *place.options(installer),
-            *typed((*place.requirement, *installer.then)),
-        ],
-        "again": place.again,
-        "umask": place.umask,
-        "after_install": [*map(typed, place.after_install)],
-        "before_uninstall": [*map(typed, place.before_uninstall)],
-        "prelude": place.prelude,
-        "uses": list(place.uses),
-        "deviation": "; ".join(filter(None, (installer.deviation, place.deviation))),
-        "subject": subject,
-        "package": package or subject,
-        "import": f"import {package or subject}",
-        "uninstall": typed(
-            place.uninstall
-            or installer.removes
-            or (*installer.uninstall, *place.options(installer), subject)
-        ),
-        "roots": list(place.roots),
-        "skipped": [*place.unseen, layout.user_folder],
-        "skipped_keys": list(place.skipped_keys),
-        "seconds": dict(seconds),
-    }
-    if place.tests:
-        told["tests"] = _own_tests(cell, package or subject)
-    return told
-
-
-def _own_tests(cell: Cell, package: str) -> dict[str, Any]:
-    """Return what the probe is told to do with the own tests of ``package``, as it is imported.
-
-    All of it lies in the user's project, where nothing is looked at: the tests, pytest with what it
-    needs, and what the tests write. The package stays alone where it was installed.
-    """
-    place, installer = cell.place, installers.named(cell.installer)
-    layout = cell.machine.layout
-    folder, tools, scratch = (
-        f"{place.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
-    )
-    parts = [layout.path("plugin"), tools]
-    return {
-        "source": layout.path("tests"),
-        "folder": folder,
-        "scratch": scratch,
-        "ledger": layout.path(_LEDGER),
-        "trace": layout.path(_TRACE),
-        "subject": package,
-        "tool": [*installer.install, *place.options(installer), "--target", tools, "pytest"],
-        "command": [
-            *(*place.python, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
-            *("-p", "e2e_ledger", "--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest"),
-            "tests",
-        ],
-        "env": {
-            "PYTHONPATH": (";" if cell.machine.os == "windows" else ":").join(parts),
-            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch),
-        },
-    }
 
 
 def run(
@@ -234,7 +71,7 @@ def run(
     Raises:
         WrongUse: the scenario runs the package's own tests, and none are given.
     """
-    if cell.place.tests and tests is None:
+    if cell.runs_tests and tests is None:
         raise WrongUse(f"{cell.id}: it runs the package's own tests; name their folder by --tests")
     began = time.monotonic()
     subject = subject or load_subject()
@@ -243,9 +80,9 @@ def run(
         "cell": {
             "id": cell.id,
             "machine": cell.machine.name,
-            "installer": cell.installer,
-            "scenario": cell.scenario,
-            "refuses": cell.refuses,
+            "installer": cell.installer.name,
+            "scenario": cell.scenario.name,
+            "refuses": cell.refusal,
             "processor": cell.machine.processor,
         },
         "image": {"tag": image.tag, "id": image.id, "created": image.created},
@@ -255,7 +92,7 @@ def run(
     try:
         seen = _on_machine(testbed, cell, image, subject, planted, seconds, house, tests, held)
         if _installer_died(cell, seen):
-            say(f"{cell.id}: {cell.installer} died under Wine; the cell runs once more")
+            say(f"{cell.id}: {cell.installer.name} died under Wine; the cell runs once more")
             evidence["retried"] = {"because": "the installer died", "install": seen["install"]}
             seen = _on_machine(testbed, cell, image, subject, planted, seconds, house, tests, held)
         evidence |= seen
@@ -275,7 +112,7 @@ def _installer_died(cell: Cell, seen: Mapping[str, Any]) -> bool:
     codes = [one["code"] & 0xFFFFFFFF for one in ran]
     # Of a signal, or an NTSTATUS of severity error.
     died = any(code == 139 or code >= 0xC0000000 for code in codes)
-    return cell.machine.runs_on == "wine" and cell.installer == "uv" and died
+    return cell.machine.runs_on == "wine" and cell.installer.name == "uv" and died
 
 
 def _on_machine(
@@ -289,17 +126,16 @@ def _on_machine(
     tests: Path | None,
     held: list[Machine] | None,
 ) -> dict[str, Any]:
-    place = cell.place
+    place = cell.scenario
     told = instructions(
         cell,
-        subject.name,
-        seconds,
+        subject,
         version=house.version if house else "",
         previous=house.previous if house else "",
-        package=subject.import_package,
+        seconds=seconds,
     )
-    told["env"] = dict(told["env"]) | dict(planted.environment)
-    own = own_tests.files(tests) if tests and place.tests else None
+    told = told.model_copy(update={"env": {**told.env, **planted.environment}})
+    own = own_tests.files(tests) if tests and place.runs_tests else None
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(
             testbed.machine(
@@ -316,7 +152,7 @@ def _on_machine(
             seconds=2 * seconds["install"]
             + seconds["import"]
             + seconds["exercise"]
-            + (seconds["install"] + seconds["tests"] if place.tests else 0)
+            + (seconds["install"] + seconds["tests"] if place.runs_tests else 0)
             + 60,
         )
         found = _evidence(cell, ended)
@@ -332,7 +168,7 @@ def _on_machine(
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     said = [line.partition(":")[2] for line in ended.stderr.splitlines() if _TELLING.search(line)]
     return found | {
-        "deviation": told["deviation"],
+        "deviation": told.deviation,
         "loader": list(dict.fromkeys(said)),
         "requests": requests,
     }
@@ -355,14 +191,14 @@ def _evidence(cell: Cell, ended: Result) -> dict[str, Any]:
         ) from None
 
 
-def carried(told: Mapping[str, Any], subject: Subject) -> dict[str, bytes]:
+def carried(told: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
     """Return the files that the probe needs on the machine, with what it is told to do."""
     own = {"own.py": Path(subject.exercise).read_bytes()} if subject.exercise else {}
     names = ("probe.py", "exercise.py", "uses.py")
     return {
         **{name: (_PROBE / name).read_bytes() for name in names},
         **own,
-        "instructions.json": json.dumps(told).encode(),
+        "instructions.json": told.to_json(),
     }
 
 
@@ -380,7 +216,7 @@ def settle(
     Raises:
         TestbedFailure: ``machine-lost``.
     """
-    place = cell.place
+    place = cell.scenario
     planted = planted or Planted()
     for path, content in planted.files.items():
         folder, _, name = path.rpartition("/")

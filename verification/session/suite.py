@@ -11,14 +11,14 @@ from _pytest.mark.expression import Expression
 
 from verification import verdict
 from verification.models.cause import Cause
+from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.pipeline.result import Piped
 from verification.report import folder as folders
 from verification.report import results
-from verification.scenarios.scenarios import SCENARIOS
+from verification.scenarios.cells import cells
 from verification.session import prepare as gate
 from verification.session import selection as selections
-from verification.session.cell import Cell, cells
 from verification.subjects.subject import Subject, SubjectError
 from verification.subjects.subject import load as load_subject
 from verification.verdict import CellResult
@@ -52,7 +52,7 @@ class Suite:
             actions_from=_folder(config.getoption("actions_from")),
             subject=self.subject.name if config.getoption("subject") else "",
         )
-        if config.getoption("tests") and not any(cell.place.tests for cell in self.cells):
+        if config.getoption("tests") and not any(cell.runs_tests for cell in self.cells):
             told = "no cell of this profile and these machines runs the package's own tests"
             raise WrongUse(f"--tests: {told}; leave it out or choose others")
         _check_keyword(config.getoption("keyword"))
@@ -64,13 +64,13 @@ class Suite:
     def cells(self) -> list[Cell]:
         """The cells of the selected machines."""
         found = cells(self.selection.machines, self.selection.profile)
-        return [cell for cell in found if self.selection.tests or not cell.place.tests]
+        return [cell for cell in found if self.selection.tests or not cell.runs_tests]
 
     @property
     def left_out(self) -> list[Cell]:
         """The cells that would run the package's own tests, where there are none to run."""
         found = cells(self.selection.machines, self.selection.profile)
-        return [cell for cell in found if cell.place.tests and not self.selection.tests]
+        return [cell for cell in found if cell.runs_tests and not self.selection.tests]
 
     def missing(self, cell: Cell) -> str:
         """Return why this cell cannot run in this run; empty if it can."""
@@ -79,11 +79,11 @@ class Suite:
             return ""
         if reason := prepared.unavailable.get(cell.machine.name):
             return reason
-        if self.selection.subject and is_quiverdbs(cell.scenario):
+        if self.selection.subject and cell.scenario.package_specific:
             return "the scenario uses the package in a way of quiverdb's own"
-        if prepared.no_history and cell.machine.refuses and not cell.place.pinned:
+        if prepared.no_history and cell.machine.refuses and not cell.scenario.pinned:
             return f"what it falls back to was not seen: {prepared.no_history}"
-        if not cell.place.needs_previous or prepared.wheelhouse.previous:
+        if not cell.scenario.needs_previous or prepared.wheelhouse.previous:
             return ""
         why = prepared.no_history or f"--history {self.selection.history}"
         return f"there is no earlier release on the index ({why})"
@@ -118,8 +118,8 @@ class Suite:
         result = CellResult(
             cell.id,
             cell.machine.name,
-            cell.installer,
-            cell.scenario,
+            cell.installer.name,
+            cell.scenario.name,
             judged,
             causes,
             evidence["wall_seconds"],
@@ -146,12 +146,6 @@ def _folder(option: str | None) -> Path | None:
     if not option:
         raise WrongUse("an option for a folder is empty; name the folder or leave the option out")
     return folders.typed(option)
-
-
-def is_quiverdbs(name: str) -> bool:
-    """Return whether a scenario uses the package beyond the exercise, as only quiverdb can be."""
-    scenario = SCENARIOS[name]
-    return bool(scenario.uses or scenario.first or scenario.name == "decoy")
 
 
 def _subject(option: str | None) -> Subject:

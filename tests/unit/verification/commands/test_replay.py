@@ -75,8 +75,8 @@ def test_a_cell_with_a_certain_pip_is_had_from_its_name() -> None:
     found = replay.cell_of(GOOD | {"installer": "pip-24.3"})
     assert found.id == "debian-13-pip-24.3-venv"
     assert installers.named("pip-24.3").setup[0][-1] == "pip==24.3"
-    assert installers.named("pip-24.3").authority_variable == ""
-    assert installers.named("pip-24.0").authority_variable == "PIP_CERT"
+    assert installers.named("pip-24.3").ca_variable == ""
+    assert installers.named("pip-24.0").ca_variable == "PIP_CERT"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from verification.models.cause import Cause
 from verification.models.machine import MachineSpec
 from verification.rules import agreement
 from verification.rules.catalogue import catalogue
+from verification.scenarios import cells
 from verification.scenarios.machines import load
-from verification.session.cell import Cell
 from verification.verdict import CellResult, Verdict
 from verification.wheel import inspect_set
 
@@ -45,7 +45,7 @@ def _named(name: str) -> Cause:
 def test_a_machine_that_has_more_or_less_than_others_is_not_compared(
     changes: dict[str, Any], comparable: bool
 ) -> None:
-    cell = Cell(_spec("one").model_copy(update=changes), "pip", "system")
+    cell = cells.cell(_spec("one").model_copy(update=changes), "pip", "system")
     assert agreement.is_comparable(cell) == comparable
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from verification.models.cause import Cause
 from verification.rules import Expected, diagnose, leftovers, taken
-from verification.scenarios.scenarios import SCENARIOS
+from verification.scenarios import scenarios
 
 PROJECT = "/home/user/project"
 SITE = "/home/user/venv/lib/python3.13/site-packages"
@@ -782,7 +782,7 @@ def test_an_import_that_lacks_a_module_alone_is_told_by_it() -> None:
 def test_what_fails_beside_anothers_code_is_no_mere_interposition(name: str, failing: str) -> None:
     def change(evidence: Evidence) -> None:
         evidence["cell"]["scenario"] = name
-        uses = SCENARIOS[name].uses
+        uses = scenarios.load()["linux"][name].actions
         _steps(evidence).update({use: _step({}) for use in uses})
         error = {"type": "QuiverError", "message": "near STRICT: syntax error"}
         step = failing if failing == "round-trip" else uses[0]

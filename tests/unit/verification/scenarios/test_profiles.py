@@ -1,18 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from containers import images
-from verification.models.errors import WrongUse
-from verification.scenarios import machines, profiles
-from verification.session import cell as cells
+from verification.models.base import DataError
+from verification.scenarios import cells, machines, profiles
 
 GOOD = '[gate]\ntitle = "t"\ncells = ["pip-venv"]\nhistory = "all"\n'
 
 
-def _load(folder: Path, text: str) -> dict[str, profiles.Profile]:
+def _load(folder: Path, text: str) -> Mapping[str, profiles.Profile]:
     path = folder / "profiles.toml"
     path.write_text(text)
     return profiles.load(path)
@@ -20,22 +20,22 @@ def _load(folder: Path, text: str) -> dict[str, profiles.Profile]:
 
 def test_a_table_is_a_profile(tmp_path: Path) -> None:
     found = _load(tmp_path, GOOD)["gate"]
-    assert found.wants("pip", "venv")
-    assert not found.wants("uv", "venv")
+    assert found.selects("pip", "venv")
+    assert not found.selects("uv", "venv")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('history = "all"', 'history = "some"', "gate: history must be none or all, not 'some'"),
-        ('["pip-venv"]', '"pip-venv"', "gate: cells must be a list of patterns"),
-        ('["pip-venv"]', "[]", "gate: cells must be a list of patterns"),
-        ("title", "name", "gate: its keys must be cells, history, title"),
-        ("[gate]", "[gate", r"profiles\.toml: "),
+        ('history = "all"', 'history = "some"', "gate: history: Input should be 'none' or 'all'"),
+        ('["pip-venv"]', '"pip-venv"', "gate: cells: Input should be a valid tuple"),
+        ('["pip-venv"]', "[]", "gate: cells: Tuple should have at least 1 item"),
+        ("title", "titel", "gate: titel: unknown key; there are: cells, history, title"),
+        ("[gate]", "[gate", r"profiles\.toml is not TOML: "),
     ],
 )
 def test_a_wrong_profile_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(WrongUse, match=message):
+    with pytest.raises(DataError, match=message):
         _load(tmp_path, GOOD.replace(old, new))
 
 

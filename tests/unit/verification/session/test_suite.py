@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
+from tests.helpers.sample_machines import sample_machine
 from verification.models.errors import WrongUse
 from verification.report import folder as folders
-from verification.scenarios import scenarios
+from verification.scenarios import cells, scenarios
 from verification.session import suite as suites
-from verification.session.cell import Cell
 from verification.session.suite import Suite
 
 
@@ -29,7 +29,7 @@ def test_a_keyword_that_can_be_read_is_taken(told: str) -> None:
 
 
 def _missing(refuses: str, scenario: str, no_history: str) -> str:
-    spec: Any = SimpleNamespace(name="m", os="linux", refuses=refuses)
+    spec = sample_machine().model_copy(update={"refuses": refuses})
     suite = object.__new__(Suite)
     suite.prepared = cast(
         "Any",
@@ -38,7 +38,7 @@ def _missing(refuses: str, scenario: str, no_history: str) -> str:
         ),
     )
     suite.selection = cast("Any", SimpleNamespace(subject="", history="all"))
-    return suite.missing(Cell(spec, "pip", scenario))
+    return suite.missing(cells.cell(spec, "pip", scenario))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,9 @@ def test_a_refusal_without_the_earlier_releases_on_the_index_is_not_verified(
 
 
 def test_the_scenarios_that_name_the_version_are_known() -> None:
-    pinned = {name for name, one in scenarios.SCENARIOS.items() if one.pinned}
+    pinned = {
+        name for known in scenarios.load().values() for name, one in known.items() if one.pinned
+    }
     assert pinned == {"pinned", "no-binary"}
 
 

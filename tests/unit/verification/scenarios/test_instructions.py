@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from verification.scenarios import cells, installers, machines, scenarios
+from verification.scenarios.instructions import ProbeInstructions, instructions
+from verification.subjects.subject import load
+
+DEBIAN = machines.load()["debian-13"]
+WINDOWS = machines.load()["windows-wine"]
+SUBJECT = load()
+
+
+def _instructions(installer: str, scenario: str) -> ProbeInstructions:
+    cell = cells.cell(DEBIAN, installer, scenario)
+    return instructions(cell, SUBJECT, version="0.5.0", previous="0.4.0")
+
+
+def test_the_ordinary_way_is_the_literal_command() -> None:
+    found = _instructions("pip", "venv")
+    assert found.install == ("pip", "install", "quiverdb")
+    assert found.deviation == ""
+
+
+@pytest.mark.parametrize("name", sorted(scenarios.load()["linux"]))
+def test_a_command_that_is_not_the_literal_one_says_in_what(name: str) -> None:
+    found = _instructions("pip", name)
+    assert bool(found.deviation) == (found.install != ("pip", "install", "quiverdb"))
+
+
+def test_versions_are_filled_in() -> None:
+    found = _instructions("uv", "upgrade")
+    assert found.first[0] == ("uv", "pip", "install", "quiverdb==0.4.0")
+    assert found.install == ("uv", "pip", "install", "--upgrade", "quiverdb")
+    assert _instructions("pip", "pinned").install == ("pip", "install", "quiverdb==0.5.0")
+
+
+@pytest.mark.parametrize("name", sorted(scenarios.load()["linux"]))
+def test_no_placeholder_is_left(name: str) -> None:
+    for installer in installers.load():
+        text = _instructions(installer, name).to_json().decode()
+        left = [word for word in ("actions", "home", "previous", "subject", "suite", "version")
+                if f"{{{word}}}" in text]  # fmt: skip
+        assert left == []
+
+
+def test_a_pip_of_another_age_is_had_before_the_first_look() -> None:
+    assert _instructions("pip", "venv").setup == ()
+    assert "pip==24.1" in str(_instructions("pip-oldest", "venv").setup)
+
+
+def test_a_scenario_of_both_systems_is_otherwise_on_windows() -> None:
+    found = instructions(cells.cell(WINDOWS, "uv", "decoy"), SUBJECT)
+    assert found.cwd == "C:\\users\\user\\project"
+    assert "LD_LIBRARY_PATH" in _instructions("pip", "decoy").env
+    assert set(found.env) == {"PATH", "SSL_CERT_FILE"}
+    assert found.install == ("uv", "pip", "install", "--system", "quiverdb")
+
+
+def test_an_environment_that_the_installer_manages_is_used_as_it_wants() -> None:
+    run = _instructions("uv-run", "managed")
+    assert run.install == ("uv", "run", "--with", "quiverdb", "python", "-c", "pass")
+    assert run.python == ("uv", "run", "--quiet", "--with", "quiverdb", "python")
+    assert run.uninstall == ("uv", "cache", "clean")
+    tool = _instructions("uv-tool", "managed")
+    assert tool.install[-3:] == ("pip", "--with", "quiverdb")
+    assert tool.uninstall == ("uv", "tool", "uninstall", "pip")
+
+
+def test_the_own_tests_run_away_from_the_package_and_from_what_is_looked_at() -> None:
+    for cell in (cells.cell(DEBIAN, "pip", "own-tests"), cells.cell(WINDOWS, "uv", "own-tests")):
+        found = instructions(cell, SUBJECT)
+        own, project = found.tests, found.cwd + cell.machine.layout.separator
+        assert own is not None
+        assert own.folder.startswith(project)
+        assert own.scratch.startswith(project)
+        assert own.tool[-3:] == ("--target", f"{project}tools", "pytest")
+        assert own.command[1:3] == ("-m", "pytest")
+        assert "tests" not in json.loads(_instructions("pip", "venv").to_json())
+
+
+def test_another_package_is_imported_by_its_own_name() -> None:
+    other = dataclasses.replace(SUBJECT, name="other-name", import_package="other")
+    found = instructions(cells.cell(DEBIAN, "pip", "venv"), other)
+
+    assert found.install[-1] == "other-name"
+    assert (found.subject, found.package) == ("other-name", "other")
+    assert json.loads(found.to_json())["import"] == "import other"

@@ -1,0 +1,36 @@
+"""A cell: one machine, one installer, one scenario. It is the unit that runs."""
+
+from __future__ import annotations
+
+from verification.models.base import Model
+from verification.models.machine import MachineSpec
+from verification.models.scenario import Installer, Scenario
+from verification.models.verdict import ExpectationKind
+
+
+class Cell(Model):
+    """One machine, one installer and one scenario."""
+
+    machine: MachineSpec
+    installer: Installer
+    scenario: Scenario
+
+    @property
+    def id(self) -> str:
+        """The name by which the cell is selected and found in the report."""
+        return f"{self.machine.name}-{self.installer.name}-{self.scenario.name}"
+
+    @property
+    def runs_tests(self) -> bool:
+        """True if the package's own tests run in it."""
+        return self.scenario.runs_tests
+
+    @property
+    def refusal(self) -> str:
+        """The cause by which the installer must refuse here; empty where it must install."""
+        return self.scenario.refusal or self.machine.refuses
+
+    @property
+    def expectation(self) -> ExpectationKind:
+        """What the cell must show."""
+        return ExpectationKind.REFUSES if self.refusal else ExpectationKind.WORKS

@@ -1,0 +1,59 @@
+"""The cells of machines: which installers and scenarios a run combines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from verification.models.cell import Cell
+from verification.models.errors import WrongUse
+from verification.models.machine import MachineSpec
+from verification.scenarios import installers, scenarios
+from verification.scenarios.profiles import Profile
+
+
+def cells(machines: Iterable[MachineSpec], profile: Profile | None = None) -> list[Cell]:
+    """Return the cells of ``machines`` in the order of machines.toml; with a profile, its cells.
+
+    Raises:
+        WrongUse: a machine names an unknown installer or scenario.
+    """
+    return [
+        cell
+        for machine in machines
+        for cell in _of_machine(machine)
+        if profile is None or profile.selects(cell.installer.name, cell.scenario.name)
+    ]
+
+
+def cell(machine: MachineSpec, installer: str, scenario: str) -> Cell:
+    """Return the cell of these names, whether or not machines.toml has it.
+
+    Raises:
+        KeyError: there is no such installer, or no such scenario on the machine's system.
+    """
+    return Cell(
+        machine=machine,
+        installer=installers.named(installer),
+        scenario=scenarios.load()[machine.os][scenario],
+    )
+
+
+def _of_machine(machine: MachineSpec) -> Iterator[Cell]:
+    _check(machine, "installer", machine.installers, installers.load())
+    _check(machine, "scenario", machine.scenarios, scenarios.load()[machine.os])
+    for installer in machine.installers:
+        for scenario in machine.scenarios:
+            found = cell(machine, installer, scenario)
+            if installer in (found.scenario.installers or machine.installers) and scenario in (
+                found.installer.scenarios or machine.scenarios
+            ):
+                yield found
+
+
+def _check(machine: MachineSpec, kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise WrongUse(
+                f"machines.toml: {machine.name}: unknown {kind} {name!r}; "
+                f"there are: {', '.join(sorted(known))}"
+            )

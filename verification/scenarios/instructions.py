@@ -1,0 +1,179 @@
+"""The instructions of a cell for the probe: the commands as a user types them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from verification.models.base import Model
+from verification.models.cell import Cell
+from verification.models.machine import RunsOn
+from verification.models.scenario import Command
+from verification.subjects.subject import Subject
+
+SECONDS: Mapping[str, int] = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
+"""How long each kind of work may take, in seconds, before it counts as hanging."""
+_LOADER_LOG: Mapping[RunsOn, Mapping[str, str]] = {
+    "linux": {},
+    # Wine puts a stub in the place of a symbol that nothing exports, where Windows refuses to load.
+    # It reports that as a warning.
+    "wine": {"WINEDEBUG": "-all,err+module,warn+module"},
+    "windows": {},
+}
+"""The variables by which the machine's loader logs more, while the package is exercised."""
+_LEDGER, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
+_ACTIONS = "exec(compile(open(r'{suite}/uses.py', 'rb').read(), r'{suite}/uses.py', 'exec'))"
+
+
+class OwnTests(Model):
+    """The part of the instructions for the package's own tests.
+
+    All paths are in the user's project, which snapshots leave out: the tests, pytest with its
+    dependencies, and what the tests write. The package stays alone where it was installed.
+    """
+
+    source: str
+    folder: str
+    scratch: str
+    ledger: str
+    trace: str
+    subject: str
+    """The name that is imported."""
+    tool: Command
+    """The command that installs pytest."""
+    command: Command
+    env: Mapping[str, str]
+
+
+class ProbeInstructions(Model):
+    """What the probe does on a machine. Its JSON is the file that the probe reads."""
+
+    folder: str
+    """The folder of the suite's own files."""
+    cwd: str
+    env: Mapping[str, str]
+    exercise_env: Mapping[str, str]
+    """Variables in addition to ``env`` while the package is exercised."""
+    python: Command
+    setup: tuple[Command, ...]
+    first: tuple[Command, ...]
+    """What the user types between the first snapshot and the installation."""
+    install: Command
+    again: bool
+    """Whether the installation is repeated."""
+    umask: int
+    after_install: tuple[Command, ...]
+    before_uninstall: tuple[Command, ...]
+    prelude: str
+    """Code that runs before the package is imported."""
+    uses: tuple[str, ...]
+    """The actions after the exercise."""
+    deviation: str
+    """How the command differs from the literal one."""
+    subject: str
+    """The name of the package on the index."""
+    package: str
+    """The name that is imported."""
+    import_statement: str = Field(serialization_alias="import")
+    uninstall: Command
+    roots: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """The folders that snapshots leave out."""
+    skipped_keys: tuple[str, ...]
+    """The registry keys that snapshots leave out."""
+    seconds: Mapping[str, int]
+    tests: OwnTests | None = None
+
+    def to_json(self) -> bytes:
+        """Return the file that the probe reads."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def instructions(
+    cell: Cell,
+    subject: Subject,
+    *,
+    version: str = "",
+    previous: str = "",
+    seconds: Mapping[str, int] = SECONDS,
+) -> ProbeInstructions:
+    """Return the instructions of a cell.
+
+    ``version`` is the version under test, ``previous`` that of the newest earlier release.
+    """
+    layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
+    values = {
+        "actions": _ACTIONS,
+        "subject": subject.name,
+        "version": version,
+        "previous": previous,
+        "suite": layout.user_folder,
+    }
+    options = scenario.options(installer)
+    before_install = tuple(
+        (*installer.install, *command[1:]) if command[0] == "install" else command
+        for command in scenario.before_install
+    )
+    own_uninstall = (*installer.uninstall, *options, "{subject}")
+    return ProbeInstructions(
+        folder=layout.user_folder,
+        cwd=scenario.cwd,
+        env={**scenario.environment, **installer.environment(layout.path("ca.pem"))},
+        exercise_env=_LOADER_LOG[cell.machine.runs_on],
+        python=_expand(installer.python or scenario.python, values),
+        setup=_expand_all((*scenario.setup, *installer.setup), values),
+        first=_expand_all(before_install, values),
+        install=_expand(
+            (*installer.install, *options, *scenario.requirement, *installer.trailing), values
+        ),
+        again=scenario.reinstall,
+        umask=scenario.umask,
+        after_install=_expand_all(scenario.after_install, values),
+        before_uninstall=_expand_all(scenario.before_uninstall, values),
+        prelude=scenario.code_before_import,
+        uses=scenario.actions,
+        deviation="; ".join(filter(None, (installer.deviation, scenario.deviation))),
+        subject=subject.name,
+        package=subject.import_package,
+        import_statement=f"import {subject.import_package}",
+        uninstall=_expand(scenario.uninstall or installer.uninstall_all or own_uninstall, values),
+        roots=scenario.snapshot_roots,
+        skipped=(*scenario.ignored_paths, layout.user_folder),
+        skipped_keys=scenario.ignored_keys,
+        seconds=seconds,
+        tests=_own_tests(cell, subject.import_package) if cell.runs_tests else None,
+    )
+
+
+def _expand(command: Command, values: Mapping[str, str]) -> Command:
+    """Fill in the placeholders of a command. A value may have placeholders that come later."""
+    words = command
+    for name, value in values.items():
+        words = tuple(word.replace(f"{{{name}}}", value) for word in words)
+    return words
+
+
+def _expand_all(commands: tuple[Command, ...], values: Mapping[str, str]) -> tuple[Command, ...]:
+    return tuple(_expand(command, values) for command in commands)
+
+
+def _own_tests(cell: Cell, package: str) -> OwnTests:
+    layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
+    folder, tools, scratch = (
+        f"{scenario.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
+    )
+    path = (";" if cell.machine.os == "windows" else ":").join((layout.path("plugin"), tools))
+    options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "e2e_ledger")
+    folders = ("--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest")
+    return OwnTests(
+        source=layout.path("tests"),
+        folder=folder,
+        scratch=scratch,
+        ledger=layout.path(_LEDGER),
+        trace=layout.path(_TRACE),
+        subject=package,
+        tool=(*installer.install, *scenario.options(installer), "--target", tools, "pytest"),
+        command=(*scenario.python, "-m", "pytest", *options, *folders, "tests"),
+        env={"PYTHONPATH": path, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch)},
+    )
