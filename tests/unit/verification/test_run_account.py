@@ -73,7 +73,7 @@ def _narrowed(
     """Return a run of a Linux and a Windows cell, of which ``required`` were collected."""
     machines = [_spec("debian", "linux"), _spec("windows", "windows")]
     every = [
-        SimpleNamespace(id=ident, machine=spec, refuses="")
+        SimpleNamespace(id=ident, machine=spec, refusal="")
         for ident, spec in zip(IDS, machines, strict=True)
     ]
     selection = SimpleNamespace(
