@@ -18,6 +18,7 @@ from tests.faults.place import Place, Start, System, narrowed
 from verification import wheel as inspection
 from verification.models.cause import Cause
 from verification.models.cell import Cell
+from verification.models.subject import Subject
 from verification.rules import Expected, diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
@@ -25,7 +26,6 @@ from verification.scenarios.instructions import SECONDS
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import Planted
-from verification.subjects.subject import Subject
 
 MACHINE = "debian-13"
 

@@ -13,13 +13,13 @@ from containers.engine import Engine
 from containers.index import IndexFault
 from containers.testbed import Testbed
 from verification.models.cause import Cause
+from verification.models.subject import Subject
 from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import Planted
-from verification.subjects.subject import Subject
 from verification.subjects.subject import load as load_subject
 
 System = str
@@ -119,4 +119,4 @@ class Place:
 def narrowed(system: System) -> Subject:
     """Return the package under test, narrowed to its platform for this operating system."""
     found = load_subject()
-    return dataclasses.replace(found, platforms=(gate.platform_of(found, system),))
+    return found.model_copy(update={"platforms": (gate.platform_of(found, system),)})

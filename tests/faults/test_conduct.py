@@ -19,10 +19,10 @@ from tests.faults.place import Start
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
+from verification.models.subject import Subject
 from verification.rules import diagnose
 from verification.scenarios.instructions import SECONDS
 from verification.session.cell import run as run_cell
-from verification.subjects.subject import Subject
 
 
 def _at_first_use(wheel: Path, folder: Path, code: bytes) -> Path:

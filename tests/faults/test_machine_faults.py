@@ -19,12 +19,12 @@ from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
 from verification.models.scenario import SYSTEM_FOLDERS
+from verification.models.subject import Subject
 from verification.models.testbed import NetworkObservation
 from verification.rules import diagnose
 from verification.scenarios.machines import load
 from verification.session import cell as cells
 from verification.session.cell import Planted
-from verification.subjects.subject import Subject
 from verification.verdict import Verdict
 from verification.verdict import judge as verdict_of
 

@@ -65,13 +65,25 @@ def read_json(model: type[AnyModel], path: Path) -> AnyModel:
     return parse_json(model, _read(path), path.name)
 
 
+def load_toml(path: Path) -> dict[str, pydantic.JsonValue]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        DataError: the file cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(_read(path).decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} is not TOML: {error}") from None
+
+
 def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
     """Return the model that a TOML file holds.
 
     Raises:
         DataError: the file cannot be read, is not TOML, or does not fit the model.
     """
-    return validate(model, _load_toml(path), path.name)
+    return validate(model, load_toml(path), path.name)
 
 
 def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
@@ -81,7 +93,7 @@ def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
         DataError: the file cannot be read, is not TOML, or a table does not fit the model.
     """
     found = {}
-    for name, table in _load_toml(path).items():
+    for name, table in load_toml(path).items():
         origin = f"{path.name}: {name}"
         if not isinstance(table, dict):
             raise DataError(f"{origin}: it is not a table; write [{name}]")
@@ -127,13 +139,6 @@ def _model_in(field: FieldInfo) -> type[Model] | None:
             return annotation
         annotations += typing.get_args(annotation)
     return None
-
-
-def _load_toml(path: Path) -> dict[str, pydantic.JsonValue]:
-    try:
-        return tomllib.loads(_read(path).decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} is not TOML: {error}") from None
 
 
 def _read(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 from verification.models.cause import Cause, in_order
 from verification.models.errors import WrongUse
+from verification.models.subject import Subject
 from verification.models.workflow import BadWorkflow, Workflow, load
 from verification.pipeline import action_pins as actions
 from verification.pipeline import job_order as course
@@ -21,7 +22,6 @@ from verification.pipeline import validate_script as rehearsal
 from verification.pipeline import wheel_transfer as wheels
 from verification.pipeline.plan import Plan, plan
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Subject
 
 FOLDER = Path(".github/workflows")
 

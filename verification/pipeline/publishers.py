@@ -16,8 +16,9 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from verification.models.errors import WrongUse
+from verification.subjects.subject import DEFAULT_SUBJECT
 
-PUBLISHERS = Path(__file__).parents[1] / "subjects/quiverdb/publishers.toml"
+PUBLISHERS = DEFAULT_SUBJECT.with_name("publishers.toml")
 _PROJECT = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE | re.ASCII)
 _OWNER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]*")
 _REPOSITORY = re.compile(r"[a-zA-Z0-9-_.]+")

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verification.models.cause import Cause
+from verification.models.subject import Subject
 from verification.models.workflow import Job, Step, Workflow
 from verification.pipeline import wheel_transfer as wheels
 from verification.pipeline.expressions import fill, is_filled
 from verification.pipeline.plan import Plan
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Subject
 
 _SECONDS = 30
 _SHELLS: dict[str | None, list[str]] = {

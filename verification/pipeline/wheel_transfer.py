@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from verification.models.cause import Cause
+from verification.models.subject import Platform, Subject, Target
 from verification.models.workflow import Job, Step, Workflow
 from verification.pipeline.expressions import fill
 from verification.pipeline.plan import Plan
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Platform, Subject, Target
 
 _DOWNLOAD = "actions/download-artifact"
 _UPLOAD = "actions/upload-artifact"

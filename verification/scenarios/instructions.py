@@ -10,7 +10,7 @@ from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.machine import RunsOn
 from verification.models.scenario import Command
-from verification.subjects.subject import Subject
+from verification.models.subject import Subject
 
 SECONDS: Mapping[str, int] = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
 """How long each kind of work may take, in seconds, before it counts as hanging."""

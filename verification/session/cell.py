@@ -24,11 +24,11 @@ from containers.testbed import Testbed
 from containers.wheelhouse import Wheelhouse, sha256
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.rules import own_tests
 from verification.scenarios.instructions import SECONDS, ProbeInstructions, instructions
 from verification.subjects import database
-from verification.subjects.subject import Subject
 from verification.subjects.subject import load as load_subject
 
 _PROBE = Path(__file__).parents[1] / "probe"
@@ -193,7 +193,7 @@ def _evidence(cell: Cell, ended: Result) -> dict[str, Any]:
 
 def carried(told: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
     """Return the files that the probe needs on the machine, with what it is told to do."""
-    own = {"own.py": Path(subject.exercise).read_bytes()} if subject.exercise else {}
+    own = {name: path.read_bytes() for name, path in subject.machine_files.items()}
     names = ("probe.py", "exercise.py", "uses.py")
     return {
         **{name: (_PROBE / name).read_bytes() for name in names},

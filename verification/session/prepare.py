@@ -29,6 +29,7 @@ from containers.wheelhouse import Wheelhouse
 from verification import wheel as inspection
 from verification.models.cause import Cause
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.subject import Platform, Subject
 from verification.models.testbed import Image
 from verification.pipeline import execution, policy, provenance, publishers
 from verification.pipeline.plan import plan
@@ -38,7 +39,6 @@ from verification.rules import install_paths as paths
 from verification.rules.expectation import differs
 from verification.session.selection import DEFAULT_SOURCE, Selection
 from verification.subjects import database
-from verification.subjects.subject import Platform, Subject
 from verification.wheel import BadWheel
 from verification.wheel import tags as identity
 
@@ -425,7 +425,7 @@ def static(
 ) -> inspection.SetInspection:
     """Inspect the wheels for ``systems`` alone: what is not selected is not judged."""
     platforms = tuple(platform_of(subject, system) for system in systems)
-    narrowed = dataclasses.replace(subject, platforms=platforms)
+    narrowed = subject.model_copy(update={"platforms": platforms})
     wanted = [path for path in prepared.wheelhouse.wheels if _is_for(path, platforms)]
     modules = inspection.modules_of(prepared.wheelhouse.dependencies)
     return inspection.inspect_set(wanted, subject=narrowed, modules=modules)

@@ -10,16 +10,17 @@ import pytest
 from _pytest.mark.expression import Expression
 
 from verification import verdict
+from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
+from verification.models.subject import Subject
 from verification.pipeline.result import Piped
 from verification.report import folder as folders
 from verification.report import results
 from verification.scenarios.cells import cells
 from verification.session import prepare as gate
 from verification.session import selection as selections
-from verification.subjects.subject import Subject, SubjectError
 from verification.subjects.subject import load as load_subject
 from verification.verdict import CellResult
 from verification.wheel import SetInspection
@@ -157,7 +158,7 @@ def _subject(option: str | None) -> Subject:
     path = _folder(option)
     try:
         return load_subject(path) if path else load_subject()
-    except SubjectError as error:
+    except DataError as error:
         raise WrongUse(f"--subject: {error}") from None
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, NormalizedName, parse_wheel_filename
 
 from verification.models.cause import Cause, in_order
+from verification.models.subject import Platform, Subject, Target
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Platform, Subject, Target
 from verification.wheel import contents, elf, pe
 from verification.wheel import entry_points as entries
 from verification.wheel import tags as identity

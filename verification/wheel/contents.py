@@ -27,8 +27,8 @@ from packaging.utils import (
 from wheel_filename import InvalidFilenameError
 
 from verification.models.cause import Cause
+from verification.models.subject import Subject, Target
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Subject, Target
 from verification.wheel import stdlib
 from verification.wheel.archive import DAMAGE, Archive
 from verification.wheel.libraries import Library, format_of, some

@@ -28,8 +28,8 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import Section
 
 from verification.models.cause import Cause
+from verification.models.subject import Target
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Target
 from verification.wheel.libraries import Import, Library, UnreadableLibrary, some
 
 # What pyelftools raises for damage, most of it by accident: it trusts offsets, sizes and links.

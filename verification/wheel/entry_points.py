@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from verification.models.cause import Cause
+from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Subject
 from verification.wheel.archive import Archive
 from verification.wheel.contents import held_modules
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import email
 import re
 import sys
@@ -23,8 +22,8 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from verification.models.cause import Cause
+from verification.models.subject import Platform, Subject, Target
 from verification.rules.catalogue import catalogue
-from verification.subjects.subject import Platform, Subject, Target
 from verification.wheel.archive import Archive
 from verification.wheel.libraries import some
 
@@ -95,7 +94,7 @@ def _machine(platform_tag: str) -> str:
         return {"x86_64": "AMD64", "aarch64": "ARM64", "i686": "x86"}.get(
             target.machine, target.machine
         )
-    return "arm64" if target == Target("macos", "aarch64") else target.machine
+    return "arm64" if target == Target(system="macos", machine="aarch64") else target.machine
 
 
 def identify(archive: Archive, subject: Subject) -> Identity:
@@ -142,7 +141,7 @@ def for_its_own(name: str, subject: Subject) -> Subject:
         python = subject.python  # of an abi3 wheel, its tag names the oldest alone
     abi = first.abi if first and first.abi.startswith(python) else python
     musl = [
-        dataclasses.replace(platform, tag=tag)
+        platform.model_copy(update={"tag": tag})
         for tag in sorted({tag.platform for tag in tags})
         if Target.of(tag).system == "musl" and (platform := kin(tag, subject.platforms))
     ]
@@ -159,10 +158,10 @@ def for_its_own(name: str, subject: Subject) -> Subject:
         libraries = platform.libraries
         for old, new in changes.items():
             libraries = tuple(library.replace(old, new) for library in libraries)
-        return dataclasses.replace(platform, libraries=libraries)
+        return platform.model_copy(update={"libraries": libraries})
 
     platforms = tuple(renamed(platform) for platform in (*musl, *subject.platforms))
-    return dataclasses.replace(subject, python=python, platforms=platforms)
+    return subject.model_copy(update={"python": python, "platforms": platforms})
 
 
 def faults(

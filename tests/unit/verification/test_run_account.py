@@ -163,7 +163,7 @@ def test_what_the_wheels_of_two_systems_show_together_is_in_the_items(
 
     def static(_prepared: object, _subject: object, systems: tuple[str, ...]) -> SetInspection:
         platforms = tuple(p for p in SUBJECT.platforms if p.target.system in systems)
-        subject = dataclasses.replace(SUBJECT, platforms=platforms)
+        subject = SUBJECT.model_copy(update={"platforms": platforms})
         return inspect_set([wheels_of[name] for name in systems], subject=subject)
 
     monkeypatch.setattr(gate, "static", static)

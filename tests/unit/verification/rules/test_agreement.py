@@ -100,7 +100,7 @@ def test_a_cell_is_compared_with_the_wheel_that_it_was_given(tmp_path: Path) -> 
     whole = linux_wheel(tmp_path, tag="cp314-cp314-manylinux_2_28_x86_64")
     (tmp_path / "out").mkdir()
     bad = wheels.mutate(whole, tmp_path / "out", remove=[LINUX_CORE])
-    subject = dataclasses.replace(SUBJECT, platforms=SUBJECT.platforms[:1])
+    subject = SUBJECT.model_copy(update={"platforms": SUBJECT.platforms[:1]})
     static = inspect_set([good, bad], subject=subject)
 
     def given(wheel: Path, *names: str) -> CellResult:
@@ -116,7 +116,7 @@ def test_a_cell_is_compared_with_the_wheel_that_it_was_given(tmp_path: Path) -> 
 
 
 def test_a_cell_without_an_index_has_the_only_wheel(tmp_path: Path) -> None:
-    subject = dataclasses.replace(SUBJECT, platforms=SUBJECT.platforms[:1])
+    subject = SUBJECT.model_copy(update={"platforms": SUBJECT.platforms[:1]})
     static = inspect_set([linux_wheel(tmp_path)], subject=subject)
     (found,) = agreement.checked(static, [_cell("clean", "symbol-not-found")])
     assert found.name == "layers-disagree"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -83,7 +82,7 @@ def test_the_own_tests_run_away_from_the_package_and_from_what_is_looked_at() ->
 
 
 def test_another_package_is_imported_by_its_own_name() -> None:
-    other = dataclasses.replace(SUBJECT, name="other-name", import_package="other")
+    other = SUBJECT.model_copy(update={"name": "other-name", "import_package": "other"})
     found = instructions(cells.cell(DEBIAN, "pip", "venv"), other)
 
     assert found.install[-1] == "other-name"

@@ -121,10 +121,10 @@ def test_without_an_index_the_tags_of_what_is_installed_tell(
 
 def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path: Path) -> None:
     prepared = _prepared(tmp_path)
-    linux = dataclasses.replace(
-        SUBJECT.platforms[0], libraries=("_x.cpython-313-x86_64-linux-gnu.so",)
+    linux = SUBJECT.platforms[0].model_copy(
+        update={"libraries": ("_x.cpython-313-x86_64-linux-gnu.so",)}
     )
-    subject = dataclasses.replace(SUBJECT, platforms=(linux,))
+    subject = SUBJECT.model_copy(update={"platforms": (linux,)})
     found = [
         prepared.expected(subject, "linux", {"requests": [_asked(path.name)]}).libraries
         for path in prepared.wheelhouse.wheels

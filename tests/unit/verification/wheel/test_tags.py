@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -246,12 +245,13 @@ def test_what_is_promised_reads_otherwise_for_another_python(
     tag: str, python: str, library: str
 ) -> None:
     names = ("_x.cpython-313-x86_64-linux-gnu.so", "_x.cp313-win_amd64.pyd")
-    subject = dataclasses.replace(
-        SUBJECT,
-        platforms=tuple(
-            dataclasses.replace(platform, libraries=(name,))
-            for platform, name in zip(SUBJECT.platforms, names, strict=False)
-        ),
+    subject = SUBJECT.model_copy(
+        update={
+            "platforms": tuple(
+                platform.model_copy(update={"libraries": (name,)})
+                for platform, name in zip(SUBJECT.platforms, names, strict=False)
+            )
+        }
     )
     own = identity.for_its_own(f"quiverdb-1.0.0-{tag}.whl", subject)
     platform = own.platform_for(tag.rpartition("-")[2])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -484,12 +483,13 @@ class TestSet:
         assert inspect_set([linux_wheel(tmp_path), windows], subject=SUBJECT).own_causes == ()
 
     def test_a_platform_that_is_not_required_may_be_absent_or_there(self, tmp_path: Path) -> None:
-        subject = dataclasses.replace(
-            SUBJECT,
-            platforms=tuple(
-                dataclasses.replace(platform, required=platform.tag == "win_amd64")
-                for platform in SUBJECT.platforms
-            ),
+        subject = SUBJECT.model_copy(
+            update={
+                "platforms": tuple(
+                    platform.model_copy(update={"required": platform.tag == "win_amd64"})
+                    for platform in SUBJECT.platforms
+                )
+            }
         )
         windows = windows_wheel(tmp_path)
         for extra in ([], [linux_wheel(tmp_path)]):

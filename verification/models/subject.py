@@ -1,0 +1,121 @@
+"""The subject: the package under test, and what a release of it declares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field
+
+from verification.models.base import Model
+
+System = Literal["linux", "musl", "windows", "macos", "any", "unknown"]
+# PEP 600 gives the glibc version of the tags that came before it.
+_LEGACY_MANYLINUX = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+_LINUX = re.compile(r"(?P<libc>manylinux|musllinux)_(?P<major>\d+)_(?P<minor>\d+)_(?P<cpu>\w+)")
+_WINDOWS_CPU = {"win32": "i686", "win_amd64": "x86_64", "win_arm64": "aarch64"}
+
+
+class Target(Model):
+    """The meaning of a platform tag: a system, a processor and, on Linux, the oldest C library."""
+
+    system: System
+    machine: str
+    """The processor: x86_64, i686, aarch64 ..."""
+    libc: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, tag: str) -> Self:
+        """Read a platform tag (PEP 425, 600 and 656); an unknown one gives the system `unknown`."""
+        if tag == "any":
+            return cls(system="any", machine="any")
+        if tag in _WINDOWS_CPU:
+            return cls(system="windows", machine=_WINDOWS_CPU[tag])
+        for legacy, libc in _LEGACY_MANYLINUX.items():
+            if tag.startswith(f"{legacy}_"):
+                return cls(system="linux", machine=tag.removeprefix(f"{legacy}_"), libc=libc)
+        if match := _LINUX.fullmatch(tag):
+            libc = (int(match["major"]), int(match["minor"]))
+            system: System = "linux" if match["libc"] == "manylinux" else "musl"
+            return cls(system=system, machine=match["cpu"], libc=libc)
+        if match := re.fullmatch(r"macosx_\d+_\d+_(\w+)", tag):
+            return cls(system="macos", machine={"arm64": "aarch64"}.get(match[1], match[1]))
+        return cls(system="unknown", machine=tag)
+
+
+def _check_tag(tag: str) -> str:
+    if Target.of(tag).system in {"any", "unknown"}:
+        raise ValueError(f"{tag!r} is not a platform tag with native code")
+    return tag
+
+
+class Platform(Model):
+    """A platform of a release, with its libraries in the order they are loaded."""
+
+    tag: Annotated[str, AfterValidator(_check_tag)]
+    libraries: tuple[str, ...]
+    required: bool = True
+    """False if a release without a wheel for it is complete."""
+    execute: bool = True
+    """False if its wheel is inspected only: no machine of this project runs it."""
+
+    @property
+    def target(self) -> Target:
+        """The meaning of the tag."""
+        return Target.of(self.tag)
+
+    def fits(self, tag: str) -> bool:
+        """Return True if a wheel with this platform tag is for this platform, with any glibc."""
+        other = Target.of(tag)
+        return (self.target.system, self.target.machine) == (other.system, other.machine)
+
+
+class Subject(Model):
+    """The package under test."""
+
+    name: str
+    import_package: str
+    libs_dir: str
+    """The folder of the native libraries, inside the import package."""
+    python: str = Field(pattern=r"^cp3\d+$", description="The interpreter tag, such as cp313.")
+    platforms: tuple[Platform, ...] = Field(min_length=1)
+    embedded: tuple[str, ...] = ()
+    """The prefixes of the symbols of third-party code inside the libraries."""
+    exercise: Path | None = None
+    """A file with its own functions ``native_call`` and ``round_trip`` for the exercise."""
+    actions: Path | None = None
+    """A file with the actions that scenarios name. Without it, no scenario that needs them runs."""
+    dependencies: Path
+    """The lock of its dependencies and of the installers: files that the index serves as well."""
+    older_dependencies: tuple[Path, ...] = ()
+    """Locks of dependencies that it does not accept, as an older environment has them."""
+    publishers: Path | None = None
+    """The trusted publishers that are registered for it."""
+
+    @property
+    def locks(self) -> tuple[Path, ...]:
+        """The locks of the files that the index serves, the one of its dependencies last."""
+        return (*self.older_dependencies, self.dependencies)
+
+    @property
+    def machine_files(self) -> Mapping[str, Path]:
+        """The files that the probe needs on a machine, by their names there."""
+        files = {"own.py": self.exercise, "uses.py": self.actions}
+        return {name: path for name, path in files.items() if path}
+
+    @property
+    def libs_path(self) -> str:
+        """The folder of the native libraries, as a path inside the wheel."""
+        return f"{self.import_package}/{self.libs_dir}".rstrip("/")
+
+    @property
+    def python_version(self) -> tuple[int, int]:
+        """The Python that the interpreter tag names: (3, 13) for `cp313`."""
+        digits = self.python.removeprefix("cp")
+        return int(digits[0]), int(digits[1:])
+
+    def platform_for(self, tag: str) -> Platform | None:
+        """Return the platform that a wheel's platform tag belongs to."""
+        return next((platform for platform in self.platforms if platform.fits(tag)), None)
