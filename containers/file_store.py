@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from containers.state import locked, state_dir
-from containers.wheelhouse import sha256
+from verification.models.release import sha256
 
 MOST_BYTES = 1_000_000_000
 """How much is kept; beyond it the least recently used go."""

@@ -1,20 +1,17 @@
-"""The wheels of one release, wherever they come from, and the locked dependencies beside them."""
+"""The wheels of one release, wherever they come from, and the locked files alongside them."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     canonicalize_name,
-    parse_sdist_filename,
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
@@ -23,83 +20,27 @@ from containers.images import LINUX_PLATFORMS, download_wheels
 from containers.progress import step
 from containers.state import locked, state_dir
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.release import Origin, Release, ReleaseFile, identity
 
-LOCK = Path(__file__).parents[1] / "verification/subjects/quiverdb/dependencies.txt"
 OLDEST_PIP = Path(__file__).with_name("locks") / "pip-oldest.txt"
-"""The oldest pip that runs on the subject's Python; it is on the index beside the locked one."""
-PYTEST = Path(__file__).with_name("locks") / "pytest.txt"
-"""What runs the package's own tests: tools of a developer, and no dependencies of the package."""
-OLDER_CFFI = Path(__file__).with_name("locks") / "cffi-older.txt"
-"""The newest cffi that the subject does not take, as environments made before it have it."""
-_INSTALLERS = ("pip", "uv")  # locked with them, and no dependencies
+"""The oldest pip that runs on the subject's Python. The index has it as well as the locked one."""
+_PYTEST = Path(__file__).with_name("locks") / "pytest.txt"
+_INSTALLERS = ("pip", "uv")  # a subject's lock has them, and they are no dependencies
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
 
-@dataclasses.dataclass(frozen=True)
-class Wheelhouse:
-    """The files of one release of the subject, and the dependencies published beside them."""
+def dependencies(locks: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the files of these locks for every platform and the oldest pip, downloaded once.
 
-    origin: str
-    """``source``, ``wheels`` or ``release``."""
-    place: str
-    """The folder, or the release's version, that the wheels come from."""
-    version: str
-    wheels: tuple[Path, ...]
-    dependencies: tuple[Path, ...]
-    earlier: tuple[Path, ...] = ()
-    """Files of earlier releases that are on the index beside it, oldest first."""
-    yanked: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The reason by name, of the earlier files that were withdrawn."""
-    tools: tuple[Path, ...] = ()
-    """Files of pytest, which runs the package's own tests; on the index where these are run."""
-    beside: tuple[Path, ...] = ()
-    """What lies beside the wheels in their folder: files that are not verified."""
-    lost: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Wheels of the release that cannot be had, and why, by name."""
-
-    @property
-    def previous(self) -> str:
-        """The newest earlier release with a wheel on the index; empty if there is none."""
-        versions = {_identity(path)[1] for path in self.earlier if path.suffix == ".whl"}
-        return str(max(versions)) if versions else ""
-
-    def digests(self) -> dict[str, str]:
-        """Return the sha256 of each wheel of the subject, by file name."""
-        return {path.name: sha256(path) for path in self.wheels}
-
-    def locked(self) -> dict[str, str]:
-        """Return the version of each locked dependency, by normalised name."""
-        found = {}
-        for path in self.dependencies:
-            name, version = _identity(path)
-            found[name] = str(version)
-        return found
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _identity(path: Path) -> tuple[str, Version]:
-    if path.suffix == ".whl":
-        name, version, _, _ = parse_wheel_filename(path.name)
-    else:
-        name, version = parse_sdist_filename(path.name)
-    return str(name), version
-
-
-def dependencies() -> tuple[Path, ...]:
-    """Return the locked dependencies for every platform, downloaded once.
+    The last lock decides where two have the same file.
 
     Raises:
         TestbedFailure: the configured upstream index does not give them.
     """
     with locked("dependencies"):
         found: dict[str, Path] = {}
-        for lock in (OLDEST_PIP, OLDER_CFFI, LOCK):
+        for lock in (OLDEST_PIP, *locks):
             for name, platforms in _PLATFORMS.items():
                 folder = state_dir() / "downloads" / f"{lock.stem}-{name}"
                 folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
@@ -107,9 +48,9 @@ def dependencies() -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def needed() -> dict[str, str]:
-    """Return the version of each locked package that the subject depends on, by name."""
-    lines = LOCK.read_text("utf-8").splitlines()
+def needed(lock: Path) -> dict[str, str]:
+    """Return the version of each package of the lock that is no installer, by name."""
+    lines = lock.read_text("utf-8").splitlines()
     named = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
     return {name: version for name, version in named.items() if name not in _INSTALLERS}
 
@@ -121,19 +62,21 @@ def tools() -> tuple[Path, ...]:
         TestbedFailure: the configured upstream index does not give them.
     """
     with locked("dependencies"):
-        folder = download_wheels(PYTEST, state_dir() / "downloads" / PYTEST.stem, python="3.13")
+        folder = download_wheels(_PYTEST, state_dir() / "downloads" / _PYTEST.stem, python="3.13")
     return tuple(sorted(folder.glob("[!.]*")))
 
 
-def dependencies_for(python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS) -> tuple[Path, ...]:
-    """Return the locked dependencies for another Python on Linux, none where there are none.
+def dependencies_for(
+    lock: Path, python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS
+) -> tuple[Path, ...]:
+    """Return the files of the lock for another Python on Linux; none where there are none.
 
     The live index has them: an older release that such a Python takes would find them there.
     """
-    folder = state_dir() / "downloads" / f"{LOCK.stem}-linux-{python}"
+    folder = state_dir() / "downloads" / f"{lock.stem}-linux-{python}"
     with locked("dependencies"):
         try:
-            found = download_wheels(LOCK, folder, python=python, platforms=platforms)
+            found = download_wheels(lock, folder, python=python, platforms=platforms)
         except TestbedFailure:
             return ()
     return tuple(sorted(found.glob("[!.]*")))
@@ -178,9 +121,16 @@ def _download_pip(version: str, into: Path) -> None:
 
 
 def from_folder(
-    folder: Path, project: str, *, origin: str = "wheels", place: str = ""
-) -> Wheelhouse:
-    """Take the wheels of ``project`` in ``folder``.
+    folder: Path,
+    project: str,
+    locks: Sequence[Path],
+    *,
+    origin: Origin = "wheels",
+    location: str = "",
+) -> Release:
+    """Return the release of ``project`` whose wheels are in ``folder``.
+
+    ``locks`` are those of the subject's dependencies, which the index serves as well.
 
     Raises:
         WrongUse: no such folder, no wheel in it, a name that is no wheel's, another project's
@@ -195,7 +145,7 @@ def from_folder(
     versions = set()
     for path in wheels:
         try:
-            name, version = _identity(path)
+            name, version = identity(path)
         except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion) as error:
             raise WrongUse(f"--wheels {folder}: {error}; rename or remove it") from None
         if name != canonicalize_name(project):
@@ -208,22 +158,28 @@ def from_folder(
             "remove the other"
         )
     others = {path for path in folder.glob("[!.]*") if path.is_file()}
-    return Wheelhouse(
-        origin,
-        place or str(folder),
-        str(versions.pop()),
-        tuple(wheels),
-        dependencies(),
-        beside=tuple(sorted(others - set(wheels))),
+    return Release(
+        origin=origin,
+        location=location or str(folder),
+        version=str(versions.pop()),
+        wheels=tuple(map(ReleaseFile.read, wheels)),
+        dependencies=dependencies(locks),
+        additional=tuple(sorted(others - set(wheels))),
     )
 
 
-def from_files(files: Iterable[Path], *, place: str) -> Wheelhouse:
-    """Take wheels that were just built from the source at ``place``."""
+def from_files(files: Iterable[Path], locks: Sequence[Path], *, location: str) -> Release:
+    """Return the release whose wheels were just built from the source at ``location``."""
     wheels = tuple(files)
-    versions = {str(_identity(path)[1]) for path in wheels}
-    # Wheels of one source that disagree are the static layer's to tell; one version names the set.
-    return Wheelhouse("source", place, min(versions), wheels, dependencies())
+    # The static inspection reports wheels of one source that disagree. One version names the set.
+    version = min(str(identity(path)[1]) for path in wheels)
+    return Release(
+        origin="source",
+        location=location,
+        version=version,
+        wheels=tuple(map(ReleaseFile.read, wheels)),
+        dependencies=dependencies(locks),
+    )
 
 
 def platforms(path: Path) -> frozenset[str]:
@@ -231,7 +187,7 @@ def platforms(path: Path) -> frozenset[str]:
     return frozenset(tag.platform for tag in parse_wheel_filename(path.name)[3])
 
 
-def from_release(version: str, project: str) -> Wheelhouse:
+def from_release(version: str, project: str, locks: Sequence[Path]) -> Release:
     """Fetch the published wheels of one release from the configured upstream index, once.
 
     Raises:
@@ -247,7 +203,7 @@ def from_release(version: str, project: str) -> Wheelhouse:
         if not folder.exists():
             with step(f"release {wanted}: fetching the published wheels"):
                 _download(wanted, project, folder)
-    return from_folder(folder, project, origin="release", place=wanted)
+    return from_folder(folder, project, locks, origin="release", location=wanted)
 
 
 def _download(version: str, project: str, into: Path) -> None:

@@ -305,7 +305,7 @@ class Account:
             ]
         if self.suite.prepared:
             reason = "not verified, since only wheels are"
-            beside = self.suite.prepared.wheelhouse.beside
+            beside = self.suite.prepared.wheelhouse.additional
             found += [{"id": path.name, "reason": reason} for path in beside]
         for spec in selection.left_to_others:
             reason = f"only in the profile {' or '.join(spec.profiles)}"
@@ -331,7 +331,7 @@ class Account:
             told = self.suite.prepared.no_history
             notes.append(f"not verified with the earlier releases on the index: {told}")
         if self.suite.prepared:
-            lost = self.suite.prepared.wheelhouse.lost
+            lost = self.suite.prepared.wheelhouse.not_fetched
             notes += [f"not verified: {name}: {why}" for name, why in lost.items()]
         notes += [self.not_kept] if self.not_kept else []
         notes += reproduction.remarks(reproduction.told(self.suite.report))

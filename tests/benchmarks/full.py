@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import shlex
 import shutil
 import subprocess
@@ -25,6 +24,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from verification.subjects.subject import load as load_subject
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -32,15 +33,14 @@ from containers import builder, engine, images, releases, testbed, wheelhouse
 from containers.engine import Run
 from containers.index import IndexContents
 from containers.testbed import Testbed
-from containers.wheelhouse import Wheelhouse
 from verification.commands.gate_plugin import workers
 from verification.models.cell import Cell
+from verification.models.release import Release
 from verification.probe import probe
 from verification.scenarios import cells as plan
 from verification.scenarios import machines, profiles
 from verification.scenarios.instructions import instructions
 from verification.session import cell as cells
-from verification.subjects.subject import load as load_subject
 
 
 def compared(keyword: str) -> list[Cell]:
@@ -60,7 +60,7 @@ def compared(keyword: str) -> list[Cell]:
     ]
 
 
-def script(cell: Cell, house: Wheelhouse, *, used: bool) -> str:
+def script(cell: Cell, house: Release, *, used: bool) -> str:
     """Return the shell script of one cell; it fails if one of its commands does.
 
     With ``used`` the package is exercised after it was installed.
@@ -100,7 +100,7 @@ def script(cell: Cell, house: Wheelhouse, *, used: bool) -> str:
 
 
 def plain(
-    todo: Sequence[Cell], tags: dict[str, str], house: Wheelhouse, bed: Testbed, *, used: bool
+    todo: Sequence[Cell], tags: dict[str, str], house: Release, bed: Testbed, *, used: bool
 ) -> float:
     """Run the script of every cell; return the wall time.
 
@@ -162,16 +162,20 @@ def suite(todo: Sequence[Cell]) -> float:
     return seconds
 
 
-def published(found: engine.Engine, run: Run) -> Wheelhouse:
+def published(found: engine.Engine, run: Run) -> Release:
     """Return the wheels of the source, what they depend on, and the earlier releases."""
+    subject = load_subject()
     source = ROOT / "bindings" / "python"
     platforms: tuple[builder.Platform, ...] = ("linux", "windows")
     built = [builder.build(found, source, run, platform=name) for name in platforms]
-    house = wheelhouse.from_files(built, place=str(source))
-    later = [path for name in ("3.14", "3.15") for path in wheelhouse.dependencies_for(name)]
+    house = wheelhouse.from_files(built, subject.locks, location=str(source))
+    later = [
+        path
+        for python in ("3.14", "3.15")
+        for path in wheelhouse.dependencies_for(subject.dependencies, python)
+    ]
     earlier = releases.earlier("quiverdb", house.version).files
-    every = {path.name: path for path in (*later, *house.dependencies)}
-    return dataclasses.replace(house, dependencies=tuple(every.values()), earlier=earlier)
+    return house.with_dependencies(*later).model_copy(update={"earlier": earlier})
 
 
 def main() -> None:
@@ -188,7 +192,7 @@ def main() -> None:
     tags = {name: images.ensure(found, name).tag for name in {c.machine.image for c in todo}}
     house = published(found, run)
     index_image, publisher = (images.ensure(found, name) for name in ("index", "publisher"))
-    contents = IndexContents(project="quiverdb", files=(*house.dependencies, *house.earlier))
+    contents = IndexContents(project="quiverdb", files=house.stored)
     with contextlib.ExitStack() as stack:
         client = found.client()
         stack.callback(client.close)
@@ -199,7 +203,7 @@ def main() -> None:
             began = time.perf_counter()
             with (
                 testbed.prepare_network(found, run, publisher, prove=False) as network,
-                testbed.start(network, index_image, contents, house.wheels) as bed,
+                testbed.start(network, index_image, contents, house.wheel_paths) as bed,
             ):
                 index = time.perf_counter() - began
                 bare = plain(todo, tags, house, bed, used=False)

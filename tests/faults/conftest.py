@@ -26,6 +26,7 @@ from verification.scenarios.instructions import SECONDS
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import Planted
+from verification.subjects.subject import load as load_subject
 
 MACHINE = "debian-13"
 
@@ -124,7 +125,7 @@ def start(found: Engine, run: Run) -> Start:
     ) -> Iterator[Testbed]:
         contents = IndexContents(
             project="quiverdb",
-            files=(*wheelhouse.dependencies(), *dependencies),
+            files=(*wheelhouse.dependencies(load_subject().locks), *dependencies),
             faults=tuple(faults),
         )
         index, publisher = (images.ensure(found, name) for name in ("index", "publisher"))
@@ -174,9 +175,9 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         installer: str = "",
         **seconds: int,
     ) -> Judged:
-        modules = inspection.modules_of(wheelhouse.dependencies())
+        modules = inspection.modules_of(wheelhouse.dependencies(load_subject().locks))
         static = inspection.inspect_set([wheel], subject=subject, modules=modules)
-        house = wheelhouse.from_files([wheel], place="planted")
+        house = wheelhouse.from_files([wheel], subject.locks, location="planted")
         with start([wheel], faults) as bed:
             evidence = cells.run(
                 bed,
@@ -194,7 +195,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
 
 def expected_of(wheel: Path, subject: Subject) -> Expected:
     """Return what a cell must show of this one wheel."""
-    house = wheelhouse.from_files([wheel], place="planted")
+    house = wheelhouse.from_files([wheel], subject.locks, location="planted")
     return Expected(
         project=subject.name,
         version=house.version,

@@ -96,12 +96,12 @@ class Place:
         """
         spec = machines.load()[self.machine]
         subject = narrowed(spec.os)
-        house = wheelhouse.from_files([wheel, *also], place="planted")
+        house = wheelhouse.from_files([wheel, *also], load_subject().locks, location="planted")
         house = dataclasses.replace(house, earlier=tuple(earlier))
         seen = {}
-        known = {path.name for path in wheelhouse.dependencies()}
+        known = {path.name for path in wheelhouse.dependencies(load_subject().locks)}
         more = [path for path in (*earlier, *beside) if path.name not in known]
-        with self.start(house.wheels, dependencies=more) as bed:
+        with self.start(house.wheel_paths, dependencies=more) as bed:
             for name in names:
                 cell = plan.cell(spec, self.installer, name)
                 image = images.ensure(self.found, spec.image)

@@ -14,6 +14,7 @@ from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, Place
 from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
+from verification.subjects.subject import load as load_subject
 
 
 def _sdist(folder: Path, version: str) -> Path:
@@ -46,7 +47,7 @@ def test_a_wheel_for_a_python_that_was_promised_none(
     place: Place, good_wheel: Path, tmp_path: Path, installer: str
 ) -> None:
     there = place.at("debian-forky-python-3.14", installer)
-    more = wheelhouse.dependencies_for("3.14")
+    more = wheelhouse.dependencies_for(load_subject().dependencies, "3.14")
     later = edits.retagged(good_wheel, tmp_path, "cp313-cp313", "cp314-cp314")
     (tmp_path / "planted").mkdir()
     # What Python 3.14 has no more.
@@ -76,7 +77,9 @@ def test_a_wheel_that_says_it_is_for_every_python(
             **edits.added(code),
             rename=f"{name}-{version}-py3-none-any.whl",
         )
-        return there.names(lax, ["venv"], beside=wheelhouse.dependencies_for("3.14"))
+        return there.names(
+            lax, ["venv"], beside=wheelhouse.dependencies_for(load_subject().dependencies, "3.14")
+        )
 
     assert judged("good", b"") == {"venv": set()}
     assert judged("planted", b"from ast import Num") == {"venv": {"standard-library-mismatch"}}
@@ -126,7 +129,7 @@ def test_an_older_release_that_every_machine_takes(
 ) -> None:
     old = edits.pure(good_wheel, tmp_path)
     there = place.at(machine, installer)
-    more = wheelhouse.dependencies_for("3.14")
+    more = wheelhouse.dependencies_for(load_subject().dependencies, "3.14")
     seen = there.causes(good_wheel, ["venv", "pinned"], earlier=[old], beside=more)
 
     (taken,) = seen["venv"]

@@ -28,6 +28,7 @@ from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.session import cell as cells
 from verification.session import prepare as gate
+from verification.subjects.subject import load as load_subject
 
 # As Red Hat's kin are, with the authorities elsewhere and no openssl; and as Ubuntu is, where the
 # number 1000 is another's.
@@ -151,7 +152,7 @@ def test_a_machine_from_a_registry_is_pulled_by_digest_and_judged(
     pinned(machine, reference)
     image = images.ensure(found, machine)
     spec = machines.load()[machine]
-    house = wheelhouse.from_files([good_wheel], place="planted")
+    house = wheelhouse.from_files([good_wheel], load_subject().locks, location="planted")
     subject = narrowed("linux")
     for installer in spec.installers:
         seen = {}

@@ -16,6 +16,7 @@ from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, WINDOWS_PIP, Place
 from tests.helpers import wheel_builder as wheels
 from verification.session.cell import Planted
+from verification.subjects.subject import load as load_subject
 
 LOADER = "quiverdb/_loader.py"
 DATABASE = (
@@ -273,8 +274,8 @@ def test_a_loader_that_asks_the_search_path_first(
 
 
 def _released(platform: str) -> Path:
-    house = wheelhouse.from_release("0.13.5", "quiverdb")
-    (wheel,) = (path for path in house.wheels if platform in path.name)
+    house = wheelhouse.from_release("0.13.5", "quiverdb", load_subject().locks)
+    (wheel,) = (path for path in house.wheel_paths if platform in path.name)
     return wheel
 
 

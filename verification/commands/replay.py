@@ -19,13 +19,13 @@ from containers import images, testbed
 from containers.engine import Engine, Run
 from containers.index import IndexContents
 from containers.progress import say, step
-from containers.wheelhouse import Wheelhouse
 from verification import verdict
 from verification.commands import common as session
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, Parser, TestbedFailure, WrongUse
+from verification.models.release import Release
 from verification.models.testbed import Image
 from verification.report import results
 from verification.rules import diagnose, own_tests
@@ -212,7 +212,7 @@ def again(
         differs += regained.differs
         engine = engines.ensure(provision=provision)
         bench = Bench(engine, told.get("images", {}))
-        for result in _run(bench, regained.house, todo, told, kept, workers):
+        for result in _run(bench, regained.release, todo, told, kept, workers):
             found[result.ident] = result
         differs += bench.differs
     return [found[one["id"]] for one in recorded], differs
@@ -224,7 +224,7 @@ def _not_run(recorded: Mapping[str, Any], reason: str) -> Replayed:
 
 def _run(
     bench: Bench,
-    house: Wheelhouse,
+    house: Release,
     todo: Sequence[tuple[Mapping[str, Any], Cell, Path | None]],
     told: Mapping[str, Any],
     kept: Path,
@@ -250,10 +250,10 @@ def _run(
             network = stack.enter_context(testbed.prepare_network(bench.engine, run, publisher))
             contents = IndexContents(
                 project=subject.name,
-                files=(*house.dependencies, *house.earlier, *house.tools),
+                files=house.stored,
                 yanked=house.yanked,
             )
-            bed = stack.enter_context(testbed.start(network, index, contents, house.wheels))
+            bed = stack.enter_context(testbed.start(network, index, contents, house.wheel_paths))
         prepared = gate.Prepared(bed, house, {}, {}, ())
         strict = told["selection"]["strict"]
 

@@ -15,12 +15,12 @@ from packaging.version import InvalidVersion, Version
 from containers import engine as engines
 from containers import images, wheelhouse
 from containers.progress import say
-from containers.wheelhouse import Wheelhouse
 from verification import verdict
 from verification.commands import common as session
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
 from verification.models.errors import Parser, WrongUse
+from verification.models.release import Release
 from verification.report import folder as folders
 from verification.report import results
 from verification.report import writer as forms
@@ -222,7 +222,7 @@ def _write(
         say(remark)
 
 
-def _kept(house: Wheelhouse) -> dict[str, Any]:
+def _kept(house: Release) -> dict[str, Any]:
     try:
         return {"inputs": inputs.keep(house, load_subject().name)}
     except OSError as error:

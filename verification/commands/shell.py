@@ -14,11 +14,11 @@ from containers import engine as engines
 from containers.engine import Engine
 from containers.machine import Machine, MachineSetup
 from containers.testbed import Testbed
-from containers.wheelhouse import Wheelhouse
 from verification.commands import common as session
 from verification.models.cell import Cell
 from verification.models.errors import Parser, TestbedFailure
 from verification.models.machine import MachineSpec
+from verification.models.release import Release
 from verification.report import summary as seen
 from verification.rules import own_tests
 from verification.scenarios.instructions import ProbeInstructions, instructions
@@ -33,7 +33,7 @@ _RC = "[ -f ~/.bashrc ] && . ~/.bashrc\nPS1='[{name}] \\w\\$ '\n"
 def settle(
     machine: Machine,
     cell: Cell,
-    house: Wheelhouse,
+    house: Release,
     tests: Path | None = None,
 ) -> None:
     """Make a fresh machine the cell's, with what its user has done before the installation.

@@ -21,9 +21,9 @@ from containers.machine import Machine, MachineSetup
 from containers.progress import say
 from containers.state import locked, state_dir
 from containers.testbed import Testbed
-from containers.wheelhouse import Wheelhouse, sha256
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.release import Release, sha256
 from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.rules import own_tests
@@ -54,7 +54,7 @@ def run(
     subject: Subject | None = None,
     planted: Planted | None = None,
     seconds: Mapping[str, int] = SECONDS,
-    house: Wheelhouse | None = None,
+    house: Release | None = None,
     tests: Path | None = None,
     held: list[Machine] | None = None,
 ) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _on_machine(
     subject: Subject,
     planted: Planted,
     seconds: Mapping[str, int],
-    house: Wheelhouse | None,
+    house: Release | None,
     tests: Path | None,
     held: list[Machine] | None,
 ) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def carried(told: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
 def settle(
     machine: Machine,
     cell: Cell,
-    house: Wheelhouse | None,
+    house: Release | None,
     planted: Planted | None = None,
     own: Mapping[str, bytes] | None = None,
 ) -> None:
@@ -234,9 +234,9 @@ def settle(
         machine.run(list(planted.command), user="root")
 
 
-def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
+def _files(kinds: Iterable[str], house: Release) -> dict[str, bytes]:
     """Return the files of the release that a user has beside the project, by path."""
-    needed = wheelhouse.needed()
+    needed = wheelhouse.needed(load_subject().dependencies)
 
     def wanted(path: Path) -> bool:
         # Of a dependency there may be older ones, and its source.
@@ -245,7 +245,7 @@ def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
         name, version, *_ = parse_wheel_filename(path.name)
         return needed.get(name) == str(version)
 
-    every = [*house.wheels, *(path for path in house.dependencies if wanted(path))]
+    every = [*house.wheel_paths, *(path for path in house.dependencies if wanted(path))]
     found: dict[str, bytes] = {}
     if "wheels" in kinds:
         found |= {f"wheels/{path.name}": path.read_bytes() for path in every}
@@ -257,7 +257,7 @@ def _files(kinds: Iterable[str], house: Wheelhouse) -> dict[str, bytes]:
         text = "\n".join(f"{name} {' '.join(hashes)}" for name, hashes in lines.items())
         found["requirements.txt"] = text.encode()
     if "decoys" in kinds:
-        for path in (one for one in house.wheels if one.name.endswith("win_amd64.whl")):
+        for path in (one for one in house.wheel_paths if one.name.endswith("win_amd64.whl")):
             with zipfile.ZipFile(path) as archive:
                 for inside in (one for one in archive.namelist() if one.endswith(".dll")):
                     # In the project's folder and in one of its own, which is on PATH.

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, cast
@@ -25,10 +25,10 @@ from containers import release_workflow as pipelines
 from containers.images import MUSL_PLATFORMS
 from containers.index import IndexContents, read_files
 from containers.progress import PROGRESS, say, step
-from containers.wheelhouse import Wheelhouse
 from verification import wheel as inspection
 from verification.models.cause import Cause
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.release import Release
 from verification.models.subject import Platform, Subject
 from verification.models.testbed import Image
 from verification.pipeline import execution, policy, provenance, publishers
@@ -46,7 +46,6 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 PIPELINE = ("runner", "forge", "builder", "builder-windows")
 ROOT = Path(__file__).parents[2]
-_FILES = ("wheels", "dependencies", "earlier", "tools", "beside")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Prepared:
     """Everything the cells need, as plain values."""
 
     testbed: testbed.Testbed
-    wheelhouse: Wheelhouse
+    wheelhouse: Release
     machines: dict[str, Image]
     """The image of each machine that can run, by machine name."""
     unavailable: dict[str, str]
@@ -119,8 +118,7 @@ class Prepared:
         """Return the values, for a worker."""
         return {
             "testbed": self.testbed.model_dump(mode="json"),
-            "wheelhouse": dataclasses.asdict(self.wheelhouse)
-            | {key: [str(path) for path in getattr(self.wheelhouse, key)] for key in _FILES},
+            "wheelhouse": self.wheelhouse.model_dump(mode="json"),
             "machines": {name: image.model_dump() for name, image in self.machines.items()},
             "unavailable": self.unavailable,
             "infrastructure": [image.model_dump() for image in self.infrastructure],
@@ -131,10 +129,9 @@ class Prepared:
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> Self:
         """Return what the controlling process prepared."""
-        paths = {key: tuple(Path(path) for path in told["wheelhouse"][key]) for key in _FILES}
         return cls(
             testbed=testbed.Testbed.model_validate(told["testbed"]),
-            wheelhouse=Wheelhouse(**(told["wheelhouse"] | paths)),
+            wheelhouse=Release.model_validate(told["wheelhouse"]),
             machines={name: Image(**image) for name, image in told["machines"].items()},
             unavailable=told["unavailable"],
             infrastructure=tuple(Image(**image) for image in told["infrastructure"]),
@@ -238,9 +235,8 @@ def prepare(
             engine.sweep(client, run=run.id)  # a build ends with its container
             raise
     assert house is not None
-    house = dataclasses.replace(house, dependencies=(*house.dependencies, *beside))
+    house = house.with_dependencies(*_for_others(selection, subject), *beside)
     no_history = ""
-    house = _with(house, _for_others(selection))
     if selection.history == "all":
         try:
             house = _with_history(house, subject, selection)
@@ -248,7 +244,7 @@ def prepare(
             no_history = str(reason)
             say(f"the index is without the earlier releases: {reason}")
     if selection.tests:
-        house = dataclasses.replace(house, tools=wheelhouse.tools())
+        house = house.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
             testbed.start(
@@ -256,16 +252,16 @@ def prepare(
                 index,
                 IndexContents(
                     project=subject.name,
-                    files=(*house.dependencies, *house.earlier, *house.tools),
+                    files=house.stored,
                     yanked=house.yanked,
                 ),
-                house.wheels,
+                house.wheel_paths,
             )
         )
     return Prepared(started, house, machines, unavailable, (index, publisher), pipeline, no_history)
 
 
-def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> Wheelhouse:
+def _with_history(house: Release, subject: Subject, selection: Selection) -> Release:
     """Return ``house`` with the earlier releases, and with what an installer builds beside them.
 
     Raises:
@@ -274,46 +270,43 @@ def _with_history(house: Wheelhouse, subject: Subject, selection: Selection) -> 
     found = releases.earlier(subject.name, house.version)
     if any(spec.refuses for spec in selection.machines):
         # Where no wheel of it fits, an installer builds a dependency from its source.
-        house = _with(house, _sources())
-    return dataclasses.replace(house, earlier=found.files, yanked=found.yanked)
+        house = house.with_dependencies(*_sources(subject))
+    return house.model_copy(update={"earlier": found.files, "yanked": found.yanked})
 
 
-def _with(house: Wheelhouse, more: Iterable[Path]) -> Wheelhouse:
-    """Return ``house`` with further dependencies."""
-    every = {path.name: path for path in (*more, *house.dependencies)}
-    return dataclasses.replace(house, dependencies=tuple(every.values()))
-
-
-def _for_others(selection: Selection) -> list[Path]:
+def _for_others(selection: Selection, subject: Subject) -> list[Path]:
     """Return the dependencies for machines that are promised nothing; the live index has them.
 
     An older release, or a wheel beyond what is promised, finds them there.
     """
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
     with ThreadPoolExecutor() as pool:
-        needed = [pool.submit(wheelhouse.dependencies_for, python) for python in sorted(pythons)]
+        lock = subject.dependencies
+        needed = [
+            pool.submit(wheelhouse.dependencies_for, lock, python) for python in sorted(pythons)
+        ]
         if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
-            needed.append(pool.submit(wheelhouse.dependencies_for, "3.13", MUSL_PLATFORMS))
+            needed.append(pool.submit(wheelhouse.dependencies_for, lock, "3.13", MUSL_PLATFORMS))
     return [path for one in needed for path in one.result()]
 
 
-def _sources() -> tuple[Path, ...]:
+def _sources(subject: Subject) -> tuple[Path, ...]:
     try:
-        return releases.sources(wheelhouse.needed())
+        return releases.sources(wheelhouse.needed(subject.dependencies))
     except images.Unavailable as reason:
         say(f"the index is without the source of the dependencies: {reason}")
         return ()
 
 
-def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:
+def _given(selection: Selection, subject: Subject) -> Release | None:
     """Return the wheels that are there already, checked to be wheels; None if they are to build."""
     if selection.wheels:
-        house = wheelhouse.from_folder(selection.wheels, subject.name)
+        house = wheelhouse.from_folder(selection.wheels, subject.name, subject.locks)
     elif selection.release:
-        house = releases.release(selection.release, subject.name)
+        house = releases.release(selection.release, subject.name, subject.locks)
     else:
         return None
-    for path in house.wheels:
+    for path in house.wheel_paths:
         try:
             inspection.inspect(path, subject=subject)
         except BadWheel as error:
@@ -321,7 +314,7 @@ def _given(selection: Selection, subject: Subject) -> Wheelhouse | None:
     return house
 
 
-Made = tuple[Wheelhouse, dict[str, Any] | None]
+Made = tuple[Release, dict[str, Any] | None]
 
 
 def _release(
@@ -370,7 +363,8 @@ def _release(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            return wheelhouse.from_files(sorted(folder.iterdir()), place="the pipeline"), told
+            wheels = sorted(folder.iterdir())
+            return wheelhouse.from_files(wheels, subject.locks, location="the pipeline"), told
     house, _ = _build(selection, found, run, subject, stack)
     return house, told
 
@@ -403,7 +397,7 @@ def _build(
     selection: Selection,
     found: engine.Engine,
     run: engine.Run,
-    _subject: Subject,
+    subject: Subject,
     _stack: contextlib.ExitStack,
 ) -> Made:
     assert selection.source is not None
@@ -417,7 +411,7 @@ def _build(
         )
         for system in selection.systems
     ]
-    return wheelhouse.from_files(wheels, place=str(selection.source)), None
+    return wheelhouse.from_files(wheels, subject.locks, location=str(selection.source)), None
 
 
 def static(
@@ -426,7 +420,7 @@ def static(
     """Inspect the wheels for ``systems`` alone: what is not selected is not judged."""
     platforms = tuple(platform_of(subject, system) for system in systems)
     narrowed = subject.model_copy(update={"platforms": platforms})
-    wanted = [path for path in prepared.wheelhouse.wheels if _is_for(path, platforms)]
+    wanted = [path for path in prepared.wheelhouse.wheel_paths if _is_for(path, platforms)]
     modules = inspection.modules_of(prepared.wheelhouse.dependencies)
     return inspection.inspect_set(wanted, subject=narrowed, modules=modules)
 
@@ -436,7 +430,7 @@ def lost(prepared: Prepared, subject: Subject, system: str) -> list[str]:
     platforms = (platform_of(subject, system),)
     return [
         f"{name}: {why}"
-        for name, why in prepared.wheelhouse.lost.items()
+        for name, why in prepared.wheelhouse.not_fetched.items()
         if not name.endswith(".whl") or _is_for(Path(name), platforms)
     ]
 

@@ -15,32 +15,39 @@ from containers import file_store as files
 from containers import releases, wheelhouse
 from containers.images import Unavailable
 from containers.state import state_dir
-from containers.wheelhouse import Wheelhouse, sha256
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.release import Release, ReleaseFile, sha256
 from verification.scenarios import machines
+from verification.subjects.subject import load as load_subject
 
 KINDS = ("wheels", "dependencies", "earlier", "tools")
 _ROOT = Path(__file__).parents[2]
 
 
-def keep(house: Wheelhouse, subject: str) -> dict[str, Any]:
-    """Keep the files of ``house`` and return what tells of them; results.json has it as ``inputs``.
+def keep(release: Release, subject: str) -> dict[str, Any]:
+    """Keep the files of ``release``; return the record of them that results.json has as ``inputs``.
 
     Raises:
         OSError: they cannot be kept.
     """
-    digests = files.keep(path for kind in KINDS for path in getattr(house, kind))
+    paths = {
+        "wheels": release.wheel_paths,
+        "dependencies": release.dependencies,
+        "earlier": release.earlier,
+        "tools": release.tools,
+    }
+    digests = files.keep(path for kind in paths.values() for path in kind)
     told: dict[str, Any] = {
         kind: [
             {"name": path.name, "sha256": digests[path], "size": path.stat().st_size}
-            for path in getattr(house, kind)
+            for path in paths[kind]
         ]
         for kind in KINDS
     }
     return told | {
         "subject": subject,
-        "origin": house.origin,
-        "yanked": dict(house.yanked),
+        "origin": release.origin,
+        "yanked": dict(release.yanked),
         "suite": suite(),
     }
 
@@ -60,7 +67,7 @@ def suite() -> str:
 class Regained:
     """What could be had again of what a run used."""
 
-    house: Wheelhouse
+    release: Release
     gone: tuple[str, ...]
     """What the run needs and is not there any more, with the reason; it cannot be run again."""
     differs: tuple[str, ...]
@@ -102,11 +109,17 @@ def regain(results: Mapping[str, Any]) -> Regained:
     yanked = {name: told["yanked"][name] for name in told["yanked"]}
     if told["suite"] != suite():
         differs.append(f"the suite's own code is {suite()}, and was {told['suite']}")
-    had: dict[str, Any] = {kind: tuple(paths) for kind, paths in found.items()}
-    house = Wheelhouse(
-        told["origin"], "the recorded files", results["version"], yanked=yanked, **had
+    release = Release(
+        origin=told["origin"],
+        location="the recorded files",
+        version=results["version"],
+        wheels=tuple(map(ReleaseFile.read, found["wheels"])),
+        dependencies=tuple(found["dependencies"]),
+        earlier=tuple(found["earlier"]),
+        tools=tuple(found["tools"]),
+        yanked=yanked,
     )
-    return Regained(house, tuple(gone), tuple(differs))
+    return Regained(release, tuple(gone), tuple(differs))
 
 
 def _again(kind: str, results: Mapping[str, Any]) -> tuple[list[Path], str]:
@@ -124,7 +137,9 @@ def _again(kind: str, results: Mapping[str, Any]) -> tuple[list[Path], str]:
 def _release(results: Mapping[str, Any]) -> Iterable[Path]:
     if results["inputs"]["origin"] != "release":
         return ()
-    return releases.release(results["version"], results["inputs"]["subject"]).wheels
+    return releases.release(
+        results["version"], results["inputs"]["subject"], load_subject().locks
+    ).wheel_paths
 
 
 def _built(_results: Mapping[str, Any]) -> Iterable[Path]:
@@ -137,17 +152,19 @@ def _folder(results: Mapping[str, Any]) -> Iterable[Path]:
 
 
 def _locked(results: Mapping[str, Any]) -> Iterable[Path]:
-    found = list(wheelhouse.dependencies())
+    found = list(wheelhouse.dependencies(load_subject().locks))
     known = machines.load()
     chosen = [known[name] for name in results["selection"]["machines"] if name in known]
     for python in sorted({spec.python for spec in chosen if spec.os == "linux"} - {"3.13"}):
-        found += wheelhouse.dependencies_for(python)
+        found += wheelhouse.dependencies_for(load_subject().dependencies, python)
     return found
 
 
 def _sources(results: Mapping[str, Any]) -> Iterable[Path]:
     names = {file["name"] for file in results["inputs"]["dependencies"]}
-    return () if all(n.endswith(".whl") for n in names) else releases.sources(wheelhouse.needed())
+    if all(name.endswith(".whl") for name in names):
+        return ()
+    return releases.sources(wheelhouse.needed(load_subject().dependencies))
 
 
 def _pip(results: Mapping[str, Any]) -> Iterable[Path]:

@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 
 from containers import wheelhouse
-from containers.wheelhouse import Wheelhouse, from_files, from_folder, from_release
+from containers.wheelhouse import from_files, from_folder, from_release
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.release import Release
 
 LINUX = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
 WINDOWS = "quiverdb-1.2.0-cp313-cp313-win_amd64.whl"
+LOCKS = (Path("dependencies.txt"),)
 
 
 @pytest.fixture(autouse=True)
 def no_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded: the dependencies are two names."""
     found = (Path("cffi-2.0.0-cp313-cp313-win_amd64.whl"), Path("Typing_Ext-4.1.tar.gz"))
-    monkeypatch.setattr(wheelhouse, "dependencies", lambda: found)
+    monkeypatch.setattr(wheelhouse, "dependencies", lambda _: found)
 
 
 def _folder(folder: Path, *names: str) -> Path:
@@ -32,22 +34,22 @@ def _folder(folder: Path, *names: str) -> Path:
 
 
 def test_the_wheels_of_a_folder_are_a_release(tmp_path: Path) -> None:
-    house = from_folder(_folder(tmp_path, WINDOWS, LINUX, "README.txt"), "quiverdb")
-    assert (house.origin, house.place, house.version) == ("wheels", str(tmp_path), "1.2.0")
-    assert [path.name for path in house.wheels] == [LINUX, WINDOWS]
+    release = from_folder(_folder(tmp_path, WINDOWS, LINUX, "README.txt"), "quiverdb", LOCKS)
+    assert (release.origin, release.location, release.version) == ("wheels", str(tmp_path), "1.2.0")
+    assert [path.name for path in release.wheels] == [LINUX, WINDOWS]
 
 
-def test_what_lies_beside_the_wheels_is_told(tmp_path: Path) -> None:
+def test_other_files_of_the_folder_are_additional(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     names = ("quiverdb-1.2.0.tar.gz", LINUX, "README.txt", ".hidden")
-    found = from_folder(_folder(tmp_path, *names), "quiverdb").beside
+    found = from_folder(_folder(tmp_path, *names), "quiverdb", LOCKS).additional
     assert [path.name for path in found] == ["README.txt", "quiverdb-1.2.0.tar.gz"]
-    assert from_files([tmp_path / LINUX], place="here").beside == ()
+    assert from_files([tmp_path / LINUX], LOCKS, location="here").additional == ()
 
 
 def test_the_projects_name_is_compared_as_the_index_compares_it(tmp_path: Path) -> None:
-    house = from_folder(_folder(tmp_path, "Quiver_DB-1.2-py3-none-any.whl"), "quiver.db")
-    assert house.version == "1.2"
+    release = from_folder(_folder(tmp_path, "Quiver_DB-1.2-py3-none-any.whl"), "quiver.db", LOCKS)
+    assert release.version == "1.2"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_a_folder_that_is_no_release_is_refused(
     tmp_path: Path, names: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(WrongUse, match=message) as raised:
-        from_folder(_folder(tmp_path, *names), "quiverdb")
+        from_folder(_folder(tmp_path, *names), "quiverdb", LOCKS)
     assert str(raised.value).startswith(f"--wheels {tmp_path}: ")
     assert "\n" not in str(raised.value)
 
@@ -81,31 +83,31 @@ def test_a_folder_that_is_no_release_is_refused(
 def test_what_is_no_folder_is_refused(tmp_path: Path, name: str, told: str) -> None:
     _folder(tmp_path, LINUX)
     with pytest.raises(WrongUse, match=f"{told}; name the folder with the wheels"):
-        from_folder(tmp_path / name, "quiverdb")
+        from_folder(tmp_path / name, "quiverdb", LOCKS)
 
 
-# ---- what a wheelhouse tells ----
+# ---- from files ----
 
 
 def test_wheels_that_were_just_built_are_a_release_of_the_source(tmp_path: Path) -> None:
     wheel = _folder(tmp_path, LINUX) / LINUX
-    house = from_files([wheel], place="bindings/python")
-    assert (house.origin, house.place, house.version) == ("source", "bindings/python", "1.2.0")
-    assert house.wheels == (wheel,)
+    release = from_files([wheel], LOCKS, location="bindings/python")
+    assert (release.origin, release.location, release.version) == (
+        "source",
+        "bindings/python",
+        "1.2.0",
+    )
+    assert release.wheel_paths == (wheel,)
 
 
 def test_the_digests_are_those_of_the_files(tmp_path: Path) -> None:
-    house = from_folder(_folder(tmp_path, LINUX, WINDOWS), "quiverdb")
-    assert house.digests() == {
+    release = from_folder(_folder(tmp_path, LINUX, WINDOWS), "quiverdb", LOCKS)
+    assert release.digests() == {
         name: hashlib.sha256(name.encode()).hexdigest() for name in (LINUX, WINDOWS)
     }
     (tmp_path / LINUX).write_text("changed")
-    assert house.digests()[LINUX] == hashlib.sha256(b"changed").hexdigest()
-
-
-def test_the_locked_versions_are_told_by_normalised_name(tmp_path: Path) -> None:
-    house = from_folder(_folder(tmp_path, LINUX), "quiverdb")
-    assert house.locked() == {"cffi": "2.0.0", "typing-ext": "4.1"}
+    changed = from_folder(tmp_path, "quiverdb", LOCKS)
+    assert changed.digests()[LINUX] == hashlib.sha256(b"changed").hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -150,22 +152,22 @@ def _pip(
     return asked
 
 
-def _names(house: Wheelhouse) -> list[str]:
-    return [path.name for path in house.wheels]
+def _names(release: Release) -> list[str]:
+    return [path.name for path in release.wheels]
 
 
 def test_a_release_is_fetched_for_each_system_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _pip(monkeypatch)
-    first = from_release("1.2.0", "quiverdb")
-    assert (first.origin, first.place, first.version) == ("release", "1.2.0", "1.2.0")
+    first = from_release("1.2.0", "quiverdb", LOCKS)
+    assert (first.origin, first.location, first.version) == ("release", "1.2.0", "1.2.0")
     assert _names(first) == [LINUX, WINDOWS]
-    assert from_release("v1.2.0", "quiverdb") == first
+    assert from_release("v1.2.0", "quiverdb", LOCKS) == first
     assert [told["project"] for told in asked] == ["quiverdb==1.2.0"] * 2
 
 
 def test_a_release_for_one_system_only_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     _pip(monkeypatch, windows=KNOWN)
-    assert _names(from_release("1.2.0", "quiverdb")) == [LINUX]
+    assert _names(from_release("1.2.0", "quiverdb", LOCKS)) == [LINUX]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_an_unknown_release_is_answered_with_those_there_are(
 ) -> None:
     _pip(monkeypatch, linux=told, windows=told)
     with pytest.raises(WrongUse, match=r"--release 1\.2\.0: quiverdb has no such") as raised:
-        from_release("1.2.0", "quiverdb")
+        from_release("1.2.0", "quiverdb", LOCKS)
     assert str(raised.value).endswith(message)
 
 
@@ -185,7 +187,7 @@ def test_an_unknown_release_is_answered_with_those_there_are(
 def test_what_is_no_version_is_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     asked = _pip(monkeypatch)
     with pytest.raises(WrongUse, match="not a version; write one such as"):
-        from_release(version, "quiverdb")
+        from_release(version, "quiverdb", LOCKS)
     assert asked == []
 
 
@@ -203,7 +205,7 @@ def test_an_index_that_does_not_answer_is_the_testbeds_failure(
 ) -> None:
     _pip(monkeypatch, linux=told, windows=told)
     with pytest.raises(TestbedFailure) as raised:
-        from_release("1.2.0", "quiverdb")
+        from_release("1.2.0", "quiverdb", LOCKS)
     assert raised.value.cause == "index-unreachable"
     assert seen in raised.value.seen
 
@@ -213,8 +215,8 @@ def test_a_fetch_that_broke_off_leaves_nothing_and_is_done_again(
 ) -> None:
     _pip(monkeypatch, windows=SILENT)
     with pytest.raises(TestbedFailure):
-        from_release("1.2.0", "quiverdb")
+        from_release("1.2.0", "quiverdb", LOCKS)
     assert list((isolated / "releases" / "quiverdb").iterdir()) == []
     _pip(monkeypatch)
-    assert _names(from_release("1.2.0", "quiverdb")) == [LINUX, WINDOWS]
+    assert _names(from_release("1.2.0", "quiverdb", LOCKS)) == [LINUX, WINDOWS]
     assert [p.name for p in (isolated / "releases" / "quiverdb").iterdir()] == ["1.2.0"]

@@ -140,7 +140,7 @@ def test_a_file_that_is_no_wheel_is_told_to_be_out_of_scope(tmp_path: Path) -> N
     suite.selection.left_to_others, suite.selection.no_pipeline, suite.left_out = (), "no", ()
     suite.selection.no_tests = ""
     beside = (Path("dist/quiverdb-1.2.0.tar.gz"),)
-    suite.prepared = SimpleNamespace(wheelhouse=SimpleNamespace(beside=beside))
+    suite.prepared = SimpleNamespace(wheelhouse=SimpleNamespace(additional=beside))
     told = {"id": "quiverdb-1.2.0.tar.gz", "reason": "not verified, since only wheels are"}
     assert told in account._out_of_scope()
 
@@ -168,7 +168,7 @@ def test_what_the_wheels_of_two_systems_show_together_is_in_the_items(
 
     monkeypatch.setattr(gate, "static", static)
     account = _narrowed(tmp_path, None)
-    prepared = SimpleNamespace(refused=lambda: "", wheelhouse=SimpleNamespace(lost={}))
+    prepared = SimpleNamespace(refused=lambda: "", wheelhouse=SimpleNamespace(not_fetched={}))
     _suite(account, prepared=prepared, static=static(None, None, ("linux", "windows")))
     items = account._items([RAN, dataclasses.replace(RAN, id=IDS[1], machine="windows")])
     assert {item.id: item.verdict for item in items} == {

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from containers.wheelhouse import OLDER_CFFI
 from tests.helpers import binaries
 from verification.models.base import DataError
 from verification.models.machine import OperatingSystem
 from verification.models.scenario import Scenario
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers, machines, scenarios
+from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[4]
 EVERY = [one for known in scenarios.load().values() for one in known.values()]
@@ -130,7 +130,8 @@ def test_on_a_clean_windows_no_earlier_release_needs_to_load() -> None:
 
 
 def test_the_older_cffi_is_the_one_on_the_index() -> None:
-    ((command,), lock) = (LINUX["old-cffi"].before_install, OLDER_CFFI.read_text("utf-8"))
+    (older,) = load_subject().older_dependencies
+    ((command,), lock) = (LINUX["old-cffi"].before_install, older.read_text("utf-8"))
     assert command[1] in lock.splitlines()[0]
 
 

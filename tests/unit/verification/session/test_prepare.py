@@ -11,9 +11,9 @@ import pytest
 from containers.engine import Engine, Run
 from containers.network import NetworkHandle
 from containers.testbed import Testbed
-from containers.wheelhouse import Wheelhouse
 from tests.helpers.sample_wheels import SUBJECT
 from tests.helpers.wheel_builder import LINUX_TAG
+from verification.models.release import Release, ReleaseFile
 from verification.models.testbed import IndexHosts
 from verification.session import prepare as gate
 
@@ -73,9 +73,8 @@ def test_who_refused_an_upload_is_told_with_the_reason(output: str, told: str) -
 
 def _prepared(folder: Path) -> gate.Prepared:
     names = (f"x-1.0-{tag}.whl" for tag in (LINUX_TAG, MUSL, "cp314-cp314-manylinux_2_28_x86_64"))
-    house = Wheelhouse("wheels", "x", "1.0", tuple(folder / name for name in names), ())
-    for path in house.wheels:
-        path.write_bytes(b"")
+    wheels = tuple(ReleaseFile(path=folder / name, sha256="0" * 64) for name in names)
+    house = Release(origin="wheels", location="x", version="1.0", wheels=wheels)
     network = NetworkHandle(
         engine=Engine(url="", origin="", version="", os="linux"),
         run=Run(id="1", owner="1"),
@@ -162,7 +161,7 @@ def test_what_cannot_be_had_counts_for_its_own_system(tmp_path: Path) -> None:
     )
     every = dict.fromkeys((*names, "its other wheels"), "404")
     prepared = _prepared(tmp_path)
-    house = dataclasses.replace(prepared.wheelhouse, lost=every)
+    house = prepared.wheelhouse.model_copy(update={"not_fetched": every})
     prepared = dataclasses.replace(prepared, wheelhouse=house)
     found = {system: gate.lost(prepared, SUBJECT, system) for system in ("linux", "windows")}
     assert found == {

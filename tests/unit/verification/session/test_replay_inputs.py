@@ -8,8 +8,8 @@ import pytest
 
 from containers import file_store as files
 from containers import releases, wheelhouse
-from containers.wheelhouse import Wheelhouse, sha256
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.release import Release, ReleaseFile, sha256
 from verification.session import replay_inputs as inputs
 
 WHEEL = "quiverdb-1.0-py3-none-any.whl"
@@ -68,14 +68,14 @@ def test_the_least_recently_used_goes_first_and_the_runs_own_stay(tmp_path: Path
 def run(tmp_path: Path) -> dict[str, Any]:
     """Return the results of a run whose files are kept."""
     folder = tmp_path / "wheels"
-    house = Wheelhouse(
-        "wheels",
-        str(folder),
-        "1.0",
-        (_file(folder, WHEEL, b"wheel"),),
-        (_file(folder, "cffi-2.0-py3-none-any.whl", b"cffi"),),
-        (_file(folder, "quiverdb-0.9-py3-none-any.whl", b"old"),),
-        {"quiverdb-0.9-py3-none-any.whl": "broken"},
+    house = Release(
+        origin="wheels",
+        location=str(folder),
+        version="1.0",
+        wheels=(ReleaseFile.read(_file(folder, WHEEL, b"wheel")),),
+        dependencies=(_file(folder, "cffi-2.0-py3-none-any.whl", b"cffi"),),
+        earlier=(_file(folder, "quiverdb-0.9-py3-none-any.whl", b"old"),),
+        yanked={"quiverdb-0.9-py3-none-any.whl": "broken"},
     )
     return {
         "version": "1.0",
@@ -94,8 +94,8 @@ def _forget(run: dict[str, Any], kind: str) -> None:
 def test_what_a_run_used_is_had_again(run: dict[str, Any]) -> None:
     regained = inputs.regain(run)
     assert regained.gone == regained.differs == ()
-    house = regained.house
-    assert [path.read_bytes() for path in (*house.wheels, *house.dependencies)] == [
+    house = regained.release
+    assert [path.read_bytes() for path in (*house.wheel_paths, *house.dependencies)] == [
         b"wheel",
         b"cffi",
     ]
@@ -126,11 +126,13 @@ def test_a_release_that_is_gone_is_fetched_again_by_its_digest(
     _forget(run, "wheels")
     run["inputs"]["origin"] = "release"
     fetched = _file(tmp_path / "fetched", WHEEL, b"wheel")
-    house = Wheelhouse("release", "1.0", "1.0", (fetched,), ())
+    house = Release(
+        origin="release", location="1.0", version="1.0", wheels=(ReleaseFile.read(fetched),)
+    )
     monkeypatch.setattr(wheelhouse, "from_release", lambda *_: house)
     regained = inputs.regain(run)
     assert regained.gone == ()
-    assert [sha256(path) for path in regained.house.wheels] == [sha256(fetched)]
+    assert [file.sha256 for file in regained.release.wheels] == [sha256(fetched)]
 
 
 def test_an_earlier_release_that_is_gone_is_a_difference_with_its_reason(

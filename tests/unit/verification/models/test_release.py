@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from verification.models.release import Release, ReleaseFile, identity
+
+WHEEL = ReleaseFile(path=Path("folder/x-1.2.0-py3-none-any.whl"), sha256="0" * 64)
+
+
+def _release(*dependencies: str, earlier: tuple[str, ...] = ()) -> Release:
+    return Release(
+        origin="wheels",
+        location="folder",
+        version="1.2.0",
+        wheels=(WHEEL,),
+        dependencies=tuple(map(Path, dependencies)),
+        earlier=tuple(map(Path, earlier)),
+    )
+
+
+def test_a_file_is_read_with_its_sha256(tmp_path: Path) -> None:
+    path = tmp_path / "x-1-py3-none-any.whl"
+    path.write_bytes(b"")
+    digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert ReleaseFile.read(path) == ReleaseFile(path=path, sha256=digest)
+    assert ReleaseFile.read(path).name == path.name
+
+
+def test_the_locked_versions_are_told_by_normalised_name() -> None:
+    release = _release("cffi-2.0.0-cp313-cp313-win_amd64.whl", "Typing_Ext-4.1.tar.gz")
+    assert release.locked() == {"cffi": "2.0.0", "typing-ext": "4.1"}
+
+
+def test_the_previous_release_is_the_newest_one_with_a_wheel() -> None:
+    wheels = ("x-0.9-py3-none-any.whl", "x-0.10-py3-none-any.whl")
+    assert _release(earlier=(*wheels, "x-0.11.tar.gz")).previous == "0.10"
+    assert _release().previous == ""
+
+
+def test_further_dependencies_come_first_and_no_file_is_there_twice() -> None:
+    release = _release("a-1-py3-none-any.whl").with_dependencies(
+        Path("b-1-py3-none-any.whl"), Path("other/a-1-py3-none-any.whl")
+    )
+    assert release.dependencies == (Path("b-1-py3-none-any.whl"), Path("a-1-py3-none-any.whl"))
+
+
+def test_the_index_stores_all_files_but_the_wheels() -> None:
+    release = _release("a-1-py3-none-any.whl", earlier=("x-1.1-py3-none-any.whl",))
+    release = release.model_copy(update={"tools": (Path("pytest-9-py3-none-any.whl"),)})
+    assert [path.name for path in release.stored] == [
+        "a-1-py3-none-any.whl",
+        "x-1.1-py3-none-any.whl",
+        "pytest-9-py3-none-any.whl",
+    ]
+    assert release.wheel_paths == (WHEEL.path,)
+    assert release.digests() == {WHEEL.name: WHEEL.sha256}
+
+
+def test_a_release_is_handed_over_as_json() -> None:
+    release = _release("a-1-py3-none-any.whl")
+    assert Release.model_validate_json(release.model_dump_json()) == release
+
+
+def test_a_release_is_frozen_and_takes_no_other_fields() -> None:
+    with pytest.raises(pydantic.ValidationError):
+        _release().version = "2"
+    with pytest.raises(pydantic.ValidationError):
+        Release.model_validate({**_release().model_dump(), "beside": ()})
+
+
+def test_name_and_version_are_read_from_a_files_name() -> None:
+    assert [str(part) for part in identity(Path("Quiver_DB-1.0-py3-none-any.whl"))] == [
+        "quiver-db",
+        "1.0",
+    ]
+    assert [str(part) for part in identity(Path("quiver.db-1.0.tar.gz"))] == ["quiver-db", "1.0"]

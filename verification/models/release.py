@@ -1,0 +1,106 @@
+"""The files of one release of the subject, and the files that the index serves with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+from pydantic import Field
+
+from verification.models.base import Model
+
+Origin = Literal["source", "wheels", "release"]
+
+
+class ReleaseFile(Model):
+    """A file of the release, with the hash of its content."""
+
+    path: Path
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the file at ``path``.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return cls(path=path, sha256=sha256(path))
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+
+class Release(Model):
+    """One release of the subject, and the files that the index serves with it."""
+
+    origin: Origin
+    location: str
+    """The folder that the wheels come from, or the version of the published release."""
+    version: str
+    wheels: tuple[ReleaseFile, ...]
+    dependencies: tuple[Path, ...] = ()
+    earlier: tuple[Path, ...] = ()
+    """Files of earlier releases, oldest first."""
+    yanked: Mapping[str, str] = Field(default_factory=dict)
+    """The reason by file name, of the earlier files that were withdrawn."""
+    tools: tuple[Path, ...] = ()
+    """Files of pytest, which runs the package's own tests."""
+    additional: tuple[Path, ...] = ()
+    """Other files in the folder of the wheels. They are not verified."""
+    not_fetched: Mapping[str, str] = Field(default_factory=dict)
+    """Wheels of the release that the upstream index does not give: the reason by file name."""
+
+    @property
+    def wheel_paths(self) -> tuple[Path, ...]:
+        """The paths of the wheels."""
+        return tuple(file.path for file in self.wheels)
+
+    @property
+    def stored(self) -> tuple[Path, ...]:
+        """The files that the index has from the start: all but the wheels, which are uploaded."""
+        return (*self.dependencies, *self.earlier, *self.tools)
+
+    @property
+    def previous(self) -> str:
+        """The newest earlier release with a wheel on the index; empty if there is none."""
+        versions = {identity(path)[1] for path in self.earlier if path.suffix == ".whl"}
+        return str(max(versions)) if versions else ""
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of each wheel of the subject, by file name."""
+        return {file.name: file.sha256 for file in self.wheels}
+
+    def locked(self) -> dict[str, str]:
+        """Return the version of each dependency, by normalised name."""
+        return {name: str(version) for name, version in map(identity, self.dependencies)}
+
+    def with_dependencies(self, *files: Path) -> Self:
+        """Return the release with further dependencies."""
+        by_name = {path.name: path for path in (*files, *self.dependencies)}
+        return self.model_copy(update={"dependencies": tuple(by_name.values())})
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(path: Path) -> tuple[str, Version]:
+    """Return the normalised name and the version in the name of a wheel or source distribution.
+
+    Raises:
+        InvalidWheelFilename, InvalidSdistFilename: the name is not of such a file.
+    """
+    if path.suffix == ".whl":
+        name, version, _, _ = parse_wheel_filename(path.name)
+    else:
+        name, version = parse_sdist_filename(path.name)
+    return str(name), version
