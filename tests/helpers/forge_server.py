@@ -177,8 +177,9 @@ def launch(config: Path) -> subprocess.Popen[str]:
     """Start a forge without waiting for it."""
     with (config.parent / "stderr").open("w") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", "forge.front", str(config)],
+            [sys.executable, "-m", "forge.main", str(config)],
             env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(IMAGES)},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -146,7 +146,7 @@ def launch(config: Path) -> subprocess.Popen[str]:
     """Start a front without waiting for it."""
     with (config.parent / "stderr").open("w") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", "index.front", str(config)],
+            [sys.executable, "-m", "index.main", str(config)],
             env={**environment(config.parent), "PYTHONPATH": str(IMAGES)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,1 +1,1 @@
-"""The forge: what the jobs of a release workflow see of GitHub, on its own host names."""
+"""The forge: the part of GitHub that a release workflow uses, on GitHub's own host names."""

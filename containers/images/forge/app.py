@@ -9,24 +9,25 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from index.requestlog import RequestLog
+from server.config import ConfigError
+from server.request_log import RequestLog
+from server.routing import Router
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Response
 
-from .access import Access
-from .assets_api import Assets
+from .access import AccessControl
+from .assets_api import AssetsApi
 from .config import Settings
-from .graphql_api import GraphQL
-from .identity_api import Identity
-from .jobs import Jobs, JobsError
-from .keys import Keys, KeysError
+from .graphql_api import GraphqlApi
+from .identity_api import IdentityApi
+from .jobs import Jobs
+from .keys import Keys
 from .refs import Refs
-from .releases import Store
-from .releases_api import Releases
-from .repository_api import RepositoryFacts
+from .releases import ReleaseStore
+from .releases_api import ReleasesApi
+from .repository_api import RepositoryApi
+from .representations import Representations
 from .routing import HOSTS, Problem, Request, Route, not_found
-from .shapes import Shapes
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -35,45 +36,42 @@ _log = logging.getLogger("forge")
 _SLASH = re.compile("%2f", re.IGNORECASE)
 
 
-class Forge:
+class ForgeApp:
     """Answers every request, and leaves a line in the log for each."""
 
     def __init__(self, settings: Settings) -> None:
-        folder = settings.folder
+        folder, repository = settings.folder, settings.repository
         (folder / "jobs").mkdir(exist_ok=True)
+        self.listener = settings.listener
         self.log = RequestLog(folder / "requests.jsonl")
         self.stopping = threading.Event()
-        self._jobs = Jobs(folder / "jobs", settings.patience, self.stopping)
-        self._access = Access(settings, self._jobs)
-        self._maps = {
-            host: Map(strict_slashes=False, merge_slashes=False, redirect_defaults=False)
-            for host in HOSTS
+        self._jobs = Jobs(folder / "jobs", settings.patience_seconds, self.stopping)
+        self._access = AccessControl(settings, self._jobs)
+        self._routers: dict[str, Router[Route]] = {
+            host: Router(strict_slashes=False) for host in HOSTS
         }
         keys = Keys(folder)
         keys.published()  # the first key takes a moment: before anyone waits for it
-        repository, refs = settings.repository, Refs(settings.repository)
-        store, shapes = Store(folder, refs), Shapes(repository)
-        self.add(RepositoryFacts(repository, refs, shapes).routes())
-        self.add(Releases(repository, store, refs, shapes).routes())
-        self.add(Assets(store, shapes).routes())
-        self.add(GraphQL(repository, store, refs, shapes).routes())
-        self.add(Identity(settings, self._jobs, keys).routes())
-
-    def add(self, routes: Iterable[Route]) -> None:
-        """Let a module answer its routes."""
-        for route in routes:
-            self._maps[route.host].add(Rule(route.path, methods=route.methods, endpoint=route))
+        refs, representations = Refs(repository), Representations(repository)
+        store = ReleaseStore(folder, refs)
+        for route in (
+            *RepositoryApi(repository, refs, representations).routes(),
+            *ReleasesApi(repository, store, refs, representations).routes(),
+            *AssetsApi(store, representations).routes(),
+            *GraphqlApi(repository, store, refs, representations).routes(),
+            *IdentityApi(settings, self._jobs, keys).routes(),
+        ):
+            self._routers[route.host].add(route)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request as WSGI has it (PEP 3333)."""
+        """Answer a request (PEP 3333)."""
         # The server leaves %2F as it came; GitHub takes it for a slash.
         environ["PATH_INFO"] = _SLASH.sub("/", environ.get("PATH_INFO", ""))
         entry = self.log.begin(environ)
-        request = Request(environ)
-        request.notes = entry.notes
-        entry.notes |= {"job": None, "request_id": secrets.token_hex(8).upper()}
-        response = self._respond(request)
-        response.headers["X-GitHub-Request-Id"] = entry.notes["request_id"]
+        request_id = secrets.token_hex(8).upper()
+        entry.notes |= {"job": None, "request_id": request_id}
+        response = self._respond(Request(environ))
+        response.headers["X-GitHub-Request-Id"] = request_id
         response.headers["X-GitHub-Media-Type"] = "github.v3; format=json"
         body, status, headers = response.get_wsgi_response(environ)
         start_response(status, headers)
@@ -87,11 +85,12 @@ class Forge:
             return problem.response()
         except HTTPException as error:
             # GitHub answers an unknown method of a known path as an unknown path.
-            told = not_found() if error.code in (404, 405) else _as_problem(error)
-            return told.response()
-        except (JobsError, KeysError) as error:
+            if error.code in (404, 405):
+                return not_found().response()
+            return Problem(error.code or 500, error.name).response()
+        except ConfigError as error:
             request.notes["error"] = str(error)
-            return Problem(500, f"the testbed told the forge wrongly: {error}").response()
+            return Problem(500, f"a file of the testbed is not valid: {error}").response()
         except Exception as error:  # noqa: BLE001 - the line in the log must not be lost
             _log.exception("the forge failed to answer %s", request.path)
             request.notes["error"] = f"{type(error).__name__}: {error}"
@@ -99,23 +98,17 @@ class Forge:
 
     def _answer(self, request: Request) -> Response:
         host = request.headers.get("Host", "").partition(":")[0].lower()
-        if host not in self._maps:
+        if host not in self._routers:
             raise Problem(421, f"this forge answers to {', '.join(HOSTS)}, not to {host[:80]}")
         self._name_job(request)
-        route, matched = self._maps[host].bind_to_environ(request.environ).match()
-        assert isinstance(route, Route)  # noqa: S101 - werkzeug's endpoints have no type
-        arguments = dict(matched)
+        route, arguments = self._routers[host].match(request)
         owner, name = arguments.pop("owner", None), arguments.pop("repo", None)
-        self._access.admit(request, route, owner, name)
+        self._access.admit(request, route.access, None if owner is None else f"{owner}/{name}")
         return route.handler(request, **arguments)
 
     def _name_job(self, request: Request) -> None:
         try:
             job = self._jobs.find(request.remote_addr or "")
-        except JobsError:
+        except ConfigError:
             return  # it may be half written; where it matters, it is read again
         request.notes["job"] = job.job if job else None
-
-
-def _as_problem(error: HTTPException) -> Problem:
-    return Problem(error.code or 500, error.name)

@@ -1,4 +1,4 @@
-"""What an identity token says of the job that asked for it.
+"""The claims of an identity token: what it says of the job that asked for it.
 
 The names, their order of precedence in ``sub`` and the times are GitHub's ("OpenID Connect
 reference", GitHub Docs).
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
+
+from server.json_reader import JsonObject
 
 from .config import Repository, WorkflowRun
 from .jobs import JobIdentity
@@ -48,22 +49,22 @@ NAMES = (
     "runner_environment",
 )
 ISSUER_URL = f"https://{ISSUER}"
-_LIFETIME = 300
-_EARLIER = 600
+_LIFETIME_SECONDS = 300
+_NOT_BEFORE_SECONDS = 600
 
 
 def default_audience(repository: Repository) -> str:
-    """Return the audience of a token for which none was asked."""
+    """Return the audience of a token if the client names none."""
     return f"https://github.com/{repository.owner}"
 
 
-def claims(
+def job_claims(
     repository: Repository, run: WorkflowRun, job: JobIdentity, audience: str
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return all claims of a token made now for this job."""
     now = int(time.time())
     full = f"{repository.full_name}/{run.path}@{run.ref}"
-    made: dict[str, Any] = {
+    claims: JsonObject = {
         "jti": str(uuid.uuid4()),
         "sub": subject(repository, run, job),
         "aud": audience,
@@ -91,22 +92,22 @@ def claims(
         "job_workflow_sha": run.sha,
         "runner_environment": "github-hosted",
         "iss": ISSUER_URL,
-        "nbf": now - _EARLIER,
-        "exp": now + _LIFETIME,
+        "nbf": now - _NOT_BEFORE_SECONDS,
+        "exp": now + _LIFETIME_SECONDS,
         "iat": now,
     }
     if job.environment:
-        made["environment"] = job.environment
-    # A claim told as null is one that the token lacks.
-    return {name: value for name, value in {**made, **job.claims}.items() if value is not None}
+        claims["environment"] = job.environment
+    # A claim that the job's file has as null is left out.
+    return {name: value for name, value in {**claims, **job.claims}.items() if value is not None}
 
 
 def subject(repository: Repository, run: WorkflowRun, job: JobIdentity) -> str:
     """Return the subject: by environment, else by pull request, else by ref."""
     if job.environment:
-        told = f"environment:{job.environment.replace(':', '%3A')}"
+        context = f"environment:{job.environment.replace(':', '%3A')}"
     elif run.event_name in ("pull_request", "pull_request_target"):
-        told = "pull_request"
+        context = "pull_request"
     else:
-        told = f"ref:{run.ref}"
-    return f"repo:{repository.full_name}:{told}"
+        context = f"ref:{run.ref}"
+    return f"repo:{repository.full_name}:{context}"

@@ -1,25 +1,32 @@
-"""The part of GitHub's GraphQL that `gh release` asks, with a real GraphQL engine behind it.
+"""The part of GitHub's GraphQL API that `gh release` uses, with a real GraphQL engine behind it.
 
-Names and types are those of GitHub's public schema; what is not here answers as an unknown field.
+Names and types are those of GitHub's public schema; a field that is not here is an unknown field.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from collections.abc import Callable
+from typing import TypeAlias
 
-from graphql import GraphQLError, build_schema, graphql_sync
+from graphql import GraphQLError, GraphQLResolveInfo, build_schema, graphql_sync
+from server.json_reader import Json, JsonObject
 from werkzeug.wrappers import Response
 
 from .config import Repository
 from .refs import Refs
-from .releases import Asset, Release, Store
-from .routing import Problem, Request, Route, answer
-from .shapes import BOT, Shapes
+from .releases import Asset, Release, ReleaseStore
+from .representations import BOT_LOGIN, BOT_NODE_ID, Representations
+from .routing import Problem, Request, Route, json_response
+
+Node: TypeAlias = "dict[str, Value]"
+"""An object of the schema: its fields are values, or functions that make them when asked."""
+Value: TypeAlias = "Node | list[Node] | Callable[..., Node | None] | str | int | bool | None"
 
 _LONGEST_QUERY = 20_000
-_MOST = 100
+_LARGEST_PAGE = 100
+_BOT: Node = {"login": BOT_LOGIN, "id": BOT_NODE_ID}
 _SCHEMA = build_schema(
     """
     scalar DateTime
@@ -67,23 +74,30 @@ _SCHEMA = build_schema(
 )
 
 
-class GraphQL:
+class GraphqlApi:
     """Answers ``POST /graphql``."""
 
-    def __init__(self, repository: Repository, store: Store, refs: Refs, shapes: Shapes) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        store: ReleaseStore,
+        refs: Refs,
+        representations: Representations,
+    ) -> None:
         self._repository = repository
         self._store = store
         self._refs = refs
-        self._shapes = shapes
+        self._representations = representations
 
     def routes(self) -> list[Route]:
-        """List what this module answers."""
-        return [Route("/graphql", self.ask, "token", methods=("POST",))]
+        """Return the routes that this module answers."""
+        return [Route("/graphql", self.query, "token", methods=("POST",))]
 
-    def ask(self, request: Request) -> Response:
+    def query(self, request: Request) -> Response:
         """Answer a query; an error in it is an answer too, with status 200."""
-        table = request.table(query=str, variables=dict, operationName=str)
-        query = table.get("query") or ""
+        body = request.body()
+        query = body.text("query")
+        variables, operation = body.table("variables"), body.text("operationName")
         if not query:
             raise Problem(400, "A query attribute must be specified and must be a string.")
         if len(query) > _LONGEST_QUERY:
@@ -92,47 +106,44 @@ class GraphQL:
             result = graphql_sync(
                 _SCHEMA,
                 query,
-                root_value={"repository": self._find(request), "viewer": _actor(BOT)},
-                variable_values=table.get("variables"),
-                operation_name=table.get("operationName"),
+                root_value=self._root_node(writes=request.writes),
+                variable_values=variables,
+                operation_name=operation,
             )
         except RecursionError:
             raise Problem(400, "The query is nested too deeply.") from None
-        told: dict[str, Any] = {}
+        answer: JsonObject = {}
         if result.data is not None or not result.errors:
-            told["data"] = result.data
+            answer["data"] = result.data
         if result.errors:
-            told["errors"] = [
-                {"message": one.message, "path": one.path} | (one.extensions or {})
-                for one in result.errors
-            ]
-        return answer(told)
+            answer["errors"] = [_error(error) for error in result.errors]
+        return json_response(answer)
 
-    def _find(self, request: Request) -> Any:
-        def repository(_info: Any, owner: str, name: str, **_: Any) -> dict[str, Any]:
+    def _root_node(self, *, writes: bool) -> Node:
+        def repository(_info: GraphQLResolveInfo, owner: str, name: str, **_: bool) -> Node:
             if f"{owner}/{name}".lower() != self._repository.full_name.lower():
                 raise GraphQLError(
                     f"Could not resolve to a Repository with the name '{owner}/{name}'.",
                     extensions={"type": "NOT_FOUND"},
                 )
-            return self._told(writes=request.writes)
+            return self._repository_node(writes=writes)
 
-        return repository
+        return {"repository": repository, "viewer": _BOT}
 
-    def _told(self, *, writes: bool) -> dict[str, Any]:
-        told = self._repository
+    def _repository_node(self, *, writes: bool) -> Node:
+        repository = self._repository
 
-        def release(_info: Any, tagName: str) -> dict[str, Any] | None:  # noqa: N803 - GitHub's name
-            fit = [one for one in self._store.all(drafts=writes) if one.tag == tagName]
-            published = [one for one in fit if not one.draft]
-            return self._release((published or fit)[0]) if fit else None
+        def release(_info: GraphQLResolveInfo, tagName: str) -> Node | None:  # noqa: N803
+            tagged = [rel for rel in self._store.all(drafts=writes) if rel.tag == tagName]
+            published = [rel for rel in tagged if not rel.draft]
+            return self._release_node((published or tagged)[0]) if tagged else None
 
         def releases(
-            _info: Any,
+            _info: GraphQLResolveInfo,
             first: int | None = None,
             after: str | None = None,
             orderBy: dict[str, str] | None = None,  # noqa: N803 - GitHub's name
-        ) -> dict[str, Any]:
+        ) -> Node:
             if first is None:
                 raise GraphQLError(
                     "You must provide a `first` or `last` value to properly paginate the "
@@ -142,33 +153,33 @@ class GraphQL:
             order = orderBy or {"field": "CREATED_AT", "direction": "DESC"}
             found = self._store.all(drafts=writes)
             if order["field"] == "NAME":
-                found.sort(key=lambda one: one.name or "", reverse=True)
+                found.sort(key=lambda release: release.name or "", reverse=True)
             if order["direction"] == "ASC":
                 found.reverse()
-            return _connection([self._release(one) for one in found], first, after)
+            return _connection([self._release_node(release) for release in found], first, after)
 
         latest = self._store.latest()
         return {
-            "id": f"R_{told.id}",
-            "databaseId": told.id,
-            "name": told.name,
-            "nameWithOwner": told.full_name,
-            "owner": {"login": told.owner, "id": f"U_{told.owner_id}"},
-            "url": self._shapes.web,
-            "isPrivate": not told.public,
+            "id": f"R_{repository.id}",
+            "databaseId": repository.id,
+            "name": repository.name,
+            "nameWithOwner": repository.full_name,
+            "owner": {"login": repository.owner, "id": f"U_{repository.owner_id}"},
+            "url": self._representations.web,
+            "isPrivate": not repository.public,
             "isArchived": False,
             "hasDiscussionsEnabled": False,
-            "visibility": told.visibility.upper(),
+            "visibility": repository.visibility.upper(),
             "viewerPermission": "WRITE" if writes else "READ",
-            "defaultBranchRef": self._ref(f"refs/heads/{told.default_branch}"),
+            "defaultBranchRef": self._ref_node(f"refs/heads/{repository.default_branch}"),
             "parent": None,
-            "ref": lambda _info, qualifiedName: self._ref(qualifiedName),  # noqa: N803
+            "ref": lambda _info, qualifiedName: self._ref_node(qualifiedName),  # noqa: N803
             "release": release,
             "releases": releases,
-            "latestRelease": self._release(latest) if latest else None,
+            "latestRelease": self._release_node(latest) if latest else None,
         }
 
-    def _ref(self, name: str) -> dict[str, Any] | None:
+    def _ref_node(self, name: str) -> Node | None:
         target = self._refs.find(name)
         if target is None:
             return None
@@ -177,17 +188,20 @@ class GraphQL:
             "id": f"REF_{name}",
             "name": name.removeprefix(prefix),
             "prefix": prefix,
-            "target": {"oid": target["sha"]},
+            "target": {"oid": target.sha},
         }
 
-    def _release(self, release: Release) -> dict[str, Any]:
+    def _release_node(self, release: Release) -> Node:
         commit = self._refs.commit(f"refs/tags/{release.tag}")
 
         def assets(
-            _info: Any, first: int | None = None, after: str | None = None, name: str | None = None
-        ) -> dict[str, Any]:
-            found = [one for one in release.assets if name in (None, one.name)]
-            return _connection([self._asset(release, one) for one in found], first, after)
+            _info: GraphQLResolveInfo,
+            first: int | None = None,
+            after: str | None = None,
+            name: str | None = None,
+        ) -> Node:
+            named = [asset for asset in release.assets if name in (None, asset.name)]
+            return _connection([self._asset_node(release, asset) for asset in named], first, after)
 
         return {
             "id": f"RE_{release.id}",
@@ -202,38 +216,37 @@ class GraphQL:
             "createdAt": release.created_at,
             "publishedAt": release.published_at,
             "updatedAt": release.published_at or release.created_at,
-            "url": self._shapes.page_of(release),
-            "author": _actor(BOT),
+            "url": self._representations.release_page(release),
+            "author": _BOT,
             "tagCommit": {"oid": commit} if commit else None,
             "releaseAssets": assets,
         }
 
-    def _asset(self, release: Release, asset: Asset) -> dict[str, Any]:
-        told = self._shapes.asset(release, asset)
+    def _asset_node(self, release: Release, asset: Asset) -> Node:
+        url = self._representations.download_url(release, asset)
         return {
-            "id": told["node_id"],
+            "id": asset.node_id,
             "name": asset.name,
             "size": asset.size,
             "contentType": asset.content_type,
             "downloadCount": asset.downloads,
-            "downloadUrl": told["browser_download_url"],
-            "url": told["browser_download_url"],
+            "downloadUrl": url,
+            "url": url,
             "createdAt": asset.created_at,
             "updatedAt": asset.updated_at,
-            "digest": told["digest"],
+            "digest": asset.digest,
         }
 
 
-def _actor(user: dict[str, Any]) -> dict[str, Any]:
-    return {"login": user["login"], "id": user["node_id"]}
+def _error(error: GraphQLError) -> Json:
+    path: Json = None if error.path is None else [*error.path]
+    return {"message": error.message, "path": path, **(error.extensions or {})}
 
 
-def _connection(
-    nodes: list[dict[str, Any]], first: int | None, after: str | None
-) -> dict[str, Any]:
-    size = _MOST if first is None else first
-    if not 0 <= size <= _MOST:
-        raise GraphQLError(f"`first` must be from 0 to {_MOST}.")
+def _connection(nodes: list[Node], first: int | None, after: str | None) -> Node:
+    size = _LARGEST_PAGE if first is None else first
+    if not 0 <= size <= _LARGEST_PAGE:
+        raise GraphQLError(f"`first` must be from 0 to {_LARGEST_PAGE}.")
     begin = _position(after)
     shown = nodes[begin : begin + size]
     return {
@@ -256,10 +269,10 @@ def _position(cursor: str | None) -> int:
     if not cursor:
         return 0
     try:
-        told = base64.b64decode(cursor, validate=True).decode("ascii")
+        text = base64.b64decode(cursor, validate=True).decode("ascii")
     except (binascii.Error, ValueError):
-        told = ""
-    kind, _, text = told.partition(":")
-    if kind != "cursor" or not text.isdigit() or len(text) > 9:
+        text = ""
+    kind, _, number = text.partition(":")
+    if kind != "cursor" or not number.isdigit() or len(number) > 9:
         raise GraphQLError(f"`{cursor}` does not appear to be a valid cursor.")
-    return int(text)
+    return int(number)

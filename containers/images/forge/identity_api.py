@@ -7,14 +7,14 @@ import hmac
 from joserfc import jwt
 from werkzeug.wrappers import Response
 
-from .claims import ISSUER_URL, NAMES, claims, default_audience
+from .claims import ISSUER_URL, NAMES, default_audience, job_claims
 from .config import Settings
 from .jobs import Jobs
 from .keys import Keys
-from .routing import ACTIONS, ISSUER, Problem, Request, Route, answer
+from .routing import ACTIONS, ISSUER, Problem, Request, Route, json_response
 
 
-class Identity:
+class IdentityApi:
     """Answers as GitHub's issuer and as the service that a runner asks."""
 
     def __init__(self, settings: Settings, jobs: Jobs, keys: Keys) -> None:
@@ -23,7 +23,7 @@ class Identity:
         self._keys = keys
 
     def routes(self) -> list[Route]:
-        """List what this module answers."""
+        """Return the routes that this module answers."""
         return [
             Route("/.well-known/openid-configuration", self.discovery, "open", ISSUER),
             Route("/.well-known/jwks", self.jwks, "open", ISSUER),
@@ -31,8 +31,8 @@ class Identity:
         ]
 
     def discovery(self, _request: Request) -> Response:
-        """Answer with where the keys are and what the tokens are like."""
-        return answer(
+        """Answer with the address of the keys and the form of the tokens."""
+        return json_response(
             {
                 "issuer": ISSUER_URL,
                 "jwks_uri": f"{ISSUER_URL}/.well-known/jwks",
@@ -48,31 +48,27 @@ class Identity:
         """Answer with the published keys."""
         keys = self._keys.published()
         request.notes["kids"] = [key["kid"] for key in keys]
-        return answer({"keys": keys})
+        return json_response({"keys": [*keys]})
 
     def token(self, request: Request, run: int) -> Response:
         """Answer with a token for the job at the client's address.
 
         A runner gives the address and the bearer token of this endpoint only to a job with
-        ``id-token: write``. One that has got them another way is refused.
+        ``id-token: write``. A job that got them another way is refused.
         """
-        scheme, _, given = request.headers.get("Authorization", "").strip().partition(" ")
-        right = hmac.compare_digest(given.strip().encode(), self._settings.request_token.encode())
-        if scheme.lower() != "bearer" or not right or run != self._settings.run.run_id:
+        scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+        same = hmac.compare_digest(token.strip().encode(), self._settings.request_token.encode())
+        if scheme.lower() != "bearer" or not same or run != self._settings.run.run_id:
             request.notes["refused"] = "the request token is not the run's"
             raise Problem(401, "Bad credentials")
-        job = self._jobs.find(request.remote_addr or "", wait=True)
-        if job is None:
-            request.notes["refused"] = "no job is registered at this address"
-            raise Problem(401, "Bad credentials")
-        request.notes["job"] = job.job
+        job = self._jobs.authenticate(request)
         if not job.may("id-token", "write"):
             request.notes["refused"] = "id-token: write is not among its permissions"
             raise Problem(403, "Resource not accessible by integration")
         audience = request.args.get("audience") or default_audience(self._settings.repository)
-        made = claims(self._settings.repository, self._settings.run, job, audience)
+        claims = job_claims(self._settings.repository, self._settings.run, job, audience)
         key = self._keys.signing()
         header = {"typ": "JWT", "alg": "RS256", "kid": key.kid}
-        value = jwt.encode(header, made, key)
-        request.notes |= {"claims": made, "kid": key.kid}
-        return answer({"count": len(value), "value": value})
+        value = jwt.encode(header, claims, key)
+        request.notes.update({"claims": claims, "kid": key.kid})
+        return json_response({"count": len(value), "value": value})

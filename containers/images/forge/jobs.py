@@ -1,6 +1,6 @@
-"""Which job asks: told by the client's address.
+"""The job that sends a request, found by the client's address.
 
-The host side puts one file into ``folder`` for each address, named by it, when it sees the job's
+The host puts one file into ``folder`` for each address, named by it, when it sees the job's
 container: ``{"job", "permissions", "environment", "claims"}``. A file is read for every request, so
 an address that goes to another job is that job's from the moment its file is there.
 """
@@ -8,19 +8,19 @@ an address that goes to another job is that job's from the moment its file is th
 from __future__ import annotations
 
 import ipaddress
-import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-_PAUSE = 0.05
+from server import config
+from server.config import ConfigError
+from server.json_reader import JsonObject, ObjectReader
 
+from .routing import Problem, Request
 
-class JobsError(Exception):
-    """A job's file cannot be used; the message says which and why."""
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class JobIdentity:
     """A job as the workflow file makes it."""
 
     job: str
-    permissions: Mapping[str, str] = field(default_factory=dict)
-    """What its tokens may do, after the workflow's and the job's own `permissions`."""
-    environment: str | None = None
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    permissions: Mapping[str, str]
+    """The permissions of its tokens, after the workflow's and the job's own `permissions`."""
+    environment: str | None
+    claims: JsonObject
     """Claims of its identity token that differ from what the run and the job would make."""
 
     def may(self, scope: str, level: str) -> bool:
-        """Tell whether a permission is granted; write includes read."""
+        """Return whether a permission is granted; write includes read."""
         granted = self.permissions.get(scope, "none")
         return granted == "write" or (granted == "read" and level == "read")
 
@@ -43,27 +43,42 @@ class JobIdentity:
 class Jobs:
     """The jobs of the run, by the address of their containers."""
 
-    def __init__(self, folder: Path, patience: float, stopping: threading.Event) -> None:
+    def __init__(self, folder: Path, patience_seconds: float, stopping: threading.Event) -> None:
         self._folder = folder
-        self._patience = patience
+        self._patience_seconds = patience_seconds
         self._stopping = stopping
 
-    def find(self, address: str, *, wait: bool = False) -> JobIdentity | None:
-        """Return the job at an address; ``wait`` gives the host side time to register it.
+    def authenticate(self, request: Request) -> JobIdentity:
+        """Return the job that sends a request, and name it in the log.
 
         Raises:
-            JobsError: its file is not what it should be, and stays so.
+            Problem: 401: no job is registered at the client's address. Only the testbed can cause
+                this: the caller has checked the token.
+            ConfigError: the job's file is not valid.
         """
-        deadline = time.monotonic() + (self._patience if wait else 0)
+        job = self.find(request.remote_addr or "", wait=True)
+        if job is None:
+            request.notes["refused"] = "no job is registered at this address"
+            raise Problem(401, "Bad credentials")
+        request.notes["job"] = job.job
+        return job
+
+    def find(self, address: str, *, wait: bool = False) -> JobIdentity | None:
+        """Return the job at an address; ``wait`` gives the host time to register it.
+
+        Raises:
+            ConfigError: its file is not valid, and stays so.
+        """
+        deadline = time.monotonic() + (self._patience_seconds if wait else 0)
         while True:
-            fault: JobsError | None = None
+            fault: ConfigError | None = None
             try:
-                found = self._read(address)
-            except JobsError as error:  # it may be half written
-                found, fault = None, error
-            if found is not None:
-                return found
-            if time.monotonic() >= deadline or self._stopping.wait(_PAUSE):
+                job = self._read(address)
+            except ConfigError as error:  # it may be half written
+                job, fault = None, error
+            if job is not None:
+                return job
+            if time.monotonic() >= deadline or self._stopping.wait(_PAUSE_SECONDS):
                 if fault:
                     raise fault
                 return None
@@ -73,25 +88,18 @@ class Jobs:
             name = str(ipaddress.ip_address(address))
         except ValueError:
             return None
-        path = self._folder / f"{name}.json"
         try:
-            table = json.loads(path.read_text("utf-8"))
-            return JobIdentity(
-                job=_is(str, table["job"]),
-                permissions={
-                    _is(str, scope): _is(str, level)
-                    for scope, level in _is(dict, table["permissions"]).items()
-                },
-                environment=table["environment"] and _is(str, table["environment"]),
-                claims=_is(dict, table["claims"]),
-            )
+            return config.read(self._folder / f"{name}.json", _job)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise JobsError(f"the job at {name} is not told well: {error!r}") from error
+        except ConfigError as error:
+            raise ConfigError(f"the file of the job at {name} is not valid: {error}") from error
 
 
-def _is(kind: type, value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not a {kind.__name__}")
-    return value
+def _job(reader: ObjectReader) -> JobIdentity:
+    return JobIdentity(
+        job=reader.required("job", str),
+        permissions=reader.strings("permissions"),
+        environment=reader.optional("environment", str),
+        claims=reader.values("claims"),
+    )

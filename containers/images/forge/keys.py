@@ -1,25 +1,28 @@
-"""The issuer's keys: made here, chosen by a file of the host side.
+"""The issuer's keys: made here, chosen by a file of the host.
 
-``keys.json`` in the folder says ``{"signing": 2, "published": [1, 2, 3]}``; keys are numbered and
+``keys.json`` in the folder is ``{"signing": 2, "published": [1, 2, 3]}``; keys are numbered and
 made when they are first named. A key that signs and is not published is a planted fault: nobody can
 verify what it signed. The file is read for every request.
 """
 
 from __future__ import annotations
 
-import json
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from joserfc.jwk import RSAKey
+from server import config
+from server.json_reader import JsonObject, ObjectReader
 
 _BITS = 2048
-_MOST = 50
+_HIGHEST = 50
 
 
-class KeysError(Exception):
-    """The file that chooses the keys cannot be used."""
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    signing: int
+    published: tuple[int, ...]
 
 
 class Keys:
@@ -34,20 +37,17 @@ class Keys:
         """Return the key that signs now.
 
         Raises:
-            KeysError: the file is not what it should be.
+            ConfigError: the host's file is not valid.
         """
-        return self._key(self._chosen()[0])
+        return self._key(self._chosen().signing)
 
-    def published(self) -> list[dict[str, Any]]:
+    def published(self) -> list[JsonObject]:
         """Return the public halves of the published keys, as a JWK set has them.
 
         Raises:
-            KeysError: as for `signing`.
+            ConfigError: as for `signing`.
         """
-        return [
-            {**self._key(number).as_dict(private=False), "use": "sig", "alg": "RS256"}
-            for number in self._chosen()[1]
-        ]
+        return [_public(self._key(number)) for number in self._chosen().published]
 
     def _key(self, number: int) -> RSAKey:
         with self._lock:
@@ -55,17 +55,22 @@ class Keys:
                 self._made[number] = RSAKey.generate_key(_BITS, auto_kid=True)
             return self._made[number]
 
-    def _chosen(self) -> tuple[int, list[int]]:
+    def _chosen(self) -> _Choice:
         try:
-            table = json.loads(self._path.read_text("utf-8"))
-            signing, published = table["signing"], table["published"]
-            right = isinstance(published, list) and all(
-                type(number) is int and 0 < number <= _MOST for number in [signing, *published]
-            )
+            return config.read(self._path, _choice)
         except FileNotFoundError:
-            return 1, [1]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise KeysError(f"{self._path.name}: {error!r}") from error
-        if not right:
-            raise KeysError(f"{self._path.name}: signing and published must be from 1 to {_MOST}")
-        return signing, published
+            return _Choice(1, (1,))
+
+
+def _choice(reader: ObjectReader) -> _Choice:
+    signing = reader.integer("signing", 1, _HIGHEST)
+    published = reader.required_list("published", int)
+    if any(not 0 < number <= _HIGHEST for number in published):
+        reader.add_fault("published", f"must be from 1 to {_HIGHEST}")
+    return _Choice(signing, tuple(published))
+
+
+def _public(key: RSAKey) -> JsonObject:
+    members = key.as_dict(private=False).items()
+    public: JsonObject = {name: value for name, value in members if isinstance(value, str)}
+    return public | {"use": "sig", "alg": "RS256"}

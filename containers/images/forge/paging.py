@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote, urlencode
 
+from server.json_reader import Json
 from werkzeug.wrappers import Response
 
-from .routing import API, Request, answer
+from .routing import API, Request, json_response
 
-_USUAL = 30
-_MOST = 100
+_DEFAULT_SIZE = 30
+_LARGEST_SIZE = 100
 
 
-def page(request: Request, items: Sequence[Any]) -> Response:
+def page_response(request: Request, items: Sequence[Json]) -> Response:
     """Answer with the page that was asked for (``per_page``, ``page``)."""
-    size = min(_number(request, "per_page", _USUAL), _MOST)
+    size = min(_number(request, "per_page", _DEFAULT_SIZE), _LARGEST_SIZE)
     number = _number(request, "page", 1)
     last = max(1, -(-len(items) // size))
     shown = items[(number - 1) * size : number * size]
@@ -31,15 +31,15 @@ def page(request: Request, items: Sequence[Any]) -> Response:
         if key not in ("page", "per_page")
     ]
     here = f"https://{API}{quote(request.path)}"
-    told = ", ".join(
+    link = ", ".join(
         f'<{here}?{urlencode([*kept, ("per_page", size), ("page", target)])}>; rel="{relation}"'
         for relation, target in links.items()
     )
-    return answer(list(shown), headers={"Link": told} if told else None)
+    return json_response(list(shown), headers={"Link": link} if link else None)
 
 
-def _number(request: Request, name: str, usual: int) -> int:
+def _number(request: Request, name: str, default: int) -> int:
     text = request.args.get(name, "")
-    # More digits than these count nothing that could be here.
+    # A longer number is beyond any list here.
     value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    return value or usual
+    return value or default

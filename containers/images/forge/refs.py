@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Any
+from dataclasses import dataclass
 
 from .config import Repository
 
@@ -16,12 +16,20 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_well_formed(name: str) -> bool:
-    """Tell whether a tag can have this name."""
+    """Return whether a tag can have this name."""
     return bool(name) and not _MALFORMED.search(name)
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The object that a branch or a tag points to: ``commit`` or ``tag``, and its hash."""
+
+    type: str
+    sha: str
+
+
 class Refs:
-    """What the repository's names point to, as this run has it."""
+    """The branches and tags of the repository, as this run changes them."""
 
     def __init__(self, repository: Repository) -> None:
         self._lock = threading.Lock()
@@ -53,16 +61,16 @@ class Refs:
             )
             return self._branches.get(branch) or self._tags.get(tag)
 
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Return what git has under ``refs/heads/...`` or ``refs/tags/...``: a type and a hash."""
+    def find(self, name: str) -> Target | None:
+        """Return what git has under ``refs/heads/...`` or ``refs/tags/...``."""
         kind, _, short = name.removeprefix("refs/").partition("/")
         with self._lock:
             if kind == "heads" and short in self._branches:
-                return {"type": "commit", "sha": self._branches[short]}
+                return Target("commit", self._branches[short])
             if kind == "tags" and short in self._annotated:
-                return {"type": "tag", "sha": self._annotated[short]}
+                return Target("tag", self._annotated[short])
             if kind == "tags" and short in self._tags:
-                return {"type": "commit", "sha": self._tags[short]}
+                return Target("commit", self._tags[short])
         return None
 
     def names(self, prefix: str) -> list[str]:
@@ -88,7 +96,7 @@ class Refs:
                 self._tags.setdefault(name, commit)
 
     def delete(self, name: str) -> bool:
-        """Delete a tag by its full name; tell whether it was there."""
+        """Delete a tag by its full name; return whether it existed."""
         short = name.removeprefix("refs/tags/") if name.startswith("refs/tags/") else ""
         with self._lock:
             self._annotated.pop(short, None)
@@ -96,7 +104,7 @@ class Refs:
 
 
 def version_key(tag: str) -> tuple[tuple[int, ...], bool, str]:
-    """Return a key that sorts tags as versions; what is none comes before all that are."""
+    """Return a key that sorts tags as versions; a tag that is no version comes first."""
     found = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)(.*)", tag, re.ASCII | re.DOTALL)
     if not found:
         return (), False, tag

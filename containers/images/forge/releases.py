@@ -1,7 +1,7 @@
-"""Releases and their assets: the rules, in memory, with a copy on disk for the host side.
+"""Releases and their assets: the rules, in memory, with a copy on disk for the host.
 
-``releases.json`` in the folder is replaced whole after each change; the bytes of an asset lie in
-``assets/ID``.
+``releases.json`` in the folder is replaced as a whole after each change; the bytes of an asset are
+in ``assets/ID``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from .refs import Refs, is_well_formed, version_key
 from .routing import Problem, invalid
 
 _BLOCK = 1 << 20
-# What GitHub lets stand in the name of an asset; the rest becomes a full stop.
+# GitHub keeps other characters in the name of an asset; these become a full stop.
 _RENAMED = re.compile(r"[^A-Za-z0-9_.@+~-]+")
 
 
@@ -40,6 +40,27 @@ class Asset:
     updated_at: str
     downloads: int = 0
 
+    @property
+    def node_id(self) -> str:
+        """Its id in GraphQL."""
+        return f"RA_{self.id}"
+
+    @property
+    def digest(self) -> str:
+        """Its digest as GitHub writes it."""
+        return f"sha256:{self.sha256}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Upload:
+    """An asset on its way in."""
+
+    name: str
+    label: str | None
+    content_type: str
+    content: IO[bytes]
+    length: int
+
 
 @dataclasses.dataclass
 class Release:
@@ -54,12 +75,24 @@ class Release:
     prerelease: bool
     created_at: str
     untagged: str
-    """What stands in a draft's address, where a published release has its tag."""
+    """The part of a draft's address where a published release has its tag."""
     published_at: str | None = None
     assets: list[Asset] = dataclasses.field(default_factory=list)
 
 
-class Store:
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReleaseFields:
+    """The fields of a release that a client sets; None leaves a field as it is."""
+
+    tag: str | None = None
+    target: str | None = None
+    name: str | None = None
+    body: str | None = None
+    draft: bool | None = None
+    prerelease: bool | None = None
+
+
+class ReleaseStore:
     """All releases; every change goes through `changing`."""
 
     def __init__(self, folder: Path, refs: Refs) -> None:
@@ -75,7 +108,7 @@ class Store:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the store for a change, and write the copy when it is made."""
+        """Lock the store for a change, and write the copy after it."""
         with self._lock:
             yield
             self._save()
@@ -83,29 +116,33 @@ class Store:
     def all(self, *, drafts: bool) -> list[Release]:
         """Return the releases, the newest first."""
         with self._lock:
-            found = [one for one in self._releases.values() if drafts or not one.draft]
-        return sorted(found, key=lambda one: one.id, reverse=True)
+            releases = [rel for rel in self._releases.values() if drafts or not rel.draft]
+        return sorted(releases, key=lambda release: release.id, reverse=True)
 
     def find(self, number: int, *, drafts: bool) -> Release | None:
         """Return a release by its id."""
-        found = self._releases.get(number)
-        return found if found and (drafts or not found.draft) else None
+        release = self._releases.get(number)
+        return release if release and (drafts or not release.draft) else None
 
     def by_tag(self, tag: str) -> Release | None:
         """Return the published release of a tag."""
-        return next((one for one in self.all(drafts=False) if one.tag == tag), None)
+        return next((release for release in self.all(drafts=False) if release.tag == tag), None)
 
     def latest(self) -> Release | None:
         """Return the release that is marked as the latest one."""
-        fit = [
-            one
-            for one in self.all(drafts=False)
-            if not one.prerelease and one.id not in self._passed_over
+        candidates = [
+            release
+            for release in self.all(drafts=False)
+            if not release.prerelease and release.id not in self._passed_over
         ]
-        marked = [one for one in fit if one.id == self._latest]
-        return max(marked or fit, key=lambda one: (version_key(one.tag), one.id), default=None)
+        marked = [release for release in candidates if release.id == self._latest]
+        return max(
+            marked or candidates,
+            key=lambda release: (version_key(release.tag), release.id),
+            default=None,
+        )
 
-    def create(self, values: dict[str, Any], make_latest: str) -> Release:
+    def create(self, fields: ReleaseFields, make_latest: str) -> Release:
         """Make a release; its tag too, if it is published and there is none.
 
         Raises:
@@ -113,7 +150,15 @@ class Store:
         """
         with self.changing():
             release = Release(
-                id=self._next_id(), created_at=now(), untagged=secrets.token_hex(10), **values
+                id=self._next_id(),
+                tag=fields.tag or "",
+                target=fields.target or "",
+                name=fields.name,
+                body=fields.body,
+                draft=bool(fields.draft),
+                prerelease=bool(fields.prerelease),
+                created_at=now(),
+                untagged=secrets.token_hex(10),
             )
             self._check(release)
             self._releases[release.id] = release
@@ -121,18 +166,18 @@ class Store:
                 self._publish(release, make_latest)
         return release
 
-    def update(self, release: Release, values: dict[str, Any], make_latest: str | None) -> None:
+    def update(self, release: Release, fields: ReleaseFields, make_latest: str | None) -> None:
         """Change a release.
 
         Raises:
             Problem: as for `create`; nothing is changed then.
         """
         with self.changing():
-            changed = dataclasses.replace(release, **values)
+            changed = dataclasses.replace(release)
+            _apply(fields, changed)
             self._check(changed)
             first = release.draft and not changed.draft
-            for name, value in values.items():
-                setattr(release, name, value)
+            _apply(fields, release)
             if first:
                 self._publish(release, make_latest or "true")
             elif not release.draft:
@@ -191,7 +236,7 @@ class Store:
         return None
 
     def path(self, asset: Asset) -> Path:
-        """Return where the bytes of an asset are."""
+        """Return the file with the bytes of an asset."""
         return self._folder / "assets" / str(asset.id)
 
     def check_name(self, release: Release, name: str, keep: Asset | None = None) -> str:
@@ -200,38 +245,38 @@ class Store:
         Raises:
             Problem: 422: another asset of the release has it, or there is none.
         """
-        given = rename(name)
-        if not given:
+        renamed = rename(name)
+        if not renamed:
             raise invalid({"resource": "ReleaseAsset", "code": "missing_field", "field": "name"})
-        if any(one.name == given and one is not keep for one in release.assets):
+        if any(asset.name == renamed and asset is not keep for asset in release.assets):
             raise invalid({"resource": "ReleaseAsset", "code": "already_exists", "field": "name"})
-        return given
+        return renamed
 
-    def attach(
-        self,
-        release: Release,
-        name: str,
-        label: str | None,
-        kind: str,
-        content: IO[bytes],
-        length: int,
-    ) -> Asset:
-        """Take an asset's bytes in and attach it.
+    def attach(self, release: Release, upload: Upload) -> Asset:
+        """Store an asset's bytes and attach it.
 
         Raises:
             Problem: as for `check_name`, also if another upload of that name was faster; 400 if
-                there are not ``length`` bytes.
+                the client sends fewer bytes than it announced.
         """
-        self.check_name(release, name)
+        self.check_name(release, upload.name)
         with self._lock:
             number = self._next_id()
-        time = now()
+        created_at = now()
         path = self._folder / "assets" / str(number)
         try:
-            digest = _take(content, length, path)
+            sha256 = _store(upload, path)
             with self.changing():
-                given = self.check_name(release, name)
-                asset = Asset(number, given, label, kind, length, digest, time, now())
+                asset = Asset(
+                    id=number,
+                    name=self.check_name(release, upload.name),
+                    label=upload.label,
+                    content_type=upload.content_type,
+                    size=upload.length,
+                    sha256=sha256,
+                    created_at=created_at,
+                    updated_at=now(),
+                )
                 release.assets.append(asset)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -241,7 +286,7 @@ class Store:
     def detach(self, release: Release, asset: Asset) -> None:
         """Delete an asset."""
         with self.changing():
-            release.assets[:] = [one for one in release.assets if one is not asset]
+            release.assets[:] = [other for other in release.assets if other is not asset]
             self.path(asset).unlink(missing_ok=True)
 
     def _next_id(self) -> int:
@@ -260,14 +305,21 @@ class Store:
         fresh.replace(path)
 
 
-def _take(content: IO[bytes], length: int, into: Path) -> str:
+def _apply(fields: ReleaseFields, release: Release) -> None:
+    for field in dataclasses.fields(fields):
+        value = getattr(fields, field.name)
+        if value is not None:
+            setattr(release, field.name, value)
+
+
+def _store(upload: Upload, path: Path) -> str:
     digest = hashlib.sha256()
     size = 0
-    with into.open("wb") as file:
-        while block := content.read(_BLOCK):
+    with path.open("wb") as file:
+        while block := upload.content.read(_BLOCK):
             digest.update(block)
             size += file.write(block)
-    if size != length:
+    if size != upload.length:
         raise Problem(400, "Bad Content-Length")
     return digest.hexdigest()
 

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
 
 from werkzeug.wrappers import Response
 
 from .config import Repository
-from .notes import generate, previous
-from .paging import page
+from .paging import page_response
 from .refs import Refs, is_well_formed
-from .releases import Release, Store
-from .routing import Problem, Request, Route, answer, invalid, not_found, nothing
-from .shapes import Shapes
+from .release_notes import generate, previous
+from .releases import Release, ReleaseFields, ReleaseStore
+from .representations import Representations
+from .routing import Problem, Request, Route, invalid, json_response, no_content, not_found
 
-_FIELDS: dict[str, type] = {
-    "tag_name": str,
-    "target_commitish": str,
-    "name": str,
-    "body": str,
-    "draft": bool,
-    "prerelease": bool,
-    "generate_release_notes": bool,
-    "make_latest": str,
-    "discussion_category_name": str,
-}
 _LONGEST_BODY = 125_000
 
 
-class Releases:
-    """Answers for releases; their assets are another module's."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _ReleaseRequest:
+    """The body of a request to make or change a release."""
 
-    def __init__(self, repository: Repository, store: Store, refs: Refs, shapes: Shapes) -> None:
+    fields: ReleaseFields
+    generate_notes: bool
+    make_latest: str | None
+
+
+class ReleasesApi:
+    """Answers for releases; `AssetsApi` answers for their assets."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        store: ReleaseStore,
+        refs: Refs,
+        representations: Representations,
+    ) -> None:
         self._repository = repository
         self._store = store
         self._refs = refs
-        self._shapes = shapes
+        self._representations = representations
 
     def routes(self) -> list[Route]:
-        """List what this module answers."""
+        """Return the routes that this module answers."""
         top = "/repos/<owner>/<repo>/releases"
         return [
             Route(top, self.list, "read"),
@@ -52,119 +56,128 @@ class Releases:
         ]
 
     def list(self, request: Request) -> Response:
-        """Answer with a page of the releases; with drafts for who may write."""
-        found = self._store.all(drafts=request.writes)
-        return page(request, [self._shapes.release(one) for one in found])
+        """Answer with a page of the releases; with drafts for a client that may write."""
+        releases = self._store.all(drafts=request.writes)
+        return page_response(request, [self._representations.release(rel) for rel in releases])
 
     def latest(self, _request: Request) -> Response:
         """Answer with the release that is marked as the latest."""
-        return self._told(self._store.latest())
+        return self._release_response(self._store.latest())
 
     def by_tag(self, _request: Request, tag: str) -> Response:
         """Answer with the published release of a tag; a draft has no tag yet."""
-        return self._told(self._store.by_tag(tag))
+        return self._release_response(self._store.by_tag(tag))
 
     def get(self, request: Request, number: int) -> Response:
         """Answer with a release by its id."""
-        return self._told(self._store.find(number, drafts=request.writes))
+        return self._release_response(self._store.find(number, drafts=request.writes))
 
     def create(self, request: Request) -> Response:
         """Make a release."""
-        table = self._table(request)
-        if table.get("tag_name") is None:
+        asked = self._read(request)
+        fields = asked.fields
+        if fields.tag is None:
             raise Problem(422, 'Invalid request.\n\n"tag_name" wasn\'t supplied.')
-        tag = table["tag_name"]
-        values = {
-            "tag": tag,
-            "target": table.get("target_commitish") or self._repository.default_branch,
-            "name": table.get("name"),
-            "body": table.get("body"),
-            "draft": bool(table.get("draft")),
-            "prerelease": bool(table.get("prerelease")),
-        }
-        if table.get("generate_release_notes"):
-            values |= self._with_notes(tag, values)
-        release = self._store.create(values, table.get("make_latest") or "true")
+        fields = dataclasses.replace(
+            fields, target=fields.target or self._repository.default_branch
+        )
+        if asked.generate_notes:
+            fields = self._with_notes(fields, fields.tag or "", fields.name, fields.body)
+        release = self._store.create(fields, asked.make_latest or "true")
         request.notes["release"] = release.tag
-        told = self._shapes.release(release)
-        return answer(told, 201, {"Location": told["url"]})
+        location = self._representations.release_url(release)
+        return json_response(self._representations.release(release), 201, {"Location": location})
 
     def update(self, request: Request, number: int) -> Response:
         """Change a release; `draft: false` publishes a draft."""
-        release = self._found(number)
-        table = self._table(request)
-        names = {"tag_name": "tag", "target_commitish": "target"}
-        values: dict[str, Any] = {}
-        for field in ("tag_name", "target_commitish", "name", "body", "draft", "prerelease"):
-            if table.get(field) is not None:
-                values[names.get(field, field)] = table[field]
-        if table.get("generate_release_notes"):
-            now = {"name": release.name, "body": release.body, **values}
-            values |= self._with_notes(values.get("tag", release.tag), now)
-        self._store.update(release, values, table.get("make_latest"))
+        release = self._find(number)
+        asked = self._read(request)
+        fields = asked.fields
+        if asked.generate_notes:
+            tag = release.tag if fields.tag is None else fields.tag
+            name = release.name if fields.name is None else fields.name
+            body = release.body if fields.body is None else fields.body
+            fields = self._with_notes(fields, tag, name, body)
+        self._store.update(release, fields, asked.make_latest)
         request.notes["release"] = release.tag
-        return answer(self._shapes.release(release))
+        return self._release_response(release)
 
     def delete(self, request: Request, number: int) -> Response:
         """Delete a release."""
-        release = self._found(number)
+        release = self._find(number)
         self._store.delete(release)
         request.notes["release"] = release.tag
-        return nothing()
+        return no_content()
 
     def notes(self, request: Request) -> Response:
         """Answer with a name and generated notes, and keep nothing."""
-        table = request.table(
-            tag_name=str,
-            target_commitish=str,
-            previous_tag_name=str,
-            configuration_file_path=str,
-        )
-        tag = table.get("tag_name")
+        body = request.body()
+        tag = body.text("tag_name")
+        target = body.text("target_commitish") or self._repository.default_branch
+        before = body.text("previous_tag_name")
+        body.text("configuration_file_path")
         if tag is None:
             raise Problem(422, 'Invalid request.\n\n"tag_name" wasn\'t supplied.')
         if not is_well_formed(tag):
-            raise invalid({"resource": "Release", "code": "invalid", "field": "tag_name"})
-        target = table.get("target_commitish") or self._repository.default_branch
+            raise _invalid_field("tag_name")
         if self._refs.find(f"refs/tags/{tag}") is None and self._refs.commit(target) is None:
-            raise invalid({"resource": "Release", "code": "invalid", "field": "target_commitish"})
-        before = table.get("previous_tag_name")
+            raise _invalid_field("target_commitish")
         if before and before not in self._refs.tags():
-            raise invalid({"resource": "Release", "code": "invalid", "field": "previous_tag_name"})
-        body = generate(self._repository, tag, before or self._previous(tag))
-        return answer({"name": tag, "body": body})
+            raise _invalid_field("previous_tag_name")
+        notes = generate(self._repository, tag, before or self._previous(tag))
+        return json_response({"name": tag, "body": notes})
 
-    def _table(self, request: Request) -> dict[str, Any]:
-        table = request.table(**_FIELDS)
-        if table.get("make_latest") not in (None, "true", "false", "legacy"):
+    def _read(self, request: Request) -> _ReleaseRequest:
+        body = request.body()
+        asked = _ReleaseRequest(
+            ReleaseFields(
+                tag=body.text("tag_name"),
+                target=body.text("target_commitish"),
+                name=body.text("name"),
+                body=body.text("body"),
+                draft=body.flag("draft"),
+                prerelease=body.flag("prerelease"),
+            ),
+            generate_notes=bool(body.flag("generate_release_notes")),
+            make_latest=body.text("make_latest"),
+        )
+        category = body.text("discussion_category_name")
+        if asked.make_latest not in (None, "true", "false", "legacy"):
             raise Problem(
                 422,
                 'Invalid request.\n\nmake_latest is not a member of ["true", "false", "legacy"].',
             )
-        if len(table.get("body") or "") > _LONGEST_BODY:
+        if len(asked.fields.body or "") > _LONGEST_BODY:
             message = f"body is too long (maximum is {_LONGEST_BODY} characters)"
             raise invalid(
                 {"resource": "Release", "code": "custom", "field": "body", "message": message}
             )
-        if table.get("discussion_category_name"):
+        if category:
             raise not_found()  # the repository has no discussions
-        return table
+        return asked
 
-    def _with_notes(self, tag: str, values: dict[str, Any]) -> dict[str, Any]:
-        generated = generate(self._repository, tag, self._previous(tag))
-        body = f"{values['body']}\n\n{generated}" if values["body"] else generated
-        return {"name": values["name"] or tag, "body": body}
+    def _with_notes(
+        self, fields: ReleaseFields, tag: str, name: str | None, body: str | None
+    ) -> ReleaseFields:
+        notes = generate(self._repository, tag, self._previous(tag))
+        return dataclasses.replace(
+            fields, name=name or tag, body=f"{body}\n\n{notes}" if body else notes
+        )
 
     def _previous(self, tag: str) -> str | None:
         return previous(tag, [*self._refs.tags()])
 
-    def _found(self, number: int) -> Release:
-        found = self._store.find(number, drafts=True)
-        if found is None:
-            raise not_found()
-        return found
-
-    def _told(self, release: Release | None) -> Response:
+    def _find(self, number: int) -> Release:
+        release = self._store.find(number, drafts=True)
         if release is None:
             raise not_found()
-        return answer(self._shapes.release(release))
+        return release
+
+    def _release_response(self, release: Release | None) -> Response:
+        if release is None:
+            raise not_found()
+        return json_response(self._representations.release(release))
+
+
+def _invalid_field(field: str) -> Problem:
+    return invalid({"resource": "Release", "code": "invalid", "field": field})

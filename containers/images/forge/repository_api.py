@@ -1,26 +1,29 @@
-"""The rest of the REST API that release clients ask: the repository, its refs, the API itself."""
+"""The rest of the REST API that release clients use: the repository, its refs, the API itself."""
 
 from __future__ import annotations
 
+from server.json_reader import Json
 from werkzeug.wrappers import Response
 
 from .config import Repository
-from .paging import page
+from .paging import page_response
 from .refs import Refs
-from .routing import API, Problem, Request, Route, answer, not_found, nothing
-from .shapes import Shapes
+from .representations import Representations
+from .routing import API, Problem, Request, Route, json_response, no_content, not_found
 
 
-class RepositoryFacts:
+class RepositoryApi:
     """Answers for the repository as a whole."""
 
-    def __init__(self, repository: Repository, refs: Refs, shapes: Shapes) -> None:
+    def __init__(
+        self, repository: Repository, refs: Refs, representations: Representations
+    ) -> None:
         self._repository = repository
         self._refs = refs
-        self._shapes = shapes
+        self._representations = representations
 
     def routes(self) -> list[Route]:
-        """List what this module answers."""
+        """Return the routes that this module answers."""
         top = "/repos/<owner>/<repo>"
         return [
             Route("/", self.root, "open"),
@@ -39,7 +42,7 @@ class RepositoryFacts:
 
     def root(self, _request: Request) -> Response:
         """Answer with the addresses that clients begin with."""
-        return answer(
+        return json_response(
             {
                 "current_user_url": f"https://{API}/user",
                 "rate_limit_url": f"https://{API}/rate_limit",
@@ -48,30 +51,30 @@ class RepositoryFacts:
         )
 
     def meta(self, _request: Request) -> Response:
-        """Answer with what tells this service from an enterprise server: no installed version."""
-        return answer({"verifiable_password_authentication": False})
+        """Answer without an installed version: by that, clients know an enterprise server."""
+        return json_response({"verifiable_password_authentication": False})
 
     def rate(self, _request: Request) -> Response:
-        """Answer that there is plenty left."""
-        core = {"limit": 5000, "remaining": 5000, "used": 0, "reset": 0}
-        return answer({"resources": {"core": core}, "rate": core})
+        """Answer with a limit that is never reached."""
+        core: Json = {"limit": 5000, "remaining": 5000, "used": 0, "reset": 0}
+        return json_response({"resources": {"core": core}, "rate": core})
 
     def user(self, _request: Request) -> Response:
-        """Refuse: a workflow's token is no user's."""
+        """Refuse: a workflow's token does not belong to a user."""
         raise Problem(403, "Resource not accessible by integration")
 
     def get(self, request: Request) -> Response:
         """Answer with the repository."""
-        return answer(self._shapes.repository(writes=request.writes))
+        return json_response(self._representations.repository(writes=request.writes))
 
     def tags(self, request: Request) -> Response:
         """Answer with a page of the tags."""
-        return page(
+        return page_response(
             request,
             [
                 {
                     "name": name,
-                    "commit": {"sha": sha, "url": f"{self._shapes.api}/commits/{sha}"},
+                    "commit": {"sha": sha, "url": f"{self._representations.api}/commits/{sha}"},
                     "node_id": f"REF_{name}",
                 }
                 for name, sha in self._refs.tags().items()
@@ -80,12 +83,12 @@ class RepositoryFacts:
 
     def branches(self, request: Request) -> Response:
         """Answer with a page of the branches."""
-        return page(
+        return page_response(
             request,
             [
                 {
                     "name": name,
-                    "commit": {"sha": sha, "url": f"{self._shapes.api}/commits/{sha}"},
+                    "commit": {"sha": sha, "url": f"{self._representations.api}/commits/{sha}"},
                     "protected": False,
                 }
                 for name, sha in self._refs.branches().items()
@@ -97,21 +100,22 @@ class RepositoryFacts:
         sha = self._refs.commit(name)
         if sha is None:
             raise Problem(422, f"No commit found for SHA: {name}")
-        return answer(
-            {"sha": sha, "node_id": f"C_{sha}", "url": f"{self._shapes.api}/commits/{sha}"}
+        return json_response(
+            {"sha": sha, "node_id": f"C_{sha}", "url": f"{self._representations.api}/commits/{sha}"}
         )
 
     def ref(self, _request: Request, name: str) -> Response:
-        """Answer with what git has under one full name."""
+        """Answer with the object that git has under one full name."""
         target = self._refs.find(f"refs/{name}")
         if target is None:
             raise not_found()
-        return answer(self._shapes.ref(f"refs/{name}", target))
+        return json_response(self._representations.ref(f"refs/{name}", target))
 
     def matching(self, request: Request, prefix: str) -> Response:
-        """Answer with all that begin so."""
-        found = ((name, self._refs.find(name)) for name in self._refs.names(prefix))
-        return page(request, [self._shapes.ref(name, target) for name, target in found if target])
+        """Answer with a page of the refs with a prefix."""
+        targets = [(name, self._refs.find(name)) for name in self._refs.names(prefix)]
+        refs = [self._representations.ref(name, target) for name, target in targets if target]
+        return page_response(request, refs)
 
     def tag_object(self, _request: Request, sha: str) -> Response:
         """Answer with an annotated tag."""
@@ -119,17 +123,17 @@ class RepositoryFacts:
         if found is None:
             raise not_found()
         name, commit = found
-        target = {
+        target: Json = {
             "type": "commit",
             "sha": commit,
-            "url": f"{self._shapes.api}/git/commits/{commit}",
+            "url": f"{self._representations.api}/git/commits/{commit}",
         }
-        return answer(
+        return json_response(
             {
                 "node_id": f"TA_{sha}",
                 "tag": name,
                 "sha": sha,
-                "url": f"{self._shapes.api}/git/tags/{sha}",
+                "url": f"{self._representations.api}/git/tags/{sha}",
                 "object": target,
             }
         )
@@ -139,4 +143,4 @@ class RepositoryFacts:
         if not self._refs.delete(f"refs/{name}"):
             raise Problem(422, "Reference does not exist")
         request.notes["deleted"] = f"refs/{name}"
-        return nothing()
+        return no_content()

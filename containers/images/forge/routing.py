@@ -1,13 +1,14 @@
-"""How a module offers what it answers: routes, each on a host and with the access it needs."""
+"""How a module of the forge offers what it answers: routes, each on a host and with an access."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeAlias, TypeVar
 
-from werkzeug.wrappers import Request as BaseRequest
+import server.routing
+from server.json_reader import Json, JsonObject
 from werkzeug.wrappers import Response
 
 WEB = "github.com"
@@ -18,110 +19,130 @@ ISSUER = "token.actions.githubusercontent.com"
 ACTIONS = "pipelines.actions.githubusercontent.com"
 HOSTS = (WEB, API, UPLOADS, FILES, ISSUER, ACTIONS)
 
-Access = Literal["open", "token", "read", "write"]
-"""Nobody is asked; a token that is the run's; ``contents: read``; ``contents: write``."""
+Access: TypeAlias = Literal["open", "token", "read", "write"]
+"""No token; the run's token; ``contents: read``; ``contents: write``."""
 
 _DOCUMENTATION = "https://docs.github.com/rest"
 _LARGEST_JSON = 1024 * 1024
-_KINDS: dict[type, str] = {str: "a string", bool: "a boolean", int: "an integer", dict: "an object"}
+_KIND_NAMES: dict[type, str] = {str: "a string", bool: "a boolean", dict: "an object"}
+
+_Value = TypeVar("_Value")
 
 
 class Problem(Exception):
     """An answer that is an error, as GitHub words it."""
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        errors: Sequence[Mapping[str, Any]] = (),
-        documentation: str = _DOCUMENTATION,
-    ) -> None:
+    def __init__(self, status: int, message: str, *errors: Mapping[str, str]) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.errors = errors
-        self.documentation = documentation
 
     def response(self) -> Response:
-        """Return the JSON body that clients look into."""
-        body: dict[str, Any] = {"message": self.message}
+        """Return the JSON response that clients look into."""
+        body: JsonObject = {"message": self.message}
         if self.errors:
-            body["errors"] = [dict(error) for error in self.errors]
-        body |= {"documentation_url": self.documentation, "status": str(self.status)}
-        return answer(body, self.status)
+            body["errors"] = [{**error} for error in self.errors]
+        body |= {"documentation_url": _DOCUMENTATION, "status": str(self.status)}
+        return json_response(body, self.status)
 
 
 def not_found() -> Problem:
-    """Return the answer that hides whether there is something."""
+    """Return the answer that hides whether something exists."""
     return Problem(404, "Not Found")
 
 
-def invalid(*errors: Mapping[str, Any]) -> Problem:
-    """Return the answer to input that is well-formed and cannot be taken."""
-    return Problem(422, "Validation Failed", errors)
+def invalid(*errors: Mapping[str, str]) -> Problem:
+    """Return the answer to input that is well-formed but not acceptable."""
+    return Problem(422, "Validation Failed", *errors)
 
 
-class Request(BaseRequest):
-    """A request, with the notes that go into its line of the log."""
+class Body:
+    """The JSON object that a client sent; a value that is null counts as absent."""
 
-    notes: dict[str, Any]
-    writes: bool = False
-    """Whether the asking job may write contents; it then sees drafts."""
+    def __init__(self, values: JsonObject) -> None:
+        self._values = values
 
-    def table(self, **kinds: type) -> dict[str, Any]:
-        """Return the JSON object that was sent; values in ``kinds`` have their type or are null.
+    def text(self, name: str) -> str | None:
+        """Return a string.
 
         Raises:
-            Problem: no JSON, no object, or a value of another type.
+            Problem: 422: the value is something else.
+        """
+        return self._get(name, str)
+
+    def flag(self, name: str) -> bool | None:
+        """Return a boolean.
+
+        Raises:
+            Problem: as for `text`.
+        """
+        return self._get(name, bool)
+
+    def table(self, name: str) -> JsonObject | None:
+        """Return an object.
+
+        Raises:
+            Problem: as for `text`.
+        """
+        value: JsonObject | None = self._get(name, dict)
+        return value
+
+    def _get(self, name: str, kind: type[_Value]) -> _Value | None:
+        value = self._values.get(name)
+        if value is None or isinstance(value, kind):
+            return value
+        fault = f"For 'properties/{name}', {json.dumps(value)[:80]} is not {_KIND_NAMES[kind]}."
+        raise Problem(422, f"Invalid request.\n\n{fault}")
+
+
+class Request(server.routing.Request):
+    """A request to the forge."""
+
+    writes: bool = False
+    """True if the asking job may write contents; it then sees drafts."""
+
+    def body(self) -> Body:
+        """Return the JSON object that was sent.
+
+        Raises:
+            Problem: no JSON, no object, or too large.
         """
         if (self.content_length or 0) > _LARGEST_JSON:
             raise Problem(422, "The body is too large")  # the server cuts a 413 off
         try:
-            value = json.loads(self.get_data() or b"{}")
+            value: Json = json.loads(self.get_data() or b"{}")
         except (ValueError, RecursionError):
             raise Problem(400, "Problems parsing JSON") from None
         if not isinstance(value, dict):
             raise Problem(400, "Body should be a JSON object")
-        for name, kind in kinds.items():
-            found = value.get(name)
-            wrong = not isinstance(found, kind) or (kind is int and isinstance(found, bool))
-            if found is not None and wrong:
-                told = f"For 'properties/{name}', {json.dumps(found)[:80]} is not {_KINDS[kind]}."
-                raise Problem(422, f"Invalid request.\n\n{told}")
-        return value
-
-
-Handler = Callable[..., Response]
+        return Body(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """A path pattern in werkzeug's notation, who answers it, on which host and to whom."""
+class Route(server.routing.Route):
+    """A route on one of the hosts, and the access that it needs."""
 
-    path: str
-    handler: Handler
     access: Access
     host: str = API
-    methods: tuple[str, ...] = ("GET",)
 
 
-def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Make an answer of a JSON value."""
-    return Response(
-        json.dumps(value),
-        status=status,
-        headers=dict(headers or {}),
-        content_type="application/json; charset=utf-8",
-    )
+def json_response(
+    value: Json, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a response with a JSON value, typed as GitHub types it."""
+    response = server.routing.json_response(value, status, headers)
+    response.content_type = "application/json; charset=utf-8"
+    return response
 
 
-def nothing() -> Response:
-    """Make the answer to a deletion."""
+def no_content() -> Response:
+    """Return the response to a deletion."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response
 
 
-def moved(url: str) -> Response:
-    """Make an answer that sends the client elsewhere."""
+def redirect(url: str) -> Response:
+    """Return a response that sends the client elsewhere."""
     return Response(status=302, headers={"Location": url})

@@ -1,9 +1,8 @@
-"""The front as a WSGI application: routes, the request log around them, faults in between."""
+"""The index as a WSGI application: routes, the request log around them, faults in between."""
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import platform
 import threading
@@ -11,81 +10,71 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from server.config import ConfigError
+from server.request_log import Entry, RequestLog
+from server.routing import Router, json_response
+from server.tls import RESET
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Response
 
 from .config import Settings
 from .credentials import Keyring
-from .faults import Fault, Faults, FaultsError, distort
-from .files import FactsCache
-from .oidc.mint import Mint
-from .requestlog import Entry, RequestLog
-from .routing import Request, Route, plain
-from .simple import Simple
-from .store import Store
-from .upload import Uploads
+from .faults import Fault, Faults, distort
+from .file_facts import FileFactsCache
+from .oidc.mint import MintApi
+from .routing import Request, Route, text_response
+from .simple import SimpleApi
+from .store import PackageStore
+from .upload import UploadApi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# Where the server leaves a function that breaks the connection off.
-RESET = "index.reset"
-
 _log = logging.getLogger("index")
+_REPORTED = ("pypiserver", "cheroot", "werkzeug", "packaging", "joserfc")
 
 
-class Front:
+class IndexApp:
     """Answers every request, and leaves a line in the log for each."""
 
     def __init__(self, settings: Settings) -> None:
+        self.listener = settings.listener
         self.log = RequestLog(settings.log)
-        self.keyring = Keyring(settings.credentials)
         self.stopping = threading.Event()
         self._hosts = settings.hosts
         self._faults = Faults(settings.faults)
-        store, facts = Store(settings.store), FactsCache()
-        self._map = Map(strict_slashes=True, merge_slashes=False, redirect_defaults=False)
-        self._versions = {
-            name: version(name)
-            for name in (
-                "pypiserver",
-                "cheroot",
-                "werkzeug",
-                "packaging",
-                "joserfc",
-            )
-        }
-        self.add([Route("/_/health", self._health, role="any")])
-        self.add(Simple(store, facts, settings.hosts, settings.yanked).routes())
-        self.add(Uploads(store, facts, self.keyring, settings.hosts).routes())
-        self.add(Mint(settings, store, self.keyring).routes())
-
-    def add(self, routes: Iterable[Route]) -> None:
-        """Let a module answer its routes."""
-        for route in routes:
-            self._map.add(Rule(route.path, methods=route.methods, endpoint=route))
+        self._versions = {name: version(name) for name in _REPORTED}
+        self._router: Router[Route] = Router(strict_slashes=True)
+        keyring = Keyring(settings.credentials)
+        store, facts = PackageStore(settings.store), FileFactsCache()
+        for route in (
+            Route("/_/health", self._health, role="any"),
+            *SimpleApi(store, facts, settings.hosts, settings.yanked).routes(),
+            *UploadApi(store, facts, keyring, settings.hosts).routes(),
+            *MintApi(settings, store, keyring).routes(),
+        ):
+            self._router.add(route)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request as WSGI has it (PEP 3333).
+        """Answer a request (PEP 3333).
 
         Raises:
-            ConnectionError: a fault wants the connection closed here.
+            ConnectionError: a fault closes the connection here.
         """
         request = Request(environ)
         entry = self.log.begin(environ)
         fault: Fault | None = None
         try:
             fault = self._fault(request)
-        except FaultsError as error:
+        except ConfigError as error:
             entry.notes["fault"] = "control-file"
-            response = plain(f"the index's faults are unknown: {error}", 500)
+            response = text_response(f"the index's faults are unknown: {error}", 500)
         else:
             if fault is not None:
                 entry.notes["fault"] = fault.kind
                 if fault.silent:
                     self._fall_silent(fault, environ, entry)
-            response = self._respond(request, fault, entry)
+            response = self._respond(request, fault)
         body, status, headers = response.get_wsgi_response(environ)
         if fault is not None:
             length = response.content_length or 0
@@ -108,42 +97,39 @@ class Front:
             entry.finish(None, complete=False)
         raise ConnectionResetError(errno.ECONNRESET, f"{fault.kind} on request")
 
-    def _respond(self, request: Request, fault: Fault | None, entry: Entry) -> Response:
+    def _respond(self, request: Request, fault: Fault | None) -> Response:
         if fault is not None and fault.kind == "status":
-            return plain("a fault on request", fault.status)
+            return text_response("a fault on request", fault.status)
         host = request.host.partition(":")[0].lower()
         try:
-            route, arguments = self._map.bind_to_environ(request.environ).match()
-            assert isinstance(route, Route)  # noqa: S101 - werkzeug's endpoints have no type
+            route, arguments = self._router.match(request)
             if self._hosts.serves(route.role, host):
                 return route.handler(request, **arguments)
             if host in self._hosts.names():
-                return plain("404 Not Found", 404)
+                return text_response("404 Not Found", 404)
             known = ", ".join(self._hosts.names())
-            return plain(f"this front answers to {known}, not to {host}", 421)
+            return text_response(f"this index answers to {known}, not to {host}", 421)
         except HTTPException as error:
-            response = plain(f"{error.code} {error.name}", error.code or 500)
+            response = text_response(f"{error.code} {error.name}", error.code or 500)
             allowed = getattr(error, "valid_methods", None)
             if allowed:
                 response.headers["Allow"] = ", ".join(sorted(allowed))
             return response
         except Exception as error:  # noqa: BLE001 - the line in the log must not be lost
             _log.exception("the index failed to answer %s", request.path)
-            entry.notes["error"] = f"{type(error).__name__}: {error}"
-            return plain("500 the index failed; its own log says why", 500)
+            request.notes["error"] = f"{type(error).__name__}: {error}"
+            return text_response("500 the index failed; its own log says why", 500)
 
     def _health(self, _request: Request) -> Response:
         failure = self.log.failure
-        report = {
-            "status": "ok" if failure is None else failure,
-            # Without this request itself: at 0 the log holds every request answered so far.
-            "in_flight": self.log.in_flight - 1,
-            "versions": {"python": platform.python_version(), **self._versions},
-        }
-        return Response(
-            json.dumps(report),
-            status=200 if failure is None else 500,
-            content_type="application/json",
+        return json_response(
+            {
+                "status": "ok" if failure is None else failure,
+                # Without this request itself: at 0 the log holds every request answered so far.
+                "in_flight": self.log.in_flight - 1,
+                "versions": {"python": platform.python_version(), **self._versions},
+            },
+            200 if failure is None else 500,
         )
 
 

@@ -13,14 +13,14 @@ from .config import Credential
 
 
 class Keyring:
-    """The credentials in force; more can be added while the front runs."""
+    """The credentials in force; more can be added while the index runs."""
 
     def __init__(self, credentials: Iterable[Credential] = ()) -> None:
         self._credentials = list(credentials)
         self._lock = threading.Lock()
 
     def add(self, credential: Credential) -> None:
-        """Let a further credential in, as one minted for a trusted publisher."""
+        """Add a credential, as one minted for a trusted publisher; drop those that have expired."""
         now = time.time()
         with self._lock:
             self._credentials = [
@@ -29,7 +29,7 @@ class Keyring:
             self._credentials.append(credential)
 
     def find(self, username: str, password: str) -> Credential | None:
-        """Give the credential in force that matches, or None."""
+        """Return the credential in force that matches, or None."""
         now = time.time()
         with self._lock:
             known = list(self._credentials)
@@ -44,5 +44,5 @@ class Keyring:
 
 
 def may_upload(credential: Credential, project: str) -> bool:
-    """Tell whether a credential covers a project, by the project's normalised name."""
+    """Return whether a credential covers a project."""
     return credential.projects is None or canonicalize_name(project) in credential.projects

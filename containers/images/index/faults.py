@@ -1,4 +1,4 @@
-"""Faults on request: what a test asks the index to do wrong, from a control file.
+"""Planted faults: what a test makes the index do wrong, from a control file.
 
 The file holds a JSON list of faults and is read again when it changes; without it there are
 none. The first fault that matches a request applies.
@@ -7,31 +7,30 @@ none. The first fault that matches a request applies.
 from __future__ import annotations
 
 import errno
-import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, TypeAlias, assert_never, get_args
 
-Kind = Literal["truncate", "status", "hang", "corrupt", "reset"]
-KINDS: tuple[str, ...] = get_args(Kind)
+from server import config
+from server.config import ConfigError
+from server.json_reader import ObjectReader
 
-
-class FaultsError(Exception):
-    """The control file cannot be used. Going on without it would pass for a test that ran."""
+Kind: TypeAlias = Literal["truncate", "status", "hang", "corrupt", "reset"]
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing to do wrong.
+    """One thing that the index does wrong.
 
     Attributes:
         match: searched for in the request's path.
         kind: truncate announces the whole length and closes early; status answers with a
-            status alone; hang falls silent; corrupt flips the bits of one byte; reset breaks
-            the connection off.
+            status alone; hang sends nothing more; corrupt flips the bits of one byte; reset
+            breaks the connection off.
         status: the status for `status`.
         after: how many bytes of the body are sent first. Without it truncate and corrupt
             strike in the middle, and hang and reset before anything is sent.
@@ -50,7 +49,7 @@ class Fault:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing at all is sent."""
+        """True if nothing at all is sent."""
         return self.kind in {"hang", "reset"} and self.after is None
 
 
@@ -65,10 +64,11 @@ class Faults:
         self._struck: list[int] = []
 
     def take(self, path: str, client: str) -> Fault | None:
-        """Give the fault that a request is to meet, counting it, or None.
+        """Return the fault that a request is to meet, counting it, or None.
 
         Raises:
-            FaultsError: the control file is there but cannot be read or has a mistake.
+            ConfigError: the control file is there but cannot be read or has a mistake. Going on
+                without it would look like a test that ran.
         """
         if self._path is None:
             return None
@@ -85,56 +85,40 @@ class Faults:
     def _refresh(self, path: Path) -> None:
         try:
             status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if stamp != self._stamp:
+                self._faults = config.read(path, _faults, wrap="faults")
+                self._struck = [0] * len(self._faults)
+                self._stamp = stamp
         except FileNotFoundError:
             self._stamp, self._faults, self._struck = None, [], []
-            return
         except OSError as error:
-            raise FaultsError(f"cannot read {path}: {error}") from error
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp == self._stamp:
-            return
-        try:
-            self._faults = parse(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise FaultsError(f"cannot use {path}: {error}") from error
-        self._struck = [0] * len(self._faults)
-        self._stamp = stamp
+            raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def parse(items: object) -> list[Fault]:
-    """Make faults of a decoded JSON list.
-
-    Raises:
-        ValueError: an item is not an object, or has an unknown key or an unusable value.
-    """
-    if not isinstance(items, list):
-        raise ValueError("the control file must hold a list of faults")  # noqa: TRY004
-    return [_parse_one(item) for item in items]
+def _faults(reader: ObjectReader) -> list[Fault]:
+    return [_fault(item) for item in reader.nested_list("faults")]
 
 
-def _parse_one(item: object) -> Fault:
-    if not isinstance(item, dict):
-        raise ValueError(f"a fault must be a JSON object, not {item!r}")  # noqa: TRY004
-    table: dict[str, Any] = dict(item)
-    kind = table.pop("fault", None)
-    if kind not in KINDS:
-        raise ValueError(f"fault must be one of {', '.join(KINDS)}, not {kind!r}")
-    unknown = table.keys() - {"match", "status", "after", "client", "times", "seconds"}
-    if unknown:
-        raise ValueError(f"a fault has no key {', '.join(sorted(unknown))}")
-    match = table.pop("match", None)
-    if not isinstance(match, str):
-        raise ValueError("match must be a regular expression")  # noqa: TRY004
-    for key in ("status", "after", "times", "seconds"):
-        value = table.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ValueError(f"{key} must be a number, not {value!r}")
+def _fault(reader: ObjectReader) -> Fault:
+    kind = _KINDS.get(reader.required("fault", str))
+    if kind is None:
+        reader.add_fault("fault", f"must be one of {', '.join(_KINDS)}")
+    pattern = reader.required("match", str)
     try:
-        pattern = re.compile(match)
+        match = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"match {match!r} is not a regular expression: {error}") from error
-    given = {key: value for key, value in table.items() if value is not None}
-    return Fault(match=pattern, kind=kind, **given)
+        reader.add_fault("match", f"is not a regular expression: {error}")
+        match = re.compile("")
+    return Fault(
+        match=match,
+        kind=kind or "status",
+        status=reader.integer("status", 100, 599, 503),
+        after=reader.optional("after", int),
+        client=reader.optional("client", str),
+        times=reader.optional("times", int),
+        seconds=reader.number("seconds", 60.0),
+    )
 
 
 def distort(
@@ -144,7 +128,7 @@ def distort(
     reset: Callable[[], None],
     stopping: threading.Event,
 ) -> Iterator[bytes]:
-    """Pass a body on as the fault would have it.
+    """Pass a body on as the fault changes it.
 
     Args:
         fault: what to do wrong.
@@ -162,9 +146,9 @@ def distort(
             case "corrupt":
                 yield from _flip(body, middle if fault.after is None else fault.after)
             case "truncate":
-                wanted = middle if fault.after is None else fault.after
+                kept = middle if fault.after is None else fault.after
                 # One byte short at most, or nothing would be missing.
-                yield from _first(body, min(wanted, max(length - 1, 0)))
+                yield from _first(body, min(kept, max(length - 1, 0)))
                 raise ConnectionAbortedError(errno.ECONNABORTED, "truncated on request")
             case "hang":
                 yield from _first(body, fault.after or 0)
@@ -177,19 +161,19 @@ def distort(
             case "status":
                 yield from body
             case _:
-                raise AssertionError(f"no such fault: {fault.kind}")
+                assert_never(fault.kind)
     finally:
         close = getattr(body, "close", None)
         if close is not None:
             close()
 
 
-def _first(body: Iterable[bytes], wanted: int) -> Iterator[bytes]:
+def _first(body: Iterable[bytes], length: int) -> Iterator[bytes]:
     for chunk in body:
-        if wanted <= 0:
+        if length <= 0:
             return
-        yield chunk[:wanted]
-        wanted -= len(chunk)
+        yield chunk[:length]
+        length -= len(chunk)
 
 
 def _flip(body: Iterable[bytes], position: int) -> Iterator[bytes]:

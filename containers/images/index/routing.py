@@ -1,33 +1,29 @@
-"""How a module offers what it answers: routes, each on the host name its role has."""
+"""How a module of the index offers what it answers: routes, each on the host its role has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from werkzeug.wrappers import Request as BaseRequest
+import server.routing
 from werkzeug.wrappers import Response
 
+Role: TypeAlias = Literal["index", "upload", "files", "publishing", "any"]
 
-class Request(BaseRequest):
+
+class Request(server.routing.Request):
     """A request whose form may carry a whole project description."""
 
     max_form_memory_size = 16 * 1024 * 1024
 
 
-Handler = Callable[..., Response]
-
-
 @dataclass(frozen=True, slots=True)
-class Route:
-    """A path pattern in werkzeug's notation, who answers it, on which host and for what."""
+class Route(server.routing.Route):
+    """A route for the host that has a role."""
 
-    path: str
-    handler: Handler
-    role: str = "index"
-    methods: tuple[str, ...] = ("GET",)
+    role: Role = "index"
 
 
-def plain(text: str, status: int | str = 200) -> Response:
-    """Make an answer of one line of text."""
+def text_response(text: str, status: int | str = 200) -> Response:
+    """Return a response of one line of text."""
     return Response(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")

@@ -1,7 +1,7 @@
 """The simple API and the files it links to, as the default index answers.
 
 Specified by PEP 503 (pages), PEP 592 (yanked), PEP 629 (version), PEP 658 and PEP 714
-(metadata beside the file), PEP 691 (JSON and negotiation) and PEP 700 (size, time, versions).
+(metadata of a file), PEP 691 (JSON and negotiation) and PEP 700 (size, time, versions).
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from server.json_reader import JsonObject
+from server.routing import json_response
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from .config import Hosts
-from .files import FactsCache, version_of
-from .requestlog import NOTES
+from .file_facts import FileFactsCache, version_of
 from .routing import Request, Route
-from .store import Store, StoredFile
+from .store import PackageStore, StoredFile
 
 API_VERSION = "1.1"
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -39,11 +40,72 @@ _OFFERS = {
 }
 
 
-class Simple:
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file as the pages list it."""
+
+    filename: str
+    url: str
+    sha256: str
+    size: int
+    upload_time: str
+    yanked: str | None
+    """Why it is yanked, which may be empty; None if it is not."""
+    requires_python: str | None
+    metadata_sha256: str | None
+    """The digest of a wheel's metadata, where the index serves it."""
+
+    def json(self) -> JsonObject:
+        """Return it as the JSON page has it (PEP 691)."""
+        described: JsonObject = {
+            "filename": self.filename,
+            "url": self.url,
+            "hashes": {"sha256": self.sha256},
+            "size": self.size,
+            "upload-time": self.upload_time,
+            "yanked": False if self.yanked is None else self.yanked,
+        }
+        if self.requires_python is not None:
+            described["requires-python"] = self.requires_python
+        if self.metadata_sha256 is not None:
+            # The second key is the one older clients ask for (PEP 714).
+            for key in ("core-metadata", "data-dist-info-metadata"):
+                described[key] = {"sha256": self.metadata_sha256}
+        return described
+
+    def anchor(self) -> str:
+        """Return it as the HTML page has it (PEP 503)."""
+        attributes = {"href": f"{self.url}#sha256={self.sha256}"}
+        if self.requires_python is not None:
+            attributes["data-requires-python"] = self.requires_python
+        if self.metadata_sha256 is not None:
+            for key in ("data-dist-info-metadata", "data-core-metadata"):
+                attributes[key] = f"sha256={self.metadata_sha256}"
+        if self.yanked is not None:
+            attributes["data-yanked"] = self.yanked
+        shown = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
+        return f"<a {shown}>{html.escape(self.filename)}</a>"
+
+    def project_json(self) -> JsonObject:
+        """Return it as the JSON about a project has it."""
+        return {
+            "filename": self.filename,
+            "url": self.url,
+            "digests": {"sha256": self.sha256},
+            "packagetype": "bdist_wheel" if self.filename.endswith(".whl") else "sdist",
+            "requires_python": self.requires_python,
+            "size": self.size,
+            "upload_time_iso_8601": self.upload_time,
+            "yanked": self.yanked is not None,
+            "yanked_reason": self.yanked or None,
+        }
+
+
+class SimpleApi:
     """The pages, the files and the projects' JSON."""
 
     def __init__(
-        self, store: Store, facts: FactsCache, hosts: Hosts, yanked: Mapping[str, str]
+        self, store: PackageStore, facts: FileFactsCache, hosts: Hosts, yanked: Mapping[str, str]
     ) -> None:
         self._store = store
         self._facts = facts
@@ -51,7 +113,7 @@ class Simple:
         self._yanked = yanked
 
     def routes(self) -> list[Route]:
-        """List what this module answers."""
+        """Return the routes that this module answers."""
         return [
             Route("/simple", self._to_root),
             Route("/simple/", self._root),
@@ -62,80 +124,72 @@ class Simple:
         ]
 
     def _to_root(self, _request: Request) -> Response:
-        return _moved("/simple/")
+        return _redirect("/simple/")
 
     def _to_project(self, _request: Request, project: str) -> Response:
-        return _moved(f"/simple/{quote(canonicalize_name(project))}/")
+        return _redirect(f"/simple/{quote(canonicalize_name(project))}/")
 
     def _root(self, request: Request) -> Response:
-        page = {
+        projects = self._store.projects()
+        page: JsonObject = {
             "meta": {"api-version": API_VERSION},
-            "projects": [{"name": name} for name in self._store.projects()],
+            "projects": [{"name": name} for name in projects],
         }
-        anchors = [
-            f'<a href="/simple/{quote(name)}/">{html.escape(name)}</a>'
-            for name in self._store.projects()
-        ]
+        anchors = [f'<a href="/simple/{quote(name)}/">{html.escape(name)}</a>' for name in projects]
         return _negotiated(request, page, "Simple index", anchors)
 
     def _project(self, request: Request, project: str) -> Response:
         name = canonicalize_name(project)
         if project != name:
-            return _moved(f"/simple/{quote(name)}/")
-        files = [self._describe(request, file) for file in self._store.files(name)]
+            return _redirect(f"/simple/{quote(name)}/")
+        files = [self._listed(request, file) for file in self._store.files(name)]
         if not files:
             raise NotFound
-        page = {
+        versions = {version_of(file.filename) for file in files}
+        page: JsonObject = {
             "meta": {"api-version": API_VERSION},
             "name": name,
-            "versions": _versions(files),
-            "files": files,
+            "versions": [*sorted((text for text in versions if text is not None), key=Version)],
+            "files": [file.json() for file in files],
         }
-        return _negotiated(request, page, f"Links for {name}", [_anchor(file) for file in files])
+        return _negotiated(request, page, f"Links for {name}", [file.anchor() for file in files])
 
-    def _describe(self, request: Request, file: StoredFile) -> dict[str, Any]:
-        facts = self._facts.of(file.path)
+    def _listed(self, request: Request, file: StoredFile) -> ListedFile:
+        facts = self._facts.read(file.path)
         filename = file.path.name
-        described: dict[str, Any] = {
-            "filename": filename,
-            "url": f"{self._files_base(request)}/packages/{quote(file.name)}",
-            "hashes": {"sha256": facts.sha256},
-            "size": facts.size,
-            "upload-time": _moment(facts.modified),
-            "yanked": self._yanked.get(filename, False),
-        }
-        if facts.requires_python is not None:
-            described["requires-python"] = facts.requires_python
-        if filename.endswith(".whl") and facts.metadata_sha256 is not None:
-            metadata = {"sha256": facts.metadata_sha256}
-            # The second key is the one older clients ask for (PEP 714).
-            described["core-metadata"] = metadata
-            described["data-dist-info-metadata"] = metadata
-        return described
+        return ListedFile(
+            filename=filename,
+            url=f"{self._files_base(request)}/packages/{quote(file.name)}",
+            sha256=facts.sha256,
+            size=facts.size,
+            upload_time=_utc(facts.mtime),
+            yanked=self._yanked.get(filename),
+            requires_python=facts.requires_python,
+            metadata_sha256=facts.metadata_sha256 if filename.endswith(".whl") else None,
+        )
 
     def _files_base(self, request: Request) -> str:
         if self._hosts.files is None:
             return ""
-        # The port by which this client reached the front is the one it can reach again.
+        # The port by which this client reached the index is the one it can reach again.
         port = request.host.partition(":")[2]
         return f"https://{self._hosts.files}{':' if port else ''}{port}"
 
     def _file(self, request: Request, name: str) -> Response:
-        notes = request.environ[NOTES]
         if name.endswith(".metadata"):
             wheel = self._store.find(name.removesuffix(".metadata"))
             if wheel is None or not wheel.name.endswith(".whl"):
                 raise NotFound
-            metadata = self._facts.of(wheel.path).metadata
+            metadata = self._facts.read(wheel.path).metadata
             if metadata is None:
                 raise NotFound
-            notes["file"] = f"{wheel.path.name}.metadata"
+            request.notes["file"] = f"{wheel.path.name}.metadata"
             return Response(metadata, content_type="application/octet-stream")
         response = self._store.serve(request.environ, name)
         if response.status_code in {200, 206}:
-            notes["file"] = name.rpartition("/")[2]
+            request.notes["file"] = name.rpartition("/")[2]
         if response.status_code == 206:
-            notes["range"] = response.headers.get("Content-Range")
+            request.notes["range"] = response.headers.get("Content-Range")
         return response
 
     def _about(self, request: Request, project: str) -> Response:
@@ -143,37 +197,32 @@ class Simple:
         files = self._store.files(name)
         if not files:
             raise NotFound
-        releases: dict[str, list[dict[str, Any]]] = {}
+        releases: dict[str, list[ListedFile]] = {}
         for file in files:
             version = version_of(file.path.name)
             if version is not None:
-                described = self._describe(request, file)
-                releases.setdefault(version, []).append(
-                    {
-                        "filename": described["filename"],
-                        "url": described["url"],
-                        "digests": described["hashes"],
-                        "packagetype": "bdist_wheel" if file.name.endswith(".whl") else "sdist",
-                        "requires_python": described.get("requires-python"),
-                        "size": described["size"],
-                        "upload_time_iso_8601": described["upload-time"],
-                        "yanked": described["yanked"] is not False,
-                        "yanked_reason": described["yanked"] or None,
-                    }
-                )
+                releases.setdefault(version, []).append(self._listed(request, file))
         latest = max(releases, key=_latest_rank, default=None)
-        facts = self._facts.of(files[-1].path)
-        info = {"name": name, "version": latest, "summary": facts.summary}
         newest = releases[latest] if latest is not None else []
-        info["requires_python"] = newest[0]["requires_python"] if newest else None
-        return Response(
-            json.dumps({"info": info, "releases": releases, "urls": newest}),
-            content_type="application/json",
+        return json_response(
+            {
+                "info": {
+                    "name": name,
+                    "version": latest,
+                    "summary": self._facts.read(files[-1].path).summary,
+                    "requires_python": newest[0].requires_python if newest else None,
+                },
+                "releases": {
+                    version: [file.project_json() for file in listed]
+                    for version, listed in releases.items()
+                },
+                "urls": [file.project_json() for file in newest],
+            }
         )
 
 
 def choose(accept: MIMEAccept) -> str:
-    """Choose the content type for an Accept header.
+    """Return the content type for an Accept header.
 
     Without a header, or with one that allows nothing there is, HTML is sent: PEP 691 lets an
     index do either that or answer 406, and the default index does this.
@@ -187,35 +236,16 @@ def _latest_rank(version: str) -> tuple[bool, Version]:
     return (not parsed.is_prerelease, parsed)
 
 
-def _versions(files: list[dict[str, Any]]) -> list[str]:
-    found = {version_of(file["filename"]) for file in files} - {None}
-    return sorted((version for version in found if version is not None), key=Version)
-
-
-def _moment(seconds: float) -> str:
+def _utc(seconds: float) -> str:
     # PEP 700: the format of PEP 691's example, in UTC with a Z.
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _moved(path: str) -> Response:
+def _redirect(path: str) -> Response:
     return Response(status=301, headers={"Location": path}, content_type="text/plain")
 
 
-def _anchor(file: dict[str, Any]) -> str:
-    attributes = {"href": f"{file['url']}#sha256={file['hashes']['sha256']}"}
-    if "requires-python" in file:
-        attributes["data-requires-python"] = file["requires-python"]
-    if "core-metadata" in file:
-        digest = f"sha256={file['core-metadata']['sha256']}"
-        attributes["data-dist-info-metadata"] = digest
-        attributes["data-core-metadata"] = digest
-    if file["yanked"] is not False:
-        attributes["data-yanked"] = file["yanked"]
-    shown = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
-    return f"<a {shown}>{html.escape(file['filename'])}</a>"
-
-
-def _negotiated(request: Request, page: dict[str, Any], title: str, anchors: list[str]) -> Response:
+def _negotiated(request: Request, page: JsonObject, title: str, anchors: list[str]) -> Response:
     kind = choose(request.accept_mimetypes)
     if kind == JSON:
         text = json.dumps(page)
@@ -230,6 +260,6 @@ def _negotiated(request: Request, page: dict[str, Any], title: str, anchors: lis
     response = Response(text, content_type=kind if kind == JSON else f"{kind}; charset=utf-8")
     response.headers["Vary"] = "Accept"
     # The default index lets pages age ten minutes. Here a page must show what was just
-    # published, and a cell lives too short for the difference to be seen otherwise.
+    # published, and a cell is too short for the difference to matter otherwise.
     response.headers["Cache-Control"] = "no-cache"
     return response

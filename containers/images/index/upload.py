@@ -1,7 +1,7 @@
 """Uploads, with the rules and the words of the default index.
 
 The checks and the reasons given are those of the default index's upload code as
-of 2026; those of the fields that describe the package are in descriptive.py. Two checks are
+of 2026; those of the fields that describe the package are in metadata_rules.py. Two checks are
 stricter: the METADATA inside the file is validated, and its name and version must be those of the
 form, where the default index reads the form alone. Attestations sent along are not looked at.
 """
@@ -17,7 +17,7 @@ import threading
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from packaging.metadata import InvalidMetadata, Metadata, parse_email
 from packaging.utils import (
@@ -30,35 +30,35 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
+from server.json_reader import JsonObject
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from .config import Credential, Hosts
 from .credentials import Keyring, may_upload
-from .files import FactsCache, read_metadata
-from .platforms import is_accepted
-from .requestlog import NOTES
-from .routing import Request, Route, plain
-from .store import Store
+from .file_facts import FileFactsCache, read_metadata
+from .platform_tags import is_accepted
+from .routing import Request, Route, text_response
+from .store import PackageStore
 
 MAX_SIZE = 100 * 1024 * 1024
 _EXTENSIONS = {"sdist": (".tar.gz", ".zip"), "bdist_wheel": (".whl",)}
 _METADATA_HELP = "See the core metadata specification for more information."
 
 
-class Refused(Exception):
+class UploadRefused(Exception):
     """An upload is turned down; the message is the reason the client is told."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
-        self.status = status
         self.reason = reason
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What the form says of the file it carries."""
+class UploadForm:
+    """The fields of the form that describe the file in it."""
 
     name: str
     version: Version
@@ -76,10 +76,12 @@ class Claim:
         return self.project.replace("-", "_")
 
 
-class Uploads:
+class UploadApi:
     """Takes files in."""
 
-    def __init__(self, store: Store, facts: FactsCache, keyring: Keyring, hosts: Hosts) -> None:
+    def __init__(
+        self, store: PackageStore, facts: FileFactsCache, keyring: Keyring, hosts: Hosts
+    ) -> None:
         self._store = store
         self._facts = facts
         self._keyring = keyring
@@ -88,50 +90,50 @@ class Uploads:
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
-        """List what this module answers."""
+        """Return the routes that this module answers."""
         return [Route("/legacy/", self._receive, role="upload", methods=("POST",))]
 
     def _receive(self, request: Request) -> Response:
-        notes = request.environ[NOTES].setdefault("upload", {})
+        notes: JsonObject = {}
+        request.notes["upload"] = notes
         try:
             self._take(request, notes)
-        except Refused as refused:
+        except UploadRefused as refused:
             notes["refused"] = refused.reason
             return self._refusal(refused)
-        return plain("OK")
+        return text_response("OK")
 
-    def _refusal(self, refused: Refused) -> Response:
+    def _refusal(self, refused: UploadRefused) -> Response:
         # Clients show the reason phrase, so the default index puts its message there; a
         # phrase has to be one line of Latin-1 (RFC 9112, section 4).
         phrase = " ".join(refused.reason.split()).encode("latin-1", "replace").decode("latin-1")
-        return plain(f"{refused.status} {refused.reason}", f"{refused.status} {phrase}")
+        return text_response(f"{refused.status} {refused.reason}", f"{refused.status} {phrase}")
 
-    def _take(self, request: Request, notes: dict[str, Any]) -> None:
+    def _take(self, request: Request, notes: JsonObject) -> None:
         credential = self._identify(request)
-        if credential.identity is not None:
-            notes["identity"] = credential.identity
+        if credential.publisher is not None:
+            notes["identity"] = {**credential.publisher}
         try:
-            form, content = request.form, request.files.get("content")
+            fields, content = request.form, request.files.get("content")
         except RequestEntityTooLarge as error:
-            raise Refused(413, "The form is too large.") from error
-        claim = _read_form(form)
+            raise UploadRefused("The form is too large.", 413) from error
+        form = _read_form(fields)
         if content is None or not content.filename:
-            raise Refused(400, "Upload payload does not have a file.")
+            raise UploadRefused("Upload payload does not have a file.")
         filename = content.filename
         notes["file"] = filename
-        if not may_upload(credential, claim.name):
-            raise Refused(
-                403,
-                f"The given token isn't allowed to upload to project '{claim.name}'. "
+        if not may_upload(credential, form.name):
+            raise UploadRefused(
+                f"The given token isn't allowed to upload to project '{form.name}'. "
                 f"See {self._help('project-name')} for more information.",
+                403,
             )
-        _check_filename(filename, claim)
+        _check_filename(filename, form)
         digests = _digest(content.stream)
         notes["sha256"] = digests["sha256"]
-        for algorithm, digest in claim.digests.items():
+        for algorithm, digest in form.digests.items():
             if not hmac.compare_digest(digest.lower(), digests[algorithm]):
-                raise Refused(
-                    400,
+                raise UploadRefused(
                     "The digest supplied does not match a digest calculated from the "
                     "uploaded file.",
                 )
@@ -139,33 +141,31 @@ class Uploads:
             if self._is_known(filename, digests):
                 notes["known"] = True
                 return
-            metadata = _check_file(content.stream, filename, claim)
+            metadata = _check_file(content.stream, filename, form)
             self._check_description(metadata)
             content.stream.seek(0)
             self._store.add(filename, content.stream)
 
     def _identify(self, request: Request) -> Credential:
-        given = request.authorization
-        if given is not None and given.type == "basic":
-            found = self._keyring.find(given.username or "", given.password or "")
-            if found is not None:
-                return found
-        raise Refused(
-            403,
+        sent = request.authorization
+        if sent is not None and sent.type == "basic":
+            credential = self._keyring.find(sent.username or "", sent.password or "")
+            if credential is not None:
+                return credential
+        raise UploadRefused(
             "Invalid or non-existent authentication information. "
             f"See {self._help('invalid-auth')} for more information.",
+            403,
         )
 
     def _is_known(self, filename: str, digests: dict[str, str]) -> bool:
         for file in self._store.files():
             same_name = file.path.name == filename
-            same_bytes = self._facts.of(file.path).sha256 == digests["sha256"]
+            same_bytes = self._facts.read(file.path).sha256 == digests["sha256"]
             if same_name and same_bytes:
                 return True
             if same_name or same_bytes:
-                raise Refused(
-                    400,
-                    # twine --skip-existing looks for how this begins.
+                raise UploadRefused(  # twine --skip-existing looks for how this begins.
                     f"File already exists ({filename!r}, with blake2_256 hash "
                     f"{digests['blake2_256']!r}). See {self._help('file-name-reuse')} "
                     "for more information.",
@@ -173,121 +173,118 @@ class Uploads:
         return False
 
     def _check_description(self, metadata: Metadata) -> None:
-        from . import descriptive  # as in _check_metadata
+        from . import metadata_rules  # as in _check_metadata
 
-        fault = descriptive.description_fault(metadata)
+        fault = metadata_rules.description_fault(metadata)
         if fault is not None:
             page = self._help("description-content-type")
-            raise Refused(400, f"{fault} See {page} for more information.")
+            raise UploadRefused(f"{fault} See {page} for more information.")
 
     def _help(self, anchor: str) -> str:
         return f"https://{self._hosts.index}/help/#{anchor}"
 
 
-def _read_form(form: MultiDict[str, str]) -> Claim:
-    if form.get(":action") != "file_upload":
-        raise Refused(400, "Invalid value for :action. Error: Use file_upload.")
-    if form.get("protocol_version", "1") != "1":
-        raise Refused(400, "Unknown protocol version.")
-    if not form.get("metadata_version"):
-        raise Refused(400, f"'' is an invalid value for Metadata-Version. {_METADATA_HELP}")
-    name = form.get("name", "")
+def _read_form(fields: MultiDict[str, str]) -> UploadForm:
+    if fields.get(":action") != "file_upload":
+        raise UploadRefused("Invalid value for :action. Error: Use file_upload.")
+    if fields.get("protocol_version", "1") != "1":
+        raise UploadRefused("Unknown protocol version.")
+    if not fields.get("metadata_version"):
+        raise UploadRefused(f"'' is an invalid value for Metadata-Version. {_METADATA_HELP}")
+    name = fields.get("name", "")
     try:
         canonicalize_name(name, validate=True)
     except InvalidName as error:
-        raise Refused(
-            400,
+        raise UploadRefused(
             f"{name!r} is an invalid value for Name. Error: Start and end with a letter or "
             "numeral containing only ASCII numeric and '.', '_' and '-'. " + _METADATA_HELP,
         ) from error
     try:
-        version = Version(form.get("version", ""))
+        version = Version(fields.get("version", ""))
     except InvalidVersion as error:
-        raise Refused(
-            400, f"{form.get('version', '')!r} is an invalid value for Version. {_METADATA_HELP}"
+        raise UploadRefused(
+            f"{fields.get('version', '')!r} is an invalid value for Version. {_METADATA_HELP}"
         ) from error
     if version.local is not None:
-        raise Refused(
-            400, f"The use of local versions in {version!r} is not allowed. {_METADATA_HELP}"
+        raise UploadRefused(
+            f"The use of local versions in {version!r} is not allowed. {_METADATA_HELP}"
         )
-    filetype = form.get("filetype", "")
+    filetype = fields.get("filetype", "")
     if filetype not in _EXTENSIONS:
-        raise Refused(400, "Invalid value for filetype. Error: Use a known file type.")
+        raise UploadRefused("Invalid value for filetype. Error: Use a known file type.")
     digests = {
-        algorithm: form[f"{algorithm}_digest"]
+        algorithm: fields[f"{algorithm}_digest"]
         for algorithm in ("md5", "sha256", "blake2_256")
-        if form.get(f"{algorithm}_digest")
+        if fields.get(f"{algorithm}_digest")
     }
     for algorithm, shown in (("sha256", "SHA256"), ("blake2_256", "BLAKE2")):
         if algorithm in digests and not re.fullmatch("[0-9A-Fa-f]{64}", digests[algorithm]):
-            raise Refused(
-                400,
+            raise UploadRefused(
                 f"Invalid value for {algorithm}_digest. "
                 f"Error: Use a valid, hex-encoded, {shown} message digest.",
             )
     if not digests:
-        raise Refused(400, "Error: Include at least one message digest.")
-    return Claim(name, version, filetype, digests)
+        raise UploadRefused("Error: Include at least one message digest.")
+    return UploadForm(name, version, filetype, digests)
 
 
-def _check_filename(filename: str, claim: Claim) -> None:
+def _check_filename(filename: str, form: UploadForm) -> None:
     if any(ord(character) < 32 or ord(character) == 127 for character in filename):
-        raise Refused(
-            400,
+        raise UploadRefused(
             "Cannot upload a file with non-printable characters (ordinals 0-31) or the DEL "
             "character (ordinal 127) in the name.",
         )
     if "/" in filename or "\\" in filename:
-        raise Refused(400, r"Cannot upload a file with '/' or '\' in the name.")
+        raise UploadRefused(r"Cannot upload a file with '/' or '\' in the name.")
     extension = next(
         (end for ends in _EXTENSIONS.values() for end in ends if filename.endswith(end)), None
     )
     if extension is None:
-        raise Refused(400, "Invalid file extension: Use .tar.gz, .whl or .zip extension.")
-    if extension not in _EXTENSIONS[claim.filetype]:
-        raise Refused(
-            400,
+        raise UploadRefused("Invalid file extension: Use .tar.gz, .whl or .zip extension.")
+    if extension not in _EXTENSIONS[form.filetype]:
+        raise UploadRefused(
             f"Invalid file extension: Extension {extension} is invalid for filetype "
-            f"{claim.filetype}.",
+            f"{form.filetype}.",
         )
 
 
 def _digest(content: IO[bytes]) -> dict[str, str]:
-    hashers: dict[str, Any] = {
-        "md5": hashlib.md5(usedforsecurity=False),
-        "sha256": hashlib.sha256(),
-        "blake2_256": hashlib.blake2b(digest_size=32),
-    }
+    md5 = hashlib.md5(usedforsecurity=False)
+    sha256 = hashlib.sha256()
+    blake2 = hashlib.blake2b(digest_size=32)
     size = 0
     for chunk in iter(lambda: content.read(1 << 16), b""):
         size += len(chunk)
         if size > MAX_SIZE:
-            raise Refused(400, f"File too large. The limit is {MAX_SIZE >> 20} MB.")
-        for hasher in hashers.values():
+            raise UploadRefused(f"File too large. The limit is {MAX_SIZE >> 20} MB.")
+        for hasher in (md5, sha256, blake2):
             hasher.update(chunk)
     content.seek(0)
-    return {name: hasher.hexdigest() for name, hasher in hashers.items()}
+    return {
+        "md5": md5.hexdigest(),
+        "sha256": sha256.hexdigest(),
+        "blake2_256": blake2.hexdigest(),
+    }
 
 
-def _check_file(content: IO[bytes], filename: str, claim: Claim) -> Metadata:
+def _check_file(content: IO[bytes], filename: str, form: UploadForm) -> Metadata:
     """Check what is inside the file against its name and against the form; give its metadata.
 
     Raises:
-        Refused: the first thing that is wrong.
+        UploadRefused: the first thing that is wrong.
     """
     if filename.endswith(".whl"):
-        _check_wheel_name(filename, claim)
+        _check_wheel_name(filename, form)
         licences = _check_wheel(content, filename)
     else:
-        _check_sdist_name(filename, claim)
+        _check_sdist_name(filename, form)
         licences = _check_sdist(content, filename)
     content.seek(0)
-    metadata = _check_metadata(read_metadata(content, filename), filename, claim)
+    metadata = _check_metadata(read_metadata(content, filename), filename, form)
     for licence in metadata.license_files or ():
         target = posixpath.join(licences.folder, licence)
         if target not in licences.members:
-            raise Refused(
-                400,
+            raise UploadRefused(
                 f"License-File {licence} does not exist in distribution file {filename} "
                 f"at {target}",
             )
@@ -302,73 +299,70 @@ class _Licences:
     members: frozenset[str]
 
 
-def _check_wheel_name(filename: str, claim: Claim) -> None:
+def _check_wheel_name(filename: str, form: UploadForm) -> None:
     try:
         name, version, _, tags = parse_wheel_filename(filename)
     except InvalidWheelFilename as error:
-        raise Refused(400, str(error)) from error
+        raise UploadRefused(str(error)) from error
     for platform in sorted({tag.platform for tag in tags}):
         if not is_accepted(platform):
-            raise Refused(
-                400, f"Binary wheel '{filename}' has an unsupported platform tag '{platform}'."
+            raise UploadRefused(
+                f"Binary wheel '{filename}' has an unsupported platform tag '{platform}'."
             )
-    _check_name_and_version(name, version, claim)
+    _check_name_and_version(name, version, form)
     written = filename.partition("-")[0]
-    if written != claim.escaped:
-        raise Refused(
-            400,
+    if written != form.escaped:
+        raise UploadRefused(
             f"Filename {filename!r} should contain the normalized project name "
-            f"{claim.escaped!r}, not {written!r}.",
+            f"{form.escaped!r}, not {written!r}.",
         )
 
 
-def _check_sdist_name(filename: str, claim: Claim) -> None:
+def _check_sdist_name(filename: str, form: UploadForm) -> None:
     try:
         name, version = parse_sdist_filename(filename)
     except InvalidSdistFilename as error:
-        raise Refused(400, f"Invalid source distribution filename: {filename}") from error
-    _check_name_and_version(name, version, claim)
-    expected = f"{claim.escaped}-{claim.version}.tar.gz"
+        raise UploadRefused(f"Invalid source distribution filename: {filename}") from error
+    _check_name_and_version(name, version, form)
+    expected = f"{form.escaped}-{form.version}.tar.gz"
     if filename != expected:
-        raise Refused(400, f"Filename {filename!r} is invalid, should be {expected!r}.")
+        raise UploadRefused(f"Filename {filename!r} is invalid, should be {expected!r}.")
 
 
-def _check_name_and_version(name: NormalizedName, version: Version, claim: Claim) -> None:
-    if name != claim.project:
-        raise Refused(400, f"Start filename for {claim.name!r} with {claim.escaped!r}.")
-    if version != claim.version:
-        raise Refused(
-            400,
-            f"Version in filename should be {str(claim.version)!r} not {str(version)!r}.",
+def _check_name_and_version(name: NormalizedName, version: Version, form: UploadForm) -> None:
+    if name != form.project:
+        raise UploadRefused(f"Start filename for {form.name!r} with {form.escaped!r}.")
+    if version != form.version:
+        raise UploadRefused(
+            f"Version in filename should be {str(form.version)!r} not {str(version)!r}.",
         )
 
 
 def _check_wheel(content: IO[bytes], filename: str) -> _Licences:
     content.seek(0)
     if not zipfile.is_zipfile(content):
-        raise Refused(400, "Invalid distribution file. File is not a zipfile")
+        raise UploadRefused("Invalid distribution file. File is not a zipfile")
     content.seek(0)
     try:
         with zipfile.ZipFile(content) as archive:
             items = archive.infolist()
             damaged = archive.testzip()
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise Refused(400, f"Invalid distribution file. {error}") from error
+        raise UploadRefused(f"Invalid distribution file. {error}") from error
     if damaged is not None:
-        raise Refused(400, f"Invalid distribution file. {damaged} is damaged")
+        raise UploadRefused(f"Invalid distribution file. {damaged} is damaged")
     if any(item.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} for item in items):
-        raise Refused(
-            400, "Invalid distribution file. File does not use a supported compression type"
+        raise UploadRefused(
+            "Invalid distribution file. File does not use a supported compression type"
         )
     members = frozenset(item.filename for item in items)
     name, version, _ = filename.split("-", 2)
     folder = f"{name}-{version}.dist-info"
     if f"{folder}/WHEEL" not in members:
-        raise Refused(400, f"Invalid distribution file. WHEEL not found at {folder}/WHEEL")
+        raise UploadRefused(f"Invalid distribution file. WHEEL not found at {folder}/WHEEL")
     for required in ("RECORD", "METADATA"):
         if f"{folder}/{required}" not in members:
-            raise Refused(
-                400,
+            raise UploadRefused(
                 f"Wheel '{filename}' does not contain the required {required} file: "
                 f"{folder}/{required}",
             )
@@ -382,20 +376,20 @@ def _check_sdist(content: IO[bytes], filename: str) -> _Licences:
         with tarfile.open(fileobj=content, mode="r:gz") as archive:
             members = frozenset(archive.getnames())
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise Refused(400, "Invalid distribution file. File is not a tarfile") from error
+        raise UploadRefused("Invalid distribution file. File is not a tarfile") from error
     if {member.partition("/")[0] for member in members} != {folder}:
-        raise Refused(
-            400, "Invalid distribution file. Incorrect number of top-level directories in sdist"
+        raise UploadRefused(
+            "Invalid distribution file. Incorrect number of top-level directories in sdist"
         )
     if f"{folder}/PKG-INFO" not in members:
-        raise Refused(400, f"Invalid distribution file. PKG-INFO not found at {folder}/PKG-INFO")
+        raise UploadRefused(f"Invalid distribution file. PKG-INFO not found at {folder}/PKG-INFO")
     return _Licences(folder, members)
 
 
-def _check_metadata(data: bytes | None, filename: str, claim: Claim) -> Metadata:
+def _check_metadata(data: bytes | None, filename: str, form: UploadForm) -> Metadata:
     if data is None:
-        raise Refused(400, f"Invalid distribution file. {filename} has not just one metadata file")
-    from . import descriptive  # its libraries are not needed to start, and take long to import
+        raise UploadRefused(f"Invalid distribution file. {filename} has not just one metadata file")
+    from . import metadata_rules  # its libraries are not needed to start, and take long to import
 
     raw, _ = parse_email(data)
     if _is_older(raw.get("metadata_version", ""), "2.4"):
@@ -405,19 +399,17 @@ def _check_metadata(data: bytes | None, filename: str, claim: Claim) -> Metadata
         metadata = Metadata.from_raw(raw)
     except ExceptionGroup as errors:
         raise _invalid(errors.exceptions) from errors
-    if canonicalize_name(metadata.name) != claim.project:
-        raise Refused(
-            400,
+    if canonicalize_name(metadata.name) != form.project:
+        raise UploadRefused(
             f"The metadata in {filename!r} is of {metadata.name!r}, the upload is of "
-            f"{claim.name!r}.",
+            f"{form.name!r}.",
         )
-    if metadata.version != claim.version:
-        raise Refused(
-            400,
+    if metadata.version != form.version:
+        raise UploadRefused(
             f"The metadata in {filename!r} is of version {str(metadata.version)!r}, the upload "
-            f"is of {str(claim.version)!r}.",
+            f"is of {str(form.version)!r}.",
         )
-    faults = list(descriptive.faults(metadata))
+    faults = list(metadata_rules.faults(metadata))
     if faults:
         raise _invalid(faults)
     return metadata
@@ -430,7 +422,7 @@ def _is_older(version: str, than: str) -> bool:
         return False
 
 
-def _invalid(errors: Iterable[Exception]) -> Refused:
+def _invalid(errors: Iterable[Exception]) -> UploadRefused:
     """Give the refusal for the one fault that the default index tells of."""
     # The version of the metadata decides which fields are valid, so its fault says most.
     order = {"metadata-version": 0, "name": 1, "version": 2}
@@ -440,4 +432,4 @@ def _invalid(errors: Iterable[Exception]) -> Refused:
         return order.get(field, 3), field
 
     first = str(min(errors, key=rank))
-    return Refused(400, f"{first.rstrip('.')}. {_METADATA_HELP}")
+    return UploadRefused(f"{first.rstrip('.')}. {_METADATA_HELP}")

@@ -1,4 +1,4 @@
-"""An issuer of identity tokens: its keys, found by discovery, kept, and fetched anew when unknown.
+"""An issuer of identity tokens: its keys, found by discovery, kept, and fetched again if unknown.
 
 Discovery is OpenID Connect Discovery 1.0, section 4; key sets are RFC 7517.
 """
@@ -14,61 +14,59 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
+from server.json_reader import Json, JsonObject
 
 _DISCOVERY = "/.well-known/openid-configuration"
 _MAX_SIZE = 1 << 20
 
 
-class IssuerFailure(Exception):
-    """The issuer's keys cannot be had; the message, one line, says what was seen and where."""
+class IssuerUnreachable(Exception):
+    """The issuer's keys cannot be fetched; the message is one line: the address and the reason."""
 
 
 class Issuer:
-    """One issuer, whose keys are asked for over TLS and by nothing but its own authority.
+    """One issuer, whose keys are fetched over TLS and with its own CA certificate alone.
 
     `cooldown` is how many seconds pass after an answer before an unknown key leads to another
-    question: or every token with an invented key would be a request to the issuer. The default
+    request: or every token with an invented key would be a request to the issuer. The default
     index waits a minute; a run is over by then. `seconds` bounds discovery, and the key set.
 
     Raises:
-        OSError: the authority's file cannot be read, or holds no certificate.
+        OSError: the file of the CA certificate cannot be read, or has none.
     """
 
-    def __init__(
-        self, url: str, authority: Path, *, cooldown: float = 1.0, seconds: float = 5.0
-    ) -> None:
+    def __init__(self, url: str, ca: Path, *, cooldown: float = 1.0, seconds: float = 5.0) -> None:
         self.url = url
-        self._context = ssl.create_default_context(cafile=str(authority))
+        self._context = ssl.create_default_context(cafile=str(ca))
         self._cooldown = cooldown
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._keys: dict[str, dict[str, Any]] = {}
+        self._keys: dict[str, JsonObject] = {}
         self._answered: float | None = None
         self._ended = 0.0
         self._failure: str | None = None
 
     def key(self, kid: str) -> RSAKey | None:
-        """Give the key with an id, or None if the issuer has no usable one of that id.
+        """Return the key with an id, or None if the issuer has no usable one of that id.
 
         Raises:
-            IssuerFailure: it is not among the known ones, and the issuer could not be asked.
+            IssuerUnreachable: it is not among the known ones, and the issuer could not be asked.
         """
         arrived = time.monotonic()
         found = self._keys.get(kid)
         if found is None:
-            # Whoever waited here while another asked takes that answer, so nobody waits for
-            # more than the question under way and one of their own.
+            # A thread that waited here while another asked takes that answer, so no thread waits
+            # for more than the request under way and one of its own.
             with self._lock:
                 if kid not in self._keys and self._ended < arrived and not self._cooling():
                     self._refresh()
                 found = self._keys.get(kid)
                 if found is None and self._failure is not None:
-                    raise IssuerFailure(self._failure)
+                    raise IssuerUnreachable(self._failure)
         return None if found is None else _rsa(found)
 
     def _cooling(self) -> bool:
@@ -79,33 +77,33 @@ class Issuer:
         try:
             self._keys = self._ask()
             self._answered = time.monotonic()
-        except IssuerFailure as failure:
+        except IssuerUnreachable as failure:
             self._failure = str(failure)
         finally:
             self._ended = time.monotonic()
 
-    def _ask(self) -> dict[str, dict[str, Any]]:
+    def _ask(self) -> dict[str, JsonObject]:
         where = f"{self.url}{_DISCOVERY}"
-        place = self._fetch(where).get("jwks_uri")
-        if not isinstance(place, str):
-            raise IssuerFailure(f"{where} names no jwks_uri")
-        keys = self._fetch(place).get("keys")
+        jwks_uri = self._fetch(where).get("jwks_uri")
+        if not isinstance(jwks_uri, str):
+            raise IssuerUnreachable(f"{where} names no jwks_uri")
+        keys = self._fetch(jwks_uri).get("keys")
         if not isinstance(keys, list) or not keys:
-            raise IssuerFailure(f"{place} holds no keys")
+            raise IssuerUnreachable(f"{jwks_uri} holds no keys")
         return {
-            key["kid"]: key
+            kid: key
             for key in keys
-            if isinstance(key, dict) and isinstance(key.get("kid"), str)
+            if isinstance(key, dict) and isinstance(kid := key.get("kid"), str)
         }
 
-    def _fetch(self, url: str) -> dict[str, Any]:
+    def _fetch(self, url: str) -> JsonObject:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or 443
         except ValueError as error:
-            raise IssuerFailure(f"{url!r} is no address: {error}") from error
+            raise IssuerUnreachable(f"{url!r} is no address: {error}") from error
         if parts.scheme != "https" or host is None:
-            raise IssuerFailure(f"{url!r} is not an https address")
+            raise IssuerUnreachable(f"{url!r} is not an https address")
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         try:
             with self._connected(host, port) as connection:
@@ -113,18 +111,20 @@ class Issuer:
                 answer = connection.getresponse()
                 body = answer.read(_MAX_SIZE + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise IssuerFailure(f"{url}: {' '.join(str(error).split()) or 'no answer'}") from error
+            raise IssuerUnreachable(
+                f"{url}: {' '.join(str(error).split()) or 'no answer'}"
+            ) from error
         if answer.status != 200:
             # A redirect is not followed: where keys come from is not for an answer to decide.
-            raise IssuerFailure(f"{url} answers {answer.status}, not 200")
+            raise IssuerUnreachable(f"{url} answers {answer.status}, not 200")
         if len(body) > _MAX_SIZE:
-            raise IssuerFailure(f"{url} answers with more than {_MAX_SIZE >> 20} MB")
+            raise IssuerUnreachable(f"{url} answers with more than {_MAX_SIZE >> 20} MB")
         try:
-            table = json.loads(body)
+            table: Json = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise IssuerFailure(f"{url} does not answer with JSON") from error
+            raise IssuerUnreachable(f"{url} does not answer with JSON") from error
         if not isinstance(table, dict):
-            raise IssuerFailure(f"{url} does not answer with a JSON object")
+            raise IssuerUnreachable(f"{url} does not answer with a JSON object")
         return table
 
     @contextlib.contextmanager
@@ -164,8 +164,14 @@ def _cut(secure: ssl.SSLSocket) -> None:
         socket.socket.shutdown(secure, socket.SHUT_RDWR)
 
 
-def _rsa(key: dict[str, Any]) -> RSAKey | None:
+def _rsa(key: JsonObject) -> RSAKey | None:
+    values: dict[str, str | list[str]] = {}
+    for name, value in key.items():
+        if isinstance(value, str):
+            values[name] = value
+        elif isinstance(value, list):
+            values[name] = [str(item) for item in value]
     try:
-        return RSAKey.import_key(key) if key.get("kty") == "RSA" else None
+        return RSAKey.import_key(values) if values.get("kty") == "RSA" else None
     except (JoseError, ValueError, TypeError, KeyError):
         return None

@@ -1,4 +1,4 @@
-"""Who is trusted to publish: the registered publishers, found and checked by a token's claims.
+"""The registered publishers: who may publish, found and checked by the claims of a token.
 
 The look-up, its order and the reasons given are those of the default index's code as of 2026, for
 GitHub's tokens.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from server.json_reader import Json, JsonObject
 
 REQUIRED = (
     "repository",
@@ -20,29 +21,29 @@ REQUIRED = (
     "ref",
     "sha",
 )
-"""The claims that must be there. The last two may say what they like."""
+"""The claims that must be there. The last two may have any value."""
 _TEXTS = REQUIRED[:6]
 _FORBIDDEN_EVENT = "pull_request_target"
 
 
 class NoPublisher(Exception):
-    """No publisher corresponds to the claims; the message is the reason the client is told."""
+    """No publisher corresponds to the claims; the message is the reason that the client gets."""
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What a registration says of the workflow; two with the same are one publisher."""
+class WorkflowIdentity:
+    """The workflow that a registration names; two registrations with the same are one publisher."""
 
     owner: str
     owner_id: str
     repository: str
-    workflow: str
+    file: str
     environment: str = ""
     """In lower case; empty if the registration names none."""
 
     def __str__(self) -> str:
         where = f", environment {self.environment}" if self.environment else ""
-        return f"{self.workflow_ref}{where}"
+        return f"{self.ref}{where}"
 
     @property
     def slug(self) -> str:
@@ -50,23 +51,25 @@ class Identity:
         return f"{self.owner}/{self.repository}"
 
     @property
-    def workflow_ref(self) -> str:
+    def ref(self) -> str:
         """The workflow's file, as the claim has it before the @."""
-        return f"{self.slug}/.github/workflows/{self.workflow}"
+        return f"{self.slug}/.github/workflows/{self.file}"
 
 
 @dataclass(frozen=True, slots=True)
-class Publisher:
+class RegisteredPublisher:
     """A registration: this workflow may publish this project, named as it is normalised."""
 
     project: str
-    identity: Identity
+    workflow: WorkflowIdentity
 
 
-class Publishers:
-    """The registrations in force, and those waiting for their project's first release."""
+class PublisherRegistry:
+    """The registrations in force, and those that wait for their project's first release."""
 
-    def __init__(self, active: Iterable[Publisher], pending: Iterable[Publisher]) -> None:
+    def __init__(
+        self, active: Iterable[RegisteredPublisher], pending: Iterable[RegisteredPublisher]
+    ) -> None:
         self._active = list(active)
         self._pending = list(pending)
 
@@ -75,63 +78,94 @@ class Publishers:
         """The projects that have a publisher in force, and so exist."""
         return {publisher.project for publisher in self._active}
 
-    def find(self, claims: dict[str, Any]) -> tuple[Identity, frozenset[str]]:
-        """Give the publisher in force that the claims fit, with the projects it publishes.
+    def find(self, claims: JsonObject) -> tuple[WorkflowIdentity, frozenset[str]]:
+        """Return the workflow in force that the claims fit, with the projects it publishes.
 
         Raises:
             NoPublisher: there is none, or a claim differs.
         """
-        found = _find(claims, self._active)
-        return found.identity, frozenset(
-            other.project for other in self._active if other.identity == found.identity
+        workflow = _find(claims, self._active).workflow
+        return workflow, frozenset(
+            other.project for other in self._active if other.workflow == workflow
         )
 
-    def find_pending(self, claims: dict[str, Any]) -> Publisher | None:
-        """Give the waiting publisher that the claims fit, or None."""
+    def find_pending(self, claims: JsonObject) -> RegisteredPublisher | None:
+        """Return the waiting publisher that the claims fit, or None."""
         try:
             return _find(claims, self._pending)
         except NoPublisher:
             return None
 
-    def promote(self, publisher: Publisher) -> None:
+    def promote(self, publisher: RegisteredPublisher) -> None:
         """Put a waiting publisher in force: its project exists from now on."""
         self._pending.remove(publisher)
         self._active.append(publisher)
 
-    def discard(self, publisher: Publisher) -> None:
-        """Forget a waiting publisher that came too late."""
+    def discard(self, publisher: RegisteredPublisher) -> None:
+        """Drop a waiting publisher that came too late."""
         self._pending.remove(publisher)
 
 
-def _find(claims: dict[str, Any], publishers: Iterable[Publisher]) -> Publisher:
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """The claims that decide, with their types checked."""
+
+    repository: str
+    repository_owner: str
+    repository_owner_id: str
+    job_workflow_ref: str
+    event_name: str
+    environment: str
+    ref: Json
+    sha: Json
+
+
+def _read_claims(claims: JsonObject) -> _Claims:
     for name in REQUIRED:
         if claims.get(name) is None:
             raise NoPublisher(f"Missing claim {name!r}")
+    texts: dict[str, str] = {}
     for name in _TEXTS:
-        if not isinstance(claims[name], str):
+        value = claims[name]
+        if not isinstance(value, str):
             raise NoPublisher(f"Check failed for required claim {name!r}")
+        texts[name] = value
     environment = claims.get("environment") or ""
     if not isinstance(environment, str):
         raise NoPublisher("Check failed for optional claim 'environment'")
-    workflow = _workflow_file(claims["job_workflow_ref"])
-    if workflow is None:
+    return _Claims(
+        repository=texts["repository"],
+        repository_owner=texts["repository_owner"],
+        repository_owner_id=texts["repository_owner_id"],
+        job_workflow_ref=texts["job_workflow_ref"],
+        event_name=texts["event_name"],
+        environment=environment,
+        ref=claims["ref"],
+        sha=claims["sha"],
+    )
+
+
+def _find(table: JsonObject, publishers: Iterable[RegisteredPublisher]) -> RegisteredPublisher:
+    claims = _read_claims(table)
+    file = _workflow_file(claims.job_workflow_ref)
+    if file is None:
         raise NoPublisher("Could not job extract workflow filename from OIDC claims")
-    owner, _, repository = claims["repository"].partition("/")
-    wanted = (owner, claims["repository_owner_id"], repository, workflow)
-    candidates: dict[str, Publisher] = {}
+    owner, _, repository = claims.repository.partition("/")
+    claimed = (owner, claims.repository_owner_id, repository, file)
+    candidates: dict[str, RegisteredPublisher] = {}
     for publisher in publishers:
-        known = publisher.identity
-        if (known.owner, known.owner_id, known.repository, known.workflow) == wanted:
+        known = publisher.workflow
+        if (known.owner, known.owner_id, known.repository, known.file) == claimed:
             candidates.setdefault(known.environment, publisher)
-    found = candidates.get(environment.lower()) or candidates.get("")
+    found = candidates.get(claims.environment.lower()) or candidates.get("")
     if found is None:
         raise NoPublisher("Publisher with matching claims was not found")
-    _check(found.identity, claims, environment)
+    _check(found.workflow, claims)
     return found
 
 
 def _workflow_file(ref: str) -> str | None:
-    """Give the name of the workflow's file in a claim like OWNER/REPO/.github/workflows/FILE@REF.
+    """Return the workflow's file in a claim like OWNER/REPO/.github/workflows/FILE@REF, or None.
 
     It is in the first part between slashes where a name ending .yml or .yaml stands before an @:
     both characters may be in file names and in what follows, too.
@@ -145,27 +179,27 @@ def _workflow_file(ref: str) -> str | None:
     return None
 
 
-def _check(identity: Identity, claims: dict[str, Any], environment: str) -> None:
+def _check(workflow: WorkflowIdentity, claims: _Claims) -> None:
     expected = {
-        "repository": claims["repository"].lower() == identity.slug.lower(),
-        "repository_owner": claims["repository_owner"] == identity.owner,
-        "repository_owner_id": claims["repository_owner_id"] == identity.owner_id,
+        "repository": claims.repository.lower() == workflow.slug.lower(),
+        "repository_owner": claims.repository_owner == workflow.owner,
+        "repository_owner_id": claims.repository_owner_id == workflow.owner_id,
     }
     for name, holds in expected.items():
         if not holds:
             raise NoPublisher(f"Check failed for required claim {name!r}")
-    refs = [ref for ref in (claims["ref"], claims["sha"]) if ref and isinstance(ref, str)]
+    refs = [ref for ref in (claims.ref, claims.sha) if ref and isinstance(ref, str)]
     if not refs:
         raise NoPublisher("The ref and sha claims are empty")
-    fitting = sorted({f"{identity.workflow_ref}@{ref}" for ref in refs})
-    if claims["job_workflow_ref"] not in fitting:
+    fitting = sorted({f"{workflow.ref}@{ref}" for ref in refs})
+    if claims.job_workflow_ref not in fitting:
         raise NoPublisher(
             "The job_workflow_ref claim does not match, expecting one of "
-            f"{fitting!r}, got {claims['job_workflow_ref']!r}"
+            f"{fitting!r}, got {claims.job_workflow_ref!r}"
         )
-    if claims["event_name"] == _FORBIDDEN_EVENT:
+    if claims.event_name == _FORBIDDEN_EVENT:
         raise NoPublisher(
             f"Publishing from a workflow invoked via {_FORBIDDEN_EVENT!r} is not supported."
         )
-    if identity.environment and environment.lower() != identity.environment:
+    if workflow.environment and claims.environment.lower() != workflow.environment:
         raise NoPublisher("Check failed for optional claim 'environment'")

@@ -1,4 +1,4 @@
-"""Each identity token is good for one exchange: its `jti` is remembered until it has expired."""
+"""Each identity token is good for one exchange: its `jti` is kept until it has expired."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Replay:
         with self._lock:
             return len(self._until)
 
-    def seen(self, issuer: str, jti: str) -> bool:
-        """Tell whether a token has been exchanged already."""
+    def is_used(self, issuer: str, jti: str) -> bool:
+        """Return whether a token has been exchanged already."""
         with self._lock:
             self._forget()
             return (issuer, jti) in self._until
 
     def take(self, issuer: str, jti: str, expires: float) -> bool:
-        """Mark a token as exchanged; False if another exchange was first."""
+        """Mark a token as exchanged; return False if another exchange was first."""
         with self._lock:
             self._forget()
             if (issuer, jti) in self._until:

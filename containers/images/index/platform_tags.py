@@ -1,8 +1,8 @@
 """The platform tags that the default index takes.
 
-Read off the default index's upload code, 2026: a plain linux tag promises nothing about the
-libraries a machine must have, so it is refused; manylinux (PEP 600) and musllinux (PEP 656)
-do promise.
+Taken from the default index's upload code, 2026. A plain linux tag says nothing about the
+libraries that a machine must have, so it is refused. manylinux (PEP 600) and musllinux (PEP 656)
+tags do.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ _ACCEPTED = re.compile(
 
 
 def is_accepted(platform: str) -> bool:
-    """Tell whether a wheel for a platform tag may be uploaded."""
+    """Return whether a wheel for a platform tag may be uploaded."""
     return _ACCEPTED.fullmatch(platform) is not None

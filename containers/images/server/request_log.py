@@ -20,19 +20,27 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TextIO
 
-NOTES = "index.notes"
+from .json_reader import JsonObject
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+NOTES = "server.notes"
+"""The key of a request's environment under which its handler adds to the line."""
+# How many seconds a mark waits for requests under way: one that hangs on request does not end.
+_MARK_SECONDS = 2
 
 
 class RequestLog:
-    """The file of evidence, and the number of requests whose line is still to come."""
+    """The file of evidence, and the requests whose line is still to come."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._changed = threading.Condition()
         self._requests: dict[Entry, None] = {}
-        self._greeting: Counter[str] = Counter()
+        self._handshakes: Counter[str] = Counter()
         self.failure: str | None = None
 
     @property
@@ -40,7 +48,7 @@ class RequestLog:
         """How many requests have begun and have no line yet."""
         return len(self._requests)
 
-    def begin(self, environ: dict[str, Any]) -> Entry:
+    def begin(self, environ: WSGIEnvironment) -> Entry:
         """Open the entry of a request; what handlers put into its notes ends up in the line."""
         entry = Entry(self, environ)
         with self._changed:
@@ -48,46 +56,57 @@ class RequestLog:
         environ[NOTES] = entry.notes
         return entry
 
-    def end(self, entry: Entry, line: dict[str, Any]) -> None:
-        """Write an entry's line; at no time is it both there and under way."""
+    def end(self, entry: Entry, line: JsonObject) -> None:
+        """Write an entry's line; a reader never finds the entry both written and open."""
         with self._changed:
-            self.write(line)
+            self._write(line)
             del self._requests[entry]
             self._changed.notify_all()
 
     @contextmanager
-    def greeting(self, client: str) -> Iterator[None]:
-        """Have a handshake under way: one that fails leaves a line as well."""
+    def handshake(self, client: str) -> Iterator[None]:
+        """Count a TLS handshake as under way: one that fails leaves a line as well."""
         with self._changed:
-            self._greeting[client] += 1
+            self._handshakes[client] += 1
         try:
             yield
         finally:
             with self._changed:
-                self._greeting[client] -= 1
+                self._handshakes[client] -= 1
                 self._changed.notify_all()
 
-    def mark(self, token: str, client: str, seconds: float) -> None:
-        """Write a line with ``token`` once every line of ``client`` is there; of all without one.
+    def refuse(self, client: str, reason: str) -> None:
+        """Log a failed handshake: a client that does not trust the server leaves this."""
+        self._write({"time": utc_now(), "client": client, "tls_refused": reason})
 
-        A client gets its answer before the line is written. Who reads up to the mark has missed
-        nothing: a request that goes on for longer than ``seconds`` has a line of its own, `open`.
+    def read_marks(self, requests: TextIO) -> None:
+        """Write a mark for each line ``TOKEN CLIENT``, or ``TOKEN`` alone for all clients."""
+        for line in requests:
+            token, _, client = line.strip().partition(" ")
+            # In its own thread: one slow client does not delay the marks of the others.
+            threading.Thread(target=self.mark, args=(token, client), daemon=True).start()
+
+    def mark(self, token: str, client: str) -> None:
+        """Write a line with ``token`` after every line of ``client``, or of all if it is empty.
+
+        A client gets its answer before the line is written. A reader of the log up to the mark
+        misses nothing: a request that goes on for longer has a line of its own, `open`.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._is_quiet(client), seconds)
+            self._changed.wait_for(lambda: self._is_quiet(client), _MARK_SECONDS)
             for entry in self._open(client):
-                self.write({**entry.line, "status": None, "open": True})
-        self.write({"mark": token})
+                self._write({**entry.line, "status": None, "open": True})
+        self._write({"mark": token})
 
     def _open(self, client: str) -> list[Entry]:
-        return [entry for entry in self._requests if client in ("", entry.line["client"])]
+        return [entry for entry in self._requests if client in ("", entry.client)]
 
     def _is_quiet(self, client: str) -> bool:
-        greeting = self._greeting[client] if client else self._greeting.total()
-        return not greeting and not self._open(client)
+        handshakes = self._handshakes[client] if client else self._handshakes.total()
+        return not handshakes and not self._open(client)
 
-    def write(self, line: dict[str, Any]) -> None:
-        """Append a line. If that fails, say so and keep the reason for the health report."""
+    def _write(self, line: JsonObject) -> None:
+        """Append a line. If that fails, print why and keep the reason for the health report."""
         data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
         try:
             if os.write(self._file, data) == len(data):
@@ -102,16 +121,18 @@ class RequestLog:
 class Entry:
     """One request on its way to becoming a line."""
 
-    def __init__(self, log: RequestLog, environ: dict[str, Any]) -> None:
+    def __init__(self, log: RequestLog, environ: WSGIEnvironment) -> None:
         self._log = log
         self._begun = time.monotonic()
-        self.notes: dict[str, Any] = {}
-        self.line: dict[str, Any] = {
-            "time": now(),
-            "client": environ.get("REMOTE_ADDR", ""),
+        self.client: str = environ.get("REMOTE_ADDR", "")
+        self.notes: JsonObject = {}
+        uri: str = environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
+        self.line: JsonObject = {
+            "time": utc_now(),
+            "client": self.client,
             "method": environ["REQUEST_METHOD"],
             "host": environ.get("HTTP_HOST", ""),
-            "path": environ.get("REQUEST_URI", environ.get("PATH_INFO", "")).partition("?")[0],
+            "path": uri.partition("?")[0],
             "user_agent": environ.get("HTTP_USER_AGENT", ""),
         }
 
@@ -120,7 +141,7 @@ class Entry:
 
         A chunk counts once the server asks for the next one: only then has it been handed
         to the connection. `complete` therefore means that all of it was; a client that
-        breaks off while the last of it is under way cannot be told from one that got it.
+        breaks off during the last chunk looks like one that got it.
         """
         digest = hashlib.sha256()
         size = 0
@@ -141,7 +162,7 @@ class Entry:
 
     def finish(self, status: int | None, size: int = 0, *, complete: bool) -> None:
         """Write the line; a status of None says that there was no answer."""
-        ended = {
+        ended: JsonObject = {
             "status": status,
             "bytes": size,
             "complete": complete,
@@ -150,6 +171,6 @@ class Entry:
         self._log.end(self, {**self.line, **ended, **self.notes})
 
 
-def now() -> str:
-    """Give the time in UTC, to the millisecond."""
+def utc_now() -> str:
+    """Return the time in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

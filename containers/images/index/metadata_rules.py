@@ -1,7 +1,7 @@
-"""What the default index asks of the fields that describe a package.
+"""The rules of the default index for the fields that describe a package.
 
-These are the checks that its upload code lays on top of packaging.metadata, and their words, as of
-2026: `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in
+These are the checks that its upload code adds to those of packaging.metadata, and their words, as
+of 2026: `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in
 warehouse/forklift/legacy.py, `is_valid_uri` in warehouse/utils/http.py and `render` in
 warehouse/utils/readme.py. The libraries are those that it uses. They take longer to import than the
 front to start, so this module is imported by the first upload.
@@ -26,7 +26,7 @@ _LABEL_LENGTH = 32
 
 
 def faults(metadata: Metadata) -> Iterator[InvalidMetadata]:
-    """Give what is wrong with valid metadata in the eyes of the default index."""
+    """Yield the faults that the default index finds in valid metadata."""
     if metadata.summary is not None and len(metadata.summary) > _SUMMARY_LENGTH:
         yield InvalidMetadata(
             "summary", f"'summary' field must be {_SUMMARY_LENGTH} characters or less."
@@ -44,14 +44,14 @@ def faults(metadata: Metadata) -> Iterator[InvalidMetadata]:
 
 
 def description_fault(metadata: Metadata) -> str | None:
-    """Tell how the description fails to render, or None if it renders."""
+    """Return how the description fails to render, or None if it renders."""
     if not metadata.description:
         return None
-    given = metadata.description_content_type
-    if _renders(metadata.description, given or "text/x-rst"):
+    content_type = metadata.description_content_type
+    if _renders(metadata.description, content_type or "text/x-rst"):
         return None
-    if given:
-        return f"The description failed to render for '{given}'."
+    if content_type:
+        return f"The description failed to render for '{content_type}'."
     return "The description failed to render in the default format of reStructuredText."
 
 
@@ -73,10 +73,10 @@ def _addresses(metadata: Metadata) -> Iterator[InvalidMetadata]:
 def _classifiers(metadata: Metadata) -> Iterator[InvalidMetadata]:
     for classifier in sorted(set(metadata.classifiers or ())):
         if classifier in deprecated_classifiers:
-            told = f"The classifier {classifier!r} has been deprecated"
+            message = f"The classifier {classifier!r} has been deprecated"
             others = deprecated_classifiers[classifier]
-            told += f", use one of {others} instead." if others else "."
-            yield InvalidMetadata("classifier", told)
+            message += f", use one of {others} instead." if others else "."
+            yield InvalidMetadata("classifier", message)
         elif classifier not in classifiers:
             yield InvalidMetadata("classifier", f"{classifier!r} is not a valid classifier.")
 
@@ -92,8 +92,8 @@ def _urls(metadata: Metadata) -> Iterator[InvalidMetadata]:
         if not label:
             yield InvalidMetadata("project-url", "Must have a label")
         elif len(label) > _LABEL_LENGTH:
-            told = f"{label!r} must be {_LABEL_LENGTH} characters or less."
-            yield InvalidMetadata("project-url", told)
+            message = f"{label!r} must be {_LABEL_LENGTH} characters or less."
+            yield InvalidMetadata("project-url", message)
         elif not url:
             yield InvalidMetadata("project-url", "Must have a URL")
         elif not _is_url(url):
@@ -103,8 +103,8 @@ def _urls(metadata: Metadata) -> Iterator[InvalidMetadata]:
 def _requirements(metadata: Metadata) -> Iterator[InvalidMetadata]:
     for requirement in metadata.requires_dist or ():
         if requirement.url is not None:
-            told = f"Can't have direct dependency: {requirement}"
-            yield InvalidMetadata("requires-dist", told)
+            message = f"Can't have direct dependency: {requirement}"
+            yield InvalidMetadata("requires-dist", message)
     for field, values in (
         ("provides-dist", metadata.provides_dist),
         ("obsoletes-dist", metadata.obsoletes_dist),

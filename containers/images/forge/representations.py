@@ -1,18 +1,22 @@
-"""The JSON that GitHub's REST API makes of things ("REST API endpoints for releases", its docs)."""
+"""Objects as JSON, as GitHub's REST API represents them ("REST API endpoints for releases")."""
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
+from server.json_reader import JsonObject
+
 from .config import Repository
+from .refs import Target
 from .releases import Asset, Release
 from .routing import API, UPLOADS, WEB
 
-BOT = {
-    "login": "github-actions[bot]",
+BOT_LOGIN = "github-actions[bot]"
+BOT_NODE_ID = "MDM6Qm90NDE4OTgyODI="
+_BOT: JsonObject = {
+    "login": BOT_LOGIN,
     "id": 41898282,
-    "node_id": "MDM6Qm90NDE4OTgyODI=",
+    "node_id": BOT_NODE_ID,
     "type": "Bot",
     "site_admin": False,
     "url": f"https://{API}/users/github-actions%5Bbot%5D",
@@ -21,29 +25,29 @@ BOT = {
 """The user under which the token of a workflow acts."""
 
 
-class Shapes:
-    """Makes the JSON for the things of one repository."""
+class Representations:
+    """Makes the JSON for the objects of one repository."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self.api = f"https://{API}/repos/{repository.full_name}"
         self.web = f"https://{WEB}/{repository.full_name}"
 
-    def repository(self, *, writes: bool) -> dict[str, Any]:
-        """Return the repository, as one who may write or not sees it."""
-        told = self._repository
+    def repository(self, *, writes: bool) -> JsonObject:
+        """Return the repository; ``writes`` is whether the client may write to it."""
+        repository = self._repository
         return {
-            "id": told.id,
-            "node_id": f"R_{told.id}",
-            "name": told.name,
-            "full_name": told.full_name,
-            "private": not told.public,
-            "visibility": told.visibility,
-            "owner": {"login": told.owner, "id": told.owner_id, "type": "User"},
+            "id": repository.id,
+            "node_id": f"R_{repository.id}",
+            "name": repository.name,
+            "full_name": repository.full_name,
+            "private": not repository.public,
+            "visibility": repository.visibility,
+            "owner": {"login": repository.owner, "id": repository.owner_id, "type": "User"},
             "html_url": self.web,
             "url": self.api,
             "clone_url": f"{self.web}.git",
-            "default_branch": told.default_branch,
+            "default_branch": repository.default_branch,
             "fork": False,
             "archived": False,
             "disabled": False,
@@ -57,14 +61,25 @@ class Shapes:
             },
         }
 
-    def page_of(self, release: Release) -> str:
+    def release_page(self, release: Release) -> str:
         """Return the address of a release's page."""
-        shown = f"untagged-{release.untagged}" if release.draft else quote(release.tag)
-        return f"{self.web}/releases/tag/{shown}"
+        return f"{self.web}/releases/tag/{_tag_in_url(release)}"
 
-    def release(self, release: Release) -> dict[str, Any]:
+    def release_url(self, release: Release) -> str:
+        """Return the address of a release in the API."""
+        return f"{self.api}/releases/{release.id}"
+
+    def asset_url(self, asset: Asset) -> str:
+        """Return the address of an asset in the API."""
+        return f"{self.api}/releases/assets/{asset.id}"
+
+    def download_url(self, release: Release, asset: Asset) -> str:
+        """Return the address of an asset for a browser."""
+        return f"{self.web}/releases/download/{_tag_in_url(release)}/{quote(asset.name)}"
+
+    def release(self, release: Release) -> JsonObject:
         """Return a release with its assets."""
-        url = f"{self.api}/releases/{release.id}"
+        url = self.release_url(release)
         tag = quote(release.tag)
         return {
             "url": url,
@@ -73,9 +88,9 @@ class Shapes:
                 f"https://{UPLOADS}/repos/{self._repository.full_name}/releases/{release.id}"
                 "/assets{?name,label}"
             ),
-            "html_url": self.page_of(release),
+            "html_url": self.release_page(release),
             "id": release.id,
-            "author": BOT,
+            "author": _BOT,
             "node_id": f"RE_{release.id}",
             "tag_name": release.tag,
             "target_commitish": release.target,
@@ -92,32 +107,36 @@ class Shapes:
             "body": release.body,
         }
 
-    def asset(self, release: Release, asset: Asset) -> dict[str, Any]:
+    def asset(self, release: Release, asset: Asset) -> JsonObject:
         """Return an asset."""
-        tag = f"untagged-{release.untagged}" if release.draft else quote(release.tag)
         return {
-            "url": f"{self.api}/releases/assets/{asset.id}",
+            "url": self.asset_url(asset),
             "id": asset.id,
-            "node_id": f"RA_{asset.id}",
+            "node_id": asset.node_id,
             "name": asset.name,
             "label": asset.label,
-            "uploader": BOT,
+            "uploader": _BOT,
             "content_type": asset.content_type,
             "state": "uploaded",
             "size": asset.size,
-            "digest": f"sha256:{asset.sha256}",
+            "digest": asset.digest,
             "download_count": asset.downloads,
             "created_at": asset.created_at,
             "updated_at": asset.updated_at,
-            "browser_download_url": f"{self.web}/releases/download/{tag}/{quote(asset.name)}",
+            "browser_download_url": self.download_url(release, asset),
         }
 
-    def ref(self, name: str, target: dict[str, Any]) -> dict[str, Any]:
+    def ref(self, name: str, target: Target) -> JsonObject:
         """Return a branch or a tag as git has it."""
-        kind = "tags" if target["type"] == "tag" else "commits"
+        kind = "tags" if target.type == "tag" else "commits"
+        url = f"{self.api}/git/{kind}/{target.sha}"
         return {
             "ref": name,
             "node_id": f"REF_{name}",
             "url": f"{self.api}/git/{quote(name)}",
-            "object": {**target, "url": f"{self.api}/git/{kind}/{target['sha']}"},
+            "object": {"type": target.type, "sha": target.sha, "url": url},
         }
+
+
+def _tag_in_url(release: Release) -> str:
+    return f"untagged-{release.untagged}" if release.draft else quote(release.tag)

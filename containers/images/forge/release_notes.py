@@ -1,6 +1,6 @@
 """Generated release notes: the same release always gets the same ones.
 
-GitHub lists the merged pull requests first; this forge has none, and then GitHub writes the line
+GitHub lists the merged pull requests first; this forge has none. GitHub then writes the one line
 that is written here.
 """
 

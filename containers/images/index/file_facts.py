@@ -1,4 +1,4 @@
-"""What a distribution file says of itself: its digest, its metadata, its requirements."""
+"""What a distribution file contains: its digest, its metadata, its requirements."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of one file by reading it."""
+class FileFacts:
+    """What is read from one file."""
 
     size: int
-    modified: float
+    mtime: float
     sha256: str
     metadata: bytes | None
     requires_python: str | None
@@ -40,15 +40,15 @@ class Facts:
         return None if self.metadata is None else hashlib.sha256(self.metadata).hexdigest()
 
 
-class FactsCache:
-    """Reads each file once, and again when its size or time of change differs."""
+class FileFactsCache:
+    """Reads each file once, and again when its size or mtime differs."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, int, int], Facts]] = {}
+        self._known: dict[Path, tuple[tuple[int, int, int], FileFacts]] = {}
         self._lock = threading.Lock()
 
-    def of(self, path: Path) -> Facts:
-        """Give the facts of a file.
+    def read(self, path: Path) -> FileFacts:
+        """Return the facts of a file.
 
         Raises:
             OSError: the file cannot be read.
@@ -65,7 +65,7 @@ class FactsCache:
 
 
 def version_of(filename: str) -> str | None:
-    """Give the version in a file's name, or None when the name is not a valid one."""
+    """Return the version in a file's name, or None if the name is not valid."""
     try:
         if filename.endswith(".whl"):
             return str(parse_wheel_filename(filename)[1])
@@ -75,31 +75,31 @@ def version_of(filename: str) -> str | None:
 
 
 def read_metadata(content: IO[bytes], filename: str) -> bytes | None:
-    """Give the METADATA of a wheel or the PKG-INFO of an sdist; None if there is not just one."""
+    """Return the METADATA of a wheel or the PKG-INFO of an sdist; None if there is not just one."""
     try:
         if filename.endswith((".whl", ".zip")):
-            wanted = _WHEEL_METADATA if filename.endswith(".whl") else _SDIST_METADATA
+            pattern = _WHEEL_METADATA if filename.endswith(".whl") else _SDIST_METADATA
             with zipfile.ZipFile(content) as archive:
-                names = [name for name in archive.namelist() if wanted.fullmatch(name)]
+                names = [name for name in archive.namelist() if pattern.fullmatch(name)]
                 return archive.read(names[0]) if len(names) == 1 else None
         with tarfile.open(fileobj=content, mode="r:*") as archive_tar:
             members = [item for item in archive_tar if _SDIST_METADATA.fullmatch(item.name)]
-            found = archive_tar.extractfile(members[0]) if len(members) == 1 else None
-            return None if found is None else found.read()
+            member = archive_tar.extractfile(members[0]) if len(members) == 1 else None
+            return None if member is None else member.read()
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, NotImplementedError):
         # A broken file is served as it is: finding out what a client makes of it is the point.
         return None
 
 
-def _read(path: Path, size: int, modified: float) -> Facts:
+def _read(path: Path, size: int, mtime: float) -> FileFacts:
     with path.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         content.seek(0)
         metadata = read_metadata(content, path.name)
     raw = parse_email(metadata)[0] if metadata is not None else {}
-    return Facts(
+    return FileFacts(
         size=size,
-        modified=modified,
+        mtime=mtime,
         sha256=sha256,
         metadata=metadata,
         requires_python=raw.get("requires_python"),
