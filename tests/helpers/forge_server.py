@@ -1,4 +1,4 @@
-"""What the tests of the forge's server share: a running forge, its jobs, a client for each job."""
+"""For tests of the forge: a running forge, its jobs, a client for each job."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from urllib.parse import quote, urlsplit
 
 import requests
 import trustme
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
-from containers.forge import HOSTS, JobIdentity, Repository, WorkflowRun
+from containers.forge import HOSTS, ISSUER, JobIdentity, Repository, WorkflowRun
 
 IMAGES = Path(__file__).resolve().parents[2] / "containers" / "images"
 TOKEN = "ghs_forgeTestToken"  # noqa: S105 - valid for one test run
@@ -48,6 +50,8 @@ WORKFLOW = WorkflowRun(
 RELEASE = JobIdentity("release", {"contents": "write"})
 PUBLISH = JobIdentity("publish", {"id-token": "write"}, environment="pypi")
 BUILD = JobIdentity("build", {"contents": "read"})
+TOKEN_ENDPOINT = "https://pipelines.actions.githubusercontent.com/idtoken/4711?api-version=2.0"  # noqa: S105
+BEARER = {"Authorization": f"bearer {REQUEST_TOKEN}"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +106,37 @@ class Forge:
         """Upload an asset as clients do: to the address that the release told."""
         url = release["upload_url"].partition("{")[0]
         return self.send("POST", url, params={"name": name, **query}, data=content)
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags with their commits, in the order of the API."""
+        return {tag["name"]: tag["commit"]["sha"] for tag in self.api("GET", "/tags").json()}
+
+    def ask_token(self, audience: str | None = "pypi", **options: Any) -> requests.Response:
+        """Ask for an identity token."""
+        query = f"&audience={audience}" if audience is not None else ""
+        return self.send(
+            "GET", f"{TOKEN_ENDPOINT}{query}", token=None, **{"headers": BEARER, **options}
+        )
+
+    def identity_token(self, audience: str | None = "pypi") -> str:
+        """Return an identity token, which must be granted."""
+        answer = self.ask_token(audience)
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert set(body) == {"count", "value"}
+        assert body["count"] == len(body["value"])
+        return str(body["value"])
+
+    def issuer_keys(self) -> KeySet:
+        """Find the keys as an index does: from the issuer's own document."""
+        found = self.send("GET", f"{ISSUER}/.well-known/openid-configuration", token=None).json()
+        assert found["issuer"] == ISSUER
+        return KeySet.import_key_set(self.send("GET", found["jwks_uri"], token=None).json())
+
+    def claims(self, audience: str | None = "pypi") -> dict[str, Any]:
+        """Ask for a token, verify its signature and return its claims."""
+        token = self.identity_token(audience)
+        return dict(jwt.decode(token, self.issuer_keys(), algorithms=["RS256"]).claims)
 
     def lines(self, **wanted: Any) -> list[dict[str, Any]]:
         """Give the log's lines with these values; a line is written when its answer has ended."""
@@ -201,3 +236,13 @@ def running(folder: Path, /, **changes: Any) -> Iterator[Forge]:
         process.wait(10)
         process.stdout.close()
     assert "Traceback" not in (folder / "stderr").read_text(), (folder / "stderr").read_text()
+
+
+def refused_fields(answer: requests.Response) -> list[tuple[str, str, str]]:
+    """Return the resource, field and code of each error of an answer, which must be 422."""
+    body = answer.json()
+    assert answer.status_code == 422
+    assert body["message"] == "Validation Failed"
+    assert body["status"] == "422"
+    assert body["documentation_url"].startswith("https://docs.github.com/")
+    return [(one["resource"], one.get("field", ""), one["code"]) for one in body["errors"]]

@@ -1,4 +1,4 @@
-"""What the tests of the index's front share: a running front, files for it, clean clients."""
+"""For tests of the index: a running index, files for it, clean clients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCOPED = "index-front-scoped-password"
 
 @dataclass(frozen=True)
 class Front:
-    """A front in a process of its own."""
+    """A running index, in a process of its own."""
 
     process: subprocess.Popen[str]
     port: int
@@ -69,6 +69,48 @@ class Front:
         with self.session() as session:
             where = url if url.startswith("https:") else f"{self.index}{url}"
             return session.get(where, timeout=20, **options)
+
+    def put(self, file: tuple[str, bytes]) -> str:
+        """Write a file into the store, and return its name."""
+        filename, content = file
+        (self.store / filename).write_bytes(content)
+        return filename
+
+    def listed_files(self, project: str) -> dict[str, dict[str, Any]]:
+        """Return the files of a project's JSON page, by name."""
+        accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
+        page = self.get(f"/simple/{project}/", headers=accept).json()
+        return {file["filename"]: file for file in page["files"]}
+
+    def send_upload(
+        self,
+        file: tuple[str, bytes] | None,
+        *,
+        password: str | None = PASSWORD,
+        username: str = "__token__",
+        **changes: str,
+    ) -> requests.Response:
+        """Upload as a client does; a form field changed to '' is left out."""
+        filename, content = file or ("", b"")
+        name, version = [*filename.split("-"), "", ""][:2]
+        form = {
+            ":action": "file_upload",
+            "protocol_version": "1",
+            "metadata_version": "2.1",
+            "name": name,
+            "version": version.removesuffix(".tar.gz"),
+            "filetype": "bdist_wheel" if filename.endswith(".whl") else "sdist",
+            "sha256_digest": sha256(content),
+            **{f":{key}" if key == "action" else key: value for key, value in changes.items()},
+        }
+        with self.session() as session:
+            return session.post(
+                f"{self.upload}/legacy/",
+                data={key: value for key, value in form.items() if value},
+                files={"content": (filename, content)} if file else {"other": b""},
+                auth=None if password is None else (username, password),
+                timeout=30,
+            )
 
     def mark(self, client: str = "") -> str:
         """Ask for a mark in the log; give its token."""
@@ -155,6 +197,17 @@ def launch(config: Path) -> subprocess.Popen[str]:
         )
 
 
+def refusal(config: Path) -> str:
+    """Start an index that cannot start, and return the one line that it prints."""
+    process = launch(config)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.read() == ""
+    assert process.wait(20) == 2
+    (line,) = (config.parent / "stderr").read_text().splitlines()
+    return line
+
+
 @contextlib.contextmanager
 def running(folder: Path, **changes: Any) -> Iterator[Front]:
     """Run a front for as long as the block lasts."""
@@ -202,6 +255,15 @@ def run(
         timeout=60,
         check=False,
     )
+
+
+def pip(
+    front: Front, home: Path, *arguments: str | Path, trusting: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run pip against an index, with or without the CA certificate of the index."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir"]
+    trust = ["--cert", str(front.authority)] if trusting else []
+    return run([*command, *arguments, "--index-url", front.simple, "--retries", "0", *trust], home)
 
 
 def sha256(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What the tests of trusted publishing share: an index that knows publishers, and their issuer."""
+"""For tests of trusted publishing: an index that knows publishers, and their issuer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import requests
 import trustme
 
-from tests.helpers.index_front import Front, running, sha256, wheel
+from tests.helpers.index_front import Front, running, wheel
 from tests.helpers.issuer import Issuer, standard_claims
 
 OWNER = "octo-org"
@@ -51,7 +51,7 @@ PENDING = (
 
 
 @dataclass(frozen=True)
-class Bench:
+class PublishingIndex:
     """A running index and a running issuer that it knows."""
 
     front: Front
@@ -100,25 +100,7 @@ class Bench:
 
     def upload(self, token: str, file: tuple[str, bytes]) -> requests.Response:
         """Upload a wheel as a client does."""
-        filename, content = file
-        name, version = filename.split("-")[:2]
-        form = {
-            ":action": "file_upload",
-            "protocol_version": "1",
-            "metadata_version": "2.1",
-            "name": name,
-            "version": version,
-            "filetype": "bdist_wheel",
-            "sha256_digest": sha256(content),
-        }
-        with self.front.session() as session:
-            return session.post(
-                f"{self.front.upload}/legacy/",
-                data=form,
-                files={"content": (filename, content)},
-                auth=("__token__", token),
-                timeout=30,
-            )
+        return self.front.send_upload(file, password=token)
 
     def noted(self) -> dict[str, Any]:
         """Give what the log notes of the last exchange."""
@@ -130,13 +112,13 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(
+def publishing_index(
     folder: Path,
     *,
     active: Sequence[dict[str, str]] = ACTIVE,
     pending: Sequence[dict[str, str]] = PENDING,
     **changes: Any,
-) -> Iterator[Bench]:
+) -> Iterator[PublishingIndex]:
     """Run an index and its issuer for as long as the block lasts."""
     (folder / "store").mkdir()
     name, content = wheel("taken", "0.1")
@@ -154,7 +136,7 @@ def bench(
             **changes,
         }
         with running(folder, **settings) as front:
-            yield Bench(front, issuer, folder)
+            yield PublishingIndex(front, issuer, folder)
 
 
 def assert_refused(answer: requests.Response, code: str, description: str) -> None:

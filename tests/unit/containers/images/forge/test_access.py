@@ -1,13 +1,10 @@
-"""Who may do what: the run's token with the permissions of the job at the client's address."""
+"""Access: the run's token with the permissions of the job at the client's address."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,18 +21,6 @@ WRITES = [
     ("DELETE", "https://api.github.com/repos/quiver-owner/quiver2/git/refs/tags/v0.5.0"),
     ("POST", "https://uploads.github.com/repos/quiver-owner/quiver2/releases/1/assets?name=a"),
 ]
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    with running(tmp_path_factory.mktemp("forge")) as forge:
-        yield forge
-
-
-@pytest.fixture
-def forge(started: Forge) -> Forge:
-    started.clean()
-    return started
 
 
 @pytest.fixture(scope="module")
@@ -158,69 +143,3 @@ def test_other_repositories_are_not_there(forge: Forge, path: str, token: str | 
 def test_the_name_of_the_repository_is_taken_in_any_case(forge: Forge) -> None:
     url = "https://api.github.com/repos/Quiver-Owner/QUIVER2"
     assert forge.send("GET", url).json()["full_name"] == "quiver-owner/quiver2"
-
-
-def test_an_address_that_nobody_registered_is_refused_and_the_log_says_why(forge: Forge) -> None:
-    forge.forget()
-    begun = time.monotonic()
-    refused = forge.api("GET", "/git/ref/heads/main")
-    assert time.monotonic() - begun >= 0.3
-    assert (refused.status_code, refused.json()["message"]) == (401, "Bad credentials")
-    line = forge.line(refused)
-    assert line["refused"] == "no job is registered at this address"
-    assert line["job"] is None
-
-
-def test_a_job_that_asks_before_it_is_registered_is_waited_for(tmp_path: Path) -> None:
-    with running(tmp_path / "patient", patience=10) as forge:
-        late = threading.Timer(0.5, forge.register, (RELEASE,))
-        late.start()
-        made = forge.api("POST", "/releases", json={"tag_name": "v0.5.0"})
-        late.join()
-        assert made.status_code == 201
-        assert forge.line(made)["job"] == "release"
-
-
-def test_an_address_that_goes_to_another_job_has_its_permissions(forge: Forge) -> None:
-    forge.register(BUILD)
-    assert forge.api("POST", "/releases", json={"tag_name": "v0.5.0"}).status_code == 403
-    forge.register(RELEASE)
-    assert forge.api("POST", "/releases", json={"tag_name": "v0.5.0"}).status_code == 201
-    forge.register(RELEASE, address="127.0.0.2")
-    forge.register(BUILD)
-    assert forge.api("POST", "/releases", json={"tag_name": "v0.6.0"}).status_code == 403
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        '{"job": "x"}',
-        '{"job": 5, "permissions": {}, "environment": null, "claims": {}}',
-        '{"job": "x", "permissions": {"contents": 1}, "environment": null, "claims": {}}',
-        '{"job": "x", "permissions": [], "environment": null, "claims": {}}',
-        '{"job": "x", "permissions": {}, "environment": 7, "claims": {}}',
-    ],
-)
-def test_a_job_that_is_told_wrongly_is_the_testbeds_failure(forge: Forge, text: str) -> None:
-    forge.register(text)
-    failed = forge.api("GET", "/releases")
-    assert failed.status_code == 500
-    assert "the testbed told the forge wrongly" in failed.json()["message"]
-    assert "127.0.0.1" in forge.line(failed)["error"]
-
-
-def test_a_workflows_token_is_no_users(forge: Forge) -> None:
-    assert forge.send("GET", "https://api.github.com/user").status_code == 403
-    assert forge.send("GET", "https://api.github.com/user", token=None).status_code == 401
-    root = forge.send("GET", "https://api.github.com/", token=None).json()
-    assert root["rate_limit_url"] == "https://api.github.com/rate_limit"
-    assert forge.send("GET", root["rate_limit_url"], token=None).json()["rate"]["remaining"] > 0
-    assert "installed_version" not in forge.send("GET", "https://api.github.com/meta").json()
-
-
-def test_tokens_are_not_in_the_log(forge: Forge) -> None:
-    assert forge.line(forge.api("GET", "/releases"))["job"] == "release"
-    assert TOKEN not in (forge.folder / "requests.jsonl").read_text()

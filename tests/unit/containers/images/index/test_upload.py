@@ -1,4 +1,4 @@
-"""Uploads to the index: what is taken, what is refused, and in which words."""
+"""Uploads: what is taken, what is refused, and in which words."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from tests.helpers.index_front import (
     PASSWORD,
@@ -21,7 +19,6 @@ from tests.helpers.index_front import (
     Front,
     metadata,
     run,
-    running,
     sdist,
     sha256,
     wheel,
@@ -29,51 +26,15 @@ from tests.helpers.index_front import (
 from verification.session import prepare as gate
 
 UV = Path(sys.executable).with_name("uv")
+
 needs_uv = pytest.mark.skipif(
     not UV.exists(), reason="uv is not installed beside python: pip install uv"
 )
 
 
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with running(tmp_path_factory.mktemp("upload")) as started:
-        yield started
-
-
-def send(
-    front: Front,
-    file: tuple[str, bytes] | None,
-    *,
-    password: str | None = PASSWORD,
-    username: str = "__token__",
-    **changes: str,
-) -> requests.Response:
-    """Upload as a client does; a form field changed to '' is left out."""
-    filename, content = file or ("", b"")
-    name, version = [*filename.split("-"), "", ""][:2]
-    form = {
-        ":action": "file_upload",
-        "protocol_version": "1",
-        "metadata_version": "2.1",
-        "name": name,
-        "version": version.removesuffix(".tar.gz"),
-        "filetype": "bdist_wheel" if filename.endswith(".whl") else "sdist",
-        "sha256_digest": sha256(content),
-        **{f":{key}" if key == "action" else key: value for key, value in changes.items()},
-    }
-    with front.session() as session:
-        return session.post(
-            f"{front.upload}/legacy/",
-            data={key: value for key, value in form.items() if value},
-            files={"content": (filename, content)} if file else {"other": b""},
-            auth=None if password is None else (username, password),
-            timeout=20,
-        )
-
-
 def test_an_accepted_file_is_stored_listed_and_logged(front: Front) -> None:
     filename, content = wheel("taken", "1.0", "cp313-cp313-manylinux_2_28_x86_64")
-    assert send(front, (filename, content)).status_code == 200
+    assert front.send_upload((filename, content)).status_code == 200
     assert (front.store / filename).read_bytes() == content
     assert front.get(f"/packages/{filename}").content == content
     assert filename in front.get("/simple/taken/").text
@@ -82,15 +43,15 @@ def test_an_accepted_file_is_stored_listed_and_logged(front: Front) -> None:
 
 
 def test_a_source_distribution_is_accepted(front: Front) -> None:
-    assert send(front, sdist("from-source", "1.0")).status_code == 200
+    assert front.send_upload(sdist("from-source", "1.0")).status_code == 200
     assert "from_source-1.0.tar.gz" in front.get("/simple/from-source/").text
 
 
 def test_the_same_name_with_the_same_bytes_changes_nothing(front: Front) -> None:
     file = wheel("again", "1.0")
-    assert send(front, file).status_code == 200
+    assert front.send_upload(file).status_code == 200
     before = (front.store / file[0]).stat()
-    assert send(front, file).status_code == 200
+    assert front.send_upload(file).status_code == 200
     after = (front.store / file[0]).stat()
     assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
 
@@ -98,8 +59,8 @@ def test_the_same_name_with_the_same_bytes_changes_nothing(front: Front) -> None
 def test_the_same_name_with_other_bytes_is_refused_and_the_first_stays(front: Front) -> None:
     filename, content = wheel("rival", "1.0")
     _, other = wheel("rival", "1.0", payload=b"other")
-    assert send(front, (filename, content)).status_code == 200
-    answer = send(front, (filename, other))
+    assert front.send_upload((filename, content)).status_code == 200
+    answer = front.send_upload((filename, other))
     blake2 = hashlib.blake2b(other, digest_size=32).hexdigest()
     assert answer.status_code == 400
     assert answer.reason.startswith(
@@ -110,8 +71,8 @@ def test_the_same_name_with_other_bytes_is_refused_and_the_first_stays(front: Fr
 
 def test_the_same_bytes_under_another_name_are_refused(front: Front) -> None:
     filename, content = wheel("twin", "1.0")
-    assert send(front, (filename, content)).status_code == 200
-    answer = send(front, ("twin-1.0-1-py3-none-any.whl", content))
+    assert front.send_upload((filename, content)).status_code == 200
+    answer = front.send_upload(("twin-1.0-1-py3-none-any.whl", content))
     assert answer.status_code == 400
     assert answer.reason.startswith("File already exists ('twin-1.0-1-py3-none-any.whl'")
 
@@ -119,37 +80,11 @@ def test_the_same_bytes_under_another_name_are_refused(front: Front) -> None:
 def test_of_many_uploads_at_once_under_one_name_exactly_one_is_stored(front: Front) -> None:
     files = [wheel("race", "1.0", payload=bytes([number]) * 4096) for number in range(12)]
     with ThreadPoolExecutor(len(files)) as pool:
-        answers = list(pool.map(lambda file: send(front, file), files))
+        answers = list(pool.map(lambda file: front.send_upload(file), files))
     taken = [file for file, answer in zip(files, answers, strict=True) if answer.ok]
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 11
     assert (front.store / taken[0][0]).read_bytes() == taken[0][1]
     assert not list(front.store.glob(".*"))
-
-
-@pytest.mark.parametrize(
-    ("username", "password"),
-    [("__token__", "wrong"), ("someone", PASSWORD), ("__token__", None)],
-    ids=["wrong token", "wrong user", "no credentials"],
-)
-def test_without_valid_credentials_nothing_is_taken(
-    front: Front, username: str, password: str | None
-) -> None:
-    file = wheel("intruder", "1.0")
-    answer = send(front, file, username=username, password=password)
-    assert answer.status_code == 403
-    assert answer.reason.startswith("Invalid or non-existent authentication information. See ")
-    assert not (front.store / file[0]).exists()
-
-
-def test_a_token_for_one_project_uploads_to_that_project_only(front: Front) -> None:
-    assert send(front, wheel("only-this", "1.0"), password=SCOPED).status_code == 200
-    file = wheel("another", "1.0")
-    answer = send(front, file, password=SCOPED)
-    assert answer.status_code == 403
-    assert answer.reason.startswith(
-        "The given token isn't allowed to upload to project 'another'. See "
-    )
-    assert not (front.store / file[0]).exists()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +112,7 @@ def test_a_form_with_a_mistake_is_refused_with_the_reason(
     front: Front, changes: dict[str, str], reason: str
 ) -> None:
     filename, content = wheel("formal", "1.0")
-    answer = send(front, (filename, content), **changes)
+    answer = front.send_upload((filename, content), **changes)
     assert answer.status_code == 400
     assert answer.reason.startswith(reason)
     assert answer.reason in answer.text
@@ -186,8 +121,7 @@ def test_a_form_with_a_mistake_is_refused_with_the_reason(
 
 def test_a_form_with_right_digests_of_every_kind_is_taken(front: Front) -> None:
     filename, content = wheel("digested", "1.0")
-    answer = send(
-        front,
+    answer = front.send_upload(
         (filename, content),
         md5_digest=hashlib.md5(content, usedforsecurity=False).hexdigest(),
         blake2_256_digest=hashlib.blake2b(content, digest_size=32).hexdigest().upper(),
@@ -196,7 +130,7 @@ def test_a_form_with_right_digests_of_every_kind_is_taken(front: Front) -> None:
 
 
 def test_a_form_without_a_file_is_refused(front: Front) -> None:
-    answer = send(front, None, name="absent", version="1.0", sha256_digest="0" * 64)
+    answer = front.send_upload(None, name="absent", version="1.0", sha256_digest="0" * 64)
     assert answer.status_code == 400
     assert answer.reason == "Upload payload does not have a file."
 
@@ -210,6 +144,7 @@ def _metadata_of(name: str, version: str = "1.0", **fields: Any) -> bytes:
 
 
 NAME = "inner-1.0-py3-none-any.whl"
+
 SOUND = _bytes_of("inner")
 
 
@@ -262,127 +197,10 @@ SOUND = _bytes_of("inner")
 def test_a_wheel_with_a_mistake_is_refused_with_the_reason(
     front: Front, filename: str, content: bytes, reason: str
 ) -> None:
-    answer = send(front, (filename, content), name="inner", version="1.0")
+    answer = front.send_upload((filename, content), name="inner", version="1.0")
     assert answer.status_code == 400
     assert reason in answer.reason
     assert not (front.store / filename).exists()
-
-
-FAILS = "The description failed to render "
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (
-            metadata("inner", "1.0", classifier="Programming Language :: Klingon"),
-            "'Programming Language :: Klingon' is not a valid classifier. See",
-        ),
-        (
-            metadata("inner", "1.0", classifier="Private :: Do Not Upload"),
-            "'Private :: Do Not Upload' is not a valid classifier.",
-        ),
-        (
-            metadata("inner", "1.0", classifier="Natural Language :: Ukranian"),
-            "The classifier 'Natural Language :: Ukranian' has been deprecated, use one of "
-            "['Natural Language :: Ukrainian'] instead.",
-        ),
-        (
-            metadata("inner", "1.0", project_url="Home, ftp://example.invalid/"),
-            "'ftp://example.invalid/' is not a valid url.",
-        ),
-        (metadata("inner", "1.0", project_url="Home, none"), "'none' is not a valid url."),
-        (metadata("inner", "1.0", project_url="Home"), "Must have a URL."),
-        (metadata("inner", "1.0", project_url=", https://example.invalid/"), "Must have a label."),
-        (
-            metadata("inner", "1.0", project_url=f"{'x' * 33}, https://example.invalid/"),
-            f"'{'x' * 33}' must be 32 characters or less.",
-        ),
-        (metadata("inner", "1.0", home_page="UNKNOWN"), "'UNKNOWN' is not a valid url."),
-        (metadata("inner", "1.0", download_url="here"), "'here' is not a valid url."),
-        (
-            metadata("inner", "1.0", author_email="nobody"),
-            "'nobody' is not a valid email address: ",
-        ),
-        (
-            metadata("inner", "1.0", maintainer_email="Some One <one@example>"),
-            "'one@example' is not a valid email address: ",
-        ),
-        (
-            metadata("inner", "1.0", summary="x" * 513),
-            "'summary' field must be 512 characters or less.",
-        ),
-        (metadata("inner", "1.0", summary="one\n        two"), "'summary' must be a single line."),
-        (
-            metadata("inner", "1.0", provides_dist="other @ https://example.invalid/"),
-            "Can't have direct dependency: 'other @ https://example.invalid/'.",
-        ),
-        (metadata("inner", "1.0", obsoletes_dist="other ="), "'other =' is invalid: "),
-        (
-            metadata(
-                "inner", "1.0", metadata_version="2.4", license="MIT", license_expression="MIT"
-            ),
-            "License is deprecated when License-Expression is present.",
-        ),
-        (
-            metadata("inner", "1.0", description_content_type="text/html"),
-            "'description-content-type' must be one of ",
-        ),
-        (
-            metadata("inner", "1.0", description_content_type="text/x-rst") + "\n.. nowhere::\n",
-            f"{FAILS}for 'text/x-rst'. See https://127.0.0.1/help/#description-content-type for",
-        ),
-        (
-            metadata("inner", "1.0") + "\nA title\n=====\n",
-            f"{FAILS}in the default format of reStructuredText. See ",
-        ),
-        (
-            # It says nothing at all once its comments are gone.
-            metadata("inner", "1.0", description_content_type="text/x-rst") + "\n.. hidden\n",
-            f"{FAILS}for 'text/x-rst'.",
-        ),
-        (
-            metadata("inner", "1.0", classifier="None", summary="x" * 513),
-            "'None' is not a valid classifier.",
-        ),
-    ],
-)
-def test_metadata_that_the_default_index_does_not_take_is_refused_with_the_reason(
-    front: Front, text: str, reason: str
-) -> None:
-    content = _bytes_of("inner", text=text)
-    answer = send(front, (NAME, content), name="inner", version="1.0")
-    assert answer.status_code == 400
-    assert reason in answer.reason
-    assert not (front.store / NAME).exists()
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"classifier": ["Programming Language :: Python :: 3.13", "Typing :: Typed"]},
-        {"project_url": f"{'x' * 32}, https://example.invalid/a?b=c#d"},
-        {"home_page": "http://example.invalid"},
-        {"author_email": "Some One <one@example.com>"},
-        # Of several it reads none.
-        {"author_email": "one@example.com, two"},
-        {"summary": "x" * 512},
-        {"description_content_type": "text/markdown; charset=UTF-8; variant=CommonMark"},
-        {"description_content_type": "text/plain"},
-        # What setuptools wrote before it was a field; the file need not be there.
-        {"license_file": "LICENSE.txt"},
-    ],
-    ids=str,
-)
-def test_metadata_that_the_default_index_takes_is_taken(
-    front: Front, fields: dict[str, Any], request: pytest.FixtureRequest
-) -> None:
-    name = f"taken-{sha256(request.node.name.encode())[:8]}"
-    text = metadata(name, "1.0", **fields) + "\n# About\n\n`x`_ <b>\n"
-    if "description_content_type" not in fields:
-        text = metadata(name, "1.0", **fields) + "\nAbout\n=====\n\n*It works.*\n"
-    answer = send(front, wheel(name, "1.0", text=text), name=name)
-    assert (answer.status_code, answer.reason) == (200, "OK")
 
 
 @pytest.mark.parametrize(
@@ -409,37 +227,13 @@ def test_metadata_that_the_default_index_takes_is_taken(
 def test_a_source_distribution_with_a_mistake_is_refused_with_the_reason(
     front: Front, filename: str, content: bytes, reason: str
 ) -> None:
-    answer = send(front, (filename, content), name="bare", version="1.0")
+    answer = front.send_upload((filename, content), name="bare", version="1.0")
     assert answer.status_code == 400
     assert answer.reason == reason
 
 
-@pytest.mark.parametrize(
-    ("platform", "accepted"),
-    [
-        ("any", True),
-        ("win_amd64", True),
-        ("manylinux_2_28_x86_64.manylinux2014_x86_64", True),
-        ("musllinux_1_2_aarch64", True),
-        ("macosx_11_0_arm64", True),
-        ("macosx_10_9_universal2", True),
-        ("linux_x86_64", False),
-        ("manylinux_2_28_x86_64.linux_x86_64", False),
-        ("manylinux_2_28_mips", False),
-        ("macosx_11_5_arm64", False),
-        ("win_mips", False),
-    ],
-)
-def test_a_platform_tag_decides_whether_a_wheel_is_taken(
-    front: Front, platform: str, accepted: bool
-) -> None:
-    tag = f"cp313-cp313-{platform}"
-    answer = send(front, wheel("tagged", "1.0", tag, payload=tag.encode()))
-    assert answer.status_code == (200 if accepted else 400)
-
-
 def test_a_reason_that_no_status_line_can_hold_is_made_one_that_can(front: Front) -> None:
-    answer = send(front, wheel("formal", "1.0"), version="\N{SNOWMAN}\n1")
+    answer = front.send_upload(wheel("formal", "1.0"), version="\N{SNOWMAN}\n1")
     assert answer.status_code == 400
     assert answer.reason.startswith("'?\\n1' is an invalid value for Version.")
 
@@ -508,8 +302,8 @@ def test_uv_publishes_and_is_told_why_not(front: Front, tmp_path: Path) -> None:
 
 
 def test_no_credential_is_ever_logged(front: Front) -> None:
-    send(front, wheel("discreet", "1.0"))
-    send(front, wheel("discreet", "1.1"), password="mistyped-secret")  # noqa: S106 - a bait
+    front.send_upload(wheel("discreet", "1.0"))
+    front.send_upload(wheel("discreet", "1.1"), password="mistyped-secret")  # noqa: S106 - a bait
     front.get(f"/simple/discreet/?token={PASSWORD}")
     log = json.dumps(front.lines())
     for secret in (PASSWORD, SCOPED, "mistyped-secret"):

@@ -1,8 +1,7 @@
-"""The issuer's keys: asked for once, again when unknown, and never a token when they fail."""
+"""The issuer's keys: fetched once, again when unknown, and never a token when they fail."""
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,23 +12,24 @@ from typing import Any
 import pytest
 import requests
 import trustme
+from index.oidc.issuer import Issuer as IndexIssuer
 
-from tests.helpers.index_front import IMAGES, configure, launch
+from tests.helpers.index_front import configure, refusal
 from tests.helpers.issuer import DISCOVERY, KEYS, Answer, Issuer, kid, new_key, public, send
-from tests.helpers.oidc import Bench, assert_refused, bench
+from tests.helpers.oidc import PublishingIndex, assert_refused, publishing_index
 
 COOLDOWN = 1.05
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path) as started:
+def index(tmp_path: Path) -> Iterator[PublishingIndex]:
+    with publishing_index(tmp_path) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("troubled")) as started:
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
+    with publishing_index(tmp_path_factory.mktemp("troubled")) as started:
         yield started
 
 
@@ -44,13 +44,13 @@ def assert_unreachable(answer: requests.Response, seen: str) -> None:
     assert seen in error["description"]
 
 
-def test_keys_are_asked_for_once(index: Bench) -> None:
+def test_keys_are_asked_for_once(index: PublishingIndex) -> None:
     for _ in range(3):
         index.mint()
     assert index.issuer.asked == [DISCOVERY, KEYS]
 
 
-def test_many_at_once_ask_once(index: Bench) -> None:
+def test_many_at_once_ask_once(index: PublishingIndex) -> None:
     tokens = [index.token() for _ in range(30)]
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(index.exchange, tokens))
@@ -58,7 +58,9 @@ def test_many_at_once_ask_once(index: Bench) -> None:
     assert index.issuer.asked == [DISCOVERY, KEYS]
 
 
-def test_a_key_rotated_in_the_middle_is_fetched_and_the_old_one_forgotten(index: Bench) -> None:
+def test_a_key_rotated_in_the_middle_is_fetched_and_the_old_one_forgotten(
+    index: PublishingIndex,
+) -> None:
     old = index.issuer.key
     index.mint()
     index.issuer.rotate()
@@ -70,7 +72,7 @@ def test_a_key_rotated_in_the_middle_is_fetched_and_the_old_one_forgotten(index:
     assert_refused(answer, "invalid-token", "malformed or invalid token")
 
 
-def test_a_key_added_beside_the_old_one_leaves_both_good(index: Bench) -> None:
+def test_a_key_added_beside_the_old_one_leaves_both_good(index: PublishingIndex) -> None:
     index.mint()
     old, fresh = index.issuer.key, new_key()
     index.issuer.published.append(public(fresh))
@@ -80,7 +82,7 @@ def test_a_key_added_beside_the_old_one_leaves_both_good(index: Bench) -> None:
         index.mint()
 
 
-def test_invented_keys_do_not_make_the_index_ask_each_time(index: Bench) -> None:
+def test_invented_keys_do_not_make_the_index_ask_each_time(index: PublishingIndex) -> None:
     for number in range(20):
         token = index.issuer.token(index.claims(), kid=f"invented-{number}")
         answer = index.exchange(token)
@@ -88,7 +90,7 @@ def test_invented_keys_do_not_make_the_index_ask_each_time(index: Bench) -> None
     assert len(index.issuer.asked) <= 4
 
 
-def test_known_keys_serve_while_the_issuer_is_away(index: Bench) -> None:
+def test_known_keys_serve_while_the_issuer_is_away(index: PublishingIndex) -> None:
     index.mint()
     index.issuer.answers[DISCOVERY] = status(500)
     index.mint()
@@ -98,7 +100,7 @@ def test_known_keys_serve_while_the_issuer_is_away(index: Bench) -> None:
     index.mint()
 
 
-def test_an_issuer_that_comes_back_is_asked_again_at_once(index: Bench) -> None:
+def test_an_issuer_that_comes_back_is_asked_again_at_once(index: PublishingIndex) -> None:
     index.issuer.answers[KEYS] = status(503)
     token = index.token()
     assert_unreachable(index.exchange(token), "answers 503, not 200")
@@ -119,13 +121,15 @@ def test_an_issuer_that_comes_back_is_asked_again_at_once(index: Bench) -> None:
     ],
     ids=str,
 )
-def test_a_key_that_is_no_rsa_key_verifies_nothing(index: Bench, key: dict[str, Any]) -> None:
+def test_a_key_that_is_no_rsa_key_verifies_nothing(
+    index: PublishingIndex, key: dict[str, Any]
+) -> None:
     index.issuer.published = [{**key, "kid": kid(index.issuer.key)}]
     answer = index.exchange(index.token())
     assert_refused(answer, "invalid-token", "malformed or invalid token")
 
 
-def test_keys_that_cannot_be_read_do_not_spoil_the_others(index: Bench) -> None:
+def test_keys_that_cannot_be_read_do_not_spoil_the_others(index: PublishingIndex) -> None:
     odd: list[Any] = [5, {"kid": 5}, {"kid": "x", "kty": "new"}, {"n": "no kid"}]
     index.issuer.published = [*odd, *index.issuer.published]
     index.mint()
@@ -171,6 +175,7 @@ def drip(data: bytes, pause: float = 0.2, times: int = 200) -> Answer:
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
 TROUBLE: dict[str, tuple[Callable[[Issuer], Answer], str]] = {
     "an error": (lambda _: status(500), "answers 500, not 200"),
     "nothing there": (lambda _: status(404), "answers 404, not 200"),
@@ -214,7 +219,7 @@ TROUBLE: dict[str, tuple[Callable[[Issuer], Answer], str]] = {
     ],
 )
 def test_an_issuer_in_trouble_gives_a_clear_answer_in_time_and_never_a_token(
-    troubled: Bench, trouble: str, path: str
+    troubled: PublishingIndex, trouble: str, path: str
 ) -> None:
     make, seen = TROUBLE[trouble]
     troubled.issuer.answers[path] = make(troubled.issuer)
@@ -242,7 +247,9 @@ def test_an_issuer_in_trouble_gives_a_clear_answer_in_time_and_never_a_token(
         ("https://localhost/a b\r\nX: y", ""),
     ],
 )
-def test_keys_are_had_from_an_https_address_only(troubled: Bench, place: Any, seen: str) -> None:
+def test_keys_are_had_from_an_https_address_only(
+    troubled: PublishingIndex, place: Any, seen: str
+) -> None:
     troubled.issuer.answers[DISCOVERY] = says({"jwks_uri": place})
     try:
         answer = troubled.exchange(troubled.token())
@@ -253,7 +260,7 @@ def test_keys_are_had_from_an_https_address_only(troubled: Bench, place: Any, se
 
 
 def test_an_issuer_that_is_down_is_named(tmp_path: Path) -> None:
-    with bench(tmp_path) as index:
+    with publishing_index(tmp_path) as index:
         token = index.token()
         index.issuer.stop()
         assert_unreachable(index.exchange(token), "Connection refused")
@@ -261,7 +268,7 @@ def test_an_issuer_that_is_down_is_named(tmp_path: Path) -> None:
 
 def test_a_server_that_another_authority_vouches_for_is_not_the_issuer(tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.pem"
-    with bench(tmp_path) as index:
+    with publishing_index(tmp_path) as index:
         trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(stranger)
         with Issuer(stranger) as impostor:
             index.issuer.answers[DISCOVERY] = says({"jwks_uri": f"{impostor.url}{KEYS}"})
@@ -269,7 +276,7 @@ def test_a_server_that_another_authority_vouches_for_is_not_the_issuer(tmp_path:
             assert impostor.asked == []
 
 
-def test_many_at_once_are_not_held_up_one_after_another(index: Bench) -> None:
+def test_many_at_once_are_not_held_up_one_after_another(index: PublishingIndex) -> None:
     index.issuer.answers[DISCOVERY] = lambda _handler: time.sleep(12)
     tokens = [index.token() for _ in range(20)]
     begun = time.monotonic()
@@ -280,7 +287,7 @@ def test_many_at_once_are_not_held_up_one_after_another(index: Bench) -> None:
         assert_unreachable(answer, "within 5 s")
 
 
-def test_the_clients_without_a_token_are_served_meanwhile(index: Bench) -> None:
+def test_the_clients_without_a_token_are_served_meanwhile(index: PublishingIndex) -> None:
     index.issuer.answers[DISCOVERY] = lambda _handler: time.sleep(12)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(index.exchange, index.token())
@@ -292,68 +299,23 @@ def test_the_clients_without_a_token_are_served_meanwhile(index: Bench) -> None:
 
 
 def test_the_cooldown_is_a_matter_of_the_answer_not_of_the_question(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.syspath_prepend(str(IMAGES))
-    module = importlib.import_module("index.oidc.issuer")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
         tmp_path / "server.pem"
     )
     with Issuer(tmp_path / "server.pem") as server:
-        known = module.Issuer(server.url, tmp_path / "ca.pem", cooldown=3600)
+        known = IndexIssuer(server.url, tmp_path / "ca.pem", cooldown=3600)
         assert known.key(kid(server.key)) is not None
         server.rotate()
         assert known.key(kid(server.key)) is None, "asked again too soon"
         assert server.asked == [DISCOVERY, KEYS]
 
 
-@pytest.mark.parametrize(
-    ("changes", "faults"),
-    [
-        (
-            {"issuers": [{"url": "http://issuer", "ca": "/none"}, {}]},
-            [
-                "issuers[0].url must begin with https:// and not end with /",
-                "issuers[1].url is missing",
-                "issuers[1].ca is missing",
-            ],
-        ),
-        ({"issuers": [{"url": "https://issuer", "ca": "/none"}]}, ["no such file: /none"]),
-        ({"issuers": {}}, ["issuers must be a list"]),
-        ({"trusted_publishing": "yes"}, ["trusted_publishing must be true or false"]),
-        (
-            {"publishers": [{"project": "x", "owner": 5, "worflow": "w"}]},
-            [
-                "publishers[0].owner must be a text that is not empty",
-                "publishers[0].owner_id is missing",
-                "publishers[0].repository is missing",
-                "publishers[0].workflow is missing",
-                "publishers[0].worflow is not a known key",
-            ],
-        ),
-        ({"pending_publishers": [5]}, ["pending_publishers[0] must be a JSON object"]),
-    ],
-)
-def test_a_mistake_in_the_configuration_is_named_and_the_index_does_not_start(
-    tmp_path: Path, changes: dict[str, Any], faults: list[str]
-) -> None:
-    process = launch(configure(tmp_path, **changes))
-    assert process.wait(20) == 2
-    assert process.stdout is not None
-    process.stdout.close()
-    (line,) = (tmp_path / "stderr").read_text().splitlines()
-    for fault in faults:
-        assert fault in line
-
-
 def test_an_authority_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     (tmp_path / "not.pem").write_text("hello")
     issuers = [{"url": "https://issuer", "ca": str(tmp_path / "not.pem")}]
-    process = launch(configure(tmp_path, issuers=issuers))
-    assert process.wait(20) == 2
-    assert process.stdout is not None
-    process.stdout.close()
-    (line,) = (tmp_path / "stderr").read_text().splitlines()
+    line = refusal(configure(tmp_path, issuers=issuers))
     assert line.startswith(f"index: issuers: {tmp_path / 'not.pem'} holds no certificate: ")

@@ -1,27 +1,17 @@
-"""Identity tokens that must not be believed: forged, misdirected, too early, too late."""
+"""Identity tokens that are not valid: forged, misdirected, too early, too late."""
 
 from __future__ import annotations
 
 import base64
 import hmac
-import importlib
 import json
-import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.helpers.index_front import IMAGES
 from tests.helpers.issuer import kid, new_key, sign
-from tests.helpers.oidc import Bench, assert_refused, bench
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("token")) as started:
-        yield started
+from tests.helpers.oidc import PublishingIndex, assert_refused
 
 
 def part(value: Any) -> str:
@@ -29,24 +19,24 @@ def part(value: Any) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def assert_invalid(index: Bench, token: str) -> None:
+def assert_invalid(index: PublishingIndex, token: str) -> None:
     assert_refused(index.exchange(token), "invalid-token", "malformed or invalid token")
 
 
-def header(index: Bench, **changes: Any) -> dict[str, Any]:
+def header(index: PublishingIndex, **changes: Any) -> dict[str, Any]:
     return {"alg": "RS256", "typ": "JWT", "kid": kid(index.issuer.key), **changes}
 
 
 @pytest.mark.parametrize("signature", ["", part(b"any"), part(b"\0" * 256)])
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "", None, 5, ["RS256"], "RS256"])
 def test_a_token_without_a_true_signature_is_refused(
-    index: Bench, alg: Any, signature: str
+    index: PublishingIndex, alg: Any, signature: str
 ) -> None:
     forged = f"{part(header(index, alg=alg))}.{part(index.claims())}.{signature}"
     assert_invalid(index, forged)
 
 
-def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(index: Bench) -> None:
+def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(index: PublishingIndex) -> None:
     for secret in (
         index.issuer.key.as_pem(private=False),
         index.issuer.key.as_der(private=False),
@@ -60,13 +50,15 @@ def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(index: Bench)
 
 @pytest.mark.parametrize("alg", ["RS384", "RS512", "PS256"])
 def test_a_token_signed_by_another_algorithm_for_the_same_key_is_refused(
-    index: Bench, alg: str
+    index: PublishingIndex, alg: str
 ) -> None:
     assert_invalid(index, index.issuer.token(index.claims(), alg=alg))
 
 
 @pytest.mark.parametrize("other", ["unknown", "", None, 5, ["list"], {"a": "table"}])
-def test_a_token_that_names_no_key_of_the_issuer_is_refused(index: Bench, other: Any) -> None:
+def test_a_token_that_names_no_key_of_the_issuer_is_refused(
+    index: PublishingIndex, other: Any
+) -> None:
     key = header(index) | {"kid": other}
     if other is None:
         del key["kid"]
@@ -74,12 +66,12 @@ def test_a_token_that_names_no_key_of_the_issuer_is_refused(index: Bench, other:
     assert_invalid(index, token)
 
 
-def test_another_key_under_the_issuers_key_id_is_refused(index: Bench) -> None:
+def test_another_key_under_the_issuers_key_id_is_refused(index: PublishingIndex) -> None:
     assert_invalid(index, sign(index.claims(), new_key(), header(index)))
 
 
 @pytest.mark.parametrize("place", ["jwk", "jku", "x5u", "x5c"])
-def test_a_key_that_the_token_brings_along_is_not_used(index: Bench, place: str) -> None:
+def test_a_key_that_the_token_brings_along_is_not_used(index: PublishingIndex, place: str) -> None:
     mine = new_key()
     brought: Any = {
         "jwk": mine.as_dict(private=False),
@@ -92,12 +84,14 @@ def test_a_key_that_the_token_brings_along_is_not_used(index: Bench, place: str)
     assert "/mine" not in index.issuer.asked
 
 
-def test_claims_exchanged_under_a_true_signature_are_refused(index: Bench) -> None:
+def test_claims_exchanged_under_a_true_signature_are_refused(index: PublishingIndex) -> None:
     first, _, signature = index.token().split(".")
     assert_invalid(index, f"{first}.{part(index.claims('open'))}.{signature}")
 
 
-def test_a_header_that_says_something_more_is_no_obstacle_unless_critical(index: Bench) -> None:
+def test_a_header_that_says_something_more_is_no_obstacle_unless_critical(
+    index: PublishingIndex,
+) -> None:
     assert index.exchange(index.issuer.token(index.claims(), x5t="abc", more=1)).status_code == 200
     claims = index.claims()
     critical = header(index, crit=["more"], more=1)
@@ -122,7 +116,7 @@ def test_a_header_that_says_something_more_is_no_obstacle_unless_critical(index:
     ids=str,
 )
 def test_clocks_may_differ_by_thirty_seconds(
-    index: Bench, changes: dict[str, float], accepted: bool
+    index: PublishingIndex, changes: dict[str, float], accepted: bool
 ) -> None:
     now = int(time.time())
     token = index.token(**{name: now + seconds for name, seconds in changes.items()})
@@ -132,48 +126,8 @@ def test_clocks_may_differ_by_thirty_seconds(
         assert_invalid(index, token)
 
 
-def test_the_log_says_why_a_token_is_invalid_where_the_answer_does_not(index: Bench) -> None:
+def test_the_log_says_why_a_token_is_invalid_where_the_answer_does_not(
+    index: PublishingIndex,
+) -> None:
     assert_invalid(index, index.token(exp=1))
     assert "expired" in index.noted()["why"].lower()
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_a_used_token_is_remembered_until_thirty_five_seconds_after_its_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.syspath_prepend(str(IMAGES))
-    clock = Clock()
-    replay = importlib.import_module("index.oidc.replay").Replay(clock)
-    assert not replay.seen("issuer", "id")
-    assert replay.take("issuer", "id", 1300)
-    assert replay.seen("issuer", "id")
-    assert not replay.take("issuer", "id", 1300)
-    assert replay.take("another issuer", "id", 1300)
-    clock.now = 1334.9
-    assert not replay.take("issuer", "id", 1300)
-    assert len(replay) == 2
-    clock.now = 1335
-    assert not replay.seen("issuer", "id")
-    assert len(replay) == 0
-
-
-def test_an_upload_token_ends_after_fifteen_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(IMAGES))
-    keyrings = importlib.import_module("index.credentials")
-    credential = importlib.import_module("index.config").Credential
-    now = time.time()
-    ring = keyrings.Keyring()
-    ring.add(credential("__token__", "minted", frozenset({"app"}), expires=now + 900))
-    monkeypatch.setattr("time.time", lambda: now + 899)
-    assert ring.find("__token__", "minted") is not None
-    monkeypatch.setattr("time.time", lambda: now + 900)
-    assert ring.find("__token__", "minted") is None
-    ring.add(credential("__token__", "next", frozenset({"app"}), expires=now + 1800))
-    assert len(ring._credentials) == 1, "what has ended is not kept"
-    assert "index" in sys.modules

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,20 +12,14 @@ from tests.helpers.oidc import (
     OWNER,
     SHA,
     TAG,
-    Bench,
+    PublishingIndex,
     assert_refused,
-    bench,
     no_publisher,
     publisher,
+    publishing_index,
 )
 
 WORKFLOWS = f"{OWNER}/strict/.github/workflows"
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("claims")) as started:
-        yield started
 
 
 def other_ref(got: str, *refs: str) -> str:
@@ -35,79 +27,15 @@ def other_ref(got: str, *refs: str) -> str:
     return f"The job_workflow_ref claim does not match, expecting one of {expected!r}, got {got!r}"
 
 
-def test_a_fitting_token_is_exchanged_for_one_that_lasts_fifteen_minutes(index: Bench) -> None:
-    before = int(time.time())
-    answer = index.exchange(index.token())
-    assert answer.status_code == 200
-    told = answer.json()
-    assert told.keys() == {"success", "token", "expires"}
-    assert told["success"] is True
-    assert told["token"].startswith("pypi-")
-    assert before + 900 <= told["expires"] <= int(time.time()) + 900
-
-
-@pytest.mark.parametrize("path", ["/_/oidc/mint-token", "/_/oidc/github/mint-token"])
-def test_both_paths_exchange(index: Bench, path: str) -> None:
-    assert index.post({"token": index.token()}, path).status_code == 200
-
-
-def test_the_audience_is_told_on_both_hosts(index: Bench) -> None:
-    for host in (index.front.index, index.front.upload):
-        answer = index.front.get(f"{host}/_/oidc/audience")
-        assert (answer.status_code, answer.json()) == (200, {"audience": "pypi"})
-
-
-def test_what_is_switched_off_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with bench(tmp_path_factory.mktemp("off"), trusted_publishing=False) as off:
-        audience = off.front.get(f"{off.front.upload}/_/oidc/audience")
-        assert audience.status_code == 403
-        assert audience.json() == {"message": "Trusted publishing functionality not enabled"}
-        assert_refused(
-            off.exchange(off.token()),
-            "not-enabled",
-            "github trusted publishing functionality not enabled",
-        )
-        # What comes before the switch in the order of the checks still comes before it.
-        unknown = off.exchange(off.token(iss="https://elsewhere.invalid"))
-        assert_refused(unknown, "invalid-payload", "unknown trusted publishing issuer")
-        assert off.issuer.asked == []
-
-
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        (b"", "the body is not JSON"),
-        (b"not json", "the body is not JSON"),
-        (b"\xff\xfe", "the body is not JSON"),
-        (b"[" * 100_000, "the body is not JSON"),
-        ([], "the body is not a JSON object"),
-        ("text", "the body is not a JSON object"),
-        ({}, "token: field required"),
-        ({"Token": "x"}, "token: field required"),
-        ({"token": None}, "token: input should be a valid string"),
-        ({"token": 5}, "token: input should be a valid string"),
-        ({"token": ["x"]}, "token: input should be a valid string"),
-        ({"token": ""}, "malformed JWT"),
-        ({"token": "x"}, "malformed JWT"),
-        ({"token": "a.b"}, "malformed JWT"),
-        ({"token": "a.b.c"}, "malformed JWT"),
-        ({"token": "e30.e30."}, "malformed JWT"),
-        ({"token": "e30.W10.e30"}, "malformed JWT"),
-        ({"token": "\ud800.e30.e30"}, "malformed JWT"),
-        ({"token": "e30.e30.e30.e30"}, "malformed JWT"),
-    ],
-)
-def test_what_is_no_token_is_an_invalid_payload(index: Bench, body: Any, why: str) -> None:
-    assert_refused(index.post(body), "invalid-payload", why)
-
-
 STRANGERS: list[Any] = ["https://elsewhere.invalid", "", 5, ["list"], {"a": "table"}, False]
+
 BEYOND: dict[str, tuple[Any, ...]] = {
     "aud": (None, "", "PyPI", "testpypi", ["pypi"], ["pypi", "other"], 5, {"pypi": 1}),
     "exp": (None, "soon", "99999999999", [], True, float("inf"), float("nan"), 0, -1),
     "iat": (None, "now", [], True, float("nan"), float("inf"), 99_999_999_999),
     "nbf": ("now", [], True, float("nan"), 99_999_999_999),
 }
+
 UNREGISTERED: dict[str, dict[str, Any]] = {
     "another repository": {"repository": f"{OWNER}/other"},
     "another repository's owner": {"repository": "other/strict"},
@@ -126,6 +54,7 @@ UNREGISTERED: dict[str, dict[str, Any]] = {
     "another environment": {"environment": "staging"},
     "environment with a space": {"environment": "pypi "},
 }
+
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("no issuer", {"iss": None}, "invalid-payload", "malformed JWT"),
     *(
@@ -244,7 +173,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ids=[case[0] for case in REFUSED],
 )
 def test_one_wrong_claim_is_refused_with_its_code_and_reason(
-    index: Bench, changes: dict[str, Any], code: str, reason: str
+    index: PublishingIndex, changes: dict[str, Any], code: str, reason: str
 ) -> None:
     description = no_publisher(reason) if code == "invalid-publisher" else reason
     assert_refused(index.exchange(index.token(**changes)), code, description)
@@ -269,7 +198,9 @@ def test_one_wrong_claim_is_refused_with_its_code_and_reason(
     ],
     ids=str,
 )
-def test_what_is_not_looked_at_may_be_anything(index: Bench, changes: dict[str, Any]) -> None:
+def test_what_is_not_looked_at_may_be_anything(
+    index: PublishingIndex, changes: dict[str, Any]
+) -> None:
     answer = index.exchange(index.token(**changes))
     assert answer.status_code == 200, answer.text
 
@@ -285,7 +216,7 @@ def test_what_is_not_looked_at_may_be_anything(index: Bench, changes: dict[str, 
     ],
 )
 def test_the_environments_truth_table(
-    index: Bench, registered: str, claimed: str | None, accepted: bool
+    index: PublishingIndex, registered: str, claimed: str | None, accepted: bool
 ) -> None:
     repository = "strict" if registered else "open"
     answer = index.exchange(index.token(repository, environment=claimed))
@@ -300,51 +231,19 @@ def test_the_environments_truth_table(
     [("pypi", "both-exact"), ("PYPI", "both-exact"), ("other", "both-any"), (None, "both-any")],
 )
 def test_the_exact_environment_wins_over_a_registration_with_none(
-    index: Bench, claimed: str | None, project: str
+    index: PublishingIndex, claimed: str | None, project: str
 ) -> None:
     jti = f"both {claimed}"
     assert index.exchange(index.token("both", environment=claimed, jti=jti)).status_code == 200
     assert index.noted()["projects"] == [project]
 
 
-def test_one_publisher_of_two_projects_gets_a_token_for_both(index: Bench) -> None:
+def test_one_publisher_of_two_projects_gets_a_token_for_both(index: PublishingIndex) -> None:
     index.mint("pair")
     assert index.noted()["projects"] == ["pair-one", "pair-two"]
 
 
-def test_a_token_is_good_once(index: Bench) -> None:
-    token = index.token()
-    assert index.exchange(token).status_code == 200
-    assert_refused(index.exchange(token), "invalid-reuse-token", "invalid token: already used")
-    again = index.token(jti=index.claims()["jti"])
-    assert index.exchange(again).status_code == 200
-
-
-def test_another_token_with_a_used_id_is_refused_whatever_it_claims(index: Bench) -> None:
-    assert index.exchange(index.token(jti="shared id")).status_code == 200
-    for changes in ({}, {"repository": f"{OWNER}/other"}):
-        answer = index.exchange(index.token(jti="shared id", **changes))
-        assert_refused(answer, "invalid-reuse-token", "invalid token: already used")
-
-
-def test_a_refused_token_is_not_used_up(index: Bench) -> None:
-    token = index.token(environment="staging")
-    for _ in range(2):
-        answer = index.exchange(token)
-        assert_refused(answer, "invalid-publisher", no_publisher(NOT_FOUND))
-
-
-def test_of_fifty_exchanges_of_one_token_at_once_one_wins(index: Bench) -> None:
-    token = index.token()
-    with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(index.exchange, [token] * 50))
-    assert sorted(answer.status_code for answer in answers) == [200] + [422] * 49
-    for answer in answers:
-        if answer.status_code == 422:
-            assert_refused(answer, "invalid-reuse-token", "invalid token: already used")
-
-
-def test_of_fifty_tokens_for_one_new_project_all_are_exchanged(index: Bench) -> None:
+def test_of_fifty_tokens_for_one_new_project_all_are_exchanged(index: PublishingIndex) -> None:
     tokens = [index.token("contested") for _ in range(50)]
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(index.exchange, tokens))
@@ -352,7 +251,9 @@ def test_of_fifty_tokens_for_one_new_project_all_are_exchanged(index: Bench) -> 
     assert len({answer.json()["token"] for answer in answers}) == 50
 
 
-def test_the_first_use_of_a_pending_publisher_makes_it_the_projects_own(index: Bench) -> None:
+def test_the_first_use_of_a_pending_publisher_makes_it_the_projects_own(
+    index: PublishingIndex,
+) -> None:
     wrong = index.exchange(index.token("fresh", environment="staging"))
     assert_refused(wrong, "invalid-publisher", no_publisher(NOT_FOUND))
     token = index.token("fresh")
@@ -364,7 +265,7 @@ def test_the_first_use_of_a_pending_publisher_makes_it_the_projects_own(index: B
 
 @pytest.mark.parametrize("repository", ["taken", "late"])
 def test_a_pending_publisher_of_a_project_that_exists_is_refused_and_gone(
-    index: Bench, repository: str
+    index: PublishingIndex, repository: str
 ) -> None:
     answer = index.exchange(index.token(repository))
     assert_refused(answer, "invalid-pending-publisher", "valid token, but project already exists")
@@ -376,7 +277,7 @@ def test_the_project_that_exists_comes_before_the_token_that_is_used(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     forms = {"active": [publisher("app", "app")], "pending": [publisher("app", "later")]}
-    with bench(tmp_path_factory.mktemp("order"), **forms) as ordered:
+    with publishing_index(tmp_path_factory.mktemp("order"), **forms) as ordered:
         assert ordered.exchange(ordered.token("app", jti="one id")).status_code == 200
         exists = ordered.exchange(ordered.token("later", jti="one id"))
         assert_refused(
@@ -388,14 +289,9 @@ def test_a_used_token_brings_no_pending_publisher_into_force(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     forms = {"active": [publisher("app", "app")], "pending": [publisher("new", "new")]}
-    with bench(tmp_path_factory.mktemp("unused"), **forms) as unused:
+    with publishing_index(tmp_path_factory.mktemp("unused"), **forms) as unused:
         assert unused.exchange(unused.token("app", jti="one id")).status_code == 200
         reused = unused.exchange(unused.token("new", jti="one id"))
         assert_refused(reused, "invalid-reuse-token", "invalid token: already used")
         assert unused.noted()["code"] == "invalid-reuse-token"
         assert unused.exchange(unused.token("new")).status_code == 200
-
-
-def test_get_is_no_way_to_exchange(index: Bench) -> None:
-    answer = index.front.get(f"{index.front.upload}/_/oidc/mint-token")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")

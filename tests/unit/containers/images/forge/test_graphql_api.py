@@ -1,37 +1,26 @@
-"""GraphQL as `gh release` asks it, and as it must not break the forge."""
+"""GraphQL as `gh release` uses it, and queries that must not break the forge."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.helpers.forge_server import BUILD, NEW, TAG_OBJECT, Forge, running
+from tests.helpers.forge_server import BUILD, NEW, TAG_OBJECT, Forge
 
 # The names of the fields are those of gh's own queries (gh 2.46, `GH_DEBUG=api gh release list`).
 BY_TAG = """query RepositoryReleaseByTag($name:String!$owner:String!$tagName:String!){
   repository(owner: $owner, name: $name){release(tagName: $tagName){databaseId,isDraft}}}"""
+
 LIST = """query RepositoryReleaseList(
   $direction:OrderDirection!$endCursor:String$name:String!$owner:String!$perPage:Int!
 ){repository(owner: $owner, name: $name){
   releases(first: $perPage, orderBy: {field: CREATED_AT, direction: $direction}, after: $endCursor){
     nodes{name,tagName,isDraft,isLatest,isPrerelease,createdAt,publishedAt},
     pageInfo{hasNextPage,endCursor}}}}"""
+
 OURS = {"owner": "quiver-owner", "name": "quiver2"}
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    with running(tmp_path_factory.mktemp("forge")) as forge:
-        yield forge
-
-
-@pytest.fixture
-def forge(started: Forge) -> Forge:
-    started.clean()
-    return started
 
 
 def ask(forge: Forge, query: Any, **variables: Any) -> requests.Response:

@@ -1,4 +1,4 @@
-"""Assets: what is uploaded is what is downloaded, and names are taken once."""
+"""Assets: a download has the bytes of the upload, and names are taken once."""
 
 from __future__ import annotations
 
@@ -6,27 +6,14 @@ import hashlib
 import os
 import socket
 import ssl
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.helpers.forge_server import TOKEN, Forge, running
+from tests.helpers.forge_server import TOKEN, Forge
 
 OCTETS = {"Accept": "application/octet-stream"}
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    with running(tmp_path_factory.mktemp("forge")) as forge:
-        yield forge
-
-
-@pytest.fixture
-def forge(started: Forge) -> Forge:
-    started.clean()
-    return started
 
 
 def follow(forge: Forge, url: str, **options: Any) -> bytes:

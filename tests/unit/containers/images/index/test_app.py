@@ -1,0 +1,32 @@
+"""The index as a whole: its host names and its health report."""
+
+from __future__ import annotations
+
+from tests.helpers.index_front import (
+    INDEX_HOST,
+    UPLOAD_HOST,
+    Front,
+)
+
+
+def test_each_host_name_answers_for_its_own_role_only(front: Front) -> None:
+    with front.session() as session:
+        assert session.post(f"{front.index}/legacy/", timeout=20).status_code == 404
+        assert session.post(f"{front.upload}/legacy/", timeout=20).status_code == 403
+        assert session.get(f"{front.upload}/legacy/", timeout=20).status_code == 405
+    stranger = front.get("/simple/", headers={"Host": "elsewhere.invalid"})
+    assert stranger.status_code == 421
+    assert f"answers to {INDEX_HOST}, {UPLOAD_HOST}, not to elsewhere.invalid" in stranger.text
+
+
+def test_the_health_report_names_the_versions(front: Front) -> None:
+    report = front.get("/_/health").json()
+    assert report["status"] == "ok"
+    assert report["versions"].keys() == {
+        "python",
+        "pypiserver",
+        "cheroot",
+        "werkzeug",
+        "packaging",
+        "joserfc",
+    }
