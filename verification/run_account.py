@@ -6,20 +6,42 @@ import dataclasses
 import json
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from containers import progress
 from verification import verdict
 from verification.commands.gate_progress import parameter
+from verification.models.base import DataError
 from verification.models.cause import Cause, in_order
 from verification.models.cell import Cell
-from verification.pipeline.result import of_publisher
-from verification.report import results
+from verification.models.evidence import read_evidence
+from verification.models.report import (
+    EngineRecord,
+    ImageRecord,
+    KeptMachine,
+    MachineRecord,
+    OutOfScope,
+    PipelinePart,
+    PublisherPart,
+    ReplayInputs,
+    Report,
+    RunSelection,
+    StaticPart,
+    WheelRecord,
+)
+from verification.models.results import CellResult as CellRecord
+from verification.models.results import ItemResult
+from verification.models.verdict import Outcome
+from verification.pipeline.result import Piped, of_publisher
+from verification.report import limits, summary
 from verification.rules import agreement
 from verification.rules.catalogue import catalogue
+from verification.scenarios import machines
 from verification.session import kept_machines as reproduction
 from verification.session import prepare as gate
-from verification.session.suite import Suite
+from verification.session.selection import Selection
+from verification.session.suite import Suite, cell_from_dict, required
 from verification.verdict import CellResult, Item, Verdict
 from verification.wheel import SetInspection
 
@@ -64,7 +86,7 @@ class Account:
 
     def _required(self) -> set[str]:
         """Return the cells that were collected, whatever pytest was told; none before that."""
-        return results.required(self.suite.report)
+        return required(self.suite.report)
 
     def _narrowed(self) -> list[str]:
         """Return what narrows the verdict: the options for it, and what else left cells out."""
@@ -80,7 +102,7 @@ class Account:
         for cell in self.suite.cells:
             path = folder / "cells" / f"{cell.id}.json"
             if path.exists():
-                found.append(results.cell_from_dict(json.loads(path.read_text("utf-8"))))
+                found.append(cell_from_dict(json.loads(path.read_text("utf-8"))))
             elif cell.id in required or not required:
                 found.append(self._not_run(cell, interrupted=interrupted))
         return found
@@ -242,42 +264,41 @@ class Account:
                 found.append(catalogue().cause("unclassified", where=name, seen=seen))
         return found
 
-    def details(self, *, interrupted: bool) -> dict[str, Any]:
-        """Return what results.json has besides the verdict, the items and the cells."""
-        prepared = self.suite.prepared
-        details: dict[str, Any] = {
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
-            "seconds": round(time.time() - self.began, 1),
-            "selection": self.suite.selection.to_dict() | {"narrowed": self._narrowed()},
-            "interrupted": interrupted,
-            "out_of_scope": self._out_of_scope(),
-        }
-        if prepared:
-            details["wheels"] = prepared.wheelhouse.digests()
-            details["version"] = prepared.wheelhouse.version
-            details["locked"] = prepared.wheelhouse.locked()
-            details["notes"] = [
-                cause.model_dump(mode="json", exclude={"facts", "follows"})
-                for cause in self.notes()
-            ]
-            details["static"] = self.suite.static.to_dict()
-            details["not_inspected"] = self._not_inspected()
-            details["not_installed"] = self._not_installed()
-            if egress := prepared.testbed.egress:
-                details["egress"] = egress.model_dump()
-            if piped := self.suite.piped:
-                details["pipeline"] = piped.to_dict(strict=self.suite.selection.strict)
-                details["publisher"] = piped.publisher()
-            details["earlier"] = [path.name for path in prepared.wheelhouse.earlier]
-            details["no_history"] = prepared.no_history
-            details["images"] = gate.images_of(prepared)
-            engine = prepared.testbed.engine
-            details["engine"] = {"version": engine.version, "os": engine.os}
-            if self.inputs:
-                details["inputs"] = self.inputs
-            if kept := reproduction.told(self.suite.report):
-                details["kept"] = kept
-        return details
+    def report(self, total: Verdict, *, interrupted: bool) -> Report:
+        """Return the report of the run."""
+        suite, prepared = self.suite, self.suite.prepared
+        cells = {cell.id: cell for cell in suite.cells}
+        report = Report(
+            verdict=total,
+            items=tuple(map(item_result, self.items)),
+            cells=tuple(
+                cell_result(cell, cells[cell.id], suite.report / "evidence" / f"{cell.id}.json")
+                for cell in self.cells
+            ),
+            started=moment(self.began),
+            seconds=round(time.time() - self.began, 1),
+            selection=run_selection(suite.selection, suite.subject.name, self._narrowed()),
+            interrupted=interrupted,
+            out_of_scope=tuple(OutOfScope.model_validate(one) for one in self._out_of_scope()),
+            machines=machine_records(),
+            stand_ins=limits.stand_ins(),
+            inputs=ReplayInputs.model_validate(self.inputs) if self.inputs else None,
+            kept=tuple(KeptMachine.model_validate(one) for one in reproduction.told(suite.report)),
+        )
+        if prepared is None:
+            return report
+        piped = suite.piped
+        return report.model_copy(
+            update={
+                **prepared_part(prepared),
+                "notes": tuple(self.notes()),
+                "static": static_part(suite.static),
+                "not_inspected": tuple(self._not_inspected()),
+                "not_installed": tuple(self._not_installed()),
+                "pipeline": pipeline_part(piped, strict=suite.selection.strict) if piped else None,
+                "publisher": publisher_part(piped) if piped else None,
+            }
+        )
 
     def _not_inspected(self) -> list[str]:
         """Return the wheels of the release that are for none of the selected machines."""
@@ -345,3 +366,136 @@ class Account:
         notes += [f"out of scope: {', '.join(names)}: {reason}" for reason, names in out.items()]
         timed = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
         return [*notes, *([f"slowest: {told}"] if (told := progress.slowest(timed)) else [])]
+
+
+# ---- the report's models, from the values that a run has today ----
+
+
+def moment(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as the report has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def item_result(item: Item) -> ItemResult:
+    """Return an item as the report has it."""
+    return ItemResult(
+        id=item.id,
+        title=item.title,
+        verdict=item.verdict,
+        causes=item.causes,
+        reason=item.reason,
+    )
+
+
+def cell_result(result: CellResult, cell: Cell, evidence: Path) -> CellRecord:
+    """Return a cell as the report has it; ``evidence`` is its file, if it ran."""
+    try:
+        found = read_evidence(evidence)
+    except DataError:
+        found = None
+    installed = bool(found and found.install and found.install.code == 0)
+    return CellRecord(
+        id=result.id,
+        machine=result.machine,
+        installer=result.installer,
+        scenario=result.scenario,
+        expectation=cell.expectation,
+        outcome=_outcome(result, refused=bool(cell.refusal) and not installed),
+        verdict=result.verdict,
+        causes=result.causes,
+        seconds=result.seconds,
+        reason=result.reason,
+        wheel=result.wheel,
+        summary=summary.summary(found) if found else None,
+    )
+
+
+def _outcome(result: CellResult, *, refused: bool) -> Outcome:
+    severities = {cause.severity for cause in result.causes}
+    if result.verdict is Verdict.UNVERIFIED:
+        return Outcome.UNVERIFIED
+    if result.verdict is Verdict.TESTBED:
+        return Outcome.TESTBED
+    if "broken" in severities:
+        return Outcome.FAILS
+    if refused:
+        return Outcome.REFUSED
+    if not result.wheel:
+        return Outcome.FALLS_BACK
+    return Outcome.WORKS_FLAWED if "flawed" in severities else Outcome.WORKS
+
+
+def run_selection(selection: Selection, subject: str, narrowed: Iterable[str]) -> RunSelection:
+    """Return what a run was asked for, as the report has it."""
+    values = selection.to_dict() | {"subject": subject, "narrowed": list(narrowed)}
+    return RunSelection.model_validate(values)
+
+
+def machine_records() -> dict[str, MachineRecord]:
+    """Return the machines as the report has them, by name."""
+    fields = set(MachineRecord.model_fields)
+    return {
+        name: MachineRecord.model_validate(spec.model_dump(include=fields))
+        for name, spec in machines.load().items()
+    }
+
+
+def prepared_part(prepared: gate.Prepared) -> dict[str, Any]:
+    """Return the parts of a report that are known once the testbed is prepared."""
+    house, engine = prepared.wheelhouse, prepared.testbed.engine
+    return {
+        "version": house.version,
+        "wheels": house.digests(),
+        "locked": house.locked(),
+        "earlier": tuple(path.name for path in house.earlier),
+        "no_history": prepared.no_history,
+        "images": {
+            name: ImageRecord.model_validate(image)
+            for name, image in gate.images_of(prepared).items()
+        },
+        "engine": EngineRecord(version=engine.version, os=engine.os),
+        "egress": prepared.testbed.egress,
+    }
+
+
+def static_part(static: SetInspection) -> StaticPart:
+    """Return the static inspection as the report has it."""
+    return StaticPart(
+        wheels=tuple(
+            WheelRecord(
+                file=wheel.file,
+                sha256=wheel.sha256,
+                size=wheel.size,
+                platform=wheel.platform,
+                tags=wheel.tags,
+                requires_python=wheel.requires_python,
+                requires=wheel.requires,
+                libraries=tuple(library.path for library in wheel.libraries),
+                unverified=wheel.unverified,
+                causes=wheel.causes,
+            )
+            for wheel in static.wheels
+        ),
+        causes=static.own_causes,
+    )
+
+
+def pipeline_part(piped: Piped, *, strict: bool) -> PipelinePart:
+    """Return the run of the release workflow as the report has it."""
+    values = piped.to_dict(strict=strict)
+    for link in values["links"]:
+        link["source"], link["target"] = link.pop("from"), link.pop("to")
+    for release in values["releases"]:
+        release["assets"] = [
+            {key: asset[key] for key in ("name", "size", "sha256")} for asset in release["assets"]
+        ]
+    values["actions"] = [
+        {key: action[key] for key in action if key != "folder"} for action in values["actions"]
+    ]
+    return PipelinePart.model_validate(values)
+
+
+def publisher_part(piped: Piped) -> PublisherPart:
+    """Return the trusted publisher as the report has it."""
+    values = piped.publisher()
+    return PublisherPart.model_validate(values | {"live": values["live"] or None})

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from verification.models.cause import Cause, in_order
-from verification.models.errors import ExitCode
+from verification.models.verdict import EXIT_CODES as EXIT_CODES
+from verification.models.verdict import Verdict as Verdict
 
-
-class Verdict(enum.StrEnum):
-    """What can be said of a cell, an item or a run."""
-
-    VERIFIED = "verified"
-    FAILED = "failed"
-    UNVERIFIED = "unverified"
-    TESTBED = "testbed-failure"
-
-
-EXIT_CODES = {
-    Verdict.VERIFIED: ExitCode.VERIFIED,
-    Verdict.FAILED: ExitCode.PACKAGE_FAILED,
-    Verdict.TESTBED: ExitCode.TESTBED_FAILED,
-    Verdict.UNVERIFIED: ExitCode.UNVERIFIED,
-}
 # A package that failed has failed, whatever else is not known of it.
 _ORDER = (Verdict.FAILED, Verdict.TESTBED, Verdict.UNVERIFIED, Verdict.VERIFIED)
 

@@ -111,7 +111,7 @@ def _keyboard(page: Page) -> dict[str, Any]:
     press("f")
     found["failed only"] = page.evaluate(_SHOWN)
     found["pressed"] = page.evaluate(
-        "[...document.querySelectorAll('button[aria-pressed=true]')].map(b=>b.dataset.verdict)"
+        "[...document.querySelectorAll('button[aria-pressed=true]')].map(b=>b.dataset.outcome)"
     )
     press("f")
     press("j")

@@ -16,9 +16,10 @@ from containers.images import tar_of
 from containers.network import new_container
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash
+from verification.models.evidence import Step, StepError, Steps
+from verification.models.results import CellResult
 from verification.models.testbed import Image
 from verification.report import html as page
-from verification.verdict import CellResult
 
 NASTY = (
     '</script></title></style>\'"><img src=x onerror="window.planted=1">'
@@ -106,8 +107,8 @@ def test_the_page_says_the_verdict_and_shows_each_part(seen: dict[str, Any]) -> 
 
 def test_the_matrix_tells_by_sign_and_by_name_as_well_as_by_colour(seen: dict[str, Any]) -> None:
     assert seen["tiles"] == [
-        [f"{LINUX}: Failed", "✘"],
-        [f"{WINDOWS}: Verified", "✔"],
+        [f"{LINUX}: Fails", "✘"],
+        [f"{WINDOWS}: Works", "✔"],
         ["windows-wine-pip-system: Not verified", "?"],
     ]
 
@@ -142,7 +143,7 @@ def test_it_is_searched_and_filtered_by_keyboard(seen: dict[str, Any]) -> None:
     assert keys["open"] == _ids(WINDOWS)
     assert keys["escaped"] == ALL
     assert keys["failed only"] == _ids(LINUX)
-    assert keys["pressed"] == ["failed"]
+    assert keys["pressed"] == ["fails"]
     assert [keys["first"], keys["second"], keys["back"]] == [ALL[0], ALL[1], ALL[0]]
     assert keys["none"] == "0 of 3 cells"
     assert keys["tile"] == [f"cell-{LINUX}", "3 of 3 cells"]  # a tile shows what was filtered out
@@ -156,9 +157,13 @@ def test_it_prints_every_cell_and_no_tools(seen: dict[str, Any]) -> None:
 
 def test_html_planted_in_evidence_is_text(browser: Browser) -> None:
     evil = crash().model_copy(update=dict.fromkeys(("where", "message", "remedy"), NASTY))
-    run = complete(cell(LINUX, evil), cell(WINDOWS, reason=NASTY), version=NASTY, started=NASTY)
+    run = complete(cell(LINUX, evil), cell(WINDOWS, reason=NASTY))
+    run = run.model_copy(update={"version": NASTY, "started": NASTY})
+    step = Step[object](step="fork", error=StepError(type="OSError", message=NASTY))
     evidence = sample_run.evidence(log=NASTY)
-    evidence["exercise"]["steps"]["round-trip"] |= {"ok": False, "error": NASTY}
+    assert evidence.exercise
+    exercise = evidence.exercise.model_copy(update={"steps": Steps.model_validate({"fork": step})})
+    evidence = evidence.model_copy(update={"exercise": exercise})
     found = browser.look(page.render(run, {LINUX: evidence}), "without-axe")
     assert found["planted"] == "undefined"
     assert (found["scripts"], found["foreign"]) == (1, 0)

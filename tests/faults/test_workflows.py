@@ -17,7 +17,9 @@ import pytest
 from containers.engine import Engine, Run
 from tests.faults.acted import ROOT, Acted, Ended, acted
 from tests.helpers import wheel_builder as wheels
-from verification.history import store as history
+from verification.models.base import read_json
+from verification.models.report import Report
+from verification.session.user_files import history
 
 pytestmark = [pytest.mark.xdist_group("workflows"), pytest.mark.long]
 
@@ -134,7 +136,7 @@ def test_a_night_fails_for_what_is_new_and_not_for_what_is_known(
     kept.mkdir(parents=True)
     monkeypatch.setenv("QUIVERDB_E2E_HISTORY", str(kept / "history.sqlite3"))
     results = called.artifacts["report-good"] / "results.json"
-    history.record(json.loads(results.read_text("utf-8")))
+    history().record(read_json(Report, results))
 
     payload = {"inputs": {"options": f"--wheels {broken_wheel.parent} {OPTIONS}"}}
     # The other jobs are the long tests, of which this is one, and that of a Windows engine.

@@ -1,6 +1,7 @@
 """The pages of docs/reference, made from the data and the code that they tell of.
 
-``python3 -m tests.helpers.reference`` writes them; a test compares them with what it would write.
+``python3 -m tests.helpers.reference`` writes them and docs/results.schema.json; a test compares
+them with what it would write.
 """
 
 from __future__ import annotations
@@ -14,21 +15,25 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import conftest
+from tests.helpers import schemas
+from tests.helpers.schemas import code, table
 from verification.models.cause import Severity
 from verification.models.errors import ExitCode
+from verification.models.evidence import CellEvidence
+from verification.models.report import FORM, Report
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers, machines, profiles, scenarios
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
+SCHEMA = ROOT / "docs" / "results.schema.json"
 _WORDS = Path(__file__).with_suffix(".toml")
-_SCHEMA = ROOT / "docs" / "results.schema.json"
 _HEAD = "<!-- Written by `python3 -m tests.helpers.reference`: change what it reads. -->"
 _VARIABLE = re.compile(r"QUIVERDB_E2E_[A-Z]+")
 
@@ -190,18 +195,6 @@ def pages() -> dict[str, str]:
     }
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [list(heads), ["---"] * len(heads), *map(list, rows)]
-    told = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in told) + "\n"
-
-
-def code(*words: str) -> str:
-    """Return each word as code, with commas."""
-    return ", ".join(f"`{word}`" for word in words)
-
-
 def _option_table(options: Iterable[Option]) -> str:
     rows = []
     for option in options:
@@ -252,71 +245,12 @@ def _plain(told: str) -> str:
     return re.sub(r"(?<!\{)\{(\w+)\}(?!\})", r"*\1*", told).replace("{{", "{").replace("}}", "}")
 
 
-def _evidence(words: Mapping[str, Any]) -> str:
-    text = ""
-    for title, key in (("Fields", "evidence"), ("A command", "command"), ("A step", "step")):
-        text += f"## {title}\n\n"
-        text += table(("field", "meaning"), ((code(k), told) for k, told in words[key].items()))
-    return text
-
-
-def unknown_fields(evidence: Mapping[str, Any]) -> list[str]:
-    """Return the fields of a cell's evidence that the page does not tell of."""
-    words = tomllib.loads(_WORDS.read_text("utf-8"))
-    found = sorted(evidence.keys() - words["evidence"].keys())
-    for name in ("install", "import", "uninstall"):
-        more = evidence.get(name, {}).keys() - words["command"].keys()
-        found += [f"{name}.{key}" for key in sorted(more)]
-    for name, step in evidence.get("exercise", {}).get("steps", {}).items():
-        more = step.keys() - words["step"].keys()
-        found += [f"exercise.steps.{name}.{key}" for key in sorted(more)]
-    return found
+def _evidence(_words: Mapping[str, Any]) -> str:
+    return schemas.page(CellEvidence, "The file", every_field=False)
 
 
 def _results(_words: Mapping[str, Any]) -> str:
-    schema = json.loads(_SCHEMA.read_text("utf-8"))
-    text = f"{schema['description']}\n\n## The run\n\n"
-    text += _object(schema)
-    for name, told in schema["$defs"].items():
-        text += f"## {name}\n\n"
-        if told.get("properties"):
-            text += _object(told)
-        else:
-            text += f"{_kind(told)}\n\n"
-    return text
-
-
-def _object(told: Mapping[str, Any], prefix: str = "") -> str:
-    return table(("key", "kind", "required", "meaning"), _rows(told, prefix))
-
-
-def _rows(told: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    for key, value in told["properties"].items():
-        needed = "yes" if key in told.get("required", ()) else ""
-        yield code(f"{prefix}{key}"), _kind(value), needed, value.get("description", "")
-        inner = value.get("items", value)
-        if inner.get("properties"):
-            dot = "[]." if "items" in value else "."
-            yield from _rows(inner, f"{prefix}{key}{dot}")
-
-
-def _kind(told: Mapping[str, Any]) -> str:
-    """Return a JSON Schema in a few words."""
-    if "$ref" in told:
-        name = told["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#{name})"
-    if "const" in told:
-        return code(json.dumps(told["const"]))
-    if "enum" in told:
-        return " or ".join(code(str(one)) for one in told["enum"])
-    kind = told.get("type", "object")
-    if kind == "array":
-        return f"list of {_kind(told.get('items', {}))}"
-    if kind == "object" and isinstance(told.get("additionalProperties"), dict):
-        return f"{_kind(told['additionalProperties'])} by name"
-    if "pattern" in told:
-        return f"string like {code(told['pattern'])}"
-    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+    return schemas.page(Report, "The file")
 
 
 def _exit_codes(words: Mapping[str, Any]) -> str:
@@ -385,8 +319,15 @@ def _complete(key: str, told: Mapping[str, str], there: set[str]) -> None:
         raise NoWords(f"reference.toml: [{key}] tells of {', '.join(more)}: there is none")
 
 
+def results_schema() -> str:
+    """Return docs/results.schema.json."""
+    made = schemas.schema(Report)
+    title = f"The report of one run of quiverdb-e2e, results.json, form {FORM}"
+    return json.dumps({**made, "title": title}, indent=2, ensure_ascii=False) + "\n"
+
+
 def main() -> int:
-    """Write the pages."""
+    """Write the pages and the schema."""
     try:
         made = pages()
     except NoWords as error:
@@ -398,6 +339,7 @@ def main() -> int:
             old.unlink()
     for name, text in made.items():
         (FOLDER / name).write_text(text, "utf-8")
+    SCHEMA.write_text(results_schema(), "utf-8")
     return ExitCode.VERIFIED
 
 

@@ -1,69 +1,141 @@
-"""A run as results.json tells of it, made up, with evidence: what the tests of the report need."""
+"""A run and its evidence, made up: the `Report` that the tests of the report need."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 from verification.models.cause import Cause
-from verification.report import limits as trust
-from verification.report import results
-from verification.report import summary as seen
-from verification.report.writer import machines
+from verification.models.evidence import (
+    CellEvidence,
+    CellInfo,
+    CommandRun,
+    Exercise,
+    ImageInfo,
+    ImportRun,
+    NativeCallValue,
+    OwnTestLeftOut,
+    OwnTests,
+    OwnTestsEnd,
+    RoundTripValue,
+    Step,
+    Steps,
+    TestOutcome,
+)
+from verification.models.index_log import IndexRequest
+from verification.models.report import (
+    ArtifactClaim,
+    Claim,
+    EngineRecord,
+    FileRecord,
+    ImageRecord,
+    JobRecord,
+    LinkClaim,
+    MachineRecord,
+    OutOfScope,
+    PipelinePart,
+    PublisherPart,
+    ReplayInputs,
+    Report,
+    RunSelection,
+    StaticPart,
+    WheelRecord,
+)
+from verification.models.results import CellResult, ItemResult
+from verification.models.testbed import EgressProof, NetworkObservation
+from verification.models.verdict import ExpectationKind, Outcome, Verdict
+from verification.report import limits, summary
 from verification.rules.catalogue import catalogue
-from verification.rules.own_tests import OUTCOMES
-from verification.verdict import CellResult, Verdict, item, worst
+from verification.scenarios import machines
+from verification.verdict import worst
 
-WHEELS = {
-    "quiverdb-0.5.0-cp313-cp313-manylinux_2_28_x86_64.whl": "a" * 64,
-    "quiverdb-0.5.0-cp313-cp313-win_amd64.whl": "b" * 64,
-}
+LINUX_WHEEL = "quiverdb-0.5.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+WINDOWS_WHEEL = "quiverdb-0.5.0-cp313-cp313-win_amd64.whl"
+WHEELS = {LINUX_WHEEL: "a" * 64, WINDOWS_WHEEL: "b" * 64}
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
+STARTED = "2026-03-01T10:00:00Z"
+_VERDICTS = {
+    Outcome.FAILS: Verdict.FAILED,
+    Outcome.UNVERIFIED: Verdict.UNVERIFIED,
+    Outcome.TESTBED: Verdict.TESTBED,
+}
 
 
-def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> dict[str, Any]:
-    """Return what a cell that works leaves, with ``log`` as the installer's output."""
+def command(*words: str, stdout: str = "", seconds: float = 0.5) -> CommandRun:
+    """Return a command that ended with 0."""
+    return CommandRun(
+        command=words,
+        code=0,
+        stdout=stdout,
+        stderr="",
+        began=0.0,
+        seconds=seconds,
+        timed_out=False,
+        stalled=0.0,
+    )
+
+
+def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> CellEvidence:
+    """Return the evidence of a cell that works, with ``log`` as the installer's output."""
     windows = "windows" in ident
+    machine, installer, scenario = ident.rsplit("-", 2)
     pip = "C:\\Python 3\\Scripts\\pip.exe" if windows else "/home/user/venv/bin/pip"
-    ran = {"code": 0, "stdout": "", "stderr": "", "seconds": 0.5, "timed_out": False}
-    wheel = list(WHEELS)[windows]
-    good = {"ok": True, "error": None, "seconds": 0.1}
-    return {
-        "schema": 1,
-        "os": "windows" if windows else "linux",
-        "python": "3.13.5",
-        "implementation": "cpython",
-        "system": "Linux-6",
-        "image": {"tag": "quiverdb-e2e/debian-13:0123456789ab", "id": "sha256:1", "created": "x"},
-        "deviation": "",
-        "install": ran | {"command": [pip, "install", "quiverdb"], "stdout": log, "seconds": 2.0},
-        "import": ran | {"command": ["python", "-c", "import quiverdb"]},
-        "exercise": ran
-        | {
-            "command": ["python", "-c", "..."],
-            "steps": {
-                "native-call": good | {"value": {"version": "0.5.0", "source": "bundled"}},
-                "round-trip": good | {"value": {"id": 1}},
-            },
-        },
-        "uninstall": ran | {"command": [pip, "uninstall", "--yes", "quiverdb"]},
-        "requests": [{"file": wheel, "sha256": WHEELS[wheel], "path": "/x"}],
-        "loader": [],
-        "processes": [],
-        "wall_seconds": 4.0,
+    wheel = WINDOWS_WHEEL if windows else LINUX_WHEEL
+    native = NativeCallValue(version="0.5.0", source="bundled")
+    row = RoundTripValue(id=1, labels=(), units=(), capacity=(), notes=(), not_offered=())
+    steps = {
+        "native-call": Step[NativeCallValue](step="native-call", ok=True, value=native),
+        "round-trip": Step[RoundTripValue](step="round-trip", ok=True, value=row),
     }
+    imported = command("python", "-c", "import quiverdb")
+    used = command("python", "-c", "...")
+    return CellEvidence.model_validate(
+        {
+            "schema": 1,
+            "cell": CellInfo(id=ident, machine=machine, installer=installer, scenario=scenario),
+            "image": ImageInfo(
+                tag="quiverdb-e2e/debian-13:0123456789ab", id="sha256:1", created="x"
+            ),
+            "started": STARTED,
+            "wall_seconds": 4.0,
+            "os": "windows" if windows else "linux",
+            "python": "3.13.5",
+            "implementation": "cpython",
+            "system": "Linux-6",
+            "install": command(pip, "install", "quiverdb", stdout=log, seconds=2.0),
+            "import": ImportRun(**dict(imported), made=()),
+            "exercise": Exercise(**dict(used), trace="", steps=Steps.model_validate(steps)),
+            "uninstall": command(pip, "uninstall", "--yes", "quiverdb"),
+            "requests": (
+                IndexRequest(time=STARTED, client="10.0.0.2", file=wheel, sha256=WHEELS[wheel]),
+            ),
+        }
+    )
 
 
-def own_tests() -> dict[str, Any]:
-    """Return what a run of the package's own tests leaves in the evidence of its cell."""
-    counts = dict.fromkeys(OUTCOMES, 0) | {"passed": 106, "skipped": 2}
-    skipped = {"node": "tests/test_a.py::test_fork", "outcome": "skipped"}
-    return {
-        "command": ["python", "-m", "pytest", "tests"],
-        "code": 0, "stdout": "106 passed", "stderr": "", "seconds": 9.0, "timed_out": False,
-        "pytest": "9.2.0", "collected": 108, "counts": counts, "failures": [],
-        "left_out": [skipped | {"reason": "Windows does not fork"}] * 2, "sha256": "c" * 64,
-    }  # fmt: skip
+def own_tests() -> OwnTests:
+    """Return the evidence of a run of the package's own tests."""
+    return OwnTests(
+        tool=command("pip", "install", "pytest"),
+        command=("python", "-m", "pytest", "tests"),
+        stdout="106 passed",
+        seconds=9.0,
+        trace="",
+        pytest="9.2.0",
+        collected=108,
+        internal="",
+        end=OwnTestsEnd(code=0, file="x", imported=True),
+        counts=dict.fromkeys(TestOutcome, 0) | {TestOutcome.PASSED: 106, TestOutcome.SKIPPED: 2},
+        begun=106,
+        within="",
+        failures=(),
+        left_out=(
+            OwnTestLeftOut(
+                node="tests/test_a.py::test_fork",
+                outcome=TestOutcome.SKIPPED,
+                reason="Windows does not fork",
+            ),
+        )
+        * 2,
+        sha256="c" * 64,
+    )
 
 
 def crash(where: str = LINUX) -> Cause:
@@ -71,120 +143,173 @@ def crash(where: str = LINUX) -> Cause:
     return catalogue().cause("crash", where=f"{where}: import", seen="was killed by signal 11")
 
 
-def cell(ident: str, *causes: Cause, reason: str = "", seconds: float = 4.0) -> CellResult:
-    """Return a cell's result; with a reason it did not run."""
+def cell(
+    ident: str,
+    *causes: Cause,
+    outcome: Outcome | None = None,
+    reason: str = "",
+    seconds: float = 4.0,
+) -> CellResult:
+    """Return a cell's result: it works, fails with causes, or did not run for a reason."""
     machine, installer, scenario = ident.rsplit("-", 2)
-    verdict = Verdict.FAILED if causes else Verdict.VERIFIED
     if reason:
-        return CellResult(ident, machine, installer, scenario, Verdict.UNVERIFIED, (), 0.0, reason)
-    return CellResult(ident, machine, installer, scenario, verdict, causes, seconds)
+        outcome, seconds = Outcome.UNVERIFIED, 0.0
+    outcome = outcome or (Outcome.FAILS if causes else Outcome.WORKS)
+    refuses = outcome in (Outcome.REFUSED, Outcome.FALLS_BACK)
+    return CellResult(
+        id=ident,
+        machine=machine,
+        installer=installer,
+        scenario=scenario,
+        expectation=ExpectationKind.REFUSES if refuses else ExpectationKind.WORKS,
+        outcome=outcome,
+        verdict=_VERDICTS.get(outcome, Verdict.VERIFIED),
+        causes=causes,
+        seconds=seconds,
+        reason=reason,
+        summary=summary.summary(evidence(ident)) if seconds else None,
+    )
 
 
-def told(
-    *cells: CellResult, source: Verdict | None = Verdict.VERIFIED, **changes: Any
-) -> dict[str, Any]:
-    """Return what results.json tells of a run with these cells; ``changes`` are top-level keys."""
-    ran = list(cells) or [cell(LINUX), cell(WINDOWS)]
-    items = [
-        item(
-            f"{system}-install",
-            f"pip install quiverdb works on a clean {system.capitalize()} machine",
-            causes=(),
-            cells=[one for one in ran if ("windows" in one.id) == (system == "windows")],
-            strict=False,
+def item(
+    ident: str,
+    *causes: Cause,
+    title: str = "",
+    verdict: Verdict | None = None,
+    reason: str = "",
+) -> ItemResult:
+    """Return an item: verified, failed with causes, or of the verdict that is given."""
+    verdict = verdict or (Verdict.FAILED if causes else Verdict.VERIFIED)
+    return ItemResult(
+        id=ident, title=title or f"The {ident}", verdict=verdict, causes=causes, reason=reason
+    )
+
+
+def install_item(system: str, *cells: CellResult) -> ItemResult:
+    """Return the item that cells decide."""
+    found = [one for one in cells if ("windows" in one.id) == (system == "windows")]
+    return item(
+        f"{system}-install",
+        *(cause for one in found for cause in one.causes),
+        title=f"pip install quiverdb works on a clean {system.capitalize()} machine",
+        verdict=worst(one.verdict for one in found),
+        reason="; ".join(dict.fromkeys(one.reason for one in found if one.reason)),
+    )
+
+
+def machine_records() -> dict[str, MachineRecord]:
+    """Return the machines of machines.toml as a report has them."""
+    fields = set(MachineRecord.model_fields)
+    return {
+        name: MachineRecord.model_validate(spec.model_dump(include=fields))
+        for name, spec in machines.load().items()
+    }
+
+
+SELECTION = RunSelection(
+    subject="quiverdb",
+    source="/src/bindings/python",
+    wheels=None,
+    release=None,
+    machines=(),
+    narrowed=(),
+    strict=False,
+    pipeline=False,
+    actions_from=None,
+    profile="gate",
+    history="all",
+    tests=None,
+)
+
+
+def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> Report:
+    """Return the report of a run with these cells; its verdict is that of its items."""
+    cells = cells or (cell(LINUX), cell(WINDOWS))
+    if items is None:
+        items = (
+            item("source-build", title="bindings/python builds into wheels"),
+            *(install_item(system, *cells) for system in ("linux", "windows")),
         )
-        for system in ("linux", "windows")
-    ]
-    found: dict[str, Any] = {
-        "schema": results.SCHEMA,
-        "items": [results.item_to_dict(one) for one in items],
-        "cells": [results.cell_to_dict(one) for one in ran],
-        "started": "2026-03-01T10:00:00Z",
-        "seconds": 61.2,
-        "selection": {
-            "source": "/src/bindings/python",
-            "wheels": None,
-            "release": None,
-            "machines": sorted({one.machine for one in ran}),
-            "narrowed": [],
-            "strict": False,
-            "pipeline": False,
-            "actions_from": None,
-            "profile": "gate",
-            "history": "all",
-            "tests": None,
-        },
-        "interrupted": False,
-        "out_of_scope": [{"id": "windows-servercore", "reason": "only the profile full asks"}],
-        "version": "0.5.0",
-        "wheels": dict(WHEELS),
-        "locked": {"cffi": "2.1.1", "pip": "26.3"},
-        "engine": {"version": "20.10.24", "os": "linux"},
-        "inputs": {
-            "subject": "quiverdb",
-            "origin": "source",
-            "wheels": [
-                {"name": name, "sha256": sha, "size": 1_000_000} for name, sha in WHEELS.items()
-            ],
-            "dependencies": [
-                {"name": "cffi-2.1.1-py3-none-any.whl", "sha256": "c" * 64, "size": 1}
-            ],
-            "earlier": [],
-            "tools": [],
-            "yanked": {},
-            "suite": "0123456789abcdef",
-        },
-        "notes": [],
-        "not_inspected": [],
-        "not_installed": [],
-        "static": {
-            "wheels": [
-                {"file": name, "sha256": sha, "size": 1_000_000, "platform": name[19:-4]}
-                for name, sha in WHEELS.items()
-            ]
-        },
-        "egress": {"machines": {"reached": False}},
-        "images": {
-            name: {"tag": f"quiverdb-e2e/{name}:0123456789ab", "id": "sha256:1", "created": "x"}
+    return Report(
+        verdict=worst(one.verdict for one in items),
+        items=items,
+        cells=cells,
+        started=STARTED,
+        seconds=61.2,
+        selection=SELECTION.model_copy(
+            update={"machines": tuple(sorted({one.machine for one in cells}))}
+        ),
+        out_of_scope=(OutOfScope(id="windows-servercore", reason="only the profile full asks"),),
+        version="0.5.0",
+        wheels=WHEELS,
+        locked={"cffi": "2.1.1", "pip": "26.3"},
+        engine=EngineRecord(version="20.10.24", os="linux"),
+        inputs=ReplayInputs(
+            subject="quiverdb",
+            origin="source",
+            wheels=tuple(
+                FileRecord(name=name, sha256=sha256, size=1_000_000)
+                for name, sha256 in WHEELS.items()
+            ),
+            dependencies=(FileRecord(name="cffi-2.1.1-py3-none-any.whl", sha256="c" * 64, size=1),),
+            earlier=(),
+            tools=(),
+            yanked={},
+            suite="0123456789abcdef",
+        ),
+        static=StaticPart(
+            wheels=tuple(
+                WheelRecord(file=name, sha256=sha256, size=1_000_000, platform=name[19:-4])
+                for name, sha256 in WHEELS.items()
+            )
+        ),
+        egress=EgressProof(
+            open=NetworkObservation(reached=True, resolver="not asked"),
+            machines=NetworkObservation(reached=False, resolver="closed"),
+        ),
+        images={
+            name: ImageRecord(tag=f"quiverdb-e2e/{name}:0123456789ab", id="sha256:1", created="x")
             for name in ("index", "debian-13", "windows-wine")
         },
-        "seen": {one.id: seen.summary(evidence(one.id)) for one in ran if one.seconds},
-        "machines": machines(),
-        "stand_ins": trust.stand_ins(),
-    }
-    if source:
-        title = "bindings/python builds into wheels"
-        built = {"id": "source-build", "title": title, "verdict": str(source)}
-        found["items"].insert(0, built | {"causes": [], "reason": ""})
-    found["verdict"] = str(worst(Verdict(one["verdict"]) for one in found["items"]))
-    return copy.deepcopy(found | changes)
+        machines=machine_records(),
+        stand_ins=limits.stand_ins(),
+    )
 
 
-def complete(*cells: CellResult, **changes: Any) -> dict[str, Any]:
+_GOOD = Claim(verdict=Verdict.VERIFIED, evidence="seen")
+PIPELINE = PipelinePart(
+    truths={str(number): _GOOD for number in range(1, 7)},
+    artifacts=tuple(
+        ArtifactClaim(artifact=path, verdict=Verdict.VERIFIED, evidence="seen")
+        for path in (".github/workflows/publish.yml", "bindings/python/pyproject.toml")
+    ),
+    links=tuple(
+        LinkClaim(source=source, target=target, verdict=Verdict.VERIFIED, evidence="seen")
+        for source, target in (
+            ("publish.yml validate job", "bindings/python/pyproject.toml"),
+            ("publish.yml publish job", "PyPI"),
+            ("publish.yml release job", "GitHub Releases"),
+        )
+    ),
+    proved=("five jobs ran in their order",),
+    not_provable=("that GitHub's own runners have free minutes",),
+    jobs=(
+        JobRecord(id="build", start=0.0, end=40.5, result="success"),
+        JobRecord(id="publish", needs=("build",), start=40.5, end=42.0, result="success"),
+    ),
+)
+
+
+def complete(*cells: CellResult) -> Report:
     """Return a run that has the pipeline and the publisher as well, all verified."""
-    run = told(*cells)
-    run["items"] += [
-        {"id": name, "title": f"The {name}", "verdict": "verified", "causes": [], "reason": ""}
-        for name in ("pipeline", "publisher")
-    ]
-    good = {"verdict": "verified", "evidence": "seen"}
-    run["pipeline"] = {
-        "truths": {str(number): dict(good) for number in range(1, 7)},
-        "artifacts": [
-            good | {"artifact": ".github/workflows/publish.yml"},
-            good | {"artifact": "bindings/python/pyproject.toml"},
-        ],
-        "links": [
-            good | {"from": "publish.yml validate job", "to": "bindings/python/pyproject.toml"},
-            good | {"from": "publish.yml publish job", "to": "PyPI"},
-            good | {"from": "publish.yml release job", "to": "GitHub Releases"},
-        ],
-        "proved": ["five jobs ran in their order"],
-        "not_provable": ["that GitHub's own runners have free minutes"],
-        "jobs": [
-            {"id": "build", "needs": [], "start": 0, "end": 40.5, "result": "success"},
-            {"id": "publish", "needs": ["build"], "start": 40.5, "end": 42, "result": "success"},
-        ],
-    }
-    run["publisher"] = {"proved": ["the exchange was granted"], "not_provable": ["the dashboard"]}
-    return copy.deepcopy(run | changes)
+    run = report(*cells)
+    items = (*run.items, item("pipeline"), item("publisher"))
+    return run.model_copy(
+        update={
+            "items": items,
+            "pipeline": PIPELINE,
+            "publisher": PublisherPart(
+                proved=("the exchange was granted",), not_provable=("the dashboard",)
+            ),
+        }
+    )

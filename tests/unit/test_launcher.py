@@ -206,7 +206,7 @@ def test_compare_runs_in_the_gates_environment_with_the_runs_named(
     launcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, (command,) = _main(launcher, monkeypatch, "compare", "3", "5")
-    assert command[-5:] == ["python", "-m", "verification.history.store", "3", "5"]
+    assert command[-5:] == ["python", "-m", "verification.commands.compare", "3", "5"]
     assert command[command.index("-e") + 1] == "gate"
 
 

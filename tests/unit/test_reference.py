@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import reference, sample_run
+from tests.helpers import documents, reference
 from tests.helpers.reference import NoWords, Option
+from verification.models.base import Model
+from verification.models.evidence import CellEvidence
+from verification.models.report import Report
 from verification.rules import catalogue as causes
 
 AGAIN = f"run: {sys.executable} -m tests.helpers.reference"
@@ -20,6 +23,7 @@ def test_the_pages_are_those_that_the_generator_writes() -> None:
 
     stale = sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
     assert not stale, f"{', '.join(stale)} in docs/reference: {AGAIN}"
+    assert reference.results_schema() == reference.SCHEMA.read_text("utf-8"), AGAIN
 
 
 def test_every_option_and_command_is_on_a_page() -> None:
@@ -43,7 +47,7 @@ def test_an_option_of_conftest_has_its_value_and_its_choices() -> None:
 
 def test_a_parser_is_asked_without_a_command_being_run() -> None:
     asked = argparse.ArgumentParser.parse_args
-    found = reference.parser_of("verification.history.store")
+    found = reference.parser_of("verification.commands.compare")
 
     assert found.prog == "./e2e compare"
     assert argparse.ArgumentParser.parse_args is asked, "argparse is as it was"
@@ -69,7 +73,6 @@ def test_every_cause_and_its_remedy_are_on_a_page() -> None:
         (("WRONG_USE = ", "WRONG_USED = "), "does not tell of WRONG_USE"),
         (("QUIVERDB_E2E_STATE = ", "QUIVERDB_E2E_STATES = "), "QUIVERDB_E2E_STATE"),
         (('broken = "', 'bad = "'), r"\[severities\] does not tell of broken"),
-        (("[evidence]\n", '[evidence]\nEXTRA = "x"\n'), ""),
     ],
 )
 def test_words_that_are_missing_are_named(
@@ -80,43 +83,24 @@ def test_words_that_are_missing_are_named(
     (tmp_path / "words.toml").write_text(text.replace(*change, 1), "utf-8")
     monkeypatch.setattr(reference, "_WORDS", tmp_path / "words.toml")
 
-    if not said:
-        assert "`EXTRA`" in reference.pages()["evidence.md"], "words of the evidence are free"
-        return
     with pytest.raises(NoWords, match=said):
         reference.pages()
 
 
-def test_a_field_of_evidence_without_words_is_named() -> None:
-    evidence = sample_run.evidence()
-    assert reference.unknown_fields(evidence) == []
+@pytest.mark.parametrize(("page", "model"), [("evidence", CellEvidence), ("results", Report)])
+def test_every_field_of_a_model_is_on_its_page(page: str, model: type[Model]) -> None:
+    text = reference.pages()[f"{page}.md"]
 
-    evidence["weather"] = "fair"
-    evidence["install"]["mood"] = "good"
-    evidence["exercise"]["steps"]["round-trip"]["luck"] = 1
-    assert reference.unknown_fields(evidence) == [
-        "weather",
-        "install.mood",
-        "exercise.steps.round-trip.luck",
-    ]
+    for name, field in model.model_fields.items():
+        assert f"| `{field.alias or name}` | " in text
 
 
-def test_the_fields_of_evidence_are_those_that_the_cell_writes() -> None:
-    words = tomllib.loads(reference._WORDS.read_text("utf-8"))
-    code = "".join(
-        (reference.ROOT / "verification" / name).read_text("utf-8")
-        for name in ("session/cell.py", "probe/probe.py", "probe/exercise.py")
-    )
-
-    for key in ("evidence", "command", "step"):
-        absent = [name for name in words[key] if f'"{name}"' not in code]
-        assert not absent, f"reference.toml: [{key}] tells of {absent}: nothing writes it"
-
-
-def test_a_table_keeps_bars_and_breaks_inside_its_cells() -> None:
-    assert (
-        reference.table(("a", "b"), [("x|y", "one\ntwo")]).splitlines()[2] == "| x\\|y | one two |"
-    )
+def test_every_model_within_a_page_has_a_heading_that_its_links_lead_to() -> None:
+    for name in ("evidence.md", "results.md"):
+        text = reference.pages()[name]
+        links = set(re.findall(r"\]\(#([^)]+)\)", text))
+        assert links
+        assert links <= documents.anchors(text)
 
 
 def test_an_option_is_shown_as_one_types_it() -> None:

@@ -8,19 +8,20 @@ import platform
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
 import zstandard
 
 from verification.commands import common as session
+from verification.commands import host_secrets
+from verification.models.base import Model
 from verification.models.errors import ExitCode, Parser, WrongUse
-from verification.report import html as page
-from verification.report import results, scrub
-from verification.report import verification_md as verification
+from verification.models.report import EngineRecord, ImageRecord, Report
+from verification.models.results import CellResult
+from verification.models.verdict import Verdict
+from verification.report import html, junit, results, verification_md
 from verification.report.scrub import Scrubber
 from verification.session import replay_inputs as inputs
 
@@ -28,20 +29,19 @@ _LEVEL = 15
 
 
 def make(
-    place: Path, told: dict[str, Any], idents: Sequence[str], scrubber: Scrubber
+    place: Path, report: Report, idents: Sequence[str], scrubber: Scrubber
 ) -> dict[str, bytes]:
     """Return the members of the bundle by name, scrubbed.
 
-    The page and VERIFICATION.md are made anew from what is scrubbed, so that nothing hides in
-    another spelling of it.
+    Every form is written again from the scrubbed report, so that nothing is left in it in another
+    spelling.
 
     Raises:
         WrongUse: the evidence cannot be read.
     """
-    clean = scrubber.data(told)
+    clean = Report.model_validate(scrubber.data(report.model_dump(mode="json", by_alias=True)))
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-") as scratch:
         folder = Path(scratch)
-        results.write_json(folder / "results.json", clean)
         for ident in idents:
             path = place / "evidence" / f"{ident}.json"
             if not path.exists():
@@ -51,11 +51,11 @@ def make(
             except ValueError as error:
                 raise WrongUse(f"{path}: it cannot be read: {error}") from None
             results.write_json(folder / "evidence" / path.name, scrubber.data(evidence))
-        text = verification.render(clean)
-        (folder / "VERIFICATION.md").write_text(text, "utf-8", "backslashreplace")
-        page.write(folder / "index.html", clean)
-        _junit(place / "junit.xml", folder / "junit.xml", scrubber)
-        results.write_json(folder / "versions.json", _versions(clean))
+        results.write(folder / results.NAME, clean)
+        junit.write(folder / "junit.xml", clean)
+        verification_md.write(folder / "VERIFICATION.md", clean)
+        html.write(folder / "index.html", clean)
+        results.write_model(folder / "versions.json", _versions(clean))
         return {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(folder.rglob("*"))
@@ -63,37 +63,37 @@ def make(
         }
 
 
-def _absent(cells: Sequence[dict[str, Any]], members: dict[str, bytes]) -> list[str]:
+def _absent(cells: Sequence[CellResult], members: dict[str, bytes]) -> list[str]:
     """Return the cells that ran and whose evidence is not among the members."""
-    ran = [cell["id"] for cell in cells if cell["verdict"] != "unverified"]
+    ran = [cell.id for cell in cells if cell.verdict is not Verdict.UNVERIFIED]
     return [ident for ident in ran if f"evidence/{ident}.json" not in members]
 
 
-def _junit(path: Path, into: Path, scrubber: Scrubber) -> None:
-    try:
-        root = ElementTree.parse(path).getroot()  # noqa: S314  (the run's own file)
-    except (FileNotFoundError, ElementTree.ParseError):
-        return  # an interrupted run, or a reproduction, need not have one
-    for element in root.iter():
-        element.text = scrubber.text(element.text) if element.text else element.text
-        element.attrib.pop("hostname", None)
-        for key, value in element.attrib.items():
-            element.attrib[key] = scrubber.text(value)
-    ElementTree.ElementTree(root).write(into, "utf-8", xml_declaration=True)
+class Versions(Model):
+    """What made the verdict, and what made the bundle."""
+
+    form: int = 1
+    suite: str
+    bundled_by_suite: str
+    bundled_by_python: str
+    engine: EngineRecord | None
+    images: Mapping[str, ImageRecord]
+    locked: Mapping[str, str]
+    subject: str
+    version: str
 
 
-def _versions(told: dict[str, Any]) -> dict[str, Any]:
-    """Return what made the verdict, and what made the bundle."""
-    recorded = told.get("inputs", {}).get("suite", "")
-    return {
-        "form": 1,
-        "suite": recorded or inputs.suite(),
-        "bundled_by": {"suite": inputs.suite(), "python": platform.python_version()},
-        "engine": told.get("engine", {}),
-        "images": told.get("images", {}),
-        "locked": told.get("locked", {}),
-        "quiverdb": told.get("version", ""),
-    }
+def _versions(report: Report) -> Versions:
+    return Versions(
+        suite=report.inputs.suite if report.inputs else inputs.suite(),
+        bundled_by_suite=inputs.suite(),
+        bundled_by_python=platform.python_version(),
+        engine=report.engine,
+        images=report.images,
+        locked=report.locked,
+        subject=report.selection.subject,
+        version=report.version,
+    )
 
 
 def pack(members: dict[str, bytes], top: str, moment: int) -> bytes:
@@ -119,16 +119,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     session.add_report(parser)
     parser.add_argument("-o", dest="output", metavar="FILE.tar.zst", help="where it goes")
     asked = parser.parse_args(arguments)
-    place, told = session.load(asked.report)
-    cells = session.chosen(told, asked.cell)
-    top = f"quiverdb-{told.get('version', 'unknown')}-{told['verdict']}"
+    place, report = session.load(asked.report)
+    cells = session.chosen(report, asked.cell)
+    top = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
     output = session.folder(asked.output or f"{top}.tar.zst")
     assert output is not None
-    members = make(place, told, [cell["id"] for cell in cells], scrub.of_host())
-    try:
-        moment = int(datetime.fromisoformat(told.get("started", "")).timestamp())
-    except ValueError:
-        moment = 0
+    members = make(place, report, [cell.id for cell in cells], host_secrets.scrubber())
+    moment = int(datetime.fromisoformat(report.started).timestamp())
     content = pack(members, top, moment)
     try:
         output.write_bytes(content)
@@ -138,7 +135,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for name in members:
         print(f"  {name}")
     if absent := _absent(cells, members):
-        print(f"missing: the evidence of {', '.join(absent)}: the report's folder has it no more")
+        print(f"missing: the evidence of {', '.join(absent)}: the report's folder no longer has it")
     print("Secrets, host names and paths that are known are taken out; read it all the same.")
     return ExitCode.VERIFIED
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Never
+from typing import Never
 
 from verification.models.base import DataError
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec
+from verification.models.report import Report
+from verification.models.results import CellResult
 from verification.models.scenario import Installer
 from verification.models.testbed import Image
-from verification.report import folder as folders
 from verification.report import results
 from verification.scenarios import cells, installers, machines, scenarios
 from verification.session import prepare as gate
 from verification.session import selection as selections
 from verification.session.selection import Selection
+from verification.session.user_files import user_path
 
 ROOT = Path(__file__).parents[2]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -75,7 +76,7 @@ def interruptible() -> Iterator[None]:
 
 def folder(name: str | None) -> Path | None:
     """Return the folder of an option, or None where it was left out."""
-    return folders.typed(name) if name else None
+    return user_path(name) if name else None
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
@@ -85,37 +86,32 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(report: str) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a report and what its results.json tells.
+def load(report: str) -> tuple[Path, Report]:
+    """Return the folder of a report and the report in it.
 
     Raises:
-        WrongUse: there is no readable results.json.
+        WrongUse: there is no results.json, or it is not the report of a run.
     """
     place = folder(report) or ROOT / "report"
-    path = place / "results.json"
-    try:
-        told = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    path = place / results.NAME
+    if not path.exists():
         raise WrongUse(
             f"{place}: there is no results.json; run ./e2e gate, or name a report's folder with "
             "--from"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise WrongUse(f"{path}: it cannot be read: {error}") from None
-    if not isinstance(told, dict) or not {"verdict", "cells", "items", "selection"} <= told.keys():
-        raise WrongUse(f"{path}: not the results of a run")
-    if wrong := results.misform(told):
-        raise WrongUse(f"{path}: not the results of a run: {wrong}")
-    return place, told
+        )
+    try:
+        return place, results.read(path)
+    except DataError as error:
+        raise WrongUse(f"{place}: not the report of a run: {error}") from None
 
 
-def chosen(told: dict[str, Any], idents: Sequence[str]) -> list[dict[str, Any]]:
+def chosen(report: Report, idents: Sequence[str]) -> list[CellResult]:
     """Return the cells of these ids, all of them where none is named.
 
     Raises:
         WrongUse: there is no such cell in this report.
     """
-    known = {cell["id"]: cell for cell in told["cells"]}
+    known = {cell.id: cell for cell in report.cells}
     for ident in idents:
         if ident not in known:
             there_are = ", ".join(known) or "none"

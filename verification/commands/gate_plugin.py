@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from xdist.workermanage import WorkerController
@@ -29,6 +28,7 @@ from verification.run_account import Account
 from verification.session import prepare as gate
 from verification.session import replay_inputs as inputs
 from verification.session.suite import KEY, Suite
+from verification.session.user_files import history_to_write
 
 
 class Controller:
@@ -167,22 +167,10 @@ class Controller:
     def _write(self, *, interrupted: bool = False) -> ExitCode:
         told = self.account
         total = told.judge(interrupted=interrupted)
-        unwritten = forms.write(
-            self.suite.report,
-            verdict=total,
-            items=told.items,
-            cells=told.cells,
-            details=told.details(interrupted=interrupted),
-            junit_file=Path(self.suite.config.option.xmlpath),
-        )
+        report = told.report(total, interrupted=interrupted)
+        unwritten = forms.write(self.suite.report, report, history=history_to_write())
         self.text = terminal.render(
-            total,
-            told.items,
-            told.cells,
-            told.notes(),
-            [*told.remarks(), *unwritten],
-            width=110,
-            colour=_colour(self.suite.config),
+            report, [*told.remarks(), *unwritten], width=110, colour=_colour(self.suite.config)
         )
         return verdict.EXIT_CODES[total]
 
@@ -250,8 +238,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Controller(suite), "e2e-controller")
         workers = len(getattr(config.option, "tx", None) or ())
         config.pluginmanager.register(Tally(suite.report, workers), "e2e-tally")
-        if not config.option.xmlpath:
-            config.option.xmlpath = str(suite.report / "junit.xml")
     name = worker["workerid"] if worker is not None else "main"
     config.pluginmanager.register(Required(suite, name), "e2e-required")
 

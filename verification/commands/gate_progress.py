@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import sqlite3
 import statistics
 from collections import Counter
 from collections.abc import Generator
@@ -19,8 +18,9 @@ from typing import Any, TextIO
 import pytest
 
 from containers.progress import PROGRESS, Progress, Step
-from verification.history import store as history
-from verification.report import results
+from verification.history.store import HistoryError
+from verification.session.suite import required
+from verification.session.user_files import history_to_write
 
 _IN_PLACE = "\x1b"
 _CELL = re.compile(r"\[([^\]]+)\](?:@[^\]]*)?$")  # behind the @ is the group of pytest-xdist
@@ -100,7 +100,7 @@ class Tally:
     def _of(self, nodeid: str) -> str:
         """Return the cell that a test is of, if that has not ended; else nothing."""
         if not self._every:
-            self._every = results.required(self._report)
+            self._every = required(self._report)
         ident = parameter(nodeid)
         return ident if ident in self._every and ident not in self.done else ""
 
@@ -187,6 +187,7 @@ class Between:
 
 def _past() -> dict[str, float]:
     try:
-        return history.seconds()
-    except (sqlite3.Error, history.NewerHistory, OSError, ValueError):
+        history = history_to_write()
+        return history.seconds() if history else {}
+    except HistoryError:
         return {}  # that the history cannot be read is told at the end, when it is written

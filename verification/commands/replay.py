@@ -124,9 +124,14 @@ def _tests(cell: Cell, told: Mapping[str, Any]) -> Path | None:
     if not cell.runs_tests:
         return None
     folder = Path(told["selection"]["tests"])
-    if own_tests.digest(own_tests.files(folder)) != told["seen"][cell.id]["tests"]["sha256"]:
+    if own_tests.digest(own_tests.files(folder)) != _tests_digest(told, cell):
         raise Unverified(f"the package's own tests in {folder} are not those that it ran then")
     return folder
+
+
+def _tests_digest(told: Mapping[str, Any], cell: Cell) -> str:
+    (summary,) = (one["summary"] for one in told["cells"] if one["id"] == cell.id)
+    return str(summary["tests"]["sha256"])
 
 
 class Bench:
@@ -297,14 +302,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         "--no-provision", action="store_true", help="never install or start an engine"
     )
     asked = parser.parse_args(arguments)
-    place, told = session.load(asked.report)
+    place, report = session.load(asked.report)
+    told = report.model_dump(mode="json", by_alias=True)
     if asked.all == bool(asked.cell):
         known = ", ".join(cell["id"] for cell in told["cells"])
         raise WrongUse(f"replay: name a cell, or --all; there are: {known}")
     if asked.workers < 1:
         raise WrongUse("replay: -n must be 1 or more")
-    recorded = session.chosen(told, asked.cell)
-    if (other := told.get("inputs", {}).get("subject", "quiverdb")) != load_subject().name:
+    recorded = [cell.model_dump(mode="json") for cell in session.chosen(report, asked.cell)]
+    other = report.inputs.subject if report.inputs else report.selection.subject
+    if other != load_subject().name:
         raise WrongUse(
             f"replay: the report is of {other}, whose description is not in it; run "
             "./e2e gate --subject again"

@@ -15,14 +15,17 @@ from packaging.version import InvalidVersion, Version
 from containers import engine as engines
 from containers import images, wheelhouse
 from containers.progress import say
+from verification import run_account as account
 from verification import verdict
 from verification.commands import common as session
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
+from verification.models.cell import Cell
 from verification.models.errors import Parser, WrongUse
 from verification.models.release import Release
+from verification.models.report import ReplayInputs, Report, Reproduction
 from verification.report import folder as folders
-from verification.report import results
+from verification.report import limits, results
 from verification.report import writer as forms
 from verification.rules import diagnose
 from verification.scenarios import machines
@@ -84,7 +87,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     selection = session.select(asked, near.spec)
     beside = [wheelhouse.pip(asked.pip)] if asked.pip else []
     report = session.folder(asked.report) or session.ROOT / "reproduction"
-    folders.for_report(report)
+    folders.check(report)
     began = time.time()
     with contextlib.ExitStack() as stack:
         subject = load_subject()
@@ -127,7 +130,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             },
             "differs": differs,
         }
-        _write(report, began, selection, prepared, result, evidence, told)
+        _write(report, began, selection, prepared, cell, result, evidence, told)
     print("\n".join(_lines(told, cell.id, evidence, result, cell.refusal, report)))
     return verdict.EXIT_CODES[judged]
 
@@ -180,6 +183,7 @@ def _write(
     began: float,
     selection: Selection,
     prepared: gate.Prepared,
+    cell: Cell,
     result: CellResult,
     evidence: Mapping[str, Any],
     told: Mapping[str, Any],
@@ -188,31 +192,26 @@ def _write(
         report.mkdir(parents=True, exist_ok=True)
         (report / folders.MARK).touch()
         forms.remove(report)
-        results.write_json(report / "evidence" / f"{result.id}.json", evidence)
-        house = prepared.wheelhouse
+        path = report / "evidence" / f"{result.id}.json"
+        results.write_json(path, dict(evidence))
         system = next(spec.os for spec in selection.machines)
-        title = f"pip install quiverdb on {told['used']['title']}"
+        subject = load_subject().name
+        title = f"pip install {subject} on {told['used']['title']}"
         item = verdict.item(f"{system}-install", title, causes=(), cells=[result], strict=False)
         remarks = forms.write(
             report,
-            verdict=result.verdict,
-            items=[item],
-            cells=[result],
-            details={
-                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-                "seconds": round(time.time() - began, 1),
-                "selection": selection.to_dict(),
-                "interrupted": False,
-                "out_of_scope": [],
-                "version": house.version,
-                "wheels": house.digests(),
-                "locked": house.locked(),
-                **_kept(house),
-                "images": gate.images_of(prepared),
-                "egress": egress.model_dump() if (egress := prepared.testbed.egress) else {},
-                "reproduction": told,
-            },
-            keep=False,
+            Report(
+                verdict=result.verdict,
+                items=(account.item_result(item),),
+                cells=(account.cell_result(result, cell, path),),
+                started=account.moment(began),
+                seconds=round(time.time() - began, 1),
+                selection=account.run_selection(selection, subject, selection.narrowed),
+                machines=account.machine_records(),
+                stand_ins=limits.stand_ins(),
+                inputs=_kept(prepared.wheelhouse, subject),
+                reproduction=Reproduction.model_validate(told),
+            ).model_copy(update=account.prepared_part(prepared)),
         )
     except OSError as error:
         raise WrongUse(
@@ -222,12 +221,12 @@ def _write(
         say(remark)
 
 
-def _kept(house: Release) -> dict[str, Any]:
+def _kept(house: Release, subject: str) -> ReplayInputs | None:
     try:
-        return {"inputs": inputs.keep(house, load_subject().name)}
+        return ReplayInputs.model_validate(inputs.keep(house, subject))
     except OSError as error:
         say(f"it cannot be replayed: its files are not kept: {error}")
-        return {}
+        return None
 
 
 def _lines(

@@ -85,7 +85,7 @@ def banner(cell: Cell, told: ProbeInstructions, prepared: gate.Prepared) -> list
         f"index     quiverdb {house.version} ({', '.join(p.name for p in house.wheels)}){before}",
         f"          beside it {beside}; nothing else can be reached",
         *(
-            f"{'type' if not number else '':<10}{seen.typed(command, windows=windows)}"
+            f"{'type' if not number else '':<10}{seen.command_line(command, windows=windows)}"
             for number, command in enumerate(typed)
         ),
         f"leave     exit{'' if windows else ' or Ctrl-D'}; everything is removed then",

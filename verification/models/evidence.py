@@ -359,11 +359,14 @@ class CellEvidence(Model):
     started: str = Field(description="When the cell began, in UTC (ISO 8601).")
     wall_seconds: float = Field(description="How long it took, its machine included.")
     testbed: TestbedFailureInfo | None = None
+    """The failure of the testbed that ended the cell."""
     retried: Retry | None = None
+    """Under Wine: why the cell ran a second time."""
 
     python: str = Field(default="", description="The version of the Python that runs the probe.")
     abiflags: str = Field(default="", description="`t` for a free-threaded Python, else empty.")
     implementation: str = ""
+    """The implementation of that Python."""
     libc: tuple[str, str] = Field(default=("", ""), description="Name and version; both may be ''.")
     machine: str = Field(default="", description="The kind of processor.")
     processor: str = Field(
@@ -371,32 +374,47 @@ class CellEvidence(Model):
     )
     system: str = Field(default="", description="Name, version and build of the system.")
     os: Literal["linux", "windows"] = "linux"
+    """The machine's operating system."""
     env: Mapping[str, str] = Field(
         default_factory=dict, description="The environment of the user's commands."
     )
     network: NetworkInfo = NetworkInfo()
+    """The machine's network."""
     processes_before: tuple[str, ...] = ()
+    """The user's processes before the installation."""
     seconds: Mapping[str, float] = Field(
         default_factory=dict,
         description="When the first snapshot and the whole ended, from the beginning of the probe.",
     )
 
     setup: tuple[CommandRun, ...] = ()
+    """The commands of scenario and installer before the first snapshot."""
     first: tuple[CommandRun, ...] = ()
+    """The commands before the installation that is judged."""
     install: CommandRun | None = None
+    """The installation."""
     installed: Changes = Changes()
+    """The changes of the file system by the installation."""
     again: SecondInstall | None = None
+    """A second installation."""
     after_install: tuple[CommandRun, ...] = ()
+    """The commands of the scenario after the installation."""
     import_run: ImportRun | None = Field(default=None, alias="import")
+    """The import of the package."""
     exercise: Exercise | None = None
+    """The use of the package."""
     on_disk: DatabaseFile | None = None
+    """The database file that the package wrote."""
     free_bytes: int | None = Field(default=None, description="Free space on the disk after use.")
     processes: tuple[str, ...] = Field(
         default=(), description="What the package left running, two seconds later."
     )
     tests: OwnTests | None = None
+    """The package's own tests."""
     before_uninstall: tuple[CommandRun, ...] = ()
+    """The commands of the scenario before the removal."""
     uninstall: CommandRun | None = None
+    """The removal."""
     left: Changes = Field(
         default=Changes(), description="The file system at the end against the beginning."
     )
@@ -412,6 +430,7 @@ class CellEvidence(Model):
         default=(), description="What Wine's loader reported of missing libraries and symbols."
     )
     requests: tuple[IndexRequest, ...] = ()
+    """The requests of the machine to the index."""
 
     @property
     def steps(self) -> Steps:

@@ -11,6 +11,7 @@ from pydantic import Field
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.results import CellResult, ItemResult
+from verification.models.testbed import EgressProof
 from verification.models.verdict import Verdict
 
 FORM: Literal[2] = 2
@@ -90,20 +91,6 @@ class EngineRecord(Model):
 
     version: str
     os: str
-
-
-class NetworkSighting(Model):
-    """What the canary observed from one network."""
-
-    reached: bool = Field(description="Whether it reached the beacon outside.")
-    resolver: str = Field(description="Whether names outside are resolved.")
-
-
-class NetworkProof(Model):
-    """The proof that the machines have no way to the outside."""
-
-    open: NetworkSighting = Field(description="From an open network, as the control.")
-    machines: NetworkSighting = Field(description="From the network of the machines.")
 
 
 class FileRecord(Model):
@@ -365,7 +352,9 @@ class Report(Model):
     stand_ins: tuple[StandIn, ...] = ()
     images: Mapping[str, ImageRecord] = Field(default_factory=dict, description="By name.")
     engine: EngineRecord | None = None
-    egress: NetworkProof | None = None
+    egress: EgressProof | None = Field(
+        default=None, description="The proof that the machines have no way to the outside."
+    )
     inputs: ReplayInputs | None = None
     kept: tuple[KeptMachine, ...] = Field(
         default=(), description="The machines that --keep-failed left running."

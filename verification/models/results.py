@@ -27,6 +27,8 @@ class CommandSummary(Model):
 class TestsSummary(Model):
     """The package's own tests, where the cell ran them."""
 
+    __test__ = False  # the name begins like a test class; pytest must not collect it
+
     counts: Mapping[str, int]
     failures: tuple[str, ...] = Field(description="Node ids.")
     left_out: tuple[str, ...] = Field(

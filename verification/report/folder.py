@@ -1,9 +1,8 @@
-"""Where the files and folders are that a user names."""
+"""The folder of a report."""
 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 
@@ -13,16 +12,8 @@ MARK = ".quiverdb-e2e"
 """A file in each folder that a report was written to."""
 
 
-def typed(name: str) -> Path:
-    """Return the path of what was typed; a relative one counts from where the user typed it.
-
-    The launcher tells where that was: it starts everything in the checkout.
-    """
-    return Path(os.environ.get("QUIVERDB_E2E_FOLDER") or Path.cwd()) / name
-
-
-def for_report(folder: Path) -> None:
-    """Find out now, not after ten minutes, whether a report can be written, and may.
+def check(folder: Path) -> None:
+    """Check before the run that a report can be written to ``folder``, and overwrites nothing else.
 
     Raises:
         WrongUse: it cannot, or what is there is no report, and would be lost.
@@ -63,7 +54,7 @@ def _lost(folder: Path, there: set[str]) -> str:
 
 def _is_report(path: Path) -> bool:
     try:
-        told = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and {"schema", "verdict"} <= told.keys()
+    return isinstance(content, dict) and {"schema", "verdict"} <= content.keys()

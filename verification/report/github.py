@@ -5,88 +5,103 @@ The forms are those of GitHub's documentation, "Workflow commands for GitHub Act
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from verification.report.results import project
+from verification.models.cause import Cause, Severity
+from verification.models.report import Report
+from verification.models.verdict import Verdict
+from verification.report import causes, marks
 
-SIGNS = {"verified": "✅", "failed": "❌", "unverified": "❔", "testbed-failure": "⚠️"}
-_LEVELS = {"broken": "error", "testbed": "error", "flawed": "warning", "note": "notice"}
+_SIGNS = {
+    Verdict.VERIFIED: "✅",
+    Verdict.FAILED: "❌",
+    Verdict.UNVERIFIED: "❔",
+    Verdict.TESTBED: "⚠️",
+}
+"""Of a verdict: GitHub shows these in colour."""
+_LEVELS = {
+    Severity.BROKEN: "error",
+    Severity.TESTBED: "error",
+    Severity.FLAWED: "warning",
+    Severity.NOTE: "notice",
+}
 _MOST = 10  # GitHub shows ten annotations of a kind for a step
 _BYTES = 1 << 20  # and takes a mebibyte of summary
 
 
-def tell(told: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> list[str]:
-    """Tell the verdict to the job that this runs in, if it does; return remarks on what failed."""
+def announce(
+    report: Report, folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Show the verdict in the job that this runs in, if any; return what could not be written.
+
+    ``environment`` is this process's own if it is left out.
+    """
+    environment = os.environ if environment is None else environment
     if environment.get("GITHUB_ACTIONS") != "true":
-        return []
+        return ()
     # A command counts at the beginning of a line only, and pytest may be in the middle of one.
-    print("", *commands(told), sep="\n", file=sys.stdout, flush=True)
+    print("", *commands(report), sep="\n", file=sys.stdout, flush=True)
     if not (path := environment.get("GITHUB_STEP_SUMMARY")):
-        return []
+        return ()
     try:
         with Path(path).open("ab") as file:
-            file.write(summary(told, folder).encode("utf-8", "backslashreplace")[:_BYTES])
+            file.write(summary(report, folder).encode("utf-8", "backslashreplace")[:_BYTES])
     except OSError as error:
-        return [f"not written: the job's summary {path}: {error.strerror or error}"]
-    return []
+        return (f"not written: the job's summary {path}: {error.strerror or error}",)
+    return ()
 
 
-def commands(told: Mapping[str, Any]) -> Iterator[str]:
+def commands(report: Report) -> Iterator[str]:
     """Yield a workflow command for each cause, at most as many of a kind as GitHub shows."""
-    found = {
-        (c["name"], c["severity"], c["where"], c["message"], c["remedy"]): None
-        for item in told["items"]
-        for c in item["causes"]
-    }
     left = dict.fromkeys(_LEVELS.values(), _MOST)
-    for name, severity, where, message, remedy in found:
-        level = _LEVELS[severity]
+    for cause in _counted(report):
+        level = _LEVELS[cause.severity]
         if left[level]:
             left[level] -= 1
-            text = _data(f"{where}: {message}. {remedy}")
-            yield f"::{level} title={_property(f'{name} ({severity})')}::{text}"
-    for item in told["items"]:
-        if item["verdict"] != "verified" and not item["causes"] and left["error"]:
+            text = _data(f"{cause.where}: {cause.message}. {cause.remedy}")
+            yield f"::{level} title={_property(f'{cause.name} ({cause.severity})')}::{text}"
+    for item in report.items:
+        if item.verdict is not Verdict.VERIFIED and not item.causes and left["error"]:
             left["error"] -= 1
-            title = _property(f"{item['id']}: {item['verdict']}")
-            yield f"::error title={title}::{_data(item['reason'] or item['title'])}"
+            title = _property(f"{item.id}: {item.verdict}")
+            yield f"::error title={title}::{_data(item.reason or item.title)}"
 
 
-def summary(told: Mapping[str, Any], folder: Path) -> str:
+def _counted(report: Report) -> Iterable[Cause]:
+    found = causes.occurrences(cause for item in report.items for cause in item.causes)
+    return (one.cause for one in found)
+
+
+def summary(report: Report, folder: Path) -> str:
     """Return the verdict as Markdown."""
-    name = f"{project(told)} {told.get('version', '')}"
-    lines = [f"## {SIGNS[told['verdict']]} {name}: {told['verdict']}"]
-    if told.get("interrupted"):
-        lines.append("**The run was interrupted**: what it did not come to is not verified.")
-    lines += ["", "| item | verdict | causes |", "| --- | --- | --- |"]
+    name = f"{report.selection.subject} {report.version}".strip()
+    lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
+    if report.interrupted:
+        lines.append("**The run was interrupted**: what it did not reach is not verified.")
+    lines += ["", "| item | verdict | machines | causes |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {_cell(item['title'])} | {SIGNS[item['verdict']]} {item['verdict']} "
-        f"| {_cell(_names(item['causes']) or item['reason'])} |"
-        for item in told["items"]
+        f"| {_cell(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "
+        f"| {marks.machine_sentence(report.cells_of(item.id))} "
+        f"| {_cell(causes.name_list(item.causes) or item.reason)} |"
+        for item in report.items
     ]
-    if told["cells"]:
-        lines += ["", f"<details><summary>{len(told['cells'])} cells</summary>", ""]
-        lines += ["| cell | verdict | causes | seconds |", "| --- | --- | --- | ---: |"]
+    if report.cells:
+        lines += ["", f"<details><summary>{len(report.cells)} cells</summary>", ""]
+        lines += ["| cell | outcome | causes | seconds |", "| --- | --- | --- | ---: |"]
         lines += [
-            f"| {_cell(cell['id'])} | {SIGNS[cell['verdict']]} {cell['verdict']} "
-            f"| {_cell(_names(cell['causes']) or cell['reason'])} | {cell['seconds']:.1f} |"
-            for cell in told["cells"]
+            f"| {_cell(cell.id)} | {marks.OUTCOMES[cell.outcome].sign} {cell.outcome} "
+            f"| {_cell(causes.name_list(cell.causes) or cell.reason)} | {cell.seconds:.1f} |"
+            for cell in report.cells
         ]
         lines += ["", "</details>"]
-    remedies = {
-        cause["name"]: cause["remedy"] for item in told["items"] for cause in item["causes"]
-    }
+    remedies = {cause.name: cause.remedy for cause in _counted(report)}
     if remedies:
         lines += ["", *(f"- **{_cell(k)}**: {_cell(v)}" for k, v in remedies.items())]
     lines += ["", f"Open `{folder.name}/index.html` for the evidence.", ""]
     return "\n".join(lines)
-
-
-def _names(causes: list[dict[str, str]]) -> str:
-    return ", ".join(dict.fromkeys(cause["name"] for cause in causes))
 
 
 def _cell(text: str) -> str:

@@ -1,65 +1,67 @@
 """``index.html``: the report for people, one file that asks no network for anything.
 
-What is told of a run comes from ``results.json``; what is told of a cell comes from its evidence,
-shortened. The template is in assets/, and every value in it is escaped.
+What is shown of a run comes from the report; the logs of a cell come from its evidence, shortened.
+The template is in assets/, and every value in it is escaped.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import jinja2
 from markupsafe import Markup
+from pydantic import JsonValue
 
-from verification.models.cause import UNCLASSIFIED
-from verification.report import summary as seen
-from verification.report.results import project
-from verification.rules import own_tests
+from verification.models.base import DataError
+from verification.models.cause import Cause
+from verification.models.evidence import CellEvidence, OwnTestFailure, Step, read_evidence
+from verification.models.report import KeptMachine, MachineRecord, Report
+from verification.models.results import CellResult, ItemResult, StepName
+from verification.models.verdict import Outcome, Verdict
+from verification.report import causes, marks, summary, timeline
+from verification.report.causes import CauseGroup, Occurrence
+from verification.report.timeline import JobBar, Timing
 
 ASSETS = Path(__file__).with_name("assets")
-SIGNS = {"verified": "✔", "failed": "✘", "unverified": "?", "testbed-failure": "!"}
-WORDS = {
-    "verified": "Verified",
-    "failed": "Failed",
-    "unverified": "Not verified",
-    "testbed-failure": "Testbed failure",
-}
 _MEANING = {
-    "verified": "Everything that was required works on clean machines.",
-    "failed": "The package is broken for users: each cause below says where, and what mends it.",
-    "unverified": "Something required was not verified, so nothing is promised.",
-    "testbed-failure": "The testbed failed: this says nothing about the package.",
+    Verdict.VERIFIED: "Everything that was required works on clean machines.",
+    Verdict.FAILED: "The package is broken for users. Each cause says where, and how to fix it.",
+    Verdict.UNVERIFIED: "Something required was not verified, so nothing is promised.",
+    Verdict.TESTBED: "The testbed failed: this says nothing about the package.",
 }
-_PLOTTED = 40  # rows of the plot of timings: more say nothing
 _FEW = 200  # cells; with more, less of each log is shown
 _CHARACTERS = {True: 6000, False: 1500}  # of a log, by whether the cells are few
+_STEP_CHARACTERS = 600
+_LINES = 20  # of a list in the evidence
+Pairs = tuple[tuple[str, str], ...]
 
 
-def write(path: Path, told: Mapping[str, Any]) -> None:
-    """Write the page; the evidence is read from the folder beside it."""
-    path.write_text(render(told, _evidence(path.parent, told)), "utf-8", "backslashreplace")
+def write(path: Path, report: Report) -> None:
+    """Write the page; the evidence is read from the folder next to it."""
+    text = render(report, _evidence(path.parent, report))
+    path.write_text(text, "utf-8", "backslashreplace")
 
 
-def _evidence(folder: Path, told: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _evidence(folder: Path, report: Report) -> dict[str, CellEvidence]:
     found = {}
-    for cell in told["cells"]:
+    for cell in report.cells:
         try:
-            text = (folder / "evidence" / f"{cell['id']}.json").read_text("utf-8")
-            found[cell["id"]] = json.loads(text)
-        except (FileNotFoundError, ValueError):
+            found[cell.id] = read_evidence(folder / "evidence" / f"{cell.id}.json")
+        except DataError:
             continue  # it did not run, or the run was cut off while it was written
     return found
 
 
-def render(told: Mapping[str, Any], evidence: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page."""
+def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
+    """Return the page; ``evidence`` is that of each cell, by its id."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
         autoescape=True,
@@ -77,9 +79,10 @@ def render(told: Mapping[str, Any], evidence: Mapping[str, Mapping[str, Any]]) -
             f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; "
             "base-uri 'none'; form-action 'none'"
         ),
-        signs=SIGNS,
-        words=WORDS,
-        **view(told, evidence),
+        outcomes=marks.OUTCOMES,
+        verdicts=marks.VERDICTS,
+        phases=(*get_args(StepName), timeline.REST),
+        page=view(report, evidence),
     )
 
 
@@ -89,208 +92,257 @@ def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def view(told: Mapping[str, Any], evidence: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the template shows, in its order."""
-    few = len(told["cells"]) <= _FEW
-    cells = [
-        _cell(cell, evidence.get(cell["id"], {}), told, _CHARACTERS[few]) for cell in told["cells"]
-    ]
-    return {
-        "verdict": told["verdict"],
-        "meaning": _MEANING[told["verdict"]],
-        "title": f"{project(told)} {told.get('version', '')}: {WORDS[told['verdict']]}".replace(
-            " :", ":"
-        ),
-        "facts": _facts(told),
-        "interrupted": bool(told.get("interrupted")),
-        "narrowed": told.get("selection", {}).get("narrowed", []),
-        "items": told["items"],
-        "counts": {name: sum(c["verdict"] == name for c in told["cells"]) for name in SIGNS},
-        "matrix": _matrix(told),
-        "causes": _causes(told),
-        "notes": told.get("notes", []),
-        "pipeline": _pipeline(told.get("pipeline")),
-        "cells": cells,
-        "unverified": _unverified(told),
-        "stand_ins": told.get("stand_ins", []),
-        "timings": _timings(cells),
-        "phases": [*seen.STEPS, "rest"],
-        "tables": _tables(told),
-    }
+# ---- what the template shows ----
 
 
-def _facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    chosen = told.get("selection", {})
-    given = " ".join(_input(chosen)) or "the source in bindings/python"
-    found = [
-        ("Release", f"{project(told)} {told['version']}" if told.get("version") else "none"),
-        ("From", given),
-        ("Started", told.get("started", "unknown")),
-        ("Took", f"{told.get('seconds', 0):.0f} s"),
-    ]
-    if chosen.get("strict"):
-        found.append(("Strict", "what works and is wrong fails as well"))
-    return found
+@dataclass(frozen=True)
+class ItemView:
+    """An item and on how many machines it has which outcome."""
+
+    result: ItemResult
+    causes: tuple[str, ...]
+    """The names of those that count."""
+    machines: str
 
 
-def _input(chosen: Mapping[str, Any]) -> list[str]:
-    for name in ("release", "wheels", "source"):
-        if chosen.get(name):
-            return [f"--{name}", shlex.quote(str(chosen[name]))]
-    return []
+@dataclass(frozen=True)
+class MatrixColumn:
+    """A machine of the matrix, with a column for each installer."""
+
+    name: str
+    title: str
+    installers: tuple[str, ...]
 
 
-def replay(cell: Mapping[str, Any]) -> str:
-    """Return the command that runs this cell again, from what the run recorded."""
-    return f"./e2e replay {shlex.quote(cell['id'])}"
+@dataclass(frozen=True)
+class MatrixRow:
+    """A scenario with its cells; a place is the first of its machine, or not, and may be empty."""
+
+    scenario: str
+    places: tuple[tuple[bool, CellResult | None], ...]
 
 
-# ---- the matrix ----
+@dataclass(frozen=True)
+class CommandView:
+    """A command of a cell with what is shown of its output."""
+
+    name: str
+    command_line: str
+    code: int
+    seconds: float
+    timed_out: bool
+    logs: Pairs
 
 
-def _matrix(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row for each scenario, and in it a place for each machine's installers."""
-    installers: dict[str, list[str]] = {}
-    rows: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
-    for cell in told["cells"]:
-        known = installers.setdefault(cell["machine"], [])
-        if cell["installer"] not in known:
-            known.append(cell["installer"])
-        rows.setdefault(cell["scenario"], {})[cell["machine"], cell["installer"]] = cell
-    titles = told.get("machines", {})
-    return {
-        "machines": [
-            {
-                "name": name,
-                "title": titles.get(name, {}).get("title", ""),
-                "installers": mine,
-            }
-            for name, mine in installers.items()
-        ],
-        "rows": [
-            {
-                "scenario": scenario,
-                "places": [
-                    (number == 0, cells.get((name, installer)))
-                    for name, mine in installers.items()
-                    for number, installer in enumerate(mine)
-                ],
-            }
-            for scenario, cells in rows.items()
-        ],
-    }
+@dataclass(frozen=True)
+class StepView:
+    """A step of the exercise and what it returned or raised."""
+
+    name: str
+    ok: bool
+    value: str
 
 
-# ---- causes ----
+@dataclass(frozen=True)
+class CellView:
+    """A cell, with what its evidence shows."""
+
+    result: CellResult
+    causes: tuple[Occurrence, ...]
+    machine: str
+    has: tuple[str, ...]
+    replay: str
+    kept: KeptMachine | None
+    evidence: str
+    commands: tuple[CommandView, ...]
+    steps: tuple[StepView, ...]
+    facts: Pairs
+    times: tuple[tuple[str, float], ...]
+    search: str
 
 
-def _causes(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the causes by name and remedy, so that a remedy is told once."""
-    ids = {cell["id"] for cell in told["cells"]}
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for item in told["items"]:
-        for cause in item["causes"]:
-            key = (cause["name"], cause["severity"], cause["remedy"])
-            group = found.setdefault(
-                key, dict(zip(("name", "severity", "remedy"), key, strict=True)) | {"places": []}
-            )
-            place = {"where": cause["where"], "message": cause["message"]}
-            place["cell"] = next((i for i in [cause["where"].partition(":")[0]] if i in ids), None)
-            if place not in group["places"]:
-                group["places"].append(place)
-    return sorted(found.values(), key=lambda group: (group["name"] != UNCLASSIFIED, _rank(group)))
+@dataclass(frozen=True)
+class Page:
+    """Everything that the template shows, in its order."""
+
+    report: Report
+    title: str
+    meaning: str
+    facts: Pairs
+    items: tuple[ItemView, ...]
+    counts: Mapping[Outcome, int]
+    columns: tuple[MatrixColumn, ...]
+    rows: tuple[MatrixRow, ...]
+    causes: tuple[CauseGroup, ...]
+    pipeline: tuple[JobBar, ...]
+    cells: tuple[CellView, ...]
+    unverified: Pairs
+    timings: tuple[Timing, ...]
+    tables: tuple[tuple[str, Pairs], ...]
+
+    def cell_of(self, cause: Cause) -> str:
+        """Return the id of the cell that a cause is of; empty if it is of none."""
+        ident = cause.where.partition(":")[0]
+        return ident if self.report.cell(ident) else ""
 
 
-def _rank(group: Mapping[str, Any]) -> int:
-    return ("broken", "testbed", "flawed", "note").index(group["severity"])
+def view(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
+    """Return what the template shows."""
+    shown = _CHARACTERS[len(report.cells) <= _FEW]
+    cells = tuple(_cell(cell, evidence.get(cell.id), report, shown) for cell in report.cells)
+    name = f"{report.selection.subject} {report.version}".strip()
+    columns = _columns(report)
+    return Page(
+        report=report,
+        title=f"{name}: {marks.VERDICTS[report.verdict].title}",
+        meaning=_MEANING[report.verdict],
+        facts=tuple(_facts(report)),
+        items=tuple(_item(item, report) for item in report.items),
+        counts=Counter(cell.outcome for cell in report.cells),
+        columns=columns,
+        rows=tuple(_rows(report.cells, columns)),
+        causes=causes.groups(cause for item in report.items for cause in item.causes),
+        pipeline=timeline.jobs(report.pipeline),
+        cells=cells,
+        unverified=tuple(_unverified(report)),
+        timings=timeline.timings([(cell.result, cell.times) for cell in cells]),
+        tables=tuple(_tables(report)),
+    )
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    chosen = report.selection
+    version = f"{chosen.subject} {report.version}" if report.version else "none"
+    given = {"release": chosen.release, "wheels": chosen.wheels, "source": chosen.source}
+    yield "Release", version
+    yield (
+        "From",
+        " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items() if value),
+    )
+    yield "Started", report.started
+    yield "Took", f"{report.seconds:.0f} s"
+    if chosen.strict:
+        yield "Strict", "what works with a flaw fails as well"
+
+
+def _item(item: ItemResult, report: Report) -> ItemView:
+    cells = report.cells_of(item.id)
+    return ItemView(item, causes.names(item.causes), marks.machine_sentence(cells))
+
+
+def _columns(report: Report) -> tuple[MatrixColumn, ...]:
+    installers: dict[str, dict[str, None]] = {}
+    for cell in report.cells:
+        installers.setdefault(cell.machine, {})[cell.installer] = None
+    return tuple(
+        MatrixColumn(name, _machine(report, name).title, tuple(found))
+        for name, found in installers.items()
+    )
+
+
+def _rows(cells: Sequence[CellResult], columns: Sequence[MatrixColumn]) -> Iterator[MatrixRow]:
+    known = {(cell.scenario, cell.machine, cell.installer): cell for cell in cells}
+    for scenario in dict.fromkeys(cell.scenario for cell in cells):
+        yield MatrixRow(
+            scenario,
+            tuple(
+                (number == 0, known.get((scenario, column.name, installer)))
+                for column in columns
+                for number, installer in enumerate(column.installers)
+            ),
+        )
+
+
+def _machine(report: Report, name: str) -> MachineRecord:
+    unknown = MachineRecord(title=name, os="linux", python="")
+    return report.machines.get(name, unknown)
 
 
 # ---- a cell ----
 
 
-def _cell(
-    cell: Mapping[str, Any], evidence: Mapping[str, Any], told: Mapping[str, Any], most: int
-) -> dict[str, Any]:
-    machine = told.get("machines", {}).get(cell["machine"], {})
-    windows = evidence.get("os") == "windows"
-    commands = []
-    for name in seen.STEPS:
-        ran = evidence.get(name)
-        if not ran:
-            continue
-        logs = [(s, _shorten(ran.get(s, ""), most)) for s in ("stdout", "stderr") if ran.get(s)]
-        commands.append(
-            {
-                "name": name,
-                "typed": seen.typed(ran.get("command", ()), windows=windows),
-                "code": ran.get("code"),
-                "seconds": ran.get("seconds", 0.0),
-                "timed_out": ran.get("timed_out", False),
-                "logs": logs,
-            }
+def replay(cell: CellResult) -> str:
+    """Return the command that runs this cell again, from what the run recorded."""
+    return f"./e2e replay {shlex.quote(cell.id)}"
+
+
+def _cell(cell: CellResult, evidence: CellEvidence | None, report: Report, shown: int) -> CellView:
+    machine = _machine(report, cell.machine)
+    commands = tuple(_commands(evidence, shown)) if evidence else ()
+    times = tuple((command.name, command.seconds) for command in commands)
+    rest = max(0.0, cell.seconds - sum(seconds for _, seconds in times))
+    words = [cell.id, cell.outcome, cell.verdict, machine.title, cell.reason]
+    words += [f"{cause.name} {cause.message}" for cause in cell.causes]
+    return CellView(
+        result=cell,
+        causes=causes.occurrences(cell.causes),
+        machine=machine.title,
+        has=machine.has,
+        replay=replay(cell),
+        kept=next((one for one in report.kept if one.cell == cell.id), None),
+        evidence=f"evidence/{cell.id}.json" if evidence else "",
+        commands=commands,
+        steps=tuple(_steps(evidence)) if evidence else (),
+        facts=tuple(_cell_facts(evidence)) if evidence else (),
+        times=(*times, (timeline.REST, rest)),
+        search=" ".join(words).lower(),
+    )
+
+
+def _commands(evidence: CellEvidence, shown: int) -> Iterator[CommandView]:
+    windows = evidence.os == "windows"
+    for name, run in summary.commands(evidence):
+        logs = (("stdout", run.stdout), ("stderr", run.stderr))
+        yield CommandView(
+            name=name,
+            command_line=summary.command_line(run.command, windows=windows),
+            code=run.code,
+            seconds=run.seconds,
+            timed_out=run.timed_out,
+            logs=tuple((stream, _shorten(text, shown)) for stream, text in logs if text),
         )
-    times = {command["name"]: float(command["seconds"] or 0) for command in commands}
-    steps = evidence.get("exercise", {}).get("steps", {})
-    return {
-        **cell,
-        "title": machine.get("title", cell["machine"]),
-        "has": machine.get("has", []),
-        "replay": replay(cell),
-        "kept": next((one for one in told.get("kept", ()) if one["cell"] == cell["id"]), None),
-        "evidence": f"evidence/{cell['id']}.json" if evidence else None,
-        "commands": commands,
-        "steps": [
-            {
-                "name": name,
-                "ok": bool(step.get("ok")),
-                "told": _shorten(_told(step), 600),
-            }
-            for name, step in steps.items()
-        ],
-        "facts": _cell_facts(evidence),
-        "times": [*times.items(), ("rest", max(0.0, cell["seconds"] - sum(times.values())))],
-        "search": " ".join(
-            [
-                cell["id"],
-                cell["verdict"],
-                machine.get("title", ""),
-                cell["reason"],
-                *(f"{cause['name']} {cause['message']}" for cause in cell["causes"]),
-            ]
-        ).lower(),
-    }
 
 
-def _told(step: Mapping[str, Any]) -> str:
-    told = step.get("value") if step.get("ok") else step.get("error") or step.get("value")
-    return told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
+def _steps(evidence: CellEvidence) -> Iterator[StepView]:
+    for name, step in summary.steps(evidence.steps).items():
+        yield StepView(name, step.ok, _shorten(_value(step), _STEP_CHARACTERS))
 
 
-def _cell_facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if not evidence:
-        return []
-    python = f"{evidence.get('implementation', '')} {evidence.get('python', '')}".strip()
-    found = [
-        ("Python", python),
-        ("System", str(evidence.get("system", ""))),
-        ("Image", str(evidence.get("image", {}).get("tag", ""))),
-        ("Deviation", str(evidence.get("deviation", ""))),
-    ]
-    if testbed := evidence.get("testbed"):
-        found.append(("Testbed", f"{testbed.get('cause')}: {testbed.get('seen')}"))
-    served = seen.summary(evidence).get("served", {})
-    found += [("Served", f"{name} sha256 {sha}") for name, sha in served.items()]
-    if (tests := evidence.get("tests", {})).get("counts"):
-        found.append(("Own tests", f"{own_tests.sentence(tests)}; pytest {tests['pytest']}"))
-        found += [(f"Own test {one['outcome']}", _failure(one)) for one in tests["failures"][:20]]
-        found += [("Own tests left out", line) for line in own_tests.reasons(tests)]
-    for key, name in (("loader", "Loader"), ("processes", "Left running")):
-        found += [(name, str(line)) for line in evidence.get(key, ())[:20]]
-    return [(name, value) for name, value in found if value]
+def _value(step: Step[JsonValue]) -> str:
+    if step.error and not step.ok:
+        return f"{step.error.type}: {step.error.message}"
+    return step.value if isinstance(step.value, str) else json.dumps(step.value, ensure_ascii=False)
 
 
-def _failure(told: Mapping[str, Any]) -> str:
-    return f"{told['node']}: {' '.join(told['text'].split())[-400:]}"
+def _cell_facts(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
+    short = summary.summary(evidence)
+    yield from (
+        (name, value)
+        for name, value in (
+            ("Python", f"{evidence.implementation} {evidence.python}".strip()),
+            ("System", evidence.system),
+            ("Image", evidence.image.tag),
+            ("Deviation", evidence.deviation),
+            ("Testbed", short.testbed),
+        )
+        if value
+    )
+    for name, sha256 in short.served.items():
+        yield "Served", f"{name} sha256 {sha256}"
+    if evidence.tests and short.tests:
+        yield "Own tests", f"{summary.counts(short.tests)}; pytest {evidence.tests.pytest}"
+        for one in evidence.tests.failures[:_LINES]:
+            yield f"Own test {one.outcome}", _failure(one)
+        for line in short.tests.left_out:
+            yield "Own tests left out", line
+    for line in evidence.loader[:_LINES]:
+        yield "Loader", line
+    for line in evidence.processes[:_LINES]:
+        yield "Left running", line
+
+
+def _failure(test: OwnTestFailure) -> str:
+    return f"{test.node}: {' '.join(test.text.split())[-400:]}"
 
 
 def _shorten(text: str, most: int) -> str:
@@ -304,92 +356,36 @@ def _shorten(text: str, most: int) -> str:
 # ---- the rest ----
 
 
-def _unverified(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = [(i["id"], i["reason"]) for i in told["items"] if i["verdict"] == "unverified"]
-    found += [(c["id"], c["reason"]) for c in told["cells"] if c["verdict"] == "unverified"]
-    known = {item["id"] for item in told["items"]}
-    known |= {out["id"] for out in told.get("out_of_scope", ())}  # with its reason, below
-    found += [
-        (ident, "this run has no such item")
-        for ident in ("pipeline", "publisher")
-        if ident not in known
-    ]
-    found += [
-        (name, "it is for none of the run's machines") for name in told.get("not_inspected", ())
-    ]
-    found += [
-        (name, "it was inspected, and installed on no machine")
-        for name in told.get("not_installed", ())
-    ]
-    found += [(out["id"], f"out of scope: {out['reason']}") for out in told.get("out_of_scope", ())]
+def _unverified(report: Report) -> Iterator[tuple[str, str]]:
+    results: Sequence[ItemResult | CellResult] = (*report.items, *report.cells)
+    for result in results:
+        if result.verdict is Verdict.UNVERIFIED:
+            yield result.id, result.reason
+    # Those out of scope are below, with the reason.
+    known = {item.id for item in report.items} | {out.id for out in report.out_of_scope}
     for ident in ("pipeline", "publisher"):
-        part = told.get(ident)
-        if isinstance(part, dict):
-            found += [(ident, str(line)) for line in part.get("not_provable", ())]
-    return found
+        if ident not in known:
+            yield ident, "this run has no such item"
+    for name in report.not_inspected:
+        yield name, "no selected machine can run it"
+    for name in report.not_installed:
+        yield name, "it was inspected, and installed on no machine"
+    for out in report.out_of_scope:
+        yield out.id, f"out of scope: {out.reason}"
+    for line in report.pipeline.not_provable if report.pipeline else ():
+        yield "pipeline", line
+    for line in report.publisher.not_provable if report.publisher else ():
+        yield "publisher", line
 
 
-def _timings(cells: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    ran = [cell for cell in cells if cell["seconds"]]
-    slowest = sorted(ran, key=lambda cell: -cell["seconds"])[:_PLOTTED]
-    longest = slowest[0]["seconds"] if slowest else 1.0
-    return [
-        {"id": cell["id"], "seconds": cell["seconds"], "bars": _bars(cell["times"], longest)}
-        for cell in slowest
-    ]
-
-
-def _bars(times: Iterable[tuple[str, float]], longest: float) -> list[dict[str, Any]]:
-    found, x = [], 0.0
-    for name, seconds in times:
-        width = 1000 * seconds / longest
-        found.append({"name": name, "x": round(x, 1), "width": round(width, 1), "told": seconds})
-        x += width
-    return found
-
-
-def _pipeline(told: Any) -> list[dict[str, Any]] | None:
-    """Return the jobs on one axis of time; None if the run has no times of jobs."""
-    if not isinstance(told, dict) or not told.get("jobs"):
-        return None
-    jobs = [
-        (job, _moment(job.get("start")), _moment(job.get("end")))
-        for job in (told["jobs"].values() if isinstance(told["jobs"], dict) else told["jobs"])
-    ]
-    known = [moment for _, *both in jobs for moment in both if moment is not None]
-    if not known:
-        return None
-    first, span = min(known), max(known) - min(known) or 1.0
-    return [
-        {
-            "id": job["id"],
-            "needs": list(job.get("needs", ())),
-            "result": str(job.get("result", "unknown")),
-            "ran": start is not None and end is not None,
-            "x": round(1000 * ((start or first) - first) / span, 1),
-            "width": round(max(4.0, 1000 * ((end or first) - (start or first)) / span), 1),
-            "seconds": (end - start) if start is not None and end is not None else 0.0,
-            "after": (start or first) - first,
-        }
-        for job, start, end in jobs
-    ]
-
-
-def _moment(told: Any) -> float | None:
-    if isinstance(told, (int, float)):
-        return float(told)
-    try:
-        return datetime.datetime.fromisoformat(told).timestamp()
-    except (TypeError, ValueError):
-        return None
-
-
-def _tables(told: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    egress = told.get("egress") or {}
-    found = [
-        ("Wheels, by sha256", sorted(told.get("wheels", {}).items())),
-        ("Dependencies", sorted(told.get("locked", {}).items())),
-        ("Images", [(n, f"{i['tag']} {i['id'][:19]}") for n, i in told.get("images", {}).items()]),
-        ("The way out", [(name, json.dumps(value)) for name, value in egress.items()]),
-    ]
-    return [(name, rows) for name, rows in found if rows]
+def _tables(report: Report) -> Iterator[tuple[str, Pairs]]:
+    egress = report.egress
+    networks = {"open": egress.open, "machines": egress.machines} if egress else {}
+    for title, rows in (
+        ("Wheels, by sha256", sorted(report.wheels.items())),
+        ("Dependencies", sorted(report.locked.items())),
+        ("Images", [(name, f"{i.tag} {i.id[:19]}") for name, i in report.images.items()]),
+        ("Egress", [(name, one.model_dump_json()) for name, one in networks.items()]),
+    ):
+        if rows:
+            yield title, tuple(rows)

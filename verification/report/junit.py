@@ -1,7 +1,7 @@
-"""``junit.xml``: pytest's own, with the verdicts and causes added, or made here if there is none.
+"""``junit.xml``: one test case for each item and each cell.
 
-The run's verdict and causes are properties of the suite, those of a cell are properties of its
-tests. A cell that did not run is a test that was skipped, with the reason.
+A cause is the message of a failure, and its name the type. A testbed failure is an error; what is
+not verified is skipped, with the reason. The run's verdict and causes are properties of the suite.
 """
 
 from __future__ import annotations
@@ -9,90 +9,99 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
+from verification.models.cause import Cause, Severity
+from verification.models.report import Report
+from verification.models.results import CellResult, ItemResult
+from verification.models.verdict import Verdict
+from verification.report import causes
+
 SUITE = "quiverdb-e2e"
-_CELL = re.compile(r"\[(?P<id>[^\]]+)\]$")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TAGS = {Verdict.FAILED: "failure", Verdict.TESTBED: "error", Verdict.UNVERIFIED: "skipped"}
+_COUNTERS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 
-def write(path: Path, told: Mapping[str, Any]) -> None:
-    """Add the verdicts to the file that pytest wrote; make one where pytest wrote none."""
-    root = _read(path)
-    suite = root.find("testsuite")
-    if suite is None:
-        suite = ElementTree.SubElement(root, "testsuite", {"tests": "0"})
-        suite.attrib |= dict.fromkeys(("failures", "errors", "skipped"), "0")
-        suite.set("time", str(told.get("seconds", 0)))
-        suite.set("timestamp", str(told.get("started", "")))
-    suite.set("name", SUITE)
-    cells = {cell["id"]: cell for cell in told["cells"]}
-    ran = set()
-    for case in suite.iter("testcase"):
-        case.set("file", case.get("classname", "").replace(".", "/") + ".py")
-        found = _CELL.search(case.get("name", ""))
-        if found and (cell := cells.get(found["id"])):
-            ran.add(cell["id"])
-            _properties(case, verdict=cell["verdict"], causes=_causes(cell["causes"]))
-    causes = _causes(cause for item in told["items"] for cause in item["causes"])
-    of_items = {f"item:{item['id']}": item["verdict"] for item in told["items"]}
-    _properties(suite, verdict=told["verdict"], causes=causes, **of_items)
-    for item in told["items"]:
-        if item["verdict"] != "verified" and not item["causes"]:
-            _skipped(suite, item["id"], item["reason"] or "it was not verified")
-    for cell in told["cells"]:
-        if cell["id"] not in ran and cell["verdict"] == "unverified":
-            _skipped(suite, cell["id"], cell["reason"])
-    for item in told["items"]:
-        for cause in item["causes"]:
-            if cause["severity"] == "testbed":
-                _error(suite, item["id"], cause)
+def write(path: Path, report: Report) -> None:
+    """Write the file."""
+    root = ElementTree.Element("testsuites", {"name": SUITE})
+    root.append(_suite(report))
     ElementTree.ElementTree(root).write(path, "utf-8", xml_declaration=True)
 
 
-def _read(path: Path) -> ElementTree.Element:
-    try:
-        # The file is pytest's own, written a moment ago.
-        return ElementTree.parse(path).getroot()  # noqa: S314
-    except (FileNotFoundError, ElementTree.ParseError):
-        return ElementTree.Element("testsuites", {"name": SUITE})
+def _suite(report: Report) -> ElementTree.Element:
+    suite = ElementTree.Element(
+        "testsuite", {"name": SUITE, "timestamp": report.started, "time": f"{report.seconds}"}
+    )
+    properties = {
+        "verdict": str(report.verdict),
+        "causes": causes.name_list(cause for item in report.items for cause in item.causes),
+    }
+    if report.interrupted:
+        properties["interrupted"] = "true"
+    _properties(suite, properties)
+    suite.extend(_item(item) for item in report.items)
+    suite.extend(_cell(cell) for cell in report.cells)
+    suite.set("tests", str(len(report.items) + len(report.cells)))
+    for tag, counter in _COUNTERS.items():
+        suite.set(counter, str(len(suite.findall(f"testcase/{tag}"))))
+    return suite
 
 
-def _causes(causes: Any) -> str:
-    return ", ".join(dict.fromkeys(cause["name"] for cause in causes))
+def _item(item: ItemResult) -> ElementTree.Element:
+    case = _element("testcase", {"classname": "item", "name": item.id, "time": "0"})
+    _properties(case, {"verdict": str(item.verdict), "title": item.title})
+    _result(case, item)
+    return case
 
 
-def _properties(element: ElementTree.Element, **values: str) -> None:
-    parent = element.find("properties")
-    if parent is None:
-        parent = ElementTree.Element("properties")
-        element.insert(0, parent)
+def _cell(cell: CellResult) -> ElementTree.Element:
+    case = _element(
+        "testcase",
+        {"classname": f"cell.{cell.machine}", "name": cell.id, "time": f"{cell.seconds}"},
+    )
+    _properties(
+        case,
+        {
+            "verdict": str(cell.verdict),
+            "expectation": str(cell.expectation),
+            "outcome": str(cell.outcome),
+            "causes": causes.name_list(cell.causes),
+        },
+    )
+    _result(case, cell)
+    return case
+
+
+def _result(case: ElementTree.Element, result: ItemResult | CellResult) -> None:
+    """Add to ``case`` why its verdict is not *verified*."""
+    if not (tag := _TAGS.get(result.verdict)):
+        return
+    counted = [one.cause for one in causes.occurrences(result.causes)]
+    # A failure is the package's: a cause of the testbed is then not the first to name.
+    counted.sort(key=lambda cause: (cause.severity is Severity.TESTBED) != (tag == "error"))
+    kind = counted[0].name if counted and tag != "skipped" else str(result.verdict)
+    reason = f"not verified: {result.reason or 'no reason is recorded'}"
+    lines = [_line(cause) for cause in counted] if tag != "skipped" else []
+    lines = lines or [reason]
+    element = _element(tag, {"type": kind, "message": lines[0]})
+    element.text = _text("\n".join(lines))
+    case.append(element)
+
+
+def _line(cause: Cause) -> str:
+    return f"{cause.where}: {cause.message}. {cause.remedy}"
+
+
+def _properties(element: ElementTree.Element, values: Mapping[str, str]) -> None:
+    parent = ElementTree.SubElement(element, "properties")
     for name, value in values.items():
-        ElementTree.SubElement(parent, "property", {"name": name, "value": _text(value)})
+        parent.append(_element("property", {"name": name, "value": value}))
 
 
-def _case(suite: ElementTree.Element, name: str, counted: str) -> ElementTree.Element:
-    suite.set("tests", str(int(suite.get("tests", "0")) + 1))
-    suite.set(counted, str(int(suite.get(counted, "0")) + 1))
-    attributes = {"classname": "verdict", "name": _text(name), "time": "0"}
-    return ElementTree.SubElement(suite, "testcase", attributes)
-
-
-def _skipped(suite: ElementTree.Element, name: str, reason: str) -> None:
-    case = _case(suite, name, "skipped")
-    _properties(case, verdict="unverified", causes="")
-    message = _text(f"not verified: {reason}")
-    told = ElementTree.SubElement(case, "skipped", {"type": "unverified", "message": message})
-    told.text = message
-
-
-def _error(suite: ElementTree.Element, name: str, cause: Mapping[str, str]) -> None:
-    case = _case(suite, f"{name}: {cause['name']}", "errors")
-    _properties(case, verdict="testbed-failure", causes=cause["name"])
-    message = _text(f"{cause['where']}: {cause['message']}. {cause['remedy']}")
-    told = ElementTree.SubElement(case, "error", {"type": cause["name"], "message": message})
-    told.text = message
+def _element(tag: str, attributes: Mapping[str, str]) -> ElementTree.Element:
+    return ElementTree.Element(tag, {name: _text(value) for name, value in attributes.items()})
 
 
 def _text(value: str) -> str:

@@ -1,43 +1,45 @@
-"""How far each stand-in is to be trusted: the table of docs/trust.md, as data."""
+"""What the verdict on a stand-in does not show: the table of docs/trust.md, as data."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
+from verification.models.report import StandIn
+
 PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
-COLUMNS = ("stand_in", "real", "same", "differs")
+_COLUMNS = ("stand_in", "real", "same", "differs")
 _LINK = re.compile(r"\[[^]]*\]\(#[^)]*\)")  # to a heading of the page itself
 
 
-def stand_ins(page: Path = PAGE) -> list[dict[str, str]]:
+def stand_ins(page: Path = PAGE) -> tuple[StandIn, ...]:
     """Return the rows of the page's first table.
 
     Raises:
         ValueError: the page has no such table.
     """
-    found: list[dict[str, str]] = []
+    rows: list[StandIn] = []
     for line in page.read_text("utf-8").splitlines():
         if not line.startswith("|"):
-            if found:
+            if rows:
                 break
             continue
-        cells = [_LINK.sub("docs/trust.md", c.strip()) for c in line.strip("|").split("|")]
-        if len(cells) != len(COLUMNS):
+        cells = [_LINK.sub("docs/trust.md", cell.strip()) for cell in line.strip("|").split("|")]
+        if len(cells) != len(_COLUMNS):
             raise ValueError(f"{page.name}: a row of {len(cells)} cells, not 4: {line[:60]}")
-        found.append(dict(zip(COLUMNS, cells, strict=True)))
-    if len(found) < 3:
+        rows.append(StandIn.model_validate(dict(zip(_COLUMNS, cells, strict=True))))
+    if len(rows) < 3:
         raise ValueError(f"{page.name}: there is no table of stand-ins")
-    return found[2:]  # the heading and the rule below it
+    return tuple(rows[2:])  # the heading and the rule below it are none
 
 
-def row_of(name: str, rows: Iterable[Mapping[str, str]]) -> Mapping[str, str] | None:
-    """Return the row about a machine; one row may tell of several: ``a, -b`` means a and a-b."""
-    best: tuple[int, Mapping[str, str]] | None = None
+def row_of(machine: str, rows: Iterable[StandIn]) -> StandIn | None:
+    """Return the row about a machine. A row may be about several: ``a, -b`` means a and a-b."""
+    best: tuple[int, StandIn] | None = None
     for row in rows:
-        first, *others = [word.strip() for word in row["stand_in"].split(",")]
+        first, *others = [word.strip() for word in row.stand_in.split(",")]
         names = [first, *(first + word if word.startswith("-") else word for word in others)]
-        if name in names and (best is None or len(first) > best[0]):
+        if machine in names and (best is None or len(first) > best[0]):
             best = (len(first), row)
     return best[1] if best else None

@@ -1,117 +1,138 @@
-"""What a cell showed, in short: what the other forms of the report tell of its evidence."""
+"""The evidence of a cell in short, and in one line."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
-from verification.rules import own_tests
+from pydantic import JsonValue, TypeAdapter
 
-STEPS = ("install", "import", "exercise", "tests", "uninstall")
+from verification.models.evidence import CellEvidence, CommandRun, OwnTests, Step, Steps
+from verification.models.results import (
+    CellSummary,
+    CommandSummary,
+    NativeSummary,
+    StepName,
+    TestsSummary,
+)
 
-
-def of_folder(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what each cell with evidence in ``folder`` showed, by the cell's id.
-
-    A file that a run left half written tells nothing and is passed over.
-    """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            evidence = json.loads(path.read_text("utf-8"))
-        except ValueError:
-            continue
-        found[path.stem] = summary(evidence)
-    return found
+_STEPS = TypeAdapter(dict[str, Step[JsonValue]])
 
 
-def summary(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evidence in short; what the cell did not come to is left out."""
-    windows = evidence.get("os") == "windows"
-    steps = evidence.get("exercise", {}).get("steps", {})
-    told: dict[str, Any] = {
-        "commands": [
-            {
-                "name": name,
-                "command": typed(evidence[name].get("command", ()), windows=windows),
-                "code": evidence[name].get("code"),
-                "seconds": evidence[name].get("seconds"),
-                "timed_out": bool(evidence[name].get("timed_out")),
-            }
-            for name in STEPS
-            if name in evidence
-        ],
-        "steps": {name: bool(step.get("ok")) for name, step in steps.items()},
-    }
-    for key in ("python", "implementation", "system", "deviation", "started"):
-        if evidence.get(key):
-            told[key] = evidence[key]
-    native = steps.get("native-call", {}).get("value")
-    if isinstance(native, dict):
-        told["native"] = {key: native.get(key) for key in ("version", "source")}
-    if evidence.get("image"):
-        told["image"] = evidence["image"].get("tag")
-    served = {
-        line["file"]: line.get("sha256")
-        for line in evidence.get("requests", ())
-        if str(line.get("file") or "").endswith(".whl")
-    }
-    if served:
-        told["served"] = served
-    if counted := evidence.get("tests", {}).get("counts"):
-        tests = evidence["tests"]
-        told["tests"] = {
-            "counts": dict(counted),
-            "failures": [one["node"] for one in tests["failures"]],
-            "left_out": own_tests.reasons(tests),
-            "sha256": tests["sha256"],
-        }
-    if evidence.get("testbed"):
-        told["testbed"] = dict(evidence["testbed"])
-    return told
+def commands(evidence: CellEvidence) -> Iterator[tuple[StepName, CommandRun | OwnTests]]:
+    """Yield the commands that the cell reached, by name."""
+    if evidence.install:
+        yield "install", evidence.install
+    if evidence.import_run:
+        yield "import", evidence.import_run
+    if evidence.exercise:
+        yield "exercise", evidence.exercise
+    if evidence.tests:
+        yield "tests", evidence.tests
+    if evidence.uninstall:
+        yield "uninstall", evidence.uninstall
 
 
-def typed(command: list[str] | tuple[str, ...], *, windows: bool = False) -> str:
+def steps(found: Steps) -> Mapping[str, Step[JsonValue]]:
+    """Return the steps of the exercise by name, with their values as JSON."""
+    values = found.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return _STEPS.validate_python({name: step for name, step in values.items() if step})
+
+
+def summary(evidence: CellEvidence) -> CellSummary:
+    """Return the evidence in short; what the cell did not reach is left out."""
+    windows = evidence.os == "windows"
+    native = evidence.steps.native_call
+    return CellSummary(
+        commands=tuple(
+            CommandSummary(
+                name=name,
+                command=command_line(run.command, windows=windows),
+                code=run.code if run.command else None,
+                seconds=run.seconds if run.command else None,
+                timed_out=run.timed_out,
+            )
+            for name, run in commands(evidence)
+        ),
+        steps={name: step.ok for name, step in steps(evidence.steps).items()},
+        python=evidence.python,
+        implementation=evidence.implementation,
+        system=evidence.system,
+        deviation=evidence.deviation,
+        started=evidence.started,
+        native=NativeSummary(
+            version=None if native.value.version is None else str(native.value.version),
+            source=native.value.source,
+        )
+        if native and native.value
+        else None,
+        image=evidence.image.tag,
+        served={
+            request.file: request.sha256 or None
+            for request in evidence.requests
+            if request.file.endswith(".whl")
+        },
+        tests=_tests(evidence.tests) if evidence.tests else None,
+        testbed=f"{evidence.testbed.cause}: {evidence.testbed.observed}"
+        if evidence.testbed
+        else "",
+    )
+
+
+def _tests(tests: OwnTests) -> TestsSummary:
+    left_out = Counter((one.outcome, one.reason) for one in tests.left_out)
+    return TestsSummary(
+        counts={str(outcome): number for outcome, number in tests.counts.items()},
+        failures=tuple(one.node for one in tests.failures),
+        left_out=tuple(
+            f"{number} {outcome}" + (f": {reason}" if reason else "")
+            for (outcome, reason), number in sorted(left_out.items())
+        ),
+        sha256=tests.sha256,
+    )
+
+
+def command_line(command: Sequence[str], *, windows: bool = False) -> str:
     """Return a command in a form that can be pasted into the machine's own shell."""
-    words = [str(word) for word in command]
-    return subprocess.list2cmdline(words) if windows else shlex.join(words)
+    return subprocess.list2cmdline(command) if windows else shlex.join(command)
 
 
-def sentence(told: Mapping[str, Any]) -> str:
-    """Return in one line what the cell showed."""
-    parts = []
-    for command in told.get("commands", ()):
-        if command["name"] in ("install", "uninstall"):
-            ended = "did not end in its time" if command["timed_out"] else f"-> {command['code']}"
-            parts.append(f"`{_literal(command['command'])}` {ended}")
-        elif command["name"] == "import":
-            parts.append(f"import -> {command['code']}")
-        elif command["name"] == "tests":
-            counted = own_tests.sentence(told["tests"]) if told.get("tests") else "none ran"
-            parts.append(f"the package's own tests: {counted}")
-        else:
-            steps = told.get("steps", {})
-            good = [name for name, ok in steps.items() if ok]
-            bad = [name for name, ok in steps.items() if not ok]
-            if native := told.get("native"):
-                parts.append(f"native version {native['version']} ({native['source']})")
-            if good:
-                parts.append(f"passed: {', '.join(good)}")
-            if bad:
-                parts.append(f"failed: {', '.join(bad)}")
-    if told.get("testbed"):
-        parts.append(f"testbed: {told['testbed'].get('cause')}: {told['testbed'].get('seen')}")
-    if told.get("deviation"):
-        parts.append(f"deviation: {told['deviation']}")
+def counts(tests: TestsSummary) -> str:
+    """Return how many of the package's own tests had each outcome: ``120 passed, 4 skipped``."""
+    found = {"passed": tests.counts.get("passed", 0)} | dict(tests.counts)
+    return ", ".join(f"{number} {outcome}" for outcome, number in found.items() if number)
+
+
+def sentence(cell: CellSummary) -> str:
+    """Return in one line what the cell did and how it ended."""
+    parts = [part for command in cell.commands for part in _command(command, cell)]
+    parts += [f"testbed: {cell.testbed}"] if cell.testbed else []
+    parts += [f"deviation: {cell.deviation}"] if cell.deviation else []
     return "; ".join(parts)
+
+
+def _command(command: CommandSummary, cell: CellSummary) -> Iterator[str]:
+    match command.name:
+        case "install" | "uninstall":
+            ended = "did not end in its time" if command.timed_out else f"-> {command.code}"
+            yield f"`{_literal(command.command)}` {ended}"
+        case "import":
+            yield f"import -> {command.code}"
+        case "tests":
+            yield f"the package's own tests: {(cell.tests and counts(cell.tests)) or 'none ran'}"
+        case "exercise":
+            if cell.native:
+                yield f"native version {cell.native.version} ({cell.native.source})"
+            for word, passed in (("passed", True), ("failed", False)):
+                if names := [name for name, ok in cell.steps.items() if ok is passed]:
+                    yield f"{word}: {', '.join(names)}"
 
 
 def _literal(command: str) -> str:
     """Return the command as the user types it: the program without its folder."""
-    program, space, rest = command.partition(" ")
+    end = '"' if command.startswith('"') else " "
+    program, _, rest = command.removeprefix('"').partition(end)
     name = program.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
-    return f"{name}{space}{rest}"
+    return f"{name} {rest.lstrip()}".rstrip()

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from verification.models.cause import Cause, in_order
-from verification.verdict import CellResult, Item, Verdict
-
-_SIGNS = {
-    Verdict.VERIFIED: ("✔", "green"),
-    Verdict.FAILED: ("✘", "red"),
-    Verdict.UNVERIFIED: ("?", "yellow"),
-    Verdict.TESTBED: ("!", "magenta"),
-}
+from verification.models.cause import Cause
+from verification.models.report import Report
+from verification.report import causes, marks
+from verification.report.marks import Mark
 
 
-def render(
-    verdict: Verdict,
-    items: Iterable[Item],
-    cells: Sequence[CellResult],
-    notes: Sequence[Cause],
-    remarks: Sequence[str],
-    *,
-    width: int,
-    colour: bool,
-) -> str:
+def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) -> str:
     """Return items, cells, causes with their remedies, and the verdict in the last line."""
-    items = list(items)
     out = io.StringIO()
     console = Console(
         file=out,
@@ -38,46 +24,53 @@ def render(
         force_terminal=colour,
         no_color=not colour,
         highlight=False,
+        markup=False,
         emoji=False,  # a place such as database.cpp:100:7 is none
     )
-    table = Table(show_edge=False, pad_edge=False)
-    for heading in ("item or cell", "verdict", "causes", "seconds"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left")
-    for item in items:
-        table.add_row(item.title, _mark(item.verdict), _names(item.causes), "")
-    for cell in cells:
-        seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
-        table.add_row(f"  {cell.id}", _mark(cell.verdict), _names(cell.causes), seconds)
-    console.print(table)
-    for (name, severity, remedy), causes in _grouped(items).items():
-        console.print(f"\n[bold]{name}[/bold] ({severity})")
-        for cause in causes:
-            console.print(f"  - {cause.where}: {cause.message}", markup=False)
-        console.print(f"    {remedy}", markup=False)
-    for reason in sorted({item.reason for item in items if item.reason}):
-        console.print(f"\nnot verified: {reason}", markup=False)
+    console.print(_table(report))
+    for group in causes.groups(cause for item in report.items for cause in item.causes):
+        console.print()
+        console.print(Text.assemble((group.name, "bold"), f" ({group.severity})"))
+        for one in group.occurrences:
+            console.print(f"  - {one.cause.where}: {one.cause.message}")
+            for cause in one.following:
+                console.print(f"      follows: {_line(cause)}")
+        console.print(f"    {group.remedy}")
+    for reason in sorted({item.reason for item in report.items if item.reason}):
+        console.print(f"\nnot verified: {reason}")
     console.print()
-    for note in notes:
-        console.print(f"note: {note.name}: {note.where}: {note.message}", markup=False)
+    for note in report.notes:
+        console.print(f"note: {_line(note)}")
     for remark in remarks:
-        console.print(remark, markup=False)
-    sign, style = _SIGNS[verdict]
-    console.print(f"[bold {style}]{sign} {verdict}[/]")
+        console.print(remark)
+    sign, _, style = marks.VERDICTS[report.verdict]
+    selected = " (of the selected cells)" if report.selection.narrowed else ""
+    console.print(Text(f"{sign} {report.verdict}{selected}", f"bold {style}"))
     return out.getvalue()
 
 
-def _grouped(items: Iterable[Item]) -> dict[tuple[str, str, str], list[Cause]]:
-    """Return the causes by name, severity and remedy, so that a remedy is told once."""
-    found: dict[tuple[str, str, str], list[Cause]] = {}
-    for cause in in_order(cause for item in items for cause in item.causes):
-        found.setdefault((cause.name, cause.severity, cause.remedy), []).append(cause)
-    return found
+def _table(report: Report) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("item or cell")
+    table.add_column("result")
+    table.add_column("causes")
+    table.add_column("seconds", justify="right")
+    for item in report.items:
+        title = Text(item.title)
+        if counts := marks.machine_sentence(report.cells_of(item.id)):
+            title.append(f"\n  {counts}", "dim")
+        result = _mark(marks.VERDICTS[item.verdict], item.verdict)
+        table.add_row(title, result, causes.name_list(item.causes), "")
+    for cell in report.cells:
+        result = _mark(marks.OUTCOMES[cell.outcome], cell.outcome)
+        seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
+        table.add_row(Text(f"  {cell.id}"), result, causes.name_list(cell.causes), seconds)
+    return table
 
 
-def _mark(verdict: Verdict) -> str:
-    sign, style = _SIGNS[verdict]
-    return f"[{style}]{sign} {verdict}[/]"
+def _mark(mark: Mark, word: str) -> Text:
+    return Text(f"{mark.sign} {word}", mark.style)
 
 
-def _names(causes: Iterable[Cause]) -> str:
-    return ", ".join(dict.fromkeys(cause.name for cause in causes))
+def _line(cause: Cause) -> str:
+    return f"{cause.name}: {cause.where}: {cause.message}"

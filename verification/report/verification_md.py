@@ -1,268 +1,30 @@
-"""``VERIFICATION.md``: the verdict in the form of the verification report that asked for a person.
+"""``VERIFICATION.md``: the verdict as a verification report, row by row.
 
-The text is made from ``results.json`` alone and is the same for the same data. What the run has no
-item for is *not verified*, with the reason.
-
-A run's ``pipeline`` and ``publisher`` details may hold, each::
-
-    truths        {"1": {"verdict", "evidence"}, ...}
-    artifacts     [{"artifact", "verdict", "evidence"}, ...]; optionally "expected"
-    links         [{"from", "to", "via", "verdict", "evidence"}, ...]
-    proved        [what was shown, ...]
-    not_provable  [what no run of this suite can show, ...]
+The text depends on the report and on the package's template alone and is the same for the same
+data. What the run has no item for is *not verified*, with the reason.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-from verification.report import summary as seen
+from verification.models.cause import Cause, Severity
+from verification.models.report import ArtifactClaim, Claim, LinkClaim, Report
+from verification.models.results import CellResult, ItemResult
+from verification.models.verdict import Verdict
+from verification.report import causes, marks, summary
 from verification.report.limits import row_of
-from verification.report.results import project
-from verification.verdict import Verdict, worst
-
-PREVIOUS = {
-    "previous_verified": "2026-02-25T22:00:00Z",
-    "previous_status": "human_needed",
-    "previous_score": "6/6 must-haves verified",
-}
-TRUTHS = {
-    "1": "Pushing a v*.*.* tag triggers the publish workflow",
-    "2": "Workflow builds fresh wheels via cibuildwheel for Windows and Linux",
-    "3": "Tag version validated against pyproject.toml version before publish",
-    "4": "Exactly 2 wheels validated before publish",
-    "5": "GitHub Release auto-created with notes and wheel attachments",
-    "6": "Wheels published to PyPI via OIDC trusted publishing (no API tokens)",
-}
-ARTIFACTS = {
-    ".github/workflows/publish.yml": (
-        "Tag-triggered publish pipeline: build, merge, validate, release, publish"
-    ),
-    "bindings/python/pyproject.toml": "[tool.cibuildwheel] configuration reused by publish.yml",
-}
-LINKS = {
-    ("publish.yml validate job", "bindings/python/pyproject.toml"): "tomllib version extraction",
-    ("publish.yml publish job", "PyPI"): "OIDC trusted publishing",
-    ("publish.yml release job", "GitHub Releases"): "softprops/action-gh-release",
-}
-REQUIREMENT = (
-    "CI-04",
-    "04-01-PLAN",
-    "PyPI trusted publisher (OIDC) publishes wheels on tagged release",
+from verification.subjects import report_template
+from verification.subjects.report_template import (
+    ItemTemplate,
+    LinkTemplate,
+    ReportTemplate,
+    RequirementTemplate,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Human:
-    """What a person had to look at, and the item of a run that now does."""
-
-    title: str
-    test: str
-    expected: str
-    item: str
-
-
-HUMAN = (
-    Human(
-        "End-to-end pipeline",
-        "Push a v*.*.* tag and observe CI",
-        "publish.yml triggers, builds 2 wheels, validates tag against pyproject.toml, creates a "
-        "GitHub Release with the wheels attached, and publishes to PyPI",
-        "pipeline",
-    ),
-    Human(
-        "Clean Windows install",
-        "pip install quiverdb on a clean Windows machine",
-        "The package installs without errors and `import quiverdb` works without any system-level "
-        "DLL setup",
-        "windows-install",
-    ),
-    Human(
-        "Clean Linux install",
-        "pip install quiverdb on a clean Linux machine",
-        "The manylinux wheel installs and `import quiverdb` works without any system-level setup",
-        "linux-install",
-    ),
-    Human(
-        "Trusted publisher registration",
-        "Confirm that the pending trusted publisher is registered",
-        "A pending publisher for project quiverdb, with the owner, the repository, the workflow "
-        "publish.yml and the environment pypi",
-        "publisher",
-    ),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One thing with its verdict; ``what`` names it among the gaps."""
-
-    what: str
-    verdict: Verdict
-    evidence: str
-    cells: tuple[str, ...] = ()
-    """What a table's row says of it before its status."""
-
-
-class _Run:
-    """The data of one run, with the judgement on each row."""
-
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        self.told = told
-        self.items = {item["id"]: item for item in told["items"]}
-        self.truths = [
-            self._row("pipeline", f"truth {number}", (number, text), self._truth(number))
-            for number, text in TRUTHS.items()
-        ]
-        self.artifacts = [
-            self._row("pipeline", path, (f"`{path}`", expected), told_of)
-            for path, expected, told_of in self._artifacts()
-        ]
-        self.links = [
-            self._row("pipeline", f"{start} -> {end}", (start, end, via), told_of)
-            for start, end, via, told_of in self._links()
-        ]
-        self.human = [self._human(number, human) for number, human in enumerate(HUMAN, 1)]
-        needed = (self.truths[5], self.human[3])
-        evidence = "truth 6 and former human item 4" + "".join(
-            f"; {row.what}: {row.evidence}" for row in needed if row.verdict is not Verdict.VERIFIED
-        )
-        self.requirement = Row(
-            REQUIREMENT[0], worst(row.verdict for row in needed), evidence, REQUIREMENT
-        )
-        used = {human.item for human in HUMAN}
-        self.others = [
-            Row(
-                f"{item['id']} ({item['title']})",
-                Verdict(item["verdict"]),
-                self._why(item) or "verified",
-            )
-            for item in told["items"]
-            if item["id"] not in used
-        ]
-
-    @property
-    def rows(self) -> list[Row]:
-        """Everything that must be verified for the whole to be."""
-        return [
-            *self.truths,
-            *self.artifacts,
-            *self.links,
-            self.requirement,
-            *self.human,
-            *self.others,
-        ]
-
-    @property
-    def status(self) -> Verdict:
-        """Verified only if every row is, in a run that was neither cut short nor narrowed."""
-        whole = [Verdict(self.told["verdict"]), *(row.verdict for row in self.rows)]
-        if self.told.get("interrupted") or self.narrowed:
-            whole.append(Verdict.UNVERIFIED)
-        return worst(whole)
-
-    @property
-    def narrowed(self) -> list[str]:
-        """The options that narrowed the run."""
-        return list(self.told.get("selection", {}).get("narrowed", ()))
-
-    def _part(self, item: str, name: str) -> Any:
-        found = self.told.get(item)
-        return found.get(name) if isinstance(found, dict) else None
-
-    def _truth(self, number: str) -> Mapping[str, Any] | None:
-        found = self._part("pipeline", "truths")
-        return found.get(number) if isinstance(found, dict) else None
-
-    def _artifacts(self) -> Iterator[tuple[str, str, Mapping[str, Any] | None]]:
-        told = {one["artifact"]: one for one in self._part("pipeline", "artifacts") or ()}
-        for path, expected in ARTIFACTS.items():
-            yield path, expected, told.pop(path, None)
-        for path, one in told.items():
-            yield path, one.get("expected", ""), one
-
-    def _links(self) -> Iterator[tuple[str, str, str, Mapping[str, Any] | None]]:
-        told = {(one["from"], one["to"]): one for one in self._part("pipeline", "links") or ()}
-        for (start, end), via in LINKS.items():
-            one = told.pop((start, end), None)
-            yield start, end, (one or {}).get("via", via), one
-        for (start, end), one in told.items():
-            yield start, end, one.get("via", ""), one
-
-    def _row(
-        self, item: str, what: str, cells: tuple[str, ...], told: Mapping[str, Any] | None
-    ) -> Row:
-        if told is None:
-            return Row(what, Verdict.UNVERIFIED, self._absent(item), cells)
-        return Row(what, Verdict(told["verdict"]), str(told.get("evidence", "")), cells)
-
-    def _absent(self, item: str) -> str:
-        for out in self.told.get("out_of_scope", ()):
-            if out["id"] == item:
-                return f"out of scope of this run: {out['reason']}"
-        if item not in self.items:
-            return f"this run has no item `{item}`"
-        return self._why(self.items[item]) or f"the run's item `{item}` does not tell of it"
-
-    def _why(self, item: Mapping[str, Any]) -> str:
-        causes = [f"{c['name']}: {c['where']}: {c['message']}" for c in item["causes"]]
-        return "; ".join([*causes, *([item["reason"]] if item["reason"] else [])])
-
-    def _human(self, number: int, human: Human) -> Row:
-        item = self.items.get(human.item)
-        what = f"former human item {number}"
-        if item is None:
-            return Row(what, Verdict.UNVERIFIED, self._absent(human.item))
-        verdict = Verdict(item["verdict"])
-        told = "" if verdict is Verdict.VERIFIED else self._why(item)
-        return Row(what, verdict, told or "see its evidence")
-
-    def evidence(self, human: Human) -> Iterator[str]:
-        """Yield what was seen for a former human item."""
-        for line in self._part(human.item, "proved") or ():
-            yield str(line)
-        for cell in self._cells(human):
-            shown = seen.sentence(self.told.get("seen", {}).get(cell["id"], {}))
-            yield f"`{cell['id']}`: {_STATUS[Verdict(cell['verdict'])]}" + (
-                f": {shown or cell['reason']}" if shown or cell["reason"] else ""
-            )
-        for cause in self.items.get(human.item, {}).get("causes", ()):
-            yield (
-                f"{cause['name']} ({cause['severity']}): {cause['where']}: {cause['message']}. "
-                f"Remedy: {cause['remedy']}"
-            )
-
-    def limits(self, human: Human) -> Iterator[str]:
-        """Yield what a verdict on a former human item does not show."""
-        for line in self._part(human.item, "not_provable") or ():
-            yield str(line)
-        rows = self.told.get("stand_ins", ())
-        told: dict[str, None] = {}
-        for cell in self._cells(human):
-            if row := row_of(cell["machine"], rows):
-                told[f"{row['stand_in']} stands in for {row['real']}; not so: {row['differs']}"] = (
-                    None
-                )
-        yield from told
-        for cell in self._cells(human):
-            tests = self.told.get("seen", {}).get(cell["id"], {}).get("tests", {})
-            if left := tests.get("left_out"):
-                yield f"`{cell['id']}`: of the package's own tests did not count: {'; '.join(left)}"
-        if self.narrowed and human.item in self.items:
-            yield f"The run was narrowed to {', '.join(self.narrowed)}"
-
-    def _cells(self, human: Human) -> list[Mapping[str, Any]]:
-        system = human.item.removesuffix("-install")
-        machines = self.told.get("machines", {})
-        return [
-            cell
-            for cell in self.told["cells"]
-            if machines.get(cell["machine"], {}).get("os") == system
-        ]
-
+from verification.verdict import worst
 
 _STATUS = {
     Verdict.VERIFIED: "VERIFIED",
@@ -272,37 +34,201 @@ _STATUS = {
 }
 
 
-def render(told: Mapping[str, Any]) -> str:
-    """Return the report on the run that ``results.json`` tells of."""
-    run = _Run(told)
-    parts = [_front(run), *_head(run), *_tables(run), *_humans(run), *_findings(run), *_gaps(run)]
-    wheels = ", ".join(f"{name} (sha256 {sha[:16]})" for name, sha in _wheels(told))
-    parts += ["---", f"_Verified: {told.get('started', 'unknown')}_"]
+def write(path: Path, report: Report) -> None:
+    """Write the file, with the template of the report's package."""
+    text = render(report, report_template.load(report.selection.subject))
+    path.write_text(text, "utf-8", "backslashreplace")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One thing with its verdict."""
+
+    name: str
+    """Its name among the gaps."""
+    verdict: Verdict
+    evidence: str
+    cells: tuple[str, ...] = ()
+    """What a table's row has before the status."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """The verdict on each row of the template, and on the items that it does not name."""
+
+    report: Report
+    template: ReportTemplate
+    truths: tuple[Row, ...]
+    artifacts: tuple[Row, ...]
+    links: tuple[Row, ...]
+    requirements: tuple[Row, ...]
+    items: tuple[Row, ...]
+    others: tuple[Row, ...]
+
+    @property
+    def every(self) -> tuple[Row, ...]:
+        """Everything that must be verified for the whole to be."""
+        claims = (*self.truths, *self.artifacts, *self.links, *self.requirements)
+        return (*claims, *self.items, *self.others)
+
+    @property
+    def status(self) -> Verdict:
+        """Verified only if every row is, in a run that was neither interrupted nor narrowed."""
+        verdicts = [self.report.verdict, *(row.verdict for row in self.every)]
+        if self.report.interrupted or self.report.selection.narrowed:
+            verdicts.append(Verdict.UNVERIFIED)
+        return worst(verdicts)
+
+
+def render(report: Report, template: ReportTemplate) -> str:
+    """Return the text."""
+    rows = _rows(report, template)
+    parts = [_front(rows), *_head(rows), *_tables(rows), *_items(rows)]
+    parts += [*_findings(report), *_gaps(rows)]
+    wheels = ", ".join(f"{name} (sha256 {sha[:16]})" for name, sha in sorted(report.wheels.items()))
+    parts += ["---", f"_Verified: {report.started}_"]
     parts += [f"_Wheels: {_plain(wheels or 'none')}_", "_Verifier: quiverdb-e2e_"]
     return "\n\n".join(parts) + "\n"
 
 
-def _wheels(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return sorted(told.get("wheels", {}).items())
+# ---- rows ----
 
 
-def _score(rows: Iterable[Row]) -> str:
-    rows = list(rows)
-    return f"{sum(row.verdict is Verdict.VERIFIED for row in rows)}/{len(rows)}"
+def _rows(report: Report, template: ReportTemplate) -> _Rows:
+    truths = tuple(_truth(report, *truth) for truth in template.truths.items())
+    former = "former human item" if template.previous else "item"
+    items = tuple(
+        _item(report, f"{former} {number}", item) for number, item in enumerate(template.items, 1)
+    )
+    named = {item.item for item in template.items}
+    return _Rows(
+        report=report,
+        template=template,
+        truths=truths,
+        artifacts=tuple(_artifacts(report, template)),
+        links=tuple(_links(report, template)),
+        requirements=tuple(
+            _requirement(requirement, template, truths, items)
+            for requirement in template.requirements
+        ),
+        items=items,
+        others=tuple(
+            Row(f"{item.id} ({item.title})", item.verdict, _reason(item) or "verified")
+            for item in report.items
+            if item.id not in named
+        ),
+    )
 
 
-def _front(run: _Run) -> str:
-    lines = ["---", "phase: 04-pypi-publishing", f"verified: {run.told.get('started', 'unknown')}"]
-    lines += [f"status: {run.status}", f"score: {_score(run.truths)} must-haves verified"]
-    lines += [f"human_score: {_score(run.human)} former human items verified"]
-    lines += ["re_verification: true"]
-    lines += [f"{key}: {value}" for key, value in PREVIOUS.items()]
-    lines += ["human_verification:"]
-    for human, row in zip(HUMAN, run.human, strict=True):
+def _truth(report: Report, number: str, text: str) -> Row:
+    claim = report.pipeline.truths.get(number) if report.pipeline else None
+    return _claim(report, f"truth {number}", claim, (number, text))
+
+
+def _artifacts(report: Report, template: ReportTemplate) -> Iterator[Row]:
+    claims = {one.artifact: one for one in report.pipeline.artifacts} if report.pipeline else {}
+    for path, expected in template.artifacts.items():
+        yield _claim(report, path, claims.pop(path, None), (f"`{path}`", expected))
+    for path, claim in claims.items():
+        yield _claim(report, path, claim, (f"`{path}`", claim.expected))
+
+
+def _links(report: Report, template: ReportTemplate) -> Iterator[Row]:
+    found = report.pipeline.links if report.pipeline else ()
+    claims = {(one.source, one.target): one for one in found}
+    for link in template.links:
+        yield _link(report, link, claims.pop((link.source, link.target), None))
+    for claim in claims.values():
+        yield _link(report, claim, claim)
+
+
+def _link(report: Report, link: LinkTemplate | LinkClaim, claim: LinkClaim | None) -> Row:
+    via = (claim and claim.via) or link.via
+    cells = (link.source, link.target, via)
+    return _claim(report, f"{link.source} -> {link.target}", claim, cells)
+
+
+def _claim(
+    report: Report,
+    name: str,
+    claim: Claim | ArtifactClaim | LinkClaim | None,
+    cells: tuple[str, ...],
+) -> Row:
+    if claim is None:
+        return Row(name, Verdict.UNVERIFIED, _absent(report, "pipeline"), cells)
+    return Row(name, claim.verdict, claim.evidence, cells)
+
+
+def _item(report: Report, name: str, template: ItemTemplate) -> Row:
+    item = _find(report, template.item)
+    if item is None:
+        return Row(name, Verdict.UNVERIFIED, _absent(report, template.item))
+    machines = marks.machine_sentence(report.cells_of(item.id))
+    if item.verdict is Verdict.VERIFIED:
+        return Row(name, item.verdict, machines or "see its evidence")
+    return Row(name, item.verdict, _reason(item) or machines or "no reason is recorded")
+
+
+def _requirement(
+    requirement: RequirementTemplate,
+    template: ReportTemplate,
+    truths: Sequence[Row],
+    items: Sequence[Row],
+) -> Row:
+    numbers, idents = list(template.truths), [item.item for item in template.items]
+    needed = [truths[numbers.index(number)] for number in requirement.truths]
+    needed += [items[idents.index(ident)] for ident in requirement.items]
+    evidence = " and ".join(row.name for row in needed)
+    evidence += "".join(
+        f"; {row.name}: {row.evidence}" for row in needed if row.verdict is not Verdict.VERIFIED
+    )
+    verdict = worst(row.verdict for row in needed)
+    cells = (requirement.id, requirement.plan, requirement.description)
+    return Row(requirement.id, verdict, evidence, cells)
+
+
+def _find(report: Report, ident: str) -> ItemResult | None:
+    return next((item for item in report.items if item.id == ident), None)
+
+
+def _absent(report: Report, ident: str) -> str:
+    """Return why the report says nothing of something that the item ``ident`` shows."""
+    for out in report.out_of_scope:
+        if out.id == ident:
+            return f"out of scope of this run: {out.reason}"
+    item = _find(report, ident)
+    if item is None:
+        return f"this run has no item `{ident}`"
+    return _reason(item) or f"the run's item `{ident}` does not report it"
+
+
+def _reason(item: ItemResult) -> str:
+    counted = [one.cause for one in causes.occurrences(item.causes)]
+    lines = [f"{cause.name}: {cause.where}: {cause.message}" for cause in counted]
+    return "; ".join([*lines, *([item.reason] if item.reason else [])])
+
+
+# ---- parts of the text ----
+
+
+def _front(rows: _Rows) -> str:
+    template = rows.template
+    lines = ["---", *([f"phase: {template.phase}"] if template.phase else [])]
+    lines += [f"verified: {rows.report.started}", f"status: {rows.status}"]
+    if rows.truths:
+        lines.append(f"score: {_score(rows.truths)} must-haves verified")
+    if previous := template.previous:
+        lines.append(f"human_score: {_score(rows.items)} former human items verified")
+        lines += ["re_verification: true", f"previous_verified: {previous.verified}"]
+        lines += [f"previous_status: {previous.status}", f"previous_score: {previous.score}"]
+        lines.append("human_verification:")
+    else:
+        lines += [f"items_score: {_score(rows.items)} items verified", "items:"]
+    for item, row in zip(template.items, rows.items, strict=True):
         lines += [
             # JSON's strings are YAML's as well.
-            f"  - test: {_quoted(human.test)}",
-            f"    item: {human.item}",
+            f"  - test: {_quoted(item.test)}",
+            f"    item: {item.item}",
             f"    verdict: {row.verdict}",
         ]
         if row.verdict is not Verdict.VERIFIED:
@@ -314,88 +240,142 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _head(run: _Run) -> Iterator[str]:
-    yield "# Phase 04: PyPI Publishing Verification Report"
+def _score(rows: Sequence[Row]) -> str:
+    return f"{sum(row.verdict is Verdict.VERIFIED for row in rows)}/{len(rows)}"
+
+
+def _head(rows: _Rows) -> Iterator[str]:
+    report, template = rows.report, rows.template
+    yield f"# {template.title}"
     lines = [
-        "**Phase Goal:** Tagged releases automatically publish tested wheels to PyPI with no "
-        "manual intervention",
-        f"**Verified:** {run.told.get('started', 'unknown')}",
-        f"**Status:** {run.status}",
-        f"**Re-verification:** Yes — the report of 2026-02-25 was {PREVIOUS['previous_status']} "
-        f"({PREVIOUS['previous_score']}); no person looked at anything for this one",
+        f"**{'Phase Goal' if template.phase else 'Goal'}:** {template.goal}",
+        f"**Verified:** {report.started}",
+        f"**Status:** {rows.status}",
     ]
-    if run.told.get("version"):
-        told = f"{project(run.told)} {run.told['version']}"
-        lines.append(f"**Release:** {_plain(told)}")
-    if run.told.get("interrupted"):
-        lines.append("**Interrupted:** Yes — what it did not come to is not verified")
-    if run.narrowed:
-        lines.append(f"**Narrowed:** {_plain(', '.join(run.narrowed))}; so it is not the whole")
+    if previous := template.previous:
+        lines.append(
+            f"**Re-verification:** Yes — the report of {previous.verified[:10]} was "
+            f"{previous.status} ({previous.score}); no person looked at anything for this one"
+        )
+    if report.version:
+        lines.append(f"**Release:** {_plain(f'{report.selection.subject} {report.version}')}")
+    if report.interrupted:
+        lines.append("**Interrupted:** Yes — what it did not reach is not verified")
+    if narrowed := report.selection.narrowed:
+        lines.append(f"**Narrowed:** {_plain(', '.join(narrowed))}; so it is not the whole")
     yield "  \n".join(lines)
 
 
-def _tables(run: _Run) -> Iterator[str]:
+def _tables(rows: _Rows) -> Iterator[str]:
     yield "## Goal Achievement"
-    yield "### Observable Truths"
-    yield _table(("#", "Truth", "Status", "Evidence"), run.truths)
-    yield f"**Score:** {_score(run.truths)} truths verified"
-    yield "### Required Artifacts"
-    yield _table(("Artifact", "Expected", "Status", "Details"), run.artifacts)
-    yield "### Key Link Verification"
-    yield _table(("From", "To", "Via", "Status", "Details"), run.links)
-    yield "### Requirements Coverage"
-    headings = ("Requirement", "Source Plan", "Description", "Status", "Evidence")
-    yield _table(headings, [run.requirement])
-    if run.others:
+    if rows.truths:
+        yield "### Observable Truths"
+        yield _table(("#", "Truth", "Status", "Evidence"), rows.truths)
+        yield f"**Score:** {_score(rows.truths)} truths verified"
+    if rows.artifacts:
+        yield "### Required Artifacts"
+        yield _table(("Artifact", "Expected", "Status", "Details"), rows.artifacts)
+    if rows.links:
+        yield "### Key Link Verification"
+        yield _table(("From", "To", "Via", "Status", "Details"), rows.links)
+    if rows.requirements:
+        yield "### Requirements Coverage"
+        headings = ("Requirement", "Source Plan", "Description", "Status", "Evidence")
+        yield _table(headings, rows.requirements)
+    if rows.others:
         yield "### Other Items of the Run"
-        others = [dataclasses.replace(row, cells=(row.what,)) for row in run.others]
+        others = [dataclasses.replace(row, cells=(row.name,)) for row in rows.others]
         yield _table(("Item", "Status", "Evidence"), others)
 
 
-def _humans(run: _Run) -> Iterator[str]:
-    yield "### Former Human Verification"
-    for number, (human, row) in enumerate(zip(HUMAN, run.human, strict=True), 1):
-        yield f"#### {number}. {human.title}"
-        lines = [f"**Test:** {human.test}", f"**Expected:** {human.expected}"]
-        yield "  \n".join([*lines, f"**Verdict:** {_STATUS[row.verdict]}"])
-        shown = list(run.evidence(human)) or [row.evidence]
-        yield "**Evidence:**\n\n" + _bullets(shown)
-        yield "**Limits:**\n\n" + _bullets(list(run.limits(human)) or ["none told by the run"])
+def _items(rows: _Rows) -> Iterator[str]:
+    yield "### Former Human Verification" if rows.template.previous else "### Items"
+    for number, (item, row) in enumerate(zip(rows.template.items, rows.items, strict=True), 1):
+        yield f"#### {number}. {item.title}"
+        lines = [f"**Test:** {item.test}", f"**Expected:** {item.expected}"]
+        lines.append(f"**Verdict:** {_STATUS[row.verdict]}")
+        if machines := marks.machine_sentence(rows.report.cells_of(item.item)):
+            lines.append(f"**Machines:** {machines}")
+        yield "  \n".join(lines)
+        evidence = list(_evidence(rows.report, item)) or [row.evidence]
+        yield "**Evidence:**\n\n" + _bullets(evidence)
+        limits = list(dict.fromkeys(_limits(rows.report, item))) or ["none recorded by the run"]
+        yield "**Limits:**\n\n" + _bullets(limits)
 
 
-def _findings(run: _Run) -> Iterator[str]:
+def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
+    """Yield what was observed for an item."""
+    proved = {
+        "pipeline": report.pipeline.proved if report.pipeline else (),
+        "publisher": report.publisher.proved if report.publisher else (),
+    }
+    yield from proved.get(template.item, ())
+    yield from (_cell(cell) for cell in report.cells_of(template.item))
+    item = _find(report, template.item)
+    for one in causes.occurrences(item.causes) if item else ():
+        yield f"{_cause(one.cause)}. Remedy: {one.cause.remedy}"
+        yield from (f"follows from {one.cause.name}: {_cause(cause)}" for cause in one.following)
+
+
+def _cell(cell: CellResult) -> str:
+    mark = marks.OUTCOMES[cell.outcome]
+    shown = (summary.sentence(cell.summary) if cell.summary else "") or cell.reason
+    return f"`{cell.id}`: {mark.sign} {mark.title.upper()}" + (f": {shown}" if shown else "")
+
+
+def _cause(cause: Cause) -> str:
+    return f"{cause.name} ({cause.severity}): {cause.where}: {cause.message}"
+
+
+def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
+    """Yield what a verdict on an item does not show."""
+    not_provable = {
+        "pipeline": report.pipeline.not_provable if report.pipeline else (),
+        "publisher": report.publisher.not_provable if report.publisher else (),
+    }
+    yield from not_provable.get(template.item, ())
+    cells = report.cells_of(template.item)
+    for cell in cells:
+        if row := row_of(cell.machine, report.stand_ins):
+            yield f"{row.stand_in} stands in for {row.real}; not the same: {row.differs}"
+    for cell in cells:
+        if cell.summary and cell.summary.tests and (left := cell.summary.tests.left_out):
+            yield f"`{cell.id}`: of the package's own tests did not count: {'; '.join(left)}"
+    if report.selection.narrowed and _find(report, template.item):
+        yield f"The run was narrowed to {', '.join(report.selection.narrowed)}"
+
+
+def _findings(report: Report) -> Iterator[str]:
     yield "### Findings That Fail Nothing"
-    causes = [
-        *(cause for item in run.told["items"] for cause in item["causes"]),
-        *run.told.get("notes", ()),
-    ]
+    found = [*(cause for item in report.items for cause in item.causes), *report.notes]
     mild = {
-        (c["where"], c["name"], c["severity"], c["message"])
-        for c in causes
-        if c["severity"] in ("flawed", "note")
+        (cause.where, cause.name, str(cause.severity), cause.message)
+        for cause in found
+        if cause.severity in (Severity.FLAWED, Severity.NOTE)
     }
     if not mild:
         yield "None."
         return
-    lines = ["| Where | Finding | Severity | Seen |", "| --- | --- | --- | --- |"]
-    lines += ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in sorted(mild)]
+    lines = ["| Where | Finding | Severity | Observed |", "| --- | --- | --- | --- |"]
+    lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in sorted(mild)]
     yield "\n".join(lines)
 
 
-def _gaps(run: _Run) -> Iterator[str]:
+def _gaps(rows: _Rows) -> Iterator[str]:
     yield "### Gaps Summary"
-    missing = [row for row in run.rows if row.verdict is not Verdict.VERIFIED]
-    told = [f"{row.what}: {_STATUS[row.verdict]}: {row.evidence}" for row in missing]
-    if not told and run.told["verdict"] != Verdict.VERIFIED:
-        told.append(f"the run's own verdict is {run.told['verdict']}")
-    if run.told.get("interrupted"):
-        told.insert(0, "the run was interrupted")
-    if run.narrowed:
-        told.insert(0, f"the run was narrowed to {', '.join(run.narrowed)}")
-    yield _bullets(told) if told else "No gaps: every row above is verified, and by no person."
+    report = rows.report
+    missing = [row for row in rows.every if row.verdict is not Verdict.VERIFIED]
+    lines = [f"{row.name}: {_STATUS[row.verdict]}: {row.evidence}" for row in missing]
+    if not lines and report.verdict is not Verdict.VERIFIED:
+        lines.append(f"the run's own verdict is {report.verdict}")
+    if report.interrupted:
+        lines.insert(0, "the run was interrupted")
+    if narrowed := report.selection.narrowed:
+        lines.insert(0, f"the run was narrowed to {', '.join(narrowed)}")
+    yield _bullets(lines) if lines else "No gaps: every row above is verified, and by no person."
 
 
-def _table(headings: tuple[str, ...], rows: Iterable[Row]) -> str:
+def _table(headings: Sequence[str], rows: Iterable[Row]) -> str:
     lines = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
     for row in rows:
         cells = (*row.cells, _STATUS[row.verdict], row.evidence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from verification.report import results
 from verification.scenarios.cells import cells
 from verification.session import prepare as gate
 from verification.session import selection as selections
+from verification.session.user_files import user_path
 from verification.subjects.subject import load as load_subject
-from verification.verdict import CellResult
+from verification.verdict import CellResult, Verdict
 from verification.wheel import SetInspection
 
 KEY = "quiverdb_e2e"
@@ -57,7 +59,7 @@ class Suite:
             told = "no cell of this profile and these machines runs the package's own tests"
             raise WrongUse(f"--tests: {told}; leave it out or choose others")
         _check_keyword(config.getoption("keyword"))
-        folders.for_report(self.report)
+        folders.check(self.report)
         self.prepared: gate.Prepared | None = None
         self._static: SetInspection | None = None
 
@@ -127,8 +129,28 @@ class Suite:
             wheel=self.prepared.given(evidence),
         )
         results.write_json(self.report / "evidence" / f"{cell.id}.json", evidence)
-        results.write_json(self.report / "cells" / f"{cell.id}.json", results.cell_to_dict(result))
+        results.write_json(self.report / "cells" / f"{cell.id}.json", cell_to_dict(result))
         return result
+
+
+def cell_to_dict(cell: CellResult) -> dict[str, Any]:
+    """Return the result of a cell as JSON-able data."""
+    causes = [cause.model_dump(mode="json") for cause in cell.causes]
+    return vars(cell) | {"verdict": str(cell.verdict), "causes": causes}
+
+
+def cell_from_dict(values: dict[str, Any]) -> CellResult:
+    """Return the cell that ``cell_to_dict`` wrote."""
+    causes = tuple(Cause.model_validate(cause) for cause in values["causes"])
+    return CellResult(**values | {"verdict": Verdict(values["verdict"]), "causes": causes})
+
+
+def required(report: Path) -> set[str]:
+    """Return the cells that the processes of a run were asked for; none before they know."""
+    found: set[str] = set()
+    for path in (report / "required").glob("*.json"):
+        found |= set(json.loads(path.read_text("utf-8")))
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +168,7 @@ def _folder(option: str | None) -> Path | None:
         return None
     if not option:
         raise WrongUse("an option for a folder is empty; name the folder or leave the option out")
-    return folders.typed(option)
+    return user_path(option)
 
 
 def _subject(option: str | None) -> Subject:

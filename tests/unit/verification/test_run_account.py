@@ -13,7 +13,7 @@ from verification.report import results
 from verification.rules.catalogue import catalogue
 from verification.run_account import Account
 from verification.session import prepare as gate
-from verification.session.suite import Suite
+from verification.session.suite import Suite, cell_to_dict
 from verification.verdict import CellResult, Item, Verdict
 from verification.wheel import SetInspection, inspect_set
 
@@ -85,9 +85,9 @@ def _narrowed(
         subject=SUBJECT,
     )  # fmt: skip
     if required is not None:
-        results.write_json(tmp_path / "required" / "main.json", required)
+        results.write_json(tmp_path / "required" / "main.json", [*required])
     for cell in cells:
-        results.write_json(tmp_path / "cells" / f"{cell.id}.json", results.cell_to_dict(cell))
+        results.write_json(tmp_path / "cells" / f"{cell.id}.json", cell_to_dict(cell))
     return Account(cast("Suite", suite))
 
 

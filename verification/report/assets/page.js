@@ -2,23 +2,23 @@
 (() => {
   const search = document.getElementById("search");
   const count = document.getElementById("count");
-  const buttons = [...document.querySelectorAll("button[data-verdict]")];
+  const buttons = [...document.querySelectorAll("button[data-outcome]")];
   const cells = [...document.querySelectorAll("details.cell")];
-  const told = cells.map((cell) => cell.dataset.search);
+  const texts = cells.map((cell) => cell.dataset.search);
 
   const pressed = () =>
-    buttons.filter((b) => b.getAttribute("aria-pressed") === "true").map((b) => b.dataset.verdict);
+    buttons.filter((b) => b.getAttribute("aria-pressed") === "true").map((b) => b.dataset.outcome);
 
   const press = (button, on) => button.setAttribute("aria-pressed", String(on));
 
   function filter() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const verdicts = pressed();
+    const outcomes = pressed();
     let shown = 0;
     cells.forEach((cell, i) => {
       const fits =
-        (!verdicts.length || verdicts.includes(cell.dataset.verdict)) &&
-        words.every((word) => told[i].includes(word));
+        (!outcomes.length || outcomes.includes(cell.dataset.outcome)) &&
+        words.every((word) => texts[i].includes(word));
       if (cell.hidden === fits) cell.hidden = !fits;
       shown += fits;
     });
@@ -72,7 +72,7 @@
     } else if (event.key === "j" || event.key === "k") {
       step(event.key === "j" ? 1 : -1);
     } else if (event.key === "f") {
-      const button = buttons.find((one) => one.dataset.verdict === "failed");
+      const button = buttons.find((one) => one.dataset.outcome === "fails");
       if (button) button.click();
     }
   });

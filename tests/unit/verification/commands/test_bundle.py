@@ -1,22 +1,21 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zstandard
 
 from tests.helpers import sample_run
-from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, told
-from verification.commands import bundle
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash
+from verification.commands import bundle, host_secrets
 from verification.commands import common as session
+from verification.models.base import parse_json
 from verification.models.errors import WrongUse
-from verification.report import html as page
-from verification.report import results, scrub
-from verification.report import verification_md as verification
+from verification.models.evidence import parse_evidence
+from verification.models.report import Report
+from verification.report import results, writer
 from verification.report.scrub import Scrubber
 
 TOKEN = "pypi-Ag0123456789abcdefgh"  # noqa: S105  (planted)
@@ -31,22 +30,16 @@ SCRUBBER = Scrubber(
 def report(tmp_path: Path) -> Path:
     """Return the folder of a report with secrets planted wherever text can be."""
     planted = f'{TOKEN} {CREDENTIALS} build7 /home/alice/x <&" pip'
-    run = told(cell(LINUX), cell(WINDOWS, crash(planted)))
-    run["selection"]["source"] = "/home/alice/src"
-    evidence = {one: sample_run.evidence(one, log=planted) for one in (LINUX, WINDOWS)}
-    evidence[LINUX]["env"] = {"NPM_TOKEN": "abc", "HOME": "/home/user"}
+    run = sample_run.report(cell(LINUX), cell(WINDOWS, crash(planted)))
+    selection = run.selection.model_copy(update={"source": "/home/alice/src"})
+    run = run.model_copy(update={"selection": selection})
     folder = tmp_path / "report"
-    for ident, content in evidence.items():
-        results.write_json(folder / "evidence" / f"{ident}.json", content)
-    results.write_json(folder / "results.json", run)
-    page.write(folder / "index.html", run)
-    (folder / "VERIFICATION.md").write_text(verification.render(run), "utf-8")
-    (folder / "junit.xml").write_text(
-        '<testsuites><testsuite hostname="build7"><testcase name="build7 x">'
-        f"<failure message='a build7'>{CREDENTIALS} and text</failure></testcase></testsuite>"
-        "</testsuites>",
-        "utf-8",
-    )
+    for ident in (LINUX, WINDOWS):
+        evidence = sample_run.evidence(ident, log=planted)
+        env = {"NPM_TOKEN": "abc", "HOME": "/home/user"} if ident == LINUX else {}
+        evidence = evidence.model_copy(update={"env": env})
+        results.write_model(folder / "evidence" / f"{ident}.json", evidence)
+    writer.write(folder, run)
     return folder
 
 
@@ -69,6 +62,8 @@ def test_the_members_are_the_report_and_what_made_it(report: Path) -> None:
 
 def test_what_was_planted_is_in_the_report_and_in_no_member(report: Path) -> None:
     before = {path.name: path.read_text("utf-8") for path in report.rglob("*") if path.is_file()}
+    for name in ("results.json", "index.html", "junit.xml", "VERIFICATION.md"):
+        assert GUARDED[0] in before[name], name
     assert all(word in before["results.json"] + before["index.html"] for word in GUARDED)
     for name, content in _members(report).items():
         text = content.decode()
@@ -77,16 +72,15 @@ def test_what_was_planted_is_in_the_report_and_in_no_member(report: Path) -> Non
 
 def test_nothing_else_is_harmed(report: Path) -> None:
     members = _members(report)
-    run = json.loads(members["results.json"])
-    assert run["inputs"] == told()["inputs"]
-    assert run["images"] == told()["images"]
-    evidence = json.loads(members[f"evidence/{LINUX}.json"])
-    clean = sample_run.evidence(LINUX)
+    run = parse_json(Report, members["results.json"], "results.json")
+    assert run.inputs == sample_run.report().inputs
+    assert run.images == sample_run.report().images
+    evidence = parse_evidence(members[f"evidence/{LINUX}.json"], "evidence")
     log = '[removed] https://[removed]@[mirror]/simple [host] [home]/x <&" pip'
-    clean["install"]["stdout"] = log
-    clean["env"] = {"NPM_TOKEN": "[removed]", "HOME": "/home/user"}
-    assert evidence == clean
-    assert b"and text" in members["junit.xml"]
+    clean = sample_run.evidence(LINUX, log=log)
+    env = {"NPM_TOKEN": "[removed]", "HOME": "/home/user"}
+    assert evidence == clean.model_copy(update={"env": env})
+    assert b"was killed by signal 11" in members["junit.xml"]
 
 
 def test_the_evidence_of_other_cells_is_left_out(report: Path) -> None:
@@ -110,13 +104,16 @@ def test_it_unpacks_to_a_report_that_can_be_gone_back_to(report: Path, tmp_path:
         (0, "", 1_700_000_000, 0o644)
     }
     _, run = session.load(str(tmp_path / "out" / "top"))
-    assert [one["id"] for one in session.chosen(run, [WINDOWS])] == [WINDOWS]
+    assert [one.id for one in session.chosen(run, [WINDOWS])] == [WINDOWS]
 
 
 def test_the_command_writes_the_file_and_lists_it(
-    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    report: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(scrub, "of_host", lambda: SCRUBBER)
+    monkeypatch.setattr(host_secrets, "scrubber", lambda: SCRUBBER)
     output = tmp_path / "x.tar.zst"
     assert bundle.run(["--from", str(report), "-o", str(output), LINUX]) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
@@ -125,7 +122,9 @@ def test_the_command_writes_the_file_and_lists_it(
     assert "missing" not in told
 
 
-def test_evidence_that_is_gone_is_told(report: Path, tmp_path: Path, capsys: Any) -> None:
+def test_evidence_that_is_gone_is_told(
+    report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (report / "evidence" / f"{LINUX}.json").unlink()
     output = tmp_path / "x.tar.zst"
     assert bundle.run(["--from", str(report), "-o", str(output)]) == 0

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from containers.progress import BEAT_SECONDS, Progress
+from tests.helpers.sample_run import cell, report
+from verification.commands import gate_progress
 from verification.commands.gate_progress import Between, Tally
-from verification.history import store as history
+from verification.session.user_files import history
 
 CELLS = ("debian-11-pip-upgrade", "debian-13-pip-venv", "windows-wine-uv-system")
 
@@ -142,13 +144,12 @@ def test_where_nothing_is_known_no_time_is_told(tmp_path: Path) -> None:
 def test_the_history_tells_how_long_each_cell_took_when_it_last_ran(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert history.seconds() == {}
-    for seconds in (3.0, 4.0, 0.0):  # in the last run it did not run
-        cells = [{"id": CELLS[0], "seconds": seconds}]
-        history.record({"verdict": "verified", "cells": cells, "items": []})
-    assert history.seconds() == {CELLS[0]: 4.0}
+    assert gate_progress._past() == {}
+    for last in (cell(CELLS[0], seconds=3.0), cell(CELLS[0]), cell(CELLS[0], reason="no image")):
+        history().record(report(last))
+    assert gate_progress._past() == {CELLS[0]: 4.0}
     monkeypatch.setenv("QUIVERDB_E2E_HISTORY", "")
-    assert history.seconds() == {}
+    assert gate_progress._past() == {}
 
 
 def test_a_line_begins_where_pytest_is_not_in_the_middle_of_one(

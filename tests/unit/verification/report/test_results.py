@@ -6,69 +6,79 @@ from typing import Any
 
 import pytest
 
-from verification.models.cause import Cause, Severity
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash, item, report
+from verification.models.base import DataError
+from verification.models.report import Report
+from verification.models.verdict import Outcome, Verdict
 from verification.report import results
-from verification.verdict import CellResult, Item, Verdict
 
-CAUSE = Cause(
-    name="crash",
-    severity=Severity.BROKEN,
-    where="debian-pip-venv: import",
-    message="killed; expected none",
-    remedy="Mend it.",
-)
-CELL = CellResult(
-    "debian-pip-venv", "debian", "pip", "venv", Verdict.FAILED, (CAUSE,), 1.25, "a reason"
-)
-ITEM = Item("linux-install", "it installs", Verdict.FAILED, (CAUSE,))
+CELL_KEYS = {
+    "id", "machine", "installer", "scenario", "expectation", "outcome", "verdict", "causes",
+    "seconds", "reason", "wheel", "evidence", "summary",
+}  # fmt: skip
 
 
-def _written(folder: Path, **details: Any) -> dict[str, Any]:
-    path = folder / "report" / "results.json"
-    results.write(path, verdict=Verdict.FAILED, items=[ITEM], cells=[CELL], details=details)
-    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return told
+def _written(folder: Path, run: Report) -> dict[str, object]:
+    path = folder / "report" / results.NAME
+    results.write(path, run)
+    values: dict[str, object] = json.loads(path.read_text("utf-8"))
+    return values
 
 
-def test_the_file_has_the_promised_keys_and_the_details(tmp_path: Path) -> None:
-    told = _written(tmp_path, version="1.0")
-    assert list(told) == ["schema", "verdict", "items", "cells", "version"]
-    assert (told["schema"], told["verdict"], told["version"]) == (1, "failed", "1.0")
+def test_the_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
+    written = _written(tmp_path, report(cell(LINUX, crash()), cell(WINDOWS)))
+
+    assert list(written)[:4] == ["schema", "verdict", "items", "cells"]
+    assert (written["schema"], written["verdict"], written["version"]) == (2, "failed", "0.5.0")
 
 
-def test_an_item_has_the_promised_keys(tmp_path: Path) -> None:
-    (item,) = _written(tmp_path)["items"]
-    assert list(item) == ["id", "title", "verdict", "causes", "reason"]
-    assert (item["id"], item["title"], item["verdict"]) == (
+def test_an_item_has_the_keys_that_others_read(tmp_path: Path) -> None:
+    run = report(items=(item("linux-install", crash(), title="it installs"),))
+
+    (written,) = json.loads(json.dumps(_written(tmp_path, run)["items"]))
+    assert list(written) == ["id", "title", "verdict", "causes", "reason"]
+    assert (written["id"], written["title"], written["verdict"]) == (
         "linux-install", "it installs", "failed",
     )  # fmt: skip
 
 
-def test_a_cell_has_the_promised_keys(tmp_path: Path) -> None:
-    (cell,) = _written(tmp_path)["cells"]
-    assert cell == {
-        "id": "debian-pip-venv",
-        "machine": "debian",
+def test_a_cell_has_the_keys_that_others_read(tmp_path: Path) -> None:
+    run = report(cell(LINUX, crash(), seconds=1.25))
+
+    (written,) = json.loads(json.dumps(_written(tmp_path, run)["cells"]))
+    assert written.keys() == CELL_KEYS
+    del written["summary"]
+    assert written == {
+        "id": LINUX,
+        "machine": "debian-13",
         "installer": "pip",
         "scenario": "venv",
+        "expectation": "works",
+        "outcome": "fails",
         "verdict": "failed",
-        "causes": [CAUSE.model_dump(mode="json", exclude={"facts", "follows"})],
+        "causes": [crash().model_dump(mode="json")],
         "seconds": 1.25,
-        "reason": "a reason",
+        "reason": "",
         "wheel": "",
+        "evidence": "",
     }
 
 
-def test_a_cause_has_the_promised_keys_and_no_other(tmp_path: Path) -> None:
-    told = _written(tmp_path)
-    for cause in (*told["items"][0]["causes"], *told["cells"][0]["causes"]):
-        assert cause == {
-            "name": "crash",
-            "severity": "broken",
-            "where": "debian-pip-venv: import",
-            "message": "killed; expected none",
-            "remedy": "Mend it.",
-        }
+def test_a_cause_has_the_keys_that_others_read_and_no_other(tmp_path: Path) -> None:
+    run = report(cell(LINUX, crash().model_copy(update={"facts": {"signal": 11, "at": ("a",)}})))
+
+    written = json.loads(json.dumps(_written(tmp_path, run)))
+    causes = [cause for cell in written["cells"] for cause in cell["causes"]]
+    assert causes == [cause for item in written["items"] for cause in item["causes"]]
+    (cause,) = causes
+    assert (cause.pop("message"), cause.pop("remedy")) == (crash().message, crash().remedy)
+    assert cause == {
+        "name": "crash",
+        "severity": "broken",
+        "where": f"{LINUX}: import",
+        "facts": {"signal": 11, "at": ["a"]},
+        "follows": "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,17 +90,77 @@ def test_a_cause_has_the_promised_keys_and_no_other(tmp_path: Path) -> None:
         (Verdict.TESTBED, "testbed-failure"),
     ],
 )
-def test_verdicts_are_told_by_these_words(tmp_path: Path, verdict: Verdict, word: str) -> None:
-    path = tmp_path / "results.json"
-    results.write(path, verdict=verdict, items=[], cells=[], details={})
-    assert json.loads(path.read_text("utf-8")) == {
-        "schema": 1, "verdict": word, "items": [], "cells": [],
-    }  # fmt: skip
+def test_verdicts_have_these_words(tmp_path: Path, verdict: Verdict, word: str) -> None:
+    assert _written(tmp_path, report(items=(item("x", verdict=verdict),)))["verdict"] == word
 
 
-def test_a_cell_comes_back_as_it_was_told() -> None:
-    told = json.loads(json.dumps(results.cell_to_dict(CELL)))
-    assert results.cell_from_dict(told) == CELL
+def test_outcomes_have_these_words(tmp_path: Path) -> None:
+    run = report(*(cell(f"m{n}-pip-venv", outcome=one) for n, one in enumerate(Outcome)))
+
+    written = json.loads(json.dumps(_written(tmp_path, run)))
+    assert [cell["outcome"] for cell in written["cells"]] == [
+        "works", "works-flawed", "refused", "falls-back", "fails", "unverified", "testbed-failure",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        report(),
+        complete(),
+        report(cell(LINUX, crash()), cell(WINDOWS, reason="no image")),
+        complete().model_copy(update={"interrupted": True}),
+    ],
+)
+def test_a_report_is_read_as_it_was_written(tmp_path: Path, run: Report) -> None:
+    results.write(tmp_path / results.NAME, run)
+
+    assert results.read(tmp_path / results.NAME) == run
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schema", 1),
+        ("verdict", "passed"),
+        ("cells.0.verdict", "passed"),
+        ("cells.0.outcome", "verified"),
+        ("cells.0.installer", ["x"]),
+        ("cells.0.causes", "zz"),
+        ("cells.0.unknown", 1),
+        ("started", "yesterday"),
+        ("version", 3),
+        ("selection", None),
+        ("wheels", {"a.whl": "short"}),
+        ("pipeline.truths.7", "seen"),
+        ("seconds", -1),
+    ],
+)
+def test_a_value_of_another_form_is_one_line_that_names_the_field(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    values = complete().model_dump(mode="json", by_alias=True)
+    *path, last = field.split(".")
+    at: Any = values
+    for key in path:
+        at = at[int(key)] if isinstance(at, list) else at[key]
+    at[last] = value
+    (tmp_path / results.NAME).write_text(json.dumps(values), "utf-8")
+
+    with pytest.raises(DataError) as error:
+        results.read(tmp_path / results.NAME)
+    assert str(error.value).startswith(f"results.json: {field}")
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["verdict", "items", "cells", "started", "seconds", "selection"])
+def test_a_report_without_a_required_key_is_refused(tmp_path: Path, key: str) -> None:
+    values = report().model_dump(mode="json", by_alias=True)
+    del values[key]
+    (tmp_path / results.NAME).write_text(json.dumps(values), "utf-8")
+
+    with pytest.raises(DataError, match=f"results.json: {key}: "):
+        results.read(tmp_path / results.NAME)
 
 
 def test_text_is_written_as_it_is(tmp_path: Path) -> None:
@@ -101,16 +171,19 @@ def test_text_is_written_as_it_is(tmp_path: Path) -> None:
 
 def test_a_file_name_that_is_no_utf8_is_kept(tmp_path: Path) -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
-    path = tmp_path / "a.json"
-    results.write_json(path, [name, "Itaipú"])
-    assert json.loads(path.read_text("utf-8")) == [name, "Itaipú"]
+    run = report(cell(LINUX, crash().model_copy(update={"where": name})))
+    path = tmp_path / results.NAME
+    results.write(path, run)
+
+    assert results.read(path) == run
+    assert ascii(results.read(path).cells[0].causes[0].where) == ascii(name)
 
 
 def test_what_cannot_be_written_leaves_the_older_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     results.write_json(path, {"verdict": "verified"})
     with pytest.raises(TypeError):
-        results.write_json(path, {"verdict": object()})
+        results.write_json(path, {"verdict": {1, 2}})  # type: ignore[dict-item]
     assert json.loads(path.read_text("utf-8")) == {"verdict": "verified"}
 
 
@@ -134,6 +207,6 @@ def test_a_disk_that_fills_up_leaves_the_older_file_whole(
     assert not (tmp_path / "new.json").exists()
 
 
-def test_nothing_else_is_left_beside_the_file(tmp_path: Path) -> None:
+def test_no_other_file_is_left_next_to_it(tmp_path: Path) -> None:
     results.write_json(tmp_path / "deep" / "results.json", {})
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["results.json"]

@@ -4,134 +4,141 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.helpers import sample_run
+from tests.helpers.sample_run import WINDOWS, cell, item, report
 from verification.models.cause import Cause, Severity
+from verification.models.report import Report
+from verification.models.results import ItemResult
+from verification.models.verdict import Outcome, Verdict
 from verification.report import terminal
-from verification.verdict import CellResult, Item, Verdict
-
-CRASH = Cause(
-    name="crash",
-    severity=Severity.BROKEN,
-    where="debian-pip-venv: import",
-    message="killed; expected none",
-    remedy="Mend it.",
-)
-STRAY = Cause(
-    name="stray-top-level",
-    severity=Severity.FLAWED,
-    where="a.whl",
-    message="lib64 is there",
-    remedy="Exclude it.",
-)
-NOTE = Cause(
-    name="metadata-incomplete",
-    severity=Severity.NOTE,
-    where="a.whl",
-    message="no summary",
-    remedy="Write one.",
-)
 
 
-def _item(*causes: Cause, verdict: Verdict = Verdict.FAILED, reason: str = "") -> Item:
-    return Item("linux-install", "pip install works on Linux", verdict, causes, reason)
+def _cause(name: str, severity: Severity, **changes: str) -> Cause:
+    values = {"where": f"place of {name}", "message": f"message of {name}"}
+    values |= {"remedy": f"Remedy of {name}."} | changes
+    return Cause.model_validate({"name": name, "severity": severity, **values})
 
 
-def _cell(*causes: Cause, seconds: float = 1.26) -> CellResult:
-    return CellResult("debian-pip-venv", "debian", "pip", "venv", Verdict.FAILED, causes, seconds)
+CRASH = _cause("crash", Severity.BROKEN, where="debian-pip-venv: import")
+STRAY = _cause("stray-top-level", Severity.FLAWED)
+NOTE = _cause("metadata-incomplete", Severity.NOTE)
+
+
+def _item(*causes: Cause, verdict: Verdict = Verdict.FAILED, reason: str = "") -> ItemResult:
+    title = "pip install works on Linux"
+    return item("linux-install", *causes, title=title, verdict=verdict, reason=reason)
+
+
+def _report(*items: ItemResult, notes: Sequence[Cause] = ()) -> Report:
+    run = report(cell(WINDOWS), items=items)
+    return run.model_copy(update={"notes": tuple(notes), "cells": ()})
 
 
 def _text(
-    items: Sequence[Item] = (),
-    cells: Sequence[CellResult] = (),
-    notes: Sequence[Cause] = (),
-    remarks: Sequence[str] = (),
-    *,
-    verdict: Verdict = Verdict.FAILED,
-    width: int = 110,
-    colour: bool = False,
+    run: Report, remarks: Sequence[str] = (), *, width: int = 110, colour: bool = False
 ) -> str:
-    return terminal.render(verdict, items, cells, notes, remarks, width=width, colour=colour)
+    return terminal.render(run, remarks, width=width, colour=colour)
 
 
 def _words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_every_cause_is_told_with_where_what_and_the_remedy() -> None:
-    text = _words(_text([_item(CRASH, STRAY)]))
+def test_every_cause_is_shown_with_where_what_and_the_remedy() -> None:
+    text = _words(_text(_report(_item(CRASH, STRAY))))
     for cause in (CRASH, STRAY):
-        told = f"{cause.name} ({cause.severity}) - {cause.where}: {cause.message} {cause.remedy}"
-        assert text.count(told) == 1
+        shown = f"{cause.name} ({cause.severity}) - {cause.where}: {cause.message} {cause.remedy}"
+        assert text.count(shown) == 1
 
 
-def test_a_cause_of_several_items_is_told_once_and_the_worst_comes_first() -> None:
-    text = _words(_text([_item(STRAY), _item(STRAY, CRASH)]))
+def test_a_cause_of_several_items_is_shown_once_and_the_worst_comes_first() -> None:
+    text = _words(_text(_report(_item(STRAY), _item(STRAY, CRASH))))
     assert text.count(STRAY.remedy) == text.count(CRASH.remedy) == 1
     assert text.index(CRASH.remedy) < text.index(STRAY.remedy)
 
 
+def test_a_cause_that_follows_is_under_its_cause_and_is_not_counted() -> None:
+    follows = _cause("leftovers", Severity.BROKEN, where="debian-pip-venv: end", follows="crash")
+    text = _text(_report(_item(follows, CRASH)))
+    (row,) = (line for line in text.splitlines() if line.startswith("pip install works"))
+    assert "leftovers" not in row
+    assert text.index(CRASH.message) < text.index(follows.message) < text.index(CRASH.remedy)
+    assert follows.remedy not in text
+
+
 def test_long_causes_are_wrapped_and_lose_no_word() -> None:
     remedy = " ".join(f"word{number}" for number in range(100))
-    text = _text(
-        [
-            _item(
-                Cause(
-                    name="crash",
-                    severity=Severity.BROKEN,
-                    where="here",
-                    message="seen",
-                    remedy=remedy,
-                )
-            )
-        ],
-        width=60,
-    )
+    text = _text(_report(_item(_cause("crash", Severity.BROKEN, remedy=remedy))), width=60)
     assert remedy in _words(text)
     assert max(map(len, text.splitlines())) <= 60
 
 
-def test_brackets_colons_and_paths_are_told_as_they_are() -> None:
+def test_brackets_colons_and_paths_are_shown_as_they_are() -> None:
     message = "[bold]x[/bold] at database.cpp:100:7 :warning: [/nothing]"
-    text = _text(
-        [
-            _item(
-                Cause(
-                    name="crash",
-                    severity=Severity.BROKEN,
-                    where="[here]",
-                    message=message,
-                    remedy="[red]Mend[/red] :bug: it.",
-                )
-            )
-        ]
-    )
+    remedy = "[red]Mend[/red] :bug: it."
+    cause = _cause("crash", Severity.BROKEN, where="[here]", message=message, remedy=remedy)
+    text = _text(_report(_item(cause)), ["remark [b]x[/b]"])
     assert message in _words(text)
     assert "[here]: " in text
-    assert "[red]Mend[/red] :bug: it." in text
+    assert remedy in text
+    assert "remark [b]x[/b]" in text
 
 
-def test_items_and_cells_are_told_with_verdict_causes_and_seconds() -> None:
-    lines = _text([_item(CRASH, CRASH)], [_cell(CRASH)]).splitlines()
-    (item,) = (line for line in lines if line.startswith("pip install works on Linux"))
-    (cell,) = (line for line in lines if line.startswith("  debian-pip-venv "))
-    assert "✘ failed" in item
-    assert item.count("crash") == 1
-    assert "✘ failed" in cell
-    assert cell.split()[-1] == "1.3"
+def test_items_and_cells_are_shown_with_result_causes_and_seconds() -> None:
+    run = report(cell(sample_run.LINUX, CRASH, seconds=1.26), cell(WINDOWS))
+    lines = _text(run).splitlines()
+    (row,) = (line for line in lines if "clean Linux machine" in line)
+    (cell_row,) = (line for line in lines if line.startswith(f"  {sample_run.LINUX} "))
+    assert "✘ failed" in row
+    assert row.count("crash") == 1
+    assert "✘ fails" in cell_row
+    assert cell_row.split()[-1] == "1.3"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "mark"),
+    [
+        (Outcome.WORKS, "✔ works"),
+        (Outcome.WORKS_FLAWED, "▲ works-flawed"),
+        (Outcome.REFUSED, "⊘ refused"),
+        (Outcome.FALLS_BACK, "↓ falls-back"),
+        (Outcome.FAILS, "✘ fails"),
+        (Outcome.UNVERIFIED, "? unverified"),
+        (Outcome.TESTBED, "⚠ testbed-failure"),
+    ],
+)
+def test_each_outcome_has_its_sign_and_word(outcome: Outcome, mark: str) -> None:
+    lines = _text(report(cell(sample_run.LINUX, outcome=outcome), cell(WINDOWS))).splitlines()
+    (row,) = (line for line in lines if line.startswith(f"  {sample_run.LINUX} "))
+    assert row.split("│")[1].strip() == mark
+
+
+def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
+    run = report(
+        cell(sample_run.LINUX),
+        cell("debian-12-pip-venv", outcome=Outcome.REFUSED),
+        cell("fedora-44-pip-venv", outcome=Outcome.REFUSED),
+        cell(WINDOWS, outcome=Outcome.FALLS_BACK),
+    )
+    text = _text(run)
+    known = [name for name in ("debian-12", "fedora-44") if name in run.machines]
+    assert f"works on 1 machine, is refused on {len(known)} machine" in text
+    assert "falls back on 1 machine" in text
 
 
 def test_a_cell_that_did_not_run_has_no_seconds() -> None:
-    assert "0.0" not in _text([], [_cell(seconds=0.0)])
+    assert "0.0" not in _text(report(cell(WINDOWS, reason="no image")))
 
 
-def test_why_something_is_not_verified_is_told_once() -> None:
-    item = _item(verdict=Verdict.UNVERIFIED, reason="wine: no image")
-    text = _text([item, item], verdict=Verdict.UNVERIFIED)
+def test_why_something_is_not_verified_is_shown_once() -> None:
+    unverified = _item(verdict=Verdict.UNVERIFIED, reason="wine: no image")
+    text = _text(_report(unverified, unverified))
     assert text.count("not verified: wine: no image") == 1
 
 
-def test_notes_and_remarks_are_told_apart_from_the_causes() -> None:
-    text = _words(_text([_item()], notes=[NOTE], remarks=["The verdict is narrowed"]))
-    assert "note: metadata-incomplete: a.whl: no summary" in text
+def test_notes_and_remarks_are_apart_from_the_causes() -> None:
+    text = _words(_text(_report(_item(), notes=[NOTE]), ["The verdict is narrowed"]))
+    assert f"note: {NOTE.name}: {NOTE.where}: {NOTE.message}" in text
     assert "The verdict is narrowed" in text
     assert NOTE.remedy not in text
 
@@ -142,23 +149,28 @@ def test_notes_and_remarks_are_told_apart_from_the_causes() -> None:
         (Verdict.VERIFIED, "✔ verified"),
         (Verdict.FAILED, "✘ failed"),
         (Verdict.UNVERIFIED, "? unverified"),
-        (Verdict.TESTBED, "! testbed-failure"),
+        (Verdict.TESTBED, "⚠ testbed-failure"),
     ],
 )
 def test_the_last_line_is_the_verdict(verdict: Verdict, line: str) -> None:
-    assert _text([_item()], remarks=["report: x"], verdict=verdict).splitlines()[-1] == line
+    run = _report(_item(verdict=verdict))
+    assert _text(run, ["report: x"]).splitlines()[-1] == line
+    narrowed = run.selection.model_copy(update={"narrowed": ("-k x",)})
+    last = _text(run.model_copy(update={"selection": narrowed})).splitlines()[-1]
+    assert last.startswith(line)
+    assert "selected" in last
 
 
-def test_colour_is_there_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_there_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert "\x1b[" in _text([_item(CRASH)], colour=True)
-    assert "\x1b[" not in _text([_item(CRASH)], colour=False)
+    assert "\x1b[" in _text(_report(_item(CRASH)), colour=True)
+    assert "\x1b[" not in _text(_report(_item(CRASH)), colour=False)
 
 
-def test_a_remedy_is_told_once_for_all_places_of_a_cause() -> None:
+def test_a_remedy_is_shown_once_for_all_places_of_a_cause() -> None:
     elsewhere = CRASH.model_copy(update={"where": "other-pip-venv: import"})
-    text = _words(_text([_item(CRASH, elsewhere)]))
+    text = _words(_text(_report(_item(CRASH, elsewhere))))
 
     assert text.count(f"{CRASH.name} ({CRASH.severity})") == 1
     assert text.count(CRASH.remedy) == 1

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,7 +7,6 @@ import pytest
 
 from tests.helpers.sample_machines import sample_machine
 from verification.models.errors import WrongUse
-from verification.report import folder as folders
 from verification.scenarios import cells, scenarios
 from verification.session import suite as suites
 from verification.session.suite import Suite
@@ -63,36 +61,3 @@ def test_the_scenarios_that_name_the_version_are_known() -> None:
         name for known in scenarios.load().values() for name, one in known.items() if one.pinned
     }
     assert pinned == {"pinned", "no-binary"}
-
-
-# ---- where the report goes ----
-
-
-@pytest.mark.parametrize(
-    "there",
-    [(), (folders.MARK, "index.html"), ("results.json", "index.html", "notes.txt"), ("log.txt",),
-     ("junit.xml", "required/gw0.json"), ("cells/a.json", "evidence/a.json")],
-)  # fmt: skip
-def test_a_folder_with_a_report_or_with_nothing_that_is_lost_is_taken(
-    tmp_path: Path, there: tuple[str, ...]
-) -> None:
-    for name in there:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text('{"schema": 1, "verdict": "verified"}')
-    folders.for_report(tmp_path)
-    folders.for_report(tmp_path / "absent")
-
-
-@pytest.mark.parametrize("file", ["index.html", "results.json"])
-def test_a_file_of_anothers_is_refused(tmp_path: Path, file: str) -> None:
-    (tmp_path / file).write_text('{"mine": 1}')
-    with pytest.raises(WrongUse, match=f"it holds {file} and no report"):
-        folders.for_report(tmp_path)
-
-
-def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "evidence").mkdir()
-    (tmp_path / "evidence" / "notes.txt").touch()
-    with pytest.raises(WrongUse, match="it holds evidence and no report; empty it or name another"):
-        folders.for_report(tmp_path)
-    assert (tmp_path / "evidence" / "notes.txt").exists()

@@ -1,0 +1,159 @@
+"""The JSON Schema of a model, and a model's fields as tables in Markdown."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pydantic import JsonValue
+from pydantic.json_schema import GenerateJsonSchema
+
+from verification.models.base import Model
+
+Schema = Mapping[str, JsonValue]
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Untitled(GenerateJsonSchema):
+    """Leaves out the titles, which only repeat the fields' names."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
+        return False
+
+
+class _Whole(_Untitled):
+    """What a model writes that writes every field: all of them are required."""
+
+    def field_is_required(self, field: object, total: bool) -> bool:  # noqa: ARG002
+        return True
+
+
+def schema(model: type[Model], *, every_field: bool = True) -> dict[str, JsonValue]:
+    """Return the JSON Schema of what ``model`` writes; a field's docstring is its description."""
+    generator = _Whole if every_field else _Untitled
+    made = model.model_json_schema(mode="serialization", schema_generator=generator)
+    definitions = made.pop("$defs", {})
+    _describe(made, model)
+    for name, definition in definitions.items():
+        if found := _models().get(name.partition("_")[0]):
+            _describe(definition, found)
+    return {"$schema": _DIALECT, **made, "$defs": definitions}
+
+
+def _describe(definition: dict[str, dict[str, dict[str, str]]], model: type[Model]) -> None:
+    for name, field in model.model_fields.items():
+        shown = definition.get("properties", {}).get(field.serialization_alias or name)
+        if shown is not None and (text := _docstring(model, name)):
+            shown.setdefault("description", text)
+
+
+@functools.cache
+def _models() -> dict[str, type[Model]]:
+    found, waiting = {}, [Model]
+    while waiting:
+        model = waiting.pop()
+        waiting += model.__subclasses__()
+        if "[" not in model.__name__:
+            found[model.__name__] = model
+    return found
+
+
+def _docstring(model: type[Model], field: str) -> str:
+    """Return the string below a field in the class, or in that which it is inherited from."""
+    for base in model.__mro__:
+        name = base.__name__.partition("[")[0]
+        if text := _docstrings(base.__module__).get((name, field)):
+            return text
+    return ""
+
+
+@functools.cache
+def _docstrings(module: str) -> dict[tuple[str, str], str]:
+    if not module.startswith("verification."):
+        return {}
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return {
+        (node.name, field.target.id): " ".join(text.value.value.split())
+        for node in classes
+        for field, text in zip(node.body, node.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str)
+    }
+
+
+# ---- Markdown ----
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [list(heads), ["---"] * len(heads), *map(list, rows)]
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells) + "\n"
+
+
+def code(*words: str) -> str:
+    """Return each word as code, with commas."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def page(model: type[Model], title: str, *, every_field: bool = True) -> str:
+    """Return the fields of ``model`` under ``title``, and those of each model within it."""
+    made = schema(model, every_field=every_field)
+    text = f"## {title}\n\n" + _fields(made)
+    for name, definition in sorted(_items(made["$defs"])):
+        text += f"## {name}\n\n"
+        if description := definition.get("description"):
+            text += f"{' '.join(str(description).split())}\n\n"
+        text += _fields(definition) if definition.get("properties") else f"{kind(definition)}\n\n"
+    return text
+
+
+def _fields(definition: Schema) -> str:
+    rows = (
+        (code(name), kind(field), str(field.get("description", "")))
+        for name, field in _items(definition["properties"])
+    )
+    return table(("key", "kind", "meaning"), rows)
+
+
+def _items(value: JsonValue) -> Iterator[tuple[str, Schema]]:
+    assert isinstance(value, dict)
+    for name, item in value.items():
+        yield name, _schema_of(item)
+
+
+def _schema_of(value: JsonValue | None) -> Schema:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: JsonValue | None) -> list[JsonValue]:
+    return value if isinstance(value, list) else []
+
+
+def kind(definition: Schema) -> str:
+    """Return a JSON Schema in a few words."""
+    if "$ref" in definition:
+        name = str(definition["$ref"]).rsplit("/", 1)[-1]
+        return f"[{name}](#{name.lower()})"
+    if "const" in definition:
+        return code(json.dumps(definition["const"]))
+    if options := _list(definition.get("anyOf")):
+        return " or ".join(dict.fromkeys(kind(_schema_of(one)) for one in options))
+    if words := _list(definition.get("enum")):
+        return " or ".join(code(str(one)) for one in words)
+    if places := _list(definition.get("prefixItems")):
+        return f"list of {', '.join(kind(_schema_of(one)) for one in places)}"
+    name = str(definition.get("type", "any JSON"))
+    if name == "array":
+        return f"list of {kind(_schema_of(definition.get('items')))}"
+    if name == "object" and isinstance(definition.get("additionalProperties"), dict):
+        return f"{kind(_schema_of(definition['additionalProperties']))} by name"
+    if "pattern" in definition:
+        return f"string like {code(str(definition['pattern']))}"
+    return name

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash, item, report
+from verification.models.cause import Cause
+from verification.models.report import Report
+from verification.models.verdict import Outcome, Verdict
+from verification.report import junit
+from verification.rules.catalogue import catalogue
+
+DISK_FULL = catalogue().cause("disk-full", where="image", seen="full")
+
+
+def _suite(tmp_path: Path, run: Report) -> ElementTree.Element:
+    path = tmp_path / "junit.xml"
+    junit.write(path, run)
+    found = ElementTree.parse(path).getroot().find("testsuite")  # noqa: S314  (just written)
+    assert found is not None
+    return found
+
+
+def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
+    (found,) = (case for case in suite.findall("testcase") if case.get("name") == name)
+    return found
+
+
+def _properties(element: ElementTree.Element) -> dict[str, str]:
+    return {one.attrib["name"]: one.attrib["value"] for one in element.findall("properties/*")}
+
+
+def test_there_is_one_case_for_each_item_and_each_cell(tmp_path: Path) -> None:
+    run = complete()
+    suite = _suite(tmp_path, run)
+
+    assert [case.get("name") for case in suite.findall("testcase")] == [
+        *(one.id for one in run.items),
+        *(one.id for one in run.cells),
+    ]
+    assert suite.get("tests") == str(len(run.items) + len(run.cells))
+    assert suite.get("name") == "quiverdb-e2e"
+    assert _case(suite, LINUX).get("time") == "4.0"
+
+
+def test_the_suite_and_a_cell_have_verdict_and_causes_as_properties(tmp_path: Path) -> None:
+    suite = _suite(tmp_path, report(cell(LINUX, crash()), cell(WINDOWS)))
+
+    assert _properties(suite) == {"verdict": "failed", "causes": "crash"}
+    assert _properties(_case(suite, LINUX)) == {
+        "verdict": "failed",
+        "expectation": "works",
+        "outcome": "fails",
+        "causes": "crash",
+    }
+    assert _properties(_case(suite, "windows-install"))["verdict"] == "verified"
+
+
+def test_a_failure_has_the_cause_as_message_and_its_name_as_type(tmp_path: Path) -> None:
+    suite = _suite(tmp_path, report(cell(LINUX, crash()), cell(WINDOWS)))
+
+    for name in (LINUX, "linux-install"):
+        failure = _case(suite, name).find("failure")
+        assert failure is not None
+        assert failure.get("type") == "crash"
+        assert failure.get("message") == f"{crash().where}: {crash().message}. {crash().remedy}"
+    assert suite.get("failures") == "2"
+    assert len(_case(suite, WINDOWS)) == 1, "only the properties"
+
+
+def test_every_cause_is_in_the_text_and_one_that_follows_is_not(tmp_path: Path) -> None:
+    hang = catalogue().cause("hang", where=f"{LINUX}: use", seen="no end")
+    follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
+    suite = _suite(tmp_path, report(cell(LINUX, crash(), hang, follows), cell(WINDOWS)))
+
+    failure = _case(suite, LINUX).find("failure")
+    assert failure is not None
+    assert failure.text
+    assert len(failure.text.splitlines()) == 2
+    assert "no end" in failure.text
+
+
+def test_a_cell_that_did_not_run_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    suite = _suite(tmp_path, report(cell(LINUX), cell(WINDOWS, reason="no image")))
+
+    for name in (WINDOWS, "windows-install"):
+        skipped = _case(suite, name).find("skipped")
+        assert skipped is not None
+        assert skipped.get("message") == "not verified: no image"
+    assert suite.get("skipped") == "2"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "causes", "tag", "kind"),
+    [
+        (Verdict.TESTBED, (DISK_FULL,), "error", "disk-full"),
+        (Verdict.TESTBED, (crash(), DISK_FULL), "error", "disk-full"),
+        (Verdict.FAILED, (DISK_FULL, crash()), "failure", "crash"),
+        (Verdict.FAILED, (), "failure", "failed"),
+        (Verdict.UNVERIFIED, (crash(),), "skipped", "unverified"),
+    ],
+)
+def test_a_testbed_failure_is_an_error_and_no_failure(
+    tmp_path: Path, verdict: Verdict, causes: tuple[Cause, ...], tag: str, kind: str
+) -> None:
+    suite = _suite(tmp_path, report(items=(item("x", *causes, verdict=verdict),)))
+
+    (found,) = suite.findall(f"testcase/{tag}")
+    assert found.get("type") == kind
+    counts = {name: suite.get(name) for name in ("failures", "errors", "skipped")}
+    assert sorted(counts.values(), key=str) == ["0", "0", "1"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.FALLS_BACK, Outcome.WORKS_FLAWED])
+def test_a_verified_cell_passes_with_its_outcome_as_a_property(
+    tmp_path: Path, outcome: Outcome
+) -> None:
+    suite = _suite(tmp_path, report(cell(LINUX, outcome=outcome)))
+
+    (case,) = (one for one in suite.findall("testcase") if one.get("name") == LINUX)
+    assert [element.tag for element in case] == ["properties"]
+    assert _properties(case)["outcome"] == outcome
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    run = report(cell(LINUX, reason="it was interrupted"))
+    suite = _suite(tmp_path, run.model_copy(update={"interrupted": True}))
+
+    assert _properties(suite)["interrupted"] == "true"
+    assert suite.get("failures") == "0"
+
+
+def test_control_characters_in_evidence_leave_the_file_readable(tmp_path: Path) -> None:
+    suite = _suite(tmp_path, report(cell(LINUX), cell(WINDOWS, reason="a\x00b\x1b[31m\udcff")))
+
+    text = ElementTree.tostring(suite, "unicode")
+    assert "a\\x00b\\x1b[31m\\xdcff" in text

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.sample_run import cell
+from verification.models.verdict import SIGNS, Outcome, Verdict
+from verification.report import marks
+
+
+def test_each_outcome_has_a_sign_a_title_and_a_colour_of_its_own() -> None:
+    assert marks.OUTCOMES.keys() == set(Outcome)
+    for values in zip(*marks.OUTCOMES.values(), strict=True):
+        assert len(set(values)) == len(Outcome)
+    assert {outcome: mark.sign for outcome, mark in marks.OUTCOMES.items()} == SIGNS
+
+
+def test_each_verdict_has_a_sign_a_title_and_a_colour_of_its_own() -> None:
+    assert marks.VERDICTS.keys() == set(Verdict)
+    for values in zip(*marks.VERDICTS.values(), strict=True):
+        assert len(set(values)) == len(Verdict)
+
+
+def test_machines_are_counted_by_outcome() -> None:
+    cells = [
+        cell("a-pip-venv"),
+        cell("b-pip-venv"),
+        cell("c-pip-venv", outcome=Outcome.REFUSED),
+        cell("d-pip-venv", outcome=Outcome.FALLS_BACK),
+    ]
+
+    assert marks.machines(cells) == {
+        Outcome.WORKS: 2,
+        Outcome.REFUSED: 1,
+        Outcome.FALLS_BACK: 1,
+    }
+    assert marks.machine_sentence(cells) == (
+        "works on 2 machines, is refused on 1 machine, falls back on 1 machine"
+    )
+    assert marks.machine_sentence([]) == ""
+
+
+@pytest.mark.parametrize("worst", [one for one in Outcome if one is not Outcome.WORKS])
+def test_a_machine_counts_once_with_its_worst_cell(worst: Outcome) -> None:
+    cells = [cell("a-pip-venv"), cell("a-uv-venv", outcome=worst), cell("a-uv-user")]
+
+    assert marks.machines(cells) == {worst: 1}

@@ -1,0 +1,118 @@
+"""``./e2e compare``: what is new in a run against an earlier one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from verification.history.comparison import compare
+from verification.history.store import LAST, HistoryError, Run, kind
+from verification.models.base import DataError
+from verification.models.errors import ExitCode, Parser, WrongUse
+from verification.report import results
+from verification.session.user_files import history, user_path
+
+
+def choose(names: Sequence[str], every: Sequence[Run]) -> tuple[Run, Run, list[Run]]:
+    """Return the two runs asked for and the runs of the new one's kind; ``every`` are those kept.
+
+    Raises:
+        WrongUse: there is no such run, or none to compare with.
+    """
+    if len(names) > 2:
+        raise WrongUse("compare: it takes at most two runs")
+    if len(names) == 2:
+        base, new = _named(names[0], every), _named(names[1], every)
+        return base, new, _of_kind(every, new)
+    if not names and not every:
+        raise WrongUse(f"compare: no run is kept in {history().file}; run ./e2e gate first")
+    new = _named(names[0], every) if names else every[-1]
+    alike = _of_kind(every, new)
+    earlier = _until(alike, new)
+    if not earlier:
+        raise WrongUse(
+            f"compare: there is no earlier run like {new.title}, of the same input, narrowed alike "
+            "and as strict; name two runs"
+        )
+    return earlier[-1], new, alike
+
+
+def _of_kind(every: Sequence[Run], new: Run) -> list[Run]:
+    return [run for run in every if kind(run.report) == kind(new.report)]
+
+
+def _until(alike: Sequence[Run], new: Run) -> list[Run]:
+    names = [run.name for run in alike]
+    if new.name in names:
+        return list(alike[: names.index(new.name)])
+    # A report by its file, which is kept as well, or is another machine's.
+    return [run for run in alike if run.report.started < new.report.started]
+
+
+def _named(name: str, every: Sequence[Run]) -> Run:
+    for run in every:
+        if run.name == name:
+            return run
+    path = user_path(name)
+    path = path / results.NAME if path.is_dir() else path
+    try:
+        return Run(name, results.read(path))
+    except DataError as error:
+        if path.exists():
+            raise WrongUse(f"compare: {name}: not the report of a run: {error}") from None
+        numbers = ", ".join(run.name for run in every[-LAST:])
+        raise WrongUse(
+            f"compare: no run and no readable results.json is named {name}; the last runs are: "
+            f"{numbers or 'none'}"
+        ) from None
+
+
+def run(arguments: Sequence[str] | None = None) -> ExitCode:
+    """Do what the command line asks for.
+
+    Raises:
+        WrongUse: there is no such run, or none to compare with.
+        HistoryError: the history cannot be read.
+    """
+    parser = Parser(
+        prog="./e2e compare",
+        description="Say what is new in a run: without names the last run against the one before "
+        "it; with one name that run against the one before it; with two the second against the "
+        "first. Ends with 1 if something is new and bad.",
+    )
+    parser.add_argument("run", nargs="*", help="a number that --list prints, or a results.json")
+    parser.add_argument("--list", action="store_true", help="list the runs that are kept")
+    asked = parser.parse_args(arguments)
+    kept = history().runs()
+    if kept.ignored:
+        print(f"ignored: {kept.ignored} runs that an older version wrote", file=sys.stderr)
+    if asked.list:
+        for one in kept.runs:
+            print(f"{one.title} {one.report.verdict}")
+        return ExitCode.VERIFIED
+    base, new, alike = choose(asked.run, kept.runs)
+    findings = compare(base, new, alike)
+    print(f"{base.title} -> {new.title}")
+    for finding in findings:
+        print(f"{'✘' if finding.bad else '·'} {finding}")
+    bad = sum(finding.bad for finding in findings)
+    print(f"{bad} new and bad" if bad else "nothing new and bad")
+    return ExitCode.PACKAGE_FAILED if bad else ExitCode.VERIFIED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``./e2e compare``."""
+    try:
+        return run(arguments)
+    except WrongUse as error:
+        print(f"e2e: {error}", file=sys.stderr)
+        return error.exit_code
+    except HistoryError as error:
+        print(
+            f"e2e: compare: {error}; is it a history? Move it away to begin anew", file=sys.stderr
+        )
+        return ExitCode.TESTBED_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

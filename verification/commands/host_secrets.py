@@ -1,0 +1,138 @@
+"""What names this host, or is secret on it, and must not leave it with a bundle."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from containers.state import state_dir
+from verification.report.scrub import SECRET_NAME, Scrubber
+
+_ROOT = Path(__file__).parents[2]
+_URL_NAME = re.compile(r"proxy|index|registry|mirror|repository|find_links|docker_host", re.I)
+_URL = re.compile(r"\b(?:[a-z][a-z0-9+.-]*)://[^\s\"'<>\\\]]+", re.IGNORECASE)
+_SETTINGS = (
+    "~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf", "/etc/xdg/pip/pip.conf",
+    "~/.config/uv/uv.toml", "/etc/uv/uv.toml", "~/.pypirc",
+    "~/.npmrc", "/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc",
+    "/etc/apt/sources.list", "/etc/apt/sources.list.d/*", "/etc/apt/apt.conf",
+    "/etc/apt/apt.conf.d/*", "/etc/apt/mirrors/*",
+    "/etc/docker/daemon.json", "~/.docker/config.json", "/etc/containers/registries.conf",
+    "~/.config/containers/registries.conf", "~/.gitconfig", "/etc/gitconfig", "~/.curlrc",
+    "/etc/environment",
+)  # fmt: skip
+"""Where clients keep their indexes, mirrors, registries and proxies; ``~`` is the home."""
+# Such a name of a host names nobody, and the words are the report's own.
+_COMMON = {
+    "localhost", "linux", "windows", "debian", "ubuntu", "wine", "docker", "index", "forge",
+    "runner", "builder", "publisher", "machine", "host", "user", "root", "test", "python", "pip",
+    "uv", "gate", "quick", "full", "build", "publish", "release", "validate", "merge", "none",
+}  # fmt: skip
+_SHARED_HOMES = {"/home/user", "/"}
+"""Homes that a machine under test has as well: they say nothing of this host."""
+
+
+def scrubber(environment: Mapping[str, str] | None = None) -> Scrubber:
+    """Return a scrubber of this host's names, paths, mirrors and secrets.
+
+    ``environment`` is this process's own if it is left out.
+    """
+    environment = os.environ if environment is None else environment
+    return Scrubber(
+        hosts={
+            **dict.fromkeys(_mirrors(environment), "[mirror]"),
+            **dict.fromkeys(_names(), "[host]"),
+        },
+        paths=_paths(environment),
+        secrets=_secrets(environment),
+    )
+
+
+def _names() -> Iterator[str]:
+    """Yield the names of this host, the whole one and its first part."""
+    for name in {socket.gethostname(), socket.getfqdn(), os.uname().nodename}:
+        for one in {name, name.partition(".")[0]}:
+            if len(one) > 2 and one.lower() not in _COMMON and not _is_address(one):
+                yield one
+
+
+def _paths(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {str(_ROOT): "[checkout]", str(state_dir()): "[state]"}
+    if folder := environment.get("QUIVERDB_E2E_FOLDER"):
+        found.setdefault(folder, "[folder]")
+    found.setdefault(str(Path.cwd()), "[folder]")
+    found[str(Path(tempfile.gettempdir()) / "quiverdb-e2e-")] = "[temporary]"
+    if (home := environment.get("HOME") or str(Path.home())) not in _SHARED_HOMES:
+        found.setdefault(home, "[home]")
+    return {path: name for path, name in found.items() if path != "/"}
+
+
+def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield what the environment holds under a name that says it is a secret."""
+    for name, value in environment.items():
+        if SECRET_NAME.search(name) and len(value) >= 6 and not value.isspace():
+            yield value
+
+
+def _mirrors(environment: Mapping[str, str]) -> set[str]:
+    """Return the hosts that this host's clients are set up with, their own defaults left out."""
+    texts = [value for name, value in environment.items() if _URL_NAME.search(name)]
+    home = environment.get("HOME") or str(Path.home())
+    for pattern in _SETTINGS:
+        path = Path(pattern.replace("~", home, 1))
+        for file in path.parent.glob(path.name) if path.parent.is_dir() else ():
+            try:
+                texts.append(file.read_text("utf-8", "replace"))
+            except OSError:
+                continue  # a folder, or not ours to read
+    texts.append(_pip_settings())
+    hosts = {host for text in texts for host in _hosts(text)}
+    return {
+        host
+        for host in hosts - _defaults()
+        if host not in _COMMON and not _is_address(host, loopback=True)
+    }
+
+
+def _hosts(text: str) -> Iterator[str]:
+    for url in _URL.findall(text):
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            continue
+        if host:
+            yield host
+    for line in re.findall(r"trusted[-_]host\s*=\s*(.+)", text):
+        yield from (word.strip("'\",").partition(":")[0] for word in line.split())
+
+
+def _pip_settings() -> str:
+    """Return what the host's own pip is set up with, wherever that is written."""
+    pip = [sys.executable, "-m", "pip", "config", "list"]
+    return subprocess.run(pip, capture_output=True, text=True, check=False).stdout
+
+
+def _defaults() -> set[str]:
+    """Return the hosts that pip asks by default: they are no secret, and evidence names them."""
+    ask = (
+        "from pip._internal.models.index import PyPI;"
+        "print(PyPI.url, 'https://' + PyPI.file_storage_domain)"
+    )
+    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    return set(_hosts(asked.stdout))
+
+
+def _is_address(host: str, *, loopback: bool = False) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback if loopback else True

@@ -1,0 +1,77 @@
+"""The causes as a report shows them: one remedy once, and what only follows under its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from verification.models.cause import Cause, Severity, in_order
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One cause, with the causes that only follow from it."""
+
+    cause: Cause
+    following: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True)
+class CauseGroup:
+    """The occurrences that one remedy fixes."""
+
+    name: str
+    severity: Severity
+    remedy: str
+    occurrences: tuple[Occurrence, ...]
+
+
+def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
+    """Return the causes that count, the heaviest first, each with those that follow from it."""
+    ordered = in_order(causes)
+    roots = {cause: _root(cause, ordered) for cause in ordered}
+    return tuple(
+        Occurrence(cause, tuple(one for one in ordered if one != cause and roots[one] == cause))
+        for cause in ordered
+        if roots[cause] == cause
+    )
+
+
+def _root(cause: Cause, causes: Sequence[Cause]) -> Cause:
+    """Return the cause of the same cell that ``cause`` follows from in the end, or itself."""
+    chain = [cause]
+    while leader := _leader(chain[-1], causes):
+        if leader in chain:
+            return cause
+        chain.append(leader)
+    return chain[-1]
+
+
+def _leader(cause: Cause, causes: Sequence[Cause]) -> Cause | None:
+    if not cause.follows:
+        return None
+    cell = _cell(cause)
+    return next((one for one in causes if one.name == cause.follows and _cell(one) == cell), None)
+
+
+def _cell(cause: Cause) -> str:
+    return cause.where.partition(":")[0]
+
+
+def groups(causes: Iterable[Cause]) -> tuple[CauseGroup, ...]:
+    """Return the causes by name, severity and remedy, the heaviest first."""
+    found: dict[tuple[str, Severity, str], list[Occurrence]] = {}
+    for one in occurrences(causes):
+        key = (one.cause.name, one.cause.severity, one.cause.remedy)
+        found.setdefault(key, []).append(one)
+    return tuple(CauseGroup(*key, tuple(those)) for key, those in found.items())
+
+
+def names(causes: Iterable[Cause]) -> tuple[str, ...]:
+    """Return the names of the causes that count, each once."""
+    return tuple(dict.fromkeys(one.cause.name for one in occurrences(causes)))
+
+
+def name_list(causes: Iterable[Cause]) -> str:
+    """Return the names of the causes that count as one text."""
+    return ", ".join(names(causes))

@@ -1,0 +1,80 @@
+"""The sign, the words and the colour of each outcome and verdict, in every form of the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from verification.models.results import CellResult
+from verification.models.verdict import SIGNS, Outcome, Verdict
+
+
+class Mark(NamedTuple):
+    """How an outcome or a verdict is shown."""
+
+    sign: str
+    title: str
+    style: str
+    """The colour, by its name in rich."""
+
+
+OUTCOMES: Mapping[Outcome, Mark] = {
+    outcome: Mark(SIGNS[outcome], title, style)
+    for outcome, title, style in (
+        (Outcome.WORKS, "Works", "green"),
+        (Outcome.WORKS_FLAWED, "Works, flawed", "dark_orange"),
+        (Outcome.REFUSED, "Refused", "cyan"),
+        (Outcome.FALLS_BACK, "Falls back", "blue"),
+        (Outcome.FAILS, "Fails", "red"),
+        (Outcome.UNVERIFIED, "Not verified", "yellow"),
+        (Outcome.TESTBED, "Testbed failure", "magenta"),
+    )
+}
+VERDICTS: Mapping[Verdict, Mark] = {
+    verdict: Mark(SIGNS[outcome], title, OUTCOMES[outcome].style)
+    for verdict, outcome, title in (
+        (Verdict.VERIFIED, Outcome.WORKS, "Verified"),
+        (Verdict.FAILED, Outcome.FAILS, "Failed"),
+        (Verdict.UNVERIFIED, Outcome.UNVERIFIED, "Not verified"),
+        (Verdict.TESTBED, Outcome.TESTBED, "Testbed failure"),
+    )
+}
+_ON_MACHINES = {
+    Outcome.WORKS: "works on",
+    Outcome.WORKS_FLAWED: "works with a flaw on",
+    Outcome.REFUSED: "is refused on",
+    Outcome.FALLS_BACK: "falls back on",
+    Outcome.FAILS: "fails on",
+    Outcome.UNVERIFIED: "is not verified on",
+    Outcome.TESTBED: "met a testbed failure on",
+}
+_WORST_FIRST = (
+    Outcome.FAILS,
+    Outcome.TESTBED,
+    Outcome.UNVERIFIED,
+    Outcome.WORKS_FLAWED,
+    Outcome.FALLS_BACK,
+    Outcome.REFUSED,
+    Outcome.WORKS,
+)
+
+
+def machines(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
+    """Return the number of machines with each outcome; a machine has its worst cell's outcome."""
+    outcomes: dict[str, set[Outcome]] = {}
+    for cell in cells:
+        outcomes.setdefault(cell.machine, set()).add(cell.outcome)
+    return Counter(
+        next(outcome for outcome in _WORST_FIRST if outcome in found) for found in outcomes.values()
+    )
+
+
+def machine_sentence(cells: Iterable[CellResult]) -> str:
+    """Return the numbers of machines in words: ``works on 5 machines, is refused on 1 machine``."""
+    counts = machines(cells)
+    return ", ".join(
+        f"{words} {number} machine{'s' if number > 1 else ''}"
+        for outcome, words in _ON_MACHINES.items()
+        if (number := counts.get(outcome, 0))
+    )
