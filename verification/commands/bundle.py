@@ -29,7 +29,7 @@ _LEVEL = 15
 
 
 def make(
-    place: Path, report: Report, idents: Sequence[str], scrubber: Scrubber
+    source: Path, report: Report, idents: Sequence[str], scrubber: Scrubber
 ) -> dict[str, bytes]:
     """Return the members of the bundle by name, scrubbed.
 
@@ -43,7 +43,7 @@ def make(
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-") as scratch:
         folder = Path(scratch)
         for ident in idents:
-            path = place / "evidence" / f"{ident}.json"
+            path = source / "evidence" / f"{ident}.json"
             if not path.exists():
                 continue  # it did not run; results.json says why
             try:
@@ -119,12 +119,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     session.add_report(parser)
     parser.add_argument("-o", dest="output", metavar="FILE.tar.zst", help="where it goes")
     asked = parser.parse_args(arguments)
-    place, report = session.load(asked.report)
+    source, report = session.load(asked.report)
     cells = session.chosen(report, asked.cell)
     top = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
     output = session.folder(asked.output or f"{top}.tar.zst")
     assert output is not None
-    members = make(place, report, [cell.id for cell in cells], host_secrets.scrubber())
+    members = make(source, report, [cell.id for cell in cells], host_secrets.scrubber())
     moment = int(datetime.fromisoformat(report.started).timestamp())
     content = pack(members, top, moment)
     try:

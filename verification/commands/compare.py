@@ -87,8 +87,8 @@ def run(arguments: Sequence[str] | None = None) -> ExitCode:
     if kept.ignored:
         print(f"ignored: {kept.ignored} runs that an older version wrote", file=sys.stderr)
     if asked.list:
-        for one in kept.runs:
-            print(f"{one.title} {one.report.verdict}")
+        for known in kept.runs:
+            print(f"{known.title} {known.report.verdict}")
         return ExitCode.VERIFIED
     base, new, alike = choose(asked.run, kept.runs)
     findings = compare(base, new, alike)
