@@ -38,7 +38,7 @@ _HEAD = "<!-- Written by `python3 -m tests.helpers.reference`: change what it re
 _VARIABLE = re.compile(r"QUIVERDB_E2E_[A-Z]+")
 
 
-class NoWords(ValueError):
+class MissingWords(ValueError):
     """A page must tell of something that reference.toml lacks words for, or the reverse."""
 
 
@@ -55,7 +55,7 @@ class Option:
     """Whether it may be given more than once."""
 
     @property
-    def typed(self) -> str:
+    def usage(self) -> str:
         """It as one types it."""
         return ", ".join(f"{name} {self.value}".strip() for name in self.names) or self.value
 
@@ -101,7 +101,7 @@ def launcher() -> ModuleType:
     return module
 
 
-class _Made(BaseException):
+class _ParserReached(BaseException):
     """A parser is about to read its words."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
@@ -112,36 +112,36 @@ def parser_of(module: str) -> argparse.ArgumentParser:
     """Return the parser of a command's module: ``main`` is run up to where it reads its words.
 
     Raises:
-        NoWords: it reads none.
+        MissingWords: it reads none.
     """
     found = importlib.import_module(module)
     if hasattr(found, "__path__"):
         found = importlib.import_module(f"{module}.__main__")
     if not hasattr(found, "main"):
-        raise NoWords(f"{module} has no main() that could be asked")
+        raise MissingWords(f"{module} has no main() that could be asked")
     names = ("parse_args", "parse_known_args")
     kept = {name: getattr(argparse.ArgumentParser, name) for name in names}
 
     def stop(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise _Made(parser)
+        raise _ParserReached(parser)
 
     for name in names:
         setattr(argparse.ArgumentParser, name, stop)
     try:
         found.main()
-    except _Made as made:
+    except _ParserReached as made:
         return made.parser
     finally:
         for name, method in kept.items():
             setattr(argparse.ArgumentParser, name, method)
-    raise NoWords(f"{module}: its main() makes no argparse parser")
+    raise MissingWords(f"{module}: its main() makes no argparse parser")
 
 
 def command_options(command: str, asked: str = "") -> list[Option]:
     """Return what a command of the launcher takes; ``asked`` narrows it to one sub-command.
 
     Raises:
-        NoWords: its module cannot tell.
+        MissingWords: its module cannot tell.
     """
     told = launcher().COMMANDS[command]
     if not told:
@@ -175,7 +175,7 @@ def pages() -> dict[str, str]:
     """Return the pages of docs/reference, by name.
 
     Raises:
-        NoWords: words are missing in reference.toml, or belong to nothing.
+        MissingWords: words are missing in reference.toml, or belong to nothing.
     """
     words = tomllib.loads(_WORDS.read_text("utf-8"))
     makers: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
@@ -201,7 +201,7 @@ def _option_table(options: Iterable[Option]) -> str:
         told = [option.help] if option.help else []
         told += [f"one of {code(*option.choices)}"] if option.choices else []
         told += ["may be repeated"] if option.many and "repeated" not in option.help else []
-        rows.append((code(option.typed), "; ".join(told)))
+        rows.append((code(option.usage), "; ".join(told)))
     return table(("option", "meaning"), rows)
 
 
@@ -314,9 +314,9 @@ def _matrix(_words: Mapping[str, Any]) -> str:
 
 def _complete(key: str, told: Mapping[str, str], there: set[str]) -> None:
     if missing := sorted(there - told.keys()):
-        raise NoWords(f"reference.toml: [{key}] does not tell of {', '.join(missing)}")
+        raise MissingWords(f"reference.toml: [{key}] does not tell of {', '.join(missing)}")
     if more := sorted(told.keys() - there):
-        raise NoWords(f"reference.toml: [{key}] tells of {', '.join(more)}: there is none")
+        raise MissingWords(f"reference.toml: [{key}] tells of {', '.join(more)}: there is none")
 
 
 def results_schema() -> str:
@@ -330,7 +330,7 @@ def main() -> int:
     """Write the pages and the schema."""
     try:
         made = pages()
-    except NoWords as error:
+    except MissingWords as error:
         print(f"reference: {error}", file=sys.stderr)
         return ExitCode.WRONG_USE
     FOLDER.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import documents, reference
-from tests.helpers.reference import NoWords, Option
+from tests.helpers.reference import MissingWords, Option
 from verification.models.base import Model
 from verification.models.evidence import CellEvidence
 from verification.models.report import Report
@@ -42,7 +42,7 @@ def test_an_option_of_conftest_has_its_value_and_its_choices() -> None:
     assert options["--history"].choices == ("none", "all")
     assert options["--no-pipeline"].value == ""
     assert options["--machine"].many
-    assert options["--machine"].typed == "--machine NAME"
+    assert options["--machine"].usage == "--machine NAME"
 
 
 def test_a_parser_is_asked_without_a_command_being_run() -> None:
@@ -55,7 +55,7 @@ def test_a_parser_is_asked_without_a_command_being_run() -> None:
 
 
 def test_a_command_without_a_parser_is_named() -> None:
-    with pytest.raises(NoWords, match=r"install_paths"):
+    with pytest.raises(MissingWords, match=r"install_paths"):
         reference.parser_of("verification.rules.install_paths")
 
 
@@ -83,7 +83,7 @@ def test_words_that_are_missing_are_named(
     (tmp_path / "words.toml").write_text(text.replace(*change, 1), "utf-8")
     monkeypatch.setattr(reference, "_WORDS", tmp_path / "words.toml")
 
-    with pytest.raises(NoWords, match=said):
+    with pytest.raises(MissingWords, match=said):
         reference.pages()
 
 
@@ -104,5 +104,5 @@ def test_every_model_within_a_page_has_a_heading_that_its_links_lead_to() -> Non
 
 
 def test_an_option_is_shown_as_one_types_it() -> None:
-    assert Option(("-k", "--keyword"), "WORD").typed == "-k WORD, --keyword WORD"
-    assert Option((), "RUN").typed == "RUN"
+    assert Option(("-k", "--keyword"), "WORD").usage == "-k WORD, --keyword WORD"
+    assert Option((), "RUN").usage == "RUN"
