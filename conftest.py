@@ -32,7 +32,7 @@ __all__ = [
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Define the options of a run; --strict is pytest's own, and makes flawed fail as well."""
+    """Define the options of a run. ``--strict-verdict`` is ``--strict`` of the command line."""
     group = parser.getgroup("quiverdb-e2e")
     group.addoption(
         "--profile",
@@ -67,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the workflow's real actions, from checkouts DIR/owner/name[@ref]",
     )
     group.addoption("--no-provision", action="store_true", help="never install or start an engine")
+    group.addoption("--strict-verdict", action="store_true", help="flawed fails as well")
     group.addoption(
         "--keep-failed", action="store_true", help="leave the machines of failed cells up"
     )

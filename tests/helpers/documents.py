@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.helpers import reference
 from tests.helpers.reference import Option
-from verification.scenarios import machines
+from verification.commands import parser
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^`]*)$")
 _INLINE = re.compile(r"(?<!`)`(\./e2e(?: [^`]*)?)`(?!`)")
@@ -160,18 +160,9 @@ def missing_output(expected: Sequence[str], printed: str) -> list[str]:
 
 def accepted_options(pytest_help: str) -> dict[str, list[Option]]:
     """Return the options of each command of this project, those in pytest's help included."""
-    accepted = {}
-    for name, module in reference.launcher().COMMANDS.items():
-        if module:
-            accepted[name] = reference.command_options(name)
-        else:
-            accepted[name] = [
-                dataclasses.replace(option, choices=tuple(machines.load()))
-                if "--machine" in option.names
-                else option
-                for option in pytest_options(pytest_help)
-            ]
-    return accepted
+    own = {name: reference.command_options(name) for name in parser.COMMANDS}
+    of_pytest = list(pytest_options(pytest_help))
+    return own | {name: [*of_pytest, *own[name]] for name in parser.PASS_ON}
 
 
 def pytest_options(text: str) -> Iterator[Option]:

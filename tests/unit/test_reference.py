@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from tests.helpers import documents, reference
 from tests.helpers.reference import MissingWords, Option
+from verification.commands.parser import COMMANDS
 from verification.models.base import Model
 from verification.models.evidence import CellEvidence
 from verification.models.report import Report
@@ -28,16 +28,16 @@ def test_the_pages_are_those_that_the_generator_writes() -> None:
 
 def test_every_option_and_command_is_on_a_page() -> None:
     page = reference.pages()["options.md"]
-    options = reference.gate_options()
+    options = reference.command_options("gate")
 
     assert {"--release", "--machine", "--profile"} <= {n for one in options for n in one.names}
     assert all(name in page for one in options for name in one.names)
-    assert all(f"./e2e {name}" in page for name in reference.launcher().COMMANDS)
+    assert all(f"./e2e {name}" in page for name in COMMANDS)
     assert "`--list`" in page
 
 
-def test_an_option_of_conftest_has_its_value_and_its_choices() -> None:
-    options = {one.names[0]: one for one in reference.gate_options()}
+def test_an_option_of_the_gate_has_its_value_and_its_choices() -> None:
+    options = {one.names[0]: one for one in reference.command_options("gate")}
 
     assert options["--history"].choices == ("none", "all")
     assert options["--no-pipeline"].value == ""
@@ -45,18 +45,9 @@ def test_an_option_of_conftest_has_its_value_and_its_choices() -> None:
     assert options["--machine"].usage == "--machine NAME"
 
 
-def test_a_parser_is_asked_without_a_command_being_run() -> None:
-    asked = argparse.ArgumentParser.parse_args
-    found = reference.parser_of("verification.commands.compare")
-
-    assert found.prog == "./e2e compare"
-    assert argparse.ArgumentParser.parse_args is asked, "argparse is as it was"
+def test_the_options_of_a_command_are_those_of_its_parser() -> None:
     assert [one.names for one in reference.command_options("clean")] == [("--kept",)]
-
-
-def test_a_command_without_a_parser_is_named() -> None:
-    with pytest.raises(MissingWords, match=r"install_paths"):
-        reference.parser_of("verification.rules.install_paths")
+    assert [one.typed for one in reference.command_options("compare")] == ["RUN", "--list"]
 
 
 def test_every_cause_and_its_remedy_are_on_a_page() -> None:

@@ -49,7 +49,7 @@ class Suite:
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
             left_out=config.getoption("deselect") or (),
-            strict=_strict(config),
+            strict=config.getoption("strict_verdict"),
             provision=not config.getoption("no_provision"),
             pipeline=not config.getoption("no_pipeline"),
             actions_from=_folder(config.getoption("actions_from")),
@@ -194,10 +194,3 @@ def _check_keyword(told: str) -> None:
         Expression.compile(told) if told else None
     except SyntaxError as error:
         raise WrongUse(f"-k {told}: {error.msg}") from None
-
-
-def _strict(config: pytest.Config) -> bool:
-    worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        return bool(worker[f"{KEY}_strict"])
-    return bool(config.getini("strict"))  # pytest's own --strict sets this
