@@ -47,7 +47,7 @@ def test_an_option_of_the_gate_has_its_value_and_its_choices() -> None:
 
 def test_the_options_of_a_command_are_those_of_its_parser() -> None:
     assert [one.names for one in reference.command_options("clean")] == [("--kept",)]
-    assert [one.typed for one in reference.command_options("compare")] == ["RUN", "--list"]
+    assert [one.usage for one in reference.command_options("compare")] == ["RUN", "--list"]
 
 
 def test_every_cause_and_its_remedy_are_on_a_page() -> None:
