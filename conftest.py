@@ -15,13 +15,13 @@ from verification.commands.gate_plugin import (
     pytest_xdist_auto_num_workers,
 )
 from verification.models.cell import Cell
+from verification.models.inspection import ReleaseInspection
 from verification.pipeline.result import Piped
 from verification.rules import diagnose
 from verification.scenarios import profiles
 from verification.session import cell as cells
 from verification.session import kept_machines as kept
 from verification.session.suite import Seen, Suite
-from verification.wheel import SetInspection
 
 __all__ = [
     "pytest_collection_modifyitems",
@@ -92,7 +92,7 @@ def pipeline(suite: Suite) -> Piped:
 
 
 @pytest.fixture(scope="session")
-def static(suite: Suite) -> SetInspection:
+def static(suite: Suite) -> ReleaseInspection:
     """Return what the static layer says of the wheels for the selected machines."""
     return suite.static
 

@@ -15,7 +15,6 @@ from containers.engine import Engine, Run
 from containers.index import IndexContents, IndexFault
 from containers.testbed import Testbed
 from tests.faults.place import Place, Start, System, narrowed
-from verification import wheel as inspection
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.subject import Subject
@@ -27,6 +26,8 @@ from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import Planted
 from verification.subjects.subject import load as load_subject
+from verification.wheel.modules import top_level_modules
+from verification.wheel.release import inspect_release
 
 MACHINE = "debian-13"
 
@@ -175,8 +176,8 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         installer: str = "",
         **seconds: int,
     ) -> Judged:
-        modules = inspection.modules_of(wheelhouse.dependencies(load_subject().locks))
-        static = inspection.inspect_set([wheel], subject=subject, modules=modules)
+        modules = top_level_modules(wheelhouse.dependencies(load_subject().locks))
+        static = inspect_release([wheel], subject, modules)
         house = wheelhouse.from_files([wheel], subject.locks, location="planted")
         with start([wheel], faults) as bed:
             evidence = cells.run(
@@ -188,7 +189,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
             )
             prepared = gate.Prepared(bed, house, {}, {}, ())
             dynamic = diagnose(evidence, prepared.expected(subject, cell.machine.os))
-        return Judged(static.causes, dynamic, evidence)
+        return Judged(static.all_causes, dynamic, evidence)
 
     return judged
 

@@ -15,6 +15,7 @@ from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
+from verification.models.inspection import ReleaseInspection
 from verification.models.subject import Subject
 from verification.pipeline.result import Piped
 from verification.report import folder as folders
@@ -25,7 +26,6 @@ from verification.session import selection as selections
 from verification.session.user_files import user_path
 from verification.subjects.subject import load as load_subject
 from verification.verdict import CellResult, Verdict
-from verification.wheel import SetInspection
 
 KEY = "quiverdb_e2e"
 """Under what name the controlling process hands something to its workers."""
@@ -61,7 +61,7 @@ class Suite:
         _check_keyword(config.getoption("keyword"))
         folders.check(self.report)
         self.prepared: gate.Prepared | None = None
-        self._static: SetInspection | None = None
+        self._static: ReleaseInspection | None = None
 
     @property
     def cells(self) -> list[Cell]:
@@ -107,7 +107,7 @@ class Suite:
         return f"unverified: {failed['name']}"
 
     @property
-    def static(self) -> SetInspection:
+    def static(self) -> ReleaseInspection:
         """What the static layer says of the wheels for the selected machines."""
         assert self.prepared is not None
         if self._static is None:

@@ -136,23 +136,6 @@ def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path:
     assert prepared.expected(subject, "linux").libraries == linux.libraries
 
 
-@pytest.mark.parametrize(
-    ("tag", "inspected"),
-    [
-        (LINUX_TAG, True),
-        ("cp314-cp314-manylinux_2_28_x86_64", True),
-        (MUSL, True),
-        ("py3-none-any", True),
-        ("pp311-pypy311_pp73-manylinux_2_28_x86_64", False),
-        ("graalpy312-graalpy250_312_native-manylinux_2_28_x86_64", False),
-        ("cp313-cp313-win_amd64", False),
-        ("cp313-cp313-macosx_11_0_arm64", False),
-    ],
-)
-def test_wheels_for_the_systems_and_for_cpython_are_inspected(tag: str, inspected: bool) -> None:
-    assert gate._is_for(Path(f"x-1.0-{tag}.whl"), SUBJECT.platforms[:1]) == inspected
-
-
 def test_what_cannot_be_had_counts_for_its_own_system(tmp_path: Path) -> None:
     names = (
         "x-1.0-cp314-cp314-win_amd64.whl",
