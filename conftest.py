@@ -15,8 +15,7 @@ from verification.commands.gate_plugin import (
     pytest_xdist_auto_num_workers,
 )
 from verification.models.cell import Cell
-from verification.models.inspection import ReleaseInspection
-from verification.pipeline.result import Piped
+from verification.models.pipeline import PipelineResult
 from verification.rules import diagnose
 from verification.scenarios import profiles
 from verification.session import cell as cells
@@ -84,11 +83,11 @@ def suite(request: pytest.FixtureRequest) -> Suite:
 
 
 @pytest.fixture(scope="session")
-def pipeline(suite: Suite) -> Piped:
+def pipeline(suite: Suite) -> PipelineResult:
     """Return what the release workflow showed when it ran."""
-    if suite.piped is None:
+    if suite.pipeline is None:
         pytest.skip(suite.no_pipeline)
-    return suite.piped
+    return suite.pipeline
 
 
 @pytest.fixture(scope="session")

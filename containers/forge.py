@@ -8,17 +8,17 @@ it that a job could use as well.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import ipaddress
 import json
 import secrets
 import string
 import tarfile
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Self
 
 import docker.errors
+import pydantic
 import requests
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
@@ -27,6 +27,14 @@ from containers.commands import Held, execute, remove
 from containers.images import tar_of
 from containers.network import ClosedNetwork
 from verification.models.errors import TestbedFailure
+from verification.models.forge import (
+    ForgeAsset,
+    ForgeRelease,
+    ForgeRequest,
+    JobIdentity,
+    Repository,
+    WorkflowRun,
+)
 from verification.models.testbed import Image
 
 HOSTS = (
@@ -42,86 +50,7 @@ ISSUER = "https://token.actions.githubusercontent.com"
 _FOLDER = "/srv/forge"
 _JOBS = f"{_FOLDER}/jobs"
 _READY_SECONDS = 30
-
-
-@dataclasses.dataclass(frozen=True)
-class Repository:
-    """The repository that the forge has; its numbers are those that the real one would tell."""
-
-    owner: str
-    name: str
-    id: int
-    owner_id: int
-    visibility: str = "public"
-    default_branch: str = "main"
-    branches: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Branch to commit."""
-    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Tag to commit."""
-    annotated: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Annotated tag to its tag object."""
-
-
-@dataclasses.dataclass(frozen=True)
-class WorkflowRun:
-    """The facts of a run that all of its jobs share; they end up in their identity tokens."""
-
-    workflow: str
-    """The workflow's name."""
-    path: str
-    """The workflow's file, relative to the repository: ``.github/workflows/publish.yml``."""
-    ref: str
-    sha: str
-    event_name: str = "push"
-    actor: str = "maintainer"
-    actor_id: int = 1
-    run_id: int = 1
-    run_number: int = 1
-    run_attempt: int = 1
-    head_ref: str = ""
-    base_ref: str = ""
-    ref_protected: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class JobIdentity:
-    """A job as the workflow file makes it."""
-
-    job: str
-    permissions: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The effective permissions: ``{"contents": "write"}``; what is not named is not granted."""
-    environment: str | None = None
-    claims: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Claims that shall differ from the true ones; one that is None is left out. For tests."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Asset:
-    """A file of a release, as the forge took it in."""
-
-    id: int
-    name: str
-    label: str | None
-    size: int
-    sha256: str
-    content_type: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Release:
-    """A release that a job made."""
-
-    id: int
-    tag: str
-    target: str
-    name: str | None
-    body: str | None
-    draft: bool
-    prerelease: bool
-    latest: bool
-    created_at: str
-    published_at: str | None
-    assets: tuple[Asset, ...]
+_RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
 class Forge(Held):
@@ -144,7 +73,8 @@ class Forge(Held):
         self.workflow = workflow
         self.token = f"ghs_{_random(36)}"
         self.request_token = _random(64)
-        self._keys: dict[str, Any] = {"signing": 1, "published": [1]}
+        self._signing = 1
+        self._published = [1]
         certificate = network.ca.issue_cert(*HOSTS)
         config = {
             "certificate": f"{_FOLDER}/certificate.pem",
@@ -152,8 +82,8 @@ class Forge(Held):
             "folder": _FOLDER,
             "token": self.token,
             "request_token": self.request_token,
-            "repository": dataclasses.asdict(repository),
-            "run": dataclasses.asdict(workflow),
+            "repository": repository.model_dump(mode="json"),
+            "run": workflow.model_dump(mode="json"),
             "patience": patience,
         }
         files = {
@@ -234,8 +164,7 @@ class Forge(Held):
             raise TestbedFailure(
                 "machine-lost", f"job {identity.job}", f"its container has no address: {address!r}"
             ) from None
-        told = json.dumps(dataclasses.asdict(identity)).encode()
-        self._put({f"{address}.json": told}, _JOBS)
+        self._put({f"{address}.json": identity.model_dump_json().encode()}, _JOBS)
 
     def forget(self, address: str) -> None:
         """Say that no job is at ``address`` any more; the engine gives addresses out again.
@@ -245,28 +174,18 @@ class Forge(Held):
         """
         self._run(["rm", "-f", f"{_JOBS}/{address}.json"])
 
-    def releases(self) -> tuple[Release, ...]:
+    def releases(self) -> tuple[ForgeRelease, ...]:
         """Return every release there is, drafts too, the newest first.
 
         Raises:
-            TestbedFailure: ``forge-unreachable``.
+            TestbedFailure: ``forge-unreachable``; also if they have an unknown form.
         """
-        return tuple(
-            Release(
-                assets=tuple(
-                    Asset(**{field.name: told[field.name] for field in dataclasses.fields(Asset)})
-                    for told in one["assets"]
-                ),
-                **{
-                    field.name: one[field.name]
-                    for field in dataclasses.fields(Release)
-                    if field.name != "assets"
-                },
-            )
-            for one in json.loads(self._get(f"{_FOLDER}/releases.json"))
-        )
+        try:
+            return _RELEASES.validate_json(self._get(f"{_FOLDER}/releases.json"))
+        except ValueError as error:
+            raise _lost(f"its releases: {error}") from error
 
-    def content(self, asset: Asset) -> bytes:
+    def content(self, asset: ForgeAsset) -> bytes:
         """Return the bytes of an asset.
 
         Raises:
@@ -274,17 +193,17 @@ class Forge(Held):
         """
         return self._get(f"{_FOLDER}/assets/{asset.id}")
 
-    def log(self) -> list[dict[str, Any]]:
+    def log(self) -> list[ForgeRequest]:
         """Return every request that the forge answered, oldest first.
 
-        A line has ``time``, ``client``, ``job``, ``method``, ``host``, ``path`` and ``status``; an
-        upload ``uploaded_sha256``, a token that was given its ``claims``, a refusal ``refused``.
-
         Raises:
-            TestbedFailure: ``forge-unreachable``.
+            TestbedFailure: ``forge-unreachable``; also if the log has an unknown form.
         """
         whole, _, _ = self._get(f"{_FOLDER}/requests.jsonl").decode().rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
+        try:
+            return [ForgeRequest.model_validate_json(line) for line in whole.splitlines()]
+        except ValueError as error:
+            raise _lost(f"its log: {error}") from error
 
     def rotate_keys(self, *, keep_published: bool = True) -> None:
         """Sign with a new key from now on; the earlier ones stay published, unless told otherwise.
@@ -292,9 +211,9 @@ class Forge(Held):
         Raises:
             TestbedFailure: ``forge-unreachable``.
         """
-        new = self._next()
-        kept = self._keys["published"] if keep_published else []
-        self._choose(new, sorted({*kept, new}))
+        new = self._signing + 1
+        kept = self._published if keep_published else []
+        self._choose(new, [*kept, new])
 
     def publish_next_key(self) -> None:
         """Publish the key that `rotate_keys` will sign with, before it does.
@@ -302,7 +221,7 @@ class Forge(Held):
         Raises:
             TestbedFailure: ``forge-unreachable``.
         """
-        self._choose(self._keys["signing"], sorted({*self._keys["published"], self._next()}))
+        self._choose(self._signing, [*self._published, self._signing + 1])
 
     def sign_with_unpublished_key(self) -> None:
         """Sign with a key that nobody can fetch: a planted fault.
@@ -310,14 +229,12 @@ class Forge(Held):
         Raises:
             TestbedFailure: ``forge-unreachable``.
         """
-        self._choose(max(self._next(), *self._keys["published"]) + 1, self._keys["published"])
+        self._choose(max(self._signing + 1, *self._published) + 1, self._published)
 
-    def _next(self) -> int:
-        return int(self._keys["signing"]) + 1
-
-    def _choose(self, signing: int, published: list[int]) -> None:
-        self._keys = {"signing": signing, "published": published}
-        self._put({"keys.json": json.dumps(self._keys).encode()}, _FOLDER)
+    def _choose(self, signing: int, published: Iterable[int]) -> None:
+        self._signing, self._published = signing, sorted(set(published))
+        keys = {"signing": self._signing, "published": self._published}
+        self._put({"keys.json": json.dumps(keys).encode()}, _FOLDER)
 
     def _put(self, files: dict[str, bytes], folder: str) -> None:
         try:
@@ -343,7 +260,7 @@ class Forge(Held):
             raise _lost(f"{' '.join(command)} ended with {done.code}: {done.output}")
 
 
-def _lost(seen: object) -> TestbedFailure:
+def _lost(seen: Exception | str) -> TestbedFailure:
     return TestbedFailure("forge-unreachable", "forge", " ".join(str(seen).split())[:400])
 
 

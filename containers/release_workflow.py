@@ -6,14 +6,12 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from containers import forge as forges
 from containers import images
 from containers.engine import Engine, Run
-from containers.forge import Forge, JobIdentity
+from containers.forge import ISSUER, Forge
 from containers.index import (
     Index,
     IndexContents,
@@ -22,24 +20,44 @@ from containers.index import (
     read_files,
     read_log,
 )
-from containers.network import closed_network
-from containers.runner import Origin, PipelineRun, Push, Runner, Site, with_forge
-from containers.runner.origin import BRANCH
-from containers.runner.runs import SECONDS, WORKFLOW
+from containers.network import ClosedNetwork, closed_network
+from containers.runner.environment import forge_environment
+from containers.runner.origin import BRANCH, Origin
+from containers.runner.runs import Decide, Runner, WorkflowFile
+from verification.models.base import Model
+from verification.models.errors import TestbedFailure
+from verification.models.forge import Repository, WorkflowRun
+from verification.models.index_log import IndexRequest
+from verification.models.pipeline import IndexRecord, PipelineEvidence, PipelineRun, Push
+from verification.models.publisher import TrustedPublisher
 from verification.models.testbed import IndexHosts
-from verification.models.workflow import load
-from verification.pipeline import publishers
-from verification.pipeline.publishers import Publisher as TrustedPublisher
+from verification.models.workflow_file import load
 
 _REPOSITORY_ID = 1000002
 
 
+class TagPush(Model):
+    """Tags that are pushed at once, on a commit with the files of a folder as they are."""
+
+    root: Path
+    tags: tuple[str, ...]
+    annotated: bool = True
+    overlays: Mapping[str, Path] = {}
+    """Other files or folders in place of some of the repository's, by their names in it."""
+
+
+class IndexSetup(Model):
+    """The trusted publishers of the index, at least one, and the files that it has at the start."""
+
+    publishers: tuple[TrustedPublisher, ...]
+    files: tuple[Path, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """A running pipeline: what to push to, and who tells what came of it."""
+    """A running pipeline: what to push to, and who knows what came of it."""
 
     engine: Engine
-    run: Run
     origin: Origin
     runner: Runner
     forge: Forge
@@ -47,122 +65,120 @@ class Pipeline:
     hosts: IndexHosts
     pushes: tuple[Push, ...]
     """The tags that were pushed when the forge began."""
+    run_id: int
+    """The id of the first run."""
 
     def start(self) -> list[PipelineRun]:
         """Run the workflow for the tags that were pushed."""
-        return self.runner.start(self.pushes)
+        return self.runner.start(self.pushes, first_id=self.run_id)
 
-    def evidence(self, shown: PipelineRun, project: str) -> dict[str, Any]:
-        """Return what the run left behind, as data for JSON: release page, index and requests."""
-        files = read_files(self.engine, self.index.id, project)
-        log = self.index_log()
-        return {
-            "run": shown.to_dict()
-            | {"push": dataclasses.asdict(shown.push) | {"ref": shown.push.ref}},
-            "repository": self.origin.full_name,
-            "workflow": self.runner.path,
-            "releases": [dataclasses.asdict(release) for release in self.forge.releases()],
-            "tokens": [line for line in self.forge.log() if "claims" in line or "refused" in line],
-            "index": {
-                "files": {n: hashlib.sha256(data).hexdigest() for n, data in files.items()},
-                "uploads": [line for line in log if "upload" in line],
-                "exchanges": [line for line in log if "oidc" in line],
-            },
-        }
+    def files(self, project: str) -> dict[str, bytes]:
+        """Return the files of a project that the index has, by name."""
+        return read_files(self.engine, self.index.id, project)
 
-    def index_log(self) -> list[dict[str, Any]]:
+    def evidence(self, run: PipelineRun, project: str) -> PipelineEvidence:
+        """Return what a run left behind: release page, index and requests.
+
+        Raises:
+            TestbedFailure: a server is gone, or its log has an unknown form.
+        """
+        files = self.files(project)
+        requests = self.index_log()
+        return PipelineEvidence(
+            run=run,
+            repository=self.origin.full_name,
+            workflow=self.runner.file.path,
+            releases=self.forge.releases(),
+            tokens=tuple(line for line in self.forge.log() if line.claims or line.refused),
+            index=IndexRecord(
+                files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+                uploads=tuple(line for line in requests if line.upload),
+                exchanges=tuple(line for line in requests if line.oidc),
+            ),
+        )
+
+    def index_log(self) -> list[IndexRequest]:
         """Return every request that the index got so far, oldest first."""
         with contextlib.closing(self.engine.client()) as client:
-            return read_log(client, self.index.id)
+            lines = read_log(client, self.index.id)
+        try:
+            return [IndexRequest.model_validate(line) for line in lines]
+        except ValueError as error:
+            raise TestbedFailure("index-unreachable", "index", f"its log: {error}") from error
 
 
 @contextlib.contextmanager
 def start(
     engine: Engine,
     run: Run,
-    root: Path,
-    tags: Sequence[str],
-    *,
-    annotated: bool = True,
-    overlays: Mapping[str, Path] | None = None,
-    registered: Sequence[TrustedPublisher] | None = None,
-    store: Sequence[Path] = (),
-    actions_from: Path | None = None,
-    workflow: str = WORKFLOW,
-    seconds: int = SECONDS,
+    push: TagPush,
+    workflow: WorkflowFile,
+    setup: IndexSetup,
+    decide: Decide,
 ) -> Iterator[Pipeline]:
-    """Set up everything, push ``tags`` at once to a clone of ``root``, and remove all at the end.
+    """Set up everything, push the tags at once, and remove all at the end.
 
-    ``overlays`` puts other files in place of some of the repository's (`Origin`); ``registered``
-    are the trusted publishers of the index (those of ``publishers.toml``); ``store`` are files that
-    the index has from the start.
+    ``decide`` returns whether an event starts a workflow.
 
     Raises:
         TestbedFailure: the engine, an image or a server is not as needed.
         WrongUse: a folder, a tag or the workflow file is not as it should be.
     """
-    known = publishers.load() if registered is None else tuple(registered)
-    whose = known[0]
+    owner = setup.publishers[0]
     with contextlib.ExitStack() as stack:
         origin = stack.enter_context(
-            Origin(root, owner=whose.owner, name=whose.repository, overlays=overlays)
+            Origin(push.root, owner=owner.owner, name=owner.repository, overlays=push.overlays)
         )
-        pushes = tuple(origin.tag(tag, annotated=annotated) for tag in tags)
-        name = load(origin.tree / workflow).name
+        pushes = tuple(origin.tag(tag, annotated=push.annotated) for tag in push.tags)
         network = stack.enter_context(closed_network(engine, run))
         with UploadMachine(images.ensure(engine, "publisher"), network) as upload_machine:
             hosts = upload_machine.hosts()
-        index = stack.enter_context(
-            Index(
-                images.ensure(engine, "index"),
-                network,
-                hosts,
-                IndexContents(project=whose.project, files=tuple(store)),
-                TrustedPublishing(
-                    publishers=tuple(p.form() for p in known if not p.pending),
-                    pending_publishers=tuple(p.form() for p in known if p.pending),
-                    issuers=(forges.ISSUER,),
-                ),
-            )
-        )
+        index = stack.enter_context(_index(engine, network, hosts, setup))
         run_id = int(time.time())
         forge = stack.enter_context(
             Forge(
                 images.ensure(engine, "forge"),
                 network,
-                forges.Repository(
-                    owner=origin.owner,
-                    name=origin.name,
-                    id=_REPOSITORY_ID,
-                    owner_id=int(whose.owner_id),
-                    default_branch=BRANCH,
-                    branches={BRANCH: origin.sha},
-                    tags={push.tag: push.sha for push in pushes},
-                    annotated={push.tag: push.object for push in pushes if push.annotated},
-                ),
-                forges.WorkflowRun(
-                    workflow=name,
-                    path=workflow,
+                _repository(origin, pushes, int(owner.owner_id)),
+                WorkflowRun(
+                    workflow=load(origin.tree / workflow.path).name,
+                    path=workflow.path,
                     ref=pushes[0].ref,
                     sha=pushes[0].sha,
                     run_id=run_id,
                 ),
             )
         )
-        site: Site = with_forge(
-            forge,
-            JobIdentity,
-            network=network.name,
-            authority=network.ca_certificate.decode(),
+        environment = forge_environment(
+            forge, network=network.name, ca_certificate=network.ca_certificate.decode()
         )
-        runner = Runner(
-            engine,
-            run,
-            origin,
-            site,
-            workflow=workflow,
-            actions_from=actions_from,
-            seconds=seconds,
-            run_id=run_id,
-        )
-        yield Pipeline(engine, run, origin, runner, forge, index, hosts, pushes)
+        runner = Runner(engine, run, origin, environment, workflow, decide)
+        yield Pipeline(engine, origin, runner, forge, index, hosts, pushes, run_id)
+
+
+def _index(engine: Engine, network: ClosedNetwork, hosts: IndexHosts, setup: IndexSetup) -> Index:
+    publishers = setup.publishers
+    return Index(
+        images.ensure(engine, "index"),
+        network,
+        hosts,
+        IndexContents(project=publishers[0].project, files=setup.files),
+        TrustedPublishing(
+            publishers=tuple(p.form() for p in publishers if not p.pending),
+            pending_publishers=tuple(p.form() for p in publishers if p.pending),
+            issuers=(ISSUER,),
+        ),
+    )
+
+
+def _repository(origin: Origin, pushes: tuple[Push, ...], owner_id: int) -> Repository:
+    return Repository(
+        owner=origin.owner,
+        name=origin.name,
+        id=_REPOSITORY_ID,
+        owner_id=owner_id,
+        default_branch=BRANCH,
+        branches={BRANCH: origin.sha},
+        tags={push.tag: push.sha for push in pushes},
+        annotated={push.tag: push.object for push in pushes if push.annotated},
+    )

@@ -23,8 +23,6 @@ from verification.models.report import (
     KeptMachine,
     MachineRecord,
     OutOfScope,
-    PipelinePart,
-    PublisherPart,
     ReplayInputs,
     Report,
     RunSelection,
@@ -32,7 +30,14 @@ from verification.models.report import (
 from verification.models.results import CellResult as CellRecord
 from verification.models.results import ItemResult
 from verification.models.verdict import Outcome
-from verification.pipeline.result import Piped, of_publisher
+from verification.pipeline import plan as plans
+from verification.pipeline.result import (
+    causes_of,
+    is_identity_exchanged,
+    pipeline_part,
+    publisher_causes,
+    publisher_part,
+)
 from verification.report import limits, summary
 from verification.rules import agreement
 from verification.rules.catalogue import catalogue
@@ -209,24 +214,20 @@ class Account:
         if not self.suite.selection.pipeline:
             return []
         strict = self.suite.selection.strict
-        prepared, piped = self.suite.prepared, self.suite.piped
+        prepared, shown = self.suite.prepared, self.suite.pipeline
         causes, reason = list(own), ""
         if prepared is None or prepared.pipeline is None:
             reason = "the release workflow was not run"
-        elif failed := prepared.pipeline.get("testbed"):
-            causes.append(
-                catalogue().cause(failed["name"], where=failed["where"], seen=failed["seen"])
-            )
-        elif piped:
-            causes += piped.causes
-        exchanged = piped is not None and bool(piped.publisher()["proved"])
+        else:
+            causes += causes_of(prepared.pipeline)
+        exchanged = shown is not None and is_identity_exchanged(shown.evidence)
         found = []
         for ident, title, mine in (
             ("pipeline", "A pushed version tag builds, validates, releases and publishes", causes),
             (
                 "publisher",
                 "The registered trusted publisher fits the workflow",
-                [*own, *of_publisher(causes)],
+                [*own, *publisher_causes(causes)],
             ),
         ):
             judged = verdict.judge(mine, strict=strict)
@@ -250,8 +251,8 @@ class Account:
         ]
         strict = self.suite.selection.strict
         anything = [cause for cell in cells for cause in cell.causes]
-        anything += self.suite.static.all_causes if self.suite.prepared else ()
-        anything += self.suite.piped.causes if self.suite.piped else ()
+        anything += self.suite.static.causes if self.suite.prepared else ()
+        anything += self.suite.pipeline.causes if self.suite.pipeline else ()
         causes = {cell.id: list(cell.causes) for cell in cells}
         for name in self.unexplained:
             ident = parameter(name)
@@ -285,7 +286,16 @@ class Account:
         )
         if prepared is None:
             return report
-        piped = suite.piped
+        shown, subject = suite.pipeline, suite.subject
+        if shown and subject.pipeline and subject.publishers:
+            plan = plans.load(subject.pipeline)
+            registered = subject.publishers.relative_to(gate.ROOT).as_posix()
+            report = report.model_copy(
+                update={
+                    "pipeline": pipeline_part(shown, plan, strict=suite.selection.strict),
+                    "publisher": publisher_part(shown, registered=registered),
+                }
+            )
         return report.model_copy(
             update={
                 **prepared_part(prepared),
@@ -293,8 +303,6 @@ class Account:
                 "static": suite.static,
                 "not_inspected": tuple(self._not_inspected()),
                 "not_installed": tuple(self._not_installed()),
-                "pipeline": pipeline_part(piped, strict=suite.selection.strict) if piped else None,
-                "publisher": publisher_part(piped) if piped else None,
             }
         )
 
@@ -456,22 +464,23 @@ def prepared_part(prepared: gate.Prepared) -> dict[str, Any]:
     }
 
 
-def pipeline_part(piped: Piped, *, strict: bool) -> PipelinePart:
-    """Return the run of the release workflow as the report has it."""
-    values = piped.to_dict(strict=strict)
-    for link in values["links"]:
-        link["source"], link["target"] = link.pop("from"), link.pop("to")
-    for release in values["releases"]:
-        release["assets"] = [
-            {key: asset[key] for key in ("name", "size", "sha256")} for asset in release["assets"]
-        ]
-    values["actions"] = [
-        {key: action[key] for key in action if key != "folder"} for action in values["actions"]
-    ]
-    return PipelinePart.model_validate(values)
-
-
-def publisher_part(piped: Piped) -> PublisherPart:
-    """Return the trusted publisher as the report has it."""
-    values = piped.publisher()
-    return PublisherPart.model_validate(values | {"live": values["live"] or None})
+def static_part(static: SetInspection) -> StaticPart:
+    """Return the static inspection as the report has it."""
+    return StaticPart(
+        wheels=tuple(
+            WheelRecord(
+                file=wheel.file,
+                sha256=wheel.sha256,
+                size=wheel.size,
+                platform=wheel.platform,
+                tags=wheel.tags,
+                requires_python=wheel.requires_python,
+                requires=wheel.requires,
+                libraries=tuple(library.path for library in wheel.libraries),
+                unverified=wheel.unverified,
+                causes=wheel.causes,
+            )
+            for wheel in static.wheels
+        ),
+        causes=static.own_causes,
+    )

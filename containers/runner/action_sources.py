@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import yaml
+from pydantic import Field
 
 from containers.images import RECIPES
+from verification.models.base import Model, read_toml
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import ActionUse
 from verification.models.workflow import Step, Workflow
@@ -19,37 +22,37 @@ REAL = "/opt/real"
 """Where real actions are put for act."""
 
 
-@dataclasses.dataclass(frozen=True)
-class StandIn:
+class ActionVersion(Model):
+    """A version that a stand-in stands for, its commit, and the names by which it is asked for."""
+
+    version: str
+    commit: str
+    refs: tuple[str, ...]
+
+
+class StandIn(Model):
     """A stand-in action: what it plays, and each version that it stands for."""
 
     action: str
-    folder: Path
-    versions: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """Version, commit and the names by which it is asked for."""
+    versions: tuple[ActionVersion, ...] = Field(alias="stands-for")
+
+    @property
+    def folder(self) -> Path:
+        """Its folder, which is named as the action."""
+        return STAND_INS / self.action.replace("/", "-")
 
     def version(self, ref: str) -> str | None:
         """Return the version that ``ref`` means, if it stands for that."""
-        for version, commit, names in self.versions:
-            if ref == commit or ref in names:
-                return version
+        for known in self.versions:
+            if ref == known.commit or ref in known.refs:
+                return known.version
         return None
 
 
-def stand_ins(top: Path = STAND_INS) -> dict[str, StandIn]:
+def stand_ins() -> dict[str, StandIn]:
     """Return the stand-ins, by the action that they play."""
-    found = {}
-    for path in sorted(top.glob("*/stand-in.toml")):
-        data = tomllib.loads(path.read_text("utf-8"))
-        found[data["action"]] = StandIn(
-            data["action"],
-            path.parent,
-            tuple(
-                (line["version"], line["commit"], tuple(line["refs"]))
-                for line in data["stands-for"]
-            ),
-        )
-    return found
+    read = (read_toml(StandIn, path) for path in sorted(STAND_INS.glob("*/stand-in.toml")))
+    return {stand_in.action: stand_in for stand_in in read}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Actions:
 
 
 def resolve(workflow: Workflow, folder: Path | None = None) -> Actions:
-    """Say what plays each action of the workflow.
+    """Return what plays each action of the workflow.
 
     With ``folder`` the real action is run wherever ``folder/OWNER/NAME@REF`` or
     ``folder/OWNER/NAME`` is.
@@ -75,69 +78,85 @@ def resolve(workflow: Workflow, folder: Path | None = None) -> Actions:
     """
     if folder and not folder.is_dir():
         raise WrongUse(f"{folder}: there is no such folder of actions")
-    ours = stand_ins()
-    uses: list[ActionUse] = []
-    options: dict[str, str] = {}
-    real: dict[str, Path] = {}
-    for job in workflow.jobs.values():
-        for step in job.steps:
-            if not step.uses or step.uses.startswith("./"):
-                continue  # an action of the repository itself is in the clone
-            name, _, ref = step.uses.partition("@")
-            where = workflow.at(step.line)
-            if name.startswith("docker:") or not ref or name.count("/") < 1:
-                raise _unavailable(where, step.uses, "an action in an image of its own")
-            repository = "/".join(name.split("/")[:2])
-            path = name.removeprefix(repository).lstrip("/")
-            if folder and (have := _checkout(folder, repository, ref)):
-                place = f"{REAL}/{repository.replace('/', '-')}@{ref}"
-                real[place] = have
-                use = _use(step, where, "real", ref, have, path)
-            elif (stand_in := ours.get(repository)) and (version := stand_in.version(ref)):
-                place = f"{IN_IMAGE}/{stand_in.folder.name}"
-                use = _use(step, where, "stand-in", version, stand_in.folder, path)
-            else:
-                versions = [version for version, _, _ in stand_in.versions] if stand_in else ours
-                offered = f"there are stand-ins for {', '.join(versions)} only"
-                raise _unavailable(where, step.uses, offered)
-            uses.append(use)
-            options[f"{repository}@{ref}"] = place
+    known = stand_ins()
+    sources = [
+        _source(step, workflow.at(step.line), known, folder)
+        for job in workflow.jobs.values()
+        for step in job.steps
+        # An action of the repository itself is in the clone.
+        if step.uses and not step.uses.startswith("./")
+    ]
+    options = {f"{source.repository}@{source.ref}": source.place for source in sources}
     return Actions(
-        tuple(uses),
-        tuple(f"--local-repository={name}={place}" for name, place in options.items()),
-        real,
+        uses=tuple(source.use for source in sources),
+        options=tuple(f"--local-repository={name}={place}" for name, place in options.items()),
+        real={source.place: source.checkout for source in sources if source.checkout},
     )
 
 
-def _unavailable(where: str, uses: str, seen: str) -> TestbedFailure:
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """What plays the action of one step."""
+
+    use: ActionUse
+    repository: str
+    ref: str
+    place: str
+    """Where act is to find it."""
+    checkout: Path | None
+    """The folder of a real action; None for a stand-in."""
+
+
+def _source(step: Step, where: str, known: Mapping[str, StandIn], folder: Path | None) -> _Source:
+    uses = step.uses or ""
+    name, _, ref = uses.partition("@")
+    if name.startswith("docker:") or not ref or name.count("/") < 1:
+        raise _unavailable(where, uses, "an action in an image of its own")
+    repository = "/".join(name.split("/")[:2])
+    path = name.removeprefix(repository).lstrip("/")
+    stand_in = known.get(repository)
+    checkout = _checkout(folder, repository, ref) if folder else None
+    kind: Literal["real", "stand-in"]
+    if checkout:
+        kind, version, action = "real", ref, checkout
+        place, shown = f"{REAL}/{repository.replace('/', '-')}@{ref}", str(checkout)
+    elif stand_in and (own := stand_in.version(ref)):
+        kind, version, action = "stand-in", own, stand_in.folder
+        place, shown = f"{IN_IMAGE}/{action.name}", action.name
+    else:
+        offered = [one.version for one in stand_in.versions] if stand_in else known
+        raise _unavailable(where, uses, f"there are stand-ins for {', '.join(offered)} only")
+    use = ActionUse(
+        uses=uses,
+        where=where,
+        kind=kind,
+        version=version,
+        folder=shown,
+        unknown=_unknown_inputs(step, where, action / path),
+    )
+    return _Source(use, repository, ref, place, checkout)
+
+
+def _unknown_inputs(step: Step, where: str, folder: Path) -> tuple[str, ...]:
+    """Return the inputs that a step gives and the action in a folder does not have."""
+    for file in (folder / "action.yml", folder / "action.yaml"):
+        if file.is_file():
+            inputs = (yaml.safe_load(file.read_text("utf-8")) or {}).get("inputs") or {}
+            known = {str(key).lower() for key in inputs}
+            return tuple(sorted(key for key in step.with_ if key.lower() not in known))
+    raise _unavailable(where, step.uses or "", f"{folder} has no action.yml")
+
+
+def _unavailable(where: str, uses: str, observed: str) -> TestbedFailure:
     return TestbedFailure(
         "action-unavailable",
         where,
-        f"{uses} cannot be run here: {seen}; give its checkout as FOLDER/{uses} (actions_from)",
+        f"{uses} cannot be run here: {observed}; give its checkout as FOLDER/{uses} (actions_from)",
     )
 
 
 def _checkout(folder: Path, repository: str, ref: str) -> Path | None:
-    for have in (folder / f"{repository}@{ref}", folder / repository):
-        if have.is_dir():
-            return have
+    for checkout in (folder / f"{repository}@{ref}", folder / repository):
+        if checkout.is_dir():
+            return checkout
     return None
-
-
-def _use(step: Step, where: str, kind: str, version: str, folder: Path, path: str) -> ActionUse:
-    for name in ("action.yml", "action.yaml"):
-        file = folder / path / name
-        if file.is_file():
-            known = (yaml.safe_load(file.read_text("utf-8")) or {}).get("inputs") or {}
-            break
-    else:
-        raise _unavailable(where, str(step.uses), f"{folder / path} has no action.yml")
-    lower = {str(key).lower() for key in known}
-    return ActionUse(
-        uses=str(step.uses),
-        where=where,
-        kind=kind,
-        version=version,
-        folder=folder.name if kind == "stand-in" else str(folder),
-        unknown=tuple(sorted(key for key in step.with_ if key.lower() not in lower)),
-    )

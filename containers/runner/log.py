@@ -1,39 +1,95 @@
-"""Read act's log: which job and step ran when, how it ended and what it said."""
+"""Read act's log: which job and step ran when, how it ended and what it printed."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from verification.models.pipeline import JobRun, StepRun
-from verification.models.workflow import Job, Workflow
+import pydantic
+from pydantic import Field
 
-_RESULTS = {"success": "success", "failure": "failure", "skipped": "skipped", "cancelled": "hung"}
+from verification.models.base import Model
+from verification.models.pipeline import JobOutcome, JobRun, StepRun
+from verification.models.workflow import Combination, Job, Workflow
+
+_OUTCOMES: dict[str, JobOutcome] = {
+    "success": "success",
+    "failure": "failure",
+    "skipped": "skipped",
+    "cancelled": "hung",
+}
 _SET_UP = ("--setup-job", "--complete-job")
-_OTHERS_OF_NAME = re.compile(r"[^a-zA-Z0-9]")
+_NOT_IN_CONTAINER_NAME = re.compile(r"[^a-zA-Z0-9]")
+
+
+class ActLine(Model):
+    """A line of act's log, as far as it is read here."""
+
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    msg: str = ""
+    job: str = ""
+    """The name of the workflow and of the job."""
+    job_id: str = Field(default="", alias="jobID")
+    """Empty for a line of no job."""
+    matrix: Combination | None = None
+    step_id: tuple[str, ...] | None = Field(default=None, alias="stepID")
+    """The step, and the steps within it."""
+    stage: str = ""
+    step_result: str = Field(default="", alias="stepResult")
+    job_result: str = Field(default="", alias="jobResult")
+    raw_output: bool = False
+    """Whether a program printed it, and not act."""
+
+    @property
+    def printed(self) -> str | None:
+        """What a program printed; None for a line of act's own."""
+        return self.msg.rstrip("\n") if self.raw_output else None
+
+
+class JobContainer(Model):
+    """The container of a job."""
+
+    id: str
+    """The job's id."""
+    container: str
+    """The engine's id of the container."""
+    name: str
+    """The container's name, as act gave it."""
+
+
+class ConductorLine(Model):
+    """A line of the conductor (``images/runner/conductor``); it has one of the optional values."""
+
+    at: float
+    act: ActLine | None = None
+    job: JobContainer | None = None
+    text: str | None = None
+    """What act printed and is not of its log."""
+    ended: int | None = None
+    """Act's exit code."""
 
 
 @dataclasses.dataclass
-class _Step:
+class _StepLog:
     started: float
     ended: float | None = None
-    result: str | None = None
+    result: JobOutcome | None = None
     lines: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
-class _Leg:
-    """One combination of a job, as far as the log has told of it."""
+class _JobLog:
+    """One combination of a job, as far as the log shows it."""
 
     name: str
-    matrix: dict[str, Any]
+    matrix: Combination
     started: float
     ended: float | None = None
-    result: str | None = None
-    steps: dict[str, _Step] = dataclasses.field(default_factory=dict)
+    result: JobOutcome | None = None
+    steps: dict[str, _StepLog] = dataclasses.field(default_factory=dict)
     lines: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -45,7 +101,7 @@ class _Container:
 
 
 class Log:
-    """What the conductor printed, line by line (``images/runner/conduct.py``)."""
+    """What the conductor printed, line by line."""
 
     def __init__(self) -> None:
         self.others: list[str] = []
@@ -53,57 +109,52 @@ class Log:
         self.ended: int | None = None
         """Act's exit code."""
         self.unsupported: list[str] = []
-        self._legs: dict[tuple[str, str], _Leg] = {}
+        self._jobs: dict[tuple[str, str], _JobLog] = {}
         self._containers: dict[str, list[_Container]] = {}
 
     @property
     def began(self) -> bool:
         """Whether any job began."""
-        return bool(self._legs)
+        return bool(self._jobs)
 
-    def add(self, told: Mapping[str, Any]) -> str | None:
-        """Take one line in; return what a program said, if it is that."""
-        if "ended" in told:
-            self.ended = int(told["ended"])
-        elif "act" in told:
-            return self._act(told["act"], float(told["at"]))
-        elif "text" in told:
-            self.others.append(str(told["text"]))
-        return None
+    def add(self, line: ConductorLine) -> None:
+        """Add one line."""
+        if line.act and line.act.job_id:
+            self._add(line.act, line.at)
+        elif line.act:
+            self.others.append(line.act.msg.rstrip("\n"))
+        elif line.ended is not None:
+            self.ended = line.ended
+        elif line.text is not None:
+            self.others.append(line.text)
 
     def container(self, job: str, id: str, name: str, address: str) -> None:  # noqa: A002
-        """Say which container is the job's."""
+        """Add a container of a job."""
         self._containers.setdefault(job, []).append(_Container(id, name, address))
 
-    def _act(self, line: dict[str, Any], at: float) -> str | None:
-        said = str(line.get("msg", "")).rstrip("\n")
-        job = line.get("jobID")
-        if not job:
-            self.others.append(said)
-            return None
-        matrix = line.get("matrix") or {}
-        key = (str(job), json.dumps(matrix, sort_keys=True))
-        leg = self._legs.setdefault(key, _Leg(str(line.get("job", "")).strip(), matrix, at))
-        if result := line.get("jobResult"):
-            leg.result, leg.ended = _RESULTS.get(str(result), str(result)), at
-        if said.startswith("LocalRepositoryCache "):
-            return None
-        ids = line.get("stepID")
-        if not ids or ids[0] in _SET_UP:
-            leg.lines.append(said.strip())
-            return None
-        step = leg.steps.setdefault(str(ids[0]), _Step(at))
-        raw = bool(line.get("raw_output"))
-        step.lines.append(said if raw else said.strip())
-        if len(ids) == 1 and (result := line.get("stepResult")):
-            ended = _RESULTS.get(str(result), str(result))
+    def _add(self, line: ActLine, at: float) -> None:
+        matrix = line.matrix or {}
+        key = (line.job_id, json.dumps(matrix, sort_keys=True))
+        job = self._jobs.setdefault(key, _JobLog(line.job.strip(), matrix, at))
+        if line.job_result:
+            job.result, job.ended = _outcome(line.job_result), at
+        text = line.msg.rstrip("\n")
+        if text.startswith("LocalRepositoryCache "):
+            return
+        if not line.step_id or line.step_id[0] in _SET_UP:
+            job.lines.append(text.strip())
+            return
+        step = job.steps.setdefault(line.step_id[0], _StepLog(at))
+        step.lines.append(text if line.raw_output else text.strip())
+        if len(line.step_id) == 1 and line.step_result:
+            result = _outcome(line.step_result)
             # The steps of an action before and after the main one count where they fail.
-            if line.get("stage") == "Main" or ended == "failure":
+            if line.stage == "Main" or result == "failure":
                 step.ended = at
-                step.result = "failure" if "failure" in (step.result, ended) else ended
-        if raw and said.startswith("e2e-unsupported "):
-            self.unsupported.append(f"{job}: {json.loads(said.partition(' ')[2])['why']}")
-        return said if raw else None
+                step.result = "failure" if "failure" in (step.result, result) else result
+        if line.raw_output and text.startswith("e2e-unsupported "):
+            why = json.loads(text.partition(" ")[2])["why"]
+            self.unsupported.append(f"{line.job_id}: {why}")
 
     def jobs(self, workflow: Workflow, *, hung: bool = False) -> tuple[JobRun, ...]:
         """Return every job of the workflow in its order, also those that never ran.
@@ -112,126 +163,122 @@ class Log:
         """
         runs: list[JobRun] = []
         for job in workflow.jobs.values():
-            legs = [leg for (id_, _), leg in self._legs.items() if id_ == job.id]
-            combinations = job.combinations or ({},)
-            for number, matrix in enumerate(combinations):
-                label = job.runs_on[min(number, len(job.runs_on) - 1)] if job.runs_on else ""
-                leg = next((leg for leg in legs if same(leg.matrix, matrix)), None)
-                runs.append(self._job(job, dict(matrix), label, leg, runs, hung=hung))
+            logs = [log for (id_, _), log in self._jobs.items() if id_ == job.id]
+            for number, matrix in enumerate(job.combinations or ({},)):
+                log = next((log for log in logs if is_same_combination(log.matrix, matrix)), None)
+                result, reason = _result(job, log, runs, hung=hung)
+                container = self._container_of(job.id, log)
+                runs.append(
+                    JobRun(
+                        id=job.id,
+                        name=_name(log) if log else job.name,
+                        matrix=matrix,
+                        label=job.runs_on[min(number, len(job.runs_on) - 1)] if job.runs_on else "",
+                        needs=job.needs,
+                        result=result,
+                        reason=reason,
+                        started=log.started if log else None,
+                        ended=log.ended if log else None,
+                        container=container.id if container else "",
+                        address=container.address if container else "",
+                        steps=_steps(job, log, hung=result == "hung"),
+                        log=tuple(log.lines) if log else (),
+                    )
+                )
         return tuple(runs)
 
-    def _job(
-        self,
-        job: Job,
-        matrix: dict[str, Any],
-        label: str,
-        leg: _Leg | None,
-        before: list[JobRun],
-        *,
-        hung: bool,
-    ) -> JobRun:
-        container = self._container_of(job.id, leg)
-        result, reason = "not run", ""
-        if leg is None:
-            failed = [run.id for run in before if run.id in job.needs and run.result != "success"]
-            if failed:
-                reason = f"needs {', '.join(dict.fromkeys(failed))}, which did not succeed"
-            elif hung:
-                reason = "the run was ended before its turn came"
-            else:
-                reason = (
-                    f"act did not start it (if: {job.condition})"
-                    if job.condition
-                    else ("act did not start it")
-                )
-        elif leg.result is None and not leg.steps:
-            result = "skipped" if any("Skipping" in line for line in leg.lines) else "not run"
-            reason = " ".join(leg.lines[-1:])
-        elif leg.result is None:
-            result = "hung" if hung else "failure"
-            reason = "it did not end" if hung else "act ended before the job did"
-        elif leg.result == "failure" and len(job.combinations) > 1 and _passed(job, leg):
-            # act 0.2.89 has one result for all combinations: that of the one that failed.
-            result = "success"
-        else:
-            result = leg.result
-        return JobRun(
-            id=job.id,
-            name=_name(leg) if leg else job.name,
-            matrix=matrix,
-            label=label,
-            needs=job.needs,
-            result=result,
-            reason=reason,
-            started=leg.started if leg else None,
-            ended=leg.ended if leg else None,
-            container=container.id if container else "",
-            address=container.address if container else "",
-            steps=_steps(job, leg, hung=result == "hung"),
-            log=tuple(leg.lines) if leg else (),
-        )
-
-    def _container_of(self, job: str, leg: _Leg | None) -> _Container | None:
-        found = self._containers.get(job, [])
-        if leg is None or not found:
+    def _container_of(self, job: str, log: _JobLog | None) -> _Container | None:
+        containers = self._containers.get(job, [])
+        if log is None or not containers:
             return None
         # Act names a container after the job, with every other character a hyphen, and a hash.
-        wanted = f"act-{_OTHERS_OF_NAME.sub('-', leg.name)}"
-        for container in found:
+        expected = f"act-{_NOT_IN_CONTAINER_NAME.sub('-', log.name)}"
+        for container in containers:
             name = container.name[max(container.name.find("act-"), 0) :].rpartition("-")[0]
-            if name and (wanted == name or (wanted.startswith(name) and len(found) == 1)):
+            if name and (expected == name or (expected.startswith(name) and len(containers) == 1)):
                 return container
-        return found[0] if len(found) == 1 else None
+        return containers[0] if len(containers) == 1 else None
 
 
-def _name(leg: _Leg) -> str:
+def _outcome(result: str) -> JobOutcome:
+    return _OUTCOMES.get(result, "failure")
+
+
+def _result(
+    job: Job, log: _JobLog | None, before: Iterable[JobRun], *, hung: bool
+) -> tuple[JobOutcome, str]:
+    """Return how a combination of a job ended, and why if no step shows it."""
+    if log is None:
+        return "not run", _why_not_run(job, before, hung=hung)
+    if log.result is None and not log.steps:
+        skipped = any("Skipping" in line for line in log.lines)
+        return "skipped" if skipped else "not run", " ".join(log.lines[-1:])
+    if log.result is None:
+        return ("hung", "it did not end") if hung else ("failure", "act ended before the job did")
+    if log.result == "failure" and len(job.combinations) > 1 and _passed(job, log):
+        # act 0.2.89 has one result for all combinations: that of the one that failed.
+        return "success", ""
+    return log.result, ""
+
+
+def _why_not_run(job: Job, before: Iterable[JobRun], *, hung: bool) -> str:
+    failed = [run.id for run in before if run.id in job.needs and run.result != "success"]
+    if failed:
+        return f"needs {', '.join(dict.fromkeys(failed))}, which did not succeed"
+    if hung:
+        return "the run was ended before its turn came"
+    condition = f" (if: {job.condition})" if job.condition else ""
+    return f"act did not start it{condition}"
+
+
+def _name(log: _JobLog) -> str:
     """Return the job's name with its expressions filled in; act numbers the combinations."""
-    name = leg.name.partition("/")[2]
-    return re.sub(r"-\d+$", "", name) if leg.matrix else name
+    name = log.name.partition("/")[2]
+    return re.sub(r"-\d+$", "", name) if log.matrix else name
 
 
-def same(told: Mapping[str, Any], matrix: Mapping[str, Any]) -> bool:
-    """Say whether act's matrix is this combination."""
-    return {key: str(value) for key, value in told.items()} == {
-        key: str(value) for key, value in matrix.items()
+def is_same_combination(first: Combination, second: Combination) -> bool:
+    """Return whether two combinations have the same values; act may print a value as text."""
+    return {key: str(value) for key, value in first.items()} == {
+        key: str(value) for key, value in second.items()
     }
 
 
-def _steps(job: Job, leg: _Leg | None, *, hung: bool) -> tuple[StepRun, ...]:
-    found = leg.steps if leg else {}
-    last = max(
-        (at for at, step in enumerate(job.steps) if (step.id or str(at)) in found), default=-1
-    )
+def _steps(job: Job, log: _JobLog | None, *, hung: bool) -> tuple[StepRun, ...]:
+    logs = log.steps if log else {}
+    keys = [step.id or str(number) for number, step in enumerate(job.steps)]
+    last = max((number for number, key in enumerate(keys) if key in logs), default=-1)
     runs = []
-    for at, step in enumerate(job.steps):
-        seen = found.get(step.id or str(at))
-        if seen is None or (seen.result is None and not _ran(seen)):
-            result = "skipped" if leg and leg.result and at < last else "not run"
+    for number, step in enumerate(job.steps):
+        own = logs.get(keys[number])
+        result: JobOutcome
+        if own is None or (own.result is None and not _ran(own)):
+            result = "skipped" if log and log.result and number < last else "not run"
         else:
-            result = seen.result or ("hung" if hung else "not run")
+            result = own.result or ("hung" if hung else "not run")
         runs.append(
             StepRun(
                 name=step.name or step.uses or (step.run or "").split("\n")[0],
                 uses=step.uses,
                 line=step.line,
                 result=result,
-                started=seen.started if seen else None,
-                ended=seen.ended if seen else None,
-                log=tuple(seen.lines) if seen else (),
+                started=own.started if own else None,
+                ended=own.ended if own else None,
+                log=tuple(own.lines) if own else (),
             )
         )
     return tuple(runs)
 
 
-def _passed(job: Job, leg: _Leg) -> bool:
-    """Say whether every step of a combination passed or was skipped."""
+def _passed(job: Job, log: _JobLog) -> bool:
+    """Return whether every step of a combination passed or was skipped."""
     return (
-        bool(leg.steps)
-        and not any("\N{CROSS MARK}" in line for line in leg.lines)
-        and all(step.result in ("success", "skipped") for step in leg.steps.values())
-        and _steps(job, leg, hung=False)[-1].result in ("success", "skipped")
+        bool(log.steps)
+        and not any("\N{CROSS MARK}" in line for line in log.lines)
+        and all(step.result in ("success", "skipped") for step in log.steps.values())
+        and _steps(job, log, hung=False)[-1].result in ("success", "skipped")
     )
 
 
-def _ran(step: _Step) -> bool:
+def _ran(step: _StepLog) -> bool:
     return any("Run Main " in line for line in step.lines)

@@ -11,7 +11,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+
+from pydantic import JsonValue
 
 from containers import builder
 from containers import engine as engines
@@ -86,12 +88,8 @@ class Origin:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
         self._git("add", "--all", "--force")
-        self.differs = tuple(
-            self._git("diff", "--cached", "--name-only", "-z").rstrip("\0").split("\0")
-            if base
-            else ()
-        )
-        self.differs = tuple(name for name in self.differs if name)
+        changed = self._git("diff", "--cached", "--name-only", "-z").split("\0") if base else ()
+        self.differs = tuple(filter(None, changed))
         if self.differs or not base:
             self._git("commit", "--quiet", "--message", "The source folder as it is")
         self.sha = self._git("rev-parse", "HEAD")
@@ -161,6 +159,7 @@ class Origin:
         self._git("push", "--quiet", str(self.bare), f"refs/tags/{name}")
         made = Push(
             tag=name,
+            ref=f"refs/tags/{name}",
             annotated=annotated,
             sha=self._git("rev-parse", f"refs/tags/{name}^{{commit}}"),
             object=self._git("rev-parse", f"refs/tags/{name}"),
@@ -170,24 +169,25 @@ class Origin:
         self.pushes[name] = made
         return made
 
-    def event(self, push: Push) -> dict[str, Any]:
+    def event(self, push: Push) -> dict[str, JsonValue]:
         """Return the payload of the push event (GitHub's documentation, "Webhook events", push).
 
         ``deleted`` is null where GitHub says false: act would else take ``after``, which names the
         tag object of an annotated tag, for the commit.
         """
-        owner = {"login": self.owner, "name": self.owner, "type": "Organization"}
+        owner: JsonValue = {"login": self.owner, "name": self.owner, "type": "Organization"}
+        pusher: JsonValue = dict(_WHO)
         url = f"https://github.com/{self.full_name}"
         message = self._git("log", "-1", "--format=%B", push.sha)
-        commit = {
+        commit: JsonValue = {
             "id": push.sha,
             "tree_id": self._git("rev-parse", f"{push.sha}^{{tree}}"),
             "distinct": True,
             "message": message,
             "timestamp": self._git("log", "-1", "--format=%cI", push.sha),
             "url": f"{url}/commit/{push.sha}",
-            "author": _WHO,
-            "committer": _WHO,
+            "author": pusher,
+            "committer": pusher,
         }
         return {
             "ref": push.ref,
@@ -200,7 +200,7 @@ class Origin:
             "compare": f"{url}/compare/{push.tag}",
             "commits": [],
             "head_commit": commit,
-            "pusher": _WHO,
+            "pusher": pusher,
             "repository": {
                 "name": self.name,
                 "full_name": self.full_name,
@@ -221,15 +221,15 @@ class Origin:
         """Return the message of the commit that was tagged."""
         return self._git("log", "-1", "--format=%B", push.sha)
 
-    def pack(self, tar: tarfile.TarFile) -> None:
-        """Add the bare repository, as ``repository.git``."""
+    def pack(self, tar: tarfile.TarFile, name: str) -> None:
+        """Add the bare repository to an archive, as a folder of this name."""
 
         def owned(info: tarfile.TarInfo) -> tarfile.TarInfo:
             info.uid = info.gid = 0
             info.uname = info.gname = "root"
             return info
 
-        tar.add(self.bare, "repository.git", filter=owned)
+        tar.add(self.bare, name, filter=owned)
 
     def _git(self, *arguments: str) -> str:
         return self._run("git", "-C", str(self.tree), *arguments)

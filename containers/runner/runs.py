@@ -8,7 +8,6 @@ What needs the engine, the building of wheels, a job asks for by a line of outpu
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import itertools
@@ -19,10 +18,9 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import docker
@@ -34,25 +32,24 @@ from containers import builder, images
 from containers.commands import execute
 from containers.engine import Engine, Run
 from containers.progress import say, step
-from containers.runner import action_sources as actions_
-from containers.runner.log import Log, same
+from containers.runner.action_sources import resolve
+from containers.runner.archive import add_file, archive_of
+from containers.runner.builds import BuildRequest, Builds
+from containers.runner.environment import RunnerEnvironment
+from containers.runner.log import ActLine, ConductorLine, JobContainer, Log, is_same_combination
 from containers.runner.origin import BRANCH, Origin
-from verification.models import workflow as workflows
-from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
-from verification.models.pipeline import Artifact, PipelineRun, Push, Wheel
-from verification.models.workflow import Job, Workflow
-from verification.pipeline.triggers import Decision, Event, decide
+from verification.models.base import Model
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.pipeline import PipelineRun, Push, WorkflowArtifact
+from verification.models.workflow import Combination, Decision, Event, Workflow
+from verification.models.workflow_file import load
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
-WORKFLOW = ".github/workflows/publish.yml"
 IMAGE = "runner"
 LABELS: dict[str, builder.Platform] = {"ubuntu-latest": "linux", "windows-latest": "windows"}
 """The platform that each runner label stands for."""
-_BUILDS = {"linux": "cp313-manylinux_x86_64", "windows": "cp313-win_amd64"}
-"""What the builder builds, in cibuildwheel's words."""
 SECONDS = 1200
 """How long a run may take, all its jobs together."""
-_GRACE = 20
 _SOCKET = "/var/run/docker.sock"
 _ARTIFACTS = "/var/lib/artifacts"
 _ACTOR = "maintainer"
@@ -66,117 +63,46 @@ _STAND_INS = (
     "the artifact service is ours, by version 4 of the protocol",
 )
 
-
-class Register(Protocol):
-    """Tells the forge whose container is at an address."""
-
-    def __call__(self, address: str, job: Job, push: Push, run_id: int, attempt: int, /) -> None:
-        """Register it."""
+Decide = Callable[[Workflow, Event], Decision]
+"""Whether an event starts a workflow."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """What the jobs find around them: the closed network, and who answers on it."""
+class WorkflowFile(Model):
+    """The workflow that is run, and how."""
 
-    network: str
-    authority: str
-    """The certificate of the authority for the names on the network, PEM."""
-    register: Register | None = None
-    token: str = "ghs_none"  # noqa: S105  (act wants one; where there is no forge, none looks)
-    """GITHUB_TOKEN."""
-    identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """``url`` and ``token`` with which an identity token is asked for."""
-
-
-class TellsJobs(Protocol):
-    """What the runner needs of a forge."""
-
-    repository: Any
-    workflow: Any
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables through which a job gets its tokens."""
-
-    def register(self, address: str, identity: Any) -> None:
-        """Say whose container is at an address."""
-
-
-def with_forge(
-    forge: TellsJobs, identity: Callable[..., Any], *, network: str, authority: str
-) -> Site:
-    """Return the site with this forge; ``identity`` is the forge's class of job identities.
-
-    A run of another tag than the forge was made for, or a further attempt, is told by claims.
-    """
-    given = forge.environment
-
-    def register(address: str, job: Job, push: Push, run_id: int, attempt: int) -> None:
-        forge.register(
-            address,
-            identity(
-                job=job.id,
-                permissions=job.permissions,
-                environment=job.environment,
-                claims=claims(forge, job, push, run_id, attempt),
-            ),
-        )
-
-    return Site(
-        network=network,
-        authority=authority,
-        register=register,
-        token=given["GITHUB_TOKEN"],
-        identity={
-            "url": given["ACTIONS_ID_TOKEN_REQUEST_URL"],
-            "token": given["ACTIONS_ID_TOKEN_REQUEST_TOKEN"],
-        },
-    )
-
-
-def claims(forge: TellsJobs, job: Job, push: Push, run_id: int, attempt: int) -> dict[str, Any]:
-    """Return the claims of this run that are not those that the forge was told of at its start."""
-    facts, found = forge.workflow, dict[str, Any]()
-    full = f"{forge.repository.owner}/{forge.repository.name}"
-    if facts.sha != push.sha:
-        found |= {"sha": push.sha, "workflow_sha": push.sha, "job_workflow_sha": push.sha}
-    if facts.ref != push.ref:
-        workflow = f"{full}/{facts.path}@{push.ref}"
-        found |= {"ref": push.ref, "workflow_ref": workflow, "job_workflow_ref": workflow}
-        if not job.environment:
-            found["sub"] = f"repo:{full}:ref:{push.ref}"
-    if facts.run_id != run_id:
-        found["run_id"] = str(run_id)
-    if facts.run_attempt != attempt:
-        found["run_attempt"] = str(attempt)
-    return found
+    path: str
+    """Relative to the repository."""
+    actions_from: Path | None = None
+    """A folder with checkouts of real actions; stand-ins run in place of the others."""
+    seconds: int = SECONDS
+    """How long a run may take, all its jobs together."""
 
 
 class Runner:
-    """Runs the workflow of ``origin`` for the tags that are pushed."""
+    """Runs the workflow of ``origin`` for the tags that are pushed.
+
+    ``decide`` returns whether an event starts the workflow: act starts it for every event.
+    """
 
     def __init__(
         self,
         engine: Engine,
         run: Run,
         origin: Origin,
-        site: Site,
-        *,
-        workflow: str = WORKFLOW,
-        actions_from: Path | None = None,
-        seconds: int = SECONDS,
-        run_id: int | None = None,
+        environment: RunnerEnvironment,
+        file: WorkflowFile,
+        decide: Decide,
     ) -> None:
         self.engine = engine
         self.run = run
         self.origin = origin
-        self.site = site
-        self.path = workflow
-        self.workflow: Workflow = workflows.load(origin.tree / workflow)
-        self.actions = actions_.resolve(self.workflow, actions_from)
-        self._seconds = seconds
-        self._first_id = run_id
-        self._artifacts: dict[int, bytes] = {}
+        self.environment = environment
+        self.file = file
+        self.workflow = load(origin.tree / file.path)
+        self.actions = resolve(self.workflow, file.actions_from)
+        self.artifacts: dict[int, bytes] = {}
+        """The artifacts that the earlier attempts of each run left, packed."""
+        self._decide = decide
         self._check_labels()
         self.image = images.ensure(engine, IMAGE).tag
 
@@ -191,13 +117,14 @@ class Runner:
                         f"{', '.join(LABELS)} only",
                     )
 
-    def label(self, job: str, matrix: Mapping[str, Any]) -> str:
+    def label(self, job: str, matrix: Combination) -> str:
         """Return the runner label of one combination of a job."""
-        found = self.workflow.jobs[job]
-        for combination, label in zip(found.combinations or ({},), found.runs_on, strict=False):
-            if same(matrix, combination):
+        labels = self.workflow.jobs[job].runs_on
+        combinations = self.workflow.jobs[job].combinations
+        for combination, label in zip(combinations or ({},), labels, strict=False):
+            if is_same_combination(matrix, combination):
                 return label
-        return found.runs_on[0]
+        return labels[0]
 
     def push(self, tags: Sequence[str], *, annotated: bool = True) -> list[PipelineRun]:
         """Push ``tags`` at once; return the run of each, in their order. The runs are parallel.
@@ -211,16 +138,18 @@ class Runner:
         pushes = [self.origin.tag(tag, annotated=annotated) for tag in tags]
         return self.start(pushes)
 
-    def start(self, pushes: Sequence[Push]) -> list[PipelineRun]:
-        """Run the workflow for tags that ``origin`` has; as `push`, for one push of them all."""
-        ids = []
-        for _ in pushes:
-            ids.append(self._first_id or next(_numbers))
-            self._first_id = None
+    def start(self, pushes: Sequence[Push], *, first_id: int | None = None) -> list[PipelineRun]:
+        """Run the workflow for tags that ``origin`` has; as `push`, for one push of them all.
+
+        ``first_id`` is the id of the first run.
+        """
+        ids = [next(_numbers) for _ in pushes]
+        if first_id is not None:
+            ids[0] = first_id
         decisions = [
-            decide(
+            self._decide(
                 self.workflow,
-                Event("push", push.ref, message=self.origin.message(push), tags=len(pushes)),
+                Event(ref=push.ref, message=self.origin.message(push), tags=len(pushes)),
             )
             for push in pushes
         ]
@@ -236,72 +165,34 @@ class Runner:
         """
         if not previous.triggered:
             raise WrongUse(f"the push of {previous.push.tag} started no run that could be repeated")
-        decision = Decision(True, f"attempt {previous.attempt + 1} of run {previous.run_id}")
-        return self._one(previous.push, previous.run_id, previous.attempt + 1, decision)
+        attempt = previous.attempt + 1
+        decision = Decision(triggered=True, reason=f"attempt {attempt} of run {previous.run_id}")
+        return self._one(previous.push, previous.run_id, attempt, decision)
 
     def _one(self, push: Push, run_id: int, attempt: int, decision: Decision) -> PipelineRun:
         began = time.time()
-        log = Log()
-        conducted: _Conducted | None = None
+        conducted = _Attempt(self, push, run_id, attempt)
         if decision.triggered:
             with step(f"workflow {self.workflow.name} for {push.tag}"):
-                conducted = _Conducted(self, push, run_id, attempt, log)
                 conducted.go()
-        hung = bool(conducted and conducted.hung)
-        jobs = log.jobs(self.workflow, hung=hung)
-        if not decision.triggered:
-            result = "not triggered"
-        elif hung:
-            result = "hung"
-        else:
-            good = log.ended == 0 and all(job.result in ("success", "skipped") for job in jobs)
-            result = "success" if good else "failure"
-        return PipelineRun(
-            push=push,
-            run_id=run_id,
-            attempt=attempt,
-            triggered=decision.triggered,
-            decision=decision.reason,
-            result=result,
-            jobs=jobs,
-            artifacts=conducted.artifacts if conducted else (),
-            wheels=tuple(conducted.wheels) if conducted else (),
-            actions=self.actions.uses,
-            unsupported=tuple(log.unsupported),
-            stand_ins=_STAND_INS,
-            seconds=time.time() - began,
-            act=conducted.act if conducted else "",
-            log=tuple(log.others),
-        )
-
-    def kept(self, run_id: int) -> bytes | None:
-        """Return the artifacts that earlier attempts of a run left, packed."""
-        return self._artifacts.get(run_id)
-
-    def keep(self, run_id: int, packed: bytes) -> None:
-        """Keep the artifacts of a run for a further attempt."""
-        self._artifacts[run_id] = packed
+        return conducted.result(decision, time.time() - began)
 
 
-class _Conducted:
+class _Attempt:
     """One attempt of one run, from its conductor's start to its end."""
 
-    def __init__(self, runner: Runner, push: Push, run_id: int, attempt: int, log: Log) -> None:
+    def __init__(self, runner: Runner, push: Push, run_id: int, attempt: int) -> None:
         self.runner = runner
         self.push = push
         self.run_id = run_id
         self.attempt = attempt
-        self.log = log
+        self.log = Log()
         self.hung = False
         self.act = ""
-        self.artifacts: tuple[Artifact, ...] = ()
-        self.wheels: list[Wheel] = []
+        self.artifacts: tuple[WorkflowArtifact, ...] = ()
+        self.builds = Builds(runner.engine, runner.run)
         self._id = f"{runner.run.id}-{secrets.token_hex(3)}"
         self._labels = {**runner.run.labels(), LABEL_PIPELINE: self._id}
-        self._client = runner.engine.client()
-        self._failures: list[TestbedFailure] = []
-        self._builds = ThreadPoolExecutor(2)
-        self._ending = threading.Event()
 
     def go(self) -> None:
         """Run it and gather what it shows; leave nothing behind.
@@ -309,51 +200,83 @@ class _Conducted:
         Raises:
             TestbedFailure: the engine, the conductor or the builder is not as needed.
         """
-        timer = threading.Timer(self.runner._seconds, self._expire)
+        timer = threading.Timer(self.runner.file.seconds, self._expire)
         timer.daemon = True
+        client = self.runner.engine.client()
         try:
-            conductor = self._prepared()
+            conductor = self._prepare(client)
             timer.start()
-            self._follow(conductor)
+            self._follow(client, conductor)
             if not self.hung:
                 self._gather(conductor)
         except (docker.errors.DockerException, requests.RequestException) as error:
             if not self.hung:
-                told = " ".join(str(error).split())[:400]
-                raise TestbedFailure("machine-lost", "runner", told) from error
+                observed = " ".join(str(error).split())[:400]
+                raise TestbedFailure("machine-lost", "runner", observed) from error
         finally:
             timer.cancel()
-            self._ending.set()
+            self.builds.stop()
             self._remove()
-            self._builds.shutdown(wait=not self.hung, cancel_futures=True)
-            self._client.close()
-        if self._failures:
-            raise self._failures[0]
+            self.builds.close(wait=not self.hung)
+            client.close()
+        self._check()
+
+    def _check(self) -> None:
+        if self.builds.failures:
+            raise self.builds.failures[0]
         if not self.hung and self.log.ended is None:
             raise TestbedFailure("machine-lost", "runner", "act's container ended before act did")
         if self.log.ended and not self.log.began:
-            told = " ".join(self.log.others[-3:])[:400] or f"it ended with {self.log.ended}"
-            raise TestbedFailure("machine-lost", "act", f"it started no job: {told}")
+            last = " ".join(self.log.others[-3:])[:400] or f"it ended with {self.log.ended}"
+            raise TestbedFailure("machine-lost", "act", f"it started no job: {last}")
+
+    def result(self, decision: Decision, seconds: float) -> PipelineRun:
+        """Return what it showed."""
+        jobs = self.log.jobs(self.runner.workflow, hung=self.hung)
+        passed = all(job.result in ("success", "skipped") for job in jobs)
+        return PipelineRun(
+            push=self.push,
+            run_id=self.run_id,
+            attempt=self.attempt,
+            triggered=decision.triggered,
+            decision=decision.reason,
+            result="not triggered"
+            if not decision.triggered
+            else "hung"
+            if self.hung
+            else "success"
+            if passed and self.log.ended == 0
+            else "failure",
+            jobs=jobs,
+            artifacts=self.artifacts,
+            wheels=tuple(self.builds.wheels),
+            actions=self.runner.actions.uses,
+            unsupported=tuple(self.log.unsupported),
+            stand_ins=_STAND_INS,
+            seconds=seconds,
+            act=self.act,
+            log=tuple(self.log.others),
+        )
 
     def _expire(self) -> None:
         self.hung = True
-        say(f"workflow for {self.push.tag}: ended after {self.runner._seconds} s")
+        say(f"workflow for {self.push.tag}: ended after {self.runner.file.seconds} s")
         self._remove(volumes=False)
 
     # ---- before ----
 
-    def _prepared(self) -> Container:
+    def _prepare(self, client: docker.DockerClient) -> Container:
         volume = f"quiverdb-e2e-{self._id}"
-        self._client.volumes.create(volume, labels=self._labels)
+        client.volumes.create(volume, labels=self._labels)
         socket = urlsplit(self.runner.engine.url)
         # An engine that is reached over the network has its socket where engines have it.
         place = socket.path if socket.scheme == "unix" else _SOCKET
-        conductor = self._client.containers.create(
+        conductor = client.containers.create(
             self.runner.image,
             ["sleep", "infinity"],
             name=f"quiverdb-e2e-{self._id}-act",
             labels=self._labels,
-            network=self.runner.site.network,
+            network=self.runner.environment.network,
             dns=["127.0.0.1"],
             init=True,
             volumes={
@@ -368,7 +291,7 @@ class _Conducted:
                 self._pack(tar, volume, folder)
             packed.seek(0)
             conductor.put_archive("/", packed)
-        if earlier := self.runner.kept(self.run_id):
+        if earlier := self.runner.artifacts.get(self.run_id):
             conductor.put_archive("/var/lib", earlier)
         script = (
             "cat /opt/runner/authorities.pem /conduct/ca.pem > /e2e/authorities.pem && "
@@ -379,21 +302,16 @@ class _Conducted:
         )
         done = execute(conductor, ["sh", "-ec", script])
         if done.code:
-            told = f"cannot be prepared: {done.output.strip()[-300:]}"
-            raise TestbedFailure("machine-lost", "runner", told)
+            observed = f"cannot be prepared: {done.output.strip()[-300:]}"
+            raise TestbedFailure("machine-lost", "runner", observed)
         self.act = done.output.strip().splitlines()[-1]
         return conductor
 
     def _pack(self, tar: tarfile.TarFile, volume: str, folder: str) -> None:
-        def add(name: str, content: bytes) -> None:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            info.mode = 0o644
-            tar.addfile(info, io.BytesIO(content))
-
+        environment = self.runner.environment
         config = {
             "command": self._command(),
-            "environment": {"GITHUB_TOKEN": self.runner.site.token},
+            "environment": {"GITHUB_TOKEN": environment.token},
             "folder": folder,
             "labels": self._labels,
             "dns": ["127.0.0.1"],
@@ -403,29 +321,22 @@ class _Conducted:
             "artifacts": _ARTIFACTS,
             "attempt": self.attempt,
             "identity": {
-                "url": "",
-                "token": "",
-                **self.runner.site.identity,
+                "url": environment.identity_url,
+                "token": environment.identity_token,
                 "jobs": [
                     job.id
                     for job in self.runner.workflow.jobs.values()
-                    if job.permissions.get("id-token") == "write" and self.runner.site.identity
+                    if job.permissions.get("id-token") == "write" and environment.identity_url
                 ],
             },
         }
-        add("conduct/config.json", json.dumps(config).encode())
-        add("conduct/event.json", json.dumps(self.runner.origin.event(self.push)).encode())
-        add("conduct/ca.pem", self.runner.site.authority.encode())
-        with tempfile.TemporaryFile() as repository:
-            with tarfile.open(fileobj=repository, mode="w") as inner:
-                self.runner.origin.pack(inner)
-            repository.seek(0)
-            with tarfile.open(fileobj=repository) as inner:
-                for member in inner:
-                    member.name = f"conduct/{member.name}"
-                    tar.addfile(member, inner.extractfile(member) if member.isfile() else None)
-        for place, have in self.runner.actions.real.items():
-            tar.add(have, place.lstrip("/"))
+        event = self.runner.origin.event(self.push)
+        add_file(tar, "conduct/config.json", json.dumps(config).encode())
+        add_file(tar, "conduct/event.json", json.dumps(event).encode())
+        add_file(tar, "conduct/ca.pem", environment.ca_certificate.encode())
+        self.runner.origin.pack(tar, "conduct/repository.git")
+        for place, checkout in self.runner.actions.real.items():
+            tar.add(checkout, place.lstrip("/"))
 
     def _command(self) -> list[str]:
         runner = self.runner
@@ -441,7 +352,7 @@ class _Conducted:
             "/opt/runner/act",
             "push",
             "--json",
-            f"--workflows={runner.path}",
+            f"--workflows={runner.file.path}",
             "--eventpath=/conduct/event.json",
             f"--actor={_ACTOR}",
             f"--defaultbranch={BRANCH}",
@@ -450,7 +361,7 @@ class _Conducted:
             "--no-skip-checkout",
             "--no-cache-server",
             "--container-daemon-socket=-",
-            f"--network={runner.site.network}",
+            f"--network={runner.environment.network}",
             "--secret=GITHUB_TOKEN",
             *(f"--platform={label}={runner.image}" for label in LABELS),
             *(f"--env={name}={value}" for name, value in variables.items()),
@@ -459,171 +370,70 @@ class _Conducted:
 
     # ---- while it runs ----
 
-    def _follow(self, conductor: Container) -> None:
+    def _follow(self, client: docker.DockerClient, conductor: Container) -> None:
         command = ["python3", "-P", "-m", "conductor.main", "/conduct/config.json"]
-        started = self._client.api.exec_create(
+        started = client.api.exec_create(
             conductor.id, command, environment={"PYTHONPATH": "/opt/runner"}
         )
-        stream = self._client.api.exec_start(started["Id"], stream=True)
+        stream = client.api.exec_start(started["Id"], stream=True)
         for raw in _lines(stream):
             try:
-                told = json.loads(raw)
+                line = ConductorLine.model_validate_json(raw)
             except ValueError:
                 self.log.others.append(raw.decode("utf-8", "replace"))
                 continue
-            if "job" in told:
-                self._arrived(conductor, told["job"])
-                continue
-            said = self.log.add(told)
-            if said and said.startswith("e2e-build "):
-                line = told["act"]
-                label = self.runner.label(line["jobID"], line.get("matrix") or {})
-                asked = json.loads(said.partition(" ")[2])
-                self._builds.submit(self._build, asked, LABELS[label])
+            self.log.add(line)
+            if line.job:
+                self._register(client, conductor, line.job)
+            elif line.act and line.act.printed and line.act.printed.startswith("e2e-build "):
+                self._build(line.act, line.act.printed.partition(" ")[2])
 
-    def _arrived(self, conductor: Container, told: Mapping[str, str]) -> None:
-        container = self._client.containers.get(told["container"])
-        networks = container.attrs["NetworkSettings"]["Networks"]
-        address = str(networks.get(self.runner.site.network, {}).get("IPAddress", ""))
-        self.log.container(told["id"], str(container.id), str(container.name), address)
-        say(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {told['id']}")
-        job = self.runner.workflow.jobs.get(told["id"])
-        if job and self.runner.site.register:
-            self.runner.site.register(address, job, self.push, self.run_id, self.attempt)
-        # The job's first step waits for this: the address may have been another job's before.
-        conductor.put_archive("/conduct", _tar({f"known/{container.id}": b""}))
-
-    def _build(self, asked: Mapping[str, Any], platform: builder.Platform) -> None:
-        """Build what a job asks for, and put it into the job's container."""
-        began = time.time()
-        answer: dict[str, Any] = {"error": "", "unsupported": "", "reused": False}
-        files: dict[str, bytes] = {"build.log": b""}
-        with contextlib.closing(self.runner.engine.client()) as client:
-            try:
-                container = client.containers.get(asked["container"])
-                if declined := _declined(asked["would"][platform], platform):
-                    self._answer(container, asked, files, answer | declined)
-                    return
-                with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-checkout-") as scratch:
-                    source = _fetch(container, asked["source"], Path(scratch))
-                    wheel = builder.build(
-                        self.runner.engine,
-                        source,
-                        self.runner.run,
-                        platform=platform,
-                    )
-                content = wheel.read_bytes()
-                reused = wheel.stat().st_mtime < began - 0.5
-                answer["reused"] = reused
-                files[wheel.name] = content
-                files["build.log"] = _read(builder.log_of(platform, wheel))
-                self.wheels.append(
-                    Wheel(
-                        wheel.name,
-                        hashlib.sha256(content).hexdigest(),
-                        platform,
-                        reused,
-                        time.time() - began,
-                    )
-                )
-            except BuildFailed as error:
-                answer["error"] = f"cibuildwheel: {error}"
-                files["build.log"] = _read(Path(error.log))
-            except (TestbedFailure, images.Unavailable) as error:
-                failure = (
-                    error
-                    if isinstance(error, TestbedFailure)
-                    else TestbedFailure("image-build-failed", "builder", str(error))
-                )
-                self._failures.append(failure)
-                answer["error"] = f"the testbed failed: {error}"
-            except WrongUse as error:
-                answer["error"] = f"cibuildwheel: {error}"
-            except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-                if not self._ending.is_set():
-                    self._failures.append(TestbedFailure("machine-lost", "runner", str(error)))
-                return
-            self._answer(container, asked, files, answer | {"seconds": time.time() - began})
-
-    def _answer(
-        self,
-        container: Container,
-        asked: Mapping[str, Any],
-        files: dict[str, bytes],
-        answer: dict[str, Any],
+    def _register(
+        self, client: docker.DockerClient, conductor: Container, told: JobContainer
     ) -> None:
-        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-            # The answer comes last: it says that all is there.
-            for batch in (files, {"done.json": json.dumps(answer).encode()}):
-                container.put_archive(asked["answer"], _tar(batch))
+        environment = self.runner.environment
+        container = client.containers.get(told.container)
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        address = str(networks.get(environment.network, {}).get("IPAddress", ""))
+        self.log.container(told.id, str(container.id), str(container.name), address)
+        say(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {told.id}")
+        job = self.runner.workflow.jobs.get(told.id)
+        if job and environment.register:
+            environment.register(address, job, self.push, self.run_id, self.attempt)
+        # The job's first step waits for this: the address may have been another job's before.
+        conductor.put_archive("/conduct", archive_of({f"known/{container.id}": b""}))
+
+    def _build(self, line: ActLine, request: str) -> None:
+        label = self.runner.label(line.job_id, line.matrix or {})
+        self.builds.submit(BuildRequest.model_validate_json(request), LABELS[label])
 
     # ---- after ----
 
     def _gather(self, conductor: Container) -> None:
         chunks, _ = conductor.get_archive(_ARTIFACTS)
         packed = b"".join(chunks)
-        self.runner.keep(self.run_id, packed)
+        self.runner.artifacts[self.run_id] = packed
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             self.artifacts = tuple(_artifacts(tar))
 
     def _remove(self, *, volumes: bool = True) -> None:
         """Remove all that this run started; what the engine does not remove, the sweep does."""
-        asked: dict[str, Any] = {"label": f"{LABEL_PIPELINE}={self._id}"}
+        own: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
         ):
-            found = client.containers.list(all=True, filters=asked, ignore_removed=True)
+            started = client.containers.list(all=True, filters=own, ignore_removed=True)
             # The conductor first: it would start others.
-            for container in sorted(found, key=lambda c: not str(c.name).endswith("-act")):
+            for container in sorted(started, key=lambda c: not str(c.name).endswith("-act")):
                 with contextlib.suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
-            for volume in client.volumes.list(filters=asked) if volumes else []:
+            for volume in client.volumes.list(filters=own) if volumes else []:
                 with contextlib.suppress(docker.errors.APIError):
                     volume.remove(force=True)
 
 
-def _declined(would: Sequence[str], platform: builder.Platform) -> dict[str, str]:
-    """Return why the builder does not build what cibuildwheel would; nothing if it does."""
-    if not would:
-        return {"error": "cibuildwheel: No build identifiers selected"}
-    if list(would) == [_BUILDS[platform]]:
-        return {}
-    return {
-        "unsupported": f"cibuildwheel would build {', '.join(would)}, and the builder here builds "
-        f"{_BUILDS[platform]}"
-    }
-
-
-def _fetch(container: Container, folder: str, into: Path) -> Path:
-    chunks, _ = container.get_archive(folder)
-    with tempfile.TemporaryFile() as packed:
-        packed.writelines(chunks)
-        packed.seek(0)
-        with tarfile.open(fileobj=packed) as tar:
-            tar.extractall(into, filter="data")
-    return into / Path(folder).name
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b"(the log of this build is gone)\n"
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            info.mode = 0o644
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def _artifacts(tar: tarfile.TarFile) -> Iterator[Artifact]:
+def _artifacts(tar: tarfile.TarFile) -> Iterator[WorkflowArtifact]:
     """Yield the artifacts that the artifact service keeps (``conductor/artifacts.py``)."""
     top = Path(_ARTIFACTS).name
     try:
@@ -634,10 +444,11 @@ def _artifacts(tar: tarfile.TarFile) -> Iterator[Artifact]:
     for name, entry in sorted(entries.items()):
         if entry["complete"] and (file := tar.extractfile(f"{top}/{entry['id']}.blob")):
             content = file.read()
-            with contextlib.suppress(zipfile.BadZipFile):
-                yield Artifact(name, _digests(content))
-                continue
-            yield Artifact(name, {name: hashlib.sha256(content).hexdigest()})
+            try:
+                files = _digests(content)
+            except zipfile.BadZipFile:
+                files = {name: hashlib.sha256(content).hexdigest()}
+            yield WorkflowArtifact(name=name, files=files)
 
 
 def _digests(content: bytes) -> dict[str, str]:

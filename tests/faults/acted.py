@@ -26,9 +26,9 @@ from typing import Any
 
 from containers import images
 from containers.engine import Engine, Run
-from containers.runner import Origin
 from containers.runner import action_sources as stand_ins
-from verification.models import workflow
+from containers.runner.origin import Origin
+from verification.models import workflow_file
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / "containers" / "images" / "runner"
@@ -194,7 +194,7 @@ class Acted:
         """Yield act's options that put the stand-ins in the actions' place."""
         ours = stand_ins.stand_ins()
         for path in sorted((self._origin.tree / ".github" / "workflows").glob("*.yml")):
-            for job in workflow.load(path).jobs.values():
+            for job in workflow_file.load(path).jobs.values():
                 for step in job.steps:
                     if step.uses and (found := ours.get(str(step.action))):
                         place = self._folder / "actions" / found.folder.name

@@ -21,23 +21,29 @@ from joserfc.jwk import KeySet
 from containers import images
 from containers.commands import Result, execute
 from containers.engine import Engine, Run
-from containers.forge import HOSTS, ISSUER, Forge, JobIdentity, Repository, WorkflowRun
+from containers.forge import HOSTS, ISSUER, Forge
 from containers.images import tar_of
 from containers.network import ClosedNetwork, closed_network, new_network
 from verification.models.errors import TestbedFailure
+from verification.models.forge import JobIdentity, Repository, WorkflowRun
 
 OLD, NEW, TAG_OBJECT = "b" * 40, "c" * 40, "d" * 40
 REPOSITORY = Repository(
-    "quiver-owner",
-    "quiver2",
+    owner="quiver-owner",
+    name="quiver2",
     id=74,
     owner_id=65,
     branches={"main": NEW},
     tags={"v0.4.0": OLD, "v0.5.0": NEW},
     annotated={"v0.5.0": TAG_OBJECT},
 )
-WORKFLOW = WorkflowRun("Publish", ".github/workflows/publish.yml", "refs/tags/v0.5.0", NEW)
-RELEASE = JobIdentity("release", {"contents": "write"})
+WORKFLOW = WorkflowRun(
+    workflow="Publish",
+    path=".github/workflows/publish.yml",
+    ref="refs/tags/v0.5.0",
+    sha=NEW,
+)
+RELEASE = JobIdentity(job="release", permissions={"contents": "write"})
 LINUX = "quiverdb-0.5.0-cp313-cp313-manylinux_2_28_x86_64.whl"
 WINDOWS = "quiverdb-0.5.0-cp313-cp313-win_amd64.whl"
 TRUST = "cat /etc/e2e-ca.pem >> /etc/ssl/certs/ca-certificates.crt"
@@ -131,9 +137,9 @@ def _last(forge: Forge, key: str) -> str:
     """What the log's last line says under ``key``: the client is gone before it is written."""
     deadline = time.monotonic() + 10
     while True:
-        last = (forge.log() or [{}])[-1]
-        if key in last or time.monotonic() > deadline:
-            return str(last[key])
+        if said := [str(getattr(line, key)) for line in forge.log()[-1:] if getattr(line, key)]:
+            return said[0]
+        assert time.monotonic() < deadline, f"the last line has no {key}"
         time.sleep(0.05)
 
 
@@ -158,11 +164,11 @@ def test_a_release_by_the_real_gh_has_notes_and_its_wheels_byte_for_byte(
         assert forge.content(asset) == content
         assert asset.size == len(content)
         assert asset.sha256 == hashlib.sha256(content).hexdigest()
-    uploads = [line for line in forge.log() if "uploaded_sha256" in line]
-    assert {(line["job"], line["client"], line["host"]) for line in uploads} == {
+    uploads = [line for line in forge.log() if line.uploaded_sha256]
+    assert {(line.job, line.client, line.host) for line in uploads} == {
         ("release", job.address, "uploads.github.com")
     }
-    assert {line["uploaded_sha256"] for line in uploads} == {one.sha256 for one in release.assets}
+    assert {line.uploaded_sha256 for line in uploads} == {one.sha256 for one in release.assets}
 
     job.gh("release", "download", "v0.5.0", "--dir", "/tmp/out")  # noqa: S108 - in the container
     for asset in release.assets:
@@ -222,8 +228,14 @@ def test_gh_api_follows_pages_and_asks_graphql(job: Job) -> None:
 @pytest.mark.parametrize(
     ("identity", "told"),
     [
-        (JobIdentity("build", {"contents": "read"}), "Resource not accessible by integration"),
-        (JobIdentity("publish", {"id-token": "write"}), "Resource not accessible by integration"),
+        (
+            JobIdentity(job="build", permissions={"contents": "read"}),
+            "Resource not accessible by integration",
+        ),
+        (
+            JobIdentity(job="publish", permissions={"id-token": "write"}),
+            "Resource not accessible by integration",
+        ),
         (None, "Bad credentials"),
     ],
     ids=["read", "id-token", "unregistered"],
@@ -258,7 +270,10 @@ def test_an_identity_token_is_verified_on_a_second_network(
     url = f"{forge.environment['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience=pypi"
     header = f"Authorization: bearer {forge.environment['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"
     asking = ["api", url, "-H", header, "--jq", ".value"]
-    forge.register(job.address, JobIdentity("publish", {"id-token": "write"}, "pypi"))
+    forge.register(
+        job.address,
+        JobIdentity(job="publish", permissions={"id-token": "write"}, environment="pypi"),
+    )
     first = job.gh(*asking).strip()
     forge.rotate_keys()
     second = job.gh(*asking).strip()

@@ -5,26 +5,30 @@ Those that can be seen in the file alone are in tests/unit/test_pipeline_policy.
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from containers import release_workflow as pipeline
 from containers.engine import Engine, Run
+from containers.release_workflow import IndexSetup, TagPush
+from containers.runner.runs import WorkflowFile
 from tests.helpers import wheel_builder as wheels
+from tests.helpers.release_workflow import PLANNED, PUBLISHERS
 from verification.models.cause import Cause
+from verification.models.pipeline import PipelineEvidence
+from verification.models.publisher import TrustedPublisher
 from verification.pipeline import execution, publishers
-from verification.pipeline.plan import plan
+from verification.pipeline.triggers import decide
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ".github/workflows/publish.yml"
 SOURCE = "bindings/python"
+REGISTERED = publishers.load(PUBLISHERS)
 
-Ran = tuple[tuple[Cause, ...], dict[str, Any]]
+Ran = tuple[tuple[Cause, ...], PipelineEvidence]
 Push = Callable[..., Ran]
 
 
@@ -38,7 +42,9 @@ def push(found: Engine, run: Run, tmp_path: Path) -> Push:
         version: str = "0.5.0",
         workflow: str = WORKFLOW,
         source: Path | None = None,
-        **options: Any,
+        annotated: bool = True,
+        store: Sequence[Path] = (),
+        registered: Sequence[TrustedPublisher] = REGISTERED,
     ) -> Ran:
         text = (ROOT / WORKFLOW).read_text("utf-8")
         for old, new in edits:
@@ -47,12 +53,12 @@ def push(found: Engine, run: Run, tmp_path: Path) -> Push:
         mutant = tmp_path / "mutant.yml"
         mutant.write_text(text, "utf-8")
         overlays = {workflow: mutant} | ({SOURCE: source} if source else {})
-        with pipeline.start(
-            found, run, ROOT, [tag], overlays=overlays, workflow=workflow, **options
-        ) as pipe:
+        pushed = TagPush(root=ROOT, tags=(tag,), annotated=annotated, overlays=overlays)
+        setup = IndexSetup(publishers=tuple(registered), files=tuple(store))
+        with pipeline.start(found, run, pushed, WorkflowFile(path=workflow), setup, decide) as pipe:
             (shown,) = pipe.start()
             evidence = pipe.evidence(shown, "quiverdb")
-        return execution.diagnose(evidence, plan(), version=version), evidence
+        return execution.diagnose(evidence, PLANNED, version=version), evidence
 
     return pushed
 
@@ -61,10 +67,9 @@ def _names(causes: Sequence[Cause]) -> list[str]:
     return [cause.name for cause in causes]
 
 
-def _log(evidence: dict[str, Any], job: str) -> str:
-    told = [step["log"] for one in evidence["run"]["jobs"] if one["id"] == job
-            for step in one["steps"] if step["result"] == "failure"]  # fmt: skip
-    return "\n".join(line for log in told for line in log)
+def _log(evidence: PipelineEvidence, job: str) -> str:
+    failing = [run.failing for run in evidence.run.job(job)]
+    return "\n".join(line for step in failing if step for line in step.log)
 
 
 def test_a_tag_of_another_version_stops_at_validate(push: Push) -> None:
@@ -74,8 +79,8 @@ def test_a_tag_of_another_version_stops_at_validate(push: Push) -> None:
     assert "step Compare tag, version and wheels" in causes[0].where
     assert "the tag is v9.9.9, and bindings/python/pyproject.toml has 0.5.0" in causes[0].message
     assert "v9.9.9" in _log(evidence, "validate"), "the log of the failed step is kept"
-    assert evidence["index"]["files"] == {}, "nothing was published"
-    assert evidence["releases"] == []
+    assert evidence.index.files == {}, "nothing was published"
+    assert evidence.releases == ()
 
 
 @pytest.mark.long
@@ -84,7 +89,7 @@ def test_another_environment_than_the_registered_one_is_refused_by_the_index(pus
 
     assert _names(causes) == ["publisher-mismatch"]
     assert "invalid-publisher" in causes[0].message
-    assert evidence["index"]["files"] == {}
+    assert evidence.index.files == {}
 
 
 def test_a_job_without_the_permission_gets_no_identity(push: Push) -> None:
@@ -92,7 +97,7 @@ def test_a_job_without_the_permission_gets_no_identity(push: Push) -> None:
 
     assert _names(causes) == ["upload-refused"]
     assert causes[0].where.startswith("job Publish to the package index: step Publish")
-    assert evidence["index"]["files"] == {}
+    assert evidence.index.files == {}
 
 
 @pytest.mark.long
@@ -100,7 +105,7 @@ def test_a_renamed_workflow_is_another_publisher(push: Push) -> None:
     causes, evidence = push(workflow=".github/workflows/release.yml")
 
     assert _names(causes) == ["publisher-mismatch"]
-    assert evidence["index"]["files"] == {}
+    assert evidence.index.files == {}
 
 
 def test_a_release_job_without_write_permission_makes_no_release(push: Push) -> None:
@@ -108,8 +113,8 @@ def test_a_release_job_without_write_permission_makes_no_release(push: Push) -> 
 
     assert _names(causes) == ["release-missing"]
     assert "Resource not accessible by integration" in causes[0].message
-    assert evidence["releases"] == []
-    assert len(evidence["index"]["files"]) == 2, "publish does not wait for the release"
+    assert evidence.releases == ()
+    assert len(evidence.index.files) == 2, "publish does not wait for the release"
 
 
 def test_artifacts_of_one_name_collide(push: Push) -> None:
@@ -117,7 +122,7 @@ def test_artifacts_of_one_name_collide(push: Push) -> None:
 
     assert "build-failed" in _names(causes)
     assert "step Keep the wheel" in " ".join(cause.where for cause in causes)
-    assert evidence["index"]["files"] == {}
+    assert evidence.index.files == {}
 
 
 def test_a_job_that_does_not_wait_begins_too_early(push: Push) -> None:
@@ -141,9 +146,7 @@ def test_a_tag_that_the_filter_does_not_know_starts_nothing(push: Push) -> None:
     causes, evidence = push(('tags: ["v*.*.*"]', 'tags: ["V*.*.*"]'))
 
     assert _names(causes) == ["workflow-not-triggered"]
-    assert evidence["run"]["jobs"] == () or all(
-        job["result"] == "not run" for job in evidence["run"]["jobs"]
-    )
+    assert all(job.result == "not run" for job in evidence.run.jobs)
 
 
 def test_a_condition_that_is_never_true_leaves_its_job_out(push: Push) -> None:
@@ -152,7 +155,7 @@ def test_a_condition_that_is_never_true_leaves_its_job_out(push: Push) -> None:
 
     assert "job-skipped" in _names(causes)
     assert "release-missing" in _names(causes)
-    assert evidence["releases"] == []
+    assert evidence.releases == ()
 
 
 @pytest.mark.long
@@ -160,7 +163,7 @@ def test_a_lightweight_tag_is_told(push: Push) -> None:
     causes, evidence = push(annotated=False)
 
     assert _names(causes) == ["lightweight-tag"]
-    assert len(evidence["index"]["files"]) == 2
+    assert len(evidence.index.files) == 2
 
 
 def test_a_file_of_that_name_with_other_bytes_is_not_replaced(
@@ -180,11 +183,11 @@ def test_a_file_that_is_there_already_is_no_fault(push: Push, good_wheel: Path) 
     causes, evidence = push(store=[good_wheel], registered=_active())
 
     assert _names(causes) == []
-    assert len(evidence["index"]["files"]) == 2
+    assert len(evidence.index.files) == 2
 
 
-def _active() -> tuple[Any, ...]:
-    return tuple(dataclasses.replace(one, pending=False) for one in publishers.load())
+def _active() -> tuple[TrustedPublisher, ...]:
+    return tuple(one.model_copy(update={"pending": False}) for one in REGISTERED)
 
 
 @pytest.mark.long
@@ -198,6 +201,6 @@ def test_a_pre_release_is_marked_as_one_and_says_its_whole_version(
     causes, evidence = push(tag="v0.5.0rc1", version="0.5.0rc1", source=source)
 
     assert _names(causes) == []
-    (release,) = evidence["releases"]
-    assert release["prerelease"]
-    assert all("-0.5.0rc1-" in name for name in evidence["index"]["files"])
+    (release,) = evidence.releases
+    assert release.prerelease
+    assert all("-0.5.0rc1-" in name for name in evidence.index.files)

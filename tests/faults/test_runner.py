@@ -14,13 +14,21 @@ import pytest
 from containers import engine
 from containers import release_workflow as pipeline
 from containers.engine import Engine, Run
-from containers.runner import JobRun, Origin, PipelineRun, Runner, Site
-from containers.runner.runs import LABEL_PIPELINE
+from containers.release_workflow import IndexSetup, TagPush
+from containers.runner.environment import RunnerEnvironment
+from containers.runner.origin import Origin
+from containers.runner.runs import LABEL_PIPELINE, Runner, WorkflowFile
+from tests.helpers.release_workflow import PUBLISHERS
+from verification.models.pipeline import JobRun, PipelineRun
 from verification.models.workflow import Job
+from verification.pipeline import publishers
+from verification.pipeline.triggers import decide
 
 SMALL = Path(__file__).with_name("small.yml")
 ROOT = Path(__file__).parents[2]
-IDENTITY = {"url": "https://token.example/?a=b", "token": "the-request-token"}
+IDENTITY_URL, IDENTITY_TOKEN = "https://token.example/?a=b", "the-request-token"
+WORKFLOW = ".github/workflows/publish.yml"
+SETUP = IndexSetup(publishers=publishers.load(PUBLISHERS))
 pytestmark = pytest.mark.xdist_group("runner")
 
 Start = Callable[..., contextlib.AbstractContextManager[Runner]]
@@ -65,9 +73,16 @@ def small(
         place.write_text(text, "utf-8")
         for name in ("data.txt", *files):
             (root / name).write_text("data\n", "utf-8")
-        site = Site(network=network, authority="", register=register, identity=IDENTITY)
+        environment = RunnerEnvironment(
+            network=network,
+            ca_certificate="",
+            register=register,
+            identity_url=IDENTITY_URL,
+            identity_token=IDENTITY_TOKEN,
+        )
+        file = WorkflowFile(path=WORKFLOW, seconds=seconds)
         with Origin(root, owner="someone", name="quiver2") as origin:
-            yield Runner(found, run, origin, site, seconds=seconds)
+            yield Runner(found, run, origin, environment, file, decide)
 
     return started
 
@@ -109,7 +124,7 @@ def test_a_run_that_passes_is_told_job_by_job(
     assert made.name == "Make on ubuntu-latest"
     # The variables of the identity go to the job that may have a token, and to no other.
     assert "no identity" in said(made)
-    assert f"identity from {IDENTITY['url']}" in said(collected)
+    assert f"identity from {IDENTITY_URL}" in said(collected)
     assert {step.name: step.result for step in collected.steps}["Never"] == "skipped"
     assert {artifact.name: sorted(artifact.files) for artifact in told.artifacts} == {
         "all": ["ubuntu-latest.txt", "windows-latest.txt"],
@@ -210,7 +225,9 @@ def test_artifacts_fail_where_those_of_github_fail(small: Start) -> None:
 
 
 def test_the_release_workflow_runs_to_its_end(found: Engine, run: Run) -> None:
-    with pipeline.start(found, run, ROOT, ["v0.5.0"]) as started:
+    push = TagPush(root=ROOT, tags=("v0.5.0",))
+    file = WorkflowFile(path=WORKFLOW)
+    with pipeline.start(found, run, push, file, SETUP, decide) as started:
         (told,) = started.start()
         again = started.runner.rerun(told)
         releases = started.forge.releases()
@@ -233,7 +250,7 @@ def test_the_release_workflow_runs_to_its_end(found: Engine, run: Run) -> None:
     (release,) = releases
     assert {asset.name: asset.sha256 for asset in release.assets} == wheels
     assert (release.tag, release.draft, release.prerelease) == ("v0.5.0", False, False)
-    uploads = [line for line in log if line["path"] == "/legacy/" and line["status"] == 200]
+    uploads = [line for line in log if line.path == "/legacy/" and line.status == 200]
     assert len(uploads) == 2 * len(wheels), "the same bytes once more are accepted"
     assert again.result == "success", [said(job)[-1000:] for job in again.jobs]
 
@@ -245,8 +262,9 @@ def test_a_source_that_does_not_build_fails_its_job(
     subprocess.run(("cp", "-r", str(ROOT / "bindings" / "python"), str(broken)), check=True)
     config = broken / "pyproject.toml"
     config.write_text(config.read_text("utf-8").replace('"cp313-win_amd64", ', ""), "utf-8")
-    overlays = {"bindings/python": broken}
-    with pipeline.start(found, run, ROOT, ["v0.5.0"], overlays=overlays) as started:
+    push = TagPush(root=ROOT, tags=("v0.5.0",), overlays={"bindings/python": broken})
+    file = WorkflowFile(path=WORKFLOW)
+    with pipeline.start(found, run, push, file, SETUP, decide) as started:
         (told,) = started.start()
         releases = started.forge.releases()
     assert told.result == "failure"
@@ -270,14 +288,19 @@ def test_what_a_killed_run_left_is_swept(found: Engine, tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from containers import engine, runner\n"
+        "from containers import engine\n"
+        "from containers.runner.environment import RunnerEnvironment\n"
+        "from containers.runner.origin import Origin\n"
+        "from containers.runner.runs import Runner, WorkflowFile\n"
+        "from verification.pipeline.triggers import decide\n"
         "found, run = engine.ensure(), engine.Run.new()\n"
         "print(run.id, flush=True)\n"
         "networks = found.client().networks\n"
         "net = networks.create(f'e2e-{run.id}', internal=True, labels=run.labels())\n"
-        "site = runner.Site(network=net.name, authority='')\n"
-        "with runner.Origin(Path(sys.argv[1]), owner='o', name='n') as origin:\n"
-        "    runner.Runner(found, run, origin, site).push(['v1'])\n"
+        "around = RunnerEnvironment(network=net.name, ca_certificate='')\n"
+        "file = WorkflowFile(path='.github/workflows/publish.yml')\n"
+        "with Origin(Path(sys.argv[1]), owner='o', name='n') as origin:\n"
+        "    Runner(found, run, origin, around, file, decide).push(['v1'])\n"
     )
     killed = subprocess.Popen(
         (sys.executable, "-c", script, str(root)),

@@ -30,9 +30,10 @@ from containers.index import (
 from containers.network import ClosedNetwork, closed_network
 from tests.helpers import issuer as issuers
 from tests.helpers.index_front import sha256, wheel
+from tests.helpers.release_workflow import PUBLISHERS
+from verification.models.publisher import TrustedPublisher
 from verification.models.testbed import Image
-from verification.pipeline.publishers import Publisher as Registration
-from verification.pipeline.publishers import load as load_publishers
+from verification.pipeline import publishers
 
 ISSUER = "https://token.actions.githubusercontent.com"
 TAG = "refs/tags/v1.0.0"
@@ -43,7 +44,7 @@ CLIENTS = {
 }
 
 
-def claims(publisher: Registration) -> dict[str, Any]:
+def claims(publisher: TrustedPublisher) -> dict[str, Any]:
     """Give what GitHub says of a job that this registration is meant for."""
     workflow = f"{publisher.slug}/.github/workflows/{publisher.workflow}@{TAG}"
     return {
@@ -105,7 +106,7 @@ class Bed:
 
 
 @contextlib.contextmanager
-def start(engine: Engine, run: Run, registered: Sequence[Registration]) -> Iterator[Bed]:
+def start(engine: Engine, run: Run, registered: Sequence[TrustedPublisher]) -> Iterator[Bed]:
     """Start all that is needed; the issuer speaks for a job of publishers.toml's workflow."""
     clients = images.ensure(engine, "publisher-uv")
     index_image = images.ensure(engine, "index")
@@ -114,7 +115,7 @@ def start(engine: Engine, run: Run, registered: Sequence[Registration]) -> Itera
         "url": ISSUER,
         "port": 443,
         "certificate": "/issuer/server.pem",
-        "claims": claims(load_publishers()[0]),
+        "claims": claims(publishers.load(PUBLISHERS)[0]),
         "bearer": bearer,
     }
     with contextlib.ExitStack() as stack:
@@ -165,7 +166,7 @@ def start(engine: Engine, run: Run, registered: Sequence[Registration]) -> Itera
 @pytest.fixture(scope="module")
 def right(found: Engine, run: Run) -> Iterator[Bed]:
     """An index with the registration of publishers.toml."""
-    with start(found, run, load_publishers()) as bed:
+    with start(found, run, publishers.load(PUBLISHERS)) as bed:
         yield bed
 
 
@@ -173,7 +174,8 @@ def right(found: Engine, run: Run) -> Iterator[Bed]:
 def wrong(found: Engine, run: Run) -> Iterator[Bed]:
     """The same, but the form was filled in with another environment."""
     registered = [
-        dataclasses.replace(publisher, environment="release") for publisher in load_publishers()
+        publisher.model_copy(update={"environment": "release"})
+        for publisher in publishers.load(PUBLISHERS)
     ]
     with start(found, run, registered) as bed:
         yield bed
@@ -195,7 +197,7 @@ def test_a_real_client_publishes_without_any_password(
     done = right.job.publish(client, file, right.given)
     assert done.code == 0, done.output
     (noted,) = [note for note in right.log("upload") if note["file"] == file.name]
-    publisher = load_publishers()[0]
+    publisher = publishers.load(PUBLISHERS)[0]
     assert noted["sha256"] == sha256(file.read_bytes())
     assert noted["identity"]["publisher"] == (
         f"{publisher.slug}/.github/workflows/{publisher.workflow}, "

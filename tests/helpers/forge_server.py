@@ -20,7 +20,8 @@ import trustme
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from containers.forge import HOSTS, ISSUER, JobIdentity, Repository, WorkflowRun
+from containers.forge import HOSTS, ISSUER
+from verification.models.forge import JobIdentity, Repository, WorkflowRun
 
 IMAGES = Path(__file__).resolve().parents[2] / "containers" / "images"
 TOKEN = "ghs_forgeTestToken"  # noqa: S105 - valid for one test run
@@ -28,8 +29,8 @@ REQUEST_TOKEN = "forge-test-request-token"  # noqa: S105 - valid for one test ru
 MAIN, OLD, NEW = "a" * 40, "b" * 40, "c" * 40
 TAG_OBJECT = "d" * 40
 REPOSITORY = Repository(
-    "quiver-owner",
-    "quiver2",
+    owner="quiver-owner",
+    name="quiver2",
     id=74,
     owner_id=65,
     branches={"main": MAIN},
@@ -37,8 +38,8 @@ REPOSITORY = Repository(
     annotated={"v0.5.0": TAG_OBJECT},
 )
 WORKFLOW = WorkflowRun(
-    "Publish",
-    ".github/workflows/publish.yml",
+    workflow="Publish",
+    path=".github/workflows/publish.yml",
     ref="refs/tags/v0.5.0",
     sha=NEW,
     actor="octo",
@@ -47,9 +48,9 @@ WORKFLOW = WorkflowRun(
     run_number=10,
     run_attempt=2,
 )
-RELEASE = JobIdentity("release", {"contents": "write"})
-PUBLISH = JobIdentity("publish", {"id-token": "write"}, environment="pypi")
-BUILD = JobIdentity("build", {"contents": "read"})
+RELEASE = JobIdentity(job="release", permissions={"contents": "write"})
+PUBLISH = JobIdentity(job="publish", permissions={"id-token": "write"}, environment="pypi")
+BUILD = JobIdentity(job="build", permissions={"contents": "read"})
 TOKEN_ENDPOINT = "https://pipelines.actions.githubusercontent.com/idtoken/4711?api-version=2.0"  # noqa: S105
 BEARER = {"Authorization": f"bearer {REQUEST_TOKEN}"}
 
@@ -64,7 +65,7 @@ class Forge:
 
     def register(self, identity: JobIdentity | str, address: str = "127.0.0.1") -> None:
         """Say which job the test is; a text is put into the file as it is."""
-        told = identity if isinstance(identity, str) else json.dumps(dataclasses.asdict(identity))
+        told = identity if isinstance(identity, str) else identity.model_dump_json()
         fresh = self.folder / "jobs" / "fresh"
         fresh.write_text(told)
         fresh.replace(self.folder / "jobs" / f"{address}.json")
@@ -198,8 +199,8 @@ def configure(folder: Path, /, **changes: Any) -> Path:
         "folder": str(folder),
         "token": TOKEN,
         "request_token": REQUEST_TOKEN,
-        "repository": dataclasses.asdict(REPOSITORY),
-        "run": dataclasses.asdict(WORKFLOW),
+        "repository": REPOSITORY.model_dump(mode="json"),
+        "run": WORKFLOW.model_dump(mode="json"),
         "patience": 0.3,
         **changes,
     }

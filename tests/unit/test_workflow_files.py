@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from verification.models.workflow import Step, Workflow, load, parse
+from verification.models.workflow import Step, Workflow
+from verification.models.workflow_file import load, parse
 
 FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
 TRIGGERS = {

@@ -88,8 +88,8 @@ class Controller:
         if self.suite.prepared:
             self._clear()
             self._keep_inputs(self.suite.prepared)
-        if self.suite.prepared and self.suite.prepared.pipeline:
-            results.write_json(self.suite.report / "pipeline.json", self.suite.prepared.pipeline)
+        if self.suite.prepared and (outcome := self.suite.prepared.pipeline):
+            results.write_json(self.suite.report / "pipeline.json", outcome.model_dump(mode="json"))
         if failure := self.account.failure:
             code = self._write()
             told = f"{failure.name}: {failure.where}: {failure.message}. {failure.remedy}"

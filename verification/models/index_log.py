@@ -36,8 +36,8 @@ class ExchangeLog(Model):
     """What the index knows beyond the text that it answered with."""
 
 
-class IndexRequest(Model):
-    """One line of the log. A refused TLS handshake has no more than time, client and reason."""
+class LoggedRequest(Model):
+    """One line of a server's log. A refused TLS handshake has no more than time, client, reason."""
 
     time: str
     """When the request began, in UTC (ISO 8601)."""
@@ -62,15 +62,20 @@ class IndexRequest(Model):
     """The name of the file that was served; of its metadata, with ``.metadata`` at the end."""
     sha256: str = ""
     """Of the body that was sent, for a file."""
-    range: str | None = Field(default=None, description="The header Content-Range of the answer.")
-    fault: str = ""
-    """The fault that a test had the index make."""
     error: str = ""
-    """The exception with which the index failed to answer."""
-    upload: UploadLog | None = None
-    oidc: ExchangeLog | None = None
+    """The exception with which the server failed to answer."""
 
     @property
     def is_served(self) -> bool:
         """Whether the answer is a success with a body."""
         return self.status == 200
+
+
+class IndexRequest(LoggedRequest):
+    """One line of the index's log."""
+
+    range: str | None = Field(default=None, description="The header Content-Range of the answer.")
+    fault: str = ""
+    """The fault that a test had the index make."""
+    upload: UploadLog | None = None
+    oidc: ExchangeLog | None = None

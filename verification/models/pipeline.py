@@ -1,73 +1,81 @@
-"""What a run of the workflow showed, as plain data."""
+"""A run of the release workflow: what it showed, and the causes that follow from it."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Literal
 
-# A workflow command of a step, behind act's own sign for it.
+from pydantic import Field
+
+from verification.models.base import Model
+from verification.models.cause import Cause
+from verification.models.forge import ForgeRelease, ForgeRequest
+from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
+from verification.models.verdict import Verdict
+from verification.models.workflow import Combination
+
+# A workflow command of a step, after act's own mark for it.
 _ERROR = re.compile(r"^\W*::error(?: [^:]*)?::(.*)")
 
+JobOutcome = Literal["success", "failure", "skipped", "hung", "not run"]
 
-@dataclasses.dataclass(frozen=True)
-class Push:
+
+class Push(Model):
     """The event: a tag that was pushed."""
 
     tag: str
+    ref: str
+    """The full name of the tag."""
     annotated: bool
     sha: str
     """The commit."""
     object: str
-    """The tag object of an annotated tag; else the commit once more."""
+    """The tag object of an annotated tag; the commit of another tag."""
     source: str
     """What the commit holds: the repository's own commit, or one with the working files."""
     differs: tuple[str, ...] = ()
     """The files in which it differs from the repository's own commit."""
 
-    @property
-    def ref(self) -> str:
-        """The full name of the tag."""
-        return f"refs/tags/{self.tag}"
 
-
-@dataclasses.dataclass(frozen=True)
-class StepRun:
-    """One step of a job that ran, or did not."""
+class StepRun(Model):
+    """One step of a job, whether it ran or not."""
 
     name: str
-    uses: str | None
+    uses: str | None = None
     line: int
-    result: str
-    """``success``, ``failure``, ``skipped`` or ``not run``."""
-    started: float | None
-    ended: float | None
-    log: tuple[str, ...]
+    result: JobOutcome
+    started: float | None = None
+    ended: float | None = None
+    log: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class JobRun:
+class JobRun(Model):
     """One job, or one combination of its matrix."""
 
     id: str
     name: str
-    matrix: dict[str, Any]
+    matrix: Combination = Field(default_factory=dict)
     label: str
     """What it runs on."""
-    needs: tuple[str, ...]
-    result: str
-    """``success``, ``failure``, ``skipped``, ``hung`` or ``not run``."""
-    reason: str
-    """Why, where it is neither a success nor told by a step."""
-    started: float | None
-    ended: float | None
-    container: str
+    needs: tuple[str, ...] = ()
+    result: JobOutcome
+    reason: str = ""
+    """Why, if it is not a success and no step shows it."""
+    started: float | None = None
+    ended: float | None = None
+    container: str = ""
     """The engine's id of its container; empty if it had none."""
-    address: str
+    address: str = ""
     """The container's address on the closed network."""
-    steps: tuple[StepRun, ...]
-    log: tuple[str, ...]
-    """What belongs to no step."""
+    steps: tuple[StepRun, ...] = ()
+    log: tuple[str, ...] = ()
+    """The lines of no step."""
+
+    @property
+    def title(self) -> str:
+        """The job's name, or its id if it has none."""
+        return self.name or self.id
 
     @property
     def failing(self) -> StepRun | None:
@@ -76,53 +84,48 @@ class JobRun:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """The error messages that its steps gave."""
-        found = (_ERROR.search(line) for step in self.steps for line in step.log)
+        """The error messages of its steps."""
+        matches = (_ERROR.search(line) for step in self.steps for line in step.log)
         return tuple(
             match[1].replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%")
-            for match in found
+            for match in matches
             if match
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Artifact:
-    """An artifact that the run has at its end: its files and their SHA-256."""
+class WorkflowArtifact(Model):
+    """An artifact that the workflow has at its end."""
 
     name: str
-    files: dict[str, str]
+    files: Mapping[str, str] = Field(description="The sha256 of each file, by name.")
 
 
-@dataclasses.dataclass(frozen=True)
-class Wheel:
-    """A wheel that the builder made for a job."""
+class BuiltWheel(Model):
+    """A wheel that the builder built for a job."""
 
     name: str
     sha256: str
     platform: str
-    reused: bool
-    """Whether it was built before, from these very files; else it was built for this run."""
-    seconds: float
+    reused: bool = Field(description="Whether an earlier run built it from the same files.")
+    seconds: float = Field(ge=0)
 
 
-@dataclasses.dataclass(frozen=True)
-class ActionUse:
-    """An action that the workflow names, and what played it."""
+class ActionUse(Model):
+    """An action that the workflow names, and what ran in its place."""
 
     uses: str
-    where: str
-    """The line of the workflow."""
-    kind: str
-    """``real`` or ``stand-in``."""
-    version: str
-    """The version that was run or that the stand-in stands for."""
+    where: str = Field(description="The line of the workflow.")
+    kind: Literal["real", "stand-in"]
+    version: str = Field(description="The version that ran, or that the stand-in stands for.")
     folder: str
-    unknown: tuple[str, ...] = ()
-    """Inputs that the workflow gives and the action does not have: GitHub warns and goes on."""
+    unknown: tuple[str, ...] = Field(
+        default=(),
+        description="Inputs that the workflow gives and the action does not have. GitHub warns of "
+        "them and goes on.",
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class PipelineRun:
+class PipelineRun(Model):
     """One run of the workflow."""
 
     push: Push
@@ -131,26 +134,106 @@ class PipelineRun:
     triggered: bool
     decision: str
     """Why the event starts the workflow, or does not."""
-    result: str
-    """``success``, ``failure``, ``hung`` or ``not triggered``."""
+    result: Literal["success", "failure", "hung", "not triggered"]
     jobs: tuple[JobRun, ...]
-    artifacts: tuple[Artifact, ...]
-    wheels: tuple[Wheel, ...]
+    artifacts: tuple[WorkflowArtifact, ...]
+    wheels: tuple[BuiltWheel, ...]
     actions: tuple[ActionUse, ...]
     unsupported: tuple[str, ...]
-    """What a stand-in could not do: nothing is verified by this run where there is any."""
+    """What a stand-in cannot do: nothing is verified by this run if there is any."""
     stand_ins: tuple[str, ...]
     """How the surroundings of the jobs differ from GitHub's."""
     seconds: float
     act: str
-    """Act's version."""
+    """The version of act."""
     log: tuple[str, ...] = ()
-    """What act said of no job."""
+    """The lines of act that are of no job."""
 
     def job(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's own word)
         """Return the runs of one job: as many as its matrix has combinations."""
         return tuple(run for run in self.jobs if run.id == id)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all of it as data for JSON."""
-        return dataclasses.asdict(self)
+
+class IndexRecord(Model):
+    """What the index has at the end of the run, and how it came there."""
+
+    files: Mapping[str, str]
+    """The sha256 of each file of the project, by name."""
+    uploads: tuple[IndexRequest, ...]
+    exchanges: tuple[IndexRequest, ...]
+    """The requests to exchange an identity token for an upload token."""
+
+    @property
+    def upload_logs(self) -> tuple[UploadLog, ...]:
+        """What the index noted about each upload."""
+        return tuple(line.upload for line in self.uploads if line.upload)
+
+    @property
+    def exchange_logs(self) -> tuple[ExchangeLog, ...]:
+        """What the index noted about each exchange."""
+        return tuple(line.oidc for line in self.exchanges if line.oidc)
+
+
+class PipelineEvidence(Model):
+    """Everything that a run of the workflow left behind."""
+
+    run: PipelineRun
+    repository: str
+    """Owner and name."""
+    workflow: str
+    """The workflow's file, relative to the repository."""
+    releases: tuple[ForgeRelease, ...]
+    tokens: tuple[ForgeRequest, ...]
+    """The requests for identity tokens, and those that the forge refused."""
+    index: IndexRecord
+
+
+class LivePublisher(Model):
+    """The publisher that the live index reports for the last release."""
+
+    verdict: Verdict
+    reason: str = Field(
+        default="", description="Why it is unverified, or what the comparison leaves out."
+    )
+    version: str = ""
+    publishers: Mapping[str, str] = Field(
+        default={}, description="The publisher that each file's provenance names, by the file."
+    )
+    causes: tuple[Cause, ...] = ()
+
+
+class PipelineResult(Model):
+    """What the release workflow showed: the evidence of its run, and all causes."""
+
+    static: tuple[Cause, ...]
+    """The causes of the workflow file and of the project."""
+    evidence: PipelineEvidence
+    dynamic: tuple[Cause, ...]
+    """The causes of the run."""
+    live: LivePublisher
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """All causes, those of the files first."""
+        return (*self.static, *self.dynamic, *self.live.causes)
+
+
+class TestbedFault(Model):
+    """A failure of the testbed: its cause of the catalogue, its place, what was observed."""
+
+    __test__ = False  # the name begins like a test class; pytest must not collect it
+
+    name: str
+    where: str
+    seen: str
+
+
+class PipelineFailure(Model):
+    """The testbed failed before the release workflow showed anything."""
+
+    static: tuple[Cause, ...]
+    """The causes of the workflow file and of the project."""
+    testbed: TestbedFault
+
+
+PipelineOutcome = PipelineResult | PipelineFailure

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from verification.models.base import Model
 from verification.models.cause import Cause
-from verification.models.inspection import ReleaseInspection
+from verification.models.pipeline import ActionUse, BuiltWheel, LivePublisher, WorkflowArtifact
 from verification.models.results import CellResult, ItemResult
 from verification.models.testbed import EgressProof
 from verification.models.verdict import Verdict
@@ -190,23 +190,6 @@ class JobRecord(Model):
     log: tuple[str, ...] = Field(default=(), description="The end of the failing step's log.")
 
 
-class BuiltWheel(Model):
-    """A wheel that the workflow built."""
-
-    name: str
-    sha256: Sha256
-    platform: str
-    reused: bool = Field(description="Whether an earlier run built it from the same files.")
-    seconds: Seconds
-
-
-class WorkflowArtifact(Model):
-    """An artifact that the workflow has at its end."""
-
-    name: str
-    files: Mapping[str, str] = Field(description="The sha256 of each file, by name.")
-
-
 class ReleaseAsset(Model):
     """A file of a release page."""
 
@@ -222,18 +205,6 @@ class ReleasePage(Model):
     prerelease: bool
     draft: bool
     assets: tuple[ReleaseAsset, ...]
-
-
-class ActionRecord(Model):
-    """An action that the workflow names, and what ran in its place."""
-
-    uses: str
-    where: str
-    kind: Literal["real", "stand-in"]
-    version: str
-    unknown: tuple[str, ...] = Field(
-        default=(), description="Inputs that the workflow gives and the action does not have."
-    )
 
 
 class PipelinePart(Model):
@@ -260,23 +231,11 @@ class PipelinePart(Model):
     index: Mapping[str, str] = Field(
         default_factory=dict, description="The sha256 of each file on the index, by name."
     )
-    actions: tuple[ActionRecord, ...] = ()
+    actions: tuple[ActionUse, ...] = ()
     stand_ins: tuple[str, ...] = Field(
         default=(), description="How the surroundings of the jobs differ from GitHub's."
     )
     act: str = Field(default="", description="The version of act.")
-
-
-class LivePublisher(Model):
-    """The publisher that the live index reports for the last release."""
-
-    verdict: Verdict
-    reason: str = ""
-    version: str = ""
-    publishers: Mapping[str, str] = Field(
-        default_factory=dict, description="By the name of the file."
-    )
-    causes: tuple[Cause, ...] = ()
 
 
 class PublisherPart(Model):

@@ -93,6 +93,8 @@ class Subject(Model):
     """Locks of dependencies that it does not accept, as an older environment has them."""
     publishers: Path | None = None
     """The trusted publishers that are registered for it."""
+    pipeline: Path | None = None
+    """What its release pipeline must be."""
 
     @property
     def locks(self) -> tuple[Path, ...]:

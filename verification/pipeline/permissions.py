@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from verification.models.cause import Cause
 from verification.models.workflow import Job, Step, Workflow
-from verification.pipeline.plan import Plan
-from verification.rules.catalogue import catalogue
+from verification.pipeline.findings import cause, place
+from verification.pipeline.plan import Plan, PlannedJob
 
 _LEVELS = ("none", "read", "write")
 # A job's own token is no secret that somebody stored; it ends with the job.
@@ -22,118 +22,106 @@ _CREDENTIAL_NAMES = re.compile(
 _CREDENTIAL_INPUTS = {"user", "password"}
 
 
-def permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
+def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """Yield every permission that a job has without need, or lacks."""
     if workflow.permissions:
-        granted = _told(workflow.permissions)
-        yield catalogue().cause(
-            "permissions-widened",
-            where=workflow.at(workflow.lines["permissions"]),
-            seen=f"grants {granted} to every job of the workflow",
-        )
+        granted = _listed(workflow.permissions)
+        where = workflow.at(workflow.lines["permissions"])
+        observed = f"grants {granted} to every job of the workflow"
+        yield cause("permissions-widened", where, observed, granted=granted)
     for job in workflow.jobs.values():
-        planned = plan.jobs.get(job.id)
-        wanted = planned.permissions if planned else {}
-        where = f"{workflow.at(job.line)} ({job.id})"
-        if job.permissions_from == "default":
-            seen = "declares no permissions, and so gets what the repository gives to every job"
-            yield catalogue().cause("permissions-widened", where=where, seen=seen)
-            continue
-        if job.permissions_from == "workflow" and planned and wanted != job.permissions:
-            seen = "declares no permissions of its own, and so gets those of the workflow"
-            yield catalogue().cause("permissions-widened", where=where, seen=seen)
-        elif more := _beyond(job.permissions, wanted):
-            seen = f"has {_told(more)}, and its work needs {_told(wanted)}"
-            yield catalogue().cause("permissions-widened", where=where, seen=seen)
-        if lacking := _beyond(wanted, job.permissions):
-            seen = f"lacks {_told(lacking)}"
-            yield catalogue().cause("permission-missing", where=where, seen=seen)
+        yield from _permission_faults(place(workflow, job), job, plan.jobs.get(job.id))
 
 
-def publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
+def _permission_faults(where: str, job: Job, planned: PlannedJob | None) -> Iterator[Cause]:
+    needed = planned.permissions if planned else {}
+    if job.permissions_from == "default":
+        observed = "declares no permissions, and so gets what the repository gives to every job"
+        yield cause("permissions-widened", where, observed, job=job.id)
+        return
+    if job.permissions_from == "workflow" and planned and needed != job.permissions:
+        observed = "declares no permissions of its own, and so gets those of the workflow"
+        yield cause("permissions-widened", where, observed, job=job.id)
+    elif extra := _beyond(job.permissions, needed):
+        observed = f"has {_listed(extra)}, and its work needs {_listed(needed)}"
+        yield cause("permissions-widened", where, observed, job=job.id, granted=_listed(extra))
+    if missing := _beyond(needed, job.permissions):
+        observed = f"lacks {_listed(missing)}"
+        yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
+
+
+def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """Yield what makes the index refuse the workflow's identity: its file, its environment."""
     if workflow.path.name != plan.workflow:
-        seen = f"is not {plan.workflow}, the workflow that is registered"
-        yield catalogue().cause("publisher-mismatch", where=workflow.path.name, seen=seen)
+        observed = f"is not {plan.workflow}, the workflow that is registered"
+        yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.workflow)
     for job in workflow.jobs.values():
-        where = f"{workflow.at(job.line)} ({job.id})"
         # The index compares environments without regard to case.
         if job.id == "publish" and (job.environment or "").lower() != plan.environment:
-            told = f"the environment {job.environment}" if job.environment else "no environment"
-            seen = f"runs in {told}, and {plan.environment} is registered"
-            yield catalogue().cause("publisher-mismatch", where=where, seen=seen)
+            environment = job.environment or ""
+            runs_in = f"the environment {environment}" if environment else "no environment"
+            observed = f"runs in {runs_in}, and {plan.environment} is registered"
+            where = place(workflow, job)
+            yield cause("publisher-mismatch", where, observed, environment=environment)
         for step in job.steps:
             url = step.with_.get("repository-url", step.with_.get("repository_url"))
             if url is not None:
-                seen = f"uploads to {url}, and the publisher is registered on the default index"
-                where = workflow.at(step.line)
-                yield catalogue().cause("publisher-mismatch", where=where, seen=seen)
+                observed = f"uploads to {url}, and the publisher is registered on the default index"
+                yield cause("publisher-mismatch", workflow.at(step.line), observed, url=url)
 
 
-def tokens(workflow: Workflow) -> Iterator[Cause]:
+def check_tokens(workflow: Workflow) -> Iterator[Cause]:
     """Yield every place where the workflow takes or holds a token or a password."""
-    yield from _variables(workflow, workflow.env, 1)
+    yield from _variables(workflow.at(1), workflow.env)
     for job in workflow.jobs.values():
-        yield from _variables(workflow, job.env, job.line)
-        yield from _texts(workflow, (*job.outputs.values(), job.condition or ""), job.line)
+        where = workflow.at(job.line)
+        yield from _variables(where, job.env)
+        yield from _texts(where, (*job.outputs.values(), job.condition or ""))
         for step in job.steps:
-            yield from _step_tokens(workflow, step)
+            yield from _step_tokens(workflow.at(step.line), step)
 
 
-def credentials(workflow: Workflow) -> Iterator[Cause]:
+def check_credentials(workflow: Workflow) -> Iterator[Cause]:
     """Yield every checkout that leaves the job's token behind for later steps."""
     for job in workflow.jobs.values():
-        for step in _checkouts(job):
+        for step in job.steps_with("actions/checkout"):
             if step.with_.get("persist-credentials") != "false":
-                yield catalogue().cause(
-                    "credentials-persisted",
-                    where=f"{workflow.at(step.line)} ({job.id})",
-                    seen="checks out without `persist-credentials: false`",
-                )
+                observed = "checks out without `persist-credentials: false`"
+                yield cause("credentials-persisted", place(workflow, job, step), observed)
 
 
-def _step_tokens(workflow: Workflow, step: Step) -> Iterator[Cause]:
-    yield from _variables(workflow, step.env, step.line)
-    yield from _texts(workflow, (*step.with_.values(), step.run or ""), step.line)
+def _step_tokens(where: str, step: Step) -> Iterator[Cause]:
+    yield from _variables(where, step.env)
+    yield from _texts(where, (*step.with_.values(), step.run or ""))
     if step.action and "pypi-publish" in step.action:
         for name in sorted(_CREDENTIAL_INPUTS & step.with_.keys()):
-            yield catalogue().cause(
-                "token-in-workflow",
-                where=workflow.at(step.line),
-                seen=f"publishes with the argument `{name}`",
-            )
+            observed = f"publishes with the argument `{name}`"
+            yield cause("token-in-workflow", where, observed, input=name)
 
 
-def _variables(workflow: Workflow, env: dict[str, str], line: int) -> Iterator[Cause]:
-    yield from _texts(workflow, tuple(env.values()), line)
+def _variables(where: str, env: Mapping[str, str]) -> Iterator[Cause]:
+    yield from _texts(where, env.values())
     for name in env:
         if _CREDENTIAL_NAMES.fullmatch(name.upper()):
-            yield catalogue().cause(
-                "token-in-workflow", where=workflow.at(line), seen=f"sets the variable {name}"
-            )
+            yield cause("token-in-workflow", where, f"sets the variable {name}", variable=name)
 
 
-def _texts(workflow: Workflow, texts: tuple[str, ...], line: int) -> Iterator[Cause]:
+def _texts(where: str, texts: Iterable[str]) -> Iterator[Cause]:
     for text in texts:
         if any(_STORED_SECRET.search(expression) for expression in _EXPRESSION.findall(text)):
-            seen = "takes a stored secret"
-            yield catalogue().cause("token-in-workflow", where=workflow.at(line), seen=seen)
+            yield cause("token-in-workflow", where, "takes a stored secret")
         if _TOKEN.search(text):
-            seen = "holds a token in plain text"
-            yield catalogue().cause("token-in-workflow", where=workflow.at(line), seen=seen)
+            yield cause("token-in-workflow", where, "holds a token in plain text")
 
 
-def _checkouts(job: Job) -> Iterator[Step]:
-    return (step for step in job.steps if step.action == "actions/checkout")
-
-
-def _beyond(have: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
+def _beyond(permissions: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, str]:
+    """Return the permissions that are above a limit."""
     return {
         scope: level
-        for scope, level in have.items()
-        if _LEVELS.index(level) > _LEVELS.index(wanted.get(scope, "none"))
+        for scope, level in permissions.items()
+        if _LEVELS.index(level) > _LEVELS.index(limit.get(scope, "none"))
     }
 
 
-def _told(permissions: dict[str, str]) -> str:
+def _listed(permissions: Mapping[str, str]) -> str:
     return ", ".join(f"{scope}: {level}" for scope, level in permissions.items()) or "none"

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal, Self
 
-_PLAN_FILE = Path(__file__).with_name("pipeline.toml")
+import pydantic
+from pydantic import Field
+
+from verification.models.base import Model, read_toml
 
 
-class PlanError(ValueError):
-    """The plan cannot be used."""
-
-
-@dataclass(frozen=True)
-class PlannedJob:
+class PlannedJob(Model):
     """What one job must be."""
 
-    id: str
     after: tuple[str, ...]
+    """The jobs that must have passed before it."""
     apart: tuple[str, ...]
-    permissions: dict[str, str]
+    """The jobs that it neither waits for nor is waited for by."""
+    permissions: Mapping[str, str]
+    """What its token can do, no more and no less."""
     action: str
+    """The action that is its purpose; empty if its own script is."""
     actions: tuple[str, ...]
+    """The other actions that it may use."""
 
     @property
     def all_actions(self) -> frozenset[str]:
@@ -32,69 +32,76 @@ class PlannedJob:
         return frozenset({self.action, *self.actions} - {""})
 
 
-@dataclass(frozen=True)
-class Pin:
+class Pin(Model):
     """A version of an action, and the commit behind it."""
 
     version: str
     commit: str
 
 
-@dataclass(frozen=True)
-class Plan:
+Evidence = Literal[
+    "trigger", "jobs", "settings", "build", "version", "validation", "release", "upload"
+]
+"""What a run can show of a claim (`verification.pipeline.result`)."""
+
+
+class PlannedClaim(Model):
+    """Something that must be true of the pipeline."""
+
+    title: str = ""
+    refuted_by: frozenset[str]
+    """The names of the causes against it."""
+    shown_by: Evidence
+
+
+class Link(Model):
+    """A connection that the release needs; it is judged as one of the claims is."""
+
+    source: str
+    target: str
+    via: str
+    claim: int = Field(ge=1)
+    """The number of the claim."""
+
+
+class Plan(Model):
     """What the release pipeline must be."""
 
     workflow: str
+    """The workflow's file, by its name alone."""
     environment: str
     package_dir: str
+    """The folder of the package in the repository."""
     starts: tuple[str, ...]
+    """The refs that must start the workflow, apart from the tag of the present version."""
     stays: tuple[str, ...]
-    runners: dict[str, str]
-    jobs: dict[str, PlannedJob]
-    pins: dict[str, Pin]
+    """The refs that must not start it."""
+    runners: Mapping[str, str]
+    """The platforms of cibuildwheel, by the beginning of a runner's label."""
+    jobs: Mapping[str, PlannedJob]
+    pins: Mapping[str, Pin]
+    claims: tuple[PlannedClaim, ...]
+    files: Mapping[str, PlannedClaim]
+    """The files of the repository that the release needs, by their paths."""
+    links: tuple[Link, ...]
+
+    @pydantic.model_validator(mode="after")
+    def _check_links(self) -> Self:
+        for link in self.links:
+            if link.claim > len(self.claims):
+                raise ValueError(f"a link names claim {link.claim} of {len(self.claims)}")
+        return self
 
     def pin(self, action: str) -> Pin | None:
         """Return the pin of an action; one in a subfolder has that of its repository."""
         return self.pins.get("/".join(action.split("/")[:2]))
 
 
-def load(path: Path = _PLAN_FILE) -> Plan:
+def load(path: Path) -> Plan:
     """Read a plan.
 
     Raises:
-        PlanError: if the file is not TOML, or a key is missing or unknown.
+        DataError: the file cannot be read, is not TOML, or a key is missing, unknown or of the
+            wrong type.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"{path.name} is not TOML: {error}") from error
-    _check_keys(path.name, data, Plan)
-    jobs = {}
-    for id_, table in data.pop("jobs").items():
-        _check_keys(f"{path.name}: [jobs.{id_}]", table, PlannedJob, given={"id"})
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
-        }
-        jobs[id_] = PlannedJob(id=id_, **values)
-    pins = {}
-    for action, table in data.pop("pins").items():
-        _check_keys(f"{path.name}: [pins] {action}", table, Pin)
-        pins[action] = Pin(**table)
-    starts, stays = tuple(data.pop("starts")), tuple(data.pop("stays"))
-    return Plan(jobs=jobs, pins=pins, starts=starts, stays=stays, **data)
-
-
-@functools.cache
-def plan() -> Plan:
-    """Return the suite's own plan, read once."""
-    return load()
-
-
-def _check_keys(
-    source: str, table: dict[str, Any], kind: type, given: frozenset[str] | set[str] = frozenset()
-) -> None:
-    known = {field.name for field in fields(kind)} - given
-    if unknown := sorted(table.keys() - known):
-        raise PlanError(f"{source} has unknown keys {unknown}; the keys are {sorted(known)}")
-    if missing := sorted(known - table.keys()):
-        raise PlanError(f"{source} lacks the keys {missing}")
+    return read_toml(Plan, path)

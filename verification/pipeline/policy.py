@@ -1,100 +1,81 @@
-"""What is wrong with the release pipeline, seen without running it on GitHub or on act.
+"""What is wrong with the release pipeline, by its files and the trials of its validate job.
 
-Gathers all faults and never stops at the first.
+Collects all faults and never stops at the first.
 """
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 from verification.models.cause import Cause, in_order
-from verification.models.errors import WrongUse
 from verification.models.subject import Subject
-from verification.models.workflow import BadWorkflow, Workflow, load
-from verification.pipeline import action_pins as actions
-from verification.pipeline import job_order as course
-from verification.pipeline import permissions as grants
-from verification.pipeline import release_page as page
-from verification.pipeline import validate_script as rehearsal
-from verification.pipeline import wheel_transfer as wheels
-from verification.pipeline.plan import Plan, plan
-from verification.rules.catalogue import catalogue
+from verification.models.workflow import BadWorkflow, Workflow
+from verification.pipeline.action_pins import (
+    check_actions,
+    check_installs,
+    check_pins,
+    check_runners,
+)
+from verification.pipeline.findings import cause
+from verification.pipeline.job_order import (
+    check_conditions,
+    check_interruption,
+    check_order,
+    check_triggers,
+)
+from verification.pipeline.permissions import (
+    check_credentials,
+    check_permissions,
+    check_publisher,
+    check_tokens,
+)
+from verification.pipeline.plan import Plan
+from verification.pipeline.release_page import check_release_page
+from verification.pipeline.repository import FOLDER, RepositoryFiles
+from verification.pipeline.trials import Trials, check_trials
+from verification.pipeline.wheel_transfer import check_built_wheels, check_source, check_transfer
 
-FOLDER = Path(".github/workflows")
 
-
-@dataclass(frozen=True)
-class Examination:
-    """The pipeline of a repository, and everything that is wrong with it."""
-
-    workflow: Workflow | None
-    rehearsal: rehearsal.Rehearsal
-    causes: tuple[Cause, ...]
-
-    def names(self) -> frozenset[str]:
-        """Return the names of the causes."""
-        return frozenset(cause.name for cause in self.causes)
-
-
-def examine(repository: Path, *, subject: Subject, held_to: Plan | None = None) -> Examination:
-    """Examine the release pipeline of a repository's work tree.
-
-    The validate job's own script is run, in an empty folder; nothing else is.
-
-    Raises:
-        WrongUse: if the folder has no pyproject.toml of the package that can be read.
-    """
-    wanted = held_to or plan()
-    project = _project(repository, wanted)
-    settings = project.get("tool", {}).get("cibuildwheel", {})
-    nothing = rehearsal.Rehearsal((), ())
-    path = repository / FOLDER / wanted.workflow
-    if not path.is_file():
-        others = sorted(file.name for file in (repository / FOLDER).glob("*.y*ml"))
-        told = ", ".join(others) or "none"
-        seen = f"is not there, and it is the workflow that is registered; the workflows are: {told}"
-        cause = catalogue().cause("publisher-mismatch", where=str(FOLDER / path.name), seen=seen)
-        return Examination(None, nothing, (cause,))
+def examine(
+    files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
+) -> tuple[Cause, ...]:
+    """Return everything that is wrong with the release pipeline of a repository."""
+    if files.fault:
+        return (_invalid(files.fault),)
+    if files.workflow is None:
+        listed = ", ".join(files.workflows) or "none"
+        missing = "is not there, and it is the workflow that is registered"
+        observed = f"{missing}; the workflows are: {listed}"
+        where = str(FOLDER / plan.workflow)
+        return (cause("publisher-mismatch", where, observed, registered=plan.workflow),)
     try:
-        workflow = load(path)
-        causes = [
-            *course.start(workflow, wanted, f"v{project['project']['version']}"),
-            *course.order(workflow, wanted),
-            *course.conditions(workflow),
-            *course.interruption(workflow),
-        ]
+        return in_order(_causes(files.workflow, files, plan, subject, trials))
     except BadWorkflow as error:
-        where, _, seen = str(error).partition(": ")
-        where = where.removeprefix(f"{path.parent}/")
-        cause = catalogue().cause("workflow-invalid", where=where, seen=seen)
-        return Examination(None, nothing, (cause,))
-    causes += grants.permissions(workflow, wanted)
-    causes += grants.publisher(workflow, wanted)
-    causes += grants.tokens(workflow)
-    causes += grants.credentials(workflow)
-    causes += actions.known(workflow, wanted)
-    causes += actions.pinned(workflow, wanted)
-    causes += actions.installs(workflow)
-    causes += actions.runners(workflow, wanted)
-    causes += wheels.source(workflow, wanted)
-    causes += wheels.built(workflow, wanted, subject, settings)
-    causes += wheels.carried(workflow)
-    tried = rehearsal.rehearse_all(workflow, repository, wanted, subject)
-    causes += tried.causes
-    causes += page.faults(workflow, tried)
-    return Examination(workflow, tried, in_order(causes))
+        return (_invalid(str(error).removeprefix(f"{files.workflow.path.parent}/")),)
 
 
-def _project(repository: Path, wanted: Plan) -> dict[str, Any]:
-    path = repository / wanted.package_dir / "pyproject.toml"
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongUse(f"{path}: cannot be read: {error}") from None
-    table = data.get("project")
-    if not isinstance(table, dict) or not isinstance(table.get("version"), str):
-        raise WrongUse(f"{path}: has no `version` under [project]; the tag is compared with it")
-    return data
+def _causes(
+    workflow: Workflow, files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
+) -> list[Cause]:
+    return [
+        *check_triggers(workflow, plan, f"v{files.project.version}"),
+        *check_order(workflow, plan),
+        *check_conditions(workflow),
+        *check_interruption(workflow),
+        *check_permissions(workflow, plan),
+        *check_publisher(workflow, plan),
+        *check_tokens(workflow),
+        *check_credentials(workflow),
+        *check_actions(workflow, plan),
+        *check_pins(workflow, plan),
+        *check_installs(workflow),
+        *check_runners(workflow, plan),
+        *check_source(workflow, plan),
+        *check_built_wheels(workflow, plan, subject, files.project),
+        *check_transfer(workflow),
+        *check_trials(workflow, files.project, plan, trials),
+        *check_release_page(workflow, trials),
+    ]
+
+
+def _invalid(fault: str) -> Cause:
+    where, _, observed = fault.partition(": ")
+    return cause("workflow-invalid", where, observed)

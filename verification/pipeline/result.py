@@ -1,17 +1,35 @@
-"""The pipeline's part of the verification: its causes, and what they say of each claim."""
+"""The pipeline's part of the report: what its run says of each claim, and of the publisher."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import assert_never
 
-from verification.models.cause import Cause
-from verification.pipeline.execution import TRUTHS, side_by_side
-from verification.verdict import Verdict, judge
+from verification.models.cause import Cause, Severity
+from verification.models.pipeline import (
+    JobRun,
+    PipelineEvidence,
+    PipelineFailure,
+    PipelineOutcome,
+    PipelineResult,
+)
+from verification.models.report import (
+    ArtifactClaim,
+    Claim,
+    JobRecord,
+    LinkClaim,
+    PipelinePart,
+    PublisherPart,
+    ReleaseAsset,
+    ReleasePage,
+)
+from verification.models.verdict import Verdict
+from verification.pipeline.execution import ran_side_by_side
+from verification.pipeline.findings import cause
+from verification.pipeline.plan import Evidence, Plan, PlannedClaim
+from verification.verdict import judge
 
-# Causes that are about who publishes; they decide the item of the registered publisher.
-PUBLISHER = frozenset(
+PUBLISHER_CAUSES = frozenset(
     {
         "publisher-mismatch",
         "permission-missing",
@@ -20,165 +38,205 @@ PUBLISHER = frozenset(
         "upload-refused",
     }
 )
-_OF_THE_FILE = frozenset(
-    {"workflow-invalid", "workflow-not-triggered", "job-missing", "job-skipped", "step-missing"}
+"""The causes that are about who publishes; they decide the item of the registered publisher."""
+_NOT_REACHED = "the run did not get there"
+_LOG_LINES = 40
+_NOT_PROVABLE = (
+    "that the live index has this registration: nobody but its owner can see it; the provenance of "
+    "a published release tells which one was used",
+    "who owns the repository: the registration here has a stand-in for the owner",
 )
-_OF_THE_SETTINGS = frozenset({"build-failed", "settings-bypassed", "wheel-untested"})
 
 
-@dataclasses.dataclass(frozen=True)
-class Piped:
-    """A run of the release workflow: its evidence, and all causes, of the file and of the run."""
-
-    evidence: Mapping[str, Any]
-    static: tuple[Cause, ...]
-    dynamic: tuple[Cause, ...]
-    live: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """What the live index tells of the last release's publisher (`provenance.check`)."""
-
-    @property
-    def causes(self) -> tuple[Cause, ...]:
-        """All of them, of the file first."""
-        return (*self.static, *self.dynamic)
-
-    def truths(self, *, strict: bool) -> dict[str, dict[str, str]]:
-        """Return each observable truth of the seed report with its verdict and its evidence."""
-        found = {}
-        for number, title, against in TRUTHS:
-            speak = [cause for cause in self.causes if cause.name in against]
-            reached = self._reached(number)
-            verdict = judge(speak, strict=strict)
-            if verdict is Verdict.VERIFIED and not reached:
-                verdict = Verdict.UNVERIFIED
-            told = (
-                "; ".join(str(cause) for cause in speak) or reached or "the run did not get there"
-            )
-            found[number] = {"title": title, "verdict": str(verdict), "evidence": told}
-        return found
-
-    def _reached(self, number: str) -> str:
-        """Return what the run itself showed of a truth; empty if it did not get that far."""
-        run = self.evidence["run"]
-        passed = {job["id"] for job in run["jobs"] if job["result"] == "success"}
-        files = ", ".join(sorted(wheel["name"] for wheel in run["wheels"]))
-        tag = run["push"]["tag"]
-        match number:
-            case "1":
-                return f"{tag} was pushed: {run['decision']}" if run["triggered"] else ""
-            case "2":
-                return f"built: {files}" if len(run["wheels"]) > 1 and "build" in passed else ""
-            case "3":
-                return f"validate passed {tag}" if "validate" in passed else ""
-            case "4":
-                return f"validate passed with {files}" if "validate" in passed else ""
-            case "5":
-                assets = [a["name"] for r in self.evidence["releases"] for a in r["assets"]]
-                return f"the release has {', '.join(sorted(assets))}" if assets else ""
-            case _:
-                names = self.evidence["index"]["files"]
-                return f"by identity: {', '.join(sorted(names))}" if names else ""
-
-    def to_dict(self, *, strict: bool) -> dict[str, Any]:
-        """Return what the report tells of the pipeline; the logs are in a file of their own."""
-        run = self.evidence["run"]
-        return {
-            "tag": run["push"]["tag"],
-            "annotated": run["push"]["annotated"],
-            "commit": run["push"]["sha"],
-            "source": run["push"]["source"],
-            "result": run["result"],
-            "seconds": round(run["seconds"], 1),
-            "truths": self.truths(strict=strict),
-            "jobs": [_job(job) for job in run["jobs"]],
-            "side_by_side": side_by_side(run, "release", "publish"),
-            "wheels": run["wheels"],
-            "merged": run["artifacts"],
-            "artifacts": self._artifacts(strict=strict),
-            "links": self._links(strict=strict),
-            "releases": [
-                {key: release[key] for key in ("tag", "prerelease", "draft", "assets")}
-                for release in self.evidence["releases"]
-            ],
-            "index": self.evidence["index"]["files"],
-            "actions": run["actions"],
-            "stand_ins": run["stand_ins"],
-            "act": run["act"],
-        }
-
-    def _row(self, against: frozenset[str], evidence: str, *, strict: bool) -> dict[str, str]:
-        speak = [cause for cause in self.causes if cause.name in against]
-        verdict = judge(speak, strict=strict)
-        if verdict is Verdict.VERIFIED and not evidence:
-            verdict = Verdict.UNVERIFIED
-        told = "; ".join(map(str, speak)) or evidence or "the run did not get there"
-        return {"verdict": str(verdict), "evidence": told}
-
-    def _artifacts(self, *, strict: bool) -> list[dict[str, str]]:
-        """Return the rows of the seed report's artifacts."""
-        run = self.evidence["run"]
-        jobs = ", ".join(dict.fromkeys(job["id"] for job in run["jobs"]))
-        fresh = ", ".join(sorted(wheel["name"] for wheel in run["wheels"]))
-        return [
-            {"artifact": ".github/workflows/publish.yml"}
-            | self._row(_OF_THE_FILE, f"executed: {jobs}" if jobs else "", strict=strict),
-            {"artifact": "bindings/python/pyproject.toml"}
-            | self._row(
-                _OF_THE_SETTINGS, f"by its settings: {fresh}" if fresh else "", strict=strict
-            ),
-        ]
-
-    def _links(self, *, strict: bool) -> list[dict[str, str]]:
-        """Return the rows of the seed report's key links; each goes with one of the truths."""
-        truths = self.truths(strict=strict)
-        return [
-            {"from": f"publish.yml {job} job", "to": to, "via": via}
-            | {key: truths[number][key] for key in ("verdict", "evidence")}
-            for job, to, via, number in (
-                ("validate", "bindings/python/pyproject.toml", "tomllib version extraction", "3"),
-                ("publish", "PyPI", "OIDC trusted publishing", "6"),
-                ("release", "GitHub Releases", "softprops/action-gh-release", "5"),
-            )
-        ]
-
-    def publisher(self) -> dict[str, Any]:
-        """Return what was proved of the registered publisher, and what cannot be proved here."""
-        exchanges = [line["oidc"] for line in self.evidence["index"]["exchanges"]]
-        accepted = [told for told in exchanges if "code" not in told and "identity" in told]
-        proved = [
-            f"the index took the identity {told['identity'].get('publisher')} for "
-            f"{', '.join(told['projects'])}"
-            for told in accepted
-        ]
-        uploads = [line["upload"] for line in self.evidence["index"]["uploads"]]
-        proved += [
-            f"{told['file']} was uploaded by that identity and by nothing else"
-            for told in uploads
-            if told.get("identity") and not told.get("refused")
-        ]
-        return {
-            "registered": "verification/subjects/quiverdb/publishers.toml",
-            "refused": [f"{t['code']}: {t['description']}" for t in exchanges if "code" in t],
-            "proved": proved,
-            "live": dict(self.live),
-            "not_provable": [
-                "that the live index has this registration: nobody but its owner can see it; the "
-                "provenance of a published release tells which one was used",
-                "who owns the repository: the registration here has a stand-in for the owner",
-            ],
-        }
-
-
-def _job(job: Mapping[str, Any]) -> dict[str, Any]:
-    told = {key: job[key] for key in ("id", "name", "label", "needs", "result", "reason")}
-    failing = next((step for step in job["steps"] if step["result"] == "failure"), None)
-    return told | {
-        "start": job["started"],
-        "end": job["ended"],
-        "failing_step": failing["name"] if failing else None,
-        "log": list(failing["log"][-40:]) if failing else [],
-    }
-
-
-def of_publisher(causes: Iterable[Cause]) -> list[Cause]:
+def publisher_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
     """Return those of the pipeline's causes that decide the publisher's item as well."""
-    return [c for c in causes if c.name in PUBLISHER or c.severity == "testbed"]
+    return tuple(
+        one for one in causes if one.name in PUBLISHER_CAUSES or one.severity is Severity.TESTBED
+    )
+
+
+def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
+    """Return the causes that decide the pipeline's item.
+
+    Where the testbed failed, its failure alone does: nothing was seen to run.
+    """
+    match outcome:
+        case PipelineResult():
+            return outcome.causes
+        case PipelineFailure(testbed=fault):
+            return (cause(fault.name, fault.where, fault.seen),)
+        case _:
+            assert_never(outcome)
+
+
+def is_identity_exchanged(evidence: PipelineEvidence) -> bool:
+    """Return whether the index took an identity of the workflow and gave an upload token for it."""
+    return bool(_exchanges(evidence))
+
+
+def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> PipelinePart:
+    """Return what the report shows of the pipeline; the logs are in a file of their own."""
+    run, index = result.evidence.run, result.evidence.index
+    claims = [_claim(claim, result, strict=strict) for claim in plan.claims]
+    return PipelinePart(
+        tag=run.push.tag,
+        annotated=run.push.annotated,
+        commit=run.push.sha,
+        source=run.push.source,
+        result=run.result,
+        seconds=round(run.seconds, 1),
+        truths={str(number): claim for number, claim in enumerate(claims, 1)},
+        artifacts=tuple(
+            ArtifactClaim(artifact=path, verdict=claim.verdict, evidence=claim.evidence)
+            for path, planned in plan.files.items()
+            for claim in [_claim(planned, result, strict=strict)]
+        ),
+        links=tuple(
+            LinkClaim(
+                source=link.source,
+                target=link.target,
+                via=link.via,
+                verdict=claims[link.claim - 1].verdict,
+                evidence=claims[link.claim - 1].evidence,
+            )
+            for link in plan.links
+        ),
+        jobs=tuple(map(_job, run.jobs)),
+        side_by_side=ran_side_by_side(run, "release", "publish"),
+        wheels=run.wheels,
+        merged=run.artifacts,
+        releases=tuple(
+            ReleasePage(
+                tag=release.tag,
+                prerelease=release.prerelease,
+                draft=release.draft,
+                assets=tuple(
+                    ReleaseAsset(name=asset.name, size=asset.size, sha256=asset.sha256)
+                    for asset in release.assets
+                ),
+            )
+            for release in result.evidence.releases
+        ),
+        index=index.files,
+        actions=run.actions,
+        stand_ins=run.stand_ins,
+        act=run.act,
+    )
+
+
+def publisher_part(result: PipelineResult, *, registered: str) -> PublisherPart:
+    """Return what was proved of the registered publisher, and what cannot be proved here.
+
+    ``registered`` is the file of the registration.
+    """
+    index = result.evidence.index
+    uploaded = [log.file for log in index.upload_logs if log.identity and not log.refused]
+    refused = [log for log in index.exchange_logs if log.code]
+    return PublisherPart(
+        registered=registered,
+        refused=tuple(f"{log.code}: {log.description}" for log in refused),
+        proved=(
+            *_exchanges(result.evidence),
+            *(f"{file} was uploaded by that identity and by nothing else" for file in uploaded),
+        ),
+        live=result.live,
+        not_provable=_NOT_PROVABLE,
+    )
+
+
+def _exchanges(evidence: PipelineEvidence) -> list[str]:
+    """Return a sentence for each identity that the index took."""
+    return [
+        f"the index took the identity {log.identity.get('publisher')} for {', '.join(log.projects)}"
+        for log in evidence.index.exchange_logs
+        if log.identity is not None and not log.code
+    ]
+
+
+def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Claim:
+    against = [one for one in result.causes if one.name in planned.refuted_by]
+    evidence = _EVIDENCE[planned.shown_by](result.evidence)
+    verdict = Verdict(judge(against, strict=strict))
+    if verdict is Verdict.VERIFIED and not evidence:
+        verdict = Verdict.UNVERIFIED
+    text = "; ".join(map(str, against)) or evidence or _NOT_REACHED
+    return Claim(title=planned.title, verdict=verdict, evidence=text)
+
+
+# What the run itself shows of a claim; empty if it did not get that far.
+
+
+def _trigger(evidence: PipelineEvidence) -> str:
+    run = evidence.run
+    return f"{run.push.tag} was pushed: {run.decision}" if run.triggered else ""
+
+
+def _jobs(evidence: PipelineEvidence) -> str:
+    names = ", ".join(dict.fromkeys(job.id for job in evidence.run.jobs))
+    return f"executed: {names}" if names else ""
+
+
+def _wheels(evidence: PipelineEvidence) -> str:
+    return ", ".join(sorted(wheel.name for wheel in evidence.run.wheels))
+
+
+def _settings(evidence: PipelineEvidence) -> str:
+    wheels = _wheels(evidence)
+    return f"by its settings: {wheels}" if wheels else ""
+
+
+def _build(evidence: PipelineEvidence) -> str:
+    several = len(evidence.run.wheels) > 1
+    return f"built: {_wheels(evidence)}" if several and _passed(evidence, "build") else ""
+
+
+def _version(evidence: PipelineEvidence) -> str:
+    passed = _passed(evidence, "validate")
+    return f"validate passed {evidence.run.push.tag}" if passed else ""
+
+
+def _validation(evidence: PipelineEvidence) -> str:
+    passed = _passed(evidence, "validate")
+    return f"validate passed with {_wheels(evidence)}" if passed else ""
+
+
+def _release(evidence: PipelineEvidence) -> str:
+    assets = [asset.name for release in evidence.releases for asset in release.assets]
+    return f"the release has {', '.join(sorted(assets))}" if assets else ""
+
+
+def _upload(evidence: PipelineEvidence) -> str:
+    files = evidence.index.files
+    return f"by identity: {', '.join(sorted(files))}" if files else ""
+
+
+_EVIDENCE: Mapping[Evidence, Callable[[PipelineEvidence], str]] = {
+    "trigger": _trigger,
+    "jobs": _jobs,
+    "settings": _settings,
+    "build": _build,
+    "version": _version,
+    "validation": _validation,
+    "release": _release,
+    "upload": _upload,
+}
+
+
+def _passed(evidence: PipelineEvidence, job: str) -> bool:
+    return any(run.result == "success" for run in evidence.run.job(job))
+
+
+def _job(job: JobRun) -> JobRecord:
+    failing = job.failing
+    return JobRecord(
+        id=job.id,
+        name=job.name,
+        label=job.label,
+        needs=job.needs,
+        result=job.result,
+        reason=job.reason,
+        start=job.started,
+        end=job.ended,
+        failing_step=failing.name if failing else None,
+        log=failing.log[-_LOG_LINES:] if failing else (),
+    )

@@ -10,9 +10,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from verification.models.workflow import BadWorkflow, Pattern, Trigger, Workflow
+from verification.models.workflow import (
+    BadWorkflow,
+    Decision,
+    Event,
+    Pattern,
+    Trigger,
+    Workflow,
+)
 
 MOST_TAGS = 3
 """A push of more tags at once makes no event for any of them."""
@@ -26,38 +32,6 @@ _SKIP_TRAILER = re.compile(r"\n\n\s*(?:.+\n)*skip-checks: ?true\s*\Z", re.IGNORE
 _RANGE = re.compile(r"[a-z]-[a-z]|[A-Z]-[A-Z]|[0-9]-[0-9]")
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to the repository."""
-
-    name: str = "push"
-    ref: str = ""
-    """What was pushed, in full: refs/tags/v1.2.3, refs/heads/main."""
-    base: str = ""
-    """The branch that a pull request is to be merged into, or that a workflow run was on."""
-    changed: tuple[str, ...] = ()
-    """The files changed: by the push, or by the pull request."""
-    type: str = ""
-    """The activity, for an event that has several: opened, published, completed."""
-    message: str = ""
-    """The message of the newest commit."""
-    tags: int = 1
-    """How many tags the one push brought."""
-    by_workflow: bool = False
-    """Whether a job did it with its own GITHUB_TOKEN: such events start no workflow."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether the workflow starts, and why."""
-
-    triggered: bool
-    reason: str
-
-    def __bool__(self) -> bool:
-        return self.triggered
-
-
 def decide(workflow: Workflow, event: Event) -> Decision:
     """Say whether the event starts the workflow.
 
@@ -67,19 +41,19 @@ def decide(workflow: Workflow, event: Event) -> Decision:
     trigger = workflow.on.get(event.name)
     if trigger is None:
         events = ", ".join(workflow.on) or "nothing"
-        return Decision(False, f"the workflow is started by {events}, not by {event.name}")
+        return _no(f"the workflow is started by {events}, not by {event.name}")
     for text in trigger.filters.values():
         for pattern in text:
             compiled(workflow, pattern)
     if event.by_workflow and event.name not in ("workflow_dispatch", "repository_dispatch"):
-        return Decision(False, "what a job does with its own GITHUB_TOKEN starts no workflow")
+        return _no("what a job does with its own GITHUB_TOKEN starts no workflow")
     match event.name:
         case "push":
             return _push(workflow, trigger, event)
         case name if name in _PULL_REQUESTS or name == "workflow_run":
             return _base(workflow, trigger, event)
         case name:
-            return Decision(True, f"the workflow is started by every {name}")
+            return _yes(f"the workflow is started by every {name}")
 
 
 def decide_patterns(workflow: Workflow, patterns: Iterable[Pattern], name: str) -> bool:
@@ -174,20 +148,20 @@ def _one_of(listed: str) -> str:
 
 def _push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
     if _skipped(event.message):
-        return Decision(False, "the commit's message asks for no workflows")
+        return _no("the commit's message asks for no workflows")
     filters = trigger.filters
     refs = {key for key in filters if key.startswith(("branches", "tags"))}
     if event.ref.startswith(_TAG):
         if event.tags > MOST_TAGS:
-            return Decision(False, f"{event.tags} tags pushed at once make no event")
+            return _no(f"{event.tags} tags pushed at once make no event")
         kind, name = "tags", event.ref.removeprefix(_TAG)
     elif event.ref.startswith(_BRANCH):
         kind, name = "branches", event.ref.removeprefix(_BRANCH)
     else:
-        return Decision(False, f"{event.ref!r} is neither a branch nor a tag")
+        return _no(f"{event.ref!r} is neither a branch nor a tag")
     if refs and not refs & {kind, f"{kind}-ignore"}:
         given = ", ".join(sorted(refs))
-        return Decision(False, f"`on.push` names {given} only, and {name} is one of the {kind}")
+        return _no(f"`on.push` names {given} only, and {name} is one of the {kind}")
     decision = _filtered(workflow, trigger, kind, name)
     if decision and kind == "branches":  # paths are not looked at when a tag is pushed
         return _paths(workflow, trigger, event, decision)
@@ -196,12 +170,12 @@ def _push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
 
 def _base(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
     if event.name == "pull_request" and _skipped(event.message):
-        return Decision(False, "the commit's message asks for no workflows")
+        return _no("the commit's message asks for no workflows")
     types = [pattern.text for pattern in trigger.filters.get("types", ())]
     if not types and event.name in _PULL_REQUESTS:
         types = list(_PULL_REQUEST_TYPES)
     if types and event.type and event.type not in types:
-        return Decision(False, f"`types` has {', '.join(types)}, not {event.type}")
+        return _no(f"`types` has {', '.join(types)}, not {event.type}")
     decision = _filtered(workflow, trigger, "branches", event.base)
     return _paths(workflow, trigger, event, decision) if decision else decision
 
@@ -210,26 +184,34 @@ def _filtered(workflow: Workflow, trigger: Trigger, kind: str, name: str) -> Dec
     where = f"`on.{trigger.event}.{kind}"
     if ignored := trigger.filters.get(f"{kind}-ignore"):
         if decide_patterns(workflow, ignored, name):
-            return Decision(False, f"{where}-ignore` leaves {name} out")
-        return Decision(True, f"{where}-ignore` does not leave {name} out")
+            return _no(f"{where}-ignore` leaves {name} out")
+        return _yes(f"{where}-ignore` does not leave {name} out")
     if kind not in trigger.filters:
-        return Decision(True, f"`on.{trigger.event}` has no filter for {kind}")
+        return _yes(f"`on.{trigger.event}` has no filter for {kind}")
     patterns = trigger.filters[kind]
     told = ", ".join(pattern.text for pattern in patterns)
     if decide_patterns(workflow, patterns, name):
-        return Decision(True, f"{where}` ({told}) lets {name} in")
-    return Decision(False, f"{where}` ({told}) does not let {name} in")
+        return _yes(f"{where}` ({told}) lets {name} in")
+    return _no(f"{where}` ({told}) does not let {name} in")
 
 
 def _paths(workflow: Workflow, trigger: Trigger, event: Event, so_far: Decision) -> Decision:
     if ignored := trigger.filters.get("paths-ignore"):
         if all(decide_patterns(workflow, ignored, path) for path in event.changed):
-            return Decision(False, f"`on.{event.name}.paths-ignore` leaves every changed file out")
+            return _no(f"`on.{event.name}.paths-ignore` leaves every changed file out")
         return so_far
     wanted = trigger.filters.get("paths")
     if wanted and not any(decide_patterns(workflow, wanted, path) for path in event.changed):
-        return Decision(False, f"`on.{event.name}.paths` lets no changed file in")
+        return _no(f"`on.{event.name}.paths` lets no changed file in")
     return so_far
+
+
+def _yes(reason: str) -> Decision:
+    return Decision(triggered=True, reason=reason)
+
+
+def _no(reason: str) -> Decision:
+    return Decision(triggered=False, reason=reason)
 
 
 def _skipped(message: str) -> bool:

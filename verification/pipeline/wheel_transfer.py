@@ -6,15 +6,15 @@ import fnmatch
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from verification.models.cause import Cause
 from verification.models.subject import Platform, Subject, Target
 from verification.models.workflow import Job, Step, Workflow
 from verification.pipeline.expressions import fill
+from verification.pipeline.findings import cause, place
 from verification.pipeline.plan import Plan
-from verification.rules.catalogue import catalogue
+from verification.pipeline.repository import Project
 
 _DOWNLOAD = "actions/download-artifact"
 _UPLOAD = "actions/upload-artifact"
@@ -36,166 +36,170 @@ _SYSTEMS = (
 )
 
 
-def source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
+def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """Yield what makes the workflow build, or publish, something else than the tagged source."""
     for job in workflow.jobs.values():
         for step in job.steps:
-            where = f"{workflow.at(step.line)} ({job.id})"
-            if step.action == "actions/checkout":
-                for key in sorted({"ref", "repository"} & step.with_.keys()):
-                    seen = f"checks out with `{key}: {step.with_[key]}`, not what was tagged"
-                    yield catalogue().cause("wrong-source", where=where, seen=seen)
-            if step.action == _DOWNLOAD:
-                for key in sorted({"run-id", "repository"} & step.with_.keys()):
-                    seen = f"fetches artifacts with `{key}`, which may be those of another run"
-                    yield catalogue().cause("wrong-source", where=where, seen=seen)
-            if step.action == _BUILD:
-                folder = posixpath.normpath(step.with_.get("package-dir", "."))
-                if folder != plan.package_dir:
-                    seen = f"builds {folder}, not {plan.package_dir}"
-                    yield catalogue().cause("wrong-source", where=where, seen=seen)
-                yield from _settings(workflow, job, step)
+            where = place(workflow, job, step)
+            match step.action:
+                case "actions/checkout":
+                    for key in sorted({"ref", "repository"} & step.with_.keys()):
+                        observed = (
+                            f"checks out with `{key}: {step.with_[key]}`, not what was tagged"
+                        )
+                        yield cause("wrong-source", where, observed, input=key)
+                case _ if step.action == _DOWNLOAD:
+                    for key in sorted({"run-id", "repository"} & step.with_.keys()):
+                        observed = (
+                            f"fetches artifacts with `{key}`, which may be those of another run"
+                        )
+                        yield cause("wrong-source", where, observed, input=key)
+                case _ if step.action == _BUILD:
+                    yield from _build_faults(where, workflow, job, step, plan.package_dir)
 
 
-def built(
-    workflow: Workflow, plan: Plan, subject: Subject, settings: dict[str, Any]
+def _build_faults(
+    where: str, workflow: Workflow, job: Job, step: Step, package_dir: str
+) -> Iterator[Cause]:
+    folder = posixpath.normpath(step.with_.get("package-dir", "."))
+    if folder != package_dir:
+        observed = f"builds {folder}, not {package_dir}"
+        yield cause("wrong-source", where, observed, folder=folder)
+    for key in sorted({"config-file", "only"} & step.with_.keys()):
+        observed = f"gives cibuildwheel `{key}: {step.with_[key]}`"
+        yield cause("settings-bypassed", where, observed, input=key)
+    for name in {**workflow.env, **job.env, **step.env}:
+        if name.startswith("CIBW_"):
+            yield cause("settings-bypassed", where, f"sets {name}", variable=name)
+
+
+def check_built_wheels(
+    workflow: Workflow, plan: Plan, subject: Subject, project: Project
 ) -> Iterator[Cause]:
     """Yield where the wheels built are not the release's: one for each required platform."""
-    where = plan.package_dir + "/pyproject.toml"
-    if not settings.get("test-command") or settings.get("test-skip"):
-        seen = "does not have every wheel tested after it is built (test-command, test-skip)"
-        yield catalogue().cause("wheel-untested", where=where, seen=seen)
+    if not project.is_tested:
+        where = f"{plan.package_dir}/pyproject.toml"
+        observed = "does not have every wheel tested after it is built (test-command, test-skip)"
+        yield cause("wheel-untested", where, observed)
     build = workflow.jobs.get("build")
     if build is None:
         return
-    where = f"{workflow.at(build.line)} (build)"
-    identifiers = _identifiers(settings.get("build", "*"), settings.get("skip", ""))
-    made: Counter[str] = Counter()
+    where = place(workflow, build)
+    selected = _identifiers(project)
+    built: Counter[str] = Counter()
     for label in build.runs_on:
-        found = [one for one in identifiers if _runs(label, one, plan)]
-        made.update(found)
-        if not found:
-            seen = f"has a job on {label}, for which `[tool.cibuildwheel]` selects no wheel"
-            yield catalogue().cause("incomplete-release", where=where, seen=seen)
-    wanted: dict[str, Platform] = {
-        one: platform
+        own = [identifier for identifier in selected if _runs(label, identifier, plan)]
+        built.update(own)
+        if not own:
+            observed = f"has a job on {label}, for which `[tool.cibuildwheel]` selects no wheel"
+            yield cause("incomplete-release", where, observed, label=label)
+    required = {
+        _identifier(platform, subject): platform
         for platform in subject.platforms
         if platform.required
-        for one in [_identifier(platform, subject)]
     }
-    for one, platform in wanted.items():
-        if made[one] != 1:
-            told = "no wheel" if not made[one] else f"{made[one]} wheels"
-            seen = f"builds {told} for {platform.tag} ({', '.join(build.runs_on)})"
-            yield catalogue().cause("incomplete-release", where=where, seen=seen)
-    for one in made.keys() - wanted.keys():
-        seen = f"builds {one} as well, which is not part of the release"
-        yield catalogue().cause("incomplete-release", where=where, seen=seen)
+    for identifier, platform in required.items():
+        if built[identifier] != 1:
+            count = f"{built[identifier]} wheels" if built[identifier] else "no wheel"
+            observed = f"builds {count} for {platform.tag} ({', '.join(build.runs_on)})"
+            yield cause("incomplete-release", where, observed, platform=platform.tag)
+    for identifier in built.keys() - required.keys():
+        observed = f"builds {identifier} as well, which is not part of the release"
+        yield cause("incomplete-release", where, observed, identifier=identifier)
 
 
-def carried(workflow: Workflow) -> Iterator[Cause]:
+def check_transfer(workflow: Workflow) -> Iterator[Cause]:
     """Yield where a wheel would be lost between the jobs."""
     build, merge = workflow.jobs.get("build"), workflow.jobs.get("merge")
     if build is None or merge is None:
         return
     names: list[str] = []
-    for step in _steps(build, _UPLOAD):
-        where = f"{workflow.at(step.line)} (build)"
-        for combination in build.combinations:
-            values = {f"matrix.{key}": str(value) for key, value in combination.items()}
-            names.append(fill(step.with_.get("name", "artifact"), values))
-        yield from _uploaded(build, step, where)
-        for name, count in Counter(names).items():
-            if count > 1:
-                seen = f"gives {count} jobs of the matrix one artifact, {name}: all but one fail"
-                yield catalogue().cause("artifact-lost", where=where, seen=seen)
-    for step in _steps(merge, _MERGE):
-        where = f"{workflow.at(step.line)} (merge)"
+    for step in build.steps_with(_UPLOAD):
+        names += _artifact_names(build, step)
+        yield from _upload_faults(place(workflow, build, step), build, step, names)
+    for step in merge.steps_with(_MERGE):
+        where = place(workflow, merge, step)
         pattern = step.with_.get("pattern", "*")
         if lost := [name for name in names if not fnmatch.fnmatchcase(name, pattern)]:
-            seen = f"merges {pattern}, which leaves {', '.join(lost)} out"
-            yield catalogue().cause("artifact-lost", where=where, seen=seen)
+            observed = f"merges {pattern}, which leaves {', '.join(lost)} out"
+            yield cause("artifact-lost", where, observed, artifacts=tuple(lost))
         if step.with_.get("separate-directories", "false") != "false":
-            seen = "merges into separate directories, where no later step looks"
-            yield catalogue().cause("artifact-lost", where=where, seen=seen)
+            observed = "merges into separate directories, where no later step looks"
+            yield cause("artifact-lost", where, observed)
         merged = step.with_.get("name", "merged-artifacts")
         for id_ in ("validate", "release", "publish"):
             if job := workflow.jobs.get(id_):
-                yield from _fetched(workflow, job, merged)
+                yield from _download_faults(workflow, job, merged)
+                yield from _publish_faults(workflow, job)
 
 
-def folder(job: Job) -> str | None:
+def wheels_folder(job: Job) -> str | None:
     """Return where a job has the wheels, or None if it fetches none."""
-    for step in _steps(job, _DOWNLOAD):
+    for step in job.steps_with(_DOWNLOAD):
         return posixpath.normpath(step.with_.get("path", "."))
     return None
 
 
-def _settings(workflow: Workflow, job: Job, step: Step) -> Iterator[Cause]:
-    where = f"{workflow.at(step.line)} ({job.id})"
-    for key in sorted({"config-file", "only"} & step.with_.keys()):
-        seen = f"gives cibuildwheel `{key}: {step.with_[key]}`"
-        yield catalogue().cause("settings-bypassed", where=where, seen=seen)
-    for name in {**workflow.env, **job.env, **step.env}:
-        if name.startswith("CIBW_"):
-            seen = f"sets {name}"
-            yield catalogue().cause("settings-bypassed", where=where, seen=seen)
+def _artifact_names(build: Job, step: Step) -> Iterator[str]:
+    """Yield the name of the artifact of each combination."""
+    for combination in build.combinations:
+        values = {f"matrix.{key}": str(value) for key, value in combination.items()}
+        yield fill(step.with_.get("name", "artifact"), values)
 
 
-def _uploaded(build: Job, step: Step, where: str) -> Iterator[Cause]:
+def _upload_faults(where: str, build: Job, step: Step, names: Iterable[str]) -> Iterator[Cause]:
     outputs = [
-        posixpath.normpath(cibw.with_.get("output-dir", "wheelhouse"))
-        for cibw in _steps(build, _BUILD)
+        posixpath.normpath(built.with_.get("output-dir", "wheelhouse"))
+        for built in build.steps_with(_BUILD)
     ]
     paths = [posixpath.normpath(line) for line in step.with_.get("path", "").split("\n") if line]
     for output in outputs:
         wheel = f"{output}/any.whl"
         if not any(fnmatch.fnmatchcase(wheel, path) or path == output for path in paths):
-            seen = f"keeps {', '.join(paths) or 'nothing'}, and the wheels are in {output}"
-            yield catalogue().cause("artifact-lost", where=where, seen=seen)
+            observed = f"keeps {', '.join(paths) or 'nothing'}, and the wheels are in {output}"
+            yield cause("artifact-lost", where, observed, folder=output)
+    for name, count in Counter(names).items():
+        if count > 1:
+            observed = f"gives {count} jobs of the matrix one artifact, {name}: all but one fail"
+            yield cause("artifact-lost", where, observed, artifacts=(name,))
 
 
-def _fetched(workflow: Workflow, job: Job, merged: str) -> Iterator[Cause]:
-    fetches = list(_steps(job, _DOWNLOAD))
-    if not fetches:
-        seen = "does not fetch the wheels"
-        yield catalogue().cause(
-            "artifact-lost", where=f"{workflow.at(job.line)} ({job.id})", seen=seen
-        )
-    for step in fetches:
-        where = f"{workflow.at(step.line)} ({job.id})"
+def _download_faults(workflow: Workflow, job: Job, merged: str) -> Iterator[Cause]:
+    downloads = job.steps_with(_DOWNLOAD)
+    if not downloads:
+        yield cause("artifact-lost", place(workflow, job), "does not fetch the wheels")
+    for step in downloads:
         if (name := step.with_.get("name")) != merged:
-            seen = f"fetches {name or 'every artifact'}, and the wheels are in {merged}"
-            yield catalogue().cause("artifact-lost", where=where, seen=seen)
-    for step in _steps(job, _PUBLISH):
-        where = f"{workflow.at(step.line)} ({job.id})"
+            observed = f"fetches {name or 'every artifact'}, and the wheels are in {merged}"
+            yield cause("artifact-lost", place(workflow, job, step), observed)
+
+
+def _publish_faults(workflow: Workflow, job: Job) -> Iterator[Cause]:
+    fetched = wheels_folder(job)
+    for step in job.steps_with(_PUBLISH):
+        where = place(workflow, job, step)
         published = posixpath.normpath(step.with_.get("packages-dir", "dist"))
-        if fetches and published != folder(job):
-            seen = f"publishes {published}, and the wheels are in {folder(job)}"
-            yield catalogue().cause("artifact-lost", where=where, seen=seen)
+        if fetched is not None and published != fetched:
+            observed = f"publishes {published}, and the wheels are in {fetched}"
+            yield cause("artifact-lost", where, observed, folder=published)
         if step.with_.get("skip-existing", "false") != "false":
-            seen = "passes over files that the index has already, were they another build's"
-            yield catalogue().cause("failure-ignored", where=where, seen=seen)
+            observed = "passes over files that the index has already, were they another build's"
+            yield cause("failure-ignored", where, observed)
 
 
-def _steps(job: Job, action: str) -> Iterator[Step]:
-    return (step for step in job.steps if step.action == action)
-
-
-def _identifiers(selected: str | list[str], skipped: str | list[str]) -> list[str]:
-    wanted, unwanted = _words(selected), _words(skipped)
-    every = [f"{python}-{system}" for python in _PYTHONS for system in _SYSTEMS]
-    every += [word for word in wanted if not set(word) & set("*?[{")]
+def _identifiers(project: Project) -> list[str]:
+    """Return the build identifiers that the project selects."""
+    known = [f"{python}-{system}" for python in _PYTHONS for system in _SYSTEMS]
+    known += [pattern for pattern in project.build if not set(pattern) & set("*?[{")]
     return [
-        one
-        for one in dict.fromkeys(every)
-        if any(fnmatch.fnmatchcase(one, word) for word in wanted)
-        and not any(fnmatch.fnmatchcase(one, word) for word in unwanted)
+        identifier
+        for identifier in dict.fromkeys(known)
+        if _matches(identifier, project.build) and not _matches(identifier, project.skip)
     ]
 
 
-def _words(selection: str | list[str]) -> list[str]:
-    return selection.split() if isinstance(selection, str) else list(selection)
+def _matches(identifier: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(identifier, pattern) for pattern in patterns)
 
 
 def _identifier(platform: Platform, subject: Subject) -> str:
@@ -207,15 +211,16 @@ def _plain(match: re.Match[str]) -> str:
 
 
 def _runs(label: str, identifier: str, plan: Plan) -> bool:
-    """Tell whether cibuildwheel builds the wheel on that runner: its system, its processor."""
+    """Return whether cibuildwheel builds the wheel on that runner: its system, its processor."""
     system = next((plan.runners[name] for name in plan.runners if label.startswith(name)), None)
     if system is None:
         return False
-    built = identifier.partition("-")[2]
+    platform = identifier.partition("-")[2]
     arm = system == "macosx" or "-arm" in label
-    machine = "aarch64" if arm else "x86_64"
-    if built.startswith("win"):
-        found = Target.of(built).machine
+    if platform.startswith("win"):
+        machine = Target.of(platform).machine
     else:
-        found = built.partition("_")[2].replace("arm64", "aarch64")
-    return built.replace("musllinux", "manylinux").startswith(system) and found == machine
+        machine = platform.partition("_")[2].replace("arm64", "aarch64")
+    if machine != ("aarch64" if arm else "x86_64"):
+        return False
+    return platform.replace("musllinux", "manylinux").startswith(system)

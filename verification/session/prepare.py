@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import re
 import tempfile
@@ -21,22 +20,20 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from containers import builder, engine, images, releases, testbed, wheelhouse
-from containers import release_workflow as pipelines
 from containers.images import MUSL_PLATFORMS
-from containers.index import IndexContents, read_files
+from containers.index import IndexContents
 from containers.progress import PROGRESS, say, step
-from verification.models.cause import Cause
-from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.inspection import ReleaseInspection
+from containers.release_workflow import TagPush
+from verification import wheel as inspection
+from verification.models.errors import WrongUse
+from verification.models.pipeline import PipelineFailure, PipelineOutcome, PipelineResult
 from verification.models.release import Release
 from verification.models.subject import Platform, Subject
 from verification.models.testbed import Image
-from verification.pipeline import execution, policy, provenance, publishers
-from verification.pipeline.plan import plan
-from verification.pipeline.result import Piped
 from verification.rules import Expected
 from verification.rules import install_paths as paths
 from verification.rules.expectation import differs
+from verification.session import release_pipeline
 from verification.session.selection import DEFAULT_SOURCE, Selection
 from verification.subjects import database
 from verification.wheel.errors import BadWheel
@@ -46,7 +43,6 @@ from verification.wheel.tags import declared_platform, is_for, parse_tags, subje
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
-PIPELINE = ("runner", "forge", "builder", "builder-windows")
 ROOT = Path(__file__).parents[2]
 
 
@@ -61,7 +57,7 @@ class Prepared:
     unavailable: dict[str, str]
     """Why a machine cannot run here, by machine name."""
     infrastructure: tuple[Image, ...]
-    pipeline: dict[str, Any] | None = None
+    pipeline: PipelineOutcome | None = None
     """What the release workflow showed, or its testbed's failure; None if it was not run."""
     no_history: str = ""
     """Why the earlier releases are not on the index; empty if they are, or were not asked for."""
@@ -126,7 +122,7 @@ class Prepared:
             "machines": {name: image.model_dump() for name, image in self.machines.items()},
             "unavailable": self.unavailable,
             "infrastructure": [image.model_dump() for image in self.infrastructure],
-            "pipeline": self.pipeline,
+            "pipeline": self.pipeline.model_dump(mode="json") if self.pipeline else None,
             "no_history": self.no_history,
             "inspection": self.inspection and self.inspection.model_dump(mode="json"),
         }
@@ -140,10 +136,16 @@ class Prepared:
             machines={name: Image(**image) for name, image in told["machines"].items()},
             unavailable=told["unavailable"],
             infrastructure=tuple(Image(**image) for image in told["infrastructure"]),
-            pipeline=told["pipeline"],
+            pipeline=_outcome(told["pipeline"]),
             no_history=told["no_history"],
             inspection=told["inspection"] and ReleaseInspection.model_validate(told["inspection"]),
         )
+
+
+def _outcome(told: dict[str, Any] | None) -> PipelineOutcome | None:
+    if told is None:
+        return None
+    return (PipelineFailure if "testbed" in told else PipelineResult).model_validate(told)
 
 
 def platform_of(subject: Subject, system: str) -> Platform:
@@ -162,18 +164,6 @@ def who_refused(output: str) -> str:
     if told.startswith("InvalidDistribution"):
         who = "twine refused the file before it was uploaded"
     return f"{who} ({told[:400] or 'it said nothing'})"
-
-
-def piped(told: dict[str, Any]) -> Piped:
-    """Return what the release workflow showed, from the plain values."""
-    return Piped(
-        evidence=told["evidence"],
-        static=tuple(Cause(**cause) for cause in told["static"]),
-        dynamic=tuple(
-            Cause(**cause) for cause in (*told["dynamic"], *told.get("live", {}).get("causes", ()))
-        ),
-        live=told.get("live", {}),
-    )
 
 
 def images_of(prepared: Prepared) -> dict[str, dict[str, str]]:
@@ -213,10 +203,12 @@ def prepare(
     stack.callback(engine.sweep, client, run=run.id)
     unavailable: dict[str, str] = {}
     machines: dict[str, Image] = {}
-    pipeline: dict[str, Any] | None = None
+    pipeline: PipelineOutcome | None = None
     needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.machines)]
     if not house:
-        needed += PIPELINE if selection.pipeline else builder.recipes(selection.systems)
+        needed += (
+            release_pipeline.IMAGES if selection.pipeline else builder.recipes(selection.systems)
+        )
     PROGRESS.expect("image", len(images.missing(found, needed)))
     with ThreadPoolExecutor(4) as pool:
         try:
@@ -339,7 +331,7 @@ def _inspect(house: Release, subject: Subject) -> ReleaseInspection:
     return inspect_release(house.wheel_paths, subject, top_level_modules(house.dependencies))
 
 
-Made = tuple[Release, dict[str, Any] | None]
+Made = tuple[Release, PipelineOutcome | None]
 
 
 def _release(
@@ -358,50 +350,17 @@ def _release(
     version = _version(selection.source)
     own = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
     overlays = {} if own else {str(DEFAULT_SOURCE): selection.source}
-    static = policy.examine(ROOT, subject=subject).causes
-    told: dict[str, Any] = {"static": [cause.model_dump(mode="json") for cause in static]}
-    files: dict[str, bytes] = {}
-    looked = stack.enter_context(ThreadPoolExecutor(1)).submit(
-        provenance.check, publishers.load()[0]
-    )
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(functools.partial(images.ensure, found), PIPELINE))
-        with pipelines.start(
-            found,
-            run,
-            ROOT,
-            [f"v{version}"],
-            overlays=overlays,
-            actions_from=selection.actions_from,
-        ) as pipe:
-            (shown,) = pipe.start()
-            told["evidence"] = pipe.evidence(shown, subject.name)
-            files = read_files(found, pipe.index.id, subject.name)
-    except TestbedFailure as failure:
-        told["testbed"] = {"name": failure.cause, "where": failure.where, "seen": failure.seen}
-    else:
-        told["live"] = _live(looked.result())
-        causes = execution.diagnose(told["evidence"], plan(), version=version)
-        told["dynamic"] = [cause.model_dump(mode="json") for cause in causes]
-        if not any(cause.severity == "broken" for cause in causes):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
-            for name, content in files.items():
-                (folder / name).write_bytes(content)
-            wheels = sorted(folder.iterdir())
-            return wheelhouse.from_files(wheels, subject.locks, location="the pipeline"), told
+    push = TagPush(root=ROOT, tags=(f"v{version}",), overlays=overlays)
+    published = release_pipeline.run(found, run, subject, push, selection.actions_from)
+    if published.files:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
+        for name, content in published.files.items():
+            (folder / name).write_bytes(content)
+        wheels = sorted(folder.iterdir())
+        release = wheelhouse.from_files(wheels, subject.locks, location="the pipeline")
+        return release, published.outcome
     house, _ = _build(selection, found, run, subject, stack)
-    return house, told
-
-
-def _live(finding: provenance.Finding) -> dict[str, Any]:
-    return {
-        "verdict": str(finding.verdict),
-        "reason": finding.reason,
-        "version": finding.version,
-        "publishers": dict(finding.publishers),
-        "causes": [cause.model_dump(mode="json") for cause in finding.causes],
-    }
+    return house, published.outcome
 
 
 def _version(source: Path) -> str:

@@ -15,9 +15,8 @@ from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
-from verification.models.inspection import ReleaseInspection
+from verification.models.pipeline import PipelineFailure, PipelineResult
 from verification.models.subject import Subject
-from verification.pipeline.result import Piped
 from verification.report import folder as folders
 from verification.report import results
 from verification.scenarios.cells import cells
@@ -92,19 +91,20 @@ class Suite:
         return f"there is no earlier release on the index ({why})"
 
     @property
-    def piped(self) -> Piped | None:
+    def pipeline(self) -> PipelineResult | None:
         """What the release workflow showed, if it ran to an end."""
-        told = self.prepared.pipeline if self.prepared else None
-        return gate.piped(told) if told and "evidence" in told else None
+        outcome = self.prepared.pipeline if self.prepared else None
+        return outcome if isinstance(outcome, PipelineResult) else None
 
     @property
     def no_pipeline(self) -> str:
         """Return why there is nothing of the release workflow to judge."""
         if not self.selection.pipeline:
             return f"out of scope: {self.selection.no_pipeline}"
-        told = self.prepared.pipeline if self.prepared else None
-        failed = (told or {}).get("testbed", {"name": "the release workflow was not run"})
-        return f"unverified: {failed['name']}"
+        outcome = self.prepared.pipeline if self.prepared else None
+        if isinstance(outcome, PipelineFailure):
+            return f"unverified: {outcome.testbed.name}"
+        return "unverified: the release workflow was not run"
 
     @property
     def static(self) -> ReleaseInspection:

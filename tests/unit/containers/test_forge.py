@@ -24,6 +24,7 @@ from containers.network import ClosedNetwork
 from tests.helpers import forge_server
 from tests.helpers.forge_server import BUILD, RELEASE, REPOSITORY, WORKFLOW
 from verification.models.errors import TestbedFailure
+from verification.models.forge import ForgeRequest
 from verification.models.testbed import Image
 
 ENGINE = Engine(url="unix:///sock", origin="a test", version="20.10", os="linux")
@@ -239,12 +240,26 @@ def test_the_log_is_read_without_a_line_that_is_being_written(
     forge, _ = held
     line = server.line(server.api("GET", "/releases"))
     with (server.folder / "requests.jsonl").open("a") as file:
-        file.write('{"half": ')
+        file.write('{"time": "now", ')
     found = forge.log()
-    assert found[-1] == line
+    assert found[-1].model_dump(exclude_unset=True) == line
     with (server.folder / "requests.jsonl").open("a") as file:
-        file.write("1}\n")
-    assert forge.log()[-1] == {"half": 1}
+        file.write('"client": "10.0.0.2"}\n')
+    assert forge.log()[-1] == ForgeRequest(time="now", client="10.0.0.2")
+
+
+def test_a_log_of_another_form_is_the_testbeds_failure(
+    held: tuple[forges.Forge, _Container], server: forge_server.Forge
+) -> None:
+    with (server.folder / "requests.jsonl").open("a") as file:
+        file.write('{"time": "now", "client": "10.0.0.2", "colour": "blue"}\n')
+    try:
+        with pytest.raises(TestbedFailure, match="colour") as lost:
+            held[0].log()
+        assert lost.value.cause == "forge-unreachable"
+    finally:
+        path = server.folder / "requests.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
 
 def test_keys_are_published_rotated_and_withheld(

@@ -27,7 +27,7 @@ def _result(ident: str, *causes: Cause) -> CellResult:
 
 def _account(*failed: str) -> Account:
     selection = SimpleNamespace(strict=False)
-    suite = SimpleNamespace(selection=selection, prepared=None, piped=None)
+    suite = SimpleNamespace(selection=selection, prepared=None, pipeline=None)
     account = Account(cast("Suite", suite))
     account.unexplained = list(failed)
     return account
@@ -80,7 +80,7 @@ def _narrowed(
         machines=machines, narrowed=narrowed,
     )  # fmt: skip
     suite = SimpleNamespace(
-        selection=selection, prepared=None, piped=None, report=tmp_path, cells=every,
+        selection=selection, prepared=None, pipeline=None, report=tmp_path, cells=every,
         subject=SUBJECT,
     )  # fmt: skip
     if required is not None:

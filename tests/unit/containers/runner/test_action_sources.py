@@ -7,7 +7,8 @@ import yaml
 
 from containers.runner import action_sources as actions
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.workflow import Workflow, parse
+from verification.models.workflow import Workflow
+from verification.models.workflow_file import parse
 
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 
@@ -82,8 +83,8 @@ def test_actions_of_the_repository_itself_need_nobody() -> None:
 @pytest.mark.parametrize("stand_in", actions.stand_ins().values(), ids=lambda found: found.action)
 def test_each_stand_in_is_whole(stand_in: actions.StandIn) -> None:
     told = yaml.safe_load((stand_in.folder / "action.yml").read_text("utf-8"))
-    assert stand_in.folder.name == stand_in.action.replace("/", "-")
-    assert all(len(commit) == 40 for _, commit, _ in stand_in.versions)
+    assert (stand_in.folder / "stand-in.toml").is_file(), "its folder is named as the action"
+    assert all(len(version.commit) == 40 for version in stand_in.versions)
     if told["runs"]["using"] == "composite":
         (step,) = told["runs"]["steps"]
         module = step["run"].split(" -m ")[1].split(".")

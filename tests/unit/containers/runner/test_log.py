@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from containers.runner.log import Log, same
-from verification.models.pipeline import JobRun, StepRun
-from verification.models.workflow import Workflow, load
+from containers.runner.log import ActLine, ConductorLine, Log, is_same_combination
+from verification.models.workflow import Workflow
+from verification.models.workflow_file import load
 
 # What the conductor printed of a run of tests/faults/small.yml in which a step was made to fail.
 STORED = Path(__file__).parent / "data" / "act-0.2.89.jsonl"
@@ -30,7 +30,7 @@ def read(told: list[dict[str, Any]]) -> Log:
         if "container" in line:
             log.container(*line["container"])
         else:
-            log.add(line)
+            log.add(ConductorLine.model_validate(line))
     return log
 
 
@@ -96,29 +96,29 @@ def test_a_log_that_breaks_off_makes_no_success(workflow: Workflow) -> None:
 
 
 def test_nothing_said_means_nothing_ran(workflow: Workflow) -> None:
-    log = Log()
-    log.add({"at": 1, "text": "Error: no"})
-    log.add({"at": 2, "ended": 1})
+    log = read([{"at": 1, "text": "Error: no"}, {"at": 2, "ended": 1}])
     assert not log.began
     assert (log.ended, log.others) == (1, ["Error: no"])
     assert {job.result for job in log.jobs(workflow)} == {"not run"}
     assert log.jobs(workflow)[0].reason == "act did not start it"
 
 
-def test_what_a_program_says_is_handed_on_and_what_act_says_is_not() -> None:
-    log = Log()
+def test_what_a_program_prints_is_told_from_what_act_prints() -> None:
     line = {"jobID": "a", "job": "W/a", "matrix": {}, "stepID": ["0"], "stage": "Main"}
-    assert log.add({"at": 1, "act": {**line, "msg": "e2e-build {}\n", "raw_output": True}}) == (
-        "e2e-build {}"
-    )
-    assert log.add({"at": 1, "act": {**line, "msg": "e2e-build {}"}}) is None
+    printed = {**line, "msg": "e2e-build {}\n", "raw_output": True}
+    assert ActLine.model_validate(printed).printed == "e2e-build {}"
+    assert ActLine.model_validate({**line, "msg": "e2e-build {}"}).printed is None
+
+
+def test_a_line_without_a_job_is_of_none() -> None:
+    log = read([{"at": 1, "act": {"msg": "Start server\n", "level": "info"}}])
+    assert (log.others, log.began) == (["Start server"], False)
 
 
 def test_what_a_stand_in_cannot_do_is_kept() -> None:
-    log = Log()
     said = 'e2e-unsupported {"why": "submodules"}\n'
     line = {"jobID": "a", "job": "W/a", "stepID": ["0"], "msg": said, "raw_output": True}
-    log.add({"at": 1, "act": line})
+    log = read([{"at": 1, "act": line}])
     assert log.unsupported == ["a: submodules"]
 
 
@@ -141,13 +141,7 @@ def test_a_failure_before_or_after_the_main_part_fails_the_step(workflow: Workfl
 def test_combinations_are_compared_as_text(
     told: dict[str, Any], matrix: dict[str, Any], expected: bool
 ) -> None:
-    assert same(told, matrix) is expected
-
-
-def test_errors_are_unescaped() -> None:
-    step = StepRun("a", None, 1, "failure", 1, 2, ("  ❗  ::error title=x::50%25%0Amore", "::x::"))
-    job = JobRun("a", "a", {}, "l", (), "failure", "", 1, 2, "", "", (step,), ())
-    assert job.errors == ("50%\nmore",)
+    assert is_same_combination(told, matrix) is expected
 
 
 def test_a_combination_that_passed_is_not_failed_by_another(workflow: Workflow) -> None:

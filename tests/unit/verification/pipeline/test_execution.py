@@ -1,104 +1,47 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from verification.pipeline import execution
-from verification.pipeline.plan import plan
-from verification.pipeline.result import Piped
+from tests.helpers.release_workflow import PLANNED
+from tests.helpers.sample_pipeline import (
+    BUILT,
+    LINUX,
+    changed,
+    evidence,
+    failed,
+    job,
+    release,
+    request,
+    with_artifact,
+    with_failed,
+    with_index,
+    with_job,
+    with_push,
+    with_release,
+    with_run,
+    with_upload,
+)
+from verification.models.cause import Cause
+from verification.models.index_log import ExchangeLog
+from verification.models.pipeline import PipelineEvidence
+from verification.pipeline.execution import diagnose, ran_side_by_side
 
-LINUX = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
-WINDOWS = "quiverdb-1.2.0-cp313-cp313-win_amd64.whl"
-BUILT = {LINUX: "a" * 64, WINDOWS: "b" * 64}
-SPANS = {
-    "build": (0.0, 10.0),
-    "merge": (11.0, 12.0),
-    "validate": (13.0, 14.0),
-    "release": (15.0, 17.0),
-    "publish": (15.5, 18.0),
-}
-Evidence = dict[str, Any]
-Change = Callable[[Evidence], object]
-
-
-def _job(name: str, span: tuple[float, float]) -> Evidence:
-    return {
-        "id": name,
-        "name": name.capitalize(),
-        "matrix": {},
-        "label": "ubuntu-latest",
-        "needs": (),
-        "result": "success",
-        "reason": "",
-        "started": span[0],
-        "ended": span[1],
-        "steps": [{"name": "Work", "line": 7, "result": "success", "log": ["done"]}],
-        "log": [],
-    }
+Change = Callable[[PipelineEvidence], PipelineEvidence]
+OTHERS = {name: digest for name, digest in BUILT.items() if name != LINUX}
 
 
-def good() -> Evidence:
-    """Return the evidence of a release in which all went well."""
-    identity = {"ref": "refs/tags/v1.2.0", "sha": "c" * 40, "publisher": "publish.yml"}
-    push = {"tag": "v1.2.0", "ref": "refs/tags/v1.2.0", "sha": "c" * 40, "annotated": True}
-    return {
-        "run": {
-            "push": push | {"source": "commit"},
-            "run_id": 5,
-            "triggered": True,
-            "decision": "v1.2.0 matches v*.*.*",
-            "result": "success",
-            "unsupported": [],
-            "jobs": [_job(name, span) for name, span in SPANS.items()],
-            "wheels": [{"name": name, "sha256": digest} for name, digest in BUILT.items()],
-            "artifacts": [{"name": "dist", "files": dict(BUILT)}],
-            "actions": [],
-            "stand_ins": [],
-            "act": "act 1",
-            "seconds": 18.0,
-        },
-        "releases": [
-            {
-                "tag": "v1.2.0",
-                "draft": False,
-                "prerelease": False,
-                "body": "What's changed",
-                "assets": [{"name": name, "sha256": digest} for name, digest in BUILT.items()],
-            }
-        ],
-        "index": {
-            "files": dict(BUILT),
-            "uploads": [{"upload": {"file": name, "identity": identity}} for name in BUILT],
-            "exchanges": [{"oidc": {"identity": identity, "projects": ["quiverdb"]}}],
-        },
-    }
+def causes(whole: PipelineEvidence) -> tuple[Cause, ...]:
+    return diagnose(whole, PLANNED, version="1.2.0")
 
 
-def _names(change: Change) -> list[str]:
-    evidence = copy.deepcopy(good())
-    change(evidence)
-    return [c.name for c in execution.diagnose(evidence, plan(), version="1.2.0")]
-
-
-def _of(evidence: Evidence, name: str) -> Evidence:
-    found: Evidence = next(job for job in evidence["run"]["jobs"] if job["id"] == name)
-    return found
-
-
-def _fail(name: str, log: str = "::error::no") -> Change:
-    def change(evidence: Evidence) -> None:
-        job = _of(evidence, name)
-        job["result"] = "failure"
-        job["steps"][0] |= {"result": "failure", "log": [log]}
-
-    return change
+def names(whole: PipelineEvidence) -> list[str]:
+    return [cause.name for cause in causes(whole)]
 
 
 def test_a_good_release_has_no_cause() -> None:
-    assert _names(lambda _: None) == []
+    assert names(evidence()) == []
 
 
 @pytest.mark.parametrize(
@@ -112,110 +55,145 @@ def test_a_good_release_has_no_cause() -> None:
         ("other", "job-failed"),
     ],
 )
-def test_a_job_that_fails_is_told_with_its_step_and_its_error(name: str, cause: str) -> None:
-    evidence = good()
-    if name == "other":
-        evidence["run"]["jobs"].append(_job("other", (0, 1)))
-    _fail(name)(evidence)
-    (found,) = execution.diagnose(evidence, plan(), version="1.2.0")
+def test_a_job_that_fails_has_a_cause_with_its_step_and_its_error(name: str, cause: str) -> None:
+    whole = evidence()
+    whole = with_run(whole, jobs=(*whole.run.jobs, job("other")))
+    (found,) = causes(with_failed(whole, name))
 
     assert found.name == cause
     assert found.where == f"job {name.capitalize()}: step Work (line 7)"
     assert "::error::no" in found.message
+    assert found.facts == {"job": name}
 
 
-def test_a_publish_that_the_index_gave_no_token_is_told_in_the_indexs_words() -> None:
-    def change(evidence: Evidence) -> None:
-        _fail("publish")(evidence)
-        refused = {"code": "invalid-publisher", "description": "valid token, but no"}
-        evidence["index"]["exchanges"] = [{"oidc": refused}]
+def test_a_publish_that_got_no_upload_token_has_the_index_s_reason() -> None:
+    refused = ExchangeLog(code="invalid-publisher", description="valid token, but no")
+    whole = with_index(with_failed(evidence(), "publish"), exchanges=(request(oidc=refused),))
+    (found,) = causes(whole)
 
-    assert _names(change) == ["publisher-mismatch"]
+    assert found.name == "publisher-mismatch"
+    assert "invalid-publisher: valid token, but no" in found.message
+
+
+def test_a_refused_identity_is_no_cause_of_another_job_that_fails() -> None:
+    refused = ExchangeLog(code="invalid-publisher", description="no")
+    whole = with_index(with_failed(evidence(), "build"), exchanges=(request(oidc=refused),))
+
+    assert names(whole) == ["build-failed"]
 
 
 @pytest.mark.parametrize(
-    ("change", "causes"),
+    ("change", "expected"),
     [
-        (lambda e: e["run"].update(triggered=False), ["workflow-not-triggered"]),
-        (lambda e: e["run"].update(unsupported=["no"]), ["stand-in-limited"]),
-        (lambda e: e["run"]["push"].update(annotated=False), ["lightweight-tag"]),
-        (lambda e: _of(e, "release").update(result="hung"), ["hang"]),
-        (lambda e: _of(e, "release").update(result="skipped"), ["job-skipped"]),
-        (lambda e: e["run"]["jobs"].pop(), ["job-missing"]),
-        (lambda e: _of(e, "publish").update(started=13.5), ["job-order"]),
-        (lambda e: _of(e, "merge").update(started=9.0), ["job-order"]),
-        (lambda e: _of(e, "release").update(needs=("validate", "publish")), ["job-order"]),
-        (lambda e: e["run"]["artifacts"].clear(), ["artifact-lost"]),
-        (lambda e: e["run"]["artifacts"][0]["files"].pop(LINUX), ["artifact-lost"]),
-        (lambda e: e["run"]["artifacts"][0]["files"].update({LINUX: "c"}), ["hash-mismatch"]),
-        (lambda e: e["run"]["artifacts"][0]["files"].update({"x.whl": "c"}), ["hash-mismatch"]),
-        (lambda e: e["releases"].clear(), ["release-missing"]),
-        (lambda e: e["releases"].append(e["releases"][0]), ["release-missing"]),
-        (lambda e: e["releases"][0].update(draft=True), ["release-missing"]),
-        (lambda e: e["releases"][0].update(prerelease=True), ["release-missing"]),
-        (lambda e: e["releases"][0].update(body=" "), ["release-missing"]),
-        (lambda e: e["releases"][0]["assets"].pop(), ["release-missing"]),
-        (lambda e: e["releases"][0]["assets"][0].update(sha256="c"), ["hash-mismatch"]),
-        (lambda e: e["index"]["files"].pop(LINUX), ["incomplete-release"]),
-        (lambda e: e["index"]["files"].update({LINUX: "c"}), ["hash-mismatch"]),
-        (lambda e: e["index"]["files"].update({"third.whl": "c"}), ["hash-mismatch"]),
-        (lambda e: e["index"]["uploads"][0]["upload"].pop("identity"), ["publisher-mismatch"]),
-        (lambda e: e["index"]["uploads"][0]["upload"].update(refused="no"), ["upload-refused"]),
+        (lambda e: with_run(e, triggered=False), ["workflow-not-triggered"]),
+        (lambda e: with_run(e, unsupported=("no",)), ["stand-in-limited"]),
+        (lambda e: with_push(e, annotated=False), ["lightweight-tag"]),
+        (lambda e: with_job(e, "release", result="hung"), ["hang"]),
+        (lambda e: with_job(e, "release", result="skipped"), ["job-skipped"]),
+        (lambda e: with_job(e, "release", result="not run"), ["job-skipped"]),
+        (lambda e: with_run(e, jobs=e.run.jobs[:-1]), ["job-missing"]),
+        (lambda e: with_job(e, "publish", started=13.5), ["job-order"]),
+        (lambda e: with_job(e, "merge", started=9.0), ["job-order"]),
+        (lambda e: with_job(e, "release", needs=("validate", "publish")), ["job-order"]),
+        (lambda e: with_push(e, tag="v1.2.1"), ["release-missing", "version-mismatch"]),
+        (lambda e: with_run(e, artifacts=()), ["artifact-lost"]),
+        (lambda e: with_artifact(e, OTHERS), ["artifact-lost"]),
+        (lambda e: with_artifact(e, BUILT | {LINUX: "c"}), ["hash-mismatch"]),
+        (lambda e: with_artifact(e, BUILT | {"x.whl": "c"}), ["hash-mismatch"]),
+        (lambda e: changed(e, releases=()), ["release-missing"]),
+        (lambda e: changed(e, releases=(release(), release())), ["release-missing"]),
+        (lambda e: with_release(e, draft=True), ["release-missing"]),
+        (lambda e: with_release(e, prerelease=True), ["release-missing"]),
+        (lambda e: with_release(e, body=" "), ["release-missing"]),
+        (lambda e: with_release(e, assets=release().assets[:-1]), ["release-missing"]),
+        (
+            lambda e: with_release(
+                e, assets=(changed(release().assets[0], sha256="c"), release().assets[1])
+            ),
+            ["hash-mismatch"],
+        ),
+        (lambda e: with_index(e, files=OTHERS), ["incomplete-release"]),
+        (lambda e: with_index(e, files=BUILT | {LINUX: "c"}), ["hash-mismatch"]),
+        (lambda e: with_index(e, files=BUILT | {"third.whl": "c"}), ["hash-mismatch"]),
+        (lambda e: with_upload(e, identity=None), ["publisher-mismatch"]),
+        (lambda e: with_upload(e, refused="no"), ["upload-refused"]),
+        (lambda e: with_upload(e, identity={"ref": "refs/heads/main"}), ["publisher-mismatch"]),
+        (lambda e: with_upload(e, identity={"sha": "d" * 40}), ["publisher-mismatch"]),
+        (lambda e: with_upload(e, identity={"run_id": "6"}), ["publisher-mismatch"]),
+        (lambda e: with_upload(e, identity={"run_id": "5"}), []),
     ],
-)  # fmt: skip
-def test_what_went_wrong_has_a_name(change: Change, causes: list[str]) -> None:
-    assert _names(change) == causes
+)
+def test_what_went_wrong_has_a_name(change: Change, expected: list[str]) -> None:
+    assert names(change(evidence())) == expected
 
 
-def test_an_upload_by_another_run_is_no_upload_of_this_one() -> None:
-    def change(evidence: Evidence) -> None:
-        evidence["index"]["uploads"][0]["upload"]["identity"] = {"ref": "refs/heads/main"}
+def test_a_refused_upload_has_the_index_s_reason_and_its_file() -> None:
+    (found,) = causes(with_upload(evidence(), refused="400 File already exists"))
 
-    assert _names(change) == ["publisher-mismatch"]
+    assert found.where == f"upload of {LINUX}"
+    assert "400 File already exists" in found.message
+    assert found.facts == {"file": LINUX}
+
+
+def test_what_only_follows_from_a_failure_has_no_cause() -> None:
+    whole = with_failed(evidence(), "validate")
+    for name in ("release", "publish"):
+        whole = with_job(whole, name, result="not run", started=None, ended=None)
+    whole = with_index(changed(whole, releases=()), files={}, uploads=(), exchanges=())
+
+    assert names(whole) == ["version-mismatch"]
+
+
+def test_each_job_that_failed_by_itself_has_a_cause() -> None:
+    assert names(with_failed(with_failed(evidence(), "release"), "publish")) == [
+        "release-missing",
+        "upload-refused",
+    ]
+
+
+def test_a_failure_shows_its_errors_or_its_last_lines_or_its_reason() -> None:
+    def shown(*log: str, reason: str = "") -> str:
+        run = failed(job("other"))
+        run = changed(run, steps=(changed(run.steps[0], log=log),), reason=reason)
+        (found,) = causes(with_run(evidence(), jobs=(*evidence().run.jobs, run)))
+        return found.message
+
+    assert "it failed: ERROR: b | ::error::d;" in shown("a", "ERROR: b", "c", "::error::d")
+    assert "it failed: b | c | d;" in shown("a", "b", "c", "d", " ")
+    assert "it failed: because;" in shown(reason="because")
+    assert "it failed: it gave no reason;" in shown()
 
 
 def test_a_wheel_of_another_version_is_named() -> None:
     other = LINUX.replace("1.2.0", "1.3.0")
+    files = {other if name == LINUX else name: digest for name, digest in BUILT.items()}
+    whole = evidence()
+    wheels = (changed(whole.run.wheels[0], name=other), whole.run.wheels[1])
+    assets = (changed(release().assets[0], name=other), release().assets[1])
+    whole = with_artifact(with_run(whole, wheels=wheels), files)
+    whole = with_index(with_release(whole, assets=assets), files=files)
 
-    def change(evidence: Evidence) -> None:
-        evidence["run"]["wheels"][0]["name"] = other
-        for files in (evidence["run"]["artifacts"][0]["files"], evidence["index"]["files"]):
-            files[other] = files.pop(LINUX)
-        evidence["releases"][0]["assets"][0]["name"] = other
-
-    assert _names(change) == ["version-mismatch"]
-
-
-def _truths(change: Change) -> dict[str, str]:
-    evidence = copy.deepcopy(good())
-    change(evidence)
-    causes = execution.diagnose(evidence, plan(), version="1.2.0")
-    truths = Piped(evidence, (), causes).truths(strict=False)
-    return {number: told["verdict"] for number, told in truths.items()}
+    assert [(cause.name, cause.where) for cause in causes(whole)] == [("version-mismatch", other)]
 
 
-def test_the_six_truths_hold_for_a_good_release() -> None:
-    assert _truths(lambda _: None) == dict.fromkeys("123456", "verified")
+@pytest.mark.parametrize(
+    ("release_span", "publish_span", "together"),
+    [
+        ((15.0, 17.0), (15.5, 18.0), True),
+        ((15.0, 17.0), (17.0, 18.0), False),
+        ((18.0, 19.0), (15.0, 17.0), False),
+    ],
+)
+def test_jobs_run_side_by_side_if_their_times_overlap(
+    release_span: tuple[float, float], publish_span: tuple[float, float], together: bool
+) -> None:
+    whole = with_run(evidence(), jobs=(job("release", release_span), job("publish", publish_span)))
+
+    assert ran_side_by_side(whole.run, "release", "publish") is together
+    assert not ran_side_by_side(whole.run, "release", "none")
 
 
-def test_what_the_run_did_not_reach_is_unverified() -> None:
-    def change(evidence: Evidence) -> None:
-        _fail("build")(evidence)
-        for name in ("merge", "validate", "release", "publish"):
-            _of(evidence, name).update(result="not run", started=None, ended=None)
-        evidence["run"]["wheels"] = []
-        evidence["releases"] = []
-        evidence["index"] = {"files": {}, "uploads": [], "exchanges": []}
+def test_the_combinations_of_a_matrix_count_as_one_job() -> None:
+    whole = with_run(evidence(), jobs=(job("build", (0.0, 14.0)), *evidence().run.jobs))
 
-    told = _truths(change)
-    assert told["1"] == "verified"
-    assert told["2"] == "failed"
-    assert {told[number] for number in "3456"} == {"unverified"}
-
-
-def test_the_publisher_is_proved_by_what_the_index_took() -> None:
-    told = Piped(good(), (), ()).publisher()
-
-    assert any("took the identity publish.yml" in line for line in told["proved"])
-    assert any(LINUX in line for line in told["proved"])
-    assert told["not_provable"]
+    assert {cause.where for cause in causes(whole)} == {"job merge", "job validate"}

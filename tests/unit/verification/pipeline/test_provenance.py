@@ -1,107 +1,43 @@
-"""The look at the live index: which publisher the last release came from.
-
-The answers used here are made to the structure of PEP 740, with the keys and value types of a real
-answer of the integrity API (sigstore 3.6.1's); they are not such answers themselves.
-"""
-
 from __future__ import annotations
 
-import base64
-import dataclasses
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
-from tests.helpers.issuer import send
-from verification.pipeline import provenance
-from verification.pipeline.provenance import Finding, check
-from verification.pipeline.publishers import Publisher
-from verification.verdict import Verdict
-
-KNOWN = Publisher("quiverdb", "octo-org", "42", "quiver2", "publish.yml", "pypi", pending=False)
-STAND_IN = dataclasses.replace(KNOWN, owner="nobody", stand_in_owner=True)
-NAMED = {
-    "kind": "GitHub",
-    "repository": "octo-org/quiver2",
-    "workflow": "publish.yml",
-    "environment": "pypi",
-}
-WHEELS = ("quiverdb-1.2.0-cp313-cp313-win_amd64.whl", "quiverdb-1.2.0-py3-none-any.whl")
-DIGEST = "ab" * 32
+from tests.helpers.sample_provenance import (
+    DIGEST,
+    NAMED,
+    PUBLISHER,
+    STAND_IN,
+    WHEELS,
+    provenance,
+)
+from verification.models.pipeline import LivePublisher
+from verification.models.publisher import TrustedPublisher
+from verification.models.verdict import Verdict
+from verification.pipeline.provenance import PublishedFile, judge
 
 
-def listed(name: str, **others: Any) -> dict[str, Any]:
-    return {"filename": name, "hashes": {"sha256": DIGEST}, "yanked": False, **others}
+def judged(
+    *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, named: JsonValue = NAMED
+) -> LivePublisher:
+    """Judge these answers for the first wheels; the others have the right one."""
+    objects = [*answers, *(provenance(name, named) for name in WHEELS[len(answers) :])]
+    files = [PublishedFile(name, DIGEST) for name in WHEELS]
+    bodies = [json.dumps(answer).encode() for answer in objects]
+    return judge(publisher, "1.2.0", dict(zip(files, bodies, strict=True)))
 
 
-def answer(name: str, named: Any = NAMED, *, digest: str = DIGEST) -> dict[str, Any]:
-    statement = {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": name, "digest": {"sha256": digest}}],
-        "predicateType": "publish",
-        "predicate": None,
-    }
-    encoded = base64.b64encode(json.dumps(statement).encode()).decode()
-    attestation = {"version": 1, "envelope": {"statement": encoded, "signature": "AAAA"}}
-    bundle = {"publisher": named, "attestations": [attestation]}
-    return {"version": 1, "attestation_bundles": [bundle]}
-
-
-class Live:
-    """A server in the place of the live index."""
-
-    def __init__(self) -> None:
-        self.page: Any = {"files": [listed(name) for name in WHEELS]}
-        self.told: dict[str, Any] = {name: answer(name) for name in WHEELS}
-        live = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path == "/simple/quiverdb/":
-                    send(self, live.page)
-                    return
-                parts = self.path.split("/")
-                if parts[1:4] == ["integrity", "quiverdb", "1.2.0"] and parts[4] in live.told:
-                    told = live.told[parts[4]]
-                    send(
-                        self,
-                        {} if isinstance(told, int) else told,
-                        told if isinstance(told, int) else 200,
-                    )
-                    return
-                send(self, {"message": "No provenance available"}, 404)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def live() -> Iterator[Live]:
-    server = Live()
-    threading.Thread(target=server.server.serve_forever, args=(0.05,), daemon=True).start()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
-
-
-def judged(live: Live, publisher: Publisher = KNOWN) -> Finding:
-    return check(publisher, index=live.url)
-
-
-def test_a_release_of_the_registered_publisher_is_verified_by_structure(live: Live) -> None:
-    finding = judged(live)
-    assert finding.verdict is Verdict.VERIFIED
-    assert finding.version == "1.2.0"
-    assert set(finding.publishers) == set(WHEELS)
-    assert "signatures are not verified" in finding.reason
-    assert "owner is not compared" not in finding.reason
+def test_a_release_of_the_registered_publisher_is_verified_by_structure() -> None:
+    found = judged()
+    assert found.verdict is Verdict.VERIFIED
+    assert found.version == "1.2.0"
+    assert found.publishers == dict.fromkeys(
+        WHEELS, "kind=GitHub repository=octo-org/quiver2 workflow=publish.yml environment=pypi"
+    )
+    assert "signatures are not verified" in found.reason
+    assert "owner is not compared" not in found.reason
 
 
 @pytest.mark.parametrize(
@@ -115,43 +51,37 @@ def test_a_release_of_the_registered_publisher_is_verified_by_structure(live: Li
         ("kind", "GitLab"),
     ],
 )
-def test_a_release_of_another_publisher_fails_by_name(live: Live, key: str, value: Any) -> None:
-    live.told[WHEELS[1]] = answer(WHEELS[1], NAMED | {key: value})
-    finding = judged(live)
-    assert finding.verdict is Verdict.FAILED
-    (cause,) = finding.causes
+def test_a_release_of_another_publisher_fails_by_name(key: str, value: str | None) -> None:
+    found = judged(provenance(WHEELS[0]), provenance(WHEELS[1], NAMED | {key: value}))
+    assert found.verdict is Verdict.FAILED
+    (cause,) = found.causes
     assert (cause.name, cause.where) == ("publisher-mismatch", WHEELS[1])
     assert f"{key} {value!r} instead of" in cause.message
+    assert cause.facts == {"differing": (key,)}
 
 
-def test_an_owner_that_is_a_stand_in_is_not_compared_and_this_is_said(live: Live) -> None:
-    finding = judged(live, STAND_IN)
-    assert finding.verdict is Verdict.VERIFIED
-    assert "the repository's owner is not compared" in finding.reason
+def test_names_are_compared_without_regard_to_case() -> None:
+    named = NAMED | {"repository": "Octo-Org/Quiver2", "environment": "PyPI"}
+    assert judged(named=named).verdict is Verdict.VERIFIED
+
+
+def test_an_owner_that_is_a_stand_in_is_not_compared_and_this_is_said() -> None:
+    found = judged(publisher=STAND_IN)
+    assert found.verdict is Verdict.VERIFIED
+    assert "the repository's owner is not compared" in found.reason
     other = NAMED | {"repository": "octo-org/quiver"}
-    live.told = {name: answer(name, other) for name in WHEELS}
-    assert judged(live, STAND_IN).verdict is Verdict.FAILED
+    assert judged(publisher=STAND_IN, named=other).verdict is Verdict.FAILED
 
 
-def test_a_registration_without_environment_fits_a_provenance_without_one(live: Live) -> None:
-    live.told = {name: answer(name, NAMED | {"environment": None}) for name in WHEELS}
-    anywhere = dataclasses.replace(KNOWN, environment="")
-    assert judged(live, anywhere).verdict is Verdict.VERIFIED
-
-
-def test_a_release_without_provenance_is_unverified_with_the_reason(live: Live) -> None:
-    del live.told[WHEELS[0]]
-    finding = judged(live)
-    assert finding.verdict is Verdict.UNVERIFIED
-    assert finding.causes == ()
-    assert f"the provenance of {WHEELS[0]}: 404" in finding.reason
-    assert "a mirror may have none" in finding.reason
+def test_a_registration_without_environment_fits_a_provenance_without_one() -> None:
+    anywhere = PUBLISHER.model_copy(update={"environment": ""})
+    named = NAMED | {"environment": None}
+    assert judged(publisher=anywhere, named=named).verdict is Verdict.VERIFIED
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
-        500,
         [],
         {},
         {"version": 1},
@@ -160,47 +90,20 @@ def test_a_release_without_provenance_is_unverified_with_the_reason(live: Live) 
         {"version": 1, "attestation_bundles": [{"attestations": [{}]}]},
         {"version": 1, "attestation_bundles": "text"},
         {"version": 2, "attestation_bundles": []},
-        answer(WHEELS[0], named=5),
-        answer(WHEELS[0], digest="cd" * 32),
-        answer("another-1.0-py3-none-any.whl"),
+        provenance(WHEELS[0], named=5),
+        provenance(WHEELS[0], digest="cd" * 32),
+        provenance("another-1.0-py3-none-any.whl"),
     ],
     ids=str,
 )
-def test_an_answer_that_says_nothing_of_the_file_is_unverified(live: Live, told: Any) -> None:
-    live.told[WHEELS[0]] = told
-    finding = judged(live)
-    assert finding.verdict is Verdict.UNVERIFIED
-    assert WHEELS[0] in finding.reason
+def test_an_answer_that_says_nothing_of_the_file_is_unverified(answer: JsonValue) -> None:
+    found = judged(answer)
+    assert found.verdict is Verdict.UNVERIFIED
+    assert WHEELS[0] in found.reason
 
 
-@pytest.mark.parametrize(
-    "page", [[], {}, {"files": "none"}, {"files": []}, {"files": [5, {}, {"filename": "x"}]}]
-)
-def test_a_page_without_a_release_is_unverified(live: Live, page: Any) -> None:
-    live.page = page
-    finding = judged(live)
-    assert finding.verdict is Verdict.UNVERIFIED
-    assert "the page of quiverdb" in finding.reason
-
-
-def test_the_last_release_is_the_newest_final_one_that_is_not_yanked(live: Live) -> None:
-    live.page["files"] += [
-        listed("quiverdb-1.10.0-py3-none-any.whl", yanked="broken"),
-        listed("quiverdb-2.0.0rc1-py3-none-any.whl"),
-        listed("quiverdb-1.1.9.tar.gz"),
-        listed("quiverdb-oops.whl"),
-    ]
-    assert judged(live).version == "1.2.0"
-
-
-def test_an_index_that_is_not_there_is_unverified(live: Live) -> None:
-    live.server.shutdown()
-    live.server.server_close()
-    finding = judged(live)
-    assert finding.verdict is Verdict.UNVERIFIED
-    assert "the index does not answer" in finding.reason
-
-
-def test_the_default_index_is_asked_of_pip() -> None:
-    assert provenance.default_index().startswith("https://")
-    assert not provenance.default_index().endswith("/")
+def test_a_difference_before_an_unusable_answer_is_kept() -> None:
+    found = judged(provenance(WHEELS[0], NAMED | {"workflow": "release.yml"}), {})
+    assert found.verdict is Verdict.UNVERIFIED
+    assert [cause.where for cause in found.causes] == [WHEELS[0]]
+    assert set(found.publishers) == {WHEELS[0]}

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.release_workflow import PUBLISHERS
 from verification.models.errors import WrongUse
-from verification.pipeline.publishers import PUBLISHERS, Publisher, load
+from verification.models.publisher import TrustedPublisher
+from verification.pipeline.publishers import load
 
 GOOD = {
     "project": '"quiverdb"',
@@ -40,20 +42,27 @@ def refusal(path: Path) -> str:
 
 
 def test_the_projects_own_file_says_what_was_registered() -> None:
-    (publisher,) = load()
+    (publisher,) = load(PUBLISHERS)
     assert publisher.project == "quiverdb"
     assert publisher.repository == "quiver2"
     assert publisher.workflow == "publish.yml"
     assert publisher.environment == "pypi"
     assert publisher.pending
     assert publisher.stand_in_owner
-    assert PUBLISHERS.name == "publishers.toml"
 
 
 def test_a_registration_is_kept_as_the_index_keeps_it(tmp_path: Path) -> None:
     change = {"project": '"Quiver_DB"', "environment": '"PyPI"', "owner": '"Octo-Org"'}
     assert load(write(tmp_path, change)) == (
-        Publisher("quiver-db", "Octo-Org", "42", "quiver2", "publish.yml", "pypi", pending=True),
+        TrustedPublisher(
+            project="quiver-db",
+            owner="Octo-Org",
+            owner_id="42",
+            repository="quiver2",
+            workflow="publish.yml",
+            environment="pypi",
+            pending=True,
+        ),
     )
 
 
@@ -61,19 +70,6 @@ def test_without_an_environment_any_or_none_will_do(tmp_path: Path) -> None:
     (publisher,) = load(write(tmp_path, {"environment": ""}))
     assert publisher.environment == ""
     assert "environment" not in publisher.form()
-
-
-def test_the_index_is_told_what_the_form_holds(tmp_path: Path) -> None:
-    (publisher,) = load(write(tmp_path, {}))
-    assert publisher.form() == {
-        "project": "quiverdb",
-        "owner": "octo-org",
-        "owner_id": "42",
-        "repository": "quiver2",
-        "workflow": "publish.yml",
-        "environment": "pypi",
-    }
-    assert publisher.slug == "octo-org/quiver2"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from verification.models.workflow import BadWorkflow, Workflow, load, parse
-from verification.pipeline.triggers import Event, compile_pattern, decide
+from verification.models.workflow import BadWorkflow, Event, Workflow
+from verification.models.workflow_file import load, parse
+from verification.pipeline.triggers import compile_pattern, decide
 
 JOBS = "jobs: {one: {runs-on: x, steps: [{run: a}]}}\n"
 REAL = Path(__file__).resolve().parents[4] / ".github" / "workflows" / "publish.yml"
@@ -198,7 +199,7 @@ def test_an_event_may_be_a_word_a_list_or_a_table(written: str) -> None:
     workflow = parse(f"{written}\n{JOBS}", Path("demo.yml"))
 
     assert decide(workflow, Event(ref=TAG))
-    assert not decide(workflow, Event("schedule"))
+    assert not decide(workflow, Event(name="schedule"))
 
 
 @pytest.mark.parametrize(
@@ -222,15 +223,15 @@ def test_three_tags_at_once_are_three_events() -> None:
 @pytest.mark.parametrize(
     ("filters", "event", "started"),
     [
-        ("", Event("pull_request", base="main", type="opened"), True),
-        ("", Event("pull_request", base="main", type="closed"), False),
-        ("types: [closed]", Event("pull_request", base="main", type="closed"), True),
-        ("branches: [main]", Event("pull_request", base="main", type="opened"), True),
-        ("branches: [main]", Event("pull_request", base="dev", type="opened"), False),
-        ("branches-ignore: [dev]", Event("pull_request", base="dev"), False),
-        ("paths: ['*.md']", Event("pull_request", base="main", changed=("a.md",)), True),
-        ("paths: ['*.md']", Event("pull_request", base="main", changed=("a.py",)), False),
-        ("", Event("pull_request", base="main", message="[no ci]"), False),
+        ("", Event(name="pull_request", base="main", type="opened"), True),
+        ("", Event(name="pull_request", base="main", type="closed"), False),
+        ("types: [closed]", Event(name="pull_request", base="main", type="closed"), True),
+        ("branches: [main]", Event(name="pull_request", base="main", type="opened"), True),
+        ("branches: [main]", Event(name="pull_request", base="dev", type="opened"), False),
+        ("branches-ignore: [dev]", Event(name="pull_request", base="dev"), False),
+        ("paths: ['*.md']", Event(name="pull_request", base="main", changed=("a.md",)), True),
+        ("paths: ['*.md']", Event(name="pull_request", base="main", changed=("a.py",)), False),
+        ("", Event(name="pull_request", base="main", message="[no ci]"), False),
     ],
 )
 def test_pull_requests_are_filtered_by_what_they_go_into(

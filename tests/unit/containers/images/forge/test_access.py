@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 from collections.abc import Iterator
 
 import pytest
 
-from containers.forge import JobIdentity
 from tests.helpers.forge_server import BUILD, PUBLISH, RELEASE, REPOSITORY, TOKEN, Forge, running
+from verification.models.forge import JobIdentity
 
 WRITES = [
     ("POST", "https://api.github.com/repos/quiver-owner/quiver2/releases"),
@@ -25,7 +24,7 @@ WRITES = [
 
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    hidden = dataclasses.asdict(dataclasses.replace(REPOSITORY, visibility="private"))
+    hidden = REPOSITORY.model_dump(mode="json") | {"visibility": "private"}
     with running(tmp_path_factory.mktemp("private"), repository=hidden) as forge:
         yield forge
 
@@ -36,9 +35,9 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
     [
         BUILD,
         PUBLISH,
-        JobIdentity("release", {}),
-        JobIdentity("release", {"contents": "none", "packages": "write"}),
-        JobIdentity("release", {"contents": "WRITE"}),
+        JobIdentity(job="release", permissions={}),
+        JobIdentity(job="release", permissions={"contents": "none", "packages": "write"}),
+        JobIdentity(job="release", permissions={"contents": "WRITE"}),
     ],
     ids=["read", "id-token", "empty", "none", "misspelt"],
 )

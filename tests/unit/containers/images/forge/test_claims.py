@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from containers.forge import ISSUER, JobIdentity, WorkflowRun
+from containers.forge import ISSUER
 from tests.helpers.forge_server import (
     NEW,
     PUBLISH,
@@ -17,6 +16,7 @@ from tests.helpers.forge_server import (
     Forge,
     running,
 )
+from verification.models.forge import JobIdentity
 
 pytestmark = pytest.mark.usefixtures("publish_job")
 
@@ -62,9 +62,15 @@ def test_a_token_says_all_that_is_true_of_the_run_and_the_job(forge: Forge) -> N
 @pytest.mark.parametrize(
     ("identity", "subject"),
     [
-        (JobIdentity("j", {"id-token": "write"}), "ref:refs/tags/v0.5.0"),
-        (JobIdentity("j", {"id-token": "write"}, "Release"), "environment:Release"),
-        (JobIdentity("j", {"id-token": "write"}, "a:b"), "environment:a%3Ab"),
+        (JobIdentity(job="j", permissions={"id-token": "write"}), "ref:refs/tags/v0.5.0"),
+        (
+            JobIdentity(job="j", permissions={"id-token": "write"}, environment="Release"),
+            "environment:Release",
+        ),
+        (
+            JobIdentity(job="j", permissions={"id-token": "write"}, environment="a:b"),
+            "environment:a%3Ab",
+        ),
     ],
 )
 def test_the_subject_is_the_environment_or_else_the_ref(
@@ -106,16 +112,15 @@ def test_the_subject_is_the_environment_or_else_the_ref(
 def test_another_run_has_other_claims(
     tmp_path: Path, changes: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    run: WorkflowRun = dataclasses.replace(WORKFLOW, **changes)
-    with running(tmp_path / "other", run=dataclasses.asdict(run)) as forge:
-        forge.register(JobIdentity("j", {"id-token": "write"}))
+    with running(tmp_path / "other", run=WORKFLOW.model_dump(mode="json") | changes) as forge:
+        forge.register(JobIdentity(job="j", permissions={"id-token": "write"}))
         made = forge.claims()
     assert {key: made[key] for key in expected} == expected
 
 
 def test_claims_can_be_planted_and_left_out(forge: Forge) -> None:
     planted = {"repository": "evil/quiver2", "jti": None, "exp": 5}
-    forge.register(dataclasses.replace(PUBLISH, claims=planted))
+    forge.register(PUBLISH.model_copy(update={"claims": planted}))
     made = forge.claims()
     assert (made["repository"], made["exp"]) == ("evil/quiver2", 5)
     assert "jti" not in made

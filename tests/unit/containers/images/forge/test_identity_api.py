@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from joserfc import jwt
 
-from containers.forge import JobIdentity
 from tests.helpers.forge_server import (
     BEARER,
     BUILD,
@@ -14,6 +13,7 @@ from tests.helpers.forge_server import (
     TOKEN_ENDPOINT,
     Forge,
 )
+from verification.models.forge import JobIdentity
 
 pytestmark = pytest.mark.usefixtures("publish_job")
 
@@ -35,9 +35,9 @@ def test_every_token_has_an_identifier_of_its_own_and_the_log_has_its_claims(for
     [
         BUILD,
         RELEASE,
-        JobIdentity("publish", {}, "pypi"),
-        JobIdentity("publish", {"id-token": "read"}, "pypi"),
-        JobIdentity("publish", {"id_token": "write"}, "pypi"),
+        JobIdentity(job="publish", permissions={}, environment="pypi"),
+        JobIdentity(job="publish", permissions={"id-token": "read"}, environment="pypi"),
+        JobIdentity(job="publish", permissions={"id_token": "write"}, environment="pypi"),
     ],
     ids=["contents-read", "contents-write", "nothing", "read", "misspelt"],
 )

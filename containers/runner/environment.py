@@ -1,0 +1,99 @@
+"""What the jobs of a run have around them: the closed network, and the forge on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from verification.models.forge import JobIdentity, Repository, WorkflowRun
+from verification.models.pipeline import Push
+from verification.models.workflow import Job
+
+
+class JobRegistry(Protocol):
+    """Registers whose container is at an address."""
+
+    def __call__(self, address: str, job: Job, push: Push, run_id: int, attempt: int, /) -> None:
+        """Register a job's container at the forge."""
+
+
+class RunningForge(Protocol):
+    """What the jobs need of a forge (`containers.forge.Forge`)."""
+
+    repository: Repository
+    workflow: WorkflowRun
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables through which a job gets its tokens."""
+
+    def register(self, address: str, identity: JobIdentity) -> None:
+        """Register whose container is at an address."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunnerEnvironment:
+    """The closed network of the jobs, and the forge that answers on it."""
+
+    network: str
+    ca_certificate: str
+    """The certificate of the CA of the servers on the network, PEM."""
+    register: JobRegistry | None = None
+    token: str = "ghs_none"  # noqa: S105  (act needs one; without a forge nothing reads it)
+    """GITHUB_TOKEN."""
+    identity_url: str = ""
+    """Where a job asks for an identity token; empty if no job can."""
+    identity_token: str = ""
+    """The token with which it asks."""
+
+
+def forge_environment(
+    forge: RunningForge, *, network: str, ca_certificate: str
+) -> RunnerEnvironment:
+    """Return the environment with this forge on a network.
+
+    The forge learns of a run of another tag than it was started for, or of a further attempt, by
+    the claims of its jobs.
+    """
+    variables = forge.environment
+
+    def register(address: str, job: Job, push: Push, run_id: int, attempt: int) -> None:
+        identity = JobIdentity(
+            job=job.id,
+            permissions=job.permissions,
+            environment=job.environment,
+            claims=_claims(forge, job, push, run_id, attempt),
+        )
+        forge.register(address, identity)
+
+    return RunnerEnvironment(
+        network=network,
+        ca_certificate=ca_certificate,
+        register=register,
+        token=variables["GITHUB_TOKEN"],
+        identity_url=variables["ACTIONS_ID_TOKEN_REQUEST_URL"],
+        identity_token=variables["ACTIONS_ID_TOKEN_REQUEST_TOKEN"],
+    )
+
+
+def _claims(
+    forge: RunningForge, job: Job, push: Push, run_id: int, attempt: int
+) -> dict[str, JsonValue]:
+    """Return the claims of a run that differ from those that the forge was started with."""
+    started, claims = forge.workflow, dict[str, JsonValue]()
+    slug = f"{forge.repository.owner}/{forge.repository.name}"
+    if started.sha != push.sha:
+        claims |= dict.fromkeys(("sha", "workflow_sha", "job_workflow_sha"), push.sha)
+    if started.ref != push.ref:
+        claims["ref"] = push.ref
+        workflow = f"{slug}/{started.path}@{push.ref}"
+        claims |= dict.fromkeys(("workflow_ref", "job_workflow_ref"), workflow)
+        if not job.environment:
+            claims["sub"] = f"repo:{slug}:ref:{push.ref}"
+    if started.run_id != run_id:
+        claims["run_id"] = str(run_id)
+    if started.run_attempt != attempt:
+        claims["run_attempt"] = str(attempt)
+    return claims

@@ -1,0 +1,188 @@
+"""The evidence of a release by the workflow in which all went well, and ways to change it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from verification.models.base import Model
+from verification.models.forge import ForgeAsset, ForgeRelease
+from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
+from verification.models.pipeline import (
+    BuiltWheel,
+    IndexRecord,
+    JobRun,
+    LivePublisher,
+    PipelineEvidence,
+    PipelineResult,
+    PipelineRun,
+    Push,
+    StepRun,
+    WorkflowArtifact,
+)
+from verification.models.verdict import Verdict
+
+LINUX = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+WINDOWS = "quiverdb-1.2.0-cp313-cp313-win_amd64.whl"
+BUILT = {LINUX: "a" * 64, WINDOWS: "b" * 64}
+SPANS = {
+    "build": (0.0, 10.0),
+    "merge": (11.0, 12.0),
+    "validate": (13.0, 14.0),
+    "release": (15.0, 17.0),
+    "publish": (15.5, 18.0),
+}
+IDENTITY = {"ref": "refs/tags/v1.2.0", "sha": "c" * 40, "publisher": "publish.yml"}
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def changed(model: AnyModel, **values: object) -> AnyModel:
+    """Return a model with other values, validated."""
+    return type(model).model_validate({**dict(model), **values})
+
+
+def job(name: str, span: tuple[float, float] = (0.0, 1.0)) -> JobRun:
+    """Return a job that passed."""
+    return JobRun(
+        id=name,
+        name=name.capitalize(),
+        label="ubuntu-latest",
+        result="success",
+        started=span[0],
+        ended=span[1],
+        steps=(StepRun(name="Work", line=7, result="success", log=("done",)),),
+    )
+
+
+def failed(run: JobRun, log: str = "::error::no") -> JobRun:
+    """Return a job that failed at its step."""
+    step = changed(run.steps[0], result="failure", log=(log,))
+    return changed(run, result="failure", steps=(step,))
+
+
+def request(*, upload: UploadLog | None = None, oidc: ExchangeLog | None = None) -> IndexRequest:
+    """Return a line of the index's log."""
+    return IndexRequest(time="2026-01-01T00:00:00Z", client="10.0.0.3", upload=upload, oidc=oidc)
+
+
+def release() -> ForgeRelease:
+    """Return a release with both wheels."""
+    return ForgeRelease(
+        id=1,
+        tag="v1.2.0",
+        target="main",
+        name="v1.2.0",
+        body="What's changed",
+        draft=False,
+        prerelease=False,
+        latest=True,
+        created_at="2026-01-01T00:00:00Z",
+        published_at="2026-01-01T00:00:00Z",
+        assets=tuple(
+            ForgeAsset(
+                id=number,
+                name=name,
+                label=None,
+                size=10,
+                sha256=digest,
+                content_type="application/octet-stream",
+            )
+            for number, (name, digest) in enumerate(BUILT.items())
+        ),
+    )
+
+
+def evidence() -> PipelineEvidence:
+    """Return the evidence of a release in which all went well."""
+    return PipelineEvidence(
+        run=PipelineRun(
+            push=Push(
+                tag="v1.2.0",
+                ref="refs/tags/v1.2.0",
+                annotated=True,
+                sha="c" * 40,
+                object="d" * 40,
+                source="commit",
+            ),
+            run_id=5,
+            attempt=1,
+            triggered=True,
+            decision="v1.2.0 matches v*.*.*",
+            result="success",
+            jobs=tuple(job(name, span) for name, span in SPANS.items()),
+            artifacts=(WorkflowArtifact(name="dist", files=BUILT),),
+            wheels=tuple(
+                BuiltWheel(name=name, sha256=digest, platform="linux", reused=False, seconds=1)
+                for name, digest in BUILT.items()
+            ),
+            actions=(),
+            unsupported=(),
+            stand_ins=(),
+            seconds=18.04,
+            act="act 1",
+        ),
+        repository="quiverdb-e2e-owner/quiver2",
+        workflow=".github/workflows/publish.yml",
+        releases=(release(),),
+        tokens=(),
+        index=IndexRecord(
+            files=BUILT,
+            uploads=tuple(
+                request(upload=UploadLog(file=name, identity=IDENTITY)) for name in BUILT
+            ),
+            exchanges=(request(oidc=ExchangeLog(identity=IDENTITY, projects=("quiverdb",))),),
+        ),
+    )
+
+
+def result(**values: object) -> PipelineResult:
+    """Return the result of that release, with other values."""
+    whole = PipelineResult(
+        static=(), evidence=evidence(), dynamic=(), live=LivePublisher(verdict=Verdict.VERIFIED)
+    )
+    return changed(whole, **values)
+
+
+def with_run(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with another run."""
+    return changed(whole, run=changed(whole.run, **values))
+
+
+def with_push(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with another push."""
+    return with_run(whole, push=changed(whole.run.push, **values))
+
+
+def with_job(whole: PipelineEvidence, name: str, **values: object) -> PipelineEvidence:
+    """Return evidence with another job."""
+    runs = whole.run.jobs
+    return with_run(
+        whole, jobs=tuple(changed(run, **values) if run.id == name else run for run in runs)
+    )
+
+
+def with_failed(whole: PipelineEvidence, name: str) -> PipelineEvidence:
+    """Return evidence in which a job failed."""
+    runs = whole.run.jobs
+    return with_run(whole, jobs=tuple(failed(run) if run.id == name else run for run in runs))
+
+
+def with_artifact(whole: PipelineEvidence, files: dict[str, str]) -> PipelineEvidence:
+    """Return evidence with other files in the artifact."""
+    return with_run(whole, artifacts=(WorkflowArtifact(name="dist", files=files),))
+
+
+def with_release(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with another release."""
+    return changed(whole, releases=(changed(whole.releases[0], **values),))
+
+
+def with_index(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with another index."""
+    return changed(whole, index=changed(whole.index, **values))
+
+
+def with_upload(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with another first upload."""
+    first, *rest = whole.index.upload_logs
+    logs = (changed(first, **values), *rest)
+    return with_index(whole, uploads=tuple(request(upload=log) for log in logs))

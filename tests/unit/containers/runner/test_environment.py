@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from containers.runner.environment import forge_environment
+from verification.models.forge import JobIdentity, Repository, WorkflowRun
+from verification.models.pipeline import Push
+from verification.models.workflow import Job
+from verification.models.workflow_file import parse
+
+PUSH = Push(
+    tag="v1", ref="refs/tags/v1", annotated=True, sha="a" * 40, object="b" * 40, source="commit"
+)
+OTHER = Push(
+    tag="v2", ref="refs/tags/v2", annotated=True, sha="c" * 40, object="d" * 40, source="commit"
+)
+PATH = ".github/workflows/publish.yml"
+TAKEN = f"o/n/{PATH}@refs/tags/v2"
+
+
+class _Forge:
+    """A forge that keeps what is registered."""
+
+    def __init__(self) -> None:
+        self.repository = Repository(owner="o", name="n", id=1, owner_id=2)
+        self.workflow = WorkflowRun(
+            workflow="Publish", path=PATH, ref=PUSH.ref, sha=PUSH.sha, run_id=7
+        )
+        self.registered: dict[str, JobIdentity] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "GITHUB_TOKEN": "token",
+            "ACTIONS_ID_TOKEN_REQUEST_URL": "https://token.example",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "request token",
+        }
+
+    def register(self, address: str, identity: JobIdentity) -> None:
+        self.registered[address] = identity
+
+
+def job(more: str = "") -> Job:
+    has = f"runs-on: x, permissions: {{contents: read}}, {more}steps: [{{run: a}}]"
+    text = f"on: push\njobs: {{one: {{{has}}}}}"
+    return parse(text, Path("publish.yml")).jobs["one"]
+
+
+def registered(of: Job, push: Push = PUSH, run_id: int = 7, attempt: int = 1) -> JobIdentity:
+    forge = _Forge()
+    environment = forge_environment(forge, network="closed", ca_certificate="PEM")
+    assert environment.register is not None
+    environment.register("10.0.0.4", of, push, run_id, attempt)
+    return forge.registered["10.0.0.4"]
+
+
+def test_the_jobs_have_the_tokens_of_the_forge() -> None:
+    environment = forge_environment(_Forge(), network="closed", ca_certificate="PEM")
+
+    assert (environment.network, environment.ca_certificate) == ("closed", "PEM")
+    assert environment.token == "token"  # noqa: S105
+    assert environment.identity_url == "https://token.example"
+    assert environment.identity_token == "request token"  # noqa: S105
+
+
+def test_a_job_is_registered_with_what_the_file_gives_it() -> None:
+    assert registered(job("environment: pypi, ")) == JobIdentity(
+        job="one", permissions={"contents": "read"}, environment="pypi"
+    )
+
+
+@pytest.mark.parametrize(
+    ("push", "run_id", "attempt", "claims"),
+    [
+        (PUSH, 7, 1, {}),
+        (PUSH, 8, 1, {"run_id": "8"}),
+        (PUSH, 7, 2, {"run_attempt": "2"}),
+        (
+            OTHER,
+            7,
+            1,
+            {
+                "ref": "refs/tags/v2",
+                "sha": "c" * 40,
+                "workflow_sha": "c" * 40,
+                "job_workflow_sha": "c" * 40,
+                "workflow_ref": TAKEN,
+                "job_workflow_ref": TAKEN,
+                "sub": "repo:o/n:ref:refs/tags/v2",
+            },
+        ),
+    ],
+)
+def test_the_claims_of_another_run_are_its_own(
+    push: Push, run_id: int, attempt: int, claims: dict[str, JsonValue]
+) -> None:
+    assert registered(job(), push, run_id, attempt).claims == claims
+
+
+def test_the_subject_of_a_job_with_an_environment_stays() -> None:
+    assert "sub" not in registered(job("environment: pypi, "), OTHER).claims

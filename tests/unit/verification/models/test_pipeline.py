@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.helpers.sample_pipeline import changed, failed, job, result
+from verification.models.pipeline import (
+    PipelineFailure,
+    PipelineResult,
+    TestbedFault,
+)
+from verification.pipeline.findings import cause
+
+
+def test_errors_are_unescaped() -> None:
+    run = failed(job("a"), "  ❗  ::error title=x::50%25%0Amore")
+    step = changed(run.steps[0], log=(*run.steps[0].log, "::x::"))
+    assert changed(run, steps=(step,)).errors == ("50%\nmore",)
+
+
+def test_a_job_that_failed_has_its_step() -> None:
+    assert job("a").failing is None
+    step = failed(job("a")).failing
+    assert step is not None
+    assert step.name == "Work"
+
+
+def test_a_job_is_called_by_its_name_or_its_id() -> None:
+    assert job("build").title == "Build"
+    assert changed(job("build"), name="").title == "build"
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        result(dynamic=(cause("hang", "job A", "too long", job="a"),)),
+        PipelineFailure(
+            static=(cause("job-missing", "publish.yml", "no job"),),
+            testbed=TestbedFault(name="machine-lost", where="act", seen="no job"),
+        ),
+    ],
+)
+def test_an_outcome_comes_back_from_its_json(outcome: PipelineResult | PipelineFailure) -> None:
+    assert type(outcome).model_validate_json(outcome.model_dump_json()) == outcome
+
+
+def test_the_json_of_a_result_keeps_its_keys() -> None:
+    whole = json.loads(result().model_dump_json())
+
+    assert set(whole) == {"static", "evidence", "live", "dynamic"}
+    assert set(whole["live"]) == {"verdict", "reason", "version", "publishers", "causes"}
+    evidence = whole["evidence"]
+    assert set(evidence) == {"run", "repository", "workflow", "releases", "tokens", "index"}
+    assert set(evidence["index"]) == {"files", "uploads", "exchanges"}
+    assert set(evidence["run"]) == {
+        "push", "run_id", "attempt", "triggered", "decision", "result", "jobs", "artifacts",
+        "wheels", "actions", "unsupported", "stand_ins", "seconds", "act", "log",
+    }  # fmt: skip
+    assert set(evidence["run"]["push"]) == {
+        "tag", "ref", "annotated", "sha", "object", "source", "differs",
+    }  # fmt: skip
+    assert set(evidence["run"]["jobs"][0]) == {
+        "id", "name", "matrix", "label", "needs", "result", "reason", "started", "ended",
+        "container", "address", "steps", "log",
+    }  # fmt: skip
+    assert set(evidence["run"]["jobs"][0]["steps"][0]) == {
+        "name", "uses", "line", "result", "started", "ended", "log",
+    }  # fmt: skip
+    assert set(evidence["releases"][0]) == {
+        "id", "tag", "target", "name", "body", "draft", "prerelease", "latest", "created_at",
+        "published_at", "assets",
+    }  # fmt: skip
+    assert evidence["index"]["uploads"][0]["upload"]["identity"]["publisher"] == "publish.yml"

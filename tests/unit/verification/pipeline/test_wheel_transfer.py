@@ -1,0 +1,117 @@
+"""Which wheels are built, and how they get from job to job.
+
+Each mutant of the real publish.yml is caught by the name of its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.release_workflow import (
+    PROJECT,
+    edited,
+    in_job,
+    names,
+)
+
+# What was done to the file, and the one cause that must name it.
+MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
+    # the source and its wheels
+    "another folder": (
+        "wrong-source",
+        lambda: edited("package-dir: bindings/python", "package-dir: ."),
+    ),
+    "no folder": ("wrong-source", lambda: edited("          package-dir: bindings/python\n", "")),
+    "another commit": (
+        "wrong-source",
+        lambda: in_job(
+            "build", "persist-credentials: false", "persist-credentials: false\n          ref: main"
+        ),
+    ),
+    "the artifacts of another run": (
+        "wrong-source",
+        lambda: in_job("publish", "name: dist", "name: dist\n          run-id: 1"),
+    ),
+    "other settings of cibuildwheel": (
+        "settings-bypassed",
+        lambda: edited(
+            "output-dir: wheelhouse",
+            "output-dir: wheelhouse\n        env:\n          CIBW_TEST_SKIP: '*'",
+        ),
+    ),
+    "one wheel alone": (
+        "settings-bypassed",
+        lambda: edited(
+            "output-dir: wheelhouse", "output-dir: wheelhouse\n          only: cp313-win_amd64"
+        ),
+    ),
+    "no Windows": (
+        "incomplete-release",
+        lambda: edited("[ubuntu-latest, windows-latest]", "[ubuntu-latest]"),
+    ),
+    "Windows left out": (
+        "incomplete-release",
+        lambda: edited(
+            "os: [ubuntu-latest, windows-latest]",
+            "os: [ubuntu-latest, windows-latest]\n        exclude: [{os: windows-latest}]",
+        ),
+    ),
+    "a third platform": (
+        "incomplete-release",
+        lambda: edited("windows-latest]", "windows-latest, macos-latest]"),
+    ),
+    "the same platform twice": (
+        "incomplete-release",
+        lambda: edited("windows-latest]", "windows-latest, ubuntu-24.04]"),
+    ),
+    "one name for all artifacts": (
+        "artifact-lost",
+        lambda: edited("name: wheel-${{ matrix.os }}", "name: wheel-all"),
+    ),
+    "a pattern that misses": (
+        "artifact-lost",
+        lambda: edited("pattern: wheel-*", "pattern: wheels-*"),
+    ),
+    "a pattern that misses one": (
+        "artifact-lost",
+        lambda: edited("pattern: wheel-*", "pattern: wheel-ubuntu*"),
+    ),
+    "wheels kept from elsewhere": (
+        "artifact-lost",
+        lambda: edited("path: wheelhouse/*.whl", "path: dist/*.whl"),
+    ),
+    "another artifact published": (
+        "artifact-lost",
+        lambda: in_job("publish", "name: dist", "name: wheel-ubuntu-latest"),
+    ),
+    "another folder published": (
+        "artifact-lost",
+        lambda: edited("packages-dir: dist", "packages-dir: wheelhouse"),
+    ),
+}
+
+
+@pytest.mark.parametrize("title", MUTANTS)
+def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+    cause, mutate = MUTANTS[title]
+    assert names(tmp_path, mutate()) == {cause}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ('"cp313-win_amd64", ', "", "incomplete-release"),
+        ("cp313-win_amd64", "cp314-win_amd64", "incomplete-release"),
+        ("cp313-manylinux_x86_64", "cp313-*linux_x86_64", "incomplete-release"),
+        ('"cp313-win_amd64"', '"cp313-win_amd64", "cp312-win_amd64"', "incomplete-release"),
+        ('test-command = "pytest {package}/tests"\n', "", "wheel-untested"),
+        ('test-command = "', 'test-skip = "*"\ntest-command = "', "wheel-untested"),
+    ],
+)
+def test_settings_that_build_something_else_are_caught(
+    old: str, new: str, cause: str, tmp_path: Path
+) -> None:
+    assert names(tmp_path, project=edited(old, new, of=PROJECT)) == {cause}

@@ -1,0 +1,118 @@
+"""What the forge is configured with, and what it has at the end of a run.
+
+The forge plays GitHub: repository, runs, jobs and releases have the names of GitHub's own API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pydantic
+from pydantic import JsonValue
+
+from verification.models.base import Model
+from verification.models.index_log import LoggedRequest
+
+
+class Repository(Model):
+    """The repository of the forge; its numbers are those that GitHub would give it."""
+
+    owner: str
+    name: str
+    id: int
+    owner_id: int
+    visibility: str = "public"
+    default_branch: str = "main"
+    branches: Mapping[str, str] = {}
+    """Branch to commit."""
+    tags: Mapping[str, str] = {}
+    """Tag to commit."""
+    annotated: Mapping[str, str] = {}
+    """Annotated tag to its tag object."""
+
+
+class WorkflowRun(Model):
+    """The facts of a run that all of its jobs share; they end up in their identity tokens."""
+
+    workflow: str
+    """The workflow's name."""
+    path: str
+    """The workflow's file, relative to the repository: ``.github/workflows/publish.yml``."""
+    ref: str
+    sha: str
+    event_name: str = "push"
+    actor: str = "maintainer"
+    actor_id: int = 1
+    run_id: int = 1
+    run_number: int = 1
+    run_attempt: int = 1
+    head_ref: str = ""
+    base_ref: str = ""
+    ref_protected: bool = False
+
+
+class JobIdentity(Model):
+    """A job as the workflow file defines it."""
+
+    job: str
+    permissions: Mapping[str, str] = {}
+    """The effective permissions: ``{"contents": "write"}``; all others are not granted."""
+    environment: str | None = None
+    claims: Mapping[str, JsonValue] = {}
+    """Claims that differ from those of the run; one that is None is left out."""
+
+
+class ForgeAsset(Model):
+    """A file of a release, as the forge stored it. The forge keeps more than is read here."""
+
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    id: int
+    name: str
+    label: str | None
+    size: int
+    sha256: str
+    content_type: str
+
+
+class ForgeRelease(Model):
+    """A release that a job made. The forge keeps more than is read here."""
+
+    model_config = pydantic.ConfigDict(extra="ignore")
+
+    id: int
+    tag: str
+    target: str
+    name: str | None
+    body: str | None
+    draft: bool
+    prerelease: bool
+    latest: bool
+    created_at: str
+    published_at: str | None
+    assets: tuple[ForgeAsset, ...]
+
+
+class ForgeRequest(LoggedRequest):
+    """One line of the forge's log."""
+
+    job: str | None = None
+    """The job at the client's address; None if there is none."""
+    request_id: str = ""
+    refused: str = ""
+    """Why the forge refused the request."""
+    problem: str = ""
+    """The message of an answer that is an error."""
+    kids: tuple[str, ...] = ()
+    """The ids of the published keys."""
+    kid: str = ""
+    """The id of the key that signed the identity token."""
+    claims: Mapping[str, JsonValue] | None = None
+    """The claims of the identity token that was given."""
+    release: str = ""
+    """The tag of the release."""
+    asset: str = ""
+    uploaded_bytes: int | None = None
+    uploaded_sha256: str = ""
+    deleted: str = ""
+    """The full name of the ref that was deleted."""

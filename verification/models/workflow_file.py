@@ -1,0 +1,598 @@
+"""Reads a GitHub workflow file.
+
+It is read as GitHub reads it, by its documentation ("Workflow syntax for GitHub Actions"): YAML
+1.2, in which `on` is a word and no boolean. An unknown key and a key given twice are refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import JsonValue
+
+from verification.models.workflow import (
+    SCOPES,
+    BadWorkflow,
+    Combination,
+    Concurrency,
+    Job,
+    Pattern,
+    Step,
+    Trigger,
+    Workflow,
+)
+
+RESTRICTED_DEFAULT = {"contents": "read", "packages": "read"}
+"""What a job's token has where a workflow declares nothing, in a repository with the restricted
+default. Repositories may be set to the permissive one: the file alone does not tell."""
+
+_LEVELS = ("none", "read", "write")
+_NO_READ = {"id-token"}  # there is nothing to read: the token can be asked for or not
+_NO_WRITE = {"models"}
+_WORKFLOW_KEYS = {
+    "name",
+    "run-name",
+    "on",
+    "permissions",
+    "env",
+    "defaults",
+    "concurrency",
+    "jobs",
+}
+_JOB_KEYS = {
+    "concurrency",
+    "container",
+    "continue-on-error",
+    "defaults",
+    "env",
+    "environment",
+    "if",
+    "name",
+    "needs",
+    "outputs",
+    "permissions",
+    "runs-on",
+    "secrets",
+    "services",
+    "snapshot",
+    "steps",
+    "strategy",
+    "timeout-minutes",
+    "uses",
+    "with",
+}
+_STEP_KEYS = {
+    "continue-on-error",
+    "env",
+    "id",
+    "if",
+    "name",
+    "run",
+    "shell",
+    "timeout-minutes",
+    "uses",
+    "with",
+    "working-directory",
+}
+_REFS = {"branches", "branches-ignore"}
+_PATHS = {"paths", "paths-ignore"}
+_FILTERS = {
+    "push": _REFS | _PATHS | {"tags", "tags-ignore"},
+    "pull_request": _REFS | _PATHS | {"types"},
+    "pull_request_target": _REFS | _PATHS | {"types"},
+    "workflow_run": _REFS | {"types", "workflows"},
+}
+"""The events that take filters. Another event may be given settings, which are not read here."""
+_ID = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+_MATRIX_VALUE = re.compile(r"\$\{\{\s*matrix\.([\w-]+)\s*\}\}")
+_MOST_NODES = 100_000  # a file that repeats itself through aliases is refused, not worked out
+
+
+def load(path: Path) -> Workflow:
+    """Read a workflow file.
+
+    Raises:
+        BadWorkflow: if the file cannot be read, is not YAML, or is no workflow that GitHub would
+            run; with the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadWorkflow(f"{path}: there is no such workflow file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadWorkflow(f"{path}: cannot be read: {error}") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Workflow:
+    """Read the text of a workflow file; `path` is what messages call it.
+
+    Raises:
+        BadWorkflow: as `load`.
+    """
+    try:
+        document = yaml.compose(text, Loader=_Loader)
+        return _Reader(path, text).workflow(document)
+    except yaml.MarkedYAMLError as error:
+        line = (error.problem_mark.line + 1) if error.problem_mark else 1
+        what = " ".join((error.problem or error.context or "").split())
+        raise BadWorkflow(f"{path}:{line}: is not YAML: {what}{_hint(text, line)}") from None
+    except yaml.YAMLError as error:
+        raise BadWorkflow(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise BadWorkflow(f"{path}: is nested too deeply to be a workflow") from None
+
+
+def _hint(text: str, line: int) -> str:
+    lines = text.splitlines()
+    written = lines[line - 1] if line <= len(lines) else ""
+    if re.search(r"[-:\[,]\s*[*!&]", written):
+        return "; quote a pattern that begins with one of * ! &"
+    return ""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as GitHub reads it: the core schema of YAML 1.2, in which on, off, yes and no are words.
+
+    https://yaml.org/spec/1.2.2/#103-core-schema
+    """
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_TAG = "tag:yaml.org,2002:"
+for _tag, _pattern, _first in (
+    ("null", r"(?:~|null|Null|NULL|)\Z", ["~", "n", "N", ""]),
+    ("bool", r"(?:true|True|TRUE|false|False|FALSE)\Z", list("tTfF")),
+    ("int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z", list("-+0123456789")),
+    (
+        "float",
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(_pattern), _first)
+
+
+class _Reader:
+    """Turns the nodes of a YAML document into a workflow, and refuses what GitHub would refuse."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path = path
+        self._lines = text.splitlines()
+        self._nodes = 0
+
+    def workflow(self, document: yaml.Node | None) -> Workflow:
+        if document is None:
+            raise BadWorkflow(f"{self._path}: is empty; a workflow has `on` and `jobs`")
+        table = self._table(document, "the workflow", _WORKFLOW_KEYS)
+        for key in ("on", "jobs"):
+            if key not in table:
+                raise self._bad(document, f"the workflow has no `{key}`")
+        on = self._on(table["on"])
+        declared = table.get("permissions")
+        permissions = None if declared is None else self._permissions(declared)
+        ids = self._table(table["jobs"], "`jobs`")
+        if not ids:
+            raise self._bad(table["jobs"], "`jobs` names no job")
+        lines = _key_lines(table["jobs"])
+        defaults = self._defaults(table.get("defaults"))
+        jobs = {
+            id_: self._job(id_, node, permissions, defaults, lines[id_])
+            for id_, node in ids.items()
+        }
+        self._check_needs(jobs)
+        name = self._optional(table, "name")
+        return Workflow(
+            path=self._path,
+            name=name if name is not None else self._path.name,
+            on=on,
+            permissions=permissions,
+            concurrency=self._concurrency(table.get("concurrency")),
+            env=self._texts(table.get("env"), "`env`"),
+            jobs=jobs,
+            lines=_key_lines(document),
+        )
+
+    # -- what starts it ---------------------------------------------------------------------------
+
+    def _on(self, node: yaml.Node) -> dict[str, Trigger]:
+        match node:
+            case yaml.ScalarNode():
+                name = self._word(node, "`on`")
+                return {name: Trigger(event=name, filters={}, line=_line(node))}
+            case yaml.SequenceNode():
+                names = [(self._word(item, "an event of `on`"), _line(item)) for item in node.value]
+                return {name: Trigger(event=name, filters={}, line=line) for name, line in names}
+            case _:
+                table = self._table(node, "`on`")
+                return {event: self._trigger(event, value) for event, value in table.items()}
+
+    def _trigger(self, event: str, node: yaml.Node) -> Trigger:
+        known = _FILTERS.get(event)
+        if _empty(node) or known is None:
+            return Trigger(event=event, filters={}, line=_line(node))
+        table = self._table(node, f"`on.{event}`", known)
+        for kind in ("branches", "tags", "paths"):
+            if kind in table and f"{kind}-ignore" in table:
+                raise self._bad(
+                    table[f"{kind}-ignore"],
+                    f"`on.{event}` has both `{kind}` and `{kind}-ignore`, and GitHub takes one: "
+                    f"write what is left out as `!pattern` under `{kind}`",
+                )
+        filters = {key: self._patterns(event, key, value) for key, value in table.items()}
+        return Trigger(event=event, filters=filters, line=_line(node))
+
+    def _patterns(self, event: str, key: str, node: yaml.Node) -> tuple[Pattern, ...]:
+        what = f"`on.{event}.{key}`"
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        patterns = tuple(Pattern(text=self._word(item, what), line=_line(item)) for item in items)
+        if not patterns:
+            raise self._bad(node, f"{what} is empty")
+        if all(pattern.text.startswith("!") for pattern in patterns):
+            raise self._bad(
+                node,
+                f"{what} only leaves out; GitHub wants a pattern without `!` as well, or "
+                f"`{key}-ignore`",
+            )
+        return patterns
+
+    # -- jobs -------------------------------------------------------------------------------------
+
+    def _job(
+        self,
+        id_: str,
+        node: yaml.Node,
+        workflow: dict[str, str] | None,
+        defaults: dict[str, str],
+        line: int,
+    ) -> Job:
+        if not _ID.fullmatch(id_):
+            raise self._bad(node, f"{id_!r} is no name for a job: letters, digits, - and _ only")
+        where = f"the job {id_!r}"
+        table = self._table(node, where, _JOB_KEYS)
+        uses = self._optional(table, "uses")
+        if uses is None and not {"runs-on", "steps"} <= table.keys():
+            lacking = "runs-on" if "runs-on" not in table else "steps"
+            raise self._bad(node, f"{where} has no `{lacking}`")
+        declared = table.get("permissions")
+        origin: Literal["job", "workflow", "default"]
+        if declared is not None:
+            origin, permissions = "job", self._permissions(declared)
+        elif workflow is not None:
+            origin, permissions = "workflow", workflow
+        else:
+            origin, permissions = "default", dict(RESTRICTED_DEFAULT)
+        combinations = self._combinations(table.get("strategy"), where)
+        name = self._optional(table, "name")
+        return Job(
+            id=id_,
+            name=name if name is not None else id_,
+            needs=self._words(table.get("needs"), f"`needs` of {where}"),
+            permissions=permissions,
+            permissions_from=origin,
+            environment=self._environment(table.get("environment"), where),
+            runs_on=self._runs_on(table.get("runs-on"), where, combinations),
+            combinations=combinations,
+            condition=self._optional(table, "if"),
+            continue_on_error=self._optional(table, "continue-on-error"),
+            concurrency=self._concurrency(table.get("concurrency")),
+            outputs=self._texts(table.get("outputs"), f"`outputs` of {where}"),
+            env=self._texts(table.get("env"), f"`env` of {where}"),
+            defaults=defaults | self._defaults(table.get("defaults")),
+            containers=self._images(table, where),
+            uses=uses,
+            steps=self._steps(table.get("steps"), where),
+            line=line,
+        )
+
+    def _permissions(self, node: yaml.Node) -> dict[str, str]:
+        if isinstance(node, yaml.ScalarNode):
+            word = self._word(node, "`permissions`")
+            if word not in ("read-all", "write-all"):
+                raise self._bad(
+                    node, f"`permissions: {word}` is not read-all, write-all or a table"
+                )
+            level = word.removesuffix("-all")
+            levels = ((scope, _at_most(scope, level)) for scope in SCOPES)
+            return {scope: most for scope, most in levels if most}
+        table = self._table(node, "`permissions`", set(SCOPES))
+        found = {}
+        for scope, value in table.items():
+            level = self._word(value, f"`permissions.{scope}`")
+            if level not in _LEVELS or (level != "none" and _at_most(scope, level) != level):
+                raise self._bad(value, f"`permissions.{scope}` cannot be {level!r}")
+            if level != "none":
+                found[scope] = level
+        return found
+
+    def _environment(self, node: yaml.Node | None, where: str) -> str | None:
+        if node is None:
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._word(node, f"`environment` of {where}")
+        table = self._table(node, f"`environment` of {where}", {"name", "url", "deployment"})
+        if "name" not in table:
+            raise self._bad(node, f"`environment` of {where} has no `name`")
+        return self._word(table["name"], f"`environment.name` of {where}")
+
+    def _concurrency(self, node: yaml.Node | None) -> Concurrency | None:
+        if node is None:
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            group = self._word(node, "`concurrency`")
+            return Concurrency(group=group, cancel_in_progress="false", line=_line(node))
+        keys = {"group", "cancel-in-progress", "queue"}
+        table = self._table(node, "`concurrency`", keys)
+        if "group" not in table:
+            raise self._bad(node, "`concurrency` has no `group`")
+        cancel = self._optional(table, "cancel-in-progress")
+        group = self._word(table["group"], "`concurrency.group`")
+        return Concurrency(
+            group=group,
+            cancel_in_progress=cancel if cancel is not None else "false",
+            line=_line(node),
+        )
+
+    def _defaults(self, node: yaml.Node | None) -> dict[str, str]:
+        if node is None:
+            return {}
+        table = self._table(node, "`defaults`", {"run"})
+        if "run" not in table:
+            return {}
+        run = self._table(table["run"], "`defaults.run`", {"shell", "working-directory"})
+        return {key: self._text(value, f"`defaults.run.{key}`") for key, value in run.items()}
+
+    def _images(self, table: dict[str, yaml.Node], where: str) -> tuple[str, ...]:
+        found = [table["container"]] if "container" in table else []
+        if "services" in table:
+            found += self._table(table["services"], f"`services` of {where}").values()
+        return tuple(
+            self._text(node, "`container`")
+            if isinstance(node, yaml.ScalarNode)
+            else self._optional(self._table(node, "`container`"), "image") or ""
+            for node in found
+        )
+
+    def _steps(self, node: yaml.Node | None, where: str) -> tuple[Step, ...]:
+        if node is None:
+            return ()
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            raise self._bad(node, f"`steps` of {where} is not a list of steps")
+        steps = tuple(self._step(item, where) for item in node.value)
+        ids = [step.id for step in steps if step.id]
+        for step in steps:
+            if step.id and ids.count(step.id) > 1:
+                raise BadWorkflow(f"{self._path}:{step.line}: {where} has the id {step.id!r} twice")
+        return steps
+
+    def _step(self, node: yaml.Node, where: str) -> Step:
+        table = self._table(node, f"a step of {where}", _STEP_KEYS)
+        if len({"uses", "run"} & table.keys()) != 1:
+            raise self._bad(node, f"a step of {where} has not exactly one of `uses` and `run`")
+        uses = self._optional(table, "uses")
+        comment = ""
+        if "uses" in table:
+            written = self._lines[_line(table["uses"]) - 1]
+            _, _, comment = written.partition(" #")
+        return Step(
+            id=self._optional(table, "id"),
+            name=self._optional(table, "name"),
+            uses=uses,
+            with_=self._texts(table.get("with"), f"`with` of a step of {where}"),
+            run=self._optional(table, "run"),
+            shell=self._optional(table, "shell"),
+            env=self._texts(table.get("env"), f"`env` of a step of {where}"),
+            condition=self._optional(table, "if"),
+            continue_on_error=self._optional(table, "continue-on-error"),
+            working_directory=self._optional(table, "working-directory"),
+            line=_line(node),
+            comment=comment.strip(),
+        )
+
+    def _check_needs(self, jobs: dict[str, Job]) -> None:
+        for job in jobs.values():
+            for name in job.needs:
+                if name not in jobs:
+                    raise BadWorkflow(
+                        f"{self._path}:{job.line}: the job {job.id!r} needs {name!r}, and the jobs "
+                        f"are: {', '.join(jobs)}"
+                    )
+        left = {name: set(job.needs) for name, job in jobs.items()}
+        while ready := {name for name, needs in left.items() if not needs}:
+            left = {name: needs - ready for name, needs in left.items() if name not in ready}
+        if left:
+            line = min(jobs[name].line for name in left)
+            raise BadWorkflow(
+                f"{self._path}:{line}: jobs wait for one another: {', '.join(sorted(left))}"
+            )
+
+    # -- the matrix -------------------------------------------------------------------------------
+
+    def _combinations(self, node: yaml.Node | None, where: str) -> tuple[Combination, ...]:
+        if node is None:
+            return ({},)
+        keys = {"matrix", "fail-fast", "max-parallel"}
+        strategy = self._table(node, f"`strategy` of {where}", keys)
+        matrix = self._value(strategy["matrix"]) if "matrix" in strategy else None
+        # What comes from an expression is not known before the run.
+        if matrix is None or isinstance(matrix, str):
+            return ({},)
+        if not isinstance(matrix, dict):
+            raise self._bad(node, "`matrix` is not a table")
+        axes: dict[str, list[JsonValue]] = {}
+        changes: dict[str, list[Combination]] = {"include": [], "exclude": []}
+        for key, values in matrix.items():
+            if isinstance(values, str):
+                return ({},)
+            if key in changes:
+                changes[key] = self._tables(values, node, key)
+            elif isinstance(values, list) and values:
+                axes[key] = values
+            else:
+                raise self._bad(node, f"`matrix.{key}` is not a list of values")
+        combinations = expand(axes, changes["include"], changes["exclude"])
+        if not combinations:
+            raise self._bad(node, "`matrix` leaves no combination")
+        return tuple(combinations)
+
+    def _tables(self, value: JsonValue, node: yaml.Node, key: str) -> list[Combination]:
+        tables = (
+            [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+        )
+        if not isinstance(value, list) or len(tables) != len(value):
+            raise self._bad(node, f"`matrix.{key}` is not a list of tables")
+        return list(tables)
+
+    def _runs_on(
+        self, node: yaml.Node | None, where: str, combinations: tuple[Combination, ...]
+    ) -> tuple[str, ...]:
+        if node is None:
+            return ()
+        if isinstance(node, yaml.MappingNode):
+            table = self._table(node, f"`runs-on` of {where}", {"group", "labels"})
+            node = table.get("labels", table.get("group", node))
+        labels = ", ".join(self._words(node, f"`runs-on` of {where}"))
+        return tuple(_filled(labels, combination) for combination in combinations)
+
+    # -- nodes ------------------------------------------------------------------------------------
+
+    def _table(
+        self, node: yaml.Node, what: str, known: set[str] | None = None
+    ) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self._bad(node, f"{what} is not a table of keys and values")
+        found: dict[str, yaml.Node] = {}
+        for key_node, value in node.value:
+            key = self._word(key_node, f"a key of {what}")
+            if key in found:
+                raise self._bad(key_node, f"{what} has the key {key!r} twice")
+            if known is not None and key not in known:
+                keys = ", ".join(sorted(known))
+                raise self._bad(key_node, f"{what} has the unknown key {key!r}; there are: {keys}")
+            found[key] = value
+        return found
+
+    def _texts(self, node: yaml.Node | None, what: str) -> dict[str, str]:
+        if node is None or _empty(node):
+            return {}
+        return {key: self._text(value, what) for key, value in self._table(node, what).items()}
+
+    def _words(self, node: yaml.Node | None, what: str) -> tuple[str, ...]:
+        if node is None:
+            return ()
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        return tuple(self._word(item, what) for item in items)
+
+    def _optional(self, table: Mapping[str, yaml.Node], key: str) -> str | None:
+        return self._text(table[key], f"`{key}`") if key in table else None
+
+    def _word(self, node: yaml.Node, what: str) -> str:
+        """Return a text that is there, and is no number, date or boolean to YAML."""
+        text = self._text(node, what)
+        if node.tag != f"{_TAG}str":
+            kind = "empty" if _empty(node) else f"{text!r}, no text but a value to YAML"
+            raise self._bad(node, f"{what} is {kind}; write it in quotes")
+        if not text:
+            raise self._bad(node, f"{what} is empty")
+        return text
+
+    def _text(self, node: yaml.Node, what: str) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._bad(node, f"{what} is not a single value")
+        if not node.tag.startswith(_TAG):
+            raise self._bad(node, f"{what} begins with `!`, a tag to YAML; write it in quotes")
+        match node.tag.removeprefix(_TAG):
+            case "null":
+                return ""
+            case "bool":
+                return str(node.value).lower()
+            case _:
+                return str(node.value)
+
+    def _value(self, node: yaml.Node) -> JsonValue:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise self._bad(node, "the workflow is too large to be one")
+        match node:
+            case yaml.MappingNode():
+                return {key: self._value(v) for key, v in self._table(node, "a table").items()}
+            case yaml.SequenceNode():
+                return [self._value(item) for item in node.value]
+            case _:
+                text = self._text(node, "a value")
+                kinds: dict[str, Callable[[str], JsonValue]] = {
+                    "null": lambda _: None,
+                    "bool": lambda word: word == "true",
+                    "int": lambda word: int(word, 0 if word[:2] in ("0x", "0o") else 10),
+                    "float": lambda word: float(word.replace(".inf", "inf").replace(".nan", "nan")),
+                }
+                return kinds.get(node.tag.removeprefix(_TAG), str)(text)
+
+    def _bad(self, node: yaml.Node, what: str) -> BadWorkflow:
+        return BadWorkflow(f"{self._path}:{_line(node)}: {what}")
+
+
+def expand(
+    axes: Mapping[str, list[JsonValue]],
+    include: Iterable[Combination] = (),
+    exclude: Iterable[Combination] = (),
+) -> list[Combination]:
+    """Return the combinations of a matrix, in GitHub's order.
+
+    `exclude` takes away what it matches, also in part. Then each line of `include` is added to
+    every combination whose axes it leaves as they are; where there is none, it is a combination of
+    its own.
+    """
+    excluded = list(exclude)
+    products = itertools.product(*axes.values()) if axes else ()
+    originals = [dict(zip(axes, values, strict=True)) for values in products]
+    originals = [
+        original
+        for original in originals
+        if not any(line.items() <= original.items() for line in excluded)
+    ]
+    combinations = [dict(original) for original in originals]
+    added: list[Combination] = []
+    for line in include:
+        matching = [
+            combination
+            for combination, original in zip(combinations, originals, strict=True)
+            if all(original[key] == value for key, value in line.items() if key in original)
+        ]
+        for combination in matching:
+            combination.update(line)
+        if not matching:
+            added.append(dict(line))
+    return [*combinations, *added]
+
+
+def _filled(text: str, combination: Combination) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = combination.get(match[1])
+        return match[0] if found is None else str(found)
+
+    return _MATRIX_VALUE.sub(value, text)
+
+
+def _at_most(scope: str, level: str) -> str | None:
+    if level == "read" and scope in _NO_READ:
+        return None
+    return "read" if scope in _NO_WRITE else level
+
+
+def _empty(node: yaml.Node) -> bool:
+    return node.tag == f"{_TAG}null"
+
+
+def _key_lines(node: yaml.Node) -> dict[str, int]:
+    return {key.value: _line(key) for key, _ in node.value}
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

@@ -1,0 +1,99 @@
+"""Examines the release workflow, runs it for a version of the source, and judges what it shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from containers import images, release_workflow
+from containers.engine import Engine, Run
+from containers.release_workflow import IndexSetup, TagPush
+from containers.runner.runs import WorkflowFile
+from verification.models.cause import Cause, Severity
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.pipeline import (
+    PipelineFailure,
+    PipelineOutcome,
+    PipelineResult,
+    TestbedFault,
+)
+from verification.models.subject import Subject
+from verification.pipeline import plan as plans
+from verification.pipeline import policy, publishers, repository
+from verification.pipeline.execution import diagnose
+from verification.pipeline.plan import Plan
+from verification.pipeline.trials import Trials, trial_releases, validate_job
+from verification.pipeline.triggers import decide
+from verification.session.live_index import check_live_publisher
+from verification.session.validate_job import try_releases
+
+IMAGES = ("runner", "forge", "builder", "builder-windows")
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedRelease:
+    """What came of a release by the workflow."""
+
+    outcome: PipelineOutcome
+    files: Mapping[str, bytes]
+    """What the index has of it, by name; empty if something about it is broken."""
+
+
+def run(
+    engine: Engine, owner: Run, subject: Subject, push: TagPush, actions_from: Path | None
+) -> PublishedRelease:
+    """Push a version tag, and return what the release workflow shows and publishes.
+
+    ``owner`` is the run that everything belongs to. With ``actions_from``, a folder of checkouts,
+    the workflow's real actions run.
+
+    Raises:
+        WrongUse: the subject has no plan or no registration, or the files of the release cannot be
+            used.
+        DataError: the plan cannot be used.
+    """
+    if subject.pipeline is None or subject.publishers is None:
+        raise WrongUse(f"{subject.name}: its description names no pipeline or no publishers")
+    plan = plans.load(subject.pipeline)
+    registered = publishers.load(subject.publishers)
+    static = examine(push.root, plan, subject)
+    file = WorkflowFile(path=str(repository.FOLDER / plan.workflow), actions_from=actions_from)
+    setup = IndexSetup(publishers=registered)
+    with ThreadPoolExecutor(1) as pool:
+        live = pool.submit(check_live_publisher, registered[0])
+        try:
+            with ThreadPoolExecutor(2) as images_pool:
+                list(images_pool.map(functools.partial(images.ensure, engine), IMAGES))
+            with release_workflow.start(engine, owner, push, file, setup, decide) as pipeline:
+                (shown,) = pipeline.start()
+                evidence = pipeline.evidence(shown, subject.name)
+                files = pipeline.files(subject.name)
+        except TestbedFailure as failure:
+            fault = TestbedFault(name=failure.cause, where=failure.where, seen=failure.seen)
+            return PublishedRelease(PipelineFailure(static=static, testbed=fault), {})
+        dynamic = diagnose(evidence, plan, version=push.tags[0].removeprefix("v"))
+        result = PipelineResult(
+            static=static, evidence=evidence, dynamic=dynamic, live=live.result()
+        )
+    is_broken = any(cause.severity == Severity.BROKEN for cause in dynamic)
+    return PublishedRelease(result, {} if is_broken else files)
+
+
+def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:
+    """Return everything that is wrong with the release pipeline of a repository's work tree.
+
+    The validate job's own script is run on trial releases; nothing else is.
+
+    Raises:
+        WrongUse: the folder has no pyproject.toml of the package that can be read.
+    """
+    files = repository.load(root, plan)
+    job, version = validate_job(files.workflow), files.project.written_version
+    trials = Trials()
+    if job and version:
+        releases = trial_releases(subject, version)
+        trials = try_releases(job, releases, files.project, plan.package_dir)
+    return policy.examine(files, plan, subject, trials)
