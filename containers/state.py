@@ -1,30 +1,24 @@
-"""Where this project keeps what outlives a run: downloads, wheels and logs."""
+"""The folder of what outlives a run, such as downloads, wheels and logs; and locks between runs."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
-if sys.platform == "win32":  # where the images for Windows containers are made
-    import msvcrt
-else:
-    import fcntl
+import filelock
+from platformdirs.unix import Unix
 
 
 def state_dir() -> Path:
     """Return the state folder, made when missing.
 
     ``QUIVERDB_E2E_STATE`` names another one; else it is in the user's cache folder (XDG base
-    directory specification).
+    directory specification, on every system). The launcher ``e2e`` uses the same.
     """
     named = os.environ.get("QUIVERDB_E2E_STATE")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(named) if named else cache / "quiverdb-e2e"
+    folder = Path(named) if named else Unix("quiverdb-e2e").user_cache_path
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -32,45 +26,27 @@ def state_dir() -> Path:
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the lock ``name`` among all runs of this user; it is freed when its holder dies."""
-    with _lock_file(name) as file:
-        _lock(file)
+    with _lock(name):
         yield
 
 
 @contextlib.contextmanager
 def held_if_free(name: str) -> Iterator[bool]:
-    """Hold the lock ``name`` if no run of this user has it; say whether it is held."""
-    with _lock_file(name) as file:
-        yield _try_lock(file)
+    """Hold the lock ``name`` if no run of this user has it; yield whether it is held."""
+    lock = _lock(name)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
-def _lock_file(name: str) -> IO[str]:
+def _lock(name: str) -> filelock.BaseFileLock:
     path = state_dir() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("w", encoding="utf-8")
-
-
-if sys.platform == "win32":
-
-    def _try_lock(file: IO[str]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:  # another has it
-            return False
-        return True
-
-    def _lock(file: IO[str]) -> None:
-        while not _try_lock(file):
-            time.sleep(0.2)
-
-else:
-
-    def _try_lock(file: IO[str]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _lock(file: IO[str]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    # A lock may be released by another thread than the one that took it.
+    return filelock.FileLock(path, thread_local=False, fallback_to_soft=False)

@@ -337,12 +337,25 @@ def test_wrong_use_is_refused_on_a_bare_interpreter() -> None:
 # ---- its own tox ----
 
 
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("named", ["relative", None, ""])
+@pytest.mark.parametrize("cache", ["absolute", "relative", None, ""])
 def test_the_launcher_and_the_suite_keep_their_state_in_one_folder(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, named: bool
+    launcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    named: str | None,
+    cache: str | None,
 ) -> None:
-    if not named:
-        monkeypatch.delenv("QUIVERDB_E2E_STATE")
+    monkeypatch.chdir(tmp_path)
+    values = {
+        "QUIVERDB_E2E_STATE": named,
+        "XDG_CACHE_HOME": str(tmp_path / "cache") if cache == "absolute" else cache,
+    }
+    for name, value in values.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
     assert launcher.state() == state_dir()
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,3 +72,43 @@ def test_a_lock_that_another_holds_is_not_waited_for(isolated: Path) -> None:
         assert _is_held(isolated / "locks" / "engine.lock")
     with held_if_free("engine") as again:
         assert again
+
+
+def test_a_lock_is_waited_for_and_may_be_released_by_another_thread(isolated: Path) -> None:
+    held = contextlib.ExitStack()
+    assert held.enter_context(held_if_free("engine"))
+    order: list[str] = []
+
+    def wait() -> None:
+        with locked("engine"):
+            order.append("second")
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    order.append("first")
+    closing = threading.Thread(target=held.close)
+    closing.start()
+    closing.join()
+    waiting.join()
+    assert order == ["first", "second"]
+    assert not _is_held(isolated / "locks" / "engine.lock")
+
+
+def test_a_lock_is_freed_when_its_holder_is_killed(
+    isolated: Path, pytestconfig: pytest.Config
+) -> None:
+    script = (
+        "import time; from containers.state import locked\n"
+        "with locked('engine'):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=pytestconfig.rootpath,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        assert _is_held(isolated / "locks" / "engine.lock")
+        holder.kill()
+    assert not _is_held(isolated / "locks" / "engine.lock")
