@@ -14,13 +14,9 @@ from pathlib import Path
 import pytest
 
 from containers.progress import BEAT_SECONDS, Progress, group, say, slowest, step
+from tests.helpers.screen import Terminal, screen
 
 NOON = 12 * 3600.0
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 class Clock:
@@ -44,7 +40,7 @@ def told_on(
         environment={"TERM": "xterm"} if environment is None else environment,
         clock=clock,
         wall=lambda: NOON + clock.now,
-        ticks=False,
+        refreshes=False,
     )
 
 
@@ -109,11 +105,11 @@ def test_a_log_is_never_silent_for_long_while_something_runs(clock: Clock) -> No
     wheel = progress.begin("wheel for linux: building it from bindings/python")
     lines(file)
     clock.now = BEAT_SECONDS - 1
-    progress.tick()
+    progress.refresh()
     assert lines(file) == []
     clock.now = BEAT_SECONDS
-    progress.tick()
-    progress.tick()
+    progress.refresh()
+    progress.refresh()
     assert lines(file) == [
         "12:00:30 [  30.0 s] still running: image python-3.13 (30 s, Step 3/7 : RUN make), "
         "wheel for linux (30 s)"
@@ -122,7 +118,7 @@ def test_a_log_is_never_silent_for_long_while_something_runs(clock: Clock) -> No
     progress.drop(image)
     lines(file)
     clock.now = 1000
-    progress.tick()
+    progress.refresh()
     assert lines(file) == [], "nothing runs any more"
 
 
@@ -185,20 +181,11 @@ def test_the_slowest_are_told_the_slowest_first_and_nothing_of_less_than_a_secon
     assert slowest([("c", 0.9)]) == ""
 
 
-# ---- in place ----
+# ---- the live display ----
 
 
 def shown(terminal: Terminal) -> list[str]:
-    """Return the lines that are shown below the text now."""
-    last = terminal.getvalue().rpartition("\x1b8\x1b[J")[2]
-    found = re.search("\x1b7(.*)", last, re.DOTALL)
-    return found[1].strip("\r\n").split("\r\n") if found else []
-
-
-def text(terminal: Terminal) -> str:
-    """Return what stays: all that is not shown in place only."""
-    said = terminal.getvalue()
-    return re.sub("(\x1b[DM])+\x1b7.*?(\x1b8\x1b\\[J|\\Z)", "", said, flags=re.DOTALL)
+    return screen(terminal.getvalue())
 
 
 def test_on_a_terminal_what_runs_is_shown_in_place_with_its_seconds(clock: Clock) -> None:
@@ -213,26 +200,23 @@ def test_on_a_terminal_what_runs_is_shown_in_place_with_its_seconds(clock: Clock
         "0 of 2 images",
         "     95 s  image a: building | Step 3/7 : RUN make",
         "     95 s  wheel for linux: building it",
-    ]
-    assert text(terminal) == "", "what is only of the moment does not stay"
-    assert terminal.getvalue().endswith("\r\n"), "tox hands on whole lines only"
+    ], "what is only of the moment does not stay"
+    assert re.search(r"\n(\x1b\[\?25[lh])*$", terminal.getvalue()), "tox hands on whole lines only"
     progress.end(first)
-    assert shown(terminal) == ["     95 s  wheel for linux: building it"]
+    done = "[  95.0 s] image a: building: done in 95.0 s (1 of 2 images)"
+    assert shown(terminal) == [done, "     95 s  wheel for linux: building it"]
     progress.say("something else")
     progress.drop(second)
-    assert shown(terminal) == []
-    assert text(terminal).splitlines() == [
-        "[  95.0 s] image a: building: done in 95.0 s (1 of 2 images)",
-        "[  95.0 s] something else",
-    ]
+    assert shown(terminal) == [done, "[  95.0 s] something else"]
 
 
 def test_no_line_that_is_shown_is_wider_than_the_terminal(clock: Clock) -> None:
     terminal = Terminal()
-    progress = told_on(terminal, clock)
+    progress = told_on(terminal, clock, {"TERM": "xterm", "COLUMNS": "80"})
     progress.begin("x" * 200)
     (row,) = shown(terminal)
-    assert len(row) == 79  # of 80, where its width is not known
+    assert len(row) <= 80
+    assert row.startswith("      0 s  xxx")
 
 
 def test_of_many_steps_the_first_are_shown_and_the_others_counted(clock: Clock) -> None:
@@ -242,6 +226,58 @@ def test_of_many_steps_the_first_are_shown_and_the_others_counted(clock: Clock) 
         progress.begin(f"step {number}")
     assert shown(terminal)[0] == "and 4 more run"
     assert len(shown(terminal)) == 7
+
+
+def test_the_status_is_above_the_steps(clock: Clock) -> None:
+    terminal = Terminal()
+    progress = told_on(terminal, clock)
+    progress.status = lambda: "3 of 7 cells"
+    progress.begin("cell a", quiet=True)
+    assert shown(terminal) == ["3 of 7 cells", "      0 s  cell a"]
+
+
+def test_the_display_is_away_while_another_writes(clock: Clock) -> None:
+    terminal = Terminal()
+    progress = told_on(terminal, clock)
+    begun = progress.begin("image a: building")
+    with progress.paused():
+        assert shown(terminal) == []
+        terminal.write("theirs\n")
+    assert shown(terminal) == ["theirs", "      0 s  image a: building"]
+    progress.end(begun, "")
+    assert shown(terminal) == ["theirs"]
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "xterm"}, {}], ids=["live", "plain"])
+def test_a_line_that_another_has_begun_is_ended_first(
+    clock: Clock, environment: Mapping[str, str]
+) -> None:
+    terminal, other = Terminal(), Terminal()
+    progress = told_on(other, clock, environment)
+    progress.print_to(terminal, lambda: terminal.write("\n") and None)
+    terminal.write("....")
+    progress.end(progress.begin("cell a", quiet=True), "cell a works")
+    assert [line.partition("] ")[2] or line for line in shown(terminal)] == [
+        "....",
+        "cell a works",
+    ]
+    progress.print_to(None)
+    assert other.getvalue() == ""
+
+
+class Gone(Terminal):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "xterm"}, {}], ids=["live", "plain"])
+def test_the_work_goes_on_without_a_reader(clock: Clock, environment: Mapping[str, str]) -> None:
+    progress = told_on(Gone(), clock, environment)
+    begun = progress.begin("image a: building")
+    progress.say("something else")
+    progress.refresh()
+    progress.end(begun)
+    assert [step.what for step in progress.ended] == ["image a: building"]
 
 
 SCRIPT = """
@@ -264,10 +300,9 @@ def test_on_a_real_terminal_the_line_moves_and_leaves_nothing_behind(
     seen = on_a_terminal(pytestconfig.rootpath)
     assert "      0 s  image a: building" in seen
     assert "      1 s  image a: building" in seen, "it was not renewed while the step ran"
-    before, erased, after = seen.rpartition("\x1b8\x1b[J")
-    assert erased
-    assert "done in" not in before
-    assert re.fullmatch(r"\[ +\d\.\d s\] image a: building: done in 1\.\d s\r\nthe end\r\n", after)
+    first, last = screen(seen)
+    assert re.fullmatch(r"\[ +\d\.\d s\] image a: building: done in 1\.\d s", first)
+    assert last == "the end"
 
 
 def on_a_terminal(folder: Path) -> str:
