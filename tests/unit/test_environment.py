@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# These run in processes of their own, in an image or on a machine.
+PROGRAMS = (ROOT / "containers" / "images", ROOT / "verification" / "probe")
+CHANGES = {"update", "setdefault", "pop", "popitem", "clear", "__setitem__", "__delitem__"}
+
+
+def _is_environ(node: ast.expr) -> bool:
+    return (isinstance(node, ast.Name) and node.id == "environ") or (
+        isinstance(node, ast.Attribute) and node.attr in ("environ", "environb")
+    )
+
+
+def _writes(tree: ast.AST) -> Iterator[int]:
+    """Yield the lines that write to the environment of the process."""
+    for node in ast.walk(tree):
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign | ast.Delete):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets = [node.target]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            function = node.func
+            if function.attr in ("putenv", "unsetenv") or (
+                function.attr in CHANGES and _is_environ(function.value)
+            ):
+                yield node.lineno
+        for target in targets:
+            changed = target.value if isinstance(target, ast.Subscript) else target
+            if _is_environ(changed):
+                yield target.lineno
+
+
+def test_nothing_writes_to_the_environment_of_the_process() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for folder in ("containers", "verification")
+        for path in (ROOT / folder).rglob("*.py")
+        if not any(programs in path.parents for programs in PROGRAMS)
+        for line in _writes(ast.parse(path.read_text("utf-8")))
+    ]
+    assert found == []
+
+
+def test_each_way_of_writing_to_it_is_noticed() -> None:
+    lines = (
+        "os.environ['A'] = 'b'",
+        "os.environ |= {}",
+        "del os.environ['A']",
+        "os.environ.update(A='b')",
+        "environ.pop('A')",
+        "os.putenv('A', 'b')",
+        "os.environ = {}",
+    )
+    assert list(_writes(ast.parse("\n".join(lines)))) == [1, 2, 3, 7, 4, 5, 6]
+    reads = "os.environ['A']\nos.environ | {}\nx = {**os.environ}\nos.environ.get('A')"
+    assert list(_writes(ast.parse(reads))) == []
