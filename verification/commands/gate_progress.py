@@ -6,6 +6,7 @@ Only the controlling process has one: it sees the reports of all workers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import statistics
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,6 @@ from verification.history.store import HistoryError
 from verification.session.suite import required
 from verification.session.user_files import history_to_write
 
-_IN_PLACE = "\x1b"
 _CELL = re.compile(r"\[([^\]]+)\](?:@[^\]]*)?$")  # behind the @ is the group of pytest-xdist
 
 
@@ -30,6 +30,10 @@ def parameter(nodeid: str) -> str:
     """Return what is in the brackets of a test's id; of a test of a cell that is the cell's."""
     found = _CELL.search(nodeid)
     return found[1] if found else ""
+
+
+TestStatus = tuple[str, str, str | tuple[str, dict[str, bool]]]
+"""What pytest shows of a test: its category, a letter and a word."""
 
 
 class Tally:
@@ -59,7 +63,7 @@ class Tally:
         """Tell on pytest's own stream, since both write there; and leave it as it was."""
         # A duplicate: where tests run in this process, the stream itself is captured meanwhile.
         with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as file:
-            self._progress.tell_on(Between(file, session.config))
+            self._progress.print_to(file, functools.partial(end_line, session.config))
             self._progress.status = self.status
             try:
                 return (yield)
@@ -72,13 +76,12 @@ class Tally:
             self._progress.drop(step)
         self._running.clear()
         self._progress.status = str
-        self._progress.tell_on(None)
+        self._progress.print_to(None)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logstart(self, nodeid: str) -> Generator[None, object, object]:
         """Note which cell a worker has come to."""
-        with self._progress.lock:
-            self._progress.erase()
+        with self._progress.paused():
             told = yield
             if ident := self._of(nodeid):
                 self._running[ident] = self._progress.begin(f"cell {ident}", quiet=True)
@@ -89,13 +92,21 @@ class Tally:
         self, report: pytest.TestReport
     ) -> Generator[None, object, object]:
         """Tell of a cell once its verdict is there, or it is known that there will be none."""
-        with self._progress.lock:
-            self._progress.erase()
+        with self._progress.paused():
             told = yield
             if (ident := self._of(report.nodeid)) and (result := self._result(ident, report)):
                 self._ended(ident, result)
-            self._progress.tick()
             return told
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(
+        self, config: pytest.Config
+    ) -> Generator[None, TestStatus, TestStatus]:
+        """Keep pytest from printing a letter for each test where the display is live."""
+        category, letter, word = yield
+        if self._progress.live and config.get_verbosity() <= 0:
+            return category, "", ""
+        return category, letter, word
 
     def _of(self, nodeid: str) -> str:
         """Return the cell that a test is of, if that has not ended; else nothing."""
@@ -120,7 +131,7 @@ class Tally:
         told += f" ({names})" if names and result["verdict"] != "verified" else ""
         told += f" {result['seconds']:.1f} s" if result["seconds"] else ""
         step = self._running.pop(ident, None) or self._progress.begin(f"cell {ident}", quiet=True)
-        # On a terminal the counts below the text say it, and pytest's own dots.
+        # On a terminal the display counts it.
         self._progress.end(step, "" if self._progress.live else told)
         step.seconds = result["seconds"] or step.seconds
 
@@ -154,35 +165,15 @@ class Tally:
         return max(0.0, left - passed) / self.workers
 
 
-class Between:
-    """pytest's own stream; a line of ours begins where pytest is not in the middle of one."""
-
-    def __init__(self, file: TextIO, config: pytest.Config) -> None:
-        self._file = file
-        self._writer = config.get_terminal_writer()
-        self._reporter = config.pluginmanager.get_plugin("terminalreporter")
-
-    def write(self, text: str) -> None:
-        """Write, whole lines or what is shown in place."""
-        if not text.startswith(_IN_PLACE):
-            if self._reporter:
-                self._reporter.ensure_newline()
-            if self._writer.width_of_current_line:
-                self._writer.line()
-        self._writer.flush()
-        self._file.write(text)
-
-    def flush(self) -> None:
-        """Write it out now."""
-        self._file.flush()
-
-    def isatty(self) -> bool:
-        """Return whether it is a terminal."""
-        return self._file.isatty()
-
-    def fileno(self) -> int:
-        """Return its number."""
-        return self._file.fileno()
+def end_line(config: pytest.Config) -> None:
+    """End the line that pytest is in the middle of, and write it out."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter:
+        reporter.ensure_newline()
+    writer = config.get_terminal_writer()
+    if writer.width_of_current_line:
+        writer.line()
+    writer.flush()
 
 
 def _past() -> dict[str, float]:

@@ -254,7 +254,11 @@ def test_a_line_that_another_has_begun_is_ended_first(
 ) -> None:
     terminal, other = Terminal(), Terminal()
     progress = told_on(other, clock, environment)
-    progress.print_to(terminal, lambda: terminal.write("\n") and None)
+
+    def end_line() -> None:
+        terminal.write("\n" if terminal.getvalue()[-1:] not in ("", "\n") else "")
+
+    progress.print_to(terminal, end_line)
     terminal.write("....")
     progress.end(progress.begin("cell a", quiet=True), "cell a works")
     assert [line.partition("] ")[2] or line for line in shown(terminal)] == [

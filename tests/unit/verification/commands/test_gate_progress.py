@@ -13,8 +13,9 @@ import pytest
 
 from containers.progress import BEAT_SECONDS, Progress
 from tests.helpers.sample_run import cell, report
+from tests.helpers.screen import Terminal
 from verification.commands import gate_progress
-from verification.commands.gate_progress import Between, Tally
+from verification.commands.gate_progress import Tally, end_line
 from verification.session.user_files import history
 
 CELLS = ("debian-11-pip-upgrade", "debian-13-pip-venv", "windows-wine-uv-system")
@@ -28,7 +29,11 @@ class Told:
         self.now = 0.0
         self.file = io.StringIO()
         progress = Progress(
-            self.file, environment={}, clock=lambda: self.now, wall=lambda: self.now, ticks=False
+            self.file,
+            environment={},
+            clock=lambda: self.now,
+            wall=lambda: self.now,
+            refreshes=False,
         )
         self.progress = progress
         self.tally = Tally(report, 2, progress=progress, past=past)
@@ -116,7 +121,7 @@ def test_what_runs_is_named_when_nothing_was_told_for_long(tmp_path: Path) -> No
     told.progress.status = told.tally.status
     told.start(CELLS[2])
     told.now = BEAT_SECONDS
-    told.progress.tick()
+    told.progress.refresh()
     assert told.lines() == ["0 of 3 cells; still running: cell windows-wine-uv-system (30 s)"]
 
 
@@ -161,9 +166,28 @@ def test_a_line_begins_where_pytest_is_not_in_the_middle_of_one(
         get_terminal_writer=lambda: writer,
         pluginmanager=SimpleNamespace(get_plugin=lambda _: None),
     )
-    between = Between(file, config)
     writer.write("....")
-    between.write("\x1b8\x1b[J")  # what is shown in place leaves pytest's line as it is
-    between.write("cell 1/3\n")
-    between.write("cell 2/3\n")
-    assert file.getvalue() == "....\x1b8\x1b[J\ncell 1/3\ncell 2/3\n"
+    for number in (1, 2):
+        end_line(config)
+        file.write(f"cell {number}/3\n")
+    assert file.getvalue() == "....\ncell 1/3\ncell 2/3\n"
+
+
+@pytest.mark.parametrize(
+    ("live", "verbosity", "status"),
+    [
+        (True, 0, ("passed", "", "")),
+        (False, 0, ("passed", ".", "PASSED")),
+        (True, 1, ("passed", ".", "PASSED")),
+    ],
+)
+def test_on_a_live_display_pytest_prints_no_letters(
+    tmp_path: Path, live: bool, verbosity: int, status: tuple[str, str, str]
+) -> None:
+    progress = Progress(Terminal(), environment={"TERM": "xterm"} if live else {}, refreshes=False)
+    config: Any = SimpleNamespace(get_verbosity=lambda: verbosity)
+    hook = Tally(tmp_path, 2, progress=progress).pytest_report_teststatus(config)
+    next(hook)
+    with pytest.raises(StopIteration) as ended:
+        hook.send(("passed", ".", "PASSED"))
+    assert ended.value.value == status
