@@ -15,8 +15,7 @@ from verification.commands.gate_plugin import (
     pytest_xdist_auto_num_workers,
 )
 from verification.models.cell import Cell
-from verification.models.pipeline import PipelineResult
-from verification.rules import diagnose
+from verification.pipeline.result import Piped
 from verification.scenarios import profiles
 from verification.session import cell as cells
 from verification.session import kept_machines as kept
@@ -115,7 +114,7 @@ def seen(suite: Suite, cell: Cell) -> Seen:
         tests=suite.selection.tests,
         held=held,
     )
-    causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os, evidence))
+    causes = prepared.causes(suite.subject, cell, evidence)
     result = suite.keep(cell, evidence, causes)
     if held:
         kept.settle(suite.report, prepared.testbed, result, evidence, held)

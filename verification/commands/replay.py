@@ -27,10 +27,10 @@ from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.testbed import Image
 from verification.report import results
-from verification.rules import diagnose, own_tests
 from verification.scenarios import cells as plan
 from verification.scenarios import installers, machines, scenarios
 from verification.session import cell as cells
+from verification.session import own_tests
 from verification.session import prepare as gate
 from verification.session import replay_inputs as inputs
 from verification.subjects.subject import load as load_subject
@@ -266,7 +266,7 @@ def _run(
         ) -> Replayed:
             evidence = cells.run(bed, cell, image, subject=subject, house=house, tests=tests)
             results.write_json(kept / f"{cell.id}.json", evidence)
-            causes = diagnose(evidence, prepared.expected(subject, cell.machine.os, evidence))
+            causes = prepared.causes(subject, cell, evidence)
             replayed = compare(recorded, verdict.judge(causes, strict=strict), causes)
             print(replayed, flush=True)
             return replayed

@@ -27,7 +27,6 @@ from verification.models.report import ReplayInputs, Report, Reproduction
 from verification.report import folder as folders
 from verification.report import limits, results
 from verification.report import writer as forms
-from verification.rules import diagnose
 from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near, minor_version
@@ -81,7 +80,7 @@ def run(asked: argparse.Namespace) -> int:
             house=house,
             tests=selection.tests,
         )
-        causes = diagnose(evidence, prepared.expected(subject, near.spec.os, evidence))
+        causes = prepared.causes(subject, cell, evidence)
         judged = verdict.judge(causes, strict=False)
         result = CellResult(
             cell.id,

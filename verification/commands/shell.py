@@ -21,9 +21,9 @@ from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
 from verification.models.release import Release
 from verification.report import summary as seen
-from verification.rules import own_tests
 from verification.scenarios.instructions import ProbeInstructions, instructions
 from verification.session import cell as cells
+from verification.session import own_tests
 from verification.session import prepare as gate
 from verification.subjects.subject import load as load_subject
 

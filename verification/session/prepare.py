@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import json
 import os
 import re
 import tempfile
@@ -25,15 +27,20 @@ from containers.index import IndexContents
 from containers.progress import PROGRESS, say, step
 from containers.release_workflow import TagPush
 from verification import wheel as inspection
-from verification.models.errors import WrongUse
-from verification.models.pipeline import PipelineFailure, PipelineOutcome, PipelineResult
+from verification.models.cause import Cause
+from verification.models.cell import Cell
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.evidence import CellEvidence, parse_evidence
+from verification.models.expectation import Expectation
 from verification.models.release import Release
 from verification.models.subject import Platform, Subject
 from verification.models.testbed import Image
-from verification.rules import Expected
+from verification.pipeline import execution, policy, provenance, publishers
+from verification.pipeline.plan import plan
+from verification.pipeline.result import Piped
+from verification.rules import diagnose
 from verification.rules import install_paths as paths
-from verification.rules.expectation import differs
-from verification.session import release_pipeline
+from verification.scenarios.conditions import conditions
 from verification.session.selection import DEFAULT_SOURCE, Selection
 from verification.subjects import database
 from verification.wheel.errors import BadWheel
@@ -64,49 +71,55 @@ class Prepared:
     inspection: ReleaseInspection | None = None
     """What is wrong with the wheels; None where nobody asks."""
 
-    def given(self, evidence: Mapping[str, Any]) -> str:
+    def given(self, evidence: CellEvidence) -> str:
         """Return which wheel of the release the machine was given; empty if none is known.
 
         The index tells; without one, the tags of what was installed.
         """
         known = [path.name for path in self.wheelhouse.wheels]
-        for line in evidence.get("requests", ()):
-            whole = line.get("status") == 200 and not line["path"].endswith(".metadata")
-            if whole and line.get("file") in known:
-                return str(line["file"])
-        steps = evidence.get("exercise", {}).get("steps", {})
-        told = (steps.get("record", {}).get("value") or {}).get("tags", ())
-        tags = parse_tags(told)
+        for line in evidence.requests:
+            if line.is_served and not line.path.endswith(".metadata") and line.file in known:
+                return line.file
+        record = evidence.steps.record
+        tags = identity.tags_of(record.value.tags if record and record.value else ())
         there = paths.distributions(evidence)
         own = []
         for file in known:
             name, version, _, its = parse_wheel_filename(file)
-            same = name in there and not differs(there[name]["version"], str(version))
+            same = name in there and not paths.differs(there[name].version, str(version))
             if same and its == tags:
                 own.append(file)
         return own[0] if len(own) == 1 else ""
 
-    def expected(
-        self, subject: Subject, system: str, evidence: Mapping[str, Any] | None = None
-    ) -> Expected:
-        """Return what a cell on a machine with this operating system must show.
+    def causes(
+        self, subject: Subject, cell: Cell, evidence: Mapping[str, Any]
+    ) -> tuple[Cause, ...]:
+        """Return the causes that the evidence of a cell shows."""
+        parsed = parse_evidence(json.dumps(evidence), cell.id)
+        return diagnose(parsed, self.expected(subject, cell, parsed)).causes
+
+    def expected(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
+        """Return what a cell must show.
 
         ``evidence`` tells which wheel it was given: the names of libraries may have a Python's ABI.
         """
-        platform = platform_of(subject, system)
-        wheel = self.given(evidence or {})
-        if wheel and not declared_platform(wheel, subject):
-            own = subject_for_wheel(wheel, subject)
+        platform = platform_of(subject, cell.machine.os)
+        wheel = self.given(evidence)
+        if wheel and not identity.promised(wheel, subject):
+            own = identity.for_its_own(wheel, subject)
             fitting = map(own.platform_for, sorted(wheelhouse.platforms(Path(wheel))))
             platform = next(filter(None, fitting), platform)
-        return Expected(
+        return Expectation(
+            kind=cell.expectation,
+            refusal=cell.refusal,
             project=subject.name,
             package=subject.import_package,
             version=self.wheelhouse.version,
             digests=self.wheelhouse.digests(),
             locked=self.wheelhouse.locked(),
             libraries=platform.libraries,
-            refused=self.refused(),
+            refused_upload=self.refused(),
+            conditions=conditions(cell),
         )
 
     def refused(self) -> str:

@@ -15,7 +15,7 @@ from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
-from verification.models.pipeline import PipelineFailure, PipelineResult
+from verification.models.evidence import parse_evidence
 from verification.models.subject import Subject
 from verification.report import folder as folders
 from verification.report import results
@@ -126,7 +126,7 @@ class Suite:
             judged,
             causes,
             evidence["wall_seconds"],
-            wheel=self.prepared.given(evidence),
+            wheel=self.prepared.given(parse_evidence(json.dumps(evidence), cell.id)),
         )
         results.write_json(self.report / "evidence" / f"{cell.id}.json", evidence)
         results.write_json(self.report / "cells" / f"{cell.id}.json", cell_to_dict(result))
