@@ -40,7 +40,7 @@ from verification.probe import probe
 from verification.scenarios import cells as plan
 from verification.scenarios import machines, profiles
 from verification.scenarios.instructions import instructions
-from verification.session import cell as cells
+from verification.session import run_cell
 
 
 def compared(keyword: str) -> list[Cell]:
@@ -126,7 +126,7 @@ def plain(
         folder.chmod(0o755)
         (folder / "ca.pem").write_text(bed.network.ca_certificate, "utf-8")
         for file in ("exercise.py", "uses.py"):
-            shutil.copy(Path(cells.__file__).parents[1] / "probe" / file, folder)
+            shutil.copy(Path(run_cell.__file__).parents[1] / "probe" / file, folder)
         began = time.perf_counter()
         failed = list(filter(None, pool.map(one, todo)))
         seconds = time.perf_counter() - began

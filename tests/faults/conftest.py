@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
@@ -15,35 +14,28 @@ from containers import builder, engine, images, testbed, wheelhouse
 from containers.engine import Engine, Run
 from containers.index import IndexContents, IndexFault
 from containers.testbed import Testbed
-from tests.faults.place import Place, Start, System, narrowed
+from tests.faults.place import (
+    Place,
+    Start,
+    System,
+    diagnosed,
+    job_on,
+    narrowed,
+    planted_release,
+)
 from verification.models.cause import Cause
 from verification.models.cell import Cell
-from verification.models.evidence import parse_evidence
-from verification.models.expectation import Expectation
+from verification.models.evidence import CellEvidence
 from verification.models.subject import Subject
-from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.scenarios.conditions import conditions
 from verification.scenarios.instructions import SECONDS
-from verification.session import cell as cells
-from verification.session import prepare as gate
-from verification.session.cell import Planted
+from verification.session.run_cell import Planted
 from verification.subjects.subject import load as load_subject
 from verification.wheel.modules import top_level_modules
 from verification.wheel.release import inspect_release
 
 MACHINE = "debian-13"
-_SECONDS = 3600
-"""How long one of these tests may take: it may have to build the images that it uses."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder the time that they need."""
-    folder = Path(__file__).parent
-    for item in items:
-        if folder in item.path.parents and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(_SECONDS))
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +89,7 @@ class Judged:
 
     static: tuple[Cause, ...]
     dynamic: tuple[Cause, ...]
-    evidence: dict[str, Any]
+    evidence: CellEvidence
 
     @property
     def static_names(self) -> set[str]:
@@ -190,37 +182,14 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         installer: str = "",
         **seconds: int,
     ) -> Judged:
-        modules = top_level_modules(wheelhouse.dependencies(load_subject().locks))
-        static = inspect_release([wheel], subject, modules)
-        house = wheelhouse.from_files([wheel], subject.locks, location="planted")
+        release = planted_release(wheel)
+        static = inspect_release([wheel], subject, top_level_modules(release.dependencies))
+        here = plan.cell(cell.machine, installer or cell.installer.name, cell.scenario.name)
         with start([wheel], faults) as bed:
-            evidence = cells.run(
-                bed,
-                plan.cell(cell.machine, installer or cell.installer.name, cell.scenario.name),
-                images.ensure(found, cell.machine.image),
-                planted=planted,
-                seconds={**SECONDS, **seconds},
+            job = job_on(found, bed, here, release)._replace(
+                planted=planted or Planted(), seconds={**SECONDS, **seconds}
             )
-            prepared = gate.Prepared(bed, house, {}, {}, ())
-            dynamic = prepared.causes(subject, cell, evidence)
-        return Judged(static.causes, dynamic, evidence)
+            shown = diagnosed(job)
+        return Judged(static.all_causes, shown.diagnosis.causes, shown.evidence)
 
     return judged
-
-
-def causes_of(
-    evidence: dict[str, Any], wheel: Path, subject: Subject, cell: Cell
-) -> tuple[Cause, ...]:
-    """Return the causes that a cell with this one wheel showed."""
-    house = wheelhouse.from_files([wheel], subject.locks, location="planted")
-    expectation = Expectation(
-        kind=cell.expectation,
-        refusal=cell.refusal,
-        conditions=conditions(cell),
-        project=subject.name,
-        version=house.version,
-        digests=house.digests(),
-        locked=house.locked(),
-        libraries=subject.platforms[0].libraries,
-    )
-    return diagnose(parse_evidence(json.dumps(evidence), cell.id), expectation).causes

@@ -6,19 +6,24 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from containers import images, wheelhouse
 from containers.engine import Engine
 from containers.index import IndexFault
 from containers.testbed import Testbed
 from verification.models.cause import Cause
+from verification.models.cell import Cell
+from verification.models.diagnosis import Diagnosis
+from verification.models.evidence import CellEvidence
+from verification.models.release import Release
 from verification.models.subject import Subject
+from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.session import cell as cells
-from verification.session import prepare as gate
-from verification.session.cell import Planted
+from verification.scenarios.instructions import SECONDS
+from verification.session.prepare import Prepared
+from verification.session.run_cell import Job, Planted, run
 from verification.subjects.subject import load as load_subject
 
 System = str
@@ -94,20 +99,15 @@ class Place:
         is what is ``beside`` it.
         """
         spec = machines.load()[self.machine]
-        subject = narrowed(spec.os)
-        house = wheelhouse.from_files([wheel, *also], load_subject().locks, location="planted")
-        house = dataclasses.replace(house, earlier=tuple(earlier))
-        seen = {}
-        known = {path.name for path in wheelhouse.dependencies(load_subject().locks)}
+        release = planted_release(wheel, *also).model_copy(update={"earlier": tuple(earlier)})
+        found: dict[str, tuple[Cause, ...]] = {}
+        known = {path.name for path in release.dependencies}
         more = [path for path in (*earlier, *beside) if path.name not in known]
-        with self.start(house.wheel_paths, dependencies=more) as bed:
+        with self.start(release.wheel_paths, dependencies=more) as bed:
             for name in names:
-                cell = plan.cell(spec, self.installer, name)
-                image = images.ensure(self.found, spec.image)
-                evidence = cells.run(bed, cell, image, house=house, planted=planted)
-                prepared = gate.Prepared(bed, house, {}, {}, ())
-                seen[name] = prepared.causes(subject, cell, evidence)
-        return seen
+                job = job_on(self.found, bed, plan.cell(spec, self.installer, name), release)
+                found[name] = diagnosed(job._replace(planted=planted or Planted())).diagnosis.causes
+        return found
 
     def names(self, *given: Any, **options: Any) -> dict[str, set[str]]:
         """Publish the wheel and return the names of the causes in each of the scenarios."""
@@ -115,7 +115,44 @@ class Place:
         return {name: {cause.name for cause in causes} for name, causes in seen.items()}
 
 
+class Diagnosed(NamedTuple):
+    """What a cell showed."""
+
+    evidence: CellEvidence
+    diagnosis: Diagnosis
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the causes."""
+        return {cause.name for cause in self.diagnosis.causes}
+
+
+def planted_release(*wheels: Path) -> Release:
+    """Return the release of these wheels."""
+    return wheelhouse.from_files(wheels, load_subject().locks, location="planted")
+
+
+def job_on(engine: Engine, bed: Testbed, cell: Cell, release: Release) -> Job:
+    """Return the job that runs a cell on a testbed."""
+    prepared = Prepared(
+        testbed=bed,
+        release=release,
+        machines={cell.machine.name: images.ensure(engine, cell.machine.image)},
+        unavailable={},
+        infrastructure=(),
+    )
+    return Job(prepared, load_subject(), cell, seconds=SECONDS)
+
+
+def diagnosed(job: Job) -> Diagnosed:
+    """Run a cell; return its evidence and what it shows."""
+    evidence = run(job)
+    expectation = job.prepared.expectation(job.subject, job.cell, evidence)
+    return Diagnosed(evidence, diagnose(evidence, expectation))
+
+
 def narrowed(system: System) -> Subject:
     """Return the package under test, narrowed to its platform for this operating system."""
-    found = load_subject()
-    return found.model_copy(update={"platforms": (gate.platform_of(found, system),)})
+    subject = load_subject()
+    platforms = tuple(p for p in subject.platforms if p.target.system == system)[:1]
+    return subject.model_copy(update={"platforms": platforms})

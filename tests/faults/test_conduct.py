@@ -14,14 +14,12 @@ from docker.models.containers import Container
 from containers import images
 from containers.engine import Engine, Run
 from tests.faults import edits
-from tests.faults.conftest import Judge, causes_of
-from tests.faults.place import Start
+from tests.faults.conftest import Judge
+from tests.faults.place import Start, diagnosed, job_on, planted_release
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
-from verification.models.subject import Subject
 from verification.scenarios.instructions import SECONDS
-from verification.session.cell import run as run_cell
 
 
 def _at_first_use(wheel: Path, folder: Path, code: bytes) -> Path:
@@ -136,7 +134,6 @@ def test_a_machine_that_stands_still_is_the_testbeds(
     start: Start,
     good_wheel: Path,
     the_cell: Cell,
-    subject: Subject,
     tmp_path: Path,
 ) -> None:
     wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(b"import time; time.sleep(4)"))
@@ -155,10 +152,11 @@ def test_a_machine_that_stands_still_is_the_testbeds(
     with start([wheel]) as bed:
         thread = threading.Thread(target=wait)
         thread.start()
-        evidence = run_cell(bed, the_cell, image, seconds={**SECONDS, "import": 8})
+        job = job_on(found, bed, the_cell, planted_release(wheel))
+        shown = diagnosed(job._replace(seconds={**SECONDS, "import": 8}))
         thread.join()
     client.close()
-    causes = causes_of(evidence, wheel, subject, the_cell)
+    causes = shown.diagnosis.causes
 
     assert paused == [True], "the import was over before the machine could be stopped"
     assert [cause.name for cause in causes] == ["machine-lost"]

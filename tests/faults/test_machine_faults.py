@@ -11,21 +11,19 @@ import pytest
 from containers import images
 from containers.engine import Engine, Run
 from containers.index import IndexFault, read_log
-from tests.faults.conftest import Judge, causes_of
-from tests.faults.place import Start
+from tests.faults.conftest import Judge
+from tests.faults.place import Start, diagnosed, job_on, planted_release
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
 from verification.models.scenario import SYSTEM_FOLDERS
-from verification.models.subject import Subject
 from verification.models.testbed import NetworkObservation
+from verification.models.verdict import Outcome, Verdict
 from verification.scenarios.machines import load
-from verification.session import cell as cells
-from verification.session.cell import Planted
-from verification.verdict import Verdict
-from verification.verdict import judge as verdict_of
+from verification.session.run_cell import Planted
+from verification.verdict import of_causes
 
 PAGE = "/simple/quiverdb/"
 WHEEL = r"/packages/quiverdb-.*\.whl$"
@@ -38,7 +36,7 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
     seen = judge(good_wheel, Planted(files=shadow))
 
     assert "shadowed-import" in seen.names
-    assert verdict_of(seen.dynamic, strict=False) is Verdict.FAILED
+    assert of_causes(seen.dynamic, strict=False) is Verdict.FAILED
     assert "/home/user/project/quiverdb/__init__.py" in " ".join(map(str, seen.dynamic))
 
 
@@ -74,7 +72,7 @@ def test_an_index_that_fails_is_the_testbeds_failure(
 
     assert seen.names == {"index-unreachable"}
     assert told in seen.dynamic[0].message
-    assert verdict_of(seen.dynamic, strict=False) is Verdict.TESTBED
+    assert of_causes(seen.dynamic, strict=False) is Verdict.TESTBED
 
 
 def test_an_index_that_serves_other_bytes_is_a_hash_mismatch(
@@ -86,7 +84,7 @@ def test_an_index_that_serves_other_bytes_is_a_hash_mismatch(
 
 
 def test_a_cell_killed_midway_is_the_testbeds_failure(
-    found: Engine, run: Run, start: Start, good_wheel: Path, the_cell: Cell, subject: Subject
+    found: Engine, run: Run, start: Start, good_wheel: Path, the_cell: Cell
 ) -> None:
     image = images.ensure(found, the_cell.machine.image)
     client = found.client()
@@ -100,14 +98,13 @@ def test_a_cell_killed_midway_is_the_testbeds_failure(
     with start([good_wheel]) as bed:
         killer = threading.Thread(target=wait)
         killer.start()
-        evidence = cells.run(bed, the_cell, image)
+        shown = diagnosed(job_on(found, bed, the_cell, planted_release(good_wheel)))
         killer.join()
     client.close()
-    causes = causes_of(evidence, good_wheel, subject, the_cell)
 
     assert killed == [True], "the cell was over before it could be killed"
-    assert {cause.name for cause in causes} == {"machine-lost"}
-    assert verdict_of(causes, strict=False) is Verdict.TESTBED
+    assert shown.names == {"machine-lost"}
+    assert shown.diagnosis.outcome is Outcome.TESTBED
 
 
 def test_many_read_the_log_of_the_index_at_once_and_each_has_all_of_it(

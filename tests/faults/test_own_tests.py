@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from containers import images, wheelhouse
+from containers import wheelhouse
 from containers.engine import Engine
 from containers.testbed import Testbed
 from tests.faults.commands import ROOT, gate
-from tests.faults.conftest import causes_of
-from tests.faults.place import Start, narrowed
+from tests.faults.place import Start, diagnosed, job_on, planted_release
 from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.instructions import SECONDS
-from verification.session import cell as cells
 
 pytestmark = pytest.mark.xdist_group("own-tests")
 OWN = ROOT / "bindings" / "python" / "tests"
@@ -66,10 +64,9 @@ def _judged(
     name, installer, scenario = which
     spec = machines.load()[name]
     cell = plan.cell(spec, installer, scenario)
-    image = images.ensure(found, spec.image)
+    job = job_on(found, bed, cell, planted_release(wheel))
     limits = {**SECONDS, "tests": seconds}
-    evidence = cells.run(bed, cell, image, seconds=limits, tests=tests)
-    return causes_of(evidence, wheel, narrowed(spec.os), cell)
+    return diagnosed(job._replace(tests=tests, seconds=limits)).diagnosis.causes
 
 
 def _write(folder: Path, files: dict[str, str]) -> Path:

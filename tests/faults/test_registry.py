@@ -19,15 +19,12 @@ import docker
 import docker.errors
 import pytest
 
-from containers import images, wheelhouse
+from containers import images
 from containers.engine import Engine, Run
 from containers.images import Unavailable
-from tests.faults.place import Start, narrowed
+from tests.faults.place import Start, diagnosed, job_on, planted_release
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.session import cell as cells
-from verification.session import prepare as gate
-from verification.subjects.subject import load as load_subject
 
 # As Red Hat's kin are, with the authorities elsewhere and no openssl; and as Ubuntu is, where the
 # number 1000 is another's.
@@ -149,20 +146,18 @@ def test_a_machine_from_a_registry_is_pulled_by_digest_and_judged(
 ) -> None:
     reference = push(machine)
     pinned(machine, reference)
-    image = images.ensure(found, machine)
     spec = machines.load()[machine]
-    house = wheelhouse.from_files([good_wheel], load_subject().locks, location="planted")
-    subject = narrowed("linux")
+    release = planted_release(good_wheel)
     for installer in spec.installers:
         seen = {}
         with start([good_wheel]) as bed:
             for scenario in scenarios:
                 cell = plan.cell(spec, installer, scenario)
-                evidence = cells.run(bed, cell, image, house=house)
-                prepared = gate.Prepared(bed, house, {}, {}, ())
-                causes = prepared.causes(subject, cell, evidence)
+                shown = diagnosed(job_on(found, bed, cell, release))
+                causes = shown.diagnosis.causes
                 seen[scenario] = {cause.name for cause in causes if cause.severity != "note"}
-                assert bool(evidence["install"]["code"]) == bool(spec.refuses)
+                assert shown.evidence.install
+                assert bool(shown.evidence.install.code) == bool(spec.refuses)
         assert seen == told
 
 

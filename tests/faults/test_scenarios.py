@@ -15,7 +15,7 @@ from containers import wheelhouse
 from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, WINDOWS_PIP, Place
 from tests.helpers import wheel_builder as wheels
-from verification.session.cell import Planted
+from verification.session.run_cell import Planted
 from verification.subjects.subject import load as load_subject
 
 LOADER = "quiverdb/_loader.py"

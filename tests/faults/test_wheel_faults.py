@@ -12,7 +12,7 @@ from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.conftest import Judge
 from tests.helpers import wheel_builder as wheels
-from verification.session.cell import Planted
+from verification.session.run_cell import Planted
 from verification.subjects.subject import load as load_subject
 from verification.wheel.release import inspect_release
 
@@ -24,7 +24,8 @@ def test_the_wheel_as_built_has_no_fault(judge: Judge, good_wheel: Path) -> None
 
     assert seen.static_names == set()
     assert seen.names == set()
-    assert seen.evidence["exercise"]["steps"]["round-trip"]["ok"]
+    assert seen.evidence.steps.round_trip
+    assert seen.evidence.steps.round_trip.ok
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -36,7 +37,8 @@ def test_a_library_missing_from_libs(
     assert seen.static_names == {"missing-bundled-library"}
     assert seen.names == {"missing-bundled-library"}
     assert Path(library).name in seen.dynamic[0].message
-    assert seen.evidence["import"]["code"] == 0, "import alone passes: the loader is lazy"
+    assert seen.evidence.import_run
+    assert seen.evidence.import_run.code == 0, "import alone passes: the loader is lazy"
 
 
 def test_empty_libs_with_the_libraries_reachable_by_ld_library_path(
@@ -52,8 +54,10 @@ def test_empty_libs_with_the_libraries_reachable_by_ld_library_path(
     assert seen.static_names == {"missing-bundled-library"}
     assert seen.names == {"wrong-library-loaded"}
     assert "/opt/decoy/libquiver.so" in " ".join(cause.message for cause in seen.dynamic)
-    assert seen.evidence["import"]["code"] == 0
-    assert seen.evidence["exercise"]["steps"]["native-call"]["ok"], "it works, for the wrong reason"
+    assert seen.evidence.import_run
+    assert seen.evidence.import_run.code == 0
+    assert seen.evidence.steps.native_call
+    assert seen.evidence.steps.native_call.ok, "it works, for the wrong reason"
 
 
 def test_a_wrong_native_version(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_python_that_no_wheel_fits_is_refused_cleanly(
 
     assert seen.names == {"unsupported-python"}
     assert "refused cleanly" in seen.dynamic[0].message
-    assert [p for p in seen.evidence["installed"]["added"] if "site-packages" in p] == []
+    assert [p for p in seen.evidence.installed.added if "site-packages" in p] == []
 
 
 def test_a_crash_is_named_with_its_last_frame(
@@ -219,7 +223,8 @@ def test_a_package_that_changes_the_process_of_its_user(
 
     assert "process-changed" in seen.names
     (cause,) = (cause for cause in seen.dynamic if cause.name == "process-changed")
-    changed = seen.evidence["exercise"]["steps"]["process-state"]["value"]
+    state = seen.evidence.steps.process_state
+    changed = state.value if state and state.value else {}
     assert set(changed) == {
         "current folder", "umask", "locale", "half of the smallest normal number",
         "handler of SIGINT", "signals ignored", "signals handled",
@@ -286,7 +291,8 @@ def test_a_hang_is_named_with_its_stack(judge: Judge, good_wheel: Path, tmp_path
     seen = judge(wheel, exercise=3)
 
     assert seen.names == {"hang"}
-    assert "_load_bundled" in seen.evidence["exercise"]["trace"]
+    assert seen.evidence.exercise
+    assert "_load_bundled" in seen.evidence.exercise.trace
     assert "threading.py" in seen.dynamic[0].message
 
 
@@ -303,7 +309,8 @@ def test_a_function_that_is_declared_and_that_no_library_exports(
 
     assert seen.names == {"symbol-not-found"}
     assert "quiver_database_delete_element" in seen.dynamic[0].message
-    assert seen.evidence["exercise"]["steps"]["round-trip"]["ok"]
+    assert seen.evidence.steps.round_trip
+    assert seen.evidence.steps.round_trip.ok
 
 
 def test_a_module_with_an_error_of_syntax_that_nothing_imports(

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.conftest import Judge
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
-from verification.session.cell import Planted
+from verification.session.run_cell import Planted
 
 CORE, API = "quiverdb/_libs/libquiver.dll", "quiverdb/_libs/libquiver_c.dll"
 DRIVE_C = "/home/user/.wine/drive_c"
@@ -43,11 +43,14 @@ def test_the_wheel_as_built_has_no_fault(windows_judge: Judge, good_windows_whee
 
     assert seen.static_names == set()
     assert seen.names == set()
-    steps = seen.evidence["exercise"]["steps"]
-    assert steps["round-trip"]["ok"]
-    loaded = [path for path in steps["mapped"]["value"] if "\\_libs\\" in path]
+    steps = seen.evidence.steps
+    assert steps.round_trip
+    assert steps.round_trip.ok
+    assert steps.mapped
+    assert steps.mapped.value
+    loaded = [path for path in steps.mapped.value if "\\_libs\\" in path]
     assert [path.rpartition("\\")[2] for path in loaded] == ["libquiver.dll", "libquiver_c.dll"]
-    assert "SSL_CERT_FILE" in seen.evidence["deviation"]
+    assert "SSL_CERT_FILE" in seen.evidence.deviation
 
 
 @pytest.mark.parametrize("library", [CORE, API])
@@ -59,7 +62,8 @@ def test_a_library_missing_from_libs(
     assert seen.static_names == {"missing-bundled-library"}
     assert seen.names == {"missing-bundled-library"}
     assert Path(library).name in seen.dynamic[0].message
-    assert seen.evidence["import"]["code"] == 0, "import alone passes: the loader is lazy"
+    assert seen.evidence.import_run
+    assert seen.evidence.import_run.code == 0, "import alone passes: the loader is lazy"
 
 
 def test_a_32_bit_library(windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path) -> None:
@@ -117,7 +121,10 @@ def test_decoys_earlier_on_path_do_no_harm_to_a_whole_wheel(
     seen = windows_judge(good_windows_wheel, _decoys(good_windows_wheel))
 
     assert seen.names == set()
-    assert not [p for p in seen.evidence["exercise"]["steps"]["mapped"]["value"] if "decoy" in p]
+    mapped = seen.evidence.steps.mapped
+    assert mapped
+    assert mapped.value
+    assert not [path for path in mapped.value if "decoy" in path]
 
 
 def test_decoys_on_path_that_stand_in_for_missing_libraries(
@@ -146,7 +153,7 @@ def test_a_wheel_tagged_win32(
     assert seen.static_names == {"incomplete-release", "tag-mismatch"}
     assert seen.names == {"unsupported-platform"}
     assert "win32" in seen.dynamic[0].message
-    assert [p for p in seen.evidence["installed"]["added"] if "site-packages" in p] == []
+    assert [p for p in seen.evidence.installed.added if "site-packages" in p] == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +167,8 @@ def test_a_library_that_does_not_survive_its_loading(
     seen = windows_judge(wheel, exercise=5)
 
     assert seen.names == {cause}
-    assert seen.evidence["import"]["code"] == 0, "import alone passes: the loader is lazy"
+    assert seen.evidence.import_run
+    assert seen.evidence.import_run.code == 0, "import alone passes: the loader is lazy"
 
 
 def test_a_package_that_writes_to_the_registry(

@@ -1,44 +1,31 @@
-"""The wheels as files: what is wrong with them is seen before any machine starts."""
+"""The wheels as files: what is wrong with them is known before any machine starts."""
 
 from __future__ import annotations
 
-from tests.gate.expect import no_cause, no_other_cause
-from verification.models.inspection import ReleaseInspection
-from verification.session.suite import Suite
+import pytest
 
-RELEASE = ("incomplete-release", "version-mismatch")
-CONTENTS = ("record-mismatch", "stray-top-level", "duplicate-library", "missing-bundled-library")
-TAGS = ("tag-mismatch", "unsupported-platform", "unsupported-python", "wrong-architecture")
-CLOSURE = ("missing-runtime-library", "symbol-not-found", "glibc-floor", "libstdcxx-floor")
-METADATA = ("missing-dependency", "metadata-incomplete")
+from verification import verdict
+from verification.models.run import SystemFacts
+from verification.models.verdict import Verdict
+from verification.session.session import Handover
 
-
-def test_the_release_has_a_wheel_for_each_platform(suite: Suite, static: ReleaseInspection) -> None:
-    assert {wheel.platform for wheel in static.wheels} != {None}
-    no_cause(static.all_causes, *RELEASE, strict=suite.selection.strict)
+SYSTEMS = ("linux", "windows")
 
 
-def test_the_wheels_hold_what_record_says_and_nothing_else(
-    suite: Suite, static: ReleaseInspection
-) -> None:
-    assert all(wheel.files for wheel in static.wheels)
-    no_cause(static.all_causes, *CONTENTS, strict=suite.selection.strict)
+@pytest.mark.parametrize(
+    "system", [pytest.param(name, marks=pytest.mark.item(f"{name}-install")) for name in SYSTEMS]
+)
+def test_the_wheels_of_a_system(handover: Handover, system: str) -> None:
+    facts = facts_of(handover, system)
+    causes = [*facts.causes, *(cause for wheel in facts.wheels for cause in wheel.causes)]
+    found = verdict.of_causes(causes, strict=handover.facts.strict)
+    assert found is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
+    assert facts.wheels, f"the release has no wheel for {system}"
 
 
-def test_the_tags_tell_the_truth(suite: Suite, static: ReleaseInspection) -> None:
-    assert all(wheel.tags for wheel in static.wheels)
-    no_cause(static.all_causes, *TAGS, strict=suite.selection.strict)
-
-
-def test_the_libraries_find_all_they_load(suite: Suite, static: ReleaseInspection) -> None:
-    assert any(wheel.libraries for wheel in static.wheels), "there is no native library at all"
-    no_cause(static.all_causes, *CLOSURE, strict=suite.selection.strict)
-
-
-def test_the_metadata_names_every_dependency(suite: Suite, static: ReleaseInspection) -> None:
-    no_cause(static.all_causes, *METADATA, strict=suite.selection.strict)
-
-
-def test_nothing_else_is_wrong_with_the_wheels(suite: Suite, static: ReleaseInspection) -> None:
-    known = {*RELEASE, *CONTENTS, *TAGS, *CLOSURE, *METADATA}
-    no_other_cause(static.all_causes, known, strict=suite.selection.strict)
+def facts_of(handover: Handover, system: str) -> SystemFacts:
+    """Return what is known of a system's wheels."""
+    for facts in handover.facts.systems:
+        if facts.system == system:
+            return facts
+    pytest.skip(f"not selected: no machine of this run has {system}")

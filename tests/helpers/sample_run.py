@@ -257,18 +257,7 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             suite="0123456789abcdef",
         ),
         static=ReleaseInspection(
-            wheels=tuple(
-                WheelInspection(
-                    file=name,
-                    sha256=sha256,
-                    size=1_000_000,
-                    name="quiverdb",
-                    version=name.split("-")[1],
-                    tags=(name[15:-4],),
-                    platform=name[19:-4],
-                )
-                for name, sha256 in WHEELS.items()
-            )
+            wheels=tuple(inspection(name, sha256) for name, sha256 in WHEELS.items())
         ),
         egress=EgressProof(
             open=NetworkObservation(reached=True, resolver="not asked"),
@@ -319,4 +308,18 @@ def complete(*cells: CellResult) -> Report:
                 proved=("the exchange was granted",), not_provable=("the dashboard",)
             ),
         }
+    )
+
+
+def inspection(name: str, sha256: str) -> WheelInspection:
+    """Return the inspection of a wheel without a fault."""
+    version, tag = name.removesuffix(".whl").split("-", 2)[1:]
+    return WheelInspection(
+        file=name,
+        sha256=sha256,
+        size=1_000_000,
+        name="quiverdb",
+        version=version,
+        tags=(tag,),
+        platform=tag.rpartition("-")[2],
     )

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import zstandard
 
-from verification.commands import common as session
-from verification.commands import host_secrets
+from verification.commands import common, host_secrets
 from verification.models.base import Model
 from verification.models.errors import ExitCode, WrongUse
 from verification.models.report import EngineRecord, ImageRecord, Report
@@ -23,15 +22,17 @@ from verification.models.results import CellResult
 from verification.models.verdict import Verdict
 from verification.report import html, junit, results, verification_md
 from verification.report.scrub import Scrubber
-from verification.session import replay_inputs as inputs
+from verification.session import replay_inputs
+from verification.session.session import EVIDENCE
+from verification.session.user_files import user_path
 
 _LEVEL = 15
 
 
 def make(
-    source: Path, report: Report, idents: Sequence[str], scrubber: Scrubber
+    source: Path, report: Report, cells: Sequence[CellResult], scrubber: Scrubber
 ) -> dict[str, bytes]:
-    """Return the members of the bundle by name, scrubbed.
+    """Return the members of the bundle by name, scrubbed; `cells` are those whose evidence is in it.
 
     Every form is written again from the scrubbed report, so that nothing is left in it in another
     spelling.
@@ -42,15 +43,18 @@ def make(
     clean = Report.model_validate(scrubber.data(report.model_dump(mode="json", by_alias=True)))
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-") as scratch:
         folder = Path(scratch)
-        for ident in idents:
-            path = source / "evidence" / f"{ident}.json"
+        digests: dict[str, str] = {}
+        for cell in cells:
+            path = source / EVIDENCE / f"{cell.evidence}.json"
             if not path.exists():
                 continue  # it did not run; results.json says why
             try:
                 evidence = json.loads(path.read_text("utf-8"))
             except ValueError as error:
                 raise WrongUse(f"{path}: it cannot be read: {error}") from None
-            results.write_json(folder / "evidence" / path.name, scrubber.data(evidence))
+            text = json.dumps(scrubber.data(evidence), ensure_ascii=False)
+            digests[cell.id] = results.write_by_content(folder / EVIDENCE, text)
+        clean = _with_evidence(clean, digests)
         results.write(folder / results.NAME, clean)
         junit.write(folder / "junit.xml", clean)
         verification_md.write(folder / "VERIFICATION.md", clean)
@@ -63,10 +67,18 @@ def make(
         }
 
 
-def _absent(cells: Sequence[CellResult], members: dict[str, bytes]) -> list[str]:
-    """Return the cells that ran and whose evidence is not among the members."""
-    ran = [cell.id for cell in cells if cell.verdict is not Verdict.UNVERIFIED]
-    return [ident for ident in ran if f"evidence/{ident}.json" not in members]
+def _with_evidence(report: Report, digests: Mapping[str, str]) -> Report:
+    """Return the report with the names of the scrubbed evidence."""
+    cells = tuple(
+        cell.model_copy(update={"evidence": digests.get(cell.id, "")}) for cell in report.cells
+    )
+    return report.model_copy(update={"cells": cells})
+
+
+def _absent(cells: Sequence[CellResult], folder: Path) -> list[str]:
+    """Return the cells that ran and whose evidence is not in the folder of the report."""
+    ran = [cell for cell in cells if cell.verdict is not Verdict.UNVERIFIED]
+    return [c.id for c in ran if not (folder / EVIDENCE / f"{c.evidence}.json").exists()]
 
 
 class Versions(Model):
@@ -85,8 +97,8 @@ class Versions(Model):
 
 def _versions(report: Report) -> Versions:
     return Versions(
-        suite=report.inputs.suite if report.inputs else inputs.suite(),
-        bundled_by_suite=inputs.suite(),
+        suite=report.inputs.suite if report.inputs else replay_inputs.suite_hash(),
+        bundled_by_suite=replay_inputs.suite_hash(),
         bundled_by_python=platform.python_version(),
         engine=report.engine,
         images=report.images,
@@ -107,14 +119,13 @@ def pack(members: dict[str, bytes], top: str, moment: int) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(raw.getvalue())
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Do what the command line asks for."""
-    source, report = session.load(asked.report)
-    cells = session.chosen(report, asked.cell)
+def run(options: argparse.Namespace) -> int:
+    """Pack the report; return the exit code."""
+    folder, report = common.read_report(options.report)
+    cells = common.cells_of(report, options.cell)
     top = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
-    output = session.folder(asked.output or f"{top}.tar.zst")
-    assert output is not None
-    members = make(source, report, [cell.id for cell in cells], host_secrets.scrubber())
+    output = user_path(options.output or f"{top}.tar.zst")
+    members = make(folder, report, cells, host_secrets.scrubber())
     moment = int(datetime.fromisoformat(report.started).timestamp())
     content = pack(members, top, moment)
     try:
@@ -124,7 +135,7 @@ def run(asked: argparse.Namespace) -> int:
     print(f"{output}: {len(members)} files, {len(content) / 1000:.0f} kB")
     for name in members:
         print(f"  {name}")
-    if absent := _absent(cells, members):
+    if absent := _absent(cells, folder):
         print(f"missing: the evidence of {', '.join(absent)}: the report's folder no longer has it")
     print("Secrets, host names and paths that are known are taken out; read it all the same.")
     return ExitCode.VERIFIED

@@ -1,4 +1,4 @@
-"""What the commands share: errors as exit codes, signals, and a testbed of their own."""
+"""What the commands share: errors as exit codes, signals, and the choices on the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Never
 
-from verification.models.base import DataError
+from verification.models.base import DataError, read_json
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec
@@ -18,11 +18,9 @@ from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.scenario import Installer
 from verification.models.testbed import Image
-from verification.report import results
 from verification.scenarios import cells, installers, machines, scenarios
-from verification.session import prepare as gate
-from verification.session import selection as selections
-from verification.session.selection import Selection
+from verification.session.prepare import Prepared
+from verification.session.selection import Options, Selection, select
 from verification.session.user_files import user_path
 
 ROOT = Path(__file__).parents[2]
@@ -36,36 +34,36 @@ class Unverified(Exception):
 
 
 def finish(do: Callable[[], int]) -> int:
-    """Run a command; return its exit code, or that of the error that ended it, told in one line."""
+    """Run a command and return its exit code; an error that ends it becomes one line."""
     try:
         with interruptible():
             return do()
     except (WrongUse, TestbedFailure, BuildFailed, Unverified) as error:
-        _tell(str(error))
+        _print_error(str(error))
         return int(error.exit_code)
     except DataError as error:
-        _tell(str(error))
+        _print_error(str(error))
         return ExitCode.WRONG_USE
     except KeyboardInterrupt:
-        _tell("interrupted; everything that was started is removed")
+        _print_error("interrupted; everything that was started is removed")
         return ExitCode.UNVERIFIED
 
 
-def _tell(line: str) -> None:
+def _print_error(line: str) -> None:
     with contextlib.suppress(OSError):  # the terminal may be gone
         print(f"e2e: {line}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the first SIGINT, SIGTERM or SIGHUP interrupt; the end it brings is not interrupted."""
+    """Let the first SIGINT, SIGTERM or SIGHUP interrupt; what follows is not interrupted."""
 
     def interrupt(_number: int, _frame: object) -> Never:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    # A shell's background job begins with SIGINT ignored: it is set as well.
+    # A background job of a shell begins with SIGINT ignored: it is set as well.
     before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:
         yield
@@ -74,63 +72,63 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def folder(name: str | None) -> Path | None:
-    """Return the folder of an option, or None where it was left out."""
+def path_of(name: str | None) -> Path | None:
+    """Return the path that an option names, or None where it was left out."""
     return user_path(name) if name else None
 
 
-def load(report: str) -> tuple[Path, Report]:
-    """Return the folder of a report and the report in it.
+def read_report(name: str) -> tuple[Path, Report]:
+    """Return the folder of a report and the report.
 
     Raises:
         WrongUse: there is no results.json, or it is not the report of a run.
     """
-    place = folder(report) or ROOT / "report"
-    path = place / results.NAME
-    if not path.exists():
+    folder = path_of(name) or ROOT / "report"
+    path = folder / "results.json"
+    if not path.is_file():
         raise WrongUse(
-            f"{place}: there is no results.json; run ./e2e gate, or name a report's folder with "
+            f"{folder}: there is no results.json; run ./e2e gate, or name a report's folder with "
             "--from"
         )
     try:
-        return place, results.read(path)
+        return folder, read_json(Report, path)
     except DataError as error:
-        raise WrongUse(f"{place}: not the report of a run: {error}") from None
+        raise WrongUse(f"{folder}: not the results of a run: {error}") from None
 
 
-def chosen(report: Report, idents: Sequence[str]) -> list[CellResult]:
-    """Return the cells of these ids, all of them where none is named.
+def cells_of(report: Report, idents: Sequence[str]) -> list[CellResult]:
+    """Return the cells of these ids; all of them where none is named.
 
     Raises:
-        WrongUse: there is no such cell in this report.
+        WrongUse: the report has no such cell.
     """
     known = {cell.id: cell for cell in report.cells}
     for ident in idents:
         if ident not in known:
-            there_are = ", ".join(known) or "none"
-            raise WrongUse(f"{ident}: this report has no such cell; there are: {there_are}")
+            names = ", ".join(known) or "none"
+            raise WrongUse(f"{ident}: this report has no such cell; there are: {names}")
     return [known[ident] for ident in dict.fromkeys(idents)] if idents else list(known.values())
 
 
-def select(asked: argparse.Namespace, spec: MachineSpec) -> Selection:
-    """Return the choices that these options make, on one machine.
+def select_for(options: argparse.Namespace, spec: MachineSpec) -> Selection:
+    """Return the choices of these options, on one machine.
 
     Raises:
-        WrongUse: they exclude one another or name what is not there.
+        WrongUse: they exclude one another or name what does not exist.
     """
-    return selections.select(
-        root=ROOT,
-        source=folder(asked.source),
-        wheels=folder(asked.wheels),
-        release=asked.release,
-        history=asked.history,
-        names=[spec.name],
+    asked = Options(
+        source=path_of(options.source),
+        wheels=path_of(options.wheels),
+        release=options.release,
+        history=options.history,
+        machines=(spec.name,),
         pipeline=False,
-        provision=not asked.no_provision,
+        provision=not options.no_provision,
     )
+    return select(asked, ROOT)
 
 
-def machine(name: str) -> MachineSpec:
+def machine_of(name: str) -> MachineSpec:
     """Return the machine of this name.
 
     Raises:
@@ -151,13 +149,13 @@ def installer_of(name: str) -> Installer:
     try:
         return installers.named(name)
     except KeyError:
-        there_are = ", ".join(installers.load())
+        known = ", ".join(installers.load())
         raise WrongUse(
-            f"--installer {name}: there is none; there are: {there_are}, and pip-VERSION"
+            f"--installer {name}: there is none; there are: {known}, and pip-VERSION"
         ) from None
 
 
-def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell:
+def cell_on(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell:
     """Return the cell of this machine; what is not named is the machine's first.
 
     Raises:
@@ -177,23 +175,21 @@ def cell(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell
             f"--scenario {scenario}: there is none for {spec.os}; there are: {', '.join(known)}"
         )
     if named.scenarios and scenario not in named.scenarios:
-        fits = " and ".join(named.scenarios)
-        raise WrongUse(f"--installer {installer}: it is for the scenario {fits} alone")
+        names = " and ".join(named.scenarios)
+        raise WrongUse(f"--installer {installer}: it is for the scenario {names} alone")
     only = known[scenario].installers
     if only and installer not in only and kind not in only:
         raise WrongUse(f"--scenario {scenario}: it is for {' and '.join(only)} alone")
     if installer.startswith("pip-") and known[scenario].python[0] != "python":
-        raise WrongUse(
-            f"--scenario {scenario}: it uses the machine's own pip, and no other can be had there"
-        )
+        raise WrongUse(f"--scenario {scenario}: it uses the machine's own pip and no other")
     return cells.cell(spec, installer, scenario)
 
 
-def image_of(prepared: gate.Prepared, name: str) -> Image:
+def image_of(prepared: Prepared, name: str) -> Image:
     """Return the image of a machine of a prepared run.
 
     Raises:
-        Unverified: it cannot be had here.
+        Unverified: it cannot be made or pulled here.
     """
     if reason := prepared.unavailable.get(name):
         raise Unverified(f"{name}: {reason}")

@@ -1,52 +1,64 @@
-"""The pytest side of a run: the controlling process owns what is shared, the report is the end."""
+"""pytest's side of a gate: the controller prepares and reports, workers run cells.
+
+The controlling process owns what is shared. A worker is given what was prepared through
+pytest-xdist's own channel, and each test's report carries the result of its cell back.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
+import ast
 import os
-import shutil
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from xdist.workermanage import WorkerController
 
-from containers import progress
-from containers.state import held_if_free
-from verification import verdict
-from verification.commands.gate_progress import Tally
-from verification.models.base import DataError
+from containers.machine import Machine
+from verification.commands.gate_progress import GateProgress
+from verification.models.base import parse_json
 from verification.models.cell import Cell
-from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
-from verification.report import results, terminal
-from verification.report import writer as forms
-from verification.report.folder import MARK
-from verification.rules.catalogue import catalogue
-from verification.run_account import Account
-from verification.session import prepare as gate
-from verification.session import replay_inputs as inputs
-from verification.session.suite import KEY, Suite
-from verification.session.user_files import history_to_write
+from verification.models.errors import ExitCode, WrongUse
+from verification.models.pipeline import PipelineResult
+from verification.models.results import CellResult
+from verification.models.verdict import EXIT_CODES
+from verification.report import terminal
+from verification.scenarios import profiles
+from verification.session import kept_machines, reporting
+from verification.session.gate_run import GateRequest, GateRun
+from verification.session.recorder import ITEM, TestOutcome
+from verification.session.selection import Options, select
+from verification.session.session import CellRun, Handover, Session
+from verification.session.user_files import user_path
+from verification.subjects import subject as subjects
+
+HANDOVER = "quiverdb_e2e"
+"""The key of pytest-xdist's `workerinput` under which a worker finds its `Handover`."""
+REQUEST = pytest.StashKey[GateRequest]()
+HANDED = pytest.StashKey[Handover]()
+_CELL_TEST = "test_a_cell"
+_WIDTH = 110
 
 
 class Controller:
-    """Prepares the run, hands it to the workers, and writes the report."""
+    """Prepares the run, hands it to the workers, collects the results and writes the report."""
 
-    def __init__(self, suite: Suite) -> None:
-        self.suite = suite
-        self.stack = contextlib.ExitStack()
-        self.account = Account(suite)
+    def __init__(self, request: GateRequest, config: pytest.Config) -> None:
+        self.run = GateRun(request)
+        self.config = config
+        workers = len(getattr(config.option, "tx", None) or ())
+        self.progress = GateProgress(self.run.recorder, workers)
+        config.pluginmanager.register(self.progress, "e2e-progress")
         self.text = ""
-        """The verdict, as the terminal shows it."""
+        """The verdict as the terminal shows it."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> Iterator[None]:
-        """Set everything up before the workers start and before anything is collected.
+        """Set up before the workers start and before anything is collected.
 
-        pytest ends a session that is interrupted in here without a word to anyone; so the report is
-        written here.
+        pytest ends a session that is interrupted here without a word: the report is written here.
         """
         if session.config.option.collectonly:
             return (yield)
@@ -55,97 +67,74 @@ class Controller:
             self._set_up()
             return (yield)  # the workers start in here
         except KeyboardInterrupt:
-            _no_more_interrupts()
-            if self.suite.prepared is None:
-                self._clear()
+            _ignore_signals()
+            if self.run.ready is None:
+                self.run.clear()
             code = self._write(interrupted=True)
-            pytest.exit("interrupted while everything was set up", returncode=code)
+            pytest.exit("interrupted during the set-up", returncode=code)
 
     def _set_up(self) -> None:
-        mine = hashlib.sha256(os.fsencode(self.suite.report.resolve())).hexdigest()[:16]
-        if not self.stack.enter_context(held_if_free(f"report-{mine}")):
-            raise pytest.UsageError(
-                f"--report {self.suite.report}: another run is writing its report there; "
-                "wait for its end or name another folder"
-            )
         try:
-            with progress.group("Set-up: engine, images, wheels and index"):
-                self.suite.prepared = gate.prepare(
-                    self.suite.selection, self.suite.subject, self.stack
-                )
+            self.run.set_up()
         except WrongUse as error:
             raise pytest.UsageError(str(error)) from None
-        except TestbedFailure as error:
-            self._clear()
-            self.account.failure = catalogue().cause(
-                error.cause, where=error.where, seen=error.seen
-            )
-        except BuildFailed as error:
-            self._clear()
-            self.account.failure = catalogue().cause(
-                "build-failed", where=error.where, seen=error.seen
-            )
-        if self.suite.prepared:
-            self._clear()
-            self._keep_inputs(self.suite.prepared)
-        if self.suite.prepared and (outcome := self.suite.prepared.pipeline):
-            results.write_json(self.suite.report / "pipeline.json", outcome.model_dump(mode="json"))
-        if failure := self.account.failure:
-            code = self._write()
-            told = f"{failure.name}: {failure.where}: {failure.message}. {failure.remedy}"
-            pytest.exit(told, returncode=code)
-
-    def _clear(self) -> None:
-        """Remove what an earlier run left: what this run does not write is not there.
-
-        Where it ends as wrong use, nothing takes the place of the last report.
-        """
-        for name in ("evidence", "cells", "required", "kept", "replay"):
-            shutil.rmtree(self.suite.report / name, ignore_errors=True)
-        (self.suite.report / "pipeline.json").unlink(missing_ok=True)
-        forms.remove(self.suite.report)
-        (self.suite.report / MARK).touch()
+        handover = self.run.handover()
+        if handover is None:
+            failure = self.run.recorder.facts.setup_failure
+            pytest.exit(str(failure), returncode=self._write(interrupted=False))
+        self.config.stash[HANDED] = handover
 
     def pytest_report_header(self) -> list[str]:
         """Say what is verified, with what."""
-        prepared = self.suite.prepared
-        if prepared is None:
-            return []
-        engine = prepared.testbed.engine
-        lines = [f"engine: {engine.version} at {engine.url} ({engine.origin})"]
-        lines += [
-            f"image: {image.tag} {image.id[:19]} of {image.created[:19]}"
-            for image in (*prepared.infrastructure, *prepared.machines.values())
-        ]
-        lines += [
-            f"wheel: {name} sha256 {digest[:16]}"
-            for name, digest in prepared.wheelhouse.digests().items()
-        ]
-        versions = " ".join(f"{k} {v}" for k, v in sorted(prepared.wheelhouse.locked().items()))
-        return [*lines, f"locked: {versions}"]
+        return reporting.header(self.run.ready.prepared) if self.run.ready else []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Hand a worker what was prepared."""
-        if self.suite.prepared:
-            node.workerinput[KEY] = json.dumps(self.suite.prepared.to_dict())
+        if handover := self.run.handover():
+            node.workerinput[HANDOVER] = handover.model_dump_json()
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember each test that failed: its cause must be found, or it is unclassified."""
-        if report.failed:
-            found = self.account.unexplained if report.when == "call" else self.account.broken_tests
-            found.append(report.nodeid)
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
+        """Learn from a worker which tests are selected."""
+        self._select(ids)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Learn which tests are selected where they run in this process."""
+        if session.items:
+            self._select(item.nodeid for item in session.items)
+
+    def _select(self, nodes: Iterable[str]) -> None:
+        # The id of a cell's test is made from the cell's: nothing is read out of a test's id.
+        ends = {f"::{_CELL_TEST}[{cell.id}]": cell.id for cell in self.run.request.cells}
+        chosen = {}
+        for node in nodes:
+            if ident := ends.get(f"::{node.rpartition('::')[2]}"):
+                chosen[node] = ident
+        self.run.recorder.select(chosen)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Iterator[None]:
+        """Record what a phase of a test showed."""
+        with self.progress.paused():
+            yield
+        if result := self.run.recorder.add(outcome_of(report)):
+            self.progress.ended(result)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the report; the exit code of the run is that of its verdict."""
-        if self.suite.prepared is None or session.config.option.collectonly:
+        if self.run.ready is None or session.config.option.collectonly:
             return
-        wrong = exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR)
-        interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-        _no_more_interrupts()
-        code = self._write(interrupted=interrupted or wrong)
-        session.exitstatus = ExitCode.WRONG_USE if exitstatus == 4 else code
+        unfinished = (
+            pytest.ExitCode.USAGE_ERROR,
+            pytest.ExitCode.INTERNAL_ERROR,
+            pytest.ExitCode.INTERRUPTED,
+        )
+        _ignore_signals()
+        code = self._write(interrupted=exitstatus in unfinished)
+        wrong_use = exitstatus == pytest.ExitCode.USAGE_ERROR
+        session.exitstatus = ExitCode.WRONG_USE if wrong_use else code
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the verdict."""
@@ -155,54 +144,41 @@ class Controller:
 
     def pytest_unconfigure(self) -> None:
         """Remove everything that was started."""
-        self.stack.close()
+        self.run.close()
 
-    def _keep_inputs(self, prepared: gate.Prepared) -> None:
-        try:
-            self.account.inputs = inputs.keep(prepared.wheelhouse, self.suite.subject.name)
-        except OSError as error:
-            self.account.not_kept = f"no cell can be replayed: the files are not kept: {error}"
-
-    def _write(self, *, interrupted: bool = False) -> ExitCode:
-        told = self.account
-        total = told.judge(interrupted=interrupted)
-        report = told.report(total, interrupted=interrupted)
-        unwritten = forms.write(self.suite.report, report, history=history_to_write())
-        self.text = terminal.render(
-            report, [*told.remarks(), *unwritten], width=110, colour=_colour(self.suite.config)
-        )
-        return verdict.EXIT_CODES[total]
+    def _write(self, *, interrupted: bool) -> ExitCode:
+        report, remarks = self.run.write(interrupted=interrupted)
+        self.text = terminal.render(report, remarks, width=_WIDTH, colour=_colour(self.config))
+        return EXIT_CODES[report.verdict]
 
 
-class Worker:
-    """Runs cells with what the controlling process prepared."""
+def outcome_of(report: pytest.TestReport) -> TestOutcome:
+    """Return a report of pytest as the recorder takes it."""
+    known = report.when in ("setup", "call", "teardown")
+    return TestOutcome(
+        node=report.nodeid,
+        # pytest-xdist reports another phase for the test of a worker that ended.
+        phase=report.when if known else "crash",
+        outcome=report.outcome,
+        text=_reason(report),
+        properties={key: str(value) for key, value in report.user_properties},
+    )
 
-    def __init__(self, suite: Suite, told: str) -> None:
-        suite.prepared = gate.Prepared.from_dict(json.loads(told))
-        self.suite = suite
 
-
-class Required:
-    """Writes down which cells this process was asked for, after all selection."""
-
-    def __init__(self, suite: Suite, name: str) -> None:
-        self.suite = suite
-        self.name = name
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell which cells the collected tests need."""
-        calls = [getattr(item, "callspec", None) for item in session.items]
-        params = [call.params for call in calls if call is not None]
-        wanted = {told["cell"].id for told in params if "cell" in told}
-        results.write_json(self.suite.report / "required" / f"{self.name}.json", sorted(wanted))
+def _reason(report: pytest.TestReport) -> str:
+    if report.outcome == "passed":
+        return ""
+    if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return " ".join(report.longreprtext.split())[-400:]
 
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _no_more_interrupts() -> None:
-    """Let the report be written whole, and what was started be removed: both take seconds."""
+def _ignore_signals() -> None:
+    """Let the report be written and what was started be removed: both take seconds."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
@@ -212,37 +188,101 @@ def _colour(config: pytest.Config) -> bool:
     return bool(reporter and reporter.hasmarkup)
 
 
-SUITE = pytest.StashKey[Suite]()
+# ---- pytest's hooks, which conftest.py imports ----
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Define the options that the command line hands to pytest."""
+    group = parser.getgroup("quiverdb-e2e")
+    group.addoption("--profile", choices=sorted(profiles.load()))
+    group.addoption("--history", choices=("none", "all"))
+    for name in ("source", "wheels", "subject", "tests", "actions-from", "report"):
+        group.addoption(f"--{name}", metavar="PATH")
+    group.addoption("--release", metavar="VERSION")
+    group.addoption("--machine", action="append", metavar="NAME")
+    for name in ("strict-verdict", "no-pipeline", "no-provision", "keep-failed"):
+        group.addoption(f"--{name}", action="store_true")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the choices; take the controller's part, or a worker's."""
+    """Check the options; take the part of the controller or of a worker."""
     if config.getoption("profile") is None:
         return
-    # The workers would find out after all set-up, and would not say it.
-    for word in () if hasattr(config, "workerinput") else config.getoption("file_or_dir"):
-        if not (config.invocation_params.dir / word.partition("::")[0]).exists():
-            raise pytest.UsageError(f"{word}: there is no such option, file or folder")
-    try:
-        suite = Suite(config)
-    except (WrongUse, DataError) as error:
-        raise pytest.UsageError(str(error)) from None
-    config.stash[SUITE] = suite
     worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        if KEY in worker:
-            config.pluginmanager.register(Worker(suite, worker[KEY]), "e2e-worker")
-    else:
-        config.pluginmanager.register(Controller(suite), "e2e-controller")
-        workers = len(getattr(config.option, "tx", None) or ())
-        config.pluginmanager.register(Tally(suite.report, workers), "e2e-tally")
-    name = worker["workerid"] if worker is not None else "main"
-    config.pluginmanager.register(Required(suite, name), "e2e-required")
+    try:
+        request = request_of(config)
+    except WrongUse as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[REQUEST] = request
+    if worker is None:
+        config.pluginmanager.register(Controller(request, config), "e2e-controller")
+    elif HANDOVER in worker:
+        config.stash[HANDED] = parse_json(Handover, worker[HANDOVER], "the controller's handover")
+
+
+def request_of(config: pytest.Config) -> GateRequest:
+    """Return what pytest's options ask for.
+
+    Raises:
+        WrongUse: they exclude one another, or name what is not there.
+    """
+    for word in config.getoption("file_or_dir"):
+        if not (config.invocation_params.dir / word.partition("::")[0]).exists():
+            raise WrongUse(f"{word}: there is no such option, file or folder")
+    keyword = config.getoption("keyword")
+    check_keyword(keyword)
+    named = _path(config, "subject")
+    subject = subjects.load(named) if named else subjects.load()
+    options = Options(
+        source=_path(config, "source"),
+        wheels=_path(config, "wheels"),
+        release=config.getoption("release"),
+        subject=subject.name if named else "",
+        profile=config.getoption("profile"),
+        history=config.getoption("history"),
+        machines=tuple(config.getoption("machine") or ()),
+        tests=_path(config, "tests"),
+        pipeline=not config.getoption("no_pipeline"),
+        actions_from=_path(config, "actions_from"),
+        strict=config.getoption("strict_verdict"),
+        provision=not config.getoption("no_provision"),
+        keyword=keyword,
+        deselected=tuple(config.getoption("deselect") or ()),
+    )
+    selection = select(options, config.rootpath)
+    return GateRequest(selection, subject, _path(config, "report") or config.rootpath / "report")
+
+
+def _path(config: pytest.Config, option: str) -> Path | None:
+    value = config.getoption(option.replace("-", "_"))
+    if value is None:
+        return None
+    if not value:
+        raise WrongUse(f"--{option} is empty; name a path or leave the option out")
+    return user_path(value)
+
+
+def check_keyword(keyword: str) -> None:
+    """Check that ``-k`` can be read: the workers would notice it after all set-up only.
+
+    Raises:
+        WrongUse: it cannot.
+    """
+    words = (
+        word if word in ("and", "or", "not", "(", ")") else "x"
+        for word in re.findall(r"[()]|[^\s()]+", keyword)
+    )
+    try:
+        ast.parse(" ".join(words) or "x", mode="eval")
+    except SyntaxError:
+        raise WrongUse(
+            f"-k {keyword}: it is no expression of names, `and`, `or`, `not` and parentheses"
+        ) from None
 
 
 def workers() -> int:
-    """Return half as many workers again as there are processors: each waits now and then."""
+    """Return how many workers run cells: half as many again as processors, since each waits."""
     return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
 
 
@@ -253,37 +293,65 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each cell of the selected machines."""
-    if "cell" in metafunc.fixturenames and SUITE in metafunc.config.stash:
-        # Where the installer must refuse there is nothing to use: other tests judge these cells.
-        marked = {mark.name for mark in metafunc.definition.iter_markers()}
-        found = [
-            cell
-            for cell in metafunc.config.stash[SUITE].cells
-            if bool(cell.refusal) == ("refusal" in marked)
-            if cell.runs_tests or "own_tests" not in marked
-        ]
-        # What takes long goes first: at the end no worker is left alone with it.
-        found.sort(
-            key=lambda cell: (cell.machine.runs_on != "wine", "pip" not in cell.installer.name)
-        )
-        metafunc.parametrize(
-            "cell",
-            [pytest.param(c, id=c.id, marks=pytest.mark.xdist_group(c.id)) for c in found],
-            scope="session",
-        )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out the tests of cells where no cell is of their kind: they would test nothing."""
-    if SUITE not in config.stash:
+    if "cell" not in metafunc.fixturenames or REQUEST not in metafunc.config.stash:
         return
-    empty = [
-        item
-        for item in items
-        if (call := getattr(item, "callspec", None))
-        and not isinstance(call.params.get("cell", None), Cell)
-        and "cell" in call.params
-    ]
-    if empty:
-        config.hook.pytest_deselected(items=empty)
-        items[:] = [item for item in items if item not in empty]
+    # What takes long goes first: at the end no worker is left alone with it.
+    cells = sorted(
+        metafunc.config.stash[REQUEST].cells,
+        key=lambda cell: (cell.machine.runs_on != "wine", "pip" not in cell.installer.name),
+    )
+    metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
+
+
+# ---- fixtures, which conftest.py imports ----
+
+
+@pytest.fixture(scope="session")
+def handover(request: pytest.FixtureRequest) -> Handover:
+    """Return what the controller prepared."""
+    handed = request.config.stash.get(HANDED, None)
+    if handed is None:
+        pytest.fail("this test verifies a release: run it with `./e2e gate` (or --profile gate)")
+    return handed
+
+
+@pytest.fixture(scope="session")
+def gate_session(request: pytest.FixtureRequest, handover: Handover) -> Session:
+    """Return the session on which this process runs its cells."""
+    asked = request.config.stash[REQUEST]
+    return Session(handover.prepared, asked.subject, asked.report, strict=asked.selection.strict)
+
+
+@pytest.fixture
+def run_cell(
+    request: pytest.FixtureRequest, gate_session: Session, handover: Handover
+) -> Callable[[Cell], CellResult]:
+    """Return the function that runs a cell as the options ask for it."""
+    asked = request.config.stash[REQUEST]
+
+    def keep(ran: CellRun, held: list[Machine]) -> None:
+        kept_machines.keep(asked.report, handover.prepared.testbed, ran, held)
+
+    def run(cell: Cell) -> CellResult:
+        if reason := handover.prepared.why_not(cell, asked.selection):
+            pytest.skip(f"unverified: {reason}")
+        kept = keep if request.config.getoption("keep_failed") else None
+        return gate_session.run(cell, tests=asked.selection.tests, keep=kept).result
+
+    return run
+
+
+@pytest.fixture
+def pipeline(handover: Handover) -> PipelineResult:
+    """Return what the release workflow showed."""
+    if handover.pipeline is None:
+        facts = handover.facts.pipeline
+        pytest.skip(f"unverified: {facts.not_run}" if facts else "the workflow is out of scope")
+    return handover.pipeline
+
+
+@pytest.fixture(autouse=True)
+def report_item(request: pytest.FixtureRequest) -> None:
+    """Put the item that a test is of into its report."""
+    if mark := request.node.get_closest_marker("item"):
+        request.node.user_properties.append((ITEM, mark.args[0]))

@@ -5,58 +5,52 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import docker.errors
 import requests
 
-from containers import engine as engines
 from containers import images, testbed
-from containers.engine import Engine, Run
-from containers.index import IndexContents
-from containers.progress import say, step
-from verification import verdict
-from verification.commands import common as session
+from containers.engine import Engine
+from containers.progress import step
+from verification.commands import common
 from verification.commands.common import Unverified
-from verification.models.cause import Cause
+from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.release import Release
+from verification.models.report import ImageRecord, Report
+from verification.models.results import CellResult
 from verification.models.testbed import Image
-from verification.report import results
-from verification.scenarios import cells as plan
-from verification.scenarios import installers, machines, scenarios
-from verification.session import cell as cells
-from verification.session import own_tests
-from verification.session import prepare as gate
-from verification.session import replay_inputs as inputs
-from verification.subjects.subject import load as load_subject
-from verification.verdict import Verdict
+from verification.models.verdict import Outcome, Verdict
+from verification.scenarios import cells, machines
+from verification.session import own_tests, replay_inputs
+from verification.session.prepare import Host, Prepared, contents, open_host
+from verification.session.session import Session
+from verification.subjects import subject as subjects
 
 
-@dataclasses.dataclass(frozen=True)
-class Replayed:
+class Replayed(Model):
     """One cell, as it was recorded and as it is now."""
 
-    ident: str
-    was: str
-    """The recorded verdict and causes, as a person reads them."""
-    now: str
-    """The same of this time; empty if it could not be run again."""
-    verdict: Verdict
-    same: bool
+    id: str
+    recorded: str
+    """The recorded outcome and causes, as a person reads them."""
+    now: str = ""
+    """The same of this time; empty if it could not run again."""
+    verdict: Verdict = Verdict.UNVERIFIED
+    same: bool = False
     reason: str = ""
-    """Why it could not be run again."""
+    """Why it could not run again."""
 
     def __str__(self) -> str:
         if self.reason:
-            return f"· {self.ident}: not run again: {self.reason}"
+            return f"· {self.id}: not run again: {self.reason}"
         if self.same:
-            return f"✔ {self.ident}: {self.now}, as recorded"
-        return f"✘ {self.ident}: recorded {self.was}; now {self.now}"
+            return f"✔ {self.id}: {self.now}, as recorded"
+        return f"✘ {self.id}: recorded {self.recorded}; now {self.now}"
 
     @property
     def exit_code(self) -> ExitCode:
@@ -69,78 +63,58 @@ class Replayed:
         return ExitCode.TESTBED_FAILED if testbed_failed else ExitCode.PACKAGE_FAILED
 
 
-def compare(recorded: Mapping[str, Any], now: Verdict, causes: Iterable[Cause]) -> Replayed:
-    """Hold a cell's verdict and the names of its causes against those recorded."""
-    before = [(cause["name"], cause["severity"]) for cause in recorded["causes"]]
-    after = [(cause.name, cause.severity) for cause in causes]
+def compare(recorded: CellResult, now: CellResult) -> Replayed:
+    """Compare two results of a cell by outcome and by the names of the causes."""
     return Replayed(
-        recorded["id"],
-        _words(recorded["verdict"], before),
-        _words(str(now), after),
-        now,
-        recorded["verdict"] == now and set(before) == set(after),
+        id=recorded.id,
+        recorded=_words(recorded),
+        now=_words(now),
+        verdict=now.verdict,
+        same=recorded.outcome is now.outcome and _names(recorded) == _names(now),
     )
 
 
-def _words(judged: str, causes: Iterable[tuple[str, str]]) -> str:
-    names = ", ".join(dict.fromkeys(name for name, _ in causes))
-    return f"{judged} ({names})" if names else judged
+def _names(result: CellResult) -> set[tuple[str, str]]:
+    return {(cause.name, str(cause.severity)) for cause in result.causes}
+
+
+def _words(result: CellResult) -> str:
+    names = ", ".join(dict.fromkeys(cause.name for cause in result.causes))
+    return f"{result.outcome} ({names})" if names else str(result.outcome)
 
 
 def exit_code(replayed: Iterable[Replayed]) -> ExitCode:
-    """Return the code of the whole: another verdict is told before all else."""
-    found = {one.exit_code for one in replayed}
+    """Return the code of the whole: another verdict outranks all else."""
+    present = {one.exit_code for one in replayed}
     order = (ExitCode.PACKAGE_FAILED, ExitCode.TESTBED_FAILED, ExitCode.UNVERIFIED)
-    return next((code for code in order if code in found), ExitCode.VERIFIED)
+    return next((code for code in order if code in present), ExitCode.VERIFIED)
 
 
-def cell_of(recorded: Mapping[str, Any]) -> Cell:
+def cell_of(recorded: CellResult) -> Cell:
     """Return the cell that was recorded.
 
     Raises:
-        Unverified: it did not run, or its machine, installer or scenario is there no more.
+        Unverified: it did not run, or its machine, installer or scenario no longer exists.
     """
-    if recorded["verdict"] == "unverified":
-        raise Unverified(f"it did not run then: {recorded['reason']}")
-    spec = machines.load().get(recorded["machine"])
+    if recorded.outcome is Outcome.UNVERIFIED:
+        raise Unverified(f"it did not run then: {recorded.reason}")
+    spec = machines.load().get(recorded.machine)
     if spec is None:
-        raise Unverified(f"machines.toml has no machine {recorded['machine']} any more")
+        raise Unverified(f"machines.toml no longer has the machine {recorded.machine}")
     try:
-        installers.named(recorded["installer"])
-    except KeyError:
-        raise Unverified(f"there is no installer {recorded['installer']} any more") from None
-    if recorded["scenario"] not in scenarios.load()[spec.os]:
-        raise Unverified(f"there is no scenario {recorded['scenario']} any more")
-    return plan.cell(spec, recorded["installer"], recorded["scenario"])
+        return cells.cell(spec, recorded.installer, recorded.scenario)
+    except KeyError as error:
+        raise Unverified(f"there is no longer an installer or scenario {error}") from None
 
 
-def _tests(cell: Cell, told: Mapping[str, Any]) -> Path | None:
-    """Return the folder of the package's own tests that the cell ran, if it ran any.
+class RecordedImages:
+    """The images of a recorded run on an engine; what is another one is in `differs`."""
 
-    Raises:
-        Unverified: they are not there any more, or are not the same.
-    """
-    if not cell.runs_tests:
-        return None
-    folder = Path(told["selection"]["tests"])
-    if own_tests.digest(own_tests.files(folder)) != _tests_digest(told, cell):
-        raise Unverified(f"the package's own tests in {folder} are not those that it ran then")
-    return folder
-
-
-def _tests_digest(told: Mapping[str, Any], cell: Cell) -> str:
-    (summary,) = (one["summary"] for one in told["cells"] if one["id"] == cell.id)
-    return str(summary["tests"]["sha256"])
-
-
-class Bench:
-    """The engine with the images of a recorded run; what is another one is in ``differs``."""
-
-    def __init__(self, engine: Engine, told: Mapping[str, Any]) -> None:
+    def __init__(self, engine: Engine, recorded: Mapping[str, ImageRecord]) -> None:
         self.engine = engine
-        self.told = told
         self.differs: list[str] = []
-        self._found: dict[str, Image] = {}
+        self._recorded = recorded
+        self._images: dict[str, Image] = {}
 
     def image(self, name: str) -> Image:
         """Return the image that was used; where it is gone, the one that its recipe makes now.
@@ -148,171 +122,181 @@ class Bench:
         Raises:
             Unavailable, TestbedFailure: there is none, and none can be made.
         """
-        if name not in self._found:
-            self._found[name] = self._image(name)
-        return self._found[name]
+        if name not in self._images:
+            self._images[name] = self._image(name)
+        return self._images[name]
 
     def _image(self, name: str) -> Image:
-        told = self.told.get(name)
-        if told is None:
+        recorded = self._recorded.get(name)
+        if recorded is None:
             self.differs.append(f"image {name}: the run did not record which it used")
             return images.ensure(self.engine, name)
-        if (tag := self._tag(told)) is not None:
-            return Image(name=name, tag=tag, id=told["id"], created=told["created"])
-        found = images.ensure(self.engine, name)
+        if (tag := self._tag(recorded)) is not None:
+            return Image(name=name, tag=tag, id=recorded.id, created=recorded.created)
+        image = images.ensure(self.engine, name)
+        recipe = "the same" if image.tag == recorded.tag else "another"
         self.differs.append(
-            f"image {name}: {told['tag']} {told['id'][:19]} of {told['created'][:19]} is gone; "
-            f"{found.tag} {found.id[:19]} of {found.created[:19]} is used, made from "
-            f"{'the same' if found.tag == told['tag'] else 'another'} recipe"
+            f"image {name}: {recorded.tag} {recorded.id[:19]} of {recorded.created[:19]} is gone; "
+            f"{image.tag} {image.id[:19]} of {image.created[:19]} is used, made from "
+            f"{recipe} recipe"
         )
-        return found
+        return image
 
-    def _tag(self, told: Mapping[str, str]) -> str | None:
-        """Return how the recorded image is asked for: its tag may be another's by now."""
-        client = self.engine.client()
-        try:
-            image = client.images.get(told["id"])
-        except docker.errors.ImageNotFound:
+    def _tag(self, recorded: ImageRecord) -> str | None:
+        """Return how the recorded image is named: its tag may be another image's by now."""
+        with contextlib.closing(self.engine.client()) as client:
+            try:
+                image = client.images.get(recorded.id)
+            except docker.errors.ImageNotFound:
+                return None
+            except (docker.errors.DockerException, requests.RequestException) as error:
+                raise TestbedFailure("engine-unreachable", "engine", str(error)) from error
+        return recorded.tag if recorded.tag in image.tags else recorded.id
+
+
+class _Todo(NamedTuple):
+    recorded: CellResult
+    cell: Cell
+    tests: Path | None
+
+
+class Replay:
+    """The replay of one report: its cells run again on one testbed."""
+
+    def __init__(self, report: Report, folder: Path) -> None:
+        """`folder` takes the evidence."""
+        self.report = report
+        self.folder = folder
+        self.subject = subjects.load()
+        self.differs: list[str] = []
+        """What differs from the recorded run."""
+
+    def run(
+        self, recorded: Sequence[CellResult], *, provision: bool = True, workers: int = 1
+    ) -> list[Replayed]:
+        """Run these cells again.
+
+        Raises:
+            Unverified: what the run used is gone.
+            TestbedFailure: the testbed cannot be prepared.
+        """
+        replayed: dict[str, Replayed] = {}
+        todo: list[_Todo] = []
+        for result in recorded:
+            try:
+                cell = cell_of(result)
+                todo.append(_Todo(result, cell, self._tests(cell, result)))
+            except Unverified as reason:
+                replayed[result.id] = _not_run(result, str(reason))
+        if todo:
+            release = self._release()
+            with contextlib.ExitStack() as stack:
+                host = open_host(stack, provision=provision)
+                session, missing = self._open(host, release, todo, stack)
+                ready = [one for one in todo if one.recorded.id not in missing]
+                replayed |= missing
+                replayed |= {one.id: one for one in _run_all(host, session, ready, workers)}
+        return [replayed[one.id] for one in recorded]
+
+    def _tests(self, cell: Cell, recorded: CellResult) -> Path | None:
+        """Return the folder of the package's own tests that the cell ran, if it ran any.
+
+        Raises:
+            Unverified: they are gone, or are not the same.
+        """
+        if not cell.runs_tests:
             return None
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise TestbedFailure("engine-unreachable", "engine", str(error)) from error
-        finally:
-            client.close()
-        return told["tag"] if told["tag"] in image.tags else told["id"]
+        folder = Path(self.report.selection.tests or "")
+        tests = recorded.summary.tests if recorded.summary else None
+        if tests is None or own_tests.digest(own_tests.files(folder)) != tests.sha256:
+            raise Unverified(f"the package's own tests in {folder} are not those that it ran then")
+        return folder
 
-
-def again(
-    told: Mapping[str, Any],
-    recorded: Sequence[Mapping[str, Any]],
-    kept: Path,
-    *,
-    provision: bool = True,
-    workers: int = 1,
-) -> tuple[list[Replayed], list[str]]:
-    """Run these cells again on one testbed; return each and what differs from the recorded run.
-
-    Their evidence goes to ``kept``.
-
-    Raises:
-        Unverified: what the run used is gone.
-        TestbedFailure: the testbed cannot be had.
-    """
-    found: dict[str, Replayed] = {}
-    todo: list[tuple[Mapping[str, Any], Cell, Path | None]] = []
-    for one in recorded:
+    def _release(self) -> Release:
         try:
-            cell = cell_of(one)
-            todo.append((one, cell, _tests(cell, told)))
-        except Unverified as reason:
-            found[one["id"]] = _not_run(one, str(reason))
-    differs: list[str] = []
-    if todo:
-        try:
-            regained = inputs.regain(told)
+            regained = replay_inputs.regain(self.report, self.subject)
         except WrongUse as error:
             raise Unverified(f"it cannot be replayed: {error}") from None
         if regained.gone:
             raise Unverified(f"it cannot be replayed: {'; '.join(regained.gone)}")
-        differs += regained.differs
-        engine = engines.ensure(provision=provision)
-        bench = Bench(engine, told.get("images", {}))
-        for result in _run(bench, regained.release, todo, told, kept, workers):
-            found[result.ident] = result
-        differs += bench.differs
-    return [found[one["id"]] for one in recorded], differs
+        self.differs += regained.differs
+        return regained.release
 
-
-def _not_run(recorded: Mapping[str, Any], reason: str) -> Replayed:
-    return Replayed(recorded["id"], recorded["verdict"], "", Verdict.UNVERIFIED, False, reason)
-
-
-def _run(
-    bench: Bench,
-    house: Release,
-    todo: Sequence[tuple[Mapping[str, Any], Cell, Path | None]],
-    told: Mapping[str, Any],
-    kept: Path,
-    workers: int,
-) -> list[Replayed]:
-    subject = load_subject()
-    client = bench.engine.client()
-    with contextlib.ExitStack() as stack:
-        stack.callback(client.close)
-        if swept := engines.sweep(client):
-            say(f"removed {swept} containers, networks and volumes that earlier runs left")
-        run = Run.new()
-        stack.callback(engines.sweep, client, run=run.id)
-        index, publisher = bench.image("index"), bench.image("publisher")
-        ready: list[tuple[Mapping[str, Any], Cell, Path | None, Image]] = []
-        found: list[Replayed] = []
-        for one, cell, tests in todo:
+    def _open(
+        self, host: Host, release: Release, todo: Sequence[_Todo], stack: contextlib.ExitStack
+    ) -> tuple[Session, dict[str, Replayed]]:
+        """Return a session with the recorded files and images, and the cells without an image."""
+        recorded = RecordedImages(host.engine, self.report.images)
+        index, publisher = recorded.image("index"), recorded.image("publisher")
+        machines_: dict[str, Image] = {}
+        missing: dict[str, Replayed] = {}
+        for one in todo:
             try:
-                ready.append((one, cell, tests, bench.image(cell.machine.image)))
+                machines_[one.cell.machine.name] = recorded.image(one.cell.machine.image)
             except images.Unavailable as reason:
-                found.append(_not_run(one, str(reason)))
+                missing[one.recorded.id] = _not_run(one.recorded, str(reason))
+        self.differs += recorded.differs
         with step("index: starting it and publishing the recorded files"):
-            network = stack.enter_context(testbed.prepare_network(bench.engine, run, publisher))
-            contents = IndexContents(
-                project=subject.name,
-                files=house.stored,
-                yanked=house.yanked,
+            network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
+            started = stack.enter_context(
+                testbed.start(network, index, contents(release, self.subject), release.wheel_paths)
             )
-            bed = stack.enter_context(testbed.start(network, index, contents, house.wheel_paths))
-        prepared = gate.Prepared(bed, house, {}, {}, ())
-        strict = told["selection"]["strict"]
-
-        def one_cell(
-            recorded: Mapping[str, Any], cell: Cell, tests: Path | None, image: Image
-        ) -> Replayed:
-            evidence = cells.run(bed, cell, image, subject=subject, house=house, tests=tests)
-            results.write_json(kept / f"{cell.id}.json", evidence)
-            causes = prepared.causes(subject, cell, evidence)
-            replayed = compare(recorded, verdict.judge(causes, strict=strict), causes)
-            print(replayed, flush=True)
-            return replayed
-
-        pool = concurrent.futures.ThreadPoolExecutor(workers)
-        try:
-            started = [pool.submit(one_cell, *one) for one in ready]
-            found += [future.result() for future in started]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            engines.sweep(client, run=run.id)  # a cell ends with its machine
-            raise
-        pool.shutdown()
-    return found
-
-
-def run(asked: argparse.Namespace) -> int:
-    """Do what the command line asks for."""
-    place, report = session.load(asked.report)
-    told = report.model_dump(mode="json", by_alias=True)
-    if asked.all == bool(asked.cell):
-        known = ", ".join(cell["id"] for cell in told["cells"])
-        raise WrongUse(f"replay: name a cell, or --all; there are: {known}")
-    if asked.workers < 1:
-        raise WrongUse("replay: -n must be 1 or more")
-    recorded = [cell.model_dump(mode="json") for cell in session.chosen(report, asked.cell)]
-    other = report.inputs.subject if report.inputs else report.selection.subject
-    if other != load_subject().name:
-        raise WrongUse(
-            f"replay: the report is of {other}, whose description is not in it; run "
-            "./e2e gate --subject again"
+        prepared = Prepared(
+            testbed=started,
+            release=release,
+            machines=machines_,
+            unavailable={},
+            infrastructure=(index, publisher),
         )
-    replayed, differs = again(
-        told,
-        recorded,
-        place / "replay",
-        provision=not asked.no_provision,
-        workers=asked.workers,
-    )
+        strict = self.report.selection.strict
+        return Session(prepared, self.subject, self.folder, strict=strict), missing
+
+
+def _not_run(recorded: CellResult, reason: str) -> Replayed:
+    return Replayed(id=recorded.id, recorded=_words(recorded), reason=reason)
+
+
+def _run_all(host: Host, session: Session, todo: Sequence[_Todo], workers: int) -> list[Replayed]:
+    def one_cell(one: _Todo) -> Replayed:
+        replayed = compare(one.recorded, session.run(one.cell, tests=one.tests).result)
+        print(replayed, flush=True)
+        return replayed
+
+    pool = concurrent.futures.ThreadPoolExecutor(workers)
+    try:
+        futures = [pool.submit(one_cell, one) for one in todo]
+        replayed = [future.result() for future in futures]
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        host.sweep()  # a cell ends with its machine
+        raise
+    pool.shutdown()
+    return replayed
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the cells again; return the exit code."""
+    folder, report = common.read_report(options.report)
+    if options.all == bool(options.cell):
+        known = ", ".join(cell.id for cell in report.cells)
+        raise WrongUse(f"replay: name a cell, or --all; there are: {known}")
+    if options.workers < 1:
+        raise WrongUse("replay: -n must be 1 or more")
+    recorded = common.cells_of(report, options.cell)
+    replay = Replay(report, folder / "replay")
+    if report.selection.subject != replay.subject.name:
+        raise WrongUse(
+            f"replay: the report is of {report.selection.subject}, whose description is not in it; "
+            "run ./e2e gate --subject again"
+        )
+    replayed = replay.run(recorded, provision=not options.no_provision, workers=options.workers)
     for one in replayed:
         if one.reason:
             print(one)
-    for line in differs:
+    for line in replay.differs:
         print(f"differs: {line}")
-    if differs:
-        print("The verdicts are of what differs as well: they are no proof about the recorded run.")
+    if replay.differs:
+        print("The verdicts are of what differs as well: they prove nothing of the recorded run.")
     same = sum(one.same for one in replayed)
     print(f"{same} of {len(replayed)} cells have the verdict that was recorded")
     return exit_code(replayed)

@@ -1,4 +1,4 @@
-"""``./e2e reproduce``: what a bug report says, on the machine that comes nearest to it."""
+"""``./e2e reproduce``: what a bug report says, on the machine that is most similar to it."""
 
 from __future__ import annotations
 
@@ -6,115 +6,101 @@ import argparse
 import contextlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
 from containers import engine as engines
 from containers import images, wheelhouse
 from containers.progress import say
-from verification import run_account as account
 from verification import verdict
-from verification.commands import common as session
+from verification.commands import common
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
-from verification.models.release import Release
-from verification.models.report import ReplayInputs, Report, Reproduction
+from verification.models.evidence import CellEvidence
+from verification.models.report import ReplayInputs, Report, Reproduction, ReproductionMachine
+from verification.models.results import ItemResult
+from verification.models.verdict import EXIT_CODES
 from verification.report import folder as folders
-from verification.report import limits, results
-from verification.report import writer as forms
-from verification.scenarios import machines
-from verification.scenarios import similar_machine as nearest
+from verification.report import limits, writer
+from verification.scenarios import machines, similar_machine
 from verification.scenarios.similar_machine import Near, minor_version
-from verification.session import cell as cells
-from verification.session import prepare as gate
-from verification.session import replay_inputs as inputs
+from verification.session import replay_inputs, reporting
+from verification.session.prepare import Prepared, prepare
 from verification.session.selection import Selection
-from verification.subjects.subject import load as load_subject
-from verification.verdict import CellResult
+from verification.session.session import CellRun, Session
+from verification.subjects import subject as subjects
 
 _OPTIONS = ("python", "os", "glibc", "pip", "installer", "scenario", "release")
 _SHOWN = 3
-"""How many machines are shown with their distances."""
+"""How many machines are shown with their differences."""
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Do what the command line asks for."""
-    installer = _installer(asked.pip, asked.installer)
+def run(options: argparse.Namespace) -> int:
+    """Reproduce what a bug report says; return the exit code of its verdict."""
+    installer = _installer(options.pip, options.installer)
     if installer:
-        session.installer_of(installer)
-    wanted = nearest.asked(
-        python=asked.python,
-        os=asked.os,
-        glibc=asked.glibc,
+        common.installer_of(installer)
+    asked = similar_machine.asked(
+        python=options.python,
+        os=options.os,
+        glibc=options.glibc,
         installer=installer,
-        scenario=asked.scenario,
+        scenario=options.scenario,
     )
-    every = nearest.ranked(wanted, machines.load())
-    # What is wrong in the choices is told before an image is made.
-    session.select(asked, every[0].spec)
-    session.cell(every[0].spec, installer or None, asked.scenario or None)
-    for one in every[:_SHOWN]:
-        say(f"{'nearest' if one is every[0] else 'then   '} {one}")
-    near, missed = _to_be_had(every, provision=not asked.no_provision)
-    cell = session.cell(near.spec, installer or None, asked.scenario or None)
-    selection = session.select(asked, near.spec)
-    beside = [wheelhouse.pip(asked.pip)] if asked.pip else []
-    report = session.folder(asked.report) or session.ROOT / "reproduction"
-    folders.check(report)
+    ranked = similar_machine.ranked(asked, machines.load())
+    # What is wrong in the choices is reported before an image is made.
+    common.select_for(options, ranked[0].spec)
+    common.cell_on(ranked[0].spec, installer or None, options.scenario or None)
+    for one in ranked[:_SHOWN]:
+        say(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
+    near, missed = _available(ranked, provision=not options.no_provision)
+    cell = common.cell_on(near.spec, installer or None, options.scenario or None)
+    selection = common.select_for(options, near.spec)
+    extra_files = [wheelhouse.pip(options.pip)] if options.pip else []
+    folder = common.path_of(options.report) or common.ROOT / "reproduction"
+    folders.check(folder)
     began = time.time()
+    subject = subjects.load()
     with contextlib.ExitStack() as stack:
-        subject = load_subject()
-        prepared = gate.prepare(selection, subject, stack, beside=beside)
-        image = session.image_of(prepared, near.spec.name)
-        house = prepared.wheelhouse
-        evidence = cells.run(
-            prepared.testbed,
-            cell,
-            image,
-            subject=subject,
-            house=house,
-            tests=selection.tests,
+        prepared = prepare(selection, subject, stack, extra_files=extra_files).prepared
+        common.image_of(prepared, near.spec.name)
+        writer.remove(folder)
+        (folder / folders.MARK).touch()
+        session = Session(prepared, subject, folder)
+        ran = session.run(cell, tests=selection.tests)
+        reproduction = Reproduction(
+            asked={name: value for name in _OPTIONS if (value := getattr(options, name))},
+            used=_used(prepared, cell, ran.evidence),
+            differs=tuple(
+                [line for line, _ in near.differences] + missed + _observed(asked, ran.evidence)
+            ),
         )
-        causes = prepared.causes(subject, cell, evidence)
-        judged = verdict.judge(causes, strict=False)
-        result = CellResult(
-            cell.id,
-            near.spec.name,
-            cell.installer.name,
-            cell.scenario.name,
-            judged,
-            causes,
-            evidence["wall_seconds"],
-        )
-        given = {name: getattr(asked, name) for name in _OPTIONS if getattr(asked, name)}
-        differs = [line for line, _ in near.differences]
-        differs += [*missed, *_seen_to_differ(wanted, evidence)]
-        told = {
-            "asked": given,
-            "used": {
-                "machine": near.spec.name,
-                "title": near.spec.title,
-                "image": image.tag,
-                "python": str(evidence.get("python", near.spec.python)),
-                "libc": " ".join(evidence.get("libc", ())),
-                "installer": cell.installer.name,
-                "scenario": cell.scenario.name,
-                "version": house.version,
-            },
-            "differs": differs,
-        }
-        _write(report, began, selection, prepared, cell, result, evidence, told)
-    print("\n".join(_lines(told, cell.id, evidence, result, cell.refusal, report)))
-    return verdict.EXIT_CODES[judged]
+        ended = _Ended(folder, began, selection, session, ran, reproduction)
+        _write(ended)
+    print("\n".join(_lines(ended, cell)))
+    return EXIT_CODES[ran.result.verdict]
 
 
-def _to_be_had(every: Sequence[Near], *, provision: bool) -> tuple[Near, list[str]]:
-    """Return the nearest machine whose image there is, and why not those that come nearer.
+def _used(prepared: Prepared, cell: Cell, evidence: CellEvidence) -> ReproductionMachine:
+    return ReproductionMachine(
+        machine=cell.machine.name,
+        title=cell.machine.title,
+        image=prepared.machines[cell.machine.name].tag,
+        python=evidence.python or cell.machine.python,
+        libc=" ".join(evidence.libc),
+        installer=cell.installer.name,
+        scenario=cell.scenario.name,
+        version=prepared.release.version,
+    )
+
+
+def _available(ranked: Sequence[Near], *, provision: bool) -> tuple[Near, list[str]]:
+    """Return the most similar machine that can run here, and why more similar ones cannot.
 
     Raises:
         Unverified: there is none.
@@ -122,11 +108,11 @@ def _to_be_had(every: Sequence[Near], *, provision: bool) -> tuple[Near, list[st
     """
     engine = engines.ensure(provision=provision)
     missed: list[str] = []
-    for near in every:
+    for near in ranked:
         try:
             images.ensure(engine, near.spec.image)
         except images.Unavailable as reason:
-            missed.append(f"{near.spec.name} comes nearer, and cannot be had here: {reason}")
+            missed.append(f"{near.spec.name} is more similar and cannot run here: {reason}")
             say(missed[-1])
         else:
             return near, missed
@@ -144,103 +130,102 @@ def _installer(pip: str, installer: str) -> str:
         raise WrongUse(f"--pip {pip}: not a version; write one such as 24.3") from None
 
 
-def _seen_to_differ(wanted: nearest.Asked, evidence: Mapping[str, Any]) -> list[str]:
-    """Return what only the machine itself could tell."""
-    found = []
-    python = str(evidence.get("python", ""))
+def _observed(asked: similar_machine.Asked, evidence: CellEvidence) -> list[str]:
+    """Return the differences that only the machine itself shows."""
+    differences = []
     # The report's 3.13 is any 3.13; its 3.13.2 is that one.
-    if wanted.python.count(".") == 2 and python and python != wanted.python:
-        found.append(f"Python {python} for {wanted.python}")
-    if deviation := evidence.get("deviation"):
-        found.append(f"the command is not the literal one: {deviation}")
-    return found
+    if asked.python.count(".") == 2 and evidence.python and evidence.python != asked.python:
+        differences.append(f"Python {evidence.python} for {asked.python}")
+    if evidence.deviation:
+        differences.append(f"the command is not the literal one: {evidence.deviation}")
+    return differences
 
 
-def _write(
-    report: Path,
-    began: float,
-    selection: Selection,
-    prepared: gate.Prepared,
-    cell: Cell,
-    result: CellResult,
-    evidence: Mapping[str, Any],
-    told: Mapping[str, Any],
-) -> None:
+class _Ended(NamedTuple):
+    """A reproduction that ran."""
+
+    folder: Path
+    began: float
+    selection: Selection
+    session: Session
+    ran: CellRun
+    reproduction: Reproduction
+
+
+def _report(ended: _Ended) -> Report:
+    result = ended.ran.result
+    prepared, subject = ended.session.prepared, ended.session.subject
+    (spec,) = ended.selection.machines
+    item = ItemResult(
+        id=f"{spec.os}-install",
+        title=f"pip install {subject.name} on {ended.reproduction.used.title}",
+        verdict=verdict.worst([result.verdict]),
+        causes=result.causes,
+        reason=result.reason,
+    )
+    report = Report(
+        verdict=result.verdict,
+        items=(item,),
+        cells=(result,),
+        started=reporting.moment(ended.began),
+        seconds=round(time.time() - ended.began, 1),
+        selection=ended.selection.to_report(subject=subject.name),
+        machines=reporting.machine_records(),
+        stand_ins=limits.stand_ins(),
+        inputs=_inputs(prepared, subject.name),
+        reproduction=ended.reproduction,
+    )
+    return reporting.with_prepared(report, prepared)
+
+
+def _inputs(prepared: Prepared, subject: str) -> ReplayInputs | None:
     try:
-        report.mkdir(parents=True, exist_ok=True)
-        (report / folders.MARK).touch()
-        forms.remove(report)
-        path = report / "evidence" / f"{result.id}.json"
-        results.write_json(path, dict(evidence))
-        system = next(spec.os for spec in selection.machines)
-        subject = load_subject().name
-        title = f"pip install {subject} on {told['used']['title']}"
-        item = verdict.item(f"{system}-install", title, causes=(), cells=[result], strict=False)
-        remarks = forms.write(
-            report,
-            Report(
-                verdict=result.verdict,
-                items=(account.item_result(item),),
-                cells=(account.cell_result(result, cell, path),),
-                started=account.moment(began),
-                seconds=round(time.time() - began, 1),
-                selection=account.run_selection(selection, subject, selection.narrowed),
-                machines=account.machine_records(),
-                stand_ins=limits.stand_ins(),
-                inputs=_kept(prepared.wheelhouse, subject),
-                reproduction=Reproduction.model_validate(told),
-            ).model_copy(update=account.prepared_part(prepared)),
-        )
-    except OSError as error:
-        raise WrongUse(
-            f"--report {report}: it cannot be written to ({error.strerror or error})"
-        ) from None
-    for remark in remarks:
-        say(remark)
-
-
-def _kept(house: Release, subject: str) -> ReplayInputs | None:
-    try:
-        return ReplayInputs.model_validate(inputs.keep(house, subject))
+        return replay_inputs.keep(prepared.release, subject)
     except OSError as error:
         say(f"it cannot be replayed: its files are not kept: {error}")
         return None
 
 
-def _lines(
-    told: Mapping[str, Any],
-    ident: str,
-    evidence: Mapping[str, Any],
-    result: CellResult,
-    refuses: str,
-    report: Path,
-) -> list[str]:
-    used = told["used"]
-    wanted = told["asked"].get("python", "")
+def _write(ended: _Ended) -> None:
+    try:
+        remarks = writer.write(ended.folder, _report(ended))
+    except OSError as error:
+        raise WrongUse(
+            f"--report {ended.folder}: it cannot be written to ({error.strerror or error})"
+        ) from None
+    for remark in remarks:
+        say(remark)
+
+
+def _lines(ended: _Ended, cell: Cell) -> list[str]:
+    reproduction, ran, folder = ended.reproduction, ended.ran, ended.folder
+    package = ended.session.subject.name
+    used, result = reproduction.used, ran.result
+    python = reproduction.asked.get("python", "")
     # The report's 3.13 is any 3.13.
-    same = minor_version(wanted) in (None, minor_version(used["python"]))
-    other = "" if same else wanted
-    asked = " ".join(f"--{name} {value}" for name, value in told["asked"].items())
+    same = minor_version(python) in (None, minor_version(used.python))
+    asked = " ".join(f"--{name} {value}" for name, value in reproduction.asked.items())
+    command = ran.evidence.install.command if ran.evidence.install else ()
     lines = [
         "",
         f"asked    {asked or 'nothing in particular'}",
-        f"used     {used['machine']} ({used['title']}), Python {used['python']}"
-        + (f", {used['libc']}" if re.search(r"\d", used["libc"]) else "")
-        + f", {used['installer']}, scenario {used['scenario']}, quiverdb {used['version']}",
-        *(f"differs  {line}" for line in told["differs"] or ["in nothing that was asked"]),
-        f"command  {' '.join(evidence.get('install', {}).get('command', ()))}",
-        f"verdict  {result.verdict}"
-        + (f" (it must be refused here, {refuses}: docs/machines.md)" if refuses else "")
-        + (f", with another Python than {other}" if other else ""),
+        f"used     {used.machine} ({used.title}), Python {used.python}"
+        + (f", {used.libc}" if re.search(r"\d", used.libc) else "")
+        + f", {used.installer}, scenario {used.scenario}, {package} {used.version}",
+        *(f"differs  {line}" for line in reproduction.differs or ["in nothing that was asked"]),
+        f"command  {' '.join(command)}",
+        f"verdict  {result.verdict}: {result.outcome}"
+        + (f" (it must be refused here, {cell.refusal}: docs/machines.md)" if cell.refusal else "")
+        + ("" if same else f", with another Python than {python}"),
     ]
     for cause in result.causes:
         lines += _cause(cause)
-    where = "" if report == session.ROOT / "report" else f" --from {report}"
+    option = "" if folder == common.ROOT / "report" else f" --from {folder}"
     return [
         *lines,
-        f"report   {report}",
-        f"again    ./e2e replay {ident}{where}",
-        f"hand on  ./e2e bundle{where}",
+        f"report   {folder}",
+        f"again    ./e2e replay {cell.id}{option}",
+        f"hand on  ./e2e bundle{option}",
     ]
 
 

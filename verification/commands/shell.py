@@ -9,84 +9,37 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from pathlib import Path
 
 from containers import engine as engines
-from containers.engine import Engine
-from containers.machine import Machine, MachineSetup
+from containers.machine import MachineSetup
 from containers.testbed import Testbed
-from verification.commands import common as session
-from verification.models.cell import Cell
-from verification.models.errors import TestbedFailure
+from verification.commands import common
 from verification.models.machine import MachineSpec
-from verification.models.release import Release
-from verification.report import summary as seen
+from verification.report import summary
 from verification.scenarios.instructions import ProbeInstructions, instructions
-from verification.session import cell as cells
-from verification.session import own_tests
-from verification.session import prepare as gate
-from verification.subjects.subject import load as load_subject
-
-ENTER = Path(__file__).parents[1] / "probe" / "enter.py"
-_RC = "[ -f ~/.bashrc ] && . ~/.bashrc\nPS1='[{name}] \\w\\$ '\n"
+from verification.session import enter
+from verification.session.prepare import prepare
+from verification.session.run_cell import Job, carried
+from verification.subjects import subject as subjects
 
 
-def settle(
-    machine: Machine,
-    cell: Cell,
-    house: Release,
-    tests: Path | None = None,
-) -> None:
-    """Make a fresh machine the cell's, with what its user has done before the installation.
-
-    Raises:
-        TestbedFailure: ``machine-lost``: it cannot be made so.
-    """
-    own = own_tests.files(tests) if tests and cell.runs_tests else None
-    cells.settle(machine, cell, house, own=own)
-    add_enter(machine)
-    done = machine.run(enter(machine.spec, "setup"))
-    if done.code:
-        seen = " ".join(done.output.split())[-300:]
-        raise TestbedFailure("machine-lost", f"{cell.id}: set-up", seen)
-
-
-def add_enter(machine: Machine) -> None:
-    """Put on the machine what ``enter`` runs there."""
-    rc = _RC.format(name=machine.spec.name).encode()
-    machine.put({"enter.py": ENTER.read_bytes(), "shellrc": rc})
-
-
-def enter(spec: MachineSpec, *steps: str) -> list[str]:
-    """Return the command, on the machine, that does these steps; without any, the shell."""
-    layout = spec.layout
-    return [*layout.python, layout.path("enter.py"), layout.path("instructions.json"), *steps]
-
-
-def execution(engine: Engine, container: str, spec: MachineSpec, *, terminal: bool) -> list[str]:
-    """Return the command, on this host, that opens the shell in a machine that is up."""
-    usual = engine.origin == "the default socket"
-    where = [] if usual else ["--host", engine.url]
-    options = ["-it" if terminal else "-i", "--user", spec.layout.users["user"]]
-    return ["docker", *where, "exec", *options, container, *enter(spec)]
-
-
-def banner(cell: Cell, told: ProbeInstructions, prepared: gate.Prepared) -> list[str]:
+def banner(job: Job, told: ProbeInstructions) -> list[str]:
     """Return what is there, what to type and how to leave."""
-    spec, house = cell.machine, prepared.wheelhouse
+    cell, release = job.cell, job.prepared.release
+    spec = cell.machine
     windows = spec.os == "windows"
-    image = prepared.machines[spec.name]
-    beside = " ".join(f"{name} {version}" for name, version in sorted(house.locked().items()))
-    before = f"; before it {house.previous} and older ones" if house.earlier else ""
+    locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
+    before = f"; before it {release.previous} and older ones" if release.earlier else ""
+    wheels = ", ".join(path.name for path in release.wheels)
     typed = [*told.first, told.install, *told.after_install]
     lines = [
         f"machine   {spec.name}: {spec.title}",
-        f"image     {image.tag} {image.id[:19]}",
+        f"image     {job.image.tag} {job.image.id[:19]}",
         f"scenario  {cell.scenario.name}, with {cell.installer.name}, in {told.cwd}",
-        f"index     quiverdb {house.version} ({', '.join(p.name for p in house.wheels)}){before}",
-        f"          beside it {beside}; nothing else can be reached",
+        f"index     {job.subject.name} {release.version} ({wheels}){before}",
+        f"          also {locked}; nothing else can be reached",
         *(
-            f"{'type' if not number else '':<10}{seen.command_line(command, windows=windows)}"
+            f"{'type' if not number else '':<10}{summary.command_line(command, windows=windows)}"
             for number, command in enumerate(typed)
         ),
         f"leave     exit{'' if windows else ' or Ctrl-D'}; everything is removed then",
@@ -97,8 +50,8 @@ def banner(cell: Cell, told: ProbeInstructions, prepared: gate.Prepared) -> list
 
 
 @contextlib.contextmanager
-def _terminal_as_it_was() -> Iterator[None]:
-    """Give the terminal back as it was, however the shell ended."""
+def _restored_terminal() -> Iterator[None]:
+    """Restore the terminal's settings, however the shell ended."""
     if not sys.stdin.isatty():
         yield
         return
@@ -113,11 +66,9 @@ def _terminal_as_it_was() -> Iterator[None]:
 def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
     """Open the shell and wait for it; return its exit code."""
     engines.install_client()
-    command = execution(testbed.engine, container, spec, terminal=sys.stdin.isatty())
-    with (
-        _terminal_as_it_was(),
-        subprocess.Popen(command, env={**os.environ, **testbed.engine.environment()}) as process,
-    ):
+    command = enter.on_host(testbed.engine, container, spec, terminal=sys.stdin.isatty())
+    environment = {**os.environ, **testbed.engine.environment()}
+    with _restored_terminal(), subprocess.Popen(command, env=environment) as process:
         try:
             return process.wait()
         except BaseException:
@@ -125,23 +76,22 @@ def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
             raise
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Do what the options ask for."""
-    spec = session.machine(asked.machine)
-    cell = session.cell(spec, asked.installer, asked.scenario)
-    selection = session.select(asked, spec)
+def run(options: argparse.Namespace) -> int:
+    """Open the shell; return its exit code."""
+    spec = common.machine_of(options.machine)
+    cell = common.cell_on(spec, options.installer, options.scenario)
+    selection = common.select_for(options, spec)
+    subject = subjects.load()
     with contextlib.ExitStack() as stack:
-        subject = load_subject()
-        prepared = gate.prepare(selection, subject, stack)
-        image = session.image_of(prepared, spec.name)
-        house = prepared.wheelhouse
-        told = instructions(cell, subject, version=house.version, previous=house.previous)
-        bed = prepared.testbed
-        files = cells.carried(told, subject)
-        machine = stack.enter_context(
-            bed.machine(spec, image, MachineSetup(tmpfs=cell.scenario.tmpfs, files=files))
+        prepared = prepare(selection, subject, stack).prepared
+        image = common.image_of(prepared, spec.name)
+        job = Job(prepared, subject, cell, selection.tests)
+        told = instructions(
+            cell, subject, version=prepared.release.version, previous=prepared.release.previous
         )
-        settle(machine, cell, house, selection.tests)
+        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=carried(told, subject))
+        machine = stack.enter_context(prepared.testbed.machine(spec, image, setup))
+        enter.set_up(machine, job)
         machine.wait()
-        print("\n".join(["", *banner(cell, told, prepared), ""]), file=sys.stderr, flush=True)
-        return attach(bed, machine.id, spec)
+        print("\n".join(["", *banner(job, told), ""]), file=sys.stderr, flush=True)
+        return attach(prepared.testbed, machine.id, spec)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from verification.models.base import Model
 from verification.models.cause import Cause
+from verification.models.inspection import ReleaseInspection
 from verification.models.pipeline import ActionUse, BuiltWheel, LivePublisher, WorkflowArtifact
 from verification.models.results import CellResult, ItemResult
 from verification.models.testbed import EgressProof

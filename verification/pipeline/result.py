@@ -27,7 +27,7 @@ from verification.models.verdict import Verdict
 from verification.pipeline.execution import ran_side_by_side
 from verification.pipeline.findings import cause
 from verification.pipeline.plan import Evidence, Plan, PlannedClaim
-from verification.verdict import judge
+from verification.verdict import of_causes
 
 PUBLISHER_CAUSES = frozenset(
     {
@@ -156,7 +156,7 @@ def _exchanges(evidence: PipelineEvidence) -> list[str]:
 def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Claim:
     against = [one for one in result.causes if one.name in planned.refuted_by]
     evidence = _EVIDENCE[planned.shown_by](result.evidence)
-    verdict = Verdict(judge(against, strict=strict))
+    verdict = of_causes(against, strict=strict)
     if verdict is Verdict.VERIFIED and not evidence:
         verdict = Verdict.UNVERIFIED
     text = "; ".join(map(str, against)) or evidence or _NOT_REACHED

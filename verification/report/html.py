@@ -54,7 +54,7 @@ def _evidence(folder: Path, report: Report) -> dict[str, CellEvidence]:
     evidence = {}
     for cell in report.cells:
         try:
-            evidence[cell.id] = read_evidence(folder / "evidence" / f"{cell.id}.json")
+            evidence[cell.id] = read_evidence(folder / "evidence" / f"{cell.evidence}.json")
         except DataError:
             continue  # it did not run, or the run was cut off while it was written
     return evidence
@@ -283,7 +283,7 @@ def _cell(cell: CellResult, evidence: CellEvidence | None, report: Report, shown
         has=machine.has,
         replay=replay(cell),
         kept=next((kept for kept in report.kept if kept.cell == cell.id), None),
-        evidence=f"evidence/{cell.id}.json" if evidence else "",
+        evidence=f"evidence/{cell.evidence}.json" if evidence else "",
         commands=commands,
         steps=tuple(_steps(evidence)) if evidence else (),
         facts=tuple(_cell_facts(evidence)) if evidence else (),

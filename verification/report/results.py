@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -34,9 +35,21 @@ def write_model(path: Path, model: Model) -> None:
 
 def write_json(path: Path, value: JsonValue) -> None:
     """Write ``value`` as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
     # A file name on a machine need not be UTF-8; backslashreplace writes JSON's own escapes.
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    partial.write_text(text, "utf-8", "backslashreplace")
+    _write(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_by_content(folder: Path, text: str) -> str:
+    """Write JSON into a file of ``folder`` that is named by its sha256; return the sha256."""
+    content = text.encode("utf-8", "backslashreplace")
+    digest = hashlib.sha256(content).hexdigest()
+    _write(folder / f"{digest}.json", content)
+    return digest
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
     partial.replace(path)

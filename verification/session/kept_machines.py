@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import docker.errors
 import requests
@@ -16,75 +14,61 @@ import requests
 from containers.engine import KEPT, KEPT_HOURS
 from containers.machine import Machine
 from containers.testbed import Testbed
-from verification.commands import shell
+from verification.models.base import read_json
 from verification.models.errors import TestbedFailure
+from verification.models.report import KeptMachine
+from verification.models.verdict import Verdict
 from verification.report import results
-from verification.verdict import CellResult, Verdict
+from verification.session import enter
+from verification.session.session import CellRun
 
+FOLDER = "kept"
 MOST = 8
 """How many machines are kept; a machine takes memory for as long as it is up."""
-AGAIN = ("first", "install", "after_install")
-"""What is done again where the probe has uninstalled: the package is there as when it failed."""
+REINSTALL = ("first", "install", "after_install")
+"""The steps that are repeated where the probe has removed the package."""
 
 
-def settle(
-    report: Path,
-    testbed: Testbed,
-    result: CellResult,
-    evidence: Mapping[str, Any],
-    held: Sequence[Machine],
-) -> None:
-    """Keep the last machine of ``held`` if its cell failed, and tell so in ``report``; remove all
-    others.
-    """
+def keep(report: Path, testbed: Testbed, ran: CellRun, held: list[Machine]) -> None:
+    """Keep the last machine of a cell that failed, and record it; remove the others."""
     kept = None
-    failed = result.verdict is Verdict.FAILED and bool(held)
-    if failed and len(list((report / "kept").glob("*.json"))) < MOST:
+    folder = report / FOLDER
+    failed = ran.result.verdict is Verdict.FAILED and bool(held)
+    if failed and len(list(folder.glob("*.json"))) < MOST:
         with contextlib.suppress(
             TestbedFailure, docker.errors.DockerException, requests.RequestException
         ):
-            kept = _keep(testbed, result, evidence, held[-1])
-            results.write_json(report / "kept" / f"{result.id}.json", kept)
+            kept = _keep(testbed, ran, held[-1])
+            results.write_model(folder / f"{ran.result.id}.json", kept)
     for machine in held[: -1 if kept else None]:
         machine.close()
 
 
-def _keep(
-    testbed: Testbed, result: CellResult, evidence: Mapping[str, Any], machine: Machine
-) -> dict[str, Any]:
-    shell.add_enter(machine)
-    installed = evidence.get("uninstall", {}).get("code") == 0
-    if installed:
-        machine.run(shell.enter(machine.spec, *AGAIN), seconds=300)
-    name = f"{KEPT}{result.id}-{testbed.run.id}"
-    client = testbed.engine.client()
-    try:
+def _keep(testbed: Testbed, ran: CellRun, machine: Machine) -> KeptMachine:
+    enter.add(machine)
+    uninstall = ran.evidence.uninstall
+    removed = uninstall is not None and uninstall.code == 0
+    if removed:
+        machine.run(enter.command(machine.spec, *REINSTALL), seconds=300)
+    name = f"{KEPT}{ran.result.id}-{testbed.run.id}"
+    with contextlib.closing(testbed.engine.client()) as client:
         client.containers.get(machine.id).rename(name)
         index = client.containers.get(testbed.index)
         # Another cell of this run may have done it already.
         with contextlib.suppress(docker.errors.APIError):
             index.rename(f"{KEPT}index-{testbed.run.id}")
-    finally:
-        client.close()
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=KEPT_HOURS)
-    command = shell.execution(testbed.engine, name, machine.spec, terminal=True)
-    return {
-        "cell": result.id,
-        "container": name,
-        "enter": shlex.join(command),
-        "installed_again": installed,
-        "until": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
+    command = enter.on_host(testbed.engine, name, machine.spec, terminal=True)
+    return KeptMachine(
+        cell=ran.result.id,
+        container=name,
+        enter=shlex.join(command),
+        installed_again=removed,
+        until=until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
 
 
-def told(report: Path) -> list[dict[str, Any]]:
-    """Return what was kept, as results.json has it."""
-    return [
-        json.loads(path.read_text("utf-8")) for path in sorted((report / "kept").glob("*.json"))
-    ]
-
-
-def remarks(kept: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the lines that say how to enter what was kept, and how to be rid of it."""
-    lines = [f"kept {one['cell']} until {one['until']}: {one['enter']}" for one in kept]
-    return [*lines, "remove what was kept: ./e2e clean --kept"] if kept else []
+def recorded(report: Path) -> Iterator[KeptMachine]:
+    """Yield the machines that a report says are kept."""
+    for path in sorted((report / FOLDER).glob("*.json")):
+        yield read_json(KeptMachine, path)

@@ -1,190 +1,170 @@
-"""What a run needs before its first cell: engine, images, wheels and the testbed.
+"""What a run needs before its first cell: engine, images, the files of the release, the index.
 
-The process that controls the run prepares it once; its workers get the same as plain values.
+The process that controls the run prepares it once. Its workers are handed the same values.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
-import json
-import os
 import re
-import tempfile
-import tomllib
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import NamedTuple
 
 from packaging.utils import parse_wheel_filename
-from packaging.version import Version
 
-from containers import builder, engine, images, releases, testbed, wheelhouse
+from containers import engine as engines
+from containers import images, releases, testbed, wheelhouse
+from containers.engine import Engine, Run
 from containers.images import MUSL_PLATFORMS
 from containers.index import IndexContents
 from containers.progress import PROGRESS, say, step
-from containers.release_workflow import TagPush
-from verification import wheel as inspection
-from verification.models.cause import Cause
+from verification.models.base import Model
 from verification.models.cell import Cell
-from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.evidence import CellEvidence, parse_evidence
+from verification.models.errors import WrongUse
+from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
+from verification.models.inspection import ReleaseInspection
+from verification.models.machine import MachineSpec
+from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
 from verification.models.subject import Platform, Subject
 from verification.models.testbed import Image
-from verification.pipeline import execution, policy, provenance, publishers
-from verification.pipeline.plan import plan
-from verification.pipeline.result import Piped
-from verification.rules import diagnose
-from verification.rules import install_paths as paths
+from verification.rules import install_paths
+from verification.rules.install_paths import differs
 from verification.scenarios.conditions import conditions
-from verification.session.selection import DEFAULT_SOURCE, Selection
+from verification.session import origin
+from verification.session.selection import Selection
 from verification.subjects import database
 from verification.wheel.errors import BadWheel
 from verification.wheel.modules import top_level_modules
-from verification.wheel.release import inspect_release, narrow
-from verification.wheel.tags import declared_platform, is_for, parse_tags, subject_for_wheel
+from verification.wheel.release import inspect_release
+from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
-ROOT = Path(__file__).parents[2]
 
 
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """Everything the cells need, as plain values."""
+class Prepared(Model):
+    """Everything that the cells need."""
 
     testbed: testbed.Testbed
-    wheelhouse: Release
-    machines: dict[str, Image]
-    """The image of each machine that can run, by machine name."""
-    unavailable: dict[str, str]
-    """Why a machine cannot run here, by machine name."""
+    release: Release
+    machines: Mapping[str, Image]
+    """The image of each machine that can run, by the machine's name."""
+    unavailable: Mapping[str, str]
+    """Why a machine cannot run here, by the machine's name."""
     infrastructure: tuple[Image, ...]
-    pipeline: PipelineOutcome | None = None
-    """What the release workflow showed, or its testbed's failure; None if it was not run."""
     no_history: str = ""
-    """Why the earlier releases are not on the index; empty if they are, or were not asked for."""
-    inspection: ReleaseInspection | None = None
-    """What is wrong with the wheels; None where nobody asks."""
+    """Why the index is without the earlier releases; empty if it has them, or should have none."""
 
-    def given(self, evidence: CellEvidence) -> str:
-        """Return which wheel of the release the machine was given; empty if none is known.
+    def why_not(self, cell: Cell, selection: Selection) -> str:
+        """Return why a cell cannot run in this run; empty if it can."""
+        if reason := self.unavailable.get(cell.machine.name):
+            return reason
+        if selection.subject and cell.scenario.package_specific:
+            return f"{selection.subject} has no actions for the scenario {cell.scenario.name}"
+        if self.no_history and cell.machine.refuses and not cell.scenario.pinned:
+            return f"the release that it falls back to is unknown: {self.no_history}"
+        if cell.scenario.needs_previous and not self.release.previous:
+            why = self.no_history or f"--history {selection.history}"
+            return f"there is no earlier release on the index ({why})"
+        return ""
 
-        The index tells; without one, the tags of what was installed.
+    def served_wheel(self, evidence: CellEvidence) -> str:
+        """Return which wheel of the release the machine was served; empty if that is unknown.
+
+        The index's log says it; without an index, the tags of what is installed.
         """
-        known = [path.name for path in self.wheelhouse.wheels]
-        for line in evidence.requests:
-            if line.is_served and not line.path.endswith(".metadata") and line.file in known:
-                return line.file
+        known = [file.name for file in self.release.wheels]
+        for request in evidence.requests:
+            if request.is_served and request.file in known:
+                return request.file
         record = evidence.steps.record
-        tags = identity.tags_of(record.value.tags if record and record.value else ())
-        there = paths.distributions(evidence)
-        own = []
+        tags = parse_tags(record.value.tags if record and record.value else ())
+        installed = install_paths.distributions(evidence)
+        same = []
         for file in known:
-            name, version, _, its = parse_wheel_filename(file)
-            same = name in there and not paths.differs(there[name].version, str(version))
-            if same and its == tags:
-                own.append(file)
-        return own[0] if len(own) == 1 else ""
+            name, version, _, own = parse_wheel_filename(file)
+            there = installed.get(name)
+            if there and own == tags and not differs(there.version, str(version)):
+                same.append(file)
+        return same[0] if len(same) == 1 else ""
 
-    def causes(
-        self, subject: Subject, cell: Cell, evidence: Mapping[str, Any]
-    ) -> tuple[Cause, ...]:
-        """Return the causes that the evidence of a cell shows."""
-        parsed = parse_evidence(json.dumps(evidence), cell.id)
-        return diagnose(parsed, self.expected(subject, cell, parsed)).causes
+    def refused_upload(self) -> str:
+        """Return who refused the upload of the release and why; empty if all of it was accepted."""
+        refused = [upload for upload in self.testbed.uploads if upload.code]
+        return who_refused(refused[0].output) if refused else ""
 
-    def expected(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
-        """Return what a cell must show.
-
-        ``evidence`` tells which wheel it was given: the names of libraries may have a Python's ABI.
-        """
-        platform = platform_of(subject, cell.machine.os)
-        wheel = self.given(evidence)
-        if wheel and not identity.promised(wheel, subject):
-            own = identity.for_its_own(wheel, subject)
-            fitting = map(own.platform_for, sorted(wheelhouse.platforms(Path(wheel))))
-            platform = next(filter(None, fitting), platform)
+    def expectation(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
+        """Return what a cell must show."""
         return Expectation(
             kind=cell.expectation,
             refusal=cell.refusal,
             project=subject.name,
+            version=self.release.version,
             package=subject.import_package,
-            version=self.wheelhouse.version,
-            digests=self.wheelhouse.digests(),
-            locked=self.wheelhouse.locked(),
-            libraries=platform.libraries,
-            refused_upload=self.refused(),
+            digests=self.release.digests(),
+            locked=self.release.locked(),
+            libraries=platform_of(subject, cell, self.served_wheel(evidence)).libraries,
+            refused_upload=self.refused_upload(),
             conditions=conditions(cell),
         )
 
-    def refused(self) -> str:
-        """Return who refused the upload of the release and why; empty if all of it was taken."""
-        refused = [upload for upload in self.testbed.uploads if upload.code]
-        return who_refused(refused[0].output) if refused else ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the values, for a worker."""
-        return {
-            "testbed": self.testbed.model_dump(mode="json"),
-            "wheelhouse": self.wheelhouse.model_dump(mode="json"),
-            "machines": {name: image.model_dump() for name, image in self.machines.items()},
-            "unavailable": self.unavailable,
-            "infrastructure": [image.model_dump() for image in self.infrastructure],
-            "pipeline": self.pipeline.model_dump(mode="json") if self.pipeline else None,
-            "no_history": self.no_history,
-            "inspection": self.inspection and self.inspection.model_dump(mode="json"),
-        }
+def platform_of(subject: Subject, cell: Cell, served: str) -> Platform:
+    """Return the platform of a cell; `served` is the wheel that its machine was served, if known.
 
-    @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Self:
-        """Return what the controlling process prepared."""
-        return cls(
-            testbed=testbed.Testbed.model_validate(told["testbed"]),
-            wheelhouse=Release.model_validate(told["wheelhouse"]),
-            machines={name: Image(**image) for name, image in told["machines"].items()},
-            unavailable=told["unavailable"],
-            infrastructure=tuple(Image(**image) for image in told["infrastructure"]),
-            pipeline=_outcome(told["pipeline"]),
-            no_history=told["no_history"],
-            inspection=told["inspection"] and ReleaseInspection.model_validate(told["inspection"]),
-        )
+    The names of the libraries of a wheel for another Python, or for musl, differ.
+    """
+    default = next(p for p in subject.platforms if p.target.system == cell.machine.os)
+    if not served or declared_platform(served, subject):
+        return default
+    own = subject_for_wheel(served, subject)
+    tags = sorted(tag.platform for tag in parse_wheel_filename(served)[3])
+    return next(filter(None, map(own.platform_for, tags)), default)
 
 
-def _outcome(told: dict[str, Any] | None) -> PipelineOutcome | None:
-    if told is None:
-        return None
-    return (PipelineFailure if "testbed" in told else PipelineResult).model_validate(told)
+class SetUp(NamedTuple):
+    """What a controller has once everything is prepared."""
+
+    prepared: Prepared
+    inspection: ReleaseInspection
+    pipeline: PipelineOutcome | None = None
+    """What the release workflow showed; None if it did not run."""
 
 
-def platform_of(subject: Subject, system: str) -> Platform:
-    """Return the platform that the subject promises for an operating system."""
-    return next(p for p in subject.platforms if p.target.system == system)
+@dataclass(frozen=True)
+class Host:
+    """The engine of a run; what the run starts on it carries the run's label."""
+
+    engine: Engine
+    run: Run
+
+    def sweep(self) -> None:
+        """Remove what the run started."""
+        with contextlib.closing(self.engine.client()) as client:
+            engines.sweep(client, run=self.run.id)
 
 
-def who_refused(output: str) -> str:
-    """Return who refused an upload and why, from what twine said."""
-    lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
-    lines = [line for line in lines if line]
-    # Its last record is the error, which a narrow terminal breaks into lines.
-    begins = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
-    told = " ".join(lines[begins[-1] :] if begins else lines[-3:]).removeprefix("ERROR ")
-    who = "the index refused the upload"
-    if told.startswith("InvalidDistribution"):
-        who = "twine refused the file before it was uploaded"
-    return f"{who} ({told[:400] or 'it said nothing'})"
+def open_host(stack: contextlib.ExitStack, *, provision: bool) -> Host:
+    """Find or start an engine, remove what dead runs left, and begin a run on it.
 
+    What the run leaves is removed when `stack` closes.
 
-def images_of(prepared: Prepared) -> dict[str, dict[str, str]]:
-    """Return what identifies each image of the run, by its name, as results.json has it."""
-    return {
-        image.name: {"tag": image.tag, "id": image.id, "created": image.created}
-        for image in (*prepared.infrastructure, *prepared.machines.values())
-    }
+    Raises:
+        TestbedFailure: there is no engine.
+    """
+    found = engines.ensure(provision=provision)
+    client = found.client()
+    stack.callback(client.close)
+    if swept := engines.sweep(client):
+        say(f"removed {swept} containers, networks and volumes that earlier runs left")
+    run = Run.new()
+    stack.callback(engines.sweep, client, run=run.id)
+    return Host(found, run)
 
 
 def prepare(
@@ -192,123 +172,152 @@ def prepare(
     subject: Subject,
     stack: contextlib.ExitStack,
     *,
-    beside: Sequence[Path] = (),
-) -> Prepared:
-    """Do all set-up; what must be undone at the end is put on ``stack``.
+    extra_files: Sequence[Path] = (),
+) -> SetUp:
+    """Do all set-up; what must be undone at the end is put on `stack`.
 
-    ``beside`` are further files that the index has.
+    `extra_files` are further files that the index has.
 
     Raises:
-        WrongUse: the wheels, the release or this Python cannot be used; told before an engine is
-            asked for.
-        TestbedFailure: the testbed cannot be had.
-        BuildFailed: the subject does not build.
+        WrongUse: the wheels, the release or this Python cannot be used; before an engine is needed.
+        TestbedFailure: the testbed cannot be prepared.
+        BuildFailed: the source does not build.
     """
     database.check()
-    house, inspection = _given(selection, subject)
-    found = engine.ensure(provision=selection.provision)
-    client = found.client()
-    stack.callback(client.close)
-    swept = engine.sweep(client)
-    if swept:
-        say(f"removed {swept} containers, networks and volumes that earlier runs left")
-    run = engine.Run.new()
-    stack.callback(engine.sweep, client, run=run.id)
-    unavailable: dict[str, str] = {}
-    machines: dict[str, Image] = {}
-    pipeline: PipelineOutcome | None = None
-    needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.machines)]
-    if not house:
-        needed += (
-            release_pipeline.IMAGES if selection.pipeline else builder.recipes(selection.systems)
-        )
-    PROGRESS.expect("image", len(images.missing(found, needed)))
-    with ThreadPoolExecutor(4) as pool:
-        try:
-            make = _release if selection.pipeline else _build
-            built = None if house else pool.submit(make, selection, found, run, subject, stack)
-            infrastructure = [pool.submit(images.ensure, found, name) for name in INFRASTRUCTURE]
-            wanted = {
-                spec.image: pool.submit(images.ensure, found, spec.image)
-                for spec in selection.machines
-            }
-            for spec in selection.machines:
-                try:
-                    machines[spec.name] = wanted[spec.image].result()
-                except images.Unavailable as reason:
-                    unavailable[spec.name] = str(reason)
-            index, publisher = (image.result() for image in infrastructure)
-            network = stack.enter_context(testbed.prepare_network(found, run, publisher))
-            if built:
-                house, pipeline = built.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            engine.sweep(client, run=run.id)  # a build ends with its container
-            raise
-    assert house is not None
-    inspection = inspection or _inspect(house, subject)
-    house = house.with_dependencies(*_for_others(selection, subject), *beside)
-    no_history = ""
-    if selection.history == "all":
-        try:
-            house = _with_history(house, subject, selection)
-        except images.Unavailable as reason:
-            no_history = str(reason)
-            say(f"the index is without the earlier releases: {reason}")
+    release = origin.existing(selection, subject)
+    inspection = _inspect(release, subject) if release else None
+    host = open_host(stack, provision=selection.provision)
+    made = _make(host, selection, subject, release, stack)
+    release = made.release.with_dependencies(*extra_files, *_for_other_pythons(selection, subject))
+    release, no_history = _with_history(release, subject, selection)
     if selection.tests:
-        house = house.model_copy(update={"tools": wheelhouse.tools()})
+        release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
-            testbed.start(
-                network,
-                index,
-                IndexContents(
-                    project=subject.name,
-                    files=house.stored,
-                    yanked=house.yanked,
-                ),
-                house.wheel_paths,
-            )
+            testbed.start(made.network, made.index, contents(release, subject), release.wheel_paths)
         )
-    return Prepared(
-        started,
-        house,
-        machines,
-        unavailable,
-        (index, publisher),
-        pipeline,
-        no_history,
-        inspection,
+    prepared = Prepared(
+        testbed=started,
+        release=release,
+        machines=made.machines,
+        unavailable=made.unavailable,
+        infrastructure=(made.index, made.publisher),
+        no_history=no_history,
+    )
+    return SetUp(prepared, inspection or _inspect(release, subject), made.pipeline)
+
+
+def contents(release: Release, subject: Subject) -> IndexContents:
+    """Return what the index has next to the release that is published on it."""
+    return IndexContents(
+        project=subject.name,
+        files=release.stored,
+        yanked=release.yanked,
     )
 
 
-def _with_history(house: Release, subject: Subject, selection: Selection) -> Release:
-    """Return ``house`` with the earlier releases, and with what an installer builds beside them.
+def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
+    """Inspect each wheel once.
 
     Raises:
-        Unavailable: they cannot be had.
+        WrongUse: a file that the user names is no wheel.
     """
-    found = releases.earlier(subject.name, house.version)
+    modules = top_level_modules(release.dependencies)
+    try:
+        return inspect_release(release.wheel_paths, subject, modules)
+    except BadWheel as error:
+        raise WrongUse(f"--wheels {release.location}: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Made:
+    release: Release
+    pipeline: PipelineOutcome | None
+    machines: dict[str, Image]
+    unavailable: dict[str, str]
+    index: Image
+    publisher: Image
+    network: testbed.PreparedNetwork
+
+
+def _make(
+    host: Host,
+    selection: Selection,
+    subject: Subject,
+    release: Release | None,
+    stack: contextlib.ExitStack,
+) -> _Made:
+    """Make every image; meanwhile make the wheels, where there is no `release`."""
+    machine_images = [spec.image for spec in selection.machines]
+    wheels_need = () if release else origin.recipes(selection)
+    needed = [*INFRASTRUCTURE, *machine_images, *wheels_need]
+    PROGRESS.expect("image", len(images.missing(host.engine, needed)))
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            making = None
+            if not release:
+                making = pool.submit(origin.make, host, selection, subject, stack)
+            futures = {
+                name: pool.submit(images.ensure, host.engine, name)
+                for name in dict.fromkeys((*INFRASTRUCTURE, *machine_images))
+            }
+            machines, unavailable = _machine_images(selection.machines, futures)
+            index, publisher = (futures[name].result() for name in INFRASTRUCTURE)
+            network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
+            pipeline = None
+            if making:
+                release, pipeline = making.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            host.sweep()  # a build ends with its container
+            raise
+    assert release is not None
+    return _Made(release, pipeline, machines, unavailable, index, publisher, network)
+
+
+def _machine_images(
+    specs: Iterable[MachineSpec], futures: Mapping[str, Future[Image]]
+) -> tuple[dict[str, Image], dict[str, str]]:
+    """Return the image of each machine, and why a machine has none; by the machine's name."""
+    machines: dict[str, Image] = {}
+    unavailable: dict[str, str] = {}
+    for spec in specs:
+        try:
+            machines[spec.name] = futures[spec.image].result()
+        except images.Unavailable as reason:
+            unavailable[spec.name] = str(reason)
+    return machines, unavailable
+
+
+def _with_history(release: Release, subject: Subject, selection: Selection) -> tuple[Release, str]:
+    """Return the release with the earlier ones for the index; else with why they are missing."""
+    if selection.history != "all":
+        return release, ""
+    try:
+        earlier = releases.earlier(subject.name, release.version)
+    except images.Unavailable as reason:
+        say(f"the index is without the earlier releases: {reason}")
+        return release, str(reason)
     if any(spec.refuses for spec in selection.machines):
         # Where no wheel of it fits, an installer builds a dependency from its source.
-        house = house.with_dependencies(*_sources(subject))
-    return house.model_copy(update={"earlier": found.files, "yanked": found.yanked})
+        release = release.with_dependencies(*_sources(subject))
+    return release.model_copy(update={"earlier": earlier.files, "yanked": earlier.yanked}), ""
 
 
-def _for_others(selection: Selection, subject: Subject) -> list[Path]:
-    """Return the dependencies for machines that are promised nothing; the live index has them.
+def _for_other_pythons(selection: Selection, subject: Subject) -> list[Path]:
+    """Return the dependencies for machines that the subject declares no wheel for.
 
-    An older release, or a wheel beyond what is promised, finds them there.
+    The live index has them: an older release, or a wheel that is not declared, finds them there.
     """
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
+    lock = subject.dependencies
     with ThreadPoolExecutor() as pool:
-        lock = subject.dependencies
-        needed = [
+        futures = [
             pool.submit(wheelhouse.dependencies_for, lock, python) for python in sorted(pythons)
         ]
         if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
-            needed.append(pool.submit(wheelhouse.dependencies_for, lock, "3.13", MUSL_PLATFORMS))
-    return [path for one in needed for path in one.result()]
+            futures.append(pool.submit(wheelhouse.dependencies_for, lock, "3.13", MUSL_PLATFORMS))
+    return [path for future in futures for path in future.result()]
 
 
 def _sources(subject: Subject) -> tuple[Path, ...]:
@@ -319,110 +328,14 @@ def _sources(subject: Subject) -> tuple[Path, ...]:
         return ()
 
 
-def _given(
-    selection: Selection, subject: Subject
-) -> tuple[Release, ReleaseInspection] | tuple[None, None]:
-    """Return the wheels that exist already with their inspection; None if they are to build.
-
-    Raises:
-        WrongUse: one of them is no wheel.
-    """
-    if selection.wheels:
-        house = wheelhouse.from_folder(selection.wheels, subject.name, subject.locks)
-    elif selection.release:
-        house = releases.release(selection.release, subject.name, subject.locks)
-    else:
-        return None, None
-    try:
-        return house, _inspect(house, subject)
-    except BadWheel as error:
-        raise WrongUse(f"--wheels {house.wheel_paths[0].parent}: {error}") from None
-
-
-def _inspect(house: Release, subject: Subject) -> ReleaseInspection:
-    """Inspect each wheel; no other step of a run reads one."""
-    return inspect_release(house.wheel_paths, subject, top_level_modules(house.dependencies))
-
-
-Made = tuple[Release, PipelineOutcome | None]
-
-
-def _release(
-    selection: Selection,
-    found: engine.Engine,
-    run: engine.Run,
-    subject: Subject,
-    stack: contextlib.ExitStack,
-) -> Made:
-    """Push a tag of the source; return the wheels that the release workflow published.
-
-    Where it published none, the wheels are built without it: the machines have their verdict, and
-    the pipeline has its own.
-    """
-    assert selection.source is not None
-    version = _version(selection.source)
-    own = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
-    overlays = {} if own else {str(DEFAULT_SOURCE): selection.source}
-    push = TagPush(root=ROOT, tags=(f"v{version}",), overlays=overlays)
-    published = release_pipeline.run(found, run, subject, push, selection.actions_from)
-    if published.files:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
-        for name, content in published.files.items():
-            (folder / name).write_bytes(content)
-        wheels = sorted(folder.iterdir())
-        release = wheelhouse.from_files(wheels, subject.locks, location="the pipeline")
-        return release, published.outcome
-    house, _ = _build(selection, found, run, subject, stack)
-    return house, published.outcome
-
-
-def _version(source: Path) -> str:
-    """Return the version that the source says it has.
-
-    Raises:
-        WrongUse: it says none.
-    """
-    path = source / "pyproject.toml"
-    try:
-        project = tomllib.loads(path.read_text("utf-8"))["project"]
-        return str(Version(project["version"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WrongUse(f"{path}: no version under [project] can be read: {error}") from None
-
-
-def _build(
-    selection: Selection,
-    found: engine.Engine,
-    run: engine.Run,
-    subject: Subject,
-    _stack: contextlib.ExitStack,
-) -> Made:
-    assert selection.source is not None
-    wheels = [
-        builder.build(
-            found,
-            selection.source,
-            run,
-            platform=cast("builder.Platform", system),
-            manylinux_image=os.environ.get("QUIVERDB_E2E_MANYLINUX"),
-        )
-        for system in selection.systems
-    ]
-    return wheelhouse.from_files(wheels, subject.locks, location=str(selection.source)), None
-
-
-def static(prepared: Prepared, subject: Subject, systems: tuple[str, ...]) -> ReleaseInspection:
-    """Return what is wrong with the wheels for ``systems`` alone: only these are judged."""
-    assert prepared.inspection is not None
-    platforms = tuple(platform_of(subject, system) for system in systems)
-    return narrow(prepared.inspection, subject.model_copy(update={"platforms": platforms}))
-
-
-def lost(prepared: Prepared, subject: Subject, system: str) -> list[str]:
-    """Return why wheels for an operating system, or all that are unknown, cannot be judged."""
-    platforms = (platform_of(subject, system),)
-    return [
-        f"{name}: {why}"
-        for name, why in prepared.wheelhouse.not_fetched.items()
-        if not name.endswith(".whl") or is_for(parse_wheel_filename(name)[3], platforms)
-    ]
+def who_refused(output: str) -> str:
+    """Return who refused an upload and why, from the output of twine."""
+    lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
+    lines = [line for line in lines if line]
+    # The last record is the error. A narrow terminal breaks it into lines.
+    begins = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
+    text = " ".join(lines[begins[-1] :] if begins else lines[-3:]).removeprefix("ERROR ")
+    who = "the index refused the upload"
+    if text.startswith("InvalidDistribution"):
+        who = "twine refused the file before it was uploaded"
+    return f"{who} ({text[:400] or 'without a message'})"

@@ -1,190 +1,221 @@
-"""What a run used, as results.json tells of it, and how it is had again."""
+"""The files that a run used: kept by content when it runs, and found again for a replay."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 from packaging.utils import parse_wheel_filename
 
-from containers import file_store as files
-from containers import releases, wheelhouse
+from containers import file_store, releases, wheelhouse
 from containers.images import Unavailable
 from containers.state import state_dir
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Release, ReleaseFile, sha256
+from verification.models.report import FileRecord, ReplayInputs, Report
+from verification.models.subject import Subject
 from verification.scenarios import machines
-from verification.subjects.subject import load as load_subject
 
-KINDS = ("wheels", "dependencies", "earlier", "tools")
+Kind = Literal["wheels", "dependencies", "earlier", "tools"]
+KINDS: tuple[Kind, ...] = ("wheels", "dependencies", "earlier", "tools")
 _ROOT = Path(__file__).parents[2]
 
 
-def keep(release: Release, subject: str) -> dict[str, Any]:
-    """Keep the files of ``release``; return the record of them that results.json has as ``inputs``.
+def keep(release: Release, subject: str) -> ReplayInputs:
+    """Keep the files of a release and return their records.
 
     Raises:
         OSError: they cannot be kept.
     """
-    paths = {
-        "wheels": release.wheel_paths,
-        "dependencies": release.dependencies,
-        "earlier": release.earlier,
-        "tools": release.tools,
-    }
-    digests = files.keep(path for kind in paths.values() for path in kind)
-    told: dict[str, Any] = {
-        kind: [
-            {"name": path.name, "sha256": digests[path], "size": path.stat().st_size}
-            for path in paths[kind]
-        ]
-        for kind in KINDS
-    }
-    return told | {
-        "subject": subject,
-        "origin": release.origin,
-        "yanked": dict(release.yanked),
-        "suite": suite(),
-    }
+    digests = file_store.keep(path for kind in KINDS for path in _paths(release, kind))
+
+    def records(kind: Kind) -> tuple[FileRecord, ...]:
+        return tuple(
+            FileRecord(name=path.name, sha256=digests[path], size=path.stat().st_size)
+            for path in _paths(release, kind)
+        )
+
+    return ReplayInputs(
+        subject=subject,
+        origin=release.origin,
+        wheels=records("wheels"),
+        dependencies=records("dependencies"),
+        earlier=records("earlier"),
+        tools=records("tools"),
+        yanked=release.yanked,
+        suite=suite_hash(),
+    )
+
+
+def _paths(release: Release, kind: Kind) -> tuple[Path, ...]:
+    match kind:
+        case "wheels":
+            return release.wheel_paths
+        case "dependencies":
+            return release.dependencies
+        case "earlier":
+            return release.earlier
+        case "tools":
+            return release.tools
 
 
 @functools.cache
-def suite() -> str:
-    """Return the hash of the code that runs and judges cells, in short."""
+def suite_hash() -> str:
+    """Return the hash of the code that runs and judges cells, its first 16 digits."""
     total = hashlib.sha256()
-    tops = [_ROOT / "containers", _ROOT / "tests" / "support"]
-    for path in sorted(path for top in tops for path in top.rglob("*") if path.is_file()):
-        if "__pycache__" not in path.parts:
-            total.update(f"{path.relative_to(_ROOT)}\0{sha256(path)}\n".encode())
+    for top in ("containers", "verification"):
+        for path in sorted(path for path in (_ROOT / top).rglob("*") if path.is_file()):
+            if "__pycache__" not in path.parts:
+                total.update(f"{path.relative_to(_ROOT)}\0{sha256(path)}\n".encode())
     return total.hexdigest()[:16]
 
 
-@dataclasses.dataclass(frozen=True)
-class Regained:
-    """What could be had again of what a run used."""
+class Regained(NamedTuple):
+    """What was found again of what a run used."""
 
     release: Release
     gone: tuple[str, ...]
-    """What the run needs and is not there any more, with the reason; it cannot be run again."""
+    """What the run needs and is gone, with the reason; the run cannot be repeated."""
     differs: tuple[str, ...]
-    """What is otherwise than it was, and lets a cell run nevertheless."""
+    """What differs from the run, and lets a cell run nevertheless."""
 
 
-def regain(results: Mapping[str, Any]) -> Regained:
-    """Return the files that a run used: those kept, or such as have the recorded digest.
+class _Recorded(NamedTuple):
+    """A run whose files are sought."""
+
+    report: Report
+    inputs: ReplayInputs
+    subject: Subject
+
+
+def regain(report: Report, subject: Subject) -> Regained:
+    """Return the files that a run used: those kept, or others with the recorded hash.
 
     Raises:
-        WrongUse: the results do not tell what the run used.
+        WrongUse: the report does not say what the run used.
     """
-    told = results.get("inputs")
-    if not told:
+    if report.inputs is None:
         raise WrongUse(
-            "results.json does not tell what the run used (`inputs`): it ended before it had any, "
-            "or an older version wrote it; run ./e2e gate again"
+            "results.json does not say what the run used (`inputs`): it ended before it had any; "
+            "run ./e2e gate again"
         )
-    found: dict[str, list[Path]] = {}
+    recorded = _Recorded(report, report.inputs, subject)
+    files: dict[Kind, list[Path]] = {}
     gone: list[str] = []
     differs: list[str] = []
     for kind in KINDS:
-        found[kind] = []
-        again: list[Path] | None = None
-        why = ""
-        for file in told[kind]:
-            name, digest = file["name"], file["sha256"]
-            path = files.find(digest, name)
-            if path is None:
-                if again is None:
-                    again, why = _again(kind, results)
-                path = next((p for p in again if p.name == name and sha256(p) == digest), None)
-            if path is not None:
-                found[kind].append(path)
-                continue
-            line = f"{name} (sha256 {digest[:16]}...) is no longer kept and cannot be had again"
-            line += f": {why}" if why else ""
-            (differs if kind == "earlier" else gone).append(line)
-    yanked = {name: told["yanked"][name] for name in told["yanked"]}
-    if told["suite"] != suite():
-        differs.append(f"the suite's own code is {suite()}, and was {told['suite']}")
+        files[kind], missing = _find(kind, recorded)
+        (differs if kind == "earlier" else gone).extend(missing)
+    if report.inputs.suite != suite_hash():
+        differs.append(f"the suite's own code is {suite_hash()}, and was {report.inputs.suite}")
     release = Release(
-        origin=told["origin"],
+        origin=report.inputs.origin,
         location="the recorded files",
-        version=results["version"],
-        wheels=tuple(map(ReleaseFile.read, found["wheels"])),
-        dependencies=tuple(found["dependencies"]),
-        earlier=tuple(found["earlier"]),
-        tools=tuple(found["tools"]),
-        yanked=yanked,
+        version=report.version,
+        wheels=tuple(map(ReleaseFile.read, files["wheels"])),
+        dependencies=tuple(files["dependencies"]),
+        earlier=tuple(files["earlier"]),
+        tools=tuple(files["tools"]),
+        yanked=report.inputs.yanked,
     )
     return Regained(release, tuple(gone), tuple(differs))
 
 
-def _again(kind: str, results: Mapping[str, Any]) -> tuple[list[Path], str]:
-    """Return files that may be those recorded, and why others could not be had."""
-    found: list[Path] = []
+def _find(kind: Kind, recorded: _Recorded) -> tuple[list[Path], list[str]]:
+    """Return the files of a kind, and a line for each that is gone."""
+    files: list[Path] = []
+    missing: list[str] = []
+    again: list[Path] | None = None
+    why = ""
+    for record in _records(kind, recorded.inputs):
+        path = file_store.find(record.sha256, record.name)
+        if path is None:
+            if again is None:
+                again, why = _fetch_again(kind, recorded)
+            path = next(
+                (p for p in again if p.name == record.name and sha256(p) == record.sha256), None
+            )
+        if path is not None:
+            files.append(path)
+            continue
+        line = f"{record.name} (sha256 {record.sha256[:16]}...) is no longer kept and is gone"
+        missing.append(line + (f": {why}" if why else ""))
+    return files, missing
+
+
+def _records(kind: Kind, inputs: ReplayInputs) -> tuple[FileRecord, ...]:
+    match kind:
+        case "wheels":
+            return inputs.wheels
+        case "dependencies":
+            return inputs.dependencies
+        case "earlier":
+            return inputs.earlier
+        case "tools":
+            return inputs.tools
+
+
+def _fetch_again(kind: Kind, recorded: _Recorded) -> tuple[list[Path], str]:
+    """Return files that may be those recorded, and why others are not available."""
+    files: list[Path] = []
     reasons = []
     for source in _SOURCES[kind]:
         try:
-            found += source(results)
+            files += source(recorded)
         except (TestbedFailure, Unavailable, WrongUse, OSError) as error:
             reasons.append(" ".join(str(error).split())[:200])
-    return found, "; ".join(reasons)
+    return files, "; ".join(reasons)
 
 
-def _release(results: Mapping[str, Any]) -> Iterable[Path]:
-    if results["inputs"]["origin"] != "release":
+def _release(recorded: _Recorded) -> Iterable[Path]:
+    if recorded.inputs.origin != "release":
         return ()
-    return releases.release(
-        results["version"], results["inputs"]["subject"], load_subject().locks
-    ).wheel_paths
+    subject = recorded.subject
+    return releases.release(recorded.report.version, subject.name, subject.locks).wheel_paths
 
 
-def _built(_results: Mapping[str, Any]) -> Iterable[Path]:
+def _built(_recorded: _Recorded) -> Iterable[Path]:
     return (state_dir() / "wheels").glob("*/*.whl")
 
 
-def _folder(results: Mapping[str, Any]) -> Iterable[Path]:
-    named = results["selection"].get("wheels")
+def _folder(recorded: _Recorded) -> Iterable[Path]:
+    named = recorded.report.selection.wheels
     return sorted(Path(named).glob("*.whl")) if named else ()
 
 
-def _locked(results: Mapping[str, Any]) -> Iterable[Path]:
-    found = list(wheelhouse.dependencies(load_subject().locks))
+def _locked(recorded: _Recorded) -> Iterable[Path]:
+    files = list(wheelhouse.dependencies(recorded.subject.locks))
     known = machines.load()
-    chosen = [known[name] for name in results["selection"]["machines"] if name in known]
-    for python in sorted({spec.python for spec in chosen if spec.os == "linux"} - {"3.13"}):
-        found += wheelhouse.dependencies_for(load_subject().dependencies, python)
-    return found
+    selected = [known[name] for name in recorded.report.selection.machines if name in known]
+    for python in sorted({spec.python for spec in selected if spec.os == "linux"} - {"3.13"}):
+        files += wheelhouse.dependencies_for(recorded.subject.dependencies, python)
+    return files
 
 
-def _sources(results: Mapping[str, Any]) -> Iterable[Path]:
-    names = {file["name"] for file in results["inputs"]["dependencies"]}
-    if all(name.endswith(".whl") for name in names):
+def _sources(recorded: _Recorded) -> Iterable[Path]:
+    if all(file.name.endswith(".whl") for file in recorded.inputs.dependencies):
         return ()
-    return releases.sources(wheelhouse.needed(load_subject().dependencies))
+    return releases.sources(wheelhouse.needed(recorded.subject.dependencies))
 
 
-def _pip(results: Mapping[str, Any]) -> Iterable[Path]:
-    identities = [
-        parse_wheel_filename(file["name"])[:2]
-        for file in results["inputs"]["dependencies"]
-        if file["name"].startswith("pip-")
-    ]
-    return [wheelhouse.pip(str(version)) for _, version in identities]
+def _pip(recorded: _Recorded) -> Iterable[Path]:
+    for file in recorded.inputs.dependencies:
+        if file.name.startswith("pip-"):
+            yield wheelhouse.pip(str(parse_wheel_filename(file.name)[1]))
 
 
-def _earlier(results: Mapping[str, Any]) -> Iterable[Path]:
-    return releases.earlier(results["inputs"]["subject"], results["version"]).files
+def _earlier(recorded: _Recorded) -> Iterable[Path]:
+    return releases.earlier(recorded.subject.name, recorded.report.version).files
 
 
-def _tools(_results: Mapping[str, Any]) -> Iterable[Path]:
+def _tools(_recorded: _Recorded) -> Iterable[Path]:
     return wheelhouse.tools()
 
 
-_SOURCES: dict[str, tuple[Callable[[Mapping[str, Any]], Iterable[Path]], ...]] = {
+_SOURCES: dict[Kind, tuple[Callable[[_Recorded], Iterable[Path]], ...]] = {
     "wheels": (_release, _folder, _built),
     "dependencies": (_locked, _sources, _pip),
     "earlier": (_earlier,),

@@ -2,169 +2,205 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from verification.models.base import Model
 from verification.models.errors import WrongUse
-from verification.models.machine import MachineSpec
+from verification.models.machine import MachineSpec, OperatingSystem
+from verification.models.report import RunSelection
 from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import Profile
 from verification.session import own_tests
 
 DEFAULT_SOURCE = Path("bindings/python")
+History = Literal["none", "all"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Selection:
-    """The choices of one run. Exactly one of ``source``, ``wheels`` and ``release`` is set."""
+class Options(Model):
+    """The options of a run as they were typed. Folders are absolute."""
+
+    source: Path | None = None
+    wheels: Path | None = None
+    release: str | None = None
+    subject: str = ""
+    """The package's name, where the user names a description of it."""
+    profile: str = "gate"
+    history: History | None = None
+    machines: tuple[str, ...] = ()
+    tests: Path | None = None
+    pipeline: bool = True
+    actions_from: Path | None = None
+    strict: bool = False
+    provision: bool = True
+    keyword: str = ""
+    """What ``-k`` says: it narrows the verdict."""
+    deselected: tuple[str, ...] = ()
+    """What ``--deselect`` names: it narrows the verdict."""
+
+
+class Selection(Model):
+    """The checked choices of one run. Exactly one of source, wheels and release is set."""
 
     source: Path | None
     wheels: Path | None
     release: str | None
     machines: tuple[MachineSpec, ...]
     narrowed: tuple[str, ...]
-    """The options that narrow the verdict, as typed; empty means all that the profile names."""
-    left_to_others: tuple[MachineSpec, ...]
+    """The options that narrow the verdict, as typed; empty for all that the profile names."""
+    other_profiles: tuple[MachineSpec, ...]
     """The machines that only other profiles ask for."""
     strict: bool
     provision: bool
     profile: Profile
-    history: str = "all"
-    """Which earlier releases are on the index beside the one under test: ``none`` or ``all``."""
-    pipeline: bool = False
-    """Whether the release workflow is run, and its wheels are those that are verified."""
-    no_pipeline: str = ""
-    """Why it is not."""
-    actions_from: Path | None = None
+    history: History
+    """Which earlier releases are on the index as well."""
+    pipeline: bool
+    """Whether the release workflow runs; its wheels are then the ones that are verified."""
+    no_pipeline: str
+    """Why it does not run."""
+    actions_from: Path | None
     """A folder with checkouts of the workflow's real actions; without one, stand-ins run."""
-    tests: Path | None = None
-    """The folder of the package's own tests, which run on machines; None if they are left out."""
-    no_tests: str = ""
-    """Why they are."""
-    subject: str = ""
-    """The package under test, where it is not quiverdb."""
+    tests: Path | None
+    """The folder of the package's own tests; None if they do not run."""
+    no_tests: str
+    """Why they do not run."""
+    subject: str
+    """The package's name, where the user names a description of it."""
 
     @property
-    def systems(self) -> tuple[str, ...]:
+    def systems(self) -> tuple[OperatingSystem, ...]:
         """The operating systems of the selected machines: ``linux``, ``windows``."""
         return tuple(sorted({spec.os for spec in self.machines}))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the choices as JSON-able data."""
-        return {
-            "source": str(self.source) if self.source else None,
-            "wheels": str(self.wheels) if self.wheels else None,
-            "release": self.release,
-            "machines": [spec.name for spec in self.machines],
-            "narrowed": list(self.narrowed),
-            "strict": self.strict,
-            "pipeline": self.pipeline,
-            "actions_from": str(self.actions_from) if self.actions_from else None,
-            "profile": self.profile.name,
-            "history": self.history,
-            "tests": str(self.tests) if self.tests else None,
-        } | ({"subject": self.subject} if self.subject else {})
+    def to_report(self, *narrowed: str, subject: str) -> RunSelection:
+        """Return the choices as the report has them; `narrowed` adds to what narrows them."""
+        return RunSelection(
+            source=str(self.source) if self.source else None,
+            wheels=str(self.wheels) if self.wheels else None,
+            release=self.release,
+            machines=tuple(spec.name for spec in self.machines),
+            narrowed=(*self.narrowed, *narrowed),
+            strict=self.strict,
+            pipeline=self.pipeline,
+            actions_from=str(self.actions_from) if self.actions_from else None,
+            profile=self.profile.name,
+            history=self.history,
+            tests=str(self.tests) if self.tests else None,
+            subject=subject,
+        )
 
 
-def select(
-    *,
-    root: Path,
-    source: Path | None = None,
-    wheels: Path | None = None,
-    release: str | None = None,
-    profile: str = "gate",
-    pipeline: bool = True,
-    actions_from: Path | None = None,
-    history: str | None = None,
-    tests: Path | None = None,
-    names: list[str] | None = None,
-    keyword: str = "",
-    left_out: Sequence[str] = (),
-    strict: bool = False,
-    provision: bool = True,
-    subject: str = "",
-) -> Selection:
-    """Check the choices and return them.
+def select(options: Options, root: Path) -> Selection:
+    """Check the options and return the choices; `root` is the checkout.
 
     Raises:
         WrongUse: two of source, wheels and release; a source that cannot be built; an unknown
-            machine; a folder of tests without any.
+            profile or machine; a folder of tests without any.
     """
-    given = [option for option, value in _inputs(source, wheels, release) if value is not None]
-    if release is not None and not release.strip():
-        raise WrongUse("--release is empty; write a version such as 0.13.5")
-    if len(given) > 1:
-        raise WrongUse(f"{' and '.join(given)} exclude one another; name one")
-    if subject and not wheels and not release:
-        raise WrongUse(
-            f"--subject: how {subject} is built is not known here; name --wheels or --release"
-        )
-    asked = profiles.load()[profile]
+    source = _source(options, root)
+    profile = profiles.load()[options.profile]
     known = machines.load()
-    wanted = list(dict.fromkeys(names or ()))
-    for name in wanted:
+    named = _named_machines(options, known)
+    of_profile = [spec for spec in known.values() if profile.name in spec.profiles]
+    selected = named or tuple(of_profile)
+    no_pipeline = _no_pipeline(options, source)
+    tests, no_tests = _tests(options, source)
+    return Selection(
+        source=source,
+        wheels=options.wheels,
+        release=options.release,
+        machines=selected,
+        narrowed=_narrowed(options, named),
+        other_profiles=tuple(s for s in known.values() if s not in (*of_profile, *selected)),
+        strict=options.strict,
+        provision=options.provision,
+        profile=profile,
+        history=options.history or profile.history,
+        pipeline=not no_pipeline,
+        no_pipeline=no_pipeline,
+        actions_from=options.actions_from,
+        tests=tests,
+        no_tests=no_tests,
+        subject=options.subject,
+    )
+
+
+def _source(options: Options, root: Path) -> Path | None:
+    """Return the folder to build from; None where the wheels exist already."""
+    origins = (
+        ("--source", options.source),
+        ("--wheels", options.wheels),
+        ("--release", options.release),
+    )
+    named = [name for name, value in origins if value is not None]
+    if options.release is not None and not options.release.strip():
+        raise WrongUse("--release is empty; write a version such as 0.13.5")
+    if len(named) > 1:
+        raise WrongUse(f"{' and '.join(named)} exclude one another; name one")
+    if options.subject and not options.wheels and not options.release:
+        raise WrongUse(
+            f"--subject: how {options.subject} is built is not known here; "
+            "name --wheels or --release"
+        )
+    if options.wheels or options.release:
+        return None
+    folder = options.source or root / DEFAULT_SOURCE
+    if not folder.is_dir():
+        raise WrongUse(f"--source {folder}: there is no such folder")
+    if not (folder / "pyproject.toml").is_file():
+        raise WrongUse(f"--source {folder}: there is no pyproject.toml in it")
+    return folder
+
+
+def _named_machines(options: Options, known: Mapping[str, MachineSpec]) -> tuple[MachineSpec, ...]:
+    for name in options.machines:
         if name not in known:
             raise WrongUse(
                 f"--machine {name}: there is no such machine; there are: {', '.join(known)}"
             )
-    folder = None
-    if not wheels and not release:
-        folder = source or root / DEFAULT_SOURCE
-        if not folder.is_dir():
-            raise WrongUse(f"--source {folder}: there is no such folder")
-        if not (folder / "pyproject.toml").is_file():
-            raise WrongUse(f"--source {folder}: there is no pyproject.toml in it")
+    return tuple(known[name] for name in dict.fromkeys(options.machines))
+
+
+def _no_pipeline(options: Options, source: Path | None) -> str:
+    """Return why the release workflow does not run; empty if it does."""
     reason = ""
-    if not folder:
+    if not source:
         reason = "the wheels came from elsewhere: no tag was pushed"
-    elif not pipeline:
+    elif not options.pipeline:
         reason = "left out by --no-pipeline"
-    elif profile == "quick":
+    elif options.profile == "quick":
         reason = "the profile quick leaves it out"
-    elif wanted:
-        reason = f"the run is narrowed to {', '.join(wanted)}"
-    if actions_from and reason:
+    elif options.machines:
+        reason = f"the run is narrowed to {', '.join(dict.fromkeys(options.machines))}"
+    if options.actions_from and reason:
         raise WrongUse(f"--actions-from: the release workflow is not run: {reason}")
-    if actions_from and not actions_from.is_dir():
-        raise WrongUse(f"--actions-from {actions_from}: there is no such folder")
-    if tests and (wrong := own_tests.unusable(tests)):
-        raise WrongUse(f"--tests {tests}: {wrong}; name the folder with the package's own tests")
-    no_tests = ""
-    if not tests and not folder:
-        no_tests = "the wheels came from elsewhere: their own tests were not named by --tests DIR"
-    elif not tests and folder:
-        wrong = own_tests.unusable(folder / "tests")
-        tests = None if wrong else folder / "tests"
-        no_tests = f"{folder / 'tests'}: {wrong}" if wrong else ""
-    mine = [spec for spec in known.values() if profile in spec.profiles]
-    chosen = tuple(known[name] for name in wanted) if wanted else tuple(mine)
-    return Selection(
-        source=folder,
-        wheels=wheels,
-        release=release,
-        machines=chosen,
-        left_to_others=tuple(spec for spec in known.values() if spec not in (*mine, *chosen)),
-        narrowed=tuple(
-            [f"--machine {name}" for name in wanted]
-            + ([f"-k {keyword}"] if keyword else [])
-            + [f"without {path}" for path in left_out]
-        ),
-        strict=strict,
-        provision=provision,
-        pipeline=not reason,
-        no_pipeline=reason,
-        actions_from=actions_from,
-        profile=asked,
-        history=history or asked.history,
-        tests=tests,
-        no_tests=no_tests,
-        subject=subject,
+    if options.actions_from and not options.actions_from.is_dir():
+        raise WrongUse(f"--actions-from {options.actions_from}: there is no such folder")
+    return reason
+
+
+def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
+    """Return the folder of the package's own tests, or None and why they do not run."""
+    if options.tests:
+        if wrong := own_tests.unusable(options.tests):
+            raise WrongUse(
+                f"--tests {options.tests}: {wrong}; name the folder with the package's own tests"
+            )
+        return options.tests, ""
+    if not source:
+        return None, (
+            "the wheels came from elsewhere: their own tests were not named by --tests DIR"
+        )
+    folder = source / "tests"
+    wrong = own_tests.unusable(folder)
+    return (None, f"{folder}: {wrong}") if wrong else (folder, "")
+
+
+def _narrowed(options: Options, named: tuple[MachineSpec, ...]) -> tuple[str, ...]:
+    return (
+        *(f"--machine {spec.name}" for spec in named),
+        *([f"-k {options.keyword}"] if options.keyword else []),
+        *(f"without {path}" for path in options.deselected),
     )
-
-
-def _inputs(
-    source: Path | None, wheels: Path | None, release: str | None
-) -> tuple[tuple[str, object], ...]:
-    return (("--source", source), ("--wheels", wheels), ("--release", release))

@@ -1,109 +1,547 @@
-from __future__ import annotations
+"""Each thing that can keep a run from being verified keeps it, and nothing else does."""
 
-import itertools
+from __future__ import annotations
 
 import pytest
 
+from verification import verdict
 from verification.models.cause import Cause, Severity
-from verification.models.errors import ExitCode
-from verification.verdict import EXIT_CODES, CellResult, Verdict, fails, item, judge, worst
+from verification.models.results import CellResult
+from verification.models.run import (
+    FailedTest,
+    PipelineFacts,
+    PlannedCell,
+    RunResult,
+    RunVerdict,
+    SystemFacts,
+    WheelFacts,
+)
+from verification.models.verdict import EXIT_CODES, ExpectationKind, Outcome, Verdict
 
-V, F, U, T = Verdict.VERIFIED, Verdict.FAILED, Verdict.UNVERIFIED, Verdict.TESTBED
+WORKS, REFUSES = ExpectationKind.WORKS, ExpectationKind.REFUSES
+WHEELS = {
+    "linux": "x-1.0-cp313-cp313-manylinux_2_28_x86_64.whl",
+    "windows": "x-1.0-cp313-cp313-win_amd64.whl",
+}
+BETTER = "x-1.0-cp313-cp313-manylinux_2_31_x86_64.whl"
 
 
-def _cause(severity: str, name: str = "some-fault") -> Cause:
+def cause(
+    name: str = "crash",
+    severity: Severity = Severity.BROKEN,
+    where: str = "here",
+    follows: str = "",
+) -> Cause:
     return Cause(
-        name=name,
-        severity=Severity(severity),
-        where="here",
-        message="seen; expected",
-        remedy="Mend it.",
+        name=name, severity=severity, where=where, message="m", remedy="r", follows=follows
     )
 
 
-def _cell(verdict: Verdict, *causes: Cause, reason: str = "") -> CellResult:
-    return CellResult("debian-pip-venv", "debian", "pip", "venv", verdict, causes, 1.0, reason)
+BROKEN = cause()
+FLAWED = cause("symbol-interposition", Severity.FLAWED)
+NOTE = cause("works-with-more", Severity.NOTE)
+TESTBED = cause("machine-lost", Severity.TESTBED)
 
 
-@pytest.mark.parametrize(
-    ("severity", "fails_always", "fails_strictly"),
-    [
-        ("broken", True, True),
-        ("flawed", False, True),
-        ("note", False, False),
-        ("testbed", False, False),
-    ],
-)
-def test_broken_fails_flawed_fails_under_strict_and_notes_never(
-    severity: str, fails_always: bool, fails_strictly: bool
-) -> None:
-    assert fails(_cause(severity), strict=False) is fails_always
-    assert fails(_cause(severity), strict=True) is fails_strictly
+def plan(ident: str, system: str = "linux", kind: ExpectationKind = WORKS) -> PlannedCell:
+    return PlannedCell.model_validate(
+        {
+            "id": ident,
+            "machine": f"machine-of-{ident}",
+            "installer": "pip",
+            "scenario": "venv",
+            "system": system,
+            "expectation": kind,
+        }
+    )
 
 
-@pytest.mark.parametrize(
-    ("severities", "verdict", "strict_verdict"),
-    [
-        ((), V, V),
-        (("note",), V, V),
-        (("flawed",), V, F),
-        (("broken",), F, F),
-        (("testbed",), T, T),
-        (("testbed", "flawed"), T, F),
-        (("testbed", "broken"), F, F),
-        (("note", "testbed"), T, T),
-    ],
-)
-def test_causes_make_a_verdict(
-    severities: tuple[str, ...], verdict: Verdict, strict_verdict: Verdict
-) -> None:
-    causes = [_cause(severity) for severity in severities]
-    assert judge(causes, strict=False) is verdict
-    assert judge(iter(causes), strict=True) is strict_verdict
+def result(
+    planned: PlannedCell,
+    outcome: Outcome = Outcome.WORKS,
+    *causes: Cause,
+    wheel: str | None = None,
+    strict: bool = False,
+) -> CellResult:
+    return CellResult(
+        id=planned.id,
+        machine=planned.machine,
+        installer=planned.installer,
+        scenario=planned.scenario,
+        expectation=planned.expectation,
+        outcome=outcome,
+        verdict=verdict.of_outcome(outcome, strict=strict),
+        causes=causes,
+        seconds=1.0,
+        wheel=WHEELS[planned.system] if wheel is None else wheel,
+    )
 
 
-def test_a_whole_is_as_bad_as_its_worst_part() -> None:
-    order = (F, T, U, V)
-    for count in (1, 2, 3, 4):
-        for parts in itertools.permutations(order, count):
-            assert worst(parts) is min(parts, key=order.index)
+LINUX, WINDOWS = plan("debian-pip-venv"), plan("windows-pip-system", "windows")
+GOOD_PIPELINE = PipelineFacts(identity_exchanged=True)
 
 
-def test_a_whole_without_parts_is_unverified() -> None:
-    assert worst([]) is U
-
-
-def test_each_verdict_has_its_own_exit_code() -> None:
-    assert EXIT_CODES == {
-        V: ExitCode.VERIFIED,
-        F: ExitCode.PACKAGE_FAILED,
-        T: ExitCode.TESTBED_FAILED,
-        U: ExitCode.UNVERIFIED,
+def run(**changes: object) -> RunResult:
+    """Return a run of which everything is verified, with changes."""
+    values: dict[str, object] = {
+        "subject": "quiverdb",
+        "from_source": True,
+        "systems": (system("linux"), system("windows")),
+        "planned": (LINUX, WINDOWS),
+        "cells": (result(LINUX), result(WINDOWS)),
+        "pipeline": GOOD_PIPELINE,
     }
-    assert [int(EXIT_CODES[verdict]) for verdict in (V, F, T, U)] == [0, 1, 3, 5]
+    return RunResult.model_validate(values | changes)
 
 
-def test_an_item_has_its_own_causes_and_those_of_its_cells_and_no_notes() -> None:
-    own, cells = _cause("flawed", "own"), _cause("broken", "of-a-cell")
-    made = item(
-        "linux-install",
-        "it installs",
-        causes=[own, _cause("note")],
-        cells=[_cell(F, cells, _cause("note")), _cell(F, cells)],
-        strict=False,
+def system(name: str, *causes: Cause, **changes: object) -> SystemFacts:
+    values: dict[str, object] = {
+        "system": name,
+        "wheels": (WheelFacts(file=WHEELS[name]),),
+        "causes": causes,
+    }
+    return SystemFacts.model_validate(values | changes)
+
+
+def verdicts(judged: RunVerdict) -> dict[str, Verdict]:
+    return {item.id: item.verdict for item in judged.items}
+
+
+def names(judged: RunVerdict, item: str) -> list[str]:
+    return [c.name for part in judged.items if part.id == item for c in part.causes]
+
+
+ALL_VERIFIED = dict.fromkeys(
+    ("pipeline", "publisher", "source-build", "linux-install", "windows-install"), Verdict.VERIFIED
+)
+
+
+def test_a_run_of_which_everything_works_is_verified() -> None:
+    judged = verdict.judge(run())
+    assert judged.verdict is Verdict.VERIFIED
+    assert verdicts(judged) == ALL_VERIFIED
+    assert [cell.id for cell in judged.cells] == [LINUX.id, WINDOWS.id]
+    assert judged.not_selected == ()
+    assert {item.reason for item in judged.items} == {""}
+
+
+def test_an_item_is_there_for_what_the_run_is_asked_alone() -> None:
+    judged = verdict.judge(run(pipeline=None, from_source=False, systems=(system("linux"),)))
+    assert list(verdicts(judged)) == ["linux-install"]
+
+
+# ---- causes and outcomes ----
+
+
+@pytest.mark.parametrize(
+    ("causes", "strict", "expected"),
+    [
+        ((), False, Verdict.VERIFIED),
+        ((NOTE,), True, Verdict.VERIFIED),
+        ((FLAWED,), False, Verdict.VERIFIED),
+        ((FLAWED,), True, Verdict.FAILED),
+        ((BROKEN,), False, Verdict.FAILED),
+        ((TESTBED,), False, Verdict.TESTBED),
+        ((TESTBED, BROKEN), False, Verdict.FAILED),
+        ((TESTBED, FLAWED), True, Verdict.FAILED),
+        ((cause(follows="unusable-fallback"),), True, Verdict.VERIFIED),
+        ((cause("x", Severity.TESTBED, follows="y"),), True, Verdict.VERIFIED),
+    ],
+)
+def test_the_verdict_of_causes(causes: tuple[Cause, ...], strict: bool, expected: Verdict) -> None:
+    assert verdict.of_causes(causes, strict=strict) is expected
+
+
+@pytest.mark.parametrize(
+    ("outcome", "lenient", "strict"),
+    [
+        (Outcome.WORKS, Verdict.VERIFIED, Verdict.VERIFIED),
+        (Outcome.WORKS_FLAWED, Verdict.VERIFIED, Verdict.FAILED),
+        (Outcome.REFUSED, Verdict.VERIFIED, Verdict.VERIFIED),
+        (Outcome.FALLS_BACK, Verdict.VERIFIED, Verdict.FAILED),
+        (Outcome.FAILS, Verdict.FAILED, Verdict.FAILED),
+        (Outcome.UNVERIFIED, Verdict.UNVERIFIED, Verdict.UNVERIFIED),
+        (Outcome.TESTBED, Verdict.TESTBED, Verdict.TESTBED),
+    ],
+)
+def test_the_verdict_of_an_outcome(outcome: Outcome, lenient: Verdict, strict: Verdict) -> None:
+    assert verdict.of_outcome(outcome, strict=False) is lenient
+    assert verdict.of_outcome(outcome, strict=True) is strict
+
+
+def test_every_outcome_has_a_verdict_and_every_verdict_an_exit_code() -> None:
+    assert {verdict.of_outcome(outcome, strict=False) for outcome in Outcome} == set(Verdict)
+    assert [int(EXIT_CODES[one]) for one in Verdict] == [0, 1, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        ((), Verdict.UNVERIFIED),
+        ((Verdict.VERIFIED,), Verdict.VERIFIED),
+        ((Verdict.VERIFIED, Verdict.UNVERIFIED), Verdict.UNVERIFIED),
+        ((Verdict.UNVERIFIED, Verdict.TESTBED), Verdict.TESTBED),
+        ((Verdict.TESTBED, Verdict.FAILED, Verdict.VERIFIED), Verdict.FAILED),
+    ],
+)
+def test_failed_outranks_testbed_failure_which_outranks_unverified(
+    parts: tuple[Verdict, ...], whole: Verdict
+) -> None:
+    assert verdict.worst(parts) is whole
+
+
+# ---- what keeps a run from being verified, one by one ----
+
+
+@pytest.mark.parametrize(
+    ("changes", "items", "whole"),
+    [
+        pytest.param(
+            {"setup_failure": TESTBED, "prepared": False, "cells": ()},
+            dict.fromkeys(ALL_VERIFIED, Verdict.TESTBED) | {"source-build": Verdict.UNVERIFIED},
+            Verdict.TESTBED,
+            id="the set-up failed",
+        ),
+        pytest.param(
+            {"setup_failure": cause("build-failed"), "prepared": False, "cells": ()},
+            dict.fromkeys(ALL_VERIFIED, Verdict.FAILED),
+            Verdict.FAILED,
+            id="the build failed",
+        ),
+        pytest.param(
+            {"prepared": False},
+            {"source-build": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="the wheels were not built",
+        ),
+        pytest.param(
+            {"pipeline": PipelineFacts(not_run="no runner")},
+            {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="the workflow did not run",
+        ),
+        pytest.param(
+            {"pipeline": PipelineFacts(causes=(BROKEN,), identity_exchanged=True)},
+            {"pipeline": Verdict.FAILED},
+            Verdict.FAILED,
+            id="a cause of the workflow",
+        ),
+        pytest.param(
+            {"pipeline": PipelineFacts(publisher_causes=(BROKEN,), identity_exchanged=True)},
+            {"publisher": Verdict.FAILED},
+            Verdict.FAILED,
+            id="a cause of the publisher",
+        ),
+        pytest.param(
+            {"pipeline": PipelineFacts(identity_exchanged=False)},
+            {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="no identity was exchanged",
+        ),
+        pytest.param(
+            {"upload_refused": cause("upload-refused")},
+            {"linux-install": Verdict.FAILED, "windows-install": Verdict.FAILED},
+            Verdict.FAILED,
+            id="the index refused an upload",
+        ),
+        pytest.param(
+            {"systems": (system("linux", BROKEN), system("windows"))},
+            {"linux-install": Verdict.FAILED},
+            Verdict.FAILED,
+            id="a cause of the set of wheels of one system",
+        ),
+        pytest.param(
+            {
+                "systems": (
+                    system("linux"),
+                    system("windows", wheels=(WheelFacts(file="w.whl", causes=(BROKEN,)),)),
+                )
+            },
+            {"windows-install": Verdict.FAILED},
+            Verdict.FAILED,
+            id="a cause of a wheel",
+        ),
+        pytest.param(
+            {"release_causes": (cause("wheels-differ"),)},
+            {"linux-install": Verdict.FAILED, "windows-install": Verdict.FAILED},
+            Verdict.FAILED,
+            id="a cause that the wheels of all systems show together",
+        ),
+        pytest.param(
+            {
+                "systems": (
+                    system("linux", wheels=(WheelFacts(file=WHEELS["linux"], unread=("a.so",)),)),
+                    system("windows"),
+                )
+            },
+            {"linux-install": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="native code that could not be read",
+        ),
+        pytest.param(
+            {"systems": (system("linux", not_fetched=("a.whl: 503",)), system("windows"))},
+            {"linux-install": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="a wheel that was not fetched",
+        ),
+        pytest.param(
+            {"cells": (result(LINUX, wheel=BETTER), result(WINDOWS))},
+            {"linux-install": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="no machine was served the declared wheel",
+        ),
+        pytest.param(
+            {"cells": (result(LINUX, Outcome.FAILS, BROKEN), result(WINDOWS))},
+            {"linux-install": Verdict.FAILED},
+            Verdict.FAILED,
+            id="a cell fails",
+        ),
+        pytest.param(
+            {"cells": (result(LINUX, Outcome.TESTBED, TESTBED), result(WINDOWS))},
+            {"linux-install": Verdict.TESTBED},
+            Verdict.TESTBED,
+            id="a cell is a testbed failure",
+        ),
+        pytest.param(
+            {"cells": (result(LINUX),)},
+            {"windows-install": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="a planned cell has no result",
+        ),
+        pytest.param(
+            {"cells": (result(LINUX, Outcome.FALLS_BACK), result(WINDOWS))},
+            {"linux-install": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="no machine executed a wheel of the release",
+        ),
+        pytest.param(
+            {"failed_tests": (FailedTest(node="t", item="publisher"),)},
+            {"publisher": Verdict.FAILED},
+            Verdict.FAILED,
+            id="a test of an item failed and no cause explains it",
+        ),
+        pytest.param(
+            {"failed_tests": (FailedTest(node="t"),)},
+            dict.fromkeys(ALL_VERIFIED, Verdict.FAILED),
+            Verdict.FAILED,
+            id="a test of no item failed and no cause explains it",
+        ),
+        pytest.param(
+            {"failed_tests": (FailedTest(node="t", item="pipeline", error=True),)},
+            {"pipeline": Verdict.TESTBED},
+            Verdict.TESTBED,
+            id="a test's own code failed",
+        ),
+        pytest.param({"interrupted": True}, {}, Verdict.UNVERIFIED, id="the run was interrupted"),
+    ],
+)
+def test_what_keeps_a_run_from_being_verified(
+    changes: dict[str, object], items: dict[str, Verdict], whole: Verdict
+) -> None:
+    judged = verdict.judge(run(**changes))
+    assert judged.verdict is whole
+    assert verdicts(judged) == ALL_VERIFIED | items
+    silent = [item for item in judged.items if item.verdict is not Verdict.VERIFIED]
+    assert all(item.causes or item.reason for item in silent), "a verdict has its cause or reason"
+
+
+def test_the_table_of_rules_is_covered() -> None:
+    rules = {find.__name__ for find, _ in verdict.RULES}
+    assert len(rules) == len(verdict.RULES) == 16
+
+
+# ---- what an item covers ----
+
+
+def test_a_system_without_a_selected_cell_has_no_verdict() -> None:
+    judged = verdict.judge(run(planned=(LINUX,), cells=(result(LINUX),)))
+    assert "windows-install" not in verdicts(judged)
+    assert judged.not_selected == ("windows-install",)
+    assert judged.verdict is Verdict.VERIFIED
+
+
+def test_a_system_whose_wheel_is_broken_has_its_verdict_without_a_cell() -> None:
+    facts = (system("linux"), system("windows", BROKEN))
+    judged = verdict.judge(run(planned=(LINUX,), cells=(result(LINUX),), systems=facts))
+    assert verdicts(judged)["windows-install"] is Verdict.FAILED
+    assert judged.not_selected == ()
+
+
+def test_a_cell_that_did_not_run_says_why() -> None:
+    reasons = [
+        verdict.judge(run(cells=(), **changes)).cells[0].reason
+        for changes in (
+            {},
+            {"interrupted": True},
+            {"setup_failure": TESTBED, "prepared": False},
+        )
+    ]
+    assert "machine-lost" in reasons[2]
+    assert len(set(reasons)) == 3
+    first = verdict.judge(run(cells=())).cells[0]
+    assert (first.outcome, first.verdict) == (Outcome.UNVERIFIED, Verdict.UNVERIFIED)
+    assert (first.id, first.machine) == (LINUX.id, LINUX.machine)
+
+
+def test_the_reason_of_an_unverified_cell_is_in_its_item() -> None:
+    cell = verdict.not_run(LINUX, "no such image")
+    judged = verdict.judge(run(cells=(cell, result(WINDOWS))))
+    (item,) = [item for item in judged.items if item.id == "linux-install"]
+    assert item.reason == f"{LINUX.id}: no such image"
+
+
+def test_notes_are_not_among_the_causes_of_an_item() -> None:
+    judged = verdict.judge(run(cells=(result(LINUX, Outcome.WORKS, NOTE), result(WINDOWS))))
+    assert names(judged, "linux-install") == []
+
+
+def test_the_causes_of_an_item_come_once_and_the_heaviest_first() -> None:
+    cells = (result(LINUX, Outcome.FAILS, FLAWED, BROKEN), result(WINDOWS))
+    facts = (system("linux", FLAWED, BROKEN), system("windows"))
+    judged = verdict.judge(run(cells=cells, systems=facts))
+    assert names(judged, "linux-install") == ["crash", "symbol-interposition"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_flaw_fails_under_strict_alone(strict: bool) -> None:
+    cells = (result(LINUX, Outcome.WORKS_FLAWED, FLAWED, strict=strict), result(WINDOWS))
+    judged = verdict.judge(run(cells=cells, strict=strict))
+    expected = Verdict.FAILED if strict else Verdict.VERIFIED
+    assert verdicts(judged)["linux-install"] is expected
+    facts = (system("linux", FLAWED), system("windows"))
+    assert verdicts(verdict.judge(run(systems=facts, strict=strict)))["linux-install"] is expected
+
+
+# ---- the release's own wheel ----
+
+
+REFUSING = plan("debian-12-pip-venv", kind=REFUSES)
+
+
+def test_a_refusal_next_to_a_cell_that_works_is_verified() -> None:
+    cells = (result(LINUX), result(WINDOWS), result(REFUSING, Outcome.REFUSED, wheel=""))
+    judged = verdict.judge(run(planned=(LINUX, WINDOWS, REFUSING), cells=cells))
+    assert judged.verdict is Verdict.VERIFIED
+
+
+def test_refusals_alone_do_not_show_that_a_release_works() -> None:
+    cells = (result(REFUSING, Outcome.REFUSED, wheel=""), result(WINDOWS))
+    judged = verdict.judge(run(planned=(REFUSING, WINDOWS), cells=cells))
+    assert verdicts(judged)["linux-install"] is Verdict.UNVERIFIED
+
+
+def test_a_flawed_cell_executed_the_wheel() -> None:
+    cells = (result(LINUX, Outcome.WORKS_FLAWED, FLAWED), result(WINDOWS))
+    assert verdict.judge(run(cells=cells)).verdict is Verdict.VERIFIED
+
+
+def test_the_reason_that_no_wheel_was_executed_is_given_where_nothing_else_is_wrong() -> None:
+    cells = (result(LINUX, Outcome.FAILS, BROKEN), result(WINDOWS))
+    (item,) = [i for i in verdict.judge(run(cells=cells)).items if i.id == "linux-install"]
+    assert item.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("served", "kind", "unverified"),
+    [
+        ((WHEELS["linux"],), WORKS, False),
+        ((BETTER,), WORKS, True),
+        ((BETTER, WHEELS["linux"]), WORKS, False),
+        (("",), WORKS, False),  # it is not known which
+        ((BETTER, ""), REFUSES, False),  # where it must be refused nothing is asked of it
+    ],
+)
+def test_a_declared_wheel_that_no_machine_was_served_is_unverified(
+    served: tuple[str, ...], kind: ExpectationKind, unverified: bool
+) -> None:
+    cells = tuple(plan(f"c{number}", kind=kind) for number in range(len(served)))
+    facts = SystemFacts(
+        system="linux",
+        wheels=(WheelFacts(file=WHEELS["linux"]), WheelFacts(file=BETTER, additional=True)),
     )
-    assert (made.id, made.title, made.verdict) == ("linux-install", "it installs", F)
-    assert made.causes == (cells, own)
+    judged = verdict.judge(
+        run(
+            systems=(facts,),
+            planned=cells,
+            cells=tuple(result(c, wheel=file) for c, file in zip(cells, served, strict=True)),
+        )
+    )
+    found = verdicts(judged)["linux-install"]
+    assert found is (Verdict.UNVERIFIED if unverified else Verdict.VERIFIED)
 
 
-@pytest.mark.parametrize(("strict", "verdict"), [(False, V), (True, F)])
-def test_an_items_own_flaw_fails_it_under_strict_only(strict: bool, verdict: Verdict) -> None:
-    made = item("a", "a", causes=[_cause("flawed")], cells=[_cell(V)], strict=strict)
-    assert made.verdict is verdict
+# ---- the static inspection against the machines ----
+
+MISSING = cause("missing-runtime-library", where="libx.so")
 
 
-def test_an_item_with_a_cell_that_did_not_run_is_unverified_and_says_why_once() -> None:
-    cells = [_cell(U, reason="no image"), _cell(U, reason="no image"), _cell(V)]
-    made = item("a", "a", causes=[], cells=[*cells, _cell(U, reason="no time")], strict=False)
-    assert made.verdict is U
-    assert made.reason == "no image; no time"
+def test_a_cell_that_works_against_the_inspection_is_a_disagreement() -> None:
+    facts = (
+        system("linux", wheels=(WheelFacts(file=WHEELS["linux"], causes=(MISSING,)),)),
+        system("windows"),
+    )
+    assert "layers-disagree" in names(verdict.judge(run(systems=facts)), "linux-install")
+
+
+def test_a_cell_that_is_not_comparable_disagrees_with_nothing() -> None:
+    facts = (
+        system("linux", wheels=(WheelFacts(file=WHEELS["linux"], causes=(MISSING,)),)),
+        system("windows"),
+    )
+    planned = (LINUX.model_copy(update={"comparable": False}), WINDOWS)
+    judged = verdict.judge(run(systems=facts, planned=planned))
+    assert names(judged, "linux-install") == ["missing-runtime-library"]
+
+
+def test_a_cell_is_compared_with_the_wheel_that_it_was_served() -> None:
+    wheels = (
+        WheelFacts(file=WHEELS["linux"]),
+        WheelFacts(file=BETTER, additional=True, causes=(MISSING,)),
+    )
+    facts = (system("linux", wheels=wheels), system("windows"))
+    assert names(verdict.judge(run(systems=facts)), "linux-install") == ["missing-runtime-library"]
+    cells = (result(LINUX, wheel=BETTER), result(WINDOWS))
+    judged = verdict.judge(run(systems=facts, cells=cells))
+    assert "layers-disagree" in names(judged, "linux-install")
+
+
+def test_a_cell_that_knows_no_wheel_is_compared_where_there_is_one_alone() -> None:
+    facts = (
+        system("linux", wheels=(WheelFacts(file=WHEELS["linux"], causes=(MISSING,)),)),
+        system("windows"),
+    )
+    cells = (result(LINUX, wheel=""), result(WINDOWS))
+    judged = verdict.judge(run(systems=facts, cells=cells))
+    assert "layers-disagree" in names(judged, "linux-install")
+
+
+# ---- refused uploads and failed tests ----
+
+
+def test_a_refused_upload_that_a_cell_reports_is_not_reported_twice() -> None:
+    refused = cause("upload-refused", where="publisher")
+    own = cause("upload-refused", where=LINUX.id)
+    cells = (result(LINUX, Outcome.FAILS, own), result(WINDOWS))
+    judged = verdict.judge(run(cells=cells, upload_refused=refused))
+    assert verdicts(judged)["windows-install"] is Verdict.VERIFIED
+    assert names(judged, "linux-install") == ["upload-refused"]
+
+
+def test_a_failed_test_is_explained_by_its_item() -> None:
+    failed = (FailedTest(node="t", item="linux-install"),)
+    cells = (result(LINUX, Outcome.FAILS, BROKEN), result(WINDOWS))
+    judged = verdict.judge(run(cells=cells, failed_tests=failed))
+    assert names(judged, "linux-install") == ["crash"]
+    assert verdicts(judged)["windows-install"] is Verdict.VERIFIED
+
+
+def test_a_failed_test_without_a_cause_is_unclassified() -> None:
+    judged = verdict.judge(run(failed_tests=(FailedTest(node="t", item="linux-install"),)))
+    assert names(judged, "linux-install") == ["unclassified"]
+
+
+def test_causes_of_all_systems_that_one_system_has_are_not_repeated() -> None:
+    shared = cause("wheels-differ")
+    facts = (system("linux", shared), system("windows"))
+    judged = verdict.judge(run(systems=facts, release_causes=(shared,)))
+    assert verdicts(judged)["windows-install"] is Verdict.VERIFIED

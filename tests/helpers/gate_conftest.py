@@ -1,0 +1,138 @@
+"""The conftest of a gate without an engine: what cells do is read from a file.
+
+A unit test copies it into a folder of its own, next to `behaviour.json`: what each cell does, by
+its id. Without an entry, a cell works.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from containers.engine import Engine, Run
+from containers.network import NetworkHandle
+from containers.testbed import Testbed
+from tests.helpers.sample_run import inspection
+from verification.commands.gate_plugin import (
+    gate_session,
+    handover,
+    pipeline,
+    pytest_addoption,
+    pytest_configure,
+    pytest_generate_tests,
+    pytest_xdist_auto_num_workers,
+    report_item,
+)
+from verification.models.cause import Cause, Severity
+from verification.models.cell import Cell
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.inspection import ReleaseInspection
+from verification.models.release import Release, ReleaseFile
+from verification.models.results import CellResult
+from verification.models.subject import Subject
+from verification.models.testbed import IndexHosts
+from verification.models.verdict import Outcome
+from verification.session import gate_run, replay_inputs
+from verification.session.prepare import Prepared, SetUp
+from verification.session.selection import Selection
+from verification.verdict import of_outcome
+
+__all__ = [
+    "gate_session",
+    "handover",
+    "pipeline",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "pytest_xdist_auto_num_workers",
+    "report_item",
+]
+HERE = Path(__file__).parent
+BEHAVIOUR: dict[str, str] = json.loads((HERE / "behaviour.json").read_text("utf-8"))
+WHEELS = {
+    "linux": "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl",
+    "windows": "quiverdb-1.0-cp313-cp313-win_amd64.whl",
+}
+
+
+def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStack) -> SetUp:
+    """Return a prepared testbed of which nothing runs."""
+    stack.callback((HERE / "removed").touch)
+    match BEHAVIOUR.get("set-up"):
+        case "testbed":
+            raise TestbedFailure("engine-unreachable", "engine", "no answer")
+        case "wrong use":
+            raise WrongUse("there is no such release")
+        case "waits":
+            (HERE / "waiting").touch()
+            time.sleep(60)
+        case "interrupted":
+            os.kill(os.getpid(), signal.SIGINT)
+    network = NetworkHandle(
+        engine=Engine(url="unix:///none", origin="a test", version="0", os="linux"),
+        run=Run.new(),
+        name="none",
+        ca_certificate="",
+    )
+    hosts = IndexHosts(index="i.example", files="f.example", upload="u.example")
+    wheels = tuple(ReleaseFile(path=HERE / name, sha256="0" * 64) for name in WHEELS.values())
+    prepared = Prepared(
+        testbed=Testbed(network=network, index="none", hosts=hosts),
+        release=Release(origin="wheels", location="here", version="1.0", wheels=wheels),
+        machines={},
+        unavailable={},
+        infrastructure=(),
+    )
+    inspections = tuple(inspection(name, "0" * 64) for name in WHEELS.values())
+    return SetUp(prepared, ReleaseInspection(wheels=inspections, causes=()))
+
+
+def keep(_release: Release, _subject: str) -> None:
+    """Keep nothing: the files do not exist."""
+
+
+vars(gate_run)["prepare"] = prepare
+vars(replay_inputs)["keep"] = keep
+
+
+@pytest.fixture
+def run_cell() -> Callable[[Cell], CellResult]:
+    """Return the function that does what the file says of a cell."""
+    return run
+
+
+def run(cell: Cell) -> CellResult:
+    """Do what the file says of a cell; return its result."""
+    outcome = Outcome.WORKS
+    match BEHAVIOUR.get(cell.id, "works"):
+        case "dies":
+            os._exit(1)
+        case "raises":
+            raise KeyError("a defect of the suite")
+        case "interrupts":
+            raise KeyboardInterrupt
+        case "skips":
+            pytest.skip("unverified: no such image")
+        case named:
+            outcome = Outcome(named)
+    severity = Severity.TESTBED if outcome is Outcome.TESTBED else Severity.BROKEN
+    cause = Cause(name="crash", severity=severity, where=cell.id, message="m", remedy="r")
+    return CellResult(
+        id=cell.id,
+        machine=cell.machine.name,
+        installer=cell.installer.name,
+        scenario=cell.scenario.name,
+        expectation=cell.expectation,
+        outcome=outcome,
+        verdict=of_outcome(outcome, strict=False),
+        causes=(cause,) if outcome in (Outcome.FAILS, Outcome.TESTBED) else (),
+        seconds=0.1,
+        wheel=WHEELS[cell.machine.os],
+    )

@@ -1,0 +1,144 @@
+"""A gate from the controller's side: the request, the set-up, the collected results, the report."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+from containers import progress
+from containers.state import held_if_free
+from verification.models.cause import Cause
+from verification.models.cell import Cell
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.report import ReplayInputs, Report
+from verification.models.subject import Subject
+from verification.report import folder, results, writer
+from verification.rules.catalogue import catalogue
+from verification.scenarios import cells as plan
+from verification.session import facts, replay_inputs, reporting
+from verification.session.prepare import SetUp, prepare
+from verification.session.recorder import Recorder
+from verification.session.selection import Selection
+from verification.session.session import EVIDENCE, Handover
+from verification.session.user_files import history_to_write
+
+_PARTS = (EVIDENCE, "kept", "replay")
+"""The folders of a report."""
+_PIPELINE = "pipeline.json"
+
+
+class GateRequest:
+    """What a gate is asked for, checked before anything starts."""
+
+    def __init__(self, selection: Selection, subject: Subject, report: Path) -> None:
+        """`report` is the folder of the report.
+
+        Raises:
+            WrongUse: the report cannot be written there, or it holds something else; no cell runs
+                the tests that are named.
+        """
+        self.selection = selection
+        self.subject = subject
+        self.report = report
+        every = tuple(plan.cells(selection.machines, selection.profile))
+        self.cells: tuple[Cell, ...] = tuple(
+            cell for cell in every if selection.tests or not cell.runs_tests
+        )
+        """The cells of the selected machines."""
+        self.without_tests = tuple(cell for cell in every if cell not in self.cells)
+        """The cells that would run the package's own tests, where there are none."""
+        folder.check(report)
+
+
+class GateRun:
+    """One gate, as its controller runs it."""
+
+    def __init__(self, request: GateRequest) -> None:
+        self.request = request
+        self.recorder = Recorder(facts.before_setup(request))
+        self.ready: SetUp | None = None
+        """What was prepared; None as long as it is not, and where the set-up failed."""
+        self._began = time.time()
+        self._stack = contextlib.ExitStack()
+        self._inputs: ReplayInputs | None = None
+        self._remarks: list[str] = []
+
+    def set_up(self) -> None:
+        """Prepare the testbed. A failure of it, or of the build, is recorded.
+
+        Raises:
+            WrongUse: another run writes its report there, or what is named cannot be verified. The
+                last report stays as it is.
+        """
+        report = self.request.report
+        name = hashlib.sha256(os.fsencode(report.resolve())).hexdigest()[:16]
+        if not self._stack.enter_context(held_if_free(f"report-{name}")):
+            raise WrongUse(
+                f"--report {report}: another run is writing its report there; "
+                "wait for its end or name another folder"
+            )
+        ready = None
+        try:
+            with progress.group("Set-up: engine, images, wheels and index"):
+                ready = prepare(self.request.selection, self.request.subject, self._stack)
+        except TestbedFailure as error:
+            self.recorder.fail_setup(_cause(error.cause, error.where, error.seen))
+        except BuildFailed as error:
+            self.recorder.fail_setup(_cause("build-failed", error.where, error.seen))
+        self.clear()
+        if ready:
+            self._keep(ready)
+        self.ready = ready
+
+    def _keep(self, ready: SetUp) -> None:
+        self.recorder.set_facts(facts.after_setup(self.request, ready))
+        if ready.pipeline:
+            results.write_model(self.request.report / _PIPELINE, ready.pipeline)
+        try:
+            self._inputs = replay_inputs.keep(ready.prepared.release, self.request.subject.name)
+        except OSError as error:
+            self._remarks.append(f"no cell can be replayed: the files are not kept: {error}")
+
+    def clear(self) -> None:
+        """Remove the report of an earlier run: what this run does not write is not there."""
+        report = self.request.report
+        for name in _PARTS:
+            shutil.rmtree(report / name, ignore_errors=True)
+        (report / _PIPELINE).unlink(missing_ok=True)
+        writer.remove(report)
+        (report / folder.MARK).touch()
+
+    def handover(self) -> Handover | None:
+        """Return what a worker needs; None if the testbed is not prepared."""
+        if self.ready is None:
+            return None
+        return Handover(
+            prepared=self.ready.prepared,
+            facts=self.recorder.facts,
+            pipeline=facts.pipeline_result(self.ready.pipeline),
+        )
+
+    def write(self, *, interrupted: bool) -> tuple[Report, tuple[str, ...]]:
+        """Judge what there is, write every form of the report, and return it with remarks.
+
+        Raises:
+            OSError: not even results.json can be written.
+        """
+        judged = self.recorder.judge(interrupted=interrupted)
+        span = reporting.Span(self._began, time.time(), interrupted=interrupted)
+        report = reporting.build(self.request, self.ready, judged, span, self._inputs)
+        unwritten = writer.write(self.request.report, report, history=history_to_write())
+        remarks = reporting.remarks(self.request, self.ready, report)
+        return report, (*remarks, *self._remarks, *unwritten)
+
+    def close(self) -> None:
+        """Remove everything that was started."""
+        self._stack.close()
+
+
+def _cause(name: str, where: str, observed: str) -> Cause:
+    return catalogue().cause(name, where=where, seen=observed)

@@ -1,0 +1,112 @@
+"""Where the wheels of a run come from: a folder, the live index, a build, the release workflow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+from containers import builder, releases, wheelhouse
+from containers.release_workflow import TagPush
+from verification.models.errors import WrongUse
+from verification.models.pipeline import PipelineOutcome
+from verification.models.release import Release
+from verification.models.subject import Subject
+from verification.session import release_pipeline
+from verification.session.selection import DEFAULT_SOURCE, Selection
+
+if TYPE_CHECKING:
+    from verification.session.prepare import Host
+
+ROOT = Path(__file__).parents[2]
+
+
+def existing(selection: Selection, subject: Subject) -> Release | None:
+    """Return the files of a release that exists; None if its wheels are to be built.
+
+    Raises:
+        WrongUse: the folder or the release cannot be used.
+    """
+    if selection.wheels:
+        return wheelhouse.from_folder(selection.wheels, subject.name, subject.locks)
+    if selection.release:
+        return releases.release(selection.release, subject.name, subject.locks)
+    return None
+
+
+def recipes(selection: Selection) -> tuple[str, ...]:
+    """Return the images that making the wheels needs."""
+    return (
+        release_pipeline.IMAGES if selection.pipeline else tuple(builder.recipes(selection.systems))
+    )
+
+
+def make(
+    host: Host, selection: Selection, subject: Subject, stack: contextlib.ExitStack
+) -> tuple[Release, PipelineOutcome | None]:
+    """Make the wheels of the source; by the release workflow, where it is part of the run.
+
+    Raises:
+        BuildFailed: the source does not build.
+        TestbedFailure: an image or the builder failed.
+    """
+    if selection.pipeline:
+        return _released(host, selection, subject, stack)
+    return _built(host, selection, subject), None
+
+
+def _built(host: Host, selection: Selection, subject: Subject) -> Release:
+    assert selection.source is not None
+    wheels = [
+        builder.build(
+            host.engine,
+            selection.source,
+            host.run,
+            platform=system,
+            manylinux_image=os.environ.get("QUIVERDB_E2E_MANYLINUX"),
+        )
+        for system in selection.systems
+    ]
+    return wheelhouse.from_files(wheels, subject.locks, location=str(selection.source))
+
+
+def _released(
+    host: Host, selection: Selection, subject: Subject, stack: contextlib.ExitStack
+) -> tuple[Release, PipelineOutcome]:
+    """Push a tag of the source; return the wheels that the release workflow published.
+
+    Where it published none, the wheels are built without it: the machines have their verdict, and
+    the workflow has its own.
+    """
+    assert selection.source is not None
+    is_default = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
+    overlays = {} if is_default else {str(DEFAULT_SOURCE): selection.source}
+    push = TagPush(root=ROOT, tags=(f"v{_version(selection.source)}",), overlays=overlays)
+    published = release_pipeline.run(host.engine, host.run, subject, push, selection.actions_from)
+    if not published.files:
+        return _built(host, selection, subject), published.outcome
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
+    for name, content in published.files.items():
+        (folder / name).write_bytes(content)
+    wheels = sorted(folder.iterdir())
+    release = wheelhouse.from_files(wheels, subject.locks, location="the pipeline")
+    return release, published.outcome
+
+
+def _version(source: Path) -> str:
+    """Return the version that a source declares.
+
+    Raises:
+        WrongUse: it declares none.
+    """
+    path = source / "pyproject.toml"
+    try:
+        project = tomllib.loads(path.read_text("utf-8"))["project"]
+        return str(Version(project["version"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WrongUse(f"{path}: no version under [project] can be read: {error}") from None

@@ -1,0 +1,96 @@
+"""The files that a user has in the project's folder before the installation."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+
+from containers import images, wheelhouse
+from containers.state import locked, state_dir
+from verification.models.release import Release, sha256
+from verification.models.scenario import ProjectFiles
+from verification.models.subject import Subject
+
+_OLD_RUNTIME = "windows-wine-vcredist-old"
+_RUNTIME_LIBRARIES = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
+
+
+def collect(kinds: Iterable[ProjectFiles], release: Release, subject: Subject) -> dict[str, bytes]:
+    """Return the files of these kinds by their path in the folder.
+
+    Raises:
+        TestbedFailure: the configured upstream index does not serve what is needed.
+    """
+    wheels = [*release.wheel_paths, *_locked_wheels(release, subject)]
+    files: dict[str, bytes] = {}
+    for kind in kinds:
+        match kind:
+            case "wheels":
+                files |= {f"wheels/{path.name}": path.read_bytes() for path in wheels}
+            case "hashes":
+                files["requirements.txt"] = _requirements(wheels)
+            case "decoys":
+                files |= _decoys(release)
+            case "old-runtime":
+                files |= {f"other/{name}": data for name, data in _old_runtime().items()}
+    return files
+
+
+def _locked_wheels(release: Release, subject: Subject) -> list[Path]:
+    """Return the wheels of the locked dependencies; the index may have other versions as well."""
+    needed = wheelhouse.needed(subject.dependencies)
+    found = []
+    for path in release.dependencies:
+        if path.suffix == ".whl":
+            name, version, *_ = parse_wheel_filename(path.name)
+            if needed.get(name) == str(version):
+                found.append(path)
+    return found
+
+
+def _requirements(wheels: Iterable[Path]) -> bytes:
+    lines: dict[str, list[str]] = {}
+    for path in wheels:
+        name, version, *_ = parse_wheel_filename(path.name)
+        lines.setdefault(f"{name}=={version}", []).append(f"--hash=sha256:{sha256(path)}")
+    return "\n".join(f"{name} {' '.join(hashes)}" for name, hashes in lines.items()).encode()
+
+
+def _decoys(release: Release) -> dict[str, bytes]:
+    """Return other libraries under the names of the package's own: in the folder, and on PATH."""
+    files: dict[str, bytes] = {}
+    for path in release.wheel_paths:
+        if not path.name.endswith("win_amd64.whl"):
+            continue
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if member.endswith(".dll"):
+                    name = Path(member).name
+                    files |= dict.fromkeys((name, f"decoy/{name}"), archive.read(member))
+    return files
+
+
+def _old_runtime() -> dict[str, bytes]:
+    """Return the C++ run-time libraries for Windows from before 14.40, by file name.
+
+    Raises:
+        TestbedFailure: the configured upstream index does not serve them.
+    """
+    recipe = images.recipe(_OLD_RUNTIME)
+    with locked("old-runtime"):
+        folder = images.download_wheels(
+            recipe.requirements,
+            state_dir() / "downloads" / recipe.name,
+            python=recipe.python,
+            platforms=recipe.platforms,
+        )
+    (wheel,) = folder.glob("msvc_runtime-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            Path(name).name: archive.read(name)
+            for name in archive.namelist()
+            if Path(name).name in _RUNTIME_LIBRARIES
+        }

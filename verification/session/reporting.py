@@ -1,0 +1,216 @@
+"""From the verdict of a run, and what was prepared for it, to its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from containers import progress
+from verification.models.cause import Cause, Severity
+from verification.models.inspection import ReleaseInspection
+from verification.models.report import (
+    EngineRecord,
+    ImageRecord,
+    KeptMachine,
+    MachineRecord,
+    OutOfScope,
+    ReplayInputs,
+    Report,
+)
+from verification.models.run import RunVerdict
+from verification.models.subject import Subject
+from verification.pipeline import plan
+from verification.pipeline.result import pipeline_part, publisher_part
+from verification.report import limits
+from verification.rules import agreement
+from verification.scenarios import machines
+from verification.session import kept_machines
+from verification.session.facts import inspection_for, pipeline_result
+from verification.session.origin import ROOT
+from verification.session.prepare import Prepared, SetUp
+
+if TYPE_CHECKING:
+    from verification.session.gate_run import GateRequest
+
+
+class Span(NamedTuple):
+    """When a run began and ended, in seconds since 1970, and whether it was interrupted."""
+
+    began: float
+    ended: float
+    interrupted: bool = False
+
+
+def moment(seconds: float) -> str:
+    """Return a time in seconds since 1970 as the report has it, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def build(
+    request: GateRequest,
+    ready: SetUp | None,
+    judged: RunVerdict,
+    span: Span,
+    inputs: ReplayInputs | None = None,
+) -> Report:
+    """Return the report of a run; without `ready`, the set-up failed."""
+    report = Report(
+        verdict=judged.verdict,
+        items=judged.items,
+        cells=judged.cells,
+        started=moment(span.began),
+        seconds=round(span.ended - span.began, 1),
+        selection=request.selection.to_report(
+            *_narrowed(request, judged), subject=request.subject.name
+        ),
+        interrupted=span.interrupted,
+        out_of_scope=tuple(_out_of_scope(request, ready, judged)),
+        machines=machine_records(),
+        stand_ins=limits.stand_ins(),
+        inputs=inputs,
+    )
+    if ready is None:
+        return report
+    return with_inspection(with_prepared(report, ready.prepared), request, ready)
+
+
+def with_prepared(report: Report, prepared: Prepared) -> Report:
+    """Return the report with what the cells ran on."""
+    release, engine = prepared.release, prepared.testbed.engine
+    images = (*prepared.infrastructure, *prepared.machines.values())
+    return report.model_copy(
+        update={
+            "version": release.version,
+            "wheels": release.digests(),
+            "locked": release.locked(),
+            "earlier": tuple(path.name for path in release.earlier),
+            "no_history": prepared.no_history,
+            "images": {
+                image.name: ImageRecord(tag=image.tag, id=image.id, created=image.created)
+                for image in images
+            },
+            "engine": EngineRecord(version=engine.version, os=engine.os),
+            "egress": prepared.testbed.egress,
+        }
+    )
+
+
+def with_inspection(report: Report, request: GateRequest, ready: SetUp) -> Report:
+    """Return the report with the inspection of the wheels and the release workflow."""
+    selection, subject = request.selection, request.subject
+    inspection = inspection_for(ready, subject, *selection.systems)
+    inspected = {wheel.file for wheel in inspection.wheels}
+    served = {cell.wheel for cell in report.cells}
+    result = pipeline_result(ready.pipeline)
+    return report.model_copy(
+        update={
+            "static": inspection,
+            "notes": tuple(_notes(request, report, inspection)),
+            "not_inspected": tuple(sorted(set(report.wheels) - inspected)),
+            "not_installed": tuple(sorted(inspected - served)),
+            "kept": tuple(kept_machines.recorded(request.report)),
+            "pipeline": pipeline_part(result, plan.load(subject.pipeline), strict=selection.strict)
+            if result and subject.pipeline
+            else None,
+            "publisher": publisher_part(result, registered=_registered(subject))
+            if result
+            else None,
+        }
+    )
+
+
+def _registered(subject: Subject) -> str:
+    """Return the file of the registration, as a path in the checkout."""
+    return str(subject.publishers.relative_to(ROOT)) if subject.publishers else ""
+
+
+def machine_records() -> dict[str, MachineRecord]:
+    """Return the machines as the report has them, by name."""
+    fields = set(MachineRecord.model_fields)
+    return {
+        name: MachineRecord.model_validate(spec.model_dump(include=fields))
+        for name, spec in machines.load().items()
+    }
+
+
+def _notes(request: GateRequest, report: Report, inspection: ReleaseInspection) -> Iterator[Cause]:
+    yield from (cause for cause in inspection.all_causes if cause.severity is Severity.NOTE)
+    yield from agreement.works_with_more(request.selection.machines, report.cells)
+
+
+def _narrowed(request: GateRequest, judged: RunVerdict) -> list[str]:
+    """Return what narrows the verdict apart from the options."""
+    ran, every = len(judged.cells), len(request.cells)
+    return [f"{ran} of {every} cells"] if ran != every else []
+
+
+def _out_of_scope(
+    request: GateRequest, ready: SetUp | None, judged: RunVerdict
+) -> Iterator[OutOfScope]:
+    selection = request.selection
+    if not selection.source:
+        reason = "the wheels came from elsewhere: their source was not given"
+        yield OutOfScope(id="source-build", reason=reason)
+    if not selection.pipeline:
+        for name in ("pipeline", "publisher"):
+            yield OutOfScope(id=name, reason=selection.no_pipeline)
+    for path in ready.prepared.release.additional if ready else ():
+        yield OutOfScope(id=path.name, reason="not verified: it is no wheel")
+    for spec in selection.other_profiles:
+        reason = f"only in the profile {' or '.join(spec.profiles)}"
+        yield OutOfScope(id=spec.name, reason=reason)
+    for name in judged.not_selected:
+        yield OutOfScope(id=name, reason="none of its cells was selected")
+    for cell in request.without_tests:
+        yield OutOfScope(id=cell.id, reason=selection.no_tests)
+
+
+def remarks(request: GateRequest, ready: SetUp | None, report: Report) -> tuple[str, ...]:
+    """Return the lines below the causes: where the report is, and what is not in it."""
+    return tuple(_remarks(request, ready, report))
+
+
+def _remarks(request: GateRequest, ready: SetUp | None, report: Report) -> Iterator[str]:
+    yield f"report: {request.report}"
+    if report.selection.narrowed:
+        narrowed = ", ".join(report.selection.narrowed)
+        yield f"The verdict is narrowed to what was selected: {narrowed}"
+    if report.no_history:
+        yield f"not verified with the earlier releases on the index: {report.no_history}"
+    not_fetched = ready.prepared.release.not_fetched if ready else {}
+    yield from (f"not verified: {name}: {why}" for name, why in not_fetched.items())
+    yield from _kept(report.kept)
+    if report.not_inspected:
+        yield f"not checked: no selected machine can run {', '.join(report.not_inspected)}"
+    if report.not_installed:
+        yield f"inspected and installed on no machine: {', '.join(report.not_installed)}"
+    names: dict[str, list[str]] = {}
+    for entry in report.out_of_scope:
+        names.setdefault(entry.reason, []).append(entry.id)
+    yield from (f"out of scope: {', '.join(ids)}: {reason}" for reason, ids in names.items())
+    timed = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
+    if slowest := progress.slowest(timed):
+        yield f"slowest: {slowest}"
+
+
+def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
+    for machine in kept:
+        yield f"kept {machine.cell} until {machine.until}: {machine.enter}"
+    if kept:
+        yield "remove what was kept: ./e2e clean --kept"
+
+
+def header(prepared: Prepared) -> list[str]:
+    """Return what is verified, with what, in lines for the head of a test session."""
+    engine, release = prepared.testbed.engine, prepared.release
+    locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
+    return [
+        f"engine: {engine.version} at {engine.url} ({engine.origin})",
+        *(
+            f"image: {image.tag} {image.id[:19]} of {image.created[:19]}"
+            for image in (*prepared.infrastructure, *prepared.machines.values())
+        ),
+        *(f"wheel: {file.name} sha256 {file.sha256[:16]}" for file in release.wheels),
+        f"locked: {locked}",
+    ]

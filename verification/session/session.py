@@ -1,0 +1,105 @@
+"""A session: a prepared testbed on which cells run.
+
+`gate`, `replay`, `reproduce` and `shell` share it. The process that controls a run prepares it;
+a worker process attaches to it with the values that the controller hands over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from containers.machine import Machine
+from verification import verdict
+from verification.models.base import Model
+from verification.models.cell import Cell
+from verification.models.evidence import CellEvidence
+from verification.models.pipeline import PipelineResult
+from verification.models.results import CellResult
+from verification.models.run import RunResult
+from verification.models.subject import Subject
+from verification.report import results, summary
+from verification.rules import diagnose
+from verification.session.prepare import Prepared
+from verification.session.run_cell import Job
+from verification.session.run_cell import run as run_cell
+
+EVIDENCE = "evidence"
+"""The folder of the report with the raw evidence of each cell, named by its sha256."""
+
+
+class Handover(Model):
+    """What the controller hands to a worker."""
+
+    prepared: Prepared
+    facts: RunResult
+    pipeline: PipelineResult | None = None
+
+
+class CellRun(NamedTuple):
+    """One cell that ran: its evidence and what follows from it."""
+
+    evidence: CellEvidence
+    result: CellResult
+
+
+class Session:
+    """Runs cells of one subject on a prepared testbed."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        subject: Subject,
+        report: Path,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """`report` is the folder that takes the evidence."""
+        self.prepared = prepared
+        self.subject = subject
+        self._report = report
+        self._strict = strict
+
+    def run(
+        self,
+        cell: Cell,
+        *,
+        tests: Path | None = None,
+        keep: Callable[[CellRun, list[Machine]], None] | None = None,
+    ) -> CellRun:
+        """Run a cell on a machine of its own, write its evidence and judge it.
+
+        `tests` is the folder of the package's own tests. `keep` is given the machines of the cell,
+        which then are not removed.
+
+        Raises:
+            WrongUse: the scenario runs the package's own tests, and there are none.
+        """
+        held: list[Machine] | None = [] if keep else None
+        job = Job(self.prepared, self.subject, cell, tests)
+        evidence = run_cell(job, held)
+        ran = CellRun(evidence, self.judge(cell, evidence))
+        if keep and held:
+            keep(ran, held)
+        return ran
+
+    def judge(self, cell: Cell, evidence: CellEvidence) -> CellResult:
+        """Write the evidence of a cell into the report and return the result that it gives."""
+        digest = results.write_by_content(self._report / EVIDENCE, evidence.to_json())
+        expectation = self.prepared.expectation(self.subject, cell, evidence)
+        diagnosis = diagnose(evidence, expectation)
+        return CellResult(
+            id=cell.id,
+            machine=cell.machine.name,
+            installer=cell.installer.name,
+            scenario=cell.scenario.name,
+            expectation=expectation.kind,
+            outcome=diagnosis.outcome,
+            verdict=verdict.of_outcome(diagnosis.outcome, strict=self._strict),
+            causes=diagnosis.causes,
+            seconds=evidence.wall_seconds,
+            wheel=self.prepared.served_wheel(evidence),
+            evidence=digest,
+            summary=summary.summary(evidence),
+        )
