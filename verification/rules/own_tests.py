@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from verification.models.cause import Cause
 from verification.models.evidence import (
     CellEvidence,
     CommandRun,
-    OwnTestLeftOut,
     OwnTests,
     OwnTestsEnd,
     TestOutcome,
@@ -92,7 +90,7 @@ def _worthless_run(
             f"{tests.begun} of {tests.collected} tests ran, then pytest ended with {end.code}"
         )
     elif not sum(counts[outcome] for outcome in _RAN):
-        observed = f"no test ran ({sentence(counts) or 'none found'})"
+        observed = f"no test ran ({_sentence(counts) or 'none found'})"
     elif not end.imported:
         observed = f"none of the tests imported {expectation.module}"
     elif code and not tests.failures:
@@ -115,20 +113,11 @@ def _failures(evidence: CellEvidence, tests: OwnTests) -> Iterator[Cause]:
             yield finding(name, observed, count=len(others)).at(evidence, _OWN_TESTS)
 
 
-def sentence(counts: Mapping[TestOutcome, int]) -> str:
+def _sentence(counts: Mapping[TestOutcome, int]) -> str:
     """Return the counts in words: ``120 passed, 4 skipped``."""
     others = (outcome for outcome in TestOutcome if outcome is not TestOutcome.PASSED)
     ordered = (TestOutcome.PASSED, *others)
     return ", ".join(f"{counts[outcome]} {outcome}" for outcome in ordered if counts[outcome])
-
-
-def reasons(left_out: Iterable[OwnTestLeftOut]) -> list[str]:
-    """Return why tests were left out or expected to fail, each with how often."""
-    counts = Counter((one.outcome, one.reason) for one in left_out)
-    return [
-        f"{number} {outcome}" + (f": {reason}" if reason else "")
-        for (outcome, reason), number in sorted(counts.items())
-    ]
 
 
 def _reported(text: str) -> str:

@@ -14,9 +14,8 @@ from tests.helpers.sample_evidence import (
 )
 from tests.helpers.sample_expectation import EXPECTATION, Shown, shown
 from verification.models.cause import Cause
-from verification.models.evidence import OwnTests
 from verification.models.expectation import Conditions
-from verification.rules.own_tests import own_test_faults, reasons, sentence
+from verification.rules.own_tests import own_test_faults
 
 TESTED = EXPECTATION.model_copy(update={"conditions": Conditions(own_tests=True)})
 TRACE = 'Current thread:\n  File "/x/database.py", line 7 in open\n'
@@ -217,23 +216,3 @@ def test_many_failures_are_reported_by_five_and_a_number() -> None:
     expected = ("own-tests-failed", f"{CELL}: own tests", observed, {"count": 3})
     assert shown(found[5]) == expected
     assert len(causes(failures=[failure(str(number)) for number in range(5)])) == 5
-
-
-# ---- in words ----
-
-
-def test_the_counts_in_words_begin_with_what_passed() -> None:
-    told = own_tests(counts=counts(failed=1, error=2, passed=3, xpassed=4, skipped=5))
-    tests = OwnTests.model_validate(told)
-    assert sentence(tests.counts) == "3 passed, 1 failed, 2 error, 4 xpassed, 5 skipped"
-
-
-def test_the_reasons_are_counted() -> None:
-    left_out = [
-        {"node": "a", "outcome": "skipped", "reason": "no time"},
-        {"node": "b", "outcome": "skipped", "reason": "no time"},
-        {"node": "c", "outcome": "xfailed", "reason": ""},
-        {"node": "d", "outcome": "skipped", "reason": "no place"},
-    ]
-    tests = OwnTests.model_validate(own_tests(left_out=left_out))
-    assert reasons(tests.left_out) == ["1 skipped: no place", "2 skipped: no time", "1 xfailed"]
