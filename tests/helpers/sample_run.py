@@ -20,7 +20,6 @@ from verification.models.evidence import (
     TestOutcome,
 )
 from verification.models.index_log import IndexRequest
-from verification.models.inspection import ReleaseInspection, WheelInspection
 from verification.models.report import (
     ArtifactClaim,
     Claim,
@@ -36,6 +35,8 @@ from verification.models.report import (
     ReplayInputs,
     Report,
     RunSelection,
+    StaticPart,
+    WheelRecord,
 )
 from verification.models.results import CellResult, ItemResult
 from verification.models.testbed import EgressProof, NetworkObservation
@@ -256,17 +257,9 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             yanked={},
             suite="0123456789abcdef",
         ),
-        static=ReleaseInspection(
+        static=StaticPart(
             wheels=tuple(
-                WheelInspection(
-                    file=name,
-                    sha256=sha256,
-                    size=1_000_000,
-                    name="quiverdb",
-                    version=name.split("-")[1],
-                    tags=(name[15:-4],),
-                    platform=name[19:-4],
-                )
+                WheelRecord(file=name, sha256=sha256, size=1_000_000, platform=name[19:-4])
                 for name, sha256 in WHEELS.items()
             )
         ),

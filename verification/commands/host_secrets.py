@@ -59,20 +59,20 @@ def scrubber(environment: Mapping[str, str] | None = None) -> Scrubber:
 def _names() -> Iterator[str]:
     """Yield the names of this host, the whole one and its first part."""
     for name in {socket.gethostname(), socket.getfqdn(), os.uname().nodename}:
-        for part in {name, name.partition(".")[0]}:
-            if len(part) > 2 and part.lower() not in _COMMON and not _is_address(part):
-                yield part
+        for one in {name, name.partition(".")[0]}:
+            if len(one) > 2 and one.lower() not in _COMMON and not _is_address(one):
+                yield one
 
 
 def _paths(environment: Mapping[str, str]) -> dict[str, str]:
-    paths = {str(_ROOT): "[checkout]", str(state_dir()): "[state]"}
+    found = {str(_ROOT): "[checkout]", str(state_dir()): "[state]"}
     if folder := environment.get("QUIVERDB_E2E_FOLDER"):
-        paths.setdefault(folder, "[folder]")
-    paths.setdefault(str(Path.cwd()), "[folder]")
-    paths[str(Path(tempfile.gettempdir()) / "quiverdb-e2e-")] = "[temporary]"
+        found.setdefault(folder, "[folder]")
+    found.setdefault(str(Path.cwd()), "[folder]")
+    found[str(Path(tempfile.gettempdir()) / "quiverdb-e2e-")] = "[temporary]"
     if (home := environment.get("HOME") or str(Path.home())) not in _SHARED_HOMES:
-        paths.setdefault(home, "[home]")
-    return {path: name for path, name in paths.items() if path != "/"}
+        found.setdefault(home, "[home]")
+    return {path: name for path, name in found.items() if path != "/"}
 
 
 def _secrets(environment: Mapping[str, str]) -> Iterator[str]:

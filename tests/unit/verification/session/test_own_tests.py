@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from verification.models.base import DataError
+from verification.models.evidence import OwnTestLeftOut, OwnTestsEnd, TestOutcome
+from verification.session import own_tests
+from verification.session.own_tests import read
+
+
+def ledger(*lines: dict[str, object]) -> str:
+    return "\n".join(map(json.dumps, lines))
+
+
+def report(node: str, outcome: str, text: str = "") -> dict[str, object]:
+    return {"kind": "report", "node": node, "outcome": outcome, "text": text}
+
+
+def test_nothing_is_recorded_where_no_line_is() -> None:
+    record = read("")
+    assert (record.pytest, record.collected, record.internal, record.end) == ("", None, "", None)
+    assert (record.begun, record.within, record.failures, record.left_out) == (0, "", (), ())
+    assert dict(record.counts) == dict.fromkeys(TestOutcome, 0)
+
+
+def test_each_kind_of_line_is_read() -> None:
+    record = read(
+        ledger(
+            {"kind": "start", "pytest": "9.2.0", "folder": "/home/user"},
+            {"kind": "deselected", "nodes": ["t.py::c"]},
+            {"kind": "collected", "number": 2},
+            {"kind": "begun", "node": "t.py::a"},
+            report("t.py::a", "passed"),
+            {"kind": "ended", "node": "t.py::a"},
+            {"kind": "begun", "node": "t.py::b"},
+            report("t.py::b", "skipped", "no time"),
+            {"kind": "internal", "text": "INTERNALERROR"},
+            {"kind": "end", "code": 3, "file": "/x/__init__.py", "imported": True},
+        )
+    )
+    assert (record.pytest, record.collected, record.internal) == ("9.2.0", 2, "INTERNALERROR")
+    assert record.end == OwnTestsEnd(code=3, file="/x/__init__.py", imported=True)
+    assert (record.begun, record.within) == (2, "t.py::b")
+    counts = {outcome: number for outcome, number in record.counts.items() if number}
+    assert counts == {"passed": 1, "skipped": 1, "deselected": 1}
+    assert record.failures == ()
+    assert record.left_out == (
+        OwnTestLeftOut(node="t.py::c", outcome=TestOutcome.DESELECTED, reason=""),
+        OwnTestLeftOut(node="t.py::b", outcome=TestOutcome.SKIPPED, reason="no time"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counted"),
+    [
+        ("passed", "error", "error"),
+        ("failed", "error", "failed"),
+        ("failed", "failed", "failed"),
+        ("skipped", "xfailed", "xfailed"),
+    ],
+)
+def test_the_heaviest_outcome_of_a_test_counts(first: str, second: str, counted: str) -> None:
+    record = read(ledger(report("a", first, "1"), report("a", second, "2")))
+    assert record.counts[TestOutcome(counted)] == 1
+    assert sum(record.counts.values()) == 1
+    texts = [one.text for one in record.failures] + [one.reason for one in record.left_out]
+    assert texts == ["2" if second == counted else "1"]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "error", "uncollected"])
+def test_a_failure_keeps_its_last_lines(outcome: str) -> None:
+    (failure,) = read(ledger(report("a", outcome, "\n".join(map(str, range(20)))))).failures
+    assert (failure.node, failure.outcome) == ("a", outcome)
+    assert failure.text.splitlines() == [str(number) for number in range(5, 20)]
+
+
+def test_a_line_that_was_cut_short_is_passed_over() -> None:
+    assert read('{"kind": "collected", "number": 3}\n{"kind": "be').collected == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ({"kind": "other"}, "lines.0: "),
+        ({"kind": "collected", "number": "x"}, "lines.0.collected.number: "),
+        (report("a", "strange"), "lines.0.report.outcome: "),
+    ],
+)
+def test_a_line_of_another_form_names_its_field(line: dict[str, object], field: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(json.dumps(line))
+    assert str(caught.value).startswith(f"the ledger of the package's own tests: {field}")
+
+
+def test_a_folder_without_tests_is_unusable(tmp_path: Path) -> None:
+    assert own_tests.unusable(tmp_path / "x") == "there is no such folder"
+    assert own_tests.unusable(tmp_path) == "there is no test_*.py in it"
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "test_a.py").touch()
+    assert own_tests.unusable(tmp_path) == ""
+
+
+def test_the_files_are_those_that_are_no_cache_of_python(tmp_path: Path) -> None:
+    names = ("deep/test_a.py", "deep/data.sql", "__pycache__/a.pyc", ".pytest_cache/v")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    files = own_tests.files(tmp_path)
+    assert files == {"deep/data.sql": b"deep/data.sql", "deep/test_a.py": b"deep/test_a.py"}
+    assert list(files) == sorted(files)
+
+
+def test_the_digest_is_of_names_and_contents() -> None:
+    files = {"a.py": b"1", "b.py": b"2"}
+    digest = own_tests.digest(files)
+    assert digest == own_tests.digest(dict(reversed(files.items())))
+    assert digest != own_tests.digest(files | {"a.py": b"x"})
+    assert digest != own_tests.digest({"c.py": b"1", "b.py": b"2"})

@@ -1,0 +1,23 @@
+"""What a cell's scenario and installer imply for its judgement."""
+
+from __future__ import annotations
+
+from verification.models.cell import Cell
+from verification.models.expectation import Conditions
+
+_ORDINARY = ("venv", "system")
+
+
+def conditions(cell: Cell) -> Conditions:
+    """Return what the scenario and the installer of a cell imply for its judgement."""
+    scenario = cell.scenario
+    return Conditions(
+        title=scenario.title,
+        cause="" if scenario.name in _ORDINARY else scenario.cause,
+        failed_command=scenario.cause,
+        uses=scenario.actions,
+        offline=scenario.offline,
+        own_tests=scenario.runs_tests,
+        keeps_dependencies=scenario.keeps_dependencies,
+        keeps_in_cache=cell.installer.keeps_in_cache,
+    )

@@ -1,0 +1,180 @@
+"""The package's own tests: their files, and what the plugin recorded of a run of them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+
+from verification.models.base import DataError, Model, error_line
+from verification.models.evidence import (
+    OwnTestFailure,
+    OwnTestLeftOut,
+    OwnTestsEnd,
+    OwnTestsRecord,
+    TestOutcome,
+)
+
+_NO_TESTS = ("__pycache__", ".pytest_cache")
+_LINES = 15  # of a failure, in the evidence
+_FAILED = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.UNCOLLECTED)
+_LEFT_OUT = (TestOutcome.SKIPPED, TestOutcome.XFAILED, TestOutcome.DESELECTED)
+
+
+def unusable(folder: Path) -> str:
+    """Return why there is nothing to run in ``folder``; empty if there is."""
+    if not folder.is_dir():
+        return "there is no such folder"
+    if not any(folder.rglob("test_*.py")):
+        return "there is no test_*.py in it"
+    return ""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the files of the tests by path below ``folder``, without Python's caches."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not set(path.parts).intersection(_NO_TESTS)
+    }
+
+
+def digest(contents: Mapping[str, bytes]) -> str:
+    """Return one sha256 for all these files, by name and content."""
+    each = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return hashlib.sha256(json.dumps(each, sort_keys=True).encode()).hexdigest()
+
+
+# ---- the lines that own_tests_plugin.py writes ----
+
+
+class _Start(Model):
+    kind: Literal["start"]
+    pytest: str
+    folder: str
+
+
+class _Collected(Model):
+    kind: Literal["collected"]
+    number: int
+
+
+class _Internal(Model):
+    kind: Literal["internal"]
+    text: str
+
+
+class _Deselected(Model):
+    kind: Literal["deselected"]
+    nodes: tuple[str, ...]
+
+
+class _Begun(Model):
+    kind: Literal["begun"]
+    node: str
+
+
+class _Ended(Model):
+    kind: Literal["ended"]
+    node: str
+
+
+class _Report(Model):
+    kind: Literal["report"]
+    node: str
+    outcome: TestOutcome
+    text: str
+
+
+class _End(OwnTestsEnd):
+    kind: Literal["end"]
+
+
+_Line = Annotated[
+    _Start | _Collected | _Internal | _Deselected | _Begun | _Ended | _Report | _End,
+    pydantic.Field(discriminator="kind"),
+]
+
+
+class _Ledger(Model):
+    lines: tuple[_Line, ...]
+
+
+def read(ledger: str) -> OwnTestsRecord:
+    """Return what the plugin recorded. A line that is cut short is passed over.
+
+    Raises:
+        DataError: a line is not one that the plugin writes.
+    """
+    outcomes: dict[str, TestOutcome] = {}
+    texts: dict[str, str] = {}
+    is_open: dict[str, bool] = {}
+    version, internal = "", ""
+    collected: int | None = None
+    end: OwnTestsEnd | None = None
+    for line in _lines(ledger):
+        match line:
+            case _Start():
+                version = line.pytest
+            case _Collected():
+                collected = line.number
+            case _Internal():
+                internal = line.text
+            case _Deselected():
+                outcomes |= dict.fromkeys(line.nodes, TestOutcome.DESELECTED)
+            case _Begun():
+                is_open[line.node] = True
+            case _Ended():
+                is_open[line.node] = False
+            case _Report():
+                if _weight(line.outcome) <= _weight(outcomes.get(line.node)):
+                    outcomes[line.node], texts[line.node] = line.outcome, line.text
+            case _End():
+                end = OwnTestsEnd(code=line.code, file=line.file, imported=line.imported)
+    counts = Counter(outcomes.values())
+    return OwnTestsRecord(
+        pytest=version,
+        collected=collected,
+        internal=internal,
+        end=end,
+        counts={outcome: counts[outcome] for outcome in TestOutcome},
+        begun=len(is_open),
+        within=next((node for node, still in is_open.items() if still), ""),
+        failures=tuple(
+            OwnTestFailure(node=node, outcome=outcome, text=_last_lines(texts[node]))
+            for node, outcome in outcomes.items()
+            if outcome in _FAILED
+        ),
+        left_out=tuple(
+            OwnTestLeftOut(node=node, outcome=outcome, reason=texts.get(node, ""))
+            for node, outcome in outcomes.items()
+            if outcome in _LEFT_OUT
+        ),
+    )
+
+
+def _lines(ledger: str) -> tuple[_Line, ...]:
+    lines = []
+    for text in ledger.splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    try:
+        return _Ledger.model_validate({"lines": lines}).lines
+    except pydantic.ValidationError as error:
+        message = error_line(error, _Ledger)
+        raise DataError(f"the ledger of the package's own tests: {message}") from None
+
+
+def _weight(outcome: TestOutcome | None) -> int:
+    """Return the rank of an outcome; the first counts. No outcome ranks like the last."""
+    return list(TestOutcome).index(outcome or TestOutcome.DESELECTED)
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.splitlines()[-_LINES:])
