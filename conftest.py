@@ -15,12 +15,13 @@ from verification.commands.gate_plugin import (
     pytest_xdist_auto_num_workers,
 )
 from verification.models.cell import Cell
+from verification.models.inspection import ReleaseInspection
 from verification.pipeline.result import Piped
+from verification.rules import diagnose
 from verification.scenarios import profiles
 from verification.session import cell as cells
 from verification.session import kept_machines as kept
 from verification.session.suite import Seen, Suite
-from verification.wheel import SetInspection
 
 __all__ = [
     "pytest_collection_modifyitems",
@@ -31,7 +32,7 @@ __all__ = [
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Define the options of a run; --strict is pytest's own, and makes flawed fail as well."""
+    """Define the options of a run. ``--strict-verdict`` is ``--strict`` of the command line."""
     group = parser.getgroup("quiverdb-e2e")
     group.addoption(
         "--profile",
@@ -66,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the workflow's real actions, from checkouts DIR/owner/name[@ref]",
     )
     group.addoption("--no-provision", action="store_true", help="never install or start an engine")
+    group.addoption("--strict-verdict", action="store_true", help="flawed fails as well")
     group.addoption(
         "--keep-failed", action="store_true", help="leave the machines of failed cells up"
     )
@@ -90,7 +92,7 @@ def pipeline(suite: Suite) -> Piped:
 
 
 @pytest.fixture(scope="session")
-def static(suite: Suite) -> SetInspection:
+def static(suite: Suite) -> ReleaseInspection:
     """Return what the static layer says of the wheels for the selected machines."""
     return suite.static
 
@@ -114,7 +116,7 @@ def seen(suite: Suite, cell: Cell) -> Seen:
         tests=suite.selection.tests,
         held=held,
     )
-    causes = prepared.causes(suite.subject, cell, evidence)
+    causes = diagnose(evidence, prepared.expected(suite.subject, cell.machine.os, evidence))
     result = suite.keep(cell, evidence, causes)
     if held:
         kept.settle(suite.report, prepared.testbed, result, evidence, held)

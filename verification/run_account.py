@@ -16,6 +16,7 @@ from verification.models.base import DataError
 from verification.models.cause import Cause, in_order
 from verification.models.cell import Cell
 from verification.models.evidence import read_evidence
+from verification.models.inspection import ReleaseInspection
 from verification.models.report import (
     EngineRecord,
     ImageRecord,
@@ -27,8 +28,6 @@ from verification.models.report import (
     ReplayInputs,
     Report,
     RunSelection,
-    StaticPart,
-    WheelRecord,
 )
 from verification.models.results import CellResult as CellRecord
 from verification.models.results import ItemResult
@@ -43,7 +42,6 @@ from verification.session import prepare as gate
 from verification.session.selection import Selection
 from verification.session.suite import Suite, cell_from_dict, required
 from verification.verdict import CellResult, Item, Verdict
-from verification.wheel import SetInspection
 
 
 class Account:
@@ -154,7 +152,7 @@ class Account:
             judged_here = [cell for cell in cells if cell.machine in mine]
             if self.suite.prepared:
                 static = statics[system]
-                causes += static.causes
+                causes += static.all_causes
                 unread = [line for wheel in static.wheels for line in wheel.unread]
                 unread += self._not_run_on(static, judged_here)
                 unread += gate.lost(self.suite.prepared, self.suite.subject, system)
@@ -179,21 +177,21 @@ class Account:
             found.append(item)
         return found
 
-    def _across(self, statics: Iterable[SetInspection]) -> list[Cause]:
+    def _across(self, statics: Iterable[ReleaseInspection]) -> list[Cause]:
         """Return the causes that only the wheels of all systems together show."""
         if self.suite.prepared is None:
             return []
-        told = {cause for static in statics for cause in static.own_causes}
-        return [cause for cause in self.suite.static.own_causes if cause not in told]
+        told = {cause for static in statics for cause in static.causes}
+        return [cause for cause in self.suite.static.causes if cause not in told]
 
-    def _not_run_on(self, static: SetInspection, cells: list[CellResult]) -> list[str]:
+    def _not_run_on(self, static: ReleaseInspection, cells: list[CellResult]) -> list[str]:
         """Return why what was promised was not seen to work: no machine was given its wheel.
 
         That is so where another wheel of the release fits every machine better.
         """
         refusing = {cell.id for cell in self.suite.cells if cell.refusal}
         given = {cell.wheel for cell in cells if cell.id not in refusing and cell.wheel}
-        promised = {wheel.file for wheel in static.wheels if not wheel.beside}
+        promised = {wheel.file for wheel in static.wheels if not wheel.additional}
         if not given or not promised or given & promised:
             return []
         return [f"no machine was given what is promised: {', '.join(sorted(promised))}"]
@@ -252,7 +250,7 @@ class Account:
         ]
         strict = self.suite.selection.strict
         anything = [cause for cell in cells for cause in cell.causes]
-        anything += self.suite.static.causes if self.suite.prepared else ()
+        anything += self.suite.static.all_causes if self.suite.prepared else ()
         anything += self.suite.piped.causes if self.suite.piped else ()
         causes = {cell.id: list(cell.causes) for cell in cells}
         for name in self.unexplained:
@@ -292,7 +290,7 @@ class Account:
             update={
                 **prepared_part(prepared),
                 "notes": tuple(self.notes()),
-                "static": static_part(suite.static),
+                "static": suite.static,
                 "not_inspected": tuple(self._not_inspected()),
                 "not_installed": tuple(self._not_installed()),
                 "pipeline": pipeline_part(piped, strict=suite.selection.strict) if piped else None,
@@ -340,7 +338,7 @@ class Account:
         """Return the causes that weigh nothing, and are worth knowing."""
         if self.suite.prepared is None:
             return []
-        own = [cause for cause in self.suite.static.causes if cause.severity == "note"]
+        own = [cause for cause in self.suite.static.all_causes if cause.severity == "note"]
         return [*own, *agreement.cured(self.suite.selection.machines, self.cells)]
 
     def remarks(self) -> list[str]:
@@ -456,28 +454,6 @@ def prepared_part(prepared: gate.Prepared) -> dict[str, Any]:
         "engine": EngineRecord(version=engine.version, os=engine.os),
         "egress": prepared.testbed.egress,
     }
-
-
-def static_part(static: SetInspection) -> StaticPart:
-    """Return the static inspection as the report has it."""
-    return StaticPart(
-        wheels=tuple(
-            WheelRecord(
-                file=wheel.file,
-                sha256=wheel.sha256,
-                size=wheel.size,
-                platform=wheel.platform,
-                tags=wheel.tags,
-                requires_python=wheel.requires_python,
-                requires=wheel.requires,
-                libraries=tuple(library.path for library in wheel.libraries),
-                unverified=wheel.unverified,
-                causes=wheel.causes,
-            )
-            for wheel in static.wheels
-        ),
-        causes=static.own_causes,
-    )
 
 
 def pipeline_part(piped: Piped, *, strict: bool) -> PipelinePart:

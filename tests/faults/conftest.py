@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,21 +15,19 @@ from containers.engine import Engine, Run
 from containers.index import IndexContents, IndexFault
 from containers.testbed import Testbed
 from tests.faults.place import Place, Start, System, narrowed
-from verification import wheel as inspection
 from verification.models.cause import Cause
 from verification.models.cell import Cell
-from verification.models.evidence import parse_evidence
-from verification.models.expectation import Expectation
 from verification.models.subject import Subject
-from verification.rules import diagnose
+from verification.rules import Expected, diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.scenarios.conditions import conditions
 from verification.scenarios.instructions import SECONDS
 from verification.session import cell as cells
 from verification.session import prepare as gate
 from verification.session.cell import Planted
 from verification.subjects.subject import load as load_subject
+from verification.wheel.modules import top_level_modules
+from verification.wheel.release import inspect_release
 
 MACHINE = "debian-13"
 
@@ -179,8 +176,8 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         installer: str = "",
         **seconds: int,
     ) -> Judged:
-        modules = inspection.modules_of(wheelhouse.dependencies(load_subject().locks))
-        static = inspection.inspect_set([wheel], subject=subject, modules=modules)
+        modules = top_level_modules(wheelhouse.dependencies(load_subject().locks))
+        static = inspect_release([wheel], subject, modules)
         house = wheelhouse.from_files([wheel], subject.locks, location="planted")
         with start([wheel], faults) as bed:
             evidence = cells.run(
@@ -191,25 +188,19 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
                 seconds={**SECONDS, **seconds},
             )
             prepared = gate.Prepared(bed, house, {}, {}, ())
-            dynamic = prepared.causes(subject, cell, evidence)
-        return Judged(static.causes, dynamic, evidence)
+            dynamic = diagnose(evidence, prepared.expected(subject, cell.machine.os))
+        return Judged(static.all_causes, dynamic, evidence)
 
     return judged
 
 
-def causes_of(
-    evidence: dict[str, Any], wheel: Path, subject: Subject, cell: Cell
-) -> tuple[Cause, ...]:
-    """Return the causes that a cell with this one wheel showed."""
+def expected_of(wheel: Path, subject: Subject) -> Expected:
+    """Return what a cell must show of this one wheel."""
     house = wheelhouse.from_files([wheel], subject.locks, location="planted")
-    expectation = Expectation(
-        kind=cell.expectation,
-        refusal=cell.refusal,
-        conditions=conditions(cell),
+    return Expected(
         project=subject.name,
         version=house.version,
         digests=house.digests(),
         locked=house.locked(),
         libraries=subject.platforms[0].libraries,
     )
-    return diagnose(parse_evidence(json.dumps(evidence), cell.id), expectation).causes

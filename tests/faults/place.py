@@ -14,6 +14,7 @@ from containers.index import IndexFault
 from containers.testbed import Testbed
 from verification.models.cause import Cause
 from verification.models.subject import Subject
+from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.session import cell as cells
@@ -106,7 +107,7 @@ class Place:
                 image = images.ensure(self.found, spec.image)
                 evidence = cells.run(bed, cell, image, house=house, planted=planted)
                 prepared = gate.Prepared(bed, house, {}, {}, ())
-                seen[name] = prepared.causes(subject, cell, evidence)
+                seen[name] = diagnose(evidence, prepared.expected(subject, spec.os, evidence))
         return seen
 
     def names(self, *given: Any, **options: Any) -> dict[str, set[str]]:

@@ -14,12 +14,13 @@ from docker.models.containers import Container
 from containers import images
 from containers.engine import Engine, Run
 from tests.faults import edits
-from tests.faults.conftest import Judge, causes_of
+from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
 from verification.models.subject import Subject
+from verification.rules import diagnose
 from verification.scenarios.instructions import SECONDS
 from verification.session.cell import run as run_cell
 
@@ -158,7 +159,7 @@ def test_a_machine_that_stands_still_is_the_testbeds(
         evidence = run_cell(bed, the_cell, image, seconds={**SECONDS, "import": 8})
         thread.join()
     client.close()
-    causes = causes_of(evidence, wheel, subject, the_cell)
+    causes = diagnose(evidence, expected_of(wheel, subject))
 
     assert paused == [True], "the import was over before the machine could be stopped"
     assert [cause.name for cause in causes] == ["machine-lost"]

@@ -70,7 +70,7 @@ class Reader:
         self._git(self.clone, "reset", "--quiet", "--hard")
         self._git(self.clone, "clean", "--quiet", "--force", "-d")
         for block in documents.blocks(text):
-            if "file" in block.told or block.language == "diff":
+            if "file" in block.settings or block.language == "diff":
                 changed = True
                 if wrong := self._change(block):
                     return [f"{name}:{block.line}: {wrong}"]
@@ -111,7 +111,7 @@ class Reader:
                 check=False,
             )
             return f"the change does not fit: {done.stderr.strip()}" if done.returncode else ""
-        path = self.clone / block.told["file"]
+        path = self.clone / block.settings["file"]
         path.parent.mkdir(parents=True, exist_ok=True)
         before = f"{path.read_text('utf-8')}\n" if path.exists() else ""
         path.write_text(before + block.text, "utf-8")
@@ -198,8 +198,8 @@ def reader(found: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     client = found.client()
     before = {tag for image in client.images.list(f"{REPOSITORY}/*") for tag in image.tags}
     yield Reader(tmp_path_factory.mktemp("reader"))
-    mine = {block.told["file"] for page in PAGES for block in documents.blocks(page.read_text())
-            if "file" in block.told}  # fmt: skip
+    mine = {block.settings["file"] for page in PAGES for block in documents.blocks(page.read_text())
+            if "file" in block.settings}  # fmt: skip
     names = {Path(name).parent.name for name in mine if name.endswith("recipe.toml")}
     for image in client.images.list(f"{REPOSITORY}/*"):
         for tag in set(image.tags) - before:

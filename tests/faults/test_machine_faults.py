@@ -11,7 +11,7 @@ import pytest
 from containers import images
 from containers.engine import Engine, Run
 from containers.index import IndexFault, read_log
-from tests.faults.conftest import Judge, causes_of
+from tests.faults.conftest import Judge, expected_of
 from tests.faults.place import Start
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
@@ -21,6 +21,7 @@ from verification.models.machine import MachineSpec
 from verification.models.scenario import SYSTEM_FOLDERS
 from verification.models.subject import Subject
 from verification.models.testbed import NetworkObservation
+from verification.rules import diagnose
 from verification.scenarios.machines import load
 from verification.session import cell as cells
 from verification.session.cell import Planted
@@ -103,7 +104,7 @@ def test_a_cell_killed_midway_is_the_testbeds_failure(
         evidence = cells.run(bed, the_cell, image)
         killer.join()
     client.close()
-    causes = causes_of(evidence, good_wheel, subject, the_cell)
+    causes = diagnose(evidence, expected_of(good_wheel, subject))
 
     assert killed == [True], "the cell was over before it could be killed"
     assert {cause.name for cause in causes} == {"machine-lost"}

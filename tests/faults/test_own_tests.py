@@ -12,10 +12,11 @@ from containers import images, wheelhouse
 from containers.engine import Engine
 from containers.testbed import Testbed
 from tests.faults.commands import ROOT, gate
-from tests.faults.conftest import causes_of
+from tests.faults.conftest import expected_of
 from tests.faults.place import Start, narrowed
 from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
+from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.instructions import SECONDS
@@ -69,7 +70,7 @@ def _judged(
     image = images.ensure(found, spec.image)
     limits = {**SECONDS, "tests": seconds}
     evidence = cells.run(bed, cell, image, seconds=limits, tests=tests)
-    return causes_of(evidence, wheel, narrowed(spec.os), cell)
+    return diagnose(evidence, expected_of(wheel, narrowed(spec.os)))
 
 
 def _write(folder: Path, files: dict[str, str]) -> Path:

@@ -21,7 +21,10 @@ def _results(report: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("options", "code", "verdict"),
-    [((), ExitCode.VERIFIED, "verified"), (("--strict",), ExitCode.PACKAGE_FAILED, "failed")],
+    [
+        ((), ExitCode.VERIFIED, "verified"),
+        (("--strict-verdict",), ExitCode.PACKAGE_FAILED, "failed"),
+    ],
     ids=["lenient", "strict"],
 )
 def test_0_13_5_works_on_debian_13_and_is_flawed(

@@ -23,6 +23,7 @@ from containers import images, wheelhouse
 from containers.engine import Engine, Run
 from containers.images import Unavailable
 from tests.faults.place import Start, narrowed
+from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.session import cell as cells
@@ -160,7 +161,7 @@ def test_a_machine_from_a_registry_is_pulled_by_digest_and_judged(
                 cell = plan.cell(spec, installer, scenario)
                 evidence = cells.run(bed, cell, image, house=house)
                 prepared = gate.Prepared(bed, house, {}, {}, ())
-                causes = prepared.causes(subject, cell, evidence)
+                causes = diagnose(evidence, prepared.expected(subject, "linux"))
                 seen[scenario] = {cause.name for cause in causes if cause.severity != "note"}
                 assert bool(evidence["install"]["code"]) == bool(spec.refuses)
         assert seen == told

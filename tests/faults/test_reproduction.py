@@ -35,7 +35,7 @@ def client(found: Engine) -> Iterator[docker.DockerClient]:
 
 
 def _command(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"verification.commands.{name}", *arguments]
+    return [sys.executable, "-m", "verification.commands", name, *arguments]
 
 
 def _run(name: str, *arguments: str, typed: str = "") -> Ended:

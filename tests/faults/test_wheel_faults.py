@@ -12,9 +12,9 @@ from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.conftest import Judge
 from tests.helpers import wheel_builder as wheels
-from verification import wheel as inspection
 from verification.session.cell import Planted
 from verification.subjects.subject import load as load_subject
+from verification.wheel.release import inspect_release
 
 LIBRARIES = ("quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so")
 
@@ -409,8 +409,8 @@ def test_a_windows_wheel_of_another_source(
     stale = wheels.mutate(good_windows_wheel, tmp_path, edit=edit)
     subject = load_subject()
 
-    good = inspection.inspect_set([good_wheel, good_windows_wheel], subject=subject)
-    assert {cause.severity for cause in good.causes} <= {"note"}
-    seen = inspection.inspect_set([good_wheel, stale], subject=subject)
-    assert [cause.name for cause in seen.own_causes] == ["wheels-differ"] * 2
-    assert "quiverdb/database.py" in str(seen.own_causes)
+    good = inspect_release([good_wheel, good_windows_wheel], subject)
+    assert {cause.severity for cause in good.all_causes} <= {"note"}
+    seen = inspect_release([good_wheel, stale], subject)
+    assert [cause.name for cause in seen.causes] == ["wheels-differ"] * 2
+    assert "quiverdb/database.py" in str(seen.causes)

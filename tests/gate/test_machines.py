@@ -5,14 +5,11 @@ Every test here reads the evidence of a cell; none gathers any.
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tests.gate.expect import no_cause, no_other_cause, reached, succeeded
-from verification.models.evidence import parse_evidence
 from verification.models.scenario import Scenario
-from verification.rules.install_paths import added, path_type
+from verification.rules.install_paths import flavour, installed
 from verification.scenarios import machines, scenarios
 from verification.session.suite import Seen, Suite
 
@@ -127,9 +124,8 @@ def test_the_packages_own_tests_pass_on_it(suite: Suite, seen: Seen) -> None:
     )
     told = reached(seen.evidence, seen.causes, "tests")
     assert told["counts"]["passed"] > 0
-    evidence = parse_evidence(json.dumps(seen.evidence), seen.result.id)
-    kind = path_type(evidence)
-    assert kind(told["end"]["file"]) in added(evidence), "of the wheel, not of a source"
+    kind = flavour(seen.evidence)
+    assert kind(told["end"]["file"]) in installed(seen.evidence), "of the wheel, not of a source"
 
 
 def test_uninstalling_leaves_nothing(suite: Suite, seen: Seen) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.gate.expect import no_cause, no_other_cause
+from verification.models.inspection import ReleaseInspection
 from verification.session.suite import Suite
-from verification.wheel import SetInspection
 
 RELEASE = ("incomplete-release", "version-mismatch")
 CONTENTS = ("record-mismatch", "stray-top-level", "duplicate-library", "missing-bundled-library")
@@ -13,32 +13,32 @@ CLOSURE = ("missing-runtime-library", "symbol-not-found", "glibc-floor", "libstd
 METADATA = ("missing-dependency", "metadata-incomplete")
 
 
-def test_the_release_has_a_wheel_for_each_platform(suite: Suite, static: SetInspection) -> None:
+def test_the_release_has_a_wheel_for_each_platform(suite: Suite, static: ReleaseInspection) -> None:
     assert {wheel.platform for wheel in static.wheels} != {None}
-    no_cause(static.causes, *RELEASE, strict=suite.selection.strict)
+    no_cause(static.all_causes, *RELEASE, strict=suite.selection.strict)
 
 
 def test_the_wheels_hold_what_record_says_and_nothing_else(
-    suite: Suite, static: SetInspection
+    suite: Suite, static: ReleaseInspection
 ) -> None:
     assert all(wheel.files for wheel in static.wheels)
-    no_cause(static.causes, *CONTENTS, strict=suite.selection.strict)
+    no_cause(static.all_causes, *CONTENTS, strict=suite.selection.strict)
 
 
-def test_the_tags_tell_the_truth(suite: Suite, static: SetInspection) -> None:
+def test_the_tags_tell_the_truth(suite: Suite, static: ReleaseInspection) -> None:
     assert all(wheel.tags for wheel in static.wheels)
-    no_cause(static.causes, *TAGS, strict=suite.selection.strict)
+    no_cause(static.all_causes, *TAGS, strict=suite.selection.strict)
 
 
-def test_the_libraries_find_all_they_load(suite: Suite, static: SetInspection) -> None:
+def test_the_libraries_find_all_they_load(suite: Suite, static: ReleaseInspection) -> None:
     assert any(wheel.libraries for wheel in static.wheels), "there is no native library at all"
-    no_cause(static.causes, *CLOSURE, strict=suite.selection.strict)
+    no_cause(static.all_causes, *CLOSURE, strict=suite.selection.strict)
 
 
-def test_the_metadata_names_every_dependency(suite: Suite, static: SetInspection) -> None:
-    no_cause(static.causes, *METADATA, strict=suite.selection.strict)
+def test_the_metadata_names_every_dependency(suite: Suite, static: ReleaseInspection) -> None:
+    no_cause(static.all_causes, *METADATA, strict=suite.selection.strict)
 
 
-def test_nothing_else_is_wrong_with_the_wheels(suite: Suite, static: SetInspection) -> None:
+def test_nothing_else_is_wrong_with_the_wheels(suite: Suite, static: ReleaseInspection) -> None:
     known = {*RELEASE, *CONTENTS, *TAGS, *CLOSURE, *METADATA}
-    no_other_cause(static.causes, known, strict=suite.selection.strict)
+    no_other_cause(static.all_causes, known, strict=suite.selection.strict)

@@ -8,68 +8,91 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from verification.wheel.libraries import Import
+from verification.models.inspection import Import
 
-_ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 _PE_MACHINES = {"x86_64": 0x8664, "i686": 0x14C, "aarch64": 0xAA64}
 
 _PE_SECTION = 0x1000  # where the only section is in memory
 _PE_HEADERS = 0x400  # and in the file
 
 
+@dataclass(frozen=True)
+class ElfSymbol:
+    """An entry of the dynamic symbol table (gABI, "Symbol Table")."""
+
+    name: str
+    binding: int = 1
+    """1 global, 2 weak, 10 unique (GNU)."""
+    visibility: int = 0
+    """0 default, 2 hidden, 3 protected."""
+    section: int = 1
+    """0 if the symbol is taken from elsewhere."""
+    version: int = 1
+    """1 if the symbol has no version."""
+
+
 def elf(
     *,
     machine: str = "x86_64",
+    kind: int = 3,
     soname: str | None = None,
     needed: Iterable[str] = (),
     run_path: str | None = None,
+    rpath: str | None = None,
     imports: Iterable[Import] = (),
-    exports: Iterable[str] = (),
+    exports: Iterable[str | ElfSymbol] = (),
     own_calls: Iterable[str] = (),
     symbolic: bool = False,
+    flags: int = 0,
     executable_stack: bool = False,
     stack_header: bool = True,
     section_headers: bool = True,
+    note: bytes = b"",
+    with_addends: bool = True,
 ) -> bytes:
-    """Return a 64-bit little-endian shared library (System V ABI, gABI chapters 4 and 5).
+    """Return a shared library (System V ABI, gABI chapters 4 and 5).
 
-    `own_calls` are the exports that it binds through the dynamic linker.
+    `own_calls` are the exports that it binds through the dynamic linker. `kind` is the type of the
+    file, 1 for an object file. `note` is the content of the PT_NOTE segment.
     """
+    form = _ELF_FORMS[machine]
     strings = _Strings()
-    imported, exported = list(imports), list(exports)
+    imported = list(imports)
     versioned = _group(imported)
     numbers: dict[tuple[str, str], int] = {}
     for library, versions in versioned.items():
         for version in versions:
             numbers[library, version] = len(numbers) + 2  # 0 and 1 are local and unversioned
+    symbols = [
+        ElfSymbol(
+            wanted.symbol,
+            section=0,
+            version=numbers.get((wanted.library or "", wanted.version or ""), 1),
+        )
+        for wanted in imported
+    ]
+    symbols += [ElfSymbol(name) if isinstance(name, str) else name for name in exports]
+    places = {symbol.name: number for number, symbol in enumerate(symbols, 1)}
+    table = bytes(form.symbol_size) + b"".join(form.symbol(one, strings) for one in symbols)
+    versym = form.pack(f"{len(symbols) + 1}H", 0, *(symbol.version for symbol in symbols))
+    relocations = b"".join(form.relocation(places[name], with_addends) for name in own_calls)
+    verneed = _verneed(form, versioned, numbers, strings)
+    texts = [(1, name) for name in needed]
+    texts += [(tag, text) for tag, text in ((14, soname), (15, rpath), (29, run_path)) if text]
+    tags = [(tag, strings.add(text)) for tag, text in texts]
+    tags += [(16, 0)] * symbolic + [(30, flags)] * bool(flags)
 
-    symbols, versym = bytearray(24), bytearray(struct.pack("<H", 0))
-    for wanted in imported:
-        symbols += struct.pack("<IBBHQQ", strings.add(wanted.symbol), 0x12, 0, 0, 0, 0)
-        key = (wanted.library or "", wanted.version or "")
-        versym += struct.pack("<H", numbers.get(key, 1))
-    places = {}
-    for name in exported:
-        places[name] = len(symbols) // 24
-        symbols += struct.pack("<IBBHQQ", strings.add(name), 0x12, 0, 1, 0x1000, 8)
-        versym += struct.pack("<H", 1)
-    relocations = b"".join(
-        struct.pack("<QQq", 0x2000, places[name] << 32 | 7, 0) for name in own_calls
-    )
-    verneed = _verneed(versioned, numbers, strings)
-    tags = [(1, strings.add(name)) for name in needed]
-    tags += [(14, strings.add(soname))] if soname else []
-    tags += [(29, strings.add(run_path))] if run_path else []
-    tags += [(30, 2)] if symbolic else []
-
-    header_size = 64 + 3 * 56
+    header_size = form.header_size + 4 * form.segment_size
+    relocation_type = 4 if with_addends else 9
     contents = {  # name: type, link, entry size, data
         ".dynstr": (3, 0, 0, bytes(strings.data)),
-        ".dynsym": (11, 1, 24, bytes(symbols)),
-        ".gnu.version": (0x6FFFFFFF, 2, 2, bytes(versym)),
+        ".dynsym": (11, 1, form.symbol_size, table),
+        ".gnu.version": (0x6FFFFFFF, 2, 2, versym),
         ".gnu.version_r": (0x6FFFFFFE, 1, 0, verneed),
-        ".rela.plt": (4, 2, 24, relocations),
+        ".rela.plt": (relocation_type, 2, form.word * (3 if with_addends else 2), relocations),
+        ".note": (7, 0, 0, note),
     }
     offsets, body = {}, bytearray()
     for name, (_, _, _, data) in contents.items():
@@ -78,46 +101,47 @@ def elf(
         body += data
     body += bytes(-len(body) % 8)
     tags += [(5, offsets[".dynstr"]), (10, len(strings.data)), (6, offsets[".dynsym"]), (0, 0)]
-    dynamic = b"".join(struct.pack("<QQ", *tag) for tag in tags)
+    dynamic = b"".join(form.pack(form.words(2), *tag) for tag in tags)
     dynamic_at = header_size + len(body)
     body += dynamic
 
     names = _Strings()
-    sections = bytearray(64)
-    for name, (kind, link, entry, data) in contents.items():
+    sections = bytearray(form.section_size)
+    for name, (section_type, link, entry, data) in contents.items():
         # For symbols: the first that is not local; for versions: how many libraries follow.
         info = {".dynsym": 1, ".gnu.version_r": len(versioned)}.get(name, 0)
-        sections += struct.pack(
-            "<IIQQQQIIQQ",
-            names.add(name), kind, 2, offsets[name], offsets[name], len(data), link, info, 8, entry,
-        )  # fmt: skip
-    sections += struct.pack(
-        "<IIQQQQIIQQ",
-        names.add(".dynamic"), 6, 2, dynamic_at, dynamic_at, len(dynamic), 1, 0, 8, 16,
-    )  # fmt: skip
+        at, size = offsets[name], len(data)
+        sections += form.section(names.add(name), section_type, 2, at, size, link, info, entry)
+    sections += form.section(
+        names.add(".dynamic"), 6, 2, dynamic_at, len(dynamic), 1, 0, 2 * form.word
+    )
     name_place = names.add(".shstrtab")
     names_at = header_size + len(body)
     body += names.data
-    sections += struct.pack(
-        "<IIQQQQIIQQ", name_place, 3, 0, 0, names_at, len(names.data), 0, 0, 1, 0
-    )
+    sections += form.section(name_place, 3, 0, names_at, len(names.data), 0, 0, 0)
     body += bytes(-len(body) % 8)
     sections_at = header_size + len(body)
-    count = len(sections) // 64
-    header = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header += struct.pack(
-        "<HHIQQQIHHHHHH",
-        3, _ELF_MACHINES[machine], 1, 0, 64, sections_at if section_headers else 0, 0,
-        64, 56, 3, 64, count if section_headers else 0, count - 1 if section_headers else 0,
+    count = len(sections) // form.section_size
+    header = b"\x7fELF" + bytes([form.word // 4, 2 if form.order == ">" else 1, 1]) + bytes(9)
+    header += form.pack(
+        f"HHI{form.words(3)}IHHHHHH",
+        kind, form.machine, 1, 0, form.header_size, sections_at if section_headers else 0, 0,
+        form.header_size, form.segment_size, 4, form.section_size,
+        count if section_headers else 0, count - 1 if section_headers else 0,
     )  # fmt: skip
     end = header_size + len(body)
     stack = 0x6474E551 if stack_header else 0
-    header += struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, end, end, 0x1000)
-    header += struct.pack(
-        "<IIQQQQQQ", 2, 6, dynamic_at, dynamic_at, dynamic_at, len(dynamic), len(dynamic), 8
-    )
-    header += struct.pack("<IIQQQQQQ", stack, 7 if executable_stack else 6, 0, 0, 0, 0, 0, 16)
+    header += form.segment(1, 5, 0, end)
+    header += form.segment(2, 6, dynamic_at, len(dynamic))
+    header += form.segment(stack, 7 if executable_stack else 6, 0, 0)
+    header += form.segment(4 if note else 0, 4, offsets[".note"], len(note))
     return header + bytes(body) + (bytes(sections) if section_headers else b"")
+
+
+def property_note(*properties: tuple[int, int], name: bytes = b"GNU\0") -> bytes:
+    """Return a note .note.gnu.property with these types and values, for 64-bit files."""
+    data = b"".join(struct.pack("<III4x", kind, 4, value) for kind, value in properties)
+    return struct.pack("<III", len(name), len(data), 5) + name + data
 
 
 def pe(
@@ -161,6 +185,72 @@ def pe(
     return head.ljust(_PE_HEADERS, b"\0") + bytes(section.data).ljust(raw, b"\0")
 
 
+@dataclass(frozen=True)
+class _ElfForm:
+    """How a processor's ELF files are written: 32 or 64 bits, little- or big-endian."""
+
+    machine: int
+    word: int = 8
+    """The size of an address, in bytes."""
+    order: str = "<"
+
+    @property
+    def header_size(self) -> int:
+        return 40 + 3 * self.word
+
+    @property
+    def segment_size(self) -> int:
+        return 8 + 6 * self.word
+
+    @property
+    def section_size(self) -> int:
+        return 16 + 6 * self.word
+
+    @property
+    def symbol_size(self) -> int:
+        return 8 + 2 * self.word
+
+    def words(self, count: int) -> str:
+        return f"{count}{'Q' if self.word == 8 else 'I'}"
+
+    def pack(self, layout: str, *values: int) -> bytes:
+        return struct.pack(f"{self.order}{layout}", *values)
+
+    def symbol(self, symbol: ElfSymbol, strings: _Strings) -> bytes:
+        name, info = strings.add(symbol.name), symbol.binding << 4 | 2
+        value, size = (0x1000, 8) if symbol.section else (0, 0)
+        if self.word == 8:
+            return self.pack("IBBHQQ", name, info, symbol.visibility, symbol.section, value, size)
+        return self.pack("IIIBBH", name, value, size, info, symbol.visibility, symbol.section)
+
+    def relocation(self, symbol: int, with_addend: bool) -> bytes:
+        info = symbol << (32 if self.word == 8 else 8) | 7
+        return self.pack(self.words(3 if with_addend else 2), 0x2000, info, *[0] * with_addend)
+
+    def section(
+        self, name: int, kind: int, flags: int, at: int, size: int, link: int, info: int, entry: int
+    ) -> bytes:
+        layout = f"II{self.words(4)}II{self.words(2)}"
+        return self.pack(layout, name, kind, flags, at, at, size, link, info, 8, entry)
+
+    def segment(self, kind: int, flags: int, at: int, size: int) -> bytes:
+        if self.word == 8:
+            return self.pack("IIQQQQQQ", kind, flags, at, at, at, size, size, 8)
+        return self.pack("IIIIIIII", kind, at, at, at, size, size, flags, 8)
+
+
+_ELF_FORMS = {
+    "x86_64": _ElfForm(62),
+    "aarch64": _ElfForm(183),
+    "i686": _ElfForm(3, word=4),
+    "armv7l": _ElfForm(40, word=4),
+    "ppc64le": _ElfForm(21),
+    "s390x": _ElfForm(22, order=">"),
+    "riscv64": _ElfForm(243),
+    "loongarch64": _ElfForm(258),
+}
+
+
 class _Strings:
     """A table of zero-terminated strings."""
 
@@ -200,6 +290,7 @@ def _group(imports: Iterable[Import]) -> dict[str, list[str]]:
 
 
 def _verneed(
+    form: _ElfForm,
     versioned: Mapping[str, Sequence[str]],
     numbers: Mapping[tuple[str, str], int],
     strings: _Strings,
@@ -207,11 +298,11 @@ def _verneed(
     data = b""
     for position, (library, versions) in enumerate(versioned.items(), 1):
         following = 16 + 16 * len(versions) if position < len(versioned) else 0
-        data += struct.pack("<HHIII", 1, len(versions), strings.add(library), 16, following)
+        data += form.pack("HHIII", 1, len(versions), strings.add(library), 16, following)
         for place, version in enumerate(versions, 1):
             after = 16 if place < len(versions) else 0
             number = numbers[library, version]
-            data += struct.pack("<IHHII", 0, 0, number, strings.add(version), after)
+            data += form.pack("IHHII", 0, 0, number, strings.add(version), after)
     return data
 
 

@@ -1,4 +1,4 @@
-"""What the documents say that can be checked: commands, output, snippets, links.
+"""What can be checked in the documents: commands, output, snippets, links.
 
 A fenced block of ``console`` holds commands, each after ``$``, and lines of their output, where
 ``...`` stands for anything. Its info string may say how they end: ``console exit=1``. A block
@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tests.helpers import reference
 from tests.helpers.reference import Option
-from verification.scenarios import machines
+from verification.commands import parser
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^`]*)$")
-_SPOKEN = re.compile(r"(?<!`)`(\./e2e(?: [^`]*)?)`(?!`)")
+_INLINE = re.compile(r"(?<!`)`(\./e2e(?: [^`]*)?)`(?!`)")
 _LINK = re.compile(r"(?<!\\)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.*?) *#*$")
 _PLACEHOLDER = re.compile(r"<.*>|[A-Z][A-Z0-9_-]*|\.\.\.|…")
@@ -33,7 +33,7 @@ class Block:
     line: int
     """The number of its first line in the document."""
     language: str
-    told: Mapping[str, str] = dataclasses.field(hash=False)
+    settings: Mapping[str, str] = dataclasses.field(hash=False)
     lines: tuple[str, ...]
 
     @property
@@ -67,7 +67,7 @@ def blocks(text: str) -> list[Block]:
     Raises:
         ValueError: one is not closed, or its info string says something without a value.
     """
-    found: list[Block] = []
+    closed: list[Block] = []
     opened: tuple[int, str, str, list[str], str] | None = None
     for number, line in enumerate(text.splitlines(), 1):
         fence = _FENCE.match(line)
@@ -80,14 +80,14 @@ def blocks(text: str) -> list[Block]:
             language, *more = info.split() or [""]
             if wrong := [word for word in more if "=" not in word]:
                 raise ValueError(f"line {first - 1}: {wrong[0]!r} says nothing: write name=value")
-            told = dict(word.split("=", 1) for word in more)
-            found.append(Block(first, language, told, tuple(lines)))
+            settings = dict(word.split("=", 1) for word in more)
+            closed.append(Block(first, language, settings, tuple(lines)))
             opened = None
         else:
             lines.append(line.removeprefix(indent))
     if opened:
         raise ValueError(f"line {opened[0] - 1}: the block is not closed")
-    return found
+    return closed
 
 
 def commands(text: str) -> list[Command]:
@@ -99,7 +99,7 @@ def commands_of(block: Block) -> Iterator[Command]:
     """Yield the commands of one block; none if it is not for a shell."""
     if block.language not in _SHELLS:
         return
-    codes = tuple(int(code) for code in block.told.get("exit", "0").split(","))
+    codes = tuple(int(code) for code in block.settings.get("exit", "0").split(","))
     typed: tuple[int, str] | None = None
     output: list[str] = []
     for number, line in enumerate(block.lines, block.line):
@@ -123,12 +123,10 @@ def _without_remark(line: str) -> str:
     return line.strip()
 
 
-def spoken(text: str) -> list[Command]:
+def inline_commands(text: str) -> list[Command]:
     """Return the commands of this project that the running text names."""
-    found = []
-    for number, line in _prose(text):
-        found += [Command(number, match) for match in _SPOKEN.findall(line)]
-    return found
+    prose = _prose(text)
+    return [Command(number, words) for number, line in prose for words in _INLINE.findall(line)]
 
 
 def _prose(text: str) -> Iterator[tuple[int, str]]:
@@ -160,24 +158,15 @@ def missing_output(expected: Sequence[str], printed: str) -> list[str]:
 # ---- words ----
 
 
-def takes(pytest_help: str) -> dict[str, list[Option]]:
-    """Return what each command of this project takes, with what pytest's own help tells."""
-    found = {}
-    for name, told in reference.launcher().COMMANDS.items():
-        if told:
-            found[name] = reference.command_options(name)
-        else:
-            found[name] = [
-                dataclasses.replace(option, choices=tuple(machines.load()))
-                if "--machine" in option.names
-                else option
-                for option in told_by_pytest(pytest_help)
-            ]
-    return found
+def accepted_options(pytest_help: str) -> dict[str, list[Option]]:
+    """Return the options of each command of this project, those in pytest's help included."""
+    own = {name: reference.command_options(name) for name in parser.COMMANDS}
+    of_pytest = list(pytest_options(pytest_help))
+    return own | {name: [*of_pytest, *own[name]] for name in parser.PASS_ON}
 
 
-def told_by_pytest(text: str) -> Iterator[Option]:
-    """Yield the options that ``pytest --help`` tells of."""
+def pytest_options(text: str) -> Iterator[Option]:
+    """Yield the options in ``pytest --help``."""
     for line in text.splitlines():
         if not (head := re.match(r"  (-.+?)(?:\s{2,}|$)", line)):
             continue
@@ -188,7 +177,7 @@ def told_by_pytest(text: str) -> Iterator[Option]:
         yield Option(names, value, choices)
 
 
-def wrong_words(text: str, takes: Mapping[str, Sequence[Option]], free: Sequence[str] = ()) -> str:
+def usage_error(text: str, takes: Mapping[str, Sequence[Option]], free: Sequence[str] = ()) -> str:
     """Return what is wrong with a command of this project; empty if it can be typed so.
 
     ``takes`` are the commands with what each takes; those in ``free`` take any other word as well,

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
-import importlib.machinery
-import importlib.util
 import json
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import conftest
 from tests.helpers import schemas
 from tests.helpers.schemas import code, table
+from verification.commands import parser
 from verification.models.cause import Severity
 from verification.models.errors import ExitCode
 from verification.models.evidence import CellEvidence
@@ -38,7 +34,7 @@ _HEAD = "<!-- Written by `python3 -m tests.helpers.reference`: change what it re
 _VARIABLE = re.compile(r"QUIVERDB_E2E_[A-Z]+")
 
 
-class NoWords(ValueError):
+class MissingWords(ValueError):
     """A page must tell of something that reference.toml lacks words for, or the reverse."""
 
 
@@ -55,7 +51,7 @@ class Option:
     """Whether it may be given more than once."""
 
     @property
-    def typed(self) -> str:
+    def usage(self) -> str:
         """It as one types it."""
         return ", ".join(f"{name} {self.value}".strip() for name in self.names) or self.value
 
@@ -63,102 +59,14 @@ class Option:
 # ---- what the commands take ----
 
 
-class _Recorder:
-    """Takes the options that conftest.py defines, in pytest's place."""
-
-    def __init__(self) -> None:
-        self.options: list[Option] = []
-
-    def getgroup(self, _name: str) -> _Recorder:
-        return self
-
-    def addoption(self, *names: str, **told: Any) -> None:
-        choices = tuple(str(one) for one in told.get("choices", ()))
-        switch = str(told.get("action", "")).startswith("store_")
-        value = "" if switch else told.get("metavar") or ("NAME" if choices else "VALUE")
-        many = told.get("action") == "append"
-        self.options.append(Option(names, value, choices, told.get("help", ""), many))
+def command_options(command: str) -> list[Option]:
+    """Return the options of a command."""
+    return list(_options_of(parser.build()[1][command]))
 
 
-def gate_options() -> list[Option]:
-    """Return the gate's own options, in the order of conftest.py."""
-    recorder = _Recorder()
-    conftest.pytest_addoption(recorder)  # type: ignore[arg-type]
-    return recorder.options
-
-
-def launcher() -> ModuleType:
-    """Return the launcher as a module; it has no suffix, so it is loaded by its path."""
-    loader = importlib.machinery.SourceFileLoader("launcher", str(ROOT / "e2e"))
-    spec = importlib.util.spec_from_loader("launcher", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = written
-    return module
-
-
-class _Made(BaseException):
-    """A parser is about to read its words."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self.parser = parser
-
-
-def parser_of(module: str) -> argparse.ArgumentParser:
-    """Return the parser of a command's module: ``main`` is run up to where it reads its words.
-
-    Raises:
-        NoWords: it reads none.
-    """
-    found = importlib.import_module(module)
-    if hasattr(found, "__path__"):
-        found = importlib.import_module(f"{module}.__main__")
-    if not hasattr(found, "main"):
-        raise NoWords(f"{module} has no main() that could be asked")
-    names = ("parse_args", "parse_known_args")
-    kept = {name: getattr(argparse.ArgumentParser, name) for name in names}
-
-    def stop(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise _Made(parser)
-
-    for name in names:
-        setattr(argparse.ArgumentParser, name, stop)
-    try:
-        found.main()
-    except _Made as made:
-        return made.parser
-    finally:
-        for name, method in kept.items():
-            setattr(argparse.ArgumentParser, name, method)
-    raise NoWords(f"{module}: its main() makes no argparse parser")
-
-
-def command_options(command: str, asked: str = "") -> list[Option]:
-    """Return what a command of the launcher takes; ``asked`` narrows it to one sub-command.
-
-    Raises:
-        NoWords: its module cannot tell.
-    """
-    told = launcher().COMMANDS[command]
-    if not told:
-        return gate_options() if command == "gate" else []
-    return list(_asked(parser_of(told[0]), skip=len(told) - 1, within=asked or command))
-
-
-def _asked(parser: argparse.ArgumentParser, *, skip: int, within: str) -> Iterator[Option]:
-    for action in parser._actions:  # argparse has no public way to them
-        if isinstance(action, argparse._SubParsersAction):
-            if within in action.choices:
-                yield from _asked(action.choices[within], skip=0, within=within)
-            continue
+def _options_of(tree: argparse.ArgumentParser) -> Iterator[Option]:
+    for action in tree._actions:  # argparse has no public way to them
         if "--help" in action.option_strings:
-            continue
-        if not action.option_strings and skip:  # the word that the launcher gives itself
-            skip -= 1
             continue
         choices = tuple(str(one) for one in action.choices or ())
         switch = action.nargs == 0
@@ -175,7 +83,7 @@ def pages() -> dict[str, str]:
     """Return the pages of docs/reference, by name.
 
     Raises:
-        NoWords: words are missing in reference.toml, or belong to nothing.
+        MissingWords: words are missing in reference.toml, or belong to nothing.
     """
     words = tomllib.loads(_WORDS.read_text("utf-8"))
     makers: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
@@ -201,14 +109,13 @@ def _option_table(options: Iterable[Option]) -> str:
         told = [option.help] if option.help else []
         told += [f"one of {code(*option.choices)}"] if option.choices else []
         told += ["may be repeated"] if option.many and "repeated" not in option.help else []
-        rows.append((code(option.typed), "; ".join(told)))
+        rows.append((code(option.usage), "; ".join(told)))
     return table(("option", "meaning"), rows)
 
 
 def _options(words: Mapping[str, Any]) -> str:
-    front = launcher()
-    text = f"```text\n{front.USAGE.strip()}\n```\n\n"
-    for name in front.COMMANDS:
+    text = f"```text\n{parser.build()[0].format_usage()}\n{parser.EXIT_CODES}```\n\n"
+    for name in parser.COMMANDS:
         if options := command_options(name):
             text += f"## ./e2e {name}\n\n" + _option_table(options)
     text += "## Environment variables\n\n"
@@ -314,9 +221,9 @@ def _matrix(_words: Mapping[str, Any]) -> str:
 
 def _complete(key: str, told: Mapping[str, str], there: set[str]) -> None:
     if missing := sorted(there - told.keys()):
-        raise NoWords(f"reference.toml: [{key}] does not tell of {', '.join(missing)}")
+        raise MissingWords(f"reference.toml: [{key}] does not tell of {', '.join(missing)}")
     if more := sorted(told.keys() - there):
-        raise NoWords(f"reference.toml: [{key}] tells of {', '.join(more)}: there is none")
+        raise MissingWords(f"reference.toml: [{key}] tells of {', '.join(more)}: there is none")
 
 
 def results_schema() -> str:
@@ -330,7 +237,7 @@ def main() -> int:
     """Write the pages and the schema."""
     try:
         made = pages()
-    except NoWords as error:
+    except MissingWords as error:
         print(f"reference: {error}", file=sys.stderr)
         return ExitCode.WRONG_USE
     FOLDER.mkdir(exist_ok=True)

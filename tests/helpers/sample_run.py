@@ -20,6 +20,7 @@ from verification.models.evidence import (
     TestOutcome,
 )
 from verification.models.index_log import IndexRequest
+from verification.models.inspection import ReleaseInspection, WheelInspection
 from verification.models.report import (
     ArtifactClaim,
     Claim,
@@ -35,8 +36,6 @@ from verification.models.report import (
     ReplayInputs,
     Report,
     RunSelection,
-    StaticPart,
-    WheelRecord,
 )
 from verification.models.results import CellResult, ItemResult
 from verification.models.testbed import EgressProof, NetworkObservation
@@ -257,9 +256,17 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             yanked={},
             suite="0123456789abcdef",
         ),
-        static=StaticPart(
+        static=ReleaseInspection(
             wheels=tuple(
-                WheelRecord(file=name, sha256=sha256, size=1_000_000, platform=name[19:-4])
+                WheelInspection(
+                    file=name,
+                    sha256=sha256,
+                    size=1_000_000,
+                    name="quiverdb",
+                    version=name.split("-")[1],
+                    tags=(name[15:-4],),
+                    platform=name[19:-4],
+                )
                 for name, sha256 in WHEELS.items()
             )
         ),

@@ -8,8 +8,12 @@ from typing import Any
 
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.binaries import elf, pe
+from verification.models.cause import Cause
+from verification.models.inspection import Import, WheelInspection
+from verification.models.subject import Subject
 from verification.subjects import subject
-from verification.wheel.libraries import Import
+from verification.wheel.archive import open_wheel
+from verification.wheel.inspection import Modules, inspect_wheel
 
 SUBJECT = subject.load()
 
@@ -18,8 +22,15 @@ LINUX_API = "quiverdb/_libs/libquiver_c.so"
 WINDOWS_CORE = "quiverdb/_libs/libquiver.dll"
 WINDOWS_API = "quiverdb/_libs/libquiver_c.dll"
 
-MEMCPY = Import("memcpy", "libc.so.6", "GLIBC_2.14")
-PYTHON_FILES: dict[str, bytes | str] = {
+
+def symbol(name: str, library: str | None = None, version: str | None = None) -> Import:
+    """Return a needed symbol."""
+    return Import(symbol=name, library=library, version=version)
+
+
+MEMCPY = symbol("memcpy", "libc.so.6", "GLIBC_2.14")
+Files = dict[str, bytes | str]
+PYTHON_FILES: Files = {
     "quiverdb/__init__.py": "from quiverdb._loader import load\n",
     "quiverdb/_loader.py": "import sys\n\nfrom cffi import FFI\n\n\ndef load():\n    return FFI\n",
     "quiverdb/py.typed": "",
@@ -31,7 +42,7 @@ def linux_core(**changes: Any) -> bytes:
     given: dict[str, Any] = {
         "soname": "libquiver.so",
         "needed": ["libstdc++.so.6", "libc.so.6", "ld-linux-x86-64.so.2"],
-        "imports": [MEMCPY, Import("_Znwm", "libstdc++.so.6", "GLIBCXX_3.4")],
+        "imports": [MEMCPY, symbol("_Znwm", "libstdc++.so.6", "GLIBCXX_3.4")],
         "exports": ["quiver_core_open"],
     }
     return elf(**(given | changes))
@@ -43,7 +54,7 @@ def linux_api(**changes: Any) -> bytes:
         "soname": "libquiver_c.so",
         "needed": ["libquiver.so", "libc.so.6"],
         "run_path": "$ORIGIN",
-        "imports": [MEMCPY, Import("quiver_core_open")],
+        "imports": [MEMCPY, symbol("quiver_core_open")],
         "exports": ["quiver_version"],
     }
     return elf(**(given | changes))
@@ -89,3 +100,20 @@ def windows_wheel(
     own = {**PYTHON_FILES, WINDOWS_CORE: windows_core(), WINDOWS_API: windows_api()}
     given = {"tag": wheels.WINDOWS_TAG, **changes}
     return wheels.build(folder, own | dict(files or {}), **given)
+
+
+def inspect(
+    wheel: Path,
+    subject: Subject = SUBJECT,
+    modules: Modules | None = None,
+    *,
+    additional: bool = False,
+) -> WheelInspection:
+    """Read a wheel and inspect it by all rules."""
+    return inspect_wheel(open_wheel(wheel), subject, modules, additional=additional)
+
+
+def only_cause(wheel: Path) -> Cause:
+    """Return the cause that an inspection finds in a wheel, which must be the only one."""
+    (cause,) = inspect(wheel).causes
+    return cause

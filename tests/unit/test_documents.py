@@ -38,7 +38,7 @@ def takes() -> dict[str, list[Option]]:
         text=True,
         check=True,
     )
-    return documents.takes(told.stdout)
+    return documents.accepted_options(told.stdout)
 
 
 # ---- the documents of this project ----
@@ -48,12 +48,12 @@ def takes() -> dict[str, list[Option]]:
 def test_every_command_can_be_typed(page: Path, takes: dict[str, list[Option]]) -> None:
     text = page.read_text("utf-8")
     takes = {name: [_and_new(one, text) for one in options] for name, options in takes.items()}
-    every = [*documents.commands(text), *documents.spoken(text)]
+    every = [*documents.commands(text), *documents.inline_commands(text)]
     wrong = [
         f"{page.relative_to(ROOT)}:{one.line}: {one.text}: {said}"
         for one in every
         if one.text.split()[0] == "./e2e"
-        and (said := documents.wrong_words(one.text, takes, free=("test",)))
+        and (said := documents.usage_error(one.text, takes, free=("test",)))
     ]
 
     assert wrong == []
@@ -63,7 +63,9 @@ def _and_new(option: Option, text: str) -> Option:
     """Return ``option`` with the machines that a document has its reader write down."""
     if "--machine" not in option.names:
         return option
-    blocks = [one for one in documents.blocks(text) if "machines.toml" in one.told.get("file", "")]
+    blocks = [
+        one for one in documents.blocks(text) if "machines.toml" in one.settings.get("file", "")
+    ]
     new = [name for block in blocks for name in tomllib.loads(block.text)]
     return dataclasses.replace(option, choices=(*option.choices, *new))
 
@@ -76,7 +78,9 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_snippet_is_one(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = documents.blocks(page.read_text("utf-8"))
-    files = {block: tmp_path / block.told["file"] for block in blocks if "file" in block.told}
+    files = {
+        block: tmp_path / block.settings["file"] for block in blocks if "file" in block.settings
+    }
     for block, path in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text, "utf-8")
@@ -142,12 +146,12 @@ def test_commands_have_their_line_their_codes_and_their_output() -> None:
 def test_a_block_has_its_file_and_loses_its_indent() -> None:
     (block,) = (one for one in documents.blocks(PAGE) if one.language == "toml")
 
-    assert block.told == {"file": "a/b.toml"}
+    assert block.settings == {"file": "a/b.toml"}
     assert block.text == 'key = "$ no command"\n'
 
 
 def test_commands_of_the_running_text_are_found_and_those_of_blocks_are_not() -> None:
-    found = [(one.line, one.text) for one in documents.spoken(PAGE)]
+    found = [(one.line, one.text) for one in documents.inline_commands(PAGE)]
 
     assert found == [(3, "./e2e doctor"), (3, "./e2e gate --profile full")]
 
@@ -204,7 +208,7 @@ def test_output_is_compared_but_for_blanks(expected: Sequence[str], missing: lis
 def test_words_that_no_command_takes_are_named(
     takes: dict[str, list[Option]], text: str, said: str
 ) -> None:
-    found = documents.wrong_words(text, takes, free=("test",))
+    found = documents.usage_error(text, takes, free=("test",))
 
     assert said in found
     assert bool(said) == bool(found), found

@@ -14,7 +14,6 @@ from typing import Any, Never
 import pytest
 
 from containers.state import state_dir
-from verification.commands import doctor as commands
 
 LAUNCHER = Path(__file__).parents[2] / "e2e"
 COMMANDS = (
@@ -124,12 +123,15 @@ def test_who_interrupts_again_does_not_end_the_writing_of_the_report(
     assert handed_on == [signal.SIGINT, signal.SIGKILL]  # who insists
 
 
-def test_the_gates_options_are_told_without_anything_being_started(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_options_of_a_command_are_told_without_anything_being_started(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    code, started = _main(launcher, monkeypatch, "gate", "--help")
+    code, started = _main(launcher, monkeypatch, name, "--help")
     assert (code, started) == (0, [])
-    assert capsys.readouterr().out.startswith("gate takes --source DIR")
+    told = capsys.readouterr().out
+    assert told.startswith(f"usage: ./e2e {name} ")
+    assert ("--source DIR" in told) == (name in ("gate", "shell", "reproduce"))
 
 
 # ---- the command line ----
@@ -162,7 +164,7 @@ def test_help_lists_every_command_and_exit_code(
     assert [code for code in codes if code not in told] == []
 
 
-@pytest.mark.parametrize("name", ["gate", "test", "lint"])
+@pytest.mark.parametrize("name", ["gate", "test"])
 def test_a_toxs_environment_is_run_with_the_options_given(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -176,12 +178,12 @@ def test_a_toxs_environment_is_run_with_the_options_given(
 def test_a_folder_with_a_conftest_of_its_own_is_never_taken_for_one_to_collect(
     launcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed = ("--tests", "my tests", "--strict", "--report=x", "--wheels", "-k", "a", "--source", "")
+    typed = ("--tests", "my tests", "--strict", "--report=x", "-k", "a", "-n0", "--source", "")
     _, [command] = _main(launcher, monkeypatch, "gate", *typed, "--subject", "their/subject.toml")
     given = command[command.index("--") + 1 :]
     assert given == [
-        "--tests=my tests", "--strict", "--report=x", "--wheels", "-k", "a", "--source=",
-        "--subject=their/subject.toml",
+        "--source=", "--subject=their/subject.toml", "--tests=my tests", "--strict-verdict",
+        "--report=x", "-k", "a", "-n0",
     ]  # fmt: skip
 
 
@@ -190,32 +192,51 @@ def test_doctor_and_clean_run_in_the_gates_environment(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     _, (command,) = _main(launcher, monkeypatch, name)
-    assert command[-4:] == ["python", "-m", "verification.commands.doctor", name]
+    assert command[-4:] == ["python", "-m", "verification.commands", name]
     assert command[command.index("-e") + 1] == "gate"
 
 
-def test_what_doctor_does_not_take_is_wrong_use(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("doctor extra", "doctor: unrecognized arguments: extra"),
+        ("lint -k import", "lint: unrecognized arguments: -k import"),
+        ("reproduce x", "reproduce: unrecognized arguments: x"),
+        ("gate --wheels -k a", "gate: argument --wheels: expected one argument"),
+        ("gate --profile nightly", "gate: argument --profile: invalid choice: 'nightly'"),
+        ("gate --machine debian-99", "gate: argument --machine: invalid choice: 'debian-99'"),
+        ("replay -n few", "replay: argument -n: invalid int value: 'few'"),
+        ("shell", "shell: the following arguments are required: machine"),
+    ],
+)
+def test_wrong_use_is_one_line_before_anything_is_installed(
+    launcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    line: str,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["containers", "doctor", "extra"])
-    assert commands.main() == 4
-    assert capsys.readouterr().err == "e2e: unrecognized arguments: extra\n"
+    monkeypatch.setattr(subprocess, "run", _forbidden)
+    assert _main(launcher, monkeypatch, *typed.split()) == (4, [])
+    told = capsys.readouterr()
+    assert told.err.startswith(f"e2e: {line}")
+    assert (told.err.count("\n"), told.out) == (1, "")
 
 
 def test_compare_runs_in_the_gates_environment_with_the_runs_named(
     launcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, (command,) = _main(launcher, monkeypatch, "compare", "3", "5")
-    assert command[-5:] == ["python", "-m", "verification.commands.compare", "3", "5"]
+    assert command[-5:] == ["-m", "verification.commands", "compare", "3", "5"]
     assert command[command.index("-e") + 1] == "gate"
 
 
-@pytest.mark.parametrize("name", ["replay", "reproduce"])
+@pytest.mark.parametrize(("name", "word"), [("replay", "x"), ("reproduce", "--python=3.13")])
 def test_a_command_that_goes_back_runs_in_the_gates_environment(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str, word: str
 ) -> None:
-    _, (command,) = _main(launcher, monkeypatch, name, "x")
-    assert command[-4:] == ["python", "-m", f"verification.commands.{name}", "x"]
+    _, (command,) = _main(launcher, monkeypatch, name, word)
+    assert command[-5:] == ["python", "-m", "verification.commands", name, word]
 
 
 @pytest.mark.parametrize("name", ["shell", "bundle"])
@@ -239,7 +260,7 @@ def test_what_needs_the_terminal_or_the_environment_takes_the_launchers_place(
     assert (code, started) == (7, [])
     ((program, arguments, environment),) = became
     assert program == "/gate/bin/python"
-    assert arguments[1:] == ["-m", f"verification.commands.{name}", "debian-13"]
+    assert arguments[1:] == ["-m", "verification.commands", name, "debian-13"]
     assert environment["PYTHONUTF8"] == "1"
     assert environment["DEPLOY_TOKEN"] == "x", "bundle must know it"  # noqa: S105
     assert environment["QUIVERDB_E2E_FOLDER"]
@@ -295,7 +316,22 @@ def test_the_launcher_needs_the_standard_library_only() -> None:
         )
     }
     assert {"subprocess", "pathlib"} <= names
-    assert names - sys.stdlib_module_names == set()
+    assert names - sys.stdlib_module_names == {"verification"}, "the parser tree, see the next test"
+
+
+@pytest.mark.parametrize("words", [(), *((name, "--help") for name in COMMANDS)])
+def test_every_help_works_on_a_bare_interpreter(words: tuple[str, ...]) -> None:
+    bare = [sys.executable, "-S", str(LAUNCHER), *words]  # -S: without the installed packages
+    told = subprocess.run(bare, capture_output=True, text=True, env={}, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("usage: ./e2e ")
+
+
+def test_wrong_use_is_refused_on_a_bare_interpreter() -> None:
+    bare = [sys.executable, "-S", str(LAUNCHER), "gate", "--machine", "debian-99"]
+    told = subprocess.run(bare, capture_output=True, text=True, env={}, check=False)
+    assert (told.returncode, told.stdout) == (4, "")
+    assert told.stderr.startswith("e2e: gate: argument --machine: invalid choice: 'debian-99'")
 
 
 # ---- its own tox ----
@@ -390,4 +426,4 @@ def test_an_apt_get_that_does_not_mend_it_is_told(
     with pytest.raises(SystemExit):
         launcher.make_venv(tmp_path / "venv")
     *_, last = capsys.readouterr().err.splitlines()
-    assert "did not mend it" in last
+    assert "did not fix it" in last

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import documents, reference
-from tests.helpers.reference import NoWords, Option
+from tests.helpers.reference import MissingWords, Option
+from verification.commands.parser import COMMANDS
 from verification.models.base import Model
 from verification.models.evidence import CellEvidence
 from verification.models.report import Report
@@ -28,35 +28,26 @@ def test_the_pages_are_those_that_the_generator_writes() -> None:
 
 def test_every_option_and_command_is_on_a_page() -> None:
     page = reference.pages()["options.md"]
-    options = reference.gate_options()
+    options = reference.command_options("gate")
 
     assert {"--release", "--machine", "--profile"} <= {n for one in options for n in one.names}
     assert all(name in page for one in options for name in one.names)
-    assert all(f"./e2e {name}" in page for name in reference.launcher().COMMANDS)
+    assert all(f"./e2e {name}" in page for name in COMMANDS)
     assert "`--list`" in page
 
 
-def test_an_option_of_conftest_has_its_value_and_its_choices() -> None:
-    options = {one.names[0]: one for one in reference.gate_options()}
+def test_an_option_of_the_gate_has_its_value_and_its_choices() -> None:
+    options = {one.names[0]: one for one in reference.command_options("gate")}
 
     assert options["--history"].choices == ("none", "all")
     assert options["--no-pipeline"].value == ""
     assert options["--machine"].many
-    assert options["--machine"].typed == "--machine NAME"
+    assert options["--machine"].usage == "--machine NAME"
 
 
-def test_a_parser_is_asked_without_a_command_being_run() -> None:
-    asked = argparse.ArgumentParser.parse_args
-    found = reference.parser_of("verification.commands.compare")
-
-    assert found.prog == "./e2e compare"
-    assert argparse.ArgumentParser.parse_args is asked, "argparse is as it was"
+def test_the_options_of_a_command_are_those_of_its_parser() -> None:
     assert [one.names for one in reference.command_options("clean")] == [("--kept",)]
-
-
-def test_a_command_without_a_parser_is_named() -> None:
-    with pytest.raises(NoWords, match=r"install_paths"):
-        reference.parser_of("verification.rules.install_paths")
+    assert [one.usage for one in reference.command_options("compare")] == ["RUN", "--list"]
 
 
 def test_every_cause_and_its_remedy_are_on_a_page() -> None:
@@ -83,7 +74,7 @@ def test_words_that_are_missing_are_named(
     (tmp_path / "words.toml").write_text(text.replace(*change, 1), "utf-8")
     monkeypatch.setattr(reference, "_WORDS", tmp_path / "words.toml")
 
-    with pytest.raises(NoWords, match=said):
+    with pytest.raises(MissingWords, match=said):
         reference.pages()
 
 
@@ -104,5 +95,5 @@ def test_every_model_within_a_page_has_a_heading_that_its_links_lead_to() -> Non
 
 
 def test_an_option_is_shown_as_one_types_it() -> None:
-    assert Option(("-k", "--keyword"), "WORD").typed == "-k WORD, --keyword WORD"
-    assert Option((), "RUN").typed == "RUN"
+    assert Option(("-k", "--keyword"), "WORD").usage == "-k WORD, --keyword WORD"
+    assert Option((), "RUN").usage == "RUN"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import platform
-import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ import zstandard
 from verification.commands import common as session
 from verification.commands import host_secrets
 from verification.models.base import Model
-from verification.models.errors import ExitCode, Parser, WrongUse
+from verification.models.errors import ExitCode, WrongUse
 from verification.models.report import EngineRecord, ImageRecord, Report
 from verification.models.results import CellResult
 from verification.models.verdict import Verdict
@@ -29,7 +29,7 @@ _LEVEL = 15
 
 
 def make(
-    place: Path, report: Report, idents: Sequence[str], scrubber: Scrubber
+    source: Path, report: Report, idents: Sequence[str], scrubber: Scrubber
 ) -> dict[str, bytes]:
     """Return the members of the bundle by name, scrubbed.
 
@@ -43,7 +43,7 @@ def make(
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-") as scratch:
         folder = Path(scratch)
         for ident in idents:
-            path = place / "evidence" / f"{ident}.json"
+            path = source / "evidence" / f"{ident}.json"
             if not path.exists():
                 continue  # it did not run; results.json says why
             try:
@@ -107,24 +107,14 @@ def pack(members: dict[str, bytes], top: str, moment: int) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(raw.getvalue())
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(asked: argparse.Namespace) -> int:
     """Do what the command line asks for."""
-    parser = Parser(
-        prog="./e2e bundle",
-        description="Pack a report into one .tar.zst that can be attached to a public issue: "
-        "results.json, the evidence of the cells, the readable forms and the versions, without "
-        "secrets, host names and paths of this machine. Read it before you publish it.",
-    )
-    parser.add_argument("cell", nargs="*", help="whose evidence (default: every cell's)")
-    session.add_report(parser)
-    parser.add_argument("-o", dest="output", metavar="FILE.tar.zst", help="where it goes")
-    asked = parser.parse_args(arguments)
-    place, report = session.load(asked.report)
+    source, report = session.load(asked.report)
     cells = session.chosen(report, asked.cell)
     top = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
     output = session.folder(asked.output or f"{top}.tar.zst")
     assert output is not None
-    members = make(place, report, [cell.id for cell in cells], host_secrets.scrubber())
+    members = make(source, report, [cell.id for cell in cells], host_secrets.scrubber())
     moment = int(datetime.fromisoformat(report.started).timestamp())
     content = pack(members, top, moment)
     try:
@@ -138,12 +128,3 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print(f"missing: the evidence of {', '.join(absent)}: the report's folder no longer has it")
     print("Secrets, host names and paths that are known are taken out; read it all the same.")
     return ExitCode.VERIFIED
-
-
-def main() -> int:
-    """Run ``./e2e bundle``."""
-    return session.finish(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What the commands share: options, errors as exit codes, signals, and a testbed of their own."""
+"""What the commands share: errors as exit codes, signals, and a testbed of their own."""
 
 from __future__ import annotations
 
@@ -79,13 +79,6 @@ def folder(name: str | None) -> Path | None:
     return user_path(name) if name else None
 
 
-def add_report(parser: argparse.ArgumentParser) -> None:
-    """Add ``--from``, the report that is gone back to."""
-    parser.add_argument(
-        "--from", dest="report", metavar="DIR", default="", help="its report (default: report)"
-    )
-
-
 def load(report: str) -> tuple[Path, Report]:
     """Return the folder of a report and the report in it.
 
@@ -117,17 +110,6 @@ def chosen(report: Report, idents: Sequence[str]) -> list[CellResult]:
             there_are = ", ".join(known) or "none"
             raise WrongUse(f"{ident}: this report has no such cell; there are: {there_are}")
     return [known[ident] for ident in dict.fromkeys(idents)] if idents else list(known.values())
-
-
-def add_release(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say whose wheels the index has; they are the gate's."""
-    parser.add_argument("--release", metavar="V", help="a published release")
-    parser.add_argument("--wheels", metavar="DIR", help="the wheels in DIR")
-    parser.add_argument("--source", metavar="DIR", help="build DIR (default: bindings/python)")
-    parser.add_argument("--history", choices=["none", "all"], help="the earlier releases as well")
-    parser.add_argument(
-        "--no-provision", action="store_true", help="never install or start an engine"
-    )
 
 
 def select(asked: argparse.Namespace, spec: MachineSpec) -> Selection:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
 from verification.history.comparison import compare
 from verification.history.store import LAST, HistoryError, Run, kind
 from verification.models.base import DataError
-from verification.models.errors import ExitCode, Parser, WrongUse
+from verification.models.errors import ExitCode, WrongUse
 from verification.report import results
 from verification.session.user_files import history, user_path
 
@@ -67,28 +68,23 @@ def _named(name: str, every: Sequence[Run]) -> Run:
         ) from None
 
 
-def run(arguments: Sequence[str] | None = None) -> ExitCode:
-    """Do what the command line asks for.
+def run(asked: argparse.Namespace) -> ExitCode:
+    """Print what is new and return 1 if something new is bad, 3 if the history cannot be read.
 
     Raises:
         WrongUse: there is no such run, or none to compare with.
-        HistoryError: the history cannot be read.
     """
-    parser = Parser(
-        prog="./e2e compare",
-        description="Say what is new in a run: without names the last run against the one before "
-        "it; with one name that run against the one before it; with two the second against the "
-        "first. Ends with 1 if something is new and bad.",
-    )
-    parser.add_argument("run", nargs="*", help="a number that --list prints, or a results.json")
-    parser.add_argument("--list", action="store_true", help="list the runs that are kept")
-    asked = parser.parse_args(arguments)
-    kept = history().runs()
+    try:
+        kept = history().runs()
+    except HistoryError as error:
+        line = f"compare: {error}; is it a history? Move it away to begin anew"
+        print(f"e2e: {line}", file=sys.stderr)
+        return ExitCode.TESTBED_FAILED
     if kept.ignored:
         print(f"ignored: {kept.ignored} runs that an older version wrote", file=sys.stderr)
     if asked.list:
-        for one in kept.runs:
-            print(f"{one.title} {one.report.verdict}")
+        for known in kept.runs:
+            print(f"{known.title} {known.report.verdict}")
         return ExitCode.VERIFIED
     base, new, alike = choose(asked.run, kept.runs)
     findings = compare(base, new, alike)
@@ -98,21 +94,3 @@ def run(arguments: Sequence[str] | None = None) -> ExitCode:
     bad = sum(finding.bad for finding in findings)
     print(f"{bad} new and bad" if bad else "nothing new and bad")
     return ExitCode.PACKAGE_FAILED if bad else ExitCode.VERIFIED
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``./e2e compare``."""
-    try:
-        return run(arguments)
-    except WrongUse as error:
-        print(f"e2e: {error}", file=sys.stderr)
-        return error.exit_code
-    except HistoryError as error:
-        print(
-            f"e2e: compare: {error}; is it a history? Move it away to begin anew", file=sys.stderr
-        )
-        return ExitCode.TESTBED_FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -127,7 +127,6 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Hand a worker what was prepared."""
-        node.workerinput[f"{KEY}_strict"] = self.suite.selection.strict
         if self.suite.prepared:
             node.workerinput[KEY] = json.dumps(self.suite.prepared.to_dict())
 

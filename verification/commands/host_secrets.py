@@ -59,20 +59,20 @@ def scrubber(environment: Mapping[str, str] | None = None) -> Scrubber:
 def _names() -> Iterator[str]:
     """Yield the names of this host, the whole one and its first part."""
     for name in {socket.gethostname(), socket.getfqdn(), os.uname().nodename}:
-        for one in {name, name.partition(".")[0]}:
-            if len(one) > 2 and one.lower() not in _COMMON and not _is_address(one):
-                yield one
+        for part in {name, name.partition(".")[0]}:
+            if len(part) > 2 and part.lower() not in _COMMON and not _is_address(part):
+                yield part
 
 
 def _paths(environment: Mapping[str, str]) -> dict[str, str]:
-    found = {str(_ROOT): "[checkout]", str(state_dir()): "[state]"}
+    paths = {str(_ROOT): "[checkout]", str(state_dir()): "[state]"}
     if folder := environment.get("QUIVERDB_E2E_FOLDER"):
-        found.setdefault(folder, "[folder]")
-    found.setdefault(str(Path.cwd()), "[folder]")
-    found[str(Path(tempfile.gettempdir()) / "quiverdb-e2e-")] = "[temporary]"
+        paths.setdefault(folder, "[folder]")
+    paths.setdefault(str(Path.cwd()), "[folder]")
+    paths[str(Path(tempfile.gettempdir()) / "quiverdb-e2e-")] = "[temporary]"
     if (home := environment.get("HOME") or str(Path.home())) not in _SHARED_HOMES:
-        found.setdefault(home, "[home]")
-    return {path: name for path, name in found.items() if path != "/"}
+        paths.setdefault(home, "[home]")
+    return {path: name for path, name in paths.items() if path != "/"}
 
 
 def _secrets(environment: Mapping[str, str]) -> Iterator[str]:

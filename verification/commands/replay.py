@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import contextlib
 import dataclasses
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,14 @@ from verification.commands import common as session
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
 from verification.models.cell import Cell
-from verification.models.errors import ExitCode, Parser, TestbedFailure, WrongUse
+from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.testbed import Image
 from verification.report import results
+from verification.rules import diagnose, own_tests
 from verification.scenarios import cells as plan
 from verification.scenarios import installers, machines, scenarios
 from verification.session import cell as cells
-from verification.session import own_tests
 from verification.session import prepare as gate
 from verification.session import replay_inputs as inputs
 from verification.subjects.subject import load as load_subject
@@ -267,7 +266,7 @@ def _run(
         ) -> Replayed:
             evidence = cells.run(bed, cell, image, subject=subject, house=house, tests=tests)
             results.write_json(kept / f"{cell.id}.json", evidence)
-            causes = prepared.causes(subject, cell, evidence)
+            causes = diagnose(evidence, prepared.expected(subject, cell.machine.os, evidence))
             replayed = compare(recorded, verdict.judge(causes, strict=strict), causes)
             print(replayed, flush=True)
             return replayed
@@ -284,24 +283,8 @@ def _run(
     return found
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(asked: argparse.Namespace) -> int:
     """Do what the command line asks for."""
-    parser = Parser(
-        prog="./e2e replay",
-        description="Run cells of a report again, with the very files and images that they had, "
-        "and say whether the verdict and its causes are the same: 0 yes, 1 no, 3 the testbed "
-        "failed, 5 it cannot be replayed.",
-    )
-    parser.add_argument("cell", nargs="*", help="the cell's id, as the report tells it")
-    parser.add_argument("--all", action="store_true", help="every cell of the report")
-    session.add_report(parser)
-    parser.add_argument(
-        "-n", dest="workers", type=int, default=min(os.cpu_count() or 1, 4), help="at once"
-    )
-    parser.add_argument(
-        "--no-provision", action="store_true", help="never install or start an engine"
-    )
-    asked = parser.parse_args(arguments)
     place, report = session.load(asked.report)
     told = report.model_dump(mode="json", by_alias=True)
     if asked.all == bool(asked.cell):
@@ -333,12 +316,3 @@ def run(arguments: Sequence[str] | None = None) -> int:
     same = sum(one.same for one in replayed)
     print(f"{same} of {len(replayed)} cells have the verdict that was recorded")
     return exit_code(replayed)
-
-
-def main() -> int:
-    """Run ``./e2e replay``."""
-    return session.finish(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

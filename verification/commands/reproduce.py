@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,12 +21,13 @@ from verification.commands import common as session
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
 from verification.models.cell import Cell
-from verification.models.errors import Parser, WrongUse
+from verification.models.errors import WrongUse
 from verification.models.release import Release
 from verification.models.report import ReplayInputs, Report, Reproduction
 from verification.report import folder as folders
 from verification.report import limits, results
 from verification.report import writer as forms
+from verification.rules import diagnose
 from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near, minor_version
@@ -42,29 +43,8 @@ _SHOWN = 3
 """How many machines are shown with their distances."""
 
 
-def _parser() -> Parser:
-    parser = Parser(
-        prog="./e2e reproduce",
-        description="Take what a bug report says, run it on the machine that comes nearest, and "
-        "say what differs, the verdict and its causes. Ends as a gate does: 0 it works there, "
-        "1 it fails.",
-    )
-    parser.add_argument("--python", metavar="X.Y", default="", help="its Python, such as 3.13")
-    parser.add_argument("--os", metavar="NAME", default="", help="such as debian-11, windows-11")
-    parser.add_argument("--glibc", metavar="X.Y", default="", help="its C library, such as 2.31")
-    parser.add_argument("--pip", metavar="V", default="", help="its pip, such as 24.3")
-    parser.add_argument("--installer", metavar="I", default="", help="pip, uv, pip-oldest ...")
-    parser.add_argument("--scenario", metavar="S", default="", help="the way of installing")
-    session.add_release(parser)
-    parser.add_argument(
-        "--report", metavar="DIR", default="", help="where it goes (default: reproduction)"
-    )
-    return parser
-
-
-def run(arguments: Sequence[str] | None = None) -> int:
+def run(asked: argparse.Namespace) -> int:
     """Do what the command line asks for."""
-    asked = _parser().parse_args(arguments)
     installer = _installer(asked.pip, asked.installer)
     if installer:
         session.installer_of(installer)
@@ -101,7 +81,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             house=house,
             tests=selection.tests,
         )
-        causes = prepared.causes(subject, cell, evidence)
+        causes = diagnose(evidence, prepared.expected(subject, near.spec.os, evidence))
         judged = verdict.judge(causes, strict=False)
         result = CellResult(
             cell.id,
@@ -270,12 +250,3 @@ def _cause(cause: Cause) -> list[str]:
         f"cause    {cause.name} ({cause.severity}): {cause.where}: {cause.message}",
         f"remedy   {cause.remedy}",
     ]
-
-
-def main() -> int:
-    """Run ``./e2e reproduce``."""
-    return session.finish(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

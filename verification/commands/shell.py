@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from containers import engine as engines
@@ -16,13 +17,13 @@ from containers.machine import Machine, MachineSetup
 from containers.testbed import Testbed
 from verification.commands import common as session
 from verification.models.cell import Cell
-from verification.models.errors import Parser, TestbedFailure
+from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
 from verification.models.release import Release
 from verification.report import summary as seen
+from verification.rules import own_tests
 from verification.scenarios.instructions import ProbeInstructions, instructions
 from verification.session import cell as cells
-from verification.session import own_tests
 from verification.session import prepare as gate
 from verification.subjects.subject import load as load_subject
 
@@ -124,19 +125,8 @@ def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
             raise
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks for."""
-    parser = Parser(
-        prog="./e2e shell",
-        description="Open a shell in a clean machine, as its user, with the index up and nothing "
-        "else in reach. Without a terminal it reads the commands from its input. It ends with the "
-        "exit code of the shell, and removes everything.",
-    )
-    parser.add_argument("machine", help="a machine of containers/machines.toml")
-    session.add_release(parser)
-    parser.add_argument("--installer", metavar="I", help="the one that is set up and named")
-    parser.add_argument("--scenario", metavar="S", help="the folder and environment (docs)")
-    asked = parser.parse_args(arguments)
+def run(asked: argparse.Namespace) -> int:
+    """Do what the options ask for."""
     spec = session.machine(asked.machine)
     cell = session.cell(spec, asked.installer, asked.scenario)
     selection = session.select(asked, spec)
@@ -155,12 +145,3 @@ def run(arguments: Sequence[str] | None = None) -> int:
         machine.wait()
         print("\n".join(["", *banner(cell, told, prepared), ""]), file=sys.stderr, flush=True)
         return attach(bed, machine.id, spec)
-
-
-def main() -> int:
-    """Run ``./e2e shell``."""
-    return session.finish(run)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

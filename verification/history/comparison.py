@@ -55,8 +55,8 @@ def compare(base: Run, new: Run, history: Sequence[Run] = ()) -> list[Finding]:
 def _before(history: Sequence[Run], new: Run, base: Run) -> list[Run]:
     """Return the runs before ``new``, with ``base`` among them."""
     names = [run.name for run in history]
-    found = list(history[: names.index(new.name)] if new.name in names else history)
-    return found if base.name in {run.name for run in found} else [*found, base]
+    before = list(history[: names.index(new.name)] if new.name in names else history)
+    return before if base.name in {run.name for run in before} else [*before, base]
 
 
 # ---- cells ----
@@ -90,7 +90,7 @@ def _cell(
         message = f"was {_result(before)}" + (", with the same inputs" if same else "")
         yield Finding("flaky" if same else "fixed", now.id, message, False)
     else:
-        yield from _more(now.id, _names(before.causes), _names(now.causes), base)
+        yield from _new_causes(now.id, _names(before.causes), _names(now.causes), base)
 
 
 def _result(cell: CellResult) -> str:
@@ -101,7 +101,7 @@ def _names(causes: Iterable[Cause]) -> set[str]:
     return {cause.name for cause in causes}
 
 
-def _more(ident: str, before: set[str], now: set[str], base: Run) -> Iterator[Finding]:
+def _new_causes(ident: str, before: set[str], now: set[str], base: Run) -> Iterator[Finding]:
     for name in sorted(now - before):
         yield Finding("new-cause", ident, f"{name}, not in {base.name}", True)
 
@@ -207,13 +207,13 @@ def _items(base: Run, new: Run) -> Iterator[Finding]:
 
 def _item(was: ItemResult, item: ItemResult, base: Run, new: Run) -> Iterator[Finding]:
     before, now = _own(base.report, was), _own(new.report, item)
-    more = list(_more(item.id, before, now, base))
-    yield from more
+    new_causes = list(_new_causes(item.id, before, now, base))
+    yield from new_causes
     gone = sorted(before - now)
     if gone:
         yield Finding("fixed", item.id, f"{', '.join(gone)} is gone", False)
     was_good, is_good = was.verdict is Verdict.VERIFIED, item.verdict is Verdict.VERIFIED
-    explained = more or any(_is_worse(base.report, cell) for cell in new.report.cells)
+    explained = new_causes or any(_is_worse(base.report, cell) for cell in new.report.cells)
     if was_good and not is_good and not explained:
         message = f"{item.verdict} ({item.reason or 'no cause'}), was {was.verdict}"
         yield Finding("new-failure", item.id, message, True)
@@ -257,7 +257,7 @@ def _wheels(base: Report, new: Report) -> Iterator[Finding]:
 
 
 def _changed(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Finding]:
-    # One that only one of the runs has was not changed: it was not selected.
+    # What only one run has did not change: the other run did not select it.
     for name in sorted(before.keys() & now.keys()):
         if before[name] != now[name]:
             yield Finding(f"changed-{what}", name, f"{before[name]} -> {now[name]}", False)

@@ -90,10 +90,6 @@ class Changes(Model):
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
 
-    def by_kind(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the names of each kind of change."""
-        return {"added": self.added, "removed": self.removed, "changed": self.changed}
-
 
 class SecondInstall(CommandRun):
     """The same installation once more."""
@@ -118,22 +114,17 @@ class StepError(Model):
     trace: str = ""
 
 
-class StepResult(Model):
-    """How one step of the exercise ended; of one that never did: only ``step`` and ``begun``."""
+class Step(Model, Generic[ValueT]):
+    """One step of the exercise; of one that never ended there are only ``step`` and ``begun``."""
 
     step: str
     begun: bool = False
     ok: bool = False
+    value: ValueT | None = None
     error: StepError | None = None
     seconds: float = 0.0
     line: str = ""
     """A line of the steps' file that is not JSON."""
-
-
-class Step(StepResult, Generic[ValueT]):
-    """One step of the exercise, with what it returned."""
-
-    value: ValueT | None = None
 
 
 class ImportValue(Model):
@@ -256,15 +247,6 @@ class Steps(Model):
         """The uses that the scenario tries, by name."""
         return self.__pydantic_extra__
 
-    def by_name(self) -> Mapping[str, StepResult]:
-        """Return every step by its name."""
-        known = (
-            *(self.prelude, self.import_package, self.native_call, self.run_times, self.round_trip),
-            *(self.process_state, self.mapped, self.distributions, self.record, self.entry_points),
-            *(self.end, self.garbled),
-        )
-        return {step.step: step for step in (*known, *self.uses.values()) if step}
-
 
 class Exercise(CommandRun):
     """The use of the package."""
@@ -319,27 +301,7 @@ class OwnTestsEnd(Model):
     """Whether a test imported the package."""
 
 
-class OwnTestsRecord(Model):
-    """What the plugin recorded of a run of the package's own tests."""
-
-    pytest: str
-    """The version of pytest."""
-    collected: int | None
-    """How many tests there are to run; None if pytest did not collect them."""
-    internal: str
-    """The failure of pytest itself."""
-    end: OwnTestsEnd | None
-    counts: Mapping[TestOutcome, int]
-    """How many tests had each outcome, every outcome included."""
-    begun: int
-    """How many tests began."""
-    within: str
-    """The test that began and did not end."""
-    failures: tuple[OwnTestFailure, ...]
-    left_out: tuple[OwnTestLeftOut, ...]
-
-
-class OwnTests(OwnTestsRecord):
+class OwnTests(Model):
     """The package's own tests. Without pytest there is only ``tool`` and no count above zero."""
 
     tool: CommandRun
@@ -353,6 +315,20 @@ class OwnTests(OwnTestsRecord):
     timed_out: bool = False
     stalled: float = 0.0
     trace: str
+    pytest: str
+    """The version of pytest."""
+    collected: int | None
+    """How many tests there are to run; None if pytest did not come so far."""
+    internal: str
+    """The failure of pytest itself."""
+    end: OwnTestsEnd | None
+    counts: Mapping[TestOutcome, int]
+    begun: int
+    """How many tests began."""
+    within: str
+    """The test that began and did not end."""
+    failures: tuple[OwnTestFailure, ...]
+    left_out: tuple[OwnTestLeftOut, ...]
     sha256: str
     """Of all files of the tests, by name and content."""
 

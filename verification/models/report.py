@@ -10,6 +10,7 @@ from pydantic import Field
 
 from verification.models.base import Model
 from verification.models.cause import Cause
+from verification.models.inspection import ReleaseInspection
 from verification.models.results import CellResult, ItemResult
 from verification.models.testbed import EgressProof
 from verification.models.verdict import Verdict
@@ -145,28 +146,6 @@ class Reproduction(Model):
     asked: Mapping[str, str] = Field(description="The options, by name.")
     used: ReproductionMachine
     differs: tuple[str, ...]
-
-
-class WheelRecord(Model):
-    """A wheel, as the static inspection reads it."""
-
-    file: str
-    sha256: Sha256
-    size: Size
-    platform: str | None = Field(description="The subject's platform that it is for.")
-    tags: tuple[str, ...] = ()
-    requires_python: str | None = None
-    requires: tuple[str, ...] = Field(default=(), description="Its Requires-Dist.")
-    libraries: tuple[str, ...] = Field(default=(), description="The paths of its libraries.")
-    unverified: tuple[str, ...] = Field(default=(), description="What could not be checked.")
-    causes: tuple[Cause, ...] = ()
-
-
-class StaticPart(Model):
-    """The static inspection of the wheels."""
-
-    wheels: tuple[WheelRecord, ...] = ()
-    causes: tuple[Cause, ...] = Field(default=(), description="Of the set of wheels as a whole.")
 
 
 class Claim(Model):
@@ -341,7 +320,7 @@ class Report(Model):
         default="", description="Why the index is without the earlier releases."
     )
     notes: tuple[Cause, ...] = ()
-    static: StaticPart = StaticPart()
+    static: ReleaseInspection = ReleaseInspection()
     not_inspected: tuple[str, ...] = Field(
         default=(), description="Wheels that no selected machine can run."
     )

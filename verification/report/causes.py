@@ -31,7 +31,7 @@ def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
     ordered = in_order(causes)
     roots = {cause: _root(cause, ordered) for cause in ordered}
     return tuple(
-        Occurrence(cause, tuple(one for one in ordered if one != cause and roots[one] == cause))
+        Occurrence(cause, tuple(c for c in ordered if c != cause and roots[c] == cause))
         for cause in ordered
         if roots[cause] == cause
     )
@@ -51,7 +51,7 @@ def _leader(cause: Cause, causes: Sequence[Cause]) -> Cause | None:
     if not cause.follows:
         return None
     cell = _cell(cause)
-    return next((one for one in causes if one.name == cause.follows and _cell(one) == cell), None)
+    return next((c for c in causes if c.name == cause.follows and _cell(c) == cell), None)
 
 
 def _cell(cause: Cause) -> str:
@@ -60,16 +60,16 @@ def _cell(cause: Cause) -> str:
 
 def groups(causes: Iterable[Cause]) -> tuple[CauseGroup, ...]:
     """Return the causes by name, severity and remedy, the heaviest first."""
-    found: dict[tuple[str, Severity, str], list[Occurrence]] = {}
-    for one in occurrences(causes):
-        key = (one.cause.name, one.cause.severity, one.cause.remedy)
-        found.setdefault(key, []).append(one)
-    return tuple(CauseGroup(*key, tuple(those)) for key, those in found.items())
+    by_remedy: dict[tuple[str, Severity, str], list[Occurrence]] = {}
+    for occurrence in occurrences(causes):
+        cause = occurrence.cause
+        by_remedy.setdefault((cause.name, cause.severity, cause.remedy), []).append(occurrence)
+    return tuple(CauseGroup(*key, tuple(group)) for key, group in by_remedy.items())
 
 
 def names(causes: Iterable[Cause]) -> tuple[str, ...]:
     """Return the names of the causes that count, each once."""
-    return tuple(dict.fromkeys(one.cause.name for one in occurrences(causes)))
+    return tuple(dict.fromkeys(occurrence.cause.name for occurrence in occurrences(causes)))
 
 
 def name_list(causes: Iterable[Cause]) -> str:

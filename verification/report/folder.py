@@ -16,7 +16,7 @@ def check(folder: Path) -> None:
     """Check before the run that a report can be written to ``folder``, and overwrites nothing else.
 
     Raises:
-        WrongUse: it cannot, or what is there is no report, and would be lost.
+        WrongUse: it cannot, or the folder holds files that are not of a report.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,19 +28,19 @@ def check(folder: Path) -> None:
         raise WrongUse(
             f"--report {folder}: it cannot be written to ({reason}); name another folder"
         ) from None
-    if lost := _lost(folder, there):
+    if foreign := _foreign_file(folder, there):
         raise WrongUse(
-            f"--report {folder}: it holds {lost} and no report; empty it or name another folder"
+            f"--report {folder}: it holds {foreign} and no report; empty it or name another folder"
         )
 
 
 _FILES = {"results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json"}
 _FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
-"""What a report is made of, which a new one takes the place of."""
+"""The parts of a report. A new report replaces them."""
 
 
-def _lost(folder: Path, there: set[str]) -> str:
-    """Return what would be lost there that is no report; empty if nothing would be."""
+def _foreign_file(folder: Path, there: set[str]) -> str:
+    """Return the name of what a report would overwrite and no report wrote; empty if none is."""
     if MARK in there or _is_report(folder / "results.json"):
         return ""
     # A run that was killed early, or that only collected, leaves some of these.

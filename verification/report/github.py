@@ -71,8 +71,8 @@ def commands(report: Report) -> Iterator[str]:
 
 
 def _counted(report: Report) -> Iterable[Cause]:
-    found = causes.occurrences(cause for item in report.items for cause in item.causes)
-    return (one.cause for one in found)
+    occurrences = causes.occurrences(cause for item in report.items for cause in item.causes)
+    return (occurrence.cause for occurrence in occurrences)
 
 
 def summary(report: Report, folder: Path) -> str:

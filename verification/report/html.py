@@ -51,13 +51,13 @@ def write(path: Path, report: Report) -> None:
 
 
 def _evidence(folder: Path, report: Report) -> dict[str, CellEvidence]:
-    found = {}
+    evidence = {}
     for cell in report.cells:
         try:
-            found[cell.id] = read_evidence(folder / "evidence" / f"{cell.id}.json")
+            evidence[cell.id] = read_evidence(folder / "evidence" / f"{cell.id}.json")
         except DataError:
             continue  # it did not run, or the run was cut off while it was written
-    return found
+    return evidence
 
 
 def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
@@ -116,10 +116,13 @@ class MatrixColumn:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """A scenario with its cells; a place is the first of its machine, or not, and may be empty."""
+    """A scenario, with a cell or none below each installer of each machine.
+
+    The truth value marks the first installer of a machine.
+    """
 
     scenario: str
-    places: tuple[tuple[bool, CellResult | None], ...]
+    cells: tuple[tuple[bool, CellResult | None], ...]
 
 
 @dataclass(frozen=True)
@@ -235,8 +238,8 @@ def _columns(report: Report) -> tuple[MatrixColumn, ...]:
     for cell in report.cells:
         installers.setdefault(cell.machine, {})[cell.installer] = None
     return tuple(
-        MatrixColumn(name, _machine(report, name).title, tuple(found))
-        for name, found in installers.items()
+        MatrixColumn(name, _machine(report, name).title, tuple(names))
+        for name, names in installers.items()
     )
 
 
@@ -279,7 +282,7 @@ def _cell(cell: CellResult, evidence: CellEvidence | None, report: Report, shown
         machine=machine.title,
         has=machine.has,
         replay=replay(cell),
-        kept=next((one for one in report.kept if one.cell == cell.id), None),
+        kept=next((kept for kept in report.kept if kept.cell == cell.id), None),
         evidence=f"evidence/{cell.id}.json" if evidence else "",
         commands=commands,
         steps=tuple(_steps(evidence)) if evidence else (),
@@ -331,8 +334,8 @@ def _cell_facts(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
         yield "Served", f"{name} sha256 {sha256}"
     if evidence.tests and short.tests:
         yield "Own tests", f"{summary.counts(short.tests)}; pytest {evidence.tests.pytest}"
-        for one in evidence.tests.failures[:_LINES]:
-            yield f"Own test {one.outcome}", _failure(one)
+        for failure in evidence.tests.failures[:_LINES]:
+            yield f"Own test {failure.outcome}", _failure(failure)
         for line in short.tests.left_out:
             yield "Own tests left out", line
     for line in evidence.loader[:_LINES]:
@@ -385,7 +388,7 @@ def _tables(report: Report) -> Iterator[tuple[str, Pairs]]:
         ("Wheels, by sha256", sorted(report.wheels.items())),
         ("Dependencies", sorted(report.locked.items())),
         ("Images", [(name, f"{i.tag} {i.id[:19]}") for name, i in report.images.items()]),
-        ("Egress", [(name, one.model_dump_json()) for name, one in networks.items()]),
+        ("Egress", [(name, network.model_dump_json()) for name, network in networks.items()]),
     ):
         if rows:
             yield title, tuple(rows)

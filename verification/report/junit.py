@@ -78,7 +78,7 @@ def _result(case: ElementTree.Element, result: ItemResult | CellResult) -> None:
     """Add to ``case`` why its verdict is not *verified*."""
     if not (tag := _TAGS.get(result.verdict)):
         return
-    counted = [one.cause for one in causes.occurrences(result.causes)]
+    counted = [occurrence.cause for occurrence in causes.occurrences(result.causes)]
     # A failure is the package's: a cause of the testbed is then not the first to name.
     counted.sort(key=lambda cause: (cause.severity is Severity.TESTBED) != (tag == "error"))
     kind = counted[0].name if counted and tag != "skipped" else str(result.verdict)
@@ -106,4 +106,4 @@ def _element(tag: str, attributes: Mapping[str, str]) -> ElementTree.Element:
 
 def _text(value: str) -> str:
     """Return the text without the characters that no XML can hold (XML 1.0, 2.2)."""
-    return _FORBIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", value)
+    return _FORBIDDEN.sub(lambda match: f"\\x{ord(match[0]):02x}", value)

@@ -66,7 +66,8 @@ def machines(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
     for cell in cells:
         outcomes.setdefault(cell.machine, set()).add(cell.outcome)
     return Counter(
-        next(outcome for outcome in _WORST_FIRST if outcome in found) for found in outcomes.values()
+        next(outcome for outcome in _WORST_FIRST if outcome in of_machine)
+        for of_machine in outcomes.values()
     )
 
 

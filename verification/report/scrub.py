@@ -75,10 +75,10 @@ class Scrubber:
         self._literal: list[tuple[re.Pattern[str], str]] = []
         for secret in sorted(set(secrets), key=len, reverse=True):
             self._literal.append((re.compile(re.escape(secret)), REMOVED))
-        for path, replacement in sorted((paths or {}).items(), key=lambda one: -len(one[0])):
+        for path, replacement in sorted((paths or {}).items(), key=lambda pair: -len(pair[0])):
             pattern = rf"(?<![\w.~-]){re.escape(path.rstrip('/'))}(?![\w.-])"
             self._literal.append((re.compile(pattern), replacement))
-        for host, replacement in sorted((hosts or {}).items(), key=lambda one: -len(one[0])):
+        for host, replacement in sorted((hosts or {}).items(), key=lambda pair: -len(pair[0])):
             pattern = rf"(?<![\w-]){re.escape(host)}(?![\w-])"
             self._literal.append((re.compile(pattern, re.IGNORECASE), replacement))
 
@@ -94,13 +94,13 @@ class Scrubber:
             case str():
                 return self.text(value)
             case list():
-                return [self.data(one) for one in value]
+                return [self.data(item) for item in value]
             case dict():
                 return {
                     self.text(key): REMOVED
-                    if isinstance(one, str) and one and SECRET_NAME.search(key)
-                    else self.data(one)
-                    for key, one in value.items()
+                    if isinstance(item, str) and item and SECRET_NAME.search(key)
+                    else self.data(item)
+                    for key, item in value.items()
                 }
             case _:
                 return value

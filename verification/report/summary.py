@@ -35,9 +35,9 @@ def commands(evidence: CellEvidence) -> Iterator[tuple[StepName, CommandRun | Ow
         yield "uninstall", evidence.uninstall
 
 
-def steps(found: Steps) -> Mapping[str, Step[JsonValue]]:
+def steps(exercised: Steps) -> Mapping[str, Step[JsonValue]]:
     """Return the steps of the exercise by name, with their values as JSON."""
-    values = found.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    values = exercised.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return _STEPS.validate_python({name: step for name, step in values.items() if step})
 
 
@@ -82,10 +82,10 @@ def summary(evidence: CellEvidence) -> CellSummary:
 
 
 def _tests(tests: OwnTests) -> TestsSummary:
-    left_out = Counter((one.outcome, one.reason) for one in tests.left_out)
+    left_out = Counter((test.outcome, test.reason) for test in tests.left_out)
     return TestsSummary(
         counts={str(outcome): number for outcome, number in tests.counts.items()},
-        failures=tuple(one.node for one in tests.failures),
+        failures=tuple(test.node for test in tests.failures),
         left_out=tuple(
             f"{number} {outcome}" + (f": {reason}" if reason else "")
             for (outcome, reason), number in sorted(left_out.items())
@@ -101,8 +101,8 @@ def command_line(command: Sequence[str], *, windows: bool = False) -> str:
 
 def counts(tests: TestsSummary) -> str:
     """Return how many of the package's own tests had each outcome: ``120 passed, 4 skipped``."""
-    found = {"passed": tests.counts.get("passed", 0)} | dict(tests.counts)
-    return ", ".join(f"{number} {outcome}" for outcome, number in found.items() if number)
+    numbers = {"passed": tests.counts.get("passed", 0)} | dict(tests.counts)
+    return ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number)
 
 
 def sentence(cell: CellSummary) -> str:

@@ -25,15 +25,15 @@ def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) 
         no_color=not colour,
         highlight=False,
         markup=False,
-        emoji=False,  # a place such as database.cpp:100:7 is none
+        emoji=False,  # database.cpp:100:7 is a line of a file
     )
     console.print(_table(report))
     for group in causes.groups(cause for item in report.items for cause in item.causes):
         console.print()
         console.print(Text.assemble((group.name, "bold"), f" ({group.severity})"))
-        for one in group.occurrences:
-            console.print(f"  - {one.cause.where}: {one.cause.message}")
-            for cause in one.following:
+        for occurrence in group.occurrences:
+            console.print(f"  - {occurrence.cause.where}: {occurrence.cause.message}")
+            for cause in occurrence.following:
                 console.print(f"      follows: {_line(cause)}")
         console.print(f"    {group.remedy}")
     for reason in sorted({item.reason for item in report.items if item.reason}):

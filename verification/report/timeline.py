@@ -51,7 +51,7 @@ def timings(
     """Return the slowest cells, each given with its phases, the slowest first."""
     slowest = sorted(
         ((cell, phases) for cell, phases in cells if cell.seconds),
-        key=lambda found: -found[0].seconds,
+        key=lambda pair: -pair[0].seconds,
     )[:_MOST]
     longest = slowest[0][0].seconds if slowest else 1.0
     return tuple(
@@ -69,12 +69,12 @@ def _bars(phases: Sequence[tuple[str, float]], longest: float) -> Iterable[Bar]:
 
 def jobs(pipeline: PipelinePart | None) -> tuple[JobBar, ...]:
     """Return the jobs on one axis; none if the report has no times of jobs."""
-    found = pipeline.jobs if pipeline else ()
-    moments = [moment for job in found for moment in (job.start, job.end) if moment is not None]
+    ran = pipeline.jobs if pipeline else ()
+    moments = [moment for job in ran for moment in (job.start, job.end) if moment is not None]
     if not moments:
         return ()
     first, span = min(moments), max(moments) - min(moments) or 1.0
-    return tuple(_job(job, first, span) for job in found)
+    return tuple(_job(job, first, span) for job in ran)
 
 
 def _job(job: JobRecord, first: float, span: float) -> JobBar:

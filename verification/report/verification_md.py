@@ -126,7 +126,8 @@ def _truth(report: Report, number: str, text: str) -> Row:
 
 
 def _artifacts(report: Report, template: ReportTemplate) -> Iterator[Row]:
-    claims = {one.artifact: one for one in report.pipeline.artifacts} if report.pipeline else {}
+    known = report.pipeline.artifacts if report.pipeline else ()
+    claims = {claim.artifact: claim for claim in known}
     for path, expected in template.artifacts.items():
         yield _claim(report, path, claims.pop(path, None), (f"`{path}`", expected))
     for path, claim in claims.items():
@@ -134,8 +135,8 @@ def _artifacts(report: Report, template: ReportTemplate) -> Iterator[Row]:
 
 
 def _links(report: Report, template: ReportTemplate) -> Iterator[Row]:
-    found = report.pipeline.links if report.pipeline else ()
-    claims = {(one.source, one.target): one for one in found}
+    known = report.pipeline.links if report.pipeline else ()
+    claims = {(claim.source, claim.target): claim for claim in known}
     for link in template.links:
         yield _link(report, link, claims.pop((link.source, link.target), None))
     for claim in claims.values():
@@ -203,7 +204,7 @@ def _absent(report: Report, ident: str) -> str:
 
 
 def _reason(item: ItemResult) -> str:
-    counted = [one.cause for one in causes.occurrences(item.causes)]
+    counted = [occurrence.cause for occurrence in causes.occurrences(item.causes)]
     lines = [f"{cause.name}: {cause.where}: {cause.message}" for cause in counted]
     return "; ".join([*lines, *([item.reason] if item.reason else [])])
 
@@ -312,9 +313,11 @@ def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
     yield from proved.get(template.item, ())
     yield from (_cell(cell) for cell in report.cells_of(template.item))
     item = _find(report, template.item)
-    for one in causes.occurrences(item.causes) if item else ():
-        yield f"{_cause(one.cause)}. Remedy: {one.cause.remedy}"
-        yield from (f"follows from {one.cause.name}: {_cause(cause)}" for cause in one.following)
+    for occurrence in causes.occurrences(item.causes) if item else ():
+        leading = occurrence.cause
+        yield f"{_cause(leading)}. Remedy: {leading.remedy}"
+        for cause in occurrence.following:
+            yield f"follows from {leading.name}: {_cause(cause)}"
 
 
 def _cell(cell: CellResult) -> str:
@@ -347,10 +350,10 @@ def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
 
 def _findings(report: Report) -> Iterator[str]:
     yield "### Findings That Fail Nothing"
-    found = [*(cause for item in report.items for cause in item.causes), *report.notes]
+    every = [*(cause for item in report.items for cause in item.causes), *report.notes]
     mild = {
         (cause.where, cause.name, str(cause.severity), cause.message)
-        for cause in found
+        for cause in every
         if cause.severity in (Severity.FLAWED, Severity.NOTE)
     }
     if not mild:

@@ -1,141 +1,73 @@
-"""From the evidence of a cell to its outcome and its causes."""
+"""From the evidence of a cell to its causes: what broke, by name, and nothing that only follows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import get_args
+from collections.abc import Iterator
 
-from verification.models.cause import Cause, Severity, in_order
-from verification.models.diagnosis import Diagnosis
-from verification.models.evidence import CellEvidence, CommandRun
-from verification.models.expectation import Expectation
-from verification.models.machine import Refusal
-from verification.models.verdict import ExpectationKind, Outcome
-from verification.rules import index, install
-from verification.rules.fallback import is_fallback, unusable_fallback
-from verification.rules.finding import finding
-from verification.rules.install_error import install_error
-from verification.rules.install_paths import chose_release
-from verification.rules.own_tests import own_test_faults
-from verification.rules.process_exit import reclassify_emulated_fault
-from verification.rules.refusal import refusal_faults
-from verification.rules.uninstall import registry_changes, removal_faults
-from verification.rules.use import use_faults
+from verification.models.cause import Cause, in_order
+from verification.rules import refusal
+from verification.rules.expectation import Evidence, Expected, cause_of, last_error
+from verification.rules.index import index_faults, not_served, other_content
+from verification.rules.install import (
+    asked_offline,
+    failed_commands,
+    installed_again,
+    other_release,
+    taken,
+    why_refused,
+)
+from verification.rules.process_exit import unless_emulated
+from verification.rules.uninstall import faults_at_removal, leftovers, registry_changes
+from verification.rules.use import failed_own_tests, faults_in_use
 
-
-def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
-    """Return the outcome of a cell and its causes, the heaviest first."""
-    causes = in_order(
-        reclassify_emulated_fault(cause, evidence) for cause in _causes(evidence, expectation)
-    )
-    return Diagnosis(outcome=_outcome(evidence, expectation, causes), causes=causes)
+__all__ = ["Expected", "diagnose", "leftovers", "taken"]
 
 
-def is_unexpected_support(evidence: CellEvidence, expectation: Expectation) -> bool:
-    """Return whether the installer chose the release where its tags promise nothing.
-
-    An installer knows best what fits. By a wheel for another Python, a newer glibc or musl, a
-    release supports more than the subject declares, and must then work.
-    """
-    return expectation.refusal in get_args(Refusal) and chose_release(evidence, expectation)
-
-
-def _outcome(evidence: CellEvidence, expectation: Expectation, causes: Sequence[Cause]) -> Outcome:
-    severities = {cause.severity for cause in causes if not cause.follows}
-    refused = evidence.install is not None and evidence.install.code != 0
-    for is_outcome, outcome in (
-        (Severity.TESTBED in severities, Outcome.TESTBED),
-        (Severity.BROKEN in severities, Outcome.FAILS),
-        (not _is_complete(evidence), Outcome.UNVERIFIED),
-        (refused, Outcome.REFUSED),
-        (is_fallback(evidence, expectation), Outcome.FALLS_BACK),
-        (Severity.FLAWED in severities, Outcome.WORKS_FLAWED),
-    ):
-        if is_outcome:
-            return outcome
-    return Outcome.WORKS
+def diagnose(evidence: Evidence, expected: Expected) -> tuple[Cause, ...]:
+    """Return the causes that the evidence shows, the most pressing first; none if all is well."""
+    causes = _causes(evidence, expected)
+    if evidence["cell"].get("processor"):
+        causes = (unless_emulated(cause, evidence) for cause in causes)
+    return in_order(causes)
 
 
-def _is_complete(evidence: CellEvidence) -> bool:
-    """Return whether the evidence has everything that a judgement needs."""
-    if evidence.install is None or not evidence.python:
-        return False
-    used = (evidence.import_run, evidence.exercise, evidence.uninstall)
-    return evidence.install.code != 0 or None not in used
-
-
-def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    if unusable := list(_testbed_failures(evidence)):
-        yield from unusable
-    elif evidence.install is None or not _is_complete(evidence):
+def _causes(evidence: Evidence, expected: Expected) -> Iterator[Cause]:
+    cell = evidence["cell"]["id"]
+    if failure := evidence.get("testbed"):
+        yield cause_of(failure["cause"], where=f"{cell}: {failure['where']}", seen=failure["seen"])
         return
-    elif expectation.kind is ExpectationKind.WORKS:
-        yield from _release_faults(evidence, expectation, evidence.install)
-    elif is_unexpected_support(evidence, expectation):
-        observed = f"its tags promise this machine nothing ({expectation.refusal}), and the "
-        observed += "installer chose a wheel of it"
-        yield finding("unexpected-support", observed, refusal=expectation.refusal).at(evidence)
-        yield from _release_faults(evidence, expectation, evidence.install)
-    else:
-        yield from _refusal_faults(evidence, expectation, evidence.install)
-
-
-def _testbed_failures(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the failure of the testbed that explains everything else."""
-    if failure := evidence.testbed:
-        yield finding(failure.cause, failure.observed).at(evidence, failure.where)
-    elif faults := list(index.faults(evidence)):
+    if faults := list(index_faults(evidence, cell)):
         yield from faults
-    else:
-        yield from install.failed_setup(evidence)
-
-
-def _refusal_faults(
-    evidence: CellEvidence, expectation: Expectation, run: CommandRun
-) -> Iterator[Cause]:
-    """Yield what is wrong where the installer must refuse the release, or take an older one."""
-    if expectation.refused_upload and not run.code:
-        # The index might have had a wheel for this machine.
-        yield from install.other_release(evidence, expectation)
         return
-    yield from refusal_faults(evidence, expectation, run)
-    yield from registry_changes(evidence)
-    yield from _fallback_faults(evidence, expectation)
-
-
-def _release_faults(
-    evidence: CellEvidence, expectation: Expectation, run: CommandRun
-) -> Iterator[Cause]:
-    """Yield what is wrong where the release must work."""
-    yield from (served := list(index.other_content(evidence, expectation)))
-    if failed := list(install.failed_commands(evidence, expectation)):
-        yield from failed
+    if failed := next((ran for ran in evidence.get("setup", ()) if ran["code"]), None):
+        seen = f"{' '.join(failed['command'])} ended with {failed['code']}: "
+        seen += last_error(failed["stdout"] + failed["stderr"])
+        yield cause_of("machine-lost", where=f"{cell}: set-up", seen=seen)
         return
-    if run.code:
-        error = install_error(evidence, expectation, run)
-        yield error.model_copy(update={"follows": served[0].name}) if served else error
+    refused = evidence["install"]["code"] != 0
+    if (wanted := evidence["cell"].get("refuses")) and not taken(evidence, expected):
+        if expected.refused and not refused:
+            yield from other_release(evidence, expected, cell)  # a wheel for it may have been there
+            return
+        found = why_refused(evidence, expected, cell) if refused else None
+        yield from refusal.judge(evidence, wanted, found, expected.project, expected.version)
+        yield from registry_changes(evidence, cell)
         return
-    yield from install.index_asked_offline(evidence, expectation)
-    yield from install.second_install_faults(evidence)
-    if other := list(install.other_release(evidence, expectation)):
-        yield from other  # whatever else was observed is the other release's
-        yield from _fallback_faults(evidence, expectation)
+    yield from other_content(evidence, expected, cell)
+    if typed := list(failed_commands(evidence, expected, cell)):
+        yield from typed
         return
-    yield from index.not_served(evidence, expectation)
-    yield from _own_faults(evidence, expectation)
-
-
-def _fallback_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    if evidence.import_run and evidence.exercise:
-        yield from unusable_fallback(evidence, expectation, evidence.import_run, evidence.exercise)
-
-
-def _own_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield what went wrong with the release itself: in use, in its own tests, at its removal."""
-    if not evidence.import_run or not evidence.exercise or not evidence.uninstall:
+    if refused:
+        yield why_refused(evidence, expected, cell)
         return
-    faults = list(use_faults(evidence, expectation, evidence.import_run, evidence.exercise))
-    yield from faults
-    if not {cause.severity for cause in faults} & {Severity.BROKEN, Severity.TESTBED}:
-        yield from own_test_faults(evidence, expectation)  # else their failures only follow
-    yield from removal_faults(evidence, expectation, evidence.uninstall)
+    yield from asked_offline(evidence, cell)
+    yield from installed_again(evidence, cell)
+    if fallback := list(other_release(evidence, expected, cell)):
+        yield from fallback  # whatever else was seen is the other release's
+        return
+    yield from not_served(evidence, expected, cell)
+    used = list(faults_in_use(evidence, expected, cell))
+    yield from used
+    if not any(cause.severity in ("broken", "testbed") for cause in used):
+        yield from failed_own_tests(evidence, expected, cell)  # else they only follow
+    yield from faults_at_removal(evidence, expected, cell)

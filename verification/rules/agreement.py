@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from verification.models.cause import Cause
 from verification.models.cell import Cell
+from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
 from verification.rules.catalogue import catalogue
 from verification.verdict import CellResult, Verdict
-from verification.wheel import SetInspection
 
 # What keeps a library from loading on every clean machine, whatever its age: both layers see these.
 LOADING = (
@@ -28,7 +28,7 @@ def is_comparable(cell: Cell) -> bool:
     return cell.machine.clean and not cell.machine.lacks and not cell.refusal
 
 
-def checked(static: SetInspection, cells: Sequence[CellResult]) -> list[Cause]:
+def checked(static: ReleaseInspection, cells: Sequence[CellResult]) -> list[Cause]:
     """Return where cells of clean machines contradict the static layer, wheel by wheel.
 
     Of a release with several wheels for a system, a cell tells of the one that it was given.
@@ -37,7 +37,7 @@ def checked(static: SetInspection, cells: Sequence[CellResult]) -> list[Cause]:
     for wheel in static.wheels:
         alone = len(static.wheels) == 1
         mine = [cell for cell in cells if cell.wheel == wheel.file or (alone and not cell.wheel)]
-        found += check([*static.own_causes, *wheel.causes], mine)
+        found += check([*static.causes, *wheel.causes], mine)
     return found
 
 

@@ -6,85 +6,76 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from verification.models.cause import Cause
-from verification.models.evidence import CellEvidence
-from verification.models.expectation import Expectation
-from verification.models.index_log import IndexRequest
-from verification.rules.finding import Finding, finding
+from verification.rules.expectation import Evidence, Expected, cause_of, scenario_of
 
 
-def faults(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the failures of the index itself, as far as installers noticed them."""
-    for line in installer_requests(evidence):
-        if fault := _fault(line):
-            yield fault.at(evidence, "index")
-        if line.tls_refused:
-            return  # the installer tries again and again
+def index_faults(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    """Yield what the index itself did wrong, as far as installers noticed."""
+    for line in by_installers(evidence):
+        where = f"{cell}: index"
+        if refused := line.get("tls_refused"):
+            seen = f"the installer does not trust the run's own authority ({refused})"
+            yield cause_of("index-unreachable", where=where, seen=seen)
+            return  # it tries again and again
+        if line.get("open"):
+            seen = f"{line['path']} was asked for, and had no answer to its end"
+            yield cause_of("index-unreachable", where=where, seen=seen)
+        elif line["status"] is None:
+            yield cause_of(
+                "index-unreachable", where=where, seen=f"{line['path']} was not answered"
+            )
+        elif line["status"] >= 500:
+            yield cause_of(
+                "index-unreachable", where=where, seen=f"{line['path']} answered {line['status']}"
+            )
+        elif line["status"] >= 400 and line["path"].startswith("/packages/"):
+            seen = f"{line['path']} is on its page, and was answered with {line['status']}"
+            yield cause_of("index-unreachable", where=where, seen=seen)
+        elif not line["complete"]:
+            seen = f"{line['path']} broke off after {line['bytes']} bytes (truncated download)"
+            yield cause_of("index-unreachable", where=where, seen=seen)
 
 
-def _fault(line: IndexRequest) -> Finding | None:
-    path, status = line.path, line.status
-    observed = ""
-    if line.tls_refused:
-        observed = f"the installer does not trust the run's CA certificate ({line.tls_refused})"
-    elif line.open:
-        observed = f"{path} was asked for, and had no answer to its end"
-    elif status is None:
-        observed = f"{path} was not answered"
-    elif status >= 500:
-        observed = f"{path} answered {status}"
-    elif status >= 400 and path.startswith("/packages/"):
-        observed = f"{path} is on its page, and was answered with {status}"
-    elif not line.complete:
-        observed = f"{path} broke off after {line.bytes} bytes (truncated download)"
-    if not observed:
-        return None
-    return finding("index-unreachable", observed, path=path, status=status or 0)
+def by_installers(evidence: Evidence) -> list[Evidence]:
+    """Return what was asked for by others than the package itself."""
+    return [line for line in evidence["requests"] if not _in_use(line, evidence)]
 
 
-def installer_requests(evidence: CellEvidence) -> list[IndexRequest]:
-    """Return the requests that the package itself did not make."""
-    return [line for line in evidence.requests if not _is_in_use(line, evidence)]
-
-
-def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
-    """Return whether the package made the request, while it was imported or used."""
-    if evidence.import_run is None or evidence.exercise is None:
+def _in_use(line: Evidence, evidence: Evidence) -> bool:
+    """Return whether the package asked, imported or in use, after all installing."""
+    first, last = evidence.get("import", {}), evidence.get("exercise", {})
+    if "began" not in first or "began" not in last or "time" not in line:
         return False
-    # `uv run` starts Python, and asks the index for the environment itself.
-    if line.user_agent.startswith(("uv/", "pip/")):
+    # `uv run` is asked for Python, and looks after the environment itself.
+    if line.get("user_agent", "").startswith(("uv/", "pip/")):
         return False
-    at = datetime.fromisoformat(line.time).timestamp()
-    return evidence.import_run.began <= at <= evidence.exercise.began + evidence.exercise.seconds
+    at = datetime.fromisoformat(line["time"]).timestamp()
+    return bool(first["began"] <= at <= last["began"] + last["seconds"])
 
 
-def network_used(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the first request that the package itself made."""
-    for line in evidence.requests:
-        if not _is_in_use(line, evidence):
-            continue
-        observed = f"{line.path} of {line.host} was asked for"
-        if not line.path:
-            observed = f"a connection was begun and given up ({line.tls_refused})"
-        found = finding("network-used", observed, path=line.path, host=line.host)
-        yield found.at(evidence, "import and use")
+def network_used(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    """Yield that the package asked the network for something by itself."""
+    for line in (line for line in evidence["requests"] if _in_use(line, evidence)):
+        what = f"{line['path']} of {line['host']} was asked for" if "path" in line else ""
+        what = what or f"a connection was begun and given up ({line.get('tls_refused')})"
+        yield cause_of("network-used", where=f"{cell}: import and use", seen=what)
         return  # it tries again and again
 
 
-def other_content(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the wheels of the release that the index served with other content."""
-    for line in evidence.requests:
-        built = expectation.digests.get(line.file, "")
-        if built and line.is_served and line.sha256 not in ("", built):
-            observed = f"the index served sha256 {line.sha256[:16]}..., built was {built[:16]}..."
-            facts = finding("hash-mismatch", observed, served=line.sha256, built=built)
-            yield facts.at(evidence, line.file)
+def other_content(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield the wheels that came out of the index otherwise than they went in."""
+    for line in evidence["requests"]:
+        name = line.get("file", "")
+        if name in expected.digests and line.get("status") == 200 and "sha256" in line:
+            served, built = line["sha256"], expected.digests[name]
+            if served != built:
+                seen = f"the index served sha256 {served[:16]}..., built was {built[:16]}..."
+                yield cause_of("hash-mismatch", where=f"{cell}: {name}", seen=seen)
 
 
-def not_served(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield that the index served no wheel of the release, though it is installed."""
-    served = {line.file for line in evidence.requests if line.is_served}
-    if not expectation.conditions.offline and not served & expectation.digests.keys():
-        observed = (
-            "it was installed, and the index served none of the release's wheels to this machine"
-        )
-        yield finding("index-unreachable", observed).at(evidence, "index")
+def not_served(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield that the index never gave what is installed: then nobody knows whose it is."""
+    served = {line.get("file") for line in evidence["requests"] if line.get("status") == 200}
+    if not scenario_of(evidence).offline and not served & set(expected.digests):
+        seen = "it was installed, and the index gave none of the release's wheels to this machine"
+        yield cause_of("index-unreachable", where=f"{cell}: index", seen=seen)

@@ -1,93 +1,55 @@
-"""What was installed, and where. Paths compare as on the machine that they are of."""
+"""What was installed, and where: evidence read by the rules of the machine that it comes from."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import Any
 
 from packaging.utils import NormalizedName, canonicalize_name
-from packaging.version import Version
-
-from verification.models.evidence import CellEvidence
-from verification.models.expectation import Expectation
 
 # Where pip and uv keep what they download: ~/.cache/pip, %LocalAppData%\\pip.
 _CACHE_HOMES = (".cache", "Local")
 _INSTALLERS = ("pip", "uv")
 
 
-class Distribution(NamedTuple):
-    """A distribution as the interpreter under test reports it."""
-
-    name: str
-    version: str
-    folder: str
+def flavour(evidence: Mapping[str, Any]) -> type[PurePath]:
+    """Return the kind of the machine's paths; on Windows, two that differ in case are one."""
+    return PureWindowsPath if evidence.get("os") == "windows" else PurePosixPath
 
 
-def path_type(evidence: CellEvidence) -> type[PurePath]:
-    """Return the kind of the machine's paths; on Windows, upper and lower case are the same."""
-    return PureWindowsPath if evidence.os == "windows" else PurePosixPath
-
-
-def added(evidence: CellEvidence) -> frozenset[PurePath]:
+def installed(evidence: Mapping[str, Any]) -> set[PurePath]:
     """Return what the installation added to the machine."""
-    return frozenset(map(path_type(evidence), evidence.installed.added))
+    kind = flavour(evidence)
+    return {kind(path) for path in evidence["installed"]["added"]}
 
 
-def distributions(evidence: CellEvidence) -> Mapping[NormalizedName, Distribution]:
-    """Return the installed distributions by normalised name (PyPA: name normalization)."""
-    step = evidence.steps.distributions
-    values = step.value if step and step.value else {}
-    return {
-        canonicalize_name(name): Distribution(name, one.version or "", one.folder)
-        for name, one in values.items()
-    }
+def distributions(evidence: Mapping[str, Any]) -> dict[NormalizedName, dict[str, str]]:
+    """Return what the interpreter saw of each distribution: its name as written, version, folder.
 
-
-def installed_version(evidence: CellEvidence, project: str) -> str:
-    """Return the version of the project that is installed; empty if none is known."""
-    distribution = distributions(evidence).get(canonicalize_name(project))
-    return distribution.version if distribution else ""
-
-
-def chose_release(evidence: CellEvidence, expectation: Expectation) -> bool:
-    """Return whether the installer chose a wheel of the release itself.
-
-    The interpreter reports what is installed. Where it died before that, the index knows which
-    files it served.
+    They are by normalised name (PyPA: name normalization).
     """
-    if evidence.install is None or evidence.install.code:
-        return False
-    if version := installed_version(evidence, expectation.project):
-        return not differs(version, expectation.version)
-    return any(line.is_served and line.file in expectation.digests for line in evidence.requests)
-
-
-def differs(one: str, other: str) -> bool:
-    """Return whether two versions differ; the same version can be written in several ways."""
-    try:
-        return Version(one) != Version(other)
-    except ValueError:
-        return one != other
+    steps = evidence.get("exercise", {}).get("steps", {})
+    told = steps.get("distributions", {}).get("value") or {}
+    return {canonicalize_name(name): {"name": name, **one} for name, one in told.items()}
 
 
 def is_cache(path: PurePath) -> bool:
-    """Return whether ``path`` is in an installer's own cache, or is the folder of caches."""
+    """Return whether ``path`` is in an installer's own cache, or the folder that has it."""
     if path.name == ".cache":
         return True
     pairs = itertools.pairwise(path.parts)
     return any(home in _CACHE_HOMES and name in _INSTALLERS for home, name in pairs)
 
 
-def is_within(path: PurePath, package: str) -> bool:
+def within(path: PurePath, package: str) -> bool:
     """Return whether ``path`` is a folder or file of the import package of this name."""
     return package in path.parts
 
 
 def is_bundled(name: str, libraries: tuple[str, ...]) -> bool:
-    """Return whether ``name`` is one of these libraries, under any version."""
-    # A loader may ask for a library by its versioned name: libx.so.0 is libx.so.
+    """Return whether ``name`` is one of the package's own libraries, under whatever version."""
+    # 0.13.5 asks for libquiver.so.0, which is libquiver.so under the name its linker wrote.
     name = name.lower()
     return any(name == own.lower() or name.startswith(f"{own.lower()}.") for own in libraries)

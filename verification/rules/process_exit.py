@@ -1,24 +1,19 @@
-"""How a process ended: by itself, not at all, or by dying; and of what it died."""
+"""How a process ended: by itself, not at all, or by dying; and of what."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from verification.models.cause import Cause, FactValue, Severity
-from verification.models.evidence import CellEvidence, CommandRun, Exercise, ImportRun, Steps
+from verification.models.cause import Cause
 from verification.rules import install_paths as paths
 from verification.rules import loader
-from verification.rules.finding import Finding, finding
+from verification.rules.expectation import Evidence, cause_of, last_error
 
-ALARM = -14
-"""Ended by SIGALRM, which own_tests_plugin.py has set for the end of its time."""
+ALARM = -14  # ended by SIGALRM, as ledger.py has it when the time is over
 _ILLEGAL = (-4, 132, 0xC000001D)
 """Ended by SIGILL, as Python and a shell have it, and by Windows' STATUS_ILLEGAL_INSTRUCTION."""
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
-_NTSTATUS_ERROR = 0xC0000000  # an NTSTATUS of severity error ([MS-ERREF] 2.3)
-_FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
-_ILLEGAL_TRACE = "Fatal Python error: Illegal instruction"
 # How QEMU says that it failed itself; the "uncaught target signal" is the program's own.
 _QEMU_FAILED = re.compile(
     r"^(?:qemu(?:-x86_64)?: (?!uncaught target signal).+"
@@ -27,89 +22,121 @@ _QEMU_FAILED = re.compile(
     re.MULTILINE,
 )
 _NO_SYSTEM_CALL = "Function not implemented"  # strerror(3) of ENOSYS
-_MICROSOFT_14 = 14
 
 
-def last_error(output: str) -> str:
-    """Return the last line that reports an error, or else the last line; with uv's reasons."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error")]
-    # uv's reasons follow, the innermost last.
-    reason = "".join(f" ({line})" for line in lines if errors and line.startswith("cause: "))
-    return ((errors or lines or ["no output"])[-1] + reason)[:400]
+def unless_emulated(cause: Cause, evidence: Evidence) -> Cause:
+    """Return the cause, or the testbed's failure where an emulated processor explains it."""
+    ran = [evidence.get(name, {}) for name in ("install", "import", "exercise", "tests")]
+    failed = (_QEMU_FAILED.search(one.get("stderr", "")) for one in ran)
+    if cause.name == "hang":
+        why = "its processor is emulated, which takes some ten times as long"
+    elif _NO_SYSTEM_CALL in cause.message:
+        why = "QEMU lacks a system call"
+    elif cause.severity == "broken" and (said := next(filter(None, failed), None)):
+        why = said[0].strip()[:200]
+    else:
+        return cause
+    return cause_of("emulator-gap", where=cause.where, seen=f"{why}: {cause.message}"[:600])
 
 
-# ---- what ends a process ----
+def older_runtimes(evidence: Evidence, cell: str) -> list[Cause]:
+    """Return the run-time libraries of the machine that are older than what the package needs.
+
+    Code of Microsoft's compiler 14.x asks for a run-time library of 14.x or later (Microsoft, C++
+    binary compatibility between Visual Studio versions).
+    """
+    told = evidence["exercise"]["steps"].get("run-times", {}).get("value") or {}
+    found = []
+    linked = [(tuple(by), name) for name, by in told.get("linked_by", {}).items() if by[0] == 14]
+    if not linked:
+        return []
+    newest, library = max(linked)
+    for name, run_time in told.get("loaded", {}).items():
+        version = tuple(run_time["version"])
+        if version and version[:2] < newest:
+            have, need = (".".join(map(str, numbers)) for numbers in (version, newest))
+            seen = f"{library} was linked by Microsoft's {need} and uses {name} {have} from "
+            seen += f"{run_time['path']}; then the process died"
+            found.append(cause_of("runtime-too-old", where=f"{cell}: {name}", seen=seen))
+    return found
 
 
-def bad_ends(evidence: CellEvidence, import_run: ImportRun, exercise: Exercise) -> Iterator[Cause]:
-    """Yield how the import or the exercise ended, if it did not end by itself."""
-    if import_run.timed_out:
-        yield hang(import_run).at(evidence, "import")
-    elif has_died(import_run.code, ""):
-        yield death(import_run.code, None, evidence).at(evidence, "import")
-    elif not _is_finished(exercise):
-        begun = _begun_step(exercise.steps)
-        place = "at exit" if exercise.steps.end else begun or "start"
-        yield _end_of_exercise(evidence, exercise, place != "start").at(evidence, place)
+def or_wines_gap(evidence: Evidence, ended: list[Cause], cell: str) -> list[Cause]:
+    """Return ``ended``, or the testbed's failure where Wine lacks what a library asked Windows for.
+
+    A crash where a library imports a symbol that Wine's Windows has not proves nothing; nor does
+    one in a function that Wine knows by name only.
+    """
+    told = evidence.get("loader", ())
+    if called := loader.called(told):
+        library, name = called[0]
+        seen = f"{name} of {library} was called, which Wine knows by name only; then: "
+        return [cause_of("emulator-gap", where=f"{cell}: {library}", seen=seen + ended[0].message)]
+    stubs = loader.stubs(told)
+    own = paths.installed(evidence)
+    if stubs and (lacking := [stub for stub in stubs if stub.needed_by in own]):
+        first = lacking[0]
+        seen = f"{first.needed_by.name} imports {first.symbol} of {first.library}, which Wine has "
+        seen += f"not; then: {ended[0].message}"
+        return [cause_of("emulator-gap", where=f"{cell}: {first.needed_by.name}", seen=seen)]
+    return ended
 
 
-def _is_finished(exercise: Exercise) -> bool:
-    return bool(exercise.steps.end) and exercise.code == 0 and not exercise.timed_out
+def bad_ends(evidence: Evidence, cell: str) -> Iterator[Cause]:
+    """Yield how a process ended that ought to have ended by itself."""
+    plain, ran = evidence["import"], evidence["exercise"]
+    if plain["timed_out"]:
+        seen = f"no end after {plain['seconds']:.0f} s"
+        yield hang(plain, where=f"{cell}: import", seen=seen)
+        return
+    if has_died(plain["code"], ""):
+        name, seen = death(plain["code"], None, evidence)
+        yield cause_of(name, where=f"{cell}: import", seen=seen)
+        return
+    finished = "end" in ran["steps"]
+    if finished and ran["code"] == 0 and not ran["timed_out"]:
+        return
+    begun = [name for name, told in ran["steps"].items() if told.get("begun")]
+    where = f"{cell}: {'at exit' if finished else begun[-1] if begun else 'start'}"
+    if ran["timed_out"] or "Timeout (" in ran["trace"]:
+        seen = f"no end after {ran['seconds']:.0f} s; the stack's innermost frame: "
+        yield hang(ran, where=where, seen=seen + frame(ran["trace"]))
+    elif has_died(ran["code"], ran["trace"]):
+        name, seen = death(ran["code"], ran["trace"], evidence)
+        yield cause_of(name, where=where, seen=seen)
+    else:
+        seen = f"the interpreter ended with {ran['code']}: {last_error(ran['stderr'])}"
+        known = begun or finished
+        yield cause_of("crash" if known else "unclassified", where=where, seen=seen)
 
 
-def _begun_step(steps: Steps) -> str:
-    """Return the name of the step that began and did not end; empty if there is none."""
-    return next((step.step for step in steps.by_name().values() if step.begun), "")
-
-
-def _end_of_exercise(evidence: CellEvidence, exercise: Exercise, in_step: bool) -> Finding:
-    code, trace = exercise.code, exercise.trace
-    if exercise.timed_out or "Timeout (" in trace:
-        return hang(exercise, trace)
-    if has_died(code, trace):
-        return death(code, trace, evidence)
-    observed = f"the interpreter ended with {code}: {last_error(exercise.stderr)}"
-    return finding("crash" if in_step else "unclassified", observed, code=code)
-
-
-def hang(run: CommandRun, trace: str | None = None) -> Finding:
-    """Return the hang of a process, or the testbed's failure if the machine stood still."""
-    return hang_after(run.seconds, run.stalled, trace)
-
-
-def hang_after(seconds: float, stalled: float, trace: str | None = None) -> Finding:
-    """Return the hang of a process that had this many seconds, of which the machine stood still."""
-    observed = f"no end after {seconds:.0f} s"
-    facts: dict[str, FactValue] = {"seconds": seconds}
-    if trace is not None:
-        facts["frame"] = frame(trace)
-        observed += f"; the stack's innermost frame: {facts['frame']}"
-    if stalled:
-        observed += f"; but the machine itself stood still for {stalled:.0f} s of it"
-        return finding("machine-lost", observed, **facts, stalled=stalled)
-    return finding("hang", observed, **facts)
+def hang(ran: Evidence, *, where: str, seen: str) -> Cause:
+    """Return the hang of a process, or the testbed's failure where the machine stood still."""
+    if stalled := ran.get("stalled"):
+        seen += f"; but the machine itself stood still for {stalled:.0f} s of it"
+        return cause_of("machine-lost", where=where, seen=seen)
+    return cause_of("hang", where=where, seen=seen)
 
 
 def has_died(code: int, trace: str) -> bool:
-    """Return whether a process died, by its exit code and by what faulthandler wrote."""
-    # Windows has no signals: the code is an NTSTATUS, which some programs read as signed.
-    status = code & 0xFFFFFFFF >= _NTSTATUS_ERROR
-    return code < 0 or status or is_illegal(code) or "Fatal Python" in trace
+    """Return whether a process died, by its code and by what faulthandler wrote."""
+    return code < 0 or _is_access_violation(code) or is_illegal(code) or "Fatal Python" in trace
 
 
-def death(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
-    """Return of what a process died; ``trace`` is None where faulthandler was not enabled."""
-    observed = _signal(code)
-    facts: dict[str, FactValue] = {"code": code}
+def death(code: int, trace: str | None, evidence: Evidence) -> tuple[str, str]:
+    """Return by what cause a process died, and what was seen of it."""
+    seen = _signal(code)
     if trace is not None:
-        facts["frame"] = frame(trace)
-        observed += f"; the last frame: {facts['frame']}"
-    if not is_illegal(code) and _ILLEGAL_TRACE not in (trace or ""):
-        return finding("crash", observed, **facts)
-    processor = evidence.cell.processor or evidence.processor or evidence.machine
-    observed += f"; the processor is {processor}"
-    return finding("illegal-instruction", observed, **facts, processor=processor)
+        seen += f"; the last frame: {frame(trace)}"
+    if not is_illegal(code) and "Fatal Python error: Illegal instruction" not in (trace or ""):
+        return "crash", seen
+    emulated = evidence["cell"].get("processor")
+    processor = emulated or evidence.get("processor") or evidence["machine"]
+    return "illegal-instruction", f"{seen}; the processor is {processor}"
+
+
+def _is_access_violation(code: int) -> bool:
+    return code & 0xFFFFFFFF >= 0xC0000000  # an NTSTATUS of severity error ([MS-ERREF] 2.3)
 
 
 def is_illegal(code: int) -> bool:
@@ -126,74 +153,6 @@ def _signal(code: int) -> str:
 
 
 def frame(trace: str) -> str:
-    """Return the innermost frame of faulthandler's text, which has the most recent call first."""
-    match = _FRAME.search(trace)
-    return f"{match[1]}:{match[2]} in {match[3]}" if match else "unknown"
-
-
-# ---- what explains it ----
-
-
-def reclassify_emulated_fault(cause: Cause, evidence: CellEvidence) -> Cause:
-    """Return the cause, or the testbed's failure if the emulated processor explains it."""
-    if not evidence.cell.processor:
-        return cause
-    if cause.name == "hang":
-        reason = "its processor is emulated, which takes some ten times as long"
-    elif _NO_SYSTEM_CALL in cause.message:
-        reason = "QEMU lacks a system call"
-    elif cause.severity is Severity.BROKEN and (message := _qemu_failure(evidence)):
-        reason = message
-    else:
-        return cause
-    _, _, place = cause.where.partition(": ")
-    gap = finding("emulator-gap", f"{reason}: {cause.message}"[:600], reason=reason)
-    return gap.at(evidence, place)
-
-
-def _qemu_failure(evidence: CellEvidence) -> str:
-    runs = (evidence.install, evidence.import_run, evidence.exercise, evidence.tests)
-    matches = (_QEMU_FAILED.search(run.stderr) for run in runs if run)
-    return next((match[0].strip()[:200] for match in matches if match), "")
-
-
-def reclassify_wine_fault(evidence: CellEvidence, ended: list[Cause]) -> list[Cause]:
-    """Return how a process ended, or the testbed's failure if Wine has not what it asked for.
-
-    A crash proves nothing where a library imports a symbol that Wine's Windows does not have, or
-    calls a function that Wine knows by name only.
-    """
-    for library, symbol in loader.called(evidence.loader):
-        observed = f"{symbol} of {library} was called, which Wine knows by name only; then: "
-        observed += ended[0].message
-        gap = finding("emulator-gap", observed, library=library, symbol=symbol)
-        return [gap.at(evidence, library)]
-    for stub in loader.stubs(evidence.loader):
-        if stub.needed_by in paths.added(evidence):
-            name = stub.needed_by.name
-            observed = f"{name} imports {stub.symbol} of {stub.library}, which Wine has not; then: "
-            observed += ended[0].message
-            facts = {"library": stub.library, "symbol": stub.symbol}
-            return [finding("emulator-gap", observed, **facts).at(evidence, name)]
-    return ended
-
-
-def old_runtimes(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the run-time libraries of the machine that are older than what the package needs.
-
-    Code of Microsoft's compiler 14.x needs a run-time library of 14.x or later (Microsoft, C++
-    binary compatibility between Visual Studio versions).
-    """
-    step = evidence.steps.run_times
-    value = step.value if step else None
-    if value is None:
-        return
-    linked = [(by, name) for name, by in value.linked_by.items() if by[0] == _MICROSOFT_14]
-    newest, library = max(linked, default=((), ""))
-    for name, run_time in value.loaded.items():
-        if run_time.version and run_time.version[:2] < newest:
-            has, needs = (".".join(map(str, version)) for version in (run_time.version, newest))
-            observed = f"{library} was linked by Microsoft's {needs} and uses {name} {has} from "
-            observed += f"{run_time.path}; then the process died"
-            facts = {"library": library, "runtime": name, "version": has, "required": needs}
-            yield finding("runtime-too-old", observed, **facts).at(evidence, name)
+    """Return the innermost frame of faulthandler's text, which tells the most recent call first."""
+    frames = re.findall(r'File "([^"]+)", line (\d+) in (\S+)', trace)
+    return f"{frames[0][0]}:{frames[0][1]} in {frames[0][2]}" if frames else "unknown"

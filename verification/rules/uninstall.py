@@ -1,4 +1,4 @@
-"""What remains on a machine after the package was removed, and what else was touched."""
+"""What stays on a machine after the package was removed, and what else was touched."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from verification.models.cause import Cause
-from verification.models.evidence import CellEvidence, CommandRun
-from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
-from verification.rules.finding import finding
-from verification.rules.process_exit import hang, last_error
+from verification.rules.expectation import Evidence, Expected, cause_of, last_error
+from verification.rules.process_exit import hang
+from verification.scenarios import installers
 
 # What Windows keeps of each user's own accord, as soon as a program asks for certificates.
-_SYSTEM_KEYS = re.compile(
+_SYSTEMS_KEYS = re.compile(
     r"HK(?:CU|LM)\\Software\\(?:Microsoft\\SystemCertificates\b"
     r"|Policies(?:\\Microsoft(?:\\SystemCertificates\b.*)?)?$)",
     re.IGNORECASE,
@@ -23,101 +22,91 @@ _SYSTEM_KEYS = re.compile(
 _ADMINISTRATORS = re.compile(r"C:\\(?:Windows\\(?!Temp\b)|Program Files)", re.IGNORECASE)
 
 
-def removal_faults(
-    evidence: CellEvidence, expectation: Expectation, run: CommandRun
-) -> Iterator[Cause]:
-    """Yield what went wrong when the package was removed, and what remains."""
-    if run.timed_out:
-        yield hang(run).at(evidence, "uninstall")
+def faults_at_removal(evidence: Evidence, expected: Expected, cell: str) -> Iterator[Cause]:
+    """Yield what went wrong when the package was removed, and what stayed."""
+    ran = evidence["uninstall"]
+    where = f"{cell}: uninstall"
+    if ran["timed_out"]:
+        yield hang(ran, where=where, seen=f"no end after {ran['seconds']:.0f} s")
         return
-    if run.code != 0:
-        observed = f"{' '.join(run.command[-3:])} ended with {run.code}: {last_error(run.stderr)}"
-        yield finding("uninstall-failed", observed, code=run.code).at(evidence, "uninstall")
+    if ran["code"] != 0:
+        seen = f"{' '.join(ran['command'][-3:])} ended with {ran['code']}"
+        yield cause_of("uninstall-failed", where=where, seen=f"{seen}: {last_error(ran['stderr'])}")
         return
-    if left := leftovers(evidence, expectation):
-        observed = f"{len(left)} paths are left, first {', '.join(left[:3])}"
-        facts = finding("uninstall-leftover", observed, count=len(left), paths=tuple(left[:3]))
-        yield facts.at(evidence, "uninstall")
-    if changed := [*evidence.left.changed, *evidence.left.removed]:
-        observed = (
-            f"{len(changed)} files of the machine were changed or removed, first {changed[0]}"
-        )
-        facts = finding("machine-changed", observed, count=len(changed), path=changed[0])
-        yield facts.at(evidence, "uninstall")
+    if left := leftovers(evidence, expected.module):
+        seen = f"{len(left)} paths are left, first {', '.join(left[:3])}"
+        yield cause_of("uninstall-leftover", where=where, seen=seen)
+    if changed := [*evidence["left"]["changed"], *evidence["left"]["removed"]]:
+        seen = f"{len(changed)} files of the machine were changed or removed, first {changed[0]}"
+        yield cause_of("machine-changed", where=where, seen=seen)
     if damaged := damaged_others(evidence):
-        observed = f"{len(damaged)} files of other distributions were changed or removed, first "
-        observed += damaged[0]
-        facts = finding("dependency-damaged", observed, count=len(damaged), path=damaged[0])
-        yield facts.at(evidence, "uninstall")
-    yield from _forbidden_paths(evidence)
+        seen = f"{len(damaged)} files of other distributions were changed or removed, first "
+        yield cause_of("dependency-damaged", where=where, seen=seen + damaged[0])
+    if evidence.get("os") == "windows":
+        for told in evidence["left"]["added"]:
+            if _ADMINISTRATORS.match(told):
+                seen = f"it wrote {told}, which an ordinary user of Windows may not do"
+                yield cause_of("permission", where=where, seen=seen)
+                return
 
 
-def _forbidden_paths(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the first new path where an ordinary user of Windows may not write."""
-    if evidence.os != "windows":
-        return
-    for path in filter(_ADMINISTRATORS.match, evidence.left.added):
-        observed = f"it wrote {path}, which an ordinary user of Windows may not do"
-        yield finding("permission", observed, path=path).at(evidence, "uninstall")
-        return
-
-
-def _own_paths(evidence: CellEvidence) -> frozenset[PurePath]:
+def _own_paths(evidence: Evidence) -> set[PurePath]:
     """Return the package's own files by its RECORD, and the folders that they are in."""
-    step = evidence.steps.record
-    files = step.value.files if step and step.value else ()
-    own = frozenset(map(paths.path_type(evidence), files))
+    kind = paths.flavour(evidence)
+    record = evidence["exercise"]["steps"].get("record", {}).get("value") or {}
+    own = {kind(path) for path in record.get("files", ())}
     return own | {parent for path in own for parent in path.parents}
 
 
-def damaged_others(evidence: CellEvidence) -> list[str]:
-    """Return the files of other distributions that are not as they were installed.
+def damaged_others(evidence: Evidence) -> list[str]:
+    """Return what was installed with the package, is not its own, and is not as it was installed.
 
-    If other distributions were removed as a whole, their environment was removed.
+    Where other distributions were removed as a whole, their environment was.
     """
-    kind = paths.path_type(evidence)
-    own, installed = _own_paths(evidence), paths.added(evidence)
-    removed = evidence.since_installed.removed
-    if any(path.suffix == ".dist-info" and path not in own for path in map(kind, removed)):
+    kind = paths.flavour(evidence)
+    own, installed = _own_paths(evidence), paths.installed(evidence)
+    since = evidence.get("since_installed", {})
+    removed = since.get("removed", ())
+    if any(kind(told).suffix == ".dist-info" for told in removed if kind(told) not in own):
         removed = ()
     return [
-        name
-        for name in (*evidence.since_installed.changed, *removed)
-        if (path := kind(name)) in installed and path not in own
+        told
+        for told in (*since.get("changed", ()), *removed)
+        if (path := kind(told)) in installed and path not in own
         if "__pycache__" not in path.parts and not paths.is_cache(path)
     ]
 
 
-def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
+def leftovers(evidence: Evidence, package: str) -> list[str]:
     """Return the paths that the package left behind: its own, and those that appeared in use.
 
-    Its dependencies stay with their bytecode; so do the installers' own caches, and the folders
-    that hold any of this. Where an installer keeps the package in its cache, that counts.
+    Its dependencies stay, with their bytecode, as installers mean it; so do their own caches, and
+    the folders that hold them. Where an installer keeps the package in its cache, that counts.
     """
-    kind = paths.path_type(evidence)
-    own, installed = _own_paths(evidence), paths.added(evidence)
+    kind = paths.flavour(evidence)
+    own, installed = _own_paths(evidence), paths.installed(evidence)
+    installer = installers.load().get(evidence["cell"].get("installer", ""))
+    in_cache = installer is not None and installer.keeps_in_cache
     left: list[str] = []
     kept: list[str] = []
-    for name in evidence.left.added:
-        path = kind(name)
-        if paths.is_cache(path) and not expectation.conditions.keeps_in_cache:
+    for told in evidence["left"]["added"]:
+        path = kind(told)
+        if paths.is_cache(path) and not in_cache:
             continue
-        is_new = path not in installed and "__pycache__" not in path.parts
-        is_own = path in installed and path in own
-        is_left = paths.is_within(path, expectation.module) or is_new or is_own
-        (left if is_left else kept).append(name)
-    used = {parent for name in kept for parent in kind(name).parents}
-    return [name for name in left if kind(name) not in used]
+        new = path not in installed and "__pycache__" not in path.parts
+        mine = paths.within(path, package) or new or (path in installed and path in own)
+        (left if mine else kept).append(told)
+    used = {parent for told in kept for parent in kind(told).parents}
+    return [told for told in left if kind(told) not in used]
 
 
-def registry_changes(evidence: CellEvidence) -> Iterator[Cause]:
+def registry_changes(evidence: Evidence, cell: str) -> Iterator[Cause]:
     """Yield what stays changed in the registry of Windows."""
-    for verb, names in evidence.registry.by_kind().items():
-        changed = [name for name in names if not _SYSTEM_KEYS.match(name)]
-        if of_machine := [name for name in changed if name.startswith("HKLM")]:
-            observed = f"{of_machine[0]} was {verb}, which an ordinary user of Windows may not do"
-            yield finding("permission", observed, key=of_machine[0]).at(evidence, "registry")
-        if of_user := [name for name in changed if not name.startswith("HKLM")]:
-            observed = f"{len(of_user)} keys or values were {verb} and stay so, first {of_user[0]}"
-            facts = finding("registry-changed", observed, count=len(of_user), key=of_user[0])
-            yield facts.at(evidence, "registry")
+    for verb, names in evidence.get("registry", {}).items():
+        own = [name for name in names if not _SYSTEMS_KEYS.match(name)]
+        if of_all := [name for name in own if name.startswith("HKLM")]:
+            seen = f"{of_all[0]} was {verb}, which an ordinary user of Windows may not do"
+            yield cause_of("permission", where=f"{cell}: registry", seen=seen)
+        if mine := [name for name in own if not name.startswith("HKLM")]:
+            seen = f"{len(mine)} keys or values were {verb} and stay so, first {mine[0]}"
+            yield cause_of("registry-changed", where=f"{cell}: registry", seen=seen)

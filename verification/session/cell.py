@@ -26,8 +26,8 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Release, sha256
 from verification.models.subject import Subject
 from verification.models.testbed import Image
+from verification.rules import own_tests
 from verification.scenarios.instructions import SECONDS, ProbeInstructions, instructions
-from verification.session import own_tests
 from verification.subjects import database
 from verification.subjects.subject import load as load_subject
 
@@ -163,8 +163,7 @@ def _on_machine(
     if "on_disk" in found:
         found["on_disk"] = database.read(found["on_disk"])
     if "tests" in found:
-        record = own_tests.read(found["tests"].pop("ledger"))
-        found["tests"] |= record.model_dump(mode="json")
+        found["tests"] |= own_tests.read(found["tests"].pop("ledger"))
         found["tests"]["sha256"] = own_tests.digest(own or {})
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     said = [line.partition(":")[2] for line in ended.stderr.splitlines() if _TELLING.search(line)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import re
 import tempfile
@@ -26,25 +25,24 @@ from containers import release_workflow as pipelines
 from containers.images import MUSL_PLATFORMS
 from containers.index import IndexContents, read_files
 from containers.progress import PROGRESS, say, step
-from verification import wheel as inspection
 from verification.models.cause import Cause
-from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.evidence import CellEvidence, parse_evidence
-from verification.models.expectation import Expectation
+from verification.models.inspection import ReleaseInspection
 from verification.models.release import Release
 from verification.models.subject import Platform, Subject
 from verification.models.testbed import Image
 from verification.pipeline import execution, policy, provenance, publishers
 from verification.pipeline.plan import plan
 from verification.pipeline.result import Piped
-from verification.rules import diagnose
+from verification.rules import Expected
 from verification.rules import install_paths as paths
-from verification.scenarios.conditions import conditions
+from verification.rules.expectation import differs
 from verification.session.selection import DEFAULT_SOURCE, Selection
 from verification.subjects import database
-from verification.wheel import BadWheel
-from verification.wheel import tags as identity
+from verification.wheel.errors import BadWheel
+from verification.wheel.modules import top_level_modules
+from verification.wheel.release import inspect_release, narrow
+from verification.wheel.tags import declared_platform, is_for, parse_tags, subject_for_wheel
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
@@ -67,56 +65,52 @@ class Prepared:
     """What the release workflow showed, or its testbed's failure; None if it was not run."""
     no_history: str = ""
     """Why the earlier releases are not on the index; empty if they are, or were not asked for."""
+    inspection: ReleaseInspection | None = None
+    """What is wrong with the wheels; None where nobody asks."""
 
-    def given(self, evidence: CellEvidence) -> str:
+    def given(self, evidence: Mapping[str, Any]) -> str:
         """Return which wheel of the release the machine was given; empty if none is known.
 
         The index tells; without one, the tags of what was installed.
         """
         known = [path.name for path in self.wheelhouse.wheels]
-        for line in evidence.requests:
-            if line.is_served and not line.path.endswith(".metadata") and line.file in known:
-                return line.file
-        record = evidence.steps.record
-        tags = identity.tags_of(record.value.tags if record and record.value else ())
+        for line in evidence.get("requests", ()):
+            whole = line.get("status") == 200 and not line["path"].endswith(".metadata")
+            if whole and line.get("file") in known:
+                return str(line["file"])
+        steps = evidence.get("exercise", {}).get("steps", {})
+        told = (steps.get("record", {}).get("value") or {}).get("tags", ())
+        tags = parse_tags(told)
         there = paths.distributions(evidence)
         own = []
         for file in known:
             name, version, _, its = parse_wheel_filename(file)
-            same = name in there and not paths.differs(there[name].version, str(version))
+            same = name in there and not differs(there[name]["version"], str(version))
             if same and its == tags:
                 own.append(file)
         return own[0] if len(own) == 1 else ""
 
-    def causes(
-        self, subject: Subject, cell: Cell, evidence: Mapping[str, Any]
-    ) -> tuple[Cause, ...]:
-        """Return the causes that the evidence of a cell shows."""
-        parsed = parse_evidence(json.dumps(evidence), cell.id)
-        return diagnose(parsed, self.expected(subject, cell, parsed)).causes
-
-    def expected(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
-        """Return what a cell must show.
+    def expected(
+        self, subject: Subject, system: str, evidence: Mapping[str, Any] | None = None
+    ) -> Expected:
+        """Return what a cell on a machine with this operating system must show.
 
         ``evidence`` tells which wheel it was given: the names of libraries may have a Python's ABI.
         """
-        platform = platform_of(subject, cell.machine.os)
-        wheel = self.given(evidence)
-        if wheel and not identity.promised(wheel, subject):
-            own = identity.for_its_own(wheel, subject)
+        platform = platform_of(subject, system)
+        wheel = self.given(evidence or {})
+        if wheel and not declared_platform(wheel, subject):
+            own = subject_for_wheel(wheel, subject)
             fitting = map(own.platform_for, sorted(wheelhouse.platforms(Path(wheel))))
             platform = next(filter(None, fitting), platform)
-        return Expectation(
-            kind=cell.expectation,
-            refusal=cell.refusal,
+        return Expected(
             project=subject.name,
             package=subject.import_package,
             version=self.wheelhouse.version,
             digests=self.wheelhouse.digests(),
             locked=self.wheelhouse.locked(),
             libraries=platform.libraries,
-            refused_upload=self.refused(),
-            conditions=conditions(cell),
+            refused=self.refused(),
         )
 
     def refused(self) -> str:
@@ -134,6 +128,7 @@ class Prepared:
             "infrastructure": [image.model_dump() for image in self.infrastructure],
             "pipeline": self.pipeline,
             "no_history": self.no_history,
+            "inspection": self.inspection and self.inspection.model_dump(mode="json"),
         }
 
     @classmethod
@@ -147,6 +142,7 @@ class Prepared:
             infrastructure=tuple(Image(**image) for image in told["infrastructure"]),
             pipeline=told["pipeline"],
             no_history=told["no_history"],
+            inspection=told["inspection"] and ReleaseInspection.model_validate(told["inspection"]),
         )
 
 
@@ -206,7 +202,7 @@ def prepare(
         BuildFailed: the subject does not build.
     """
     database.check()
-    house = _given(selection, subject)
+    house, inspection = _given(selection, subject)
     found = engine.ensure(provision=selection.provision)
     client = found.client()
     stack.callback(client.close)
@@ -245,6 +241,7 @@ def prepare(
             engine.sweep(client, run=run.id)  # a build ends with its container
             raise
     assert house is not None
+    inspection = inspection or _inspect(house, subject)
     house = house.with_dependencies(*_for_others(selection, subject), *beside)
     no_history = ""
     if selection.history == "all":
@@ -268,7 +265,16 @@ def prepare(
                 house.wheel_paths,
             )
         )
-    return Prepared(started, house, machines, unavailable, (index, publisher), pipeline, no_history)
+    return Prepared(
+        started,
+        house,
+        machines,
+        unavailable,
+        (index, publisher),
+        pipeline,
+        no_history,
+        inspection,
+    )
 
 
 def _with_history(house: Release, subject: Subject, selection: Selection) -> Release:
@@ -308,20 +314,29 @@ def _sources(subject: Subject) -> tuple[Path, ...]:
         return ()
 
 
-def _given(selection: Selection, subject: Subject) -> Release | None:
-    """Return the wheels that are there already, checked to be wheels; None if they are to build."""
+def _given(
+    selection: Selection, subject: Subject
+) -> tuple[Release, ReleaseInspection] | tuple[None, None]:
+    """Return the wheels that exist already with their inspection; None if they are to build.
+
+    Raises:
+        WrongUse: one of them is no wheel.
+    """
     if selection.wheels:
         house = wheelhouse.from_folder(selection.wheels, subject.name, subject.locks)
     elif selection.release:
         house = releases.release(selection.release, subject.name, subject.locks)
     else:
-        return None
-    for path in house.wheel_paths:
-        try:
-            inspection.inspect(path, subject=subject)
-        except BadWheel as error:
-            raise WrongUse(f"--wheels {path.parent}: {error}") from None
-    return house
+        return None, None
+    try:
+        return house, _inspect(house, subject)
+    except BadWheel as error:
+        raise WrongUse(f"--wheels {house.wheel_paths[0].parent}: {error}") from None
+
+
+def _inspect(house: Release, subject: Subject) -> ReleaseInspection:
+    """Inspect each wheel; no other step of a run reads one."""
+    return inspect_release(house.wheel_paths, subject, top_level_modules(house.dependencies))
 
 
 Made = tuple[Release, dict[str, Any] | None]
@@ -424,15 +439,11 @@ def _build(
     return wheelhouse.from_files(wheels, subject.locks, location=str(selection.source)), None
 
 
-def static(
-    prepared: Prepared, subject: Subject, systems: tuple[str, ...]
-) -> inspection.SetInspection:
-    """Inspect the wheels for ``systems`` alone: what is not selected is not judged."""
+def static(prepared: Prepared, subject: Subject, systems: tuple[str, ...]) -> ReleaseInspection:
+    """Return what is wrong with the wheels for ``systems`` alone: only these are judged."""
+    assert prepared.inspection is not None
     platforms = tuple(platform_of(subject, system) for system in systems)
-    narrowed = subject.model_copy(update={"platforms": platforms})
-    wanted = [path for path in prepared.wheelhouse.wheel_paths if _is_for(path, platforms)]
-    modules = inspection.modules_of(prepared.wheelhouse.dependencies)
-    return inspection.inspect_set(wanted, subject=narrowed, modules=modules)
+    return narrow(prepared.inspection, subject.model_copy(update={"platforms": platforms}))
 
 
 def lost(prepared: Prepared, subject: Subject, system: str) -> list[str]:
@@ -441,13 +452,5 @@ def lost(prepared: Prepared, subject: Subject, system: str) -> list[str]:
     return [
         f"{name}: {why}"
         for name, why in prepared.wheelhouse.not_fetched.items()
-        if not name.endswith(".whl") or _is_for(Path(name), platforms)
+        if not name.endswith(".whl") or is_for(parse_wheel_filename(name)[3], platforms)
     ]
-
-
-def _is_for(path: Path, platforms: Sequence[Platform]) -> bool:
-    tags = parse_wheel_filename(path.name)[3]
-    # No machine has another Python than CPython, and what it asks of its wheels is not known.
-    return any(tag.interpreter[:2] in ("cp", "py") for tag in tags) and any(
-        tag.platform == "any" or identity.kin(tag.platform, platforms) for tag in tags
-    )

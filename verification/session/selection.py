@@ -9,9 +9,9 @@ from typing import Any
 
 from verification.models.errors import WrongUse
 from verification.models.machine import MachineSpec
+from verification.rules import own_tests
 from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import Profile
-from verification.session import own_tests
 
 DEFAULT_SOURCE = Path("bindings/python")
 

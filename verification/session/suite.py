@@ -15,7 +15,7 @@ from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
-from verification.models.evidence import parse_evidence
+from verification.models.inspection import ReleaseInspection
 from verification.models.subject import Subject
 from verification.pipeline.result import Piped
 from verification.report import folder as folders
@@ -26,7 +26,6 @@ from verification.session import selection as selections
 from verification.session.user_files import user_path
 from verification.subjects.subject import load as load_subject
 from verification.verdict import CellResult, Verdict
-from verification.wheel import SetInspection
 
 KEY = "quiverdb_e2e"
 """Under what name the controlling process hands something to its workers."""
@@ -50,7 +49,7 @@ class Suite:
             names=config.getoption("machine"),
             keyword=config.getoption("keyword"),
             left_out=config.getoption("deselect") or (),
-            strict=_strict(config),
+            strict=config.getoption("strict_verdict"),
             provision=not config.getoption("no_provision"),
             pipeline=not config.getoption("no_pipeline"),
             actions_from=_folder(config.getoption("actions_from")),
@@ -62,7 +61,7 @@ class Suite:
         _check_keyword(config.getoption("keyword"))
         folders.check(self.report)
         self.prepared: gate.Prepared | None = None
-        self._static: SetInspection | None = None
+        self._static: ReleaseInspection | None = None
 
     @property
     def cells(self) -> list[Cell]:
@@ -108,7 +107,7 @@ class Suite:
         return f"unverified: {failed['name']}"
 
     @property
-    def static(self) -> SetInspection:
+    def static(self) -> ReleaseInspection:
         """What the static layer says of the wheels for the selected machines."""
         assert self.prepared is not None
         if self._static is None:
@@ -127,7 +126,7 @@ class Suite:
             judged,
             causes,
             evidence["wall_seconds"],
-            wheel=self.prepared.given(parse_evidence(json.dumps(evidence), cell.id)),
+            wheel=self.prepared.given(evidence),
         )
         results.write_json(self.report / "evidence" / f"{cell.id}.json", evidence)
         results.write_json(self.report / "cells" / f"{cell.id}.json", cell_to_dict(result))
@@ -195,10 +194,3 @@ def _check_keyword(told: str) -> None:
         Expression.compile(told) if told else None
     except SyntaxError as error:
         raise WrongUse(f"-k {told}: {error.msg}") from None
-
-
-def _strict(config: pytest.Config) -> bool:
-    worker = getattr(config, "workerinput", None)
-    if worker is not None:
-        return bool(worker[f"{KEY}_strict"])
-    return bool(config.getini("strict"))  # pytest's own --strict sets this

@@ -1,4 +1,4 @@
-"""Opening a wheel: its files, whatever state they are in."""
+"""The files of a wheel, whatever state they are in."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from verification.wheel.errors import BadWheel
+
 # What zipfile raises for damage: a bad checksum or stream, a short file, an impossible field, and
 # (RuntimeError) encryption or a compression method that it does not know.
-DAMAGE = (
+_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -26,56 +28,46 @@ DAMAGE = (
 )
 
 
-class BadWheel(ValueError):
-    """The input is no wheel at all: nothing in it can be inspected."""
-
-
 @dataclass(frozen=True)
 class Archive:
     """A wheel's files."""
 
-    path: Path
+    name: str
+    """The file name of the wheel."""
     sha256: str
     size: int
-    names: tuple[str, ...]  # every file as listed, repeats included; no folders
-    files: Mapping[str, bytes]  # the readable ones
-    unreadable: Mapping[str, str]  # the others, and why
-
-    @property
-    def name(self) -> str:
-        """The file name of the wheel."""
-        return self.path.name
+    names: tuple[str, ...]
+    """Every file as the archive lists it, repeats included; no folders."""
+    files: Mapping[str, bytes]
+    """The content of each readable file."""
+    unreadable: Mapping[str, str]
+    """Why the other files cannot be read."""
 
     @cached_property
-    def digests(self) -> dict[str, str]:
-        """The SHA-256 of every readable file."""
-        return {name: hashlib.sha256(data).hexdigest() for name, data in self.files.items()}
-
-    @cached_property
-    def places(self) -> dict[str, str]:
+    def install_paths(self) -> dict[str, str]:
         """Where each file is installed, by its name in the wheel (PEP 427: the .data folder)."""
-        return {name: _place(name) for name in self.names}
+        return {name: _install_path(name) for name in self.names}
 
     @cached_property
     def installed(self) -> dict[str, bytes]:
-        """The readable files by where they are installed."""
-        return {self.places[name]: data for name, data in self.files.items()}
+        """The content of each readable file by where it is installed."""
+        return {self.install_paths[name]: data for name, data in self.files.items()}
 
     @cached_property
     def dist_infos(self) -> tuple[str, ...]:
         """The metadata folders at the top of the wheel; a good wheel has one."""
-        tops = {PurePosixPath(name).parts[0] for name in self.names if "/" in name}
+        tops = {name.partition("/")[0] for name in self.names if "/" in name}
         return tuple(sorted(top for top in tops if top.endswith(".dist-info")))
 
     def metadata_file(self, name: str) -> str | None:
-        """Return the text of a file of the metadata folder, or None if it is not to be had."""
+        """Return the text of a file of the metadata folder, or None if it cannot be read."""
         for folder in self.dist_infos:
             if (data := self.files.get(f"{folder}/{name}")) is not None:
                 return data.decode("utf-8", errors="replace")
         return None
 
 
-def _place(name: str) -> str:
+def _install_path(name: str) -> str:
     parts = PurePosixPath(name).parts
     if len(parts) > 2 and parts[0].endswith(".data") and parts[1] in {"purelib", "platlib"}:
         return "/".join(parts[2:])
@@ -86,7 +78,7 @@ def open_wheel(path: Path) -> Archive:
     """Read a wheel into memory.
 
     Raises:
-        BadWheel: if there is no such file, or it is no zip archive, or a truncated one.
+        BadWheel: there is no such file, or it is no zip archive, or a truncated one.
     """
     try:
         data = path.read_bytes()
@@ -96,19 +88,19 @@ def open_wheel(path: Path) -> Archive:
     unreadable: dict[str, str] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [one for one in archive.infolist() if not one.filename.endswith("/")]
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             for member in members:
                 try:
                     files[member.filename] = archive.read(member)
-                except DAMAGE as error:
+                except _DAMAGE as error:
                     # The other members may well be readable.
                     unreadable[member.filename] = (str(error) or type(error).__name__)[:120]
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise BadWheel(
             f"{path} is no wheel: {error} ({len(data)} bytes); give a complete .whl file"
         ) from error
     return Archive(
-        path=path,
+        name=path.name,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
         names=tuple(member.filename for member in members),

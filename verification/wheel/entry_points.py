@@ -1,4 +1,4 @@
-"""The commands and plug-ins that a wheel offers: entry_points.txt (PyPA: entry points)."""
+"""The commands and plug-ins that a wheel offers: entry_points.txt (PyPA, "Entry points")."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from verification.models.cause import Cause
 from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
-from verification.wheel.contents import held_modules
+from verification.wheel.identity import WheelIdentity
+from verification.wheel.modules import installed_modules
 
 # An object reference: a module, then an attribute in it, then the extras that it needs.
 _REFERENCE = re.compile(
@@ -19,34 +20,42 @@ _REFERENCE = re.compile(
 _COMMANDS = ("console_scripts", "gui_scripts")
 
 
-def faults(archive: Archive, subject: Subject) -> Iterator[Cause]:
+class _Parser(configparser.RawConfigParser):
+    """The form of entry_points.txt: names keep their case, and may hold a colon."""
+
+    def __init__(self) -> None:
+        super().__init__(delimiters=("=",), default_section="")
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def faults(archive: Archive, identity: WheelIdentity, subject: Subject) -> Iterator[Cause]:
     """Yield what keeps the wheel from being installed, or an entry point from being loaded."""
     text = archive.metadata_file("entry_points.txt")
     if text is None:
         return
-    # Names keep their case, and may hold a colon.
-    parser = configparser.RawConfigParser(delimiters=("=",), default_section="")
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser = _Parser()
     try:
         parser.read_string(text)
     except (configparser.Error, ValueError) as error:
         yield _fault(f"cannot be read ({error})")
         return
-    held = held_modules(archive)
+    installed = installed_modules(archive, identity)
     for group in parser.sections():
         for name, value in parser.items(group):
-            told = f"has {name} = {value} in {group}"
-            found = _REFERENCE.fullmatch(value.strip())
-            if group in _COMMANDS and not (found and found["name"]):
-                yield _fault(f"{told}, which names no function: installers refuse it")
-            elif found is None:
-                yield _fault(f"{told}, which names nothing that can be imported", risk=True)
-            elif not found["extras"] and _is_absent(found["module"], held, subject):
-                yield _fault(f"{told}, and {found['module']} is not in the wheel", risk=True)
+            entry = f"has {name} = {value} in {group}"
+            reference = _REFERENCE.fullmatch(value.strip())
+            if group in _COMMANDS and not (reference and reference["name"]):
+                yield _fault(f"{entry}, which names no function: installers refuse it")
+            elif reference is None:
+                yield _fault(f"{entry}, which names nothing that can be imported", risk=True)
+            elif not reference["extras"] and _is_absent(reference["module"], installed, subject):
+                yield _fault(f"{entry}, and {reference['module']} is not in the wheel", risk=True)
 
 
-def _is_absent(module: str, held: frozenset[str], subject: Subject) -> bool:
-    return module.partition(".")[0] == subject.import_package and module not in held
+def _is_absent(module: str, installed: frozenset[str], subject: Subject) -> bool:
+    return module.partition(".")[0] == subject.import_package and module not in installed
 
 
 def _fault(seen: str, *, risk: bool = False) -> Cause:

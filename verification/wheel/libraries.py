@@ -1,96 +1,155 @@
-"""Native libraries: what one is, whatever its format."""
+"""The native code of a wheel, whatever its format."""
 
 from __future__ import annotations
 
+import hashlib
+import posixpath
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
-_MAGIC = {
+from verification.models.cause import Cause
+from verification.models.inspection import Binary, Library, LibraryFormat
+from verification.models.subject import Platform, Subject, Target
+from verification.rules.catalogue import catalogue
+from verification.wheel import elf, linux, pe, windows
+from verification.wheel.archive import Archive
+from verification.wheel.errors import UnreadableBinary
+from verification.wheel.identity import WheelIdentity
+from verification.wheel.native_code import NativeCode, fold_case
+from verification.wheel.wording import byte_size, listing
+
+_MAGIC: dict[bytes, LibraryFormat] = {
     b"\x7fELF": "elf",
     b"MZ": "pe",
     b"\xcf\xfa\xed\xfe": "mach-o",
     b"\xca\xfe\xba\xbe": "mach-o",
 }
-
-_LIBRARY = re.compile(r"\.(so(\.[\w.]+)?|dll|pyd|dylib)$")
-FORMATS = {"linux": "elf", "musl": "elf", "windows": "pe", "macos": "mach-o"}
+_LIBRARY_NAME = re.compile(r"\.(so(\.[\w.]+)?|dll|pyd|dylib)$")
 
 
-class UnreadableLibrary(ValueError):
-    """The bytes are no library of the format that they begin like."""
+def declared_paths(platform: Platform | None, subject: Subject) -> tuple[str, ...]:
+    """Return the paths of the libraries that a platform's wheel must have, in load order."""
+    names = platform.libraries if platform else ()
+    return tuple(f"{subject.libs_path}/{name}" for name in names)
 
 
-@dataclass(frozen=True)
-class Import:
-    """A symbol that a library takes from elsewhere."""
+def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], list[Cause]]:
+    """Return the libraries of a wheel, each once, and a cause for each that cannot be loaded.
 
-    symbol: str
-    library: str | None = None  # the file the linker bound it to, where the format says so
-    version: str | None = None
-
-
-@dataclass(frozen=True)
-class Library:
-    """A native library in a wheel, under all the names its bytes have there."""
-
-    paths: tuple[str, ...]
-    sha256: str
-    size: int
-    format: str
-    machine: str = "unknown"
-    soname: str | None = None
-    needed: tuple[str, ...] = ()
-    delayed: tuple[str, ...] = ()  # needed on first use only (Windows)
-    run_paths: tuple[str, ...] = ()
-    versions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    imports: tuple[Import, ...] = ()
-    exports: frozenset[str] = frozenset()
-    interposable: tuple[str, ...] = ()  # exported, and used by itself through the dynamic linker
-    executable_stack: bool = False
-    instruction_set: int = 1  # the version of x86-64 that it needs
-    unread: str | None = None  # what could not be read of it, and so was not checked
-
-    @property
-    def named(self) -> bool:
-        """Whether its name says that it is a library: of other files the first bytes may lie."""
-        names = (path.rpartition("/")[2].lower() for path in self.paths)
-        return any(_LIBRARY.search(name) for name in names)
-
-    @property
-    def path(self) -> str:
-        """The name it goes by in messages."""
-        return self.paths[0]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the facts as JSON-able data; symbols as counts, since there are thousands."""
-        return {
-            "paths": list(self.paths),
-            "sha256": self.sha256,
-            "size": self.size,
-            "format": self.format,
-            "machine": self.machine,
-            "soname": self.soname,
-            "needed": list(self.needed),
-            "delayed": list(self.delayed),
-            "run_paths": list(self.run_paths),
-            "versions": {name: list(versions) for name, versions in self.versions.items()},
-            "imports": len(self.imports),
-            "exports": len(self.exports),
-            "interposable": len(self.interposable),
-            "executable_stack": self.executable_stack,
-            "instruction_set": self.instruction_set,
-            "unread": self.unread,
-        }
+    A file is native code by its content, whatever its name: programs need libraries as well. A
+    file that only begins like native code counts if it is named like a library.
+    """
+    preferred = set(declared)
+    libraries: list[Library] = []
+    causes: list[Cause] = []
+    for data, names in _native_files(archive).items():
+        paths = sorted(names, key=lambda path: (path not in preferred, path))
+        is_named = any(_LIBRARY_NAME.search(posixpath.basename(path).lower()) for path in paths)
+        try:
+            binary = _read(data)
+        except UnreadableBinary as error:
+            if is_named:
+                seen = f"is no library that can be loaded: {error}"
+                causes.append(_missing(paths[0], seen))
+            continue
+        if is_named or binary.format != "mach-o":  # Java classes begin like Mach-O
+            digest = hashlib.sha256(data).hexdigest()
+            libraries.append(
+                Library(**dict(binary), paths=tuple(paths), sha256=digest, size=len(data))
+            )
+    return libraries, causes
 
 
-def format_of(data: bytes) -> str | None:
+def faults(
+    archive: Archive, identity: WheelIdentity, subject: Subject, libraries: Iterable[Library]
+) -> Iterator[Cause]:
+    """Yield what keeps the libraries of a wheel from being loaded on its platform."""
+    libraries = tuple(libraries)
+    yield from _copies(libraries)
+    if identity.platform is None:
+        yield from _pure(archive, identity, subject, libraries)
+        return
+    declared = declared_paths(identity.platform, subject)
+    yield from _absent(archive, identity.platform.target, declared)
+    code = NativeCode(libraries, identity.platform_tag, declared)
+    yield from _wrong_architecture(code)
+    match code.target.system:
+        case "linux" | "musl":
+            yield from linux.faults(code)
+            yield from linux.interposition(code.matching, subject.embedded)
+        case "windows":
+            yield from windows.faults(code, subject, identity.tags)
+        case _:
+            pass
+
+
+def _native_files(archive: Archive) -> dict[bytes, list[str]]:
+    """Return where each native file is installed, by its content."""
+    found: dict[bytes, list[str]] = defaultdict(list)
+    for name, data in archive.files.items():
+        if format_of(data):
+            found[data].append(archive.install_paths[name])
+    return found
+
+
+def format_of(data: bytes) -> LibraryFormat | None:
     """Return the format of native code by its first bytes, or None for other data."""
     return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
 
 
-def some(names: Iterable[str], limit: int = 3) -> str:
-    """Return a short enumeration: the first few, and how many more there are."""
-    listed = list(names)
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more
+def _read(data: bytes) -> Binary:
+    match format_of(data):
+        case "elf":
+            return elf.read(data)
+        case "pe":
+            return pe.read(data)
+        case _:
+            return Binary(format="mach-o", unread="what a Mach-O library needs is not read")
+
+
+def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
+    for library in libraries:
+        if (count := len(library.paths)) > 1:
+            seen = f"is in the wheel {count} times, {byte_size(library.size)} each"
+            seen += f" (also as {listing(library.paths[1:])})"
+            yield catalogue().cause("duplicate-library", where=library.path, seen=seen)
+
+
+def _pure(
+    archive: Archive, identity: WheelIdentity, subject: Subject, libraries: Iterable[Library]
+) -> Iterator[Cause]:
+    if not identity.pure:
+        return  # `identity` has the cause
+    folder = f"{subject.libs_path}/"
+    native = next((library.path for library in libraries if library.path.startswith(folder)), None)
+    if native:
+        seen = f"is tagged for any platform and carries {native}"
+        yield catalogue().cause("tag-mismatch", where=archive.name, seen=seen)
+    else:
+        yield _missing(archive.name, f"is a pure wheel without anything native in {folder}")
+
+
+def _absent(archive: Archive, target: Target, declared: Iterable[str]) -> Iterator[Cause]:
+    present = {fold_case(path, target) for path in archive.install_paths.values()}
+    contents = {fold_case(path, target): data for path, data in archive.installed.items()}
+    for path in declared:
+        folded = fold_case(path, target)
+        if folded not in present:
+            yield _missing(path, "is not in the wheel")
+        elif folded in contents and format_of(contents[folded]) is None:
+            yield _missing(path, f"is no native library ({len(contents[folded])} bytes)")
+
+
+def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:
+    for library in code.libraries:
+        if library in code.matching or library.format == "mach-o" == code.format:
+            continue  # the processor of a Mach-O library is not read
+        if library.format == code.format or set(code.declared) & set(library.paths):
+            seen = f"is {library.format.upper()} code for {library.machine}"
+            seen += f", in a wheel for {code.tag}"
+            yield catalogue().cause("wrong-architecture", where=library.path, seen=seen)
+
+
+def _missing(where: str, seen: str) -> Cause:
+    return catalogue().cause("missing-bundled-library", where=where, seen=seen)

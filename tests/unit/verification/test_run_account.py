@@ -12,10 +12,9 @@ from verification.models.cause import Cause
 from verification.report import results
 from verification.rules.catalogue import catalogue
 from verification.run_account import Account
-from verification.session import prepare as gate
 from verification.session.suite import Suite, cell_to_dict
 from verification.verdict import CellResult, Item, Verdict
-from verification.wheel import SetInspection, inspect_set
+from verification.wheel.release import inspect_release
 
 FAILED = catalogue().cause("missing-runtime-library", where="c", seen="MSVCP140.dll")
 FLAWED = catalogue().cause("symbol-interposition", where="c", seen="another's", risk=False)
@@ -153,23 +152,14 @@ def _suite(account: Account, **changes: Any) -> None:
         setattr(account.suite, name, value)
 
 
-def test_what_the_wheels_of_two_systems_show_together_is_in_the_items(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wheels_of = {
-        "linux": linux_wheel(tmp_path),
-        "windows": windows_wheel(tmp_path, version="1.0.1"),
-    }
-
-    def static(_prepared: object, _subject: object, systems: tuple[str, ...]) -> SetInspection:
-        platforms = tuple(p for p in SUBJECT.platforms if p.target.system in systems)
-        subject = SUBJECT.model_copy(update={"platforms": platforms})
-        return inspect_set([wheels_of[name] for name in systems], subject=subject)
-
-    monkeypatch.setattr(gate, "static", static)
+def test_what_the_wheels_of_two_systems_show_together_is_in_the_items(tmp_path: Path) -> None:
+    inspection = inspect_release(
+        [linux_wheel(tmp_path), windows_wheel(tmp_path, version="1.0.1")], SUBJECT
+    )
     account = _narrowed(tmp_path, None)
-    prepared = SimpleNamespace(refused=lambda: "", wheelhouse=SimpleNamespace(not_fetched={}))
-    _suite(account, prepared=prepared, static=static(None, None, ("linux", "windows")))
+    wheelhouse = SimpleNamespace(not_fetched={})
+    prepared = SimpleNamespace(refused=lambda: "", wheelhouse=wheelhouse, inspection=inspection)
+    _suite(account, prepared=prepared, static=inspection)
     items = account._items([RAN, dataclasses.replace(RAN, id=IDS[1], machine="windows")])
     assert {item.id: item.verdict for item in items} == {
         "linux-install": Verdict.FAILED,
@@ -197,8 +187,8 @@ def test_a_promised_wheel_that_no_machine_was_given_is_not_verified(
     account = _narrowed(tmp_path, None)
     static = SimpleNamespace(
         wheels=[
-            SimpleNamespace(file=PROMISED, beside=False),
-            SimpleNamespace(file=BETTER, beside=True),
+            SimpleNamespace(file=PROMISED, additional=False),
+            SimpleNamespace(file=BETTER, additional=True),
         ]
     )
     cells = [dataclasses.replace(RAN, wheel=file) for file in given]

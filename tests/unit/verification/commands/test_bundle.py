@@ -11,12 +11,18 @@ from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash
 from verification.commands import bundle, host_secrets
 from verification.commands import common as session
+from verification.commands.parser import parse
 from verification.models.base import parse_json
 from verification.models.errors import WrongUse
 from verification.models.evidence import parse_evidence
 from verification.models.report import Report
 from verification.report import results, writer
 from verification.report.scrub import Scrubber
+
+
+def _run(*words: str) -> int:
+    return bundle.run(parse(["bundle", *words])[0])
+
 
 TOKEN = "pypi-Ag0123456789abcdefgh"  # noqa: S105  (planted)
 CREDENTIALS = "https://alice:hunter2@mirror.corp.example/simple"
@@ -115,7 +121,7 @@ def test_the_command_writes_the_file_and_lists_it(
 ) -> None:
     monkeypatch.setattr(host_secrets, "scrubber", lambda: SCRUBBER)
     output = tmp_path / "x.tar.zst"
-    assert bundle.run(["--from", str(report), "-o", str(output), LINUX]) == 0
+    assert _run("--from", str(report), "-o", str(output), LINUX) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
     told = capsys.readouterr().out
     assert f"evidence/{LINUX}.json" in told
@@ -127,12 +133,12 @@ def test_evidence_that_is_gone_is_told(
 ) -> None:
     (report / "evidence" / f"{LINUX}.json").unlink()
     output = tmp_path / "x.tar.zst"
-    assert bundle.run(["--from", str(report), "-o", str(output)]) == 0
+    assert _run("--from", str(report), "-o", str(output)) == 0
     assert f"missing: the evidence of {LINUX}: " in capsys.readouterr().out
 
 
 def test_a_cell_or_a_report_that_is_not_there_is_wrong_use(report: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="no such cell; there are: debian-13-pip-venv"):
-        bundle.run(["--from", str(report), "nope"])
+        _run("--from", str(report), "nope")
     with pytest.raises(WrongUse, match=r"there is no results\.json"):
-        bundle.run(["--from", str(tmp_path)])
+        _run("--from", str(tmp_path))

@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from verification.commands import compare
+from verification.commands.__main__ import main
 from verification.models.errors import WrongUse
 from verification.models.report import Report
 from verification.report import results
@@ -24,7 +25,7 @@ def _release() -> Report:
 
 
 def _compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = compare.main(arguments)
+    code = main(["compare", *arguments])
     printed = capsys.readouterr()
     return code, printed.out, printed.err
 

@@ -9,6 +9,7 @@ from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from verification.commands import common as session
 from verification.commands import replay
 from verification.commands.common import Unverified
+from verification.commands.parser import parse
 from verification.models.errors import ExitCode, WrongUse
 from verification.report import results
 from verification.rules.catalogue import catalogue
@@ -18,6 +19,10 @@ from verification.verdict import Verdict
 GOOD = cell(LINUX).model_dump(mode="json")
 BAD = cell(LINUX, crash()).model_dump(mode="json")
 EGRESS = catalogue().cause("machine-lost", where="x", seen="it is gone")
+
+
+def _run(*words: str) -> int:
+    return replay.run(parse(["replay", *words])[0])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ def test_a_cell_with_a_certain_pip_is_had_from_its_name() -> None:
 def test_wrong_use_is_told_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     results.write(tmp_path / "results.json", report(cell(LINUX), cell(WINDOWS)))
     with pytest.raises(WrongUse) as raised:
-        replay.run([*arguments, "--from", str(tmp_path)])
+        _run(*arguments, "--from", str(tmp_path))
     assert said in str(raised.value)
 
 
@@ -102,7 +107,7 @@ def test_a_report_of_another_package_is_not_replayed_as_quiverdbs(tmp_path: Path
     inputs = run.inputs.model_copy(update={"subject": "xxhash"})
     results.write(tmp_path / "results.json", run.model_copy(update={"inputs": inputs}))
     with pytest.raises(WrongUse, match="replay: the report is of xxhash, whose description is not"):
-        replay.run([LINUX, "--from", str(tmp_path)])
+        _run(LINUX, "--from", str(tmp_path))
 
 
 def test_cells_of_a_report_without_inputs_cannot_be_replayed(
@@ -110,7 +115,7 @@ def test_cells_of_a_report_without_inputs_cannot_be_replayed(
 ) -> None:
     run = report().model_copy(update={"inputs": None})
     results.write(tmp_path / "results.json", run)
-    code = session.finish(lambda: replay.run([LINUX, "--from", str(tmp_path)]))
+    code = session.finish(lambda: _run(LINUX, "--from", str(tmp_path)))
     assert code == ExitCode.UNVERIFIED
     assert "cannot be replayed: results.json does not tell" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from verification.rules.catalogue import catalogue
 from verification.scenarios import cells
 from verification.scenarios.machines import load
 from verification.verdict import CellResult, Verdict
-from verification.wheel import inspect_set
+from verification.wheel.release import inspect_release
 
 
 def _spec(name: str, *has: str) -> MachineSpec:
@@ -101,7 +101,7 @@ def test_a_cell_is_compared_with_the_wheel_that_it_was_given(tmp_path: Path) -> 
     (tmp_path / "out").mkdir()
     bad = wheels.mutate(whole, tmp_path / "out", remove=[LINUX_CORE])
     subject = SUBJECT.model_copy(update={"platforms": SUBJECT.platforms[:1]})
-    static = inspect_set([good, bad], subject=subject)
+    static = inspect_release([good, bad], subject)
 
     def given(wheel: Path, *names: str) -> CellResult:
         return dataclasses.replace(_cell("clean", *names), wheel=wheel.name)
@@ -117,7 +117,7 @@ def test_a_cell_is_compared_with_the_wheel_that_it_was_given(tmp_path: Path) -> 
 
 def test_a_cell_without_an_index_has_the_only_wheel(tmp_path: Path) -> None:
     subject = SUBJECT.model_copy(update={"platforms": SUBJECT.platforms[:1]})
-    static = inspect_set([linux_wheel(tmp_path)], subject=subject)
+    static = inspect_release([linux_wheel(tmp_path)], subject)
     (found,) = agreement.checked(static, [_cell("clean", "symbol-not-found")])
     assert found.name == "layers-disagree"
 

@@ -1,218 +1,215 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers.sample_evidence import (
-    CELL,
-    FILES,
-    Fields,
-    evidence,
-    own_tests,
-    ran,
-)
-from tests.helpers.sample_expectation import EXPECTATION, Shown, shown
-from verification.models.cause import Cause
-from verification.models.expectation import Conditions
-from verification.rules.own_tests import own_test_faults
+from verification.rules import own_tests
+from verification.rules.own_tests import judge, read
 
-TESTED = EXPECTATION.model_copy(update={"conditions": Conditions(own_tests=True)})
-TRACE = 'Current thread:\n  File "/x/database.py", line 7 in open\n'
-END = {"code": 1, "file": FILES[0], "imported": True}
-NOT_RUN = "own-tests-not-run"
+LEDGER = Path(own_tests.__file__).parents[1] / "probe" / "own_tests_plugin.py"
+# The part of the package is played by a small module of the standard library.
+SUBJECT = "colorsys"
+GOOD = f"import {SUBJECT}\ndef test_a(): assert {SUBJECT}.rgb_to_hsv(1, 1, 1)\n"
 
 
-def causes(**changes: Any) -> list[Cause]:
-    """Return the causes in a run of the tests with these changes."""
-    observed = evidence(lambda fields: fields.update(tests=own_tests(**changes)))
-    return list(own_test_faults(observed, TESTED))
+def _ran(folder: Path, files: dict[str, str], *, seconds: float = 30) -> dict[str, Any]:
+    """Run these tests with the real pytest, as the probe does; return the evidence."""
+    (folder / "plugin").mkdir()
+    (folder / "plugin" / "e2e_ledger.py").write_bytes(LEDGER.read_bytes())
+    (folder / "tests").mkdir()
+    for name, text in files.items():
+        (folder / "tests" / name).write_text(text)
+    ledger, trace = folder / "ledger.jsonl", folder / "trace.txt"
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
+            *("-p", "e2e_ledger", "--rootdir=.", f"--basetemp={folder / 'scratch'}", "tests"),
+        ],
+        cwd=folder,
+        env=kept
+        | {
+            "PYTHONPATH": str(folder / "plugin"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "E2E_LEDGER": str(ledger),
+            "E2E_TRACE": str(trace),
+            "E2E_SUBJECT": SUBJECT,
+            "E2E_LIMIT_SECONDS": str(seconds),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = {"code": ended.returncode, "stdout": ended.stdout, "stderr": ended.stderr}
+    text = ledger.read_text() if ledger.exists() else ""
+    return {**told, "seconds": 1.0, "tool": {"code": 0}, "trace": trace.read_text(), **read(text)}
 
 
-def one(**changes: Any) -> Shown:
-    (cause,) = causes(**changes)
-    return shown(cause)
+def _judged(told: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
+    how = {"died": None, "hung": False, "frame": "a.py:1 in a", **more}
+    return [(cause.name, cause.where) for cause in judge(told, "cell", SUBJECT, **how)]
 
 
-def counts(**changes: int) -> dict[str, int]:
-    found: dict[str, int] = own_tests()["counts"]
-    return found | {"passed": 0} | changes
+def test_every_outcome_is_counted_and_each_failure_named(tmp_path: Path) -> None:
+    tests = GOOD + (
+        "import pytest\n"
+        "def test_bad():\n    value = 1\n    assert value == 2\n"
+        "@pytest.fixture\ndef broken():\n    yield\n    raise OSError('no end')\n"
+        "def test_end(broken): pass\n"
+        "@pytest.mark.skip(reason='no time')\ndef test_skip(): pass\n"
+        "def test_skip_in(): pytest.skip('no place')\n"
+        "@pytest.mark.xfail(reason='known')\ndef test_xfail(): raise OSError\n"
+        "@pytest.mark.xfail\ndef test_xpass(): pass\n"
+    )
+    told = _ran(tmp_path, {"test_it.py": tests})
 
-
-def failure(node: str, outcome: str = "failed", text: str = "E   no") -> Fields:
-    return {"node": node, "outcome": outcome, "text": text}
-
-
-def test_a_good_run_has_no_cause() -> None:
-    assert causes() == []
-
-
-def test_a_cell_that_runs_no_tests_is_not_judged_by_them() -> None:
-    observed = evidence(lambda fields: fields.update(tests=own_tests(end=None)))
-    assert list(own_test_faults(observed, EXPECTATION)) == []
-
-
-def test_tests_that_were_not_begun_are_not_run() -> None:
-    (cause,) = own_test_faults(evidence(), TESTED)
-    observed = "the exercise did not end well, and the tests were not begun"
-    assert shown(cause) == (NOT_RUN, f"{CELL}: own tests", observed, {})
-
-
-def test_tests_of_another_package_prove_nothing() -> None:
-    found = causes(end=END | {"file": "/home/user/project/quiverdb/__init__.py"}, code=-11)
-    assert [(cause.name, cause.where) for cause in found] == [
-        ("shadowed-import", f"{CELL}: own tests")
+    assert told["counts"] == {
+        "failed": 1, "error": 1, "uncollected": 0, "passed": 1, "xpassed": 1, "xfailed": 1,
+        "skipped": 2, "deselected": 0,
+    }  # fmt: skip
+    assert told["collected"] == told["begun"] == 7
+    assert told["end"]["imported"]
+    assert [(one["node"], one["outcome"]) for one in told["failures"]] == [
+        ("tests/test_it.py::test_bad", "failed"),
+        ("tests/test_it.py::test_end", "error"),
     ]
+    assert "E       assert 1 == 2" in told["failures"][0]["text"]
+    assert _judged(told) == [
+        ("own-tests-failed", "cell: tests/test_it.py::test_bad"),
+        ("own-tests-failed", "cell: tests/test_it.py::test_end"),
+    ]
+    assert own_tests.sentence(told) == (
+        "1 passed, 1 failed, 1 error, 1 xpassed, 1 xfailed, 2 skipped"
+    )
+    assert own_tests.reasons(told) == [
+        "1 skipped: no place", "1 skipped: no time", "1 xfailed: known",
+    ]  # fmt: skip
 
 
-def test_pytest_that_cannot_be_installed_is_the_testbeds_failure() -> None:
-    tool = ran("pip", "install", "pytest", code=1, stderr="ERROR: No matching distribution\n")
-    (cause,) = causes(tool=tool, end=None, begun=0)
-    observed = "pytest could not be installed: ERROR: No matching distribution"
-    assert shown(cause) == ("machine-lost", f"{CELL}: own tests", observed, {"code": 1})
-    assert cause.severity == "testbed"
-
-
-# ---- how the run ended ----
+def test_a_good_run_has_no_cause(tmp_path: Path) -> None:
+    told = _ran(tmp_path, {"test_it.py": GOOD})
+    assert (told["code"], _judged(told), own_tests.sentence(told)) == (0, [], "1 passed")
+    assert "Warning" not in told["stdout"] + told["stderr"]
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("files", "where", "says"),
     [
-        {"timed_out": True, "trace": TRACE},
-        {"trace": f"Timeout (0:05:00)!\n{TRACE}"},
-        {"code": -14, "trace": TRACE},
-    ],
-    ids=["probe", "faulthandler", "alarm"],
-)
-def test_a_run_without_end_is_a_hang_in_its_test(changes: Fields) -> None:
-    assert one(end=None, within="t.py::b", seconds=300.4, **changes) == (
-        "hang",
-        f"{CELL}: t.py::b",
-        "no end after 300 s; the stack's innermost frame: /x/database.py:7 in open",
-        {"seconds": 300.4, "frame": "/x/database.py:7 in open"},
-    )
-
-
-def test_a_hang_while_the_machine_stood_still_is_the_testbeds() -> None:
-    assert one(end=None, within="t.py::b", timed_out=True, stalled=30.0)[0] == "machine-lost"
-
-
-def test_a_run_that_is_killed_crashed_in_its_test() -> None:
-    assert one(end=None, within="t.py::b", code=-11, trace=TRACE) == (
-        "crash",
-        f"{CELL}: t.py::b",
-        "killed by SIGSEGV; the last frame: /x/database.py:7 in open",
-        {"code": -11, "frame": "/x/database.py:7 in open"},
-    )
-
-
-def test_a_run_that_dies_after_its_end_crashed_at_exit() -> None:
-    assert one(code=-11)[:2] == ("crash", f"{CELL}: at exit")
-
-
-def test_a_run_that_dies_before_any_test_crashed_in_the_tests() -> None:
-    assert one(end=None, begun=0, code=-11)[:2] == ("crash", f"{CELL}: own tests")
-
-
-def test_a_crash_that_wine_explains_is_the_testbeds() -> None:
-    line = "wine: Call from 00006FFF to unimplemented function ucrtbase.dll.crealf, aborting"
-
-    def change(fields: Fields) -> None:
-        fields["tests"] = own_tests(end=None, within="t.py::b", code=-11)
-        fields["loader"] = [line]
-
-    (cause,) = own_test_faults(evidence(change), TESTED)
-    assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
-
-
-def test_a_failure_is_not_explained_by_wine() -> None:
-    line = "wine: Call from 00006FFF to unimplemented function ucrtbase.dll.crealf, aborting"
-
-    def change(fields: Fields) -> None:
-        fields["tests"] = own_tests(end=END, failures=[failure("t.py::a")], code=1)
-        fields["loader"] = [line]
-
-    (cause,) = own_test_faults(evidence(change), TESTED)
-    assert cause.name == "own-tests-failed"
-
-
-def test_an_interpreter_that_ends_in_a_test_crashed_there() -> None:
-    observed = "the interpreter ended with 0 in the midst of the tests"
-    expected = ("crash", f"{CELL}: t.py::b", observed, {"code": 0})
-    assert one(end=None, within="t.py::b", code=0) == expected
-
-
-def test_pytest_can_end_before_any_test() -> None:
-    stderr = "ImportError while loading conftest\nE   No module named 'nowhere'\n"
-    observed = "pytest ended with 4 before any test: No module named 'nowhere'"
-    expected = (NOT_RUN, f"{CELL}: own tests", observed, {"code": 4})
-    assert one(end=None, begun=0, code=4, stderr=stderr) == expected
-    assert one(end=None, begun=0, code=4)[2] == (
-        "pytest ended with 4 before any test: it said nothing"
-    )
-
-
-# ---- what a whole run proves ----
-
-
-@pytest.mark.parametrize(
-    ("changes", "observed"),
-    [
-        ({"internal": "INTERNALERROR> x\nE   OSError: x"}, "pytest failed: OSError: x"),
-        ({"begun": 2, "collected": 3}, "2 of 3 tests ran, then pytest ended with 1"),
-        ({"counts": counts(), "begun": 0, "collected": 0}, "no test ran (none found)"),
-        ({"counts": counts(skipped=2, deselected=1)}, "no test ran (2 skipped, 1 deselected)"),
-        ({"end": END | {"imported": False}}, "none of the tests imported quiverdb"),
+        ({}, "own tests", "no test ran (none found)"),
         (
-            {"code": 9, "stdout": "3 passed\n"},
-            "no test failed, and pytest ended with 9: 3 passed",
+            {"test_it.py": "import pytest\npytest.skip('not here', allow_module_level=True)"},
+            "own tests",
+            "no test ran (1 skipped)",
+        ),
+        (
+            {"test_it.py": GOOD, "conftest.py": "import nowhere"},
+            "own tests",
+            "pytest ended with 4 before any test: ModuleNotFoundError: No module named 'nowhere'",
+        ),
+        (
+            {"test_it.py": GOOD, "test_b.py": "import nowhere"},
+            "tests/test_b.py",
+            "ModuleNotFoundError: No module named 'nowhere'",
+        ),
+        (
+            {"test_it.py": GOOD + "import pytest\ndef test_b(): pytest.exit('enough')\n"
+                           "def test_c(): pass\n"},
+            "own tests",
+            "2 of 3 tests ran, then pytest ended with 2",
+        ),
+        ({"test_it.py": "def test_a(): pass"}, "own tests", "none of the tests imported colorsys"),
+        (
+            {
+                "test_it.py": GOOD,
+                "conftest.py": "def pytest_sessionfinish(session): session.exitstatus = 9",
+            },
+            "own tests",
+            "no test failed, and pytest ended with 9",
+        ),
+        (
+            {
+                "test_it.py": GOOD,
+                "conftest.py": "def pytest_collection_modifyitems(items):\n    raise OSError('x')",
+            },
+            "own tests",
+            "pytest failed: ",
         ),
     ],
-    ids=["internal", "exit", "empty", "skipped", "other", "code"],
-)
-def test_a_run_that_runs_nothing_or_not_all_is_no_pass(changes: Fields, observed: str) -> None:
-    expected = (NOT_RUN, f"{CELL}: own tests", observed, {"code": 1})
-    assert one(**{"end": END, **changes}) == expected
+    ids=["empty", "skipped", "conftest", "file", "exit", "other", "code", "internal"],
+)  # fmt: skip
+def test_a_run_that_runs_nothing_or_not_all_is_no_pass(
+    tmp_path: Path, files: dict[str, str], where: str, says: str
+) -> None:
+    told = _ran(tmp_path, files)
+    (cause,) = judge(told, "cell", SUBJECT, died=None, hung=False, frame="")
+    assert (cause.name, cause.where) == ("own-tests-not-run", f"cell: {where}")
+    assert says in cause.message
 
 
-@pytest.mark.parametrize("outcome", ["failed", "error", "passed", "xpassed", "xfailed"])
-def test_a_test_with_any_of_these_outcomes_ran(outcome: str) -> None:
-    assert causes(counts=counts(**{outcome: 1})) == []
+def test_tests_that_their_own_settings_leave_out_are_told(tmp_path: Path) -> None:
+    ini = "[pytest]\naddopts = -k test_a\n"
+    told = _ran(tmp_path, {"test_it.py": GOOD + "def test_b(): pass\n", "pytest.ini": ini})
+    assert own_tests.sentence(told) == "1 passed, 1 deselected"
+    assert told["left_out"][0]["node"] == "tests/test_it.py::test_b"
 
 
-def test_a_run_that_collects_nothing_of_an_unknown_number_is_whole() -> None:
-    assert causes(collected=None) == []
+def test_an_interpreter_that_ends_in_a_test_crashed_there(tmp_path: Path) -> None:
+    told = _ran(tmp_path, {"test_it.py": GOOD + "def test_b(): import os; os._exit(0)\n"})
+    assert told["code"] == 0
+    assert _judged(told) == [("crash", "cell: tests/test_it.py::test_b")]
 
 
-def test_a_failing_code_is_explained_by_a_failing_test() -> None:
-    assert [cause.name for cause in causes(code=1, failures=[failure("a")])] == ["own-tests-failed"]
+def test_a_signal_and_a_hang_are_told_with_the_test_and_the_stack(tmp_path: Path) -> None:
+    tests = GOOD + "def test_b(): import time; time.sleep(60)\n"
+    told = _ran(tmp_path, {"test_it.py": tests}, seconds=2)
+    assert told["code"] == -14
+    assert 'test_it.py", line 3 in test_b' in told["trace"]
+    assert _judged(told, hung=True) == [("hang", "cell: tests/test_it.py::test_b")]
+    assert _judged(told, died=("crash", "killed")) == [("crash", "cell: tests/test_it.py::test_b")]
 
 
-# ---- the failures ----
+def test_many_failures_are_told_by_five_and_a_number() -> None:
+    lines = [{"kind": "collected", "number": 8}]
+    for number in range(8):
+        node = f"t.py::test_{number}"
+        lines += [{"kind": "begun", "node": node}, {"kind": "ended", "node": node}]
+        lines.append({"kind": "report", "node": node, "outcome": "failed", "text": "E   no"})
+    lines.append({"kind": "end", "code": 1, "file": "x", "imported": True})
+    told = read("\n".join(map(json.dumps, lines))) | {"code": 1, "stdout": "", "stderr": ""}
+    causes = list(judge(told, "cell", SUBJECT, died=None, hung=False, frame=""))
+    assert [cause.name for cause in causes] == ["own-tests-failed"] * 6
+    assert causes[-1].message.startswith("3 more (t.py::test_5, t.py::test_6, t.py::test_7)")
 
 
-@pytest.mark.parametrize(
-    ("outcome", "name"),
-    [("failed", "own-tests-failed"), ("error", "own-tests-failed"), ("uncollected", NOT_RUN)],
-)
-def test_each_failure_is_reported_by_its_test(outcome: str, name: str) -> None:
-    text = "def test_a():\n>   x\nE   assert 1 == 2\nE    +  where\n\nt.py:3: AssertionError"
-    changes = {"failures": [failure("t.py::a", outcome, text)], "code": 1}
-    expected = (name, f"{CELL}: t.py::a", "assert 1 == 2 + where", {"test": "t.py::a"})
-    assert one(counts=counts(**{outcome: 1}), **changes) == expected
+def test_a_line_that_was_cut_short_is_passed_over_and_a_strange_one_is_not() -> None:
+    assert read('{"kind": "collected", "number": 3}\n{"kind": "be')["collected"] == 3
+    with pytest.raises(ValueError, match="a line of the kind 'other'"):
+        read('{"kind": "other"}')
 
 
-@pytest.mark.parametrize(("text", "observed"), [("one\n\ntwo\n", "two"), ("", "failed")])
-def test_a_failure_without_a_marked_line_shows_its_last(text: str, observed: str) -> None:
-    assert one(failures=[failure("a", text=text)])[2] == observed
+def test_pytest_that_cannot_be_had_is_the_testbeds_failure() -> None:
+    tool = {"code": 1, "stdout": "", "stderr": "ERROR: No matching distribution"}
+    told = {"tool": tool, **read("")}
+    (cause,) = judge(told, "cell", SUBJECT, died=None, hung=False, frame="")
+    assert (cause.name, cause.severity) == ("machine-lost", "testbed")
+    assert "No matching distribution" in cause.message
 
 
-def test_many_failures_are_reported_by_five_and_a_number() -> None:
-    found = causes(failures=[failure(f"t.py::test_{number}") for number in range(8)])
-    assert [cause.name for cause in found] == ["own-tests-failed"] * 6
-    assert [cause.where for cause in found[:5]] == [f"{CELL}: t.py::test_{n}" for n in range(5)]
-    observed = "3 more (t.py::test_5, t.py::test_6, t.py::test_7)"
-    expected = ("own-tests-failed", f"{CELL}: own tests", observed, {"count": 3})
-    assert shown(found[5]) == expected
-    assert len(causes(failures=[failure(str(number)) for number in range(5)])) == 5
+def test_the_folder_is_taken_without_what_python_left_there(tmp_path: Path) -> None:
+    assert own_tests.unusable(tmp_path / "x") == "there is no such folder"
+    assert own_tests.unusable(tmp_path) == "there is no test_*.py in it"
+    for name in ("deep/test_a.py", "deep/data.sql", "__pycache__/a.pyc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = own_tests.files(tmp_path)
+    assert list(found) == ["deep/data.sql", "deep/test_a.py"]
+    assert own_tests.unusable(tmp_path) == ""
+    assert own_tests.digest(found) == own_tests.digest(dict(reversed(found.items())))
+    assert own_tests.digest(found) != own_tests.digest(found | {"deep/data.sql": b"x"})

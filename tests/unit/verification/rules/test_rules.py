@@ -1,89 +1,112 @@
 from __future__ import annotations
 
 import copy
-import json
+import dataclasses
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.helpers import sample_evidence as sample
-from tests.helpers.sample_evidence import (
-    API,
-    CFFI,
-    CORE,
-    FILES,
-    LIBS,
-    PACKAGE,
-    SITE,
-    WHEEL,
-    Change,
-    Fields,
-    healthy,
-)
-from tests.helpers.sample_machines import sample_machine
-from verification import rules
 from verification.models.cause import Cause
-from verification.models.cell import Cell
-from verification.models.evidence import CellEvidence, parse_evidence
-from verification.models.expectation import Expectation
-from verification.models.verdict import ExpectationKind
-from verification.rules import uninstall
-from verification.scenarios import installers, scenarios
-from verification.scenarios.conditions import conditions
+from verification.rules import Expected, diagnose, leftovers, taken
+from verification.scenarios import scenarios
 
 PROJECT = "/home/user/project"
-EXPECTED = Expectation(
+SITE = "/home/user/venv/lib/python3.13/site-packages"
+PACKAGE = f"{SITE}/quiverdb"
+LIBS = f"{PACKAGE}/_libs"
+CORE, API = f"{LIBS}/libquiver.so", f"{LIBS}/libquiver_c.so"
+CFFI = f"{SITE}/cffi/api.py"
+WHEEL = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+EXPECTED = Expected(
     project="quiverdb",
     version="1.2.0",
     digests={WHEEL: "a" * 64},
     locked={"cffi": "2.0.0"},
     libraries=("libquiver.so", "libquiver_c.so"),
 )
+FILES = [
+    f"{PACKAGE}/__init__.py",
+    f"{PACKAGE}/_loader.py",
+    CORE,
+    API,
+    f"{SITE}/quiverdb-1.2.0.dist-info/RECORD",
+]
 
-Evidence = Fields
-_ran = sample.ran
-_request = sample.request
+Evidence = dict[str, Any]
+Change = Callable[[Evidence], object]
+
+
+def _ran(*command: str, code: int = 0) -> Evidence:
+    return {
+        "command": list(command),
+        "code": code,
+        "stdout": "",
+        "stderr": "",
+        "seconds": 1.0,
+        "timed_out": False,
+    }
 
 
 def _step(value: object) -> Evidence:
-    return sample.step("", value)
+    return {"ok": True, "value": value, "error": None}
 
 
-def typed(fields: Evidence) -> CellEvidence:
-    """Return the model of these fields; what is left out is as in a healthy cell."""
-    fields = copy.deepcopy(fields)
-    fields["cell"] = healthy()["cell"] | fields["cell"]
-    for name, step in fields.get("exercise", {}).get("steps", {}).items():
-        step["step"] = name
-    return parse_evidence(json.dumps(fields), "cell.json")
+def healthy() -> Evidence:
+    """Return the evidence of a cell in which all is well."""
+    steps = {
+        "import": _step({"file": FILES[0], "folder": PACKAGE}),
+        "native-call": _step({"version": "1.2.0", "source": "bundled"}),
+        "round-trip": _step(
+            {
+                "id": 1,
+                "labels": ["Itaipú", "empty"],
+                "units": [20, None],
+                "capacity": [14000.5, None],
+                "notes": [None, None],
+                "not_offered": [],
+            }
+        ),
+        "mapped": _step([CORE, API, "/usr/lib/libc.so.6"]),
+        "distributions": _step(
+            {
+                "quiverdb": {"version": "1.2.0", "folder": SITE},
+                "cffi": {"version": "2.0.0", "folder": SITE},
+                "pip": {"version": "25.0", "folder": SITE},
+            }
+        ),
+        "record": _step({"checked": 3, "wrong": [], "files": FILES}),
+        "end": _step({}),
+    }
+    return {
+        "cell": {"id": "debian-pip-venv"},
+        "python": "3.13.5",
+        "machine": "x86_64",
+        "libc": ["glibc", "2.41"],
+        "install": _ran("/home/user/venv/bin/pip", "install", "quiverdb"),
+        "import": _ran("python", "-c", "import quiverdb"),
+        "exercise": _ran("python", "-c", "...") | {"trace": "", "steps": steps},
+        "uninstall": _ran("pip", "uninstall", "--yes", "quiverdb"),
+        "installed": {
+            "added": [*FILES, PACKAGE, LIBS, f"{SITE}/quiverdb-1.2.0.dist-info", CFFI],
+            "removed": [],
+            "changed": [],
+        },
+        "on_disk": {"rows": [[1, "Itaipú", 20, 14000.5, None], [2, "empty", None, None, None]]},
+        "processes": [],
+        "left": {"added": [CFFI], "removed": [], "changed": []},
+        "requests": [
+            _request("/simple/quiverdb/"),
+            _request(f"/files/{WHEEL}", WHEEL, "a" * 64),
+            _request("/simple/cffi/"),
+        ],
+    }
 
 
-def for_cell(evidence: CellEvidence, expected: Expectation) -> Expectation:
-    """Return the expectation with what the scenario and the installer of the cell imply."""
-    cell, refusal = evidence.cell, evidence.cell.refuses
-    kind = ExpectationKind.REFUSES if refusal else ExpectationKind.WORKS
-    way = scenarios.load()[evidence.os].get(cell.scenario) or scenarios.load()["linux"]["venv"]
-    spec = sample_machine(system=evidence.os)
-    made = Cell(machine=spec, installer=installers.load()[cell.installer], scenario=way)
-    return expected.model_copy(
-        update={"kind": kind, "refusal": refusal, "conditions": conditions(made)}
-    )
-
-
-def diagnose(fields: Evidence, expected: Expectation) -> tuple[Cause, ...]:
-    evidence = typed(fields)
-    return rules.diagnose(evidence, for_cell(evidence, expected)).causes
-
-
-def leftovers(fields: Evidence) -> list[str]:
-    evidence = typed(fields)
-    return uninstall.leftovers(evidence, for_cell(evidence, EXPECTED))
-
-
-def taken(fields: Evidence, expected: Expectation) -> bool:
-    evidence = typed(fields)
-    return rules.is_unexpected_support(evidence, for_cell(evidence, expected))
+def _request(path: str, file: str = "", digest: str = "", **changes: Any) -> Evidence:
+    line = {"path": path, "status": 200, "complete": True, "bytes": 4096}
+    return line | ({"file": file, "sha256": digest} if file else {}) | changes
 
 
 def _steps(evidence: Evidence) -> Evidence:
@@ -91,13 +114,13 @@ def _steps(evidence: Evidence) -> Evidence:
     return found
 
 
-def _causes(change: Change, expected: Expectation = EXPECTED) -> tuple[Cause, ...]:
+def _causes(change: Change, expected: Expected = EXPECTED) -> tuple[Cause, ...]:
     evidence = copy.deepcopy(healthy())
     change(evidence)
     return diagnose(evidence, expected)
 
 
-def _cause(change: Change, expected: Expectation = EXPECTED) -> Cause:
+def _cause(change: Change, expected: Expected = EXPECTED) -> Cause:
     """Return the only cause that a changed evidence shows."""
     causes = _causes(change, expected)
     assert len(causes) == 1, f"not one cause, but {[str(cause) for cause in causes]}"
@@ -151,7 +174,7 @@ def test_the_testbeds_failure_is_all_there_is_to_say() -> None:
 
     cause = _cause(change)
     assert (cause.name, cause.severity) == ("machine-lost", "testbed")
-    assert cause.where == "debian-13-pip-venv: debian"
+    assert cause.where == "debian-pip-venv: debian"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +207,7 @@ def test_other_answers_of_the_index_are_no_failure(status: int) -> None:
 def test_another_file_than_was_built_is_a_hash_mismatch() -> None:
     cause = _cause(lambda e: e["requests"][1].update(sha256="b" * 64))
     assert cause.name == "hash-mismatch"
-    assert cause.where == f"debian-13-pip-venv: {WHEEL}"
+    assert cause.where == f"debian-pip-venv: {WHEEL}"
     assert "bbbbbbbb" in cause.message
 
 
@@ -297,7 +320,7 @@ def test_an_install_that_fails_is_named_by_what_the_installer_says(
     cause = _cause(_install(**{stream: error}))
     assert cause.name == name
     assert seen in cause.message
-    assert cause.where == "debian-13-pip-venv: install quiverdb"
+    assert cause.where == "debian-pip-venv: install quiverdb"
 
 
 def test_an_install_without_end_is_a_hang() -> None:
@@ -351,10 +374,12 @@ def test_a_refusal_by_requires_python_is_told_though_the_tags_fit() -> None:
 
 @pytest.mark.parametrize("name", ["quiverdb", "QuiverDB", "quiverdb==1.2.0"])
 def test_a_refused_upload_explains_why_there_is_no_wheel(name: str) -> None:
-    expected = EXPECTED.model_copy(update={"refused_upload": "refused (400 bad metadata)"})
+    expected = dataclasses.replace(
+        EXPECTED, refused="the index refused the upload (400 bad metadata)"
+    )
     cause = _cause(_install(stderr=f"ERROR: No matching distribution found for {name}\n"), expected)
     assert cause.name == "upload-refused"
-    assert cause.message.startswith("refused (400 bad metadata)")
+    assert cause.message.startswith("the index refused the upload (400 bad metadata)")
 
 
 def test_where_no_index_is_asked_the_files_at_hand_lack_what_is_missing() -> None:
@@ -366,7 +391,9 @@ def test_where_no_index_is_asked_the_files_at_hand_lack_what_is_missing() -> Non
 
 
 def test_a_refused_upload_does_not_explain_a_missing_dependency() -> None:
-    expected = EXPECTED.model_copy(update={"refused_upload": "refused (400 bad metadata)"})
+    expected = dataclasses.replace(
+        EXPECTED, refused="the index refused the upload (400 bad metadata)"
+    )
     cause = _cause(_install(stderr="ERROR: No matching distribution found for numpy\n"), expected)
     assert cause.name == "missing-dependency"
 
@@ -488,7 +515,7 @@ def test_a_native_call_that_fails_is_named_by_what_the_loader_says(
     cause = _cause(_failed("native-call", message))
     assert cause.name == name
     assert seen in cause.message
-    assert cause.where == "debian-13-pip-venv: native-call"
+    assert cause.where == "debian-pip-venv: native-call"
 
 
 @pytest.mark.parametrize(
@@ -563,7 +590,7 @@ def test_a_step_that_fails_is_named_by_its_error(
     step: str, kind: str, message: str, name: str, seen: str
 ) -> None:
     cause = _cause(_failed(step, message, kind))
-    assert (cause.name, cause.where) == (name, f"debian-13-pip-venv: {step}")
+    assert (cause.name, cause.where) == (name, f"debian-pip-venv: {step}")
     assert seen in cause.message
 
 
@@ -571,7 +598,7 @@ def test_what_follows_a_failed_import_is_not_told() -> None:
     steps = ("native-call", "round-trip", "distributions", "record")
     follow = [_failed(step, "No module named 'cffi'", "ModuleNotFoundError") for step in steps]
     cause = _cause(_all(_failed("import", "No module named 'cffi'", "ImportError"), *follow))
-    assert (cause.name, cause.where) == ("missing-dependency", "debian-13-pip-venv: import")
+    assert (cause.name, cause.where) == ("missing-dependency", "debian-pip-venv: import")
 
 
 def test_a_step_that_is_not_there_is_unclassified() -> None:
@@ -600,7 +627,7 @@ def test_another_package_in_its_place_explains_whatever_follows(told: Evidence, 
             _failed("native-call", "cannot import name '_loader'", "ImportError"),
         )
     )
-    assert (cause.name, cause.where) == ("shadowed-import", "debian-13-pip-venv: import")
+    assert (cause.name, cause.where) == ("shadowed-import", "debian-pip-venv: import")
     assert seen in cause.message
 
 
@@ -632,7 +659,7 @@ TRACE = (
 )
 def test_an_interpreter_that_is_killed_has_crashed(code: int, seen: str) -> None:
     cause = _cause(lambda e: e["import"].update(code=code))
-    assert (cause.name, cause.where) == ("crash", "debian-13-pip-venv: import")
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: import")
     assert seen in cause.message
 
     def change(evidence: Evidence) -> None:
@@ -640,7 +667,7 @@ def test_an_interpreter_that_is_killed_has_crashed(code: int, seen: str) -> None
         evidence["exercise"] |= {"code": code, "trace": TRACE}
 
     cause = _cause(change)
-    assert (cause.name, cause.where) == ("crash", "debian-13-pip-venv: native-call")
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: native-call")
     assert seen in cause.message
     assert "the last frame: /x/database.py:7 in open" in cause.message
 
@@ -672,7 +699,7 @@ def test_an_instruction_that_the_processor_lacks_is_told_with_it(
 
     told = f"the processor is {EMULATED if emulated else 'Some Processor'}"
     cause = _cause(_all(where, lambda e: e["import"].update(code=code)))
-    assert (cause.name, cause.where) == ("illegal-instruction", "debian-13-pip-venv: import")
+    assert (cause.name, cause.where) == ("illegal-instruction", "debian-pip-venv: import")
     assert cause.message.startswith(f"{seen}; {told}")
 
     ended = {"code": code, "trace": TRACE, "stderr": "qemu: uncaught target signal 4 (Illegal ..."}
@@ -685,7 +712,7 @@ def test_an_instruction_that_the_processor_lacks_is_told_with_it(
 def test_a_command_of_the_user_that_dies_so_is_told_by_it() -> None:
     ran = _ran("python", "-c", "import quiverdb", code=-4)
     cause = _cause(lambda e: e.update(after_install=[ran]))
-    assert (cause.name, cause.where) == ("illegal-instruction", "debian-13-pip-venv: after_install")
+    assert (cause.name, cause.where) == ("illegal-instruction", "debian-pip-venv: after_install")
 
 
 def test_the_interpreters_own_word_is_enough_where_a_starter_hides_the_signal() -> None:
@@ -738,7 +765,7 @@ def test_what_else_is_wrong_on_an_emulated_processor_is_the_packages() -> None:
 
 def test_an_import_that_merely_fails_is_no_crash_and_is_told() -> None:
     cause = _cause(lambda e: e["import"].update(code=1))
-    assert (cause.name, cause.where) == ("unclassified", "debian-13-pip-venv: import")
+    assert (cause.name, cause.where) == ("unclassified", "debian-pip-venv: import")
     assert "it ended with 1" in cause.message
 
 
@@ -785,12 +812,12 @@ def test_an_installation_offline_asks_no_index() -> None:
         evidence["cell"]["scenario"] = "offline"
 
     cause = _cause(change)
-    assert (cause.name, cause.where) == ("use-not-supported", "debian-13-pip-venv: install")
+    assert (cause.name, cause.where) == ("use-not-supported", "debian-pip-venv: install")
     assert "/simple/quiverdb/" in cause.message
 
 
 def test_a_project_is_known_by_a_name_that_is_written_otherwise() -> None:
-    expected = EXPECTED.model_copy(update={"project": "Quiver.DB", "package": "quiverdb"})
+    expected = dataclasses.replace(EXPECTED, project="Quiver.DB", package="quiverdb")
 
     def change(evidence: Evidence, **other: str) -> None:
         told = _steps(evidence)["distributions"]["value"]
@@ -808,7 +835,7 @@ def test_a_fatal_error_of_the_interpreter_is_a_crash() -> None:
         evidence["exercise"] |= {"code": 1, "trace": f"Fatal Python error: Aborted\n{TRACE}"}
 
     cause = _cause(change)
-    assert (cause.name, cause.where) == ("crash", "debian-13-pip-venv: round-trip")
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: round-trip")
     assert "the last frame: /x/database.py:7 in open" in cause.message
 
 
@@ -820,13 +847,13 @@ def test_a_crash_without_a_stack_says_so() -> None:
 def test_an_interpreter_that_ends_by_itself_in_a_step_has_crashed() -> None:
     told = {"code": 3, "stderr": "error: out of luck\n"}
     cause = _cause(_all(_broken("native-call"), lambda e: e["exercise"].update(told)))
-    assert (cause.name, cause.where) == ("crash", "debian-13-pip-venv: native-call")
+    assert (cause.name, cause.where) == ("crash", "debian-pip-venv: native-call")
     assert "the interpreter ended with 3: error: out of luck" in cause.message
 
 
 def test_an_interpreter_that_never_began_is_unclassified() -> None:
     cause = _cause(lambda e: e["exercise"].update(code=2, steps={}, stderr="no such option\n"))
-    assert (cause.name, cause.where) == ("unclassified", "debian-13-pip-venv: start")
+    assert (cause.name, cause.where) == ("unclassified", "debian-pip-venv: start")
     assert "the interpreter ended with 2: no such option" in cause.message
 
 
@@ -839,14 +866,14 @@ def test_an_interpreter_that_never_began_is_unclassified() -> None:
 )
 def test_a_step_without_end_is_a_hang_with_its_innermost_frame(told: Evidence) -> None:
     cause = _cause(_all(_broken("round-trip"), lambda e: e["exercise"].update(told, seconds=60.2)))
-    assert (cause.name, cause.where) == ("hang", "debian-13-pip-venv: round-trip")
+    assert (cause.name, cause.where) == ("hang", "debian-pip-venv: round-trip")
     assert "no end after 60 s" in cause.message
     assert "innermost frame: /x/database.py:7 in open" in cause.message
 
 
 def test_an_import_without_end_is_a_hang() -> None:
     cause = _cause(lambda e: e["import"].update(timed_out=True, code=-9, seconds=30.0))
-    assert (cause.name, cause.where) == ("hang", "debian-13-pip-venv: import")
+    assert (cause.name, cause.where) == ("hang", "debian-pip-venv: import")
 
 
 # ---- what was installed and loaded ----
@@ -855,7 +882,7 @@ def test_an_import_without_end_is_a_hang() -> None:
 @pytest.mark.parametrize("native", ["1.1.0", "unknown"])
 def test_another_native_version_is_a_version_mismatch(native: str) -> None:
     cause = _cause(lambda e: _steps(e)["native-call"]["value"].update(version=native))
-    assert (cause.name, cause.where) == ("version-mismatch", "debian-13-pip-venv: version()")
+    assert (cause.name, cause.where) == ("version-mismatch", "debian-pip-venv: version()")
     assert f"the native library says {native}, the release is 1.2.0" in cause.message
 
 
@@ -871,7 +898,7 @@ def test_another_release_than_the_published_one_is_a_silent_fallback() -> None:
         _steps(evidence)["native-call"]["value"]["version"] = "1.1.0"
 
     cause = _cause(change)
-    assert (cause.name, cause.where) == ("silent-fallback", "debian-13-pip-venv: installed")
+    assert (cause.name, cause.where) == ("silent-fallback", "debian-pip-venv: installed")
     assert "1.1.0 was installed, published was 1.2.0" in cause.message
 
 
@@ -933,12 +960,12 @@ def test_a_dependency_that_is_not_the_locked_one_is_a_mismatch(
 ) -> None:
     told = {name: {"version": version, "folder": SITE}}
     cause = _cause(lambda e: _steps(e)["distributions"]["value"].update(told))
-    assert (cause.name, cause.where) == ("version-mismatch", "debian-13-pip-venv: dependencies")
+    assert (cause.name, cause.where) == ("version-mismatch", "debian-pip-venv: dependencies")
     assert seen in cause.message
 
 
 def test_a_dependency_is_found_by_its_normalised_name() -> None:
-    expected = EXPECTED.model_copy(update={"locked": {"cffi": "2.0.0", "other-thing": "1.0"}})
+    expected = dataclasses.replace(EXPECTED, locked={"cffi": "2.0.0", "other-thing": "1.0"})
     told = {"Other_Thing": {"version": "1.0", "folder": SITE}}
     assert _causes(lambda e: _steps(e)["distributions"]["value"].update(told), expected) == ()
 
@@ -951,8 +978,8 @@ def test_an_installed_file_that_differs_from_record_is_told_by_name() -> None:
     causes = _causes(lambda e: _steps(e)["record"]["value"].update(wrong=wrong))
     assert [cause.name for cause in causes] == ["record-mismatch"] * 2
     assert [cause.where for cause in causes] == [
-        "debian-13-pip-venv: quiverdb/a.py",
-        "debian-13-pip-venv: quiverdb/b.py",
+        "debian-pip-venv: quiverdb/a.py",
+        "debian-pip-venv: quiverdb/b.py",
     ]
 
 
@@ -967,7 +994,7 @@ def test_a_record_without_any_hash_is_a_mismatch() -> None:
 
 def test_an_uninstall_without_end_is_a_hang() -> None:
     cause = _cause(lambda e: e["uninstall"].update(timed_out=True, code=-9, seconds=120.0))
-    assert (cause.name, cause.where) == ("hang", "debian-13-pip-venv: uninstall")
+    assert (cause.name, cause.where) == ("hang", "debian-pip-venv: uninstall")
 
 
 def test_an_uninstall_that_fails_is_told_with_its_last_error() -> None:
@@ -1009,7 +1036,7 @@ def test_what_the_package_left_behind_is_told(path: str) -> None:
 def test_dependencies_their_bytecode_and_pips_cache_are_no_leftovers(path: str) -> None:
     evidence = healthy()
     evidence["left"]["added"].append(path)
-    assert leftovers(evidence) == []
+    assert leftovers(evidence, "quiverdb") == []
     assert diagnose(evidence, EXPECTED) == ()
 
 
@@ -1017,7 +1044,7 @@ def test_leftovers_are_known_by_name_where_record_could_not_be_read() -> None:
     evidence = healthy()
     _failed("record", "no RECORD")(evidence)
     evidence["left"]["added"] += [CORE, f"{SITE}/cffi/__pycache__"]
-    assert leftovers(evidence) == [CORE]
+    assert leftovers(evidence, "quiverdb") == [CORE]
 
 
 @pytest.mark.parametrize("kind", ["changed", "removed"])
@@ -1064,7 +1091,7 @@ def _on_windows(evidence: Evidence) -> None:
     evidence["loader"] = []
 
 
-ON_WINDOWS = EXPECTED.model_copy(update={"libraries": ("libquiver.dll", "libquiver_c.dll")})
+ON_WINDOWS = dataclasses.replace(EXPECTED, libraries=("libquiver.dll", "libquiver_c.dll"))
 
 
 def test_a_healthy_cell_on_windows_has_no_cause() -> None:
@@ -1150,7 +1177,10 @@ def _run_times(version: list[int]) -> Change:
             "loaded": {"MSVCP140.dll": {"path": "C:\\windows\\MSVCP140.dll", "version": version}},
             "linked_by": {"libquiver.dll": [14, 44], "libquiver_c.dll": [14, 43], "x.dll": [2, 44]},
         }
-        _steps(evidence)["run-times"] = _step(value)
+        steps = _steps(evidence)
+        rest = {name: steps.pop(name) for name in list(steps) if name != "import"}
+        steps["run-times"] = _step(value)
+        steps |= rest
 
     return change
 
@@ -1261,7 +1291,7 @@ def test_uvs_cache_on_linux_is_no_leftover() -> None:
 
 
 def test_an_index_that_the_installer_does_not_trust_is_the_testbeds_failure() -> None:
-    refused = {"time": BEFORE, "client": "10.0.0.2", "tls_refused": "UNKNOWN_CA"}
+    refused = {"time": "t", "client": "10.0.0.2", "tls_refused": "UNKNOWN_CA"}
     found = diagnose(healthy() | {"requests": [refused, refused]}, EXPECTED)
     assert [(cause.name, cause.severity) for cause in found] == [("index-unreachable", "testbed")]
     assert "UNKNOWN_CA" in found[0].message
@@ -1297,7 +1327,7 @@ def test_a_cache_that_the_package_lives_in_is_looked_at(installer: str, left: li
     evidence = healthy()
     evidence["cell"] = {"id": "c", "scenario": "managed", "installer": installer}
     evidence["left"]["added"] = cached
-    assert leftovers(evidence) == (cached if left else [])
+    assert leftovers(evidence, "quiverdb") == (cached if left else [])
 
 
 def test_older_dependencies_may_stay_where_the_user_had_them() -> None:
@@ -1419,7 +1449,7 @@ MORE = {
 def test_a_refusal_is_named_by_the_wheels_for_such_a_machine(
     more: str, python: str, flags: str, wanted: str
 ) -> None:
-    expected = EXPECTED.model_copy(update={"digests": {**EXPECTED.digests, more: "b" * 64}})
+    expected = dataclasses.replace(EXPECTED, digests={**EXPECTED.digests, more: "b" * 64})
     evidence = healthy() | {"python": python, "abiflags": flags}
     _install(stderr=NO_WHEEL)(evidence)
     evidence["requests"] = [_request("/simple/quiverdb/")]
@@ -1436,7 +1466,7 @@ def test_uv_says_of_a_wheel_for_many_pythons_which_it_requires() -> None:
 
 
 def test_where_the_upload_was_refused_an_older_release_is_no_fallback() -> None:
-    expected = EXPECTED.model_copy(update={"refused_upload": "the index refused the upload (400)"})
+    expected = dataclasses.replace(EXPECTED, refused="the index refused the upload (400)")
     evidence = healthy()
     evidence["cell"] |= {"refuses": "unsupported-python"}
     evidence["exercise"]["steps"]["distributions"]["value"]["quiverdb"]["version"] = "1.1.0"
@@ -1449,8 +1479,7 @@ def test_a_release_that_works_on_a_machine_it_is_not_for_gives_more(wanted: str)
     evidence = healthy()
     evidence["cell"] |= {"refuses": wanted}
     assert taken(evidence, EXPECTED)
-    (cause,) = diagnose(evidence, EXPECTED)
-    assert (cause.name, cause.severity) == ("unexpected-support", "note")
+    assert diagnose(evidence, EXPECTED) == ()
 
 
 def test_a_release_that_is_taken_where_it_is_not_for_must_work() -> None:
@@ -1483,9 +1512,9 @@ def test_a_folder_that_still_holds_a_dependency_is_no_leftover() -> None:
     evidence = healthy()
     evidence["left"]["added"] = [SITE, CFFI]
     evidence["installed"]["added"] = [SITE, CFFI, *FILES]
-    assert leftovers(evidence) == []
+    assert leftovers(evidence, "quiverdb") == []
     evidence["left"]["added"] = [SITE]
-    assert leftovers(evidence) == [SITE]
+    assert leftovers(evidence, "quiverdb") == [SITE]
 
 
 # ---- what an import alone does not show ----
@@ -1663,7 +1692,7 @@ def test_functions_that_are_declared_and_in_no_library_are_told() -> None:
         _steps(evidence)["native-call"]["value"]["lacking"] = ["quiver_b", "quiver_a"]
 
     cause = _cause(change)
-    assert (cause.name, cause.where) == ("symbol-not-found", "debian-13-pip-venv: libquiver_c.so")
+    assert (cause.name, cause.where) == ("symbol-not-found", "debian-pip-venv: libquiver_c.so")
     assert "2 functions that the package declares" in cause.message
     assert "quiver_a, quiver_b" in cause.message
 
@@ -1703,8 +1732,7 @@ def test_a_module_of_the_package_that_was_never_there_is_a_missing_one() -> None
     "message", ["[Errno 28] No space left on device", "database or disk is full"]
 )
 def test_a_full_disk_is_the_testbeds(message: str) -> None:
-    failed = _failed("round-trip", message, "OSError")
-    cause = _cause(_all(failed, lambda e: e.pop("free_bytes")))
+    cause = _cause(_failed("round-trip", message, "OSError"))
     assert (cause.name, cause.severity) == ("disk-full", "testbed")
 
 
@@ -1726,7 +1754,9 @@ def test_an_older_release_is_what_follows_of_a_refused_upload() -> None:
     def change(evidence: Evidence) -> None:
         _steps(evidence)["distributions"]["value"]["quiverdb"]["version"] = "0.4.0"
 
-    refused = EXPECTED.model_copy(update={"refused_upload": "refused (400 Bad Request)"})
+    refused = dataclasses.replace(
+        EXPECTED, refused="the index refused the upload (400 Bad Request)"
+    )
     (cause,) = _causes(change, refused)
-    seen = "refused (400 Bad Request), and the installer took 0.4.0"
+    seen = "the index refused the upload (400 Bad Request), and the installer took 0.4.0"
     assert (cause.name, seen in cause.message) == ("upload-refused", True)

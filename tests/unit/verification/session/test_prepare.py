@@ -11,14 +11,10 @@ import pytest
 from containers.engine import Engine, Run
 from containers.network import NetworkHandle
 from containers.testbed import Testbed
-from tests.helpers.sample_evidence import evidence, request
-from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_wheels import SUBJECT
 from tests.helpers.wheel_builder import LINUX_TAG
-from verification.models.evidence import CellEvidence
 from verification.models.release import Release, ReleaseFile
 from verification.models.testbed import IndexHosts
-from verification.scenarios import cells as plan
 from verification.session import prepare as gate
 
 MUSL = "cp313-cp313-musllinux_1_2_x86_64"
@@ -91,26 +87,22 @@ def _prepared(folder: Path) -> gate.Prepared:
 
 
 def _asked(file: str, *, status: int = 200, end: str = "") -> dict[str, Any]:
-    return request(f"/packages/{file}{end}", file, status=status)
-
-
-def _evidence(*requests: dict[str, Any]) -> CellEvidence:
-    return evidence(lambda fields: fields.update(requests=list(requests)))
+    return {"file": file, "status": status, "path": f"/packages/{file}{end}"}
 
 
 def test_a_machine_was_given_the_wheel_that_it_had_whole(tmp_path: Path) -> None:
     prepared = _prepared(tmp_path)
     linux, musl, later = (path.name for path in prepared.wheelhouse.wheels)
     asked = [
-        request("/simple/x/"),
+        {"path": "/simple/x/", "status": 200},
         _asked(linux, end=".metadata"),
         _asked(musl, status=404),
         _asked("other-1.0-py3-none-any.whl"),
         _asked(later),
     ]
-    assert prepared.given(_evidence(*asked)) == later
-    assert prepared.given(_evidence(*asked[:-1])) == ""
-    assert prepared.given(_evidence()) == ""
+    assert prepared.given({"requests": asked}) == later
+    assert prepared.given({"requests": asked[:-1]}) == ""
+    assert prepared.given({}) == ""
 
 
 @pytest.mark.parametrize(("version", "known"), [("1.0", True), ("0.9", False)])
@@ -118,14 +110,12 @@ def test_without_an_index_the_tags_of_what_is_installed_tell(
     tmp_path: Path, version: str, known: bool
 ) -> None:
     prepared = _prepared(tmp_path)
-
-    def change(fields: dict[str, Any]) -> None:
-        steps = fields["exercise"]["steps"]
-        steps["record"]["value"]["tags"] = [MUSL, "broken"]
-        steps["distributions"]["value"] = {"x": {"version": version, "folder": "/"}}
-        fields["requests"] = []
-
-    assert prepared.given(evidence(change)) == (prepared.wheelhouse.wheels[1].name if known else "")
+    steps = {
+        "record": {"value": {"tags": [MUSL, "broken"]}},
+        "distributions": {"value": {"x": {"version": version, "folder": "/"}}},
+    }
+    told = {"requests": [], "exercise": {"steps": steps}}
+    assert prepared.given(told) == (prepared.wheelhouse.wheels[1].name if known else "")
 
 
 def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path: Path) -> None:
@@ -134,9 +124,8 @@ def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path:
         update={"libraries": ("_x.cpython-313-x86_64-linux-gnu.so",)}
     )
     subject = SUBJECT.model_copy(update={"platforms": (linux,)})
-    cell = plan.cell(sample_machine(), "pip", "venv")
     found = [
-        prepared.expected(subject, cell, _evidence(_asked(path.name))).libraries
+        prepared.expected(subject, "linux", {"requests": [_asked(path.name)]}).libraries
         for path in prepared.wheelhouse.wheels
     ]
     assert found == [
@@ -144,24 +133,7 @@ def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path:
         ("_x.cpython-313-x86_64-linux-musl.so",),
         ("_x.cpython-314-x86_64-linux-gnu.so",),
     ]
-    assert prepared.expected(subject, cell, _evidence()).libraries == linux.libraries
-
-
-@pytest.mark.parametrize(
-    ("tag", "inspected"),
-    [
-        (LINUX_TAG, True),
-        ("cp314-cp314-manylinux_2_28_x86_64", True),
-        (MUSL, True),
-        ("py3-none-any", True),
-        ("pp311-pypy311_pp73-manylinux_2_28_x86_64", False),
-        ("graalpy312-graalpy250_312_native-manylinux_2_28_x86_64", False),
-        ("cp313-cp313-win_amd64", False),
-        ("cp313-cp313-macosx_11_0_arm64", False),
-    ],
-)
-def test_wheels_for_the_systems_and_for_cpython_are_inspected(tag: str, inspected: bool) -> None:
-    assert gate._is_for(Path(f"x-1.0-{tag}.whl"), SUBJECT.platforms[:1]) == inspected
+    assert prepared.expected(subject, "linux").libraries == linux.libraries
 
 
 def test_what_cannot_be_had_counts_for_its_own_system(tmp_path: Path) -> None:

@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.sample_wheels import SUBJECT, linux_wheel
-from verification.models.cause import Cause
-from verification.wheel import inspect
+from tests.helpers.sample_wheels import inspect, linux_wheel, only_cause
 
 FILE = "quiverdb-1.0.0.dist-info/entry_points.txt"
-
-
-def told(folder: Path, text: str) -> tuple[Cause, ...]:
-    return inspect(linux_wheel(folder, {FILE: text}), subject=SUBJECT).causes
 
 
 @pytest.mark.parametrize(
@@ -24,14 +18,15 @@ def told(folder: Path, text: str) -> tuple[Cause, ...]:
         "[gui_scripts]\nq = quiverdb:A.b\n; a comment\n# another\n[x.y]\nany name: 1 = quiverdb\n",
         "[console_scripts]\nq = quiverdb.gone:main [cli]\nr = cffi:main\n",
         "[x]\n%(a)s = quiverdb._loader\n[y]\n",
+        "[x]\na = quiverdb.gone [cli]\nb = quiverdb_more.gone\n",
     ],
 )
 def test_what_installers_take_and_can_be_loaded_is_no_fault(tmp_path: Path, text: str) -> None:
-    assert told(tmp_path, text) == ()
+    assert inspect(linux_wheel(tmp_path, {FILE: text})).causes == ()
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "observed"),
     [
         ("[console_scripts\nquiver quiverdb\n", "cannot be read"),
         ("quiver = quiverdb:load\n", "cannot be read"),
@@ -40,24 +35,27 @@ def test_what_installers_take_and_can_be_loaded_is_no_fault(tmp_path: Path, text
         ("[console_scripts]\nquiver\n", "cannot be read"),
         ("[console_scripts]\nquiver = quiverdb\n", "names no function"),
         ("[gui_scripts]\nquiver = quiverdb:\n", "names no function"),
+        ("[gui_scripts]\nquiver = quiverdb: load it\n", "names no function"),
     ],
 )
-def test_what_an_installer_refuses_is_broken(tmp_path: Path, text: str, seen: str) -> None:
-    (cause,) = told(tmp_path, text)
+def test_what_an_installer_refuses_is_broken(tmp_path: Path, text: str, observed: str) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {FILE: text}))
     assert (cause.name, cause.severity) == ("entry-point-broken", "broken")
-    assert seen in cause.message
+    assert cause.where == "entry_points.txt"
+    assert observed in cause.message
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "observed"),
     [
         ("[console_scripts]\nq = quiverdb.cli:main\n", "quiverdb.cli is not in the wheel"),
         ("[x]\na = quiverdb-more\n", "names nothing that can be imported"),
+        ("[x]\nA = quiverdb.cli\n", "has A = quiverdb.cli in x, and quiverdb.cli is not in"),
     ],
 )
 def test_what_is_installed_and_cannot_be_loaded_is_flawed(
-    tmp_path: Path, text: str, seen: str
+    tmp_path: Path, text: str, observed: str
 ) -> None:
-    (cause,) = told(tmp_path, text)
+    cause = only_cause(linux_wheel(tmp_path, {FILE: text}))
     assert (cause.name, cause.severity) == ("entry-point-broken", "flawed")
-    assert seen in cause.message
+    assert observed in cause.message

@@ -1,271 +1,101 @@
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
-
 import pytest
+from packaging.tags import Tag, parse_tag
 
 from tests.helpers import wheel_builder as wheels
-from tests.helpers.sample_wheels import SUBJECT, linux_wheel, windows_wheel
-from verification.models.cause import Cause
-from verification.wheel import Inspection, inspect
-from verification.wheel import tags as identity
+from tests.helpers.sample_wheels import SUBJECT
+from verification.wheel import tags
 
-INFO = "quiverdb-1.0.0.dist-info"
+LINUX, WINDOWS = SUBJECT.platforms[:2]
 
 
-def look(wheel: Path) -> Inspection:
-    return inspect(wheel, subject=SUBJECT)
-
-
-def only(wheel: Path) -> Cause:
-    (cause,) = look(wheel).causes
-    return cause
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
-
-
-def replace(folder: Path, out: Path, file: str, old: str, new: str) -> Path:
-    def change(data: bytes) -> bytes:
-        assert old.encode() in data
-        return data.replace(old.encode(), new.encode())
-
-    return wheels.mutate(linux_wheel(folder), out, edit={f"{INFO}/{file}": change})
+def test_lines_that_are_no_tag_are_left_out() -> None:
+    lines = ["cp313-cp313-win_amd64", "py2.py3-none-any", "broken", "a-b-c-d", "--", "cp313-cp313-"]
+    assert tags.parse_tags(lines) == {
+        Tag("cp313", "cp313", "win_amd64"),
+        Tag("py2", "none", "any"),
+        Tag("py3", "none", "any"),
+    }
+    assert tags.parse_tags([]) == frozenset()
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("Version: 1.0.0", "Version: 1.0.1"), ("Name: quiverdb", "Name: quiver")]
+    ("text", "expected"),
+    [("py3-none-any", True), ("py2.py3-none-any", True), ("py3-none", False), ("a-b-c-d", False)],
 )
-def test_metadata_that_tells_another_name_or_version_is_a_version_mismatch(
-    tmp_path: Path, out: Path, old: str, new: str
-) -> None:
-    cause = only(replace(tmp_path, out, "METADATA", old, new))
-    assert cause.name == "version-mismatch"
-    assert new.split()[-1] in cause.message
-
-
-def test_the_same_version_written_otherwise_is_no_mismatch(tmp_path: Path, out: Path) -> None:
-    wheel = replace(tmp_path, out, "METADATA", "Version: 1.0.0", "Version: 1.0")
-    assert look(wheel).causes == ()
-
-
-def test_a_file_renamed_to_another_version_is_a_version_mismatch(tmp_path: Path, out: Path) -> None:
-    name = f"quiverdb-2.0.0-{wheels.LINUX_TAG}.whl"
-    inspection = look(wheels.mutate(linux_wheel(tmp_path), out, rename=name))
-    assert inspection.names() == {"version-mismatch"}
-    assert any(f"metadata folder is {INFO}" in cause.message for cause in inspection.causes)
-
-
-def test_a_wheel_of_another_package_is_told(tmp_path: Path) -> None:
-    cause = only(linux_wheel(tmp_path, name="quiverdb_fork"))
-    assert "is a wheel of quiverdb-fork, not of quiverdb" in cause.message
-
-
-def test_a_second_metadata_folder_is_told(tmp_path: Path) -> None:
-    wheel = linux_wheel(tmp_path, {"quiverdb-0.9.0.dist-info/METADATA": "Name: quiverdb\n"})
-    messages = [one.message for one in look(wheel).causes if one.name == "version-mismatch"]
-    assert any("2 metadata folders" in message for message in messages)
+def test_a_tag_has_three_parts(text: str, *, expected: bool) -> None:
+    assert tags.is_tag(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("METADATA", "version-mismatch"), ("WHEEL", "tag-mismatch")]
-)
-def test_an_absent_metadata_file_is_told(tmp_path: Path, out: Path, file: str, name: str) -> None:
-    wheel = wheels.mutate(linux_wheel(tmp_path), out, remove=[f"{INFO}/{file}"])
-    assert name in look(wheel).names("broken")
-
-
-def test_a_file_renamed_to_another_platform_is_a_tag_mismatch(tmp_path: Path, out: Path) -> None:
-    name = "quiverdb-1.0.0-cp313-cp313-manylinux_2_17_x86_64.whl"
-    cause = only(wheels.mutate(linux_wheel(tmp_path), out, rename=name))
-    assert cause.name == "tag-mismatch"
-    assert "manylinux_2_17" in cause.message
-
-
-@pytest.mark.parametrize("name", ["quiverdb.whl", "quiverdb-1.0.0.zip", "quiverdb-x-y-z-w.whl"])
-def test_a_file_name_that_installers_refuse_is_a_tag_mismatch(
-    tmp_path: Path, out: Path, name: str
-) -> None:
-    inspection = look(wheels.mutate(linux_wheel(tmp_path), out, rename=name))
-    assert inspection.names() == {"tag-mismatch"}
-    assert inspection.platform == "manylinux_2_28_x86_64"
-
-
-@pytest.mark.parametrize("value", ["true", ""])
-def test_a_native_wheel_for_the_pure_folder_is_a_tag_mismatch(
-    tmp_path: Path, out: Path, value: str
-) -> None:
-    cause = only(replace(tmp_path, out, "WHEEL", "Purelib: false", f"Purelib: {value}"))
-    assert cause.name == "tag-mismatch"
-    assert "Root-Is-Purelib" in cause.message
-
-
-@pytest.mark.parametrize("version", ["2.0", "", "one"])
-def test_a_form_that_no_installer_knows_is_named(tmp_path: Path, out: Path, version: str) -> None:
-    cause = only(replace(tmp_path, out, "WHEEL", "Wheel-Version: 1.0", f"Wheel-Version: {version}"))
-    assert cause.name == "wheel-version"
-    assert f"Wheel-Version: {version or 'nothing'}" in cause.message
-
-
-def test_a_later_form_of_the_same_major_version_is_taken(tmp_path: Path, out: Path) -> None:
-    wheel = replace(tmp_path, out, "WHEEL", "Wheel-Version: 1.0", "Wheel-Version: 1.9")
-    assert look(wheel).causes == ()
-
-
-@pytest.mark.parametrize("platform", ["linux_x86_64", "musllinux_1_2_x86_64", "win32"])
-def test_a_tag_for_no_platform_of_the_release_is_a_tag_mismatch(
-    tmp_path: Path, platform: str
-) -> None:
-    cause = only(linux_wheel(tmp_path, tag=f"cp313-cp313-{platform}"))
-    assert cause.name == "tag-mismatch"
-    assert "the release's platforms are manylinux_2_28_x86_64, win_amd64" in cause.message
-
-
-@pytest.mark.parametrize("python", ["cp312-cp312", "cp313-cp313t", "cp314-abi3", "py2-none"])
-def test_a_tag_that_the_promised_python_does_not_take_is_unsupported(
-    tmp_path: Path, python: str
-) -> None:
-    cause = only(windows_wheel(tmp_path, tag=f"{python}-win_amd64"))
-    assert cause.name == "unsupported-python"
-
-
-@pytest.mark.parametrize("python", ["cp312-abi3", "py3-none", "cp313-none"])
-def test_every_tag_that_the_promised_python_takes_is_accepted(tmp_path: Path, python: str) -> None:
-    assert look(windows_wheel(tmp_path, tag=f"{python}-win_amd64")).causes == ()
-
-
-@pytest.mark.parametrize("requires", [">=3.14", "<3.13", "three"])
-def test_a_requires_python_that_shuts_out_the_promised_python_is_unsupported(
-    tmp_path: Path, out: Path, requires: str
-) -> None:
-    wheel = replace(tmp_path, out, "METADATA", "Python: >=3.13", f"Python: {requires}")
-    assert only(wheel).name == "unsupported-python"
-
-
-def test_a_tag_above_the_promised_glibc_is_told_by_the_floor(tmp_path: Path) -> None:
-    cause = only(linux_wheel(tmp_path, tag="cp313-cp313-manylinux_2_34_x86_64"))
-    assert cause.name == "glibc-floor"
-    assert "promises manylinux_2_28_x86_64" in cause.message
-
-
-def test_several_platform_tags_are_accepted_when_the_oldest_holds(tmp_path: Path) -> None:
-    tag = "cp313-cp313-manylinux2014_x86_64.manylinux_2_17_x86_64"
-    assert look(linux_wheel(tmp_path, tag=tag)).causes == ()
-
-
-def test_bare_metadata_is_a_note_that_lists_what_is_absent(tmp_path: Path) -> None:
-    metadata = "Metadata-Version: 2.2\nName: quiverdb\nVersion: 1.0.0\nRequires-Dist: cffi\n\n"
-    cause = only(linux_wheel(tmp_path, metadata=metadata))
-    assert (cause.name, cause.severity) == ("metadata-incomplete", "note")
-    assert "no summary, description, licence, classifiers, Requires-Python" in cause.message
-
-
-@pytest.mark.parametrize("more", ["win_amd64", "macosx_11_0_arm64", "manylinux_2_28_aarch64"])
-def test_a_platform_beside_the_true_one_is_a_tag_mismatch(tmp_path: Path, more: str) -> None:
-    tag = f"cp313-cp313-manylinux_2_28_x86_64.{more}"
-    causes = look(linux_wheel(tmp_path, tag=tag)).causes
-    told = [cause for cause in causes if cause.name == "tag-mismatch"]
-    assert any(" as well, and its code is for " in cause.message for cause in told)
-
-
-@pytest.mark.parametrize(
-    "told", ["==3.13", "<=3.13", "!=3.13.99", ">=3.13.1", ">=3.13,!=3.13.3,!=3.13.4"]
-)
-def test_a_python_that_is_let_in_for_some_of_its_patches_only_is_not_supported(
-    tmp_path: Path, out: Path, told: str
-) -> None:
-    wheel = replace(
-        tmp_path, out, "METADATA", "Requires-Python: >=3.13", f"Requires-Python: {told}"
-    )
-    assert only(wheel).name == "unsupported-python"
-
-
-def test_the_patch_release_that_is_not_let_in_is_named(tmp_path: Path, out: Path) -> None:
-    told = "Requires-Python: >=3.13,!=3.13.3"
-    cause = only(replace(tmp_path, out, "METADATA", "Requires-Python: >=3.13", told))
-    assert "which Python 3.13.3 does not meet" in cause.message
-
-
-@pytest.mark.parametrize(
-    ("marker", "declared"),
+    ("platforms", "oldest"),
     [
-        ('python_full_version < "3.13.6"', False),
-        ('python_full_version != "3.13.5"', False),
-        ('implementation_version >= "3.13.2"', False),
-        ('python_full_version >= "3.13"', True),
-        ('python_full_version < "3.14"', True),
-        ('python_version == "3.13"', True),
+        ("manylinux_2_28_x86_64.manylinux2014_x86_64", "manylinux2014_x86_64"),
+        ("manylinux_2_28_x86_64.manylinux_2_5_x86_64", "manylinux_2_5_x86_64"),
+        ("manylinux_2_28_x86_64.musllinux_1_2_x86_64", "musllinux_1_2_x86_64"),
+        ("any.manylinux_2_28_x86_64", "manylinux_2_28_x86_64"),
+        ("win_amd64.win32", "win32"),
     ],
 )
-def test_a_dependency_must_hold_for_every_patch_release(
-    tmp_path: Path, marker: str, *, declared: bool
-) -> None:
-    wheel = linux_wheel(tmp_path, requires=[f"cffi>=2.0.0; {marker}"])
-    assert ("missing-dependency" not in look(wheel).names()) == declared
+def test_the_oldest_platform_tag_is_found(platforms: str, oldest: str) -> None:
+    assert tags.oldest_platform_tag(parse_tag(f"cp313-cp313-{platforms}")) == oldest
 
 
-@pytest.mark.parametrize(("machine", "declared"), [("AMD64", True), ("x86_64", False)])
-def test_a_marker_is_read_as_the_wheels_own_platform_reads_it(
-    tmp_path: Path, out: Path, machine: str, *, declared: bool
-) -> None:
-    def change(data: bytes) -> bytes:
-        assert data.count(b"Requires-Dist: cffi") == 1
-        line = next(line for line in data.splitlines() if line.startswith(b"Requires-Dist: cffi"))
-        return data.replace(line, line + f"; platform_machine == '{machine}'".encode())
-
-    wheel = wheels.mutate(windows_wheel(tmp_path), out, edit={f"{INFO}/METADATA": change})
-    assert ("missing-dependency" not in look(wheel).names()) == declared
+def test_no_tag_has_no_platform() -> None:
+    assert tags.oldest_platform_tag([]) == "unknown"
 
 
-def test_a_library_in_another_case_is_found_on_windows(tmp_path: Path, out: Path) -> None:
-    folder = "quiverdb/_libs/"
-    with zipfile.ZipFile(good := windows_wheel(tmp_path)) as archive:
-        data = archive.read(f"{folder}libquiver.dll")
-    remove, add = [f"{folder}libquiver.dll"], {f"{folder}LibQuiver.dll": data}
-    assert look(wheels.mutate(good, out, remove=remove, add=add)).causes == ()
+def test_the_tags_of_the_subjects_python_are_supported() -> None:
+    supported = tags.supported_tags(SUBJECT, {"win_amd64", "any"})
+    for tag in ("cp313-cp313-win_amd64", "cp39-abi3-win_amd64", "py3-none-any", "cp313-none-any"):
+        assert parse_tag(tag) <= supported, tag
+    for tag in ("cp314-cp314-win_amd64", "cp313-cp313t-win_amd64", "cp313-cp313-win32"):
+        assert not parse_tag(tag) & supported, tag
 
 
 @pytest.mark.parametrize(
-    ("tag", "python", "library"),
+    ("tag", "expected"),
     [
-        ("cp314-cp314-manylinux_2_28_x86_64", "cp314", "_x.cpython-314-x86_64-linux-gnu.so"),
-        ("cp314-cp314t-manylinux_2_28_x86_64", "cp314", "_x.cpython-314t-x86_64-linux-gnu.so"),
-        ("cp313-cp313-musllinux_1_2_x86_64", "cp313", "_x.cpython-313-x86_64-linux-musl.so"),
-        ("cp310-cp310-musllinux_1_2_x86_64", "cp310", "_x.cpython-310-x86_64-linux-gnu.so"),
-        ("cp312-cp312-win_amd64", "cp312", "_x.cp312-win_amd64.pyd"),
-        ("pp311-pypy311_pp73-win_amd64", "cp313", "_x.cp313-win_amd64.pyd"),
+        (wheels.LINUX_TAG, True),
+        ("cp314-cp314-manylinux_2_34_x86_64", True),
+        ("cp313-cp313-musllinux_1_2_x86_64", True),
+        ("py3-none-any", True),
+        ("cp313-cp313-win_amd64.manylinux_2_28_x86_64", True),
+        ("pp311-pypy311_pp73-manylinux_2_28_x86_64", False),
+        ("graalpy312-graalpy250_312_native-manylinux_2_28_x86_64", False),
+        ("cp313-cp313-win_amd64", False),
+        ("cp313-cp313-macosx_11_0_arm64", False),
+        ("cp313-cp313-manylinux_2_28_aarch64", False),
     ],
 )
-def test_what_is_promised_reads_otherwise_for_another_python(
-    tag: str, python: str, library: str
-) -> None:
-    names = ("_x.cpython-313-x86_64-linux-gnu.so", "_x.cp313-win_amd64.pyd")
-    subject = SUBJECT.model_copy(
-        update={
-            "platforms": tuple(
-                platform.model_copy(update={"libraries": (name,)})
-                for platform, name in zip(SUBJECT.platforms, names, strict=False)
-            )
-        }
-    )
-    own = identity.for_its_own(f"quiverdb-1.0.0-{tag}.whl", subject)
-    platform = own.platform_for(tag.rpartition("-")[2])
-    assert own.python == python
-    assert platform is not None
-    assert platform.libraries == (library,)
+def test_a_wheel_is_for_the_platforms_of_its_tags(tag: str, *, expected: bool) -> None:
+    assert tags.is_for(parse_tag(tag), [LINUX]) == expected
 
 
 @pytest.mark.parametrize(
-    ("tag", "kept"),
+    ("tag", "platform"),
     [
-        (wheels.LINUX_TAG, "manylinux_2_28_x86_64"),
-        (wheels.WINDOWS_TAG, "win_amd64"),
-        ("cp39-abi3-manylinux2014_x86_64", "manylinux_2_28_x86_64"),
+        ("manylinux_2_34_x86_64", LINUX),
+        ("manylinux2014_x86_64", LINUX),
+        ("musllinux_1_2_x86_64", LINUX),
+        ("win_amd64", WINDOWS),
+        ("win32", None),
+        ("musllinux_1_2_s390x", None),
+        ("any", None),
+    ],
+)
+def test_a_tag_is_for_the_platform_of_its_system_and_processor(tag: str, platform: object) -> None:
+    assert tags.matching_platform(tag, SUBJECT.platforms) == platform
+
+
+@pytest.mark.parametrize(
+    ("tag", "platform"),
+    [
+        (wheels.LINUX_TAG, LINUX),
+        (wheels.WINDOWS_TAG, WINDOWS),
+        ("cp39-abi3-manylinux2014_x86_64", LINUX),
+        ("cp313-cp313-manylinux_2_27_x86_64.manylinux_2_29_x86_64", LINUX),
         ("cp314-cp314-win_amd64", None),
         ("cp313-cp313t-win_amd64", None),
         ("cp313-cp313-manylinux_2_29_x86_64", None),
@@ -273,11 +103,73 @@ def test_what_is_promised_reads_otherwise_for_another_python(
         ("py3-none-any", None),
     ],
 )
-def test_a_wheel_keeps_the_promise_of_one_platform_or_of_none(tag: str, kept: str | None) -> None:
-    found = identity.promised(f"quiverdb-1.0.0-{tag}.whl", SUBJECT)
-    assert (found.tag if found else None) == kept
+def test_a_wheel_is_the_declared_one_of_one_platform_or_of_none(tag: str, platform: object) -> None:
+    assert tags.declared_platform(f"quiverdb-1.0.0-{tag}.whl", SUBJECT) == platform
 
 
-def test_a_line_that_is_no_tag_is_told(tmp_path: Path, out: Path) -> None:
-    cause = only(replace(tmp_path, out, "WHEEL", "Tag: cp313", "Tag: broken\nTag: cp313"))
-    assert (cause.name, "WHEEL says Tag: broken" in cause.message) == ("tag-mismatch", True)
+def test_a_file_with_another_name_is_no_declared_wheel() -> None:
+    assert tags.declared_platform("quiverdb.whl", SUBJECT) is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("manylinux_2_29_x86_64", True),
+        ("manylinux_3_0_x86_64", True),
+        ("manylinux_2_28_x86_64", False),
+        ("manylinux_2_5_x86_64", False),
+        ("win_amd64", False),
+    ],
+)
+def test_a_tag_above_the_declared_c_library_is_newer(tag: str, *, expected: bool) -> None:
+    assert tags.is_newer(tag, LINUX) == expected
+    assert not tags.is_newer(tag, WINDOWS)
+
+
+NAMES = ("_x.cpython-313-x86_64-linux-gnu.so", "_x.cp313-win_amd64.pyd")
+EXTENSIONS = SUBJECT.model_copy(
+    update={
+        "platforms": tuple(
+            platform.model_copy(update={"libraries": (name, "libx.so")})
+            for platform, name in zip((LINUX, WINDOWS), NAMES, strict=True)
+        )
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("tag", "python", "library"),
+    [
+        (wheels.LINUX_TAG, "cp313", NAMES[0]),
+        ("cp39-abi3-manylinux_2_34_x86_64", "cp313", NAMES[0]),
+        ("cp314-cp314-manylinux_2_28_x86_64", "cp314", "_x.cpython-314-x86_64-linux-gnu.so"),
+        ("cp314-cp314t-manylinux_2_28_x86_64", "cp314", "_x.cpython-314t-x86_64-linux-gnu.so"),
+        ("cp314-none-manylinux_2_28_x86_64", "cp314", "_x.cpython-314-x86_64-linux-gnu.so"),
+        ("cp313-cp313-musllinux_1_2_x86_64", "cp313", "_x.cpython-313-x86_64-linux-musl.so"),
+        ("cp311-cp311-musllinux_1_2_x86_64", "cp311", "_x.cpython-311-x86_64-linux-musl.so"),
+        ("cp310-cp310-musllinux_1_2_x86_64", "cp310", "_x.cpython-310-x86_64-linux-gnu.so"),
+        ("cp312-cp312-win_amd64", "cp312", "_x.cp312-win_amd64.pyd"),
+        ("cp315.cp314-cp314-win_amd64", "cp314", "_x.cp314-win_amd64.pyd"),
+        ("pp311-pypy311_pp73-win_amd64", "cp313", "_x.cp313-win_amd64.pyd"),
+    ],
+)
+def test_what_is_declared_reads_otherwise_for_another_python(
+    tag: str, python: str, library: str
+) -> None:
+    subject = tags.subject_for_wheel(f"quiverdb-1.0.0-{tag}.whl", EXTENSIONS)
+    platform = subject.platform_for(tag.rpartition("-")[2])
+    assert subject.python == python
+    assert platform is not None
+    assert platform.libraries == (library, "libx.so")
+
+
+def test_a_subject_for_a_musl_wheel_has_its_platform_as_well() -> None:
+    name = "quiverdb-1.0.0-cp313-cp313-musllinux_1_2_x86_64.whl"
+    musl = LINUX.model_copy(update={"tag": "musllinux_1_2_x86_64"})
+    found = tags.subject_for_wheel(name, SUBJECT)
+    assert found == SUBJECT.model_copy(update={"platforms": (musl, *SUBJECT.platforms)})
+
+
+def test_a_subject_for_a_musl_wheel_of_another_processor_has_no_more_platforms() -> None:
+    name = "quiverdb-1.0.0-cp313-cp313-musllinux_1_2_s390x.whl"
+    assert tags.subject_for_wheel(name, SUBJECT) == SUBJECT

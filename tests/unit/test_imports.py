@@ -1,0 +1,129 @@
+"""Imports go one way: models, then what judges, then what runs and reports, then the commands."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_OURS = ("containers", "verification", "tests", "conftest")
+KNOWN = {
+    ("containers/release_workflow.py", "verification.pipeline.publishers"),
+    ("containers/release_workflow.py", "verification.pipeline.publishers.Publisher"),
+    ("containers/runner/runs.py", "verification.pipeline.triggers.Decision"),
+    ("containers/runner/runs.py", "verification.pipeline.triggers.Event"),
+    ("containers/runner/runs.py", "verification.pipeline.triggers.decide"),
+    ("verification/run_account.py", "containers.progress"),
+    ("verification/run_account.py", "verification.commands.gate_progress.parameter"),
+    ("verification/run_account.py", "verification.session.kept_machines"),
+    ("verification/run_account.py", "verification.session.prepare"),
+    ("verification/run_account.py", "verification.session.selection.Selection"),
+    ("verification/run_account.py", "verification.session.suite.Suite"),
+    ("verification/run_account.py", "verification.session.suite.cell_from_dict"),
+    ("verification/run_account.py", "verification.session.suite.required"),
+    ("verification/session/kept_machines.py", "verification.commands.shell"),
+}
+"""Imports, by file and module, that break a rule and are still there. No new one may be added."""
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports anywhere in it, as dotted names."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_in(module: str, *packages: str) -> bool:
+    return any(module == one or module.startswith(f"{one}.") for one in packages)
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def _broken(folder: str, allows: Callable[[str, str], bool]) -> set[tuple[str, str]]:
+    """Return the imports of our own modules below a folder that a rule does not allow."""
+    return {
+        (name, module)
+        for path in _files(folder)
+        for name in (path.relative_to(ROOT).as_posix(),)
+        for module in _imports(path)
+        if _is_in(module, *_OURS) and not allows(name, module)
+    }
+
+
+RULES: dict[str, tuple[str, Callable[[str, str], bool]]] = {
+    "the models import nothing of ours but models": (
+        "verification/models",
+        lambda _, module: _is_in(module, "verification.models"),
+    ),
+    "the testbed imports the models only": (
+        "containers",
+        lambda name, module: name.startswith("containers/images/")
+        or _is_in(module, "containers", "verification.models"),
+    ),
+    "programs in images import nothing of ours": ("containers/images", lambda *_: False),
+    "programs on machines import nothing of ours": ("verification/probe", lambda *_: False),
+    "only sessions and commands import the testbed": (
+        "verification",
+        lambda name, module: name.startswith(("verification/session/", "verification/commands/"))
+        or not _is_in(module, "containers"),
+    ),
+    "only commands import commands, and only they and sessions import sessions": (
+        "verification",
+        lambda name, module: not _is_in(
+            module,
+            *(() if name.startswith("verification/commands/") else ("verification.commands",)),
+            *(
+                ()
+                if name.startswith(("verification/session/", "verification/commands/"))
+                else ("verification.session",)
+            ),
+        ),
+    ),
+    "the product does not import its tests": (
+        ".",
+        lambda name, module: name.startswith("tests/") or not _is_in(module, "tests"),
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_imports_go_one_way(rule: str) -> None:
+    folder, allows = RULES[rule]
+    assert _broken(folder, allows) - KNOWN == set(), rule
+
+
+def test_the_known_violations_are_still_there() -> None:
+    found = {one for folder, allows in RULES.values() for one in _broken(folder, allows)}
+    assert KNOWN - found == set(), "remove them from KNOWN"
+
+
+@pytest.mark.parametrize("module", ["verification.commands.parser", "verification.commands.doctor"])
+def test_the_command_line_needs_the_standard_library_only(module: str) -> None:
+    bare = [sys.executable, "-S", "-c", f"import {module}"]  # -S: no installed packages
+    ran = subprocess.run(bare, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_broken_rule_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "verification" / "models"
+    folder.mkdir(parents=True)
+    text = "def f():\n    from verification import rules\nimport containers.engine, json\n"
+    (folder / "a.py").write_text(text, "utf-8")
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    name = "verification/models/a.py"
+    assert _broken(*RULES["the models import nothing of ours but models"]) == {
+        (name, "verification.rules"),
+        (name, "containers.engine"),
+    }
+    assert (name, "containers.engine") in _broken(
+        *RULES["only sessions and commands import the testbed"]
+    )

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from verification.commands import parser
+from verification.commands.__main__ import main
+from verification.models.errors import WrongUse
+from verification.scenarios import machines, profiles
+
+
+def _pytest_words(*words: str) -> list[str]:
+    return parser.pytest_words(*parser.parse(["gate", *words]))
+
+
+def test_each_command_has_a_parser_with_a_description() -> None:
+    root, commands = parser.build()
+    assert list(commands) == list(parser.COMMANDS)
+    for name, command in commands.items():
+        assert command.prog == f"./e2e {name}"
+        assert command.description
+        assert f"./e2e {name}" in root.format_usage()
+
+
+def test_the_names_of_machines_and_profiles_are_those_that_can_be_loaded() -> None:
+    _, commands = parser.build()
+    choices = {action.dest: action.choices for action in commands["gate"]._actions}
+    assert choices["machine"] == list(machines.load())
+    assert choices["profile"] == list(profiles.load())
+    assert all(name in commands["gate"].format_help() for name in profiles.load())
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("--strict", ["--strict-verdict"]),
+        ("--profile full", ["--profile=full"]),
+        ("--machine debian-12 --machine=debian-13", ["--machine=debian-12", "--machine=debian-13"]),
+        ("--no-pipeline --actions-from x", ["--no-pipeline", "--actions-from=x"]),
+        ("-n 4 -k a --strict -v --lf", ["--strict-verdict", "-n", "4", "-k", "a", "-v", "--lf"]),
+        ("--deselect a::b -rN", ["--deselect", "a::b", "-rN"]),
+        ("--stric", ["--stric"]),
+    ],
+)
+def test_what_is_not_the_gates_is_pytests(typed: str, words: list[str]) -> None:
+    assert _pytest_words(*typed.split()) == words
+
+
+def test_a_keyword_of_several_words_stays_one() -> None:
+    assert _pytest_words("-k", "pip and not venv") == ["-k", "pip and not venv"]
+
+
+def test_an_option_that_is_left_out_has_a_value_that_says_so() -> None:
+    options, _ = parser.parse(["reproduce"])
+    assert options == argparse.Namespace(
+        command="reproduce", python="", os="", glibc="", pip="", installer="", scenario="",
+        source=None, wheels=None, release=None, history=None, no_provision=False, report="",
+    )  # fmt: skip
+
+
+def test_a_word_that_a_command_does_not_take_is_wrong_use() -> None:
+    with pytest.raises(WrongUse, match=r"^bundle: unrecognized arguments: --bad$"):
+        parser.parse(["bundle", "--bad"])
+
+
+@pytest.mark.parametrize("name", parser.ENVIRONMENTS)
+def test_what_tox_runs_is_no_module(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name]) == 4
+    assert capsys.readouterr().err == f"e2e: {name}: run it as ./e2e {name}\n"
+
+
+def test_a_module_is_run_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["shell", "debian-13", "--installer", "x"]) == 4
+    assert capsys.readouterr().err.startswith("e2e: --installer x: there is none; there are: pip")

@@ -1,0 +1,303 @@
+"""Whether something provides what a wheel imports. What it imports is for `test_imports`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from tests.helpers import wheel_builder as wheels
+from tests.helpers.sample_wheels import SUBJECT, inspect, linux_wheel, only_cause, windows_wheel
+from verification.models.cause import Cause
+from verification.wheel.archive import open_wheel
+from verification.wheel.dependencies import declared_dependencies
+from verification.wheel.identity import identify
+
+LOADER = "quiverdb/_loader.py"
+GOOD_LOADER = "from cffi import FFI\n\n\ndef load():\n    return FFI\n"
+
+
+def with_loader(folder: Path, code: str) -> Path:
+    """Return a wheel with this code in a module that the package imports."""
+    return linux_wheel(folder, {LOADER: f"{GOOD_LOADER}{code}\n"})
+
+
+def missing(wheel: Path) -> list[Cause]:
+    return [cause for cause in inspect(wheel).causes if cause.name == "missing-dependency"]
+
+
+# ---- modules of others ----
+
+
+def test_an_undeclared_import_is_named_with_the_file(tmp_path: Path) -> None:
+    cause = only_cause(with_loader(tmp_path, "import numpy.linalg"))
+    assert (cause.name, cause.severity, cause.where) == ("missing-dependency", "broken", LOADER)
+    assert cause.message.startswith("imports numpy, and the wheel requires cffi;")
+
+
+def test_a_dependency_that_is_no_longer_declared_is_named(tmp_path: Path) -> None:
+    cause = only_cause(linux_wheel(tmp_path, requires=()))
+    assert (cause.name, cause.where) == ("missing-dependency", LOADER)
+    assert cause.message.startswith("imports cffi, and the wheel requires nothing;")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os, json.decoder",
+        "import asyncore",  # of an older Python
+        "from . import _loader\nfrom ._loader import load\nfrom quiverdb import _loader",
+        "def late():\n    import numpy",
+        "try:\n    import numpy\nexcept ImportError:\n    numpy = None",
+        "if sys.platform == 'win32':\n    import numpy",
+    ],
+)
+def test_an_import_that_need_not_be_declared_is_no_fault(tmp_path: Path, code: str) -> None:
+    assert inspect(with_loader(tmp_path, code)).causes == ()
+
+
+@pytest.mark.parametrize("condition", ["name", "1", "sys.argv", "load()"])
+def test_an_import_under_a_condition_is_a_note(tmp_path: Path, condition: str) -> None:
+    cause = only_cause(with_loader(tmp_path, f"if {condition}:\n    import pandas"))
+    assert (cause.severity, "pandas" in cause.message) == ("note", True)
+    assert "; under a condition;" in cause.message
+
+
+@pytest.mark.parametrize("code", ["import pandas", "if x:\n    import pandas"])
+def test_a_module_that_the_package_does_not_import_is_a_note(tmp_path: Path, code: str) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {"quiverdb/extra.py": code}))
+    assert (cause.severity, cause.where) == ("note", "quiverdb/extra.py")
+    assert "; the package itself does not import this module;" in cause.message
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from quiverdb import extra", "from . import extra", "def f():\n    import quiverdb.extra"],
+)
+def test_a_module_that_the_package_imports_somehow_is_no_note(tmp_path: Path, code: str) -> None:
+    files = {LOADER: f"{GOOD_LOADER}{code}\n", "quiverdb/extra.py": "import pandas\n"}
+    assert only_cause(linux_wheel(tmp_path, files)).severity == "broken"
+
+
+def test_a_module_that_the_wheel_itself_puts_beside_the_package_is_available(
+    tmp_path: Path,
+) -> None:
+    files = {
+        LOADER: f"{GOOD_LOADER}import _quiver\n",
+        "_quiver.cpython-313-x86_64-linux-gnu.so": "",
+    }
+    assert missing(linux_wheel(tmp_path, files)) == []
+
+
+def test_the_modules_of_a_declared_dependency_are_available(tmp_path: Path) -> None:
+    wheel = with_loader(tmp_path, "import _cffi_backend")
+    assert "_cffi_backend" in only_cause(wheel).message
+    cffi, numpy = canonicalize_name("cffi"), canonicalize_name("numpy")
+    modules = frozenset({"cffi", "_cffi_backend"})
+    assert inspect(wheel, SUBJECT, {cffi: modules}).causes == ()
+    assert len(inspect(wheel, SUBJECT, {numpy: modules}).causes) == 1
+
+
+def test_a_dependency_has_a_module_of_its_name(tmp_path: Path) -> None:
+    files = {LOADER: f"{GOOD_LOADER}import a_b\n"}
+    assert missing(linux_wheel(tmp_path, files, requires=["cffi", "A.b"])) == []
+
+
+def test_every_module_has_its_own_cause(tmp_path: Path) -> None:
+    causes = missing(with_loader(tmp_path, "import numpy, pandas\nfrom quiverdb import _gone"))
+    assert len(causes) == 3
+
+
+# ---- modules of the package ----
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from quiverdb._gone import x",
+        "from ._gone import x",
+        "from . import _gone",
+        "from quiverdb import _gone",
+        "import quiverdb._gone",
+        "from . import __path__, _gone",
+    ],
+)
+@pytest.mark.parametrize(
+    ("place", "observed"),
+    [
+        ("{}", "in the wheel;"),
+        ("def f(kind):\n    {}", "in the wheel, when a function is called;"),
+        ("class A:\n  def f(kind):\n    {}", "in the wheel, when a function is called;"),
+    ],
+)
+def test_a_module_of_the_package_that_is_absent_is_named(
+    tmp_path: Path, code: str, place: str, observed: str
+) -> None:
+    cause = only_cause(with_loader(tmp_path, place.format(code)))
+    assert (cause.name, cause.severity, cause.where) == ("missing-dependency", "broken", LOADER)
+    assert cause.message.startswith(f"imports quiverdb._gone, which is not {observed}")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try:\n        from . import _gone\n    except ImportError:\n        pass",
+        "if sys.platform == 'win32':\n        from . import _gone",
+        "from . import _loader, load, __name__",
+        "from quiverdb import _loader",
+        "from ._loader import anything",
+        "from . import _libs",  # a folder
+    ],
+)
+def test_a_module_that_may_be_absent_is_no_fault(tmp_path: Path, code: str) -> None:
+    assert inspect(with_loader(tmp_path, f"def f():\n    {code}")).causes == ()
+
+
+def test_a_function_that_reads_a_constant_is_a_risk(tmp_path: Path) -> None:
+    code = "def f():\n    if WINDOWS:\n        from . import _gone"
+    cause = only_cause(with_loader(tmp_path, code))
+    assert (cause.severity, "; under a condition;" in cause.message) == ("note", True)
+
+
+def test_what_only_some_systems_run_may_import_what_only_they_have(tmp_path: Path) -> None:
+    files = {
+        "quiverdb/__init__.py": "import quiverdb._loader\nif WINDOWS:\n    from . import _w\n",
+        "quiverdb/_w.py": "from . import _native\n",
+    }
+    cause = only_cause(linux_wheel(tmp_path, files))
+    assert (cause.severity, cause.where) == ("note", "quiverdb/_w.py")
+    assert "; under a condition;" in cause.message
+
+
+def test_what_every_system_runs_must_have_its_modules(tmp_path: Path) -> None:
+    files = {
+        "quiverdb/__init__.py": "from quiverdb._loader import load\nfrom . import _w\n",
+        "quiverdb/_w.py": "from . import _native\n",
+    }
+    assert only_cause(linux_wheel(tmp_path, files)).severity == "broken"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def __getattr__(name):\n    return table[name]\n",
+        "__getattr__, x = attach()\n",
+        "def __getattr__(name):\n    if name == '_gone':\n        return 1\n",
+        "from ._loader import *\n",
+        "globals()['_gone'] = 1\n",
+        "_gone = 1\n",
+        "class _gone: pass\n",
+        "from ._loader import load as _gone\n",
+    ],
+)
+def test_a_name_that_the_package_may_have_is_no_absent_module(tmp_path: Path, code: str) -> None:
+    files = {
+        "quiverdb/__init__.py": f"from ._loader import load\n{code}",
+        "quiverdb/more.py": "from . import _gone\nfrom quiverdb import _gone\n",
+    }
+    assert inspect(linux_wheel(tmp_path, files)).causes == ()
+
+
+def test_a_getter_of_other_names_gives_no_absent_module(tmp_path: Path) -> None:
+    init = "from ._loader import load\nfrom . import more\n"
+    init += "def __getattr__(name):\n    if name == 'v':\n        return 1\n"
+    init += "    raise AttributeError(f'{name}')\n"
+    more = "def f():\n    from . import _gone\n"
+    files = {"quiverdb/__init__.py": init, "quiverdb/more.py": more}
+    cause = only_cause(linux_wheel(tmp_path, files))
+    assert (cause.name, cause.severity) == ("missing-dependency", "broken")
+
+
+def test_an_extension_module_for_another_python_is_absent(tmp_path: Path) -> None:
+    files = {
+        "quiverdb/__init__.py": "from ._loader import load\nfrom quiverdb import _speed\n",
+        "quiverdb/_speed.cpython-314-x86_64-linux-gnu.so": "",
+    }
+    assert only_cause(linux_wheel(tmp_path, files)).where == "quiverdb/__init__.py"
+
+
+def test_a_wheel_without_the_package_is_named(tmp_path: Path, out: Path) -> None:
+    remove = ["quiverdb/__init__.py", LOADER]
+    cause = only_cause(wheels.mutate(linux_wheel(tmp_path), out, remove=remove))
+    assert cause.name == "missing-dependency"
+    assert cause.message.startswith("holds no module of the package quiverdb;")
+
+
+def test_code_in_the_data_folder_is_the_packages(tmp_path: Path, out: Path) -> None:
+    moved = {"quiverdb/": "quiverdb-1.0.0.data/platlib/quiverdb/"}
+    assert missing(wheels.mutate(linux_wheel(tmp_path), out, move=moved)) == []
+
+
+# ---- what is declared ----
+
+
+def declared(wheel: Path) -> set[str]:
+    return set(declared_dependencies(identify(open_wheel(wheel), SUBJECT), SUBJECT))
+
+
+@pytest.mark.parametrize(
+    ("requires", "names"),
+    [
+        (["cffi>=2.0.0", "A_b.C[x] ; python_version >= '3'"], {"cffi", "a-b-c"}),
+        (["cffi; extra == 'fast'"], set()),
+        (["cffi >>> 2", "numpy"], {"numpy"}),
+        (["cffi; python_version == '3.13'"], {"cffi"}),
+        (["cffi; python_version < '3.13'"], set()),
+        (["cffi; implementation_name == 'cpython'"], {"cffi"}),
+        (["cffi; platform_python_implementation == 'CPython'"], {"cffi"}),
+        ([], set()),
+    ],
+)
+def test_what_holds_is_declared(tmp_path: Path, requires: Sequence[str], names: set[str]) -> None:
+    assert declared(linux_wheel(tmp_path, requires=requires)) == names
+
+
+@pytest.mark.parametrize(
+    ("marker", "is_declared"),
+    [
+        ('python_full_version < "3.13.6"', False),
+        ('python_full_version != "3.13.5"', False),
+        ('python_full_version >= "3.13.1"', False),
+        ('implementation_version >= "3.13.2"', False),
+        ('python_full_version >= "3.13"', True),
+        ('python_full_version < "3.14"', True),
+        ('implementation_version < "3.14"', True),
+    ],
+)
+def test_a_dependency_must_hold_for_every_patch_release(
+    tmp_path: Path, marker: str, *, is_declared: bool
+) -> None:
+    wheel = linux_wheel(tmp_path, requires=[f"cffi>=2.0.0; {marker}"])
+    assert declared(wheel) == ({"cffi"} if is_declared else set())
+    assert bool(missing(wheel)) != is_declared
+
+
+@pytest.mark.parametrize(
+    ("tag", "values"),
+    [
+        ("manylinux_2_28_x86_64", ("linux", "Linux", "posix", "x86_64")),
+        ("manylinux_2_28_aarch64", ("linux", "Linux", "posix", "aarch64")),
+        ("musllinux_1_2_x86_64", ("linux", "Linux", "posix", "x86_64")),
+        ("win_amd64", ("win32", "Windows", "nt", "AMD64")),
+        ("win_arm64", ("win32", "Windows", "nt", "ARM64")),
+        ("win32", ("win32", "Windows", "nt", "x86")),
+        ("macosx_11_0_arm64", ("darwin", "Darwin", "posix", "arm64")),
+        ("macosx_11_0_x86_64", ("darwin", "Darwin", "posix", "x86_64")),
+        ("any", ("linux", "Linux", "posix", "any")),
+    ],
+)
+def test_a_marker_is_read_as_the_wheels_own_platform_reads_it(
+    tmp_path: Path, tag: str, values: tuple[str, str, str, str]
+) -> None:
+    names = ("sys_platform", "platform_system", "os_name", "platform_machine")
+    marker = " and ".join(f"{name} == '{value}'" for name, value in zip(names, values, strict=True))
+    wheel = linux_wheel(tmp_path, requires=[f"cffi; {marker}"], tag=f"cp313-cp313-{tag}")
+    assert declared(wheel) == {"cffi"}
+
+
+def test_a_dependency_for_another_platform_is_not_declared(tmp_path: Path) -> None:
+    requires = ["cffi; sys_platform == 'linux'"]
+    assert inspect(linux_wheel(tmp_path, requires=requires)).causes == ()
+    assert only_cause(windows_wheel(tmp_path, requires=requires)).name == "missing-dependency"

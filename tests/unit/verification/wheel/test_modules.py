@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import wheel_builder as wheels
+from tests.helpers.sample_wheels import SUBJECT
+from verification.wheel.archive import open_wheel
+from verification.wheel.identity import identify
+from verification.wheel.modules import installed_modules, top_level_modules
+
+
+def installed(folder: Path, *paths: str, tag: str = wheels.LINUX_TAG) -> set[str]:
+    archive = open_wheel(wheels.build(folder, dict.fromkeys(paths, ""), tag=tag))
+    names = installed_modules(archive, identify(archive, SUBJECT))
+    return {name for name in names if name and "dist-info" not in name}
+
+
+def test_the_top_level_modules_of_wheels_are_read(tmp_path: Path) -> None:
+    name = "A_b-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        for path in ("one/two/__init__.py", "_two.cpython-313.so", "a_b-1.0.dist-info/RECORD"):
+            archive.writestr(path, "")
+        archive.writestr("A_b.libs/x.so", "")
+    found = top_level_modules([tmp_path / "a-1.0.tar.gz", tmp_path / name])
+    assert found == {"a-b": frozenset({"one", "_two"})}
+
+
+def test_modules_and_folders_have_full_names(tmp_path: Path) -> None:
+    assert installed(tmp_path, "a/b/c.py", "top.py", "a/data.txt", "x-1.0.data/purelib/d.py") == {
+        "a",
+        "a.b",
+        "a.b.c",
+        "top",
+        "d",
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "tags"),
+    [
+        ("x.so", {"cp313-cp313", "cp313-cp313t", "cp39-abi3", "py3-none"}),
+        ("x.pyd", {"cp313-cp313", "cp313-cp313t", "cp39-abi3", "py3-none"}),
+        ("x.abi3.so", {"cp313-cp313", "cp313-cp313t", "cp39-abi3", "py3-none"}),
+        ("x.cpython-313-x86_64-linux-gnu.so", {"cp313-cp313", "cp39-abi3", "py3-none"}),
+        ("x.cpython-313t-x86_64-linux-gnu.so", {"cp313-cp313t", "cp39-abi3", "py3-none"}),
+        ("x.cp313-win_amd64.pyd", {"cp313-cp313", "cp39-abi3", "py3-none"}),
+        ("x.cpython-314-x86_64-linux-gnu.so", {"cp39-abi3", "py3-none"}),
+        ("x.y.so", set()),
+        ("x.pyi", set()),
+    ],
+)
+def test_a_module_for_another_abi_is_not_installed(
+    tmp_path: Path, file: str, tags: set[str]
+) -> None:
+    every = ("cp313-cp313", "cp313-cp313t", "cp39-abi3", "py3-none")
+    found = {tag for tag in every if "x" in installed(tmp_path, file, tag=f"{tag}-win_amd64")}
+    assert found == tags

@@ -1,0 +1,68 @@
+"""What a wheel installs alongside the package."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from verification.models.cause import Cause
+from verification.models.subject import Subject
+from verification.rules.catalogue import catalogue
+from verification.wheel.archive import Archive
+from verification.wheel.identity import WheelIdentity
+from verification.wheel.wording import byte_size, listing
+
+
+def faults(
+    archive: Archive,
+    identity: WheelIdentity,
+    subject: Subject,
+    modules: Mapping[NormalizedName, frozenset[str]],
+) -> Iterator[Cause]:
+    """Yield one cause for each top-level entry that is not the package's.
+
+    ``modules`` are the top-level modules of the other distributions: an entry of the same name
+    overwrites them.
+    """
+    owners = {
+        module: distribution
+        for distribution, names in modules.items()
+        if distribution != canonicalize_name(identity.name)
+        for module in names
+    }
+    for top, names in _by_top(archive).items():
+        if _is_expected(top, identity, subject):
+            continue
+        size = byte_size(sum(len(archive.files.get(name, b"")) for name in names))
+        files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
+        where = top if top in names else f"{top}/"
+        if owner := owners.get(top.partition(".")[0]):
+            seen = f"is a module of {owner}, which is installed as well: {files}"
+            yield catalogue().cause("dependency-overwritten", where=where, seen=seen)
+        else:
+            seen = f"is installed beside the package: {files}"
+            yield catalogue().cause("stray-top-level", where=where, seen=seen)
+
+
+def _by_top(archive: Archive) -> Mapping[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, path in archive.install_paths.items():
+        parts = PurePosixPath(path).parts or (name,)
+        top = parts[0]
+        if top.endswith(".data") and len(parts) > 2:
+            top = f"{top}/{parts[1]}"  # headers, scripts and data are installed elsewhere
+        groups[top].append(name)
+    return groups
+
+
+def _is_expected(top: str, identity: WheelIdentity, subject: Subject) -> bool:
+    if top == subject.import_package or top.endswith(".dist-info"):
+        return True
+    # The folder where auditwheel and delvewheel put the libraries that they bundle.
+    return top.endswith(".libs") and canonicalize_name(top.removesuffix(".libs")) in {
+        canonicalize_name(identity.name),
+        canonicalize_name(subject.name),
+    }

@@ -1,0 +1,54 @@
+"""Files of the package that no interpreter uses, as check-wheel-contents finds them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+
+from check_wheel_contents.checker import WheelChecker  # type: ignore[import-untyped]
+from check_wheel_contents.checks import Check  # type: ignore[import-untyped]
+from check_wheel_contents.contents import WheelContents  # type: ignore[import-untyped]
+from check_wheel_contents.errors import WheelValidationError  # type: ignore[import-untyped]
+
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
+from verification.wheel.archive import Archive
+from verification.wheel.identity import WheelIdentity
+from verification.wheel.record import record_rows
+
+# Its other checks are made by `top_level` and `libraries`, with the names of the files, or need the
+# source tree.
+_CHECKS = {Check.W001, Check.W004}
+
+
+def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
+    """Yield the files that no interpreter uses.
+
+    Of a wheel whose RECORD or WHEEL is invalid, none: other modules have a cause for that.
+    """
+    if not archive.dist_infos:
+        return
+    checker = WheelChecker()
+    checker.configure_options(select=_CHECKS)
+    try:
+        failures = checker.check_contents(_contents(archive, identity))
+    except (WheelValidationError, csv.Error, ValueError):
+        return
+    for failure in failures:
+        for path in failure.args:
+            if path.partition("/")[0].endswith((".dist-info", ".data")):
+                continue
+            seen = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
+            yield catalogue().cause("stray-file", where=path, seen=seen)
+
+
+def _contents(archive: Archive, identity: WheelIdentity) -> WheelContents:
+    dist_info = archive.dist_infos[0]
+    contents = WheelContents(
+        dist_info_dir=dist_info,
+        data_dir=f"{dist_info.removesuffix('.dist-info')}.data",
+        root_is_purelib=identity.wheel_file.root_is_purelib == "true",
+    )
+    contents.add_record_rows(record_rows(archive.metadata_file("RECORD") or ""))
+    contents.validate_tree()
+    return contents
