@@ -36,6 +36,16 @@ from verification.wheel.modules import top_level_modules
 from verification.wheel.release import inspect_release
 
 MACHINE = "debian-13"
+_SECONDS = 3600
+"""How long one of these tests may take: it may have to build the images that it uses."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder the time that they need."""
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SECONDS))
 
 
 @pytest.fixture(scope="session")
