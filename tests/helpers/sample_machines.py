@@ -22,6 +22,7 @@ def sample_machine(
         runs_on="wine" if system == "windows" else "linux",
         image=name,
         python="3.13",
+        glibc="2.41" if system == "linux" else "",
         installers=("pip", "uv"),
         scenarios=scenarios,
         has=has,

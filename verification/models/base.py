@@ -114,7 +114,7 @@ def error_line(error: pydantic.ValidationError, model: type[Model], supplied: st
         key=lambda one: one["type"] != "extra_forbidden",
     )
     field = ".".join(str(part) for part in first["loc"]) or "the whole"
-    message = " ".join(str(first["msg"]).split())
+    message = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
     if first["type"] == "extra_forbidden":
         known = (key for key in _keys(model, first["loc"][:-1]) if key != supplied)
         message = f"unknown key; there are: {', '.join(known)}"

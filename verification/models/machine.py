@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
+import pydantic
 from pydantic import Field
 
 from verification.models.base import Model
@@ -90,6 +91,9 @@ class MachineSpec(Model):
     """The recipe of its image."""
     python: str = Field(pattern=r"^3\.\d+t?$")
     """The version of its CPython, with ``t`` where it is free-threaded."""
+    glibc: str = Field(default="", pattern=r"^(2\.\d+)?$")
+    musl: str = Field(default="", pattern=r"^(1\.\d+)?$")
+    """The version of its C library. A machine of Linux has one of the two, one of Windows none."""
     installers: tuple[str, ...]
     scenarios: tuple[str, ...]
     has: tuple[str, ...]
@@ -101,6 +105,29 @@ class MachineSpec(Model):
     profiles: tuple[str, ...]
     refuses: Literal[Refusal, ""]
     """The cause by which it must refuse the release; empty where the release must work."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_libc(self) -> Self:
+        if bool(self.glibc) + bool(self.musl) != (self.os == "linux"):
+            raise ValueError("a machine of Linux has glibc or musl, one of Windows has neither")
+        return self
+
+    @property
+    def python_version(self) -> tuple[int, int]:
+        """The version of its CPython."""
+        major, minor = self.python.removesuffix("t").split(".")
+        return int(major), int(minor)
+
+    @property
+    def free_threaded(self) -> bool:
+        """True if its CPython is free-threaded."""
+        return self.python.endswith("t")
+
+    @property
+    def libc_version(self) -> tuple[int, int]:
+        """The version of its C library; (0, 0) on Windows."""
+        major, _, minor = (self.glibc or self.musl or "0.0").partition(".")
+        return int(major), int(minor)
 
     @property
     def layout(self) -> Layout:

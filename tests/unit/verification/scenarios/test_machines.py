@@ -16,6 +16,7 @@ title = "debian"
 os = "linux"
 image = "debian"
 python = "3.13"
+glibc = "2.41"
 installers = ["pip", "uv"]
 scenarios = ["venv"]
 runs_on = "linux"
@@ -44,8 +45,8 @@ def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> No
     with pytest.raises(
         DataError,
         match=r"machines\.toml: debian: colour: unknown key; "
-        "there are: has, image, installers, lacks, os, processor, profiles, python, refuses, "
-        "runs_on, scenarios, title",
+        "there are: glibc, has, image, installers, lacks, musl, os, processor, profiles, python, "
+        "refuses, runs_on, scenarios, title",
     ):
         _load(tmp_path, f'{LINE}colour = "red"\n')
 
@@ -78,6 +79,9 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ('["venv"]', "true", "debian: scenarios: Input should be a valid tuple"),
         ('"3.13"', "3.13", "debian: python: Input should be a valid string"),
         ('runs_on = "linux"', 'runs_on = "dos"', "runs_on: Input should be 'linux', 'wine' or"),
+        ('glibc = "2.41"', "", "debian: .*a machine of Linux has glibc or musl"),
+        ('os = "linux"', 'os = "windows"', "debian: .*one of Windows has neither"),
+        ('"2.41"', '"new"', "debian: glibc: String should match"),
         ("has = []", 'has = "all"', "debian: has: Input should be a valid tuple"),
         ('refuses = ""', 'refuses = "all"', "refuses: Input should be 'unsupported-python', "),
         ("[debian]", "debian = 5", "debian: it is not a table"),

@@ -7,6 +7,7 @@ import pytest
 from verification.commands import common as session
 from verification.commands import reproduce
 from verification.models.errors import WrongUse
+from verification.models.machine import MachineSpec
 from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near
@@ -112,6 +113,18 @@ def test_every_machine_with_an_emulated_processor_is_of_a_simulated_system() -> 
     emulated = [spec for spec in machines.load().values() if spec.processor]
     found = [nearest.system_of(spec) for spec in emulated]
     assert [system.family for system in found if system] == ["simulated"] * len(emulated) != []
+
+
+def test_a_machine_with_musl_stands_in_for_no_other() -> None:
+    assert [near.spec.name for near in _ranked(os="alpine")] == ["alpine", "debian-13-musl"]
+    assert "debian-13-musl" not in {near.spec.name for near in _ranked(os="debian-13")}
+
+
+@pytest.mark.parametrize("spec", machines.load().values(), ids=machines.load())
+def test_a_machine_has_the_c_library_of_its_system(spec: MachineSpec) -> None:
+    system = nearest.system_of(spec)
+    if system and not spec.musl:
+        assert spec.glibc == system.glibc
 
 
 def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+from packaging.tags import Tag, parse_tag
+
+from tests.helpers.sample_machines import sample_machine
+from verification.models.machine import MachineSpec
+from verification.models.verdict import ExpectationKind
+from verification.scenarios import machines
+from verification.scenarios.expectation import (
+    declared_tags,
+    expected_kind,
+    refusal,
+    supported_tags,
+)
+from verification.subjects.subject import load
+
+DECLARED = declared_tags(load())
+EVERY = machines.load()
+
+
+def _machine(**changes: str) -> MachineSpec:
+    return sample_machine().model_copy(update=changes)
+
+
+def _refusal(tags: str, machine: MachineSpec, requires_python: str = "") -> str | None:
+    every = [tag for one in tags.split() for tag in parse_tag(one)]
+    return refusal(every, requires_python, machine)
+
+
+@pytest.mark.parametrize("machine", EVERY.values(), ids=EVERY)
+def test_the_default_subject_is_refused_where_machines_toml_says_so(machine: MachineSpec) -> None:
+    assert (refusal(DECLARED, ">=3.13", machine) or "") == machine.refuses
+    kind = ExpectationKind.REFUSES if machine.refuses else ExpectationKind.WORKS
+    assert expected_kind(DECLARED, ">=3.13", machine) == kind
+
+
+def test_a_release_declares_the_tags_of_its_required_platforms() -> None:
+    assert Tag("cp313", "cp313", "manylinux_2_28_x86_64") in DECLARED
+    assert Tag("cp313", "cp313", "win_amd64") in DECLARED
+    assert {tag.platform.rpartition("_")[2] for tag in DECLARED} == {"64", "amd64"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "changes", "expected"),
+    [
+        ("cp313-cp313-manylinux_2_28_x86_64", {}, None),
+        ("cp313-cp313-manylinux_2_41_x86_64", {}, None),
+        ("cp313-cp313-manylinux_2_42_x86_64", {}, "unsupported-platform"),
+        ("cp313-cp313-manylinux2014_x86_64", {"glibc": "2.17"}, None),
+        ("cp313-cp313-manylinux2014_x86_64", {"glibc": "2.16"}, "unsupported-platform"),
+        ("cp313-cp313-manylinux_2_28_aarch64", {}, "unsupported-platform"),
+        ("cp313-cp313-linux_x86_64", {}, None),
+        ("cp313-cp313-musllinux_1_2_x86_64", {}, "unsupported-platform"),
+        ("cp313-cp313-musllinux_1_2_x86_64", {"glibc": "", "musl": "1.2"}, None),
+        ("cp313-cp313-musllinux_1_3_x86_64", {"glibc": "", "musl": "1.2"}, "unsupported-platform"),
+        ("cp313-cp313-manylinux_2_28_x86_64", {"python": "3.14"}, "unsupported-python"),
+        ("cp314-cp314-manylinux_2_28_x86_64", {"python": "3.14"}, None),
+        ("cp313-cp313t-manylinux_2_28_x86_64", {}, "unsupported-python"),
+        ("cp313-cp313t-manylinux_2_28_x86_64", {"python": "3.13t"}, None),
+        ("cp313-abi3-manylinux_2_28_x86_64", {"python": "3.14"}, None),
+        ("cp313-abi3-manylinux_2_28_x86_64", {"python": "3.13t"}, "unsupported-python"),
+        ("py3-none-any", {"python": "3.15"}, None),
+        ("py3-none-manylinux_2_28_x86_64", {"python": "3.11"}, None),
+        ("cp313-cp313-win_amd64", {}, "unsupported-platform"),
+        ("cp313-cp313-win_amd64 cp312-cp312-manylinux_2_5_x86_64", {}, "unsupported-python"),
+        ("cp313-cp313-win_amd64 cp313-cp313-manylinux_2_5_x86_64", {}, None),
+        ("", {}, "unsupported-platform"),
+    ],
+)
+def test_tags_decide_whether_a_machine_refuses(
+    tags: str, changes: dict[str, str], expected: str | None
+) -> None:
+    assert _refusal(tags, _machine(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("requires_python", "expected"),
+    [
+        ("", None),
+        (">=3.13", None),
+        (">=3.13.2", None),
+        ("==3.13.*", None),
+        (">=3.14", "unsupported-python"),
+        ("<3.13", "unsupported-python"),
+        ("!=3.13.*", "unsupported-python"),
+    ],
+)
+def test_requires_python_decides_before_the_tags(
+    requires_python: str, expected: str | None
+) -> None:
+    assert _refusal("py3-none-any", _machine(), requires_python) == expected
+
+
+def test_windows_takes_wheels_for_windows() -> None:
+    machine = sample_machine("wine", system="windows")
+    assert _refusal("cp313-cp313-win_amd64", machine) is None
+    assert _refusal("cp313-cp313-win32", machine) == "unsupported-platform"
+    assert Tag("cp313", "cp313", "linux_x86_64") not in supported_tags(machine)
