@@ -173,6 +173,7 @@ def configure(folder: Path, **changes: Any) -> Path:
         "store": str(folder / "store"),
         "log": str(folder / "log.jsonl"),
         "faults": str(folder / "faults.json"),
+        "yanked": {},
         "credentials": [
             {"username": "__token__", "password": PASSWORD},
             {"username": "__token__", "password": SCOPED, "projects": ["Only.This"]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from werkzeug.wrappers import Response
@@ -29,13 +30,13 @@ from .routing import (
 _LARGEST = 2 * 1024**3  # "each file must be under 2 GiB" (GitHub docs, "About releases")
 
 
+@dataclass(frozen=True, slots=True)
 class AssetsApi:
     """Answers for assets, on the hosts on which GitHub has them."""
 
-    def __init__(self, store: ReleaseStore, representations: Representations) -> None:
-        self._store = store
-        self._representations = representations
-        self._secret = secrets.token_bytes(32)
+    _store: ReleaseStore
+    _representations: Representations
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def routes(self) -> list[Route]:
         """Return the routes that this module answers."""
@@ -58,13 +59,13 @@ class AssetsApi:
 
     def list(self, request: Request, number: int) -> Response:
         """Answer with a page of a release's assets."""
-        release = self._release(number, drafts=request.writes)
+        release = self._store.find(number, drafts=request.writes)
         assets = [self._representations.asset(release, asset) for asset in release.assets]
         return page_response(request, assets)
 
     def upload(self, request: Request, number: int) -> Response:
         """Store a file: its name is in the query, its bytes are the body."""
-        release = self._release(number, drafts=True)
+        release = self._store.find(number, drafts=True)
         name = request.args.get("name", "")
         if not request.content_length:
             raise Problem(400, "Bad Content-Length")
@@ -92,7 +93,7 @@ class AssetsApi:
 
     def get(self, request: Request, number: int) -> Response:
         """Answer with an asset, or redirect a client that asks for the bytes."""
-        release, asset = self._asset(number, drafts=request.writes)
+        release, asset = self._store.asset(number, drafts=request.writes)
         accepted = {kind for kind, _ in request.accept_mimetypes}
         if "application/octet-stream" in accepted:
             return self._to_content(asset)
@@ -100,9 +101,9 @@ class AssetsApi:
 
     def update(self, request: Request, number: int) -> Response:
         """Rename an asset or change its label."""
-        release, asset = self._asset(number, drafts=True)
+        release, asset = self._store.asset(number, drafts=True)
         body = request.body()
-        name, label, _ = (body.text(key) for key in ("name", "label", "state"))
+        name, label, _ = (body.get(key, str) for key in ("name", "label", "state"))
         with self._store.changing():
             if name is not None:
                 asset.name = self._store.check_name(release, name, keep=asset)
@@ -112,7 +113,7 @@ class AssetsApi:
 
     def delete(self, request: Request, number: int) -> Response:
         """Delete an asset."""
-        release, asset = self._asset(number, drafts=True)
+        release, asset = self._store.asset(number, drafts=True)
         self._store.detach(release, asset)
         request.notes.update({"release": release.tag, "asset": asset.name})
         return no_content()
@@ -134,11 +135,9 @@ class AssetsApi:
 
     def content(self, request: Request, number: int, signature: str, name: str) -> Response:
         """Answer with the bytes of an asset."""
-        found = self._store.asset(number, drafts=True)
-        expected = self._sign(number)
-        if found is None or not hmac.compare_digest(expected.encode(), signature.encode()):
+        release, asset = self._store.asset(number, drafts=True)
+        if not hmac.compare_digest(self._sign(number).encode(), signature.encode()):
             raise not_found()
-        release, asset = found
         try:
             file = self._store.path(asset).open("rb")
         except FileNotFoundError:
@@ -167,15 +166,3 @@ class AssetsApi:
 
     def _sign(self, number: int) -> str:
         return hmac.new(self._secret, str(number).encode(), hashlib.sha256).hexdigest()
-
-    def _release(self, number: int, *, drafts: bool) -> Release:
-        found = self._store.find(number, drafts=drafts)
-        if found is None:
-            raise not_found()
-        return found
-
-    def _asset(self, number: int, *, drafts: bool) -> tuple[Release, Asset]:
-        found = self._store.asset(number, drafts=drafts)
-        if found is None:
-            raise not_found()
-        return found

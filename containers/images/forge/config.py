@@ -99,23 +99,23 @@ def load(path: Path) -> Settings:
 def _settings(reader: ObjectReader) -> Settings:
     return Settings(
         listener=config.read_listener(reader),
-        folder=Path(reader.text("folder")),
-        token=reader.text("token"),
-        request_token=reader.text("request_token"),
+        folder=Path(reader.required("folder", str)),
+        token=reader.required("token", str),
+        request_token=reader.required("request_token", str),
         repository=_repository(reader.nested("repository")),
         run=_run(reader.nested("run")),
-        patience_seconds=reader.number("patience", _PATIENCE_SECONDS),
+        patience_seconds=reader.get("patience", _PATIENCE_SECONDS),
     )
 
 
 def _repository(reader: ObjectReader) -> Repository:
     return Repository(
-        owner=reader.text("owner"),
-        name=reader.text("name"),
+        owner=reader.required("owner", str),
+        name=reader.required("name", str),
         id=reader.required("id", int),
         owner_id=reader.required("owner_id", int),
-        visibility=reader.text("visibility"),
-        default_branch=reader.text("default_branch"),
+        visibility=reader.required("visibility", str),
+        default_branch=reader.required("default_branch", str),
         branches=reader.strings("branches"),
         tags=reader.strings("tags"),
         annotated=reader.strings("annotated"),
@@ -134,7 +134,7 @@ def _run(reader: ObjectReader) -> WorkflowRun:
         run_id=reader.required("run_id", int),
         run_number=reader.required("run_number", int),
         run_attempt=reader.required("run_attempt", int),
-        head_ref=reader.required("head_ref", str),
-        base_ref=reader.required("base_ref", str),
+        head_ref=reader.get("head_ref", ""),
+        base_ref=reader.get("base_ref", ""),
         ref_protected=reader.required("ref_protected", bool),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from graphql import GraphQLError, GraphQLResolveInfo, build_schema, graphql_sync
@@ -74,20 +75,14 @@ _SCHEMA = build_schema(
 )
 
 
+@dataclass(frozen=True, slots=True)
 class GraphqlApi:
     """Answers ``POST /graphql``."""
 
-    def __init__(
-        self,
-        repository: Repository,
-        store: ReleaseStore,
-        refs: Refs,
-        representations: Representations,
-    ) -> None:
-        self._repository = repository
-        self._store = store
-        self._refs = refs
-        self._representations = representations
+    _repository: Repository
+    _store: ReleaseStore
+    _refs: Refs
+    _representations: Representations
 
     def routes(self) -> list[Route]:
         """Return the routes that this module answers."""
@@ -96,8 +91,8 @@ class GraphqlApi:
     def query(self, request: Request) -> Response:
         """Answer a query; an error in it is an answer too, with status 200."""
         body = request.body()
-        query = body.text("query")
-        variables, operation = body.table("variables"), body.text("operationName")
+        query = body.get("query", str)
+        variables, operation = body.get("variables", dict), body.get("operationName", str)
         if not query:
             raise Problem(400, "A query attribute must be specified and must be a string.")
         if len(query) > _LONGEST_QUERY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 from joserfc import jwt
 from werkzeug.wrappers import Response
@@ -14,13 +15,13 @@ from .keys import Keys
 from .routing import ACTIONS, ISSUER, Problem, Request, Route, json_response
 
 
+@dataclass(frozen=True, slots=True)
 class IdentityApi:
     """Answers as GitHub's issuer and as the service that a runner asks."""
 
-    def __init__(self, settings: Settings, jobs: Jobs, keys: Keys) -> None:
-        self._settings = settings
-        self._jobs = jobs
-        self._keys = keys
+    _settings: Settings
+    _jobs: Jobs
+    _keys: Keys
 
     def routes(self) -> list[Route]:
         """Return the routes that this module answers."""

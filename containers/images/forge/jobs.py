@@ -40,13 +40,13 @@ class JobIdentity:
         return granted == "write" or (granted == "read" and level == "read")
 
 
+@dataclass(frozen=True, slots=True)
 class Jobs:
     """The jobs of the run, by the address of their containers."""
 
-    def __init__(self, folder: Path, patience_seconds: float, stopping: threading.Event) -> None:
-        self._folder = folder
-        self._patience_seconds = patience_seconds
-        self._stopping = stopping
+    _folder: Path
+    _patience_seconds: float
+    _stopping: threading.Event
 
     def authenticate(self, request: Request) -> JobIdentity:
         """Return the job that sends a request, and name it in the log.

@@ -63,10 +63,10 @@ class Keys:
 
 
 def _choice(reader: ObjectReader) -> _Choice:
-    signing = reader.integer("signing", 1, _HIGHEST)
-    published = reader.required_list("published", int)
-    if any(not 0 < number <= _HIGHEST for number in published):
-        reader.add_fault("published", f"must be from 1 to {_HIGHEST}")
+    signing = reader.required("signing", int)
+    published = reader.optional_list("published", int) or []
+    if not all(0 < number <= _HIGHEST for number in (signing, *published)):
+        reader.add_fault("signing", f"and published must be from 1 to {_HIGHEST}")
     return _Choice(signing, tuple(published))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from .refs import Refs, is_well_formed, version_key
-from .routing import Problem, invalid
+from .routing import Problem, invalid, not_found
 
 _BLOCK = 1 << 20
 # GitHub keeps other characters in the name of an asset; these become a full stop.
@@ -119,10 +119,16 @@ class ReleaseStore:
             releases = [rel for rel in self._releases.values() if drafts or not rel.draft]
         return sorted(releases, key=lambda release: release.id, reverse=True)
 
-    def find(self, number: int, *, drafts: bool) -> Release | None:
-        """Return a release by its id."""
+    def find(self, number: int, *, drafts: bool) -> Release:
+        """Return a release by its id.
+
+        Raises:
+            Problem: 404: there is none, or it is a draft and ``drafts`` is false.
+        """
         release = self._releases.get(number)
-        return release if release and (drafts or not release.draft) else None
+        if release is None or (release.draft and not drafts):
+            raise not_found()
+        return release
 
     def by_tag(self, tag: str) -> Release | None:
         """Return the published release of a tag."""
@@ -227,13 +233,17 @@ class ReleaseStore:
 
     # Assets.
 
-    def asset(self, number: int, *, drafts: bool) -> tuple[Release, Asset] | None:
-        """Return an asset by its id, and its release."""
+    def asset(self, number: int, *, drafts: bool) -> tuple[Release, Asset]:
+        """Return an asset by its id, and its release.
+
+        Raises:
+            Problem: 404: as for `find`.
+        """
         for release in self.all(drafts=drafts):
             for asset in release.assets:
                 if asset.id == number:
                     return release, asset
-        return None
+        raise not_found()
 
     def path(self, asset: Asset) -> Path:
         """Return the file with the bytes of an asset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass, replace
 
 from werkzeug.wrappers import Response
 
@@ -17,7 +17,7 @@ from .routing import Problem, Request, Route, invalid, json_response, no_content
 _LONGEST_BODY = 125_000
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _ReleaseRequest:
     """The body of a request to make or change a release."""
 
@@ -26,20 +26,14 @@ class _ReleaseRequest:
     make_latest: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class ReleasesApi:
     """Answers for releases; `AssetsApi` answers for their assets."""
 
-    def __init__(
-        self,
-        repository: Repository,
-        store: ReleaseStore,
-        refs: Refs,
-        representations: Representations,
-    ) -> None:
-        self._repository = repository
-        self._store = store
-        self._refs = refs
-        self._representations = representations
+    _repository: Repository
+    _store: ReleaseStore
+    _refs: Refs
+    _representations: Representations
 
     def routes(self) -> list[Route]:
         """Return the routes that this module answers."""
@@ -78,9 +72,7 @@ class ReleasesApi:
         fields = asked.fields
         if fields.tag is None:
             raise Problem(422, 'Invalid request.\n\n"tag_name" wasn\'t supplied.')
-        fields = dataclasses.replace(
-            fields, target=fields.target or self._repository.default_branch
-        )
+        fields = replace(fields, target=fields.target or self._repository.default_branch)
         if asked.generate_notes:
             fields = self._with_notes(fields, fields.tag or "", fields.name, fields.body)
         release = self._store.create(fields, asked.make_latest or "true")
@@ -90,7 +82,7 @@ class ReleasesApi:
 
     def update(self, request: Request, number: int) -> Response:
         """Change a release; `draft: false` publishes a draft."""
-        release = self._find(number)
+        release = self._store.find(number, drafts=True)
         asked = self._read(request)
         fields = asked.fields
         if asked.generate_notes:
@@ -104,7 +96,7 @@ class ReleasesApi:
 
     def delete(self, request: Request, number: int) -> Response:
         """Delete a release."""
-        release = self._find(number)
+        release = self._store.find(number, drafts=True)
         self._store.delete(release)
         request.notes["release"] = release.tag
         return no_content()
@@ -112,10 +104,10 @@ class ReleasesApi:
     def notes(self, request: Request) -> Response:
         """Answer with a name and generated notes, and keep nothing."""
         body = request.body()
-        tag = body.text("tag_name")
-        target = body.text("target_commitish") or self._repository.default_branch
-        before = body.text("previous_tag_name")
-        body.text("configuration_file_path")
+        tag = body.get("tag_name", str)
+        target = body.get("target_commitish", str) or self._repository.default_branch
+        before = body.get("previous_tag_name", str)
+        body.get("configuration_file_path", str)
         if tag is None:
             raise Problem(422, 'Invalid request.\n\n"tag_name" wasn\'t supplied.')
         if not is_well_formed(tag):
@@ -131,17 +123,17 @@ class ReleasesApi:
         body = request.body()
         asked = _ReleaseRequest(
             ReleaseFields(
-                tag=body.text("tag_name"),
-                target=body.text("target_commitish"),
-                name=body.text("name"),
-                body=body.text("body"),
-                draft=body.flag("draft"),
-                prerelease=body.flag("prerelease"),
+                tag=body.get("tag_name", str),
+                target=body.get("target_commitish", str),
+                name=body.get("name", str),
+                body=body.get("body", str),
+                draft=body.get("draft", bool),
+                prerelease=body.get("prerelease", bool),
             ),
-            generate_notes=bool(body.flag("generate_release_notes")),
-            make_latest=body.text("make_latest"),
+            generate_notes=bool(body.get("generate_release_notes", bool)),
+            make_latest=body.get("make_latest", str),
         )
-        category = body.text("discussion_category_name")
+        category = body.get("discussion_category_name", str)
         if asked.make_latest not in (None, "true", "false", "legacy"):
             raise Problem(
                 422,
@@ -160,18 +152,10 @@ class ReleasesApi:
         self, fields: ReleaseFields, tag: str, name: str | None, body: str | None
     ) -> ReleaseFields:
         notes = generate(self._repository, tag, self._previous(tag))
-        return dataclasses.replace(
-            fields, name=name or tag, body=f"{body}\n\n{notes}" if body else notes
-        )
+        return replace(fields, name=name or tag, body=f"{body}\n\n{notes}" if body else notes)
 
     def _previous(self, tag: str) -> str | None:
         return previous(tag, [*self._refs.tags()])
-
-    def _find(self, number: int) -> Release:
-        release = self._store.find(number, drafts=True)
-        if release is None:
-            raise not_found()
-        return release
 
     def _release_response(self, release: Release | None) -> Response:
         if release is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from server.json_reader import Json
 from werkzeug.wrappers import Response
 
@@ -12,15 +14,13 @@ from .representations import Representations
 from .routing import API, Problem, Request, Route, json_response, no_content, not_found
 
 
+@dataclass(frozen=True, slots=True)
 class RepositoryApi:
     """Answers for the repository as a whole."""
 
-    def __init__(
-        self, repository: Repository, refs: Refs, representations: Representations
-    ) -> None:
-        self._repository = repository
-        self._refs = refs
-        self._representations = representations
+    _repository: Repository
+    _refs: Refs
+    _representations: Representations
 
     def routes(self) -> list[Route]:
         """Return the routes that this module answers."""

@@ -63,32 +63,12 @@ class Body:
     def __init__(self, values: JsonObject) -> None:
         self._values = values
 
-    def text(self, name: str) -> str | None:
-        """Return a string.
+    def get(self, name: str, kind: type[_Value]) -> _Value | None:
+        """Return a value of a kind, which is one of `str`, `bool` and `dict`.
 
         Raises:
-            Problem: 422: the value is something else.
+            Problem: 422: the value is of another kind.
         """
-        return self._get(name, str)
-
-    def flag(self, name: str) -> bool | None:
-        """Return a boolean.
-
-        Raises:
-            Problem: as for `text`.
-        """
-        return self._get(name, bool)
-
-    def table(self, name: str) -> JsonObject | None:
-        """Return an object.
-
-        Raises:
-            Problem: as for `text`.
-        """
-        value: JsonObject | None = self._get(name, dict)
-        return value
-
-    def _get(self, name: str, kind: type[_Value]) -> _Value | None:
         value = self._values.get(name)
         if value is None or isinstance(value, kind):
             return value

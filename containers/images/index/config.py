@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import assert_never
 
 from packaging.utils import canonicalize_name
 from server import config
@@ -25,20 +24,15 @@ class Hosts:
 
     def serves(self, role: Role, name: str) -> bool:
         """Return whether requests of a role belong on a host."""
-        match role:
-            case "index":
-                return name == self.index
-            case "upload":
-                return name == self.upload
-            case "files":
-                return name == (self.files or self.index)
-            case "publishing":
-                # twine and uv ask the upload host, a person's own script the index.
-                return name in {self.index, self.upload}
-            case "any":
-                return True
-            case _:
-                assert_never(role)
+        names: dict[Role, set[str]] = {
+            "index": {self.index},
+            "upload": {self.upload},
+            "files": {self.files or self.index},
+            # twine and uv ask the upload host, a person's own script the index.
+            "publishing": {self.index, self.upload},
+            "any": {name},
+        }
+        return name in names[role]
 
     def names(self) -> list[str]:
         """Return the distinct names, sorted."""
@@ -100,22 +94,21 @@ def load(path: Path) -> Settings:
 
 def _settings(reader: ObjectReader) -> Settings:
     hosts = reader.nested("hosts")
-    files = hosts.optional_text("files")
-    faults = reader.optional_text("faults")
-    enabled = reader.optional("trusted_publishing", bool)
+    files = hosts.optional("files", str)
+    faults = reader.optional("faults", str)
     return Settings(
         listener=config.read_listener(reader),
         hosts=Hosts(
-            index=hosts.text("index").lower(),
-            upload=hosts.text("upload").lower(),
+            index=hosts.required("index", str).lower(),
+            upload=hosts.required("upload", str).lower(),
             files=files.lower() if files else None,
         ),
-        store=Path(reader.text("store")),
-        log=Path(reader.text("log")),
+        store=Path(reader.required("store", str)),
+        log=Path(reader.required("log", str)),
         faults=Path(faults) if faults else None,
         credentials=tuple(_credential(item) for item in reader.nested_list("credentials")),
-        yanked=reader.strings("yanked", {}),
-        trusted_publishing=enabled is not False,
+        yanked=reader.strings("yanked"),
+        trusted_publishing=reader.get("trusted_publishing", True),
         issuers=tuple(_issuer(item) for item in reader.nested_list("issuers")),
         publishers=tuple(_publisher(item) for item in reader.nested_list("publishers")),
         pending_publishers=tuple(
@@ -127,8 +120,8 @@ def _settings(reader: ObjectReader) -> Settings:
 def _credential(reader: ObjectReader) -> Credential:
     projects = reader.optional_list("projects", str)
     return Credential(
-        username=reader.text("username"),
-        password=reader.text("password"),
+        username=reader.required("username", str),
+        password=reader.required("password", str),
         projects=None
         if projects is None
         else frozenset(canonicalize_name(name) for name in projects),
@@ -136,20 +129,20 @@ def _credential(reader: ObjectReader) -> Credential:
 
 
 def _issuer(reader: ObjectReader) -> TrustedIssuer:
-    url = reader.text("url")
+    url = reader.required("url", str)
     if url and (not url.startswith("https://") or url.endswith("/")):
         reader.add_fault("url", "must begin with https:// and not end with /")
-    return TrustedIssuer(url, Path(reader.text("ca")))
+    return TrustedIssuer(url, Path(reader.required("ca", str)))
 
 
 def _publisher(reader: ObjectReader) -> RegisteredPublisher:
     return RegisteredPublisher(
-        project=canonicalize_name(reader.text("project")),
+        project=canonicalize_name(reader.required("project", str)),
         workflow=WorkflowIdentity(
-            owner=reader.text("owner"),
-            owner_id=reader.text("owner_id"),
-            repository=reader.text("repository"),
-            file=reader.text("workflow"),
-            environment=(reader.optional_text("environment") or "").lower(),
+            owner=reader.required("owner", str),
+            owner_id=reader.required("owner_id", str),
+            repository=reader.required("repository", str),
+            file=reader.required("workflow", str),
+            environment=reader.get("environment", "").lower(),
         ),
     )

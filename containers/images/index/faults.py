@@ -113,11 +113,11 @@ def _fault(reader: ObjectReader) -> Fault:
     return Fault(
         match=match,
         kind=kind or "status",
-        status=reader.integer("status", 100, 599, 503),
+        status=reader.get("status", 503),
         after=reader.optional("after", int),
         client=reader.optional("client", str),
         times=reader.optional("times", int),
-        seconds=reader.number("seconds", 60.0),
+        seconds=reader.get("seconds", 60.0),
     )
 
 

@@ -101,16 +101,14 @@ class ListedFile:
         }
 
 
+@dataclass(frozen=True, slots=True)
 class SimpleApi:
     """The pages, the files and the projects' JSON."""
 
-    def __init__(
-        self, store: PackageStore, facts: FileFactsCache, hosts: Hosts, yanked: Mapping[str, str]
-    ) -> None:
-        self._store = store
-        self._facts = facts
-        self._hosts = hosts
-        self._yanked = yanked
+    _store: PackageStore
+    _facts: FileFactsCache
+    _hosts: Hosts
+    _yanked: Mapping[str, str]
 
     def routes(self) -> list[Route]:
         """Return the routes that this module answers."""

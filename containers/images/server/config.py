@@ -33,11 +33,14 @@ class Listener:
 
 def read_listener(reader: ObjectReader) -> Listener:
     """Read the keys of a configuration that every server has."""
+    port = reader.get("port", _PORT)
+    if not 0 <= port <= 65535:
+        reader.add_fault("port", "must be from 0 to 65535")
     return Listener(
-        address=reader.optional_text("address") or _ADDRESS,
-        port=reader.integer("port", 0, 65535, _PORT),
-        certificate=Path(reader.text("certificate")),
-        key=Path(reader.text("key")),
+        address=reader.get("address", _ADDRESS),
+        port=port,
+        certificate=Path(reader.required("certificate", str)),
+        key=Path(reader.required("key", str)),
     )
 
 

@@ -9,14 +9,19 @@ JsonObject: TypeAlias = dict[str, Json]
 
 _Value = TypeVar("_Value")
 
-_KIND_NAMES: dict[type, str] = {str: "a string", int: "an integer", bool: "true or false"}
+_KIND_NAMES: dict[type, str] = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 class ObjectReader:
     """Reads the keys of a JSON object, and collects all faults instead of raising the first.
 
-    A key that is null counts as absent. A key that is wrong reads as the empty value of its kind.
-    A kind is `str`, `int` or `bool`.
+    A key that is null counts as absent. A key that is wrong reads as the empty value of its kind,
+    which is one of `str`, `int`, `float` and `bool`.
     """
 
     def __init__(self, value: Json, path: str = "", faults: list[str] | None = None) -> None:
@@ -39,108 +44,74 @@ class ObjectReader:
         """Add a fault of a key: ``text`` follows the key's name."""
         self._faults.append(f"{self._name(key)} {text}")
 
-    def optional(self, key: str, kind: type[_Value]) -> _Value | None:
-        """Return a value of a kind, or None if it is absent or wrong."""
-        value = self._unread.pop(key, None)
-        return None if value is None else self._checked(key, value, kind)
-
     def required(self, key: str, kind: type[_Value]) -> _Value:
-        """Return a value of a kind."""
-        value = self.optional(key, kind) if self._present(key) else None
-        return kind() if value is None else value
-
-    def optional_text(self, key: str) -> str | None:
-        """Return a string that is not empty, or None if it is absent or wrong."""
-        value = self.optional(key, str)
-        if value == "":
+        """Return a value of a kind; a string must not be empty."""
+        value = self._take(key)
+        if value == "" and kind is str:
             self.add_fault(key, "must not be empty")
-        return value or None
+        checked = None if value is None else self._check(key, value, kind)
+        return kind() if checked is None else checked
 
-    def text(self, key: str) -> str:
-        """Return a string that is not empty."""
-        return (self.optional_text(key) if self._present(key) else None) or ""
-
-    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """Return an integer in a range; that it is absent without a default is a fault."""
-        if default is not None and not self._has(key):
-            return default
-        before = len(self._faults)
-        value = self.required(key, int)
-        if len(self._faults) == before and not low <= value <= high:
-            self.add_fault(key, f"must be from {low} to {high}")
-        return value
-
-    def number(self, key: str, default: float) -> float:
-        """Return a number, or the default if it is absent or wrong."""
+    def optional(self, key: str, kind: type[_Value]) -> _Value | None:
+        """Return a value of a kind, or None if it is absent."""
         value = self._unread.pop(key, None)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-        if value is not None:
-            self.add_fault(key, "must be a number")
-        return default
+        return None if value is None else self._check(key, value, kind)
+
+    def get(self, key: str, default: _Value) -> _Value:
+        """Return a value of the kind of the default, or the default if it is absent."""
+        value = self.optional(key, type(default))
+        return default if value is None else value
 
     def optional_list(self, key: str, kind: type[_Value]) -> list[_Value] | None:
-        """Return a list of values of one kind, or None if it is absent or wrong."""
-        if not self._has(key):
+        """Return a list of values of one kind, or None if it is absent."""
+        if self._unread.get(key) is None:
+            self._unread.pop(key, None)
             return None
-        value = self._unread.pop(key)
-        if not isinstance(value, list):
-            self.add_fault(key, "must be a list")
-            return None
-        items = [self._checked(f"{key}[{n}]", item, kind) for n, item in enumerate(value)]
-        return [item for item in items if item is not None]
-
-    def required_list(self, key: str, kind: type[_Value]) -> list[_Value]:
-        """Return a list of values of one kind."""
-        return (self.optional_list(key, kind) if self._present(key) else None) or []
+        checked = [self._check(name, item, kind) for name, item in self._items(key)]
+        return [item for item in checked if item is not None]
 
     def nested(self, key: str) -> ObjectReader:
-        """Return a reader for the object under a key; that it is absent is a fault."""
-        if self._present(key):
-            return self._nest(key, self._unread.pop(key))
-        return ObjectReader({})
+        """Return a reader for the object under a key, which must be there."""
+        value = self._take(key)
+        return ObjectReader({}) if value is None else self._nest(key, value)
 
     def nested_list(self, key: str) -> list[ObjectReader]:
         """Return a reader for each object of a list; an absent list is empty."""
-        value = self._unread.pop(key, [])
-        if not isinstance(value, list):
-            self.add_fault(key, "must be a list")
-            return []
-        return [self._nest(f"{key}[{number}]", item) for number, item in enumerate(value)]
+        return [self._nest(name, item) for name, item in self._items(key)]
 
-    def strings(self, key: str, default: dict[str, str] | None = None) -> dict[str, str]:
-        """Return an object of strings; that it is absent without a default is a fault."""
-        if default is not None and not self._has(key):
-            return default
+    def strings(self, key: str) -> dict[str, str]:
+        """Return an object of strings, which must be there."""
         reader = self.nested(key)
         return {name: reader.required(name, str) for name in list(reader._unread)}
 
     def values(self, key: str) -> JsonObject:
-        """Return an object as it is; that it is absent is a fault."""
+        """Return an object as it is, which must be there."""
         reader = self.nested(key)
         values, reader._unread = reader._unread, {}
         return values
 
-    def _has(self, key: str) -> bool:
-        """Return whether a key has a value, and drop one that is null."""
-        if self._unread.get(key) is not None:
-            return True
-        self._unread.pop(key, None)
-        return False
-
-    def _present(self, key: str) -> bool:
-        """Return whether a key has a value; that it has none is a fault."""
-        present = self._has(key)
-        if not present and self._is_object:
+    def _take(self, key: str) -> Json:
+        value = self._unread.pop(key, None)
+        if value is None and self._is_object:
             self.add_fault(key, "is missing")
-        return present
+        return value
+
+    def _items(self, key: str) -> list[tuple[str, Json]]:
+        value = self._unread.pop(key, None)
+        if isinstance(value, list):
+            return [(f"{key}[{number}]", item) for number, item in enumerate(value)]
+        if value is not None:
+            self.add_fault(key, "must be a list")
+        return []
 
     def _nest(self, key: str, value: Json) -> ObjectReader:
         reader = ObjectReader(value, self._name(key), self._faults)
         self._nested.append(reader)
         return reader
 
-    def _checked(self, key: str, value: Json, kind: type[_Value]) -> _Value | None:
+    def _check(self, key: str, value: Json, kind: type[_Value]) -> _Value | None:
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
         if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
             return value
         self.add_fault(key, f"must be {_KIND_NAMES[kind]}")

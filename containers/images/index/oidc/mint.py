@@ -102,7 +102,7 @@ class MintApi:
     def _exchange(self, request: Request, notes: JsonObject) -> JsonObject:
         unverified, issuer = self._read(request)
         try:
-            token = tokens.verify(unverified, issuer)
+            claims = tokens.verify(unverified, issuer)
         except tokens.InvalidToken as error:
             raise Denied(
                 "invalid-token", "malformed or invalid token", why=str(error)[:_LOGGED_LENGTH]
@@ -114,10 +114,10 @@ class MintApi:
                 f"the keys of the token's issuer cannot be had: {error}",
                 status=503,
             ) from error
-        logged = _logged(token.claims)
+        logged = _logged(claims)
         notes["identity"] = {**logged}
         with self._lock:
-            workflow, projects = self._judge(token, issuer)
+            workflow, projects = self._judge(claims, issuer)
             expires = int(time.time()) + LIFETIME
             minted = f"pypi-{secrets.token_urlsafe(96)}"
             publisher = {**logged, "publisher": str(workflow)}
@@ -140,16 +140,14 @@ class MintApi:
             raise Denied("not-enabled", "github trusted publishing functionality not enabled")
         return unverified, issuer
 
-    def _judge(
-        self, token: tokens.VerifiedToken, issuer: Issuer
-    ) -> tuple[WorkflowIdentity, frozenset[str]]:
+    def _judge(self, claims: JsonObject, issuer: Issuer) -> tuple[WorkflowIdentity, frozenset[str]]:
         """Return the workflow that asks and its projects, and mark the token as used."""
-        claims, jti = token.claims, token.jti
+        jti, expires = claims.get("jti"), claims.get("exp")
         pending = self._publishers.find_pending(claims)
         if pending is not None and pending.project in self._existing():
             self._publishers.discard(pending)
             raise Denied("invalid-pending-publisher", "valid token, but project already exists")
-        if jti is not None and self._replay.is_used(issuer.url, jti):
+        if isinstance(jti, str) and self._replay.is_used(issuer.url, jti):
             raise Denied("invalid-reuse-token", "invalid token: already used")
         if pending is not None:
             self._publishers.promote(pending)
@@ -159,8 +157,11 @@ class MintApi:
             raise Denied(
                 "invalid-publisher", f"valid token, but no corresponding publisher ({error})"
             ) from error
-        # Without a jti no publisher is found.
-        if jti is None or not self._replay.take(issuer.url, jti, token.expires):
+        if (
+            not isinstance(jti, str)
+            or not isinstance(expires, int | float)
+            or not self._replay.take(issuer.url, jti, expires)
+        ):
             raise Denied("invalid-reuse-token", "invalid token: already used")
         return found
 

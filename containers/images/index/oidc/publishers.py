@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from server.json_reader import Json, JsonObject
+from server.json_reader import JsonObject
 
 REQUIRED = (
     "repository",
@@ -106,21 +106,28 @@ class PublisherRegistry:
         self._pending.remove(publisher)
 
 
-@dataclass(frozen=True, slots=True)
-class _Claims:
-    """The claims that decide, with their types checked."""
+def _find(claims: JsonObject, publishers: Iterable[RegisteredPublisher]) -> RegisteredPublisher:
+    texts = _texts(claims)
+    file = _workflow_file(texts["job_workflow_ref"])
+    if file is None:
+        raise NoPublisher("Could not job extract workflow filename from OIDC claims")
+    owner, _, repository = texts["repository"].partition("/")
+    claimed = (owner, texts["repository_owner_id"], repository, file)
+    candidates: dict[str, RegisteredPublisher] = {}
+    for publisher in publishers:
+        known = publisher.workflow
+        if (known.owner, known.owner_id, known.repository, known.file) == claimed:
+            candidates.setdefault(known.environment, publisher)
+    found = candidates.get(texts["environment"].lower()) or candidates.get("")
+    if found is None:
+        raise NoPublisher("Publisher with matching claims was not found")
+    refs = [ref for ref in (claims["ref"], claims["sha"]) if ref and isinstance(ref, str)]
+    _check(found.workflow, texts, refs)
+    return found
 
-    repository: str
-    repository_owner: str
-    repository_owner_id: str
-    job_workflow_ref: str
-    event_name: str
-    environment: str
-    ref: Json
-    sha: Json
 
-
-def _read_claims(claims: JsonObject) -> _Claims:
+def _texts(claims: JsonObject) -> dict[str, str]:
+    """Return the claims that must be strings, if all required claims are there."""
     for name in REQUIRED:
         if claims.get(name) is None:
             raise NoPublisher(f"Missing claim {name!r}")
@@ -133,35 +140,7 @@ def _read_claims(claims: JsonObject) -> _Claims:
     environment = claims.get("environment") or ""
     if not isinstance(environment, str):
         raise NoPublisher("Check failed for optional claim 'environment'")
-    return _Claims(
-        repository=texts["repository"],
-        repository_owner=texts["repository_owner"],
-        repository_owner_id=texts["repository_owner_id"],
-        job_workflow_ref=texts["job_workflow_ref"],
-        event_name=texts["event_name"],
-        environment=environment,
-        ref=claims["ref"],
-        sha=claims["sha"],
-    )
-
-
-def _find(table: JsonObject, publishers: Iterable[RegisteredPublisher]) -> RegisteredPublisher:
-    claims = _read_claims(table)
-    file = _workflow_file(claims.job_workflow_ref)
-    if file is None:
-        raise NoPublisher("Could not job extract workflow filename from OIDC claims")
-    owner, _, repository = claims.repository.partition("/")
-    claimed = (owner, claims.repository_owner_id, repository, file)
-    candidates: dict[str, RegisteredPublisher] = {}
-    for publisher in publishers:
-        known = publisher.workflow
-        if (known.owner, known.owner_id, known.repository, known.file) == claimed:
-            candidates.setdefault(known.environment, publisher)
-    found = candidates.get(claims.environment.lower()) or candidates.get("")
-    if found is None:
-        raise NoPublisher("Publisher with matching claims was not found")
-    _check(found.workflow, claims)
-    return found
+    return {**texts, "environment": environment}
 
 
 def _workflow_file(ref: str) -> str | None:
@@ -179,27 +158,26 @@ def _workflow_file(ref: str) -> str | None:
     return None
 
 
-def _check(workflow: WorkflowIdentity, claims: _Claims) -> None:
+def _check(workflow: WorkflowIdentity, texts: dict[str, str], refs: list[str]) -> None:
     expected = {
-        "repository": claims.repository.lower() == workflow.slug.lower(),
-        "repository_owner": claims.repository_owner == workflow.owner,
-        "repository_owner_id": claims.repository_owner_id == workflow.owner_id,
+        "repository": texts["repository"].lower() == workflow.slug.lower(),
+        "repository_owner": texts["repository_owner"] == workflow.owner,
+        "repository_owner_id": texts["repository_owner_id"] == workflow.owner_id,
     }
     for name, holds in expected.items():
         if not holds:
             raise NoPublisher(f"Check failed for required claim {name!r}")
-    refs = [ref for ref in (claims.ref, claims.sha) if ref and isinstance(ref, str)]
     if not refs:
         raise NoPublisher("The ref and sha claims are empty")
     fitting = sorted({f"{workflow.ref}@{ref}" for ref in refs})
-    if claims.job_workflow_ref not in fitting:
+    if texts["job_workflow_ref"] not in fitting:
         raise NoPublisher(
             "The job_workflow_ref claim does not match, expecting one of "
-            f"{fitting!r}, got {claims.job_workflow_ref!r}"
+            f"{fitting!r}, got {texts['job_workflow_ref']!r}"
         )
-    if claims.event_name == _FORBIDDEN_EVENT:
+    if texts["event_name"] == _FORBIDDEN_EVENT:
         raise NoPublisher(
             f"Publishing from a workflow invoked via {_FORBIDDEN_EVENT!r} is not supported."
         )
-    if workflow.environment and claims.environment.lower() != workflow.environment:
+    if workflow.environment and texts["environment"].lower() != workflow.environment:
         raise NoPublisher("Check failed for optional claim 'environment'")
