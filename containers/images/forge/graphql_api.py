@@ -146,12 +146,12 @@ class GraphqlApi:
                     extensions={"type": "MISSING_PAGINATION_BOUNDARIES"},
                 )
             order = orderBy or {"field": "CREATED_AT", "direction": "DESC"}
-            found = self._store.all(drafts=writes)
+            listed = self._store.all(drafts=writes)
             if order["field"] == "NAME":
-                found.sort(key=lambda release: release.name or "", reverse=True)
+                listed.sort(key=lambda release: release.name or "", reverse=True)
             if order["direction"] == "ASC":
-                found.reverse()
-            return _connection([self._release_node(release) for release in found], first, after)
+                listed.reverse()
+            return _connection([self._release_node(release) for release in listed], first, after)
 
         latest = self._store.latest()
         return {

@@ -30,9 +30,9 @@ def page_response(request: Request, items: Sequence[Json]) -> Response:
         for key, value in request.args.items(multi=True)
         if key not in ("page", "per_page")
     ]
-    here = f"https://{API}{quote(request.path)}"
+    url = f"https://{API}{quote(request.path)}"
     link = ", ".join(
-        f'<{here}?{urlencode([*kept, ("per_page", size), ("page", target)])}>; rel="{relation}"'
+        f'<{url}?{urlencode([*kept, ("per_page", size), ("page", target)])}>; rel="{relation}"'
         for relation, target in links.items()
     )
     return json_response(list(shown), headers={"Link": link} if link else None)

@@ -83,8 +83,8 @@ class Refs:
     def tag_of(self, sha: str) -> tuple[str, str] | None:
         """Return the name and the commit of an annotated tag by its tag object."""
         with self._lock:
-            for name, found in self._annotated.items():
-                if found == sha and name in self._tags:
+            for name, tag_object in self._annotated.items():
+                if tag_object == sha and name in self._tags:
                     return name, self._tags[name]
         return None
 
@@ -105,8 +105,8 @@ class Refs:
 
 def version_key(tag: str) -> tuple[tuple[int, ...], bool, str]:
     """Return a key that sorts tags as versions; a tag that is no version comes first."""
-    found = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)(.*)", tag, re.ASCII | re.DOTALL)
-    if not found:
+    match = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)(.*)", tag, re.ASCII | re.DOTALL)
+    if not match:
         return (), False, tag
-    numbers = tuple(int(part) for part in found[1].split("."))
-    return numbers, not found[2], found[2]
+    numbers = tuple(int(part) for part in match[1].split("."))
+    return numbers, not match[2], match[2]

@@ -119,10 +119,10 @@ class RepositoryApi:
 
     def tag_object(self, _request: Request, sha: str) -> Response:
         """Answer with an annotated tag."""
-        found = self._refs.tag_of(sha)
-        if found is None:
+        tag = self._refs.tag_of(sha)
+        if tag is None:
             raise not_found()
-        name, commit = found
+        name, commit = tag
         target: Json = {
             "type": "commit",
             "sha": commit,

@@ -48,7 +48,7 @@ _METADATA_HELP = "See the core metadata specification for more information."
 
 
 class UploadRefused(Exception):
-    """An upload is turned down; the message is the reason the client is told."""
+    """An upload is refused; the message is the reason that the client gets."""
 
     def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
@@ -423,7 +423,7 @@ def _is_older(version: str, than: str) -> bool:
 
 
 def _invalid(errors: Iterable[Exception]) -> UploadRefused:
-    """Give the refusal for the one fault that the default index tells of."""
+    """Return the refusal for the one fault that the default index reports."""
     # The version of the metadata decides which fields are valid, so its fault says most.
     order = {"metadata-version": 0, "name": 1, "version": 2}
 

@@ -26,7 +26,7 @@ from .tls import Server
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# How long, in seconds, requests under way may take to end once the server is told to.
+# How long, in seconds, requests under way may take to end after the signal.
 _GRACE_SECONDS = 3
 
 

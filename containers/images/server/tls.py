@@ -85,7 +85,7 @@ class _Connection(HTTPConnection):
         try:
             return bool(HTTPConnection.communicate(self))
         except OSError as error:
-            # The client left while it was being told that its request cannot be read.
+            # The client left before it got the answer that its request cannot be read.
             self.server.error_log(f"a client broke off: {error}")
             return False
 

@@ -57,17 +57,17 @@ class Issuer:
             IssuerUnreachable: it is not among the known ones, and the issuer could not be asked.
         """
         arrived = time.monotonic()
-        found = self._keys.get(kid)
-        if found is None:
+        key = self._keys.get(kid)
+        if key is None:
             # A thread that waited here while another asked takes that answer, so no thread waits
             # for more than the request under way and one of its own.
             with self._lock:
                 if kid not in self._keys and self._ended < arrived and not self._cooling():
                     self._refresh()
-                found = self._keys.get(kid)
-                if found is None and self._failure is not None:
+                key = self._keys.get(kid)
+                if key is None and self._failure is not None:
                     raise IssuerUnreachable(self._failure)
-        return None if found is None else _rsa(found)
+        return None if key is None else _rsa(key)
 
     def _cooling(self) -> bool:
         return self._answered is not None and time.monotonic() - self._answered < self._cooldown

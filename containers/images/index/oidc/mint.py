@@ -152,7 +152,7 @@ class MintApi:
         if pending is not None:
             self._publishers.promote(pending)
         try:
-            found = self._publishers.find(claims)
+            publisher = self._publishers.find(claims)
         except NoPublisher as error:
             raise Denied(
                 "invalid-publisher", f"valid token, but no corresponding publisher ({error})"
@@ -163,7 +163,7 @@ class MintApi:
             or not self._replay.take(issuer.url, jti, expires)
         ):
             raise Denied("invalid-reuse-token", "invalid token: already used")
-        return found
+        return publisher
 
     def _existing(self) -> set[str]:
         stored = {str(canonicalize_name(name)) for name in self._store.projects()}

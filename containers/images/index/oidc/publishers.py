@@ -118,12 +118,12 @@ def _find(claims: JsonObject, publishers: Iterable[RegisteredPublisher]) -> Regi
         known = publisher.workflow
         if (known.owner, known.owner_id, known.repository, known.file) == claimed:
             candidates.setdefault(known.environment, publisher)
-    found = candidates.get(texts["environment"].lower()) or candidates.get("")
-    if found is None:
+    matching = candidates.get(texts["environment"].lower()) or candidates.get("")
+    if matching is None:
         raise NoPublisher("Publisher with matching claims was not found")
     refs = [ref for ref in (claims["ref"], claims["sha"]) if ref and isinstance(ref, str)]
-    _check(found.workflow, texts, refs)
-    return found
+    _check(matching.workflow, texts, refs)
+    return matching
 
 
 def _texts(claims: JsonObject) -> dict[str, str]:
