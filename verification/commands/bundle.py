@@ -32,7 +32,7 @@ _LEVEL = 15
 def make(
     source: Path, report: Report, cells: Sequence[CellResult], scrubber: Scrubber
 ) -> dict[str, bytes]:
-    """Return the members of the bundle by name, scrubbed; `cells` are those whose evidence is in it.
+    """Return the members of the bundle by name, scrubbed, with the evidence of `cells`.
 
     Every form is written again from the scrubbed report, so that nothing is left in it in another
     spelling.

@@ -23,7 +23,7 @@ from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.report import ReplayInputs, Report, Reproduction, ReproductionMachine
-from verification.models.results import ItemResult
+from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import EXIT_CODES
 from verification.report import folder as folders
 from verification.report import limits, writer
@@ -201,9 +201,6 @@ def _lines(ended: _Ended, cell: Cell) -> list[str]:
     reproduction, ran, folder = ended.reproduction, ended.ran, ended.folder
     package = ended.session.subject.name
     used, result = reproduction.used, ran.result
-    python = reproduction.asked.get("python", "")
-    # The report's 3.13 is any 3.13.
-    same = minor_version(python) in (None, minor_version(used.python))
     asked = " ".join(f"--{name} {value}" for name, value in reproduction.asked.items())
     command = ran.evidence.install.command if ran.evidence.install else ()
     lines = [
@@ -214,9 +211,7 @@ def _lines(ended: _Ended, cell: Cell) -> list[str]:
         + f", {used.installer}, scenario {used.scenario}, {package} {used.version}",
         *(f"differs  {line}" for line in reproduction.differs or ["in nothing that was asked"]),
         f"command  {' '.join(command)}",
-        f"verdict  {result.verdict}: {result.outcome}"
-        + (f" (it must be refused here, {cell.refusal}: docs/machines.md)" if cell.refusal else "")
-        + ("" if same else f", with another Python than {python}"),
+        verdict_line(result, reproduction, cell.refusal),
     ]
     for cause in result.causes:
         lines += _cause(cause)
@@ -227,6 +222,18 @@ def _lines(ended: _Ended, cell: Cell) -> list[str]:
         f"again    ./e2e replay {cell.id}{option}",
         f"hand on  ./e2e bundle{option}",
     ]
+
+
+def verdict_line(result: CellResult, reproduction: Reproduction, refusal: str) -> str:
+    """Return the verdict in one line; `refusal` is the cause by which the cell must be refused."""
+    python = reproduction.asked.get("python", "")
+    # The report's 3.13 is any 3.13.
+    same = minor_version(python) in (None, minor_version(reproduction.used.python))
+    return (
+        f"verdict  {result.verdict}: {result.outcome}"
+        + (f" (it must be refused here, {refusal}: docs/machines.md)" if refusal else "")
+        + ("" if same else f", with another Python than {python}")
+    )
 
 
 def _cause(cause: Cause) -> list[str]:

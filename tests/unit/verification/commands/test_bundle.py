@@ -9,8 +9,7 @@ import zstandard
 
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash
-from verification.commands import bundle, host_secrets
-from verification.commands import common as session
+from verification.commands import bundle, common, host_secrets
 from verification.commands.parser import parse
 from verification.models.base import parse_json
 from verification.models.errors import WrongUse
@@ -18,6 +17,7 @@ from verification.models.evidence import parse_evidence
 from verification.models.report import Report
 from verification.report import results, writer
 from verification.report.scrub import Scrubber
+from verification.session.session import EVIDENCE
 
 
 def _run(*words: str) -> int:
@@ -36,34 +36,37 @@ SCRUBBER = Scrubber(
 def report(tmp_path: Path) -> Path:
     """Return the folder of a report with secrets planted wherever text can be."""
     planted = f'{TOKEN} {CREDENTIALS} build7 /home/alice/x <&" pip'
-    run = sample_run.report(cell(LINUX), cell(WINDOWS, crash(planted)))
-    selection = run.selection.model_copy(update={"source": "/home/alice/src"})
-    run = run.model_copy(update={"selection": selection})
     folder = tmp_path / "report"
-    for ident in (LINUX, WINDOWS):
-        evidence = sample_run.evidence(ident, log=planted)
-        env = {"NPM_TOKEN": "abc", "HOME": "/home/user"} if ident == LINUX else {}
-        evidence = evidence.model_copy(update={"env": env})
-        results.write_model(folder / "evidence" / f"{ident}.json", evidence)
-    writer.write(folder, run)
+    cells = []
+    for result in (cell(LINUX), cell(WINDOWS, crash(planted))):
+        evidence = sample_run.evidence(result.id, log=planted)
+        env = {"NPM_TOKEN": "abc", "HOME": "/home/user"} if result.id == LINUX else {}
+        text = evidence.model_copy(update={"env": env}).to_json()
+        digest = results.write_by_content(folder / EVIDENCE, text)
+        cells.append(result.model_copy(update={"evidence": digest}))
+    run = sample_run.report(*cells)
+    selection = run.selection.model_copy(update={"source": "/home/alice/src"})
+    writer.write(folder, run.model_copy(update={"selection": selection}))
     return folder
 
 
+def _evidence(members: dict[str, bytes], ident: str) -> str:
+    """Return the name of the member with the evidence of a cell."""
+    run = parse_json(Report, members[results.NAME], results.NAME)
+    return f"{EVIDENCE}/{common.cells_of(run, [ident])[0].evidence}.json"
+
+
 def _members(report: Path, *idents: str) -> dict[str, bytes]:
-    _, run = session.load(str(report))
-    return bundle.make(report, run, idents or (LINUX, WINDOWS), SCRUBBER)
+    _, run = common.read_report(str(report))
+    return bundle.make(report, run, common.cells_of(run, idents), SCRUBBER)
 
 
 def test_the_members_are_the_report_and_what_made_it(report: Path) -> None:
-    assert sorted(_members(report)) == [
-        "VERIFICATION.md",
-        f"evidence/{LINUX}.json",
-        f"evidence/{WINDOWS}.json",
-        "index.html",
-        "junit.xml",
-        "results.json",
-        "versions.json",
-    ]
+    members = _members(report)
+    evidence = {_evidence(members, ident) for ident in (LINUX, WINDOWS)}
+    forms = {"VERIFICATION.md", "index.html", "junit.xml", "results.json", "versions.json"}
+    assert len(evidence) == 2
+    assert set(members) == evidence | forms
 
 
 def test_what_was_planted_is_in_the_report_and_in_no_member(report: Path) -> None:
@@ -81,7 +84,7 @@ def test_nothing_else_is_harmed(report: Path) -> None:
     run = parse_json(Report, members["results.json"], "results.json")
     assert run.inputs == sample_run.report().inputs
     assert run.images == sample_run.report().images
-    evidence = parse_evidence(members[f"evidence/{LINUX}.json"], "evidence")
+    evidence = parse_evidence(members[_evidence(members, LINUX)], "evidence")
     log = '[removed] https://[removed]@[mirror]/simple [host] [home]/x <&" pip'
     clean = sample_run.evidence(LINUX, log=log)
     env = {"NPM_TOKEN": "[removed]", "HOME": "/home/user"}
@@ -91,7 +94,8 @@ def test_nothing_else_is_harmed(report: Path) -> None:
 
 def test_the_evidence_of_other_cells_is_left_out(report: Path) -> None:
     members = _members(report, LINUX)
-    assert [name for name in members if name.startswith("evidence/")] == [f"evidence/{LINUX}.json"]
+    evidence = [name for name in members if name.startswith(f"{EVIDENCE}/")]
+    assert evidence == [_evidence(members, LINUX)]
 
 
 def test_the_same_report_makes_the_same_bytes(report: Path) -> None:
@@ -109,8 +113,8 @@ def test_it_unpacks_to_a_report_that_can_be_gone_back_to(report: Path, tmp_path:
     assert {(one.uid, one.uname, one.mtime, one.mode) for one in infos} == {
         (0, "", 1_700_000_000, 0o644)
     }
-    _, run = session.load(str(tmp_path / "out" / "top"))
-    assert [one.id for one in session.chosen(run, [WINDOWS])] == [WINDOWS]
+    _, run = common.read_report(str(tmp_path / "out" / "top"))
+    assert [one.id for one in common.cells_of(run, [WINDOWS])] == [WINDOWS]
 
 
 def test_the_command_writes_the_file_and_lists_it(
@@ -124,14 +128,15 @@ def test_the_command_writes_the_file_and_lists_it(
     assert _run("--from", str(report), "-o", str(output), LINUX) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
     told = capsys.readouterr().out
-    assert f"evidence/{LINUX}.json" in told
+    assert told.count(f"  {EVIDENCE}/") == 1
     assert "missing" not in told
 
 
 def test_evidence_that_is_gone_is_told(
     report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (report / "evidence" / f"{LINUX}.json").unlink()
+    _, run = common.read_report(str(report))
+    (report / EVIDENCE / f"{common.cells_of(run, [LINUX])[0].evidence}.json").unlink()
     output = tmp_path / "x.tar.zst"
     assert _run("--from", str(report), "-o", str(output)) == 0
     assert f"missing: the evidence of {LINUX}: " in capsys.readouterr().out

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from verification.commands import common as session
-from verification.commands import reproduce
 from verification.models.errors import WrongUse
 from verification.models.machine import MachineSpec
 from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near
-from verification.verdict import CellResult, Verdict
 
 
 def _ranked(**told: str) -> list[Near]:
@@ -154,34 +149,3 @@ def test_what_there_is_not_is_wrong_use_in_one_line(told: dict[str, str], said: 
         _ranked(**told)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_an_installer_of_one_scenario_is_had_in_that_one() -> None:
-    debian = machines.load()["debian-13"]
-    assert session.cell(debian, "uv-tool", None).id == "debian-13-uv-tool-managed"
-    assert session.cell(debian, "pip-24.3", None).id == "debian-13-pip-24.3-venv"
-    with pytest.raises(WrongUse, match="--installer uv-tool: it is for the scenario managed alone"):
-        session.cell(debian, "uv-tool", "venv")
-    with pytest.raises(WrongUse, match="--installer uv-tool: windows-wine has none; it has: pip, "):
-        session.cell(machines.load()["windows-wine"], "uv-tool", None)
-
-
-@pytest.mark.parametrize(
-    ("asked", "has", "line"),
-    [
-        ({"python": "3.12"}, "3.13.5", "verdict  verified, with another Python than 3.12"),
-        ({"python": "3.13.2"}, "3.13.5", "verdict  verified"),
-        ({"python": "3.13t"}, "3.13.5", "verdict  verified"),
-        ({}, "3.13.5", "verdict  verified"),
-    ],
-)
-def test_another_python_is_told_in_the_line_of_the_verdict(
-    tmp_path: Path, asked: dict[str, str], has: str, line: str
-) -> None:
-    used = {
-        "machine": "debian-13", "title": "Debian 13", "python": has, "libc": "glibc 2.41",
-        "installer": "pip", "scenario": "venv", "version": "1.0",
-    }  # fmt: skip
-    told = {"asked": asked, "used": used, "differs": []}
-    result = CellResult("a", "debian-13", "pip", "venv", Verdict.VERIFIED, (), 1.0)
-    assert line in reproduce._lines(told, "a", {}, result, "", tmp_path)
