@@ -39,8 +39,10 @@ def schema(model: type[Model], *, every_field: bool = True) -> dict[str, JsonVal
     definitions = made.pop("$defs", {})
     _describe(made, model)
     for name, definition in definitions.items():
-        if found := _models().get(name.partition("_")[0]):
-            _describe(definition, found)
+        for found in _models().get(name.partition("_")[0], ()):
+            # Two modules may have a class of one name.
+            if _names(found) == set(definition.get("properties", ())):
+                _describe(definition, found)
     return {"$schema": _DIALECT, **made, "$defs": definitions}
 
 
@@ -51,14 +53,19 @@ def _describe(definition: dict[str, dict[str, dict[str, str]]], model: type[Mode
             shown.setdefault("description", text)
 
 
+def _names(model: type[Model]) -> set[str]:
+    return {field.serialization_alias or name for name, field in model.model_fields.items()}
+
+
 @functools.cache
-def _models() -> dict[str, type[Model]]:
-    found, waiting = {}, [Model]
+def _models() -> dict[str, list[type[Model]]]:
+    found: dict[str, list[type[Model]]] = {}
+    waiting = [Model]
     while waiting:
         model = waiting.pop()
         waiting += model.__subclasses__()
         if "[" not in model.__name__:
-            found[model.__name__] = model
+            found.setdefault(model.__name__, []).append(model)
     return found
 
 
