@@ -40,7 +40,7 @@ from containers.runner.log import ActLine, ConductorLine, JobContainer, Log, is_
 from containers.runner.origin import BRANCH, Origin
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.pipeline import PipelineRun, Push, WorkflowArtifact
+from verification.models.pipeline import PipelineRun, Push, RunOutcome, WorkflowArtifact
 from verification.models.workflow import Combination, Decision, Event, Workflow
 from verification.models.workflow_file import load
 
@@ -233,20 +233,20 @@ class _Attempt:
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
         """Return what it showed."""
         jobs = self.log.jobs(self.runner.workflow, hung=self.hung)
-        passed = all(job.result in ("success", "skipped") for job in jobs)
+        outcome: RunOutcome = "failure"
+        if not decision.triggered:
+            outcome = "not triggered"
+        elif self.hung:
+            outcome = "hung"
+        elif self.log.ended == 0 and all(job.result in ("success", "skipped") for job in jobs):
+            outcome = "success"
         return PipelineRun(
             push=self.push,
             run_id=self.run_id,
             attempt=self.attempt,
             triggered=decision.triggered,
             decision=decision.reason,
-            result="not triggered"
-            if not decision.triggered
-            else "hung"
-            if self.hung
-            else "success"
-            if passed and self.log.ended == 0
-            else "failure",
+            result=outcome,
             jobs=jobs,
             artifacts=self.artifacts,
             wheels=tuple(self.builds.wheels),

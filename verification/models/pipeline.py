@@ -19,6 +19,7 @@ from verification.models.workflow import Combination
 _ERROR = re.compile(r"^\W*::error(?: [^:]*)?::(.*)")
 
 JobOutcome = Literal["success", "failure", "skipped", "hung", "not run"]
+RunOutcome = Literal["success", "failure", "hung", "not triggered"]
 
 
 class Push(Model):
@@ -134,7 +135,7 @@ class PipelineRun(Model):
     triggered: bool
     decision: str
     """Why the event starts the workflow, or does not."""
-    result: Literal["success", "failure", "hung", "not triggered"]
+    result: RunOutcome
     jobs: tuple[JobRun, ...]
     artifacts: tuple[WorkflowArtifact, ...]
     wheels: tuple[BuiltWheel, ...]

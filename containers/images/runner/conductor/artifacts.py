@@ -10,6 +10,7 @@ The calls and their fields are those of the client's own definitions (npm packag
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -17,8 +18,10 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import parse_qs, urlsplit
+
+from .output import Json
 
 _SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService/"
 _BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([^<]+)<")
@@ -33,6 +36,33 @@ class Refused(Exception):
         self.code = code
 
 
+class Call(TypedDict, total=False):
+    """The fields of the calls, as far as they are read here."""
+
+    name: str
+    mime_type: str | None
+    hash: str | None
+    size: str
+    name_filter: str | None
+    id_filter: str | None
+    workflow_run_backend_id: str
+    workflow_job_run_backend_id: str
+
+
+@dataclasses.dataclass
+class Entry:
+    """An artifact in the index."""
+
+    id: int
+    attempt: int
+    complete: bool
+    type: str
+    """The media type of its blob."""
+    size: int = 0
+    digest: str = ""
+    created: str = ""
+
+
 class Store:
     """The artifacts, in a folder that outlives the attempt; each knows of which attempt it is."""
 
@@ -43,121 +73,119 @@ class Store:
         self._changing = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def call(self, method: str, asked: dict[str, Any], base: str) -> dict[str, Any]:
+    def call(self, method: str, call: Call, base: str) -> dict[str, Json]:
         """Answer a call.
 
         Raises:
             Refused: it is refused.
         """
-        name = str(asked.get("name", ""))
+        name = str(call.get("name", ""))
         with self._changing:
             match method:
                 case "CreateArtifact":
-                    return self._create(name, asked, base)
+                    return self._create(name, call, base)
                 case "FinalizeArtifact":
-                    return self._finalize(name, asked)
+                    return self._finalize(name, call)
                 case "ListArtifacts":
-                    return self._list(asked)
+                    return self._list(call)
                 case "GetSignedArtifactURL":
-                    return {"signed_url": f"{base}/blobs/{self._found(name)['id']}"}
+                    return {"signed_url": f"{base}/blobs/{self._entry(name).id}"}
                 case "DeleteArtifact":
-                    told = self._found(name)
-                    del (index := self._index())[name]
-                    self._write(index)
-                    self.blob(str(told["id"])).unlink(missing_ok=True)
-                    return {"ok": True, "artifact_id": str(told["id"])}
+                    return self._delete(name)
         raise Refused(404, "bad_route", f"no such call: {method}")
 
-    def _create(self, name: str, asked: dict[str, Any], base: str) -> dict[str, Any]:
+    def _create(self, name: str, call: Call, base: str) -> dict[str, Json]:
         index = self._index()
-        if index.get(name, {}).get("attempt") == self._attempt:
-            told = "an artifact with this name already exists on the workflow run"
-            raise Refused(409, "already_exists", told)
-        number = 1 + max((entry["id"] for entry in index.values()), default=1000)
-        index[name] = {
-            "id": number,
-            "attempt": self._attempt,
-            "complete": False,
-            "type": asked.get("mime_type") or "application/zip",
-        }
+        if name in index and index[name].attempt == self._attempt:
+            message = "an artifact with this name already exists on the workflow run"
+            raise Refused(409, "already_exists", message)
+        number = 1 + max((entry.id for entry in index.values()), default=1000)
+        kind = call.get("mime_type") or "application/zip"
+        index[name] = Entry(id=number, attempt=self._attempt, complete=False, type=kind)
         self._write(index)
         return {"ok": True, "signed_upload_url": f"{base}/blobs/{number}"}
 
-    def _finalize(self, name: str, asked: dict[str, Any]) -> dict[str, Any]:
-        index = self._index()
-        told = self._found(name, complete=False)
-        content = self.blob(str(told["id"])).read_bytes()
+    def _finalize(self, name: str, call: Call) -> dict[str, Json]:
+        entry = self._entry(name, complete=False)
+        content = self.blob(str(entry.id)).read_bytes()
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        if asked.get("hash") not in (None, digest):
+        if call.get("hash") not in (None, digest):
             raise Refused(400, "invalid_argument", "the digest is not that of what was uploaded")
-        if int(asked.get("size", len(content))) != len(content):
+        if int(call.get("size", len(content))) != len(content):
             raise Refused(400, "invalid_argument", "the size is not that of what was uploaded")
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        index[name] |= {"complete": True, "size": len(content), "digest": digest, "created": now}
-        self._write(index)
-        return {"ok": True, "artifact_id": str(told["id"])}
+        complete = dataclasses.replace(
+            entry, complete=True, size=len(content), digest=digest, created=now
+        )
+        self._write(self._index() | {name: complete})
+        return {"ok": True, "artifact_id": str(entry.id)}
 
-    def _list(self, asked: dict[str, Any]) -> dict[str, Any]:
-        name, number = asked.get("name_filter"), asked.get("id_filter")
+    def _list(self, call: Call) -> dict[str, Json]:
+        name, number = call.get("name_filter"), call.get("id_filter")
         return {
             "artifacts": [
                 {
-                    "workflow_run_backend_id": asked.get("workflow_run_backend_id", ""),
-                    "workflow_job_run_backend_id": asked.get("workflow_job_run_backend_id", ""),
-                    "database_id": str(entry["id"]),
+                    "workflow_run_backend_id": call.get("workflow_run_backend_id", ""),
+                    "workflow_job_run_backend_id": call.get("workflow_job_run_backend_id", ""),
+                    "database_id": str(entry.id),
                     "name": key,
-                    "size": str(entry["size"]),
-                    "created_at": entry["created"],
-                    "digest": entry["digest"],
+                    "size": str(entry.size),
+                    "created_at": entry.created,
+                    "digest": entry.digest,
                 }
                 for key, entry in sorted(self._index().items())
-                if entry["complete"]
+                if entry.complete
                 and name in (None, key)
-                and str(number or entry["id"]) == str(entry["id"])
+                and str(number or entry.id) == str(entry.id)
             ]
         }
 
-    def _found(self, name: str, *, complete: bool = True) -> dict[str, Any]:
-        entry: dict[str, Any] | None = self._index().get(name)
-        if entry is None or entry["complete"] < complete:
+    def _delete(self, name: str) -> dict[str, Json]:
+        number = str(self._entry(name).id)
+        index = self._index()
+        del index[name]
+        self._write(index)
+        self.blob(number).unlink(missing_ok=True)
+        return {"ok": True, "artifact_id": number}
+
+    def _entry(self, name: str, *, complete: bool = True) -> Entry:
+        entry = self._index().get(name)
+        if entry is None or entry.complete < complete:
             raise Refused(404, "not_found", f"there is no artifact {name}")
         return entry
 
     def type_of(self, number: str) -> str:
         """Return the media type of a blob."""
-        for entry in self._index().values():
-            if str(entry["id"]) == number:
-                return str(entry["type"])
-        return "application/zip"
+        types = (entry.type for entry in self._index().values() if str(entry.id) == number)
+        return next(types, "application/zip")
 
     def blob(self, number: str) -> Path:
         """Return the file of a blob."""
         return self._folder / f"{int(number)}.blob"
 
     def put(self, number: str, query: dict[str, list[str]], content: bytes) -> None:
-        """Take in a blob, or a block of one, or the list of its blocks."""
+        """Store a blob, or a block of one, or join the blocks of a list."""
         with self._changing:
             match query.get("comp", [""])[0]:
                 case "block":
                     self._blocks[f"{number}/{query['blockid'][0]}"] = content
                 case "blocklist":
-                    names = [found.decode() for found in _BLOCK.findall(content)]
+                    names = [match.decode() for match in _BLOCK.findall(content)]
                     whole = b"".join(self._blocks.pop(f"{number}/{name}") for name in names)
                     self.blob(number).write_bytes(whole)
                 case _:
                     self.blob(number).write_bytes(content)
 
-    def _index(self) -> dict[str, dict[str, Any]]:
+    def _index(self) -> dict[str, Entry]:
         try:
-            found: dict[str, dict[str, Any]] = json.loads(
-                (self._folder / "index.json").read_text("utf-8")
-            )
+            text = (self._folder / "index.json").read_text("utf-8")
         except FileNotFoundError:
             return {}
-        return found
+        return {name: Entry(**entry) for name, entry in json.loads(text).items()}
 
-    def _write(self, index: dict[str, dict[str, Any]]) -> None:
-        (self._folder / "index.json").write_text(json.dumps(index), "utf-8")
+    def _write(self, index: dict[str, Entry]) -> None:
+        entries = {name: dataclasses.asdict(entry) for name, entry in index.items()}
+        (self._folder / "index.json").write_text(json.dumps(entries), "utf-8")
 
 
 class Service(ThreadingHTTPServer):
@@ -190,14 +218,12 @@ class _Handler(BaseHTTPRequestHandler):
             answer = self.server.store.call(method, json.loads(body), base)
             self._answer(200, json.dumps(answer).encode(), "application/json")
         except Refused as error:
-            told = {"code": error.code, "msg": str(error)}
-            self._answer(error.status, json.dumps(told).encode(), "application/json")
+            self._fail(error.status, error.code, str(error))
         except ValueError as error:
-            told = {"code": "malformed", "msg": str(error)}
-            self._answer(400, json.dumps(told).encode(), "application/json")
+            self._fail(400, "malformed", str(error))
 
     def do_PUT(self) -> None:
-        """Take in a blob."""
+        """Store a blob."""
         url = urlsplit(self.path)
         content = self._body()
         try:
@@ -208,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(201, b"", "text/plain")
 
     def do_GET(self) -> None:
-        """Give a blob out."""
+        """Answer with a blob."""
         number = urlsplit(self.path).path.rpartition("/")[2]
         try:
             content = self.server.store.blob(number).read_bytes()
@@ -216,6 +242,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, b"there is no such blob", "text/plain")
         else:
             self._answer(200, content, self.server.store.type_of(number))
+
+    def _fail(self, status: int, code: str, message: str) -> None:
+        body = json.dumps({"code": code, "msg": message})
+        self._answer(status, body.encode(), "application/json")
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -235,4 +265,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
-        """Say nothing: what a job did is in the job's log."""
+        """Print nothing: what a job did is in the job's log."""

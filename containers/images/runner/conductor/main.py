@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from .artifacts import Service, Store
+from .config import load
 from .output import say
 from .relay import RELAY, Relay
 
@@ -25,13 +26,13 @@ _ACT_PORT = 34567
 
 def main() -> int:
     """Run act as the configuration says; return its exit code."""
-    config = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    config = load(Path(sys.argv[1]))
     address = socket.gethostbyname(socket.gethostname())
-    store = Store(Path(config["artifacts"]), config["attempt"])
+    store = Store(Path(config.artifacts), config.attempt)
     Service((address, _PORT), store).start()
     Relay(config, f"http://{address}:{_ACT_PORT}/", f"http://{address}:{_PORT}/").start()
     command = [
-        *config["command"],
+        *config.command,
         # Only a run with an artifact server has the variables that tell jobs of one.
         "--artifact-server-path=/tmp/act-artifacts",
         f"--artifact-server-addr={address}",
@@ -39,8 +40,8 @@ def main() -> int:
     ]
     process = subprocess.Popen(
         command,
-        cwd=config["folder"],
-        env={**os.environ, "DOCKER_HOST": f"unix://{RELAY}", **config["environment"]},
+        cwd=config.folder,
+        env={**os.environ, "DOCKER_HOST": f"unix://{RELAY}", **config.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -51,11 +52,11 @@ def main() -> int:
     assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
     for line in process.stdout:
         try:
-            told = json.loads(line)
+            logged = json.loads(line)
         except ValueError:
-            told = None
-        if isinstance(told, dict):
-            say(act=told)
+            logged = None
+        if isinstance(logged, dict):
+            say(act=logged)
         else:
             say(text=line.rstrip("\n"))
     code = process.wait()

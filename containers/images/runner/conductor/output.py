@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import Any
+from typing import TypeAlias
 
-_SAYING = threading.Lock()
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+"""A value as JSON has it."""
+_PRINTING = threading.Lock()
 
 
-def say(**values: Any) -> None:
+def say(**values: Json) -> None:
     """Print one line for the host."""
-    with _SAYING:
+    with _PRINTING:
         print(json.dumps({"at": time.time(), **values}), flush=True)

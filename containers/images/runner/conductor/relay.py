@@ -3,25 +3,24 @@
 act names its containers and volumes after the workflow alone, so two runs of one workflow would
 remove each other's, and it labels none of the volumes. What it asks of the engine goes through a
 relay that gives names and labels of the run to all that it makes, mounts the run's own volume into
-the jobs and tells which container is which job's. The relay also gives the two variables with which
-an identity token is asked for to the jobs that may have one, as GitHub does, and to no other.
+the jobs and reports which container is which job's. The relay also gives the two variables with
+which an identity token is asked for to the jobs that may have one, as GitHub does, and to no other.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import parse_qs, urlencode
 
-from .output import say
+from .config import Config
+from .output import Json, say
 
 ENGINE = "/var/run/docker.sock"
 RELAY = "/run/relay.sock"
@@ -31,15 +30,46 @@ _MOST_HEAD = 1 << 20
 _PATIENCE = 10.0
 
 
+class Mount(TypedDict, total=False):
+    """A mount of a container. These classes have the keys that are changed here."""
+
+    Type: str
+    Source: str
+    Target: str
+    ReadOnly: bool
+    VolumeOptions: dict[str, Json]
+
+
+class HostConfig(TypedDict, total=False):
+    """What a container is given of its host."""
+
+    Dns: list[str]
+    Init: bool
+    Mounts: list[Mount] | None
+
+
+class CreateRequest(TypedDict, total=False):
+    """A request to make a container."""
+
+    Labels: dict[str, str] | None
+    HostConfig: HostConfig
+
+
+class ExecRequest(TypedDict, total=False):
+    """A request to start a program in a container."""
+
+    Env: list[str] | None
+
+
 class Relay:
     """Passes requests on to the engine; changes those that make containers and start programs."""
 
-    def __init__(self, config: dict[str, Any], artifacts: str, service: str) -> None:
+    def __init__(self, config: Config, artifacts: str, service: str) -> None:
         """Make it; jobs are sent to ``service`` where act would send them to ``artifacts``."""
         self._config = config
         self._artifacts = artifacts
         self._service = service
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._names: dict[str, str] = {}
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(RELAY)
@@ -90,23 +120,18 @@ class Relay:
             # One request a connection: the next one may have to be changed too.
             headers = [line for line in headers if not line.lower().startswith("connection:")]
             headers.append("Connection: close")
-        change: Callable[[dict[str, Any]], None] | None = None
-        if method == "POST" and _CREATE.search(path):
-            name = parse_qs(query).get("name", [""])[0]
-            query = urlencode(
-                {
-                    **{k: v[0] for k, v in parse_qs(query).items()},
-                    "name": self._config["prefix"] + name,
-                }
-            )
-            change = self._created
-        elif method == "POST" and (found := _EXEC.search(path)):
-            change = functools.partial(self._executed, found[1])
-        if change:
-            body = _read_body(client, headers, body)
-            asked = json.loads(body)
-            change(asked)
-            body = json.dumps(asked).encode()
+        creates = method == "POST" and _CREATE.search(path)
+        executes = method == "POST" and _EXEC.search(path)
+        if creates:
+            values = {key: found[0] for key, found in parse_qs(query).items()}
+            query = urlencode({**values, "name": self._config.prefix + values.get("name", "")})
+        if creates or executes:
+            request = json.loads(_read_body(client, headers, body))
+            if executes:
+                self._execute(executes[1], request)
+            else:
+                self._create(request)
+            body = json.dumps(request).encode()
             headers = [
                 line
                 for line in headers
@@ -117,49 +142,50 @@ class Relay:
         top = "\r\n".join([f"{method} {target} {protocol}", *headers, "", ""])
         return top.encode("latin-1") + body
 
-    def _created(self, asked: dict[str, Any]) -> None:
-        asked["Labels"] = {**(asked.get("Labels") or {}), **self._config["labels"]}
-        host = asked["HostConfig"]
-        host["Dns"] = self._config["dns"]
+    def _create(self, request: CreateRequest) -> None:
+        labels, config = self._config.labels, self._config
+        request["Labels"] = {**(request.get("Labels") or {}), **labels}
+        host = request["HostConfig"]
+        host["Dns"] = config.dns
         host["Init"] = True
-        for mount in host.get("Mounts") or []:
+        mounts = host.get("Mounts") or []
+        for mount in mounts:
             if mount.get("Type") == "volume":
-                mount["Source"] = self._config["prefix"] + mount["Source"]
-                mount["VolumeOptions"] = {"Labels": self._config["labels"]}
-        host["Mounts"] = [
-            *(host.get("Mounts") or []),
-            {
-                "Type": "volume",
-                "Source": self._config["volume"],
-                "Target": "/e2e",
-                "ReadOnly": True,
-                "VolumeOptions": {"NoCopy": True},
-            },
-        ]
+                mount["Source"] = config.prefix + mount["Source"]
+                mount["VolumeOptions"] = {"Labels": {**labels}}
+        run_volume = Mount(
+            Type="volume",
+            Source=config.volume,
+            Target="/e2e",
+            ReadOnly=True,
+            VolumeOptions={"NoCopy": True},
+        )
+        host["Mounts"] = [*mounts, run_volume]
 
     def _await(self, container: str) -> None:
-        """Wait until the host has told the forge whose this container's address now is."""
-        known = Path(self._config["known"]) / container
+        """Wait until the forge knows whose this container's address now is."""
+        known = Path(self._config.known) / container
         deadline = time.monotonic() + _PATIENCE
         while not known.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def _executed(self, container: str, asked: dict[str, Any]) -> None:
-        for at, entry in enumerate(asked.get("Env") or []):
-            asked["Env"][at] = entry.replace(self._artifacts, self._service)
-        given = dict(entry.partition("=")[::2] for entry in asked.get("Env") or [])
-        job = given.get("GITHUB_JOB")
-        if not job:
-            return
-        if container not in self._told:
-            self._told.add(container)
+    def _execute(self, container: str, request: ExecRequest) -> None:
+        variables = [
+            entry.replace(self._artifacts, self._service) for entry in request.get("Env") or []
+        ]
+        job = dict(entry.partition("=")[::2] for entry in variables).get("GITHUB_JOB")
+        if job and container not in self._reported:
+            self._reported.add(container)
             say(job={"id": job, "container": container, "name": self._names.get(container, "")})
             self._await(container)
-        if job in self._config["identity"]["jobs"]:
-            asked["Env"] += [
-                f"ACTIONS_ID_TOKEN_REQUEST_{key}={self._config['identity'][key.lower()]}"
-                for key in ("URL", "TOKEN")
+        identity = self._config.identity
+        if job in identity.jobs:
+            variables += [
+                f"ACTIONS_ID_TOKEN_REQUEST_URL={identity.url}",
+                f"ACTIONS_ID_TOKEN_REQUEST_TOKEN={identity.token}",
             ]
+        if variables:
+            request["Env"] = variables
 
 
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .words import Failure, boolean, fail, inputs, output, unsupported
+from .toolkit import Failure, boolean, fail, inputs, output, unsupported
 
 ORIGIN = "file:///e2e/repository.git"
 

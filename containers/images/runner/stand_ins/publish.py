@@ -9,14 +9,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import id as identities
 import requests
 from twine.utils import DEFAULT_REPOSITORY
 
-from .words import Failure, boolean, fail, inputs
+from .toolkit import Failure, boolean, fail, inputs
 
 _SECONDS = 30
 _CLAIMS = (
@@ -33,31 +32,33 @@ _CLAIMS = (
 
 def main() -> None:
     """Publish."""
-    asked = inputs()
-    folder = Path(asked["packages-dir"])
-    repository = asked["repository-url"] or DEFAULT_REPOSITORY
-    trusted = asked["user"] == "__token__" and not asked["password"]
-    password = _exchanged(repository) if trusted else asked["password"]
-    if trusted and boolean("attestations", asked["attestations"]):
-        told = "the stand-in makes no attestations; the real action would sign and upload them"
-        print(f"::notice::{told}")
+    given = inputs()
+    folder = Path(given["packages-dir"])
+    repository = given["repository-url"] or DEFAULT_REPOSITORY
+    trusted = given["user"] == "__token__" and not given["password"]
+    password = _exchange(repository) if trusted else given["password"]
+    if trusted and boolean("attestations", given["attestations"]):
+        message = "the stand-in makes no attestations; the real action would sign and upload them"
+        print(f"::notice::{message}")
     files = sorted(path for path in folder.glob("*") if path.is_file())
     if not any(path.name.endswith((".whl", ".tar.gz")) for path in files):
-        told = f"there are no Python distribution packages to publish in the directory '{folder}/'"
-        print(f"::warning::It looks like {told}")
+        message = (
+            f"there are no Python distribution packages to publish in the directory '{folder}/'"
+        )
+        print(f"::warning::It looks like {message}")
     names = [str(path) for path in files] or [f"{folder}/*"]
-    if boolean("verify-metadata", asked["verify-metadata"]):
+    if boolean("verify-metadata", given["verify-metadata"]):
         _twine("check", *names)
-    if boolean("print-hash", asked["print-hash"]):
+    if boolean("print-hash", given["print-hash"]):
         for path in files:
             print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
     options = ["--non-interactive", "--disable-progress-bar"]
-    if boolean("skip-existing", asked["skip-existing"]):
+    if boolean("skip-existing", given["skip-existing"]):
         options.append("--skip-existing")
-    if boolean("verbose", asked["verbose"]):
+    if boolean("verbose", given["verbose"]):
         options.append("--verbose")
     os.environ |= {
-        "TWINE_USERNAME": asked["user"],
+        "TWINE_USERNAME": given["user"],
         "TWINE_PASSWORD": password,
         "TWINE_REPOSITORY_URL": repository,
     }
@@ -71,16 +72,16 @@ def _twine(*arguments: str) -> None:
         raise Failure(f"twine {arguments[0]} ended with exit code {done.returncode}")
 
 
-def _exchanged(repository: str) -> str:
+def _exchange(repository: str) -> str:
     """Return a token of the index for the identity of this job.
 
     Raises:
         Failure: with the index's own reasons.
     """
     host = urlsplit(repository).netloc
-    audience = _asked(requests.get(f"https://{host}/_/oidc/audience", timeout=_SECONDS), "audience")
+    asked = requests.get(f"https://{host}/_/oidc/audience", timeout=_SECONDS)
     try:
-        identity = identities.detect_credential(audience["audience"])
+        identity = identities.detect_credential(_value(asked, "audience"))
     except identities.IdentityError as error:
         raise Failure(
             f"Trusted publishing exchange failure: OpenID Connect token retrieval failed: {error}. "
@@ -88,36 +89,41 @@ def _exchanged(repository: str) -> str:
             "permissions: the job needs `permissions: id-token: write`"
         ) from None
     if identity is None:
-        raise Failure("Trusted publishing exchange failure: no identity could be had here")
+        raise Failure("Trusted publishing exchange failure: no identity is available here")
     answer = requests.post(
         f"https://{host}/_/oidc/mint-token", json={"token": identity}, timeout=_SECONDS
     )
     if not answer.ok:
-        print(f"The claims of this job: {json.dumps(_claims(identity), indent=2)}")
-    token = str(_asked(answer, "token")["token"])
+        print(f"The claims of this job: {_claims(identity)}")
+    token = _value(answer, "token")
     print(f"::add-mask::{token}", flush=True)
     return token
 
 
-def _asked(answer: requests.Response, what: str) -> dict[str, Any]:
+def _value(answer: requests.Response, key: str) -> str:
+    """Return a text of the index's answer.
+
+    Raises:
+        Failure: it has none, or is a refusal; with the index's own reasons.
+    """
     try:
-        told = answer.json()
+        body = answer.json()
     except ValueError:
-        told = None
-    if answer.ok and isinstance(told, dict) and isinstance(told.get(what), str):
-        return told
-    reasons = told.get("errors", []) if isinstance(told, dict) else []
-    said = "; ".join(f"`{reason.get('code')}`: {reason.get('description')}" for reason in reasons)
-    said = said or (str(told.get("message")) if isinstance(told, dict) else answer.text[:200])
+        body = None
+    table = body if isinstance(body, dict) else {}
+    if answer.ok and isinstance(table.get(key), str):
+        return str(table[key])
+    reasons = [f"`{one.get('code')}`: {one.get('description')}" for one in table.get("errors", [])]
+    text = "; ".join(reasons) or str(table.get("message") if table else answer.text[:200])
     raise Failure(
-        f"Trusted publishing exchange failure: the index answered {answer.status_code}: {said}"
+        f"Trusted publishing exchange failure: the index answered {answer.status_code}: {text}"
     )
 
 
-def _claims(identity: str) -> dict[str, Any]:
+def _claims(identity: str) -> str:
     payload = identity.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return {name: claims.get(name, "(missing)") for name in _CLAIMS}
+    return json.dumps({name: claims.get(name, "(missing)") for name in _CLAIMS}, indent=2)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from .words import Failure, boolean, fail, inputs, lines, output, unsupported
+from .toolkit import Failure, boolean, fail, inputs, lines, output, unsupported
 
 HOME = Path("/opt/python/3.13")
 

@@ -7,14 +7,40 @@ import json
 import mimetypes
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import requests
 
-from .words import Failure, boolean, fail, inputs, lines, output, unsupported
+from .toolkit import Failure, boolean, fail, inputs, lines, output, unsupported
 
 _SECONDS = 60
+
+
+class Asset(TypedDict):
+    """A file of a release, as far as it is read here."""
+
+    id: int
+    name: str
+
+
+class Release(TypedDict):
+    """A release, as far as it is read here."""
+
+    id: int
+    tag_name: str
+    name: str | None
+    body: str | None
+    draft: bool
+    prerelease: bool
+    assets: list[Asset]
+    html_url: str
+    upload_url: str
+
+
+Values = dict[str, str | bool]
+"""What a release is made from."""
 
 
 class Api:
@@ -31,65 +57,108 @@ class Api:
         )
         self._top = f"{os.environ['GITHUB_API_URL']}/repos/{repository}"
 
-    def call(self, method: str, path: str, **values: Any) -> requests.Response:
-        """Ask; a path of the repository, or a whole address."""
-        url = path if path.startswith("https://") else f"{self._top}{path}"
-        return self._session.request(method, url, timeout=_SECONDS, **values)
-
-    def done(self, method: str, path: str, **values: Any) -> Any:
-        """Ask, and return what was answered.
+    def release(self, tag: str) -> Release | None:
+        """Return the release of a tag, which may be a draft.
 
         Raises:
-            Failure: the answer is a refusal; with GitHub's own words.
+            Failure: GitHub refuses, with its own words.
         """
-        answer = self.call(method, path, **values)
-        if answer.ok:
-            return answer.json() if answer.content else None
-        told: Any = {}
-        try:
-            told = answer.json()
-        except ValueError:
-            told = {"message": answer.text[:200]}
-        more = f" {json.dumps(told['errors'])}" if told.get("errors") else ""
-        raise Failure(
-            f"GitHub release failed with status: {answer.status_code}: {told.get('message')}{more} "
-            f"({method} {path.partition('?')[0]})"
+        path = f"/releases/tags/{tag}"
+        answer = self._session.get(f"{self._top}{path}", timeout=_SECONDS)
+        if answer.status_code != 404:
+            found: Release = _checked(answer, "GET", path).json()
+            return found
+        # A draft is not found by its tag.
+        releases: list[Release] = self._send("GET", "/releases?per_page=100").json()
+        return next((release for release in releases if release["tag_name"] == tag), None)
+
+    def save(self, method: str, path: str, values: Values | None = None) -> Release:
+        """Make, change or read a release, and return it.
+
+        Raises:
+            Failure: GitHub refuses, with its own words.
+        """
+        release: Release = self._send(method, path, values).json()
+        return release
+
+    def delete(self, asset: Asset) -> None:
+        """Delete a file of a release.
+
+        Raises:
+            Failure: GitHub refuses, with its own words.
+        """
+        self._send("DELETE", f"/releases/assets/{asset['id']}")
+
+    def upload(self, release: Release, path: Path) -> None:
+        """Attach a file to a release.
+
+        Raises:
+            Failure: GitHub refuses, with its own words.
+        """
+        url = release["upload_url"].partition("{")[0]
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        answer = self._session.post(
+            url,
+            params={"name": path.name},
+            data=path.read_bytes(),
+            headers={"Content-Type": kind},
+            timeout=_SECONDS,
         )
+        _checked(answer, "POST", url)
+
+    def _send(self, method: str, path: str, values: Values | None = None) -> requests.Response:
+        url = f"{self._top}{path}"
+        return _checked(
+            self._session.request(method, url, json=values, timeout=_SECONDS), method, path
+        )
+
+
+def _checked(answer: requests.Response, method: str, path: str) -> requests.Response:
+    if answer.ok:
+        return answer
+    try:
+        refusal = answer.json()
+    except ValueError:
+        refusal = {"message": answer.text[:200]}
+    more = f" {json.dumps(refusal['errors'])}" if refusal.get("errors") else ""
+    raise Failure(
+        f"GitHub release failed with status: {answer.status_code}: {refusal.get('message')}{more} "
+        f"({method} {path.partition('?')[0]})"
+    )
 
 
 def main() -> None:
     """Make the release."""
-    asked = inputs()
-    if asked["discussion_category_name"]:
+    given = inputs()
+    if given["discussion_category_name"]:
         unsupported("the input discussion_category_name")
     ref = os.environ["GITHUB_REF"]
-    draft = boolean("draft", asked["draft"])
-    tag = asked["tag_name"].removeprefix("refs/tags/")
+    draft = boolean("draft", given["draft"])
+    tag = given["tag_name"].removeprefix("refs/tags/")
     if not tag and not ref.startswith("refs/tags/") and not draft:
         raise Failure("GitHub Releases requires a tag")
     tag = tag or ref.removeprefix("refs/tags/")
-    files = _files(asked)
-    api = Api(asked["token"], asked["repository"] or os.environ["GITHUB_REPOSITORY"])
-    found = _release_of(api, tag)
-    values = _values(asked, tag, found)
-    prerelease = boolean("prerelease", asked["prerelease"])
-    if found is None:
+    files = _files(given)
+    api = Api(given["token"], given["repository"] or os.environ["GITHUB_REPOSITORY"])
+    present = api.release(tag)
+    values = _values(given, tag, present)
+    prerelease = boolean("prerelease", given["prerelease"])
+    if present is None:
         print(f"Creating new GitHub release for tag {tag}...")
         # Users see it when it is whole: it is a draft until its files are there. A prerelease is
-        # not, for no event would tell of it later.
-        held = values | {"draft": draft or not prerelease}
-        release = api.done("POST", "/releases", json=held)
+        # not, for no event would report it later.
+        release = api.save("POST", "/releases", values | {"draft": draft or not prerelease})
     else:
-        print(f"Found release {found['name']} (with id={found['id']})")
-        release = api.done("PATCH", f"/releases/{found['id']}", json=values)
+        print(f"Found release {present['name']} (with id={present['id']})")
+        release = api.save("PATCH", f"/releases/{present['id']}", values)
     for path in files:
-        _upload(api, release, path, overwrite=boolean("overwrite_files", asked["overwrite_files"]))
+        _upload(api, release, path, overwrite=boolean("overwrite_files", given["overwrite_files"]))
     if release["draft"] and not draft:
-        final: dict[str, Any] = {"draft": False}
-        if asked["make_latest"]:
-            final["make_latest"] = asked["make_latest"]
-        release = api.done("PATCH", f"/releases/{release['id']}", json=final)
-    release = api.done("GET", f"/releases/{release['id']}")
+        final: Values = {"draft": False}
+        if given["make_latest"]:
+            final["make_latest"] = given["make_latest"]
+        release = api.save("PATCH", f"/releases/{release['id']}", final)
+    release = api.save("GET", f"/releases/{release['id']}")
     print(f"Release ready at {release['html_url']}")
     output("url", release["html_url"])
     output("id", str(release["id"]))
@@ -97,76 +166,58 @@ def main() -> None:
     output("assets", json.dumps(release["assets"]))
 
 
-def _files(asked: dict[str, str]) -> list[Path]:
-    folder = Path(asked["working_directory"] or ".")
-    found: list[Path] = []
-    for pattern in lines(asked["files"].replace(",", "\n")):
+def _files(given: Mapping[str, str]) -> list[Path]:
+    folder = Path(given["working_directory"] or ".")
+    files: list[Path] = []
+    for pattern in lines(given["files"].replace(",", "\n")):
         # A pattern may be absolute, which Path.glob refuses.
         names = glob.glob(str(folder / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
         matched = sorted(Path(name) for name in names if Path(name).is_file())
         if not matched:
-            told = f"Pattern '{pattern}' does not match any files."
-            if boolean("fail_on_unmatched_files", asked["fail_on_unmatched_files"]):
-                raise Failure(told)
-            print(f"::warning::{told}")
-        found += [path for path in matched if path not in found]
-    return found
+            message = f"Pattern '{pattern}' does not match any files."
+            if boolean("fail_on_unmatched_files", given["fail_on_unmatched_files"]):
+                raise Failure(message)
+            print(f"::warning::{message}")
+        files += [path for path in matched if path not in files]
+    return files
 
 
-def _release_of(api: Api, tag: str) -> dict[str, Any] | None:
-    answer = api.call("GET", f"/releases/tags/{tag}")
-    if answer.ok:
-        return dict(answer.json())
-    if answer.status_code != 404:
-        api.done("GET", f"/releases/tags/{tag}")
-    # A draft is not found by its tag.
-    for release in api.done("GET", "/releases?per_page=100") if answer.status_code == 404 else []:
-        if release["tag_name"] == tag:
-            return dict(release)
-    return None
-
-
-def _values(asked: dict[str, str], tag: str, found: dict[str, Any] | None) -> dict[str, Any]:
-    body = asked["body"]
-    if asked["body_path"]:
-        body = Path(asked["body_path"]).read_text("utf-8")
-    old = found or {}
-    if boolean("append_body", asked["append_body"]) and old.get("body"):
-        body = f"{old['body']}\n{body}"
-    values: dict[str, Any] = {
+def _values(given: Mapping[str, str], tag: str, present: Release | None) -> Values:
+    body = given["body"]
+    if given["body_path"]:
+        body = Path(given["body_path"]).read_text("utf-8")
+    old_body = (present["body"] if present else None) or ""
+    if boolean("append_body", given["append_body"]) and old_body:
+        body = f"{old_body}\n{body}"
+    flags = {"draft": False, "prerelease": False}
+    if present:
+        flags = {"draft": present["draft"], "prerelease": present["prerelease"]}
+    values: Values = {
         "tag_name": tag,
-        "name": asked["name"] or old.get("name") or tag,
-        "body": body or old.get("body") or "",
+        "name": given["name"] or (present["name"] if present else None) or tag,
+        "body": body or old_body,
         "generate_release_notes": boolean(
-            "generate_release_notes", asked["generate_release_notes"]
+            "generate_release_notes", given["generate_release_notes"]
         ),
+        **{key: boolean(key, given[key]) if given[key] else flags[key] for key in flags},
     }
-    for name in ("draft", "prerelease"):
-        given = asked[name]
-        values[name] = boolean(name, given) if given else bool(old.get(name, False))
-    if asked["target_commitish"]:
-        values["target_commitish"] = asked["target_commitish"]
-    if asked["make_latest"]:
-        values["make_latest"] = asked["make_latest"]
+    for key in ("target_commitish", "make_latest"):
+        if given[key]:
+            values[key] = given[key]
     return values
 
 
-def _upload(api: Api, release: dict[str, Any], path: Path, *, overwrite: bool) -> None:
-    present = {asset["name"]: asset for asset in release["assets"]}
-    if path.name in present:
+def _upload(api: Api, release: Release, path: Path, *, overwrite: bool) -> None:
+    for asset in release["assets"]:
+        if asset["name"] != path.name:
+            continue
         if not overwrite:
             print(f"Asset {path.name} already exists and overwrite_files is false...")
             return
         print(f"Deleting previously uploaded asset {path.name}...")
-        api.done("DELETE", f"/releases/assets/{present[path.name]['id']}")
+        api.delete(asset)
     print(f"Uploading {path.name}...")
-    api.done(
-        "POST",
-        release["upload_url"].partition("{")[0],
-        params={"name": path.name},
-        data=path.read_bytes(),
-        headers={"Content-Type": mimetypes.guess_type(path.name)[0] or "application/octet-stream"},
-    )
+    api.upload(release, path)
 
 
 if __name__ == "__main__":

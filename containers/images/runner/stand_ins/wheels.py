@@ -16,7 +16,7 @@ import time
 import uuid
 from pathlib import Path
 
-from .words import Failure, fail, inputs, unsupported
+from .toolkit import Failure, fail, inputs, unsupported
 
 PLATFORMS = {"linux": ("x86_64",), "windows": ("AMD64", "x86")}
 """The architectures that cibuildwheel builds for by default on GitHub's runners."""

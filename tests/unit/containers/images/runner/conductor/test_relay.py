@@ -1,23 +1,31 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-RUNNER = Path(__file__).resolve().parents[5] / "containers" / "images" / "runner"
-if str(RUNNER) not in sys.path:
-    sys.path.append(str(RUNNER))  # the package's name in the image is its name here
 relays = importlib.import_module("conductor.relay")
-CONFIG = {
-    "labels": {"run": "1"},
-    "dns": ["127.0.0.1"],
-    "prefix": "mine-",
-    "volume": "shared",
-    "identity": {"jobs": ["publish"], "url": "https://token.example", "token": "secret"},
-}
+configs = importlib.import_module("conductor.config")
+CONFIG = configs.Config(
+    command=["act"],
+    environment={},
+    folder="/work",
+    labels={"run": "1"},
+    dns=["127.0.0.1"],
+    prefix="mine-",
+    volume="shared",
+    known="known",
+    artifacts="/artifacts",
+    attempt=1,
+    identity=configs.IdentityEndpoint(
+        jobs=["publish"],
+        url="https://token.example",
+        token="secret",  # noqa: S106
+    ),
+)
 
 
 @pytest.fixture
@@ -26,15 +34,14 @@ def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "known").mkdir()
     for container in ("c" * 64, "d" * 64):
         (tmp_path / "known" / container).touch()
-    return relays.Relay(
-        {**CONFIG, "known": str(tmp_path / "known")}, "http://10.0.0.2:1/", "http://10.0.0.2:2/"
-    )
+    config = dataclasses.replace(CONFIG, known=str(tmp_path / "known"))
+    return relays.Relay(config, "http://10.0.0.2:1/", "http://10.0.0.2:2/")
 
 
 def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Any) -> None:
     mount = {"Type": "volume", "Source": "act-x", "Target": "/x"}
     asked: dict[str, Any] = {"Labels": {"a": "b"}, "HostConfig": {"Mounts": [mount]}}
-    relay._created(asked)
+    relay._create(asked)
     assert asked["Labels"] == {"a": "b", "run": "1"}
     first, second = asked["HostConfig"]["Mounts"]
     assert (first["Source"], first["VolumeOptions"]["Labels"]) == ("mine-act-x", {"run": "1"})
@@ -47,7 +54,7 @@ def test_only_a_job_that_may_ask_for_a_token_is_told_where(
     relay: Any, job: str, given: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: dict[str, Any] = {"Env": [f"GITHUB_JOB={job}"]}
-    relay._executed("c" * 64, asked)
+    relay._execute("c" * 64, asked)
     names = {entry.partition("=")[0] for entry in asked["Env"]}
     wanted = {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
     assert (wanted <= names) is given
@@ -57,14 +64,14 @@ def test_only_a_job_that_may_ask_for_a_token_is_told_where(
 
 def test_a_container_is_told_once(relay: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
-        relay._executed("c" * 64, {"Env": ["GITHUB_JOB=a"]})
-    relay._executed("d" * 64, {"Env": None})
+        relay._execute("c" * 64, {"Env": ["GITHUB_JOB=a"]})
+    relay._execute("d" * 64, {"Env": None})
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 def test_jobs_are_sent_to_our_artifact_service(relay: Any) -> None:
     asked = {"Env": ["ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "OTHER=x"]}
-    relay._executed("c" * 64, asked)
+    relay._execute("c" * 64, asked)
     assert asked["Env"] == ["ACTIONS_RESULTS_URL=http://10.0.0.2:2/", "OTHER=x"]
 
 
@@ -75,9 +82,9 @@ def test_a_job_waits_until_its_address_is_known(
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        (Path(relay._config["known"]) / ("e" * 64)).touch()
+        (Path(relay._config.known) / ("e" * 64)).touch()
 
     monkeypatch.setattr(relays.time, "sleep", sleep)
-    relay._executed("e" * 64, {"Env": ["GITHUB_JOB=publish"]})
+    relay._execute("e" * 64, {"Env": ["GITHUB_JOB=publish"]})
     assert len(waits) == 1
     assert "publish" in capsys.readouterr().out

@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-RUNNER = Path(__file__).resolve().parents[5] / "containers" / "images" / "runner"
-if str(RUNNER) not in sys.path:
-    sys.path.append(str(RUNNER))  # the package's name in the image is its name here
 artifacts = importlib.import_module("conductor.artifacts")
 Store, Refused = artifacts.Store, artifacts.Refused
 BASE = "http://10.0.0.2:8080"

@@ -1,4 +1,4 @@
-"""What the stand-in actions share: their inputs, their outputs, and the words for a failure."""
+"""What the stand-in actions share: their inputs, their outputs, and how they fail."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def output(name: str, value: str) -> None:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Say why the action failed, as the real one would, and end."""
+    """Print why the action failed, as the real one would, and end."""
     print(f"::error::{_escaped(message)}", flush=True)
     sys.exit(code)
 
 
 def unsupported(message: str) -> NoReturn:
-    """Say that the real action can do this and the stand-in cannot: nothing is verified by it."""
+    """Report that the real action can do this and the stand-in cannot, and end."""
     print(f"e2e-unsupported {json.dumps({'why': message})}", flush=True)
     print(f"::error::the stand-in cannot do this: {_escaped(message)}", flush=True)
     sys.exit(1)

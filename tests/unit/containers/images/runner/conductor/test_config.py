@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+configs = importlib.import_module("conductor.config")
+VALUES = {
+    "command": ["act", "push"],
+    "environment": {"GITHUB_TOKEN": "x"},
+    "folder": "/work",
+    "labels": {"run": "1"},
+    "dns": ["127.0.0.1"],
+    "prefix": "mine-",
+    "volume": "shared",
+    "known": "/known",
+    "artifacts": "/artifacts",
+    "attempt": 1,
+    "identity": {"url": "https://token.example", "token": "secret", "jobs": ["publish"]},
+}
+
+
+def test_a_configuration_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(VALUES))
+
+    assert dataclasses.asdict(configs.load(path)) == VALUES
+
+
+@pytest.mark.parametrize("values", [{**VALUES, "colour": "blue"}, {"identity": {}}])
+def test_an_unknown_or_missing_key_is_refused(tmp_path: Path, values: object) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(values))
+
+    with pytest.raises(TypeError):
+        configs.load(path)

@@ -1,0 +1,10 @@
+"""The programs of the image have the names here that they have in it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+RUNNER = Path(__file__).resolve().parents[5] / "containers" / "images" / "runner"
+if str(RUNNER) not in sys.path:
+    sys.path.append(str(RUNNER))

@@ -1,0 +1,107 @@
+"""The release action against the real forge; only the way to it is not real."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+
+from tests.helpers.forge_server import TOKEN, Forge
+from tests.helpers.stand_ins import Action
+
+
+@pytest.fixture
+def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forge: Forge) -> Action:
+    class Session:
+        """Sends each request to the forge, by the name that it is for."""
+
+        def __init__(self) -> None:
+            self.headers: dict[str, str] = {}
+
+        def request(
+            self, method: str, url: str, *, timeout: float, **options: Any
+        ) -> requests.Response:
+            assert timeout
+            headers = self.headers | options.pop("headers", {})
+            return forge.send(method, url, token=None, headers=headers, **options)
+
+        def get(self, url: str, **options: Any) -> requests.Response:
+            return self.request("GET", url, **options)
+
+        def post(self, url: str, **options: Any) -> requests.Response:
+            return self.request("POST", url, **options)
+
+    monkeypatch.setenv("GITHUB_API_URL", "https://api.github.com")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "quiver-owner/quiver2")
+    monkeypatch.setenv("GITHUB_REF", "refs/tags/v0.5.0")
+    made = Action("release", "softprops-action-gh-release", tmp_path, monkeypatch)
+    monkeypatch.setattr(made.module, "requests", SimpleNamespace(Session=Session))
+    (tmp_path / "a.whl").write_bytes(b"first")
+    (tmp_path / "b.whl").write_bytes(b"other")
+    return made
+
+
+def sizes(forge: Forge) -> dict[str, int]:
+    (release,) = forge.kept()
+    return {asset["name"]: asset["size"] for asset in release["assets"]}
+
+
+def test_a_release_is_made_with_its_notes_and_its_files(action: Action, forge: Forge) -> None:
+    action.run(token=TOKEN, files="*.whl", generate_release_notes="true")
+
+    (release,) = forge.kept()
+    assert (release["tag"], release["draft"], release["prerelease"]) == ("v0.5.0", False, False)
+    assert "Full Changelog" in release["body"]
+    assert sizes(forge) == {"a.whl": 5, "b.whl": 5}
+    assert action.outputs["id"] == str(release["id"])
+
+
+def test_a_prerelease_is_marked_as_one(action: Action, forge: Forge) -> None:
+    action.run(token=TOKEN, prerelease="true")
+
+    (release,) = forge.kept()
+    assert (release["draft"], release["prerelease"]) == (False, True)
+
+
+def test_a_draft_stays_one_and_is_found_again(action: Action, forge: Forge) -> None:
+    action.run(token=TOKEN, draft="true", body="one")
+    action.run(token=TOKEN, draft="false", body="two", append_body="true", name="Five")
+
+    (release,) = forge.kept()
+    assert (release["draft"], release["body"], release["name"]) == (False, "one\ntwo", "Five")
+
+
+@pytest.mark.parametrize(("overwrite", "size"), [("true", 6), ("false", 5)])
+def test_a_file_that_is_there_is_replaced_or_not(
+    action: Action, forge: Forge, overwrite: str, size: int
+) -> None:
+    action.run(token=TOKEN, files="a.whl")
+    Path("a.whl").write_bytes(b"second")
+    action.run(token=TOKEN, files="a.whl", overwrite_files=overwrite)
+
+    assert sizes(forge) == {"a.whl": size}
+
+
+def test_a_pattern_without_files_fails_on_demand(
+    action: Action, forge: Forge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Exception, match=r"Pattern '\*\.zip' does not match any files"):
+        action.run(token=TOKEN, files="*.zip", fail_on_unmatched_files="true")
+    assert forge.kept() == []
+    action.run(token=TOKEN, files="*.zip")
+    assert "::warning::Pattern '*.zip'" in capsys.readouterr().out
+
+
+def test_a_refusal_has_githubs_own_words(action: Action) -> None:
+    with pytest.raises(Exception, match=r"failed with status: 401: Bad credentials .*\(GET"):
+        action.run(token="wrong")  # noqa: S106
+
+
+def test_a_branch_makes_no_release(action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "GITHUB_REF", "refs/heads/main")
+    with pytest.raises(Exception, match="GitHub Releases requires a tag"):
+        action.run(token=TOKEN)
