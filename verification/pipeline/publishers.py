@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pydantic
-from pydantic_core import ErrorDetails
 
 from verification.models.errors import WrongUse
 from verification.models.publisher import TrustedPublisher
@@ -37,31 +36,31 @@ def load(path: Path) -> tuple[TrustedPublisher, ...]:
         try:
             publishers.append(TrustedPublisher.model_validate(table))
         except pydantic.ValidationError as error:
-            errors = error.errors(include_url=False)
-            faults += [f"publisher {number}: {_fault(one)}" for one in errors]
+            faults += [f"publisher {number}: {fault}" for fault in _faults(error)]
     faults += _repeated(publishers)
     if faults:
         raise WrongUse(f"{path.name}: {'; '.join(faults)}")
     return tuple(publishers)
 
 
-def _fault(error: ErrorDetails) -> str:
-    """Return one fault of a registration, with the name of its key."""
-    # An error of the whole registration is about its project.
-    key = str(error["loc"][0]) if error["loc"] else "project"
-    match error["type"]:
-        case "extra_forbidden":
-            known = ", ".join(sorted(TrustedPublisher.model_fields))
-            return f"unknown key {key!r}; there are: {known}"
-        case "missing":
-            return f"missing key {key!r}"
-        case "string_type":
-            return f"{key} must be a string"
-        case "bool_type":
-            return f"{key} must be true or false"
-        case _:
-            value = error["input"] if error["loc"] else error["input"][key]
-            return f"{key} {value!r}: {error['ctx']['error']}"
+def _faults(error: pydantic.ValidationError) -> Iterator[str]:
+    """Yield the faults of a registration, each with the name of its key."""
+    for one in error.errors(include_url=False):
+        # An error of the whole registration is about its project.
+        key = str(one["loc"][0]) if one["loc"] else "project"
+        match one["type"]:
+            case "extra_forbidden":
+                known = ", ".join(sorted(TrustedPublisher.model_fields))
+                yield f"unknown key {key!r}; there are: {known}"
+            case "missing":
+                yield f"missing key {key!r}"
+            case "string_type":
+                yield f"{key} must be a string"
+            case "bool_type":
+                yield f"{key} must be true or false"
+            case _:
+                value = one["input"] if one["loc"] else one["input"][key]
+                yield f"{key} {value!r}: {one['ctx']['error']}"
 
 
 def _repeated(publishers: Iterable[TrustedPublisher]) -> Iterator[str]:
