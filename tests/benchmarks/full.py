@@ -52,7 +52,7 @@ def compared(keyword: str) -> list[Cell]:
     chosen = [spec for spec in machines.load().values() if "full" in spec.profiles]
     return [
         cell
-        for cell in plan.cells(chosen, full)
+        for cell in plan.cells(chosen, load_subject(), full)
         if keyword in cell.id
         and not cell.scenario.files
         and not cell.runs_tests

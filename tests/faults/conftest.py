@@ -90,7 +90,7 @@ def good_windows_wheel(found: Engine, run: Run, pytestconfig: pytest.Config) -> 
 @pytest.fixture(scope="session")
 def the_cell() -> Cell:
     """Return the first cell of the machine that the fault tests use."""
-    return plan.cells([machines.load()[MACHINE]])[0]
+    return plan.cells([machines.load()[MACHINE]], load_subject())[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +178,9 @@ def judge(found: Engine, the_cell: Cell, start: Start) -> Judge:
 @pytest.fixture
 def windows_judge(found: Engine, start: Start) -> Judge:
     """Return the way from a Windows wheel to its causes, on a clean Windows, with uv for speed."""
-    return _judge(found, plan.cell(machines.load()["windows-wine"], "uv", "system"), start)
+    return _judge(
+        found, plan.cell(machines.load()["windows-wine"], load_subject(), "uv", "system"), start
+    )
 
 
 def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
@@ -194,7 +196,9 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
     ) -> Judged:
         release = planted_release(wheel)
         static = inspect_release([wheel], subject, top_level_modules(release.dependencies))
-        here = plan.cell(cell.machine, installer or cell.installer.name, cell.scenario.name)
+        here = plan.cell(
+            cell.machine, load_subject(), installer or cell.installer.name, cell.scenario.name
+        )
         with start([wheel], faults) as bed:
             job = job_on(found, bed, here, release)._replace(
                 planted=planted or Planted(), seconds={**SECONDS, **seconds}

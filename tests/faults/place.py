@@ -105,7 +105,9 @@ class Place:
         more = [path for path in (*earlier, *beside) if path.name not in known]
         with self.start(release.wheel_paths, dependencies=more) as bed:
             for name in names:
-                job = job_on(self.found, bed, plan.cell(spec, self.installer, name), release)
+                job = job_on(
+                    self.found, bed, plan.cell(spec, load_subject(), self.installer, name), release
+                )
                 found[name] = diagnosed(job._replace(planted=planted or Planted())).diagnosis.causes
         return found
 

@@ -18,6 +18,7 @@ from verification.models.cause import Cause
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.instructions import SECONDS
+from verification.subjects.subject import load as load_subject
 
 pytestmark = pytest.mark.xdist_group("own-tests")
 OWN = ROOT / "bindings" / "python" / "tests"
@@ -63,7 +64,7 @@ def _judged(
 ) -> tuple[Cause, ...]:
     name, installer, scenario = which
     spec = machines.load()[name]
-    cell = plan.cell(spec, installer, scenario)
+    cell = plan.cell(spec, load_subject(), installer, scenario)
     job = job_on(found, bed, cell, planted_release(wheel))
     limits = {**SECONDS, "tests": seconds}
     return diagnosed(job._replace(tests=tests, seconds=limits)).diagnosis.causes

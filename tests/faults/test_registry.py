@@ -25,6 +25,7 @@ from containers.images import Unavailable
 from tests.faults.place import Start, diagnosed, job_on, planted_release
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
+from verification.subjects.subject import load as load_subject
 
 # As Red Hat's kin are, with the authorities elsewhere and no openssl; and as Ubuntu is, where the
 # number 1000 is another's.
@@ -152,12 +153,12 @@ def test_a_machine_from_a_registry_is_pulled_by_digest_and_judged(
         seen = {}
         with start([good_wheel]) as bed:
             for scenario in scenarios:
-                cell = plan.cell(spec, installer, scenario)
+                cell = plan.cell(spec, load_subject(), installer, scenario)
                 shown = diagnosed(job_on(found, bed, cell, release))
                 causes = shown.diagnosis.causes
                 seen[scenario] = {cause.name for cause in causes if cause.severity != "note"}
                 assert shown.evidence.install
-                assert bool(shown.evidence.install.code) == bool(spec.refuses)
+                assert bool(shown.evidence.install.code) == bool(cell.refusal)
         assert seen == told
 
 

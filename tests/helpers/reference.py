@@ -25,6 +25,8 @@ from verification.models.evidence import CellEvidence
 from verification.models.report import FORM, Report
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers, machines, profiles, scenarios
+from verification.scenarios.expectation import declared_refusal
+from verification.subjects.subject import load
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -176,7 +178,8 @@ def _matrix(_words: Mapping[str, Any]) -> str:
             [f"Lacks what its platform promises: {', '.join(spec.lacks)}."] if spec.lacks else []
         )
         told += [f"Its processor: {spec.processor}."] if spec.processor else []
-        told += [f"Must refuse: `{spec.refuses}`."] if spec.refuses else []
+        refused = declared_refusal(load(), spec)
+        told += [f"Must refuse: `{refused}`."] if refused else []
         rows.append(
             (
                 code(spec.name),

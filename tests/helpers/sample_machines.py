@@ -27,5 +27,4 @@ def sample_machine(
         scenarios=scenarios,
         has=has,
         profiles=("gate",),
-        refuses="",
     )

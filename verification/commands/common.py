@@ -17,6 +17,7 @@ from verification.models.machine import MachineSpec
 from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.scenario import Installer
+from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.scenarios import cells, installers, machines, scenarios
 from verification.session.prepare import Prepared
@@ -155,7 +156,9 @@ def installer_of(name: str) -> Installer:
         ) from None
 
 
-def cell_on(spec: MachineSpec, installer: str | None, scenario: str | None) -> Cell:
+def cell_on(
+    spec: MachineSpec, subject: Subject, installer: str | None, scenario: str | None
+) -> Cell:
     """Return the cell of this machine; what is not named is the machine's first.
 
     Raises:
@@ -182,7 +185,7 @@ def cell_on(spec: MachineSpec, installer: str | None, scenario: str | None) -> C
         raise WrongUse(f"--scenario {scenario}: it is for {' and '.join(only)} alone")
     if installer.startswith("pip-") and known[scenario].python[0] != "python":
         raise WrongUse(f"--scenario {scenario}: it uses the machine's own pip and no other")
-    return cells.cell(spec, installer, scenario)
+    return cells.cell(spec, subject, installer, scenario)
 
 
 def image_of(prepared: Prepared, name: str) -> Image:

@@ -23,6 +23,7 @@ from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.report import ImageRecord, Report
 from verification.models.results import CellResult
+from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.models.verdict import Outcome, Verdict
 from verification.scenarios import cells, machines
@@ -90,7 +91,7 @@ def exit_code(replayed: Iterable[Replayed]) -> ExitCode:
     return next((code for code in order if code in present), ExitCode.VERIFIED)
 
 
-def cell_of(recorded: CellResult) -> Cell:
+def cell_of(recorded: CellResult, subject: Subject) -> Cell:
     """Return the cell that was recorded.
 
     Raises:
@@ -102,7 +103,7 @@ def cell_of(recorded: CellResult) -> Cell:
     if spec is None:
         raise Unverified(f"machines.toml no longer has the machine {recorded.machine}")
     try:
-        return cells.cell(spec, recorded.installer, recorded.scenario)
+        return cells.cell(spec, subject, recorded.installer, recorded.scenario)
     except KeyError as error:
         raise Unverified(f"there is no longer an installer or scenario {error}") from None
 
@@ -184,7 +185,7 @@ class Replay:
         todo: list[_Todo] = []
         for result in recorded:
             try:
-                cell = cell_of(result)
+                cell = cell_of(result, self.subject)
                 todo.append(_Todo(result, cell, self._tests(cell, result)))
             except Unverified as reason:
                 replayed[result.id] = _not_run(result, str(reason))

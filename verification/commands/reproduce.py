@@ -53,19 +53,19 @@ def run(options: argparse.Namespace) -> int:
         scenario=options.scenario,
     )
     ranked = similar_machine.ranked(asked, machines.load())
+    subject = subjects.load()
     # What is wrong in the choices is reported before an image is made.
     common.select_for(options, ranked[0].spec)
-    common.cell_on(ranked[0].spec, installer or None, options.scenario or None)
+    common.cell_on(ranked[0].spec, subject, installer or None, options.scenario or None)
     for one in ranked[:_SHOWN]:
         say(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
     near, missed = _available(ranked, provision=not options.no_provision)
-    cell = common.cell_on(near.spec, installer or None, options.scenario or None)
+    cell = common.cell_on(near.spec, subject, installer or None, options.scenario or None)
     selection = common.select_for(options, near.spec)
     extra_files = [wheelhouse.pip(options.pip)] if options.pip else []
     folder = common.path_of(options.report) or common.ROOT / "reproduction"
     folders.check(folder)
     began = time.time()
-    subject = subjects.load()
     with contextlib.ExitStack() as stack:
         prepared = prepare(selection, subject, stack, extra_files=extra_files).prepared
         common.image_of(prepared, near.spec.name)

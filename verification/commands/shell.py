@@ -79,9 +79,9 @@ def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
 def run(options: argparse.Namespace) -> int:
     """Open the shell; return its exit code."""
     spec = common.machine_of(options.machine)
-    cell = common.cell_on(spec, options.installer, options.scenario)
-    selection = common.select_for(options, spec)
     subject = subjects.load()
+    cell = common.cell_on(spec, subject, options.installer, options.scenario)
+    selection = common.select_for(options, spec)
     with contextlib.ExitStack() as stack:
         prepared = prepare(selection, subject, stack).prepared
         image = common.image_of(prepared, spec.name)

@@ -14,6 +14,8 @@ class Cell(Model):
     machine: MachineSpec
     installer: Installer
     scenario: Scenario
+    refusal: str
+    """The cause by which the installer must refuse here; empty where it must install."""
 
     @property
     def id(self) -> str:
@@ -24,11 +26,6 @@ class Cell(Model):
     def runs_tests(self) -> bool:
         """True if the package's own tests run in it."""
         return self.scenario.runs_tests
-
-    @property
-    def refusal(self) -> str:
-        """The cause by which the installer must refuse here; empty where it must install."""
-        return self.scenario.refusal or self.machine.refuses
 
     @property
     def expectation(self) -> ExpectationKind:

@@ -13,7 +13,7 @@ from verification.models.base import Model
 OperatingSystem = Literal["linux", "windows"]
 RunsOn = Literal["linux", "wine", "windows"]
 Refusal = Literal["unsupported-python", "unsupported-platform"]
-"""The causes by which a machine may have to refuse a release."""
+"""The causes by which an installer on a machine may have to refuse a release."""
 
 
 class Layout(Model):
@@ -103,8 +103,6 @@ class MachineSpec(Model):
     processor: str = ""
     """The emulated processor that its Python runs on; empty where it is the host's own."""
     profiles: tuple[str, ...]
-    refuses: Literal[Refusal, ""]
-    """The cause by which it must refuse the release; empty where the release must work."""
 
     @pydantic.model_validator(mode="after")
     def _check_libc(self) -> Self:

@@ -66,9 +66,6 @@ class MachineRecord(Model):
     )
     processor: str = Field(default="", description="The emulated processor; empty if none is.")
     profiles: tuple[str, ...] = ()
-    refuses: str = Field(
-        default="", description="The cause by which an installer must refuse the release."
-    )
 
 
 class StandIn(Model):

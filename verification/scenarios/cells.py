@@ -7,11 +7,15 @@ from collections.abc import Collection, Iterable, Iterator
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.machine import MachineSpec
+from verification.models.subject import Subject
 from verification.scenarios import installers, scenarios
+from verification.scenarios.expectation import declared_refusal
 from verification.scenarios.profiles import Profile
 
 
-def cells(machines: Iterable[MachineSpec], profile: Profile | None = None) -> list[Cell]:
+def cells(
+    machines: Iterable[MachineSpec], subject: Subject, profile: Profile | None = None
+) -> list[Cell]:
     """Return the cells of ``machines`` in the order of machines.toml; with a profile, its cells.
 
     Raises:
@@ -20,30 +24,32 @@ def cells(machines: Iterable[MachineSpec], profile: Profile | None = None) -> li
     return [
         cell
         for machine in machines
-        for cell in _of_machine(machine)
+        for cell in _of_machine(machine, subject)
         if profile is None or profile.selects(cell.installer.name, cell.scenario.name)
     ]
 
 
-def cell(machine: MachineSpec, installer: str, scenario: str) -> Cell:
+def cell(machine: MachineSpec, subject: Subject, installer: str, scenario: str) -> Cell:
     """Return the cell of these names, whether or not machines.toml has it.
 
     Raises:
         KeyError: there is no such installer, or no such scenario on the machine's system.
     """
+    found = scenarios.load()[machine.os][scenario]
     return Cell(
         machine=machine,
         installer=installers.named(installer),
-        scenario=scenarios.load()[machine.os][scenario],
+        scenario=found,
+        refusal=found.refusal or declared_refusal(subject, machine) or "",
     )
 
 
-def _of_machine(machine: MachineSpec) -> Iterator[Cell]:
+def _of_machine(machine: MachineSpec, subject: Subject) -> Iterator[Cell]:
     _check(machine, "installer", machine.installers, installers.load())
     _check(machine, "scenario", machine.scenarios, scenarios.load()[machine.os])
     for installer in machine.installers:
         for scenario in machine.scenarios:
-            found = cell(machine, installer, scenario)
+            found = cell(machine, subject, installer, scenario)
             if installer in (found.scenario.installers or machine.installers) and scenario in (
                 found.installer.scenarios or machine.scenarios
             ):

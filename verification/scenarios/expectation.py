@@ -67,6 +67,15 @@ def declared_tags(subject: Subject) -> frozenset[Tag]:
     )
 
 
+def declared_refusal(subject: Subject, machine: MachineSpec) -> Refusal | None:
+    """Return the cause by which an installer on ``machine`` must refuse what ``subject`` declares.
+
+    A release may have more wheels than it declares: an installer that selects one of them has not
+    refused, and that wheel must then work.
+    """
+    return refusal(declared_tags(subject), "", machine)
+
+
 def _allows(requires_python: str, machine: MachineSpec) -> bool:
     """Return True if Requires-Python allows a version of the machine's Python, with any patch."""
     specifiers = SpecifierSet(requires_python)

@@ -44,7 +44,7 @@ class GateRequest:
         self.selection = selection
         self.subject = subject
         self.report = report
-        every = tuple(plan.cells(selection.machines, selection.profile))
+        every = tuple(plan.cells(selection.machines, subject, selection.profile))
         self.cells: tuple[Cell, ...] = tuple(
             cell for cell in every if selection.tests or not cell.runs_tests
         )

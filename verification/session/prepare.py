@@ -35,6 +35,7 @@ from verification.models.testbed import Image
 from verification.rules import install_paths
 from verification.rules.install_paths import differs
 from verification.scenarios.conditions import conditions
+from verification.scenarios.expectation import declared_refusal
 from verification.session import origin
 from verification.session.selection import Selection
 from verification.subjects import database
@@ -66,7 +67,7 @@ class Prepared(Model):
             return reason
         if selection.subject and cell.scenario.package_specific:
             return f"{selection.subject} has no actions for the scenario {cell.scenario.name}"
-        if self.no_history and cell.machine.refuses and not cell.scenario.pinned:
+        if self.no_history and cell.refusal and not cell.scenario.pinned:
             return f"the release that it falls back to is unknown: {self.no_history}"
         if cell.scenario.needs_previous and not self.release.previous:
             why = self.no_history or f"--history {selection.history}"
@@ -298,7 +299,7 @@ def _with_history(release: Release, subject: Subject, selection: Selection) -> t
     except images.Unavailable as reason:
         say(f"the index is without the earlier releases: {reason}")
         return release, str(reason)
-    if any(spec.refuses for spec in selection.machines):
+    if any(declared_refusal(subject, spec) for spec in selection.machines):
         # Where no wheel of it fits, an installer builds a dependency from its source.
         release = release.with_dependencies(*_sources(subject))
     return release.model_copy(update={"earlier": earlier.files, "yanked": earlier.yanked}), ""
@@ -315,7 +316,7 @@ def _for_other_pythons(selection: Selection, subject: Subject) -> list[Path]:
         futures = [
             pool.submit(wheelhouse.dependencies_for, lock, python) for python in sorted(pythons)
         ]
-        if any(spec.refuses == "unsupported-platform" for spec in selection.machines):
+        if any(spec.musl for spec in selection.machines):
             futures.append(pool.submit(wheelhouse.dependencies_for, lock, "3.13", MUSL_PLATFORMS))
     return [path for future in futures for path in future.result()]
 

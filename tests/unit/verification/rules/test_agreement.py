@@ -39,13 +39,13 @@ def _named(name: str) -> Cause:
         ({}, True),
         ({"has": ("more",)}, False),
         ({"lacks": ("less",)}, False),
-        ({"refuses": "x"}, False),
+        ({"python": "3.14"}, False),
     ],
 )
 def test_a_machine_that_has_more_or_less_than_others_is_not_compared(
     changes: dict[str, Any], comparable: bool
 ) -> None:
-    cell = cells.cell(_spec("one").model_copy(update=changes), "pip", "system")
+    cell = cells.cell(_spec("one").model_copy(update=changes), SUBJECT, "pip", "system")
     assert agreement.is_comparable(cell) == comparable
 
 

@@ -65,7 +65,8 @@ def for_cell(evidence: CellEvidence, expected: Expectation) -> Expectation:
     kind = ExpectationKind.REFUSES if refusal else ExpectationKind.WORKS
     way = scenarios.load()[evidence.os].get(cell.scenario) or scenarios.load()["linux"]["venv"]
     spec = sample_machine(system=evidence.os)
-    made = Cell(machine=spec, installer=installers.load()[cell.installer], scenario=way)
+    installer = installers.load()[cell.installer]
+    made = Cell(machine=spec, installer=installer, scenario=way, refusal=refusal)
     return expected.model_copy(
         update={"kind": kind, "refusal": refusal, "conditions": conditions(made)}
     )

@@ -14,7 +14,7 @@ SUBJECT = load()
 
 
 def _instructions(installer: str, scenario: str) -> ProbeInstructions:
-    cell = cells.cell(DEBIAN, installer, scenario)
+    cell = cells.cell(DEBIAN, SUBJECT, installer, scenario)
     return instructions(cell, SUBJECT, version="0.5.0", previous="0.4.0")
 
 
@@ -52,7 +52,7 @@ def test_a_pip_of_another_age_is_had_before_the_first_look() -> None:
 
 
 def test_a_scenario_of_both_systems_is_otherwise_on_windows() -> None:
-    found = instructions(cells.cell(WINDOWS, "uv", "decoy"), SUBJECT)
+    found = instructions(cells.cell(WINDOWS, SUBJECT, "uv", "decoy"), SUBJECT)
     assert found.cwd == "C:\\users\\user\\project"
     assert "LD_LIBRARY_PATH" in _instructions("pip", "decoy").env
     assert set(found.env) == {"PATH", "SSL_CERT_FILE"}
@@ -70,7 +70,10 @@ def test_an_environment_that_the_installer_manages_is_used_as_it_wants() -> None
 
 
 def test_the_own_tests_run_away_from_the_package_and_from_what_is_looked_at() -> None:
-    for cell in (cells.cell(DEBIAN, "pip", "own-tests"), cells.cell(WINDOWS, "uv", "own-tests")):
+    for cell in (
+        cells.cell(DEBIAN, SUBJECT, "pip", "own-tests"),
+        cells.cell(WINDOWS, SUBJECT, "uv", "own-tests"),
+    ):
         found = instructions(cell, SUBJECT)
         own, project = found.tests, found.cwd + cell.machine.layout.separator
         assert own is not None
@@ -83,7 +86,7 @@ def test_the_own_tests_run_away_from_the_package_and_from_what_is_looked_at() ->
 
 def test_another_package_is_imported_by_its_own_name() -> None:
     other = SUBJECT.model_copy(update={"name": "other-name", "import_package": "other"})
-    found = instructions(cells.cell(DEBIAN, "pip", "venv"), other)
+    found = instructions(cells.cell(DEBIAN, SUBJECT, "pip", "venv"), other)
 
     assert found.install[-1] == "other-name"
     assert (found.subject, found.package) == ("other-name", "other")

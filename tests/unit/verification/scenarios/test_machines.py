@@ -22,7 +22,6 @@ scenarios = ["venv"]
 runs_on = "linux"
 has = []
 profiles = ["gate"]
-refuses = ""
 """
 
 
@@ -46,7 +45,7 @@ def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> No
         DataError,
         match=r"machines\.toml: debian: colour: unknown key; "
         "there are: glibc, has, image, installers, lacks, musl, os, processor, profiles, python, "
-        "refuses, runs_on, scenarios, title",
+        "runs_on, scenarios, title",
     ):
         _load(tmp_path, f'{LINE}colour = "red"\n')
 
@@ -63,7 +62,6 @@ def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> No
         "runs_on",
         "has",
         "profiles",
-        "refuses",
     ],
 )
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
@@ -83,7 +81,6 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ('os = "linux"', 'os = "windows"', "debian: .*one of Windows has neither"),
         ('"2.41"', '"new"', "debian: glibc: String should match"),
         ("has = []", 'has = "all"', "debian: has: Input should be a valid tuple"),
-        ('refuses = ""', 'refuses = "all"', "refuses: Input should be 'unsupported-python', "),
         ("[debian]", "debian = 5", "debian: it is not a table"),
         ("[debian]", 'debian = "os"', "debian: it is not a table"),
         ("has = []", 'name = "x"', r"debian: it has a key name; the name is in \[debian\]"),

@@ -8,6 +8,7 @@ import pytest
 from containers import images
 from verification.models.base import DataError
 from verification.scenarios import cells, machines, profiles
+from verification.subjects.subject import load
 
 GOOD = '[gate]\ntitle = "t"\ncells = ["pip-venv"]\nhistory = "all"\n'
 
@@ -43,7 +44,7 @@ def _cells(profile: str) -> list[str]:
     known = machines.load().values()
     asked = profiles.load()[profile]
     chosen = [spec for spec in known if profile in spec.profiles]
-    return [cell.id for cell in cells.cells(chosen, asked)]
+    return [cell.id for cell in cells.cells(chosen, load(), asked)]
 
 
 def test_the_gate_asks_for_what_most_users_have() -> None:
