@@ -1,8 +1,8 @@
 """The forge of a run: the container that plays GitHub for the jobs of the release workflow.
 
 ``images/forge`` answers to GitHub's own names, with certificates of the run's own authority. The
-host side tells it everything by files that the engine puts into the container: there is no door for
-it that a job could use as well.
+host configures it by files that the engine puts into the container: there is no door for that which
+a job could use as well.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class Forge(Held):
             raise _lost(f"its log: {error}") from error
 
     def rotate_keys(self, *, keep_published: bool = True) -> None:
-        """Sign with a new key from now on; the earlier ones stay published, unless told otherwise.
+        """Sign with a new key from now on; the earlier ones stay published if asked to.
 
         Raises:
             TestbedFailure: ``forge-unreachable``.

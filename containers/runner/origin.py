@@ -22,7 +22,7 @@ from verification.models.pipeline import Push
 
 BRANCH = "main"
 _GIT = ("git", "-c", "safe.directory=*")
-_WHO = {"name": "The maintainer", "email": "maintainer@quiverdb.invalid"}
+_WHO = {"name": "The maintainer", "email": "maintainer@example.invalid"}
 
 
 class Origin:
@@ -103,16 +103,16 @@ class Origin:
 
     def _clone(self) -> str:
         """Put the files of the root into the tree; return the commit they are of, if any."""
-        asked = subprocess.run(
+        checked = subprocess.run(
             (*_GIT, "-C", str(self._root), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
             env=_environment(),
             capture_output=True,
             text=True,
             check=False,
         )
-        base = asked.stdout.strip()
+        base = checked.stdout.strip()
         top = self._root / ".git"
-        if asked.returncode or not top.exists():
+        if checked.returncode or not top.exists():
             self._run("git", "init", "--quiet", f"--initial-branch={BRANCH}", str(self.tree))
             builder.copy_source(self._root, self.tree)
             return ""
@@ -149,10 +149,10 @@ class Origin:
         """
         if name in self.pushes:
             raise WrongUse(f"the tag {name} was pushed before")
-        asked = subprocess.run(
+        checked = subprocess.run(
             ("git", "check-ref-format", f"refs/tags/{name}"), capture_output=True, check=False
         )
-        if asked.returncode or name.startswith("-"):
+        if checked.returncode or name.startswith("-"):
             raise WrongUse(f"{name!r} is no name for a tag")
         options = ("--annotate", f"--message=Release {name}") if annotated else ()
         self._git("tag", *options, name)
@@ -240,12 +240,12 @@ class Origin:
                 command, env=_environment(), capture_output=True, text=True, check=False
             )
         except OSError as error:
-            told = f"git is needed: {error}; on Debian: apt-get install git"
-            raise TestbedFailure("machine-lost", "origin", told) from error
+            observed = f"git is needed: {error}; on Debian: apt-get install git"
+            raise TestbedFailure("machine-lost", "origin", observed) from error
         if done.returncode:
             last = " ".join(done.stderr.split())[-300:]
-            told = f"`{' '.join(command)}` ended with {done.returncode}: {last}"
-            raise TestbedFailure("machine-lost", "origin", told)
+            observed = f"`{' '.join(command)}` ended with {done.returncode}: {last}"
+            raise TestbedFailure("machine-lost", "origin", observed)
         return done.stdout.strip("\n")
 
 

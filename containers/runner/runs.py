@@ -389,15 +389,15 @@ class _Attempt:
                 self._build(line.act, line.act.printed.partition(" ")[2])
 
     def _register(
-        self, client: docker.DockerClient, conductor: Container, told: JobContainer
+        self, client: docker.DockerClient, conductor: Container, started: JobContainer
     ) -> None:
         environment = self.runner.environment
-        container = client.containers.get(told.container)
+        container = client.containers.get(started.container)
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(environment.network, {}).get("IPAddress", ""))
-        self.log.container(told.id, str(container.id), str(container.name), address)
-        say(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {told.id}")
-        job = self.runner.workflow.jobs.get(told.id)
+        self.log.container(started.id, str(container.id), str(container.name), address)
+        say(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {started.id}")
+        job = self.runner.workflow.jobs.get(started.id)
         if job and environment.register:
             environment.register(address, job, self.push, self.run_id, self.attempt)
         # The job's first step waits for this: the address may have been another job's before.

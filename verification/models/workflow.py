@@ -111,7 +111,7 @@ class Job(Model):
     defaults: Mapping[str, str]
     """What its scripts have where they say nothing: `shell`, `working-directory`."""
     containers: tuple[str, ...]
-    """The images it runs in and beside."""
+    """The image it runs in, and those of its services."""
     uses: str | None
     steps: tuple[Step, ...]
     line: int
@@ -137,13 +137,13 @@ class Workflow(Model):
 
     def before(self, job: str) -> frozenset[str]:
         """Return the jobs that have passed when this one starts."""
-        found: set[str] = set()
-        wanted = list(self.jobs[job].needs)
-        while wanted:
-            if (name := wanted.pop()) not in found:
-                found.add(name)
-                wanted += self.jobs[name].needs
-        return frozenset(found)
+        before: set[str] = set()
+        pending = list(self.jobs[job].needs)
+        while pending:
+            if (name := pending.pop()) not in before:
+                before.add(name)
+                pending += self.jobs[name].needs
+        return frozenset(before)
 
     def at(self, line: int) -> str:
         """Return a place in this file, as file:line."""

@@ -29,7 +29,7 @@ from verification.models.workflow import (
 
 RESTRICTED_DEFAULT = {"contents": "read", "packages": "read"}
 """What a job's token has where a workflow declares nothing, in a repository with the restricted
-default. Repositories may be set to the permissive one: the file alone does not tell."""
+default. A repository may have the permissive one: the file alone does not show it."""
 
 _LEVELS = ("none", "read", "write")
 _NO_READ = {"id-token"}  # there is nothing to read: the token can be asked for or not

@@ -189,10 +189,10 @@ def _filtered(workflow: Workflow, trigger: Trigger, kind: str, name: str) -> Dec
     if kind not in trigger.filters:
         return _yes(f"`on.{trigger.event}` has no filter for {kind}")
     patterns = trigger.filters[kind]
-    told = ", ".join(pattern.text for pattern in patterns)
+    listed = ", ".join(pattern.text for pattern in patterns)
     if decide_patterns(workflow, patterns, name):
-        return _yes(f"{where}` ({told}) lets {name} in")
-    return _no(f"{where}` ({told}) does not let {name} in")
+        return _yes(f"{where}` ({listed}) lets {name} in")
+    return _no(f"{where}` ({listed}) does not let {name} in")
 
 
 def _paths(workflow: Workflow, trigger: Trigger, event: Event, so_far: Decision) -> Decision:
@@ -200,8 +200,8 @@ def _paths(workflow: Workflow, trigger: Trigger, event: Event, so_far: Decision)
         if all(decide_patterns(workflow, ignored, path) for path in event.changed):
             return _no(f"`on.{event.name}.paths-ignore` leaves every changed file out")
         return so_far
-    wanted = trigger.filters.get("paths")
-    if wanted and not any(decide_patterns(workflow, wanted, path) for path in event.changed):
+    patterns = trigger.filters.get("paths")
+    if patterns and not any(decide_patterns(workflow, patterns, path) for path in event.changed):
         return _no(f"`on.{event.name}.paths` lets no changed file in")
     return so_far
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-from .toolkit import Failure, boolean, fail, inputs, output, unsupported
+from .toolkit import Failure, boolean, inputs, output, run, unsupported
 
 ORIGIN = "file:///e2e/repository.git"
 
@@ -34,55 +33,51 @@ def git(*arguments: str, folder: Path) -> str:
 
 def main() -> None:
     """Check out."""
-    asked = inputs()
-    if asked["repository"] != os.environ["GITHUB_REPOSITORY"]:
-        unsupported(f"checking out another repository, {asked['repository']}")
+    given = inputs()
+    if given["repository"] != os.environ["GITHUB_REPOSITORY"]:
+        unsupported(f"checking out another repository, {given['repository']}")
     for name in ("ssh-key", "filter", "sparse-checkout"):
-        if asked[name]:
+        if given[name]:
             unsupported(f"the input {name}")
-    if boolean("lfs", asked["lfs"]) or asked["submodules"] not in ("", "false"):
+    if boolean("lfs", given["lfs"]) or given["submodules"] not in ("", "false"):
         unsupported("large files and submodules")
     workspace = Path(os.environ["GITHUB_WORKSPACE"])
-    folder = (workspace / asked["path"]).resolve()
+    folder = (workspace / given["path"]).resolve()
     if not folder.is_relative_to(workspace.resolve()):
         raise Failure(f"Repository path '{folder}' is not under '{workspace}'")
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = asked["ref"] or os.environ["GITHUB_REF"]
-    commit = "" if asked["ref"] else os.environ["GITHUB_SHA"]
+    ref = given["ref"] or os.environ["GITHUB_REF"]
+    commit = "" if given["ref"] else os.environ["GITHUB_SHA"]
     git("init", "--quiet", str(folder), folder=folder)
     server = os.environ["GITHUB_SERVER_URL"]
     git("remote", "add", "origin", f"{server}/{os.environ['GITHUB_REPOSITORY']}", folder=folder)
-    depth = [] if asked["fetch-depth"] == "0" else [f"--depth={asked['fetch-depth'] or 1}"]
-    every = ["--tags"] if boolean("fetch-tags", asked["fetch-tags"]) or not depth else ["--no-tags"]
-    specs = _specs(wanted, commit, full=not depth)
+    depth = [] if given["fetch-depth"] == "0" else [f"--depth={given['fetch-depth'] or 1}"]
+    every = ["--tags"] if boolean("fetch-tags", given["fetch-tags"]) or not depth else ["--no-tags"]
+    specs = _specs(ref, commit, full=not depth)
     git("fetch", "--quiet", *every, *depth, ORIGIN, *specs, folder=folder)
-    if wanted.startswith("refs/heads/"):
-        branch = wanted.removeprefix("refs/heads/")
+    if ref.startswith("refs/heads/"):
+        branch = ref.removeprefix("refs/heads/")
         git("checkout", "--quiet", "--force", "-B", branch, f"origin/{branch}", folder=folder)
-    elif wanted.startswith("refs/"):
-        git("checkout", "--quiet", "--force", wanted, folder=folder)
+    elif ref.startswith("refs/"):
+        git("checkout", "--quiet", "--force", ref, folder=folder)
     else:
         git("checkout", "--quiet", "--force", "FETCH_HEAD", folder=folder)
-    found = git("log", "-1", "--format=%H", folder=folder)
-    if commit and found != commit:
-        raise Failure(f"{wanted} is commit {found}, and the event is of {commit}")
-    output("ref", wanted)
-    output("commit", found)
+    head = git("log", "-1", "--format=%H", folder=folder)
+    if commit and head != commit:
+        raise Failure(f"{ref} is commit {head}, and the event is of {commit}")
+    output("ref", ref)
+    output("commit", head)
 
 
-def _specs(wanted: str, commit: str, *, full: bool) -> list[str]:
+def _specs(ref: str, commit: str, *, full: bool) -> list[str]:
     if full:
         return ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
-    if wanted.startswith("refs/heads/"):
-        return [f"+{commit or wanted}:refs/remotes/origin/{wanted.removeprefix('refs/heads/')}"]
-    if wanted.startswith("refs/"):
-        return [f"+{wanted}:{wanted}"]
-    return [wanted]
+    if ref.startswith("refs/heads/"):
+        return [f"+{commit or ref}:refs/remotes/origin/{ref.removeprefix('refs/heads/')}"]
+    if ref.startswith("refs/"):
+        return [f"+{ref}:{ref}"]
+    return [ref]
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as error:
-        fail(str(error))
-    sys.exit(0)
+    run(main)

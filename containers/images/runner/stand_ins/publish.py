@@ -15,7 +15,7 @@ import id as identities
 import requests
 from twine.utils import DEFAULT_REPOSITORY
 
-from .toolkit import Failure, boolean, fail, inputs
+from .toolkit import Failure, boolean, inputs, run
 
 _SECONDS = 30
 _CLAIMS = (
@@ -79,9 +79,9 @@ def _exchange(repository: str) -> str:
         Failure: with the index's own reasons.
     """
     host = urlsplit(repository).netloc
-    asked = requests.get(f"https://{host}/_/oidc/audience", timeout=_SECONDS)
+    answer = requests.get(f"https://{host}/_/oidc/audience", timeout=_SECONDS)
     try:
-        identity = identities.detect_credential(_value(asked, "audience"))
+        identity = identities.detect_credential(_value(answer, "audience"))
     except identities.IdentityError as error:
         raise Failure(
             f"Trusted publishing exchange failure: OpenID Connect token retrieval failed: {error}. "
@@ -127,8 +127,4 @@ def _claims(identity: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (Failure, requests.RequestException) as error:
-        fail(str(error))
-    sys.exit(0)
+    run(main, requests.RequestException)

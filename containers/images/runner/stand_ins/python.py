@@ -4,55 +4,51 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from .toolkit import Failure, boolean, fail, inputs, lines, output, unsupported
+from .toolkit import Failure, boolean, inputs, lines, output, run, unsupported
 
 HOME = Path("/opt/python/3.13")
 
 
 def main() -> None:
     """Put it on PATH."""
-    asked = inputs()
+    given = inputs()
     for name in ("pip-version", "pip-install"):
-        if asked.get(name):
+        if given.get(name):
             unsupported(f"the input {name}: a runner here has no package index beside ours")
-    if boolean("freethreaded", asked["freethreaded"]):
+    if boolean("freethreaded", given["freethreaded"]):
         unsupported("a free-threaded Python")
-    wanted = lines(asked["python-version"])
-    if not wanted and asked["python-version-file"]:
-        wanted = lines(Path(asked["python-version-file"]).read_text("utf-8"))
-    have = Version(platform.python_version())
-    for version in wanted:
-        if not _fits(version, have):
-            unsupported(f"Python {version}: this runner has {have} only")
+    versions = lines(given["python-version"])
+    if not versions and given["python-version-file"]:
+        versions = lines(Path(given["python-version-file"]).read_text("utf-8"))
+    own = Version(platform.python_version())
+    for version in versions:
+        if not _fits(version, own):
+            unsupported(f"Python {version}: this runner has {own} only")
     with Path(os.environ["GITHUB_PATH"]).open("a", encoding="utf-8") as file:
         file.write(f"{HOME / 'bin'}\n")
     with Path(os.environ["GITHUB_ENV"]).open("a", encoding="utf-8") as file:
         file.write(f"pythonLocation={HOME}\nPython_ROOT_DIR={HOME}\nPython3_ROOT_DIR={HOME}\n")
-    output("python-version", str(have))
+    output("python-version", str(own))
     output("python-path", str(HOME / "bin" / "python"))
     output("cache-hit", "false")
-    print(f"Successfully set up CPython ({have})")
+    print(f"Successfully set up CPython ({own})")
 
 
-def _fits(wanted: str, have: Version) -> bool:
-    plain = wanted.removesuffix("-dev").removesuffix(".x").removesuffix(".*")
+def _fits(version: str, own: Version) -> bool:
+    """Return whether a version, a beginning of one or a range is what this Python is."""
+    plain = version.removesuffix("-dev").removesuffix(".x").removesuffix(".*")
     if plain and plain[0].isdigit() and all(part.isdigit() for part in plain.split(".")):
-        return have.public.split(".")[: plain.count(".") + 1] == plain.split(".")
+        return own.public.split(".")[: plain.count(".") + 1] == plain.split(".")
     try:
-        return SpecifierSet(wanted.replace(" ", ",")).contains(have)
+        return SpecifierSet(version.replace(" ", ",")).contains(own)
     except InvalidSpecifier:
-        raise Failure(f"Version {wanted} is none") from None
+        raise Failure(f"Version {version} is none") from None
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as error:
-        fail(str(error))
-    sys.exit(0)
+    run(main)

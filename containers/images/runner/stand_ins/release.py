@@ -6,14 +6,13 @@ import glob
 import json
 import mimetypes
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 import requests
 
-from .toolkit import Failure, boolean, fail, inputs, lines, output, unsupported
+from .toolkit import Failure, boolean, inputs, lines, output, run, unsupported
 
 _SECONDS = 60
 
@@ -221,8 +220,4 @@ def _upload(api: Api, release: Release, path: Path, *, overwrite: bool) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (Failure, OSError, requests.RequestException) as error:
-        fail(str(error))
-    sys.exit(0)
+    run(main, OSError, requests.RequestException)

@@ -6,10 +6,9 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
-
-__all__ = ["Failure", "boolean", "fail", "inputs", "lines", "output", "unsupported"]
 
 
 class Failure(Exception):
@@ -49,10 +48,15 @@ def output(name: str, value: str) -> None:
         file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
 
 
-def fail(message: str, code: int = 1) -> NoReturn:
-    """Print why the action failed, as the real one would, and end."""
-    print(f"::error::{_escaped(message)}", flush=True)
-    sys.exit(code)
+def run(action: Callable[[], None], *errors: type[Exception]) -> NoReturn:
+    """Run an action and end; its failure, or one of these errors, is its error."""
+    reported: tuple[type[Exception], ...] = (Failure, *errors)
+    try:
+        action()
+    except reported as error:
+        print(f"::error::{_escaped(str(error))}", flush=True)
+        sys.exit(1)
+    sys.exit(0)
 
 
 def unsupported(message: str) -> NoReturn:

@@ -16,7 +16,7 @@ import time
 import uuid
 from pathlib import Path
 
-from .toolkit import Failure, fail, inputs, unsupported
+from .toolkit import Failure, inputs, run, unsupported
 
 PLATFORMS = {"linux": ("x86_64",), "windows": ("AMD64", "x86")}
 """The architectures that cibuildwheel builds for by default on GitHub's runners."""
@@ -25,26 +25,26 @@ _SECONDS = 2400
 
 def main() -> None:
     """Ask for the wheel and wait for it."""
-    asked = inputs()
+    given = inputs()
     for name in ("config-file", "only", "extras"):
-        if asked[name]:
+        if given[name]:
             unsupported(f"the input {name}")
-    if given := sorted(key for key in os.environ if key.startswith("CIBW_")):
-        unsupported(f"settings in the environment: {', '.join(given)}")
-    source = Path(asked["package-dir"]).resolve()
+    if settings := sorted(key for key in os.environ if key.startswith("CIBW_")):
+        unsupported(f"settings in the environment: {', '.join(settings)}")
+    source = Path(given["package-dir"]).resolve()
     if not any((source / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
-        wanted = "{setup.py, setup.cfg, pyproject.toml}"
-        raise Failure(f"cibuildwheel: Could not find any of {wanted} at root of package {source}")
+        names = "{setup.py, setup.cfg, pyproject.toml}"
+        raise Failure(f"cibuildwheel: Could not find any of {names} at root of package {source}")
     answer = Path(os.environ["RUNNER_TEMP"]) / f"e2e-build-{uuid.uuid4().hex}"
     answer.mkdir(parents=True)
-    told = {
+    request = {
         "container": socket.gethostname(),
         "source": str(source),
         # Which of these it is to be, the host knows: by the label of the runner.
         "would": {platform: _identifiers(source, platform) for platform in PLATFORMS},
         "answer": str(answer),
     }
-    print(f"e2e-build {json.dumps(told)}", flush=True)
+    print(f"e2e-build {json.dumps(request)}", flush=True)
     deadline = time.monotonic() + _SECONDS
     while not (answer / "done.json").exists():
         if time.monotonic() > deadline:
@@ -56,7 +56,7 @@ def main() -> None:
         unsupported(done["unsupported"])
     if done["error"]:
         raise Failure(done["error"])
-    output = Path(asked["output-dir"])
+    output = Path(given["output-dir"])
     output.mkdir(parents=True, exist_ok=True)
     for wheel in sorted(answer.glob("*.whl")):
         shutil.copyfile(wheel, output / wheel.name)
@@ -79,8 +79,4 @@ def _identifiers(source: Path, platform: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as error:
-        fail(str(error))
-    sys.exit(0)
+    run(main)

@@ -34,10 +34,23 @@ def test_an_output_may_have_several_lines(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert middle == ["x", "y"]
 
 
-def test_a_failure_is_a_command_of_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        toolkit.fail("50%\nmore")
+@pytest.mark.parametrize("error", [toolkit.Failure("50%\nmore"), OSError("50%\nmore")])
+def test_a_failure_is_a_command_of_one_line(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        toolkit.run(fail, OSError)
+    assert ended.value.code == 1
     assert capsys.readouterr().out == "::error::50%25%0Amore\n"
+
+
+def test_an_action_that_passes_ends_well() -> None:
+    with pytest.raises(SystemExit) as ended:
+        toolkit.run(lambda: None)
+    assert ended.value.code == 0
 
 
 def test_what_a_stand_in_cannot_do_is_reported_to_the_host(
