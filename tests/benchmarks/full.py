@@ -39,7 +39,7 @@ from verification.models.release import Release
 from verification.probe import probe
 from verification.scenarios import cells as plan
 from verification.scenarios import machines, profiles
-from verification.scenarios.instructions import instructions
+from verification.scenarios.instructions import instructions, root_commands
 from verification.session import run_cell
 
 
@@ -95,7 +95,7 @@ def script(cell: Cell, house: Release, *, used: bool) -> str:
             lines.append(line(probe.exercise_command(spec)))
         lines += map(line, (*told.before_uninstall, told.uninstall))
     user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
-    before = [shlex.join(command) for command in cell.scenario.as_root]
+    before = [shlex.join(command) for command in root_commands(cell, load_subject())]
     return "\n".join(["set -e", *before, f"exec {user} sh -c {shlex.quote(chr(10).join(lines))}"])
 
 

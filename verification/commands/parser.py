@@ -10,8 +10,9 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from verification.models.errors import Parser, WrongUse
+from verification.models.errors import WrongUse
 
 _ROOT = Path(__file__).parents[2]
 _MACHINES = _ROOT / "containers" / "machines.toml"
@@ -22,6 +23,18 @@ exit codes: 0 verified, 1 the package failed, 3 the testbed failed, 4 wrong use,
 """
 _PYTEST_NAMES = {"strict": "strict-verdict"}
 """The options that pytest knows under another name: ``--strict`` is one of its own."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `WrongUse` in place of ending the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report wrong use in one line, with the name of the command.
+
+        Raises:
+            WrongUse: always.
+        """
+        raise WrongUse(": ".join(filter(None, (self.prog.partition(" ")[2], message))))
 
 
 def _names(path: Path) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import enum
-from typing import NoReturn
 
 
 class ExitCode(enum.IntEnum):
@@ -21,18 +19,6 @@ class WrongUse(Exception):
     """The command line or a file it names is wrong; the message, one line, says what to do."""
 
     exit_code = ExitCode.WRONG_USE
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong use as this project says it, with the command's name."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say it in one line.
-
-        Raises:
-            WrongUse: always.
-        """
-        raise WrongUse(": ".join(filter(None, (self.prog.partition(" ")[2], message))))
 
 
 class TestbedFailure(Exception):

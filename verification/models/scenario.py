@@ -53,8 +53,10 @@ class Scenario(Model):
 
     Paths are as the machine's own programs see them. Commands have placeholders, which
     ``scenarios/instructions.py`` fills in: ``{subject}`` is the package, ``{version}`` the version
-    under test, ``{previous}`` that of the newest earlier release, ``{suite}`` the folder of the
-    suite's own files, ``{actions}`` the statement that defines the functions of uses.py.
+    under test, ``{previous}`` that of the newest earlier release, ``{libraries}`` the names of the
+    package's native libraries, ``{older_dependency}`` a dependency as an older environment has it,
+    ``{suite}`` the folder of the suite's own files, ``{actions}`` the statement that defines the
+    functions of uses.py.
     """
 
     name: str

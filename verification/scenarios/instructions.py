@@ -11,6 +11,7 @@ from verification.models.cell import Cell
 from verification.models.machine import RunsOn
 from verification.models.scenario import Command
 from verification.models.subject import Subject
+from verification.subjects.subject import older_dependency
 
 SECONDS: Mapping[str, int] = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
 """How long each kind of work may take, in seconds, before it counts as hanging."""
@@ -103,13 +104,7 @@ def instructions(
     ``version`` is the version under test, ``previous`` that of the newest earlier release.
     """
     layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
-    values = {
-        "actions": _ACTIONS,
-        "subject": subject.name,
-        "version": version,
-        "previous": previous,
-        "suite": layout.user_folder,
-    }
+    values = {**_values(cell, subject), "version": version, "previous": previous}
     options = scenario.options(installer)
     before_install = tuple(
         (*installer.install, *command[1:]) if command[0] == "install" else command
@@ -144,6 +139,23 @@ def instructions(
         seconds=seconds,
         tests=_own_tests(cell, subject.import_package) if cell.runs_tests else None,
     )
+
+
+def root_commands(cell: Cell, subject: Subject) -> tuple[Command, ...]:
+    """Return the commands of a cell that run as root, before the user's first one."""
+    return _expand_all(cell.scenario.as_root, _values(cell, subject))
+
+
+def _values(cell: Cell, subject: Subject) -> dict[str, str]:
+    """Return what the placeholders of commands stand for."""
+    of_system = [one for one in subject.platforms if one.target.system == cell.machine.os]
+    return {
+        "actions": _ACTIONS,
+        "subject": subject.name,
+        "libraries": " ".join(of_system[0].libraries if of_system else ()),
+        "older_dependency": older_dependency(subject),
+        "suite": cell.machine.layout.user_folder,
+    }
 
 
 def _expand(command: Command, values: Mapping[str, str]) -> Command:

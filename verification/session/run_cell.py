@@ -22,7 +22,12 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence, parse_evidence
 from verification.models.subject import Subject
 from verification.models.testbed import Image
-from verification.scenarios.instructions import SECONDS, ProbeInstructions, instructions
+from verification.scenarios.instructions import (
+    SECONDS,
+    ProbeInstructions,
+    instructions,
+    root_commands,
+)
 from verification.session import own_tests, project_files
 from verification.session.prepare import Prepared
 from verification.subjects import database
@@ -210,7 +215,7 @@ def prepare_machine(machine: Machine, job: Job, tests: Mapping[str, bytes] | Non
     for path, content in job.planted.files.items():
         folder, _, name = path.rpartition("/")
         machine.put({name: content}, folder, mode=0o755)
-    for command in scenario.as_root:
+    for command in root_commands(job.cell, job.subject):
         done = machine.run(list(command), user="root")
         if done.code:
             raise TestbedFailure("machine-lost", job.cell.id, f"{command}: {done.output[-200:]}")

@@ -34,6 +34,12 @@ def load(path: Path = DEFAULT_SUBJECT) -> Subject:
     return validate(Subject, data, path.name)
 
 
+def older_dependency(subject: Subject) -> str:
+    """Return the first requirement of the subject's locks of older dependencies; empty if none."""
+    words = (lock.read_text("utf-8").split() for lock in subject.older_dependencies)
+    return next((one[0] for one in words if one), "")
+
+
 def _resolve(path: Path, key: str, value: JsonValue) -> JsonValue:
     """Return the file or files that a key names, as absolute paths."""
     if isinstance(value, list):

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from verification.scenarios import cells, installers, machines, scenarios
-from verification.scenarios.instructions import ProbeInstructions, instructions
+from verification.scenarios.instructions import ProbeInstructions, instructions, root_commands
 from verification.subjects.subject import load
 
 DEBIAN = machines.load()["debian-13"]
 WINDOWS = machines.load()["windows-wine"]
 SUBJECT = load()
+PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 
 
 def _instructions(installer: str, scenario: str) -> ProbeInstructions:
@@ -40,10 +42,9 @@ def test_versions_are_filled_in() -> None:
 @pytest.mark.parametrize("name", sorted(scenarios.load()["linux"]))
 def test_no_placeholder_is_left(name: str) -> None:
     for installer in installers.load():
+        cell = cells.cell(DEBIAN, SUBJECT, installer, name)
         text = _instructions(installer, name).to_json().decode()
-        left = [word for word in ("actions", "home", "previous", "subject", "suite", "version")
-                if f"{{{word}}}" in text]  # fmt: skip
-        assert left == []
+        assert PLACEHOLDER.findall(f"{text} {root_commands(cell, SUBJECT)}") == []
 
 
 def test_a_pip_of_another_age_is_had_before_the_first_look() -> None:
@@ -91,3 +92,15 @@ def test_another_package_is_imported_by_its_own_name() -> None:
     assert found.install[-1] == "other-name"
     assert (found.subject, found.package) == ("other-name", "other")
     assert json.loads(found.to_json())["import"] == "import other"
+
+
+def test_the_older_dependency_is_the_one_on_the_index() -> None:
+    (lock,) = SUBJECT.older_dependencies
+    (command,) = _instructions("pip", "old-cffi").first
+    assert command == ("pip", "install", "cffi==1.17.1")
+    assert command[-1] in lock.read_text("utf-8").splitlines()[0]
+
+
+def test_the_decoys_have_the_names_of_the_packages_libraries() -> None:
+    commands = root_commands(cells.cell(DEBIAN, SUBJECT, "pip", "decoy"), SUBJECT)
+    assert any("for name in libquiver.so libquiver_c.so; do" in word for word in commands[-1])

@@ -11,7 +11,6 @@ from verification.models.machine import OperatingSystem
 from verification.models.scenario import Scenario
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers, machines, scenarios
-from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[4]
 EVERY = [one for known in scenarios.load().values() for one in known.values()]
@@ -127,12 +126,6 @@ def test_on_windows_no_command_is_one_of_linux() -> None:
 def test_on_a_clean_windows_no_earlier_release_needs_to_load() -> None:
     for name in machines.load()["windows-wine"].scenarios:
         assert "{previous}" not in str(WINDOWS[name].before_install), name
-
-
-def test_the_older_cffi_is_the_one_on_the_index() -> None:
-    (older,) = load_subject().older_dependencies
-    ((command,), lock) = (LINUX["old-cffi"].before_install, older.read_text("utf-8"))
-    assert command[1] in lock.splitlines()[0]
 
 
 def test_what_a_library_defines_and_where_it_is_bound(tmp_path: Path) -> None:
