@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Never
 
 from verification.models.base import DataError, read_json
@@ -59,7 +60,7 @@ def _print_error(line: str) -> None:
 def interruptible() -> Iterator[None]:
     """Let the first SIGINT, SIGTERM or SIGHUP interrupt; what follows is not interrupted."""
 
-    def interrupt(_number: int, _frame: object) -> Never:
+    def interrupt(_number: int, _frame: FrameType | None) -> Never:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt

@@ -12,6 +12,7 @@ import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from xdist.workermanage import WorkerController
@@ -173,7 +174,7 @@ def _reason(report: pytest.TestReport) -> str:
     return " ".join(report.longreprtext.split())[-400:]
 
 
-def _interrupt(_number: int, _frame: object) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -9,7 +9,6 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.subject import Subject
-from verification.models.verdict import ExpectationKind
 
 _OLDEST_GLIBC = 5
 """The minor version of the oldest glibc that a manylinux tag for x86_64 names (PEP 600)."""
@@ -18,21 +17,13 @@ _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _PATCHES = range(100)
 
 
-def expected_kind(
-    wheel_tags: Iterable[Tag], requires_python: str, machine: MachineSpec
-) -> ExpectationKind:
-    """Return what an installer on ``machine`` must do with a release.
-
-    ``wheel_tags`` are the tags of all its wheels, ``requires_python`` is its Requires-Python.
-    """
-    refused = refusal(wheel_tags, requires_python, machine)
-    return ExpectationKind.REFUSES if refused else ExpectationKind.WORKS
-
-
 def refusal(
     wheel_tags: Iterable[Tag], requires_python: str, machine: MachineSpec
 ) -> Refusal | None:
-    """Return the cause by which an installer on ``machine`` must refuse a release, or None."""
+    """Return the cause by which an installer on ``machine`` must refuse a release, or None.
+
+    ``wheel_tags`` are the tags of all its wheels, ``requires_python`` is its Requires-Python.
+    """
     tags = frozenset(wheel_tags)
     if not _allows(requires_python, machine):
         return "unsupported-python"

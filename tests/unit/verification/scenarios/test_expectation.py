@@ -5,12 +5,10 @@ from packaging.tags import Tag, parse_tag
 
 from tests.helpers.sample_machines import sample_machine
 from verification.models.machine import MachineSpec
-from verification.models.verdict import ExpectationKind
 from verification.scenarios import machines
 from verification.scenarios.expectation import (
     declared_refusal,
     declared_tags,
-    expected_kind,
     refusal,
     supported_tags,
 )
@@ -46,8 +44,6 @@ def test_the_default_subject_is_refused_where_it_has_no_wheel(machine: MachineSp
     expected = REFUSING.get(machine.name)
     assert declared_refusal(load(), machine) == expected
     assert refusal(DECLARED, ">=3.13", machine) == expected
-    kind = ExpectationKind.REFUSES if expected else ExpectationKind.WORKS
-    assert expected_kind(DECLARED, ">=3.13", machine) == kind
 
 
 def test_a_release_declares_the_tags_of_its_required_platforms() -> None:
