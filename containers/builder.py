@@ -25,15 +25,17 @@ import tomllib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import docker
 import docker.errors
+import pydantic
 import requests
 
 from containers import engine as engines
 from containers import images
 from containers.progress import say, step
+from containers.recipe import load as load_recipe
 from containers.state import locked, state_dir
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 
@@ -42,7 +44,7 @@ Platform = Literal["linux", "windows"]
 LABEL_BUILD = "quiverdb-e2e.build"
 _PYTHON = "cp313"
 _TAGS: dict[Platform, str] = {"linux": "manylinux_2_28_x86_64", "windows": "win_amd64"}
-_RECIPES: dict[Platform, str] = {"linux": "builder", "windows": "builder-windows"}
+_RECIPES: dict[str, str] = {"linux": "builder", "windows": "builder-windows"}
 _BUILD_SECONDS = 1800
 _KILLED = 128 + signal.SIGKILL
 _FORMAT = b"1"
@@ -132,10 +134,10 @@ def build(
         raise WrongUse(f"{source}: there is no such folder; name the one with pyproject.toml")
     if not (source / "pyproject.toml").is_file():
         raise WrongUse(f"{source}: there is no pyproject.toml in it; name the folder that has one")
-    recipe = images.recipe(_RECIPES[platform])
+    recipe = load_recipe(_RECIPES[platform])
     official = manylinux_image if platform == "linux" else None
     digest = source_hash(source)
-    key = _key(digest, official or images.tag(recipe), platform)
+    key = _key(digest, official or recipe.tag(), platform)
     kept = state_dir() / "wheels" / key
     with locked(f"wheel-{key}"):
         if found := _wheel_in(kept):
@@ -166,7 +168,7 @@ def build(
 
 def recipes(platforms: Iterable[str]) -> list[str]:
     """Return the names of the images that wheels for these platforms are built in."""
-    return [_RECIPES[cast("Platform", platform)] for platform in platforms]
+    return [_RECIPES[platform] for platform in platforms]
 
 
 def log_of(platform: Platform, wheel: Path) -> Path:
@@ -478,12 +480,8 @@ def _build_windows(job: _Job) -> None:
 
 def _windows_script(job: _Job) -> str:
     """Return what cibuildwheel would do on Windows, as far as it can be done elsewhere."""
-    options = _cibuildwheel_options(job, "windows")
-    before = _command(options.get("before-build", ""))
-    # The default is cibuildwheel's own (its defaults.toml).
-    repair = _command(
-        options.get("repair-wheel-command", "delvewheel repair -w {dest_dir} {wheel}")
-    )
+    options = _windows_options(job)
+    before, repair = _command(options.before_build), _command(options.repair_wheel_command)
     # _PYTHON_HOST_PLATFORM is how a build back end that cross-compiles learns the wheel's platform
     # (scikit-build-core, wheel_tag.py).
     script = [
@@ -503,13 +501,28 @@ def _windows_script(job: _Job) -> str:
     return text
 
 
-def _cibuildwheel_options(job: _Job, platform: str) -> dict[str, Any]:
+def _option_name(field: str) -> str:
+    return field.replace("_", "-")
+
+
+class _CibuildwheelOptions(pydantic.BaseModel):
+    """The options of cibuildwheel that a Windows wheel is built by; others may be there."""
+
+    model_config = pydantic.ConfigDict(frozen=True, alias_generator=_option_name)
+
+    before_build: str | list[str] = ""
+    # The default is cibuildwheel's own (its defaults.toml).
+    repair_wheel_command: str | list[str] = "delvewheel repair -w {dest_dir} {wheel}"
+
+
+def _windows_options(job: _Job) -> _CibuildwheelOptions:
     try:
         project = tomllib.loads((job.tree / "pyproject.toml").read_text("utf-8"))
         options = project.get("tool", {}).get("cibuildwheel", {})
-        return {**options, **options.get(platform, {})}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
-        told = f"pyproject.toml cannot be read: {error}"
+        return _CibuildwheelOptions.model_validate({**options, **options.get("windows", {})})
+    except (ValueError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        told = f"pyproject.toml cannot be read: {reason}"
         raise BuildFailed(job.what, told, str(job.log)) from error
 
 

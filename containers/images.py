@@ -1,14 +1,12 @@
 """Turn a recipe into a content-addressed image, from Debian packages or from a registry.
 
-A recipe is a folder ``images/<name>/`` with a ``recipe.toml`` and, mostly, a ``Dockerfile`` beside
-the files it copies. Everything a Dockerfile needs from outside is downloaded first, by the host's
+Everything a Dockerfile needs from outside is downloaded first, by the host's
 own clients and by hash, so that the build itself runs without a network.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import os
@@ -18,8 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import docker
@@ -27,178 +24,18 @@ import docker.errors
 import requests
 
 from containers import engine as engines
-from containers import nodepackages
+from containers import nodepackages, recipe
 from containers.progress import say, step
+from containers.recipe import LINUX_PLATFORMS, Recipe
 from containers.state import locked, state_dir
-from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
 
-RECIPES = Path(__file__).parent / "images"
-REPOSITORY = "quiverdb-e2e"
-_FORMAT = b"1"
-"""Raised when this module makes another image of the same recipe."""
-# What a recipe never takes from the one that it is like.
-_OWN = ("recipe.toml", "requirements.in", "requirements.txt")
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
-# What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
-LINUX_PLATFORMS = (
-    *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
-    "manylinux2014_x86_64",
-    "manylinux2010_x86_64",
-    "manylinux1_x86_64",
-)
-# And on Alpine and its kin, whose C library is musl.
-MUSL_PLATFORMS = ("musllinux_1_2_x86_64", "musllinux_1_1_x86_64")
 
 
 class Unavailable(Exception):
     """The image cannot be had on this host; the message is the reason, one line."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How an image is made.
-
-    ``suite`` and ``packages`` make it from Debian packages; ``registry`` names an image with its
-    digest; ``base`` names another recipe to build upon. ``copies`` lists folders or files, relative
-    to the repository's root, that the Dockerfile copies beside its own. ``python`` is the version
-    and ``platforms`` are the platform tags for which the wheels of ``requirements.txt`` are
-    downloaded; ``lock``, a file relative to the repository's root, stands for a
-    ``requirements.txt`` that several recipes share. ``source`` is a Debian suite and source
-    packages of it, whose files are put into the context's ``source/``; ``source_else`` names suites
-    to have a package from where the archive does not hold that suite's. ``uses`` names the recipes
-    whose images the Dockerfile copies from, by the build argument that tells it their tag.
-    ``arguments`` are further build arguments. ``like`` names a recipe whose Dockerfile and files
-    are used, each unless this recipe has one of that name. ``os`` is the kind of containers that
-    the engine must run: ``linux`` or ``windows``.
-    """
-
-    name: str
-    suite: str | None = None
-    packages: tuple[str, ...] = ()
-    registry: str | None = None
-    base: str | None = None
-    python: str = "3.13"
-    platforms: tuple[str, ...] = LINUX_PLATFORMS
-    copies: tuple[str, ...] = ()
-    os: str = "linux"
-    lock: str | None = None
-    source: tuple[str, ...] = ()
-    source_else: tuple[str, ...] = ()
-    uses: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    like: str | None = None
-    arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def folder(self) -> Path:
-        """The folder that holds the recipe, its Dockerfile and the files it copies."""
-        return RECIPES / self.name
-
-    @property
-    def requirements(self) -> Path:
-        """The file that lists the wheels to download; it need not be there."""
-        own = self.folder / "requirements.txt"
-        return RECIPES.parent.parent / self.lock if self.lock else own
-
-    @property
-    def has_dockerfile(self) -> bool:
-        """Whether anything is done to the image that it is made from."""
-        return any(name == "Dockerfile" for name, _ in self.files())
-
-    def files(self) -> Iterator[tuple[str, Path]]:
-        """Yield the name within the build context and the path of each file of the context."""
-        found: dict[str, Path] = {}
-        if self.like:
-            theirs = RECIPES / self.like
-            found = {str(p.relative_to(theirs)): p for p in _walk(theirs) if p.name not in _OWN}
-        found |= {str(path.relative_to(self.folder)): path for path in _walk(self.folder)}
-        yield from sorted(found.items(), key=lambda file: Path(file[0]))
-        root = RECIPES.parent.parent
-        for name in self.copies:
-            for path in _walk(root / name):
-                yield f"copies/{path.relative_to(root)}", path
-
-
-def _walk(top: Path) -> list[Path]:
-    if top.is_file():
-        return [top]
-    return sorted(
-        path for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    )
-
-
-def names() -> list[str]:
-    """Return the names of all recipes."""
-    return sorted(path.parent.name for path in RECIPES.glob("*/recipe.toml"))
-
-
-def recipe(name: str) -> Recipe:
-    """Read one recipe.
-
-    Raises:
-        WrongUse: there is none of that name, or its file has a key or a value that is not known.
-    """
-    path = RECIPES / name / "recipe.toml"
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise WrongUse(f"no image is named {name!r}; there are: {', '.join(names())}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise WrongUse(f"{path}: {error}") from None
-    keys = {field.name for field in dataclasses.fields(Recipe)} - {"name"}
-    if unknown := sorted(set(data) - keys):
-        raise WrongUse(f"{path}: unknown key {unknown[0]!r}; there are: {', '.join(sorted(keys))}")
-    made = Recipe(
-        name=name,
-        suite=data.get("suite"),
-        packages=tuple(data.get("packages", ())),
-        registry=data.get("registry"),
-        base=data.get("base"),
-        python=data.get("python", "3.13"),
-        platforms=tuple(data.get("platforms", LINUX_PLATFORMS)),
-        copies=tuple(data.get("copies", ())),
-        os=data.get("os", "linux"),
-        lock=data.get("lock"),
-        source=tuple(data.get("source", ())),
-        source_else=tuple(data.get("source_else", ())),
-        uses=data.get("uses", {}),
-        like=data.get("like"),
-        arguments=data.get("arguments", {}),
-    )
-    if made.os not in _SYSTEMS:
-        raise WrongUse(f"{path}: os must be linux or windows, not {made.os!r}")
-    if not (made.suite or made.registry or made.base):
-        raise WrongUse(f"{path}: one of suite, registry and base is needed")
-    if made.source and len(made.source) < 2:
-        raise WrongUse(f"{path}: source must be a suite and packages: ['trixie', 'python3.13']")
-    for key, value in (("uses", made.uses), ("arguments", made.arguments)):
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise WrongUse(f"{path}: {key} must be a table of strings by build argument")
-    if made.like and not (RECIPES / made.like / "Dockerfile").is_file():
-        raise WrongUse(f"{path}: like names {made.like}, which has no Dockerfile")
-    if made.lock and not made.requirements.is_file():
-        raise WrongUse(f"{path}: lock names {made.lock}, and there is no such file")
-    if made.registry and "@sha256:" not in made.registry:
-        raise WrongUse(f"{path}: registry must pin a digest (name@sha256:...)")
-    return made
-
-
-def content_hash(made_by: Recipe) -> str:
-    """Return the hash of all that decides what the image contains, 12 hexadecimal digits."""
-    digest = hashlib.sha256(_FORMAT)
-    for name in filter(None, (made_by.base, *made_by.uses.values())):
-        digest.update(content_hash(recipe(name)).encode())
-    if made_by.lock:
-        digest.update(made_by.requirements.read_bytes())
-    for name, path in made_by.files():
-        digest.update(f"\0{name}\0{path.stat().st_mode & 0o111:o}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def tag(made_by: Recipe) -> str:
-    """Return the name under which the engine keeps the image of this recipe as it is now."""
-    return f"{REPOSITORY}/{made_by.name}:{content_hash(made_by)}"
 
 
 def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
@@ -213,12 +50,12 @@ def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
     try:
         with contextlib.closing(engine.client()) as client:
             while left:
-                made_by = recipe(left.pop())
+                made_by = recipe.load(left.pop())
                 if made_by.name in found or made_by.os != engine.os:
                     continue
-                if _find(client, made_by.name, tag(made_by)) is None:
+                if _find(client, made_by.name, made_by.tag()) is None:
                     found.add(made_by.name)
-                    left += filter(None, (made_by.base, *made_by.uses.values()))
+                    left += made_by.needs()
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "images", str(error)) from error
     return found
@@ -232,13 +69,13 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         Unavailable: the recipe cannot be carried out on this host.
         WrongUse: the recipe is unknown or wrong.
     """
-    made_by = recipe(name)
+    made_by = recipe.load(name)
     if made_by.os != engine.os:
         raise Unavailable(
             f"{name} needs a {_SYSTEMS[made_by.os]}-container engine, "
             f"and the one at {engine.url} runs {engine.os} containers"
         )
-    wanted = tag(made_by)
+    wanted = made_by.tag()
     client = engine.client(timeout_seconds=1800)
     try:
         if found := _find(client, name, wanted):

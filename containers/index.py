@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 import docker
@@ -35,8 +35,10 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 from containers.commands import Held, Result, execute, remove, send
 from containers.engine import Engine, is_kept
 from containers.network import ClosedNetwork
-from verification.models.base import Model
+from verification.models.base import DataError, Model, parse_json
 from verification.models.errors import TestbedFailure
+from verification.models.index_log import IndexRequest
+from verification.models.publisher import TrustedPublisher
 from verification.models.testbed import Image, IndexHosts, Upload
 
 _FOLDER = "/srv/index"
@@ -50,6 +52,7 @@ _CERTIFICATE = f"{_FOLDER}/certificate.pem"
 _KEY = f"{_FOLDER}/key.pem"
 _CONFIG = f"{_FOLDER}/config.json"
 _READY_SECONDS = 30
+_MARK = b'{"mark":'
 _IDS = 65536
 """How many users and groups a rootless engine has, as a rule (subuid(5), subgid(5))."""
 _ASK = (
@@ -88,10 +91,9 @@ class IndexContents(Model):
 
 
 class TrustedPublishing(Model):
-    """The trusted publishers of an index, in the form of ``images/index/config.py``."""
+    """The trusted publishers of an index."""
 
-    publishers: tuple[Mapping[str, str], ...] = ()
-    pending_publishers: tuple[Mapping[str, str], ...] = ()
+    publishers: tuple[TrustedPublisher, ...] = ()
     issuers: tuple[str, ...] = ()
     """The addresses whose identity tokens the index takes. Their certificates are of the run's CA.
     """
@@ -193,8 +195,8 @@ class Index(Held):
             "credentials": [token],
             "trusted_publishing": trusted.enabled,
             "issuers": [{"url": url, "ca": _CA_CERTIFICATE} for url in trusted.issuers],
-            "publishers": [dict(form) for form in trusted.publishers],
-            "pending_publishers": [dict(form) for form in trusted.pending_publishers],
+            "publishers": [p.form() for p in trusted.publishers if not p.pending],
+            "pending_publishers": [p.form() for p in trusted.publishers if p.pending],
         }
         faults = [fault.model_dump(exclude_none=True) for fault in contents.faults]
         self._files = {
@@ -293,14 +295,15 @@ def read_log(
     index: str,
     since: datetime.datetime | None = None,
     address: str | None = None,
-) -> list[dict[str, Any]]:
+) -> list[IndexRequest]:
     """Return the requests that the index with this container id got so far, oldest first.
 
     With ``since``, a time by the engine's clock, those alone that ended later; with ``address``,
     those of this client alone.
 
     Raises:
-        TestbedFailure: ``index-unreachable``: the index is gone, or does not write its log.
+        TestbedFailure: ``index-unreachable``: the index is gone, or does not write its log in the
+            known form.
     """
     token = secrets.token_hex(8)
     try:
@@ -311,21 +314,24 @@ def read_log(
         deadline = time.monotonic() + _READY_SECONDS
         while True:
             lines = _lines(container.logs(stderr=False, since=since.timestamp() if since else None))
-            if any(line.get("mark") == token for line in lines):
+            if any(_MARK in line and token.encode() in line for line in lines):
                 break
             if time.monotonic() > deadline:
                 raise TestbedFailure("index-unreachable", "index", "it does not write its log")
             time.sleep(0.005)
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
-    asked = [line for line in lines if "mark" not in line]
-    return asked if address is None else [line for line in asked if line["client"] == address]
+    try:
+        log = [parse_json(IndexRequest, line, "its log") for line in lines if _MARK not in line]
+    except DataError as error:
+        raise TestbedFailure("index-unreachable", "index", str(error)) from None
+    return log if address is None else [line for line in log if line.client == address]
 
 
-def _lines(printed: bytes) -> list[dict[str, Any]]:
+def _lines(printed: bytes) -> list[bytes]:
     # A line that is just being written is not yet one; the front itself says when it is ready.
     whole, _, _ = printed.rpartition(b"\n")
-    return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+    return [line for line in whole.splitlines() if line.startswith(b"{")]
 
 
 def _start(container: DockerContainer, name: str) -> None:

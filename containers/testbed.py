@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from containers import canary
 from containers.engine import Engine, Run
@@ -15,6 +14,7 @@ from containers.index import Index, IndexContents, UploadMachine, read_log
 from containers.machine import Machine, MachineSetup
 from containers.network import ClosedNetwork, NetworkHandle, closed_network
 from verification.models.base import Model
+from verification.models.index_log import IndexRequest
 from verification.models.machine import MachineSpec
 from verification.models.testbed import EgressProof, Image, IndexHosts, Upload
 
@@ -48,7 +48,7 @@ class Testbed(Model):
         """Return a clean machine on this testbed's network, not yet started."""
         return Machine(spec, image, self.network, setup)
 
-    def requests(self, machine: Machine) -> list[dict[str, Any]]:
+    def requests(self, machine: Machine) -> list[IndexRequest]:
         """Return what a running machine asked of the index, oldest first."""
         # An address is given to another machine once this one is gone.
         address, since = machine.lease()

@@ -16,8 +16,9 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from containers.images import LINUX_PLATFORMS, download_wheels
+from containers.images import download_wheels
 from containers.progress import step
+from containers.recipe import LINUX_PLATFORMS
 from containers.state import locked, state_dir
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Origin, Release, ReleaseFile, identity

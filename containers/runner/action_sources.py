@@ -10,7 +10,7 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from containers.images import RECIPES
+from containers.recipe import RECIPES
 from verification.models.base import Model, read_toml
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import ActionUse

@@ -20,7 +20,7 @@ import pytest
 
 from containers import engine
 from containers.engine import Engine
-from containers.images import REPOSITORY
+from containers.recipe import REPOSITORY
 from tests.helpers import documents
 from tests.helpers.documents import Block, Command
 from verification.models import evidence

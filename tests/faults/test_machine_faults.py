@@ -115,7 +115,7 @@ def test_many_read_the_log_of_the_index_at_once_and_each_has_all_of_it(
         logs = list(pool.map(lambda _: read_log(client, bed.index), range(40)))
     client.close()
 
-    assert [line["upload"]["file"] for line in logs[0] if "upload" in line] == [good_wheel.name]
+    assert [line.upload.file for line in logs[0] if line.upload] == [good_wheel.name]
     assert all(log == logs[0] for log in logs)
 
 

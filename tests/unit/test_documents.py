@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from containers import images
+from containers import recipe as recipes
 from tests.helpers import documents
 from tests.helpers.documents import Command
 from tests.helpers.reference import Option
@@ -93,8 +93,8 @@ def test_every_snippet_is_one(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
         if path.name in LOADERS:
             assert LOADERS[path.name](path)
         if path.name == "recipe.toml":
-            monkeypatch.setattr(images, "RECIPES", path.parent.parent)
-            assert images.recipe(path.parent.name).name == path.parent.name
+            monkeypatch.setattr(recipes, "RECIPES", path.parent.parent)
+            assert recipes.load(path.parent.name).name == path.parent.name
 
 
 def test_every_document_is_reached_from_the_first() -> None:

@@ -80,12 +80,12 @@ def _check_disk() -> bool:
 
 def _print_images(found: Engine) -> None:
     """Print which images of machines the engine has."""
-    from containers import images
+    from containers import recipe
     from verification.scenarios import machines
 
     client = found.client()
     for machine in machines.load().values():
-        tag = images.tag(images.recipe(machine.image))
+        tag = recipe.load(machine.image).tag()
         there = client.images.list(filters={"reference": tag})
         print(f"{'ok' if there else 'to make':<8} machine {machine.name}: {tag}")
     client.close()

@@ -18,9 +18,9 @@ from packaging.utils import parse_wheel_filename
 from containers import engine as engines
 from containers import images, releases, testbed, wheelhouse
 from containers.engine import Engine, Run
-from containers.images import MUSL_PLATFORMS
 from containers.index import IndexContents
 from containers.progress import PROGRESS, say, step
+from containers.recipe import MUSL_PLATFORMS
 from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse

@@ -9,6 +9,7 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 
 from containers import images, wheelhouse
+from containers import recipe as recipes
 from containers.state import locked, state_dir
 from verification.models.release import Release, sha256
 from verification.models.scenario import ProjectFiles
@@ -79,7 +80,7 @@ def _old_runtime() -> dict[str, bytes]:
     Raises:
         TestbedFailure: the configured upstream index does not serve them.
     """
-    recipe = images.recipe(_OLD_RUNTIME)
+    recipe = recipes.load(_OLD_RUNTIME)
     with locked("old-runtime"):
         folder = images.download_wheels(
             recipe.requirements,

@@ -38,7 +38,6 @@ _SPARE_SECONDS = 60
 Raw = dict[str, JsonValue]
 """Evidence as the probe prints it, before the model checks it."""
 _RAW: TypeAdapter[Raw] = TypeAdapter(Raw)
-_LIST: TypeAdapter[list[JsonValue]] = TypeAdapter(list[JsonValue])
 
 
 class Planted(Model):
@@ -166,7 +165,7 @@ def _on_machine(job: Job, held: list[Machine] | None) -> Raw:
     return shown | {
         "deviation": told.deviation,
         "loader": list(dict.fromkeys(line.partition(":")[2] for line in lines)),
-        "requests": _LIST.validate_python(requests),
+        "requests": [line.model_dump(exclude_unset=True) for line in requests],
     }
 
 

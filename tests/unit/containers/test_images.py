@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Never, cast
@@ -16,9 +16,11 @@ import requests
 
 from containers import engine as engines
 from containers import images
-from containers.images import Recipe, Unavailable
+from containers import recipe as recipes
+from containers.images import Unavailable
+from containers.recipe import Recipe
 from containers.state import state_dir
-from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
 
 DEBIAN = 'suite = "trixie"\npackages = ["python3", "python3-pip"]\n'
@@ -29,7 +31,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a repository without any recipe."""
     folder = tmp_path / "repository"
     (folder / "containers" / "images").mkdir(parents=True)
-    monkeypatch.setattr(images, "RECIPES", folder / "containers" / "images")
+    monkeypatch.setattr(recipes, "RECIPES", folder / "containers" / "images")
     return folder
 
 
@@ -39,155 +41,11 @@ def _write(root: Path, name: str, text: str = DEBIAN, **files: str) -> Recipe:
     (folder / "recipe.toml").write_text(text)
     for file, content in files.items():
         (folder / file).write_text(content)
-    return images.recipe(name)
+    return recipes.load(name)
 
 
 def _forbidden(*_: object, **__: object) -> Never:
     pytest.fail("this must not be done here")
-
-
-# ---- recipes ----
-
-
-def test_a_recipe_is_read_with_its_defaults(root: Path) -> None:
-    assert _write(root, "debian") == Recipe(
-        "debian", suite="trixie", packages=("python3", "python3-pip"), python="3.13"
-    )
-
-
-def test_every_key_of_a_recipe_is_read(root: Path) -> None:
-    text = 'base = "debian"\npython = "3.12"\ncopies = ["docs"]\nregistry = "a@sha256:0"\n'
-    text += 'platforms = ["win_amd64"]\nos = "windows"\n'
-    assert _write(root, "mine", text) == Recipe(
-        "mine",
-        base="debian",
-        python="3.12",
-        copies=("docs",),
-        registry="a@sha256:0",
-        platforms=("win_amd64",),
-        os="windows",
-    )
-
-
-def test_an_unknown_key_is_refused_with_the_keys_there_are(root: Path) -> None:
-    with pytest.raises(WrongUse, match=r"unknown key 'pakages'; there are: arguments, .*packages"):
-        _write(root, "debian", 'suite = "trixie"\npakages = []')
-
-
-def test_an_unknown_name_is_answered_with_the_names_there_are(root: Path) -> None:
-    _write(root, "two")
-    _write(root, "one")
-    with pytest.raises(WrongUse, match="no image is named 'three'; there are: one, two"):
-        images.recipe("three")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("not toml", "recipe.toml: "),
-        ('python = "3.13"', "one of suite, registry and base is needed"),
-        ('registry = "docker.example.invalid/debian:13"', "registry must pin a digest"),
-        ('base = "debian"\nos = "macos"', "os must be linux or windows, not 'macos'"),
-        ('base = "debian"\nsource = ["trixie"]', "source must be a suite and packages"),
-        ('base = "debian"\nuses = ["debian"]', "uses must be a table of strings"),
-        ('base = "debian"\narguments = { A = 1 }', "arguments must be a table of strings"),
-        ('base = "debian"\nlike = "other"', "like names other, which has no Dockerfile"),
-    ],
-)
-def test_a_wrong_recipe_is_refused(root: Path, text: str, message: str) -> None:
-    with pytest.raises(WrongUse, match=message):
-        _write(root, "wrong", text)
-
-
-@pytest.mark.parametrize("name", images.names())
-def test_every_recipe_of_the_repository_can_be_read(name: str) -> None:
-    found = images.recipe(name)
-    assert found.name == name
-    assert len(images.content_hash(found)) == 12
-
-
-def test_what_a_recipe_copies_exists() -> None:
-    root = images.RECIPES.parent.parent
-    copied = [root / path for name in images.names() for path in images.recipe(name).copies]
-    assert [path for path in copied if not path.exists()] == []
-
-
-# ---- the content's hash ----
-
-Change = Callable[[Path], object]
-
-
-def _hashes(root: Path, change: Change) -> tuple[str, str]:
-    """Return the hash of a recipe with a base, a copied folder and files, before and after."""
-    _write(root, "base", Dockerfile="ARG BASE\n")
-    (root / "shared").mkdir()
-    (root / "shared" / "one.py").write_text("1")
-    mine = _write(root, "mine", 'base = "base"\ncopies = ["shared"]\n', Dockerfile="FROM base\n")
-    before = images.content_hash(mine)
-    change(root)
-    return before, images.content_hash(images.recipe("mine"))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda r: (r / "containers/images/mine/Dockerfile").write_text("FROM other\n"),
-        lambda r: (r / "containers/images/mine/Dockerfile").chmod(0o755),
-        lambda r: (r / "containers/images/mine/new").touch(),
-        lambda r: (r / "containers/images/mine/recipe.toml").write_text('base = "base"\n'),
-        lambda r: (r / "containers/images/base/Dockerfile").write_text("other"),
-        lambda r: (r / "containers/images/base/recipe.toml").write_text(f"{DEBIAN}# more"),
-        lambda r: (r / "shared/one.py").write_text("2"),
-        lambda r: (r / "shared/one.py").rename(r / "shared/two.py"),
-    ],
-    ids=["file", "mode", "new-file", "recipe", "base", "bases-recipe", "copied", "renamed"],
-)
-def test_the_hash_changes_with_each_input(root: Path, change: Change) -> None:
-    before, after = _hashes(root, change)
-    assert before != after
-
-
-def _add_bytecode(root: Path) -> None:
-    for folder in (root / "shared", root / "containers" / "images" / "mine"):
-        (folder / "__pycache__").mkdir()
-        (folder / "__pycache__" / "one.pyc").write_text("x")
-
-
-@pytest.mark.parametrize(
-    "change", [_add_bytecode, lambda r: (r / "README.md").touch()], ids=["bytecode", "elsewhere"]
-)
-def test_the_hash_does_not_change_with_anything_else(root: Path, change: Change) -> None:
-    before, after = _hashes(root, change)
-    assert before == after
-
-
-def test_the_hash_changes_with_the_form_of_images(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine = _write(root, "mine")
-    before = images.content_hash(mine)
-    monkeypatch.setattr(images, "_FORMAT", b"another")
-    assert images.content_hash(mine) != before
-
-
-def test_the_tag_tells_the_recipe_and_its_hash(root: Path) -> None:
-    mine = _write(root, "mine")
-    assert images.tag(mine) == f"quiverdb-e2e/mine:{images.content_hash(mine)}"
-
-
-def test_the_build_context_holds_own_and_copied_files_apart(root: Path) -> None:
-    _hashes(root, lambda _: None)
-    assert [name for name, _ in images.recipe("mine").files()] == [
-        "Dockerfile",
-        "recipe.toml",
-        "copies/shared/one.py",
-    ]
-
-
-def test_a_single_file_can_be_copied(root: Path) -> None:
-    (root / "lock.txt").write_text("x")
-    mine = _write(root, "mine", f'{DEBIAN}copies = ["lock.txt"]\n')
-    assert [name for name, _ in mine.files()] == ["recipe.toml", "copies/lock.txt"]
 
 
 # ---- from the recipe to the image ----
@@ -221,7 +79,7 @@ def _engine(client: Any) -> Any:
 def test_an_image_that_is_there_is_not_built_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = images.tag(_write(root, "mine"))
+    wanted = _write(root, "mine").tag()
     client = _Client(**{wanted: "sha256:1"})
     monkeypatch.setattr(images, "_build", _forbidden)
     assert images.ensure(_engine(client), "mine") == Image(
@@ -237,7 +95,7 @@ def test_what_is_to_be_built_counts_each_image_once_with_those_it_is_built_upon(
     _write(root, "used")
     _write(root, "one", 'base = "base"\nuses = { USED = "used" }\n')
     _write(root, "two", 'base = "base"\n')
-    there = images.tag(_write(root, "three", 'base = "used"\n'))
+    there = _write(root, "three", 'base = "used"\n').tag()
     _write(root, "other", 'os = "windows"\nbase = "base"\n')
     client = _Client(**{there: "sha256:1"})
     asked = ["one", "two", "three", "other", "one"]
@@ -255,8 +113,8 @@ class _Silent(_Client):
 def test_an_image_of_an_older_recipe_is_not_taken(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = _Client(**{images.tag(_write(root, "mine")): "sha256:old"})
-    newer = images.tag(_write(root, "mine", Dockerfile="new"))
+    client = _Client(**{_write(root, "mine").tag(): "sha256:old"})
+    newer = _write(root, "mine", Dockerfile="new").tag()
 
     def build(*given: Any) -> None:
         client.have[given[3]] = "sha256:new"
@@ -336,7 +194,7 @@ def test_the_real_windows_is_unavailable_on_an_engine_of_linux_containers() -> N
 
 def test_the_real_windows_has_the_very_files_of_its_stand_in() -> None:
     real, stand_in = (
-        set((images.RECIPES / name / "requirements.txt").read_text("utf-8").splitlines())
+        set((recipes.RECIPES / name / "requirements.txt").read_text("utf-8").splitlines())
         for name in ("windows-servercore", "windows-wine")
     )
     assert {line.partition("==")[0] for line in real if "==" in line} == {
@@ -388,10 +246,10 @@ def _builds(client: Any, events: Sequence[dict[str, str]]) -> dict[str, Any]:
 def test_a_build_has_its_base_its_files_its_wheels_and_no_network(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = images.tag(_write(root, "base"))
+    base = _write(root, "base").tag()
     files = {"Dockerfile": "ARG BASE", "requirements.txt": "x"}
     text = 'base = "base"\nplatforms = ["win_amd64"]\n'
-    wanted = images.tag(_write(root, "mine", text, **files))
+    wanted = _write(root, "mine", text, **files).tag()
 
     def download(_: Path, into: Path, *, python: str, platforms: tuple[str, ...]) -> Path:
         assert platforms == ("win_amd64",)
@@ -414,7 +272,7 @@ def test_a_build_has_its_base_its_files_its_wheels_and_no_network(
 
 
 def test_a_build_that_fails_is_told_with_its_last_lines(root: Path) -> None:
-    base = images.tag(_write(root, "base"))
+    base = _write(root, "base").tag()
     _write(root, "mine", 'base = "base"\n', Dockerfile="ARG BASE")
     client = _Client(**{base: "sha256:base"})
     _builds(
@@ -436,8 +294,8 @@ def test_a_build_that_fails_is_told_with_its_last_lines(root: Path) -> None:
 def test_an_image_is_made_with_files_of_another_and_with_a_debian_source(
     root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    base = images.tag(_write(root, "base"))
-    other = images.tag(_write(root, "python-3.13"))
+    base = _write(root, "base").tag()
+    other = _write(root, "python-3.13").tag()
     text = 'base = "base"\nuses = { PYTHON = "python-3.13" }\narguments = { OPTIONS = "-x" }\n'
     text += 'source = ["trixie", "python3.13", "zlib"]\nsource_else = ["bookworm"]\n'
     _write(root, "mine", text, Dockerfile="ARG BASE")
@@ -454,31 +312,6 @@ def test_an_image_is_made_with_files_of_another_and_with_a_debian_source(
     images.ensure(_engine(client), "mine")
     assert asked["buildargs"] == {"BASE": base, "OPTIONS": "-x", "PYTHON": other}
     assert "source/python3.13_3.13.5.orig.tar.xz" in asked["context"]
-
-
-def test_a_recipe_that_is_like_another_has_its_dockerfile_and_its_own_files(root: Path) -> None:
-    theirs = {"Dockerfile": "ARG BASE", "setup.sh": "one", "requirements.txt": "x==1"}
-    _write(root, "first", **theirs)
-    mine = _write(root, "second", f'{DEBIAN}like = "first"\n', **{"setup.sh": "two"})
-    found = dict(mine.files())
-    assert sorted(found) == ["Dockerfile", "recipe.toml", "setup.sh"]
-    assert mine.has_dockerfile
-    assert found["setup.sh"].read_text() == "two"
-    assert found["recipe.toml"].parent.name == "second"
-    before = images.content_hash(mine)
-    _write(root, "first", Dockerfile="ARG OTHER")
-    assert images.content_hash(mine) != before
-
-
-def test_the_hash_changes_with_what_is_used_and_with_a_shared_lock(root: Path) -> None:
-    (root / "lock.txt").write_text("x==1")
-    _write(root, "used")
-    text = 'base = "used"\nuses = { USED = "used" }\nlock = "lock.txt"\n'
-    first = images.content_hash(_write(root, "mine", text))
-    (root / "lock.txt").write_text("x==2")
-    second = images.content_hash(images.recipe("mine"))
-    _write(root, "used", DEBIAN.replace("trixie", "sid"))
-    assert len({first, second, images.content_hash(images.recipe("mine"))}) == 3
 
 
 Asked = list[tuple[str, str]]

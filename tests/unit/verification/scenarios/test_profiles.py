@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from containers import images
+from containers import recipe as recipes
 from verification.models.base import DataError
 from verification.scenarios import cells, machines, profiles
 from verification.subjects.subject import load
@@ -68,7 +68,7 @@ def test_quick_is_a_part_of_the_gate_the_gate_of_full_and_full_of_everywhere() -
 
 def test_full_asks_for_nothing_that_a_linux_engine_without_a_registry_cannot_have() -> None:
     known = machines.load().values()
-    elsewhere = {spec.name for spec in known if images.recipe(spec.image).registry}
+    elsewhere = {spec.name for spec in known if recipes.load(spec.image).registry}
     assert {"almalinux-8", "alpine", "windows-servercore"} <= elsewhere
     assert {spec.name for spec in known if "full" not in spec.profiles} == elsewhere
 
