@@ -38,6 +38,7 @@ from verification.models.report import (
     RunSelection,
 )
 from verification.models.results import CellResult, ItemResult
+from verification.models.run import PlannedCell
 from verification.models.testbed import EgressProof, NetworkObservation
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.report import limits, summary
@@ -167,6 +168,19 @@ def cell(
         seconds=seconds,
         reason=reason,
         summary=summary.summary(evidence(ident)) if seconds else None,
+    )
+
+
+def planned(ident: str, kind: ExpectationKind = ExpectationKind.WORKS) -> PlannedCell:
+    """Return a cell as the plan of a run has it."""
+    machine, installer, scenario = ident.rsplit("-", 2)
+    return PlannedCell(
+        id=ident,
+        machine=machine,
+        installer=installer,
+        scenario=scenario,
+        system="windows" if "windows" in ident else "linux",
+        expectation=kind,
     )
 
 

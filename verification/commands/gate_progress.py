@@ -7,6 +7,7 @@ import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
+from typing import Protocol
 
 import pytest
 
@@ -15,7 +16,7 @@ from verification.history.store import HistoryError
 from verification.models.results import CellResult
 from verification.models.verdict import Outcome, Verdict
 from verification.session.recorder import Recorder
-from verification.session.user_files import history
+from verification.session.user_files import history_to_write
 
 _GOOD = (Outcome.WORKS, Outcome.REFUSED)
 
@@ -41,9 +42,11 @@ class GateProgress:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Print to pytest's own stream while it runs, and leave it as it was."""
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        end_line = line_ender(session.config.get_terminal_writer(), reporter)
         # A duplicate: where tests run in this process, the stream itself is captured meanwhile.
         with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as file:
-            self._progress.print_to(file, line_ender(session.config))
+            self._progress.print_to(file, end_line)
             self._progress.status = self.status
             try:
                 return (yield)
@@ -120,10 +123,22 @@ class GateProgress:
         return max(0.0, left - passed) / self._workers
 
 
-def line_ender(config: pytest.Config) -> Callable[[], None]:
+class LineWriter(Protocol):
+    """What pytest writes to its terminal with."""
+
+    @property
+    def width_of_current_line(self) -> int:
+        """How much of the current line is written."""
+
+    def line(self) -> None:
+        """End the line."""
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+
+
+def line_ender(writer: LineWriter, reporter: pytest.TerminalReporter | None) -> Callable[[], None]:
     """Return what ends the line that pytest is in the middle of, so that one of ours can begin."""
-    writer = config.get_terminal_writer()
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
 
     def end_line() -> None:
         if reporter:
@@ -138,6 +153,7 @@ def line_ender(config: pytest.Config) -> Callable[[], None]:
 def past_seconds() -> dict[str, float]:
     """Return how long each cell took in earlier runs, in seconds, by its id."""
     try:
-        return history().seconds()
+        kept = history_to_write()
+        return kept.seconds() if kept else {}
     except HistoryError:
         return {}  # the end of the run reports it, where the history is written

@@ -1,9 +1,21 @@
+"""What the commands share: errors, signals, reports and choices."""
+
 from __future__ import annotations
 
-import pytest
+import signal
+from pathlib import Path
 
+import pytest
+from pydantic import JsonValue
+
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, report
+from tests.helpers.sample_testbed import prepared
 from verification.commands import common
-from verification.models.errors import WrongUse
+from verification.commands.common import Unverified
+from verification.commands.parser import parse
+from verification.models.base import DataError
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.report import results
 from verification.scenarios import machines
 from verification.subjects.subject import load
 
@@ -40,3 +52,126 @@ def test_an_unknown_machine_is_answered_with_those_there_are() -> None:
     assert common.machine_of("debian-13") == DEBIAN
     with pytest.raises(WrongUse, match="debian-99: there is no such machine; there are: debian-13"):
         common.machine_of("debian-99")
+
+
+# ---- a report as the commands read it ----
+
+
+def test_the_report_of_a_folder_is_read(tmp_path: Path) -> None:
+    results.write(tmp_path / "results.json", report())
+    assert common.read_report(str(tmp_path)) == (tmp_path, report())
+
+
+VALUES = cell(LINUX).model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"selection": None}, "selection"),
+        ({"version": 3}, "version"),
+        ({"cells": [VALUES | {"installer": ["x"]}]}, "cells.0.installer"),
+        ({"cells": [VALUES | {"causes": "zz"}]}, "cells.0.causes"),
+        ({"cells": [{"id": LINUX}]}, "cells.0.machine"),
+        ({"newer": 2}, "newer"),
+        ({"schema": 1}, "schema"),
+    ],
+)
+def test_a_report_of_another_form_is_wrong_use(
+    tmp_path: Path, change: dict[str, JsonValue], field: str
+) -> None:
+    values = report().model_dump(mode="json", by_alias=True)
+    results.write_json(tmp_path / "results.json", values | change)
+    with pytest.raises(WrongUse) as raised:
+        common.read_report(str(tmp_path))
+    assert f"results.json: {field}: " in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_file_that_is_no_report_is_wrong_use(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text, "utf-8")
+    with pytest.raises(WrongUse, match="not the results of a run"):
+        common.read_report(str(tmp_path))
+
+
+def test_a_folder_without_a_report_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"there is no results\.json"):
+        common.read_report(str(tmp_path))
+
+
+def test_the_named_cells_are_taken_once_and_all_where_none_is_named() -> None:
+    run = report(cell(LINUX), cell(WINDOWS))
+    assert common.cells_of(run, [WINDOWS, LINUX, WINDOWS]) == [cell(WINDOWS), cell(LINUX)]
+    assert common.cells_of(run, []) == [cell(LINUX), cell(WINDOWS)]
+    with pytest.raises(WrongUse, match=f"nope: this report has no such cell; there are: {LINUX}"):
+        common.cells_of(run, ["nope"])
+
+
+# ---- how a command ends ----
+
+
+def _raise(error: BaseException) -> int:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (WrongUse("name a folder"), 4),
+        (DataError("x.toml: name: Field required"), 4),
+        (TestbedFailure("machine-lost", "debian-13", "it is gone"), 3),
+        (BuildFailed("quiverdb", "cmake failed", "a long log"), 1),
+        (Unverified("no such image"), 5),
+        (KeyboardInterrupt(), 5),
+    ],
+)
+def test_an_error_that_ends_a_command_is_one_line_and_its_exit_code(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert common.finish(lambda: _raise(error)) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert str(error) in line
+
+
+def test_a_command_without_an_error_ends_with_its_own_code() -> None:
+    assert common.finish(lambda: 7) == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_interrupts_and_a_second_one_does_not(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with common.interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(number) == before
+
+
+# ---- the choices on the command line ----
+
+
+def test_a_path_counts_from_the_users_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUIVERDB_E2E_FOLDER", str(tmp_path))
+    assert common.path_of("dist") == tmp_path / "dist"
+    assert common.path_of(None) is common.path_of("") is None
+
+
+def test_a_command_on_one_machine_runs_no_workflow() -> None:
+    options, _ = parse(["shell", "debian-12", "--release", "1.0", "--history", "none"])
+    selection = common.select_for(options, DEBIAN)
+    assert (selection.release, selection.machines, selection.history) == ("1.0", (DEBIAN,), "none")
+    assert not selection.pipeline
+
+
+def test_an_image_that_cannot_be_made_is_unverified() -> None:
+    ready = prepared(None, "debian-13").model_copy(
+        update={"unavailable": {"alpine": "no registry"}}
+    )
+    assert common.image_of(ready, "debian-13").name == "debian-13"
+    with pytest.raises(Unverified, match="alpine: no registry"):
+        common.image_of(ready, "alpine")

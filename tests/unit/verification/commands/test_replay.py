@@ -1,24 +1,33 @@
+"""Cells run again, compared with what was recorded."""
+
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from containers import images
+from containers.images import Unavailable
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
-from verification.commands import common as session
-from verification.commands import replay
+from tests.helpers.sample_testbed import ENGINE, image
+from verification.commands import common, replay
 from verification.commands.common import Unverified
 from verification.commands.parser import parse
+from verification.commands.replay import RecordedImages, Replayed
 from verification.models.errors import ExitCode, WrongUse
+from verification.models.report import ImageRecord
+from verification.models.results import CellResult
+from verification.models.testbed import Image
+from verification.models.verdict import Outcome
 from verification.report import results
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers
-from verification.verdict import Verdict
 
-GOOD = cell(LINUX).model_dump(mode="json")
-BAD = cell(LINUX, crash()).model_dump(mode="json")
-EGRESS = catalogue().cause("machine-lost", where="x", seen="it is gone")
+GOOD, BAD = cell(LINUX), cell(LINUX, crash())
+HANGS = cell(LINUX, catalogue().cause("hang", where="x", seen="y"))
+LOST = cell(
+    LINUX, catalogue().cause("machine-lost", where="x", seen="it is gone"), outcome=Outcome.TESTBED
+)
 
 
 def _run(*words: str) -> int:
@@ -26,58 +35,68 @@ def _run(*words: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "now", "causes", "line", "code"),
+    ("recorded", "now", "same", "words", "code"),
     [
-        (GOOD, Verdict.VERIFIED, (), "verified, as recorded", ExitCode.VERIFIED),
-        (BAD, Verdict.FAILED, (crash("elsewhere"),), "failed (crash), as recorded", 0),
-        (GOOD, Verdict.FAILED, (crash(),), "recorded verified; now failed (crash)", 1),
-        (BAD, Verdict.VERIFIED, (), "recorded failed (crash); now verified", 1),
+        (GOOD, GOOD, True, "works", ExitCode.VERIFIED),
+        (BAD, cell(LINUX, crash("elsewhere")), True, "fails (crash)", ExitCode.VERIFIED),
+        (GOOD, BAD, False, "fails (crash)", ExitCode.PACKAGE_FAILED),
+        (BAD, GOOD, False, "works", ExitCode.PACKAGE_FAILED),
+        (BAD, HANGS, False, "fails (hang)", ExitCode.PACKAGE_FAILED),
+        (GOOD, LOST, False, "testbed-failure (machine-lost)", ExitCode.TESTBED_FAILED),
         (
-            BAD,
-            Verdict.FAILED,
-            (catalogue().cause("hang", where="x", seen="y"),),
-            "recorded failed (crash); now failed (hang)",
-            1,
+            GOOD,
+            cell(LINUX, outcome=Outcome.FALLS_BACK),
+            False,
+            "falls-back",
+            ExitCode.PACKAGE_FAILED,
         ),
-        (GOOD, Verdict.TESTBED, (EGRESS,), "now testbed-failure (machine-lost)", 3),
     ],
-)  # fmt: skip
-def test_a_verdict_is_the_same_with_the_same_causes(
-    recorded: dict[str, Any], now: Verdict, causes: Any, line: str, code: int
+)
+def test_a_cell_is_the_same_with_the_same_outcome_and_causes(
+    recorded: CellResult, now: CellResult, *, same: bool, words: str, code: ExitCode
 ) -> None:
-    found = replay.compare(recorded, now, causes)
-    assert line in str(found)
-    assert found.exit_code == code
-    assert replay.exit_code([found]) == code
+    compared = replay.compare(recorded, now)
+    assert (compared.id, compared.same, compared.now) == (LINUX, same, words)
+    assert compared.verdict is now.verdict
+    assert compared.exit_code is code
+    assert replay.exit_code([compared]) is code
+    assert words in str(compared)
+    assert same or compared.recorded in str(compared)
 
 
-def test_another_verdict_is_told_before_all_else() -> None:
-    same = replay.compare(GOOD, Verdict.VERIFIED, ())
-    other = replay.compare(BAD, Verdict.VERIFIED, ())
-    lost = replay.compare(GOOD, Verdict.TESTBED, (EGRESS,))
-    absent = replay.Replayed(LINUX, "verified", "", Verdict.UNVERIFIED, False, "no image")
+def test_a_cause_of_another_severity_is_another_result() -> None:
+    other = BAD.causes[0].model_copy(update={"severity": "flawed"})
+    assert not replay.compare(BAD, BAD.model_copy(update={"causes": (other,)})).same
+
+
+def test_another_verdict_outranks_all_else() -> None:
+    same = replay.compare(GOOD, GOOD)
+    other = replay.compare(BAD, GOOD)
+    lost = replay.compare(GOOD, LOST)
+    absent = Replayed(id=LINUX, recorded="works", reason="no image")
     assert replay.exit_code([same, absent, lost, other]) == ExitCode.PACKAGE_FAILED
     assert replay.exit_code([same, absent, lost]) == ExitCode.TESTBED_FAILED
     assert replay.exit_code([same, absent]) == ExitCode.UNVERIFIED
+    assert replay.exit_code([same]) == ExitCode.VERIFIED
     assert str(absent) == f"· {LINUX}: not run again: no image"
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("recorded", "name"),
     [
-        ({"verdict": "unverified", "reason": "interrupted"}, "it did not run then: interrupted"),
-        ({"machine": "debian-3"}, "no machine debian-3 any more"),
-        ({"installer": "conda"}, "no installer conda any more"),
-        ({"scenario": "afloat"}, "no scenario afloat any more"),
+        (cell(LINUX, reason="interrupted"), "interrupted"),
+        (GOOD.model_copy(update={"machine": "debian-3"}), "debian-3"),
+        (GOOD.model_copy(update={"installer": "conda"}), "conda"),
+        (GOOD.model_copy(update={"scenario": "afloat"}), "afloat"),
     ],
 )
-def test_a_cell_that_cannot_be_run_again_says_why(change: dict[str, str], reason: str) -> None:
-    with pytest.raises(Unverified, match=reason):
-        replay.cell_of(GOOD | change)
+def test_a_cell_that_cannot_run_again_says_why(recorded: CellResult, name: str) -> None:
+    with pytest.raises(Unverified, match=name):
+        replay.cell_of(recorded)
 
 
-def test_a_cell_with_a_certain_pip_is_had_from_its_name() -> None:
-    found = replay.cell_of(GOOD | {"installer": "pip-24.3"})
+def test_a_cell_with_a_pip_of_its_own_is_known_by_its_name() -> None:
+    found = replay.cell_of(GOOD.model_copy(update={"installer": "pip-24.3"}))
     assert found.id == "debian-13-pip-24.3-venv"
     assert installers.named("pip-24.3").setup[0][-1] == "pip==24.3"
     assert installers.named("pip-24.3").ca_variable == ""
@@ -85,7 +104,7 @@ def test_a_cell_with_a_certain_pip_is_had_from_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "name a cell, or --all; there are: debian-13-pip-venv, windows-wine-uv-system"),
         ([LINUX, "--all"], "name a cell, or --all"),
@@ -94,18 +113,18 @@ def test_a_cell_with_a_certain_pip_is_had_from_its_name() -> None:
         (["--bad"], "replay: unrecognized arguments: --bad"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
     results.write(tmp_path / "results.json", report(cell(LINUX), cell(WINDOWS)))
     with pytest.raises(WrongUse) as raised:
         _run(*arguments, "--from", str(tmp_path))
-    assert said in str(raised.value)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_report_of_another_package_is_not_replayed_as_quiverdbs(tmp_path: Path) -> None:
     run = report(cell(LINUX))
-    assert run.inputs
-    inputs = run.inputs.model_copy(update={"subject": "xxhash"})
-    results.write(tmp_path / "results.json", run.model_copy(update={"inputs": inputs}))
+    selection = run.selection.model_copy(update={"subject": "xxhash"})
+    results.write(tmp_path / "results.json", run.model_copy(update={"selection": selection}))
     with pytest.raises(WrongUse, match="replay: the report is of xxhash, whose description is not"):
         _run(LINUX, "--from", str(tmp_path))
 
@@ -115,36 +134,90 @@ def test_cells_of_a_report_without_inputs_cannot_be_replayed(
 ) -> None:
     run = report().model_copy(update={"inputs": None})
     results.write(tmp_path / "results.json", run)
-    code = session.finish(lambda: _run(LINUX, "--from", str(tmp_path)))
+    code = common.finish(lambda: _run(LINUX, "--from", str(tmp_path)))
     assert code == ExitCode.UNVERIFIED
-    assert "cannot be replayed: results.json does not tell" in capsys.readouterr().err
+    assert "cannot be replayed: results.json does not say" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"selection": None}, "selection"),
-        ({"version": 3}, "version"),
-        ({"cells": [GOOD | {"installer": ["x"]}]}, "cells.0.installer"),
-        ({"cells": [GOOD | {"causes": "zz"}]}, "cells.0.causes"),
-        ({"cells": [{"id": LINUX}]}, "cells.0.machine"),
-        ({"newer": 2}, "newer"),
-        ({"schema": 1}, "schema"),
-    ],
-)
-def test_a_report_of_another_form_is_wrong_use(
-    tmp_path: Path, change: dict[str, Any], field: str
+def test_cells_that_did_not_run_are_not_run_again_and_need_no_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values = report().model_dump(mode="json", by_alias=True)
-    results.write_json(tmp_path / "results.json", values | change)
-    with pytest.raises(WrongUse) as raised:
-        session.load(str(tmp_path))
-    assert f"results.json: {field}: " in str(raised.value)
-    assert "\n" not in str(raised.value)
+    results.write(tmp_path / "results.json", report(cell(LINUX, reason="interrupted")))
+    assert _run("--all", "--from", str(tmp_path)) == ExitCode.UNVERIFIED
+    printed = capsys.readouterr().out
+    assert "interrupted" in printed
+    assert "0 of 1 cells have the verdict that was recorded" in printed
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_a_file_that_is_no_results_is_wrong_use(tmp_path: Path, text: str) -> None:
-    (tmp_path / "results.json").write_text(text, "utf-8")
-    with pytest.raises(WrongUse):
-        session.load(str(tmp_path))
+def test_the_own_tests_must_be_those_that_the_cell_ran(tmp_path: Path) -> None:
+    recorded = cell("debian-13-pip-own-tests").model_copy(
+        update={"installer": "pip", "machine": "debian-13", "scenario": "own-tests"}
+    )
+    (tmp_path / "test_a.py").touch()
+    run = report(recorded)
+    selection = run.selection.model_copy(update={"tests": str(tmp_path)})
+    again = replay.Replay(run.model_copy(update={"selection": selection}), tmp_path)
+    (only,) = again.run([recorded])
+    assert only.exit_code is ExitCode.UNVERIFIED
+    assert str(tmp_path) in only.reason
+
+
+# ---- the images of the recorded run ----
+
+RECORDED = ImageRecord(
+    tag="quiverdb-e2e/debian-13:0123456789ab", id="sha256:1", created="2026-01-01T00:00:00Z"
+)
+
+
+class _Images(RecordedImages):
+    """The recorded images, on an engine that has them under `tag`; None where it has none."""
+
+    def __init__(self, tag: str | None, *recorded: str) -> None:
+        super().__init__(ENGINE, dict.fromkeys(recorded, RECORDED))
+        self._found = tag
+
+    def _tag(self, _recorded: ImageRecord) -> str | None:
+        return self._found
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the images that are made from their recipes."""
+    names: list[str] = []
+
+    def ensure(_engine: object, name: str) -> Image:
+        names.append(name)
+        if name == "alpine":
+            raise Unavailable("no registry")
+        return image(name)
+
+    monkeypatch.setattr(images, "ensure", ensure)
+    return names
+
+
+def test_the_image_that_was_used_is_used_again(made: list[str]) -> None:
+    recorded = _Images(RECORDED.tag, "debian-13")
+    found = recorded.image("debian-13")
+    assert (found.id, found.tag) == (RECORDED.id, RECORDED.tag)
+    assert recorded.differs == made == []
+
+
+def test_an_image_that_is_gone_is_made_again_once_and_is_a_difference(made: list[str]) -> None:
+    recorded = _Images(None, "debian-13")
+    assert recorded.image("debian-13") == recorded.image("debian-13") == image("debian-13")
+    assert made == ["debian-13"]
+    (line,) = recorded.differs
+    assert "the same recipe" in line
+
+
+def test_an_image_that_was_not_recorded_is_a_difference(made: list[str]) -> None:
+    recorded = _Images(None)
+    assert recorded.image("debian-13") == image("debian-13")
+    assert made == ["debian-13"]
+    assert len(recorded.differs) == 1
+
+
+def test_an_image_that_cannot_be_made_is_unavailable(made: list[str]) -> None:
+    with pytest.raises(Unavailable):
+        _Images(None, "alpine").image("alpine")
+    assert made == ["alpine"]

@@ -193,12 +193,13 @@ def test_a_disk_that_fills_up_leaves_the_older_file_whole(
     path = tmp_path / "results.json"
     results.write_json(path, {"verdict": "verified"})
 
-    def half(target: Path, text: str, *_: object) -> int:
-        target.write_bytes(text[:5].encode())
+    def half(target: Path, content: bytes) -> int:
+        with target.open("wb") as file:
+            file.write(content[:5])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", half)
+        patched.setattr(Path, "write_bytes", half)
         with pytest.raises(OSError, match="No space left"):
             results.write_json(path, {"verdict": "failed"})
         with pytest.raises(OSError, match="No space left"):

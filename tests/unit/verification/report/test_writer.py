@@ -45,8 +45,8 @@ def test_the_report_names_the_package_that_was_verified(
 
 def test_every_form_of_a_run_that_ended_is_written(tmp_path: Path, history: History) -> None:
     folder = tmp_path / "report"
-    results.write_model(folder / "evidence" / f"{LINUX}.json", sample_run.evidence())
-    run = report(cell(LINUX))
+    digest = results.write_by_content(folder / "evidence", sample_run.evidence().to_json())
+    run = report(cell(LINUX).model_copy(update={"evidence": digest}))
     assert writer.write(folder, run, history=history) == ()
     assert {path.name for path in folder.iterdir()} == {*writer.FILES, "evidence"}
     assert results.read(folder / results.NAME) == run
@@ -94,6 +94,6 @@ def test_a_fault_of_a_form_takes_no_other_away(
 
 
 def test_evidence_cut_off_in_the_middle_stops_no_form(tmp_path: Path) -> None:
-    (tmp_path / "evidence").mkdir()
-    (tmp_path / "evidence" / f"{LINUX}.json").write_text('{"install": {"co', "utf-8")
-    assert writer.write(tmp_path, report(cell(LINUX))) == ()
+    digest = results.write_by_content(tmp_path / "evidence", '{"install": {"co')
+    run = report(cell(LINUX).model_copy(update={"evidence": digest}))
+    assert writer.write(tmp_path, run) == ()

@@ -1,136 +1,108 @@
-from __future__ import annotations
+"""The static inspection and the machines agree about loading, or the contradiction has a cause."""
 
-import dataclasses
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
 import pytest
 
-from tests.helpers import wheel_builder as wheels
 from tests.helpers.sample_machines import sample_machine
-from tests.helpers.sample_wheels import LINUX_CORE, SUBJECT, linux_wheel
-from verification.models.cause import Cause
+from tests.helpers.sample_run import cell
+from verification.models.cause import Cause, Severity
 from verification.models.machine import MachineSpec
+from verification.models.results import CellResult
+from verification.models.verdict import Outcome
 from verification.rules import agreement
 from verification.rules.catalogue import catalogue
-from verification.scenarios import cells
-from verification.scenarios.machines import load
-from verification.verdict import CellResult, Verdict
-from verification.wheel.release import inspect_release
 
 
-def _spec(name: str, *has: str) -> MachineSpec:
-    return sample_machine(name, system="windows", has=has, scenarios=("system",))
-
-
-def _cell(machine: str, *names: str) -> CellResult:
-    causes = tuple(_named(name) for name in names)
-    verdict = Verdict.FAILED if names else Verdict.VERIFIED
-    return CellResult(f"{machine}-pip-system", machine, "pip", "system", verdict, causes, 1.0)
-
-
-def _named(name: str) -> Cause:
+def _cause(name: str) -> Cause:
     return catalogue().cause(name, where="here", seen="something")
 
 
-@pytest.mark.parametrize(
-    ("changes", "comparable"),
-    [
-        ({}, True),
-        ({"has": ("more",)}, False),
-        ({"lacks": ("less",)}, False),
-        ({"python": "3.14"}, False),
-    ],
-)
-def test_a_machine_that_has_more_or_less_than_others_is_not_compared(
-    changes: dict[str, Any], comparable: bool
-) -> None:
-    cell = cells.cell(_spec("one").model_copy(update=changes), SUBJECT, "pip", "system")
-    assert agreement.is_comparable(cell) == comparable
+def _cell(machine: str, *names: str, outcome: Outcome | None = None) -> CellResult:
+    return cell(f"{machine}-pip-system", *map(_cause, names), outcome=outcome)
 
 
-def test_the_machine_without_the_cpp_library_says_so() -> None:
-    assert [spec.name for spec in load().values() if spec.lacks] == ["debian-13-minimal"]
+def _places(causes: list[Cause]) -> list[tuple[str, str]]:
+    return [(cause.name, cause.where) for cause in causes]
 
 
-@pytest.mark.parametrize("name", agreement.LOADING)
-def test_layers_that_say_the_same_agree(name: str) -> None:
-    assert agreement.check([_named(name)], [_cell("clean", name)]) == []
+DISAGREES = [("layers-disagree", "clean-pip-system")]
 
 
-@pytest.mark.parametrize("name", agreement.LOADING)
-def test_a_wheel_that_cannot_load_and_works_is_a_disagreement(name: str) -> None:
-    (found,) = agreement.check([_named(name)], [_cell("clean")])
+def test_these_causes_are_of_loading() -> None:
+    assert {
+        "missing-bundled-library",
+        "missing-runtime-library",
+        "symbol-not-found",
+        "wrong-architecture",
+    } == agreement.LOADING
 
-    assert (found.name, found.severity) == ("layers-disagree", "testbed")
-    assert found.where == "clean-pip-system"
+
+@pytest.mark.parametrize("name", sorted(agreement.LOADING))
+def test_an_inspection_and_a_machine_that_report_the_same_agree(name: str) -> None:
+    assert agreement.check([_cause(name)], [_cell("clean", name)]) == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.WORKS, Outcome.WORKS_FLAWED])
+@pytest.mark.parametrize("name", sorted(agreement.LOADING))
+def test_a_wheel_that_cannot_load_and_works_is_a_disagreement(name: str, outcome: Outcome) -> None:
+    (found,) = agreement.check([_cause(name)], [_cell("clean", outcome=outcome)])
+    assert _places([found]) == DISAGREES
+    assert found.severity is Severity.TESTBED
     assert name in found.message
 
 
-@pytest.mark.parametrize("name", agreement.LOADING)
+@pytest.mark.parametrize("name", sorted(agreement.LOADING))
 def test_a_wheel_that_can_load_and_does_not_is_a_disagreement(name: str) -> None:
     (found,) = agreement.check([], [_cell("clean", name)])
-
-    assert found.name == "layers-disagree"
-    assert "of which the static layer saw nothing" in found.message
+    assert _places([found]) == DISAGREES
+    assert name in found.message
 
 
 @pytest.mark.parametrize("name", ["glibc-floor", "stray-top-level", "metadata-incomplete"])
-def test_what_this_machine_cannot_show_is_no_disagreement(name: str) -> None:
-    assert agreement.check([_named(name)], [_cell("clean")]) == []
+def test_what_a_machine_cannot_show_is_no_disagreement(name: str) -> None:
+    assert agreement.check([_cause(name)], [_cell("clean")]) == []
 
 
 @pytest.mark.parametrize("name", ["metadata-incomplete", "stray-top-level"])
-def test_what_keeps_nobody_from_loading_explains_no_disagreement(name: str) -> None:
-    (found,) = agreement.check([_named(name)], [_cell("clean", "symbol-not-found")])
-    assert found.name == "layers-disagree"
+def test_what_keeps_no_library_from_loading_explains_no_failure_to_load(name: str) -> None:
+    found = agreement.check([_cause(name)], [_cell("clean", "symbol-not-found")])
+    assert _places(found) == DISAGREES
 
 
-def test_what_one_machine_lacks_and_others_have_is_no_question_of_the_wheel() -> None:
+def test_another_broken_cause_explains_a_failure_to_load() -> None:
+    static = [_cause("missing-bundled-library")]
+    assert static[0].severity is Severity.BROKEN
+    assert agreement.check(static, [_cell("clean", "symbol-not-found")]) == []
+
+
+def test_what_one_machine_lacks_and_another_has_is_no_question_of_the_wheel() -> None:
     cells = [_cell("clean"), _cell("minimal", "missing-runtime-library")]
     assert agreement.check([], cells) == []
 
 
-def test_a_crash_is_not_for_the_static_layer_to_see() -> None:
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.FALLS_BACK])
+def test_a_machine_that_did_not_load_the_wheel_contradicts_nothing(outcome: Outcome) -> None:
+    assert agreement.check([_cause("symbol-not-found")], [_cell("clean", outcome=outcome)]) == []
+
+
+def test_a_crash_is_nothing_that_the_inspection_reports() -> None:
     assert agreement.check([], [_cell("clean", "crash")]) == []
 
 
-def test_a_cell_is_compared_with_the_wheel_that_it_was_given(tmp_path: Path) -> None:
-    good = linux_wheel(tmp_path)
-    whole = linux_wheel(tmp_path, tag="cp314-cp314-manylinux_2_28_x86_64")
-    (tmp_path / "out").mkdir()
-    bad = wheels.mutate(whole, tmp_path / "out", remove=[LINUX_CORE])
-    subject = SUBJECT.model_copy(update={"platforms": SUBJECT.platforms[:1]})
-    static = inspect_release([good, bad], subject)
-
-    def given(wheel: Path, *names: str) -> CellResult:
-        return dataclasses.replace(_cell("clean", *names), wheel=wheel.name)
-
-    assert agreement.checked(static, [given(good)]) == []
-    assert agreement.checked(static, [given(bad, "missing-bundled-library")]) == []
-    assert agreement.checked(static, [_cell("clean")]) == []  # nobody knows which
-    (one,) = agreement.checked(static, [given(good, "missing-bundled-library")])
-    (other,) = agreement.checked(static, [given(bad)])
-    assert "of which the static layer saw nothing" in one.message
-    assert "and the wheel works here" in other.message
+def _machine(name: str, *has: str) -> MachineSpec:
+    return sample_machine(name, system="windows", has=has, scenarios=("system",))
 
 
-def test_a_cell_without_an_index_has_the_only_wheel(tmp_path: Path) -> None:
-    subject = SUBJECT.model_copy(update={"platforms": SUBJECT.platforms[:1]})
-    static = inspect_release([linux_wheel(tmp_path)], subject)
-    (found,) = agreement.checked(static, [_cell("clean", "symbol-not-found")])
-    assert found.name == "layers-disagree"
+MACHINES = [_machine("clean"), _machine("runtime", "the redistributable")]
 
 
-MACHINES = [_spec("clean"), _spec("runtime", "the redistributable")]
-
-
-def test_what_makes_a_failing_package_work_is_told() -> None:
+def test_what_makes_a_failing_package_work_is_a_note() -> None:
     cells = [_cell("clean", "missing-runtime-library"), _cell("runtime")]
-    (note,) = agreement.cured(MACHINES, cells)
-
-    assert (note.name, note.severity) == ("works-with-more", "note")
-    assert "works only with the redistributable" in note.message
+    (note,) = agreement.works_with_more(MACHINES, cells)
+    assert _places([note]) == [("works-with-more", "runtime-pip-system")]
+    assert note.severity is Severity.NOTE
+    assert "the redistributable" in note.message
 
 
 @pytest.mark.parametrize(
@@ -140,7 +112,14 @@ def test_what_makes_a_failing_package_work_is_told() -> None:
         [_cell("clean", "missing-runtime-library"), _cell("runtime", "runtime-too-old")],
         [_cell("clean", "crash"), _cell("runtime")],
         [_cell("runtime")],
+        [_cell("clean", "missing-runtime-library"), _cell("other")],
     ],
 )
-def test_nothing_is_told_where_nothing_was_cured(cells: list[CellResult]) -> None:
-    assert agreement.cured(MACHINES, cells) == []
+def test_where_nothing_works_with_more_there_is_no_note(cells: list[CellResult]) -> None:
+    assert agreement.works_with_more(MACHINES, cells) == []
+
+
+def test_a_machine_with_another_python_shows_nothing_of_what_is_needed() -> None:
+    newer = _machine("runtime", "the redistributable").model_copy(update={"python": "3.14"})
+    cells = [_cell("clean", "missing-runtime-library"), _cell("runtime")]
+    assert agreement.works_with_more([MACHINES[0], newer], cells) == []

@@ -97,3 +97,7 @@ def test_the_machines_of_the_repository_can_be_read() -> None:
     assert found
     assert all(spec.os in ("linux", "windows") for spec in found.values())
     assert all(spec.installers and spec.scenarios for spec in found.values())
+
+
+def test_only_the_minimal_machine_lacks_what_its_platform_promises() -> None:
+    assert [spec.name for spec in machines.load().values() if spec.lacks] == ["debian-13-minimal"]

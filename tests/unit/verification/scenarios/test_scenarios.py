@@ -152,3 +152,7 @@ def test_only_what_the_exercise_shows_is_asked_of_another_package() -> None:
 @pytest.mark.parametrize("one", EVERY, ids=lambda one: f"{one.system}-{one.name}")
 def test_what_uses_actions_of_the_package_is_specific_to_it(one: Scenario) -> None:
     assert one.package_specific or not (one.actions or one.before_install)
+
+
+def test_the_scenarios_that_name_the_version_are_known() -> None:
+    assert {one.name for one in EVERY if one.pinned} == {"pinned", "no-binary"}

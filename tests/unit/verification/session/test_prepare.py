@@ -1,23 +1,26 @@
-"""What a gate makes of the words of twine, and of the wheel that a machine was given."""
+"""What a controller prepares: which cells can run, what each was served and must show."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from containers.engine import Engine, Run
-from containers.network import NetworkHandle
-from containers.testbed import Testbed
+from containers import engine as engines
+from containers import wheelhouse
+from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
+from tests.helpers.sample_testbed import REFUSED, TESTBED, prepared, release
 from tests.helpers.sample_wheels import SUBJECT
 from tests.helpers.wheel_builder import LINUX_TAG
-from verification.models.release import Release, ReleaseFile
-from verification.models.testbed import IndexHosts
-from verification.session import prepare as gate
-
-MUSL = "cp313-cp313-musllinux_1_2_x86_64"
+from verification.models.cell import Cell
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.evidence import CellEvidence
+from verification.models.verdict import ExpectationKind
+from verification.scenarios import cells, machines
+from verification.session import prepare
+from verification.session.prepare import Prepared
+from verification.session.selection import Options, Selection, select
 
 INDEX = """\
 Uploading distributions to https://index.invalid/legacy/
@@ -44,7 +47,7 @@ requests.exceptions.ConnectionError: nobody answers
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "line"),
     [
         (
             INDEX,
@@ -63,91 +66,214 @@ requests.exceptions.ConnectionError: nobody answers
             '"/usr/bin/twine", line 8, in <module> requests.exceptions.ConnectionError: nobody '
             "answers)",
         ),
-        ("\n", "the index refused the upload (it said nothing)"),
+        ("\n", "the index refused the upload (without a message)"),
     ],
     ids=["index", "twine", "neither", "silent"],
 )
-def test_who_refused_an_upload_is_told_with_the_reason(output: str, told: str) -> None:
-    assert gate.who_refused(output) == told
+def test_who_refused_an_upload_is_named_with_the_reason(output: str, line: str) -> None:
+    assert prepare.who_refused(output) == line
 
 
-def _prepared(folder: Path) -> gate.Prepared:
-    names = (f"x-1.0-{tag}.whl" for tag in (LINUX_TAG, MUSL, "cp314-cp314-manylinux_2_28_x86_64"))
-    wheels = tuple(ReleaseFile(path=folder / name, sha256="0" * 64) for name in names)
-    house = Release(origin="wheels", location="x", version="1.0", wheels=wheels)
-    network = NetworkHandle(
-        engine=Engine(url="", origin="", version="", os="linux"),
-        run=Run(id="1", owner="1"),
-        name="",
-        ca_certificate="",
+def test_an_upload_is_refused_if_twine_failed() -> None:
+    refused = TESTBED.model_copy(update={"uploads": (REFUSED,)})
+    accepted = refused.model_copy(
+        update={"uploads": (REFUSED.model_copy(update={"code": 0, "output": "View at:"}),)}
     )
-    hosts = IndexHosts(index="", files="", upload="")
-    bed = Testbed(network=network, index="", hosts=hosts)
-    return gate.Prepared(bed, house, {}, {}, ())
+    assert "400 Bad Request" in prepared(testbed=refused).refused_upload()
+    assert prepared(testbed=accepted).refused_upload() == ""
+    assert prepared().refused_upload() == "", "nothing was uploaded"
 
 
-def _asked(file: str, *, status: int = 200, end: str = "") -> dict[str, Any]:
-    return {"file": file, "status": status, "path": f"/packages/{file}{end}"}
+# ---- what a machine was served ----
+
+MUSL = "cp313-cp313-musllinux_1_2_x86_64"
+NEWER_PYTHON = "cp314-cp314-manylinux_2_28_x86_64"
+WHEELS = tuple(f"x-1.0-{tag}.whl" for tag in (LINUX_TAG, MUSL, NEWER_PYTHON))
+READY = prepared(release(*WHEELS, version="1.0"))
 
 
-def test_a_machine_was_given_the_wheel_that_it_had_whole(tmp_path: Path) -> None:
-    prepared = _prepared(tmp_path)
-    linux, musl, later = (path.name for path in prepared.wheelhouse.wheels)
-    asked = [
-        {"path": "/simple/x/", "status": 200},
+def _asked(file: str, *, status: int = 200, end: str = "") -> Fields:
+    return request(f"/packages/{file}{end}", f"{file}{end}", status=status)
+
+
+def _evidence(*requests: Fields) -> CellEvidence:
+    def change(fields: Fields) -> None:
+        fields["requests"] = list(requests)
+
+    return evidence(change)
+
+
+def test_a_machine_was_served_the_wheel_that_it_got_whole() -> None:
+    linux, musl, newer = WHEELS
+    requests = [
+        request("/simple/x/"),
         _asked(linux, end=".metadata"),
         _asked(musl, status=404),
         _asked("other-1.0-py3-none-any.whl"),
-        _asked(later),
+        _asked(newer),
     ]
-    assert prepared.given({"requests": asked}) == later
-    assert prepared.given({"requests": asked[:-1]}) == ""
-    assert prepared.given({}) == ""
+    assert READY.served_wheel(_evidence(*requests)) == newer
+    assert READY.served_wheel(_evidence(*requests[:-1])) == ""
+    assert READY.served_wheel(_evidence()) == ""
 
 
-@pytest.mark.parametrize(("version", "known"), [("1.0", True), ("0.9", False)])
-def test_without_an_index_the_tags_of_what_is_installed_tell(
-    tmp_path: Path, version: str, known: bool
+def _installed(version: str, *tags: str) -> Change:
+    def change(fields: Fields) -> None:
+        record = {"checked": 1, "wrong": [], "files": [], "unreadable": [], "tags": list(tags)}
+        found = {"x": {"version": version, "folder": "/"}}
+        steps = fields["exercise"]["steps"]
+        steps["record"] = step("record", record)
+        steps["distributions"] = step("distributions", found)
+        fields["requests"] = []
+
+    return change
+
+
+@pytest.mark.parametrize(("version", "known"), [("1.0", True), ("1.0.0", True), ("0.9", False)])
+def test_without_an_index_the_tags_of_what_is_installed_show_the_wheel(
+    version: str, *, known: bool
 ) -> None:
-    prepared = _prepared(tmp_path)
-    steps = {
-        "record": {"value": {"tags": [MUSL, "broken"]}},
-        "distributions": {"value": {"x": {"version": version, "folder": "/"}}},
-    }
-    told = {"requests": [], "exercise": {"steps": steps}}
-    assert prepared.given(told) == (prepared.wheelhouse.wheels[1].name if known else "")
+    served = READY.served_wheel(evidence(_installed(version, MUSL, "broken")))
+    assert served == (WHEELS[1] if known else "")
 
 
-def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_given(tmp_path: Path) -> None:
-    prepared = _prepared(tmp_path)
+def test_two_wheels_with_the_same_tags_are_not_told_apart() -> None:
+    twice = prepared(release("x-1.0-1-py3-none-any.whl", "x-1.0-2-py3-none-any.whl"))
+    assert twice.served_wheel(evidence(_installed("1.0", "py3-none-any"))) == ""
+
+
+# ---- what a cell must show ----
+
+CELL = cells.cell(machines.load()["debian-13"], "pip", "venv")
+
+
+def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_served() -> None:
     linux = SUBJECT.platforms[0].model_copy(
         update={"libraries": ("_x.cpython-313-x86_64-linux-gnu.so",)}
     )
     subject = SUBJECT.model_copy(update={"platforms": (linux,)})
-    found = [
-        prepared.expected(subject, "linux", {"requests": [_asked(path.name)]}).libraries
-        for path in prepared.wheelhouse.wheels
-    ]
+    found = [READY.expectation(subject, CELL, _evidence(_asked(name))).libraries for name in WHEELS]
     assert found == [
         ("_x.cpython-313-x86_64-linux-gnu.so",),
         ("_x.cpython-313-x86_64-linux-musl.so",),
         ("_x.cpython-314-x86_64-linux-gnu.so",),
     ]
-    assert prepared.expected(subject, "linux").libraries == linux.libraries
+    assert READY.expectation(subject, CELL, _evidence()).libraries == linux.libraries
 
 
-def test_what_cannot_be_had_counts_for_its_own_system(tmp_path: Path) -> None:
-    names = (
-        "x-1.0-cp314-cp314-win_amd64.whl",
-        f"x-1.0-{MUSL}.whl",
-        "x-1.0-pp311-none-win_amd64.whl",
+def test_a_cell_must_show_the_release() -> None:
+    files = release().with_dependencies(Path("cffi-2.0.0-py3-none-any.whl"))
+    refused = TESTBED.model_copy(update={"uploads": (REFUSED,)})
+    expected = prepared(files, testbed=refused).expectation(SUBJECT, CELL, evidence())
+    assert (expected.project, expected.version, expected.package) == (
+        "quiverdb",
+        "0.5.0",
+        SUBJECT.import_package,
     )
-    every = dict.fromkeys((*names, "its other wheels"), "404")
-    prepared = _prepared(tmp_path)
-    house = prepared.wheelhouse.model_copy(update={"not_fetched": every})
-    prepared = dataclasses.replace(prepared, wheelhouse=house)
-    found = {system: gate.lost(prepared, SUBJECT, system) for system in ("linux", "windows")}
-    assert found == {
-        "linux": [f"{names[1]}: 404", "its other wheels: 404"],
-        "windows": [f"{names[0]}: 404", "its other wheels: 404"],
-    }
+    assert (expected.kind, expected.refusal) == (ExpectationKind.WORKS, "")
+    assert expected.digests == files.digests()
+    assert expected.locked == {"cffi": "2.0.0"}
+    assert "400" in expected.refused_upload
+    assert expected.conditions.title == CELL.scenario.title
+
+
+def test_a_cell_must_refuse_by_the_cause_of_its_machine() -> None:
+    cell = cells.cell(machines.load()["debian-12-python-3.11"], "pip", "venv")
+    expected = READY.expectation(SUBJECT, cell, evidence())
+    assert (expected.kind, expected.refusal) == (ExpectationKind.REFUSES, "unsupported-python")
+
+
+def test_a_windows_cell_expects_the_libraries_of_windows() -> None:
+    cell = cells.cell(machines.load()["windows-wine"], "pip", "system")
+    assert READY.expectation(SUBJECT, cell, _evidence()).libraries == (
+        "libquiver.dll",
+        "libquiver_c.dll",
+    )
+
+
+# ---- which cells can run ----
+
+OLD = "debian-12-python-3.11"
+
+
+def _cell(machine: str, scenario: str) -> Cell:
+    return cells.cell(machines.load()[machine], "pip", scenario)
+
+
+def _selection(**options: str) -> Selection:
+    return select(Options.model_validate({"release": "1.0"} | options), Path("/"))
+
+
+@pytest.mark.parametrize(
+    ("machine", "scenario", "no_history", "unverified"),
+    [
+        (OLD, "venv", "the index is away", True),
+        (OLD, "pinned", "the index is away", False),
+        (OLD, "venv", "", False),
+        ("debian-13", "venv", "the index is away", False),
+        ("debian-13", "no-binary", "the index is away", False),
+    ],
+)
+def test_a_refusal_without_the_earlier_releases_on_the_index_is_unverified(
+    machine: str, scenario: str, no_history: str, *, unverified: bool
+) -> None:
+    ready = prepared(no_history=no_history)
+    reason = ready.why_not(_cell(machine, scenario), _selection())
+    assert (no_history in reason) if unverified else reason == ""
+
+
+def test_a_machine_without_an_image_runs_no_cell() -> None:
+    ready = prepared().model_copy(update={"unavailable": {"debian-13": "no registry"}})
+    assert ready.why_not(_cell("debian-13", "venv"), _selection()) == "no registry"
+    assert ready.why_not(_cell("debian-12", "venv"), _selection()) == ""
+
+
+def test_another_package_has_no_actions_for_the_scenarios_of_the_default_one() -> None:
+    reason = prepared().why_not(_cell("debian-13", "fork"), _selection(subject="other"))
+    assert "other" in reason
+    assert "fork" in reason
+    assert prepared().why_not(_cell("debian-13", "venv"), _selection(subject="other")) == ""
+    assert prepared().why_not(_cell("debian-13", "fork"), _selection()) == ""
+
+
+def _with_earlier() -> Prepared:
+    earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
+    return prepared(release().model_copy(update={"earlier": earlier}))
+
+
+@pytest.mark.parametrize(
+    ("ready", "history", "reason"),
+    [
+        (prepared(no_history="the index is away"), "all", "the index is away"),
+        (prepared(), "none", "--history none"),
+        (_with_earlier(), "all", ""),
+    ],
+)
+def test_an_upgrade_needs_an_earlier_release(ready: Prepared, history: str, reason: str) -> None:
+    found = ready.why_not(_cell("debian-13", "upgrade"), _selection(history=history))
+    assert (reason in found) if reason else found == ""
+
+
+# ---- before an engine is needed ----
+
+
+def test_a_file_that_is_no_wheel_is_wrong_use_before_an_engine_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_engine(**_: bool) -> None:
+        raise TestbedFailure("engine-unreachable", "engine", "it was asked for")
+
+    monkeypatch.setattr(wheelhouse, "dependencies", lambda _locks: ())
+    monkeypatch.setattr(engines, "ensure", no_engine)
+    (tmp_path / f"quiverdb-1.0-{LINUX_TAG}.whl").write_bytes(b"no archive")
+    selection = select(Options(wheels=tmp_path), tmp_path)
+    with contextlib.ExitStack() as stack, pytest.raises(WrongUse, match="--wheels"):
+        prepare.prepare(selection, SUBJECT, stack)
+
+
+def test_the_index_has_all_files_but_the_wheels_which_are_uploaded() -> None:
+    stored = (Path("cffi-2.0.0-py3-none-any.whl"),)
+    yanked = {"quiverdb-0.4.0-py3-none-any.whl": "broken"}
+    files = release().with_dependencies(*stored).model_copy(update={"yanked": yanked})
+    contents = prepare.contents(files, SUBJECT)
+    assert (contents.project, contents.files, contents.yanked) == ("quiverdb", stored, yanked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import pytest
@@ -38,6 +39,7 @@ FACTS = RunResult(
 )
 NODES = {"t.py::test_a_cell[one]": "one", "t.py::test_a_cell[two]": "two"}
 FIRST, SECOND = NODES
+ITEMS = {ITEM: "publisher"}
 
 
 def recorder() -> Recorder:
@@ -66,9 +68,11 @@ def reported(
     phase: Literal["setup", "call", "teardown", "crash"] = "call",
     outcome: Literal["passed", "failed", "skipped"] = "passed",
     text: str = "",
-    **properties: str,
+    properties: Mapping[str, str] | None = None,
 ) -> TestOutcome:
-    return TestOutcome(node=node, phase=phase, outcome=outcome, text=text, properties=properties)
+    return TestOutcome(
+        node=node, phase=phase, outcome=outcome, text=text, properties=properties or {}
+    )
 
 
 def with_result(node: str, planned: PlannedCell, **kinds: str) -> TestOutcome:
@@ -154,9 +158,9 @@ def test_a_teardown_that_fails_after_a_result_is_the_suites_fault() -> None:
 
 def test_a_failed_test_of_an_item_is_kept_with_its_item() -> None:
     made = recorder()
-    assert made.add(reported("t.py::test_x", outcome="failed", **{ITEM: "publisher"})) is None
+    assert made.add(reported("t.py::test_x", outcome="failed", properties=ITEMS)) is None
     made.add(reported("t.py::test_y", phase="setup", outcome="failed"))
-    made.add(reported("t.py::test_z", **{ITEM: "publisher"}))
+    made.add(reported("t.py::test_z", properties=ITEMS))
     found = [(failed.item, failed.error) for failed in made.run_result().failed_tests]
     assert found == [("publisher", False), ("", True)]
 
@@ -196,7 +200,7 @@ def test_a_failed_setup_is_the_verdict() -> None:
 
 def test_a_malformed_result_names_the_field() -> None:
     with pytest.raises(DataError, match="machine"):
-        recorder().add(reported(**{RESULT: '{"id": "one"}'}))
+        recorder().add(reported(properties={RESULT: '{"id": "one"}'}))
 
 
 def test_a_result_that_is_too_large_to_travel_is_refused() -> None:

@@ -1,161 +1,188 @@
+"""The files of a run are kept by content and found again."""
+
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from containers import file_store as files
-from containers import releases, wheelhouse
+from containers import file_store, releases, wheelhouse
+from containers.state import state_dir
+from tests.helpers.sample_run import report
+from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Release, ReleaseFile, sha256
-from verification.session import replay_inputs as inputs
+from verification.models.report import Report
+from verification.session import replay_inputs
+from verification.session.replay_inputs import KINDS, Kind, Regained
 
 WHEEL = "quiverdb-1.0-py3-none-any.whl"
+OLD_WHEEL = "quiverdb-0.9-py3-none-any.whl"
 
 
 def _file(folder: Path, name: str, content: bytes) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_bytes(content)
     return path
 
 
-def test_a_kept_file_outlives_the_one_it_was_taken_from(tmp_path: Path) -> None:
-    path = _file(tmp_path / "a", "x.whl", b"content")
-    digest = files.keep([path])[path]
-    path.unlink()
-    found = files.find(digest, "x.whl")
-    assert found is not None
-    assert found.read_bytes() == b"content"
-    assert files.find("0" * 64, "x.whl") is None
-
-
-def test_one_content_is_kept_once_and_found_under_each_of_its_names(tmp_path: Path) -> None:
-    path = _file(tmp_path / "a", "x.whl", b"content")
-    digest = files.keep([path])[path]
-    found = files.find(digest, "y.whl")
-    assert found is not None
-    assert found.name == "y.whl"
-
-
-def test_a_file_that_was_changed_meanwhile_is_not_given(tmp_path: Path) -> None:
-    path = _file(tmp_path / "a", "x.whl", b"content")
-    digest = files.keep([path])[path]
-    kept = files.find(digest, "x.whl")
-    assert kept is not None
-    kept.write_bytes(b"other")
-    assert files.find(digest, "x.whl") is None
-
-
-def test_the_least_recently_used_goes_first_and_the_runs_own_stay(tmp_path: Path) -> None:
-    paths = [_file(tmp_path / "a", f"{n}.whl", bytes([n]) * 100) for n in range(4)]
-    digests = files.keep(paths[:3])
-    for age, path in enumerate(paths[:3]):
-        kept = files.find(digests[path], path.name)
-        assert kept is not None
-        os.utime(kept, (1000 + age, 1000 + age))
-    last = files.keep([paths[3]], most=250)[paths[3]]
-    there = [files.find(digests[path], path.name) is not None for path in paths[:3]]
-    assert there == [False, False, True]
-    assert files.find(last, "3.whl") is not None
-    files.keep(paths, most=1)
-    assert files.find(last, "3.whl") is not None, "what a run uses stays, whatever its size"
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> dict[str, Any]:
-    """Return the results of a run whose files are kept."""
+def run(tmp_path: Path) -> Report:
+    """Return the report of a run whose files are kept."""
     folder = tmp_path / "wheels"
-    house = Release(
+    release = Release(
         origin="wheels",
         location=str(folder),
         version="1.0",
         wheels=(ReleaseFile.read(_file(folder, WHEEL, b"wheel")),),
         dependencies=(_file(folder, "cffi-2.0-py3-none-any.whl", b"cffi"),),
-        earlier=(_file(folder, "quiverdb-0.9-py3-none-any.whl", b"old"),),
-        yanked={"quiverdb-0.9-py3-none-any.whl": "broken"},
+        earlier=(_file(folder, OLD_WHEEL, b"old"),),
+        tools=(_file(folder, "pytest-9.0-py3-none-any.whl", b"pytest"),),
+        yanked={OLD_WHEEL: "broken"},
     )
-    return {
-        "version": "1.0",
-        "inputs": inputs.keep(house, "quiverdb"),
-        "selection": {"wheels": None, "machines": []},
-    }
+    inputs = replay_inputs.keep(release, "quiverdb")
+    selection = report().selection.model_copy(update={"source": None, "machines": ()})
+    return report().model_copy(update={"version": "1.0", "inputs": inputs, "selection": selection})
 
 
-def _forget(run: dict[str, Any], kind: str) -> None:
-    for file in run["inputs"][kind]:
-        found = files.find(file["sha256"], file["name"])
+def _changed(run: Report, **inputs: str) -> Report:
+    """Return the report with other values in its inputs."""
+    assert run.inputs
+    return run.model_copy(update={"inputs": run.inputs.model_copy(update=inputs)})
+
+
+def _regain(run: Report) -> Regained:
+    return replay_inputs.regain(run, SUBJECT)
+
+
+def _forget(run: Report, kind: Kind) -> None:
+    assert run.inputs
+    for file in getattr(run.inputs, kind):
+        found = file_store.find(file.sha256, file.name)
         assert found is not None
         found.unlink()
 
 
-def test_what_a_run_used_is_had_again(run: dict[str, Any]) -> None:
-    regained = inputs.regain(run)
+def test_the_files_of_each_kind_are_recorded_by_content(run: Report, tmp_path: Path) -> None:
+    assert run.inputs
+    recorded = {kind: [file.name for file in getattr(run.inputs, kind)] for kind in KINDS}
+    assert recorded == {
+        "wheels": [WHEEL],
+        "dependencies": ["cffi-2.0-py3-none-any.whl"],
+        "earlier": [OLD_WHEEL],
+        "tools": ["pytest-9.0-py3-none-any.whl"],
+    }
+    (wheel,) = run.inputs.wheels
+    assert (wheel.sha256, wheel.size) == (sha256(tmp_path / "wheels" / WHEEL), 5)
+    assert (run.inputs.subject, run.inputs.origin) == ("quiverdb", "wheels")
+    assert run.inputs.suite == replay_inputs.suite_hash()
+
+
+def test_what_a_run_used_is_found_again(run: Report) -> None:
+    regained = _regain(run)
     assert regained.gone == regained.differs == ()
-    house = regained.release
-    assert [path.read_bytes() for path in (*house.wheel_paths, *house.dependencies)] == [
-        b"wheel",
-        b"cffi",
-    ]
-    assert house.previous == "0.9"
-    assert house.yanked == {"quiverdb-0.9-py3-none-any.whl": "broken"}
+    release = regained.release
+    paths = (*release.wheel_paths, *release.dependencies, *release.tools)
+    assert [path.read_bytes() for path in paths] == [b"wheel", b"cffi", b"pytest"]
+    assert (release.version, release.previous, release.origin) == ("1.0", "0.9", "wheels")
+    assert release.yanked == {OLD_WHEEL: "broken"}
 
 
-def test_a_wheel_that_is_gone_is_told_by_name(run: dict[str, Any]) -> None:
+def test_a_wheel_that_is_gone_is_named(run: Report) -> None:
     _forget(run, "wheels")
-    (line,) = inputs.regain(run).gone
+    (line,) = _regain(run).gone
     assert line.startswith(f"{WHEEL} (sha256 ")
 
 
-def test_a_wheel_that_is_gone_is_taken_again_where_it_came_from_if_it_is_the_same(
-    run: dict[str, Any], tmp_path: Path
+def test_a_wheel_that_is_gone_is_taken_again_from_its_folder_if_it_is_the_same(
+    run: Report, tmp_path: Path
 ) -> None:
     _forget(run, "wheels")
-    run["selection"]["wheels"] = str(tmp_path / "wheels")
+    folder = str(tmp_path / "wheels")
+    selection = run.selection.model_copy(update={"wheels": folder})
+    run = run.model_copy(update={"selection": selection})
     # What is linked to what was forgotten is still whole there.
-    assert inputs.regain(run).gone == ()
+    assert _regain(run).gone == ()
     _file(tmp_path / "wheels", WHEEL, b"built anew")
-    assert len(inputs.regain(run).gone) == 1
+    assert len(_regain(run).gone) == 1
+
+
+def test_a_wheel_that_is_gone_is_found_among_those_that_were_built(run: Report) -> None:
+    _forget(run, "wheels")
+    _file(state_dir() / "wheels" / "0123", WHEEL, b"wheel")
+    assert _regain(run).gone == ()
+
+
+def _release_of(*wheels: Path) -> Release:
+    files = tuple(map(ReleaseFile.read, wheels))
+    return Release(origin="release", location="1.0", version="1.0", wheels=files)
 
 
 def test_a_release_that_is_gone_is_fetched_again_by_its_digest(
-    run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _forget(run, "wheels")
-    run["inputs"]["origin"] = "release"
     fetched = _file(tmp_path / "fetched", WHEEL, b"wheel")
-    house = Release(
-        origin="release", location="1.0", version="1.0", wheels=(ReleaseFile.read(fetched),)
-    )
-    monkeypatch.setattr(wheelhouse, "from_release", lambda *_: house)
-    regained = inputs.regain(run)
+    monkeypatch.setattr(releases, "release", lambda *_: _release_of(fetched))
+    assert _regain(run).gone, "wheels that the user named are fetched from nowhere"
+    regained = _regain(_changed(run, origin="release"))
     assert regained.gone == ()
     assert [file.sha256 for file in regained.release.wheels] == [sha256(fetched)]
 
 
-def test_an_earlier_release_that_is_gone_is_a_difference_with_its_reason(
-    run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_a_release_that_was_published_anew_is_not_what_was_recorded(
+    run: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreachable(*_: object) -> None:
-        raise TestbedFailure("index-unreachable", "upstream index", "no answer")
+    _forget(run, "wheels")
+    fetched = _file(tmp_path / "fetched", WHEEL, b"other")
+    monkeypatch.setattr(releases, "release", lambda *_: _release_of(fetched))
+    assert len(_regain(_changed(run, origin="release")).gone) == 1
 
-    monkeypatch.setattr(releases, "earlier", unreachable)
+
+def _unreachable(*_: object) -> None:
+    raise TestbedFailure("index-unreachable", "upstream index", "no answer")
+
+
+def test_a_dependency_that_is_gone_and_cannot_be_fetched_is_gone_with_the_reason(
+    run: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _forget(run, "dependencies")
+    monkeypatch.setattr(wheelhouse, "dependencies", _unreachable)
+    (line,) = _regain(run).gone
+    assert "cffi-2.0" in line
+    assert "no answer" in line
+
+
+def test_a_dependency_that_is_gone_is_fetched_again(
+    run: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _forget(run, "dependencies")
+    fetched = _file(tmp_path / "fetched", "cffi-2.0-py3-none-any.whl", b"cffi")
+    monkeypatch.setattr(wheelhouse, "dependencies", lambda _locks: (fetched,))
+    regained = _regain(run)
+    assert regained.gone == ()
+    assert regained.release.dependencies == (fetched,)
+
+
+def test_an_earlier_release_that_is_gone_is_a_difference_with_its_reason(
+    run: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "earlier", _unreachable)
     _forget(run, "earlier")
-    regained = inputs.regain(run)
+    regained = _regain(run)
     assert regained.gone == ()
     (line,) = regained.differs
     assert "quiverdb-0.9" in line
     assert "no answer" in line
 
 
-def test_another_suite_is_a_difference(run: dict[str, Any]) -> None:
-    run["inputs"]["suite"] = "0" * 16
-    (line,) = inputs.regain(run).differs
-    assert line.startswith("the suite's own code is ")
+def test_another_suite_is_a_difference(run: Report) -> None:
+    (line,) = _regain(_changed(run, suite="0" * 16)).differs
+    assert "0" * 16 in line
+    assert replay_inputs.suite_hash() in line
 
 
-def test_results_that_tell_of_no_files_cannot_be_gone_back_to() -> None:
-    with pytest.raises(WrongUse, match="does not tell what the run used"):
-        inputs.regain({"cells": []})
+def test_a_report_without_the_files_of_its_run_cannot_be_replayed(run: Report) -> None:
+    with pytest.raises(WrongUse, match="does not say what the run used"):
+        _regain(run.model_copy(update={"inputs": None}))

@@ -1,25 +1,25 @@
+"""The options of a run, checked, and what follows from them."""
+
 from __future__ import annotations
 
 import itertools
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.helpers.sample_machines import sample_machine
 from verification.models.errors import WrongUse
+from verification.models.report import RunSelection
 from verification.scenarios import machines
-from verification.session.selection import Selection, select
+from verification.session.selection import History, Options, Selection, select
 
 KNOWN = {
-    spec.name: spec
-    for spec in (
-        sample_machine("debian"),
-        sample_machine("ubuntu"),
-        sample_machine("wine", system="windows"),
-    )
+    "debian": sample_machine("debian"),
+    "ubuntu": sample_machine("ubuntu"),
+    "wine": sample_machine("wine", system="windows", scenarios=("system",)),
 }
+ELSEWHERE = sample_machine("alpine").model_copy(update={"profiles": ("full", "everywhere")})
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def _machines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a repository with a source in the default place."""
+    """Return a checkout with a source in the default folder."""
     folder = tmp_path / "bindings" / "python"
     folder.mkdir(parents=True)
     (folder / "pyproject.toml").touch()
@@ -41,82 +41,122 @@ def _names(selection: Selection) -> list[str]:
 
 
 def test_by_default_the_own_source_is_verified_on_every_machine(root: Path) -> None:
-    selection = select(root=root)
+    selection = select(Options(), root)
     assert selection.source == root / "bindings" / "python"
     assert (selection.wheels, selection.release) == (None, None)
     assert _names(selection) == ["debian", "ubuntu", "wine"]
     assert selection.systems == ("linux", "windows")
     assert selection.narrowed == ()
+    assert selection.profile.name == "gate"
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_source_wheels_and_release_exclude_one_another(root: Path, count: int) -> None:
-    given = {"source": Path("a"), "wheels": Path("b"), "release": "1.0"}
-    for names in itertools.combinations(given, count):
-        told = " and ".join(f"--{name}" for name in names)
-        with pytest.raises(WrongUse, match=f"^{told} exclude one another; name one"):
-            select(root=root, **{name: given[name] for name in names})  # type: ignore[arg-type]
+ORIGINS = {"source": Path("a"), "wheels": Path("b"), "release": "1.0"}
 
 
-@pytest.mark.parametrize("choice", [{"wheels": Path("dist")}, {"release": "1.0"}])
-def test_given_wheels_need_no_source(tmp_path: Path, choice: dict[str, Any]) -> None:
-    selection = select(root=tmp_path, **choice)
+@pytest.mark.parametrize(
+    "names", [names for count in (2, 3) for names in itertools.combinations(ORIGINS, count)]
+)
+def test_source_wheels_and_release_exclude_one_another(root: Path, names: tuple[str, ...]) -> None:
+    options = Options.model_validate({name: ORIGINS[name] for name in names})
+    words = " and ".join(f"--{name}" for name in names)
+    with pytest.raises(WrongUse, match=f"^{words} exclude one another; name one"):
+        select(options, root)
+
+
+def test_an_empty_release_is_refused(root: Path) -> None:
+    with pytest.raises(WrongUse, match="--release is empty"):
+        select(Options(release=" "), root)
+
+
+@pytest.mark.parametrize("options", [Options(wheels=Path("dist")), Options(release="1.0")])
+def test_existing_wheels_need_no_source(tmp_path: Path, options: Options) -> None:
+    selection = select(options, tmp_path)
     assert selection.source is None
-    assert (selection.wheels is None) == ("wheels" not in choice)
-    assert selection.release == choice.get("release")
+    assert (selection.wheels, selection.release) == (options.wheels, options.release)
+
+
+def test_a_named_source_is_built_instead_of_the_default(root: Path) -> None:
+    other = root / "other"
+    other.mkdir()
+    (other / "pyproject.toml").touch()
+    assert select(Options(source=other), root).source == other
 
 
 def test_a_source_that_is_not_there_is_refused(root: Path) -> None:
     with pytest.raises(WrongUse, match=r"--source .*absent: there is no such folder"):
-        select(root=root, source=root / "absent")
+        select(Options(source=root / "absent"), root)
 
 
 def test_a_source_without_a_project_is_refused(root: Path) -> None:
     with pytest.raises(WrongUse, match=r"there is no pyproject\.toml in it"):
-        select(root=root, source=root)
+        select(Options(source=root), root)
 
 
 def test_an_unknown_machine_is_answered_with_those_there_are(root: Path) -> None:
     with pytest.raises(
         WrongUse, match="--machine mac: there is no such machine; there are: debian, ubuntu, wine"
     ):
-        select(root=root, names=["debian", "mac"])
+        select(Options(machines=("debian", "mac")), root)
 
 
-def test_named_machines_are_taken_once_in_the_order_of_their_names_on_the_command_line(
-    root: Path,
-) -> None:
-    selection = select(root=root, names=["wine", "debian", "wine"])
+def test_named_machines_are_selected_once_in_the_order_of_the_command_line(root: Path) -> None:
+    selection = select(Options(machines=("wine", "debian", "wine")), root)
     assert _names(selection) == ["wine", "debian"]
-    assert select(root=root, names=["ubuntu"]).systems == ("linux",)
+    assert select(Options(machines=("ubuntu",)), root).systems == ("linux",)
 
 
-def test_what_narrows_the_verdict_is_told_as_typed(root: Path) -> None:
-    selection = select(root=root, names=["wine"], keyword="import")
-    assert selection.narrowed == ("--machine wine", "-k import")
+def test_the_machines_of_other_profiles_are_known_unless_they_are_selected(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machines, "load", lambda: {**KNOWN, "alpine": ELSEWHERE})
+    selection = select(Options(), root)
+    assert "alpine" not in _names(selection)
+    assert selection.other_profiles == (ELSEWHERE,)
+    named = select(Options(machines=("alpine",)), root)
+    assert (_names(named), named.other_profiles) == (["alpine"], ())
+    assert _names(select(Options(profile="full"), root)) == ["alpine"]
+
+
+def test_what_narrows_the_verdict_is_listed_as_typed(root: Path) -> None:
+    options = Options(machines=("wine",), keyword="import", deselected=("tests/gate/test_a.py",))
+    assert select(options, root).narrowed == (
+        "--machine wine",
+        "-k import",
+        "without tests/gate/test_a.py",
+    )
 
 
 @pytest.mark.parametrize("yes", [True, False])
 def test_the_switches_are_kept(root: Path, yes: bool) -> None:
-    selection = select(root=root, strict=yes, provision=not yes)
+    selection = select(Options(strict=yes, provision=not yes), root)
     assert (selection.strict, selection.provision) == (yes, not yes)
 
 
-def test_the_choices_as_data(root: Path) -> None:
-    selection = select(root=root, wheels=Path("dist"), names=["wine"], strict=True)
-    assert selection.to_dict() == {
-        "source": None,
-        "wheels": "dist",
-        "release": None,
-        "machines": ["wine"],
-        "narrowed": ["--machine wine"],
-        "strict": True,
-        "pipeline": False,
-        "actions_from": None,
-        "profile": "gate",
-        "history": "all",
-        "tests": None,
-    }
+def test_the_choices_as_the_report_has_them(root: Path) -> None:
+    options = Options(wheels=Path("dist"), machines=("wine",), strict=True)
+    assert select(options, root).to_report("1 of 2 cells", subject="quiverdb") == RunSelection(
+        subject="quiverdb",
+        source=None,
+        wheels="dist",
+        release=None,
+        machines=("wine",),
+        narrowed=("--machine wine", "1 of 2 cells"),
+        strict=True,
+        pipeline=False,
+        actions_from=None,
+        profile="gate",
+        history="all",
+        tests=None,
+    )
+
+
+def test_folders_are_text_in_the_report(root: Path) -> None:
+    tests = _tests(root / "own")
+    options = Options(tests=tests, actions_from=root)
+    reported = select(options, root).to_report(subject="quiverdb")
+    assert reported.source == str(root / "bindings" / "python")
+    assert (reported.tests, reported.actions_from) == (str(tests), str(root))
+    assert (reported.pipeline, reported.wheels) == (True, None)
 
 
 def _tests(folder: Path) -> Path:
@@ -126,69 +166,73 @@ def _tests(folder: Path) -> Path:
 
 
 def test_the_sources_own_tests_are_run(root: Path) -> None:
-    assert select(root=root).no_tests.endswith("python/tests: there is no such folder")
+    without = select(Options(), root)
+    assert without.tests is None
+    assert without.no_tests.endswith("python/tests: there is no such folder")
     own = _tests(root / "bindings" / "python" / "tests")
     other = _tests(root / "other")
-    assert (select(root=root).tests, select(root=root).no_tests) == (own, "")
-    assert select(root=root, tests=other).tests == other
+    selection = select(Options(), root)
+    assert (selection.tests, selection.no_tests) == (own, "")
+    assert select(Options(tests=other), root).tests == other
 
 
 def test_the_tests_of_another_version_are_not_run_unless_they_are_named(root: Path) -> None:
     own = _tests(root / "bindings" / "python" / "tests")
-    left_out = select(root=root, release="1.0")
+    left_out = select(Options(release="1.0"), root)
     assert left_out.tests is None
     assert left_out.no_tests.endswith("their own tests were not named by --tests DIR")
-    named = select(root=root, release="1.0", tests=own)
+    named = select(Options(release="1.0", tests=own), root)
     assert (named.tests, named.no_tests) == (own, "")
 
 
-def test_a_folder_of_tests_has_some(root: Path) -> None:
-    for name, message in (("x", "there is no such folder"), (".", "there is no test_*.py in it")):
-        with pytest.raises(WrongUse, match=f"--tests .*: {re.escape(message)}; name the folder"):
-            select(root=root, tests=root / name)
+@pytest.mark.parametrize(
+    ("name", "message"), [("x", "there is no such folder"), (".", "there is no test_*.py in it")]
+)
+def test_a_folder_of_tests_has_some(root: Path, name: str, message: str) -> None:
+    with pytest.raises(WrongUse, match=f"--tests .*: {re.escape(message)}; name the folder"):
+        select(Options(tests=root / name), root)
 
 
 def test_the_workflow_runs_where_the_whole_source_is_verified(root: Path) -> None:
-    assert select(root=root).pipeline
+    selection = select(Options(), root)
+    assert selection.pipeline
+    assert selection.no_pipeline == ""
 
 
 @pytest.mark.parametrize(
-    ("choice", "reason"),
+    ("options", "reason"),
     [
-        ({"release": "1.0"}, "the wheels came from elsewhere: no tag was pushed"),
-        ({"wheels": Path("dist")}, "the wheels came from elsewhere: no tag was pushed"),
-        ({"names": ["debian"]}, "the run is narrowed to debian"),
-        ({"pipeline": False}, "left out by --no-pipeline"),
-        ({"profile": "quick"}, "the profile quick leaves it out"),
+        (Options(release="1.0"), "the wheels came from elsewhere: no tag was pushed"),
+        (Options(wheels=Path("dist")), "the wheels came from elsewhere: no tag was pushed"),
+        (Options(machines=("debian",)), "the run is narrowed to debian"),
+        (Options(pipeline=False), "left out by --no-pipeline"),
+        (Options(profile="quick"), "the profile quick leaves it out"),
     ],
 )
-def test_the_workflow_is_left_out_for_a_reason(
-    root: Path, choice: dict[str, Any], reason: str
-) -> None:
-    selection = select(root=root, **choice)
-
+def test_the_workflow_is_left_out_for_a_reason(root: Path, options: Options, reason: str) -> None:
+    selection = select(options, root)
     assert not selection.pipeline
     assert selection.no_pipeline == reason
 
 
 def test_real_actions_need_a_folder_and_a_workflow_that_runs(root: Path) -> None:
+    assert select(Options(actions_from=root), root).actions_from == root
     with pytest.raises(WrongUse, match="there is no such folder"):
-        select(root=root, actions_from=root / "nowhere")
+        select(Options(actions_from=root / "nowhere"), root)
     with pytest.raises(WrongUse, match="the release workflow is not run: left out"):
-        select(root=root, actions_from=root, pipeline=False)
+        select(Options(actions_from=root, pipeline=False), root)
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(None, "none"), ("all", "all"), ("none", "none")])
 def test_the_history_is_the_profiles_unless_it_is_named(
-    root: Path, asked: str | None, kept: str
+    root: Path, asked: History | None, kept: History
 ) -> None:
-    assert select(root=root, profile="quick", history=asked).history == kept
+    assert select(Options(profile="quick", history=asked), root).history == kept
 
 
 def test_another_package_must_be_built_already(root: Path) -> None:
     with pytest.raises(WrongUse, match="how other is built is not known here; name --wheels or"):
-        select(root=root, subject="other")
-
-    selection = select(root=root, subject="other", release="1.0")
-    assert selection.to_dict()["subject"] == "other"
-    assert "subject" not in select(root=root, release="1.0").to_dict()
+        select(Options(subject="other"), root)
+    assert select(Options(subject="other", release="1.0"), root).subject == "other"
+    assert select(Options(subject="other", wheels=Path("dist")), root).subject == "other"
+    assert select(Options(release="1.0"), root).subject == ""

@@ -1,0 +1,57 @@
+"""Files are kept by content; the least recently used go first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from containers import file_store
+
+
+def _file(folder: Path, name: str, content: bytes) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_a_kept_file_outlives_the_one_that_it_was_copied_from(tmp_path: Path) -> None:
+    path = _file(tmp_path / "a", "x.whl", b"content")
+    digest = file_store.keep([path])[path]
+    path.unlink()
+    found = file_store.find(digest, "x.whl")
+    assert found is not None
+    assert found.read_bytes() == b"content"
+    assert file_store.find("0" * 64, "x.whl") is None
+
+
+def test_one_content_is_kept_once_and_found_under_each_of_its_names(tmp_path: Path) -> None:
+    path = _file(tmp_path / "a", "x.whl", b"content")
+    digest = file_store.keep([path])[path]
+    found = file_store.find(digest, "y.whl")
+    assert found is not None
+    assert found.name == "y.whl"
+
+
+def test_a_file_that_was_changed_meanwhile_is_not_found(tmp_path: Path) -> None:
+    path = _file(tmp_path / "a", "x.whl", b"content")
+    digest = file_store.keep([path])[path]
+    kept = file_store.find(digest, "x.whl")
+    assert kept is not None
+    kept.write_bytes(b"other")
+    assert file_store.find(digest, "x.whl") is None
+
+
+def test_the_least_recently_used_goes_first_and_the_runs_own_stay(tmp_path: Path) -> None:
+    paths = [_file(tmp_path / "a", f"{n}.whl", bytes([n]) * 100) for n in range(4)]
+    digests = file_store.keep(paths[:3])
+    for age, path in enumerate(paths[:3]):
+        kept = file_store.find(digests[path], path.name)
+        assert kept is not None
+        os.utime(kept, (1000 + age, 1000 + age))
+    last = file_store.keep([paths[3]], most=250)[paths[3]]
+    present = [file_store.find(digests[path], path.name) is not None for path in paths[:3]]
+    assert present == [False, False, True]
+    assert file_store.find(last, "3.whl") is not None
+    file_store.keep(paths, most=1)
+    assert file_store.find(last, "3.whl") is not None, "what a run uses stays, whatever its size"
