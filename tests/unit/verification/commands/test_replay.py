@@ -10,6 +10,7 @@ from containers import images
 from containers.images import Unavailable
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from tests.helpers.sample_testbed import ENGINE, image
+from tests.helpers.sample_wheels import SUBJECT
 from verification.commands import common, replay
 from verification.commands.common import Unverified
 from verification.commands.parser import parse
@@ -92,11 +93,11 @@ def test_another_verdict_outranks_all_else() -> None:
 )
 def test_a_cell_that_cannot_run_again_says_why(recorded: CellResult, name: str) -> None:
     with pytest.raises(Unverified, match=name):
-        replay.cell_of(recorded)
+        replay.cell_of(recorded, SUBJECT)
 
 
 def test_a_cell_with_a_pip_of_its_own_is_known_by_its_name() -> None:
-    found = replay.cell_of(GOOD.model_copy(update={"installer": "pip-24.3"}))
+    found = replay.cell_of(GOOD.model_copy(update={"installer": "pip-24.3"}), SUBJECT)
     assert found.id == "debian-13-pip-24.3-venv"
     assert installers.named("pip-24.3").setup[0][-1] == "pip==24.3"
     assert installers.named("pip-24.3").ca_variable == ""

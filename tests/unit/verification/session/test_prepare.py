@@ -144,7 +144,7 @@ def test_two_wheels_with_the_same_tags_are_not_told_apart() -> None:
 
 # ---- what a cell must show ----
 
-CELL = cells.cell(machines.load()["debian-13"], "pip", "venv")
+CELL = cells.cell(machines.load()["debian-13"], SUBJECT, "pip", "venv")
 
 
 def test_the_libraries_are_those_of_the_wheel_that_a_machine_was_served() -> None:
@@ -178,13 +178,13 @@ def test_a_cell_must_show_the_release() -> None:
 
 
 def test_a_cell_must_refuse_by_the_cause_of_its_machine() -> None:
-    cell = cells.cell(machines.load()["debian-12-python-3.11"], "pip", "venv")
+    cell = cells.cell(machines.load()["debian-12-python-3.11"], SUBJECT, "pip", "venv")
     expected = READY.expectation(SUBJECT, cell, evidence())
     assert (expected.kind, expected.refusal) == (ExpectationKind.REFUSES, "unsupported-python")
 
 
 def test_a_windows_cell_expects_the_libraries_of_windows() -> None:
-    cell = cells.cell(machines.load()["windows-wine"], "pip", "system")
+    cell = cells.cell(machines.load()["windows-wine"], SUBJECT, "pip", "system")
     assert READY.expectation(SUBJECT, cell, _evidence()).libraries == (
         "libquiver.dll",
         "libquiver_c.dll",
@@ -197,7 +197,7 @@ OLD = "debian-12-python-3.11"
 
 
 def _cell(machine: str, scenario: str) -> Cell:
-    return cells.cell(machines.load()[machine], "pip", scenario)
+    return cells.cell(machines.load()[machine], SUBJECT, "pip", scenario)
 
 
 def _selection(**options: str) -> Selection:
