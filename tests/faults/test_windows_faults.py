@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pefile  # type: ignore[import-untyped]
+import pefile
 import pytest
 
 from tests.faults.conftest import Judge

@@ -30,7 +30,6 @@ def declared_dependencies(identity: WheelIdentity, subject: Subject) -> frozense
     """
     target = Target.of(identity.platform_tag)
     environment = {
-        "extra": "",
         "python_version": ".".join(map(str, subject.python_version)),
         "sys_platform": _SYS_PLATFORM.get(target.system, "linux"),
         "platform_system": _PLATFORM_SYSTEM.get(target.system, "Linux"),
@@ -78,6 +77,7 @@ def faults(
             absent = _absent_module(imported, installed, code.names)
             if not absent:
                 continue
+            module = absent
             # What only some systems run may import what only their wheels have.
             certain = certain and path in certainly_run
             seen = f"imports {absent}, which is not in the wheel"
@@ -85,6 +85,7 @@ def faults(
         elif imported.in_function or top in available:
             continue
         else:
+            module = top
             names = ", ".join(sorted(declared)) or "nothing"
             seen = f"imports {top}, and the wheel requires {names}"
         if path not in run:
@@ -92,7 +93,9 @@ def faults(
         elif not certain:
             seen += "; under a condition"
         risk = path not in run or not certain
-        yield catalogue().cause("missing-dependency", where=path, seen=seen, risk=risk)
+        yield catalogue().cause(
+            "missing-dependency", where=path, seen=seen, risk=risk, module=module
+        )
 
 
 def _certain_links(code: PackageCode) -> dict[str, set[str]]:

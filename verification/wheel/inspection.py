@@ -20,13 +20,16 @@ from verification.wheel import (
     identity,
     imports,
     libraries,
+    linux,
     private_files,
     record,
     sources,
     top_level,
     unused_files,
+    windows,
 )
 from verification.wheel.archive import Archive
+from verification.wheel.libraries import NativeCode
 from verification.wheel.tags import subject_for_wheel
 
 Modules = Mapping[NormalizedName, frozenset[str]]
@@ -47,7 +50,8 @@ def inspect_wheel(
     ident = identity.identify(archive, subject)
     code = imports.read_package(archive, subject.import_package)
     declared = libraries.declared_paths(ident.platform, subject)
-    native, unloadable = libraries.gather(archive, declared)
+    gathered, unloadable = libraries.gather(archive, declared)
+    native = NativeCode(tuple(gathered), ident.platform_tag, declared)
     causes = [
         *unloadable,
         *identity.faults(archive, ident, subject, additional=additional),
@@ -60,6 +64,14 @@ def inspect_wheel(
         *dependencies.faults(archive, ident, subject, modules, code),
         *libraries.faults(archive, ident, subject, native),
     ]
+    match native.target.system if ident.platform else None:
+        case "linux" | "musl":
+            causes += linux.faults(native)
+            causes += linux.interposition(native.matching, subject.embedded)
+        case "windows":
+            causes += windows.faults(native, subject, ident.tags)
+        case _:
+            pass
     return WheelInspection(
         file=archive.name,
         sha256=archive.sha256,
@@ -71,13 +83,13 @@ def inspect_wheel(
         requires_python=ident.metadata.get("requires_python"),
         requires=tuple(ident.metadata.get("requires_dist", ())),
         extras=tuple(ident.metadata.get("provides_extra", ())),
-        libraries=tuple(library.summary() for library in native),
+        libraries=tuple(library.summary() for library in gathered),
         files=archive.names,
         sources=sources.digests(archive, subject.import_package),
         additional=additional,
         unverified=(
             *(f"imports of {path}: {reason}" for path, reason in code.unparsed.items()),
-            *(f"{library.path}: {library.unread}" for library in native if library.unread),
+            *(f"{library.path}: {library.unread}" for library in gathered if library.unread),
         ),
         causes=in_order(_located(causes, archive.name) if additional else causes),
     )

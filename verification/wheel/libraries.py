@@ -7,16 +7,17 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 from verification.models.cause import Cause
 from verification.models.inspection import Binary, Library, LibraryFormat
 from verification.models.subject import Platform, Subject, Target
 from verification.rules.catalogue import catalogue
-from verification.wheel import elf, linux, pe, windows
+from verification.wheel import elf, pe
 from verification.wheel.archive import Archive
 from verification.wheel.errors import UnreadableBinary
 from verification.wheel.identity import WheelIdentity
-from verification.wheel.native_code import NativeCode, fold_case
 from verification.wheel.wording import byte_size, listing
 
 _MAGIC: dict[bytes, LibraryFormat] = {
@@ -26,6 +27,53 @@ _MAGIC: dict[bytes, LibraryFormat] = {
     b"\xca\xfe\xba\xbe": "mach-o",
 }
 _LIBRARY_NAME = re.compile(r"\.(so(\.[\w.]+)?|dll|pyd|dylib)$")
+
+_FORMATS: dict[str, LibraryFormat] = {
+    "linux": "elf",
+    "musl": "elf",
+    "windows": "pe",
+    "macos": "mach-o",
+}
+
+
+@dataclass(frozen=True)
+class NativeCode:
+    """The libraries of a wheel for one platform."""
+
+    libraries: tuple[Library, ...]
+    tag: str
+    """The wheel's platform tag."""
+    declared: tuple[str, ...]
+    """The paths of the libraries that the package loads by itself, in this order."""
+
+    @property
+    def target(self) -> Target:
+        """The system and processor of the tag."""
+        return Target.of(self.tag)
+
+    @property
+    def format(self) -> LibraryFormat | None:
+        """The format of native code on that system; None where it is not known."""
+        return _FORMATS.get(self.target.system)
+
+    @cached_property
+    def matching(self) -> tuple[Library, ...]:
+        """The libraries that the system can load."""
+        expected = (self.format, self.target.machine)
+        return tuple(
+            library for library in self.libraries if (library.format, library.machine) == expected
+        )
+
+    @cached_property
+    def absent(self) -> frozenset[str]:
+        """The file names of the declared libraries that the wheel does not have."""
+        paths = {path for library in self.libraries for path in library.paths}
+        present = {_fold_case(path, self.target) for path in paths}
+        return frozenset(
+            posixpath.basename(path)
+            for path in self.declared
+            if _fold_case(path, self.target) not in present
+        )
 
 
 def declared_paths(platform: Platform | None, subject: Subject) -> tuple[str, ...]:
@@ -62,26 +110,15 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
 
 
 def faults(
-    archive: Archive, identity: WheelIdentity, subject: Subject, libraries: Iterable[Library]
+    archive: Archive, identity: WheelIdentity, subject: Subject, code: NativeCode
 ) -> Iterator[Cause]:
-    """Yield what keeps the libraries of a wheel from being loaded on its platform."""
-    libraries = tuple(libraries)
-    yield from _copies(libraries)
-    if identity.platform is None:
-        yield from _pure(archive, identity, subject, libraries)
-        return
-    declared = declared_paths(identity.platform, subject)
-    yield from _absent(archive, identity.platform.target, declared)
-    code = NativeCode(libraries, identity.platform_tag, declared)
-    yield from _wrong_architecture(code)
-    match code.target.system:
-        case "linux" | "musl":
-            yield from linux.faults(code)
-            yield from linux.interposition(code.matching, subject.embedded)
-        case "windows":
-            yield from windows.faults(code, subject, identity.tags)
-        case _:
-            pass
+    """Yield what is wrong with the libraries of a wheel, whatever its platform."""
+    yield from _copies(code.libraries)
+    if identity.platform:
+        yield from _absent(archive, identity.platform.target, code.declared)
+        yield from _wrong_architecture(code)
+    elif identity.pure:
+        yield from _pure(archive, subject, code.libraries)
 
 
 def _native_files(archive: Archive) -> dict[bytes, list[str]]:
@@ -113,14 +150,12 @@ def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
         if (count := len(library.paths)) > 1:
             seen = f"is in the wheel {count} times, {byte_size(library.size)} each"
             seen += f" (also as {listing(library.paths[1:])})"
-            yield catalogue().cause("duplicate-library", where=library.path, seen=seen)
+            yield catalogue().cause(
+                "duplicate-library", where=library.path, seen=seen, count=count, bytes=library.size
+            )
 
 
-def _pure(
-    archive: Archive, identity: WheelIdentity, subject: Subject, libraries: Iterable[Library]
-) -> Iterator[Cause]:
-    if not identity.pure:
-        return  # `identity` has the cause
+def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> Iterator[Cause]:
     folder = f"{subject.libs_path}/"
     native = next((library.path for library in libraries if library.path.startswith(folder)), None)
     if native:
@@ -131,10 +166,10 @@ def _pure(
 
 
 def _absent(archive: Archive, target: Target, declared: Iterable[str]) -> Iterator[Cause]:
-    present = {fold_case(path, target) for path in archive.install_paths.values()}
-    contents = {fold_case(path, target): data for path, data in archive.installed.items()}
+    present = {_fold_case(path, target) for path in archive.install_paths.values()}
+    contents = {_fold_case(path, target): data for path, data in archive.installed.items()}
     for path in declared:
-        folded = fold_case(path, target)
+        folded = _fold_case(path, target)
         if folded not in present:
             yield _missing(path, "is not in the wheel")
         elif folded in contents and format_of(contents[folded]) is None:
@@ -142,14 +177,23 @@ def _absent(archive: Archive, target: Target, declared: Iterable[str]) -> Iterat
 
 
 def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:
+    if code.format is None:
+        return  # `identity` has a cause for a tag of an unknown system
     for library in code.libraries:
         if library in code.matching or library.format == "mach-o" == code.format:
             continue  # the processor of a Mach-O library is not read
         if library.format == code.format or set(code.declared) & set(library.paths):
             seen = f"is {library.format.upper()} code for {library.machine}"
             seen += f", in a wheel for {code.tag}"
-            yield catalogue().cause("wrong-architecture", where=library.path, seen=seen)
+            yield catalogue().cause(
+                "wrong-architecture", where=library.path, seen=seen, machine=library.machine
+            )
 
 
 def _missing(where: str, seen: str) -> Cause:
     return catalogue().cause("missing-bundled-library", where=where, seen=seen)
+
+
+def _fold_case(path: str, target: Target) -> str:
+    """Return a path as its system compares it: Windows ignores the case."""
+    return path.lower() if target.system == "windows" else path

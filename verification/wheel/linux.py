@@ -12,15 +12,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from auditwheel.architecture import Architecture  # type: ignore[import-untyped]
-from auditwheel.libc import Libc  # type: ignore[import-untyped]
-from auditwheel.policy import Policy, WheelPolicies  # type: ignore[import-untyped]
+from auditwheel.architecture import Architecture
+from auditwheel.libc import Libc
+from auditwheel.policy import Policy, WheelPolicies
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.inspection import Import, Library
 from verification.models.subject import Target
 from verification.rules.catalogue import catalogue
-from verification.wheel.native_code import NativeCode
+from verification.wheel.libraries import NativeCode
 from verification.wheel.wording import listing
 
 _ORIGIN = re.compile(r"\$ORIGIN\b|\$\{ORIGIN\}")
@@ -54,13 +54,14 @@ def faults(code: NativeCode) -> Iterator[Cause]:
         yield from _too_new(library, code, policy)
         yield from _missing_symbols(library, code)
         if library.instruction_set > 1:
-            seen = f"asks for a processor of x86-64-v{library.instruction_set}, and {code.tag} is"
-            yield _fault("illegal-instruction", library, f"{seen} for every x86-64")
+            version = f"x86-64-v{library.instruction_set}"
+            seen = f"asks for a processor of {version}, and {code.tag} is for every x86-64"
+            yield _fault("illegal-instruction", library, seen, processor=version)
         foreign = [path for path in library.run_paths if path and not _ORIGIN.match(path)]
         if foreign:
             folders = listing(foreign)
             seen = f"looks for libraries in {folders}, a folder of the machine that built it"
-            yield _fault("foreign-run-path", library, seen)
+            yield _fault("foreign-run-path", library, seen, folders=tuple(foreign))
         if library.executable_stack:
             yield _fault("executable-stack", library, "asks for an executable stack")
 
@@ -74,7 +75,7 @@ def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iter
             if exposed:
                 seen = f"exports {len(exposed)} {prefix}* symbols and binds its own calls to them"
                 seen += f" when it is loaded ({listing(exposed)})"
-                yield _fault("symbol-interposition", library, seen, risk=True)
+                yield _fault("symbol-interposition", library, seen, risk=True, prefix=prefix)
 
 
 @functools.cache
@@ -113,10 +114,10 @@ def _missing_libraries(
         carriers = _carriers(code, name)
         if carriers and not _is_found(carriers, name, code):
             seen = f"needs {name}, and no run path leads to {carriers[0].path}"
-            yield _fault("missing-runtime-library", library, seen)
+            yield _fault("missing-runtime-library", library, seen, library=name)
         elif not carriers and policy:
             seen = f"needs {name}, which the wheel does not carry and {code.tag} does not promise"
-            yield _fault("missing-runtime-library", library, seen)
+            yield _fault("missing-runtime-library", library, seen, library=name)
 
 
 def _carriers(code: NativeCode, name: str) -> list[Library]:
@@ -177,7 +178,8 @@ def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Itera
         by = f" ({listing(users, 2)})" if users else ""
         others = len(newer) - 1
         more = f" and {others} more such version{'s' * (others > 1)}" if others else ""
-        yield _fault(cause, library, f"needs {version} of {source}{by}{more}, above {code.tag}")
+        seen = f"needs {version} of {source}{by}{more}, above {code.tag}"
+        yield _fault(cause, library, seen, library=source, version=version)
 
 
 def _floor_of(kind: str) -> str:
@@ -225,7 +227,7 @@ def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
     ]
     if missing:
         seen = f"needs {listing(sorted(missing))}, which no library it loads provides"
-        yield _fault("symbol-not-found", library, seen)
+        yield _fault("symbol-not-found", library, seen, symbols=tuple(sorted(missing)))
 
 
 def _family(symbol: str) -> str | None:
@@ -236,5 +238,5 @@ def _family(symbol: str) -> str | None:
     return prefix[0] if prefix else None
 
 
-def _fault(name: str, library: Library, seen: str, *, risk: bool = False) -> Cause:
-    return catalogue().cause(name, where=library.path, seen=seen, risk=risk)
+def _fault(name: str, user: Library, seen: str, *, risk: bool = False, **facts: FactValue) -> Cause:
+    return catalogue().cause(name, where=user.path, seen=seen, risk=risk, **facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pefile  # type: ignore[import-untyped]
+import pefile
 
 from verification.models.inspection import Binary, Import
 from verification.wheel.errors import UnreadableBinary

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 
-from check_wheel_contents.checker import WheelChecker  # type: ignore[import-untyped]
-from check_wheel_contents.checks import Check  # type: ignore[import-untyped]
-from check_wheel_contents.contents import WheelContents  # type: ignore[import-untyped]
-from check_wheel_contents.errors import WheelValidationError  # type: ignore[import-untyped]
+from check_wheel_contents.checker import WheelChecker
+from check_wheel_contents.checks import Check
+from check_wheel_contents.contents import WheelContents
+from check_wheel_contents.errors import WheelValidationError
 
 from verification.models.cause import Cause
 from verification.rules.catalogue import catalogue

@@ -10,14 +10,14 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from delvewheel import _dll_list  # type: ignore[import-untyped]
+from delvewheel import _dll_list
 from packaging.tags import Tag
 
 from verification.models.cause import Cause
 from verification.models.inspection import Library
 from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
-from verification.wheel.native_code import NativeCode
+from verification.wheel.libraries import NativeCode
 from verification.wheel.wording import listing
 
 # delvewheel counts from Windows 7; CPython 3.13 starts on Windows 10 and later only, which has
@@ -48,23 +48,27 @@ def faults(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[
                 seen = f"{verb} {name}, and Windows does not look where {carrier.path} is"
             else:
                 continue
-            yield catalogue().cause("missing-runtime-library", where=library.path, seen=seen)
+            yield catalogue().cause(
+                "missing-runtime-library", where=library.path, seen=seen, library=name
+            )
         yield from _missing_symbols(library, code, carriers)
 
 
 def _missing_symbols(
     library: Library, code: NativeCode, carriers: Mapping[str, Library]
 ) -> Iterator[Cause]:
-    missing = [
+    missing = sorted(
         f"{wanted.symbol} of {wanted.library}"
         for wanted in library.imports
         if (carrier := carriers.get((wanted.library or "").lower()))
         and carrier in code.matching
         and wanted.symbol not in carrier.exports
-    ]
+    )
     if missing:
-        seen = f"imports {listing(sorted(missing))}, which it does not export"
-        yield catalogue().cause("symbol-not-found", where=library.path, seen=seen)
+        seen = f"imports {listing(missing)}, which it does not export"
+        yield catalogue().cause(
+            "symbol-not-found", where=library.path, seen=seen, symbols=tuple(missing)
+        )
 
 
 def _search_folders(code: NativeCode, subject: Subject) -> set[str]:

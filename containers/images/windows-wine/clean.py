@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
     """Clean one folder, with the lists of one delvewheel."""
     wine, allowed, told = arguments
     sys.path.insert(0, allowed)
-    from delvewheel import _dll_list  # type: ignore[import-untyped]
+    from delvewheel import _dll_list
 
     def is_allowed(name: str) -> bool:
         return is_on_windows(

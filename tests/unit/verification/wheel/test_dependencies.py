@@ -34,6 +34,7 @@ def missing(wheel: Path) -> list[Cause]:
 def test_an_undeclared_import_is_named_with_the_file(tmp_path: Path) -> None:
     cause = only_cause(with_loader(tmp_path, "import numpy.linalg"))
     assert (cause.name, cause.severity, cause.where) == ("missing-dependency", "broken", LOADER)
+    assert cause.facts == {"module": "numpy"}
     assert cause.message.startswith("imports numpy, and the wheel requires cffi;")
 
 
@@ -137,6 +138,7 @@ def test_a_module_of_the_package_that_is_absent_is_named(
 ) -> None:
     cause = only_cause(with_loader(tmp_path, place.format(code)))
     assert (cause.name, cause.severity, cause.where) == ("missing-dependency", "broken", LOADER)
+    assert cause.facts == {"module": "quiverdb._gone"}
     assert cause.message.startswith(f"imports quiverdb._gone, which is not {observed}")
 
 

@@ -117,6 +117,12 @@ def test_unread_code_and_libraries_are_unverified(tmp_path: Path) -> None:
     ]
 
 
+def test_only_an_additional_wheel_is_judged_by_its_own_python(tmp_path: Path) -> None:
+    wheel = linux_wheel(tmp_path, tag="cp314-cp314-manylinux_2_28_x86_64")
+    assert inspect(wheel, additional=True).causes == ()
+    assert inspect(wheel).cause_names() == {"unsupported-python"}
+
+
 def test_the_causes_of_an_additional_wheel_name_it_once(tmp_path: Path, out: Path) -> None:
     whole = linux_wheel(
         tmp_path, {"setup.cfg": ""}, tag="cp314-cp314-manylinux_2_28_x86_64", version="1.0.1"
@@ -124,9 +130,10 @@ def test_the_causes_of_an_additional_wheel_name_it_once(tmp_path: Path, out: Pat
     wheel = wheels.mutate(whole, out, remove=["quiverdb-1.0.1.dist-info/METADATA"])
     inspection = inspect(wheel, additional=True)
     assert inspection.additional
-    assert {cause.where for cause in inspection.causes} >= {
+    assert {cause.where for cause in inspection.causes} == {
         wheel.name,
         f"{wheel.name}: setup.cfg",
+        f"{wheel.name}: quiverdb/_loader.py",
     }
     assert all(cause.where.count(wheel.name) == 1 for cause in inspection.causes)
 

@@ -22,9 +22,9 @@ from tests.helpers.sample_wheels import (
     windows_core,
     windows_wheel,
 )
-from verification.models.inspection import LibraryFormat
+from verification.models.inspection import Library, LibraryFormat
 from verification.wheel.archive import open_wheel
-from verification.wheel.libraries import declared_paths, format_of, gather
+from verification.wheel.libraries import NativeCode, declared_paths, format_of, gather
 
 MACH_O = b"\xcf\xfa\xed\xfe" + bytes(60)
 
@@ -188,6 +188,7 @@ def test_a_library_for_something_else_has_the_wrong_architecture(
     cause = only_cause(linux_wheel(tmp_path, {LINUX_CORE: data}))
     assert (cause.name, cause.where) == ("wrong-architecture", LINUX_CORE)
     assert cause.message.startswith(f"is {observed}, in a wheel for manylinux_2_28_x86_64;")
+    assert cause.facts == {"machine": observed.rpartition(" ")[2]}
 
 
 @pytest.mark.parametrize("machine", ["i686", "aarch64"])
@@ -216,7 +217,7 @@ def test_another_file_of_the_systems_format_must_be_for_its_processor(
 def test_a_wheel_with_a_second_unknown_platform_is_inspected(tmp_path: Path) -> None:
     for more in ("any", "linux_x86_64"):
         wheel = windows_wheel(tmp_path, tag=f"cp313-cp313-win_amd64.{more}")
-        assert inspect(wheel).cause_names() >= {"tag-mismatch"}
+        assert inspect(wheel).cause_names() == {"tag-mismatch"}
 
 
 def test_a_library_under_several_names_is_named_once_for_each_library(tmp_path: Path) -> None:
@@ -227,6 +228,7 @@ def test_a_library_under_several_names_is_named_once_for_each_library(tmp_path: 
         ("duplicate-library", LINUX_CORE),
         ("duplicate-library", LINUX_API),
     ]
+    assert causes[0].facts == {"count": 3, "bytes": len(core)}
     size = f"{len(core) / 1024:.1f} KiB"
     assert causes[0].message.startswith(
         f"is in the wheel 3 times, {size} each (also as {LINUX_CORE}.0, {LINUX_CORE}.0.1);"
@@ -276,3 +278,40 @@ def test_an_unreadable_library_is_not_absent(tmp_path: Path) -> None:
     wheel.write_bytes(data)
     causes = inspect(wheel).causes
     assert {(cause.name, cause.where) for cause in causes} == {("record-mismatch", LINUX_API)}
+
+
+# ---- the libraries of one platform ----
+
+
+def library(path: str, form: LibraryFormat = "elf", machine: str = "x86_64") -> Library:
+    return Library(format=form, machine=machine, paths=(path,), sha256="", size=1)
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("manylinux_2_28_x86_64", ["a"]),
+        ("musllinux_1_2_aarch64", ["b"]),
+        ("win_amd64", ["c"]),
+        ("macosx_11_0_arm64", ["d"]),
+        ("any", []),
+        ("nothing", []),
+    ],
+)
+def test_libraries_of_the_systems_format_and_processor_match(tag: str, expected: list[str]) -> None:
+    libraries = (
+        library("a"),
+        library("b", machine="aarch64"),
+        library("c", "pe"),
+        library("d", "mach-o", "aarch64"),
+    )
+    found = NativeCode(libraries, tag, ()).matching
+    assert [one.path for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("tag", "absent"), [("win_amd64", {"B.dll"}), ("manylinux_2_28_x86_64", {"A.dll", "B.dll"})]
+)
+def test_declared_libraries_that_are_not_there_are_absent(tag: str, absent: set[str]) -> None:
+    code = NativeCode((library("p/x"), library("p/a.dll")), tag, ("p/A.dll", "p/B.dll", "p/x"))
+    assert code.absent == absent

@@ -38,6 +38,7 @@ def test_a_needed_library_that_the_tag_does_not_promise_is_named(tmp_path: Path)
     needed = ["liblua5.4.so.0", "libc.so.6", "libstdc++.so.6"]
     cause = only_cause(with_core(tmp_path, needed=needed))
     assert (cause.name, cause.where) == ("missing-runtime-library", LINUX_CORE)
+    assert cause.facts == {"library": "liblua5.4.so.0"}
     assert cause.message.startswith(
         f"needs liblua5.4.so.0, which the wheel does not carry and {MANYLINUX_2_28} does not"
     )
@@ -100,7 +101,7 @@ def test_a_carried_library_that_no_run_path_reaches_is_named(
     }
     causes = inspect(linux_wheel(tmp_path, files)).causes
     cause = next(cause for cause in causes if cause.name == "missing-runtime-library")
-    assert cause.where == LINUX_CORE
+    assert (cause.where, cause.facts) == (LINUX_CORE, {"library": "libx.so.1"})
     assert f"needs libx.so.1, and no run path leads to {OTHER}" in cause.message
 
 
@@ -137,6 +138,7 @@ def test_a_run_path_into_the_building_machine_is_named(tmp_path: Path, run_path:
     cause = only_cause(with_core(tmp_path, run_path=run_path))
     assert (cause.name, cause.severity, cause.where) == ("foreign-run-path", "flawed", LINUX_CORE)
     assert f"looks for libraries in {run_path.partition(':')[0]}, a folder" in cause.message
+    assert cause.facts == {"folders": (run_path.partition(":")[0],)}
 
 
 @pytest.mark.parametrize("run_path", ["$ORIGIN", "${ORIGIN}/lib", "$ORIGIN/..:", ":$ORIGIN"])
@@ -157,6 +159,7 @@ def test_a_newer_glibc_than_the_tag_promises_is_named_with_its_user(
     imports = [MEMCPY, symbol(name, "libc.so.6", version)]
     cause = only_cause(with_core(tmp_path, imports=imports))
     assert (cause.name, cause.where) == ("glibc-floor", LINUX_CORE)
+    assert cause.facts == {"library": "libc.so.6", "version": version}
     assert cause.message.startswith(
         f"needs {version} of libc.so.6 ({name}), above {MANYLINUX_2_28};"
     )
@@ -263,6 +266,7 @@ def with_api(folder: Path, *wanted: object, **changes: object) -> Path:
 def test_a_symbol_that_no_library_provides_is_named(tmp_path: Path, name: str) -> None:
     cause = only_cause(with_api(tmp_path, symbol(name)))
     assert (cause.name, cause.where) == ("symbol-not-found", LINUX_API)
+    assert cause.facts == {"symbols": (name,)}
     assert cause.message.startswith(f"needs {name}, which no library it loads provides;")
 
 
@@ -270,6 +274,7 @@ def test_several_absent_symbols_are_one_cause(tmp_path: Path) -> None:
     names = [symbol(f"quiver_{name}") for name in "dbca"]
     cause = only_cause(with_api(tmp_path, *names))
     assert "needs quiver_a, quiver_b, quiver_c and 1 more, which" in cause.message
+    assert cause.facts == {"symbols": ("quiver_a", "quiver_b", "quiver_c", "quiver_d")}
 
 
 @pytest.mark.parametrize(
@@ -378,6 +383,7 @@ def test_a_library_that_asks_for_an_executable_stack_is_named(
 def test_a_library_for_newer_processors_alone_is_named(tmp_path: Path) -> None:
     cause = only_cause(with_core(tmp_path, note=property_note((0xC0008002, 7))))
     assert (cause.name, cause.where) == ("illegal-instruction", LINUX_CORE)
+    assert cause.facts == {"processor": "x86-64-v3"}
     assert cause.message.startswith(
         f"asks for a processor of x86-64-v3, and {MANYLINUX_2_28} is for every x86-64;"
     )
@@ -398,6 +404,7 @@ def test_open_symbols_of_the_embedded_library_are_a_note(tmp_path: Path) -> None
     names = ["sqlite3_open", "sqlite3_step", "sqlite3_a", "sqlite3_b"]
     cause = only_cause(with_core(tmp_path, exports=["quiver_core_open", *names], own_calls=names))
     assert (cause.name, cause.severity) == ("symbol-interposition", "note")
+    assert cause.facts == {"prefix": "sqlite3_"}
     assert cause.message.startswith(
         "exports 4 sqlite3_* symbols and binds its own calls to them when it is loaded"
         " (sqlite3_a, sqlite3_b, sqlite3_open and 1 more);"

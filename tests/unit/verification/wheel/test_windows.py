@@ -30,6 +30,7 @@ def test_a_library_that_no_clean_windows_has_is_named_with_its_importer(
         WINDOWS_CORE,
         "broken",
     )
+    assert cause.facts == {"library": name}
     assert cause.message.startswith(
         f"imports {name}, which no clean Windows has and the wheel does not carry;"
     )
@@ -122,6 +123,7 @@ def test_a_symbol_that_a_carried_library_lacks_is_named(tmp_path: Path) -> None:
     imports = {"LibQuiver.dll": ["quiver_core_open", "quiver_b", "quiver_a"], "KERNEL32.dll": ["X"]}
     cause = only_cause(windows_wheel(tmp_path, {WINDOWS_API: windows_api(imports=imports)}))
     assert (cause.name, cause.where) == ("symbol-not-found", WINDOWS_API)
+    assert cause.facts == {"symbols": ("quiver_a of LibQuiver.dll", "quiver_b of LibQuiver.dll")}
     assert cause.message.startswith(
         "imports quiver_a of LibQuiver.dll, quiver_b of LibQuiver.dll, which it does not export;"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from delvewheel import _dll_list  # type: ignore[import-untyped]
+from delvewheel import _dll_list
 
 RECIPE = Path(__file__).parents[5] / "containers" / "images" / "windows-wine"
 
