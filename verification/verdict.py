@@ -6,10 +6,11 @@ so the run, from being verified.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from verification.models.cause import Cause, Severity, in_order
+from verification.models.machine import OperatingSystem
 from verification.models.results import CellResult, ItemResult
 from verification.models.run import PlannedCell, RunResult, RunVerdict, SystemFacts
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
@@ -63,10 +64,13 @@ def judge(run: RunResult) -> RunVerdict:
     """Return the verdict on a run, on its items and on its planned cells."""
     cells = tuple(_cells(run))
     by_id = {cell.id: cell for cell in cells}
+    scopes = tuple(_scopes(run, by_id))
+    run = _with_known_items(run, {scope.id for scope in scopes})
+    judged = [_item(run, scope) for scope in scopes]
+    fails = any(item.verdict in (Verdict.FAILED, Verdict.TESTBED) for item in judged)
     items: list[ItemResult] = []
     not_selected: list[str] = []
-    for scope in _scopes(run, by_id):
-        item = _item(run, scope)
+    for scope, item in zip(scopes, (_explained(run, item, fails) for item in judged), strict=True):
         if scope.facts and not scope.cells and item.verdict is Verdict.VERIFIED:
             not_selected.append(scope.id)  # no machine has shown anything of it
         else:
@@ -77,6 +81,15 @@ def judge(run: RunResult) -> RunVerdict:
     return RunVerdict(
         verdict=worst(parts), items=tuple(items), cells=cells, not_selected=tuple(not_selected)
     )
+
+
+def _with_known_items(run: RunResult, items: Collection[str]) -> RunResult:
+    """Return the run, of which a failed test of an item that it does not have is of no item."""
+    tests = (
+        test if test.item in items else test.model_copy(update={"item": ""})
+        for test in run.failed_tests
+    )
+    return run.model_copy(update={"failed_tests": tuple(tests)})
 
 
 # ---- the items and what each of them covers ----
@@ -109,7 +122,12 @@ def _scopes(run: RunResult, cells: dict[str, CellResult]) -> Iterator[Scope]:
         planned = tuple(cell for cell in run.planned if cell.system == facts.system)
         title = f"pip install {run.subject} works on a clean {facts.system.capitalize()} machine"
         own = tuple(cells[cell.id] for cell in planned)
-        yield Scope(INSTALL, f"{facts.system}-install", title, facts, own, planned)
+        yield Scope(INSTALL, install_item(facts.system), title, facts, own, planned)
+
+
+def install_item(system: OperatingSystem) -> str:
+    """Return the id of the item that the cells of an operating system decide."""
+    return f"{system}-install"
 
 
 def _cells(run: RunResult) -> Iterator[CellResult]:
@@ -287,24 +305,31 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
         ]
     )
     causes += [cause for cell in cells for cause in cell.causes]
-    unexplained = tuple(_unexplained(run, scope, verdict))
     reasons = [*gaps, *(f"{cell.id}: {cell.reason}" for cell in cells if cell.reason)]
     return ItemResult(
         id=scope.id,
         title=scope.title,
-        verdict=Verdict.FAILED if unexplained else verdict,
-        causes=in_order([*(c for c in causes if c.severity is not Severity.NOTE), *unexplained]),
+        verdict=verdict,
+        causes=in_order(cause for cause in causes if cause.severity is not Severity.NOTE),
         reason="; ".join(dict.fromkeys(reasons)),
     )
 
 
-def _unexplained(run: RunResult, scope: Scope, verdict: Verdict) -> Iterator[Cause]:
-    """Yield a cause for each failed test of an item that nothing else keeps from being verified."""
-    if verdict is not Verdict.VERIFIED:
-        return
-    for test in run.failed_tests:
-        if test.item in ("", scope.id) and not test.error:
-            yield _cause("unclassified", test.node, "the test failed, and no cause was found")
+def _explained(run: RunResult, item: ItemResult, fails: bool) -> ItemResult:
+    """Return the item; failed if a test of it failed and nothing explains why.
+
+    A test of an item is explained where that item is not verified. A test of no item is explained
+    where any item fails.
+    """
+    unexplained = [
+        _cause("unclassified", test.node, "the test failed, and no cause was found")
+        for test in run.failed_tests
+        if not test.error and (test.item == item.id or not (test.item or fails))
+    ]
+    if item.verdict is not Verdict.VERIFIED or not unexplained:
+        return item
+    causes = in_order([*item.causes, *unexplained])
+    return item.model_copy(update={"verdict": Verdict.FAILED, "causes": causes})
 
 
 def _cause(name: str, where: str, observed: str) -> Cause:

@@ -11,7 +11,7 @@ from verification.models.results import CellResult
 from verification.models.run import FailedTest, PlannedCell, RunResult, RunVerdict
 from verification.models.verdict import Outcome, Verdict
 from verification.rules.catalogue import catalogue
-from verification.verdict import judge, not_run
+from verification.verdict import install_item, judge, not_run
 
 RESULT = "cell-result"
 """The property of a test's report that holds the result of its cell, as JSON."""
@@ -78,31 +78,23 @@ class Recorder:
     def add(self, test: TestOutcome) -> CellResult | None:
         """Record one phase of a test; return the result of its cell once it is known."""
         planned = self._nodes.get(test.node)
-        if result := test.properties.get(RESULT):
-            return self._add_result(test, parse_json(CellResult, result, test.node))
-        if planned is None:
-            if test.outcome == "failed":
-                item = test.properties.get(ITEM, "")
-                error = test.phase != "call"
-                self._failed.append(FailedTest(node=test.node, item=item, error=error))
+        failed = test.outcome == "failed"
+        if planned is None or planned.id in self._cells:
+            if failed:
+                self._failed.append(_failed_test(test, planned))
             return None
-        if planned.id in self._cells:
-            return None
-        if test.outcome == "failed":
+        if text := test.properties.get(RESULT):
+            result = parse_json(CellResult, text, test.node)
+            if failed and result.verdict is Verdict.VERIFIED:
+                self._failed.append(_failed_test(test, planned))
+            return self._add_cell(result)
+        if failed:
             return self._add_cell(broken_test(planned, test))
         if test.outcome == "skipped":
             return self._add_cell(not_run(planned, test.text or "its test was skipped"))
         if test.phase == "teardown":
             return self._add_cell(not_run(planned, "its test reported no result"))
         return None
-
-    def _add_result(self, test: TestOutcome, result: CellResult) -> CellResult | None:
-        # The property is in the reports of the later phases as well.
-        if test.phase == "teardown" and test.outcome == "failed":
-            self._failed.append(FailedTest(node=test.node, error=True))
-        if result.id in self._cells:
-            return None
-        return self._add_cell(result)
 
     def _add_cell(self, result: CellResult) -> CellResult:
         self._cells[result.id] = result
@@ -127,6 +119,14 @@ class Recorder:
     def judge(self, *, interrupted: bool = False) -> RunVerdict:
         """Return the verdict on what there is now."""
         return judge(self.run_result(interrupted=interrupted))
+
+
+def _failed_test(test: TestOutcome, planned: PlannedCell | None) -> FailedTest:
+    """Return a failure that no result of a cell shows. Of a test of a cell it is the suite's."""
+    if planned:
+        return FailedTest(node=test.node, item=install_item(planned.system), error=True)
+    item = test.properties.get(ITEM, "")
+    return FailedTest(node=test.node, item=item, error=test.phase != "call")
 
 
 def broken_test(planned: PlannedCell, test: TestOutcome) -> CellResult:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
+from tests.helpers.sample_expectation import shown
 from verification import verdict
 from verification.models.cause import Cause, Severity
 from verification.models.results import CellResult
@@ -123,6 +126,13 @@ def test_a_run_of_which_everything_works_is_verified() -> None:
     assert [cell.id for cell in judged.cells] == [LINUX.id, WINDOWS.id]
     assert judged.not_selected == ()
     assert {item.reason for item in judged.items} == {""}
+    assert {item.id: item.title for item in judged.items} == {
+        "pipeline": "A pushed version tag builds, validates, releases and publishes",
+        "publisher": "The registered trusted publisher fits the workflow",
+        "source-build": "bindings/python builds into wheels",
+        "linux-install": "pip install quiverdb works on a clean Linux machine",
+        "windows-install": "pip install quiverdb works on a clean Windows machine",
+    }
 
 
 def test_an_item_is_there_for_what_the_run_is_asked_alone() -> None:
@@ -134,10 +144,29 @@ def test_an_item_is_there_for_what_the_run_is_asked_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    ("severity", "lenient", "strict"),
+    [
+        (Severity.BROKEN, True, True),
+        (Severity.FLAWED, False, True),
+        (Severity.NOTE, False, False),
+        (Severity.TESTBED, False, False),
+    ],
+)
+def test_broken_fails_flawed_fails_under_strict_and_notes_never(
+    severity: Severity, *, lenient: bool, strict: bool
+) -> None:
+    assert verdict.fails(cause(severity=severity), strict=False) is lenient
+    assert verdict.fails(cause(severity=severity), strict=True) is strict
+    assert not verdict.fails(cause(severity=severity, follows="other"), strict=True)
+
+
+@pytest.mark.parametrize(
     ("causes", "strict", "expected"),
     [
         ((), False, Verdict.VERIFIED),
+        ((NOTE,), False, Verdict.VERIFIED),
         ((NOTE,), True, Verdict.VERIFIED),
+        ((NOTE, TESTBED), True, Verdict.TESTBED),
         ((FLAWED,), False, Verdict.VERIFIED),
         ((FLAWED,), True, Verdict.FAILED),
         ((BROKEN,), False, Verdict.FAILED),
@@ -149,7 +178,7 @@ def test_an_item_is_there_for_what_the_run_is_asked_alone() -> None:
     ],
 )
 def test_the_verdict_of_causes(causes: tuple[Cause, ...], strict: bool, expected: Verdict) -> None:
-    assert verdict.of_causes(causes, strict=strict) is expected
+    assert verdict.of_causes(iter(causes), strict=strict) is expected
 
 
 @pytest.mark.parametrize(
@@ -174,20 +203,15 @@ def test_every_outcome_has_a_verdict_and_every_verdict_an_exit_code() -> None:
     assert [int(EXIT_CODES[one]) for one in Verdict] == [0, 1, 5, 3]
 
 
-@pytest.mark.parametrize(
-    ("parts", "whole"),
-    [
-        ((), Verdict.UNVERIFIED),
-        ((Verdict.VERIFIED,), Verdict.VERIFIED),
-        ((Verdict.VERIFIED, Verdict.UNVERIFIED), Verdict.UNVERIFIED),
-        ((Verdict.UNVERIFIED, Verdict.TESTBED), Verdict.TESTBED),
-        ((Verdict.TESTBED, Verdict.FAILED, Verdict.VERIFIED), Verdict.FAILED),
-    ],
-)
-def test_failed_outranks_testbed_failure_which_outranks_unverified(
-    parts: tuple[Verdict, ...], whole: Verdict
-) -> None:
-    assert verdict.worst(parts) is whole
+def test_failed_outranks_testbed_failure_which_outranks_unverified() -> None:
+    order = (Verdict.FAILED, Verdict.TESTBED, Verdict.UNVERIFIED, Verdict.VERIFIED)
+    for count in (1, 2, 3, 4):
+        for parts in itertools.permutations(order, count):
+            assert verdict.worst(parts) is min(parts, key=order.index)
+
+
+def test_a_whole_without_parts_is_unverified() -> None:
+    assert verdict.worst([]) is Verdict.UNVERIFIED
 
 
 # ---- what keeps a run from being verified, one by one ----
@@ -332,6 +356,18 @@ def test_failed_outranks_testbed_failure_which_outranks_unverified(
             Verdict.TESTBED,
             id="a test's own code failed",
         ),
+        pytest.param(
+            {"failed_tests": (FailedTest(node="t", error=True),)},
+            dict.fromkeys(ALL_VERIFIED, Verdict.TESTBED),
+            Verdict.TESTBED,
+            id="the own code of a test of no item failed",
+        ),
+        pytest.param(
+            {"failed_tests": (FailedTest(node="t", item="macos-install"),)},
+            dict.fromkeys(ALL_VERIFIED, Verdict.FAILED),
+            Verdict.FAILED,
+            id="a test of an item that the run does not have failed",
+        ),
         pytest.param({"interrupted": True}, {}, Verdict.UNVERIFIED, id="the run was interrupted"),
     ],
 )
@@ -367,20 +403,104 @@ def test_a_system_whose_wheel_is_broken_has_its_verdict_without_a_cell() -> None
     assert judged.not_selected == ()
 
 
-def test_a_cell_that_did_not_run_says_why() -> None:
-    reasons = [
-        verdict.judge(run(cells=(), **changes)).cells[0].reason
-        for changes in (
-            {},
-            {"interrupted": True},
-            {"setup_failure": TESTBED, "prepared": False},
-        )
-    ]
-    assert "machine-lost" in reasons[2]
-    assert len(set(reasons)) == 3
-    first = verdict.judge(run(cells=())).cells[0]
-    assert (first.outcome, first.verdict) == (Outcome.UNVERIFIED, Verdict.UNVERIFIED)
-    assert (first.id, first.machine) == (LINUX.id, LINUX.machine)
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "it did not run"),
+        ({"interrupted": True}, "the run was interrupted before it"),
+        ({"setup_failure": TESTBED, "prepared": False}, "not run: machine-lost"),
+        (
+            {"setup_failure": TESTBED, "prepared": False, "interrupted": True},
+            "not run: machine-lost",
+        ),
+    ],
+)
+def test_a_cell_that_did_not_run_says_why(changes: dict[str, object], reason: str) -> None:
+    planned = (plan("debian-12-pip-venv", kind=REFUSES), WINDOWS)
+    judged = verdict.judge(run(planned=planned, cells=(result(WINDOWS),), **changes))
+    assert judged.cells == (
+        CellResult(
+            id="debian-12-pip-venv",
+            machine="machine-of-debian-12-pip-venv",
+            installer="pip",
+            scenario="venv",
+            expectation=REFUSES,
+            outcome=Outcome.UNVERIFIED,
+            verdict=Verdict.UNVERIFIED,
+            causes=(),
+            seconds=0.0,
+            reason=reason,
+        ),
+        result(WINDOWS),
+    )
+
+
+def test_the_cells_come_in_the_order_of_the_plan_and_others_do_not_count() -> None:
+    other = result(plan("debian-12-pip-venv"), Outcome.FAILS, BROKEN)
+    judged = verdict.judge(run(cells=(result(WINDOWS), other, result(LINUX))))
+    assert [cell.id for cell in judged.cells] == [LINUX.id, WINDOWS.id]
+    assert judged.verdict is Verdict.VERIFIED
+
+
+UNREAD = WheelFacts(file=WHEELS["linux"], unread=("a.so: no section", "b.so: no section"))
+OTHER = WheelFacts(file="x-1.0-cp313-cp313-manylinux_2_17_x86_64.whl")
+
+
+@pytest.mark.parametrize(
+    ("changes", "item", "reason"),
+    [
+        ({"prepared": False}, "source-build", "the wheels were not built"),
+        ({"pipeline": PipelineFacts(not_run="no runner")}, "pipeline", "no runner"),
+        ({"pipeline": PipelineFacts(not_run="no runner")}, "publisher", "no runner"),
+        (
+            {"pipeline": PipelineFacts()},
+            "publisher",
+            "the workflow did not get to the exchange of its identity",
+        ),
+        (
+            {"systems": (system("linux", wheels=(UNREAD,)),)},
+            "linux-install",
+            "a.so: no section; b.so: no section",
+        ),
+        (
+            {"systems": (system("linux", not_fetched=("a.whl: 503", "a.whl: 503")),)},
+            "linux-install",
+            "a.whl: 503",
+        ),
+        (
+            {
+                "systems": (
+                    system("linux", wheels=(WheelFacts(file=WHEELS["linux"]), OTHER)),
+                    system("windows"),
+                ),
+                "cells": (result(LINUX, wheel=BETTER), result(WINDOWS)),
+            },
+            "linux-install",
+            f"no machine was served the declared wheel: {OTHER.file}, {WHEELS['linux']}",
+        ),
+        (
+            {"cells": (result(LINUX, Outcome.REFUSED), result(WINDOWS))},
+            "linux-install",
+            "no machine executed a wheel of the release",
+        ),
+        (
+            {"cells": (), "systems": (system("linux", not_fetched=("a.whl: 503",)),)},
+            "linux-install",
+            f"a.whl: 503; {LINUX.id}: it did not run",
+        ),
+    ],
+)
+def test_what_was_not_verified_is_the_reason_of_its_item(
+    changes: dict[str, object], item: str, reason: str
+) -> None:
+    judged = verdict.judge(run(**changes))
+    (found,) = [one for one in judged.items if one.id == item]
+    assert (found.verdict, found.reason) == (Verdict.UNVERIFIED, reason)
+
+
+def test_a_workflow_that_did_not_run_has_one_reason() -> None:
+    judged = verdict.judge(run(pipeline=PipelineFacts(not_run="no runner")))
+    assert {item.reason for item in judged.items} == {"", "no runner"}
 
 
 def test_the_reason_of_an_unverified_cell_is_in_its_item() -> None:
@@ -388,6 +508,12 @@ def test_the_reason_of_an_unverified_cell_is_in_its_item() -> None:
     judged = verdict.judge(run(cells=(cell, result(WINDOWS))))
     (item,) = [item for item in judged.items if item.id == "linux-install"]
     assert item.reason == f"{LINUX.id}: no such image"
+
+
+def test_what_was_not_verified_is_a_reason_where_something_fails_as_well() -> None:
+    facts = (system("linux", BROKEN, not_fetched=("a.whl: 503",)), system("windows"))
+    (item, _) = verdict.judge(run(systems=facts, pipeline=None, from_source=False)).items
+    assert (item.verdict, item.reason) == (Verdict.FAILED, "a.whl: 503")
 
 
 def test_notes_are_not_among_the_causes_of_an_item() -> None:
@@ -448,6 +574,7 @@ def test_the_reason_that_no_wheel_was_executed_is_given_where_nothing_else_is_wr
         ((BETTER,), WORKS, True),
         ((BETTER, WHEELS["linux"]), WORKS, False),
         (("",), WORKS, False),  # it is not known which
+        ((BETTER, ""), WORKS, True),
         ((BETTER, ""), REFUSES, False),  # where it must be refused nothing is asked of it
     ],
 )
@@ -468,6 +595,13 @@ def test_a_declared_wheel_that_no_machine_was_served_is_unverified(
     )
     found = verdicts(judged)["linux-install"]
     assert found is (Verdict.UNVERIFIED if unverified else Verdict.VERIFIED)
+
+
+def test_a_release_without_a_declared_wheel_is_not_asked_for_one() -> None:
+    facts = SystemFacts(system="linux", wheels=(WheelFacts(file=BETTER, additional=True),))
+    cells = (result(LINUX, wheel=BETTER),)
+    judged = verdict.judge(run(systems=(facts,), planned=(LINUX,), cells=cells))
+    assert judged.verdict is Verdict.VERIFIED
 
 
 # ---- the static inspection against the machines ----
@@ -515,7 +649,62 @@ def test_a_cell_that_knows_no_wheel_is_compared_where_there_is_one_alone() -> No
     assert "layers-disagree" in names(judged, "linux-install")
 
 
+MUSL = "x-1.0-cp313-cp313-musllinux_1_2_x86_64.whl"
+CANNOT_LOAD = result(LINUX, Outcome.FAILS, cause("missing-bundled-library"), wheel=BETTER)
+
+
+@pytest.mark.parametrize(
+    ("cell", "disagrees"),
+    [
+        (result(LINUX), False),
+        (CANNOT_LOAD, False),
+        (result(LINUX, wheel=""), False),  # it is not known which
+        (result(LINUX, wheel=MUSL), False),
+        (result(LINUX, Outcome.FAILS, cause("missing-bundled-library")), True),
+        (result(LINUX, wheel=BETTER), True),
+    ],
+)
+def test_of_two_wheels_a_cell_is_compared_with_the_one_that_it_was_served(
+    cell: CellResult, *, disagrees: bool
+) -> None:
+    broken = cause("missing-bundled-library", where="libx.so")
+    wheels = (
+        WheelFacts(file=WHEELS["linux"]),
+        WheelFacts(file=BETTER, additional=True, causes=(broken,)),
+    )
+    facts = (system("linux", wheels=wheels), system("windows"))
+    judged = verdict.judge(run(systems=facts, cells=(cell, result(WINDOWS))))
+    assert ("layers-disagree" in names(judged, "linux-install")) is disagrees
+
+
+NOT_FOUND = result(LINUX, Outcome.FAILS, cause("symbol-not-found"), wheel="")
+
+
+def test_a_cell_that_cannot_load_the_only_wheel_against_the_inspection_is_a_disagreement() -> None:
+    judged = verdict.judge(run(cells=(NOT_FOUND, result(WINDOWS))))
+    assert "layers-disagree" in names(judged, "linux-install")
+
+
+def test_a_cell_that_was_served_another_wheel_is_not_compared_with_the_only_one() -> None:
+    cells = (NOT_FOUND.model_copy(update={"wheel": BETTER}), result(WINDOWS))
+    judged = verdict.judge(run(cells=cells))
+    assert names(judged, "linux-install") == ["symbol-not-found"]
+
+
+def test_what_the_inspection_reports_of_the_set_of_wheels_explains_a_cell() -> None:
+    facts = (system("linux", cause("incomplete-release")), system("windows"))
+    judged = verdict.judge(run(systems=facts, cells=(NOT_FOUND, result(WINDOWS))))
+    assert names(judged, "linux-install") == ["incomplete-release", "symbol-not-found"]
+
+
 # ---- refused uploads and failed tests ----
+
+
+def test_a_refused_upload_is_a_cause_where_no_cell_reports_it() -> None:
+    judged = verdict.judge(run(upload_refused=cause("upload-refused", where="publisher")))
+    for item in ("linux-install", "windows-install"):
+        assert names(judged, item) == ["upload-refused"]
+    assert names(judged, "source-build") == []
 
 
 def test_a_refused_upload_that_a_cell_reports_is_not_reported_twice() -> None:
@@ -536,8 +725,60 @@ def test_a_failed_test_is_explained_by_its_item() -> None:
 
 
 def test_a_failed_test_without_a_cause_is_unclassified() -> None:
-    judged = verdict.judge(run(failed_tests=(FailedTest(node="t", item="linux-install"),)))
+    facts = (system("linux", FLAWED), system("windows"))
+    failed = (FailedTest(node="t.py::test_x", item="linux-install"),)
+    judged = verdict.judge(run(systems=facts, failed_tests=failed))
+    assert names(judged, "linux-install") == ["unclassified", "symbol-interposition"]
+    assert verdicts(judged) == ALL_VERIFIED | {"linux-install": Verdict.FAILED}
+    (first, _) = next(item.causes for item in judged.items if item.id == "linux-install")
+    assert shown(first) == (
+        "unclassified",
+        "t.py::test_x",
+        "the test failed, and no cause was found",
+        {},
+    )
+
+
+def test_a_failed_test_is_not_explained_by_another_item() -> None:
+    failed = (FailedTest(node="t", item="linux-install"),)
+    cells = (result(LINUX), result(WINDOWS, Outcome.FAILS, BROKEN))
+    judged = verdict.judge(run(cells=cells, failed_tests=failed))
     assert names(judged, "linux-install") == ["unclassified"]
+    assert names(judged, "windows-install") == ["crash"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause_of_cell"), [(Outcome.FAILS, BROKEN), (Outcome.TESTBED, TESTBED)]
+)
+def test_a_failed_test_of_no_item_is_explained_by_whatever_fails(
+    outcome: Outcome, cause_of_cell: Cause
+) -> None:
+    cells = (result(LINUX), result(WINDOWS, outcome, cause_of_cell))
+    judged = verdict.judge(run(cells=cells, failed_tests=(FailedTest(node="t"),)))
+    assert names(judged, "linux-install") == []
+    assert names(judged, "windows-install") == [cause_of_cell.name]
+
+
+def test_a_failed_test_of_no_item_is_not_explained_by_what_did_not_run() -> None:
+    judged = verdict.judge(run(cells=(result(LINUX),), failed_tests=(FailedTest(node="t"),)))
+    assert names(judged, "linux-install") == ["unclassified"]
+    assert verdicts(judged)["windows-install"] is Verdict.UNVERIFIED
+
+
+def test_a_failed_test_of_a_system_without_a_selected_cell_is_not_left_out() -> None:
+    failed = (FailedTest(node="t", item="windows-install"),)
+    judged = verdict.judge(run(planned=(LINUX,), cells=(result(LINUX),), failed_tests=failed))
+    assert verdicts(judged)["windows-install"] is Verdict.FAILED
+    assert judged.not_selected == ()
+
+
+def test_a_test_whose_own_code_failed_is_a_defect_of_the_testbed() -> None:
+    failed = (FailedTest(node="t.py::test_x", item="pipeline", error=True),)
+    judged = verdict.judge(run(failed_tests=failed))
+    assert verdicts(judged) == ALL_VERIFIED | {"pipeline": Verdict.TESTBED}
+    ((found,),) = (item.causes for item in judged.items if item.causes)
+    assert found.severity is Severity.TESTBED
+    assert shown(found) == ("testbed-defect", "t.py::test_x", "the suite's own code failed", {})
 
 
 def test_causes_of_all_systems_that_one_system_has_are_not_repeated() -> None:

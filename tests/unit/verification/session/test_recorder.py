@@ -7,10 +7,11 @@ from typing import Literal
 
 import pytest
 
+from tests.helpers.sample_expectation import shown
 from verification.models.base import DataError
 from verification.models.cause import Cause, Severity
 from verification.models.results import CellResult
-from verification.models.run import PlannedCell, RunResult, SystemFacts, WheelFacts
+from verification.models.run import FailedTest, PlannedCell, RunResult, SystemFacts, WheelFacts
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.session.recorder import (
     ITEM,
@@ -20,6 +21,7 @@ from verification.session.recorder import (
     TestOutcome,
     as_property,
 )
+from verification.verdict import not_run
 
 ONE, TWO = (
     PlannedCell(
@@ -102,39 +104,63 @@ def test_a_result_counts_whatever_the_outcome_of_its_test() -> None:
     assert made.run_result().failed_tests == ()
 
 
-@pytest.mark.parametrize("phase", ["setup", "call", "crash"])
+@pytest.mark.parametrize(
+    ("phase", "text", "observed"),
+    [
+        ("setup", "KeyError: 'x'", "KeyError: 'x'"),
+        ("call", "KeyError: 'x'", "KeyError: 'x'"),
+        ("call", "", "its test failed and reported no result"),
+        ("crash", "worker 'gw0' crashed", "the worker process ended while the cell ran"),
+        ("call", "x" * 500, "x" * 371),
+    ],
+)
 def test_a_cell_whose_test_failed_without_a_result_is_a_testbed_failure(
-    phase: Literal["setup", "call", "crash"],
+    phase: Literal["setup", "call", "crash"], text: str, observed: str
 ) -> None:
     made = recorder()
-    result = made.add(reported(phase=phase, outcome="failed", text="KeyError: 'x'"))
+    result = made.add(reported(phase=phase, outcome="failed", text=text))
     assert result is not None
-    assert (result.id, result.outcome, result.verdict) == ("one", Outcome.TESTBED, Verdict.TESTBED)
-    assert [(cause.name, cause.severity) for cause in result.causes] == [
-        ("testbed-defect", Severity.TESTBED)
-    ]
-    assert ("KeyError" in result.causes[0].message) == (phase != "crash")
+    (cause,) = result.causes
+    assert result == CellResult(
+        id="one",
+        machine="debian-13",
+        installer="pip",
+        scenario="venv",
+        expectation=ExpectationKind.WORKS,
+        outcome=Outcome.TESTBED,
+        verdict=Verdict.TESTBED,
+        causes=(cause,),
+        seconds=0.0,
+    )
+    assert cause.severity is Severity.TESTBED
+    line = f"the suite's own code failed: {observed}"
+    assert shown(cause) == ("testbed-defect", "one", line, {})
+    assert len(line) <= 400
     made.add(with_result(SECOND, TWO))
     assert made.judge().verdict is Verdict.TESTBED
+    assert made.run_result().failed_tests == ()
 
 
-def test_a_cell_whose_test_was_skipped_is_unverified_with_the_reason() -> None:
+@pytest.mark.parametrize("phase", ["setup", "call"])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("unverified: no such image", "unverified: no such image"), ("", "its test was skipped")],
+)
+def test_a_cell_whose_test_was_skipped_is_unverified_with_the_reason(
+    phase: Literal["setup", "call"], text: str, reason: str
+) -> None:
     made = recorder()
-    result = made.add(reported(outcome="skipped", text="unverified: no such image"))
-    assert result is not None
-    assert result.outcome is Outcome.UNVERIFIED
-    assert "no such image" in result.reason
-    silent = made.add(reported(SECOND, outcome="skipped"))
-    assert silent is not None
-    assert silent.reason
+    result = made.add(reported(phase=phase, outcome="skipped", text=text))
+    assert result == not_run(ONE, reason)
+    assert made.add(reported(phase="teardown")) is None
+    assert made.results == {"one": not_run(ONE, reason)}
 
 
 def test_a_cell_whose_test_passed_without_a_result_is_unverified() -> None:
     made = recorder()
+    assert made.add(reported(phase="setup")) is None
     assert made.add(reported()) is None
-    result = made.add(reported(phase="teardown"))
-    assert result is not None
-    assert result.outcome is Outcome.UNVERIFIED
+    assert made.add(reported(phase="teardown")) == not_run(ONE, "its test reported no result")
 
 
 def test_a_cell_that_was_not_reported_is_unverified() -> None:
@@ -146,13 +172,33 @@ def test_a_cell_that_was_not_reported_is_unverified() -> None:
     assert made.judge().verdict is Verdict.UNVERIFIED, "also where nobody interrupted it"
 
 
-def test_a_teardown_that_fails_after_a_result_is_the_suites_fault() -> None:
+@pytest.mark.parametrize("phase", ["teardown", "crash"])
+def test_what_fails_after_a_result_is_the_suites_fault(phase: str) -> None:
     made = recorder()
     made.add(with_result(FIRST, ONE))
-    made.add(with_result(FIRST, ONE, phase="teardown", outcome="failed"))
+    assert made.add(with_result(FIRST, ONE, phase=phase, outcome="failed")) is None
     made.add(with_result(SECOND, TWO))
+    assert made.run_result().failed_tests == (
+        FailedTest(node=FIRST, item="linux-install", error=True),
+    )
+    assert made.results == {"one": works(ONE), "two": works(TWO)}
+    assert made.judge().verdict is Verdict.TESTBED
+
+
+def test_a_worker_that_dies_after_a_result_is_the_suites_fault() -> None:
+    made = recorder()
+    made.add(with_result(FIRST, ONE))
+    made.add(reported(phase="crash", outcome="failed"))
     (failed,) = made.run_result().failed_tests
-    assert failed.error
+    assert (failed.item, failed.error) == ("linux-install", True)
+
+
+def test_a_test_that_fails_with_a_verified_result_is_the_suites_fault() -> None:
+    made = recorder()
+    assert made.add(with_result(FIRST, ONE, outcome="failed")) == works(ONE)
+    (failed,) = made.run_result().failed_tests
+    assert (failed.node, failed.item, failed.error) == (FIRST, "linux-install", True)
+    made.add(with_result(SECOND, TWO))
     assert made.judge().verdict is Verdict.TESTBED
 
 
@@ -186,26 +232,37 @@ def test_each_worker_may_say_what_it_selected() -> None:
 
 
 def test_a_failed_setup_is_the_verdict() -> None:
-    made = Recorder(FACTS)
-    made.fail_setup(
-        Cause(
-            name="engine-unreachable", severity=Severity.TESTBED, where="e", message="m", remedy="r"
-        )
+    failure = Cause(
+        name="engine-unreachable", severity=Severity.TESTBED, where="e", message="m", remedy="r"
     )
-    assert not made.facts.prepared
+    made = Recorder(FACTS)
+    made.fail_setup(failure)
+    assert made.facts == FACTS.model_copy(update={"setup_failure": failure, "prepared": False})
     assert made.judge().verdict is Verdict.TESTBED
     made.set_facts(FACTS)
     assert made.facts is FACTS
 
 
-def test_a_malformed_result_names_the_field() -> None:
-    with pytest.raises(DataError, match="machine"):
+def test_what_the_verdict_is_computed_from_is_what_was_recorded() -> None:
+    made = recorder()
+    made.add(with_result(FIRST, ONE))
+    made.add(reported("t.py::test_x", outcome="failed"))
+    recorded = made.run_result()
+    assert recorded == FACTS.model_copy(
+        update={"cells": (works(ONE),), "failed_tests": (FailedTest(node="t.py::test_x"),)}
+    )
+    assert made.run_result(interrupted=True) == recorded.model_copy(update={"interrupted": True})
+
+
+def test_a_malformed_result_names_the_test_and_the_field() -> None:
+    with pytest.raises(DataError, match=r"test_a_cell\[one\]: machine: "):
         recorder().add(reported(properties={RESULT: '{"id": "one"}'}))
 
 
 def test_a_result_that_is_too_large_to_travel_is_refused() -> None:
-    large = works(ONE).model_copy(update={"reason": "x" * PROPERTY_BYTES})
-    with pytest.raises(ValueError, match="one"):
-        as_property(large)
-    fits = works(ONE).model_copy(update={"reason": "x" * 1000})
+    empty = len(as_property(works(ONE)).encode())
+    fits = works(ONE).model_copy(update={"reason": "x" * (PROPERTY_BYTES - empty)})
     assert CellResult.model_validate_json(as_property(fits)) == fits
+    for reason in (f"{fits.reason}x", f"{fits.reason[:-1]}é"):
+        with pytest.raises(ValueError, match=r"^one: .* 262144 "):
+            as_property(fits.model_copy(update={"reason": reason}))
