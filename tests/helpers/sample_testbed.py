@@ -1,14 +1,25 @@
-"""A prepared testbed of which nothing runs, made up."""
+"""A prepared testbed of which nothing runs, made up; and machines that a test answers for."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
+from pydantic import PrivateAttr
+
+from containers.commands import Result
 from containers.engine import Engine, Run
+from containers.machine import Machine, MachineSetup
 from containers.network import NetworkHandle
 from containers.testbed import Testbed
+from tests.helpers.sample_evidence import Fields, healthy
 from tests.helpers.sample_run import LINUX_WHEEL, WHEELS, WINDOWS_WHEEL, inspection
+from verification.models.errors import TestbedFailure
+from verification.models.index_log import IndexRequest
 from verification.models.inspection import ReleaseInspection
+from verification.models.machine import MachineSpec
 from verification.models.release import Release, ReleaseFile
 from verification.models.testbed import Image, IndexHosts, Upload
 from verification.session.prepare import Prepared, SetUp
@@ -60,3 +71,132 @@ def set_up(of: Prepared | None = None) -> SetUp:
     ready = of or prepared()
     wheels = (inspection(file.name, file.sha256) for file in ready.release.wheels)
     return SetUp(ready, ReleaseInspection(wheels=tuple(wheels)))
+
+
+# ---- machines that run nothing ----
+
+
+class Ran(NamedTuple):
+    """A command that was to run on a machine."""
+
+    command: tuple[str, ...]
+    user: str
+    seconds: int | None
+
+
+class Put(NamedTuple):
+    """Files that were to be put on a machine."""
+
+    files: dict[str, bytes]
+    folder: str | None
+    mode: int
+
+
+Answer = Callable[[Sequence[str]], Result]
+
+
+class FakeMachine(Machine):
+    """A machine without a container; `answer` gives the result of each command."""
+
+    def __init__(
+        self, spec: MachineSpec, of: Image, answer: Answer, setup: MachineSetup | None = None
+    ) -> None:
+        self.spec, self.image, self.layout = spec, of, spec.layout
+        self.setup = setup or MachineSetup()
+        self.ran: list[Ran] = []
+        self.put_files: list[Put] = []
+        self.closed = False
+        self._answer = answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def close(self) -> None:
+        """Note that it is removed."""
+        self.closed = True
+
+    @property
+    def id(self) -> str:
+        """The engine's id of its container."""
+        return f"container-of-{self.spec.name}"
+
+    def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
+        """Note the files."""
+        self.put_files.append(Put(files, folder, mode))
+
+    def run(
+        self,
+        command: list[str],
+        *,
+        user: str = "user",
+        folder: str | None = None,
+        environment: dict[str, str] | None = None,
+        seconds: int | None = None,
+    ) -> Result:
+        """Note the command and return the test's result of it."""
+        assert (folder, environment) == (None, None)
+        self.ran.append(Ran(tuple(command), user, seconds))
+        return self._answer(command)
+
+
+class FakeTestbed(Testbed):
+    """A testbed with such machines; each one's probe has the next of the results."""
+
+    _probes: list[Result | TestbedFailure] = PrivateAttr(default_factory=list)
+    _machines: list[FakeMachine] = PrivateAttr(default_factory=list)
+    _requests: tuple[IndexRequest, ...] = PrivateAttr(default=())
+    _failing: str = PrivateAttr(default="")
+
+    @classmethod
+    def of(
+        cls,
+        *probes: Result | TestbedFailure,
+        requests: tuple[IndexRequest, ...] = (),
+        failing: str = "",
+    ) -> Self:
+        """Return a testbed; any other command with the word `failing` in it fails."""
+        made = cls(network=NETWORK, index="none", hosts=HOSTS)
+        made._probes.extend(probes)
+        made._requests, made._failing = requests, failing
+        return made
+
+    @property
+    def machines(self) -> list[FakeMachine]:
+        """The machines that were started, in that order."""
+        return self._machines
+
+    def machine(
+        self, spec: MachineSpec, image: Image, setup: MachineSetup | None = None
+    ) -> FakeMachine:
+        """Return a machine that runs nothing."""
+        made = FakeMachine(spec, image, self._answer, setup)
+        self._machines.append(made)
+        return made
+
+    def requests(self, _machine: Machine) -> list[IndexRequest]:
+        """Return what the machine asked of the index."""
+        return list(self._requests)
+
+    def _answer(self, command: Sequence[str]) -> Result:
+        if not any("probe.py" in word for word in command):
+            fails = bool(self._failing) and any(self._failing in word for word in command)
+            return Result(int(fails), "no space left" if fails else "")
+        answer = self._probes.pop(0)
+        if isinstance(answer, TestbedFailure):
+            raise answer
+        return answer
+
+
+_OF_THE_HOST = (
+    *("schema", "cell", "image", "started", "wall_seconds", "on_disk"),
+    *("deviation", "loader", "requests"),
+)
+"""The evidence that the probe does not print."""
+
+
+def printed(*changes: Callable[[Fields], object], stderr: str = "") -> Result:
+    """Return what the probe prints in a cell in which all is well but for these changes."""
+    fields = {name: value for name, value in healthy().items() if name not in _OF_THE_HOST}
+    for change in changes:
+        change(fields)
+    return Result(0, f"a line of Wine\n{json.dumps(fields)}\n", stderr)

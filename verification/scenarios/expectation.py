@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 
 from packaging.specifiers import SpecifierSet
@@ -34,6 +35,7 @@ def refusal(
     return "unsupported-python" if for_platform else "unsupported-platform"
 
 
+@functools.cache
 def supported_tags(machine: MachineSpec) -> frozenset[Tag]:
     """Return the tags of the wheels that an installer on ``machine`` accepts."""
     version = machine.python_version

@@ -11,7 +11,7 @@ from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem
-from verification.models.pipeline import PipelineFailure, PipelineOutcome, PipelineResult
+from verification.models.pipeline import PipelineOutcome, PipelineResult
 from verification.models.run import (
     PipelineFacts,
     PlannedCell,
@@ -20,7 +20,7 @@ from verification.models.run import (
     WheelFacts,
 )
 from verification.models.subject import Subject
-from verification.pipeline.result import is_identity_exchanged, publisher_causes
+from verification.pipeline.result import causes_of, is_identity_exchanged, publisher_causes
 from verification.rules.catalogue import catalogue
 from verification.session.prepare import SetUp
 from verification.wheel.release import narrow
@@ -127,19 +127,14 @@ def wheel_facts(inspection: ReleaseInspection) -> Iterable[WheelFacts]:
 
 
 def _pipeline(outcome: PipelineOutcome | None) -> PipelineFacts:
-    match outcome:
-        case None:
-            return PipelineFacts(not_run=_NOT_RUN)
-        case PipelineFailure():
-            fault = outcome.testbed
-            causes = (_cause(fault.name, fault.where, fault.seen),)
-            return PipelineFacts(causes=causes, publisher_causes=causes)
-        case _:
-            return PipelineFacts(
-                causes=outcome.causes,
-                publisher_causes=publisher_causes(outcome.causes),
-                identity_exchanged=is_identity_exchanged(outcome.evidence),
-            )
+    if outcome is None:
+        return PipelineFacts(not_run=_NOT_RUN)
+    causes, result = causes_of(outcome), pipeline_result(outcome)
+    return PipelineFacts(
+        causes=causes,
+        publisher_causes=publisher_causes(causes),
+        identity_exchanged=result is not None and is_identity_exchanged(result.evidence),
+    )
 
 
 def pipeline_result(outcome: PipelineOutcome | None) -> PipelineResult | None:

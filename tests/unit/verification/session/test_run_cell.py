@@ -1,0 +1,370 @@
+"""A cell on a machine that runs nothing: what is put on it, and the evidence that it gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from containers.commands import Result
+from containers.machine import Machine
+from tests.helpers.sample_evidence import Change, Fields, own_tests, ran
+from tests.helpers.sample_machines import sample_machine
+from tests.helpers.sample_testbed import FakeMachine, FakeTestbed, image, prepared, printed, release
+from tests.helpers.sample_wheels import SUBJECT
+from verification.models.base import DataError
+from verification.models.cell import Cell
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.evidence import CellEvidence, TestOutcome
+from verification.models.index_log import IndexRequest
+from verification.models.release import Release, ReleaseFile
+from verification.scenarios import cells
+from verification.scenarios.instructions import SECONDS
+from verification.session import own_tests as tests_of_package
+from verification.session import run_cell
+from verification.session.run_cell import Job, Planted
+
+LINUX = sample_machine("debian-13")
+WINE = sample_machine("windows-wine", system="windows", scenarios=("system",))
+LOST = TestbedFailure("machine-lost", "debian-13", "the engine went away")
+
+
+def cell(installer: str = "pip", *, scenario: str = "", wine: bool = False) -> Cell:
+    machine = WINE if wine else LINUX
+    return cells.cell(machine, SUBJECT, installer, scenario or machine.scenarios[0])
+
+
+def job(testbed: FakeTestbed, of: Cell, tests: Path | None = None, **planted: object) -> Job:
+    ready = prepared(None, "debian-13", "windows-wine", testbed=testbed)
+    return Job(ready, SUBJECT, of, tests, Planted.model_validate(planted))
+
+
+def run(testbed: FakeTestbed, of: Cell, held: list[Machine] | None = None) -> CellEvidence:
+    return run_cell.run(job(testbed, of), held)
+
+
+def install_ended(code: int) -> Change:
+    def change(fields: Fields) -> None:
+        fields["install"] = ran("uv", "pip", "install", "quiverdb", code=code)
+
+    return change
+
+
+# ---- the evidence ----
+
+
+def test_the_evidence_is_that_of_the_probe_the_index_and_the_host() -> None:
+    request = IndexRequest(
+        time="2026-03-01T10:00:00Z", client="10.0.0.2", path="/simple/", status=200
+    )
+    wine = "0024:err:module:import_dll Library MSVCP140.dll not found"
+    result = printed(stderr=f"{wine}\n{wine}\n0024:fixme:ntdll:x stub\n")
+    testbed = FakeTestbed.of(result, requests=(request,))
+    evidence = run(testbed, cell("uv", wine=True))
+    assert evidence.cell.id == "windows-wine-uv-system"
+    assert (evidence.cell.machine, evidence.cell.installer) == ("windows-wine", "uv")
+    assert (evidence.cell.scenario, evidence.cell.refuses) == ("system", "")
+    assert evidence.image.tag == image("windows-wine").tag
+    assert evidence.python == "3.13.5"
+    assert evidence.install is not None
+    assert evidence.install.code == 0
+    assert evidence.requests == (request,)
+    assert evidence.loader == ("err:module:import_dll Library MSVCP140.dll not found",)
+    assert evidence.deviation == cell("uv", wine=True).installer.deviation
+    assert evidence.testbed is None
+    assert evidence.retried is None
+    assert evidence.wall_seconds >= 0
+
+
+def test_a_refusing_cell_has_its_cause_in_the_evidence() -> None:
+    evidence = run(FakeTestbed.of(printed()), cell(scenario="no-binary"))
+    assert evidence.cell.refuses == "no-binary"
+
+
+def test_a_machine_is_removed_when_its_cell_has_ended() -> None:
+    testbed = FakeTestbed.of(printed())
+    run(testbed, cell())
+    assert [machine.closed for machine in testbed.machines] == [True]
+
+
+def test_a_machine_that_is_held_is_not_removed() -> None:
+    testbed = FakeTestbed.of(printed())
+    held: list[Machine] = []
+    run(testbed, cell(), held)
+    assert held == testbed.machines
+    assert [machine.closed for machine in testbed.machines] == [False]
+
+
+def test_the_database_file_is_read_on_the_host() -> None:
+    def empty(fields: Fields) -> None:
+        fields["on_disk"] = {}
+
+    evidence = run(FakeTestbed.of(printed(empty)), cell())
+    assert evidence.on_disk is not None
+    assert evidence.on_disk.read_by.startswith("SQLite 3")
+    assert evidence.on_disk.error
+    assert run(FakeTestbed.of(printed()), cell()).on_disk is None
+
+
+# ---- failures of the testbed ----
+
+
+def test_a_testbed_failure_is_evidence_and_its_machine_is_removed() -> None:
+    testbed = FakeTestbed.of(LOST)
+    held: list[Machine] = []
+    evidence = run(testbed, cell(), held)
+    assert evidence.testbed is not None
+    assert evidence.testbed.cause == "machine-lost"
+    assert (evidence.testbed.where, evidence.testbed.observed) == (LOST.where, LOST.seen)
+    assert evidence.install is None
+    assert held == []
+    assert [machine.closed for machine in testbed.machines] == [True]
+
+
+@pytest.mark.parametrize("stdout", ["", "\n", "Killed\n", "[1]\n", '{"python": "3.13.5"\n'])
+def test_a_probe_without_evidence_is_a_lost_machine(stdout: str) -> None:
+    evidence = run(FakeTestbed.of(Result(137, stdout, "out of memory")), cell())
+    assert evidence.testbed is not None
+    assert (evidence.testbed.cause, evidence.testbed.where) == (
+        "machine-lost",
+        "debian-13-pip-venv",
+    )
+    assert "137" in evidence.testbed.observed
+    assert "out of memory" in evidence.testbed.observed
+
+
+def test_evidence_of_another_form_names_the_cell_and_the_field() -> None:
+    def other(fields: Fields) -> None:
+        fields["python"] = 3
+
+    with pytest.raises(DataError, match=r"^debian-13-pip-venv: python: "):
+        run(FakeTestbed.of(printed(other)), cell())
+
+
+# ---- uv dies under Wine now and then ----
+
+ACCESS_VIOLATION = 0xC0000005
+
+
+@pytest.mark.parametrize(
+    "code", [139, -11, ACCESS_VIOLATION, ACCESS_VIOLATION - 2**32, 0xC0000000, 0xC000001D]
+)
+def test_a_uv_that_died_under_wine_runs_once_more(code: int) -> None:
+    testbed = FakeTestbed.of(printed(install_ended(code)), printed())
+    evidence = run(testbed, cell("uv", wine=True))
+    assert evidence.install is not None
+    assert evidence.install.code == 0
+    assert evidence.retried is not None
+    assert evidence.retried.install.code == code
+    assert evidence.retried.because
+    assert [machine.closed for machine in testbed.machines] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(0, 1, 2, 137, 138, 140, 255),
+        0x80000003,  # severity: warning
+        0x40010005,  # severity: information
+        0xBFFFFFFF,
+    ],
+)
+def test_a_uv_that_ended_otherwise_does_not(code: int) -> None:
+    testbed = FakeTestbed.of(printed(install_ended(code)))
+    evidence = run(testbed, cell("uv", wine=True))
+    assert evidence.retried is None
+    assert len(testbed.machines) == 1
+
+
+@pytest.mark.parametrize(
+    ("installer", "wine"), [("pip", True), ("uv", False), ("pip", False), ("uv-tool", False)]
+)
+def test_another_installer_and_another_machine_run_once(installer: str, wine: bool) -> None:
+    testbed = FakeTestbed.of(printed(install_ended(ACCESS_VIOLATION)))
+    scenario = "managed" if installer == "uv-tool" else ""
+    evidence = run(testbed, cell(installer, scenario=scenario, wine=wine))
+    assert evidence.retried is None
+    assert evidence.install is not None
+    assert evidence.install.code == ACCESS_VIOLATION
+
+
+def test_what_runs_once_more_counts_whatever_it_shows() -> None:
+    testbed = FakeTestbed.of(printed(install_ended(139)), printed(install_ended(-11)))
+    held: list[Machine] = []
+    evidence = run(testbed, cell("uv", wine=True), held)
+    assert evidence.retried is not None
+    assert evidence.retried.install.code == 139
+    assert evidence.install is not None
+    assert evidence.install.code == -11
+    assert held == testbed.machines
+    assert len(held) == 2
+
+
+def test_a_testbed_failure_of_the_second_run_is_the_evidence() -> None:
+    evidence = run(FakeTestbed.of(printed(install_ended(139)), LOST), cell("uv", wine=True))
+    assert evidence.testbed is not None
+    assert evidence.install is None
+
+
+# ---- the package's own tests ----
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    """Return a folder with tests."""
+    folder = tmp_path / "tests"
+    folder.mkdir()
+    (folder / "test_a.py").write_text("def test_a(): ...")
+    return folder
+
+
+def of_tests(tool: int = 0) -> Change:
+    """Return the change by which the probe reports one test that passed."""
+    lines = [
+        {"kind": "start", "pytest": "9.2.0", "folder": "/home/user"},
+        {"kind": "collected", "number": 1},
+        {"kind": "begun", "node": "test_a.py::test_a"},
+        {"kind": "report", "node": "test_a.py::test_a", "outcome": "passed", "text": ""},
+    ]
+    whole = own_tests(tool=ran("uv", "pip", "install", "pytest", code=tool))
+    of_the_plugin = ("pytest", "collected", "internal", "end", "counts", "begun", "within")
+    of_the_host = (*of_the_plugin, "failures", "left_out", "sha256")
+
+    def change(fields: Fields) -> None:
+        fields["tests"] = {name: value for name, value in whole.items() if name not in of_the_host}
+        fields["tests"]["ledger"] = "\n".join(map(json.dumps, lines))
+
+    return change
+
+
+def test_the_own_tests_are_put_on_the_machine_and_what_they_showed_is_read(tests: Path) -> None:
+    testbed = FakeTestbed.of(printed(of_tests()))
+    evidence = run_cell.run(job(testbed, cell(scenario="own-tests"), tests))
+    (put,) = testbed.machines[0].put_files
+    assert put.files.keys() == {"plugin/e2e_ledger.py", "tests/test_a.py"}
+    assert put.files["tests/test_a.py"] == b"def test_a(): ..."
+    assert evidence.tests is not None
+    assert (evidence.tests.collected, evidence.tests.counts[TestOutcome.PASSED]) == (1, 1)
+    assert evidence.tests.sha256 == tests_of_package.digest({"test_a.py": b"def test_a(): ..."})
+
+
+def test_without_the_tests_such_a_cell_is_wrong_use() -> None:
+    testbed = FakeTestbed.of()
+    with pytest.raises(WrongUse, match="debian-13-pip-own-tests"):
+        run(testbed, cell(scenario="own-tests"))
+    assert testbed.machines == []
+
+
+def test_other_cells_have_no_tests_on_their_machine(tests: Path) -> None:
+    testbed = FakeTestbed.of(printed())
+    evidence = run_cell.run(job(testbed, cell(), tests))
+    assert testbed.machines[0].put_files == []
+    assert evidence.tests is None
+
+
+def test_a_uv_that_died_while_it_installed_pytest_runs_once_more(tests: Path) -> None:
+    testbed = FakeTestbed.of(printed(of_tests(tool=139)), printed(of_tests()))
+    of = cell("uv", scenario="own-tests", wine=True)
+    evidence = run_cell.run(job(testbed, of, tests))
+    assert evidence.retried is not None
+    assert evidence.retried.install.code == 0
+    assert evidence.tests is not None
+    assert evidence.tests.tool.code == 0
+
+
+# ---- what a machine starts with, and what runs on it ----
+
+
+def only(testbed: FakeTestbed) -> FakeMachine:
+    (machine,) = testbed.machines
+    return machine
+
+
+def test_the_probe_runs_with_the_instructions_of_the_cell() -> None:
+    testbed = FakeTestbed.of(printed())
+    run(testbed, cell())
+    machine = only(testbed)
+    assert machine.image == image("debian-13")
+    assert set(machine.setup.files) == {
+        *("probe.py", "exercise.py", "instructions.json"),
+        *SUBJECT.machine_files,
+    }
+    instructions = json.loads(machine.setup.files["instructions.json"])
+    assert instructions["install"][-1] == "quiverdb"
+    assert instructions["seconds"] == dict(SECONDS)
+    (probe,) = machine.ran
+    assert probe.command == ("python3", "/e2e/probe.py", "/e2e/instructions.json")
+    assert (probe.user, probe.seconds) == ("user", 2 * 120 + 30 + 60 + 60)
+
+
+def test_a_probe_that_runs_the_own_tests_may_take_longer(tests: Path) -> None:
+    testbed = FakeTestbed.of(printed(of_tests()))
+    run_cell.run(job(testbed, cell(scenario="own-tests"), tests))
+    assert only(testbed).ran[0].seconds == 2 * 120 + 30 + 60 + 60 + 120 + 300
+
+
+def test_the_probe_of_a_root_user_runs_as_root() -> None:
+    testbed = FakeTestbed.of(printed())
+    run(testbed, cell(scenario="root"))
+    assert only(testbed).ran[-1].user == "root"
+
+
+def test_a_scenario_changes_the_machine_as_root() -> None:
+    testbed = FakeTestbed.of(printed())
+    run(testbed, cell(scenario="space-path"))
+    first, probe = only(testbed).ran
+    assert (first.command[0], first.user) == ("install", "root")
+    assert probe.user == "user"
+
+
+def test_a_change_that_fails_is_a_lost_machine() -> None:
+    testbed = FakeTestbed.of(printed(), failing="install")
+    evidence = run(testbed, cell(scenario="space-path"))
+    assert evidence.testbed is not None
+    assert evidence.testbed.cause == "machine-lost"
+    assert evidence.testbed.where == "debian-13-pip-space-path"
+    assert "no space left" in evidence.testbed.observed
+
+
+def test_the_files_of_the_project_are_in_its_folder(tmp_path: Path) -> None:
+    wheel = tmp_path / "quiverdb-0.5.0-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    files = Release(
+        origin="wheels", location="x", version="0.5.0", wheels=(ReleaseFile.read(wheel),)
+    )
+    testbed = FakeTestbed.of(printed())
+    of = cell(scenario="offline")
+    run_cell.run(Job(prepared(files, "debian-13", testbed=testbed), SUBJECT, of))
+    (put,) = only(testbed).put_files
+    assert put.files == {f"wheels/{wheel.name}": b"wheel"}
+    assert put.folder == of.scenario.cwd
+
+
+def test_planted_faults_come_before_the_users_first_command() -> None:
+    testbed = FakeTestbed.of(printed())
+    planted = job(
+        testbed,
+        cell(),
+        environment={"PIP_INDEX_URL": "x"},
+        files={"/usr/bin/pip": b"#!/bin/sh"},
+        command=("rm", "/usr/lib/libstdc++.so.6"),
+    )
+    run_cell.run(planted)
+    machine = only(testbed)
+    assert json.loads(machine.setup.files["instructions.json"])["env"]["PIP_INDEX_URL"] == "x"
+    (put,) = machine.put_files
+    assert (put.files, put.folder, put.mode) == ({"pip": b"#!/bin/sh"}, "/usr/bin", 0o755)
+    assert machine.ran[0].command == ("rm", "/usr/lib/libstdc++.so.6")
+    assert machine.ran[0].user == "root"
+
+
+def test_the_release_is_named_in_the_instructions() -> None:
+    earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
+    files = release().model_copy(update={"earlier": earlier})
+    testbed = FakeTestbed.of(printed())
+    run_cell.run(
+        Job(prepared(files, "debian-13", testbed=testbed), SUBJECT, cell(scenario="upgrade"))
+    )
+    instructions = json.loads(only(testbed).setup.files["instructions.json"])
+    assert any("0.4.0" in word for command in instructions["first"] for word in command)
