@@ -6,13 +6,15 @@ so the run, from being verified.
 
 from __future__ import annotations
 
+import enum
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple, assert_never
 
 from verification.models.cause import Cause, Severity, in_order
 from verification.models.machine import OperatingSystem
 from verification.models.results import CellResult, ItemResult
-from verification.models.run import PlannedCell, RunResult, RunVerdict, SystemFacts
+from verification.models.run import PipelineFacts, PlannedCell, RunResult, RunVerdict, SystemFacts
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.rules import agreement
 from verification.rules.catalogue import catalogue
@@ -62,78 +64,41 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 def judge(run: RunResult) -> RunVerdict:
     """Return the verdict on a run, on its items and on its planned cells."""
-    cells = tuple(_cells(run))
-    by_id = {cell.id: cell for cell in cells}
-    scopes = tuple(_scopes(run, by_id))
-    run = _with_known_items(run, {scope.id for scope in scopes})
-    judged = [_item(run, scope) for scope in scopes]
-    fails = any(item.verdict in (Verdict.FAILED, Verdict.TESTBED) for item in judged)
+    run = _complete(run)
+    scopes = tuple(_scopes(run))
+    judged = {scope.id: _item(run, scope) for scope in scopes}
+    fails = any(item.verdict in (Verdict.FAILED, Verdict.TESTBED) for item in judged.values())
     items: list[ItemResult] = []
     not_selected: list[str] = []
-    for scope, item in zip(scopes, (_explained(run, item, fails) for item in judged), strict=True):
-        if scope.facts and not scope.cells and item.verdict is Verdict.VERIFIED:
-            not_selected.append(scope.id)  # no machine has shown anything of it
+    for scope in scopes:
+        item = _explained(run, judged[scope.id], fails)
+        shows_nothing = scope.kind is Kind.INSTALL and not _cells(run, scope)
+        if shows_nothing and item.verdict is Verdict.VERIFIED:
+            not_selected.append(scope.id)
         else:
             items.append(item)
     parts = [item.verdict for item in items]
     if run.interrupted:
         parts.append(Verdict.UNVERIFIED)
     return RunVerdict(
-        verdict=worst(parts), items=tuple(items), cells=cells, not_selected=tuple(not_selected)
+        verdict=worst(parts), items=tuple(items), cells=run.cells, not_selected=tuple(not_selected)
     )
 
 
-def _with_known_items(run: RunResult, items: Collection[str]) -> RunResult:
-    """Return the run, of which a failed test of an item that it does not have is of no item."""
+def _complete(run: RunResult) -> RunResult:
+    """Return the run with one result for each planned cell, in the order of the plan.
+
+    A failed test of an item that the run does not have is then of no item.
+    """
+    results = {cell.id: cell for cell in run.cells}
+    reason = _why_not_run(run)
+    cells = (results.get(planned.id) or not_run(planned, reason) for planned in run.planned)
+    items = {scope.id for scope in _scopes(run)}
     tests = (
         test if test.item in items else test.model_copy(update={"item": ""})
         for test in run.failed_tests
     )
-    return run.model_copy(update={"failed_tests": tuple(tests)})
-
-
-# ---- the items and what each of them covers ----
-
-BUILD, INSTALL, PIPELINE, PUBLISHER = "build", "install", "pipeline", "publisher"
-
-
-@dataclass(frozen=True)
-class Scope:
-    """An item, and the part of the run that it covers."""
-
-    kind: str
-    id: str
-    title: str
-    facts: SystemFacts | None = None
-    """Of the item's operating system; None for an item that is of none."""
-    cells: tuple[CellResult, ...] = ()
-    planned: tuple[PlannedCell, ...] = ()
-
-
-def _scopes(run: RunResult, cells: dict[str, CellResult]) -> Iterator[Scope]:
-    if run.pipeline:
-        title = "A pushed version tag builds, validates, releases and publishes"
-        yield Scope(PIPELINE, "pipeline", title)
-        title = "The registered trusted publisher fits the workflow"
-        yield Scope(PUBLISHER, "publisher", title)
-    if run.from_source:
-        yield Scope(BUILD, "source-build", "bindings/python builds into wheels")
-    for facts in run.systems:
-        planned = tuple(cell for cell in run.planned if cell.system == facts.system)
-        title = f"pip install {run.subject} works on a clean {facts.system.capitalize()} machine"
-        own = tuple(cells[cell.id] for cell in planned)
-        yield Scope(INSTALL, install_item(facts.system), title, facts, own, planned)
-
-
-def install_item(system: OperatingSystem) -> str:
-    """Return the id of the item that the cells of an operating system decide."""
-    return f"{system}-install"
-
-
-def _cells(run: RunResult) -> Iterator[CellResult]:
-    results = {cell.id: cell for cell in run.cells}
-    for planned in run.planned:
-        yield results.get(planned.id) or not_run(planned, _why_not_run(run))
+    return run.model_copy(update={"cells": tuple(cells), "failed_tests": tuple(tests)})
 
 
 def _why_not_run(run: RunResult) -> str:
@@ -158,11 +123,62 @@ def not_run(planned: PlannedCell, reason: str) -> CellResult:
     )
 
 
+# ---- the items, and what each of them covers ----
+
+
+class Kind(enum.Enum):
+    """What an item is about."""
+
+    BUILD = enum.auto()
+    INSTALL = enum.auto()
+    PIPELINE = enum.auto()
+    PUBLISHER = enum.auto()
+
+
+class Scope(NamedTuple):
+    """An item; that of an operating system covers its wheels and its cells."""
+
+    kind: Kind
+    id: str
+    title: str
+
+
+def _scopes(run: RunResult) -> Iterator[Scope]:
+    if run.pipeline:
+        title = "A pushed version tag builds, validates, releases and publishes"
+        yield Scope(Kind.PIPELINE, "pipeline", title)
+        title = "The registered trusted publisher fits the workflow"
+        yield Scope(Kind.PUBLISHER, "publisher", title)
+    if run.from_source:
+        yield Scope(Kind.BUILD, "source-build", "bindings/python builds into wheels")
+    for facts in run.systems:
+        title = f"pip install {run.subject} works on a clean {facts.system.capitalize()} machine"
+        yield Scope(Kind.INSTALL, install_item(facts.system), title)
+
+
+def install_item(system: OperatingSystem) -> str:
+    """Return the id of the item that the cells of an operating system decide."""
+    return f"{system}-install"
+
+
+def _systems(run: RunResult, scope: Scope) -> list[SystemFacts]:
+    return [facts for facts in run.systems if install_item(facts.system) == scope.id]
+
+
+def _cells(run: RunResult, scope: Scope) -> list[tuple[PlannedCell, CellResult]]:
+    results = {cell.id: cell for cell in run.cells}
+    planned = (cell for cell in run.planned if install_item(cell.system) == scope.id)
+    return [(cell, results[cell.id]) for cell in planned]
+
+
+def _pipelines(run: RunResult) -> list[PipelineFacts]:
+    return [run.pipeline] if run.pipeline else []
+
+
 # ---- what can keep an item from being verified ----
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(NamedTuple):
     """Something required that was not verified, with the reason."""
 
     reason: str
@@ -184,21 +200,23 @@ def _build_failure(run: RunResult, _scope: Scope) -> Iterator[Finding]:
 
 
 def _workflow_not_run(run: RunResult, _scope: Scope) -> Iterator[Finding]:
-    if run.pipeline and run.pipeline.not_run:
-        yield Gap(run.pipeline.not_run)
+    yield from (Gap(facts.not_run) for facts in _pipelines(run) if facts.not_run)
 
 
 def _workflow_causes(run: RunResult, _scope: Scope) -> Iterator[Finding]:
-    yield from run.pipeline.causes if run.pipeline else ()
+    for facts in _pipelines(run):
+        yield from facts.causes
 
 
 def _publisher_causes(run: RunResult, _scope: Scope) -> Iterator[Finding]:
-    yield from run.pipeline.publisher_causes if run.pipeline else ()
+    for facts in _pipelines(run):
+        yield from facts.publisher_causes
 
 
 def _no_identity_exchange(run: RunResult, _scope: Scope) -> Iterator[Finding]:
-    if run.pipeline and not run.pipeline.not_run and not run.pipeline.identity_exchanged:
-        yield Gap("the workflow did not get to the exchange of its identity")
+    for facts in _pipelines(run):
+        if not facts.not_run and not facts.identity_exchanged:
+            yield Gap("the workflow did not get to the exchange of its identity")
 
 
 def _refused_upload(run: RunResult, _scope: Scope) -> Iterator[Finding]:
@@ -208,95 +226,110 @@ def _refused_upload(run: RunResult, _scope: Scope) -> Iterator[Finding]:
         yield run.upload_refused
 
 
-def _wheel_causes(_run: RunResult, scope: Scope) -> Iterator[Finding]:
-    for wheel in scope.facts.wheels if scope.facts else ():
-        yield from wheel.causes
+def _wheel_causes(run: RunResult, scope: Scope) -> Iterator[Finding]:
+    for facts in _systems(run, scope):
+        for wheel in facts.wheels:
+            yield from wheel.causes
 
 
 def _release_causes(run: RunResult, scope: Scope) -> Iterator[Finding]:
-    yield from scope.facts.causes if scope.facts else ()
+    for facts in _systems(run, scope):
+        yield from facts.causes
     elsewhere = {cause for facts in run.systems for cause in facts.causes}
     yield from (cause for cause in run.release_causes if cause not in elsewhere)
 
 
-def _unread_code(_run: RunResult, scope: Scope) -> Iterator[Finding]:
-    for wheel in scope.facts.wheels if scope.facts else ():
-        yield from (Gap(line) for line in wheel.unread)
+def _unread_code(run: RunResult, scope: Scope) -> Iterator[Finding]:
+    for facts in _systems(run, scope):
+        for wheel in facts.wheels:
+            yield from map(Gap, wheel.unread)
 
 
-def _not_fetched(_run: RunResult, scope: Scope) -> Iterator[Finding]:
-    yield from (Gap(line) for line in (scope.facts.not_fetched if scope.facts else ()))
+def _not_fetched(run: RunResult, scope: Scope) -> Iterator[Finding]:
+    for facts in _systems(run, scope):
+        yield from map(Gap, facts.not_fetched)
 
 
-def _declared_wheel_not_served(_run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[Finding]:
     """Yield a gap where each machine was served another wheel of the release than the declared."""
-    works = {cell.id for cell in scope.planned if cell.expectation is ExpectationKind.WORKS}
-    served = {cell.wheel for cell in scope.cells if cell.id in works and cell.wheel}
-    wheels = scope.facts.wheels if scope.facts else ()
-    declared = {wheel.file for wheel in wheels if not wheel.additional}
-    if served and declared and not served & declared:
-        names = ", ".join(sorted(declared))
-        yield Gap(f"no machine was served the declared wheel: {names}")
+    served = {
+        cell.wheel
+        for planned, cell in _cells(run, scope)
+        if planned.expectation is ExpectationKind.WORKS and cell.wheel
+    }
+    for facts in _systems(run, scope):
+        declared = {wheel.file for wheel in facts.wheels if not wheel.additional}
+        if served and declared and not served & declared:
+            names = ", ".join(sorted(declared))
+            yield Gap(f"no machine was served the declared wheel: {names}")
 
 
-def _disagreement(_run: RunResult, scope: Scope) -> Iterator[Finding]:
-    if scope.facts is None:
-        return
-    comparable = {cell.id for cell in scope.planned if cell.comparable}
-    cells = [cell for cell in scope.cells if cell.id in comparable]
-    wheels = scope.facts.wheels
-    for wheel in wheels:
-        # Of a release with several wheels, a cell speaks of the one that it was served.
-        alone = len(wheels) == 1
-        own = [c for c in cells if c.wheel == wheel.file or (alone and not c.wheel)]
-        yield from agreement.check([*scope.facts.causes, *wheel.causes], own)
+def _disagreement(run: RunResult, scope: Scope) -> Iterator[Finding]:
+    cells = [cell for planned, cell in _cells(run, scope) if planned.comparable]
+    for facts in _systems(run, scope):
+        for wheel in facts.wheels:
+            # Of a release with several wheels, a cell speaks of the one that it was served.
+            alone = len(facts.wheels) == 1
+            own = [c for c in cells if c.wheel == wheel.file or (alone and not c.wheel)]
+            yield from agreement.check([*facts.causes, *wheel.causes], own)
 
 
-def _cell_results(_run: RunResult, scope: Scope) -> Iterator[Finding]:
-    yield from scope.cells
+def _cell_results(run: RunResult, scope: Scope) -> Iterator[Finding]:
+    for _, cell in _cells(run, scope):
+        yield cell
 
 
-def _wheel_not_executed(_run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _wheel_not_executed(run: RunResult, scope: Scope) -> Iterator[Finding]:
     """Yield a gap where all cells are verified and none executed a wheel of the release."""
-    verified = all(cell.verdict is Verdict.VERIFIED for cell in scope.cells)
-    if scope.cells and verified and not any(cell.outcome in _EXECUTED for cell in scope.cells):
+    cells = [cell for _, cell in _cells(run, scope)]
+    verified = all(cell.verdict is Verdict.VERIFIED for cell in cells)
+    if cells and verified and not any(cell.outcome in _EXECUTED for cell in cells):
         yield Gap("no machine executed a wheel of the release")
 
 
 def _failed_tests(run: RunResult, scope: Scope) -> Iterator[Finding]:
     for test in run.failed_tests:
-        if test.item in ("", scope.id) and test.error:
+        if test.error and test.item in ("", scope.id):
             yield _cause("testbed-defect", test.node, "the suite's own code failed")
 
 
-_ALL = (BUILD, INSTALL, PIPELINE, PUBLISHER)
 Find = Callable[[RunResult, Scope], Iterator[Finding]]
-RULES: tuple[tuple[Find, tuple[str, ...]], ...] = (
+RULES: tuple[tuple[Find, Collection[Kind]], ...] = (
     # what keeps it from being verified   the items that it concerns
-    (_setup_failure, (INSTALL, PIPELINE, PUBLISHER)),
-    (_build_failure, (BUILD,)),
-    (_workflow_not_run, (PIPELINE, PUBLISHER)),
-    (_workflow_causes, (PIPELINE,)),
-    (_publisher_causes, (PUBLISHER,)),
-    (_no_identity_exchange, (PIPELINE, PUBLISHER)),
-    (_refused_upload, (INSTALL,)),
-    (_wheel_causes, (INSTALL,)),
-    (_release_causes, (INSTALL,)),
-    (_unread_code, (INSTALL,)),
-    (_not_fetched, (INSTALL,)),
-    (_declared_wheel_not_served, (INSTALL,)),
-    (_disagreement, (INSTALL,)),
-    (_cell_results, (INSTALL,)),
-    (_wheel_not_executed, (INSTALL,)),
-    (_failed_tests, _ALL),
+    (_setup_failure, (Kind.INSTALL, Kind.PIPELINE, Kind.PUBLISHER)),
+    (_build_failure, (Kind.BUILD,)),
+    (_workflow_not_run, (Kind.PIPELINE, Kind.PUBLISHER)),
+    (_workflow_causes, (Kind.PIPELINE,)),
+    (_publisher_causes, (Kind.PUBLISHER,)),
+    (_no_identity_exchange, (Kind.PIPELINE, Kind.PUBLISHER)),
+    (_refused_upload, (Kind.INSTALL,)),
+    (_wheel_causes, (Kind.INSTALL,)),
+    (_release_causes, (Kind.INSTALL,)),
+    (_unread_code, (Kind.INSTALL,)),
+    (_not_fetched, (Kind.INSTALL,)),
+    (_declared_wheel_not_served, (Kind.INSTALL,)),
+    (_disagreement, (Kind.INSTALL,)),
+    (_cell_results, (Kind.INSTALL,)),
+    (_wheel_not_executed, (Kind.INSTALL,)),
+    (_failed_tests, Kind),
 )
 
 
 def _item(run: RunResult, scope: Scope) -> ItemResult:
-    findings = [f for find, kinds in RULES if scope.kind in kinds for f in find(run, scope)]
-    causes = [f for f in findings if isinstance(f, Cause)]
-    cells = [f for f in findings if isinstance(f, CellResult)]
-    gaps = [f.reason for f in findings if isinstance(f, Gap)]
+    causes: list[Cause] = []
+    cells: list[CellResult] = []
+    gaps: list[str] = []
+    findings = (find(run, scope) for find, kinds in RULES if scope.kind in kinds)
+    for finding in itertools.chain.from_iterable(findings):
+        match finding:
+            case Cause():
+                causes.append(finding)
+            case CellResult():
+                cells.append(finding)
+            case Gap(reason=reason):
+                gaps.append(reason)
+            case _:
+                assert_never(finding)
     verdict = worst(
         [
             of_causes(causes, strict=run.strict),

@@ -226,6 +226,10 @@ def test_the_cells_that_are_not_selected_are_not_part_of_the_run() -> None:
 
 def test_each_worker_may_say_what_it_selected() -> None:
     made = Recorder(FACTS)
+    made.select({FIRST: "one"})
+    made.select({SECOND: "two"})
+    assert made.selected() == (ONE, TWO)
+    assert made.cell_of(FIRST) == ONE
     made.select(NODES)
     made.select(NODES)
     assert made.selected() == (ONE, TWO)
@@ -252,6 +256,19 @@ def test_what_the_verdict_is_computed_from_is_what_was_recorded() -> None:
         update={"cells": (works(ONE),), "failed_tests": (FailedTest(node="t.py::test_x"),)}
     )
     assert made.run_result(interrupted=True) == recorded.model_copy(update={"interrupted": True})
+
+
+def test_an_interrupted_run_is_unverified_though_all_its_cells_work() -> None:
+    made = recorder()
+    made.add(with_result(FIRST, ONE))
+    made.add(with_result(SECOND, TWO))
+    assert made.judge().verdict is Verdict.VERIFIED
+    assert made.judge(interrupted=True).verdict is Verdict.UNVERIFIED
+
+
+def test_a_test_has_neither_text_nor_properties_unless_they_are_reported() -> None:
+    test = TestOutcome(node=FIRST, phase="call", outcome="passed")
+    assert (test.text, test.properties) == ("", {})
 
 
 def test_a_malformed_result_names_the_test_and_the_field() -> None:

@@ -1,0 +1,79 @@
+"""The shell in a clean machine: what its user reads first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.helpers.sample_machines import sample_machine
+from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
+from tests.helpers.sample_testbed import prepared, release
+from tests.helpers.sample_wheels import SUBJECT
+from verification.commands import shell
+from verification.models.release import Release
+from verification.scenarios import cells
+from verification.scenarios.instructions import instructions
+from verification.session.run_cell import Job
+
+LINUX = sample_machine("debian-13")
+WINE = sample_machine("windows-wine", system="windows", scenarios=("system",))
+
+
+def banner(installer: str, scenario: str, *, wine: bool = False, of: Release | None = None) -> str:
+    machine = WINE if wine else LINUX
+    cell = cells.cell(machine, SUBJECT, installer, scenario)
+    ready = prepared(of, machine.name)
+    told = instructions(
+        cell, SUBJECT, version=ready.release.version, previous=ready.release.previous
+    )
+    return "\n".join(shell.banner(Job(ready, SUBJECT, cell), told))
+
+
+def lines(text: str, title: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(title)]
+
+
+def test_the_machine_the_scenario_and_the_index_are_named() -> None:
+    files = release().with_dependencies(Path("cffi-2.0.0-py3-none-any.whl"))
+    text = banner("pip", "venv", of=files)
+    assert [line.partition(" ")[0] for line in text.splitlines()] == [
+        *("machine", "image", "scenario", "index", "", "type", "leave"),
+    ]
+    assert "debian-13" in lines(text, "machine")[0]
+    assert "quiverdb-e2e/debian-13:0123456789ab sha256:debian-13" in text
+    (index,) = lines(text, "index")
+    assert all(word in index for word in ("quiverdb 0.5.0", LINUX_WHEEL, WINDOWS_WHEEL))
+    assert "before it" not in index
+    assert "cffi 2.0.0" in text
+    assert lines(text, "type") == ["type      pip install quiverdb"]
+
+
+def test_an_earlier_release_on_the_index_is_named() -> None:
+    earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
+    text = banner("pip", "venv", of=release().model_copy(update={"earlier": earlier}))
+    assert "before it 0.4.0 " in lines(text, "index")[0]
+
+
+def test_every_command_of_the_scenario_is_there_to_be_typed() -> None:
+    earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
+    files = release().model_copy(update={"earlier": earlier})
+    text = banner("pip", "upgrade", of=files).splitlines()
+    first = next(number for number, line in enumerate(text) if line.startswith("type"))
+    typed = [line[10:] for line in text[first:] if not line.startswith(("leave", "deviation"))]
+    assert len(typed) > 1
+    assert "quiverdb==0.4.0" in typed[0]
+    assert any("--upgrade" in line for line in typed)
+
+
+def test_a_deviation_from_the_literal_command_is_the_last_line_but_one() -> None:
+    assert lines(banner("pip", "venv"), "deviation") == []
+    text = banner("uv", "venv").splitlines()
+    assert text[-2].startswith("deviation uv trusts ")
+    assert text[-1].startswith("leave")
+
+
+def test_on_windows_the_commands_are_for_its_own_shell() -> None:
+    text = banner("pip", "non-ascii-home", wine=True)
+    assert "Ctrl-D" not in text
+    assert "Ctrl-D" in banner("pip", "venv")
+    (typed,) = lines(text, "type")
+    assert "'" not in typed
