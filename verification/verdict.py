@@ -6,9 +6,8 @@ so the run, from being verified.
 
 from __future__ import annotations
 
-import enum
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, assert_never
 
 from verification.models.cause import Cause, Severity, in_order
@@ -72,7 +71,7 @@ def judge(run: RunResult) -> RunVerdict:
     not_selected: list[str] = []
     for scope in scopes:
         item = _explained(run, judged[scope.id], fails)
-        shows_nothing = scope.kind is Kind.INSTALL and not _cells(run, scope)
+        shows_nothing = scope.kind == "install" and not _cells(run, scope)
         if shows_nothing and item.verdict is Verdict.VERIFIED:
             not_selected.append(scope.id)
         else:
@@ -126,19 +125,11 @@ def not_run(planned: PlannedCell, reason: str) -> CellResult:
 # ---- the items, and what each of them covers ----
 
 
-class Kind(enum.Enum):
-    """What an item is about."""
-
-    BUILD = enum.auto()
-    INSTALL = enum.auto()
-    PIPELINE = enum.auto()
-    PUBLISHER = enum.auto()
-
-
 class Scope(NamedTuple):
     """An item; that of an operating system covers its wheels and its cells."""
 
-    kind: Kind
+    kind: str
+    """Build, install, pipeline or publisher."""
     id: str
     title: str
 
@@ -146,14 +137,14 @@ class Scope(NamedTuple):
 def _scopes(run: RunResult) -> Iterator[Scope]:
     if run.pipeline:
         title = "A pushed version tag builds, validates, releases and publishes"
-        yield Scope(Kind.PIPELINE, "pipeline", title)
+        yield Scope("pipeline", "pipeline", title)
         title = "The registered trusted publisher fits the workflow"
-        yield Scope(Kind.PUBLISHER, "publisher", title)
+        yield Scope("publisher", "publisher", title)
     if run.from_source:
-        yield Scope(Kind.BUILD, "source-build", "bindings/python builds into wheels")
+        yield Scope("build", "source-build", "bindings/python builds into wheels")
     for facts in run.systems:
         title = f"pip install {run.subject} works on a clean {facts.system.capitalize()} machine"
-        yield Scope(Kind.INSTALL, install_item(facts.system), title)
+        yield Scope("install", install_item(facts.system), title)
 
 
 def install_item(system: OperatingSystem) -> str:
@@ -294,24 +285,24 @@ def _failed_tests(run: RunResult, scope: Scope) -> Iterator[Finding]:
 
 
 Find = Callable[[RunResult, Scope], Iterator[Finding]]
-RULES: tuple[tuple[Find, Collection[Kind]], ...] = (
-    # what keeps it from being verified   the items that it concerns
-    (_setup_failure, (Kind.INSTALL, Kind.PIPELINE, Kind.PUBLISHER)),
-    (_build_failure, (Kind.BUILD,)),
-    (_workflow_not_run, (Kind.PIPELINE, Kind.PUBLISHER)),
-    (_workflow_causes, (Kind.PIPELINE,)),
-    (_publisher_causes, (Kind.PUBLISHER,)),
-    (_no_identity_exchange, (Kind.PIPELINE, Kind.PUBLISHER)),
-    (_refused_upload, (Kind.INSTALL,)),
-    (_wheel_causes, (Kind.INSTALL,)),
-    (_release_causes, (Kind.INSTALL,)),
-    (_unread_code, (Kind.INSTALL,)),
-    (_not_fetched, (Kind.INSTALL,)),
-    (_declared_wheel_not_served, (Kind.INSTALL,)),
-    (_disagreement, (Kind.INSTALL,)),
-    (_cell_results, (Kind.INSTALL,)),
-    (_wheel_not_executed, (Kind.INSTALL,)),
-    (_failed_tests, Kind),
+RULES: tuple[tuple[Find, tuple[str, ...]], ...] = (
+    # what keeps it from being verified, and the kinds of items that it concerns
+    (_setup_failure, ("install", "pipeline", "publisher")),
+    (_build_failure, ("build",)),
+    (_workflow_not_run, ("pipeline", "publisher")),
+    (_workflow_causes, ("pipeline",)),
+    (_publisher_causes, ("publisher",)),
+    (_no_identity_exchange, ("pipeline", "publisher")),
+    (_refused_upload, ("install",)),
+    (_wheel_causes, ("install",)),
+    (_release_causes, ("install",)),
+    (_unread_code, ("install",)),
+    (_not_fetched, ("install",)),
+    (_declared_wheel_not_served, ("install",)),
+    (_disagreement, ("install",)),
+    (_cell_results, ("install",)),
+    (_wheel_not_executed, ("install",)),
+    (_failed_tests, ("build", "install", "pipeline", "publisher")),
 )
 
 

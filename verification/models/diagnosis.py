@@ -12,3 +12,5 @@ class Diagnosis(Model):
 
     outcome: Outcome
     causes: tuple[Cause, ...] = ()
+    reason: str = ""
+    """Why it is unverified."""

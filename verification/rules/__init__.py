@@ -28,7 +28,11 @@ def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
     causes = in_order(
         reclassify_emulated_fault(cause, evidence) for cause in _causes(evidence, expectation)
     )
-    return Diagnosis(outcome=_outcome(evidence, expectation, causes), causes=causes)
+    outcome = _outcome(evidence, expectation, causes)
+    reason = ""
+    if outcome is Outcome.UNVERIFIED:
+        reason = f"its evidence has no {', '.join(_missing(evidence))}"
+    return Diagnosis(outcome=outcome, causes=causes, reason=reason)
 
 
 def is_unexpected_support(evidence: CellEvidence, expectation: Expectation) -> bool:
@@ -46,7 +50,7 @@ def _outcome(evidence: CellEvidence, expectation: Expectation, causes: Sequence[
     for is_outcome, outcome in (
         (Severity.TESTBED in severities, Outcome.TESTBED),
         (Severity.BROKEN in severities, Outcome.FAILS),
-        (not _is_complete(evidence), Outcome.UNVERIFIED),
+        (bool(_missing(evidence)), Outcome.UNVERIFIED),
         (refused, Outcome.REFUSED),
         (is_fallback(evidence, expectation), Outcome.FALLS_BACK),
         (Severity.FLAWED in severities, Outcome.WORKS_FLAWED),
@@ -56,18 +60,19 @@ def _outcome(evidence: CellEvidence, expectation: Expectation, causes: Sequence[
     return Outcome.WORKS
 
 
-def _is_complete(evidence: CellEvidence) -> bool:
-    """Return whether the evidence has everything that a judgement needs."""
-    if evidence.install is None or not evidence.python:
-        return False
-    used = (evidence.import_run, evidence.exercise, evidence.uninstall)
-    return evidence.install.code != 0 or None not in used
+def _missing(evidence: CellEvidence) -> list[str]:
+    """Return the parts that a judgement needs and the evidence does not have."""
+    parts = {"python": evidence.python or None, "install": evidence.install}
+    if evidence.install is None or evidence.install.code == 0:
+        parts |= {"import": evidence.import_run, "exercise": evidence.exercise}
+        parts |= {"uninstall": evidence.uninstall}
+    return [name for name, part in parts.items() if part is None]
 
 
 def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     if unusable := list(_testbed_failures(evidence)):
         yield from unusable
-    elif evidence.install is None or not _is_complete(evidence):
+    elif evidence.install is None or _missing(evidence):
         return
     elif expectation.kind is ExpectationKind.WORKS:
         yield from _release_faults(evidence, expectation, evidence.install)

@@ -99,6 +99,7 @@ class Session:
             verdict=verdict.of_outcome(diagnosis.outcome, strict=self._strict),
             causes=diagnosis.causes,
             seconds=evidence.wall_seconds,
+            reason=diagnosis.reason,
             wheel=self.prepared.served_wheel(evidence),
             evidence=digest,
             summary=summary.summary(evidence),

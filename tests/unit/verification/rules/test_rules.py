@@ -27,7 +27,7 @@ from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.evidence import CellEvidence, parse_evidence
 from verification.models.expectation import Expectation
-from verification.models.verdict import ExpectationKind
+from verification.models.verdict import ExpectationKind, Outcome
 from verification.rules import uninstall
 from verification.scenarios import installers, scenarios
 from verification.scenarios.conditions import conditions
@@ -1731,3 +1731,33 @@ def test_an_older_release_is_what_follows_of_a_refused_upload() -> None:
     (cause,) = _causes(change, refused)
     seen = "refused (400 Bad Request), and the installer took 0.4.0"
     assert (cause.name, seen in cause.message) == ("upload-refused", True)
+
+
+# ---- evidence that ends early ----
+
+
+@pytest.mark.parametrize(
+    ("absent", "missing"),
+    [
+        (("import", "exercise", "uninstall"), "import, exercise, uninstall"),
+        (("uninstall",), "uninstall"),
+        (("python",), "python"),
+        (("install",), "install"),
+        (("install", "import", "exercise", "uninstall"), "install, import, exercise, uninstall"),
+    ],
+)
+def test_evidence_that_ends_early_is_unverified_and_says_what_it_has_not(
+    absent: tuple[str, ...], missing: str
+) -> None:
+    def change(fields: Fields) -> None:
+        for name in absent:
+            del fields[name]
+
+    found = rules.diagnose(sample.evidence(change), EXPECTED)
+    assert (found.outcome, found.causes) == (Outcome.UNVERIFIED, ())
+    assert found.reason.endswith(f" {missing}")
+
+
+def test_whole_evidence_has_no_reason_to_be_unverified() -> None:
+    found = rules.diagnose(sample.evidence(), EXPECTED)
+    assert (found.outcome, found.reason) == (Outcome.WORKS, "")
