@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from containers.engine import Engine, Run
-from containers.network import NetworkHandle
-from containers.testbed import Testbed
-from tests.helpers.sample_run import inspection
+from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
+from tests.helpers.sample_testbed import set_up
 from verification.commands.gate_plugin import (
     gate_session,
     handover,
@@ -33,14 +31,12 @@ from verification.commands.gate_plugin import (
 from verification.models.cause import Cause, Severity
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.inspection import ReleaseInspection
-from verification.models.release import Release, ReleaseFile
+from verification.models.release import Release
 from verification.models.results import CellResult
 from verification.models.subject import Subject
-from verification.models.testbed import IndexHosts
 from verification.models.verdict import Outcome
 from verification.session import gate_run, replay_inputs
-from verification.session.prepare import Prepared, SetUp
+from verification.session.prepare import SetUp
 from verification.session.selection import Selection
 from verification.verdict import of_outcome
 
@@ -56,10 +52,7 @@ __all__ = [
 ]
 HERE = Path(__file__).parent
 BEHAVIOUR: dict[str, str] = json.loads((HERE / "behaviour.json").read_text("utf-8"))
-WHEELS = {
-    "linux": "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl",
-    "windows": "quiverdb-1.0-cp313-cp313-win_amd64.whl",
-}
+WHEELS = {"linux": LINUX_WHEEL, "windows": WINDOWS_WHEEL}
 
 
 def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStack) -> SetUp:
@@ -75,23 +68,7 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
             time.sleep(60)
         case "interrupted":
             os.kill(os.getpid(), signal.SIGINT)
-    network = NetworkHandle(
-        engine=Engine(url="unix:///none", origin="a test", version="0", os="linux"),
-        run=Run.new(),
-        name="none",
-        ca_certificate="",
-    )
-    hosts = IndexHosts(index="i.example", files="f.example", upload="u.example")
-    wheels = tuple(ReleaseFile(path=HERE / name, sha256="0" * 64) for name in WHEELS.values())
-    prepared = Prepared(
-        testbed=Testbed(network=network, index="none", hosts=hosts),
-        release=Release(origin="wheels", location="here", version="1.0", wheels=wheels),
-        machines={},
-        unavailable={},
-        infrastructure=(),
-    )
-    inspections = tuple(inspection(name, "0" * 64) for name in WHEELS.values())
-    return SetUp(prepared, ReleaseInspection(wheels=inspections, causes=()))
+    return set_up()
 
 
 def keep(_release: Release, _subject: str) -> None:

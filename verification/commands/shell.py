@@ -23,7 +23,7 @@ from verification.session.run_cell import Job, carried
 from verification.subjects import subject as subjects
 
 
-def banner(job: Job, told: ProbeInstructions) -> list[str]:
+def banner(job: Job, probe_plan: ProbeInstructions) -> list[str]:
     """Return what is there, what to type and how to leave."""
     cell, release = job.cell, job.prepared.release
     spec = cell.machine
@@ -31,11 +31,11 @@ def banner(job: Job, told: ProbeInstructions) -> list[str]:
     locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
     before = f"; before it {release.previous} and older ones" if release.earlier else ""
     wheels = ", ".join(path.name for path in release.wheels)
-    typed = [*told.first, told.install, *told.after_install]
+    typed = [*probe_plan.first, probe_plan.install, *probe_plan.after_install]
     lines = [
         f"machine   {spec.name}: {spec.title}",
         f"image     {job.image.tag} {job.image.id[:19]}",
-        f"scenario  {cell.scenario.name}, with {cell.installer.name}, in {told.cwd}",
+        f"scenario  {cell.scenario.name}, with {cell.installer.name}, in {probe_plan.cwd}",
         f"index     {job.subject.name} {release.version} ({wheels}){before}",
         f"          also {locked}; nothing else can be reached",
         *(
@@ -44,8 +44,8 @@ def banner(job: Job, told: ProbeInstructions) -> list[str]:
         ),
         f"leave     exit{'' if windows else ' or Ctrl-D'}; everything is removed then",
     ]
-    if told.deviation:
-        lines.insert(-1, f"deviation {told.deviation}")
+    if probe_plan.deviation:
+        lines.insert(-1, f"deviation {probe_plan.deviation}")
     return lines
 
 
@@ -86,12 +86,12 @@ def run(options: argparse.Namespace) -> int:
         prepared = prepare(selection, subject, stack).prepared
         image = common.image_of(prepared, spec.name)
         job = Job(prepared, subject, cell, selection.tests)
-        told = instructions(
+        probe_plan = instructions(
             cell, subject, version=prepared.release.version, previous=prepared.release.previous
         )
-        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=carried(told, subject))
+        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=carried(probe_plan, subject))
         machine = stack.enter_context(prepared.testbed.machine(spec, image, setup))
         enter.set_up(machine, job)
         machine.wait()
-        print("\n".join(["", *banner(job, told), ""]), file=sys.stderr, flush=True)
+        print("\n".join(["", *banner(job, probe_plan), ""]), file=sys.stderr, flush=True)
         return attach(prepared.testbed, machine.id, spec)

@@ -129,17 +129,19 @@ def _died(command: JsonValue) -> bool:
 
 def _on_machine(job: Job, held: list[Machine] | None) -> Raw:
     cell, release = job.cell, job.prepared.release
-    told = instructions(
+    probe_plan = instructions(
         cell,
         job.subject,
         version=release.version,
         previous=release.previous,
         seconds=job.seconds,
     )
-    told = told.model_copy(update={"env": {**told.env, **job.planted.environment}})
+    probe_plan = probe_plan.model_copy(
+        update={"env": {**probe_plan.env, **job.planted.environment}}
+    )
     tests = own_tests.files(job.tests) if job.tests and cell.runs_tests else None
     with contextlib.ExitStack() as stack:
-        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=carried(told, job.subject))
+        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=carried(probe_plan, job.subject))
         machine = stack.enter_context(job.prepared.testbed.machine(cell.machine, job.image, setup))
         prepare_machine(machine, job, tests)
         ended = machine.run(
@@ -163,7 +165,7 @@ def _on_machine(job: Job, held: list[Machine] | None) -> Raw:
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     lines = [text for text in ended.stderr.splitlines() if _LOADER_LINE.search(text)]
     return shown | {
-        "deviation": told.deviation,
+        "deviation": probe_plan.deviation,
         "loader": list(dict.fromkeys(line.partition(":")[2] for line in lines)),
         "requests": [line.model_dump(exclude_unset=True) for line in requests],
     }
@@ -192,13 +194,13 @@ def _printed(cell: Cell, ended: Result) -> Raw:
         ) from None
 
 
-def carried(told: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
+def carried(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
     """Return the files that the probe needs on the machine, with its instructions."""
     names = ("probe.py", "exercise.py")
     return {
         **{name: (_PROBE / name).read_bytes() for name in names},
         **{name: path.read_bytes() for name, path in subject.machine_files.items()},
-        "instructions.json": told.to_json(),
+        "instructions.json": probe_plan.to_json(),
     }
 
 

@@ -127,9 +127,9 @@ def test_the_command_writes_the_file_and_lists_it(
     output = tmp_path / "x.tar.zst"
     assert _run("--from", str(report), "-o", str(output), LINUX) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
-    told = capsys.readouterr().out
-    assert told.count(f"  {EVIDENCE}/") == 1
-    assert "missing" not in told
+    printed = capsys.readouterr().out
+    assert printed.count(f"  {EVIDENCE}/") == 1
+    assert "missing" not in printed
 
 
 def test_evidence_that_is_gone_is_told(

@@ -22,10 +22,10 @@ def banner(installer: str, scenario: str, *, wine: bool = False, of: Release | N
     machine = WINE if wine else LINUX
     cell = cells.cell(machine, SUBJECT, installer, scenario)
     ready = prepared(of, machine.name)
-    told = instructions(
+    probe_plan = instructions(
         cell, SUBJECT, version=ready.release.version, previous=ready.release.previous
     )
-    return "\n".join(shell.banner(Job(ready, SUBJECT, cell), told))
+    return "\n".join(shell.banner(Job(ready, SUBJECT, cell), probe_plan))
 
 
 def lines(text: str, title: str) -> list[str]:

@@ -9,8 +9,8 @@ from verification.scenarios import similar_machine as nearest
 from verification.scenarios.similar_machine import Near
 
 
-def _ranked(**told: str) -> list[Near]:
-    return nearest.ranked(nearest.asked(**told), machines.load())
+def _ranked(**asked: str) -> list[Near]:
+    return nearest.ranked(nearest.asked(**asked), machines.load())
 
 
 def _lines(near: Near) -> list[str]:
@@ -25,7 +25,7 @@ def test_every_system_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("asked", "expected"),
     [
         ({"python": "3.13", "os": "debian-11"}, "debian-11"),
         ({"os": "Debian 12"}, "debian-12"),
@@ -42,8 +42,8 @@ def test_every_system_has_a_name_of_its_own() -> None:
         ({}, "debian-13"),
     ],
 )
-def test_the_machine_that_comes_nearest_is_first(told: dict[str, str], expected: str) -> None:
-    found = _ranked(**told)
+def test_the_machine_that_comes_nearest_is_first(asked: dict[str, str], expected: str) -> None:
+    found = _ranked(**asked)
     assert found[0].spec.name == expected
     distances = [near.distance for near in found]
     assert distances == sorted(distances)
@@ -89,7 +89,7 @@ def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_o
 
 
 @pytest.mark.parametrize(
-    "told",
+    "asked",
     [
         {"os": "debian-13", "python": "3.13", "installer": "uv"},
         {"os": "debian-13", "installer": "uv", "scenario": "zip"},
@@ -97,8 +97,8 @@ def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_o
         {},
     ],
 )
-def test_a_machine_with_an_emulated_processor_is_no_ordinary_one(told: dict[str, str]) -> None:
-    found = _ranked(**told)
+def test_a_machine_with_an_emulated_processor_is_no_ordinary_one(asked: dict[str, str]) -> None:
+    found = _ranked(**asked)
     assert found[0].spec.name == "debian-13"
     emulated = next(near for near in found if near.spec.name == "debian-13-x86-64-v1")
     assert any("it is simulated" in line and "QEMU" in line for line in _lines(emulated))
@@ -128,7 +128,7 @@ def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("asked", "message"),
     [
         ({"os": "macos"}, "there is no machine for macOS"),
         ({"os": "darwin"}, "there is no machine for macOS"),
@@ -144,8 +144,8 @@ def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:
         ),
     ],
 )
-def test_what_there_is_not_is_wrong_use_in_one_line(told: dict[str, str], said: str) -> None:
+def test_what_there_is_not_is_wrong_use_in_one_line(asked: dict[str, str], message: str) -> None:
     with pytest.raises(WrongUse) as raised:
-        _ranked(**told)
-    assert said in str(raised.value)
+        _ranked(**asked)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
