@@ -26,7 +26,6 @@ _FAILED_AT = {
     "merge": "artifact-lost",
     "validate": "version-mismatch",
     "release": "release-missing",
-    "publish": "upload-refused",
 }
 """The cause of a failed job of this name, if no more is known."""
 _SHOWN = 400
@@ -74,8 +73,12 @@ def _failure(job: JobRun, index: IndexRecord) -> Cause:
     if job.result == "hung":
         observed = job.reason or "it was ended: it took too long"
         return _cause("hang", where, observed, job=job.id)
-    if job.id == "publish" and (refusal := _refused_identity(index)):
-        return _cause("publisher-mismatch", where, refusal, job=job.id)
+    if job.id == "publish":
+        if refusal := _refused_identity(index):
+            return _cause("publisher-mismatch", where, refusal, job=job.id)
+        # The index's own reasons; the step's log has what twine printed of them.
+        refused = tuple(log.refused for log in index.upload_logs if log.refused)
+        return _cause("upload-refused", where, _why(step, job), job=job.id, refused=refused)
     return _cause(_FAILED_AT.get(job.id, "job-failed"), where, _why(step, job), job=job.id)
 
 

@@ -63,7 +63,7 @@ def test_a_job_that_fails_has_a_cause_with_its_step_and_its_error(name: str, cau
     assert found.name == cause
     assert found.where == f"job {name.capitalize()}: step Work (line 7)"
     assert "::error::no" in found.message
-    assert found.facts == {"job": name}
+    assert found.facts["job"] == name
 
 
 def test_a_publish_that_got_no_upload_token_has_the_index_s_reason() -> None:
@@ -73,6 +73,14 @@ def test_a_publish_that_got_no_upload_token_has_the_index_s_reason() -> None:
 
     assert found.name == "publisher-mismatch"
     assert "invalid-publisher: valid token, but no" in found.message
+
+
+def test_a_publish_that_failed_has_the_reasons_of_the_index() -> None:
+    whole = with_upload(with_failed(evidence(), "publish"), refused="400 File already exists")
+    (found,) = causes(whole)
+
+    assert found.name == "upload-refused"
+    assert found.facts == {"job": "publish", "refused": ("400 File already exists",)}
 
 
 def test_a_refused_identity_is_no_cause_of_another_job_that_fails() -> None:

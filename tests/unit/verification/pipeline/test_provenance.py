@@ -18,6 +18,10 @@ from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
 from verification.pipeline.provenance import PublishedFile, judge
 
+RIGHT = provenance(WHEELS[0])
+NEWER: JsonValue = {**RIGHT, "version": 2} if isinstance(RIGHT, dict) else None
+NO_BASE64: JsonValue = json.loads(json.dumps(RIGHT).replace('"statement": "', '"statement": "!'))
+
 
 def judged(
     *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, named: JsonValue = NAMED
@@ -90,6 +94,8 @@ def test_a_registration_without_environment_fits_a_provenance_without_one() -> N
         {"version": 1, "attestation_bundles": [{"attestations": [{}]}]},
         {"version": 1, "attestation_bundles": "text"},
         {"version": 2, "attestation_bundles": []},
+        NEWER,
+        NO_BASE64,
         provenance(WHEELS[0], named=5),
         provenance(WHEELS[0], digest="cd" * 32),
         provenance("another-1.0-py3-none-any.whl"),

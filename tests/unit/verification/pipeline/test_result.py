@@ -6,6 +6,7 @@ from tests.helpers.release_workflow import PLANNED
 from tests.helpers.sample_pipeline import (
     BUILT,
     LINUX,
+    WINDOWS,
     changed,
     evidence,
     failed,
@@ -29,6 +30,7 @@ from verification.models.pipeline import (
 from verification.models.verdict import Verdict
 from verification.pipeline.execution import diagnose
 from verification.pipeline.findings import cause
+from verification.pipeline.plan import PlannedClaim
 from verification.pipeline.result import (
     causes_of,
     is_identity_exchanged,
@@ -94,6 +96,35 @@ def test_a_cause_refutes_the_truths_that_it_is_about(name: str, numbers: str) ->
     refuted = {number for number, claim in part.truths.items() if claim.verdict == "failed"}
     assert refuted == set(numbers)
     assert all(str(against) in part.truths[number].evidence for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("shown_by", "change", "shown"),
+    [
+        ("trigger", with_run(evidence(), triggered=False), "v1.2.0 was pushed: v1.2.0 matches v*"),
+        ("jobs", with_run(evidence(), jobs=()), "executed: build, merge, validate, release"),
+        ("settings", with_run(evidence(), wheels=()), f"by its settings: {LINUX}, {WINDOWS}"),
+        ("build", with_job(evidence(), "build", result="skipped"), f"built: {LINUX}, {WINDOWS}"),
+        ("build", with_run(evidence(), wheels=evidence().run.wheels[:1]), "built: "),
+        ("version", with_failed(evidence(), "validate"), "validate passed v1.2.0"),
+        ("validation", with_failed(evidence(), "validate"), f"validate passed with {LINUX}"),
+        ("release", changed(evidence(), releases=()), f"the release has {LINUX}, {WINDOWS}"),
+        ("upload", with_index(evidence(), files={}), f"by identity: {LINUX}, {WINDOWS}"),
+    ],
+)
+def test_a_claim_is_shown_by_the_run_or_unverified(
+    shown_by: str, change: PipelineEvidence, shown: str
+) -> None:
+    claim = PlannedClaim.model_validate(
+        {"title": "It is", "refuted_by": ["hang"], "shown_by": shown_by}
+    )
+    plan = PLANNED.model_copy(update={"claims": (claim,), "links": ()})
+    good = pipeline_part(result(), plan, strict=False).truths["1"]
+    bad = pipeline_part(result(evidence=change), plan, strict=False).truths["1"]
+
+    assert (good.title, good.verdict) == ("It is", "verified")
+    assert good.evidence.startswith(shown)
+    assert (bad.verdict, bad.evidence) == ("unverified", "the run did not get there")
 
 
 def test_a_flawed_cause_refutes_only_under_strict() -> None:
