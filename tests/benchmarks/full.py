@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import shlex
 import shutil
 import subprocess
@@ -89,7 +90,7 @@ def script(cell: Cell, house: Release, *, used: bool) -> str:
         lines.append(line([*told.python, "-c", told.import_statement]))
         if used:
             scratch = "Z:\\tmp" if wine else "/tmp"  # noqa: S108  (in a container)
-            spec = told.model_dump(by_alias=True)
+            spec: probe.Instructions = json.loads(told.to_json())
             given = probe.exercise_environment(spec, scratch)
             lines += [f"export {key}={shlex.quote(value)}" for key, value in given.items()]
             lines.append(line(probe.exercise_command(spec)))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from verification.models.evidence import CellEvidence, TestOutcome, parse_evidence
+from verification.models.evidence import EVIDENCE_SCHEMA, CellEvidence, TestOutcome, parse_evidence
 
 SITE = "/home/user/venv/lib/python3.13/site-packages"
 PACKAGE = f"{SITE}/quiverdb"
@@ -107,11 +107,9 @@ def healthy() -> Fields:
         step(
             "round-trip",
             {
-                "id": 1,
-                "labels": ["Itaipú", "empty"],
-                "units": [20, None],
-                "capacity": [14000.5, None],
-                "notes": [None, None],
+                "written": {"id": 1, "labels": ["Itaipú", "empty"], "units": [20, None]},
+                "returned": {"id": 1, "labels": ["Itaipú", "empty"], "units": [20, None]},
+                "stored": {"Plant": {"columns": ["id", "units"], "rows": [[1, 20], [2, None]]}},
                 "not_offered": [],
             },
         ),
@@ -130,7 +128,7 @@ def healthy() -> Fields:
         step("end", {"python": "3.13.5", "path": [""]}),
     ]
     return {
-        "schema": 1,
+        "schema": EVIDENCE_SCHEMA,
         "cell": {
             "id": CELL,
             "machine": "debian-13",
@@ -165,7 +163,13 @@ def healthy() -> Fields:
         | {"trace": "", "steps": {one["step"]: one for one in steps}},
         "on_disk": {
             "read_by": "SQLite 3.45",
-            "rows": [[1, "Itaipú", 20, 14000.5, None], [2, "empty", None, None, None]],
+            "tables": {
+                "Other": {"columns": ["id"], "rows": []},
+                "Plant": {
+                    "columns": ["id", "label", "units"],
+                    "rows": [[1, "Itaipú", 20], [2, "empty", None]],
+                },
+            },
         },
         "free_bytes": 10_000_000_000,
         "processes": [],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from verification.models.cause import Cause
 from verification.models.evidence import (
+    EVIDENCE_SCHEMA,
     CellEvidence,
     CellInfo,
     CommandRun,
@@ -79,7 +80,7 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> Cell
     pip = "C:\\Python 3\\Scripts\\pip.exe" if windows else "/home/user/venv/bin/pip"
     wheel = WINDOWS_WHEEL if windows else LINUX_WHEEL
     native = NativeCallValue(version="0.5.0", source="bundled")
-    row = RoundTripValue(id=1, labels=(), units=(), capacity=(), notes=(), not_offered=())
+    row = RoundTripValue(written={"id": 1}, returned={"id": 1})
     steps = {
         "native-call": Step[NativeCallValue](step="native-call", ok=True, value=native),
         "round-trip": Step[RoundTripValue](step="round-trip", ok=True, value=row),
@@ -88,7 +89,7 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> Cell
     used = command("python", "-c", "...")
     return CellEvidence.model_validate(
         {
-            "schema": 1,
+            "schema": EVIDENCE_SCHEMA,
             "cell": CellInfo(id=ident, machine=machine, installer=installer, scenario=scenario),
             "image": ImageInfo(
                 tag="quiverdb-e2e/debian-13:0123456789ab", id="sha256:1", created="x"

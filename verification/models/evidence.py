@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from verification.models.base import DataError, Model, parse_json
 from verification.models.index_log import IndexRequest
 
+EVIDENCE_SCHEMA = 2
 ValueT = TypeVar("ValueT")
 
 
@@ -171,15 +172,24 @@ class RunTimesValue(Model):
     """Major and minor version of the linker of each library of the package."""
 
 
-class RoundTripValue(Model):
-    """What was written and read again."""
+class TableRows(Model):
+    """A table of a database file."""
 
-    id: JsonValue
-    labels: tuple[JsonValue, ...]
-    units: tuple[JsonValue, ...]
-    capacity: tuple[JsonValue, ...]
-    notes: tuple[JsonValue, ...]
-    not_offered: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[JsonValue, ...], ...]
+
+
+class RoundTripValue(Model):
+    """What the subject's smoke test wrote and what it read again."""
+
+    written: Mapping[str, JsonValue]
+    """Values by name, as they were written."""
+    returned: Mapping[str, JsonValue]
+    """The same as the package returned them later."""
+    stored: Mapping[str, TableRows] = Field(default_factory=dict)
+    """The columns and rows that the database file must hold, by table."""
+    not_offered: tuple[str, ...] = ()
+    """What this release cannot do yet."""
 
 
 class DistributionValue(Model):
@@ -358,10 +368,10 @@ class OwnTests(OwnTestsRecord):
 
 
 class DatabaseFile(Model):
-    """The database file that the package wrote, as the suite's own SQLite reads it."""
+    """The file data.db in the project's folder, as the suite's own SQLite reads it."""
 
     read_by: str
-    rows: tuple[tuple[JsonValue, ...], ...] | None = None
+    tables: Mapping[str, TableRows] = Field(default_factory=dict)
     error: str = ""
 
 
@@ -377,7 +387,7 @@ class CellEvidence(Model):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: Literal[1] = Field(alias="schema", description="The number of this form.")
+    schema_version: Literal[2] = Field(alias="schema", description="The number of this form.")
     cell: CellInfo
     image: ImageInfo
     started: str = Field(description="When the cell began, in UTC (ISO 8601).")

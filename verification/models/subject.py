@@ -83,8 +83,8 @@ class Subject(Model):
     platforms: tuple[Platform, ...] = Field(min_length=1)
     embedded: tuple[str, ...] = ()
     """The prefixes of the symbols of third-party code inside the libraries."""
-    exercise: Path | None = None
-    """A file with its own functions ``native_call`` and ``round_trip`` for the exercise."""
+    exercise: Path
+    """A file with its smoke test for the exercise: ``native_call`` and ``round_trip``."""
     actions: Path | None = None
     """A file with the actions that scenarios name. Without it, no scenario that needs them runs."""
     dependencies: Path

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from packaging.utils import canonicalize_name
-from pydantic import JsonValue
 
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, Exercise, ImportRun
@@ -145,39 +144,43 @@ def wrong_versions(evidence: CellEvidence, expectation: Expectation) -> Iterator
         yield finding("version-mismatch", observed, **facts).as_risk().at(evidence, "__version__")
 
 
-_WRITTEN: dict[str, JsonValue] = {
-    "labels": ["Itaipú", "empty"],
-    "units": [20, None],
-    "capacity": [14000.5, None],
-    "notes": [None, None],
-}
-_ROWS: JsonValue = [[1, "Itaipú", 20, 14000.5, None], [2, "empty", None, None, None]]
-
-
 def changed_values(evidence: CellEvidence) -> Iterator[Cause]:
     """Yield where other values were read than written, by the package or in its file."""
-    step, kept = evidence.steps.round_trip, evidence.on_disk
-    read = step.value if step else None
-    if read is None:
+    step = evidence.steps.round_trip
+    value = step.value if step else None
+    if value is None:
         return
-    if read.id != 1:
-        observed = f"the first element's id is {read.id!r}, expected was 1"
-        yield finding("round-trip-failed", observed, key="id").at(evidence, "round-trip")
-    rows = kept.rows if kept else None
-    if not _is_same(rows, _ROWS):
-        shown = rows if rows is not None else kept.error if kept else ""
-        observed = f"the file holds {shown!r}, written was {_ROWS!r}"
-        yield finding("round-trip-failed", observed, key="rows").at(evidence, "database file")
-    returned = read.model_dump(mode="json")
-    for key, written in _WRITTEN.items():
-        if not _is_same(returned[key], written):
-            observed = f"{key} came back as {returned[key]!r}, written was {written!r}"
+    for key, written in value.written.items():
+        returned = _json(value.returned[key]) if key in value.returned else "nothing"
+        if returned != _json(written):
+            observed = f"{key} came back as {returned}, written was {_json(written)}"
             yield finding("round-trip-failed", observed, key=key).at(evidence, "round-trip")
+    for table, stored in value.stored.items():
+        held = _rows(evidence, table, stored.columns)
+        written_rows = _json(stored.rows)
+        if held != written_rows:
+            observed = f"the file holds {held}, written was {written_rows}"
+            fault = finding("round-trip-failed", observed, table=table)
+            yield fault.at(evidence, "database file")
 
 
-def _is_same(one: object, other: object) -> bool:
-    """Return whether two values are equal and of the same types: 20 and 20.0 are not."""
-    return json.dumps(one) == json.dumps(other)
+def _rows(evidence: CellEvidence, table: str, columns: Sequence[str]) -> str:
+    """Return the rows of these columns as JSON, or why there are none."""
+    kept = evidence.on_disk
+    if kept is None or kept.error:
+        return kept.error if kept else "no data.db"
+    held = kept.tables.get(table)
+    if held is None:
+        return f"no table {table}"
+    if missing := sorted(set(columns) - set(held.columns)):
+        return f"no column {', '.join(missing)}"
+    places = [held.columns.index(column) for column in columns]
+    return _json([[row[place] for place in places] for row in held.rows])
+
+
+def _json(value: object) -> str:
+    """Return a value as JSON, which has its type as well: 20 and 20.0 differ."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field
-
 from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.machine import RunsOn
@@ -76,7 +74,7 @@ class ProbeInstructions(Model):
     """The name of the package on the index."""
     package: str
     """The name that is imported."""
-    import_statement: str = Field(serialization_alias="import")
+    import_statement: str
     uninstall: Command
     roots: tuple[str, ...]
     skipped: tuple[str, ...]

@@ -19,7 +19,7 @@ from containers.progress import say
 from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.evidence import CellEvidence, parse_evidence
+from verification.models.evidence import EVIDENCE_SCHEMA, CellEvidence, parse_evidence
 from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.scenarios.instructions import (
@@ -81,7 +81,7 @@ def run(job: Job, held: list[Machine] | None = None) -> CellEvidence:
         raise WrongUse(f"{cell.id}: it runs the package's own tests; name their folder by --tests")
     began = time.monotonic()
     evidence: Raw = {
-        "schema": 1,
+        "schema": EVIDENCE_SCHEMA,
         "cell": {
             "id": cell.id,
             "machine": cell.machine.name,
@@ -158,7 +158,8 @@ def _on_machine(job: Job, held: list[Machine] | None) -> Raw:
             held.append(machine)
             stack.pop_all()
     if isinstance(files := shown.get("on_disk"), dict):
-        shown["on_disk"] = database.read({name: str(data) for name, data in files.items()})
+        kept = database.read({name: str(data) for name, data in files.items()})
+        shown["on_disk"] = kept.model_dump(mode="json", exclude_unset=True)
     if isinstance(printed := shown.get("tests"), dict):
         record = own_tests.read(str(printed.pop("ledger"))).model_dump(mode="json")
         shown["tests"] = {**printed, **record, "sha256": own_tests.digest(tests or {})}

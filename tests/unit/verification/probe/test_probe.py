@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from verification.probe import probe
-from verification.probe.probe import Look
+from verification.probe.probe import CommandRun, FilesystemSnapshot, Instructions
 
 
 @pytest.fixture
@@ -41,34 +43,37 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_second_look_sees_what_a_first_would(
+def test_a_second_snapshot_equals_a_first_one(
     machine: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "_TICK", 0)
     time.sleep(0.02)
-    before = Look([str(machine)], [])
+    before = FilesystemSnapshot([str(machine)], [])
     time.sleep(0.02)
     subprocess.run(["sh", "-ec", CHANGES[change]], cwd=machine, check=True)
-    fresh = Look([str(machine)], [])
+    fresh = FilesystemSnapshot([str(machine)], [])
 
-    assert Look([str(machine)], [], before).tree == fresh.tree
+    assert FilesystemSnapshot([str(machine)], [], before).tree == fresh.tree
     assert (fresh.tree == before.tree) == (change == "nothing")
 
 
-def test_a_change_in_the_tick_of_the_look_is_seen(machine: Path) -> None:
+def test_a_change_in_the_tick_of_the_snapshot_is_recorded(machine: Path) -> None:
     # What was made a moment ago is looked at in full the next time, whatever its time of change.
     for number in range(50):
-        before = Look([str(machine)], [])
+        before = FilesystemSnapshot([str(machine)], [])
         (machine / f"system/bin/{number}").touch()
-        assert str(machine / f"system/bin/{number}") in Look([str(machine)], [], before).tree
+        assert (
+            str(machine / f"system/bin/{number}")
+            in FilesystemSnapshot([str(machine)], [], before).tree
+        )
 
 
-def test_what_has_not_changed_is_not_asked_for_again(
+def test_unchanged_system_files_are_not_read_again(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "_TICK", 0)
     time.sleep(0.02)
-    before = Look([str(machine)], [])
+    before = FilesystemSnapshot([str(machine)], [])
     asked: list[str] = []
     lstat = os.lstat
 
@@ -77,7 +82,7 @@ def test_what_has_not_changed_is_not_asked_for_again(
         return lstat(path)
 
     monkeypatch.setattr(os, "lstat", noted)
-    Look([str(machine)], [], before)
+    FilesystemSnapshot([str(machine)], [], before)
 
     assert str(machine / "home/notes") in asked
     assert str(machine / "system/bin/tool") not in asked
@@ -85,8 +90,8 @@ def test_what_has_not_changed_is_not_asked_for_again(
 
 def test_a_folder_left_out_is_left_out_both_times(machine: Path) -> None:
     skipped = [str(machine / "home")]
-    first = Look([str(machine)], skipped)
-    again = Look([str(machine)], skipped, first)
+    first = FilesystemSnapshot([str(machine)], skipped)
+    again = FilesystemSnapshot([str(machine)], skipped, first)
     assert first.tree == again.tree
     assert not [path for path in first.tree if path.startswith(skipped[0])]
 
@@ -94,7 +99,7 @@ def test_a_folder_left_out_is_left_out_both_times(machine: Path) -> None:
 # ---- a command ----
 
 
-def _run(tmp_path: Path, script: str, seconds: float = 20) -> dict[str, Any]:
+def _run(tmp_path: Path, script: str, seconds: float = 20) -> CommandRun:
     return probe.run(["sh", "-c", script], os.environ, str(tmp_path), seconds)
 
 
@@ -121,3 +126,103 @@ def test_a_command_that_leaves_a_process_behind_holds_nobody_up(tmp_path: Path) 
     told = _run(tmp_path, "sleep 50 & echo $!")
     os.kill(int(told["stdout"]), 9)
     assert (told["code"], told["timed_out"]) == (0, False)
+
+
+# ---- a cell ----
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Instructions:
+    """Return the instructions of a cell in which a file is installed and removed again."""
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "exercise.py").write_text(
+        "import os\nopen(os.environ['E2E_STEPS'], 'w').write('{\"step\": \"end\"}\\nnoise\\n')\n"
+        "open(os.environ['E2E_TRACE'], 'w').write('trace')\nopen('data.db', 'w').write('x')\n"
+    )
+    return {
+        "folder": str(tmp_path / "suite"),
+        "cwd": str(tmp_path / "project"),
+        "env": {"E2E_HIDDEN": "1", "SHOWN": "2"},
+        "exercise_env": {},
+        "python": [sys.executable],
+        "setup": [["true"], ["sh", "-c", "exit 4"], ["true"]],
+        "first": [],
+        "install": ["touch", str(tmp_path / "installed")],
+        "again": False,
+        "umask": -1,
+        "after_install": [],
+        "before_uninstall": [],
+        "prelude": "",
+        "uses": [],
+        "subject": "packaging",
+        "package": "packaging",
+        "import_statement": "open('made', 'w')",
+        "uninstall": ["rm", str(tmp_path / "installed")],
+        "roots": [str(tmp_path)],
+        "skipped": [str(tmp_path / "suite")],
+        "skipped_keys": [],
+        "seconds": {"install": 20, "import": 20, "exercise": 20, "tests": 20},
+    }
+
+
+def _evidence(spec: Instructions, **changes: Any) -> dict[str, Any]:
+    cell = probe.Cell(cast(Instructions, {**spec, **changes}))
+    cell.run()
+    made: dict[str, Any] = json.loads(json.dumps(cell.evidence))
+    return made
+
+
+def test_a_cell_records_what_each_of_its_commands_did(spec: Instructions, tmp_path: Path) -> None:
+    evidence = _evidence(spec)
+    installed = str(tmp_path / "installed")
+    assert evidence["installed"] == {"added": [installed], "removed": [], "changed": []}
+    assert evidence["since_installed"] == {"added": [], "removed": [installed], "changed": []}
+    assert evidence["left"] == {"added": [], "removed": [], "changed": []}
+    assert evidence["registry"] == {"added": [], "removed": [], "changed": []}
+    assert [run["code"] for run in evidence["setup"]] == [0, 4], "up to the one that fails"
+    assert evidence["import"]["made"] == ["made"]
+    assert evidence["exercise"]["trace"] == "trace"
+    assert list(evidence["exercise"]["steps"]) == ["end", "garbled"]
+    assert evidence["on_disk"] == {"data.db": "eA=="}
+    assert (evidence["install"]["code"], evidence["uninstall"]["code"]) == (0, 0)
+    assert evidence["env"]["SHOWN"] == "2"
+    assert "E2E_HIDDEN" not in evidence["env"]
+    assert set(evidence["seconds"]) == {"first-look", "all"}
+    assert "again" not in evidence
+    assert "tests" not in evidence
+
+
+def test_a_cell_whose_installation_fails_has_no_use(spec: Instructions) -> None:
+    evidence = _evidence(spec, install=["sh", "-c", "echo no >&2; exit 1"], again=True)
+    assert (evidence["install"]["code"], evidence["install"]["stderr"]) == (1, "no\n")
+    assert not {"again", "import", "exercise", "on_disk", "uninstall"} & set(evidence)
+    assert evidence["left"]["added"] == []
+
+
+def test_an_installation_can_be_repeated(spec: Instructions, tmp_path: Path) -> None:
+    command = ["sh", "-c", f"date +%N >> {tmp_path / 'installed'}"]
+    evidence = _evidence(spec, install=command, again=True)
+    assert evidence["again"]["code"] == 0
+    assert evidence["again"]["difference"]["changed"] == [str(tmp_path / "installed")]
+
+
+def test_the_packages_own_tests_run_after_the_exercise(spec: Instructions, tmp_path: Path) -> None:
+    (tmp_path / "suite" / "tests").mkdir()
+    told = {
+        "source": str(tmp_path / "suite" / "tests"),
+        "folder": str(tmp_path / "project" / "own-tests"),
+        "scratch": str(tmp_path / "project" / "scratch"),
+        "ledger": str(tmp_path / "suite" / "ledger"),
+        "trace": str(tmp_path / "suite" / "own-trace"),
+        "subject": "packaging",
+        "tool": ["true"],
+        "command": ["sh", "-c", "ls; echo line > $E2E_LEDGER; echo stack > $E2E_TRACE; exit 3"],
+        "env": {},
+    }
+    tests = _evidence(spec, tests=told)["tests"]
+    assert (tests["code"], tests["stdout"], tests["tool"]["code"]) == (3, "tests\n", 0)
+    assert (tests["ledger"], tests["trace"]) == ("line\n", "stack\n")
+    failed = _evidence(spec, tests=told | {"tool": ["false"]})["tests"]
+    assert (failed["tool"]["code"], failed["ledger"], "code" in failed) == (1, "", False)
+    crashed = {**spec, "python": ["sh", "-c", "exit 3"]}
+    assert "tests" not in _evidence(cast(Instructions, crashed), tests=told)

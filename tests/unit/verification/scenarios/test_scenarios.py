@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.helpers import binaries
 from verification.models.base import DataError
 from verification.models.machine import OperatingSystem
 from verification.models.scenario import Scenario
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers, machines, scenarios
+from verification.subjects.quiverdb import uses
 
 ROOT = Path(__file__).parents[4]
 EVERY = [one for known in scenarios.load().values() for one in known.values()]
@@ -40,13 +39,6 @@ def _load(folder: Path, text: str) -> dict[str, Scenario]:
         for s, known in scenarios.load(path).items()
         for name, one in known.items()
     }
-
-
-def _actions() -> dict[str, Any]:
-    found: dict[str, Any] = {"__name__": "uses"}
-    source = (ROOT / "verification" / "probe" / "uses.py").read_text("utf-8")
-    exec(compile(source, "uses.py", "exec"), found)  # noqa: S102  (as the exercise does)
-    return found
 
 
 # ---- the file ----
@@ -107,7 +99,7 @@ def test_a_scenario_can_be_carried_out(one: Scenario) -> None:
     assert set(one.installers) <= set(installers.load())
     known = machines.load().values()
     assert any(one.name in spec.scenarios for spec in known if spec.os == one.system), "unused"
-    assert set(one.actions) <= set(_actions()["USES"])
+    assert set(one.actions) <= set(dir(uses))
 
 
 @pytest.mark.parametrize("system", ["linux", "windows"])
@@ -126,14 +118,6 @@ def test_on_windows_no_command_is_one_of_linux() -> None:
 def test_on_a_clean_windows_no_earlier_release_needs_to_load() -> None:
     for name in machines.load()["windows-wine"].scenarios:
         assert "{previous}" not in str(WINDOWS[name].before_install), name
-
-
-def test_what_a_library_defines_and_where_it_is_bound(tmp_path: Path) -> None:
-    library = tmp_path / "some.so"
-    library.write_bytes(binaries.elf(exports=["own", "other"], own_calls=["own"]))
-    exports, slots = _actions()["_symbols"](str(library))
-    assert exports == {"own", "other"}
-    assert slots == [("own", False, 0x2000, 0)]
 
 
 def test_every_scenario_and_installer_is_described() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from verification.models.errors import WrongUse
+from verification.models.evidence import TableRows
 from verification.subjects import database
 
-TABLE = "CREATE TABLE Plant (id INTEGER, label TEXT, units INTEGER, capacity REAL, note) STRICT"
+TABLE = "CREATE TABLE Plant (id INTEGER, label TEXT, units INTEGER, capacity REAL, note ANY) STRICT"
+COLUMNS = ("id", "label", "units", "capacity", "note")
 
 
 def kept(folder: Path) -> dict[str, str]:
@@ -22,43 +24,53 @@ def kept(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def connection(tmp_path: Path) -> sqlite3.Connection:
     made = sqlite3.connect(tmp_path / "data.db")
-    made.execute(TABLE.replace("note)", "note ANY)"))
+    made.execute(TABLE)
     return made
 
 
-def test_the_rows_are_read(connection: sqlite3.Connection, tmp_path: Path) -> None:
-    connection.execute("INSERT INTO Plant VALUES (1, 'Itaipú', 20, 14000.5, NULL)")
-    connection.commit()
-    connection.close()
-    told = database.read(kept(tmp_path))
-    assert told["rows"] == [[1, "Itaipú", 20, 14000.5, None]]
-    assert told["read_by"] == f"SQLite {sqlite3.sqlite_version}"
-
-
-def test_what_is_still_in_the_log_beside_it_is_read(
+def test_the_rows_of_every_table_are_read_in_the_order_of_their_first_column(
     connection: sqlite3.Connection, tmp_path: Path
 ) -> None:
+    connection.execute("INSERT INTO Plant VALUES (2, 'b', 1, 1.0, NULL)")
+    connection.execute("INSERT INTO Plant VALUES (1, 'Itaipú', 20, 14000.5, NULL)")
+    connection.execute('CREATE TABLE "a "" table" (x INTEGER PRIMARY KEY AUTOINCREMENT)')
+    connection.commit()
+    connection.close()
+    found = database.read(kept(tmp_path))
+    rows = ((1, "Itaipú", 20, 14000.5, None), (2, "b", 1, 1.0, None))
+    assert found.tables == {
+        "Plant": TableRows(columns=COLUMNS, rows=rows),
+        'a " table': TableRows(columns=("x",), rows=()),
+    }
+    assert (found.error, found.read_by) == ("", f"SQLite {sqlite3.sqlite_version}")
+
+
+def test_what_is_still_in_the_log_is_read(connection: sqlite3.Connection, tmp_path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("INSERT INTO Plant VALUES (1, 'a', 2, 3.0, NULL)")
     connection.commit()
     files = kept(tmp_path)
     connection.close()
     assert set(files) >= {"data.db", "data.db-wal"}
-    assert database.read(files)["rows"] == [[1, "a", 2, 3.0, None]]
-    assert database.read({"data.db": files["data.db"]}).get("rows") != [[1, "a", 2, 3.0, None]]
+    rows = ((1, "a", 2, 3.0, None),)
+    assert database.read(files).tables["Plant"].rows == rows
+    alone = database.read({"data.db": files["data.db"]}).tables.get("Plant")
+    assert alone is None or alone.rows != rows
 
 
-def test_bytes_are_told_as_such(connection: sqlite3.Connection, tmp_path: Path) -> None:
+def test_bytes_are_shown_as_python_writes_them(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
     connection.execute("INSERT INTO Plant VALUES (1, 'a', 2, 3.0, x'00ff')")
     connection.commit()
     connection.close()
-    assert database.read(kept(tmp_path))["rows"][0][4] == "b'\\x00\\xff'"
+    assert database.read(kept(tmp_path)).tables["Plant"].rows[0][4] == "b'\\x00\\xff'"
 
 
 def test_a_file_that_is_none_or_is_not_there_has_an_error() -> None:
     garbage = base64.b64encode(b"no database" * 100).decode()
-    assert "not a database" in database.read({"data.db": garbage})["error"]
-    assert "there is no data.db" in database.read({})["error"]
+    assert "not a database" in database.read({"data.db": garbage}).error
+    assert database.read({}).error == "there is no data.db in the project's folder"
 
 
 def test_nothing_is_written_but_what_sqlite_keeps(tmp_path: Path) -> None:
@@ -68,17 +80,29 @@ def test_nothing_is_written_but_what_sqlite_keeps(tmp_path: Path) -> None:
     assert not (tmp_path.parent / f"{tmp_path.name}-strange").exists()
 
 
-ENDLESS = """
-WITH RECURSIVE more(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM more)
-SELECT id, 'a' AS label, 1 AS units, 1.0 AS capacity, NULL AS note FROM more
-"""
+ENDLESS = (
+    "WITH RECURSIVE more(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM more) SELECT * FROM more"
+)
 
 
-def test_a_view_in_the_place_of_the_table_is_not_run(tmp_path: Path) -> None:
+def test_views_and_virtual_tables_are_not_read(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "data.db")
     connection.execute(f"CREATE VIEW Plant AS {ENDLESS}")
+    connection.execute("CREATE VIRTUAL TABLE Words USING fts5(word)")
+    connection.execute("CREATE TABLE kept (x)")
     connection.close()
-    assert database.read(kept(tmp_path))["error"] == "there is no table Plant in data.db"
+    assert list(database.read(kept(tmp_path)).tables) == ["kept"]
+
+
+def test_no_more_than_a_thousand_rows_are_read(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    connection.executemany(
+        "INSERT INTO Plant VALUES (?, 'a', 1, 1.0, NULL)", ((n,) for n in range(1500))
+    )
+    connection.commit()
+    connection.close()
+    assert len(database.read(kept(tmp_path)).tables["Plant"].rows) == 1000
 
 
 def test_reading_ends_when_its_time_is_over(
@@ -86,13 +110,15 @@ def test_reading_ends_when_its_time_is_over(
 ) -> None:
     connection.commit()
     connection.close()
-    monkeypatch.setattr(database, "_READ", f"SELECT count(*) FROM ({ENDLESS})")  # noqa: S608
-    assert database.read(kept(tmp_path), seconds=0.2)["error"] == "interrupted"
+    monkeypatch.setattr(database, "_NAMES", f"SELECT count(*) FROM ({ENDLESS})")  # noqa: S608
+    assert database.read(kept(tmp_path), seconds=0.2).error == "interrupted"
 
 
 def test_an_sqlite_that_cannot_read_the_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 9))
     with pytest.raises(WrongUse, match=r"SQLite 3\.37 or newer"):
         database.check()
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 0))
+    database.check()
     monkeypatch.undo()
     database.check()

@@ -13,6 +13,7 @@ name = "pkg"
 import_package = "pkg"
 libs_dir = "_libs"
 python = "cp313"
+exercise = "smoke.py"
 [[platforms]]
 tag = "win_amd64"
 libraries = ["pkg.dll"]
@@ -22,6 +23,7 @@ libraries = ["pkg.dll"]
 def read(folder: Path, text: str) -> object:
     path = folder / "subject.toml"
     path.write_text(text)
+    (folder / "smoke.py").touch()
     return load(path)
 
 
@@ -71,6 +73,7 @@ def test_optional_keys_may_be_left_out(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ('name = "pkg"\n', "", "name: Field required"),
+        ('exercise = "smoke.py"\n', "", "exercise: Field required"),
         ('name = "pkg"', 'name = "pkg"\ncolour = "red"', "colour: unknown key; there are: "),
         (
             'tag = "win_amd64"',
@@ -120,3 +123,10 @@ def test_an_exercise_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_description_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.toml: it cannot be read: No such file"):
         load(tmp_path / "absent.toml")
+
+
+def test_a_machine_gets_the_files_of_the_subject(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+    (tmp_path / "use.py").touch()
+    assert load(tmp_path / "other.toml").machine_files == {"own.py": tmp_path / "use.py"}
+    assert [path.name for path in load().machine_files.values()] == ["smoke.py", "uses.py"]

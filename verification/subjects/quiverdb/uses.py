@@ -1,7 +1,7 @@
-"""Ways of using the package beyond the exercise, tried by the scenarios that name them.
+"""Ways of using quiverdb after the smoke test, tried by the scenarios that name them.
 
-It is executed by the exercise, in its interpreter and after its steps; each function says what it
-saw, or raises. Standard library only.
+The exercise calls these functions in its interpreter, on any CPython from 3.8. Each returns what it
+observed, or raises. Standard library and the package only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Dict, List, Set, Tuple, TypedDict, Union
+
+if TYPE_CHECKING:
+    import quiverdb
 
 _SCHEMA = """
 CREATE TABLE Configuration (id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL) STRICT;
@@ -21,7 +24,7 @@ class Interposed(Exception):
     """Another's code answers in place of the package's own."""
 
 
-def _make(path: str, schema: str = "uses.sql") -> Any:
+def _make(path: str, schema: str = "uses.sql") -> quiverdb.Database:
     import quiverdb
 
     with open(schema, "w", encoding="utf-8") as file:
@@ -29,7 +32,7 @@ def _make(path: str, schema: str = "uses.sql") -> Any:
     return quiverdb.Database.from_schema(path, schema)
 
 
-def _add(database: Any, label: str, units: int) -> None:
+def _add(database: quiverdb.Database, label: str, units: int) -> None:
     import quiverdb
 
     try:
@@ -48,7 +51,7 @@ def write_old_data() -> None:
     database.close()
 
 
-def old_data() -> dict[str, Any]:
+def old_data() -> Dict[str, Union[List[str], List[int]]]:
     """Read what another release wrote, and write to it."""
     import quiverdb
 
@@ -62,7 +65,7 @@ def old_data() -> dict[str, Any]:
     return {"labels": labels, "units": units}
 
 
-def absolute_paths() -> list[str]:
+def absolute_paths() -> List[str]:
     """Make and open databases by full paths, in folders with names of all sorts.
 
     Schema, migrations, database and log are each where they ought to be, and nothing is elsewhere.
@@ -123,7 +126,7 @@ def _migrate(folder: str, name: str) -> None:
         raise ValueError(f"two migrations in {steps} made version {version}")
 
 
-def as_another_user() -> list[str]:
+def as_another_user() -> List[str]:
     """Use the package as somebody who may read it and no more.
 
     That is user 1000, at home in a folder of his own; and a number that no account has and whose
@@ -218,7 +221,17 @@ def start_holder(source: str) -> None:
     raise SystemExit(f"error: the process that was to hold the library: {last}")
 
 
-def held_library() -> dict[str, Any]:
+class Held(TypedDict, total=False):
+    """What the process reports that had the library loaded."""
+
+    before: str
+    after: str
+    labels: List[str]
+    error: str
+    new: str
+
+
+def held_library() -> Held:
     """Let that process go on: the library that it has must still work, and the data be one."""
     import json
     import time
@@ -233,7 +246,7 @@ def held_library() -> dict[str, Any]:
         with open("holder.txt", encoding="utf-8", errors="replace") as said:
             raise RuntimeError(f"the process that had it loaded is gone: {said.read()[-300:]}")
     with open("held.json", encoding="utf-8") as file:
-        told: dict[str, Any] = json.load(file)
+        told: Held = json.load(file)
     if "error" in told or told["before"] != told["after"] or told["labels"] != ["after", "before"]:
         raise ValueError(f"the process that had it loaded says {told}")
     import quiverdb
@@ -279,7 +292,7 @@ def interrupt_installation() -> None:
 # ---- whose code runs ----
 
 
-def own_sqlite() -> dict[str, str]:
+def own_sqlite() -> Dict[str, str]:
     """Ask the package and the other SQLite in this process who they are."""
     import sqlite3
 
@@ -310,7 +323,7 @@ def _holds(text: str) -> bool:
     return found
 
 
-def own_symbols() -> dict[str, Any]:
+def own_symbols() -> Dict[str, Dict[str, int]]:
     """Look where the linker bound what the package's libraries define: it must be in the package.
 
     The slots of the relocation tables are read where they are in this process. Weak symbols, which
@@ -326,10 +339,10 @@ def own_symbols() -> dict[str, Any]:
     own = {path: start for start, _, path in reversed(places) if path.startswith(home)}
     tables = {path: _symbols(path) for path in own}
     defined = {name for exports, _ in tables.values() for name in exports}
-    answered: dict[str, Any] = {}
+    answered: Dict[str, Dict[str, int]] = {}
     strays = []
     for path, base in own.items():
-        counted: dict[str, int] = {}
+        counted: Dict[str, int] = {}
         for name, weak, offset, addend in tables[path][1]:
             address = ctypes.c_uint64.from_address(base + offset).value - addend
             owner = next((p for start, end, p in places if start <= address < end), "nobody")
@@ -345,7 +358,7 @@ def own_symbols() -> dict[str, Any]:
     return answered
 
 
-def _places() -> list[tuple[int, int, str]]:
+def _places() -> List[Tuple[int, int, str]]:
     """Return where files are mapped in this process: start, end, path (proc(5))."""
     found = []
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
@@ -357,7 +370,7 @@ def _places() -> list[tuple[int, int, str]]:
     return found
 
 
-def _symbols(path: str) -> tuple[set[str], list[tuple[str, bool, int, int]]]:
+def _symbols(path: str) -> Tuple[Set[str], List[Tuple[str, bool, int, int]]]:
     """Return what a library defines for all, and its slots: name, whether weak, offset, addend.
 
     System V gABI, chapters 4 and 5: sections of type SHT_DYNSYM and SHT_RELA, 64 bits. A slot is
@@ -371,7 +384,7 @@ def _symbols(path: str) -> tuple[set[str], list[tuple[str, bool, int, int]]]:
     (at,) = struct.unpack_from("<Q", data, 40)
     size, count = struct.unpack_from("<HH", data, 58)
     sections = [struct.unpack_from("<IIQQQQIIQQ", data, at + n * size) for n in range(count)]
-    symbols: list[tuple[str, int, int]] = []
+    symbols: List[Tuple[str, int, int]] = []
     for _, kind, _, _, start, length, link, _, _, _ in sections:
         if kind != 11:
             continue
@@ -502,7 +515,7 @@ if refused > 20:
 """
 
 
-def two_interpreters() -> dict[str, Any]:
+def two_interpreters() -> Dict[str, Union[int, str, List[int]]]:
     """Let two interpreters, both of which have it open, write to one database; every row is there.
 
     An attempt may be refused and made again, but not more often than every second one.
@@ -589,7 +602,7 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-def from_frozen() -> list[str]:
+def from_frozen() -> List[str]:
     """Import the package as a frozen program does, its libraries beside it and left out."""
     import shutil
 
@@ -676,13 +689,3 @@ def _works_or_says_why(prelude: str, *arguments: str) -> str:
     if ran.returncode < 0 or not clear:
         raise RuntimeError(f"it ended with {ran.returncode} and said: {last}")
     return last
-
-
-USES = {
-    one.__name__: one
-    for one in (
-        old_data, absolute_paths, as_another_user, held_library, own_sqlite, own_symbols,
-        in_forked_child, in_spawned_child, in_another_folder, two_interpreters, from_zip,
-        from_frozen,
-    )
-}  # fmt: skip

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.helpers import binaries
+from verification.subjects.quiverdb import uses
+
+
+def test_the_symbols_that_a_library_defines_and_the_slots_that_it_calls_through(
+    tmp_path: Path,
+) -> None:
+    library = tmp_path / "some.so"
+    library.write_bytes(binaries.elf(exports=["own", "other"], own_calls=["own"]))
+    exports, slots = uses._symbols(str(library))
+    assert exports == {"own", "other"}
+    assert slots == [("own", False, 0x2000, 0)]
