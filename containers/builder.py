@@ -87,7 +87,7 @@ _PASSED = (
 _HEADING = re.compile(r"[A-Z][\w -]*(?:container image \S+?)?\.\.\.")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # What says best why a build failed: the first line that matches the first pattern that matches.
-_TELLING = tuple(
+_ERROR_LINES = tuple(
     re.compile(pattern)
     for pattern in (
         r"\S+:\d+(?::\d+)?: (?:fatal )?error: ",
@@ -304,10 +304,10 @@ class _Job:
         if self.recipe:
             for line in lines:
                 if missing := _NOT_IN_WHEELHOUSE.search(line):
-                    told = f"the build needs {missing[1]}, and the image does not have it; "
-                    told += f"add it to images/{self.recipe}/requirements.in (log: {self.log})"
-                    return TestbedFailure("image-build-failed", f"image {self.recipe}", told)
-        return BuildFailed(self.what, f"{telling(lines)} (exit code {code})", str(self.log))
+                    message = f"the build needs {missing[1]}, and the image does not have it; "
+                    message += f"add it to images/{self.recipe}/requirements.in (log: {self.log})"
+                    return TestbedFailure("image-build-failed", f"image {self.recipe}", message)
+        return BuildFailed(self.what, f"{error_line(lines)} (exit code {code})", str(self.log))
 
     def remove_container(self) -> None:
         """Remove what the build left on the engine; nothing, if it ended by itself."""
@@ -352,17 +352,19 @@ class _Job:
         finally:
             timer.cancel()
         if expired.is_set():
-            told = f"it did not end in {_BUILD_SECONDS} s; its last line: {telling(lines[-1:])}"
-            raise BuildFailed(self.what, told, str(self.log))
+            message = (
+                f"it did not end in {_BUILD_SECONDS} s; its last line: {error_line(lines[-1:])}"
+            )
+            raise BuildFailed(self.what, message, str(self.log))
         return lines
 
 
-def telling(lines: list[str]) -> str:
+def error_line(lines: list[str]) -> str:
     """Return the line of a failed build's output that says why, or else its last lines."""
-    for pattern in _TELLING:
+    for pattern in _ERROR_LINES:
         for number, line in enumerate(lines):
             if pattern.search(line):
-                # CMake writes its message below the place.
+                # CMake writes its message below the location.
                 more = lines[number : number + 4] if line.startswith("CMake Error") else [line]
                 return " ".join(" ".join(more).split())[:500]
     last = [line.strip() for line in lines if line.strip()][-3:]
@@ -373,8 +375,8 @@ def _checked(job: _Job, tag: str) -> Path:
     built = sorted(job.output.glob("*.whl"))
     names = ", ".join(path.name for path in built) or "none"
     if len(built) != 1 or tag not in built[0].stem.split("-")[-1].split("."):
-        told = f"one wheel tagged {tag} was expected, and there is: {names}"
-        raise BuildFailed(job.what, told, str(job.log))
+        message = f"one wheel tagged {tag} was expected, and there is: {names}"
+        raise BuildFailed(job.what, message, str(job.log))
     return built[0]
 
 
@@ -522,8 +524,8 @@ def _windows_options(job: _Job) -> _CibuildwheelOptions:
         return _CibuildwheelOptions.model_validate({**options, **options.get("windows", {})})
     except (ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())
-        told = f"pyproject.toml cannot be read: {reason}"
-        raise BuildFailed(job.what, told, str(job.log)) from error
+        message = f"pyproject.toml cannot be read: {reason}"
+        raise BuildFailed(job.what, message, str(job.log)) from error
 
 
 def _command(option: str | list[str]) -> str:

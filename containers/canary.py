@@ -33,24 +33,24 @@ while True:
 # for certain (EAI_NONAME); one that cannot, says that it failed for now (EAI_AGAIN).
 _OBSERVE = """
 import json, socket, sys, threading
-told = {"reached": False, "resolver": sys.argv[3]}
+result = {"reached": False, "resolver": sys.argv[3]}
 def reach():
     try:
         socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1.5).close()
-        told["reached"] = True
+        result["reached"] = True
     except OSError:
         pass
 reaching = threading.Thread(target=reach)
 reaching.start()
-if told["resolver"] == "closed":
+if result["resolver"] == "closed":
     try:
         socket.getaddrinfo("canary.invalid", 443)
-        told["resolver"] = "open"
+        result["resolver"] = "open"
     except socket.gaierror as error:
         if error.errno == socket.EAI_NONAME:
-            told["resolver"] = "open"
+            result["resolver"] = "open"
 reaching.join()
-print(json.dumps(told))
+print(json.dumps(result))
 """
 
 
@@ -135,8 +135,8 @@ def _connect(engine: Engine, run: Run, image: Image, beacon: DockerContainer) ->
         layer.start()
         ended = layer.get_wrapped_container().wait(timeout=30)
         if ended["StatusCode"]:
-            told = layer.get_wrapped_container().logs().decode("utf-8", "replace")
-            raise TestbedFailure("machine-lost", "canary", f"no cable to its beacon: {told}")
+            output = layer.get_wrapped_container().logs().decode("utf-8", "replace")
+            raise TestbedFailure("machine-lost", "canary", f"no cable to its beacon: {output}")
     finally:
         remove(layer)
     done = execute(

@@ -150,7 +150,7 @@ def ask(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
 
 
 def find() -> tuple[Engine | None, list[str]]:
-    """Return the first engine that answers, and a line for each place where none did."""
+    """Return the first engine that answers, and a line for each endpoint where none did."""
     misses: list[str] = []
     for endpoint in endpoints():
         answer = ask(endpoint)
@@ -166,7 +166,7 @@ def ensure(*, provision: bool = True) -> Engine:
     """Return an engine that answers; where there is none and ``provision`` allows, provide one.
 
     Raises:
-        TestbedFailure: ``engine-unreachable`` with what was tried and the command that mends it.
+        TestbedFailure: ``engine-unreachable`` with what was tried and the command that fixes it.
     """
     engine, misses = find()
     if engine:

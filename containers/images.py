@@ -24,9 +24,10 @@ import docker.errors
 import requests
 
 from containers import engine as engines
-from containers import nodepackages, recipe
+from containers import nodepackages
 from containers.progress import say, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
+from containers.recipe import load as load_recipe
 from containers.state import locked, state_dir
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
@@ -38,7 +39,7 @@ class Unavailable(Exception):
     """The image cannot be had on this host; the message is the reason, one line."""
 
 
-def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
+def missing(engine: engines.Engine, names: Iterable[str]) -> set[str]:
     """Return which of these images are to be built, with those that they are built upon.
 
     Raises:
@@ -46,16 +47,16 @@ def missing(engine: engines.Engine, wanted: Iterable[str]) -> set[str]:
         WrongUse: a recipe is unknown or wrong.
     """
     found: set[str] = set()
-    left = list(wanted)
+    left = list(names)
     try:
         with contextlib.closing(engine.client()) as client:
             while left:
-                made_by = recipe.load(left.pop())
-                if made_by.name in found or made_by.os != engine.os:
+                recipe = load_recipe(left.pop())
+                if recipe.name in found or recipe.os != engine.os:
                     continue
-                if _find(client, made_by.name, made_by.tag()) is None:
-                    found.add(made_by.name)
-                    left += made_by.needs()
+                if _find(client, recipe.name, recipe.tag()) is None:
+                    found.add(recipe.name)
+                    left += recipe.needs()
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "images", str(error)) from error
     return found
@@ -69,23 +70,23 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         Unavailable: the recipe cannot be carried out on this host.
         WrongUse: the recipe is unknown or wrong.
     """
-    made_by = recipe.load(name)
-    if made_by.os != engine.os:
+    recipe = load_recipe(name)
+    if recipe.os != engine.os:
         raise Unavailable(
-            f"{name} needs a {_SYSTEMS[made_by.os]}-container engine, "
+            f"{name} needs a {_SYSTEMS[recipe.os]}-container engine, "
             f"and the one at {engine.url} runs {engine.os} containers"
         )
-    wanted = made_by.tag()
+    tag = recipe.tag()
     client = engine.client(timeout_seconds=1800)
     try:
-        if found := _find(client, name, wanted):
+        if found := _find(client, name, tag):
             return found
         with locked(f"image-{name}"):
-            if found := _find(client, name, wanted):
+            if found := _find(client, name, tag):
                 return found  # another run built it while this one waited
             with step(f"image {name}: building"):
-                _build(engine, client, made_by, wanted)
-        found = _find(client, name, wanted)
+                _build(engine, client, recipe, tag)
+        found = _find(client, name, tag)
         if found is None:
             raise _failed(name, "the engine reported success and has no such image")
         return found
@@ -95,58 +96,56 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         client.close()
 
 
-def _find(client: docker.DockerClient, name: str, wanted: str) -> Image | None:
+def _find(client: docker.DockerClient, name: str, tag: str) -> Image | None:
     try:
-        image = client.images.get(wanted)
+        image = client.images.get(tag)
     except docker.errors.ImageNotFound:
         return None
-    return Image(name=name, tag=wanted, id=str(image.id), created=str(image.attrs["Created"]))
+    return Image(name=name, tag=tag, id=str(image.id), created=str(image.attrs["Created"]))
 
 
-def _failed(name: str, seen: str) -> TestbedFailure:
-    line = " ".join(seen.split())[-600:]
+def _failed(name: str, reason: str) -> TestbedFailure:
+    line = " ".join(reason.split())[-600:]
     if "no space left on device" in line.lower():
         line += "; free some disk space (./e2e clean removes this project's own images)"
         return TestbedFailure("disk-full", f"image {name}", line)
     return TestbedFailure("image-build-failed", f"image {name}", line)
 
 
-def _build(
-    engine: engines.Engine, client: docker.DockerClient, made_by: Recipe, wanted: str
-) -> None:
-    labels = {engines.LABEL_IMAGE: made_by.name}
-    base = wanted
-    if made_by.base:
-        base = ensure(engine, made_by.base).tag
-    elif made_by.suite and (obstacle := _mmdebstrap_obstacle()) is None:
-        base = f"{wanted}-base" if made_by.has_dockerfile else wanted
-        _bootstrap(client, made_by, base, labels)
-    elif made_by.registry:
-        base = _pull(client, made_by.registry)
+def _build(engine: engines.Engine, client: docker.DockerClient, recipe: Recipe, tag: str) -> None:
+    labels = {engines.LABEL_IMAGE: recipe.name}
+    base = tag
+    if recipe.base:
+        base = ensure(engine, recipe.base).tag
+    elif recipe.suite and (obstacle := _mmdebstrap_obstacle()) is None:
+        base = f"{tag}-base" if recipe.has_dockerfile else tag
+        _bootstrap(client, recipe, base, labels)
+    elif recipe.registry:
+        base = _pull(client, recipe.registry)
     else:
-        raise Unavailable(f"{made_by.name} is made from Debian packages, and {obstacle}")
-    if made_by.has_dockerfile:
-        arguments = {"BASE": base, **made_by.arguments}
-        for argument, name in made_by.uses.items():
+        raise Unavailable(f"{recipe.name} is made from Debian packages, and {obstacle}")
+    if recipe.has_dockerfile:
+        arguments = {"BASE": base, **recipe.arguments}
+        for argument, name in recipe.uses.items():
             arguments[argument] = ensure(engine, name).tag
         with contextlib.ExitStack() as stack:
             source: list[tuple[str, Path]] = []
-            if made_by.source:
+            if recipe.source:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                suite, *packages = made_by.source
-                fetched = fetch_source((suite, *made_by.source_else), packages, folder)
+                suite, *packages = recipe.source
+                fetched = fetch_source((suite, *recipe.source_else), packages, folder)
                 source = [(f"source/{path.name}", path) for path in fetched]
-            _docker_build(client, made_by, arguments, wanted, labels, source)
-    elif base != wanted:
-        client.images.get(base).tag(wanted)
+            _docker_build(client, recipe, arguments, tag, labels, source)
+    elif base != tag:
+        client.images.get(base).tag(tag)
 
 
 def _pull(client: docker.DockerClient, reference: str) -> str:
     try:
         return str(client.images.pull(reference).id)
     except (docker.errors.DockerException, requests.RequestException) as error:
-        told = error.explanation if isinstance(error, docker.errors.APIError) else error
-        reason = " ".join(str(told or error).split())
+        explanation = error.explanation if isinstance(error, docker.errors.APIError) else error
+        reason = " ".join(str(explanation or error).split())
         raise Unavailable(f"{reference} cannot be pulled: {reason[:200]}") from error
 
 
@@ -209,8 +208,8 @@ def fetch_source(suites: Sequence[str], packages: Sequence[str], into: Path) -> 
             except Unavailable as reason:
                 refused.append(f"{suite}: {reason}")
         else:
-            told = "; ".join(refused)
-            raise Unavailable(f"the source of {package} cannot be had from {told[:300]}")
+            reasons = "; ".join(refused)
+            raise Unavailable(f"the source of {package} cannot be had from {reasons[:300]}")
     return sorted(found, key=lambda path: path.name)
 
 
@@ -242,9 +241,9 @@ def _apt(command: Sequence[str], folder: Path) -> None:
 def _apt_options() -> list[str]:
     """Return the host's own settings of proxy, CA and expiry for apt, as mmdebstrap options."""
     dumped = subprocess.run(("apt-config", "dump"), capture_output=True, text=True, check=False)
-    wanted = ("::Proxy ", "::CaInfo ", "::Check-Valid-Until ")
+    settings = ("::Proxy ", "::CaInfo ", "::Check-Valid-Until ")
     lines = [line for line in dumped.stdout.splitlines() if line.startswith("Acquire::")]
-    return [f"--aptopt={line}" for line in lines if any(word in line for word in wanted)]
+    return [f"--aptopt={line}" for line in lines if any(name in line for name in settings)]
 
 
 def _scratch() -> Path:
@@ -256,28 +255,28 @@ def _scratch() -> Path:
 
 
 def _bootstrap(
-    client: docker.DockerClient, made_by: Recipe, wanted: str, labels: dict[str, str]
+    client: docker.DockerClient, recipe: Recipe, tag: str, labels: dict[str, str]
 ) -> None:
     engines.install_packages(("mmdebstrap",), ("mmdebstrap", "debian-archive-keyring"))
     with locked("mmdebstrap"):
         scratch = _scratch()
-        log = state_dir() / f"image-{made_by.name}.log"
+        log = state_dir() / f"image-{recipe.name}.log"
         command = [
             "mmdebstrap",
             "--variant=minbase",
-            f"--include={','.join(made_by.packages)}",
+            f"--include={','.join(recipe.packages)}",
             *_apt_options(),
-            str(made_by.suite),
+            str(recipe.suite),
             "-",
-            *debian_sources(str(made_by.suite)),
+            *debian_sources(str(recipe.suite)),
         ]
-        say(f"image {made_by.name}: {made_by.suite} with {len(made_by.packages)} packages")
+        say(f"image {recipe.name}: {recipe.suite} with {len(recipe.packages)} packages")
         with log.open("wb") as errors:
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, env=_environment(scratch)
             )
             assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
-            repository, _, version = wanted.rpartition(":")
+            repository, _, version = tag.rpartition(":")
             changes = [f"LABEL {key}={value}" for key, value in labels.items()]
             try:
                 client.api.import_image_from_stream(
@@ -290,9 +289,9 @@ def _bootstrap(
                 process.stdout.close()
                 code = process.wait()
         if code:
-            client.images.remove(wanted, force=True)
+            client.images.remove(tag, force=True)
             last = " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])
-            raise _failed(made_by.name, f"mmdebstrap ended with {code}: {last} (log: {log})")
+            raise _failed(recipe.name, f"mmdebstrap ended with {code}: {last} (log: {log})")
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -332,31 +331,31 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     )
     if ran.returncode:
         last = [line for line in ran.stderr.splitlines() if line.startswith("ERROR")]
-        seen = " ".join(last or ran.stderr.splitlines()[-2:] or [f"exit code {ran.returncode}"])
+        reason = " ".join(last or ran.stderr.splitlines()[-2:] or [f"exit code {ran.returncode}"])
         shutil.rmtree(partial)
         cause = "disk-full" if "No space left on device" in ran.stderr else "image-build-failed"
-        raise TestbedFailure(cause, f"pip download -r {lock.name}", seen)
+        raise TestbedFailure(cause, f"pip download -r {lock.name}", reason)
     partial.rename(into)
     return into
 
 
 def _docker_build(
     client: docker.DockerClient,
-    made_by: Recipe,
+    recipe: Recipe,
     arguments: dict[str, str],
-    wanted: str,
+    tag: str,
     labels: dict[str, str],
     source: Iterable[tuple[str, Path]] = (),
 ) -> None:
-    context = [*made_by.files(), *source]
-    lock = made_by.requirements
+    context = [*recipe.files(), *source]
+    lock = recipe.requirements
     if lock.exists():
-        into = state_dir() / "downloads" / made_by.name
-        wheels = download_wheels(lock, into, python=made_by.python, platforms=made_by.platforms)
+        into = state_dir() / "downloads" / recipe.name
+        wheels = download_wheels(lock, into, python=recipe.python, platforms=recipe.platforms)
         context += [(f"wheels/{path.name}", path) for path in sorted(wheels.glob("[!.]*"))]
-        if (made_by.folder / "package-lock.json").exists():
-            into = state_dir() / "downloads" / f"{made_by.name}-node"
-            context += nodepackages.download(made_by.folder, wheels, into)
+        if (recipe.folder / "package-lock.json").exists():
+            into = state_dir() / "downloads" / f"{recipe.name}-node"
+            context += nodepackages.download(recipe.folder, wheels, into)
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             for name, path in context:
@@ -371,7 +370,7 @@ def _docker_build(
         for event in client.api.build(
             fileobj=packed,
             custom_context=True,
-            tag=wanted,
+            tag=tag,
             buildargs=arguments,
             labels=labels,
             network_mode="none",
@@ -381,7 +380,7 @@ def _docker_build(
         ):
             line = str(event.get("stream") or "").strip()
             if line.startswith("Step "):
-                say(f"image {made_by.name}: {line[:100]}")
+                say(f"image {recipe.name}: {line[:100]}")
             if line:
                 last = f"{last[-1500:]} | {line}"
             if "error" in event:
@@ -389,7 +388,7 @@ def _docker_build(
                 ended = re.sub(
                     r"^The command '.*' returned", "it returned", event["error"], flags=re.S
                 )
-                raise _failed(made_by.name, f"{last[-400:]} | {ended}")
+                raise _failed(recipe.name, f"{last[-400:]} | {ended}")
 
 
 def tar_of(files: dict[str, bytes], folder: str, *, mode: int = 0o644, owner: int = 0) -> bytes:

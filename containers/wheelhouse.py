@@ -91,14 +91,14 @@ def pip(version: str) -> Path:
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
     try:
-        wanted = str(Version(version))
+        normalized = str(Version(version))
     except InvalidVersion:
         raise WrongUse(f"--pip {version}: not a version; write one such as 24.3") from None
-    folder = state_dir() / "downloads" / f"pip-{wanted}"
-    with locked(f"pip-{wanted}"):
+    folder = state_dir() / "downloads" / f"pip-{normalized}"
+    with locked(f"pip-{normalized}"):
         if not folder.exists():
-            with step(f"pip {wanted}: fetching it"):
-                _download_pip(wanted, folder)
+            with step(f"pip {normalized}: fetching it"):
+                _download_pip(normalized, folder)
     return next(folder.glob("pip-*.whl"))
 
 
@@ -153,9 +153,9 @@ def from_folder(
             raise WrongUse(f"--wheels {folder}: {path.name} is not a wheel of {project}; remove it")
         versions.add(version)
     if len(versions) > 1:
-        told = " and ".join(str(version) for version in sorted(versions))
+        listed = " and ".join(str(version) for version in sorted(versions))
         raise WrongUse(
-            f"--wheels {folder}: two versions in one folder ({told}); a release has one: "
+            f"--wheels {folder}: two versions in one folder ({listed}); a release has one: "
             "remove the other"
         )
     others = {path for path in folder.glob("[!.]*") if path.is_file()}
@@ -196,15 +196,15 @@ def from_release(version: str, project: str, locks: Sequence[Path]) -> Release:
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
     try:
-        wanted = str(Version(version))
+        normalized = str(Version(version))
     except InvalidVersion:
         raise WrongUse(f"--release {version}: not a version; write one such as 0.13.5") from None
-    folder = state_dir() / "releases" / project / wanted
-    with locked(f"release-{project}-{wanted}"):
+    folder = state_dir() / "releases" / project / normalized
+    with locked(f"release-{project}-{normalized}"):
         if not folder.exists():
-            with step(f"release {wanted}: fetching the published wheels"):
-                _download(wanted, project, folder)
-    return from_folder(folder, project, locks, origin="release", location=wanted)
+            with step(f"release {normalized}: fetching the published wheels"):
+                _download(normalized, project, folder)
+    return from_folder(folder, project, locks, origin="release", location=normalized)
 
 
 def _download(version: str, project: str, into: Path) -> None:
@@ -237,7 +237,7 @@ def _download(version: str, project: str, into: Path) -> None:
 
 
 def _published(output: str) -> str:
-    """Return the versions that pip told of in its refusal."""
+    """Return the versions that pip listed in its refusal."""
     for line in output.splitlines():
         if "from versions:" in line:
             versions = line.partition("from versions:")[2].strip(" )")

@@ -50,7 +50,7 @@ def main() -> None:
     run = Run.new()
     tag = images.ensure(found, "windows-wine").tag
     print("| command | all processors, s | one, s |\n|---|---|---|")
-    with processors.one(found) as number:
+    with processors.reserve(found) as number:
         for name, command in COMMANDS.items():
             every, one = [], []
             for _ in runs:  # in turn, since a shared machine is now slow and now fast

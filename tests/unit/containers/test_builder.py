@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from containers import builder, images
-from containers.builder import build, copy_source, source_files, source_hash, telling
+from containers.builder import build, copy_source, error_line, source_files, source_hash
 from containers.engine import Engine, Run
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.testbed import Image
@@ -356,7 +356,7 @@ def test_an_interrupt_ends_the_program_and_removes_its_container(
     ],
 )
 def test_the_telling_line_is_found(lines: list[str], told: str) -> None:
-    assert telling(lines).startswith(told)
+    assert error_line(lines).startswith(told)
 
 
 # ---- how it is started ----

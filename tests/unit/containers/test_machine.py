@@ -224,9 +224,9 @@ def test_a_machine_on_wine_alone_is_kept_to_one_processor_until_it_ends(
         assert wine.how["cpuset_cpus"] == "7"
         assert wine.how["labels"] == RUN.labels()
         assert "cpuset_cpus" not in linux.how
-        with processors.one(ENGINE) as other:
+        with processors.reserve(ENGINE) as other:
             assert other == "8"
-    with processors.one(ENGINE) as again:
+    with processors.reserve(ENGINE) as again:
         assert again == "7"
 
 

@@ -45,13 +45,13 @@ def test_each_holder_has_a_processor_of_its_own_while_there_is_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = _engine(monkeypatch, BOTH)
-    with processors.one(engine) as first, processors.one(engine) as second:
+    with processors.reserve(engine) as first, processors.reserve(engine) as second:
         assert {first, second} == {"2", "5"}
-        with processors.one(engine) as third:
+        with processors.reserve(engine) as third:
             assert third in {"2", "5"}
-        with processors.one(engine) as third:
+        with processors.reserve(engine) as third:
             assert third in {"2", "5"}
-    with processors.one(engine) as again:
+    with processors.reserve(engine) as again:
         assert again == "2", "what was held is free again"
 
 
@@ -68,10 +68,10 @@ def test_each_holder_has_a_processor_of_its_own_while_there_is_one(
 def test_an_engine_that_cannot_is_not_asked_to(
     monkeypatch: pytest.MonkeyPatch, told: dict[str, Any] | Exception
 ) -> None:
-    with processors.one(_engine(monkeypatch, told)) as number:
+    with processors.reserve(_engine(monkeypatch, told)) as number:
         assert number == ""
 
 
 def test_an_engine_elsewhere_has_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with processors.one(_engine(monkeypatch, BOTH, "tcp://192.0.2.1:2375")) as number:
+    with processors.reserve(_engine(monkeypatch, BOTH, "tcp://192.0.2.1:2375")) as number:
         assert number == ""
