@@ -91,7 +91,7 @@ def test_another_package_is_imported_by_its_own_name() -> None:
 
     assert found.install[-1] == "other-name"
     assert (found.subject, found.package) == ("other-name", "other")
-    assert json.loads(found.to_json())["import"] == "import other"
+    assert json.loads(found.to_json())["import_statement"] == "import other"
 
 
 def test_the_older_dependency_is_the_one_on_the_index() -> None:
