@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 from verification.models.cause import Cause, Severity, in_order
 from verification.models.machine import OperatingSystem
@@ -317,10 +317,8 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
                 causes.append(finding)
             case CellResult():
                 cells.append(finding)
-            case Gap(reason=reason):
-                gaps.append(reason)
             case _:
-                assert_never(finding)
+                gaps.append(finding.reason)
     verdict = worst(
         [
             of_causes(causes, strict=run.strict),
