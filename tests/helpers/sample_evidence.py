@@ -14,6 +14,8 @@ PACKAGE = f"{SITE}/quiverdb"
 LIBS = f"{PACKAGE}/_libs"
 CORE, API = f"{LIBS}/libquiver.so", f"{LIBS}/libquiver_c.so"
 CFFI = f"{SITE}/cffi/api.py"
+WINDOWS_SITE = "C:\\users\\user\\AppData\\Local\\Programs\\Python\\Python313\\Lib\\site-packages"
+DLL = f"{WINDOWS_SITE}\\quiverdb\\_libs\\libquiver_c.dll"
 WHEEL = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
 CELL = "debian-13-pip-venv"
 FILES = [
@@ -186,6 +188,31 @@ def healthy() -> Fields:
             request("/simple/cffi/"),
         ],
     }
+
+
+def on_windows(fields: Fields) -> None:
+    """Change the evidence to that of a Windows machine: its paths and its libraries' names."""
+    fields |= _moved(fields)
+    fields["os"] = "windows"
+
+
+def _moved(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _moved(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner) for inner in value]
+    if isinstance(value, str) and value.startswith(SITE):
+        path = value.replace(SITE, WINDOWS_SITE).replace(".so", ".dll")
+        return path.replace("/", "\\")
+    return value
+
+
+def stub(library: str, symbol: str, needed_by: str = "") -> str:
+    """Return what Wine prints of a symbol that no library exports; an own one needs it."""
+    path = (needed_by or DLL).replace("\\", "\\\\")
+    return (
+        f'warn:module:import_dll No implementation for {library}.{symbol} imported from L"{path}"'
+    )
 
 
 def evidence(*changes: Change) -> CellEvidence:

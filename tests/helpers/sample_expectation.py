@@ -1,12 +1,13 @@
-"""An expectation, and a cause as a test compares it."""
+"""An expectation, and the causes of a cell as a test compares them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tests.helpers.sample_evidence import WHEEL
 from verification.models.cause import Cause, FactValue
-from verification.models.expectation import Expectation
+from verification.models.expectation import Conditions, Expectation
+from verification.models.verdict import ExpectationKind
 
 EXPECTATION = Expectation(
     project="quiverdb",
@@ -15,10 +16,32 @@ EXPECTATION = Expectation(
     locked={"cffi": "2.0.0"},
     libraries=("libquiver.so", "libquiver_c.so"),
 )
+WINDOWS = EXPECTATION.model_copy(update={"libraries": ("libquiver.dll", "libquiver_c.dll")})
 
 Shown = tuple[str, str, str, Mapping[str, FactValue]]
+
+
+def refuses(refusal: str = "unsupported-python") -> Expectation:
+    """Return the expectation that the installer refuses the release by this cause."""
+    return EXPECTATION.model_copy(update={"kind": ExpectationKind.REFUSES, "refusal": refusal})
+
+
+def under(conditions: Conditions) -> Expectation:
+    """Return the expectation in a scenario of these conditions."""
+    return EXPECTATION.model_copy(update={"conditions": conditions})
 
 
 def shown(cause: Cause) -> Shown:
     """Return name, place, what was observed, and the facts."""
     return cause.name, cause.where, cause.message.rpartition("; expected ")[0], cause.facts
+
+
+def only(causes: Iterable[Cause]) -> Shown:
+    """Return the only cause as a test compares it."""
+    (cause,) = causes
+    return shown(cause)
+
+
+def names(causes: Iterable[Cause]) -> list[str]:
+    """Return the names of the causes."""
+    return [cause.name for cause in causes]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import PurePosixPath, PureWindowsPath
+
+import pytest
+
+from tests.helpers.sample_evidence import FILES, SITE, WHEEL, Fields, evidence, request
+from tests.helpers.sample_expectation import EXPECTATION
+from verification.models.evidence import CellEvidence
+from verification.rules import install_paths as paths
+
+
+def distributions(value: Fields | None) -> CellEvidence:
+    return evidence(lambda fields: fields["exercise"]["steps"]["distributions"].update(value=value))
+
+
+def test_paths_are_of_the_machines_kind() -> None:
+    windows = evidence(lambda fields: fields.update(os="windows"))
+    assert paths.path_type(evidence()) is PurePosixPath
+    assert paths.path_type(windows) is PureWindowsPath
+    assert PurePosixPath(FILES[0]) in paths.added(evidence())
+    assert PureWindowsPath(FILES[0].upper()) in paths.added(windows)
+
+
+def test_distributions_have_normalised_names() -> None:
+    found = paths.distributions(
+        distributions({"Quiver_DB": {"version": "1.0", "folder": SITE}, "x": {"version": None,
+                                                                           "folder": "/"}})
+    )  # fmt: skip
+    assert found == {
+        "quiver-db": paths.Distribution("Quiver_DB", "1.0", SITE),
+        "x": paths.Distribution("x", "", "/"),
+    }
+    assert paths.distributions(distributions(None)) == {}
+    assert paths.distributions(evidence(lambda fields: fields.pop("exercise"))) == {}
+
+
+def test_the_installed_version_is_known_by_the_normalised_name() -> None:
+    observed = distributions({"Quiver_DB": {"version": "1.0", "folder": SITE}})
+    assert paths.installed_version(observed, "quiver.db") == "1.0"
+    assert paths.installed_version(observed, "other") == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen"), [("1.2.0", True), ("1.2", True), ("1.1.0", False), ("", True)]
+)
+def test_the_release_was_chosen_if_it_is_installed(version: str, chosen: bool) -> None:
+    value = {"quiverdb": {"version": version, "folder": SITE}} if version else {}
+    assert paths.chose_release(distributions(value), EXPECTATION) == chosen
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen"),
+    [
+        (request(f"/packages/{WHEEL}", WHEEL), True),
+        (request(f"/packages/{WHEEL}", WHEEL, status=404), False),
+        (request("/packages/other.whl", "other.whl"), False),
+    ],
+)
+def test_where_the_interpreter_died_the_index_knows_what_was_chosen(
+    line: Fields, chosen: bool
+) -> None:
+    observed = evidence(
+        lambda fields: fields.pop("exercise"), lambda fields: fields.update(requests=[line])
+    )
+    assert paths.chose_release(observed, EXPECTATION) == chosen
+
+
+def test_nothing_was_chosen_where_nothing_was_installed() -> None:
+    failed = evidence(lambda fields: fields["install"].update(code=1))
+    assert not paths.chose_release(failed, EXPECTATION)
+    assert not paths.chose_release(evidence(lambda fields: fields.pop("install")), EXPECTATION)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differ"),
+    [
+        ("1.2", "1.2.0", False),
+        ("1.2.0", "1.2.1", True),
+        ("1.0rc1", "1.0.rc1", False),
+        ("strange!", "strange!", False),
+        ("strange!", "1.0", True),
+        ("", "1.0", True),
+    ],
+)
+def test_versions_are_the_same_however_they_are_written(one: str, other: str, differ: bool) -> None:
+    assert paths.differs(one, other) == differ
+
+
+@pytest.mark.parametrize(
+    ("path", "is_it"),
+    [
+        ("/home/user/.cache", True),
+        ("/home/user/.cache/pip", True),
+        ("/home/user/.cache/uv/a/b", True),
+        ("/home/user/.cache/other", False),
+        ("/home/user/pip/.cache/x", False),
+        ("/home/user/pip", False),
+    ],
+)
+def test_a_cache_is_an_installers(path: str, is_it: bool) -> None:
+    assert paths.is_cache(PurePosixPath(path)) == is_it
+
+
+@pytest.mark.parametrize("name", ["pip", "uv"])
+def test_caches_on_windows_are_in_the_local_folder(name: str) -> None:
+    home = "C:\\users\\user\\AppData"
+    assert paths.is_cache(PureWindowsPath(f"{home}\\Local\\{name}\\cache\\a"))
+    assert not paths.is_cache(PureWindowsPath(f"{home}\\Roaming\\{name}\\cache\\a"))
+
+
+def test_a_path_is_within_a_package_by_its_parts() -> None:
+    assert paths.is_within(PurePosixPath("/x/quiverdb/a.py"), "quiverdb")
+    assert not paths.is_within(PurePosixPath("/x/quiverdb-1.0/a.py"), "quiverdb")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        ("libx.so", True),
+        ("LIBX.so", True),
+        ("libx.so.0.1", True),
+        ("libx.sox", False),
+        ("libx_y.so", False),
+        ("liby.so", True),
+    ],
+)
+def test_a_bundled_library_is_known_under_any_version(name: str, is_it: bool) -> None:
+    assert paths.is_bundled(name, ("libX.so", "liby.so")) == is_it
