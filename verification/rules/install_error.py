@@ -122,7 +122,7 @@ def _nothing_fits(
     if fault := _page_not_served(evidence, expectation, listed):
         return fault
     if not is_own:
-        return _missing_dependency(expectation, requirement=match[1], written=match[2])
+        return _missing_dependency(expectation, requirement=match[1].rstrip(","), written=match[2])
     if expectation.refused_upload:
         return finding("upload-refused", expectation.refused_upload)
     for rule in (_other_python, _other_abi):

@@ -40,10 +40,10 @@ def session(testbed: FakeTestbed, folder: Path, *, strict: bool = False) -> Sess
 def with_database(fields: Fields) -> None:
     """Let the probe print the database file that the package wrote."""
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
-        database.execute("CREATE TABLE Plant (id, label, units, capacity, note)")
-        database.executemany(
-            "INSERT INTO Plant VALUES (?, ?, ?, ?, ?)", healthy()["on_disk"]["rows"]
-        )
+        database.execute("CREATE TABLE Other (id)")
+        database.execute("CREATE TABLE Plant (id, label, units)")
+        rows = healthy()["on_disk"]["tables"]["Plant"]["rows"]
+        database.executemany("INSERT INTO Plant VALUES (?, ?, ?)", rows)
         database.commit()
         fields["on_disk"] = {"data.db": base64.b64encode(database.serialize()).decode()}
 
