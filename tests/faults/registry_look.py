@@ -43,9 +43,9 @@ if __name__ == "__main__":
     put(rf"{TOP}\deep\below", "old", "1")
     told = {}
     for name, change in CHANGES.items():
-        before = probe.Registry(LEFT_OUT)
+        before = probe.RegistrySnapshot(LEFT_OUT)
         change()
-        fresh, again = probe.Registry(LEFT_OUT), probe.Registry(LEFT_OUT, before)
+        fresh, again = probe.RegistrySnapshot(LEFT_OUT), probe.RegistrySnapshot(LEFT_OUT, before)
         told[name] = {
             "fresh": probe.difference(before.values, fresh.values),
             "again": probe.difference(before.values, again.values),

@@ -118,14 +118,14 @@ def test_a_bundle_of_a_failed_run_is_replayed_to_the_same_verdict(
     replayed = _run("replay", "--all", "--from", str(report))
 
     assert replayed.code == ExitCode.VERIFIED, replayed.output
-    assert f"{CELL}: failed (missing-bundled-library), as recorded" in replayed.output
+    assert f"{CELL}: fails (missing-bundled-library), as recorded" in replayed.output
     assert "1 of 1 cells have the verdict that was recorded" in replayed.output
     assert "differs:" not in replayed.output
 
 
 def test_a_verdict_that_is_another_is_told_with_both(failed: Path, tmp_path: Path) -> None:
     told = _results(failed)
-    told["cells"][0] |= {"verdict": "verified", "causes": []}
+    told["cells"][0] |= {"verdict": "verified", "outcome": "works", "causes": []}
     # An image that is there no more is made again, and told.
     told["images"]["index"] |= {"id": f"sha256:{'0' * 64}"}
     (tmp_path / "results.json").write_text(json.dumps(told), "utf-8")
@@ -133,10 +133,10 @@ def test_a_verdict_that_is_another_is_told_with_both(failed: Path, tmp_path: Pat
     replayed = _run("replay", CELL, "--from", str(tmp_path))
 
     assert replayed.code == ExitCode.PACKAGE_FAILED, replayed.output
-    line = f"{CELL}: recorded verified; now failed (missing-bundled-library)"
+    line = f"{CELL}: recorded works; now fails (missing-bundled-library)"
     assert line in replayed.output
     assert "differs: image index: " in replayed.output
-    assert "they are no proof about the recorded run" in replayed.output
+    assert "they prove nothing of the recorded run" in replayed.output
 
 
 def test_without_the_wheel_there_is_no_replay(failed: Path, tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ class GateRequest:
         """The cells of the selected machines."""
         self.without_tests = tuple(cell for cell in every if cell not in self.cells)
         """The cells that would run the package's own tests, where there are none."""
+        if selection.tests_named and not any(cell.runs_tests for cell in self.cells):
+            raise WrongUse(
+                "--tests: no cell of this profile and these machines runs the package's own tests; "
+                "leave it out or choose others"
+            )
         folder.check(report)
 
 

@@ -66,6 +66,8 @@ class Selection(Model):
     """The folder of the package's own tests; None if they do not run."""
     no_tests: str
     """Why they do not run."""
+    tests_named: bool = False
+    """Whether the user named the folder of the tests."""
     subject: str
     """The package's name, where the user names a description of it."""
 
@@ -123,6 +125,7 @@ def select(options: Options, root: Path) -> Selection:
         actions_from=options.actions_from,
         tests=tests,
         no_tests=no_tests,
+        tests_named=options.tests is not None,
         subject=options.subject,
     )
 
