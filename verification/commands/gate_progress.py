@@ -18,6 +18,8 @@ from verification.models.verdict import Outcome, Verdict
 from verification.session.recorder import Recorder
 from verification.session.user_files import history_to_write
 
+TestStatus = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
+"""What pytest shows of a test: its category, a letter and a word."""
 _GOOD = (Outcome.WORKS, Outcome.REFUSED)
 
 
@@ -71,6 +73,16 @@ class GateProgress:
             self._running[planned.id] = self._begin(planned.id)
         return returned
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(
+        self, config: pytest.Config
+    ) -> Generator[None, TestStatus, TestStatus]:
+        """Keep pytest from printing a letter for each test where the display is live."""
+        category, letter, word = yield
+        if self._progress.live and config.get_verbosity() <= 0:
+            return category, "", ""
+        return category, letter, word
+
     @contextlib.contextmanager
     def paused(self) -> Generator[None]:
         """Let pytest write meanwhile."""
@@ -86,7 +98,7 @@ class GateProgress:
         line += f" ({names})" if names and result.verdict is not Verdict.VERIFIED else ""
         line += f" {result.seconds:.1f} s" if result.seconds else ""
         step = self._running.pop(result.id, None) or self._begin(result.id)
-        # On a terminal the counts below the text show it, and pytest's own dots.
+        # On a terminal the display counts it.
         self._progress.end(step, "" if self._progress.live else line)
         step.seconds = result.seconds or step.seconds
 

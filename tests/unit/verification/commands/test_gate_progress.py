@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import copy
 import io
 import re
 from collections.abc import Generator
@@ -222,3 +224,27 @@ def test_a_line_begins_where_pytest_is_not_in_the_middle_of_one(
         end_line()
         file.write(f"cell {number}/3\n")
     assert file.getvalue() == "....\ncell 1/3\ncell 2/3\n"
+
+
+@pytest.mark.parametrize(
+    ("live", "verbosity", "status"),
+    [
+        (True, 0, ("passed", "", "")),
+        (False, 0, ("passed", ".", "PASSED")),
+        (True, 1, ("passed", ".", "PASSED")),
+    ],
+)
+def test_pytest_prints_no_letters_on_a_live_display(
+    pytestconfig: pytest.Config,
+    live: bool,
+    verbosity: int,
+    status: tuple[str, str, str],
+) -> None:
+    config = copy.copy(pytestconfig)
+    config.option = argparse.Namespace(verbose=verbosity)
+    gate = Gate(file=Terminal() if live else None)
+    hook = gate.shown.pytest_report_teststatus(config)
+    next(hook)
+    with pytest.raises(StopIteration) as ended:
+        hook.send(("passed", ".", "PASSED"))
+    assert ended.value.value == status
