@@ -151,6 +151,27 @@ def test_without_the_needed_evidence_a_cell_is_unverified(missing: str) -> None:
     assert shows(*change, expectation=REFUSES) == ("unverified", [])
 
 
+@pytest.mark.parametrize(
+    "absent",
+    [
+        ("import", "exercise", "uninstall"),
+        ("uninstall",),
+        ("python",),
+        ("install",),
+        ("install", "import", "exercise", "uninstall"),
+    ],
+)
+def test_an_unverified_cell_names_the_evidence_that_is_missing(absent: tuple[str, ...]) -> None:
+    def change(fields: Fields) -> None:
+        for name in absent:
+            del fields[name]
+
+    found = diagnosed(change)
+    assert (found.outcome, found.causes) == (Outcome.UNVERIFIED, ())
+    assert found.reason == f"its evidence has no {', '.join(absent)}"
+    assert diagnosed().reason == ""
+
+
 def test_a_failed_installation_needs_no_further_evidence() -> None:
     def change(fields: Fields) -> None:
         fields["install"]["stderr"] = "ERROR: [Errno 13] Permission denied: '/usr'\n"
