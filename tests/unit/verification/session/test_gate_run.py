@@ -93,6 +93,17 @@ def test_cells_without_their_tests_are_apart(tmp_path: Path) -> None:
     assert named.without_tests == ()
 
 
+def test_tests_that_no_cell_runs_are_wrong_use_where_they_are_named(tmp_path: Path) -> None:
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    (tests / "test_a.py").touch()
+    with pytest.raises(WrongUse, match="--tests: no cell"):
+        request(tmp_path / "x", tests=tests)
+    of_source = request(tmp_path / "y", release=None)
+    assert of_source.selection.tests is not None
+    assert not any(one.runs_tests for one in of_source.cells)
+
+
 def test_a_folder_of_other_files_takes_no_report(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"mine": 1}')
     with pytest.raises(WrongUse, match="--report"):

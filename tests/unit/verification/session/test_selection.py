@@ -173,7 +173,9 @@ def test_the_sources_own_tests_are_run(root: Path) -> None:
     other = _tests(root / "other")
     selection = select(Options(), root)
     assert (selection.tests, selection.no_tests) == (own, "")
-    assert select(Options(tests=other), root).tests == other
+    assert not selection.tests_named
+    named = select(Options(tests=other), root)
+    assert (named.tests, named.tests_named) == (other, True)
 
 
 def test_the_tests_of_another_version_are_not_run_unless_they_are_named(root: Path) -> None:
