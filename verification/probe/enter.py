@@ -1,4 +1,4 @@
-"""Runs on the machine: does what a cell's user has done, and becomes a shell where the cell runs.
+"""Runs on the machine: does what the cell's user did, and becomes a shell in the cell's folder.
 
     enter.py instructions.json            a shell, in the cell's folder and environment
     enter.py instructions.json STEP ...   the commands of these steps, up to one that fails
@@ -15,12 +15,32 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, List, Sequence
+from typing import Dict, List, Sequence, TypedDict
 
 
-def commands(spec: Dict[str, Any], step: str) -> List[List[str]]:
+class Instructions(TypedDict):
+    """What to do on this machine; verification/scenarios/instructions.py writes it."""
+
+    folder: str
+    cwd: str
+    env: Dict[str, str]
+    umask: int
+    setup: List[List[str]]
+    first: List[List[str]]
+    install: List[str]
+    after_install: List[List[str]]
+    before_uninstall: List[List[str]]
+
+
+def commands(spec: Instructions, step: str) -> List[List[str]]:
     """Return the commands of one step."""
-    return [spec["install"]] if step == "install" else list(spec.get(step, ()))
+    return {
+        "setup": spec["setup"],
+        "first": spec["first"],
+        "install": [spec["install"]],
+        "after_install": spec["after_install"],
+        "before_uninstall": spec["before_uninstall"],
+    }[step]
 
 
 def run(command: Sequence[str]) -> int:
@@ -38,13 +58,13 @@ def run(command: Sequence[str]) -> int:
     return ended.returncode
 
 
-def shell(spec: Dict[str, Any]) -> int:
+def shell(spec: Instructions) -> int:
     """Become the machine's shell; on Windows, where no program can become another, wait for it."""
     if sys.platform == "win32":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the shell's
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it belongs to the shell
         if sys.stdin.isatty():
             return subprocess.call(["cmd.exe"])
-        # Wine's cmd takes a command, then goes back to where the next one begins: it needs a file.
+        # Wine's cmd seeks back to the next command after each one: it needs a file.
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
             file.seek(0)
@@ -59,11 +79,11 @@ def shell(spec: Dict[str, Any]) -> int:
 def main() -> int:
     """Do what the arguments ask for."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        spec = json.load(file)
+        spec: Instructions = json.load(file)
     os.environ.update(spec["env"])
     os.makedirs(spec["cwd"], exist_ok=True)
     os.chdir(spec["cwd"])
-    if spec.get("umask", -1) >= 0:
+    if spec["umask"] >= 0:
         os.umask(spec["umask"])
     if len(sys.argv) == 2:
         return shell(spec)

@@ -26,6 +26,7 @@ _dumps = json.dumps
 _STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (open to the end)
 _TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
 
+Values = Dict[str, object]
 Action = Callable[[], object]
 
 
@@ -64,7 +65,7 @@ def _error(raised: BaseException) -> StepError:
     }
 
 
-def _write(line: Mapping[str, object]) -> None:
+def _write(line: Values) -> None:
     _STEPS.write(_dumps(line) + "\n")
     _STEPS.flush()
 
@@ -107,7 +108,7 @@ def import_package() -> ImportValue:
     }
 
 
-def native_call() -> Dict[str, object]:
+def native_call() -> Values:
     """Make the first native call; return the version, and more if the subject has it.
 
     ``source`` is which copy of its libraries the package reports that it loaded; ``lacking`` are
@@ -124,7 +125,7 @@ def native_call() -> Dict[str, object]:
     }
 
 
-def round_trip() -> Optional[Dict[str, object]]:
+def round_trip() -> Optional[Values]:
     """Use the package as a user does; return what was written and what was read again.
 
     ``written`` and ``returned`` have values by name; ``stored`` are the columns and rows that the
@@ -141,7 +142,7 @@ def round_trip() -> Optional[Dict[str, object]]:
     }
 
 
-def _mapping(name: str, value: object) -> Optional[Dict[str, object]]:
+def _mapping(name: str, value: object) -> Optional[Values]:
     if value is not None and not isinstance(value, dict):
         raise TypeError(f"{name} of the subject returned {type(value).__name__} and not a dict")
     return value

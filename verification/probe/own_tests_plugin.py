@@ -1,9 +1,9 @@
-"""A plugin of pytest: what each of the package's own tests did, written down at once.
+"""A plugin of pytest that records at once what each of the package's own tests did.
 
-It runs on the machine under test, in the interpreter that runs the tests; cell.py puts it there.
-Each thing is one line of JSON in the file named by E2E_LEDGER, written as soon as it is known: a
-crash or a hang loses none before it, and tells in which test it was. The stacks of all threads then
-go to the file named by E2E_TRACE. It judges nothing.
+It runs on the machine under test, in the interpreter that runs the tests. Each event is one line of
+JSON in the file named by E2E_LEDGER, written as soon as it is known: a crash or a hang loses none
+before it, and leaves its test open. The stacks of all threads then go to the file named by
+E2E_TRACE. It judges nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import sys
-from typing import Any
+from typing import List, Union
 
 import pytest
 
@@ -27,13 +27,13 @@ _TRACE = os.open(os.environ["E2E_TRACE"], _FLAGS)
 _CHARACTERS = 2000
 
 
-def tell(kind: str, **told: Any) -> None:
+def record(kind: str, **values: Union[str, int, List[str], None]) -> None:
     """Write one line."""
-    os.write(_LEDGER, (_dumps({"kind": kind, **told}) + "\n").encode())
+    os.write(_LEDGER, (_dumps({"kind": kind, **values}) + "\n").encode())
 
 
 def pytest_sessionstart() -> None:
-    """Begin the watch: pytest's own is switched off, since its text goes where the tests' goes."""
+    """Begin the watch. Pytest's own is switched off: it writes where the tests write."""
     faulthandler.enable(file=_TRACE, all_threads=True)
     limit = float(os.environ["E2E_LIMIT_SECONDS"])
     if sys.platform == "win32":
@@ -42,64 +42,64 @@ def pytest_sessionstart() -> None:
         # That would be a thread, and Python warns of a fork where there is more than one.
         faulthandler.register(signal.SIGALRM, file=_TRACE, all_threads=True, chain=True)
         signal.setitimer(signal.ITIMER_REAL, limit)
-    tell("start", pytest=pytest.__version__, folder=os.getcwd())
+    record("start", pytest=pytest.__version__, folder=os.getcwd())
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Tell of a file that cannot be read, or that leaves itself out."""
+    """Record a file that cannot be read, or that leaves itself out."""
     if report.failed:
-        tell("report", node=report.nodeid, outcome="uncollected", text=_text(report))
+        record("report", node=report.nodeid, outcome="uncollected", text=_text(report))
     elif report.skipped:
-        tell("report", node=report.nodeid, outcome="skipped", text=_reason(report))
+        record("report", node=report.nodeid, outcome="skipped", text=_reason(report))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Tell which tests the tests' own settings leave out."""
-    tell("deselected", nodes=[item.nodeid for item in items])
+    """Record which tests the tests' own settings leave out."""
+    record("deselected", nodes=[item.nodeid for item in items])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Tell how many tests there are to run."""
-    tell("collected", number=len(session.items))
+    """Record how many tests there are to run."""
+    record("collected", number=len(session.items))
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
-    """Tell that a test begins."""
-    tell("begun", node=nodeid)
+    """Record that a test begins."""
+    record("begun", node=nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Tell how one of the three parts of a test ended, if that says something of the test."""
+    """Record how one of the three parts of a test ended, if that decides its outcome."""
     expected = hasattr(report, "wasxfail")
     if report.failed:
         outcome = "failed" if report.when == "call" else "error"
-        tell("report", node=report.nodeid, outcome=outcome, text=_text(report))
+        record("report", node=report.nodeid, outcome=outcome, text=_text(report))
     elif report.skipped:
         outcome = "xfailed" if expected else "skipped"
-        tell("report", node=report.nodeid, outcome=outcome, text=_reason(report))
+        record("report", node=report.nodeid, outcome=outcome, text=_reason(report))
     elif report.when == "call":
         outcome = "xpassed" if expected else "passed"
-        tell("report", node=report.nodeid, outcome=outcome, text="")
+        record("report", node=report.nodeid, outcome=outcome, text="")
 
 
 def pytest_runtest_logfinish(nodeid: str) -> None:
-    """Tell that a test ended."""
-    tell("ended", node=nodeid)
+    """Record that a test ended."""
+    record("ended", node=nodeid)
 
 
 def pytest_internalerror(excrepr: object) -> None:
-    """Tell of a failure of pytest itself, or of a plugin in the tests' settings."""
-    tell("internal", text=str(excrepr)[-_CHARACTERS:])
+    """Record a failure of pytest itself, or of a plugin in the tests' settings."""
+    record("internal", text=str(excrepr)[-_CHARACTERS:])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """Tell that the run came to its end, and whose code it was that was tested."""
+    """Record that the run came to its end, and which file of the package was tested."""
     name = os.environ["E2E_SUBJECT"]
     module = sys.modules.get(name)
     spec = None if module else importlib.util.find_spec(name)
     file = getattr(module, "__file__", None) or (spec.origin if spec else None)
-    tell("end", code=int(exitstatus), file=file, imported=module is not None)
+    record("end", code=int(exitstatus), file=file, imported=module is not None)
     if sys.platform == "win32":
         faulthandler.cancel_dump_traceback_later()
     else:
@@ -107,12 +107,12 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 
 def _text(report: pytest.CollectReport | pytest.TestReport) -> str:
-    """Return the end of what pytest says of a failure."""
+    """Return the last lines that pytest writes about a failure."""
     return report.longreprtext[-_CHARACTERS:]
 
 
 def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:
     """Return why it is left out, or was expected to fail."""
-    told = report.longrepr
-    reason = told[2] if isinstance(told, tuple) else getattr(report, "wasxfail", "")
+    written = report.longrepr
+    reason = written[2] if isinstance(written, tuple) else getattr(report, "wasxfail", "")
     return str(reason).removeprefix("Skipped: ")[:_CHARACTERS]

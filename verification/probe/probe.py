@@ -21,6 +21,7 @@ from typing import IO, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict
 
 Tree = Dict[str, List[int]]
 Environment = Mapping[str, str]
+Evidence = Dict[str, object]
 
 _KEPT_OUTPUT = 20_000
 _KEPT_COMMAND = 300  # the machine's first program has the suite's files among its words
@@ -483,9 +484,9 @@ def processor() -> str:
 # ---- the steps of a cell ----
 
 
-def read_steps(path: str) -> Dict[str, Dict[str, object]]:
+def read_steps(path: str) -> Dict[str, Evidence]:
     """Return the steps of the exercise by name, those that began and never ended included."""
-    steps: Dict[str, Dict[str, object]] = {}
+    steps: Dict[str, Evidence] = {}
     for line in _read(path).splitlines():
         try:
             step = json.loads(line)
@@ -495,7 +496,7 @@ def read_steps(path: str) -> Dict[str, Dict[str, object]]:
     return steps
 
 
-def exercise(spec: Instructions, env: Environment, cwd: str) -> Dict[str, object]:
+def exercise(spec: Instructions, env: Environment, cwd: str) -> Evidence:
     """Run the exercise in an interpreter of its own and return its steps and how it ended."""
     own = {**env, **exercise_environment(spec, spec["folder"])}
     ended = run(which(exercise_command(spec), env), own, cwd, spec["seconds"]["exercise"] + 10)
@@ -527,7 +528,7 @@ def exercise_command(spec: Instructions) -> List[str]:
 
 def own_tests(
     spec: Instructions, told: OwnTestsInstructions, env: Environment, cwd: str
-) -> Dict[str, object]:
+) -> Evidence:
     """Run the package's own tests on what is installed; pytest is installed beforehand."""
     tool = run(which(told["tool"], env), env, cwd, spec["seconds"]["install"])
     if tool["code"]:
@@ -557,7 +558,7 @@ class Cell:
     def __init__(self, spec: Instructions) -> None:
         self.spec = spec
         self.env = {**os.environ, **spec["env"]}
-        self.evidence: Dict[str, object] = {}
+        self.evidence: Evidence = {}
         self._began = time.perf_counter()
         self._seconds: Dict[str, float] = {}
 

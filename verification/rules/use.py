@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from packaging.utils import canonicalize_name
+from pydantic import JsonValue
 
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, Exercise, ImportRun
@@ -178,7 +179,7 @@ def _rows(evidence: CellEvidence, table: str, columns: Sequence[str]) -> str:
     return _json([[row[place] for place in places] for row in held.rows])
 
 
-def _json(value: object) -> str:
+def _json(value: JsonValue | Sequence[Sequence[JsonValue]]) -> str:
     """Return a value as JSON, which has its type as well: 20 and 20.0 differ."""
     return json.dumps(value, ensure_ascii=False)
 

@@ -186,7 +186,7 @@ def _printed(cell: Cell, ended: Result) -> Raw:
     """
     last = (ended.stdout.splitlines() or [""])[-1]
     try:
-        return _RAW.validate_json(last)
+        return _RAW.validate_python(json.loads(last))  # a path need not be UTF-8
     except ValueError:
         raise TestbedFailure(
             "machine-lost",
