@@ -260,8 +260,8 @@ class Forge(Held):
             raise _lost(f"{' '.join(command)} ended with {done.code}: {done.output}")
 
 
-def _lost(seen: Exception | str) -> TestbedFailure:
-    return TestbedFailure("forge-unreachable", "forge", " ".join(str(seen).split())[:400])
+def _lost(observed: Exception | str) -> TestbedFailure:
+    return TestbedFailure("forge-unreachable", "forge", " ".join(str(observed).split())[:400])
 
 
 def _random(length: int) -> str:

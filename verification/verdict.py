@@ -355,4 +355,4 @@ def _explained(run: RunResult, item: ItemResult, fails: bool) -> ItemResult:
 
 
 def _cause(name: str, where: str, observed: str) -> Cause:
-    return catalogue().cause(name, where=where, seen=observed)
+    return catalogue().cause(name, where=where, observed=observed)

@@ -298,7 +298,7 @@ def test_an_image_is_not_built_from_a_program_that_was_changed(
         "image-build-failed",
         f"image {RECIPE}",
     )
-    assert f"signature: {VICTIM}: it was changed after it was signed" in failure.value.seen
+    assert f"signature: {VICTIM}: it was changed after it was signed" in failure.value.observed
     client = found.client()
     with pytest.raises(docker.errors.ImageNotFound):
         client.images.get(wanted)

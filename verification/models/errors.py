@@ -27,11 +27,11 @@ class TestbedFailure(Exception):
     __test__ = False  # the name begins like a test class; pytest must not collect it
     exit_code = ExitCode.TESTBED_FAILED
 
-    def __init__(self, cause: str, where: str, seen: str) -> None:
-        super().__init__(f"{cause}: {where}: {seen}")
+    def __init__(self, cause: str, where: str, observed: str) -> None:
+        super().__init__(f"{cause}: {where}: {observed}")
         self.cause = cause
         self.where = where
-        self.seen = seen
+        self.observed = observed
 
 
 class BuildFailed(Exception):
@@ -39,8 +39,8 @@ class BuildFailed(Exception):
 
     exit_code = ExitCode.PACKAGE_FAILED
 
-    def __init__(self, where: str, seen: str, log: str) -> None:
-        super().__init__(f"{where}: {seen}")
+    def __init__(self, where: str, observed: str, log: str) -> None:
+        super().__init__(f"{where}: {observed}")
         self.where = where
-        self.seen = seen
+        self.observed = observed
         self.log = log

@@ -226,7 +226,7 @@ class TestbedFault(Model):
 
     name: str
     where: str
-    seen: str
+    observed: str
 
 
 class PipelineFailure(Model):

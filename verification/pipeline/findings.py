@@ -9,12 +9,12 @@ from verification.rules.catalogue import catalogue
 
 def cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
     """Return a cause of the catalogue; ``facts`` are the values in ``observed``."""
-    return catalogue().cause(name, where=where, seen=observed, risk=False, **facts)
+    return catalogue().cause(name, where=where, observed=observed, risk=False, **facts)
 
 
 def possible_cause(name: str, where: str, observed: str) -> Cause:
     """Return a cause of the catalogue for a fault that is possible and not proven."""
-    return catalogue().cause(name, where=where, seen=observed, risk=True)
+    return catalogue().cause(name, where=where, observed=observed, risk=True)
 
 
 def place(workflow: Workflow, job: Job, step: Step | None = None) -> str:

@@ -64,7 +64,7 @@ def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
         case PipelineResult():
             return outcome.causes
         case PipelineFailure(testbed=fault):
-            return (cause(fault.name, fault.where, fault.seen),)
+            return (cause(fault.name, fault.where, fault.observed),)
         case _:
             assert_never(outcome)
 

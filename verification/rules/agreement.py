@@ -41,7 +41,7 @@ def check(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:
             observed = f"the machine shows {', '.join(shown)}; the inspection reports nothing of it"
         else:
             continue
-        causes.append(catalogue().cause("layers-disagree", where=cell.id, seen=observed))
+        causes.append(catalogue().cause("layers-disagree", where=cell.id, observed=observed))
     return causes
 
 
@@ -61,5 +61,5 @@ def works_with_more(machines: Iterable[MachineSpec], cells: Sequence[CellResult]
             continue
         if (spec.os, spec.python) in failing:
             observed = f"works only with {', '.join(spec.has)}, which no clean machine has"
-            causes.append(catalogue().cause("works-with-more", where=cell.id, seen=observed))
+            causes.append(catalogue().cause("works-with-more", where=cell.id, observed=observed))
     return causes

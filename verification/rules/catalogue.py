@@ -58,13 +58,13 @@ class Catalogue(Mapping[str, Entry]):
         return len(self._entries)
 
     def cause(
-        self, name: str, *, where: str, seen: str, risk: bool = False, **facts: FactValue
+        self, name: str, *, where: str, observed: str, risk: bool = False, **facts: FactValue
     ) -> Cause:
         """Return a cause of this name.
 
-        ``where`` is the file, cell or job; ``seen`` is what was observed there. ``facts`` are the
-        values in it; they also fill the placeholders of the entry. ``risk`` says that the fault is
-        possible and not proven: the cause then has the entry's lesser severity.
+        ``where`` is the file, cell or job; ``observed`` is what a check found there. ``facts`` are
+        the values in it; they also fill the placeholders of the entry. ``risk`` says that the fault
+        is possible and not proven: the cause then has the entry's lesser severity.
 
         Raises:
             CatalogueError: the name is unknown, a placeholder of the entry has no fact, or the
@@ -80,7 +80,7 @@ class Catalogue(Mapping[str, Entry]):
             name=name,
             severity=entry.risk if risk and entry.risk else entry.severity,
             where=_one_line(where),
-            message=_one_line(f"{seen}; expected {entry.expected.format_map(values)}"),
+            message=_one_line(f"{observed}; expected {entry.expected.format_map(values)}"),
             remedy=_one_line(entry.remedy.format_map(values)),
             facts=facts,
         )

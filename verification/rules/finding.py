@@ -30,7 +30,7 @@ class Finding:
         return catalogue().cause(
             self.name,
             where=f"{cell}: {place}" if place else cell,
-            seen=self.observed,
+            observed=self.observed,
             risk=self.risk,
             **self.facts,
         )

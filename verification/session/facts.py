@@ -143,4 +143,4 @@ def pipeline_result(outcome: PipelineOutcome | None) -> PipelineResult | None:
 
 
 def _cause(name: str, where: str, observed: str) -> Cause:
-    return catalogue().cause(name, where=where, seen=observed)
+    return catalogue().cause(name, where=where, observed=observed)

@@ -91,9 +91,9 @@ class GateRun:
             with progress.group("Set-up: engine, images, wheels and index"):
                 ready = prepare(self.request.selection, self.request.subject, self._stack)
         except TestbedFailure as error:
-            self.recorder.fail_setup(_cause(error.cause, error.where, error.seen))
+            self.recorder.fail_setup(_cause(error.cause, error.where, error.observed))
         except BuildFailed as error:
-            self.recorder.fail_setup(_cause("build-failed", error.where, error.seen))
+            self.recorder.fail_setup(_cause("build-failed", error.where, error.observed))
         self.clear()
         if ready:
             self._keep(ready)
@@ -146,4 +146,4 @@ class GateRun:
 
 
 def _cause(name: str, where: str, observed: str) -> Cause:
-    return catalogue().cause(name, where=where, seen=observed)
+    return catalogue().cause(name, where=where, observed=observed)

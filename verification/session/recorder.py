@@ -133,7 +133,7 @@ def broken_test(planned: PlannedCell, test: TestOutcome) -> CellResult:
     """Return the result of a cell whose test has no result: the suite's own code failed."""
     what = "the worker process ended while the cell ran" if test.phase == "crash" else test.text
     observed = f"the suite's own code failed: {what or 'its test failed and reported no result'}"
-    cause = catalogue().cause("testbed-defect", where=planned.id, seen=observed[:400])
+    cause = catalogue().cause("testbed-defect", where=planned.id, observed=observed[:400])
     return CellResult(
         id=planned.id,
         machine=planned.machine,

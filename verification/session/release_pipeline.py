@@ -72,7 +72,7 @@ def run(
                 evidence = pipeline.evidence(shown, subject.name)
                 files = pipeline.files(subject.name)
         except TestbedFailure as failure:
-            fault = TestbedFault(name=failure.cause, where=failure.where, seen=failure.seen)
+            fault = TestbedFault(name=failure.cause, where=failure.where, observed=failure.observed)
             return PublishedRelease(PipelineFailure(static=static, testbed=fault), {})
         dynamic = diagnose(evidence, plan, version=push.tags[0].removeprefix("v"))
         result = PipelineResult(

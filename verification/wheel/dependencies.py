@@ -61,8 +61,8 @@ def faults(
     package = subject.import_package
     install_paths = archive.install_paths.values()
     if not any(path.startswith(f"{package}/") and path.endswith(".py") for path in install_paths):
-        seen = f"holds no module of the package {package}"
-        yield catalogue().cause("missing-dependency", where=archive.name, seen=seen)
+        observed = f"holds no module of the package {package}"
+        yield catalogue().cause("missing-dependency", where=archive.name, observed=observed)
         return
     declared = declared_dependencies(identity, subject)
     installed = installed_modules(archive, identity)
@@ -80,21 +80,21 @@ def faults(
             module = absent
             # What only some systems run may import what only their wheels have.
             certain = certain and path in certainly_run
-            seen = f"imports {absent}, which is not in the wheel"
-            seen += ", when a function is called" * imported.in_function
+            observed = f"imports {absent}, which is not in the wheel"
+            observed += ", when a function is called" * imported.in_function
         elif imported.in_function or top in available:
             continue
         else:
             module = top
             names = ", ".join(sorted(declared)) or "nothing"
-            seen = f"imports {top}, and the wheel requires {names}"
+            observed = f"imports {top}, and the wheel requires {names}"
         if path not in run:
-            seen += "; the package itself does not import this module"
+            observed += "; the package itself does not import this module"
         elif not certain:
-            seen += "; under a condition"
+            observed += "; under a condition"
         risk = path not in run or not certain
         yield catalogue().cause(
-            "missing-dependency", where=path, seen=seen, risk=risk, module=module
+            "missing-dependency", where=path, observed=observed, risk=risk, module=module
         )
 
 

@@ -58,5 +58,7 @@ def _is_absent(module: str, installed: frozenset[str], subject: Subject) -> bool
     return module.partition(".")[0] == subject.import_package and module not in installed
 
 
-def _fault(seen: str, *, risk: bool = False) -> Cause:
-    return catalogue().cause("entry-point-broken", where="entry_points.txt", seen=seen, risk=risk)
+def _fault(observed: str, *, risk: bool = False) -> Cause:
+    return catalogue().cause(
+        "entry-point-broken", where="entry_points.txt", observed=observed, risk=risk
+    )

@@ -63,19 +63,19 @@ def _escape(name: str) -> str | None:
 def _windows_faults(name: str, install_path: str) -> Iterator[Cause]:
     for part in PurePosixPath(name).parts:
         if _DEVICE.match(part) or _UNUSABLE.search(part) or _utf16_length(part) > _LONGEST:
-            seen = f"is to be installed on Windows, which has no file named {part[:80]!r}"
-            yield catalogue().cause("file-name-unusable", where=name, seen=seen)
+            observed = f"is to be installed on Windows, which has no file named {part[:80]!r}"
+            yield catalogue().cause("file-name-unusable", where=name, observed=observed)
     length = _SITE_PACKAGES + _utf16_length(install_path)
     # Scripts and headers of the .data folder are installed elsewhere.
     if length > _LONGEST_PATH and not install_path.partition("/")[0].endswith(".data"):
-        seen = f"is {length} characters long where a user's Python is on Windows, which opens"
-        seen += f" paths of {_LONGEST_PATH} unless it is set otherwise"
-        yield catalogue().cause("file-name-unusable", where=name, seen=seen)
+        observed = f"is {length} characters long where a user's Python is on Windows, which opens"
+        observed += f" paths of {_LONGEST_PATH} unless it is set otherwise"
+        yield catalogue().cause("file-name-unusable", where=name, observed=observed)
 
 
 def _utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _mismatch(name: str, seen: str) -> Cause:
-    return catalogue().cause("record-mismatch", where=name, seen=seen)
+def _mismatch(name: str, observed: str) -> Cause:
+    return catalogue().cause("record-mismatch", where=name, observed=observed)

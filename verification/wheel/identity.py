@@ -87,31 +87,31 @@ def _names(archive: Archive, identity: WheelIdentity, subject: Subject) -> Itera
         yield _fault("version-mismatch", archive, "has no METADATA")
     else:
         if canonicalize_name(name) != canonicalize_name(identity.name):
-            seen = f"is named {identity.name}, and METADATA names {name or 'nothing'}"
-            yield _fault("version-mismatch", archive, seen)
+            observed = f"is named {identity.name}, and METADATA names {name or 'nothing'}"
+            yield _fault("version-mismatch", archive, observed)
         if _version(version) != _version(identity.version):
-            seen = f"is version {identity.version}, and METADATA says {version or 'none'}"
-            yield _fault("version-mismatch", archive, seen)
+            observed = f"is version {identity.version}, and METADATA says {version or 'none'}"
+            yield _fault("version-mismatch", archive, observed)
     if canonicalize_name(identity.name) != canonicalize_name(subject.name):
-        seen = f"is a wheel of {identity.name}, not of {subject.name}"
-        yield _fault("version-mismatch", archive, seen)
+        observed = f"is a wheel of {identity.name}, not of {subject.name}"
+        yield _fault("version-mismatch", archive, observed)
     if len(archive.dist_infos) > 1:
-        seen = f"has {len(archive.dist_infos)} metadata folders: {listing(archive.dist_infos)}"
-        yield _fault("version-mismatch", archive, seen)
+        observed = f"has {len(archive.dist_infos)} metadata folders: {listing(archive.dist_infos)}"
+        yield _fault("version-mismatch", archive, observed)
     for folder in archive.dist_infos:
         name, _, version = folder.removesuffix(".dist-info").rpartition("-")
         same_name = canonicalize_name(name) == canonicalize_name(identity.name)
         if not same_name or _version(version) != _version(identity.version):
-            seen = f"is {identity.name} {identity.version}, and its metadata folder is {folder}"
-            yield _fault("version-mismatch", archive, seen)
+            observed = f"is {identity.name} {identity.version}, and its metadata folder is {folder}"
+            yield _fault("version-mismatch", archive, observed)
 
 
 def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     try:
         parse_wheel_filename(archive.name)
     except InvalidWheelFilename as error:
-        seen = f"is no wheel file name that installers accept ({error})"
-        yield _fault("tag-mismatch", archive, seen)
+        observed = f"is no wheel file name that installers accept ({error})"
+        yield _fault("tag-mismatch", archive, observed)
         return
     if archive.metadata_file("WHEEL") is None:
         yield _fault("tag-mismatch", archive, "has no WHEEL file")
@@ -120,14 +120,14 @@ def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     if invalid := [line for line in wheel_file.tag_lines if not is_tag(line)]:
         yield _fault("tag-mismatch", archive, f"WHEEL says Tag: {invalid[0]}, which is none")
     if wheel_file.tags != identity.tags:
-        seen = f"is tagged {tags}, and WHEEL says {_shown(wheel_file.tags) or 'nothing'}"
-        yield _fault("tag-mismatch", archive, seen)
+        observed = f"is tagged {tags}, and WHEEL says {_shown(wheel_file.tags) or 'nothing'}"
+        yield _fault("tag-mismatch", archive, observed)
     if not re.fullmatch(r"1\.\d+", wheel_file.wheel_version):
-        seen = f"WHEEL says Wheel-Version: {wheel_file.wheel_version or 'nothing'}"
-        yield _fault("wheel-version", archive, seen)
+        observed = f"WHEEL says Wheel-Version: {wheel_file.wheel_version or 'nothing'}"
+        yield _fault("wheel-version", archive, observed)
     if wheel_file.root_is_purelib != ("true" if identity.pure else "false"):
-        seen = f"is tagged {tags}, and WHEEL says Root-Is-Purelib: {wheel_file.root_is_purelib}"
-        yield _fault("tag-mismatch", archive, seen)
+        observed = f"is tagged {tags}, and WHEEL says Root-Is-Purelib: {wheel_file.root_is_purelib}"
+        yield _fault("tag-mismatch", archive, observed)
 
 
 def _python(
@@ -143,13 +143,13 @@ def _python(
             or re.fullmatch(rf"{tag.interpreter}[a-z]*", tag.abi)
         }
     if identity.tags and not identity.tags & supported:
-        seen = f"is tagged {_shown(identity.tags)}, which Python {python} does not take"
-        yield _fault("unsupported-python", archive, seen)
+        observed = f"is tagged {_shown(identity.tags)}, which Python {python} does not take"
+        yield _fault("unsupported-python", archive, observed)
     requires = identity.metadata.get("requires_python")
     if requires is not None and (refused := _refused_patches(requires, python)):
         first = f"{python}.{refused[0]}" if len(refused) < len(PATCHES) else python
-        seen = f"says Requires-Python: {requires}, which Python {first} does not meet"
-        yield _fault("unsupported-python", archive, seen)
+        observed = f"says Requires-Python: {requires}, which Python {first} does not meet"
+        yield _fault("unsupported-python", archive, observed)
 
 
 def _refused_patches(requires: str, python: str) -> list[int]:
@@ -167,18 +167,20 @@ def _platforms(
         # `libraries` has the cause for a pure wheel.
         if identity.tags and not identity.pure:
             declared = ", ".join(platform.tag for platform in subject.platforms)
-            seen = f"is tagged {_shown(identity.tags)}, and the release's platforms are {declared}"
-            yield _fault("tag-mismatch", archive, seen)
+            observed = (
+                f"is tagged {_shown(identity.tags)}, and the release's platforms are {declared}"
+            )
+            yield _fault("tag-mismatch", archive, observed)
         return
     for tag in sorted({tag.platform for tag in identity.tags}):
         if not identity.platform.fits(tag):
-            seen = f"is tagged {tag} as well, and its code is for {identity.platform.tag}"
-            yield _fault("tag-mismatch", archive, seen)
+            observed = f"is tagged {tag} as well, and its code is for {identity.platform.tag}"
+            yield _fault("tag-mismatch", archive, observed)
     if not additional and is_newer(identity.platform_tag, identity.platform):
-        seen = (
+        observed = (
             f"is tagged {identity.platform_tag}, and the release promises {identity.platform.tag}"
         )
-        yield _fault("glibc-floor", archive, seen)
+        yield _fault("glibc-floor", archive, observed)
 
 
 def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
@@ -199,12 +201,12 @@ def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     ]
     if absent:
         where = f"{archive.dist_infos[0]}/METADATA"
-        seen = f"has no {', '.join(absent)}"
-        yield catalogue().cause("metadata-incomplete", where=where, seen=seen)
+        observed = f"has no {', '.join(absent)}"
+        yield catalogue().cause("metadata-incomplete", where=where, observed=observed)
 
 
-def _fault(name: str, archive: Archive, seen: str) -> Cause:
-    return catalogue().cause(name, where=archive.name, seen=seen)
+def _fault(name: str, archive: Archive, observed: str) -> Cause:
+    return catalogue().cause(name, where=archive.name, observed=observed)
 
 
 def _version(text: str) -> Version | str:

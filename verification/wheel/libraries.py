@@ -98,8 +98,8 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
             binary = _read(data)
         except UnreadableBinary as error:
             if is_named:
-                seen = f"is no library that can be loaded: {error}"
-                causes.append(_missing(paths[0], seen))
+                observed = f"is no library that can be loaded: {error}"
+                causes.append(_missing(paths[0], observed))
             continue
         if is_named or binary.format != "mach-o":  # Java classes begin like Mach-O
             digest = hashlib.sha256(data).hexdigest()
@@ -148,10 +148,14 @@ def _read(data: bytes) -> Binary:
 def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
     for library in libraries:
         if (count := len(library.paths)) > 1:
-            seen = f"is in the wheel {count} times, {byte_size(library.size)} each"
-            seen += f" (also as {listing(library.paths[1:])})"
+            observed = f"is in the wheel {count} times, {byte_size(library.size)} each"
+            observed += f" (also as {listing(library.paths[1:])})"
             yield catalogue().cause(
-                "duplicate-library", where=library.path, seen=seen, count=count, bytes=library.size
+                "duplicate-library",
+                where=library.path,
+                observed=observed,
+                count=count,
+                bytes=library.size,
             )
 
 
@@ -159,8 +163,8 @@ def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> I
     folder = f"{subject.libs_path}/"
     native = next((library.path for library in libraries if library.path.startswith(folder)), None)
     if native:
-        seen = f"is tagged for any platform and carries {native}"
-        yield catalogue().cause("tag-mismatch", where=archive.name, seen=seen)
+        observed = f"is tagged for any platform and carries {native}"
+        yield catalogue().cause("tag-mismatch", where=archive.name, observed=observed)
     else:
         yield _missing(archive.name, f"is a pure wheel without anything native in {folder}")
 
@@ -183,15 +187,15 @@ def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:
         if library in code.matching or library.format == "mach-o" == code.format:
             continue  # the processor of a Mach-O library is not read
         if library.format == code.format or set(code.declared) & set(library.paths):
-            seen = f"is {library.format.upper()} code for {library.machine}"
-            seen += f", in a wheel for {code.tag}"
+            observed = f"is {library.format.upper()} code for {library.machine}"
+            observed += f", in a wheel for {code.tag}"
             yield catalogue().cause(
-                "wrong-architecture", where=library.path, seen=seen, machine=library.machine
+                "wrong-architecture", where=library.path, observed=observed, machine=library.machine
             )
 
 
-def _missing(where: str, seen: str) -> Cause:
-    return catalogue().cause("missing-bundled-library", where=where, seen=seen)
+def _missing(where: str, observed: str) -> Cause:
+    return catalogue().cause("missing-bundled-library", where=where, observed=observed)
 
 
 def _fold_case(path: str, target: Target) -> str:

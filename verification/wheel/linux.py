@@ -55,13 +55,13 @@ def faults(code: NativeCode) -> Iterator[Cause]:
         yield from _missing_symbols(library, code)
         if library.instruction_set > 1:
             version = f"x86-64-v{library.instruction_set}"
-            seen = f"asks for a processor of {version}, and {code.tag} is for every x86-64"
-            yield _fault("illegal-instruction", library, seen, processor=version)
+            observed = f"asks for a processor of {version}, and {code.tag} is for every x86-64"
+            yield _fault("illegal-instruction", library, observed, processor=version)
         foreign = [path for path in library.run_paths if path and not _ORIGIN.match(path)]
         if foreign:
             folders = listing(foreign)
-            seen = f"looks for libraries in {folders}, a folder of the machine that built it"
-            yield _fault("foreign-run-path", library, seen, folders=tuple(foreign))
+            observed = f"looks for libraries in {folders}, a folder of the machine that built it"
+            yield _fault("foreign-run-path", library, observed, folders=tuple(foreign))
         if library.executable_stack:
             yield _fault("executable-stack", library, "asks for an executable stack")
 
@@ -73,9 +73,11 @@ def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iter
         for prefix in prefixes:
             exposed = [name for name in library.interposable if name.startswith(prefix)]
             if exposed:
-                seen = f"exports {len(exposed)} {prefix}* symbols and binds its own calls to them"
-                seen += f" when it is loaded ({listing(exposed)})"
-                yield _fault("symbol-interposition", library, seen, risk=True, prefix=prefix)
+                observed = (
+                    f"exports {len(exposed)} {prefix}* symbols and binds its own calls to them"
+                )
+                observed += f" when it is loaded ({listing(exposed)})"
+                yield _fault("symbol-interposition", library, observed, risk=True, prefix=prefix)
 
 
 @functools.cache
@@ -113,11 +115,13 @@ def _missing_libraries(
             continue  # the absent library has a cause of its own
         carriers = _carriers(code, name)
         if carriers and not _is_found(carriers, name, code):
-            seen = f"needs {name}, and no run path leads to {carriers[0].path}"
-            yield _fault("missing-runtime-library", library, seen, library=name)
+            observed = f"needs {name}, and no run path leads to {carriers[0].path}"
+            yield _fault("missing-runtime-library", library, observed, library=name)
         elif not carriers and policy:
-            seen = f"needs {name}, which the wheel does not carry and {code.tag} does not promise"
-            yield _fault("missing-runtime-library", library, seen, library=name)
+            observed = (
+                f"needs {name}, which the wheel does not carry and {code.tag} does not promise"
+            )
+            yield _fault("missing-runtime-library", library, observed, library=name)
 
 
 def _carriers(code: NativeCode, name: str) -> list[Library]:
@@ -178,8 +182,8 @@ def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Itera
         by = f" ({listing(users, 2)})" if users else ""
         others = len(newer) - 1
         more = f" and {others} more such version{'s' * (others > 1)}" if others else ""
-        seen = f"needs {version} of {source}{by}{more}, above {code.tag}"
-        yield _fault(cause, library, seen, library=source, version=version)
+        observed = f"needs {version} of {source}{by}{more}, above {code.tag}"
+        yield _fault(cause, library, observed, library=source, version=version)
 
 
 def _floor_of(kind: str) -> str:
@@ -226,8 +230,8 @@ def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
         if wanted.symbol not in exported and is_certain(wanted)
     ]
     if missing:
-        seen = f"needs {listing(sorted(missing))}, which no library it loads provides"
-        yield _fault("symbol-not-found", library, seen, symbols=tuple(sorted(missing)))
+        observed = f"needs {listing(sorted(missing))}, which no library it loads provides"
+        yield _fault("symbol-not-found", library, observed, symbols=tuple(sorted(missing)))
 
 
 def _family(symbol: str) -> str | None:
@@ -238,5 +242,7 @@ def _family(symbol: str) -> str | None:
     return prefix[0] if prefix else None
 
 
-def _fault(name: str, user: Library, seen: str, *, risk: bool = False, **facts: FactValue) -> Cause:
-    return catalogue().cause(name, where=user.path, seen=seen, risk=risk, **facts)
+def _fault(
+    name: str, user: Library, observed: str, *, risk: bool = False, **facts: FactValue
+) -> Cause:
+    return catalogue().cause(name, where=user.path, observed=observed, risk=risk, **facts)

@@ -23,7 +23,7 @@ def faults(archive: Archive) -> Iterator[Cause]:
     """Yield the files that belong to those who built the wheel."""
     for name, data in archive.files.items():
         if fault := _fault(name, data):
-            yield catalogue().cause("private-file", where=name, seen=fault)
+            yield catalogue().cause("private-file", where=name, observed=fault)
 
 
 def _fault(name: str, data: bytes) -> str | None:

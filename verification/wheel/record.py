@@ -77,5 +77,5 @@ def _encoded(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def _fault(where: str, seen: str) -> Cause:
-    return catalogue().cause("record-mismatch", where=where, seen=seen)
+def _fault(where: str, observed: str) -> Cause:
+    return catalogue().cause("record-mismatch", where=where, observed=observed)

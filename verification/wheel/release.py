@@ -84,8 +84,8 @@ def _incomplete(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator
     provided = {wheel.platform for wheel in wheels}
     for wheel in wheels:
         if wheel.platform is None:
-            seen = "is for no platform of the release"
-            yield catalogue().cause("incomplete-release", where=wheel.file, seen=seen)
+            observed = "is for no platform of the release"
+            yield catalogue().cause("incomplete-release", where=wheel.file, observed=observed)
     for platform in subject.platforms:
         if platform.required and platform.tag not in provided:
             yield _release_cause(
@@ -103,22 +103,22 @@ def _same_tags(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[
     for by_tag in files.values():
         for tag, names in by_tag.items():
             if len(names) > 1:
-                seen = f"holds {len(names)} wheels for {tag}: {', '.join(sorted(names))}"
-                yield _release_cause("incomplete-release", subject, seen)
+                observed = f"holds {len(names)} wheels for {tag}: {', '.join(sorted(names))}"
+                yield _release_cause("incomplete-release", subject, observed)
                 break
 
 
 def _different_sources(wheels: Sequence[WheelInspection], subject: Subject) -> Iterator[Cause]:
     versions = sorted({wheel.version for wheel in wheels})
     if len(versions) > 1:
-        seen = f"holds wheels of {len(versions)} versions: {', '.join(versions)}"
-        yield _release_cause("version-mismatch", subject, seen)
+        observed = f"holds wheels of {len(versions)} versions: {', '.join(versions)}"
+        yield _release_cause("version-mismatch", subject, observed)
         return
     # The others are compared with a declared wheel.
     known = sorted((one for one in wheels if one.platform), key=lambda one: one.additional)
     for other in known[1:]:
-        for seen in _differences(known[0], other):
-            yield catalogue().cause("wheels-differ", where=other.file, seen=seen)
+        for observed in _differences(known[0], other):
+            yield catalogue().cause("wheels-differ", where=other.file, observed=observed)
 
 
 def _differences(first: WheelInspection, other: WheelInspection) -> Iterator[str]:
@@ -144,5 +144,5 @@ def _normalized(text: str | None) -> str:
     return re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
 
 
-def _release_cause(name: str, subject: Subject, seen: str) -> Cause:
-    return catalogue().cause(name, where=f"release of {subject.name}", seen=seen)
+def _release_cause(name: str, subject: Subject, observed: str) -> Cause:
+    return catalogue().cause(name, where=f"release of {subject.name}", observed=observed)

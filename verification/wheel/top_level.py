@@ -40,11 +40,11 @@ def faults(
         files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
         where = top if top in names else f"{top}/"
         if owner := owners.get(top.partition(".")[0]):
-            seen = f"is a module of {owner}, which is installed as well: {files}"
-            yield catalogue().cause("dependency-overwritten", where=where, seen=seen)
+            observed = f"is a module of {owner}, which is installed as well: {files}"
+            yield catalogue().cause("dependency-overwritten", where=where, observed=observed)
         else:
-            seen = f"is installed beside the package: {files}"
-            yield catalogue().cause("stray-top-level", where=where, seen=seen)
+            observed = f"is installed beside the package: {files}"
+            yield catalogue().cause("stray-top-level", where=where, observed=observed)
 
 
 def _by_top(archive: Archive) -> Mapping[str, list[str]]:

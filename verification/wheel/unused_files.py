@@ -38,8 +38,8 @@ def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         for path in failure.args:
             if path.partition("/")[0].endswith((".dist-info", ".data")):
                 continue
-            seen = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
-            yield catalogue().cause("stray-file", where=path, seen=seen)
+            observed = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
+            yield catalogue().cause("stray-file", where=path, observed=observed)
 
 
 def _contents(archive: Archive, identity: WheelIdentity) -> WheelContents:

@@ -43,13 +43,13 @@ def faults(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[
             verb = "imports" if name in library.needed else "imports on first use"
             carrier = carriers.get(lower)
             if carrier is None:
-                seen = f"{verb} {name}, which no clean Windows has and the wheel does not carry"
+                observed = f"{verb} {name}, which no clean Windows has and the wheel does not carry"
             elif not _is_in(carrier, lower, {*folders, posixpath.dirname(library.path)}):
-                seen = f"{verb} {name}, and Windows does not look where {carrier.path} is"
+                observed = f"{verb} {name}, and Windows does not look where {carrier.path} is"
             else:
                 continue
             yield catalogue().cause(
-                "missing-runtime-library", where=library.path, seen=seen, library=name
+                "missing-runtime-library", where=library.path, observed=observed, library=name
             )
         yield from _missing_symbols(library, code, carriers)
 
@@ -65,9 +65,9 @@ def _missing_symbols(
         and wanted.symbol not in carrier.exports
     )
     if missing:
-        seen = f"imports {listing(missing)}, which it does not export"
+        observed = f"imports {listing(missing)}, which it does not export"
         yield catalogue().cause(
-            "symbol-not-found", where=library.path, seen=seen, symbols=tuple(missing)
+            "symbol-not-found", where=library.path, observed=observed, symbols=tuple(missing)
         )
 
 

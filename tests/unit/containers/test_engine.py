@@ -229,9 +229,9 @@ def test_a_demanded_engine_that_is_silent_is_named_and_no_other_is_started(
     with pytest.raises(TestbedFailure) as raised:
         engine.ensure()
     assert raised.value.cause == "engine-unreachable"
-    assert "tcp://demanded.example.invalid:2375" in raised.value.seen
-    assert "You named that engine" in raised.value.seen
-    assert "docker.sock" not in raised.value.seen
+    assert "tcp://demanded.example.invalid:2375" in raised.value.observed
+    assert "You named that engine" in raised.value.observed
+    assert "docker.sock" not in raised.value.observed
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -463,8 +463,8 @@ def test_a_daemon_that_ends_while_starting_is_told_with_its_last_line(
     with pytest.raises(TestbedFailure) as raised:
         _start(monkeypatch, _Daemon(1))
     assert raised.value.cause == "engine-unreachable"
-    assert "ended with 1 while starting: failed: no iptables" in raised.value.seen
-    assert str(isolated / "dockerd.log") in raised.value.seen
+    assert "ended with 1 while starting: failed: no iptables" in raised.value.observed
+    assert str(isolated / "dockerd.log") in raised.value.observed
 
 
 def test_a_daemon_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

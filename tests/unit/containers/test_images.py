@@ -155,7 +155,7 @@ def test_an_engine_that_fails_in_a_build_is_told_in_one_line(
         images.ensure(_engine(client), "mine")
     assert (raised.value.cause, raised.value.where) == (cause, "image mine")
     assert "\n" not in str(raised.value)
-    assert ("./e2e clean" in raised.value.seen) == (cause == "disk-full")
+    assert ("./e2e clean" in raised.value.observed) == (cause == "disk-full")
     assert client.closed
 
 
@@ -285,7 +285,7 @@ def test_a_build_that_fails_is_told_with_its_last_lines(root: Path) -> None:
     with pytest.raises(TestbedFailure) as raised:
         images.ensure(_engine(client), "mine")
     assert raised.value.cause == "image-build-failed"
-    assert "E: no package | it returned a non-zero code: 2" in raised.value.seen
+    assert "E: no package | it returned a non-zero code: 2" in raised.value.observed
 
 
 # ---- from Debian packages ----
@@ -514,8 +514,8 @@ def test_a_mmdebstrap_that_fails_leaves_no_image_and_is_told_with_its_last_lines
     with pytest.raises(TestbedFailure) as raised:
         images.ensure(_engine(client), "mine")
     assert raised.value.cause == "image-build-failed"
-    assert "mmdebstrap ended with 25: E: no such package" in raised.value.seen
-    assert str(state_dir() / "image-mine.log") in raised.value.seen
+    assert "mmdebstrap ended with 25: E: no such package" in raised.value.observed
+    assert str(state_dir() / "image-mine.log") in raised.value.observed
     assert client.have == {}
 
 
@@ -605,7 +605,7 @@ def test_a_download_that_fails_leaves_nothing(
     with pytest.raises(TestbedFailure) as raised:
         images.download_wheels(lock, into, python="3.13")
     assert (raised.value.cause, raised.value.where) == (cause, "pip download -r lock.txt")
-    assert seen in raised.value.seen
+    assert seen in raised.value.observed
     assert list(into.parent.iterdir()) == []
 
 

@@ -207,7 +207,7 @@ def test_an_index_that_does_not_answer_is_the_testbeds_failure(
     with pytest.raises(TestbedFailure) as raised:
         from_release("1.2.0", "quiverdb", LOCKS)
     assert raised.value.cause == "index-unreachable"
-    assert seen in raised.value.seen
+    assert seen in raised.value.observed
 
 
 def test_a_fetch_that_broke_off_leaves_nothing_and_is_done_again(

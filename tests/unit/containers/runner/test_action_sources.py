@@ -47,8 +47,8 @@ def test_an_action_that_nobody_plays_is_named_with_its_place(uses: str, told: st
         actions.resolve(using(uses))
     assert caught.value.cause == "action-unavailable"
     assert caught.value.where == "publish.yml:6"
-    assert uses in caught.value.seen
-    assert told in caught.value.seen
+    assert uses in caught.value.observed
+    assert told in caught.value.observed
 
 
 @pytest.mark.parametrize("name", ["actions/checkout", CHECKOUT])

@@ -80,7 +80,7 @@ def finish(hook: Generator[None, object, object]) -> None:
 
 
 def cause(name: str) -> Cause:
-    return catalogue().cause(name, where="x", seen="y")
+    return catalogue().cause(name, where="x", observed="y")
 
 
 def test_a_cell_has_one_line_when_it_has_ended() -> None:

@@ -25,9 +25,11 @@ from verification.rules.catalogue import catalogue
 from verification.scenarios import installers
 
 GOOD, BAD = cell(LINUX), cell(LINUX, crash())
-HANGS = cell(LINUX, catalogue().cause("hang", where="x", seen="y"))
+HANGS = cell(LINUX, catalogue().cause("hang", where="x", observed="y"))
 LOST = cell(
-    LINUX, catalogue().cause("machine-lost", where="x", seen="it is gone"), outcome=Outcome.TESTBED
+    LINUX,
+    catalogue().cause("machine-lost", where="x", observed="it is gone"),
+    outcome=Outcome.TESTBED,
 )
 
 

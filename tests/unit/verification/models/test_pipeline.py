@@ -37,7 +37,7 @@ def test_a_job_is_called_by_its_name_or_its_id() -> None:
         result(dynamic=(cause("hang", "job A", "too long", job="a"),)),
         PipelineFailure(
             static=(cause("job-missing", "publish.yml", "no job"),),
-            testbed=TestbedFault(name="machine-lost", where="act", seen="no job"),
+            testbed=TestbedFault(name="machine-lost", where="act", observed="no job"),
         ),
     ],
 )

@@ -242,6 +242,6 @@ def test_the_causes_of_a_result_are_those_of_the_files_the_run_and_the_live_inde
 
 
 def test_a_testbed_that_failed_is_the_only_cause() -> None:
-    fault = TestbedFault(name="forge-unreachable", where="forge", seen="gone")
+    fault = TestbedFault(name="forge-unreachable", where="forge", observed="gone")
 
     assert causes_of(PipelineFailure(static=(STATIC,), testbed=fault)) == (TESTBED,)

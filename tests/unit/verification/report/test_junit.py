@@ -12,7 +12,7 @@ from verification.models.verdict import Outcome, Verdict
 from verification.report import junit
 from verification.rules.catalogue import catalogue
 
-DISK_FULL = catalogue().cause("disk-full", where="image", seen="full")
+DISK_FULL = catalogue().cause("disk-full", where="image", observed="full")
 
 
 def _suite(tmp_path: Path, run: Report) -> ElementTree.Element:
@@ -71,7 +71,7 @@ def test_a_failure_has_the_cause_as_message_and_its_name_as_type(tmp_path: Path)
 
 
 def test_every_cause_is_in_the_text_and_one_that_follows_is_not(tmp_path: Path) -> None:
-    hang = catalogue().cause("hang", where=f"{LINUX}: use", seen="no end")
+    hang = catalogue().cause("hang", where=f"{LINUX}: use", observed="no end")
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     suite = _suite(tmp_path, report(cell(LINUX, crash(), hang, follows), cell(WINDOWS)))
 

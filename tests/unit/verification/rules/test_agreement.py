@@ -15,7 +15,7 @@ from verification.rules.catalogue import catalogue
 
 
 def _cause(name: str) -> Cause:
-    return catalogue().cause(name, where="here", seen="something")
+    return catalogue().cause(name, where="here", observed="something")
 
 
 def _cell(machine: str, *names: str, outcome: Outcome | None = None) -> CellResult:

@@ -47,7 +47,7 @@ def test_the_catalogue_names_every_cause_of_the_design() -> None:
 
 @pytest.mark.parametrize("name", catalogue())
 def test_every_cause_can_be_made_from_what_was_seen_alone(name: str) -> None:
-    made = catalogue().cause(name, where="a place", seen="was seen")
+    made = catalogue().cause(name, where="a place", observed="was seen")
     assert made.message.startswith("was seen; expected ")
     assert made.remedy.endswith(".")
 
@@ -59,20 +59,20 @@ def test_names_are_lower_case_words_joined_by_hyphens(name: str) -> None:
 
 def test_a_cause_says_what_was_seen_and_what_was_expected_in_one_line(tmp_path: Path) -> None:
     causes = load(write(tmp_path, f"[some-fault]{ENTRY}"))
-    made = causes.cause("some-fault", where="a.whl", seen="has\n  nothing", wanted="a {b}")
+    made = causes.cause("some-fault", where="a.whl", observed="has\n  nothing", wanted="a {b}")
     assert made.message == "has nothing; expected a {b} in a.whl"
     assert made.remedy == "Put a {b} there."
     assert str(made) == f"some-fault: a.whl: {made.message}. {made.remedy}"
 
 
 def test_what_a_terminal_would_obey_is_written_out() -> None:
-    cause = catalogue().cause("crash", where="\x1b[31mred.py", seen="a\x00b\x07, José 日本 🦊")
+    cause = catalogue().cause("crash", where="\x1b[31mred.py", observed="a\x00b\x07, José 日本 🦊")
     assert cause.where == "\\x1b[31mred.py"
     assert cause.message.startswith("a\\x00b\\x07, José 日本 🦊; expected ")
 
 
 def test_a_cause_has_the_facts_that_it_is_made_from() -> None:
-    made = catalogue().cause("crash", where="a", seen="b", code=-11, frame="x.py:1")
+    made = catalogue().cause("crash", where="a", observed="b", code=-11, frame="x.py:1")
     assert made.facts == {"code": -11, "frame": "x.py:1"}
 
 
@@ -80,23 +80,23 @@ def test_a_cause_has_the_facts_that_it_is_made_from() -> None:
 def test_a_placeholder_without_a_fact_is_refused(tmp_path: Path, facts: dict[str, Any]) -> None:
     causes = load(write(tmp_path, f"[some-fault]{ENTRY}"))
     with pytest.raises(CatalogueError, match="'some-fault' needs the facts \\['wanted'\\]"):
-        causes.cause("some-fault", where="a", seen="b", **facts)
+        causes.cause("some-fault", where="a", observed="b", **facts)
 
 
 def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
     with pytest.raises(CatalogueError, match=r"no cause 'crush'; .*crash.*hang"):
-        catalogue().cause("crush", where="a", seen="b")
+        catalogue().cause("crush", where="a", observed="b")
 
 
 def test_a_risk_has_the_lesser_severity() -> None:
-    proven = catalogue().cause("symbol-interposition", where="a", seen="b")
-    possible = catalogue().cause("symbol-interposition", where="a", seen="b", risk=True)
+    proven = catalogue().cause("symbol-interposition", where="a", observed="b")
+    possible = catalogue().cause("symbol-interposition", where="a", observed="b", risk=True)
     assert (proven.severity, possible.severity) == ("flawed", "note")
 
 
 def test_a_risk_of_a_cause_that_knows_none_is_refused() -> None:
     with pytest.raises(CatalogueError, match="has no `risk`"):
-        catalogue().cause("crash", where="a", seen="b", risk=True)
+        catalogue().cause("crash", where="a", observed="b", risk=True)
 
 
 def test_all_faults_of_a_catalogue_are_told_at_once(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_set_up_that_fails_is_a_lost_machine() -> None:
         enter.set_up(machine_of(testbed), job(testbed))
     assert raised.value.cause == "machine-lost"
     assert raised.value.where.startswith("debian-13-pip-venv")
-    assert raised.value.seen == "no space left"
+    assert raised.value.observed == "no space left"
 
 
 def test_steps_are_named_in_the_command_and_without_one_it_is_the_shell() -> None:

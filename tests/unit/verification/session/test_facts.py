@@ -135,7 +135,7 @@ def test_the_facts_of_a_wheel_are_those_of_its_inspection(tmp_path: Path) -> Non
         format="elf", paths=("a.so",), sha256="0", size=1, imports=0, exports=0, interposable=0,
         unread="no section",
     )  # fmt: skip
-    cause = catalogue().cause("glibc-floor", where="a.so", seen="x")
+    cause = catalogue().cause("glibc-floor", where="a.so", observed="x")
     wheel = inspect(linux_wheel(tmp_path)).model_copy(
         update={"libraries": (unread,), "causes": (cause,), "additional": True}
     )
@@ -228,8 +228,8 @@ def test_a_workflow_without_an_exchange_exchanged_no_identity(tmp_path: Path) ->
 
 
 def test_the_publisher_has_the_causes_that_are_about_who_publishes(tmp_path: Path) -> None:
-    of_publisher = catalogue().cause("publisher-mismatch", where="publish.yml", seen="x")
-    other = catalogue().cause("job-failed", where="publish.yml", seen="x")
+    of_publisher = catalogue().cause("publisher-mismatch", where="publish.yml", observed="x")
+    other = catalogue().cause("job-failed", where="publish.yml", observed="x")
     found = _after(tmp_path, pipeline_result(dynamic=(of_publisher, other))).pipeline
     assert found is not None
     assert found.causes == (of_publisher, other)
@@ -237,7 +237,7 @@ def test_the_publisher_has_the_causes_that_are_about_who_publishes(tmp_path: Pat
 
 
 def test_a_failure_of_the_testbed_is_the_cause_of_both_items(tmp_path: Path) -> None:
-    fault = TestbedFault(name="machine-lost", where="runner", seen="it is gone")
+    fault = TestbedFault(name="machine-lost", where="runner", observed="it is gone")
     outcome = PipelineFailure(static=(), testbed=fault)
     found = _after(tmp_path, outcome).pipeline
     assert found is not None

@@ -97,7 +97,7 @@ def test_a_testbed_that_fails_is_the_outcome_beside_the_causes_of_the_files(
     assert release.outcome.testbed.model_dump() == {
         "name": "machine-lost",
         "where": "act",
-        "seen": "no job",
+        "observed": "no job",
     }
 
 

@@ -195,8 +195,8 @@ def test_all_that_was_inspected_and_installed_has_no_line(tmp_path: Path) -> Non
 
 
 def test_the_notes_of_the_inspection_are_in_the_report(tmp_path: Path) -> None:
-    note = catalogue().cause("unexpected-support", where="a.so", seen="x")
-    broken = catalogue().cause("symbol-not-found", where="a.so", seen="x")
+    note = catalogue().cause("unexpected-support", where="a.so", observed="x")
+    broken = catalogue().cause("symbol-not-found", where="a.so", observed="x")
     assert note.severity is Severity.NOTE
     ready = set_up()
     wheel, other = ready.inspection.wheels
@@ -211,7 +211,10 @@ def test_what_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> None:
     asked = request(tmp_path)
     asked.selection = asked.selection.model_copy(update={"machines": (clean, more)})
     cells = (
-        cell("clean-pip-system", catalogue().cause("missing-runtime-library", where="x", seen="y")),
+        cell(
+            "clean-pip-system",
+            catalogue().cause("missing-runtime-library", where="x", observed="y"),
+        ),
         cell("more-pip-system"),
     )
     (note,) = build(asked, of=judged(*cells)).notes

@@ -116,7 +116,7 @@ def test_a_testbed_failure_is_evidence_and_its_machine_is_removed() -> None:
     evidence = run(testbed, cell(), held)
     assert evidence.testbed is not None
     assert evidence.testbed.cause == "machine-lost"
-    assert (evidence.testbed.where, evidence.testbed.observed) == (LOST.where, LOST.seen)
+    assert (evidence.testbed.where, evidence.testbed.observed) == (LOST.where, LOST.observed)
     assert evidence.install is None
     assert held == []
     assert [machine.closed for machine in testbed.machines] == [True]
