@@ -49,7 +49,7 @@ def at_first_use(code: bytes) -> dict[str, Any]:
 
 def earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
     """Return the wheel with these changes as one of an earlier release."""
-    (folder / "earlier").mkdir()
+    (folder / "earlier").mkdir(parents=True)
     return wheels.set_version(wheels.mutate(wheel, folder / "earlier", **changes), folder, version)
 
 
@@ -75,6 +75,16 @@ def pure(wheel: Path, folder: Path) -> Path:
         folder,
         "0.1.0",
         remove=["quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so"],
+        rename=f"quiverdb-{wheel.name.split('-')[1]}-py3-none-any.whl",
+    )
+
+
+def universal(wheel: Path, folder: Path) -> Path:
+    """Return an earlier release that says it is for every machine, with its native libraries."""
+    return earlier(
+        wheel,
+        folder,
+        "0.1.1",
         rename=f"quiverdb-{wheel.name.split('-')[1]}-py3-none-any.whl",
     )
 

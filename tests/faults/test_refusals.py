@@ -56,8 +56,8 @@ def test_a_wheel_for_a_python_that_was_promised_none(
     def judged(*also: Path) -> dict[str, set[str]]:
         return there.names(good_wheel, ["venv"], also=also, beside=more)
 
-    assert judged(later) == {"venv": set()}
-    assert judged(planted) == {"venv": {"standard-library-mismatch"}}
+    assert judged(later) == {"venv": {"unexpected-support"}}
+    assert judged(planted) == {"venv": {"unexpected-support", "standard-library-mismatch"}}
     assert judged() == {"venv": set()}
 
 
@@ -81,8 +81,10 @@ def test_a_wheel_that_says_it_is_for_every_python(
             lax, ["venv"], beside=wheelhouse.dependencies_for(load_subject().dependencies, "3.14")
         )
 
-    assert judged("good", b"") == {"venv": set()}
-    assert judged("planted", b"from ast import Num") == {"venv": {"standard-library-mismatch"}}
+    assert judged("good", b"") == {"venv": {"unexpected-support"}}
+    assert judged("planted", b"from ast import Num") == {
+        "venv": {"unexpected-support", "standard-library-mismatch"}
+    }
 
 
 @pytest.mark.long  # each machine has a Python that is compiled for it alone
@@ -111,7 +113,7 @@ def test_a_wheel_tagged_for_what_it_was_not_built_for(
     seen = place.at(machine, installer).names(lax, ["pinned"])
     clean = place.at(machine, installer).names(good_wheel, ["pinned"])
 
-    assert seen == {"pinned": {cause}}
+    assert seen == {"pinned": {"unexpected-support", cause}}
     assert clean == {"pinned": set()}
 
 
@@ -127,14 +129,27 @@ def test_a_wheel_tagged_for_what_it_was_not_built_for(
 def test_an_older_release_that_every_machine_takes(
     place: Place, good_wheel: Path, tmp_path: Path, machine: str, installer: str
 ) -> None:
-    old = edits.pure(good_wheel, tmp_path)
     there = place.at(machine, installer)
     more = wheelhouse.dependencies_for(load_subject().dependencies, "3.14")
-    seen = there.causes(good_wheel, ["venv", "pinned"], earlier=[old], beside=more)
 
-    (taken,) = seen["venv"]
-    assert (taken.name, taken.severity) == ("silent-fallback", "flawed")
-    assert seen["pinned"] == ()
+    def judged(old: Path) -> dict[str, dict[str, str]]:
+        ways = there.causes(good_wheel, ["venv", "pinned"], earlier=[old], beside=more)
+        return {way: {cause.name: cause.severity for cause in ways[way]} for way in ways}
+
+    usable, unusable = (
+        judged(change(good_wheel, tmp_path / change.__name__))
+        for change in (edits.universal, edits.pure)
+    )
+
+    assert usable == {"venv": {"silent-fallback": "flawed"}, "pinned": {}}
+    assert unusable == {
+        "venv": {
+            "silent-fallback": "flawed",
+            "unusable-fallback": "broken",
+            "missing-bundled-library": "broken",
+        },
+        "pinned": {},
+    }
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
@@ -143,7 +158,7 @@ def test_a_candidate_that_the_ordinary_way_passes_over(
 ) -> None:
     # Who does not name it gets the last release that is final; what is wrong with it, here that its
     # libraries are of another version, shows itself to those alone who name it.
-    old = edits.pure(good_wheel, tmp_path)
+    old = edits.universal(good_wheel, tmp_path)
     candidate = wheels.set_version(good_wheel, tmp_path, "0.5.1rc1")
     lax = edits.retagged(candidate, tmp_path, "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
     there = place.at("debian-13-glibc-2.17", installer)
@@ -151,7 +166,10 @@ def test_a_candidate_that_the_ordinary_way_passes_over(
         there.names(wheel, ["venv", "pinned"], earlier=[old]) for wheel in (lax, candidate)
     )
 
-    assert seen == {"venv": {"silent-fallback"}, "pinned": {"version-mismatch"}}
+    assert seen == {
+        "venv": {"silent-fallback"},
+        "pinned": {"unexpected-support", "version-mismatch"},
+    }
     assert clean == {"venv": {"silent-fallback"}, "pinned": set()}
 
 
