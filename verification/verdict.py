@@ -40,11 +40,13 @@ def of_causes(causes: Iterable[Cause], *, strict: bool) -> Verdict:
     return Verdict.VERIFIED
 
 
-def of_outcome(outcome: Outcome, *, strict: bool) -> Verdict:
-    """Return the verdict on a cell with this outcome."""
+def of_cell(outcome: Outcome, causes: Iterable[Cause], *, strict: bool) -> Verdict:
+    """Return the verdict on a cell with this outcome and these causes."""
     match outcome:
-        case Outcome.WORKS | Outcome.REFUSED:
+        case Outcome.WORKS:
             return Verdict.VERIFIED
+        case Outcome.REFUSED:
+            return of_causes(causes, strict=strict)
         case Outcome.WORKS_FLAWED | Outcome.FALLS_BACK:
             return Verdict.FAILED if strict else Verdict.VERIFIED
         case Outcome.FAILS:

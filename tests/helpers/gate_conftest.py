@@ -38,7 +38,7 @@ from verification.models.verdict import Outcome
 from verification.session import gate_run, replay_inputs
 from verification.session.prepare import SetUp
 from verification.session.selection import Selection
-from verification.verdict import of_outcome
+from verification.verdict import of_cell
 
 __all__ = [
     "gate_session",
@@ -108,7 +108,7 @@ def run(cell: Cell) -> CellResult:
         scenario=cell.scenario.name,
         expectation=cell.expectation,
         outcome=outcome,
-        verdict=of_outcome(outcome, strict=False),
+        verdict=of_cell(outcome, (), strict=False),
         causes=(cause,) if outcome in (Outcome.FAILS, Outcome.TESTBED) else (),
         seconds=0.1,
         wheel=WHEELS[cell.machine.os],

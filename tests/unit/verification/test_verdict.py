@@ -73,7 +73,7 @@ def result(
         scenario=planned.scenario,
         expectation=planned.expectation,
         outcome=outcome,
-        verdict=verdict.of_outcome(outcome, strict=strict),
+        verdict=verdict.of_cell(outcome, causes, strict=strict),
         causes=causes,
         seconds=1.0,
         wheel=WHEELS[planned.system] if wheel is None else wheel,
@@ -194,12 +194,27 @@ def test_the_verdict_of_causes(causes: tuple[Cause, ...], strict: bool, expected
     ],
 )
 def test_the_verdict_of_an_outcome(outcome: Outcome, lenient: Verdict, strict: Verdict) -> None:
-    assert verdict.of_outcome(outcome, strict=False) is lenient
-    assert verdict.of_outcome(outcome, strict=True) is strict
+    assert verdict.of_cell(outcome, (), strict=False) is lenient
+    assert verdict.of_cell(outcome, (), strict=True) is strict
+
+
+@pytest.mark.parametrize(
+    ("causes", "lenient", "strict"),
+    [
+        ((FLAWED,), Verdict.VERIFIED, Verdict.FAILED),
+        ((NOTE,), Verdict.VERIFIED, Verdict.VERIFIED),
+        ((cause(severity=Severity.FLAWED, follows="x"),), Verdict.VERIFIED, Verdict.VERIFIED),
+    ],
+)
+def test_a_refusal_with_a_flaw_fails_under_strict(
+    causes: tuple[Cause, ...], lenient: Verdict, strict: Verdict
+) -> None:
+    assert verdict.of_cell(Outcome.REFUSED, causes, strict=False) is lenient
+    assert verdict.of_cell(Outcome.REFUSED, causes, strict=True) is strict
 
 
 def test_every_outcome_has_a_verdict_and_every_verdict_an_exit_code() -> None:
-    assert {verdict.of_outcome(outcome, strict=False) for outcome in Outcome} == set(Verdict)
+    assert {verdict.of_cell(outcome, (), strict=False) for outcome in Outcome} == set(Verdict)
     assert [int(EXIT_CODES[one]) for one in Verdict] == [0, 1, 5, 3]
 
 
