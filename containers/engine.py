@@ -471,14 +471,23 @@ def remove_kept(client: docker.DockerClient) -> int:
 
 
 def _gone(remove: Callable[[], None]) -> int:
-    try:
-        remove()
-    except docker.errors.NotFound:
-        return 0  # another run's sweep was faster
-    except docker.errors.APIError as error:
-        if error.status_code in (403, 409):  # removal in progress, of it or of what uses it
+    """Remove a thing; return 1, or 0 if another sweep removes it.
+
+    Two removals of one container at once can make the engine answer 500: it is asked again.
+    """
+    for last in (False, False, True):
+        try:
+            remove()
+        except docker.errors.NotFound:
             return 0
-        raise
+        except docker.errors.APIError as error:
+            if error.status_code in (403, 409):  # removal in progress, of it or of what uses it
+                return 0
+            if last:
+                raise
+            time.sleep(0.5)
+        else:
+            break
     return 1
 
 

@@ -235,7 +235,7 @@ def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
 
 
 def _family(symbol: str) -> str | None:
-    """Return what similar symbols have in common: a prefix such as `quiver_`, or a C++ name."""
+    """Return what similar symbols have in common: a prefix such as `zlib_`, or a C++ name."""
     if cpp := re.match(r"_ZN?K?(\d{1,3})", symbol):  # the length of the name comes first
         return symbol[cpp.end() :][: int(cpp[1])]
     prefix = re.match(r"[A-Za-z0-9]+_", symbol)

@@ -672,6 +672,18 @@ def test_what_another_sweep_is_removing_is_left_to_it(error: Exception) -> None:
     assert engine.sweep(_client(networks=[_Thing(DEAD, error), _Thing(DEAD)])) == 1
 
 
+@pytest.mark.parametrize(("second", "removed"), [(None, 2), (docker.errors.NotFound("gone"), 1)])
+def test_a_removal_that_fails_once_is_tried_again(second: Exception | None, removed: int) -> None:
+    class Busy(_Thing):
+        def remove(self, **how: bool) -> None:
+            first, self.error = self.error, second
+            if first:
+                raise first
+
+    busy = Busy(DEAD, _api_error(500))
+    assert engine.sweep(_client(containers=[busy, _Thing(DEAD)])) == removed
+
+
 @pytest.mark.parametrize("error", [_api_error(500), requests.ConnectionError("gone")])
 def test_an_engine_that_fails_in_the_sweep_is_the_testbeds_failure(error: Exception) -> None:
     with pytest.raises(TestbedFailure) as raised:
