@@ -675,7 +675,7 @@ def test_what_another_sweep_is_removing_is_left_to_it(error: Exception) -> None:
 @pytest.mark.parametrize(("second", "removed"), [(None, 2), (docker.errors.NotFound("gone"), 1)])
 def test_a_removal_that_fails_once_is_tried_again(second: Exception | None, removed: int) -> None:
     class Busy(_Thing):
-        def remove(self, **how: bool) -> None:
+        def remove(self, **_how: bool) -> None:
             first, self.error = self.error, second
             if first:
                 raise first
