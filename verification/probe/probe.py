@@ -527,28 +527,28 @@ def exercise_command(spec: Instructions) -> List[str]:
 
 
 def own_tests(
-    spec: Instructions, told: OwnTestsInstructions, env: Environment, cwd: str
+    spec: Instructions, instructions: OwnTestsInstructions, env: Environment, cwd: str
 ) -> Evidence:
     """Run the package's own tests on what is installed; pytest is installed beforehand."""
-    tool = run(which(told["tool"], env), env, cwd, spec["seconds"]["install"])
+    tool = run(which(instructions["tool"], env), env, cwd, spec["seconds"]["install"])
     if tool["code"]:
         return {"tool": tool, "ledger": "", "trace": ""}
-    os.makedirs(told["scratch"])
-    tests = os.path.join(told["folder"], "tests")
-    if os.path.isdir(told["source"]):  # an empty one is not there at all
-        shutil.copytree(told["source"], tests)
+    os.makedirs(instructions["scratch"])
+    tests = os.path.join(instructions["folder"], "tests")
+    if os.path.isdir(instructions["source"]):  # an empty one is not there at all
+        shutil.copytree(instructions["source"], tests)
     else:
         os.makedirs(tests)
     own = {
         **env,
-        **told["env"],
-        "E2E_LEDGER": told["ledger"],
-        "E2E_TRACE": told["trace"],
-        "E2E_SUBJECT": told["subject"],
+        **instructions["env"],
+        "E2E_LEDGER": instructions["ledger"],
+        "E2E_TRACE": instructions["trace"],
+        "E2E_SUBJECT": instructions["subject"],
         "E2E_LIMIT_SECONDS": str(spec["seconds"]["tests"]),
     }
-    ended = run(which(told["command"], own), own, told["folder"], spec["seconds"]["tests"] + 10)
-    ledger, trace = _read(told["ledger"]), _read(told["trace"])[:_KEPT_OUTPUT]
+    ended = run(which(instructions["command"], own), own, instructions["folder"], spec["seconds"]["tests"] + 10)
+    ledger, trace = _read(instructions["ledger"]), _read(instructions["trace"])[:_KEPT_OUTPUT]
     return {**ended, "tool": tool, "ledger": ledger, "trace": trace}
 
 
