@@ -198,39 +198,47 @@ def usage_error(text: str, takes: Mapping[str, Sequence[Option]], free: Sequence
 
 def _wrong(words: Sequence[str], options: Sequence[Option], free: bool) -> str:
     named = {name: option for option in options for name in option.names}
-    places = [option for option in options if not option.names]
+    positions = [option for option in options if not option.names]
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
         if word in ("--", "--help"):
             return ""
-        if not word.startswith("-") or _PLACEHOLDER.fullmatch(word):
-            if not places:
-                if not free and not _PLACEHOLDER.fullmatch(word):
-                    return f"the word {word!r} is one too many"
-                continue
-            if wrong := _no_choice(word, places[0]):
-                return wrong
-            if not places[0].many:
-                places.pop(0)
-            continue
-        name, given, value = word.partition("=")
-        if name not in named and not name.startswith("--") and name[:2] in named:
-            name, given, value = name[:2], "=", name[2:]
-        if name not in named:
-            return f"there is no option {name!r}"
-        option = named[name]
-        if not option.value:
-            if given:
-                return f"the option {name!r} takes no value"
-            continue
-        if not given:
-            if not waiting:
-                return f"the option {name!r} lacks its value"
-            value = waiting.pop(0)
-        if wrong := _no_choice(value, option):
+        if word.startswith("-") and not _PLACEHOLDER.fullmatch(word):
+            wrong = _wrong_option(word, waiting, named)
+        else:
+            wrong = _wrong_position(word, positions, free)
+        if wrong:
             return wrong
     return ""
+
+
+def _wrong_position(word: str, positions: list[Option], free: bool) -> str:
+    """Take a word from the positions that are left; return what is wrong with it."""
+    if not positions:
+        extra = not free and not _PLACEHOLDER.fullmatch(word)
+        return f"the word {word!r} is one too many" if extra else ""
+    position = positions[0]
+    if not position.many:
+        positions.pop(0)
+    return _no_choice(word, position)
+
+
+def _wrong_option(word: str, waiting: list[str], named: Mapping[str, Option]) -> str:
+    """Take the value of an option from the words after it; return what is wrong with it."""
+    name, separator, value = word.partition("=")
+    if name not in named and not name.startswith("--") and name[:2] in named:
+        name, separator, value = name[:2], "=", name[2:]
+    if name not in named:
+        return f"there is no option {name!r}"
+    option = named[name]
+    if not option.value:
+        return f"the option {name!r} takes no value" if separator else ""
+    if not separator:
+        if not waiting:
+            return f"the option {name!r} lacks its value"
+        value = waiting.pop(0)
+    return _no_choice(value, option)
 
 
 def _no_choice(value: str, option: Option) -> str:
