@@ -547,7 +547,12 @@ def own_tests(
         "E2E_SUBJECT": instructions["subject"],
         "E2E_LIMIT_SECONDS": str(spec["seconds"]["tests"]),
     }
-    ended = run(which(instructions["command"], own), own, instructions["folder"], spec["seconds"]["tests"] + 10)
+    ended = run(
+        which(instructions["command"], own),
+        own,
+        instructions["folder"],
+        spec["seconds"]["tests"] + 10,
+    )
     ledger, trace = _read(instructions["ledger"]), _read(instructions["trace"])[:_KEPT_OUTPUT]
     return {**ended, "tool": tool, "ledger": ledger, "trace": trace}
 
