@@ -25,8 +25,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from verification.subjects.subject import load as load_subject
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -42,6 +40,7 @@ from verification.scenarios import cells as plan
 from verification.scenarios import machines, profiles
 from verification.scenarios.instructions import instructions, root_commands
 from verification.session import run_cell
+from verification.subjects.subject import load as load_subject
 
 
 def compared(keyword: str) -> list[Cell]:
