@@ -255,6 +255,11 @@ def test_an_older_release_that_is_tried_and_lacks_a_dependency_is_a_fallback() -
     assert cause.severity == "flawed"
 
 
+def test_another_fault_of_an_older_release_that_is_tried_stands_for_itself() -> None:
+    (cause,) = judged(refused("ERROR: Wheel 'x' is invalid.\n", f"{OLD}.metadata"), page_of_cffi)
+    assert cause.name == "record-mismatch"
+
+
 def test_every_older_release_that_is_tried_is_named_in_order() -> None:
     files = [f"quiverdb-{version}-py3-none-any.whl" for version in ("0.10.0", "0.9.0")]
     assert judge(refused(NO_CFFI, *files), page_of_cffi)[3] == {

@@ -108,6 +108,15 @@ def test_each_rule_is_applied(tmp_path: Path) -> None:
     assert unverified.startswith("imports of quiverdb/unparsed.py: Python 3.")
 
 
+def test_the_rules_of_the_wheels_system_are_applied(tmp_path: Path, out: Path) -> None:
+    core = linux_core(needed=["libabsent.so.1", "libc.so.6"])
+    linux = inspect(linux_wheel(tmp_path, {LINUX_CORE: core}))
+    windows = inspect(
+        windows_wheel(out, {WINDOWS_CORE: windows_core(imports={"absent.dll": ["f"]})})
+    )
+    assert linux.cause_names() == windows.cause_names() == {"missing-runtime-library"}
+
+
 def test_unread_code_and_libraries_are_unverified(tmp_path: Path) -> None:
     files: Files = {"quiverdb/x.py": "match = = 1\n", LINUX_CORE: linux_core(section_headers=False)}
     inspection = inspect(linux_wheel(tmp_path, files))
