@@ -1,0 +1,101 @@
+"""What the image of the Windows machines removes from Wine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import delvewheel
+import pytest
+from delvewheel import _dll_list
+
+from tests.helpers.image_scripts import load_script
+
+clean = load_script("windows-wine", "clean")
+
+
+def is_on_windows(name: str) -> bool:
+    return bool(
+        clean.is_on_windows(
+            name,
+            frozenset(_dll_list.ignore_names_x64),
+            _dll_list.ignore_regexes,
+            _dll_list.vc_redist,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "msvcp140.dll", "msvcp140_1.dll", "msvcp120.dll", "concrt140.dll", "vcomp140.dll",
+        "vcruntime140.dll", "vcruntime140_1.dll", "msvcr70.dll", "msvcr120.dll", "mfc140u.dll",
+        "ucrtbased.dll", "atl100.dll", "d3dcompiler_43.dll", "zlib1.dll", "opencl.dll",
+        "something_new.dll",
+    ],
+)  # fmt: skip
+def test_a_clean_windows_lacks(name: str) -> None:
+    assert not is_on_windows(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "kernel32.dll", "ucrtbase.dll", "msvcrt.dll", "msvcp_win.dll", "ntdll.dll", "shcore.dll",
+        "api-ms-win-crt-runtime-l1-1-0.dll", "windows.gaming.input.dll", "d3dcompiler_47.dll",
+        "combase.dll", "wined3d.dll", "wbemprox.dll",
+    ],
+)  # fmt: skip
+def test_a_clean_windows_has(name: str) -> None:
+    assert is_on_windows(name)
+
+
+def test_a_private_name_has_the_same_length() -> None:
+    assert clean.private_name("zlib1.dll") == "_lib1.dll"
+
+
+def test_the_names_of_libraries_have_their_offsets() -> None:
+    content = b"MZ\0A.dll\0\x80Bc.DLL\0a.dll\0not.dll"
+    assert clean.imports(content) == {"a.dll": [3, 17]}
+    assert clean.imports(b"MZ") == {}
+
+
+def test_a_name_at_the_beginning_of_a_file_has_offset_0() -> None:
+    assert clean.imports(b"a.dll\0") == {"a.dll": [0]}
+
+
+def test_a_hidden_library_that_wine_is_made_of_stays_under_a_private_name(tmp_path: Path) -> None:
+    (tmp_path / "zlib1.dll").write_bytes(b"MZ zlib")
+    (tmp_path / "msvcp140.dll").write_bytes(b"MZ runtime\0concrt140.dll\0")
+    (tmp_path / "concrt140.dll").write_bytes(b"MZ")
+    (tmp_path / "user32.dll").write_bytes(b"MZ\0\0ZLIB1.dll\0\0kernel32.dll\0xzlib1.dll\0")
+    hidden = clean.hide(tmp_path, lambda name: name == "user32.dll")
+    assert hidden == ["concrt140.dll", "msvcp140.dll", "zlib1.dll"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_lib1.dll", "user32.dll"]
+    assert (tmp_path / "user32.dll").read_bytes() == (
+        b"MZ\0\0_LIB1.dll\0\0kernel32.dll\0xzlib1.dll\0"
+    )
+
+
+def test_a_program_of_the_control_panel_keeps_no_library(tmp_path: Path) -> None:
+    (tmp_path / "zlib1.dll").write_bytes(b"MZ")
+    (tmp_path / "main.cpl").write_bytes(b"MZ\0zlib1.dll\0")
+    assert clean.hide(tmp_path, lambda _: False) == ["zlib1.dll"]
+    assert [path.name for path in tmp_path.iterdir()] == ["main.cpl"]
+    assert (tmp_path / "main.cpl").read_bytes() == b"MZ\0zlib1.dll\0"
+
+
+@pytest.mark.parametrize(
+    ("library", "code", "hidden"), [("msvcp140.dll", 0, "msvcp140.dll\n"), ("kernel32.dll", 1, "")]
+)
+def test_the_names_of_hidden_libraries_are_written_and_none_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, code: int, hidden: str
+) -> None:
+    monkeypatch.setattr(clean.sys, "path", list(clean.sys.path))
+    folder = tmp_path / "wine"
+    folder.mkdir()
+    (folder / library).write_bytes(b"MZ")
+    written = tmp_path / "hidden.txt"
+    lists = str(Path(delvewheel.__file__).parents[1])
+    assert clean.main([str(folder), lists, str(written)]) == code
+    assert written.read_text("utf-8") == hidden
+    assert (folder / library).exists() is bool(code)
