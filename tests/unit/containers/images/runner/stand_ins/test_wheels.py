@@ -1,0 +1,194 @@
+"""The stand-in for cibuildwheel, with a builder that answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.stand_ins import Action
+
+WHEEL = "a-1-py3-none-any.whl"
+BUILT = {"reused": False, "seconds": 2.0, "error": "", "unsupported": ""}
+Captured = pytest.CaptureFixture[str]
+
+
+class Builder:
+    """Answers the request when the stand-in waits for it."""
+
+    def __init__(self, folder: Path, captured: Captured) -> None:
+        self.files: dict[str, bytes] = {WHEEL: b"wheel", "build.log": b"the log\n"}
+        self.answer: dict[str, object] = dict(BUILT)
+        self.request: dict[str, Any] = {}
+        self.output = ""
+        self._folder = folder
+        self._captured = captured
+
+    def wait(self, _seconds: float) -> None:
+        """Stand in for `time.sleep`."""
+        self.output += self._captured.readouterr().out
+        word, _, text = self.output.splitlines()[-1].partition(" ")
+        assert word == "e2e-build"
+        self.request = json.loads(text)
+        answer = Path(self.request["answer"])
+        assert answer.parent == self._folder
+        for name, content in self.files.items():
+            (answer / name).write_bytes(content)
+        (answer / "done.json").write_text(json.dumps(self.answer), "utf-8")
+
+
+@pytest.fixture
+def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
+    for name in [name for name in os.environ if name.startswith("CIBW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RUNNER_TEMP", str(tmp_path / "temporary"))
+    made = Action("wheels", "pypa-cibuildwheel", tmp_path, monkeypatch)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "pyproject.toml").touch()
+    return made
+
+
+@pytest.fixture
+def builder(
+    action: Action, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
+) -> Builder:
+    made = Builder(tmp_path / "temporary", capsys)
+    identifiers = {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
+    monkeypatch.setattr(action.module, "_identifiers", lambda _, platform: identifiers[platform])
+    monkeypatch.setattr(action.module.time, "sleep", made.wait)
+    monkeypatch.setattr(action.module.socket, "gethostname", lambda: "0123456789ab")
+    return made
+
+
+@pytest.mark.usefixtures("builder")
+def test_the_wheel_of_the_builder_is_in_the_output_folder(
+    action: Action, tmp_path: Path, capsys: Captured
+) -> None:
+    action.run(package__dir="package", output__dir="dist/wheels")
+    assert [path.name for path in (tmp_path / "dist/wheels").iterdir()] == [WHEEL]
+    assert (tmp_path / "dist/wheels" / WHEEL).read_bytes() == b"wheel"
+    assert capsys.readouterr().out.startswith("the log\n")
+
+
+def test_the_request_has_the_source_and_what_each_platform_would_build(
+    action: Action, builder: Builder, tmp_path: Path
+) -> None:
+    action.run(package__dir="package")
+    assert builder.request.keys() == {"container", "source", "would", "answer"}
+    assert builder.request["container"] == "0123456789ab"
+    assert builder.request["source"] == str(tmp_path / "package")
+    assert builder.request["would"] == {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
+
+
+@pytest.mark.parametrize("reused", [True, False])
+def test_a_wheel_that_is_reused_is_reported_as_such(
+    action: Action, builder: Builder, capsys: Captured, reused: bool
+) -> None:
+    builder.answer["reused"] = reused
+    action.run(package__dir="package")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(WHEEL)]
+    assert ("reused" in line) is reused
+
+
+def test_a_build_that_fails_has_the_error_and_no_wheel(
+    action: Action, builder: Builder, tmp_path: Path
+) -> None:
+    builder.answer["error"] = "cibuildwheel: the compiler failed"
+    with pytest.raises(Exception, match=r"^cibuildwheel: the compiler failed$"):
+        action.run(package__dir="package")
+    assert not (tmp_path / "wheelhouse").exists()
+
+
+def test_a_build_that_the_builder_cannot_do_is_unsupported(
+    action: Action, builder: Builder, tmp_path: Path, capsys: Captured
+) -> None:
+    builder.answer["unsupported"] = "another Python"
+    assert unsupported(action, capsys, package__dir="package") == "another Python"
+    assert not (tmp_path / "wheelhouse").exists()
+
+
+def unsupported(action: Action, captured: Captured, **inputs: str) -> str:
+    """Run the action, which must end; return the reason that it reports."""
+    with pytest.raises(SystemExit) as ended:
+        action.run(**inputs)
+    assert ended.value.code == 1
+    (line,) = [
+        line.removeprefix("e2e-unsupported ")
+        for line in captured.readouterr().out.splitlines()
+        if line.startswith("e2e-unsupported ")
+    ]
+    return str(json.loads(line)["why"])
+
+
+@pytest.mark.parametrize("name", ["config-file", "only", "extras"])
+def test_an_input_that_the_builder_ignores_is_unsupported(
+    action: Action, capsys: Captured, name: str
+) -> None:
+    assert name in unsupported(action, capsys, **{name.replace("-", "__"): "x"})
+
+
+def test_a_setting_in_the_environment_is_unsupported(
+    action: Action, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("CIBW_BUILD", "cp313-*")
+    assert "CIBW_BUILD" in unsupported(action, capsys, package__dir="package")
+
+
+def test_a_folder_without_a_project_fails_with_cibuildwheels_words(action: Action) -> None:
+    with pytest.raises(Exception, match="Could not find any of") as failure:
+        action.run()
+    assert isinstance(failure.value, action.module.Failure)
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.py", "setup.cfg"])
+@pytest.mark.usefixtures("builder")
+def test_any_file_of_a_project_is_enough(action: Action, tmp_path: Path, name: str) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / name).touch()
+    action.run(package__dir="other")
+    assert (tmp_path / "wheelhouse" / WHEEL).is_file()
+
+
+@pytest.mark.usefixtures("builder")
+def test_a_builder_that_does_not_answer_fails_the_action(
+    action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(action.module, "_SECONDS", -1)
+    with pytest.raises(Exception, match="did not answer") as failure:
+        action.run(package__dir="package")
+    assert isinstance(failure.value, action.module.Failure)
+
+
+def identifiers(
+    action: Action, monkeypatch: pytest.MonkeyPatch, code: int
+) -> tuple[list[str], list[str]]:
+    """Return what cibuildwheel would build for Windows, and the command that is asked."""
+    commands: list[list[str]] = []
+
+    def run(command: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(list(command))
+        return subprocess.CompletedProcess(command, code, "cp313-win_amd64\ncp314-win32\n", "")
+
+    monkeypatch.setattr(action.module.subprocess, "run", run)
+    return action.module._identifiers(Path("/package"), "windows"), commands[0]
+
+
+def test_cibuildwheel_itself_lists_what_it_would_build(
+    action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, command = identifiers(action, monkeypatch, 0)
+    assert names == ["cp313-win_amd64", "cp314-win32"]
+    assert command[1:4] == ["-m", "cibuildwheel", "--print-build-identifiers"]
+    assert command[4:] == ["--platform", "windows", "--archs", "AMD64,x86", "/package"]
+
+
+def test_settings_that_cibuildwheel_refuses_fail_the_action(
+    action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Exception, match="exit code 2") as failure:
+        identifiers(action, monkeypatch, 2)
+    assert isinstance(failure.value, action.module.Failure)
