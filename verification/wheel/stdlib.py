@@ -12,7 +12,7 @@ REMOVED = frozenset(
         *("pipes", "smtpd", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"),
     )
 )
-# What's New in Python 3.14: PEP 649 and PEP 784.
-_ADDED = frozenset({"annotationlib", "compression"})
+# What's New in Python 3.14: PEP 649 and PEP 784; in 3.15: PEP 799.
+_ADDED = frozenset({"annotationlib", "compression", "profiling"})
 NAMES = sys.stdlib_module_names | REMOVED | _ADDED
 """All of them, whichever Python the suite itself runs on."""
