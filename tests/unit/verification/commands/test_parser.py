@@ -5,7 +5,6 @@ import argparse
 import pytest
 
 from verification.commands import parser
-from verification.commands.__main__ import main
 from verification.models.errors import WrongUse
 from verification.scenarios import machines, profiles
 
@@ -62,14 +61,3 @@ def test_an_option_that_is_left_out_has_a_value_that_says_so() -> None:
 def test_a_word_that_a_command_does_not_take_is_wrong_use() -> None:
     with pytest.raises(WrongUse, match=r"^bundle: unrecognized arguments: --bad$"):
         parser.parse(["bundle", "--bad"])
-
-
-@pytest.mark.parametrize("name", parser.ENVIRONMENTS)
-def test_what_tox_runs_is_no_module(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name]) == 4
-    assert capsys.readouterr().err == f"e2e: {name}: run it as ./e2e {name}\n"
-
-
-def test_a_module_is_run_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["shell", "debian-13", "--installer", "x"]) == 4
-    assert capsys.readouterr().err.startswith("e2e: --installer x: there is none; there are: pip")
