@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from verification.models.base import DataError
-from verification.models.subject import Target
 from verification.subjects.subject import load
 
 GOOD = """
@@ -27,42 +26,9 @@ def read(folder: Path, text: str) -> object:
     return load(path)
 
 
-@pytest.mark.parametrize(
-    ("tag", "target"),
-    [
-        ("any", Target(system="any", machine="any")),
-        ("win_amd64", Target(system="windows", machine="x86_64")),
-        ("win32", Target(system="windows", machine="i686")),
-        ("manylinux_2_28_x86_64", Target(system="linux", machine="x86_64", libc=(2, 28))),
-        ("manylinux2014_aarch64", Target(system="linux", machine="aarch64", libc=(2, 17))),
-        ("manylinux1_i686", Target(system="linux", machine="i686", libc=(2, 5))),
-        ("musllinux_1_2_x86_64", Target(system="musl", machine="x86_64", libc=(1, 2))),
-        ("macosx_11_0_arm64", Target(system="macos", machine="aarch64")),
-        ("linux_x86_64", Target(system="unknown", machine="linux_x86_64")),
-    ],
-)
-def test_a_platform_tag_tells_system_processor_and_c_library(tag: str, target: Target) -> None:
-    assert Target.of(tag) == target
-
-
-def test_a_wheel_for_an_older_glibc_belongs_to_the_same_platform() -> None:
-    platform = load().platform_for("manylinux2014_x86_64")
-    assert platform
-    assert platform.tag == "manylinux_2_28_x86_64"
-
-
-@pytest.mark.parametrize("tag", ["musllinux_1_2_x86_64", "manylinux_2_28_s390x", "win32", "any"])
-def test_a_wheel_for_something_else_belongs_to_no_platform(tag: str) -> None:
-    assert load().platform_for(tag) is None
-
-
 def test_a_release_promises_one_linux_and_one_windows_wheel() -> None:
     required = [platform.tag for platform in load().platforms if platform.required]
     assert required == ["manylinux_2_28_x86_64", "win_amd64"]
-
-
-def test_the_python_version_is_read_from_the_interpreter_tag() -> None:
-    assert load().python_version == (3, 13)
 
 
 def test_optional_keys_may_be_left_out(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pydantic
+import pytest
+
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, item, planned
+from verification.models.run import (
+    FailedTest,
+    PipelineFacts,
+    RunResult,
+    RunVerdict,
+    SystemFacts,
+    WheelFacts,
+)
+from verification.models.verdict import Verdict
+
+RUN = RunResult(
+    subject="quiverdb",
+    strict=True,
+    setup_failure=crash(),
+    systems=(
+        SystemFacts(system="linux", wheels=(WheelFacts(file="a.whl", causes=(crash(),)),)),
+        SystemFacts(system="windows", not_fetched=("b.whl: 404",)),
+    ),
+    planned=(planned(LINUX), planned(WINDOWS)),
+    cells=(cell(LINUX), cell(WINDOWS, crash(WINDOWS))),
+    pipeline=PipelineFacts(identity_exchanged=True),
+    failed_tests=(FailedTest(node="a::b", item="linux-install", error=True),),
+)
+
+
+def test_a_run_survives_json() -> None:
+    assert RunResult.model_validate_json(RUN.model_dump_json()) == RUN
+
+
+def test_a_verdict_survives_json() -> None:
+    verdict = RunVerdict(
+        verdict=Verdict.FAILED,
+        items=(item("linux-install", crash()),),
+        cells=(cell(LINUX, crash()),),
+        not_selected=("windows-install",),
+    )
+    assert RunVerdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+def test_a_run_without_facts_verifies_nothing_by_itself() -> None:
+    run = RunResult(subject="quiverdb")
+    assert (run.strict, run.interrupted, run.from_source) == (False, False, False)
+    assert run.prepared
+    assert (run.systems, run.planned, run.cells, run.pipeline) == ((), (), (), None)
+
+
+def test_a_planned_cell_is_comparable_unless_it_says_otherwise() -> None:
+    assert planned(LINUX).comparable
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"other": 1}, ("other",)),
+        ({"systems": ({"system": "macos"},)}, ("systems", 0, "system")),
+        ({"systems": ({"system": "linux", "other": 1},)}, ("systems", 0, "other")),
+        ({"pipeline": {"other": 1}}, ("pipeline", "other")),
+        ({"failed_tests": ({"item": "x"},)}, ("failed_tests", 0, "node")),
+    ],
+)
+def test_a_run_that_does_not_fit_is_refused(
+    values: dict[str, object], field: tuple[str | int, ...]
+) -> None:
+    with pytest.raises(pydantic.ValidationError) as refused:
+        RunResult.model_validate({**dict(RUN), **values})
+    assert [error["loc"] for error in refused.value.errors()] == [field]
