@@ -45,11 +45,9 @@ class ImageInfo(Model):
 class TestbedFailureInfo(Model):
     """A failure of the testbed that ended the cell."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     cause: str
     where: str
-    observed: str = Field(alias="seen")
+    observed: str
 
 
 class CommandRun(Model):
@@ -202,10 +200,8 @@ class DistributionValue(Model):
 class FileFault(Model):
     """What is wrong with an installed file."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     file: str
-    observed: str = Field(alias="seen")
+    observed: str
 
 
 class RecordValue(Model):
@@ -224,11 +220,9 @@ class RecordValue(Model):
 class EntryPointFault(Model):
     """An entry point that cannot be loaded."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     name: str
     value: str
-    observed: str = Field(alias="seen")
+    observed: str
 
 
 class EndValue(Model):

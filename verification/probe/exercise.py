@@ -320,16 +320,16 @@ def record() -> Record:
             with open(file.locate(), "rb") as opened:
                 content = opened.read()
         except OSError as error:
-            value["wrong"].append({"file": str(file), "seen": type(error).__name__})
+            value["wrong"].append({"file": str(file), "observed": type(error).__name__})
             continue
         if file.suffix == ".py":
             try:
                 compile(content, str(file), "exec", dont_inherit=True)
             except (SyntaxError, ValueError) as error:
-                value["unreadable"].append({"file": str(file), "seen": str(error)})
+                value["unreadable"].append({"file": str(file), "observed": str(error)})
         digest = hashlib.new(file.hash.mode, content).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
-            value["wrong"].append({"file": str(file), "seen": "other content"})
+            value["wrong"].append({"file": str(file), "observed": "other content"})
     return value
 
 
@@ -352,7 +352,7 @@ def entry_points() -> List[Dict[str, str]]:
                 if entry.group in ("console_scripts", "gui_scripts") and not callable(loaded):
                     fault = f"{type(loaded).__name__} is no function to call"
             if fault:
-                faults.append({"name": entry.name, "value": entry.value, "seen": fault})
+                faults.append({"name": entry.name, "value": entry.value, "observed": fault})
     return faults
 
 

@@ -104,7 +104,7 @@ def run(job: Job, held: list[Machine] | None = None) -> CellEvidence:
         evidence["testbed"] = {
             "cause": failure.cause,
             "where": failure.where,
-            "seen": failure.observed,
+            "observed": failure.observed,
         }
     evidence["wall_seconds"] = round(time.monotonic() - began, 3)
     return parse_evidence(json.dumps(evidence), cell.id)

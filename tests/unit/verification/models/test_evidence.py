@@ -31,7 +31,7 @@ def test_evidence_is_written_as_it_was_read() -> None:
 def test_what_a_cell_did_not_reach_has_no_field() -> None:
     kept = ("schema", "cell", "image", "started", "wall_seconds")
     fields = {name: healthy()[name] for name in kept}
-    fields["testbed"] = {"cause": "machine-lost", "where": "debian", "seen": "it stopped"}
+    fields["testbed"] = {"cause": "machine-lost", "where": "debian", "observed": "it stopped"}
     found = _parsed(fields)
     assert (found.install, found.exercise, found.requests) == (None, None, ())
     assert json.loads(found.to_json()) == fields

@@ -50,7 +50,7 @@ def test_a_cell_is_one_line_in_the_words_of_its_user(ident: str) -> None:
 
 def test_a_cell_whose_machine_was_lost_says_so() -> None:
     lost = models.TestbedFailureInfo.model_validate(
-        {"cause": "machine-lost", "where": "x", "seen": "it is gone"}
+        {"cause": "machine-lost", "where": "x", "observed": "it is gone"}
     )
     evidence = _without_commands(sample_run.evidence()).model_copy(update={"testbed": lost})
 

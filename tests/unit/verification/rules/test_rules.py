@@ -184,7 +184,7 @@ def test_a_failed_installation_needs_no_further_evidence() -> None:
 
 def test_a_failure_of_the_testbed_is_all_there_is_to_report() -> None:
     def change(fields: Fields) -> None:
-        fields["testbed"] = {"cause": "machine-lost", "where": "debian", "seen": "it stopped"}
+        fields["testbed"] = {"cause": "machine-lost", "where": "debian", "observed": "it stopped"}
         for key in ("install", "requests", "exercise", "import", "uninstall", "python"):
             del fields[key]
 
@@ -256,7 +256,7 @@ def test_what_an_older_release_does_is_not_this_ones() -> None:
     assert shows(older, leaves_a_process) == ("fails", ["silent-fallback"])
 
 
-def test_what_was_removed_badly_is_reported_beside_the_use() -> None:
+def test_what_was_removed_badly_is_reported_with_the_use() -> None:
     change = [lambda fields: fields["left"]["added"].append(CORE)]
     assert shows(*change, leaves_a_process) == (
         "works-flawed",

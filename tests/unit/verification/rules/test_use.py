@@ -471,8 +471,8 @@ def record(**changes: object) -> Change:
 
 def test_an_installed_file_that_differs_from_record_is_reported_by_name() -> None:
     wrong = [
-        {"file": "quiverdb/a.py", "seen": "other content"},
-        {"file": "quiverdb/b.py", "seen": "FileNotFoundError"},
+        {"file": "quiverdb/a.py", "observed": "other content"},
+        {"file": "quiverdb/b.py", "observed": "FileNotFoundError"},
     ]
     found = [shown(cause) for cause in use.record_faults(evidence(record(wrong=wrong)))]
     assert found == [
@@ -497,7 +497,7 @@ def test_a_record_without_any_hash_is_a_mismatch() -> None:
 
 
 def test_a_module_that_does_not_compile_is_reported() -> None:
-    wrong = [{"file": "quiverdb/extra.py", "seen": "'(' was never closed (extra.py, line 1)"}]
+    wrong = [{"file": "quiverdb/extra.py", "observed": "'(' was never closed (extra.py, line 1)"}]
     (cause,) = use.record_faults(evidence(record(unreadable=wrong)))
     assert cause.severity == "broken"
     assert shown(cause) == (
@@ -510,7 +510,7 @@ def test_a_module_that_does_not_compile_is_reported() -> None:
 
 def test_a_command_that_cannot_be_loaded_is_flawed() -> None:
     error = "ModuleNotFoundError: No module named 'quiverdb.cli'" + "!" * 400
-    entry = {"name": "quiver", "value": "quiverdb.cli:main", "seen": error}
+    entry = {"name": "quiver", "value": "quiverdb.cli:main", "observed": error}
     (cause,) = use.record_faults(evidence(steps(entry_points=step("entry-points", [entry]))))
     assert cause.severity == "flawed"
     assert shown(cause) == (
