@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pydantic import Field
+
 from containers import images
 from containers.engine import Engine, Run
 from containers.forge import ISSUER, Forge
@@ -48,7 +50,7 @@ class TagPush(Model):
 class IndexSetup(Model):
     """The trusted publishers of the index, at least one, and the files that it has at the start."""
 
-    publishers: tuple[TrustedPublisher, ...]
+    publishers: tuple[TrustedPublisher, ...] = Field(min_length=1)
     files: tuple[Path, ...] = ()
 
 

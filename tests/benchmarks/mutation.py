@@ -34,6 +34,10 @@ from mutmut.mutation.file_mutation import MutationVisitor
 from mutmut.mutation.pragma_handling import IgnoredCode
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.helpers.mirror import mirror_of
+
 PLAN = Path(__file__).with_suffix(".toml")
 # Imported once, before the processes of the tests are forked: it takes longer than most tests.
 PRELOADED = (
@@ -139,11 +143,9 @@ def _shown(module: cst.Module, node: cst.CSTNode) -> str:
 # ---- testing them ----
 
 
-def mirror_of(file: str) -> str:
+def mirrored_tests(file: str) -> str:
     """Return the test file that mirrors a module, or the folder where it would be."""
-    module = Path(file)
-    stem = module.parent.name if module.stem == "__init__" else module.stem
-    mirrored = Path("tests/unit") / module.parent / f"test_{stem}.py"
+    mirrored = Path(mirror_of(file))
     return str(mirrored if (ROOT / mirrored).exists() else mirrored.parent)
 
 
@@ -172,7 +174,7 @@ def is_killed(mutant: Mutant, seconds: float) -> bool:
     good = path.read_text("utf-8")
     path.write_text(mutant.code, "utf-8")
     try:
-        return run_tests(mirror_of(mutant.file), seconds) != 0
+        return run_tests(mirrored_tests(mutant.file), seconds) != 0
     finally:
         path.write_text(good, "utf-8")
 

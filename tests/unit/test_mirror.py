@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
+from tests.helpers.mirror import TESTS, mirror_of
+
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("containers", "verification")
-TESTS = PurePosixPath("tests/unit")
 EXCEPTIONS: Mapping[str, str] = {}
 """Why a module with behaviour has no test file, by the path of the module."""
 
@@ -30,17 +31,6 @@ def functions(path: Path) -> Iterator[Function]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, Function):
             yield node
-
-
-def mirror_of(module: str) -> str:
-    """Return the test file of a module. In its folders an underscore replaces what no import has.
-
-    The tests of a package's own code have the name of the package.
-    """
-    path = PurePosixPath(module)
-    stem = path.parent.name if path.stem == "__init__" else path.stem
-    folder = str(path.parent).replace("-", "_").replace(".", "_")
-    return str(TESTS / folder / f"test_{stem}.py")
 
 
 def modules(root: Path) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import mutation
-from tests.benchmarks.mutation import ROOT, Mutant, files_of, mirror_of
+from tests.benchmarks.mutation import ROOT, Mutant, files_of, mirrored_tests
 
 
 def changes(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> list[Mutant]:
@@ -75,7 +75,7 @@ def test_a_mutant_is_shown_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_a_module_is_tested_by_the_file_that_mirrors_it(module: str, tests: str) -> None:
-    assert mirror_of(module) == tests
+    assert mirrored_tests(module) == tests
 
 
 def test_the_modules_of_the_plan_exist_and_have_tests() -> None:
@@ -84,4 +84,4 @@ def test_the_modules_of_the_plan_exist_and_have_tests() -> None:
     assert "verification/verdict.py" in plan["whole"]
     for file in files:
         assert (ROOT / file).is_file()
-        assert (ROOT / mirror_of(file)).exists(), file
+        assert (ROOT / mirrored_tests(file)).exists(), file
