@@ -1,1 +1,1 @@
-"""All that starts: the engine, images, machines, the package index and the wheel builder."""
+"""The testbed: the engine, images, machines, the package index and the wheel builder."""

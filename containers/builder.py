@@ -1,9 +1,9 @@
-"""Turn a source folder into the wheel for one platform, by cibuildwheel, once per content.
+"""Build the wheel of a source folder for one platform with cibuildwheel, and cache it by content.
 
-A Linux wheel is built, repaired and tested by cibuildwheel itself in a manylinux_2_28 container. A
-Windows wheel is cross-compiled: cibuildwheel builds those on Windows only, so the steps that it
-would take there are taken from the project's own ``[tool.cibuildwheel]``, but for the wheel's own
-tests, which need a Windows. Both containers have no network.
+cibuildwheel builds, repairs and tests a Linux wheel in a manylinux_2_28 container. It builds
+Windows wheels on Windows only. For a Windows wheel, this module therefore cross-compiles and runs
+the build and repair steps of the project's own ``[tool.cibuildwheel]``. It does not run the tests
+of the wheel, because they need Windows. Both containers have no network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import tomllib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import docker
 import docker.errors
@@ -34,16 +33,15 @@ import requests
 
 from containers import engine as engines
 from containers import images
-from containers.progress import say, step
+from containers.progress import print_line, step
 from containers.recipe import load as load_recipe
-from containers.state import locked, state_dir
+from containers.state import locked, state_folder
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
-
-Platform = Literal["linux", "windows"]
+from verification.models.machine import OperatingSystem
 
 LABEL_BUILD = "quiverdb-e2e.build"
 _PYTHON = "cp313"
-_TAGS: dict[Platform, str] = {"linux": "manylinux_2_28_x86_64", "windows": "win_amd64"}
+_TAGS: dict[OperatingSystem, str] = {"linux": "manylinux_2_28_x86_64", "windows": "win_amd64"}
 _RECIPES: dict[str, str] = {"linux": "builder", "windows": "builder-windows"}
 _BUILD_SECONDS = 1800
 _KILLED = 128 + signal.SIGKILL
@@ -115,7 +113,7 @@ def build(
     source: Path,
     run: engines.Run,
     *,
-    platform: Platform = "linux",
+    platform: OperatingSystem = "linux",
     manylinux_image: str | None = None,
 ) -> Path:
     """Return the wheel of ``source`` for ``platform``; it is built unless it was before.
@@ -128,7 +126,7 @@ def build(
         WrongUse: ``source`` is no folder with a ``pyproject.toml``, or changes meanwhile.
         BuildFailed: the source does not build, its wheel cannot be repaired or fails its tests.
         TestbedFailure: the engine, the image or cibuildwheel is not as needed.
-        images.Unavailable: the builder's image cannot be made on this host.
+        images.ImageUnavailable: the builder's image cannot be made on this host.
     """
     if not source.is_dir():
         raise WrongUse(f"{source}: there is no such folder; name the one with pyproject.toml")
@@ -138,16 +136,16 @@ def build(
     official = manylinux_image if platform == "linux" else None
     digest = source_hash(source)
     key = _key(digest, official or recipe.tag(), platform)
-    kept = state_dir() / "wheels" / key
+    kept = state_folder() / "wheels" / key
     with locked(f"wheel-{key}"):
         if found := _wheel_in(kept):
-            say(f"wheel for {platform}: {found.name} was built from this source before")
+            print_line(f"wheel for {platform}: {found.name} was built from this source before")
             return found
         image = official or images.ensure(engine, recipe.name).tag
-        log = state_dir() / "logs" / f"build-{platform}-{key}.log"
+        log = state_folder() / "logs" / f"build-{platform}-{key}.log"
         log.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-build-") as scratch:
-            job = _Job(
+            job = _BuildJob(
                 engine=engine,
                 tree=Path(scratch) / "project",
                 output=Path(scratch) / "output",
@@ -155,13 +153,13 @@ def build(
                 recipe=None if official else recipe.name,
                 labels={**run.labels(), LABEL_BUILD: uuid.uuid4().hex},
                 log=log,
-                what=f"wheel for {platform}",
+                title=f"wheel for {platform}",
             )
             job.output.mkdir()
             copy_source(source, job.tree)
             if source_hash(job.tree) != digest:
                 raise WrongUse(f"{source}: files changed while they were copied; run it again")
-            with step(f"{job.what}: building it from {source} (log: {log})"):
+            with step(f"{job.title}: building it from {source} (log: {log})"):
                 (_build_linux if platform == "linux" else _build_windows)(job)
             return _keep(_checked(job, _TAGS[platform]), kept)
 
@@ -171,9 +169,9 @@ def recipes(platforms: Iterable[str]) -> list[str]:
     return [_RECIPES[platform] for platform in platforms]
 
 
-def log_of(platform: Platform, wheel: Path) -> Path:
+def log_path(platform: OperatingSystem, wheel: Path) -> Path:
     """Return the log of the build that made this wheel."""
-    return state_dir() / "logs" / f"build-{platform}-{wheel.parent.name}.log"
+    return state_folder() / "logs" / f"build-{platform}-{wheel.parent.name}.log"
 
 
 def source_hash(source: Path) -> str:
@@ -283,7 +281,7 @@ def _keep(wheel: Path, kept: Path) -> Path:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Job:
+class _BuildJob:
     """One build: the container it runs in, where its source is and where its wheel goes."""
 
     engine: engines.Engine
@@ -294,20 +292,20 @@ class _Job:
     """The recipe of the image, which is then used without a network; None: an image of others."""
     labels: dict[str, str]
     log: Path
-    what: str
+    title: str
 
     def failed(self, code: int, lines: list[str]) -> BuildFailed | TestbedFailure:
         """Return what the failure with these lines of output is: the package's or the testbed's."""
         for cause, words in _TESTBED:
             if said := next((line for line in lines if words in line.lower()), None):
-                return TestbedFailure(cause, self.what, f"{said.strip()} (log: {self.log})")
+                return TestbedFailure(cause, self.title, f"{said.strip()} (log: {self.log})")
         if self.recipe:
             for line in lines:
                 if missing := _NOT_IN_WHEELHOUSE.search(line):
                     message = f"the build needs {missing[1]}, and the image does not have it; "
                     message += f"add it to images/{self.recipe}/requirements.in (log: {self.log})"
                     return TestbedFailure("image-build-failed", f"image {self.recipe}", message)
-        return BuildFailed(self.what, f"{error_line(lines)} (exit code {code})", str(self.log))
+        return BuildFailed(self.title, f"{error_line(lines)} (exit code {code})", str(self.log))
 
     def remove_container(self) -> None:
         """Remove what the build left on the engine; nothing, if it ended by itself."""
@@ -348,14 +346,14 @@ class _Job:
                     log.flush()
                     lines.append(line)
                     if _HEADING.fullmatch(line):
-                        say(f"{self.what}: {line}")
+                        print_line(f"{self.title}: {line}")
         finally:
             timer.cancel()
         if expired.is_set():
             message = (
                 f"it did not end in {_BUILD_SECONDS} s; its last line: {error_line(lines[-1:])}"
             )
-            raise BuildFailed(self.what, message, str(self.log))
+            raise BuildFailed(self.title, message, str(self.log))
         return lines
 
 
@@ -371,19 +369,19 @@ def error_line(lines: list[str]) -> str:
     return " | ".join(last)[-500:] or "no output"
 
 
-def _checked(job: _Job, tag: str) -> Path:
+def _checked(job: _BuildJob, tag: str) -> Path:
     built = sorted(job.output.glob("*.whl"))
     names = ", ".join(path.name for path in built) or "none"
     if len(built) != 1 or tag not in built[0].stem.split("-")[-1].split("."):
         message = f"one wheel tagged {tag} was expected, and there is: {names}"
-        raise BuildFailed(job.what, message, str(job.log))
+        raise BuildFailed(job.title, message, str(job.log))
     return built[0]
 
 
 # ---- Linux: cibuildwheel ----
 
 
-def _build_linux(job: _Job) -> None:
+def _build_linux(job: _BuildJob) -> None:
     if shutil.which("docker") is None:
         raise TestbedFailure(
             "engine-unreachable",
@@ -413,12 +411,12 @@ def _build_linux(job: _Job) -> None:
         raise job.failed(process.returncode, lines)
 
 
-def _linux_command(job: _Job) -> list[str]:
+def _linux_command(job: _BuildJob) -> list[str]:
     command = [sys.executable, "-m", "cibuildwheel", "--platform", "linux", "--archs", "x86_64"]
     return [*command, "--output-dir", str(job.output), str(job.tree)]
 
 
-def _linux_environment(job: _Job) -> dict[str, str]:
+def _linux_environment(job: _BuildJob) -> dict[str, str]:
     # cibuildwheel does not pull an image that the engine has (its oci_container.py).
     arguments = [f"'--label={key}={value}'" for key, value in job.labels.items()]
     if job.recipe:
@@ -441,7 +439,7 @@ def _linux_environment(job: _Job) -> dict[str, str]:
 # ---- Windows: cross-compiled ----
 
 
-def _build_windows(job: _Job) -> None:
+def _build_windows(job: _BuildJob) -> None:
     client = job.engine.client()
     try:
         container = client.containers.create(
@@ -463,7 +461,7 @@ def _build_windows(job: _Job) -> None:
         code = int(state["ExitCode"])
         if state["OOMKilled"] or code == _KILLED:
             raise TestbedFailure(
-                "machine-lost", job.what, f"killed while it built (log: {job.log})"
+                "machine-lost", job.title, f"killed while it built (log: {job.log})"
             )
         if code:
             raise job.failed(code, lines)
@@ -474,13 +472,13 @@ def _build_windows(job: _Job) -> None:
             with tarfile.open(fileobj=packed) as tar:
                 tar.extractall(job.output, filter="data")
     except (docker.errors.DockerException, requests.RequestException) as error:
-        raise TestbedFailure("machine-lost", job.what, " ".join(str(error).split())) from error
+        raise TestbedFailure("machine-lost", job.title, " ".join(str(error).split())) from error
     finally:
         client.close()
         job.remove_container()
 
 
-def _windows_script(job: _Job) -> str:
+def _windows_script(job: _BuildJob) -> str:
     """Return what cibuildwheel would do on Windows, as far as it can be done elsewhere."""
     options = _windows_options(job)
     before, repair = _command(options.before_build), _command(options.repair_wheel_command)
@@ -517,7 +515,7 @@ class _CibuildwheelOptions(pydantic.BaseModel):
     repair_wheel_command: str | list[str] = "delvewheel repair -w {dest_dir} {wheel}"
 
 
-def _windows_options(job: _Job) -> _CibuildwheelOptions:
+def _windows_options(job: _BuildJob) -> _CibuildwheelOptions:
     try:
         project = tomllib.loads((job.tree / "pyproject.toml").read_text("utf-8"))
         options = project.get("tool", {}).get("cibuildwheel", {})
@@ -525,7 +523,7 @@ def _windows_options(job: _Job) -> _CibuildwheelOptions:
     except (ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())
         message = f"pyproject.toml cannot be read: {reason}"
-        raise BuildFailed(job.what, message, str(job.log)) from error
+        raise BuildFailed(job.title, message, str(job.log)) from error
 
 
 def _command(option: str | list[str]) -> str:

@@ -1,9 +1,9 @@
-"""The canary: shows in every run that a machine has no egress, and that it would notice one.
+"""The canary: prove in every run that a machine has no egress, and that the proof detects egress.
 
-A beacon listens beyond the engine's host, on a cable of its own (a veth pair), since the engine
-keeps its bridges from one another even where they are open. From an ordinary network the canary
-must reach it, or it could not tell an open network from a closed one; from the machines' network it
-must not.
+A beacon listens outside the networks of the engine, behind a veth pair of its own, because the
+engine isolates its bridges from each other even if they are open. The canary must reach the beacon
+from an ordinary network; otherwise it cannot distinguish an open network from a closed one. It must
+not reach the beacon from the machines' network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run a command in a container; hold a container and remove it."""
+"""Run a command in a container; remove a container at the end of its context."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from testcontainers.core.exceptions import ContainerStartException
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class CommandResult:
     """What a command did: its exit code and its output."""
 
     code: int
@@ -37,7 +37,7 @@ def execute(
     user: str = "",
     folder: str | None = None,
     environment: dict[str, str] | None = None,
-) -> Result:
+) -> CommandResult:
     """Run ``command`` in ``container`` and wait for it.
 
     Raises:
@@ -48,7 +48,7 @@ def execute(
         list(command), user=user, workdir=folder, environment=environment or {}, demux=True
     )
     code, (stdout, stderr) = ran
-    return Result(-1 if code is None else code, _text(stdout), _text(stderr))
+    return CommandResult(-1 if code is None else code, _text(stdout), _text(stderr))
 
 
 def send(container: Container, data: bytes) -> None:
@@ -85,7 +85,7 @@ def remove(container: DockerContainer) -> None:
     container.get_docker_client().client.close()  # the library leaves its connection open
 
 
-class Held:
+class ManagedContainer:
     """A container that lives as long as its context."""
 
     _container: DockerContainer

@@ -1,4 +1,4 @@
-"""Find a Docker-compatible engine, or provide one; label and sweep what runs start."""
+"""Find or start a Docker-compatible engine; label what runs start, and remove it afterwards."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
 from docker.utils.config import find_config_file
 
-from containers.progress import say, step
-from containers.state import locked, state_dir
+from containers.progress import print_line, step
+from containers.state import locked, state_folder
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
 
 LABEL_RUN = "quiverdb-e2e.run"
 LABEL_OWNER = "quiverdb-e2e.owner"
 LABEL_IMAGE = "quiverdb-e2e.image"
-KEPT = "quiverdb-e2e-kept-"
+KEPT_PREFIX = "quiverdb-e2e-kept-"
 """How the name of a container begins that outlives its run; labels cannot be changed later."""
 KEPT_HOURS = 24
 
@@ -45,7 +45,7 @@ class Endpoint(Model):
 
     url: str
     origin: str
-    demanded: bool = False
+    named_by_user: bool = False
     """True if the user named it: then no other is tried in its place."""
 
 
@@ -87,7 +87,7 @@ def endpoints() -> Iterator[Endpoint]:
         WrongUse: the named context is none.
     """
     if named := os.environ.get("DOCKER_HOST"):
-        yield Endpoint(url=named, origin="DOCKER_HOST", demanded=True)
+        yield Endpoint(url=named, origin="DOCKER_HOST", named_by_user=True)
         return
     if context := _current_context():
         yield context
@@ -111,7 +111,7 @@ def _current_context() -> Endpoint | None:
             f"docker context {name}: there is no such context with an address in {folder}; "
             "choose one with `docker context use`, or set DOCKER_HOST"
         )
-    return Endpoint(url=url, origin=f"docker context {name}", demanded=True)
+    return Endpoint(url=url, origin=f"docker context {name}", named_by_user=True)
 
 
 def _context_url(name: str) -> str | None:
@@ -125,7 +125,7 @@ def _context_url(name: str) -> str | None:
         return None
 
 
-def ask(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
+def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
     """Return the engine that answers at ``endpoint``, or one line that says why none does."""
     socket = Path(endpoint.url.removeprefix("unix://"))
     if endpoint.url.startswith("unix://") and not socket.exists():
@@ -153,11 +153,11 @@ def find() -> tuple[Engine | None, list[str]]:
     """Return the first engine that answers, and a line for each endpoint where none did."""
     misses: list[str] = []
     for endpoint in endpoints():
-        answer = ask(endpoint)
+        answer = connect(endpoint)
         if isinstance(answer, Engine):
             return answer, misses
         misses.append(answer)
-        if endpoint.demanded:
+        if endpoint.named_by_user:
             break
     return None, misses
 
@@ -172,7 +172,7 @@ def ensure(*, provision: bool = True) -> Engine:
     if engine:
         return engine
     tried = "; ".join(misses)
-    obstacle = "--no-provision forbids starting one" if not provision else why_none_is_started()
+    obstacle = "--no-provision forbids starting one" if not provision else start_obstacle()
     if obstacle:
         raise TestbedFailure(
             "engine-unreachable",
@@ -192,10 +192,10 @@ def ensure(*, provision: bool = True) -> Engine:
     return engine
 
 
-def why_none_is_started() -> str | None:
+def start_obstacle() -> str | None:
     """Return why no engine would be started here where none answers, or None if one would."""
     obstacle = provision_obstacle()
-    if obstacle is None and any(endpoint.demanded for endpoint in endpoints()):
+    if obstacle is None and any(endpoint.named_by_user for endpoint in endpoints()):
         obstacle = "you named that engine, so no other is started in its place"
     return obstacle
 
@@ -300,17 +300,17 @@ def remove_stale_pid_files(pid_files: dict[Path, str] | None = None) -> list[Pat
 
 
 def _start_daemon() -> None:
-    log = state_dir() / "dockerd.log"
+    log = state_folder() / "dockerd.log"
     process: subprocess.Popen[bytes] | None = None
     if _running("dockerd"):
-        say("a Docker engine is already starting; waiting for it")
+        print_line("a Docker engine is already starting; waiting for it")
     elif Path("/run/systemd/system").is_dir():
-        say("starting the Docker engine: systemctl start docker")
+        print_line("starting the Docker engine: systemctl start docker")
         subprocess.run(("systemctl", "start", "docker"), capture_output=True, check=False)
     else:
         for path in remove_stale_pid_files():
-            say(f"removed the stale pid file {path}")
-        say(f"starting the Docker engine: dockerd (its log: {log})")
+            print_line(f"removed the stale pid file {path}")
+        print_line(f"starting the Docker engine: dockerd (its log: {log})")
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ("dockerd",),
@@ -319,10 +319,10 @@ def _start_daemon() -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        (state_dir() / "dockerd.pid").write_text(str(process.pid), "utf-8")
+        (state_folder() / "dockerd.pid").write_text(str(process.pid), "utf-8")
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if isinstance(ask(_DEFAULT_ENDPOINT, 2), Engine):
+        if isinstance(connect(_DEFAULT_ENDPOINT, 2), Engine):
             if process:
                 # It outlives us. An object without a return code is called a leak when it goes,
                 # at the latest when this program ends (CPython's subprocess, Popen.__del__).
@@ -343,7 +343,7 @@ def _start_daemon() -> None:
 
 def stop_provided() -> bool:
     """Stop the daemon that this project started, if it still runs; return whether it did."""
-    path = state_dir() / "dockerd.pid"
+    path = state_folder() / "dockerd.pid"
     try:
         pid = int(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -448,7 +448,7 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
 
 def is_kept(name: str | None) -> bool:
     """Return whether the container of this name is kept for a person."""
-    return (name or "").lstrip("/").startswith(KEPT)
+    return (name or "").lstrip("/").startswith(KEPT_PREFIX)
 
 
 def remove_kept(client: docker.DockerClient) -> int:

@@ -1,4 +1,4 @@
-"""The files that runs used, kept by their content: what a replay needs long after its run."""
+"""The files that runs used, stored by their hash. A replay reads them long after its run."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from containers.state import locked, state_dir
-from verification.models.release import sha256
+from containers.state import locked, state_folder
+from verification.models.release import file_sha256
 
-MOST_BYTES = 1_000_000_000
+MAX_BYTES = 1_000_000_000
 """How much is kept; beyond it the least recently used go."""
 
 
 def _folder() -> Path:
-    return state_dir() / "files"
+    return state_folder() / "files"
 
 
-def keep(paths: Iterable[Path], *, most: int = MOST_BYTES) -> dict[Path, str]:
+def keep(paths: Iterable[Path], *, max_bytes: int = MAX_BYTES) -> dict[Path, str]:
     """Keep a copy of each file; return the sha256 by path.
 
-    Other files go, the least recently used first, until ``most`` bytes are left; these stay.
+    Other files go, the least recently used first, until ``max_bytes`` bytes are left; these stay.
 
     Raises:
         OSError: they cannot be kept.
     """
-    found = {path: sha256(path) for path in dict.fromkeys(paths)}
+    found = {path: file_sha256(path) for path in dict.fromkeys(paths)}
     with locked("files"):
         for path, digest in found.items():
             target = _folder() / digest / path.name
             if not target.exists():
                 _copy(path, target)
             os.utime(target)
-        _evict(set(found.values()), most)
+        _evict(set(found.values()), max_bytes)
     return found
 
 
@@ -46,7 +46,7 @@ def find(digest: str, name: str) -> Path | None:
     folder = _folder() / digest
     with locked("files"):
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-            if sha256(path) != digest:
+            if file_sha256(path) != digest:
                 path.unlink()
                 continue
             target = folder / name
@@ -64,7 +64,7 @@ def _copy(path: Path, target: Path) -> None:
     partial.unlink(missing_ok=True)
     # A hard link costs no space: what is kept in the state folder is replaced, never written to.
     # Whoever gave us a file of another folder may do so.
-    if state_dir() in path.parents:
+    if state_folder() in path.parents:
         with contextlib.suppress(OSError):
             partial.hardlink_to(path)
     if not partial.exists():
@@ -72,7 +72,7 @@ def _copy(path: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def _evict(spared: set[str], most: int) -> None:
+def _evict(spared: set[str], max_bytes: int) -> None:
     folders = []
     total = 0
     for folder in _folder().iterdir():
@@ -81,7 +81,7 @@ def _evict(spared: set[str], most: int) -> None:
         total += size
         folders.append((max((info.st_mtime for info in files), default=0.0), size, folder))
     for _, size, folder in sorted(folders):
-        if total <= most:
+        if total <= max_bytes:
             break
         if folder.name not in spared:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""The forge of a run: the container that plays GitHub for the jobs of the release workflow.
+"""The forge of a run: the container that stands in for GitHub for the jobs of the release workflow.
 
-``images/forge`` answers to GitHub's own names, with certificates of the run's own authority. The
-host configures it by files that the engine puts into the container: there is no door for that which
-a job could use as well.
+``images/forge`` answers at the host names of GitHub, with certificates from the run's CA. The host
+configures it by files that the engine copies into the container. There is no configuration endpoint
+that a job could use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import requests
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from containers.commands import Held, execute, remove
+from containers.commands import ManagedContainer, execute, remove
 from containers.images import tar_of
 from containers.network import ClosedNetwork
 from verification.models.errors import TestbedFailure
@@ -53,7 +53,7 @@ _READY_SECONDS = 30
 _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
-class Forge(Held):
+class Forge(ManagedContainer):
     """The running forge; a context manager that removes it at the end.
 
     It starts on ``network``; `connect` puts it on further ones. ``patience`` is how many seconds it

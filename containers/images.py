@@ -1,7 +1,7 @@
-"""Turn a recipe into a content-addressed image, from Debian packages or from a registry.
+"""Build a content-addressed image from a recipe, from Debian packages or from a registry.
 
-Everything a Dockerfile needs from outside is downloaded first, by the host's
-own clients and by hash, so that the build itself runs without a network.
+The clients of the host first download everything that a Dockerfile needs, and check it by hash. The
+build itself runs without a network.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ import docker.errors
 import requests
 
 from containers import engine as engines
-from containers import nodepackages
-from containers.progress import say, step
+from containers import node_packages
+from containers.progress import print_line, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
 from containers.recipe import load as load_recipe
-from containers.state import locked, state_dir
+from containers.state import locked, state_folder
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
 
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 
 
-class Unavailable(Exception):
+class ImageUnavailable(Exception):
     """The image cannot be had on this host; the message is the reason, one line."""
 
 
-def missing(engine: engines.Engine, names: Iterable[str]) -> set[str]:
+def missing_images(engine: engines.Engine, names: Iterable[str]) -> set[str]:
     """Return which of these images are to be built, with those that they are built upon.
 
     Raises:
@@ -67,12 +67,12 @@ def ensure(engine: engines.Engine, name: str) -> Image:
 
     Raises:
         TestbedFailure: ``image-build-failed`` or ``disk-full``, with the builder's last lines.
-        Unavailable: the recipe cannot be carried out on this host.
+        ImageUnavailable: the recipe cannot be carried out on this host.
         WrongUse: the recipe is unknown or wrong.
     """
     recipe = load_recipe(name)
     if recipe.os != engine.os:
-        raise Unavailable(
+        raise ImageUnavailable(
             f"{name} needs a {_SYSTEMS[recipe.os]}-container engine, "
             f"and the one at {engine.url} runs {engine.os} containers"
         )
@@ -123,7 +123,7 @@ def _build(engine: engines.Engine, client: docker.DockerClient, recipe: Recipe, 
     elif recipe.registry:
         base = _pull(client, recipe.registry)
     else:
-        raise Unavailable(f"{recipe.name} is made from Debian packages, and {obstacle}")
+        raise ImageUnavailable(f"{recipe.name} is made from Debian packages, and {obstacle}")
     if recipe.has_dockerfile:
         arguments = {"BASE": base, **recipe.arguments}
         for argument, name in recipe.uses.items():
@@ -146,7 +146,7 @@ def _pull(client: docker.DockerClient, reference: str) -> str:
     except (docker.errors.DockerException, requests.RequestException) as error:
         explanation = error.explanation if isinstance(error, docker.errors.APIError) else error
         reason = " ".join(str(explanation or error).split())
-        raise Unavailable(f"{reference} cannot be pulled: {reason[:200]}") from error
+        raise ImageUnavailable(f"{reference} cannot be pulled: {reason[:200]}") from error
 
 
 # ---- from Debian packages ----
@@ -193,10 +193,13 @@ def fetch_source(suites: Sequence[str], packages: Sequence[str], into: Path) -> 
     Each is of the first of ``suites`` whose archive holds it: a mirror may list more than it holds.
 
     Raises:
-        Unavailable: this host's apt knows no Debian archive, or none of them has such a package.
+        ImageUnavailable: this host's apt knows no Debian archive, or no archive has the
+            package.
     """
     if not shutil.which("apt-get"):
-        raise Unavailable(f"the source of {' and '.join(packages)} comes by apt, which is not here")
+        raise ImageUnavailable(
+            f"the source of {' and '.join(packages)} comes by apt, which is not here"
+        )
     into.chmod(0o755)  # apt's unprivileged downloader must be able to enter it
     found: list[Path] = []
     for package in packages:
@@ -205,11 +208,11 @@ def fetch_source(suites: Sequence[str], packages: Sequence[str], into: Path) -> 
             try:
                 found += _fetch_source(suite, package, into / suite)
                 break
-            except Unavailable as reason:
+            except ImageUnavailable as reason:
                 refused.append(f"{suite}: {reason}")
         else:
             reasons = "; ".join(refused)
-            raise Unavailable(f"the source of {package} cannot be had from {reasons[:300]}")
+            raise ImageUnavailable(f"the source of {package} cannot be had from {reasons[:300]}")
     return sorted(found, key=lambda path: path.name)
 
 
@@ -220,7 +223,7 @@ def _fetch_source(suite: str, package: str, folder: Path) -> list[Path]:
         # The suite's own archive: of the sources of security updates a mirror may hold less still.
         archive = [line.removeprefix("deb ") for line in debian_sources(suite)[:1]]
         if not archive:
-            raise Unavailable("apt knows no archive of Debian's")
+            raise ImageUnavailable("apt knows no archive of Debian's")
         (folder / "lists" / "partial").mkdir(parents=True)
         (folder / "sources.list").write_text(f"deb-src {archive[0]}\n", "utf-8")
         _apt([*apt, "update"], folder)
@@ -235,7 +238,7 @@ def _apt(command: Sequence[str], folder: Path) -> None:
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if ran.returncode:
         lines = [line for line in ran.stderr.splitlines() if line.startswith("E: ")]
-        raise Unavailable((lines or ["E: no word of why"])[0].removeprefix("E: ")[:200])
+        raise ImageUnavailable((lines or ["E: no word of why"])[0].removeprefix("E: ")[:200])
 
 
 def _apt_options() -> list[str]:
@@ -260,7 +263,7 @@ def _bootstrap(
     engines.install_packages(("mmdebstrap",), ("mmdebstrap", "debian-archive-keyring"))
     with locked("mmdebstrap"):
         scratch = _scratch()
-        log = state_dir() / f"image-{recipe.name}.log"
+        log = state_folder() / f"image-{recipe.name}.log"
         command = [
             "mmdebstrap",
             "--variant=minbase",
@@ -270,7 +273,7 @@ def _bootstrap(
             "-",
             *debian_sources(str(recipe.suite)),
         ]
-        say(f"image {recipe.name}: {recipe.suite} with {len(recipe.packages)} packages")
+        print_line(f"image {recipe.name}: {recipe.suite} with {len(recipe.packages)} packages")
         with log.open("wb") as errors:
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, env=_environment(scratch)
@@ -350,12 +353,12 @@ def _docker_build(
     context = [*recipe.files(), *source]
     lock = recipe.requirements
     if lock.exists():
-        into = state_dir() / "downloads" / recipe.name
+        into = state_folder() / "downloads" / recipe.name
         wheels = download_wheels(lock, into, python=recipe.python, platforms=recipe.platforms)
         context += [(f"wheels/{path.name}", path) for path in sorted(wheels.glob("[!.]*"))]
         if (recipe.folder / "package-lock.json").exists():
-            into = state_dir() / "downloads" / f"{recipe.name}-node"
-            context += nodepackages.download(recipe.folder, wheels, into)
+            into = state_folder() / "downloads" / f"{recipe.name}-node"
+            context += node_packages.download(recipe.folder, wheels, into)
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             for name, path in context:
@@ -380,7 +383,7 @@ def _docker_build(
         ):
             line = str(event.get("stream") or "").strip()
             if line.startswith("Step "):
-                say(f"image {recipe.name}: {line[:100]}")
+                print_line(f"image {recipe.name}: {line[:100]}")
             if line:
                 last = f"{last[-1500:]} | {line}"
             if "error" in event:

@@ -1,8 +1,8 @@
-"""The package index of a testbed, and what is published to it.
+"""The package index of a testbed, and the files that are published to it.
 
-pypiserver behind a TLS front (``images/index``) plays the default index: on the internal network it
-answers to the very names that pip and twine ask by default, with a certificate from the run's own
-CA.
+pypiserver behind a TLS front (``images/index``) stands in for the default index. On the internal
+network it answers at the host names that pip and twine use by default, with a certificate from the
+run's CA.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from containers.commands import Held, Result, execute, remove, send
+from containers.commands import CommandResult, ManagedContainer, execute, remove, send
 from containers.engine import Engine, is_kept
 from containers.network import ClosedNetwork
 from verification.models.base import DataError, Model, parse_json
@@ -100,7 +100,7 @@ class TrustedPublishing(Model):
     enabled: bool = True
 
 
-class UploadMachine(Held):
+class UploadMachine(ManagedContainer):
     """The machine from which a release is uploaded, with the real twine."""
 
     def __init__(self, image: Image, network: ClosedNetwork) -> None:
@@ -153,7 +153,7 @@ class UploadMachine(Held):
             output=done.output.replace(password, "[hidden]"),
         )
 
-    def _run(self, command: list[str], environment: dict[str, str] | None = None) -> Result:
+    def _run(self, command: list[str], environment: dict[str, str] | None = None) -> CommandResult:
         try:
             result = execute(
                 self._container.get_wrapped_container(), command, environment=environment
@@ -166,7 +166,7 @@ class UploadMachine(Held):
 _PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
 
 
-class Index(Held):
+class Index(ManagedContainer):
     """The running index; a context manager that removes it at the end."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A clean machine: the running container that is one."""
+"""A clean machine: its running container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import requests
 from pydantic import Field
 
 from containers import processors
-from containers.commands import Held, Result, execute
+from containers.commands import CommandResult, ManagedContainer, execute
 from containers.images import tar_of
 from containers.network import NetworkHandle, new_container
 from verification.models.base import Model
@@ -75,7 +75,7 @@ class MachineSetup(Model):
     """Files of the suite's own folder, by name."""
 
 
-class Machine(Held):
+class Machine(ManagedContainer):
     """A running machine; a context manager that removes it at the end.
 
     It has one network, and on it one name answers: the index. Its certificate authorities are the
@@ -157,7 +157,7 @@ class Machine(Held):
         client: docker.DockerClient = self._container.get_docker_client().client
         return client
 
-    def lease(self) -> tuple[str, datetime.datetime]:
+    def address_and_start(self) -> tuple[str, datetime.datetime]:
         """Return its address on its network, and since when, by the engine's clock, it has that.
 
         Raises:
@@ -245,7 +245,7 @@ class Machine(Held):
         folder: str | None = None,
         environment: dict[str, str] | None = None,
         seconds: int | None = None,
-    ) -> Result:
+    ) -> CommandResult:
         """Run ``command`` on the machine and wait for it; it is ended after ``seconds`` (code 124).
 
         Raises:

@@ -1,4 +1,4 @@
-"""The closed network of a run: who is on it belongs to one engine and one run."""
+"""The closed network of a run. Every container on it belongs to one engine and one run."""
 
 from __future__ import annotations
 

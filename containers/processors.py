@@ -1,8 +1,8 @@
-"""One processor for a machine whose programs run on Wine.
+"""Reserve one processor for a machine whose programs run on Wine.
 
-Every system call of such a program is a message to wineserver and an answer. On one processor the
-two take turns; on two, each waits for an idle processor to wake, and on a virtual machine that is
-the larger part of the time: tests/benchmarks/wine.py measures it.
+Every system call of such a program is a message to wineserver and an answer. On one processor, the
+program and wineserver alternate. On two processors, each waits until an idle processor wakes up. On
+a virtual machine, this wait is the larger part of the time: tests/benchmarks/wine.py measures it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import docker.errors
 import requests
 
 from containers.engine import Engine
-from containers.state import held_if_free
+from containers.state import try_lock
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def reserve(engine: Engine) -> Iterator[str]:
     numbers = _usable(engine)
     with contextlib.ExitStack() as stack:
         for number in numbers:
-            if stack.enter_context(held_if_free(f"processor-{number}")):
+            if stack.enter_context(try_lock(f"processor-{number}")):
                 yield str(number)
                 return
         yield str(random.choice(numbers)) if numbers else ""  # noqa: S311  (no secret)

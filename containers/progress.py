@@ -1,8 +1,8 @@
-"""What runs, how far it is and what is slow: a live display on a terminal, else line by line.
+"""Show which steps run, how far they are and which are slow: live on a terminal, else line by line.
 
-On a terminal the steps that run are shown below the text, renewed every half second, and what ended
-scrolls by above them. Elsewhere, and in continuous integration, each line has the time (UTC) and
-the seconds since the start, and a line names what still runs where nothing was printed for long.
+On a terminal, the running steps are below the text and are refreshed every half second. Finished
+steps scroll above them. Elsewhere, and in continuous integration, each line has the time (UTC) and
+the seconds since the start. If nothing is printed for a long time, a line names the running steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-BEAT_SECONDS = 30
+HEARTBEAT_SECONDS = 30
 """After so long without a line, one names what still runs."""
 _REFRESH_SECONDS = 0.5
 _MOST_ROWS = 6
@@ -28,10 +28,10 @@ _READER_IS_GONE = (OSError, ValueError)  # no reason to stop the work
 
 
 @dataclasses.dataclass
-class Step:
+class ProgressStep:
     """Something that runs, or ran."""
 
-    what: str
+    title: str
     """What it is; of "image index: building" the part before the colon is its subject."""
     began: float
     detail: str = ""
@@ -42,7 +42,7 @@ class Step:
     @property
     def subject(self) -> str:
         """The part of its name that lines about it begin with."""
-        return self.what.partition(": ")[0]
+        return self.title.partition(": ")[0]
 
     @property
     def kind(self) -> str:
@@ -56,7 +56,7 @@ class Step:
 
     def row(self, now: float) -> str:
         """Return its row in the display."""
-        return f"{now - self.began:7.0f} s  {self.what}{' | ' if self.detail else ''}{self.detail}"
+        return f"{now - self.began:7.0f} s  {self.title}{' | ' if self.detail else ''}{self.detail}"
 
 
 class Progress:
@@ -72,7 +72,7 @@ class Progress:
         refreshes: bool = True,
     ) -> None:
         """``file`` is stderr or stdout unless given; without ``refreshes`` only calls print."""
-        self.ended: list[Step] = []
+        self.ended: list[ProgressStep] = []
         """The steps that ended well, in that order."""
         self.status: Callable[[], str] = str
         """The line above the steps that run; also printed with those that still run."""
@@ -82,7 +82,7 @@ class Progress:
         self._environment = environment
         self._clock, self._wall = clock, wall
         self._start = self._printed = clock()
-        self._running: list[Step] = []
+        self._running: list[ProgressStep] = []
         self._expected: dict[str, int] = {}
         self._finished: dict[str, int] = {}
         self._display: Live | None = None
@@ -91,7 +91,7 @@ class Progress:
 
     # ---- steps ----
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line. On a terminal a line about a step that runs is shown next to that step."""
         with self._lock:
             subject, colon, detail = line.partition(": ")
@@ -103,24 +103,24 @@ class Progress:
                         return
             self._print(line)
 
-    def begin(self, what: str, *, quiet: bool = False) -> Step:
+    def begin(self, title: str, *, quiet: bool = False) -> ProgressStep:
         """Begin a step and print that, unless ``quiet``; return what `end` and `drop` take."""
         with self._lock:
-            step = Step(what, self._clock())
+            step = ProgressStep(title, self._clock())
             self._running.append(step)
             if not quiet and not self.live:
                 most = self._expected.get(step.kind, 0)
                 number = self._finished.get(step.kind, 0)
                 number += sum(other.kind == step.kind for other in self._running)
                 count = f" ({number} of {max(number, most)} {step.kind}s)" if most else ""
-                self._print(f"{what} ...{count}")
+                self._print(f"{title} ...{count}")
             self._show()
             if self._refreshes and self._thread is None:
                 self._thread = threading.Thread(target=self._refresh, daemon=True)
                 self._thread.start()
             return step
 
-    def end(self, step: Step, line: str | None = None) -> None:
+    def end(self, step: ProgressStep, line: str | None = None) -> None:
         """End a step that went well. Print how long it took, or ``line`` if that is given."""
         with self._lock:
             step.seconds = self._clock() - step.began
@@ -128,14 +128,14 @@ class Progress:
             self.ended.append(step)
             done = self._finished[step.kind] = self._finished.get(step.kind, 0) + 1
             if line is None:
-                line = f"{step.what}: done in {step.seconds:.1f} s"
+                line = f"{step.title}: done in {step.seconds:.1f} s"
                 if most := self._expected.get(step.kind):
                     line += f" ({done} of {max(done, most)} {step.kind}s)"
             if line:
                 self._print(line)
             self._show()
 
-    def drop(self, step: Step) -> None:
+    def drop(self, step: ProgressStep) -> None:
         """End a step that failed. Whoever ends it prints why."""
         with self._lock:
             self._running.remove(step)
@@ -150,7 +150,7 @@ class Progress:
         """Return what runs and for how many seconds, what runs longest first."""
         with self._lock:
             now = self._clock()
-            return [(step.what, now - step.began) for step in self._running]
+            return [(step.title, now - step.began) for step in self._running]
 
     # ---- output ----
 
@@ -198,7 +198,7 @@ class Progress:
         with self._lock:
             if self.live:
                 self._show()
-            elif self._running and self._clock() - self._printed >= BEAT_SECONDS:
+            elif self._running and self._clock() - self._printed >= HEARTBEAT_SECONDS:
                 steps = ", ".join(step.progress(self._clock()) for step in self._running)
                 status = self.status()
                 self._print(f"{status}{'; ' if status else ''}still running: {steps}")
@@ -276,9 +276,9 @@ PROGRESS = Progress()
 """That of this process."""
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print one line."""
-    PROGRESS.say(line)
+    PROGRESS.print_line(line)
 
 
 @contextlib.contextmanager
@@ -307,7 +307,7 @@ def group(title: str) -> Iterator[None]:
         PROGRESS.file.flush()
 
 
-def slowest(timed: list[tuple[str, float]], most: int = 5) -> str:
+def slowest(timed: list[tuple[str, float]], limit: int = 5) -> str:
     """Return in one line what took longest, of what took a second or more; empty if nothing did."""
-    longest = sorted(timed, key=lambda step: -step[1])[:most]
+    longest = sorted(timed, key=lambda step: -step[1])[:limit]
     return ", ".join(f"{what} {seconds:.1f} s" for what, seconds in longest if seconds >= 1)

@@ -1,7 +1,7 @@
-"""A recipe: how an image is made, and the hash of all that decides what the image contains.
+"""A recipe: how an image is built, and the hash of all inputs that decide the image's content.
 
-It is a folder ``images/<name>/`` with a ``recipe.toml`` and, mostly, a ``Dockerfile`` and the files
-that it copies.
+A recipe is a folder ``images/<name>/`` with a ``recipe.toml``. Most recipes also have a
+``Dockerfile`` and the files that it copies.
 """
 
 from __future__ import annotations

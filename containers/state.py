@@ -1,4 +1,4 @@
-"""The folder of what outlives a run, such as downloads, wheels and logs; and locks between runs."""
+"""The folder for data that outlives a run (downloads, wheels, logs), and the locks between runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import filelock
 from platformdirs.unix import Unix
 
 
-def state_dir() -> Path:
+def state_folder() -> Path:
     """Return the state folder, made when missing.
 
     ``QUIVERDB_E2E_STATE`` names another one; else it is in the user's cache folder (XDG base
@@ -31,7 +31,7 @@ def locked(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_if_free(name: str) -> Iterator[bool]:
+def try_lock(name: str) -> Iterator[bool]:
     """Hold the lock ``name`` if no run of this user has it; yield whether it is held."""
     lock = _lock(name)
     try:
@@ -46,7 +46,7 @@ def held_if_free(name: str) -> Iterator[bool]:
 
 
 def _lock(name: str) -> filelock.BaseFileLock:
-    path = state_dir() / "locks" / f"{name}.lock"
+    path = state_folder() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     # A lock may be released by another thread than the one that took it.
     return filelock.FileLock(path, thread_local=False, fallback_to_soft=False)

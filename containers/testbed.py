@@ -1,4 +1,4 @@
-"""A testbed: one closed network with the index on it, where clean machines are started."""
+"""A testbed: one closed network with the index, on which clean machines start."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Testbed(Model):
     def requests(self, machine: Machine) -> list[IndexRequest]:
         """Return what a running machine asked of the index, oldest first."""
         # An address is given to another machine once this one is gone.
-        address, since = machine.lease()
+        address, since = machine.address_and_start()
         return read_log(machine.client, self.index, since, address)
 
 

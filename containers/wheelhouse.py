@@ -1,4 +1,4 @@
-"""The wheels of one release, wherever they come from, and the locked files alongside them."""
+"""The wheels of one release, from any origin, and the locked files that the index also serves."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from packaging.version import InvalidVersion, Version
 from containers.images import download_wheels
 from containers.progress import step
 from containers.recipe import LINUX_PLATFORMS
-from containers.state import locked, state_dir
+from containers.state import locked, state_folder
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.release import Origin, Release, ReleaseFile, identity
+from verification.models.release import Origin, Release, ReleaseFile, project_and_version
 
 OLDEST_PIP = Path(__file__).with_name("locks") / "pip-oldest.txt"
 """The oldest pip that runs on the subject's Python. The index has it as well as the locked one."""
@@ -43,13 +43,13 @@ def dependencies(locks: Sequence[Path]) -> tuple[Path, ...]:
         found: dict[str, Path] = {}
         for lock in (OLDEST_PIP, *locks):
             for name, platforms in _PLATFORMS.items():
-                folder = state_dir() / "downloads" / f"{lock.stem}-{name}"
+                folder = state_folder() / "downloads" / f"{lock.stem}-{name}"
                 folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
                 found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
     return tuple(found.values())
 
 
-def needed(lock: Path) -> dict[str, str]:
+def locked_versions(lock: Path) -> dict[str, str]:
     """Return the version of each package of the lock that is no installer, by name."""
     lines = lock.read_text("utf-8").splitlines()
     named = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
@@ -63,7 +63,9 @@ def tools() -> tuple[Path, ...]:
         TestbedFailure: the configured upstream index does not give them.
     """
     with locked("dependencies"):
-        folder = download_wheels(_PYTEST, state_dir() / "downloads" / _PYTEST.stem, python="3.13")
+        folder = download_wheels(
+            _PYTEST, state_folder() / "downloads" / _PYTEST.stem, python="3.13"
+        )
     return tuple(sorted(folder.glob("[!.]*")))
 
 
@@ -74,7 +76,7 @@ def dependencies_for(
 
     The live index has them: an older release that such a Python takes would find them there.
     """
-    folder = state_dir() / "downloads" / f"{lock.stem}-linux-{python}"
+    folder = state_folder() / "downloads" / f"{lock.stem}-linux-{python}"
     with locked("dependencies"):
         try:
             found = download_wheels(lock, folder, python=python, platforms=platforms)
@@ -83,7 +85,7 @@ def dependencies_for(
     return tuple(sorted(found.glob("[!.]*")))
 
 
-def pip(version: str) -> Path:
+def pip_wheel(version: str) -> Path:
     """Return the wheel of a certain pip, downloaded once.
 
     Raises:
@@ -94,7 +96,7 @@ def pip(version: str) -> Path:
         normalized = str(Version(version))
     except InvalidVersion:
         raise WrongUse(f"--pip {version}: not a version; write one such as 24.3") from None
-    folder = state_dir() / "downloads" / f"pip-{normalized}"
+    folder = state_folder() / "downloads" / f"pip-{normalized}"
     with locked(f"pip-{normalized}"):
         if not folder.exists():
             with step(f"pip {normalized}: fetching it"):
@@ -146,7 +148,7 @@ def from_folder(
     versions = set()
     for path in wheels:
         try:
-            name, version = identity(path)
+            name, version = project_and_version(path)
         except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion) as error:
             raise WrongUse(f"--wheels {folder}: {error}; rename or remove it") from None
         if name != canonicalize_name(project):
@@ -173,7 +175,7 @@ def from_files(files: Iterable[Path], locks: Sequence[Path], *, location: str) -
     """Return the release whose wheels were just built from the source at ``location``."""
     wheels = tuple(files)
     # The static inspection reports wheels of one source that disagree. One version names the set.
-    version = min(str(identity(path)[1]) for path in wheels)
+    version = min(str(project_and_version(path)[1]) for path in wheels)
     return Release(
         origin="source",
         location=location,
@@ -199,7 +201,7 @@ def from_release(version: str, project: str, locks: Sequence[Path]) -> Release:
         normalized = str(Version(version))
     except InvalidVersion:
         raise WrongUse(f"--release {version}: not a version; write one such as 0.13.5") from None
-    folder = state_dir() / "releases" / project / normalized
+    folder = state_folder() / "releases" / project / normalized
     with locked(f"release-{project}-{normalized}"):
         if not folder.exists():
             with step(f"release {normalized}: fetching the published wheels"):

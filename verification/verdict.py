@@ -1,7 +1,7 @@
-"""From results to verdicts: of a cell, of an item, of the run.
+"""Compute verdicts from results: of a cell, of an item, of the run.
 
-Everything here is a pure function. The table `RULES` lists each thing that can keep an item, and
-so the run, from being verified.
+Everything here is a pure function. The table `RULES` lists each condition that can prevent the
+verdict *verified* of an item, and so of the run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from verification.models.cause import Cause, Severity, in_order
+from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.machine import OperatingSystem
 from verification.models.results import CellResult, ItemResult
 from verification.models.run import PipelineFacts, PlannedCell, RunResult, RunVerdict, SystemFacts
@@ -177,73 +177,73 @@ class Gap(NamedTuple):
     reason: str
 
 
-Finding = Cause | Gap | CellResult
+RuleResult = Cause | Gap | CellResult
 
 
-def _setup_failure(run: RunResult, _scope: Scope) -> Iterator[Finding]:
+def _setup_failure(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     if run.setup_failure:
         yield run.setup_failure
 
 
-def _build_failure(run: RunResult, _scope: Scope) -> Iterator[Finding]:
+def _build_failure(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     if run.setup_failure and run.setup_failure.name == "build-failed":
         yield run.setup_failure
     elif not run.prepared:
         yield Gap("the wheels were not built")
 
 
-def _workflow_not_run(run: RunResult, _scope: Scope) -> Iterator[Finding]:
+def _workflow_not_run(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     yield from (Gap(facts.not_run) for facts in _pipelines(run) if facts.not_run)
 
 
-def _workflow_causes(run: RunResult, _scope: Scope) -> Iterator[Finding]:
+def _workflow_causes(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     for facts in _pipelines(run):
         yield from facts.causes
 
 
-def _publisher_causes(run: RunResult, _scope: Scope) -> Iterator[Finding]:
+def _publisher_causes(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     for facts in _pipelines(run):
         yield from facts.publisher_causes
 
 
-def _no_identity_exchange(run: RunResult, _scope: Scope) -> Iterator[Finding]:
+def _no_identity_exchange(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     for facts in _pipelines(run):
         if not facts.not_run and not facts.identity_exchanged:
             yield Gap("the workflow did not get to the exchange of its identity")
 
 
-def _refused_upload(run: RunResult, _scope: Scope) -> Iterator[Finding]:
+def _refused_upload(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     # A cell whose files were refused reports it itself.
     reported = any(c.name == "upload-refused" for cell in run.cells for c in cell.causes)
     if run.upload_refused and not reported:
         yield run.upload_refused
 
 
-def _wheel_causes(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _wheel_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for facts in _systems(run, scope):
         for wheel in facts.wheels:
             yield from wheel.causes
 
 
-def _release_causes(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _release_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for facts in _systems(run, scope):
         yield from facts.causes
     elsewhere = {cause for facts in run.systems for cause in facts.causes}
     yield from (cause for cause in run.release_causes if cause not in elsewhere)
 
 
-def _unread_code(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _unread_code(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for facts in _systems(run, scope):
         for wheel in facts.wheels:
             yield from map(Gap, wheel.unread)
 
 
-def _not_fetched(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _not_fetched(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for facts in _systems(run, scope):
         yield from map(Gap, facts.not_fetched)
 
 
-def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     """Yield a gap where each machine was served another wheel of the release than the declared."""
     served = {
         cell.wheel
@@ -257,22 +257,22 @@ def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[Finding
             yield Gap(f"no machine was served the declared wheel: {names}")
 
 
-def _disagreement(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _disagreement(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     cells = [cell for planned, cell in _cells(run, scope) if planned.comparable]
     for facts in _systems(run, scope):
         for wheel in facts.wheels:
             # Of a release with several wheels, a cell speaks of the one that it was served.
             alone = len(facts.wheels) == 1
             own = [c for c in cells if c.wheel == wheel.file or (alone and not c.wheel)]
-            yield from agreement.check([*facts.causes, *wheel.causes], own)
+            yield from agreement.disagreements([*facts.causes, *wheel.causes], own)
 
 
-def _cell_results(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _cell_results(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for _, cell in _cells(run, scope):
         yield cell
 
 
-def _wheel_not_executed(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _wheel_not_executed(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     """Yield a gap where all cells are verified and none executed a wheel of the release."""
     cells = [cell for _, cell in _cells(run, scope)]
     verified = all(cell.verdict is Verdict.VERIFIED for cell in cells)
@@ -280,14 +280,14 @@ def _wheel_not_executed(run: RunResult, scope: Scope) -> Iterator[Finding]:
         yield Gap("no machine executed a wheel of the release")
 
 
-def _failed_tests(run: RunResult, scope: Scope) -> Iterator[Finding]:
+def _failed_tests(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for test in run.failed_tests:
         if test.error and test.item in ("", scope.id):
             yield _cause("testbed-defect", test.node, "the suite's own code failed")
 
 
-Find = Callable[[RunResult, Scope], Iterator[Finding]]
-RULES: tuple[tuple[Find, tuple[str, ...]], ...] = (
+Rule = Callable[[RunResult, Scope], Iterator[RuleResult]]
+RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     # what keeps it from being verified, and the kinds of items that it concerns
     (_setup_failure, ("install", "pipeline", "publisher")),
     (_build_failure, ("build",)),
@@ -334,7 +334,7 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
         id=scope.id,
         title=scope.title,
         verdict=verdict,
-        causes=in_order(cause for cause in causes if cause.severity is not Severity.NOTE),
+        causes=sorted_causes(cause for cause in causes if cause.severity is not Severity.NOTE),
         reason="; ".join(dict.fromkeys(reasons)),
     )
 
@@ -352,7 +352,7 @@ def _explained(run: RunResult, item: ItemResult, fails: bool) -> ItemResult:
     ]
     if item.verdict is not Verdict.VERIFIED or not unexplained:
         return item
-    causes = in_order([*item.causes, *unexplained])
+    causes = sorted_causes([*item.causes, *unexplained])
     return item.model_copy(update={"verdict": Verdict.FAILED, "causes": causes})
 
 

@@ -1,1 +1,1 @@
-"""Run the release workflow: the unmodified file, started by a pushed tag, on the engine."""
+"""Run the unmodified release workflow, started by a pushed tag, on the engine."""

@@ -1,4 +1,4 @@
-"""What plays each action that the workflow names: a real one, or a stand-in of ours."""
+"""The source of each action that the workflow uses: the real action, or a stand-in of ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from containers.recipe import RECIPES
 from verification.models.base import Model, read_toml
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import ActionUse
-from verification.models.workflow import Step, Workflow
+from verification.models.workflow import Workflow, WorkflowStep
 
 STAND_INS = RECIPES / "runner" / "actions"
 IN_IMAGE = "/opt/runner/actions"
@@ -30,7 +30,7 @@ class ActionVersion(Model):
     refs: tuple[str, ...]
 
 
-class StandIn(Model):
+class StandInAction(Model):
     """A stand-in action: what it plays, and each version that it stands for."""
 
     action: str
@@ -49,14 +49,14 @@ class StandIn(Model):
         return None
 
 
-def stand_ins() -> dict[str, StandIn]:
+def stand_in_actions() -> dict[str, StandInAction]:
     """Return the stand-ins, by the action that they play."""
-    read = (read_toml(StandIn, path) for path in sorted(STAND_INS.glob("*/stand-in.toml")))
+    read = (read_toml(StandInAction, path) for path in sorted(STAND_INS.glob("*/stand-in.toml")))
     return {stand_in.action: stand_in for stand_in in read}
 
 
 @dataclasses.dataclass(frozen=True)
-class Actions:
+class ResolvedActions:
     """The actions of a workflow, resolved."""
 
     uses: tuple[ActionUse, ...]
@@ -66,7 +66,7 @@ class Actions:
     """Folders of real actions, by where act is to find them."""
 
 
-def resolve(workflow: Workflow, folder: Path | None = None) -> Actions:
+def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
     """Return what plays each action of the workflow.
 
     With ``folder`` the real action is run wherever ``folder/OWNER/NAME@REF`` or
@@ -78,7 +78,7 @@ def resolve(workflow: Workflow, folder: Path | None = None) -> Actions:
     """
     if folder and not folder.is_dir():
         raise WrongUse(f"{folder}: there is no such folder of actions")
-    known = stand_ins()
+    known = stand_in_actions()
     sources = [
         _source(step, workflow.at(step.line), known, folder)
         for job in workflow.jobs.values()
@@ -86,11 +86,11 @@ def resolve(workflow: Workflow, folder: Path | None = None) -> Actions:
         # An action of the repository itself is in the clone.
         if step.uses and not step.uses.startswith("./")
     ]
-    options = {f"{source.repository}@{source.ref}": source.place for source in sources}
-    return Actions(
+    options = {f"{source.repository}@{source.ref}": source.target for source in sources}
+    return ResolvedActions(
         uses=tuple(source.use for source in sources),
-        options=tuple(f"--local-repository={name}={place}" for name, place in options.items()),
-        real={source.place: source.checkout for source in sources if source.checkout},
+        options=tuple(f"--local-repository={name}={target}" for name, target in options.items()),
+        real={source.target: source.checkout for source in sources if source.checkout},
     )
 
 
@@ -101,13 +101,15 @@ class _Source:
     use: ActionUse
     repository: str
     ref: str
-    place: str
+    target: str
     """Where act is to find it."""
     checkout: Path | None
     """The folder of a real action; None for a stand-in."""
 
 
-def _source(step: Step, where: str, known: Mapping[str, StandIn], folder: Path | None) -> _Source:
+def _source(
+    step: WorkflowStep, where: str, known: Mapping[str, StandInAction], folder: Path | None
+) -> _Source:
     uses = step.uses or ""
     name, _, ref = uses.partition("@")
     if name.startswith("docker:") or not ref or name.count("/") < 1:
@@ -119,10 +121,10 @@ def _source(step: Step, where: str, known: Mapping[str, StandIn], folder: Path |
     kind: Literal["real", "stand-in"]
     if checkout:
         kind, version, action = "real", ref, checkout
-        place, shown = f"{REAL}/{repository.replace('/', '-')}@{ref}", str(checkout)
+        target, shown = f"{REAL}/{repository.replace('/', '-')}@{ref}", str(checkout)
     elif stand_in and (own := stand_in.version(ref)):
         kind, version, action = "stand-in", own, stand_in.folder
-        place, shown = f"{IN_IMAGE}/{action.name}", action.name
+        target, shown = f"{IN_IMAGE}/{action.name}", action.name
     else:
         offered = [one.version for one in stand_in.versions] if stand_in else known
         raise _unavailable(where, uses, f"there are stand-ins for {', '.join(offered)} only")
@@ -134,10 +136,10 @@ def _source(step: Step, where: str, known: Mapping[str, StandIn], folder: Path |
         folder=shown,
         unknown=_unknown_inputs(step, where, action / path),
     )
-    return _Source(use, repository, ref, place, checkout)
+    return _Source(use, repository, ref, target, checkout)
 
 
-def _unknown_inputs(step: Step, where: str, folder: Path) -> tuple[str, ...]:
+def _unknown_inputs(step: WorkflowStep, where: str, folder: Path) -> tuple[str, ...]:
     """Return the inputs that a step gives and the action in a folder does not have."""
     for file in (folder / "action.yml", folder / "action.yaml"):
         if file.is_file():

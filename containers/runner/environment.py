@@ -1,4 +1,4 @@
-"""What the jobs of a run have around them: the closed network, and the forge on it."""
+"""The environment of the jobs of a run: the closed network, and the forge on it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pydantic import JsonValue
 
 from verification.models.forge import JobIdentity, Repository, WorkflowRun
 from verification.models.pipeline import Push
-from verification.models.workflow import Job
+from verification.models.workflow import WorkflowJob
 
 
 class JobRegistry(Protocol):
     """Registers whose container is at an address."""
 
-    def __call__(self, address: str, job: Job, push: Push, run_id: int, attempt: int, /) -> None:
+    def __call__(
+        self, address: str, job: WorkflowJob, push: Push, run_id: int, attempt: int, /
+    ) -> None:
         """Register a job's container at the forge."""
 
 
@@ -59,7 +61,7 @@ def forge_environment(
     """
     variables = forge.environment
 
-    def register(address: str, job: Job, push: Push, run_id: int, attempt: int) -> None:
+    def register(address: str, job: WorkflowJob, push: Push, run_id: int, attempt: int) -> None:
         identity = JobIdentity(
             job=job.id,
             permissions=job.permissions,
@@ -79,7 +81,7 @@ def forge_environment(
 
 
 def _claims(
-    forge: RunningForge, job: Job, push: Push, run_id: int, attempt: int
+    forge: RunningForge, job: WorkflowJob, push: Push, run_id: int, attempt: int
 ) -> dict[str, JsonValue]:
     """Return the claims of a run that differ from those that the forge was started with."""
     started, claims = forge.workflow, dict[str, JsonValue]()

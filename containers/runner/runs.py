@@ -1,8 +1,8 @@
-"""Start runs of the workflow with act, in a container of its own, and gather what they show.
+"""Run the workflow with act, in a container of its own, and collect the results.
 
-act runs in a container (the conductor) on the closed network, so that its artifact server is there
-for the jobs. The jobs' containers have that network and no other; they cannot reach the engine.
-What needs the engine, the building of wheels, a job asks for by a line of output.
+act runs in a container (the conductor) on the closed network, so that the jobs reach its artifact
+server. The containers of the jobs have only that network. They cannot reach the engine. A job
+requests a wheel build, which needs the engine, by a line of output.
 """
 
 from __future__ import annotations
@@ -28,27 +28,34 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
-from containers import builder, images
+from containers import images
 from containers.commands import execute
 from containers.engine import Engine, Run
-from containers.progress import say, step
+from containers.progress import print_line, step
+from containers.runner.act_log import (
+    ActLine,
+    ActLog,
+    ConductorLine,
+    JobContainer,
+    is_same_combination,
+)
 from containers.runner.action_sources import resolve
-from containers.runner.archive import add_file, archive_of
-from containers.runner.builds import BuildRequest, Builds
+from containers.runner.build_queue import BuildQueue, BuildRequest
 from containers.runner.environment import RunnerEnvironment
-from containers.runner.log import ActLine, ConductorLine, JobContainer, Log, is_same_combination
-from containers.runner.origin import BRANCH, Origin
+from containers.runner.git_repository import BRANCH, GitRepository
+from containers.runner.tar_archive import add_file, archive_of
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.machine import OperatingSystem
 from verification.models.pipeline import PipelineRun, Push, RunOutcome, WorkflowArtifact
 from verification.models.workflow import Combination, Decision, Event, Workflow
 from verification.models.workflow_file import load
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
 IMAGE = "runner"
-LABELS: dict[str, builder.Platform] = {"ubuntu-latest": "linux", "windows-latest": "windows"}
+RUNNER_SYSTEMS: dict[str, OperatingSystem] = {"ubuntu-latest": "linux", "windows-latest": "windows"}
 """The platform that each runner label stands for."""
-SECONDS = 1200
+TIME_LIMIT_SECONDS = 1200
 """How long a run may take, all its jobs together."""
 _SOCKET = "/var/run/docker.sock"
 _ARTIFACTS = "/var/lib/artifacts"
@@ -74,7 +81,7 @@ class WorkflowFile(Model):
     """Relative to the repository."""
     actions_from: Path | None = None
     """A folder with checkouts of real actions; stand-ins run in place of the others."""
-    seconds: int = SECONDS
+    seconds: int = TIME_LIMIT_SECONDS
     """How long a run may take, all its jobs together."""
 
 
@@ -88,7 +95,7 @@ class Runner:
         self,
         engine: Engine,
         run: Run,
-        origin: Origin,
+        origin: GitRepository,
         environment: RunnerEnvironment,
         file: WorkflowFile,
         decide: Decide,
@@ -109,12 +116,12 @@ class Runner:
     def _check_labels(self) -> None:
         for job in self.workflow.jobs.values():
             for label in job.runs_on:
-                if label not in LABELS:
+                if label not in RUNNER_SYSTEMS:
                     raise TestbedFailure(
                         "runner-unavailable",
                         self.workflow.at(job.line),
                         f"job {job.id} runs on {label}, and there are runners for "
-                        f"{', '.join(LABELS)} only",
+                        f"{', '.join(RUNNER_SYSTEMS)} only",
                     )
 
     def label(self, job: str, matrix: Combination) -> str:
@@ -186,11 +193,11 @@ class _Attempt:
         self.push = push
         self.run_id = run_id
         self.attempt = attempt
-        self.log = Log()
+        self.log = ActLog()
         self.hung = False
         self.act = ""
         self.artifacts: tuple[WorkflowArtifact, ...] = ()
-        self.builds = Builds(runner.engine, runner.run)
+        self.builds = BuildQueue(runner.engine, runner.run)
         self._id = f"{runner.run.id}-{secrets.token_hex(3)}"
         self._labels = {**runner.run.labels(), LABEL_PIPELINE: self._id}
 
@@ -260,7 +267,7 @@ class _Attempt:
 
     def _expire(self) -> None:
         self.hung = True
-        say(f"workflow for {self.push.tag}: ended after {self.runner.file.seconds} s")
+        print_line(f"workflow for {self.push.tag}: ended after {self.runner.file.seconds} s")
         self._remove(volumes=False)
 
     # ---- before ----
@@ -363,7 +370,7 @@ class _Attempt:
             "--container-daemon-socket=-",
             f"--network={runner.environment.network}",
             "--secret=GITHUB_TOKEN",
-            *(f"--platform={label}={runner.image}" for label in LABELS),
+            *(f"--platform={label}={runner.image}" for label in RUNNER_SYSTEMS),
             *(f"--env={name}={value}" for name, value in variables.items()),
             *runner.actions.options,
         ]
@@ -396,7 +403,7 @@ class _Attempt:
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(environment.network, {}).get("IPAddress", ""))
         self.log.container(started.id, str(container.id), str(container.name), address)
-        say(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {started.id}")
+        print_line(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {started.id}")
         job = self.runner.workflow.jobs.get(started.id)
         if job and environment.register:
             environment.register(address, job, self.push, self.run_id, self.attempt)
@@ -405,7 +412,7 @@ class _Attempt:
 
     def _build(self, line: ActLine, request: str) -> None:
         label = self.runner.label(line.job_id, line.matrix or {})
-        self.builds.submit(BuildRequest.model_validate_json(request), LABELS[label])
+        self.builds.submit(BuildRequest.model_validate_json(request), RUNNER_SYSTEMS[label])
 
     # ---- after ----
 

@@ -23,7 +23,7 @@ from containers import engine, images, testbed
 from containers.index import IndexContents
 from containers.machine import Machine
 from containers.progress import step
-from containers.state import locked, state_dir
+from containers.state import locked, state_folder
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.machine import LAYOUTS
 from verification.scenarios import machines
@@ -165,7 +165,7 @@ def download(pinned: Sequence[Pinned]) -> list[Path]:
         lock = Path(scratch) / "fidelity.txt"
         lines = [f"{one.requirement} --hash=sha256:{one.sha256}\n" for one in pinned]
         lock.write_text("".join(sorted(lines)), "utf-8")
-        into = state_dir() / "downloads" / "fidelity"
+        into = state_folder() / "downloads" / "fidelity"
         with step("fetching the wheels"):
             folder = images.download_wheels(lock, into, python="3.13", platforms=("win_amd64",))
     return sorted(folder.glob("*.whl"))

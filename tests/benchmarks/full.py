@@ -28,12 +28,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from containers import builder, engine, images, releases, testbed, wheelhouse
+from containers import builder, engine, images, testbed, upstream_releases, wheelhouse
 from containers.engine import Run
 from containers.index import IndexContents
 from containers.testbed import Testbed
 from verification.commands.gate_plugin import workers
 from verification.models.cell import Cell
+from verification.models.machine import OperatingSystem
 from verification.models.release import Release
 from verification.probe import probe
 from verification.scenarios import cells as plan
@@ -84,7 +85,7 @@ def script(cell: Cell, house: Release, *, used: bool) -> str:
     if cell.refusal:
         lines.append(f"{install} || exit 0")
     else:
-        lines += [install] * (2 if told.again else 1)
+        lines += [install] * (2 if told.reinstall else 1)
         lines += map(line, told.after_install)
         lines.append(line([*told.python, "-c", told.import_statement]))
         if used:
@@ -166,7 +167,7 @@ def published(found: engine.Engine, run: Run) -> Release:
     """Return the wheels of the source, what they depend on, and the earlier releases."""
     subject = load_subject()
     source = ROOT / "bindings" / "python"
-    platforms: tuple[builder.Platform, ...] = ("linux", "windows")
+    platforms: tuple[OperatingSystem, ...] = ("linux", "windows")
     built = [builder.build(found, source, run, platform=name) for name in platforms]
     house = wheelhouse.from_files(built, subject.locks, location=str(source))
     later = [
@@ -174,7 +175,7 @@ def published(found: engine.Engine, run: Run) -> Release:
         for python in ("3.14", "3.15")
         for path in wheelhouse.dependencies_for(subject.dependencies, python)
     ]
-    earlier = releases.earlier("quiverdb", house.version).files
+    earlier = upstream_releases.earlier("quiverdb", house.version).files
     return house.with_dependencies(*later).model_copy(update={"earlier": earlier})
 
 

@@ -27,7 +27,7 @@ from typing import Any
 from containers import images
 from containers.engine import Engine, Run
 from containers.runner import action_sources as stand_ins
-from containers.runner.origin import Origin
+from containers.runner.git_repository import GitRepository
 from verification.models import workflow_file
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ class Ended:
 class Acted:
     """act on this host, with the repository as it lies there and ``files`` added."""
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
+    def __init__(self, folder: Path, origin: GitRepository) -> None:
         self.gh = folder / "gh"
         """The earlier runs: a folder for each, named by its number, with its artifacts."""
         self._folder = folder
@@ -192,7 +192,7 @@ class Acted:
 
     def _actions(self) -> Iterator[str]:
         """Yield act's options that put the stand-ins in the actions' place."""
-        ours = stand_ins.stand_ins()
+        ours = stand_ins.stand_in_actions()
         for path in sorted((self._origin.tree / ".github" / "workflows").glob("*.yml")):
             for job in workflow_file.load(path).jobs.values():
                 for step in job.steps:
@@ -246,7 +246,7 @@ def acted(engine: Engine, run: Run, **files: str) -> Iterator[Acted]:
         for stem, text in files.items():
             (folder / stem).write_text(text, "utf-8")
             added[f".github/workflows/{stem}.yml"] = folder / stem
-        with Origin(ROOT, owner="someone", name="quiver2", overlays=added) as origin:
+        with GitRepository(ROOT, owner="someone", name="quiver2", overlays=added) as origin:
             _programs(engine, run, folder)
             for path in (folder / "actions").rglob("*"):
                 if path.suffix in (".mjs", ".yml"):

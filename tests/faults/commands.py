@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from verification.models.report import Report
-from verification.report import results
+from verification.report import results_json
 
 ROOT = Path(__file__).parents[2]
 SUITE = ("tests/gate/test_wheels.py", "tests/gate/test_machines.py")
@@ -68,4 +68,4 @@ def check_form(report: Path) -> Report:
     Raises:
         DataError: it does not have it.
     """
-    return results.read(report / results.NAME)
+    return results_json.read(report / results_json.NAME)

@@ -29,11 +29,11 @@ from verification.models.evidence import CellEvidence
 from verification.models.subject import Subject
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.scenarios.instructions import SECONDS
-from verification.session.run_cell import Planted
+from verification.scenarios.instructions import TIME_LIMITS
+from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
 from verification.wheel.modules import top_level_modules
-from verification.wheel.release import inspect_release
+from verification.wheel.release_inspection import inspect_release
 
 MACHINE = "debian-13"
 _SECONDS = 3600
@@ -118,7 +118,7 @@ class Judge(Protocol):
     def __call__(
         self,
         wheel: Path,
-        planted: Planted | None = None,
+        planted: PlantedFault | None = None,
         *,
         faults: Sequence[IndexFault] = (),
         installer: str = "",
@@ -188,7 +188,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
 
     def judged(
         wheel: Path,
-        planted: Planted | None = None,
+        planted: PlantedFault | None = None,
         *,
         faults: Sequence[IndexFault] = (),
         installer: str = "",
@@ -201,7 +201,7 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         )
         with start([wheel], faults) as bed:
             job = job_on(found, bed, here, release)._replace(
-                planted=planted or Planted(), seconds={**SECONDS, **seconds}
+                planted=planted or PlantedFault(), seconds={**TIME_LIMITS, **seconds}
             )
             shown = diagnosed(job)
         return Judged(static.all_causes, shown.diagnosis.causes, shown.evidence)

@@ -21,9 +21,9 @@ from verification.models.subject import Subject
 from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.scenarios.instructions import SECONDS
-from verification.session.prepare import Prepared
-from verification.session.run_cell import Job, Planted, run
+from verification.scenarios.instructions import TIME_LIMITS
+from verification.session.prepare import PreparedRun
+from verification.session.run_cell import CellRequest, PlantedFault, run
 from verification.subjects.subject import load as load_subject
 
 System = str
@@ -91,7 +91,7 @@ class Place:
         also: Sequence[Path] = (),
         earlier: Sequence[Path] = (),
         beside: Sequence[Path] = (),
-        planted: Planted | None = None,
+        planted: PlantedFault | None = None,
     ) -> dict[str, tuple[Cause, ...]]:
         """Publish the wheel and return the causes in each of the scenarios.
 
@@ -108,7 +108,9 @@ class Place:
                 job = job_on(
                     self.found, bed, plan.cell(spec, load_subject(), self.installer, name), release
                 )
-                found[name] = diagnosed(job._replace(planted=planted or Planted())).diagnosis.causes
+                found[name] = diagnosed(
+                    job._replace(planted=planted or PlantedFault())
+                ).diagnosis.causes
         return found
 
     def names(self, *given: Any, **options: Any) -> dict[str, set[str]]:
@@ -134,19 +136,19 @@ def planted_release(*wheels: Path) -> Release:
     return wheelhouse.from_files(wheels, load_subject().locks, location="planted")
 
 
-def job_on(engine: Engine, bed: Testbed, cell: Cell, release: Release) -> Job:
+def job_on(engine: Engine, bed: Testbed, cell: Cell, release: Release) -> CellRequest:
     """Return the job that runs a cell on a testbed."""
-    prepared = Prepared(
+    prepared = PreparedRun(
         testbed=bed,
         release=release,
         machines={cell.machine.name: images.ensure(engine, cell.machine.image)},
         unavailable={},
         infrastructure=(),
     )
-    return Job(prepared, load_subject(), cell, seconds=SECONDS)
+    return CellRequest(prepared, load_subject(), cell, seconds=TIME_LIMITS)
 
 
-def diagnosed(job: Job) -> Diagnosed:
+def diagnosed(job: CellRequest) -> Diagnosed:
     """Run a cell; return its evidence and what it shows."""
     evidence = run(job)
     expectation = job.prepared.expectation(job.subject, job.cell, evidence)

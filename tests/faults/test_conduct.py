@@ -19,7 +19,7 @@ from tests.faults.place import Start, diagnosed, job_on, planted_release
 from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
-from verification.scenarios.instructions import SECONDS
+from verification.scenarios.instructions import TIME_LIMITS
 
 
 def _at_first_use(wheel: Path, folder: Path, code: bytes) -> Path:
@@ -153,7 +153,7 @@ def test_a_machine_that_stands_still_is_the_testbeds(
         thread = threading.Thread(target=wait)
         thread.start()
         job = job_on(found, bed, the_cell, planted_release(wheel))
-        shown = diagnosed(job._replace(seconds={**SECONDS, "import": 8}))
+        shown = diagnosed(job._replace(seconds={**TIME_LIMITS, "import": 8}))
         thread.join()
     client.close()
     causes = shown.diagnosis.causes

@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from containers import images
-from containers.commands import Result, execute
+from containers.commands import CommandResult, execute
 from containers.engine import Engine, Run
 from containers.forge import HOSTS, ISSUER, Forge
 from containers.images import tar_of
@@ -66,7 +66,7 @@ class Job:
         self.container.reload()
         return str(self.container.attrs["NetworkSettings"]["Networks"][self.network]["IPAddress"])
 
-    def run(self, *command: str, **environment: str) -> Result:
+    def run(self, *command: str, **environment: str) -> CommandResult:
         """Run a command with what a job is given."""
         given = self.forge.environment | {"GH_REPO": "quiver-owner/quiver2", "NO_COLOR": "1"}
         return execute(

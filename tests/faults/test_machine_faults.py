@@ -22,7 +22,7 @@ from verification.models.scenario import SYSTEM_FOLDERS
 from verification.models.testbed import NetworkObservation
 from verification.models.verdict import Outcome, Verdict
 from verification.scenarios.machines import load
-from verification.session.run_cell import Planted
+from verification.session.run_cell import PlantedFault
 from verification.verdict import of_causes
 
 PAGE = "/simple/quiverdb/"
@@ -33,7 +33,7 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
     judge: Judge, good_wheel: Path
 ) -> None:
     shadow = {"/home/user/project/quiverdb/__init__.py": b"def version():\n    return '0.5.0'\n"}
-    seen = judge(good_wheel, Planted(files=shadow))
+    seen = judge(good_wheel, PlantedFault(files=shadow))
 
     assert "shadowed-import" in seen.names
     assert of_causes(seen.dynamic, strict=False) is Verdict.FAILED

@@ -17,7 +17,7 @@ from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.scenarios.instructions import SECONDS
+from verification.scenarios.instructions import TIME_LIMITS
 from verification.subjects.subject import load as load_subject
 
 pytestmark = pytest.mark.xdist_group("own-tests")
@@ -66,7 +66,7 @@ def _judged(
     spec = machines.load()[name]
     cell = plan.cell(spec, load_subject(), installer, scenario)
     job = job_on(found, bed, cell, planted_release(wheel))
-    limits = {**SECONDS, "tests": seconds}
+    limits = {**TIME_LIMITS, "tests": seconds}
     return diagnosed(job._replace(tests=tests, seconds=limits)).diagnosis.causes
 
 

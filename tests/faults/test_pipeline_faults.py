@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from containers import release_workflow as pipeline
+from containers import workflow_testbed as pipeline
 from containers.engine import Engine, Run
-from containers.release_workflow import IndexSetup, TagPush
 from containers.runner.runs import WorkflowFile
+from containers.workflow_testbed import IndexSetup, TagPush
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.release_workflow import PLANNED, PUBLISHERS
 from verification.models.cause import Cause
@@ -58,7 +58,7 @@ def push(found: Engine, run: Run, tmp_path: Path) -> Push:
         with pipeline.start(found, run, pushed, WorkflowFile(path=workflow), setup, decide) as pipe:
             (shown,) = pipe.start()
             evidence = pipe.evidence(shown, "quiverdb")
-        return execution.diagnose(evidence, PLANNED, version=version), evidence
+        return execution.diagnose_pipeline(evidence, PLANNED, version=version), evidence
 
     return pushed
 

@@ -22,7 +22,7 @@ import pytest
 from containers import images
 from containers import recipe as recipes
 from containers.engine import Engine, Run
-from containers.images import Unavailable
+from containers.images import ImageUnavailable
 from tests.faults.place import Start, diagnosed, job_on, planted_release
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
@@ -168,7 +168,7 @@ def test_a_digest_that_the_registry_has_not_is_refused_by_name(
 ) -> None:
     reference = f"{registry}/almalinux@{NOWHERE}"
     pinned("almalinux-8", reference)
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(ImageUnavailable) as raised:
         images.ensure(found, "almalinux-8")
     assert str(raised.value).startswith(f"{reference} cannot be pulled: ")
     assert "manifest unknown" in str(raised.value)
@@ -179,7 +179,7 @@ def test_without_a_registry_the_image_is_unavailable_with_the_reason(
 ) -> None:
     reference = f"127.0.0.1:9/almalinux@{NOWHERE}"  # the discard port: nothing listens there
     pinned("almalinux-8", reference)
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(ImageUnavailable) as raised:
         images.ensure(found, "almalinux-8")
     assert str(raised.value).startswith(f"{reference} cannot be pulled: ")
     assert "refused" in str(raised.value)

@@ -10,13 +10,13 @@ from typing import Any, Self
 import pytest
 
 from containers import images
-from containers.commands import Held, execute
+from containers.commands import ManagedContainer, execute
 from containers.engine import Engine, Run
 from containers.images import tar_of
 from containers.network import new_container
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash
-from verification.models.evidence import Step, StepError, Steps
+from verification.models.evidence import ExerciseStep, StepError, Steps
 from verification.models.results import CellResult
 from verification.models.testbed import Image
 from verification.report import html as page
@@ -27,7 +27,7 @@ NASTY = (
 )
 
 
-class Browser(Held):
+class Browser(ManagedContainer):
     """Chromium on a container without any network."""
 
     def __init__(self, engine: Engine, image: Image, run: Run) -> None:
@@ -63,7 +63,7 @@ class Browser(Held):
 def browser(found: Engine, run: Run) -> Iterator[Browser]:
     try:
         image = images.ensure(found, "browser")
-    except images.Unavailable as reason:
+    except images.ImageUnavailable as reason:
         pytest.skip(f"unverified: the report's page in a browser: {reason}")
     with Browser(found, image, run) as started:
         yield started
@@ -159,7 +159,7 @@ def test_html_planted_in_evidence_is_text(browser: Browser) -> None:
     evil = crash().model_copy(update=dict.fromkeys(("where", "message", "remedy"), NASTY))
     run = complete(cell(LINUX, evil), cell(WINDOWS, reason=NASTY))
     run = run.model_copy(update={"version": NASTY, "started": NASTY})
-    step = Step[object](step="fork", error=StepError(type="OSError", message=NASTY))
+    step = ExerciseStep[object](step="fork", error=StepError(type="OSError", message=NASTY))
     evidence = sample_run.evidence(log=NASTY)
     assert evidence.exercise
     exercise = evidence.exercise.model_copy(update={"steps": Steps.model_validate({"fork": step})})

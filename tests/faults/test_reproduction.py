@@ -17,7 +17,7 @@ import docker
 import pytest
 import zstandard
 
-from containers.engine import KEPT, Engine
+from containers.engine import KEPT_PREFIX, Engine
 from tests.faults.commands import ROOT, Ended, check_form, environment, gate
 from tests.faults.things import left, runs_of
 from tests.helpers import wheel_builder as wheels
@@ -69,7 +69,7 @@ def failed(
     ended = gate(folder / "report", f"--wheels={planted.parent}", *options)
     assert ended.code == ExitCode.PACKAGE_FAILED, ended.output
     yield folder / "report"
-    for container in client.containers.list(filters={"name": KEPT}):
+    for container in client.containers.list(filters={"name": KEPT_PREFIX}):
         if any(word in str(container.name) for word in _kept_run(folder / "report")):
             container.remove(force=True, v=True)
 

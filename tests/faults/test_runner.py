@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from containers import engine
-from containers import release_workflow as pipeline
+from containers import workflow_testbed as pipeline
 from containers.engine import Engine, Run
-from containers.release_workflow import IndexSetup, TagPush
 from containers.runner.environment import RunnerEnvironment
-from containers.runner.origin import Origin
+from containers.runner.git_repository import GitRepository
 from containers.runner.runs import LABEL_PIPELINE, Runner, WorkflowFile
+from containers.workflow_testbed import IndexSetup, TagPush
 from tests.helpers.release_workflow import PUBLISHERS
 from verification.models.pipeline import JobRun, PipelineRun
-from verification.models.workflow import Job
+from verification.models.workflow import WorkflowJob
 from verification.pipeline import publishers
 from verification.pipeline.triggers import decide
 
@@ -59,7 +59,7 @@ def small(
 ) -> Start:
     """Return the way to a runner of the small workflow, in a repository with these files."""
 
-    def register(address: str, job: Job, *_: object) -> None:
+    def register(address: str, job: WorkflowJob, *_: object) -> None:
         registered.append((job.id, address))
 
     @contextlib.contextmanager
@@ -81,7 +81,7 @@ def small(
             identity_token=IDENTITY_TOKEN,
         )
         file = WorkflowFile(path=WORKFLOW, seconds=seconds)
-        with Origin(root, owner="someone", name="quiver2") as origin:
+        with GitRepository(root, owner="someone", name="quiver2") as origin:
             yield Runner(found, run, origin, environment, file, decide)
 
     return started
@@ -290,7 +290,7 @@ def test_what_a_killed_run_left_is_swept(found: Engine, tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from containers import engine\n"
         "from containers.runner.environment import RunnerEnvironment\n"
-        "from containers.runner.origin import Origin\n"
+        "from containers.runner.git_repository import Origin\n"
         "from containers.runner.runs import Runner, WorkflowFile\n"
         "from verification.pipeline.triggers import decide\n"
         "found, run = engine.ensure(), engine.Run.new()\n"

@@ -15,7 +15,7 @@ from containers import wheelhouse
 from tests.faults import edits
 from tests.faults.place import PIP, UV, WINDOWS, WINDOWS_PIP, Place
 from tests.helpers import wheel_builder as wheels
-from verification.session.run_cell import Planted
+from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
 
 LOADER = "quiverdb/_loader.py"
@@ -132,7 +132,7 @@ def test_a_fault_of_one_scenario_is_caught_by_it_alone(
     wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(code))
     planted = None
     if (name, machine) == ("turkish-locale", "debian-13"):
-        planted = Planted(files={"/usr/local/bin/localedef": COMMA})
+        planted = PlantedFault(files={"/usr/local/bin/localedef": COMMA})
     seen = place.at(machine).names(wheel, ["venv", name], planted=planted)
 
     assert seen["venv"] == set()

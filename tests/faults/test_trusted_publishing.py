@@ -18,7 +18,7 @@ import pytest
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers import images
-from containers.commands import Held, Result, execute, remove
+from containers.commands import CommandResult, ManagedContainer, execute, remove
 from containers.engine import Engine, Run
 from containers.index import (
     Index,
@@ -63,7 +63,7 @@ def claims(publisher: TrustedPublisher) -> dict[str, Any]:
     }
 
 
-class Job(Held):
+class Job(ManagedContainer):
     """A place where a job's step runs: with the clients, and with nothing of an index told."""
 
     def __init__(self, image: Image, network: ClosedNetwork) -> None:
@@ -74,7 +74,7 @@ class Job(Held):
         )
         self._container.start()
 
-    def publish(self, client: str, path: Path, given: dict[str, str]) -> Result:
+    def publish(self, client: str, path: Path, given: dict[str, str]) -> CommandResult:
         """Upload one file with a client, as a step with these variables would."""
         self._container.copy_into_container(path, f"/dist/{path.name}")
         # Each client has its own way of being told which authorities there are.

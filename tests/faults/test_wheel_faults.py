@@ -12,9 +12,9 @@ from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.conftest import Judge
 from tests.helpers import wheel_builder as wheels
-from verification.session.run_cell import Planted
+from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
-from verification.wheel.release import inspect_release
+from verification.wheel.release_inspection import inspect_release
 
 LIBRARIES = ("quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so")
 
@@ -48,7 +48,7 @@ def test_empty_libs_with_the_libraries_reachable_by_ld_library_path(
         decoys = {f"/opt/decoy/{Path(name).name}": archive.read(name) for name in LIBRARIES}
     seen = judge(
         wheels.mutate(good_wheel, tmp_path, remove=LIBRARIES),
-        Planted(environment={"LD_LIBRARY_PATH": "/opt/decoy"}, files=decoys),
+        PlantedFault(environment={"LD_LIBRARY_PATH": "/opt/decoy"}, files=decoys),
     )
 
     assert seen.static_names == {"missing-bundled-library"}

@@ -22,7 +22,7 @@ from containers import recipe as recipes
 from containers.engine import Engine, Run
 from containers.machine import Machine
 from containers.network import NetworkHandle, closed_network
-from containers.state import state_dir
+from containers.state import state_folder
 from tests.helpers.binaries import pe
 from verification.models.machine import LAYOUTS
 from verification.probe import probe
@@ -231,7 +231,7 @@ def _runtime_wheel(name: str) -> list[Path]:
     made_by = recipes.load(name)
     folder = images.download_wheels(
         made_by.folder / "requirements.txt",
-        state_dir() / "downloads" / name,
+        state_folder() / "downloads" / name,
         python=made_by.python,
         platforms=made_by.platforms,
     )

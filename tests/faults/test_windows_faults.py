@@ -12,7 +12,7 @@ import pytest
 from tests.faults.conftest import Judge
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
-from verification.session.run_cell import Planted
+from verification.session.run_cell import PlantedFault
 
 CORE, API = "quiverdb/_libs/libquiver.dll", "quiverdb/_libs/libquiver_c.dll"
 DRIVE_C = "/home/user/.wine/drive_c"
@@ -110,9 +110,9 @@ def test_a_third_library_that_nobody_bundled(
     assert f"libquiver.dll imports {third.decode()}" in seen.dynamic[0].message
 
 
-def _decoys(wheel: Path) -> Planted:
+def _decoys(wheel: Path) -> PlantedFault:
     files = {f"{DRIVE_C}/decoy/{Path(name).name}": _read(wheel, name) for name in (CORE, API)}
-    return Planted(environment={"PATH": f"C:\\decoy;{PATH}"}, files=files)
+    return PlantedFault(environment={"PATH": f"C:\\decoy;{PATH}"}, files=files)
 
 
 def test_decoys_earlier_on_path_do_no_harm_to_a_whole_wheel(

@@ -24,9 +24,9 @@ from docker.models.containers import Container
 
 from containers import images
 from containers import recipe as recipe_module
-from containers.commands import Result, execute
+from containers.commands import CommandResult, execute
 from containers.engine import Engine, Run
-from containers.state import state_dir
+from containers.state import state_folder
 from verification.models.errors import TestbedFailure
 
 RECIPE = "windows-wine"
@@ -38,7 +38,7 @@ def _wheels() -> Path:
     made_by = recipe_module.load(RECIPE)
     return images.download_wheels(
         made_by.folder / "requirements.txt",
-        state_dir() / "downloads" / RECIPE,
+        state_folder() / "downloads" / RECIPE,
         python=made_by.python,
         platforms=made_by.platforms,
     )
@@ -123,14 +123,14 @@ def _put(container: Container, files: dict[str, bytes], folder: str) -> None:
     assert container.put_archive("/", images.tar_of(files, folder))
 
 
-Check = Callable[[dict[str, bytes]], Result]
+Check = Callable[[dict[str, bytes]], CommandResult]
 
 
 @pytest.fixture
 def check(box: Container) -> Iterator[Check]:
     """Return the build's own check, of a folder with these files."""
 
-    def checked(files: dict[str, bytes]) -> Result:
+    def checked(files: dict[str, bytes]) -> CommandResult:
         _put(box, files, f"{_FOLDER}/programs")
         command = ["python3", f"{_FOLDER}/signatures.py", f"{_FOLDER}/roots.pem"]
         command += [f"{_FOLDER}/programs.txt", f"{_FOLDER}/programs", "python", "microsoft"]
@@ -174,7 +174,7 @@ def test_the_programs_as_published_are_accepted(check: Check, embedded: dict[str
     assert (ended.code, ended.output) == (0, "30 signatures checked, 0 faults\n")
 
 
-def _faults(ended: Result) -> list[str]:
+def _faults(ended: CommandResult) -> list[str]:
     return [
         line.removeprefix("signature: ")
         for line in ended.output.splitlines()

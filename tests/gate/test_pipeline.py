@@ -10,7 +10,7 @@ from verification.models.verdict import Verdict
 from verification.pipeline import plan as plans
 from verification.pipeline.execution import ran_side_by_side
 from verification.pipeline.plan import Plan
-from verification.pipeline.result import pipeline_part
+from verification.pipeline.report_parts import pipeline_part
 from verification.session.session import Handover
 from verification.subjects import subject as subjects
 

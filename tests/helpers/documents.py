@@ -162,7 +162,7 @@ def accepted_options(pytest_help: str) -> dict[str, list[Option]]:
     """Return the options of each command of this project, those in pytest's help included."""
     own = {name: reference.command_options(name) for name in parser.COMMANDS}
     of_pytest = list(pytest_options(pytest_help))
-    return own | {name: [*of_pytest, *own[name]] for name in parser.PASS_ON}
+    return own | {name: [*of_pytest, *own[name]] for name in parser.PYTEST_COMMANDS}
 
 
 def pytest_options(text: str) -> Iterator[Option]:

@@ -36,7 +36,7 @@ from verification.models.results import CellResult
 from verification.models.subject import Subject
 from verification.models.verdict import Outcome
 from verification.session import gate_run, replay_inputs
-from verification.session.prepare import SetUp
+from verification.session.prepare import RunSetup
 from verification.session.selection import Selection
 from verification.verdict import of_cell
 
@@ -55,7 +55,7 @@ BEHAVIOUR: dict[str, str] = json.loads((HERE / "behaviour.json").read_text("utf-
 WHEELS = {"linux": LINUX_WHEEL, "windows": WINDOWS_WHEEL}
 
 
-def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStack) -> SetUp:
+def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStack) -> RunSetup:
     """Return a prepared testbed of which nothing runs."""
     stack.callback((HERE / "removed").touch)
     match BEHAVIOUR.get("set-up"):

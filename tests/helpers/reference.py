@@ -22,7 +22,7 @@ from verification.commands import parser
 from verification.models.cause import Severity
 from verification.models.errors import ExitCode
 from verification.models.evidence import CellEvidence
-from verification.models.report import FORM, Report
+from verification.models.report import RESULTS_SCHEMA, Report
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers, machines, profiles, scenarios
 from verification.scenarios.expectation import declared_refusal
@@ -63,7 +63,7 @@ class Option:
 
 def command_options(command: str) -> list[Option]:
     """Return the options of a command."""
-    return list(_options_of(parser.build()[1][command]))
+    return list(_options_of(parser.build_parsers()[1][command]))
 
 
 def _options_of(tree: argparse.ArgumentParser) -> Iterator[Option]:
@@ -116,7 +116,7 @@ def _option_table(options: Iterable[Option]) -> str:
 
 
 def _options(words: Mapping[str, Any]) -> str:
-    text = f"```text\n{parser.build()[0].format_usage()}\n{parser.EXIT_CODES}```\n\n"
+    text = f"```text\n{parser.build_parsers()[0].format_usage()}\n{parser.EXIT_CODES}```\n\n"
     for name in parser.COMMANDS:
         if options := command_options(name):
             text += f"## ./e2e {name}\n\n" + _option_table(options)
@@ -232,7 +232,7 @@ def _complete(key: str, told: Mapping[str, str], there: set[str]) -> None:
 def results_schema() -> str:
     """Return docs/results.schema.json."""
     made = schemas.schema(Report)
-    title = f"The report of one run of quiverdb-e2e, results.json, form {FORM}"
+    title = f"The report of one run of quiverdb-e2e, results.json, form {RESULTS_SCHEMA}"
     return json.dumps({**made, "title": title}, indent=2, ensure_ascii=False) + "\n"
 
 

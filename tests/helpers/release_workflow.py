@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from verification.models.cause import Cause
-from verification.models.workflow import Job
+from verification.models.workflow import WorkflowJob
 from verification.pipeline import plan as plans
 from verification.pipeline import policy
-from verification.pipeline import repository as repositories
-from verification.pipeline.repository import FOLDER, Project
+from verification.pipeline import repository_files as repositories
+from verification.pipeline.repository_files import WORKFLOW_FOLDER, Project
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.session.validate_job import try_releases
 from verification.subjects.subject import load as load_subject
@@ -35,11 +35,11 @@ PUBLISH_STEPS = next(
 def repository(folder: Path, workflow: str | None = None, project: str | None = None) -> Path:
     """Write a repository with a workflow and a project, the real ones where none is given."""
     root = folder / "repository"
-    (root / FOLDER).mkdir(parents=True)
+    (root / WORKFLOW_FOLDER).mkdir(parents=True)
     package = root / "bindings" / "python"
     package.mkdir(parents=True)
     text = WORKFLOW.read_text("utf-8") if workflow is None else workflow
-    (root / FOLDER / "publish.yml").write_text(text, encoding="utf-8")
+    (root / WORKFLOW_FOLDER / "publish.yml").write_text(text, encoding="utf-8")
     text = PROJECT.read_text("utf-8") if project is None else project
     (package / "pyproject.toml").write_text(text, encoding="utf-8")
     return root
@@ -52,13 +52,13 @@ def causes(root: Path) -> tuple[Cause, ...]:
     trials = Trials()
     if job and version:
         trials = _tried(job, files.project, version)
-    return policy.examine(files, PLANNED, SUBJECT, trials)
+    return policy.check_files(files, PLANNED, SUBJECT, trials)
 
 
 _TRIALS: dict[str, Trials] = {}
 
 
-def _tried(job: Job, project: Project, version: str) -> Trials:
+def _tried(job: WorkflowJob, project: Project, version: str) -> Trials:
     steps = tuple(step.model_copy(update={"line": 0}) for step in job.steps)
     same = job.model_copy(update={"line": 0, "needs": (), "steps": steps})
     key = same.model_dump_json() + project.model_dump_json()

@@ -11,7 +11,7 @@ from verification.models.pipeline import (
     BuiltWheel,
     IndexRecord,
     JobRun,
-    LivePublisher,
+    LivePublisherCheck,
     PipelineEvidence,
     PipelineResult,
     PipelineRun,
@@ -137,7 +137,10 @@ def evidence() -> PipelineEvidence:
 def result(**values: object) -> PipelineResult:
     """Return the result of that release, with other values."""
     whole = PipelineResult(
-        static=(), evidence=evidence(), dynamic=(), live=LivePublisher(verdict=Verdict.VERIFIED)
+        static=(),
+        evidence=evidence(),
+        dynamic=(),
+        live=LivePublisherCheck(verdict=Verdict.VERIFIED),
     )
     return changed(whole, **values)
 

@@ -9,14 +9,13 @@ from verification.models.evidence import (
     CellInfo,
     CommandRun,
     Exercise,
-    ImageInfo,
+    ExerciseStep,
     ImportRun,
     NativeCallValue,
     OwnTestLeftOut,
     OwnTests,
     OwnTestsEnd,
     RoundTripValue,
-    Step,
     Steps,
     TestOutcome,
 )
@@ -27,7 +26,6 @@ from verification.models.report import (
     Claim,
     EngineRecord,
     FileRecord,
-    ImageRecord,
     JobRecord,
     LinkClaim,
     MachineRecord,
@@ -40,9 +38,9 @@ from verification.models.report import (
 )
 from verification.models.results import CellResult, ItemResult
 from verification.models.run import PlannedCell
-from verification.models.testbed import EgressProof, NetworkObservation
+from verification.models.testbed import EgressProof, ImageRecord, NetworkObservation
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
-from verification.report import limits, summary
+from verification.report import cell_summary, stand_in_limits
 from verification.rules.catalogue import catalogue
 from verification.scenarios import machines
 from verification.verdict import worst
@@ -82,8 +80,8 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> Cell
     native = NativeCallValue(version="0.5.0", source="bundled")
     row = RoundTripValue(written={"id": 1}, returned={"id": 1})
     steps = {
-        "native-call": Step[NativeCallValue](step="native-call", ok=True, value=native),
-        "round-trip": Step[RoundTripValue](step="round-trip", ok=True, value=row),
+        "native-call": ExerciseStep[NativeCallValue](step="native-call", ok=True, value=native),
+        "round-trip": ExerciseStep[RoundTripValue](step="round-trip", ok=True, value=row),
     }
     imported = command("python", "-c", "import quiverdb")
     used = command("python", "-c", "...")
@@ -91,7 +89,7 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> Cell
         {
             "schema": EVIDENCE_SCHEMA,
             "cell": CellInfo(id=ident, machine=machine, installer=installer, scenario=scenario),
-            "image": ImageInfo(
+            "image": ImageRecord(
                 tag="quiverdb-e2e/debian-13:0123456789ab", id="sha256:1", created="x"
             ),
             "started": STARTED,
@@ -168,7 +166,7 @@ def cell(
         causes=causes,
         seconds=seconds,
         reason=reason,
-        summary=summary.summary(evidence(ident)) if seconds else None,
+        summary=cell_summary.summarize(evidence(ident)) if seconds else None,
     )
 
 
@@ -283,7 +281,7 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             for name in ("index", "debian-13", "windows-wine")
         },
         machines=machine_records(),
-        stand_ins=limits.stand_ins(),
+        stand_ins=stand_in_limits.load(),
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from pydantic import PrivateAttr
 
-from containers.commands import Result
+from containers.commands import CommandResult
 from containers.engine import Engine, Run
 from containers.machine import Machine, MachineSetup
 from containers.network import NetworkHandle
@@ -22,7 +22,7 @@ from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
 from verification.models.release import Release, ReleaseFile
 from verification.models.testbed import Image, IndexHosts, Upload
-from verification.session.prepare import Prepared, SetUp
+from verification.session.prepare import PreparedRun, RunSetup
 
 ENGINE = Engine(url="unix:///none", origin="a test", version="20.10", os="linux")
 NETWORK = NetworkHandle(
@@ -54,9 +54,9 @@ def prepared(
     *machines: str,
     testbed: Testbed = TESTBED,
     no_history: str = "",
-) -> Prepared:
+) -> PreparedRun:
     """Return a prepared testbed with this release, and with images of these machines."""
-    return Prepared(
+    return PreparedRun(
         testbed=testbed,
         release=of or release(),
         machines={name: image(name) for name in machines},
@@ -66,11 +66,11 @@ def prepared(
     )
 
 
-def set_up(of: Prepared | None = None) -> SetUp:
+def set_up(of: PreparedRun | None = None) -> RunSetup:
     """Return what a controller has of it: the wheels are inspected and without a fault."""
     ready = of or prepared()
     wheels = (inspection(file.name, file.sha256) for file in ready.release.wheels)
-    return SetUp(ready, ReleaseInspection(wheels=tuple(wheels)))
+    return RunSetup(ready, ReleaseInspection(wheels=tuple(wheels)))
 
 
 # ---- machines that run nothing ----
@@ -92,7 +92,7 @@ class Put(NamedTuple):
     mode: int
 
 
-Answer = Callable[[Sequence[str]], Result]
+Answer = Callable[[Sequence[str]], CommandResult]
 
 
 class FakeMachine(Machine):
@@ -132,7 +132,7 @@ class FakeMachine(Machine):
         folder: str | None = None,
         environment: dict[str, str] | None = None,
         seconds: int | None = None,
-    ) -> Result:
+    ) -> CommandResult:
         """Note the command and return the test's result of it."""
         assert (folder, environment) == (None, None)
         self.ran.append(Ran(tuple(command), user, seconds))
@@ -142,7 +142,7 @@ class FakeMachine(Machine):
 class FakeTestbed(Testbed):
     """A testbed with such machines; each one's probe has the next of the results."""
 
-    _probes: list[Result | TestbedFailure] = PrivateAttr(default_factory=list)
+    _probes: list[CommandResult | TestbedFailure] = PrivateAttr(default_factory=list)
     _machines: list[FakeMachine] = PrivateAttr(default_factory=list)
     _requests: tuple[IndexRequest, ...] = PrivateAttr(default=())
     _failing: str = PrivateAttr(default="")
@@ -150,7 +150,7 @@ class FakeTestbed(Testbed):
     @classmethod
     def of(
         cls,
-        *probes: Result | TestbedFailure,
+        *probes: CommandResult | TestbedFailure,
         requests: tuple[IndexRequest, ...] = (),
         failing: str = "",
     ) -> Self:
@@ -177,10 +177,10 @@ class FakeTestbed(Testbed):
         """Return what the machine asked of the index."""
         return list(self._requests)
 
-    def _answer(self, command: Sequence[str]) -> Result:
+    def _answer(self, command: Sequence[str]) -> CommandResult:
         if not any("probe.py" in word for word in command):
             fails = bool(self._failing) and any(self._failing in word for word in command)
-            return Result(int(fails), "no space left" if fails else "")
+            return CommandResult(int(fails), "no space left" if fails else "")
         answer = self._probes.pop(0)
         if isinstance(answer, TestbedFailure):
             raise answer
@@ -194,9 +194,9 @@ _OF_THE_HOST = (
 """The evidence that the probe does not print."""
 
 
-def printed(*changes: Callable[[Fields], object], stderr: str = "") -> Result:
+def printed(*changes: Callable[[Fields], object], stderr: str = "") -> CommandResult:
     """Return what the probe prints in a cell in which all is well but for these changes."""
     fields = {name: value for name, value in healthy().items() if name not in _OF_THE_HOST}
     for change in changes:
         change(fields)
-    return Result(0, f"a line of Wine\n{json.dumps(fields)}\n", stderr)
+    return CommandResult(0, f"a line of Wine\n{json.dumps(fields)}\n", stderr)

@@ -13,7 +13,7 @@ from verification.models.inspection import Import, WheelInspection
 from verification.models.subject import Subject
 from verification.subjects import subject
 from verification.wheel.archive import open_wheel
-from verification.wheel.inspection import Modules, inspect_wheel
+from verification.wheel.wheel_inspection import Modules, inspect_wheel
 
 SUBJECT = subject.load()
 

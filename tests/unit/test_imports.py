@@ -1,4 +1,4 @@
-"""Imports go one way: models, then what judges, then what runs and reports, then the commands."""
+"""Imports go in one direction: models, rules, session and report, commands."""
 
 from __future__ import annotations
 

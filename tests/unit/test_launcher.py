@@ -13,7 +13,7 @@ from typing import Any, Never
 
 import pytest
 
-from containers.state import state_dir
+from containers.state import state_folder
 
 LAUNCHER = Path(__file__).parents[2] / "e2e"
 COMMANDS = (
@@ -356,7 +356,7 @@ def test_the_launcher_and_the_suite_keep_their_state_in_one_folder(
             monkeypatch.delenv(name)
         else:
             monkeypatch.setenv(name, value)
-    assert launcher.state() == state_dir()
+    assert launcher.state() == state_folder()
 
 
 def test_tox_is_installed_once(launcher: Any, monkeypatch: pytest.MonkeyPatch) -> None:

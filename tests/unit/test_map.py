@@ -1,4 +1,4 @@
-"""docs/how-it-works.md says where to find what, and it is true."""
+"""The table in docs/how-it-works.md names existing files and covers every folder."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The form of gate.yml and nightly.yml, and what their scripts do with each exit code.
+"""The content of gate.yml and nightly.yml, and the reaction of their scripts to each exit code.
 
-publish.yml has checks of its own (verification/pipeline).
+The rules of verification/pipeline check publish.yml.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from verification.models.workflow import Step, Workflow
+from verification.models.workflow import Workflow, WorkflowStep
 from verification.models.workflow_file import load, parse
 
 FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
@@ -74,7 +74,7 @@ def faults(found: Workflow, text: str) -> Iterator[str]:
             yield from _of_step(name, step)
 
 
-def _of_step(job: str, step: Step) -> Iterator[str]:
+def _of_step(job: str, step: WorkflowStep) -> Iterator[str]:
     if step.uses:
         _, _, commit = step.uses.partition("@")
         if KNOWN.get(str(step.action)) != (commit, step.comment):
@@ -140,7 +140,7 @@ def test_only_a_pull_requests_run_gives_way_to_a_newer_one() -> None:
 # ---- the nights' scripts, with a gate and a comparison that only tell an exit code ----
 
 
-def step(file: str, name: str) -> Step:
+def step(file: str, name: str) -> WorkflowStep:
     jobs = load(FOLDER / file).jobs.values()
     return next(step for job in jobs for step in job.steps if step.name == name)
 

@@ -1,1 +1,1 @@
-"""Going back to what a run saw: enter a machine, run a cell again, reproduce a bug, hand it on."""
+"""The commands of the suite, one module for each command."""

@@ -20,7 +20,7 @@ def main(words: Sequence[str]) -> int:
         module = importlib.import_module(f"verification.commands.{options.command}")
         return int(module.run(options))
 
-    return common.finish(run)
+    return common.exit_code_of(run)
 
 
 if __name__ == "__main__":

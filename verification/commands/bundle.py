@@ -1,4 +1,4 @@
-"""``./e2e bundle``: a report as one file that can be attached to a public issue."""
+"""``./e2e bundle``: write a report as one file that can be attached to a public issue."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import zstandard
 from verification.commands import common, host_secrets
 from verification.models.base import Model
 from verification.models.errors import ExitCode, WrongUse
-from verification.models.report import EngineRecord, ImageRecord, Report
+from verification.models.report import EngineRecord, Report
 from verification.models.results import CellResult
+from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
-from verification.report import html, junit, results, verification_md
+from verification.report import html, junit, results_json, verification_md
 from verification.report.scrub import Scrubber
 from verification.session import replay_inputs
 from verification.session.session import EVIDENCE
@@ -29,7 +30,7 @@ from verification.session.user_files import user_path
 _LEVEL = 15
 
 
-def make(
+def bundle_files(
     source: Path, report: Report, cells: Sequence[CellResult], scrubber: Scrubber
 ) -> dict[str, bytes]:
     """Return the members of the bundle by name, scrubbed, with the evidence of `cells`.
@@ -53,13 +54,13 @@ def make(
             except ValueError as error:
                 raise WrongUse(f"{path}: it cannot be read: {error}") from None
             text = json.dumps(scrubber.data(evidence), ensure_ascii=False)
-            digests[cell.id] = results.write_by_content(folder / EVIDENCE, text)
+            digests[cell.id] = results_json.write_by_content(folder / EVIDENCE, text)
         clean = _with_evidence(clean, digests)
-        results.write(folder / results.NAME, clean)
+        results_json.write(folder / results_json.NAME, clean)
         junit.write(folder / "junit.xml", clean)
         verification_md.write(folder / "VERIFICATION.md", clean)
         html.write(folder / "index.html", clean)
-        results.write_model(folder / "versions.json", _versions(clean))
+        results_json.write_model(folder / "versions.json", _versions(clean))
         return {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(folder.rglob("*"))
@@ -125,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     cells = common.cells_of(report, options.cell)
     top = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
     output = user_path(options.output or f"{top}.tar.zst")
-    members = make(folder, report, cells, host_secrets.scrubber())
+    members = bundle_files(folder, report, cells, host_secrets.scrubber())
     moment = int(datetime.fromisoformat(report.started).timestamp())
     content = pack(members, top, moment)
     try:

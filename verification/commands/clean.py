@@ -1,4 +1,4 @@
-"""``./e2e clean``: remove what this project made."""
+"""``./e2e clean``: remove everything that this project created."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import shutil
 
 from containers import engine
-from containers.state import state_dir
+from containers.state import state_folder
 from verification.models.errors import ExitCode, TestbedFailure
 
 
@@ -43,7 +43,7 @@ def _clean() -> int:
             print("stopped the engine that this project had started")
     else:
         print("no engine answers: nothing to remove there")
-    folder = state_dir()
+    folder = state_folder()
     for path in folder.iterdir():
         # This command runs in the launcher's own environment.
         if path.name.startswith("tox"):

@@ -1,4 +1,4 @@
-"""What the commands share: errors as exit codes, signals, and the choices on the command line."""
+"""Code that the commands share: exit codes of errors, signals, and selection by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from verification.models.scenario import Installer
 from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.scenarios import cells, installers, machines, scenarios
-from verification.session.prepare import Prepared
+from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
 from verification.session.user_files import user_path
 
@@ -35,7 +35,7 @@ class Unverified(Exception):
     exit_code = ExitCode.UNVERIFIED
 
 
-def finish(do: Callable[[], int]) -> int:
+def exit_code_of(do: Callable[[], int]) -> int:
     """Run a command and return its exit code; an error that ends it becomes one line."""
     try:
         with interruptible():
@@ -189,7 +189,7 @@ def cell_on(
     return cells.cell(spec, subject, installer, scenario)
 
 
-def image_of(prepared: Prepared, name: str) -> Image:
+def image_of(prepared: PreparedRun, name: str) -> Image:
     """Return the image of a machine of a prepared run.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``./e2e compare``: what is new in a run against an earlier one."""
+"""``./e2e compare``: report what is new in a run, compared with an earlier run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from verification.history.comparison import compare
-from verification.history.store import LAST, HistoryError, Run, kind
+from verification.history.store import TIMED_RUNS, HistoryError, RecordedRun, comparison_key
 from verification.models.base import DataError
 from verification.models.errors import ExitCode, WrongUse
-from verification.report import results
+from verification.report import results_json
 from verification.session.user_files import history, user_path
 
 
-def choose(names: Sequence[str], every: Sequence[Run]) -> tuple[Run, Run, list[Run]]:
-    """Return the two runs asked for and the runs of the new one's kind; ``every`` are those kept.
+def choose(
+    names: Sequence[str], runs: Sequence[RecordedRun]
+) -> tuple[RecordedRun, RecordedRun, list[RecordedRun]]:
+    """Return the two runs asked for and the runs of the new one's kind; ``runs`` are those kept.
 
     Raises:
         WrongUse: there is no such run, or none to compare with.
@@ -23,12 +25,12 @@ def choose(names: Sequence[str], every: Sequence[Run]) -> tuple[Run, Run, list[R
     if len(names) > 2:
         raise WrongUse("compare: it takes at most two runs")
     if len(names) == 2:
-        base, new = _named(names[0], every), _named(names[1], every)
-        return base, new, _of_kind(every, new)
-    if not names and not every:
+        base, new = _named(names[0], runs), _named(names[1], runs)
+        return base, new, _of_kind(runs, new)
+    if not names and not runs:
         raise WrongUse(f"compare: no run is kept in {history().file}; run ./e2e gate first")
-    new = _named(names[0], every) if names else every[-1]
-    alike = _of_kind(every, new)
+    new = _named(names[0], runs) if names else runs[-1]
+    alike = _of_kind(runs, new)
     earlier = _until(alike, new)
     if not earlier:
         raise WrongUse(
@@ -38,11 +40,11 @@ def choose(names: Sequence[str], every: Sequence[Run]) -> tuple[Run, Run, list[R
     return earlier[-1], new, alike
 
 
-def _of_kind(every: Sequence[Run], new: Run) -> list[Run]:
-    return [run for run in every if kind(run.report) == kind(new.report)]
+def _of_kind(runs: Sequence[RecordedRun], new: RecordedRun) -> list[RecordedRun]:
+    return [run for run in runs if comparison_key(run.report) == comparison_key(new.report)]
 
 
-def _until(alike: Sequence[Run], new: Run) -> list[Run]:
+def _until(alike: Sequence[RecordedRun], new: RecordedRun) -> list[RecordedRun]:
     names = [run.name for run in alike]
     if new.name in names:
         return list(alike[: names.index(new.name)])
@@ -50,25 +52,25 @@ def _until(alike: Sequence[Run], new: Run) -> list[Run]:
     return [run for run in alike if run.report.started < new.report.started]
 
 
-def _named(name: str, every: Sequence[Run]) -> Run:
-    for run in every:
+def _named(name: str, runs: Sequence[RecordedRun]) -> RecordedRun:
+    for run in runs:
         if run.name == name:
             return run
     path = user_path(name)
-    path = path / results.NAME if path.is_dir() else path
+    path = path / results_json.NAME if path.is_dir() else path
     try:
-        return Run(name, results.read(path))
+        return RecordedRun(name, results_json.read(path))
     except DataError as error:
         if path.exists():
             raise WrongUse(f"compare: {name}: not the report of a run: {error}") from None
-        numbers = ", ".join(run.name for run in every[-LAST:])
+        numbers = ", ".join(run.name for run in runs[-TIMED_RUNS:])
         raise WrongUse(
             f"compare: no run and no readable results.json is named {name}; the last runs are: "
             f"{numbers or 'none'}"
         ) from None
 
 
-def run(asked: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     """Print what is new and return 1 if something new is bad, 3 if the history cannot be read.
 
     Raises:
@@ -82,11 +84,11 @@ def run(asked: argparse.Namespace) -> ExitCode:
         return ExitCode.TESTBED_FAILED
     if kept.ignored:
         print(f"ignored: {kept.ignored} runs that an older version wrote", file=sys.stderr)
-    if asked.list:
+    if options.list:
         for known in kept.runs:
             print(f"{known.title} {known.report.verdict}")
         return ExitCode.VERIFIED
-    base, new, alike = choose(asked.run, kept.runs)
+    base, new, alike = choose(options.run, kept.runs)
     findings = compare(base, new, alike)
     print(f"{base.title} -> {new.title}")
     for finding in findings:

@@ -1,6 +1,7 @@
 """``./e2e doctor``: check prerequisites and print how to fix what is missing.
 
-The module needs the standard library only; what asks the engine is imported when it runs.
+The module needs only the standard library. It imports the code that contacts the engine at run
+time.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _check_engine(found: Engine | None, misses: list[str]) -> bool:
         return True
     for miss in misses:
         print(f"missing  {miss}")
-    obstacle = engine.why_none_is_started()
+    obstacle = engine.start_obstacle()
     fix = f"{obstacle}; as root on Debian: apt-get install docker.io && dockerd"
     print(
         f"         fix: {fix if obstacle else 'nothing to do, ./e2e gate installs and starts one'}"
@@ -68,13 +69,13 @@ def _check_programs() -> bool:
 
 
 def _check_disk() -> bool:
-    from containers.state import state_dir
+    from containers.state import state_folder
 
-    free = shutil.disk_usage(state_dir()).free / 1e9
+    free = shutil.disk_usage(state_folder()).free / 1e9
     good = free > _FREE_GIGABYTES
     word = "ok" if good else "missing"
     print(f"{word:<8} disk: {free:.0f} GB free ({_FREE_GIGABYTES} GB are needed)")
-    print(f"ok       state folder: {state_dir()}")
+    print(f"ok       state folder: {state_folder()}")
     return good
 
 

@@ -1,7 +1,7 @@
-"""pytest's side of a gate: the controller prepares and reports, workers run cells.
+"""pytest's side of a gate: the controller prepares and reports the run; the workers run cells.
 
-The controlling process owns what is shared. A worker is given what was prepared through
-pytest-xdist's own channel, and each test's report carries the result of its cell back.
+The controller owns everything that is shared. pytest-xdist's own channel carries the prepared data
+to each worker. The report of each test carries the result of its cell back.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from verification.report import terminal
 from verification.scenarios import profiles
 from verification.session import kept_machines, reporting
 from verification.session.gate_run import GateRequest, GateRun
-from verification.session.recorder import ITEM, TestOutcome
+from verification.session.recorder import ITEM, TestPhaseReport
 from verification.session.selection import Options, select
 from verification.session.session import CellRun, Handover, Session
 from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
 
-HANDOVER = "quiverdb_e2e"
+HANDOVER_KEY = "quiverdb_e2e"
 """The key of pytest-xdist's `workerinput` under which a worker finds its `Handover`."""
-REQUEST = pytest.StashKey[GateRequest]()
-HANDED = pytest.StashKey[Handover]()
+REQUEST_STASH = pytest.StashKey[GateRequest]()
+HANDOVER_STASH = pytest.StashKey[Handover]()
 _CELL_TEST = "test_a_cell"
 _WIDTH = 110
 
@@ -69,7 +69,7 @@ class Controller:
             return (yield)  # the workers start in here
         except KeyboardInterrupt:
             _ignore_signals()
-            if self.run.ready is None:
+            if self.run.setup is None:
                 self.run.clear()
             code = self._write(interrupted=True)
             pytest.exit("interrupted during the set-up", returncode=code)
@@ -83,17 +83,17 @@ class Controller:
         if handover is None:
             failure = self.run.recorder.facts.setup_failure
             pytest.exit(str(failure), returncode=self._write(interrupted=False))
-        self.config.stash[HANDED] = handover
+        self.config.stash[HANDOVER_STASH] = handover
 
     def pytest_report_header(self) -> list[str]:
         """Say what is verified, with what."""
-        return reporting.header(self.run.ready.prepared) if self.run.ready else []
+        return reporting.header(self.run.setup.prepared) if self.run.setup else []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Hand a worker what was prepared."""
         if handover := self.run.handover():
-            node.workerinput[HANDOVER] = handover.model_dump_json()
+            node.workerinput[HANDOVER_KEY] = handover.model_dump_json()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
@@ -119,13 +119,13 @@ class Controller:
         """Record what a phase of a test showed."""
         with self.progress.paused():
             yield
-        if result := self.run.recorder.add(outcome_of(report)):
+        if result := self.run.recorder.add(phase_report(report)):
             self.progress.ended(result)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the report; the exit code of the run is that of its verdict."""
-        if self.run.ready is None or session.config.option.collectonly:
+        if self.run.setup is None or session.config.option.collectonly:
             return
         unfinished = (
             pytest.ExitCode.USAGE_ERROR,
@@ -153,10 +153,10 @@ class Controller:
         return EXIT_CODES[report.verdict]
 
 
-def outcome_of(report: pytest.TestReport) -> TestOutcome:
+def phase_report(report: pytest.TestReport) -> TestPhaseReport:
     """Return a report of pytest as the recorder takes it."""
     known = report.when in ("setup", "call", "teardown")
-    return TestOutcome(
+    return TestPhaseReport(
         node=report.nodeid,
         # pytest-xdist reports another phase for the test of a worker that ended.
         phase=report.when if known else "crash",
@@ -215,11 +215,13 @@ def pytest_configure(config: pytest.Config) -> None:
         request = request_of(config)
     except WrongUse as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[REQUEST] = request
+    config.stash[REQUEST_STASH] = request
     if worker is None:
         config.pluginmanager.register(Controller(request, config), "e2e-controller")
-    elif HANDOVER in worker:
-        config.stash[HANDED] = parse_json(Handover, worker[HANDOVER], "the controller's handover")
+    elif HANDOVER_KEY in worker:
+        config.stash[HANDOVER_STASH] = parse_json(
+            Handover, worker[HANDOVER_KEY], "the controller's handover"
+        )
 
 
 def request_of(config: pytest.Config) -> GateRequest:
@@ -294,11 +296,11 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each cell of the selected machines."""
-    if "cell" not in metafunc.fixturenames or REQUEST not in metafunc.config.stash:
+    if "cell" not in metafunc.fixturenames or REQUEST_STASH not in metafunc.config.stash:
         return
     # What takes long goes first: at the end no worker is left alone with it.
     cells = sorted(
-        metafunc.config.stash[REQUEST].cells,
+        metafunc.config.stash[REQUEST_STASH].cells,
         key=lambda cell: (cell.machine.runs_on != "wine", "pip" not in cell.installer.name),
     )
     metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
@@ -310,7 +312,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def handover(request: pytest.FixtureRequest) -> Handover:
     """Return what the controller prepared."""
-    handed = request.config.stash.get(HANDED, None)
+    handed = request.config.stash.get(HANDOVER_STASH, None)
     if handed is None:
         pytest.fail("this test verifies a release: run it with `./e2e gate` (or --profile gate)")
     return handed
@@ -319,7 +321,7 @@ def handover(request: pytest.FixtureRequest) -> Handover:
 @pytest.fixture(scope="session")
 def gate_session(request: pytest.FixtureRequest, handover: Handover) -> Session:
     """Return the session on which this process runs its cells."""
-    asked = request.config.stash[REQUEST]
+    asked = request.config.stash[REQUEST_STASH]
     return Session(handover.prepared, asked.subject, asked.report, strict=asked.selection.strict)
 
 
@@ -328,13 +330,13 @@ def run_cell(
     request: pytest.FixtureRequest, gate_session: Session, handover: Handover
 ) -> Callable[[Cell], CellResult]:
     """Return the function that runs a cell as the options ask for it."""
-    asked = request.config.stash[REQUEST]
+    asked = request.config.stash[REQUEST_STASH]
 
-    def keep(ran: CellRun, held: list[Machine]) -> None:
-        kept_machines.keep(asked.report, handover.prepared.testbed, ran, held)
+    def keep(ran: CellRun, kept_running: list[Machine]) -> None:
+        kept_machines.keep(asked.report, handover.prepared.testbed, ran, kept_running)
 
     def run(cell: Cell) -> CellResult:
-        if reason := handover.prepared.why_not(cell, asked.selection):
+        if reason := handover.prepared.reason_not_run(cell, asked.selection):
             pytest.skip(f"unverified: {reason}")
         kept = keep if request.config.getoption("keep_failed") else None
         return gate_session.run(cell, tests=asked.selection.tests, keep=kept).result

@@ -1,4 +1,4 @@
-"""How far a gate is, next to pytest's own output: which cells ran, which run, how long is left."""
+"""The progress of a gate, next to pytest's output: finished cells, running cells, time left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from containers.progress import PROGRESS, Progress, Step
+from containers.progress import PROGRESS, Progress, ProgressStep
 from verification.history.store import HistoryError
 from verification.models.results import CellResult
 from verification.models.verdict import Outcome, Verdict
@@ -39,7 +39,7 @@ class GateProgress:
         self._workers = max(1, workers)
         self._progress = progress
         self._past = past
-        self._running: dict[str, Step] = {}
+        self._running: dict[str, ProgressStep] = {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -102,7 +102,7 @@ class GateProgress:
         self._progress.end(step, "" if self._progress.live else line)
         step.seconds = result.seconds or step.seconds
 
-    def _begin(self, ident: str) -> Step:
+    def _begin(self, ident: str) -> ProgressStep:
         return self._progress.begin(f"cell {ident}", quiet=True)
 
     def status(self) -> str:

@@ -1,4 +1,4 @@
-"""What names this host, or is secret on it, and must not leave it with a bundle."""
+"""The names and secrets of this host that a bundle must not contain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from containers.state import state_dir
+from containers.state import state_folder
 from verification.report.scrub import SECRET_NAME, Scrubber
 
 _ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def _names() -> Iterator[str]:
 
 
 def _paths(environment: Mapping[str, str]) -> dict[str, str]:
-    paths = {str(_ROOT): "[checkout]", str(state_dir()): "[state]"}
+    paths = {str(_ROOT): "[checkout]", str(state_folder()): "[state]"}
     if folder := environment.get("QUIVERDB_E2E_FOLDER"):
         paths.setdefault(folder, "[folder]")
     paths.setdefault(str(Path.cwd()), "[folder]")

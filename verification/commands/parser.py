@@ -1,6 +1,6 @@
 """The command line: one tree of parsers, with a subparser for each command.
 
-It needs the standard library only, so that every ``--help`` works before there is an environment.
+It needs only the standard library, so that every ``--help`` works before an environment exists.
 """
 
 from __future__ import annotations
@@ -240,11 +240,11 @@ COMMANDS: Mapping[str, _Command] = {
 }
 ENVIRONMENTS = ("gate", "test", "lint")
 """The commands that are environments of tox.ini; each other one is a module of this package."""
-PASS_ON = ("gate", "test")
+PYTEST_COMMANDS = ("gate", "test")
 """The commands whose other words are pytest's."""
 
 
-def build() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
+def build_parsers() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
     """Return the tree: its root, and the parser of each command."""
     width = max(len(f"{name} {one.operands}") for name, one in COMMANDS.items()) + 2
     lines = (
@@ -263,7 +263,7 @@ def build() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
                 name,
                 prog=f"./e2e {name}",
                 description=one.description,
-                epilog=EXIT_CODES if name in PASS_ON else None,
+                epilog=EXIT_CODES if name in PYTEST_COMMANDS else None,
                 allow_abbrev=False,
             )
         )
@@ -283,14 +283,14 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         command = "--help"
     if command not in (*COMMANDS, "--help"):
         raise WrongUse(f"there is no command {command!r}; there are: {', '.join(COMMANDS)}")
-    root, _ = build()
+    root, _ = build_parsers()
     options, rest = root.parse_known_args([command, *words[1:]])
-    if rest and command not in PASS_ON:
+    if rest and command not in PYTEST_COMMANDS:
         raise WrongUse(f"{command}: unrecognized arguments: {' '.join(rest)}")
     return options, rest
 
 
-def pytest_words(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+def pytest_arguments(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """Return the options of a command and the rest as pytest takes them.
 
     A value is joined to its option by ``=``. pytest takes a path that stands alone for one with

@@ -1,4 +1,4 @@
-"""``./e2e replay``: run cells again from what their run recorded, and compare the verdicts."""
+"""``./e2e replay``: run cells again from the recorded inputs of a run, and compare the verdicts."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.release import Release
-from verification.models.report import ImageRecord, Report
+from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.subject import Subject
-from verification.models.testbed import Image
+from verification.models.testbed import Image, ImageRecord
 from verification.models.verdict import Outcome, Verdict
 from verification.scenarios import cells, machines
 from verification.session import own_tests, replay_inputs
-from verification.session.prepare import Host, Prepared, contents, open_host
+from verification.session.prepare import Host, PreparedRun, index_contents, open_host
 from verification.session.session import Session
 from verification.subjects import subject as subjects
 
 
-class Replayed(Model):
+class ReplayResult(Model):
     """One cell, as it was recorded and as it is now."""
 
     id: str
@@ -64,9 +64,9 @@ class Replayed(Model):
         return ExitCode.TESTBED_FAILED if testbed_failed else ExitCode.PACKAGE_FAILED
 
 
-def compare(recorded: CellResult, now: CellResult) -> Replayed:
+def compare_results(recorded: CellResult, now: CellResult) -> ReplayResult:
     """Compare two results of a cell by outcome and by the names of the causes."""
-    return Replayed(
+    return ReplayResult(
         id=recorded.id,
         recorded=_words(recorded),
         now=_words(now),
@@ -84,7 +84,7 @@ def _words(result: CellResult) -> str:
     return f"{result.outcome} ({names})" if names else str(result.outcome)
 
 
-def exit_code(replayed: Iterable[Replayed]) -> ExitCode:
+def exit_code(replayed: Iterable[ReplayResult]) -> ExitCode:
     """Return the code of the whole: another verdict outranks all else."""
     present = {one.exit_code for one in replayed}
     order = (ExitCode.PACKAGE_FAILED, ExitCode.TESTBED_FAILED, ExitCode.UNVERIFIED)
@@ -121,7 +121,7 @@ class RecordedImages:
         """Return the image that was used; where it is gone, the one that its recipe makes now.
 
         Raises:
-            Unavailable, TestbedFailure: there is none, and none can be made.
+            ImageUnavailable, TestbedFailure: there is none, and none can be made.
         """
         if name not in self._images:
             self._images[name] = self._image(name)
@@ -155,7 +155,7 @@ class RecordedImages:
         return recorded.tag if recorded.tag in image.tags else recorded.id
 
 
-class _Todo(NamedTuple):
+class _ReplayTask(NamedTuple):
     recorded: CellResult
     cell: Cell
     tests: Path | None
@@ -174,19 +174,19 @@ class Replay:
 
     def run(
         self, recorded: Sequence[CellResult], *, provision: bool = True, workers: int = 1
-    ) -> list[Replayed]:
+    ) -> list[ReplayResult]:
         """Run these cells again.
 
         Raises:
             Unverified: what the run used is gone.
             TestbedFailure: the testbed cannot be prepared.
         """
-        replayed: dict[str, Replayed] = {}
-        todo: list[_Todo] = []
+        replayed: dict[str, ReplayResult] = {}
+        todo: list[_ReplayTask] = []
         for result in recorded:
             try:
                 cell = cell_of(result, self.subject)
-                todo.append(_Todo(result, cell, self._tests(cell, result)))
+                todo.append(_ReplayTask(result, cell, self._tests(cell, result)))
             except Unverified as reason:
                 replayed[result.id] = _not_run(result, str(reason))
         if todo:
@@ -215,7 +215,7 @@ class Replay:
 
     def _release(self) -> Release:
         try:
-            regained = replay_inputs.regain(self.report, self.subject)
+            regained = replay_inputs.restore(self.report, self.subject)
         except WrongUse as error:
             raise Unverified(f"it cannot be replayed: {error}") from None
         if regained.gone:
@@ -224,25 +224,27 @@ class Replay:
         return regained.release
 
     def _open(
-        self, host: Host, release: Release, todo: Sequence[_Todo], stack: contextlib.ExitStack
-    ) -> tuple[Session, dict[str, Replayed]]:
+        self, host: Host, release: Release, todo: Sequence[_ReplayTask], stack: contextlib.ExitStack
+    ) -> tuple[Session, dict[str, ReplayResult]]:
         """Return a session with the recorded files and images, and the cells without an image."""
         recorded = RecordedImages(host.engine, self.report.images)
         index, publisher = recorded.image("index"), recorded.image("publisher")
         machines_: dict[str, Image] = {}
-        missing: dict[str, Replayed] = {}
+        missing: dict[str, ReplayResult] = {}
         for one in todo:
             try:
                 machines_[one.cell.machine.name] = recorded.image(one.cell.machine.image)
-            except images.Unavailable as reason:
+            except images.ImageUnavailable as reason:
                 missing[one.recorded.id] = _not_run(one.recorded, str(reason))
         self.differs += recorded.differs
         with step("index: starting it and publishing the recorded files"):
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
             started = stack.enter_context(
-                testbed.start(network, index, contents(release, self.subject), release.wheel_paths)
+                testbed.start(
+                    network, index, index_contents(release, self.subject), release.wheel_paths
+                )
             )
-        prepared = Prepared(
+        prepared = PreparedRun(
             testbed=started,
             release=release,
             machines=machines_,
@@ -253,13 +255,15 @@ class Replay:
         return Session(prepared, self.subject, self.folder, strict=strict), missing
 
 
-def _not_run(recorded: CellResult, reason: str) -> Replayed:
-    return Replayed(id=recorded.id, recorded=_words(recorded), reason=reason)
+def _not_run(recorded: CellResult, reason: str) -> ReplayResult:
+    return ReplayResult(id=recorded.id, recorded=_words(recorded), reason=reason)
 
 
-def _run_all(host: Host, session: Session, todo: Sequence[_Todo], workers: int) -> list[Replayed]:
-    def one_cell(one: _Todo) -> Replayed:
-        replayed = compare(one.recorded, session.run(one.cell, tests=one.tests).result)
+def _run_all(
+    host: Host, session: Session, todo: Sequence[_ReplayTask], workers: int
+) -> list[ReplayResult]:
+    def one_cell(one: _ReplayTask) -> ReplayResult:
+        replayed = compare_results(one.recorded, session.run(one.cell, tests=one.tests).result)
         print(replayed, flush=True)
         return replayed
 

@@ -1,4 +1,4 @@
-"""``./e2e reproduce``: what a bug report says, on the machine that is most similar to it."""
+"""``./e2e reproduce``: reproduce a bug report on the most similar machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from containers import engine as engines
 from containers import images, wheelhouse
-from containers.progress import say
+from containers.progress import print_line
 from verification import verdict
 from verification.commands import common
 from verification.commands.common import Unverified
@@ -26,11 +26,11 @@ from verification.models.report import ReplayInputs, Report, Reproduction, Repro
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import EXIT_CODES
 from verification.report import folder as folders
-from verification.report import limits, writer
+from verification.report import stand_in_limits, writer
 from verification.scenarios import machines, similar_machine
-from verification.scenarios.similar_machine import Near, minor_version
+from verification.scenarios.similar_machine import RankedMachine, minor_version
 from verification.session import replay_inputs, reporting
-from verification.session.prepare import Prepared, prepare
+from verification.session.prepare import PreparedRun, prepare
 from verification.session.selection import Selection
 from verification.session.session import CellRun, Session
 from verification.subjects import subject as subjects
@@ -45,24 +45,24 @@ def run(options: argparse.Namespace) -> int:
     installer = _installer(options.pip, options.installer)
     if installer:
         common.installer_of(installer)
-    asked = similar_machine.asked(
+    asked = similar_machine.bug_report(
         python=options.python,
         os=options.os,
         glibc=options.glibc,
         installer=installer,
         scenario=options.scenario,
     )
-    ranked = similar_machine.ranked(asked, machines.load())
+    ranked = similar_machine.ranked_machines(asked, machines.load())
     subject = subjects.load()
     # What is wrong in the choices is reported before an image is made.
     common.select_for(options, ranked[0].spec)
     common.cell_on(ranked[0].spec, subject, installer or None, options.scenario or None)
     for one in ranked[:_SHOWN]:
-        say(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
+        print_line(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
     near, missed = _available(ranked, provision=not options.no_provision)
     cell = common.cell_on(near.spec, subject, installer or None, options.scenario or None)
     selection = common.select_for(options, near.spec)
-    extra_files = [wheelhouse.pip(options.pip)] if options.pip else []
+    extra_files = [wheelhouse.pip_wheel(options.pip)] if options.pip else []
     folder = common.path_of(options.report) or common.ROOT / "reproduction"
     folders.check(folder)
     began = time.time()
@@ -80,13 +80,13 @@ def run(options: argparse.Namespace) -> int:
                 [line for line, _ in near.differences] + missed + _observed(asked, ran.evidence)
             ),
         )
-        ended = _Ended(folder, began, selection, session, ran, reproduction)
+        ended = _FinishedReproduction(folder, began, selection, session, ran, reproduction)
         _write(ended)
     print("\n".join(_lines(ended, cell)))
     return EXIT_CODES[ran.result.verdict]
 
 
-def _used(prepared: Prepared, cell: Cell, evidence: CellEvidence) -> ReproductionMachine:
+def _used(prepared: PreparedRun, cell: Cell, evidence: CellEvidence) -> ReproductionMachine:
     return ReproductionMachine(
         machine=cell.machine.name,
         title=cell.machine.title,
@@ -99,7 +99,9 @@ def _used(prepared: Prepared, cell: Cell, evidence: CellEvidence) -> Reproductio
     )
 
 
-def _available(ranked: Sequence[Near], *, provision: bool) -> tuple[Near, list[str]]:
+def _available(
+    ranked: Sequence[RankedMachine], *, provision: bool
+) -> tuple[RankedMachine, list[str]]:
     """Return the most similar machine that can run here, and why more similar ones cannot.
 
     Raises:
@@ -111,9 +113,9 @@ def _available(ranked: Sequence[Near], *, provision: bool) -> tuple[Near, list[s
     for near in ranked:
         try:
             images.ensure(engine, near.spec.image)
-        except images.Unavailable as reason:
+        except images.ImageUnavailable as reason:
             missed.append(f"{near.spec.name} is more similar and cannot run here: {reason}")
-            say(missed[-1])
+            print_line(missed[-1])
         else:
             return near, missed
     raise Unverified("; ".join(missed))
@@ -130,7 +132,7 @@ def _installer(pip: str, installer: str) -> str:
         raise WrongUse(f"--pip {pip}: not a version; write one such as 24.3") from None
 
 
-def _observed(asked: similar_machine.Asked, evidence: CellEvidence) -> list[str]:
+def _observed(asked: similar_machine.BugReport, evidence: CellEvidence) -> list[str]:
     """Return the differences that only the machine itself shows."""
     differences = []
     # The report's 3.13 is any 3.13; its 3.13.2 is that one.
@@ -141,7 +143,7 @@ def _observed(asked: similar_machine.Asked, evidence: CellEvidence) -> list[str]
     return differences
 
 
-class _Ended(NamedTuple):
+class _FinishedReproduction(NamedTuple):
     """A reproduction that ran."""
 
     folder: Path
@@ -152,7 +154,7 @@ class _Ended(NamedTuple):
     reproduction: Reproduction
 
 
-def _report(ended: _Ended) -> Report:
+def _report(ended: _FinishedReproduction) -> Report:
     result = ended.ran.result
     prepared, subject = ended.session.prepared, ended.session.subject
     (spec,) = ended.selection.machines
@@ -167,26 +169,26 @@ def _report(ended: _Ended) -> Report:
         verdict=result.verdict,
         items=(item,),
         cells=(result,),
-        started=reporting.moment(ended.began),
+        started=reporting.timestamp(ended.began),
         seconds=round(time.time() - ended.began, 1),
         selection=ended.selection.to_report(subject=subject.name),
         machines=reporting.machine_records(),
-        stand_ins=limits.stand_ins(),
+        stand_ins=stand_in_limits.load(),
         inputs=_inputs(prepared, subject.name),
         reproduction=ended.reproduction,
     )
     return reporting.with_prepared(report, prepared)
 
 
-def _inputs(prepared: Prepared, subject: str) -> ReplayInputs | None:
+def _inputs(prepared: PreparedRun, subject: str) -> ReplayInputs | None:
     try:
         return replay_inputs.keep(prepared.release, subject)
     except OSError as error:
-        say(f"it cannot be replayed: its files are not kept: {error}")
+        print_line(f"it cannot be replayed: its files are not kept: {error}")
         return None
 
 
-def _write(ended: _Ended) -> None:
+def _write(ended: _FinishedReproduction) -> None:
     try:
         remarks = writer.write(ended.folder, _report(ended))
     except OSError as error:
@@ -194,10 +196,10 @@ def _write(ended: _Ended) -> None:
             f"--report {ended.folder}: it cannot be written to ({error.strerror or error})"
         ) from None
     for remark in remarks:
-        say(remark)
+        print_line(remark)
 
 
-def _lines(ended: _Ended, cell: Cell) -> list[str]:
+def _lines(ended: _FinishedReproduction, cell: Cell) -> list[str]:
     reproduction, ran, folder = ended.reproduction, ended.ran, ended.folder
     package = ended.session.subject.name
     used, result = reproduction.used, ran.result

@@ -1,4 +1,4 @@
-"""``./e2e shell``: an interactive shell in a clean machine, with the index up."""
+"""``./e2e shell``: open an interactive shell on a clean machine with a running index."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from containers.machine import MachineSetup
 from containers.testbed import Testbed
 from verification.commands import common
 from verification.models.machine import MachineSpec
-from verification.report import summary
+from verification.report import cell_summary
 from verification.scenarios.instructions import ProbeInstructions, instructions
-from verification.session import enter
+from verification.session import enter_machine
 from verification.session.prepare import prepare
-from verification.session.run_cell import Job, carried
+from verification.session.run_cell import CellRequest, probe_files
 from verification.subjects import subject as subjects
 
 
-def banner(job: Job, probe_plan: ProbeInstructions) -> list[str]:
+def banner(request: CellRequest, probe_plan: ProbeInstructions) -> list[str]:
     """Return what is there, what to type and how to leave."""
-    cell, release = job.cell, job.prepared.release
+    cell, release = request.cell, request.prepared.release
     spec = cell.machine
     windows = spec.os == "windows"
     locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
@@ -34,12 +34,12 @@ def banner(job: Job, probe_plan: ProbeInstructions) -> list[str]:
     typed = [*probe_plan.first, probe_plan.install, *probe_plan.after_install]
     lines = [
         f"machine   {spec.name}: {spec.title}",
-        f"image     {job.image.tag} {job.image.id[:19]}",
+        f"image     {request.image.tag} {request.image.id[:19]}",
         f"scenario  {cell.scenario.name}, with {cell.installer.name}, in {probe_plan.cwd}",
-        f"index     {job.subject.name} {release.version} ({wheels}){before}",
+        f"index     {request.subject.name} {release.version} ({wheels}){before}",
         f"          also {locked}; nothing else can be reached",
         *(
-            f"{'type' if not number else '':<10}{summary.command_line(command, windows=windows)}"
+            f"{'' if number else 'type':<10}{cell_summary.command_line(command, windows=windows)}"
             for number, command in enumerate(typed)
         ),
         f"leave     exit{'' if windows else ' or Ctrl-D'}; everything is removed then",
@@ -66,7 +66,9 @@ def _restored_terminal() -> Iterator[None]:
 def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
     """Open the shell and wait for it; return its exit code."""
     engines.install_client()
-    command = enter.on_host(testbed.engine, container, spec, terminal=sys.stdin.isatty())
+    command = enter_machine.host_command(
+        testbed.engine, container, spec, terminal=sys.stdin.isatty()
+    )
     environment = {**os.environ, **testbed.engine.environment()}
     with _restored_terminal(), subprocess.Popen(command, env=environment) as process:
         try:
@@ -85,13 +87,13 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         prepared = prepare(selection, subject, stack).prepared
         image = common.image_of(prepared, spec.name)
-        job = Job(prepared, subject, cell, selection.tests)
+        request = CellRequest(prepared, subject, cell, selection.tests)
         probe_plan = instructions(
             cell, subject, version=prepared.release.version, previous=prepared.release.previous
         )
-        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=carried(probe_plan, subject))
+        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=probe_files(probe_plan, subject))
         machine = stack.enter_context(prepared.testbed.machine(spec, image, setup))
-        enter.set_up(machine, job)
+        enter_machine.prepare_for_entry(machine, request)
         machine.wait()
-        print("\n".join(["", *banner(job, probe_plan), ""]), file=sys.stderr, flush=True)
+        print("\n".join(["", *banner(request, probe_plan), ""]), file=sys.stderr, flush=True)
         return attach(prepared.testbed, machine.id, spec)

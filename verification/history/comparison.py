@@ -1,4 +1,4 @@
-"""What is new in one run against another."""
+"""The differences between two runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from verification.history.store import LAST, Run
+from verification.history.store import TIMED_RUNS, RecordedRun
 from verification.models.cause import Cause
 from verification.models.report import Report
 from verification.models.results import CellResult, ItemResult
@@ -14,7 +14,7 @@ from verification.models.verdict import Verdict
 
 SECONDS_SLOWER, TIMES_SLOWER = 3.0, 1.5
 """A cell is slower by both of these than the slowest of its last runs; less is noise."""
-ENOUGH = 3
+MIN_RUNS = 3
 """With fewer runs, or fewer cells, there are no statistics: what is slower is not bad."""
 BYTES_GROWN, TIMES_GROWN = 10_240, 1.05
 """A wheel has grown by both of these; less is a change of the code."""
@@ -22,7 +22,7 @@ Inputs = Mapping[str, str | bool]
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class Difference:
     """One difference; ``bad`` ones make ``compare`` end with 1."""
 
     kind: str
@@ -34,7 +34,9 @@ class Finding:
         return f"{self.kind}: {self.where}: {self.message}"
 
 
-def compare(base: Run, new: Run, history: Sequence[Run] = ()) -> list[Finding]:
+def compare(
+    base: RecordedRun, new: RecordedRun, history: Sequence[RecordedRun] = ()
+) -> list[Difference]:
     """Return what is new in ``new``, the bad first.
 
     ``history`` has the runs of this kind, oldest first. It shows what flakes, how long a cell
@@ -52,7 +54,9 @@ def compare(base: Run, new: Run, history: Sequence[Run] = ()) -> list[Finding]:
     return sorted(findings, key=lambda finding: (not finding.bad, finding))
 
 
-def _before(history: Sequence[Run], new: Run, base: Run) -> list[Run]:
+def _before(
+    history: Sequence[RecordedRun], new: RecordedRun, base: RecordedRun
+) -> list[RecordedRun]:
     """Return the runs before ``new``, with ``base`` among them."""
     names = [run.name for run in history]
     before = list(history[: names.index(new.name)] if new.name in names else history)
@@ -62,7 +66,9 @@ def _before(history: Sequence[Run], new: Run, base: Run) -> list[Run]:
 # ---- cells ----
 
 
-def _cells(base: Run, new: Run, earlier: Sequence[Run]) -> Iterator[Finding]:
+def _cells(
+    base: RecordedRun, new: RecordedRun, earlier: Sequence[RecordedRun]
+) -> Iterator[Difference]:
     every = [cell.id for run in (base, new) for cell in run.report.cells]
     for ident in dict.fromkeys(every):
         before, now = base.report.cell(ident), new.report.cell(ident)
@@ -70,25 +76,29 @@ def _cells(base: Run, new: Run, earlier: Sequence[Run]) -> Iterator[Finding]:
             yield from _cell(before, now, base, new, earlier)
         elif now:
             bad = now.verdict is Verdict.FAILED
-            yield Finding("cell-added", ident, f"is only in {new.name}", bad)
+            yield Difference("cell-added", ident, f"is only in {new.name}", bad)
         else:
-            yield Finding("cell-gone", ident, f"is not in {new.name}", True)
+            yield Difference("cell-gone", ident, f"is not in {new.name}", True)
 
 
 def _cell(
-    before: CellResult, now: CellResult, base: Run, new: Run, earlier: Sequence[Run]
-) -> Iterator[Finding]:
+    before: CellResult,
+    now: CellResult,
+    base: RecordedRun,
+    new: RecordedRun,
+    earlier: Sequence[RecordedRun],
+) -> Iterator[Difference]:
     was_good, is_good = before.verdict is Verdict.VERIFIED, now.verdict is Verdict.VERIFIED
     same = _inputs(base.report, before) == _inputs(new.report, now)
     if was_good and not is_good and same:
         message = f"{_result(now)}, and {before.verdict} in {base.name} with the same inputs"
-        yield Finding("flaky", now.id, message, True)
+        yield Difference("flaky", now.id, message, True)
     elif was_good and not is_good:
         message = f"{_result(now)}, {before.verdict} in {base.name}"
-        yield Finding("new-failure", now.id, f"{message}{_first(now, new, earlier)}", True)
+        yield Difference("new-failure", now.id, f"{message}{_first(now, new, earlier)}", True)
     elif is_good and not was_good:
         message = f"was {_result(before)}" + (", with the same inputs" if same else "")
-        yield Finding("flaky" if same else "fixed", now.id, message, False)
+        yield Difference("flaky" if same else "fixed", now.id, message, False)
     else:
         yield from _new_causes(now.id, _names(before.causes), _names(now.causes), base)
 
@@ -101,9 +111,11 @@ def _names(causes: Iterable[Cause]) -> set[str]:
     return {cause.name for cause in causes}
 
 
-def _new_causes(ident: str, before: set[str], now: set[str], base: Run) -> Iterator[Finding]:
+def _new_causes(
+    ident: str, before: set[str], now: set[str], base: RecordedRun
+) -> Iterator[Difference]:
     for name in sorted(now - before):
-        yield Finding("new-cause", ident, f"{name}, not in {base.name}", True)
+        yield Difference("new-cause", ident, f"{name}, not in {base.name}", True)
 
 
 def _inputs(report: Report, cell: CellResult) -> Inputs:
@@ -135,7 +147,7 @@ def _images(report: Report) -> dict[str, str]:
     return {name: image.tag for name, image in report.images.items()}
 
 
-def _first(now: CellResult, new: Run, earlier: Sequence[Run]) -> str:
+def _first(now: CellResult, new: RecordedRun, earlier: Sequence[RecordedRun]) -> str:
     """Return in words which run was the first bad one, and what changed since the last good."""
     first_run, first = new, now
     for run in reversed(earlier):
@@ -162,9 +174,9 @@ def _differences(before: Inputs, now: Inputs) -> Iterator[str]:
             yield f"{name} ({before.get(name, 'absent')} -> {now.get(name, 'absent')})"
 
 
-def _slower(base: Report, new: Report, earlier: Sequence[Run]) -> Iterator[Finding]:
+def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterator[Difference]:
     times = {
-        cell.id: past[-LAST:]
+        cell.id: past[-TIMED_RUNS:]
         for cell in new.cells
         if cell.verdict is Verdict.VERIFIED and base.cell(cell.id)
         if (past := list(_past(cell, earlier)))
@@ -172,17 +184,17 @@ def _slower(base: Report, new: Report, earlier: Sequence[Run]) -> Iterator[Findi
     now = {cell.id: cell.seconds for cell in new.cells}
     factors = [now[ident] / max(past) for ident, past in times.items()]
     # A busy host makes all cells slower alike, which says nothing about the package.
-    busy = max(1.0, statistics.median(factors)) if len(factors) >= ENOUGH else 1.0
+    busy = max(1.0, statistics.median(factors)) if len(factors) >= MIN_RUNS else 1.0
     for ident, past in times.items():
         slowest = max(past) * busy
         if now[ident] > max(slowest * TIMES_SLOWER, slowest + SECONDS_SLOWER):
             message = (
                 f"{now[ident]:.1f} s; the slowest of the {len(past)} before took {max(past):.1f} s"
             )
-            yield Finding("slower", ident, message, len(past) >= ENOUGH)
+            yield Difference("slower", ident, message, len(past) >= MIN_RUNS)
 
 
-def _past(cell: CellResult, earlier: Sequence[Run]) -> Iterator[float]:
+def _past(cell: CellResult, earlier: Sequence[RecordedRun]) -> Iterator[float]:
     for run in earlier:
         then = run.report.cell(cell.id)
         if then and then.verdict is Verdict.VERIFIED and then.seconds:
@@ -192,7 +204,7 @@ def _past(cell: CellResult, earlier: Sequence[Run]) -> Iterator[float]:
 # ---- items ----
 
 
-def _items(base: Run, new: Run) -> Iterator[Finding]:
+def _items(base: RecordedRun, new: RecordedRun) -> Iterator[Difference]:
     """Yield what is new in the items' own causes: those of the wheel, the build, the pipeline."""
     before = {item.id: item for item in base.report.items}
     for item in new.report.items:
@@ -200,25 +212,27 @@ def _items(base: Run, new: Run) -> Iterator[Finding]:
             yield from _item(was, item, base, new)
         else:
             bad = item.verdict is not Verdict.VERIFIED
-            yield Finding("item-added", item.id, str(item.verdict), bad)
+            yield Difference("item-added", item.id, str(item.verdict), bad)
     for ident in before:
-        yield Finding("item-gone", ident, f"is not in {new.name}", True)
+        yield Difference("item-gone", ident, f"is not in {new.name}", True)
 
 
-def _item(was: ItemResult, item: ItemResult, base: Run, new: Run) -> Iterator[Finding]:
+def _item(
+    was: ItemResult, item: ItemResult, base: RecordedRun, new: RecordedRun
+) -> Iterator[Difference]:
     before, now = _own(base.report, was), _own(new.report, item)
     new_causes = list(_new_causes(item.id, before, now, base))
     yield from new_causes
     gone = sorted(before - now)
     if gone:
-        yield Finding("fixed", item.id, f"{', '.join(gone)} is gone", False)
+        yield Difference("fixed", item.id, f"{', '.join(gone)} is gone", False)
     was_good, is_good = was.verdict is Verdict.VERIFIED, item.verdict is Verdict.VERIFIED
     explained = new_causes or any(_is_worse(base.report, cell) for cell in new.report.cells)
     if was_good and not is_good and not explained:
         message = f"{item.verdict} ({item.reason or 'no cause'}), was {was.verdict}"
-        yield Finding("new-failure", item.id, message, True)
+        yield Difference("new-failure", item.id, message, True)
     if is_good and not was_good and not gone and not _has_cells(item, base.report):
-        yield Finding("fixed", item.id, f"was {was.verdict}", False)
+        yield Difference("fixed", item.id, f"was {was.verdict}", False)
 
 
 def _own(report: Report, item: ItemResult) -> set[str]:
@@ -243,21 +257,21 @@ def _has_cells(item: ItemResult, report: Report) -> bool:
 # ---- wheels, dependencies, images ----
 
 
-def _wheels(base: Report, new: Report) -> Iterator[Finding]:
+def _wheels(base: Report, new: Report) -> Iterator[Difference]:
     before = {wheel.platform: wheel for wheel in base.static.wheels}
     for wheel in new.static.wheels:
         was = before.pop(wheel.platform, None)
         if was and wheel.size > max(was.size * TIMES_GROWN, was.size + BYTES_GROWN):
             percent = 100 * (wheel.size - was.size) / was.size
             message = f"{was.size} -> {wheel.size} bytes (+{percent:.0f} %)"
-            yield Finding("grown-wheel", wheel.file, message, True)
+            yield Difference("grown-wheel", wheel.file, message, True)
     if base.selection.machines == new.selection.machines:
         for platform, lost in before.items():
-            yield Finding("wheel-gone", lost.file, f"no wheel for {platform}", True)
+            yield Difference("wheel-gone", lost.file, f"no wheel for {platform}", True)
 
 
-def _changed(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Finding]:
+def _changed(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Difference]:
     # What only one run has did not change: the other run did not select it.
     for name in sorted(before.keys() & now.keys()):
         if before[name] != now[name]:
-            yield Finding(f"changed-{what}", name, f"{before[name]} -> {now[name]}", False)
+            yield Difference(f"changed-{what}", name, f"{before[name]} -> {now[name]}", False)

@@ -1,7 +1,7 @@
 """The history of runs: the report of every finished run, in one SQLite file.
 
-A run is one transaction: it is there as a whole or not at all, whoever else writes and whenever it
-is killed.
+Each run is one transaction. A run is stored completely or not at all, even if another process
+writes at the same time or the process is killed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verification.models.base import DataError, parse_json
-from verification.models.report import FORM, Report
+from verification.models.report import RESULTS_SCHEMA, Report
 
-VERSION = FORM
+SCHEMA_VERSION = RESULTS_SCHEMA
 """The form of the file is that of the reports that are written to it."""
-LAST = 5
+TIMED_RUNS = 5
 """How many of the last runs say how long a cell takes."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -36,7 +36,7 @@ class HistoryError(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """One run of the history, or of a file."""
 
     name: str
@@ -52,15 +52,15 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Runs:
+class RecordedRuns:
     """The runs that are kept, oldest first."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[RecordedRun, ...]
     ignored: int = 0
     """How many more there are, which an older version wrote in another form."""
 
 
-def kind(report: Report) -> str:
+def comparison_key(report: Report) -> str:
     """Return what a run verified, and how: runs of one kind can be compared."""
     chosen = report.selection
     given = "release" if chosen.release else "wheels" if chosen.wheels else "source"
@@ -94,12 +94,12 @@ class History:
             database.execute("BEGIN IMMEDIATE")
             added = database.execute(
                 "INSERT INTO runs (started, verdict, kind, results) VALUES (?, ?, ?, ?)",
-                (report.started, str(report.verdict), kind(report), text),
+                (report.started, str(report.verdict), comparison_key(report), text),
             )
             database.execute("COMMIT")
             return int(added.lastrowid or 0)
 
-    def runs(self) -> Runs:
+    def runs(self) -> RecordedRuns:
         """Return every run that is kept.
 
         Raises:
@@ -113,21 +113,21 @@ class History:
         Raises:
             HistoryError: the file cannot be read.
         """
-        last = self._read("SELECT id, results FROM runs ORDER BY id DESC LIMIT ?", LAST)
+        last = self._read("SELECT id, results FROM runs ORDER BY id DESC LIMIT ?", TIMED_RUNS)
         cells = [cell for run in reversed(last.runs) for cell in run.report.cells]
         return {cell.id: cell.seconds for cell in cells if cell.seconds}
 
-    def _read(self, query: str, *values: int) -> Runs:
+    def _read(self, query: str, *values: int) -> RecordedRuns:
         if not self.file.exists():
-            return Runs(())
+            return RecordedRuns(())
         runs, ignored = [], 0
         with self._open() as database:
             for number, text in database.execute(query, values):
                 try:
-                    runs.append(Run(str(number), parse_json(Report, text, f"run {number}")))
+                    runs.append(RecordedRun(str(number), parse_json(Report, text, f"run {number}")))
                 except DataError:
                     ignored += 1
-        return Runs(tuple(runs), ignored)
+        return RecordedRuns(tuple(runs), ignored)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -144,9 +144,11 @@ class History:
         # Readers and the writer do not wait for each other, and a crash leaves the last commit.
         database.execute("PRAGMA journal_mode = WAL")
         (form,) = database.execute("PRAGMA user_version").fetchone()
-        if form > VERSION:
-            raise HistoryError(f"{self.file}: its form is {form}, and this version knows {VERSION}")
+        if form > SCHEMA_VERSION:
+            raise HistoryError(
+                f"{self.file}: its form is {form}, and this version knows {SCHEMA_VERSION}"
+            )
         database.execute("BEGIN IMMEDIATE")
         database.execute(_TABLE)
-        database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         database.execute("COMMIT")

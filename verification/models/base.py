@@ -1,4 +1,4 @@
-"""The base of every model, and one-line errors for data that does not fit its model."""
+"""The base class of every model, and one-line errors for data that does not fit its model."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Cause(Model):
         return hash((self.name, self.severity, self.where, self.message, self.remedy))
 
 
-def in_order(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+def sorted_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
     """Return the causes without repeats, the heaviest first.
 
     `unclassified` comes before all others: nobody has understood it yet.

@@ -1,4 +1,4 @@
-"""What can go wrong in the testbed or in the way it is used, by exit code."""
+"""The exceptions of the testbed and of wrong use, with their exit codes."""
 
 from __future__ import annotations
 

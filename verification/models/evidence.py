@@ -1,7 +1,7 @@
 """The evidence of a cell: everything that its machine, the index and the suite recorded.
 
-It is written to ``report/evidence/CELL.json`` under the keys that the fields have here. What a cell
-did not reach is absent: where the installation fails there is no ``import``.
+It is written to ``report/evidence/CELL.json``. The keys are the names or aliases of the fields. A
+step that the cell did not reach is absent: if the installation fails, there is no ``import``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from verification.models.base import DataError, Model, parse_json
 from verification.models.index_log import IndexRequest
+from verification.models.testbed import ImageRecord, TestbedFailureRecord
 
 EVIDENCE_SCHEMA = 2
 ValueT = TypeVar("ValueT")
@@ -32,22 +33,6 @@ class CellInfo(Model):
     """The cause by which the installer must refuse; empty where it must install."""
     processor: str = ""
     """The emulated processor; empty if none is emulated."""
-
-
-class ImageInfo(Model):
-    """The machine's image."""
-
-    tag: str
-    id: str
-    created: str
-
-
-class TestbedFailureInfo(Model):
-    """A failure of the testbed that ended the cell."""
-
-    cause: str
-    where: str
-    observed: str
 
 
 class CommandRun(Model):
@@ -129,7 +114,7 @@ class StepResult(Model):
     """A line of the steps' file that is not JSON."""
 
 
-class Step(StepResult, Generic[ValueT]):
+class ExerciseStep(StepResult, Generic[ValueT]):
     """One step of the exercise, with what it returned."""
 
     value: ValueT | None = None
@@ -236,27 +221,27 @@ class Steps(Model):
     """The steps of the exercise by name. What is not named here is a use that a scenario tries."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
-    __pydantic_extra__: dict[str, Step[JsonValue]] = Field(init=False)
+    __pydantic_extra__: dict[str, ExerciseStep[JsonValue]] = Field(init=False)
 
-    prelude: Step[None] | None = None
-    import_package: Step[ImportValue] | None = Field(default=None, alias="import")
-    native_call: Step[NativeCallValue] | None = Field(default=None, alias="native-call")
-    run_times: Step[RunTimesValue] | None = Field(default=None, alias="run-times")
-    round_trip: Step[RoundTripValue] | None = Field(default=None, alias="round-trip")
-    process_state: Step[Mapping[str, tuple[str, str]]] | None = Field(
+    prelude: ExerciseStep[None] | None = None
+    import_package: ExerciseStep[ImportValue] | None = Field(default=None, alias="import")
+    native_call: ExerciseStep[NativeCallValue] | None = Field(default=None, alias="native-call")
+    run_times: ExerciseStep[RunTimesValue] | None = Field(default=None, alias="run-times")
+    round_trip: ExerciseStep[RoundTripValue] | None = Field(default=None, alias="round-trip")
+    process_state: ExerciseStep[Mapping[str, tuple[str, str]]] | None = Field(
         default=None, alias="process-state"
     )
-    mapped: Step[tuple[str, ...]] | None = None
-    distributions: Step[Mapping[str, DistributionValue]] | None = None
-    record: Step[RecordValue] | None = None
-    entry_points: Step[tuple[EntryPointFault, ...]] | None = Field(
+    mapped: ExerciseStep[tuple[str, ...]] | None = None
+    distributions: ExerciseStep[Mapping[str, DistributionValue]] | None = None
+    record: ExerciseStep[RecordValue] | None = None
+    entry_points: ExerciseStep[tuple[EntryPointFault, ...]] | None = Field(
         default=None, alias="entry-points"
     )
-    end: Step[EndValue] | None = None
-    garbled: Step[None] | None = None
+    end: ExerciseStep[EndValue] | None = None
+    garbled: ExerciseStep[None] | None = None
 
     @property
-    def uses(self) -> Mapping[str, Step[JsonValue]]:
+    def uses(self) -> Mapping[str, ExerciseStep[JsonValue]]:
         """The uses that the scenario tries, by name."""
         return self.__pydantic_extra__
 
@@ -383,10 +368,10 @@ class CellEvidence(Model):
 
     schema_version: Literal[2] = Field(alias="schema", description="The number of this form.")
     cell: CellInfo
-    image: ImageInfo
+    image: ImageRecord
     started: str = Field(description="When the cell began, in UTC (ISO 8601).")
     wall_seconds: float = Field(description="How long it took, its machine included.")
-    testbed: TestbedFailureInfo | None = None
+    testbed: TestbedFailureRecord | None = None
     """The failure of the testbed that ended the cell."""
     retried: Retry | None = None
     """Under Wine: why the cell ran a second time."""

@@ -1,4 +1,4 @@
-"""What a cell must show: the release, and what its scenario and its machine imply."""
+"""What a cell must show: the release, and the consequences of its scenario and its machine."""
 
 from __future__ import annotations
 

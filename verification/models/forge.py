@@ -1,6 +1,6 @@
-"""What the forge is configured with, and what it has at the end of a run.
+"""The configuration of the forge, and its content at the end of a run.
 
-The forge plays GitHub: repository, runs, jobs and releases have the names of GitHub's own API.
+The forge stands in for GitHub. Repository, runs, jobs and releases have the names of GitHub's API.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the static inspection finds: in a library, in a wheel and in the wheels of a release."""
+"""The results of the static inspection: of a library, of a wheel and of the wheels of a release."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from verification.models.base import Model
-from verification.models.cause import Cause, Severity, in_order
+from verification.models.cause import Cause, Severity, sorted_causes
 
 LibraryFormat = Literal["elf", "pe", "mach-o"]
 
@@ -139,4 +139,6 @@ class ReleaseInspection(Model):
     @property
     def all_causes(self) -> tuple[Cause, ...]:
         """The causes of the set and of each of its wheels."""
-        return in_order([*self.causes, *(cause for wheel in self.wheels for cause in wheel.causes)])
+        return sorted_causes(
+            [*self.causes, *(cause for wheel in self.wheels for cause in wheel.causes)]
+        )

@@ -1,4 +1,4 @@
-"""A clean machine as machines.toml describes it, and where files are on it."""
+"""A clean machine as machines.toml describes it, and the location of files on it."""
 
 from __future__ import annotations
 

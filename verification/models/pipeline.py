@@ -1,4 +1,4 @@
-"""A run of the release workflow: what it showed, and the causes that follow from it."""
+"""The results of a run of the release workflow, and the causes that follow from them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.forge import ForgeRelease, ForgeRequest
 from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
+from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.models.workflow import Combination
 
@@ -189,7 +190,7 @@ class PipelineEvidence(Model):
     index: IndexRecord
 
 
-class LivePublisher(Model):
+class LivePublisherCheck(Model):
     """The publisher that the live index reports for the last release."""
 
     verdict: Verdict
@@ -211,7 +212,7 @@ class PipelineResult(Model):
     evidence: PipelineEvidence
     dynamic: tuple[Cause, ...]
     """The causes of the run."""
-    live: LivePublisher
+    live: LivePublisherCheck
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -219,22 +220,12 @@ class PipelineResult(Model):
         return (*self.static, *self.dynamic, *self.live.causes)
 
 
-class TestbedFault(Model):
-    """A failure of the testbed: its cause of the catalogue, its place, what was observed."""
-
-    __test__ = False  # the name begins like a test class; pytest must not collect it
-
-    name: str
-    where: str
-    observed: str
-
-
 class PipelineFailure(Model):
     """The testbed failed before the release workflow showed anything."""
 
     static: tuple[Cause, ...]
     """The causes of the workflow file and of the project."""
-    testbed: TestbedFault
+    testbed: TestbedFailureRecord
 
 
 PipelineOutcome = PipelineResult | PipelineFailure

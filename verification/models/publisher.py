@@ -1,4 +1,4 @@
-"""A trusted publisher as it is registered with a package index, by the rules of the form.
+"""A trusted publisher as it is registered with a package index, checked by the rules of the form.
 
 The rules are those of the default index's registration form for GitHub, as of 2026.
 """

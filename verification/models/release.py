@@ -29,7 +29,7 @@ class ReleaseFile(Model):
         Raises:
             OSError: it cannot be read.
         """
-        return cls(path=path, sha256=sha256(path))
+        return cls(path=path, sha256=file_sha256(path))
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Release(Model):
     @property
     def previous(self) -> str:
         """The newest earlier release with a wheel on the index; empty if there is none."""
-        versions = {identity(path)[1] for path in self.earlier if path.suffix == ".whl"}
+        versions = {project_and_version(path)[1] for path in self.earlier if path.suffix == ".whl"}
         return str(max(versions)) if versions else ""
 
     def digests(self) -> dict[str, str]:
@@ -79,7 +79,7 @@ class Release(Model):
 
     def locked(self) -> dict[str, str]:
         """Return the version of each dependency, by normalised name."""
-        return {name: str(version) for name, version in map(identity, self.dependencies)}
+        return {name: str(version) for name, version in map(project_and_version, self.dependencies)}
 
     def with_dependencies(self, *files: Path) -> Self:
         """Return the release with further dependencies."""
@@ -87,13 +87,13 @@ class Release(Model):
         return self.model_copy(update={"dependencies": tuple(by_name.values())})
 
 
-def sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def identity(path: Path) -> tuple[str, Version]:
+def project_and_version(path: Path) -> tuple[str, Version]:
     """Return the normalised name and the version in the name of a wheel or source distribution.
 
     Raises:

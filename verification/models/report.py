@@ -1,4 +1,4 @@
-"""The report of one run: everything that ``results.json`` holds."""
+"""The report of one run: the content of ``results.json``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from pydantic import Field
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.inspection import ReleaseInspection
-from verification.models.pipeline import ActionUse, BuiltWheel, LivePublisher, WorkflowArtifact
+from verification.models.machine import OperatingSystem
+from verification.models.pipeline import ActionUse, BuiltWheel, LivePublisherCheck, WorkflowArtifact
 from verification.models.results import CellResult, ItemResult
-from verification.models.testbed import EgressProof
+from verification.models.testbed import EgressProof, ImageRecord
 from verification.models.verdict import Verdict
 
-FORM: Literal[2] = 2
+RESULTS_SCHEMA: Literal[2] = 2
 """The number of the form of ``results.json``. It rises when a key goes or changes its meaning."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", description="In UTC.")]
+Timestamp = Annotated[
+    str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", description="In UTC.")
+]
 Size = Annotated[int, Field(ge=0, description="In bytes.")]
 Seconds = Annotated[float, Field(ge=0)]
-OperatingSystem = Literal["linux", "windows"]
 
 
 class RunSelection(Model):
@@ -68,21 +70,13 @@ class MachineRecord(Model):
     profiles: tuple[str, ...] = ()
 
 
-class StandIn(Model):
+class StandInLimits(Model):
     """Something that stands in for the real thing, and how it differs: a row of docs/trust.md."""
 
     stand_in: str
     real: str
     same: str
     differs: str
-
-
-class ImageRecord(Model):
-    """A container image that the run used."""
-
-    tag: str = Field(description="Ends with the hash of its recipe.")
-    id: str
-    created: str
 
 
 class EngineRecord(Model):
@@ -122,7 +116,7 @@ class KeptMachine(Model):
     installed_again: bool = Field(
         description="Whether the package was installed again after the cell had removed it."
     )
-    until: Moment
+    until: Timestamp
 
 
 class ReproductionMachine(Model):
@@ -242,7 +236,7 @@ class PublisherPart(Model):
     registered: str = Field(default="", description="The file with the registration.")
     proved: tuple[str, ...] = ()
     refused: tuple[str, ...] = Field(default=(), description="The exchanges that failed.")
-    live: LivePublisher | None = None
+    live: LivePublisherCheck | None = None
     not_provable: tuple[str, ...] = Field(default=(), description="What no run can show.")
 
 
@@ -254,11 +248,13 @@ class Report(Model):
 
     model_config = pydantic.ConfigDict(serialize_by_alias=True)
 
-    form: Literal[2] = Field(default=FORM, alias="schema", description="The number of this form.")
+    schema_version: Literal[2] = Field(
+        default=RESULTS_SCHEMA, alias="schema", description="The number of this form."
+    )
     verdict: Verdict
     items: tuple[ItemResult, ...]
     cells: tuple[CellResult, ...]
-    started: Moment
+    started: Timestamp
     seconds: Seconds = Field(description="Wall time of the run.")
     selection: RunSelection
     interrupted: bool = False
@@ -285,7 +281,7 @@ class Report(Model):
         default=(), description="Wheels that were inspected, and that no machine was served."
     )
     machines: Mapping[str, MachineRecord] = Field(default_factory=dict, description="By name.")
-    stand_ins: tuple[StandIn, ...] = ()
+    stand_ins: tuple[StandInLimits, ...] = ()
     images: Mapping[str, ImageRecord] = Field(default_factory=dict, description="By name.")
     engine: EngineRecord | None = None
     egress: EgressProof | None = Field(

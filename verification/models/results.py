@@ -1,4 +1,4 @@
-"""What a run has shown: the result of each cell, of each item, and of the whole run."""
+"""The results of a run: of each cell and of each item."""
 
 from __future__ import annotations
 

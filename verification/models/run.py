@@ -1,4 +1,4 @@
-"""A run: everything that its verdict is computed from, and that verdict."""
+"""The input from which the verdict of a run is computed, and that verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scenario, one way of installing and using a package; and an installer."""
+"""A scenario (one way of installing and using a package), and an installer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from verification.models.base import Model
 from verification.models.machine import OperatingSystem
 
 Command = tuple[str, ...]
-ProjectFiles = Literal["hashes", "wheels", "decoys", "old-runtime"]
+ProjectFileKind = Literal["hashes", "wheels", "decoys", "old-runtime"]
 SYSTEM_FOLDERS = ("/boot", "/etc", "/usr", "/var/lib")
 """Folders of root on every Linux machine. No other user can change anything there, so snapshots
 leave them out. They hold nine of ten files; tests/faults/test_machine_faults.py checks this."""
@@ -103,7 +103,7 @@ class Scenario(Model):
     """True if the installation is repeated, and must then change nothing."""
     umask: int = -1
     """The file mode creation mask; -1 for the machine's own."""
-    files: tuple[ProjectFiles, ...] = ()
+    files: tuple[ProjectFileKind, ...] = ()
     """What the user has in the project's folder."""
     offline: bool = False
     """True if the installer must not ask the index."""

@@ -1,4 +1,4 @@
-"""The subject: the package under test, and what a release of it declares."""
+"""The subject: the package under test, and what a release of it must contain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from verification.models.base import Model
 
-System = Literal["linux", "musl", "windows", "macos", "any", "unknown"]
+TargetSystem = Literal["linux", "musl", "windows", "macos", "any", "unknown"]
 # PEP 600 gives the glibc version of the tags that came before it.
 _LEGACY_MANYLINUX = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _LINUX = re.compile(r"(?P<libc>manylinux|musllinux)_(?P<major>\d+)_(?P<minor>\d+)_(?P<cpu>\w+)")
@@ -21,7 +21,7 @@ _WINDOWS_CPU = {"win32": "i686", "win_amd64": "x86_64", "win_arm64": "aarch64"}
 class Target(Model):
     """The meaning of a platform tag: a system, a processor and, on Linux, the oldest C library."""
 
-    system: System
+    system: TargetSystem
     machine: str
     """The processor: x86_64, i686, aarch64 ..."""
     libc: tuple[int, int] | None = None
@@ -38,7 +38,7 @@ class Target(Model):
                 return cls(system="linux", machine=tag.removeprefix(f"{legacy}_"), libc=libc)
         if match := _LINUX.fullmatch(tag):
             libc = (int(match["major"]), int(match["minor"]))
-            system: System = "linux" if match["libc"] == "manylinux" else "musl"
+            system: TargetSystem = "linux" if match["libc"] == "manylinux" else "musl"
             return cls(system=system, machine=match["cpu"], libc=libc)
         if match := re.fullmatch(r"macosx_\d+_\d+_(\w+)", tag):
             return cls(system="macos", machine={"arm64": "aarch64"}.get(match[1], match[1]))

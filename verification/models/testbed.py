@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from verification.models.base import Model
 
 
@@ -15,6 +17,23 @@ class Image(Model):
     tag: str
     id: str
     created: str
+
+
+class ImageRecord(Model):
+    """A container image that the run used."""
+
+    tag: str = Field(description="Ends with the hash of its recipe.")
+    id: str
+    created: str
+
+
+class TestbedFailureRecord(Model):
+    """A failure of the testbed: its cause in the catalogue, its place, and what was observed."""
+
+    __test__ = False  # the name begins like a test class; pytest must not collect it
+    cause: str
+    where: str
+    observed: str
 
 
 class IndexHosts(Model):

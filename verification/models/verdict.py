@@ -1,4 +1,4 @@
-"""The words for a judgement: expectation, outcome and verdict, and their exit codes."""
+"""Expectation, outcome and verdict, and the exit codes of the verdicts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A GitHub workflow: what starts it, its jobs, and what each job has.
+"""A GitHub workflow: its triggers and its jobs.
 
-Expressions stay as they are written: only the combinations of a matrix are worked out.
+Expressions are not evaluated. Only the combinations of a matrix are computed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Concurrency(Model):
     line: int
 
 
-class Step(Model):
+class WorkflowStep(Model):
     """One step of a job."""
 
     id: str | None
@@ -90,7 +90,7 @@ class Step(Model):
         return self.uses.partition("@")[0] if self.uses else None
 
 
-class Job(Model):
+class WorkflowJob(Model):
     """One job, with what it is really given."""
 
     id: str
@@ -113,10 +113,10 @@ class Job(Model):
     containers: tuple[str, ...]
     """The image it runs in, and those of its services."""
     uses: str | None
-    steps: tuple[Step, ...]
+    steps: tuple[WorkflowStep, ...]
     line: int
 
-    def steps_with(self, action: str) -> tuple[Step, ...]:
+    def steps_with(self, action: str) -> tuple[WorkflowStep, ...]:
         """Return the steps that use an action, named as `Step.action`."""
         return tuple(step for step in self.steps if step.action == action)
 
@@ -131,7 +131,7 @@ class Workflow(Model):
     """The workflow-level grants; None where the file has no such block."""
     concurrency: Concurrency | None
     env: Mapping[str, str]
-    jobs: Mapping[str, Job]
+    jobs: Mapping[str, WorkflowJob]
     lines: Mapping[str, int]
     """Where each key of the workflow stands."""
 

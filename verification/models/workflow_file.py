@@ -1,7 +1,7 @@
-"""Reads a GitHub workflow file.
+"""Read a GitHub workflow file.
 
-It is read as GitHub reads it, by its documentation ("Workflow syntax for GitHub Actions"): YAML
-1.2, in which `on` is a word and no boolean. An unknown key and a key given twice are refused.
+The reader follows GitHub's documentation ("Workflow syntax for GitHub Actions"): the format is YAML
+1.2, in which `on` is a string and not a boolean. Unknown and duplicate keys are errors.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from verification.models.workflow import (
     BadWorkflow,
     Combination,
     Concurrency,
-    Job,
     Pattern,
-    Step,
     Trigger,
     Workflow,
+    WorkflowJob,
+    WorkflowStep,
 )
 
 RESTRICTED_DEFAULT = {"contents": "read", "packages": "read"}
@@ -251,7 +251,7 @@ class _Reader:
         workflow: dict[str, str] | None,
         defaults: dict[str, str],
         line: int,
-    ) -> Job:
+    ) -> WorkflowJob:
         if not _ID.fullmatch(id_):
             raise self._bad(node, f"{id_!r} is no name for a job: letters, digits, - and _ only")
         where = f"the job {id_!r}"
@@ -270,7 +270,7 @@ class _Reader:
             origin, permissions = "default", dict(RESTRICTED_DEFAULT)
         combinations = self._combinations(table.get("strategy"), where)
         name = self._optional(table, "name")
-        return Job(
+        return WorkflowJob(
             id=id_,
             name=name if name is not None else id_,
             needs=self._words(table.get("needs"), f"`needs` of {where}"),
@@ -359,7 +359,7 @@ class _Reader:
             for node in found
         )
 
-    def _steps(self, node: yaml.Node | None, where: str) -> tuple[Step, ...]:
+    def _steps(self, node: yaml.Node | None, where: str) -> tuple[WorkflowStep, ...]:
         if node is None:
             return ()
         if not isinstance(node, yaml.SequenceNode) or not node.value:
@@ -371,7 +371,7 @@ class _Reader:
                 raise BadWorkflow(f"{self._path}:{step.line}: {where} has the id {step.id!r} twice")
         return steps
 
-    def _step(self, node: yaml.Node, where: str) -> Step:
+    def _step(self, node: yaml.Node, where: str) -> WorkflowStep:
         table = self._table(node, f"a step of {where}", _STEP_KEYS)
         if len({"uses", "run"} & table.keys()) != 1:
             raise self._bad(node, f"a step of {where} has not exactly one of `uses` and `run`")
@@ -380,7 +380,7 @@ class _Reader:
         if "uses" in table:
             written = self._lines[_line(table["uses"]) - 1]
             _, _, comment = written.partition(" #")
-        return Step(
+        return WorkflowStep(
             id=self._optional(table, "id"),
             name=self._optional(table, "name"),
             uses=uses,
@@ -395,7 +395,7 @@ class _Reader:
             comment=comment.strip(),
         )
 
-    def _check_needs(self, jobs: dict[str, Job]) -> None:
+    def _check_needs(self, jobs: dict[str, WorkflowJob]) -> None:
         for job in jobs.values():
             for name in job.needs:
                 if name not in jobs:

@@ -1,1 +1,1 @@
-"""The release pipeline: what it must be, and what is wrong with one."""
+"""The rules for the release pipeline, and the faults that they find."""

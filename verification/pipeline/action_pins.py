@@ -1,4 +1,4 @@
-"""The actions a workflow runs: which they are, and whether they are pinned to a known commit."""
+"""Check which actions a workflow uses, and whether each is pinned to a known commit."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from verification.models.cause import Cause
-from verification.models.workflow import Job, Step, Workflow
-from verification.pipeline.findings import cause, place, possible_cause
+from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.plan import Plan, PlannedJob
+from verification.pipeline.workflow_causes import cause, possible_cause, step_location
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTALL = re.compile(
@@ -22,7 +22,7 @@ _LOCKED = re.compile(r"--require-hashes|--locked|\bnpm\s+ci\b|==[\w.]+")
 def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """Yield every job, action, script and image that the plan does not have, or that is missing."""
     for job in workflow.jobs.values():
-        where = place(workflow, job)
+        where = step_location(workflow, job)
         planned = plan.jobs.get(job.id)
         if planned is None:
             observed = f"is none of the pipeline's jobs, which are {', '.join(plan.jobs)}"
@@ -38,9 +38,9 @@ def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
             yield from _missing_step(where, job, planned)
 
 
-def _unplanned_steps(workflow: Workflow, job: Job, planned: PlannedJob) -> Iterator[Cause]:
+def _unplanned_steps(workflow: Workflow, job: WorkflowJob, planned: PlannedJob) -> Iterator[Cause]:
     for step in job.steps:
-        where = place(workflow, job, step)
+        where = step_location(workflow, job, step)
         if step.action and step.action not in planned.all_actions:
             allowed = ", ".join(sorted(planned.all_actions))
             observed = f"uses {step.action}, and may use {allowed}"
@@ -50,7 +50,7 @@ def _unplanned_steps(workflow: Workflow, job: Job, planned: PlannedJob) -> Itera
             yield cause("unknown-action", where, observed)
 
 
-def _missing_step(where: str, job: Job, planned: PlannedJob) -> Iterator[Cause]:
+def _missing_step(where: str, job: WorkflowJob, planned: PlannedJob) -> Iterator[Cause]:
     if planned.action and all(step.action != planned.action for step in job.steps):
         observed = f"has no step that uses {planned.action}"
         yield cause("step-missing", where, observed, action=planned.action)
@@ -63,10 +63,10 @@ def check_pins(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     for job in workflow.jobs.values():
         for step in job.steps:
             if step.uses and not step.uses.startswith("./"):
-                yield from _pin_faults(place(workflow, job, step), step, plan)
+                yield from _pin_faults(step_location(workflow, job, step), step, plan)
 
 
-def _pin_faults(where: str, step: Step, plan: Plan) -> Iterator[Cause]:
+def _pin_faults(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
     action, _, ref = (step.uses or "").partition("@")
     if not _COMMIT.fullmatch(ref):
         observed = f"takes {action} by {ref or 'nothing'}, which can be moved"
@@ -93,7 +93,7 @@ def check_installs(workflow: Workflow) -> Iterator[Cause]:
         for step in job.steps:
             if step.run is None:
                 continue
-            where = place(workflow, job, step)
+            where = step_location(workflow, job, step)
             unlocked = [
                 line.strip()
                 for line in step.run.splitlines()
@@ -114,4 +114,4 @@ def check_runners(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
             if not any(label.startswith(f"{system}-") for system in plan.runners):
                 known = ", ".join(f"{system}-*" for system in plan.runners)
                 observed = f"runs on {label}, none of {known}"
-                yield cause("unknown-runner", place(workflow, job), observed, label=label)
+                yield cause("unknown-runner", step_location(workflow, job), observed, label=label)

@@ -1,6 +1,6 @@
-"""The pipeline as it ran: from the evidence of a run to its causes.
+"""The causes that the evidence of a pipeline run shows.
 
-The first failure has a cause of its own name; what only follows from it has none.
+The first failure has its own named cause. A failure that only follows from it has no cause.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from verification.models.cause import Cause, FactValue, in_order
+from verification.models.cause import Cause, FactValue, sorted_causes
 from verification.models.pipeline import (
     IndexRecord,
     JobRun,
@@ -18,7 +18,7 @@ from verification.models.pipeline import (
     PipelineRun,
     StepRun,
 )
-from verification.pipeline import findings
+from verification.pipeline import workflow_causes
 from verification.pipeline.plan import Plan
 
 _FAILED_AT = {
@@ -31,13 +31,13 @@ _FAILED_AT = {
 _SHOWN = 400
 
 
-def diagnose(evidence: PipelineEvidence, plan: Plan, *, version: str) -> tuple[Cause, ...]:
+def diagnose_pipeline(evidence: PipelineEvidence, plan: Plan, *, version: str) -> tuple[Cause, ...]:
     """Return the causes that the run shows; none if it released ``version`` as planned."""
-    return in_order(_causes(evidence, plan, version))
+    return sorted_causes(_causes(evidence, plan, version))
 
 
 def _cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
-    return findings.cause(name, where, " ".join(observed.split())[:_SHOWN], **facts)
+    return workflow_causes.cause(name, where, " ".join(observed.split())[:_SHOWN], **facts)
 
 
 def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Cause]:
@@ -117,7 +117,7 @@ def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
                 observed = f"it began {early:.1f} s before {before} had ended"
                 yield _cause("job-order", f"job {name}", observed, job=name, other=before)
         needs = {need for job in run.job(name) for need in job.needs}
-        for other in planned.apart:
+        for other in planned.independent_of:
             if other in needs:
                 observed = f"it waited for {other}"
                 yield _cause("job-order", f"job {name}", observed, job=name, other=other)

@@ -1,4 +1,4 @@
-"""Expressions that are a plain name, filled in: `${{ matrix.os }}`, `${{ github.ref_name }}`."""
+"""Replace expressions that are a plain name: `${{ matrix.os }}`, `${{ github.ref_name }}`."""
 
 from __future__ import annotations
 

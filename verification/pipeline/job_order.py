@@ -1,4 +1,4 @@
-"""The course of a run: what starts it, in which order jobs go, and what could cut it short."""
+"""Check what starts the workflow, the order of its jobs, and what could interrupt a run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from verification.models.cause import Cause
-from verification.models.workflow import Event, Job, Step, Workflow
-from verification.pipeline.findings import cause, place
+from verification.models.workflow import Event, Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.plan import Plan, PlannedJob
 from verification.pipeline.triggers import decide
+from verification.pipeline.workflow_causes import cause, step_location
 
 # Conditions that hold in any case where a tag starts the workflow and all before has passed.
 _HARMLESS = {
@@ -31,11 +31,11 @@ def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
         BadWorkflow: if a filter is none that GitHub takes.
     """
     where = workflow.at(workflow.lines["on"])
-    for ref in dict.fromkeys([f"refs/tags/{tag}", *plan.starts]):
+    for ref in dict.fromkeys([f"refs/tags/{tag}", *plan.starting_refs]):
         if not (decision := decide(workflow, Event(ref=ref))):
             observed = f"is not started by {ref}: {decision.reason}"
             yield cause("workflow-not-triggered", where, observed, ref=ref)
-    for ref in plan.stays:
+    for ref in plan.other_refs:
         if decision := decide(workflow, Event(ref=ref, changed=("README.md",))):
             observed = f"is started by {ref}: {decision.reason}"
             yield cause("untrusted-trigger", where, observed, ref=ref)
@@ -55,11 +55,13 @@ def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
             yield cause("job-missing", workflow.path.name, observed, job=name)
 
 
-def _order_faults(workflow: Workflow, job: Job, planned: PlannedJob, plan: Plan) -> Iterator[Cause]:
+def _order_faults(
+    workflow: Workflow, job: WorkflowJob, planned: PlannedJob, plan: Plan
+) -> Iterator[Cause]:
     before = workflow.before(job.id)
-    where = place(workflow, job)
+    where = step_location(workflow, job)
     required = {*planned.after, *(before - plan.jobs.keys())}
-    apart = set(planned.apart)
+    apart = set(planned.independent_of)
     if missing := [name for name in planned.after if name in workflow.jobs.keys() - before]:
         observed = f"does not wait for {', '.join(missing)}"
         yield cause("job-order", where, observed, job=job.id, other=tuple(missing))
@@ -74,12 +76,12 @@ def _order_faults(workflow: Workflow, job: Job, planned: PlannedJob, plan: Plan)
 def check_conditions(workflow: Workflow) -> Iterator[Cause]:
     """Yield every job and step that could be left out, or could run after a failure."""
     for job in workflow.jobs.values():
-        yield from _condition_faults(place(workflow, job), "the job", job)
+        yield from _condition_faults(step_location(workflow, job), "the job", job)
         for step in job.steps:
-            yield from _condition_faults(place(workflow, job, step), "a step", step)
+            yield from _condition_faults(step_location(workflow, job, step), "a step", step)
 
 
-def _condition_faults(where: str, what: str, part: Job | Step) -> Iterator[Cause]:
+def _condition_faults(where: str, what: str, part: WorkflowJob | WorkflowStep) -> Iterator[Cause]:
     condition, lenient = part.condition, part.continue_on_error
     if condition is not None and not _harmless(condition):
         if _REGARDLESS.search(condition):

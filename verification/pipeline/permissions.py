@@ -1,4 +1,4 @@
-"""What each job is given: permissions, the environment, tokens, credentials."""
+"""Check the permissions, environments, tokens and credentials of each job."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from verification.models.cause import Cause
-from verification.models.workflow import Job, Step, Workflow
-from verification.pipeline.findings import cause, place
+from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.plan import Plan, PlannedJob
+from verification.pipeline.workflow_causes import cause, step_location
 
 _LEVELS = ("none", "read", "write")
 # A job's own token is no secret that somebody stored; it ends with the job.
@@ -30,10 +30,10 @@ def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         observed = f"grants {granted} to every job of the workflow"
         yield cause("permissions-widened", where, observed, granted=granted)
     for job in workflow.jobs.values():
-        yield from _permission_faults(place(workflow, job), job, plan.jobs.get(job.id))
+        yield from _permission_faults(step_location(workflow, job), job, plan.jobs.get(job.id))
 
 
-def _permission_faults(where: str, job: Job, planned: PlannedJob | None) -> Iterator[Cause]:
+def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
     needed = planned.permissions if planned else {}
     if job.permissions_from == "default":
         observed = "declares no permissions, and so gets what the repository gives to every job"
@@ -61,7 +61,7 @@ def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
             environment = job.environment or ""
             runs_in = f"the environment {environment}" if environment else "no environment"
             observed = f"runs in {runs_in}, and {plan.environment} is registered"
-            where = place(workflow, job)
+            where = step_location(workflow, job)
             yield cause("publisher-mismatch", where, observed, environment=environment)
         for step in job.steps:
             url = step.with_.get("repository-url", step.with_.get("repository_url"))
@@ -87,10 +87,10 @@ def check_credentials(workflow: Workflow) -> Iterator[Cause]:
         for step in job.steps_with("actions/checkout"):
             if step.with_.get("persist-credentials") != "false":
                 observed = "checks out without `persist-credentials: false`"
-                yield cause("credentials-persisted", place(workflow, job, step), observed)
+                yield cause("credentials-persisted", step_location(workflow, job, step), observed)
 
 
-def _step_tokens(where: str, step: Step) -> Iterator[Cause]:
+def _step_tokens(where: str, step: WorkflowStep) -> Iterator[Cause]:
     yield from _variables(where, step.env)
     yield from _texts(where, (*step.with_.values(), step.run or ""))
     if step.action and "pypi-publish" in step.action:

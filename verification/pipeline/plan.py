@@ -1,4 +1,4 @@
-"""The plan: what the release pipeline must be (`pipeline.toml`)."""
+"""The plan: the required properties of the release pipeline (`pipeline.toml`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PlannedJob(Model):
 
     after: tuple[str, ...]
     """The jobs that must have passed before it."""
-    apart: tuple[str, ...]
+    independent_of: tuple[str, ...]
     """The jobs that it neither waits for nor is waited for by."""
     permissions: Mapping[str, str]
     """What its token can do, no more and no less."""
@@ -39,10 +39,10 @@ class Pin(Model):
     commit: str
 
 
-Evidence = Literal[
+RunFact = Literal[
     "trigger", "jobs", "settings", "build", "version", "validation", "release", "upload"
 ]
-"""What a run can show of a claim (`verification.pipeline.result`)."""
+"""What a run can show of a claim (`verification.pipeline.report_parts`)."""
 
 
 class PlannedClaim(Model):
@@ -51,7 +51,7 @@ class PlannedClaim(Model):
     title: str = ""
     refuted_by: frozenset[str]
     """The names of the causes against it."""
-    shown_by: Evidence
+    shown_by: RunFact
 
 
 class Link(Model):
@@ -72,9 +72,9 @@ class Plan(Model):
     environment: str
     package_dir: str
     """The folder of the package in the repository."""
-    starts: tuple[str, ...]
+    starting_refs: tuple[str, ...]
     """The refs that must start the workflow, apart from the tag of the present version."""
-    stays: tuple[str, ...]
+    other_refs: tuple[str, ...]
     """The refs that must not start it."""
     runners: Mapping[str, str]
     """The platforms of cibuildwheel, by the beginning of a runner's label."""

@@ -1,11 +1,11 @@
-"""What is wrong with the release pipeline, by its files and the trials of its validate job.
+"""All static rules for the release pipeline, applied to its files and to the validate job's trials.
 
-Collects all faults and never stops at the first.
+The rules collect all faults and do not stop at the first.
 """
 
 from __future__ import annotations
 
-from verification.models.cause import Cause, in_order
+from verification.models.cause import Cause, sorted_causes
 from verification.models.subject import Subject
 from verification.models.workflow import BadWorkflow, Workflow
 from verification.pipeline.action_pins import (
@@ -14,7 +14,6 @@ from verification.pipeline.action_pins import (
     check_pins,
     check_runners,
 )
-from verification.pipeline.findings import cause
 from verification.pipeline.job_order import (
     check_conditions,
     check_interruption,
@@ -29,12 +28,13 @@ from verification.pipeline.permissions import (
 )
 from verification.pipeline.plan import Plan
 from verification.pipeline.release_page import check_release_page
-from verification.pipeline.repository import FOLDER, RepositoryFiles
+from verification.pipeline.repository_files import WORKFLOW_FOLDER, RepositoryFiles
 from verification.pipeline.trials import Trials, check_trials
 from verification.pipeline.wheel_transfer import check_built_wheels, check_source, check_transfer
+from verification.pipeline.workflow_causes import cause
 
 
-def examine(
+def check_files(
     files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
 ) -> tuple[Cause, ...]:
     """Return everything that is wrong with the release pipeline of a repository."""
@@ -44,10 +44,10 @@ def examine(
         listed = ", ".join(files.workflows) or "none"
         missing = "is not there, and it is the workflow that is registered"
         observed = f"{missing}; the workflows are: {listed}"
-        where = str(FOLDER / plan.workflow)
+        where = str(WORKFLOW_FOLDER / plan.workflow)
         return (cause("publisher-mismatch", where, observed, registered=plan.workflow),)
     try:
-        return in_order(_causes(files.workflow, files, plan, subject, trials))
+        return sorted_causes(_causes(files.workflow, files, plan, subject, trials))
     except BadWorkflow as error:
         return (_invalid(str(error).removeprefix(f"{files.workflow.path.parent}/")),)
 

@@ -1,8 +1,8 @@
-"""Which publisher the last release came from, by the provenance that the live index answers with.
+"""Check which publisher uploaded the last release, by the provenance that the live index returns.
 
-The provenance objects are structured as PEP 740 says, and are compared with a registration of
-`publishers.toml`. The attestations' signatures are not verified here: their names and digests are,
-and the index is taken at its word for the publisher.
+The provenance objects have the structure of PEP 740. They are compared with a registration in
+`publishers.toml`. The names and digests of the attestations are checked. Their signatures are not:
+the publisher is the one that the index reports.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import pydantic
 
 from verification.models.cause import Cause
-from verification.models.pipeline import LivePublisher
+from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
-from verification.pipeline.findings import cause
+from verification.pipeline.workflow_causes import cause
 
 
 class Unanswered(Exception):
@@ -77,9 +77,9 @@ class _Statement(_Answer):
     subject: tuple[_Subject, ...]
 
 
-def judge(
+def check_provenance(
     publisher: TrustedPublisher, version: str, answers: Mapping[PublishedFile, bytes]
-) -> LivePublisher:
+) -> LivePublisherCheck:
     """Compare the provenance object of each file of a release with a registration."""
     causes: list[Cause] = []
     publishers: dict[str, str] = {}
@@ -97,7 +97,7 @@ def judge(
         causes += _differences(publisher, file, named)
     if causes and verdict is Verdict.VERIFIED:
         verdict = Verdict.FAILED
-    return LivePublisher(
+    return LivePublisherCheck(
         verdict=verdict,
         causes=tuple(causes),
         reason=reason,

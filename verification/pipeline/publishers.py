@@ -1,4 +1,4 @@
-"""The trusted publishers of a subject: reading `publishers.toml`."""
+"""Read the trusted publishers of a subject from `publishers.toml`."""
 
 from __future__ import annotations
 

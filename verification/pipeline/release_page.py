@@ -1,4 +1,4 @@
-"""The release page: what the release job puts there, for a release that validate accepted."""
+"""Check what the release job publishes on the release page, for each valid trial release."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from verification.models.cause import Cause
-from verification.models.workflow import Step, Workflow
+from verification.models.workflow import Workflow, WorkflowStep
 from verification.pipeline.expressions import fill
-from verification.pipeline.findings import cause, place
 from verification.pipeline.trials import TrialRelease, Trials
 from verification.pipeline.wheel_transfer import wheels_folder
+from verification.pipeline.workflow_causes import cause, step_location
 
 _RELEASE = "softprops/action-gh-release"
 # An input of the action, its default, the value that it must have, and what goes wrong otherwise.
@@ -47,7 +47,7 @@ def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
     step = next(iter(job.steps_with(_RELEASE)), None) if job else None
     if job is None or step is None:
         return  # the job, or its step, is missing: other rules report it
-    where = place(workflow, job, step)
+    where = step_location(workflow, job, step)
     for name, default, required, fault, observed in _INPUTS:
         if step.with_.get(name, default) != required:
             yield cause(fault, where, f"{observed} ({name})", input=name)
@@ -62,7 +62,7 @@ def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
 
 
 def _page_faults(
-    step: Step, where: str, release: TrialRelease, folder: str, known: Mapping[str, str]
+    step: WorkflowStep, where: str, release: TrialRelease, folder: str, known: Mapping[str, str]
 ) -> Iterator[Cause]:
     tag = fill(step.with_.get("tag_name", release.tag), known).removeprefix("refs/tags/")
     if tag != release.tag:

@@ -1,7 +1,7 @@
 """Trials of the validate job: releases that it must accept, and releases that it must refuse.
 
-What the job's script does is not read out of its text: the session runs it on each release, in an
-empty folder that holds what the job would have (`verification.session.validate_job`).
+The rules do not interpret the job's script. The session runs the script on each release, in an
+empty folder with the files that the job would have (`verification.session.validate_job`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.subject import Subject
-from verification.models.workflow import Job, Workflow
-from verification.pipeline.findings import cause, place
+from verification.models.workflow import Workflow, WorkflowJob
 from verification.pipeline.plan import Plan
-from verification.pipeline.repository import Project
+from verification.pipeline.repository_files import Project
+from verification.pipeline.workflow_causes import cause, step_location
 
 _PLAIN_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -43,11 +43,11 @@ class Trials(Model):
     """What came of every release that was tried."""
 
     done: tuple[Trial, ...] = ()
-    not_tried: str = ""
+    not_tried_reason: str = ""
     """Why the script cannot be tried; empty if it can."""
 
 
-def validate_job(workflow: Workflow | None) -> Job | None:
+def validate_job(workflow: Workflow | None) -> WorkflowJob | None:
     """Return the job whose script can be tried, or None."""
     job = workflow.jobs.get("validate") if workflow else None
     return job if job and any(step.run is not None for step in job.steps) else None
@@ -105,7 +105,7 @@ def check_trials(
     job = validate_job(workflow)
     if job is None:
         return  # the job, or its step, is missing: other rules report it
-    where = place(workflow, job)
+    where = step_location(workflow, job)
     if project.written_version is None:
         observed = f"finds no version in {plan.package_dir}/pyproject.toml"
         yield cause("validation-wrong", where, observed)
@@ -117,8 +117,8 @@ def check_trials(
         elif not release.valid and not trial.code:
             observed = f"lets a release pass with {release.title} (tag {release.tag})"
             yield cause("validation-wrong", where, observed, release=release.title)
-    if trials.not_tried:
-        yield cause("validation-wrong", where, trials.not_tried)
+    if trials.not_tried_reason:
+        yield cause("validation-wrong", where, trials.not_tried_reason)
 
 
 def _last(output: str) -> str:

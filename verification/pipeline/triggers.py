@@ -1,4 +1,4 @@
-"""Whether an event starts a workflow, by the rules that GitHub documents for `on`.
+"""Decide whether an event starts a workflow, by GitHub's documented rules for `on`.
 
 Act starts every workflow for every event; GitHub does not. The rules are those of "Workflow syntax
 for GitHub Actions" (`on`, "Filter pattern cheat sheet"), "Events that trigger workflows" and

@@ -1,4 +1,4 @@
-"""The wheels on their way: which are built, and how they get from job to job."""
+"""Check which wheels the workflow builds, and how they are transferred between jobs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 
 from verification.models.cause import Cause
 from verification.models.subject import Platform, Subject, Target
-from verification.models.workflow import Job, Step, Workflow
+from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.expressions import fill
-from verification.pipeline.findings import cause, place
 from verification.pipeline.plan import Plan
-from verification.pipeline.repository import Project
+from verification.pipeline.repository_files import Project
+from verification.pipeline.workflow_causes import cause, step_location
 
 _DOWNLOAD = "actions/download-artifact"
 _UPLOAD = "actions/upload-artifact"
@@ -40,7 +40,7 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """Yield what makes the workflow build, or publish, something else than the tagged source."""
     for job in workflow.jobs.values():
         for step in job.steps:
-            where = place(workflow, job, step)
+            where = step_location(workflow, job, step)
             match step.action:
                 case "actions/checkout":
                     for key in sorted({"ref", "repository"} & step.with_.keys()):
@@ -59,7 +59,7 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 
 
 def _build_faults(
-    where: str, workflow: Workflow, job: Job, step: Step, package_dir: str
+    where: str, workflow: Workflow, job: WorkflowJob, step: WorkflowStep, package_dir: str
 ) -> Iterator[Cause]:
     folder = posixpath.normpath(step.with_.get("package-dir", "."))
     if folder != package_dir:
@@ -84,7 +84,7 @@ def check_built_wheels(
     build = workflow.jobs.get("build")
     if build is None:
         return
-    where = place(workflow, build)
+    where = step_location(workflow, build)
     selected = _identifiers(project)
     built: Counter[str] = Counter()
     for label in build.runs_on:
@@ -116,9 +116,9 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
     names: list[str] = []
     for step in build.steps_with(_UPLOAD):
         names += _artifact_names(build, step)
-        yield from _upload_faults(place(workflow, build, step), build, step, names)
+        yield from _upload_faults(step_location(workflow, build, step), build, step, names)
     for step in merge.steps_with(_MERGE):
-        where = place(workflow, merge, step)
+        where = step_location(workflow, merge, step)
         pattern = step.with_.get("pattern", "*")
         if lost := [name for name in names if not fnmatch.fnmatchcase(name, pattern)]:
             observed = f"merges {pattern}, which leaves {', '.join(lost)} out"
@@ -133,21 +133,23 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
                 yield from _publish_faults(workflow, job)
 
 
-def wheels_folder(job: Job) -> str | None:
+def wheels_folder(job: WorkflowJob) -> str | None:
     """Return where a job has the wheels, or None if it fetches none."""
     for step in job.steps_with(_DOWNLOAD):
         return posixpath.normpath(step.with_.get("path", "."))
     return None
 
 
-def _artifact_names(build: Job, step: Step) -> Iterator[str]:
+def _artifact_names(build: WorkflowJob, step: WorkflowStep) -> Iterator[str]:
     """Yield the name of the artifact of each combination."""
     for combination in build.combinations:
         values = {f"matrix.{key}": str(value) for key, value in combination.items()}
         yield fill(step.with_.get("name", "artifact"), values)
 
 
-def _upload_faults(where: str, build: Job, step: Step, names: Iterable[str]) -> Iterator[Cause]:
+def _upload_faults(
+    where: str, build: WorkflowJob, step: WorkflowStep, names: Iterable[str]
+) -> Iterator[Cause]:
     outputs = [
         posixpath.normpath(built.with_.get("output-dir", "wheelhouse"))
         for built in build.steps_with(_BUILD)
@@ -164,20 +166,20 @@ def _upload_faults(where: str, build: Job, step: Step, names: Iterable[str]) -> 
             yield cause("artifact-lost", where, observed, artifacts=(name,))
 
 
-def _download_faults(workflow: Workflow, job: Job, merged: str) -> Iterator[Cause]:
+def _download_faults(workflow: Workflow, job: WorkflowJob, merged: str) -> Iterator[Cause]:
     downloads = job.steps_with(_DOWNLOAD)
     if not downloads:
-        yield cause("artifact-lost", place(workflow, job), "does not fetch the wheels")
+        yield cause("artifact-lost", step_location(workflow, job), "does not fetch the wheels")
     for step in downloads:
         if (name := step.with_.get("name")) != merged:
             observed = f"fetches {name or 'every artifact'}, and the wheels are in {merged}"
-            yield cause("artifact-lost", place(workflow, job, step), observed)
+            yield cause("artifact-lost", step_location(workflow, job, step), observed)
 
 
-def _publish_faults(workflow: Workflow, job: Job) -> Iterator[Cause]:
+def _publish_faults(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
     fetched = wheels_folder(job)
     for step in job.steps_with(_PUBLISH):
-        where = place(workflow, job, step)
+        where = step_location(workflow, job, step)
         published = posixpath.normpath(step.with_.get("packages-dir", "dist"))
         if fetched is not None and published != fetched:
             observed = f"publishes {published}, and the wheels are in {fetched}"

@@ -1,1 +1,1 @@
-"""The scripts that are copied onto a machine; standard library only."""
+"""The scripts that the suite copies onto a machine; standard library only."""

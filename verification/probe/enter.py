@@ -1,7 +1,7 @@
-"""Runs on the machine: does what the cell's user did, and becomes a shell in the cell's folder.
+"""Run on the machine: repeat the user's steps of the cell, and open a shell in the cell's folder.
 
     enter.py instructions.json            a shell, in the cell's folder and environment
-    enter.py instructions.json STEP ...   the commands of these steps, up to one that fails
+    enter.py instructions.json STEP ...   the commands of these steps; stop at the first failure
 
 Standard library only, any CPython from 3.8, on Linux and on Windows.
 """

@@ -1,11 +1,11 @@
-"""What a user does first with the package, recorded step by step.
+"""Use the package as a user does first, and record each step.
 
 It runs inside the interpreter under test, from ``python -c``, so that the current folder is first
-on the import path as it is for a user. Standard library only. Each step is one line of JSON in the
-file named by E2E_STEPS, written as soon as the step ended: a crash or a hang loses none before it.
+on the import path, as for a user. Standard library only. Each step is one line of JSON in the file
+named by E2E_STEPS, written as soon as the step ends. A crash or a hang does not lose earlier steps.
 
-What is done with the package is in the subject's own files, beside this one: ``own.py`` has the
-functions ``native_call`` and ``round_trip``, ``uses.py`` the further uses that a scenario names.
+The subject's own files are in the same folder: ``own.py`` has the functions ``native_call`` and
+``round_trip``; ``uses.py`` has the further uses that a scenario names.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A plugin of pytest that records at once what each of the package's own tests did.
+"""A pytest plugin that immediately records the result of each of the package's own tests.
 
 It runs on the machine under test, in the interpreter that runs the tests. Each event is one line of
-JSON in the file named by E2E_LEDGER, written as soon as it is known: a crash or a hang loses none
-before it, and leaves its test open. The stacks of all threads then go to the file named by
-E2E_TRACE. It judges nothing.
+JSON in the file named by E2E_LEDGER, written as soon as it is known. A crash or a hang does not
+lose earlier events, and leaves the running test without an end. The stacks of all threads then go
+to the file named by E2E_TRACE. The plugin does not judge.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The script that runs inside a cell: install, exercise, uninstall, and print the evidence as JSON.
 
-Standard library only, any CPython from 3.8. It reads a file with instructions; it judges nothing.
+Standard library only, any CPython from 3.8. It reads a file with instructions. It does not judge.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Required(TypedDict):
     setup: List[List[str]]
     first: List[List[str]]
     install: List[str]
-    again: bool
+    reinstall: bool
     umask: int
     after_install: List[List[str]]
     before_uninstall: List[List[str]]
@@ -272,7 +272,7 @@ def run(command: Sequence[str], env: Environment, cwd: str, seconds: float) -> C
             stderr=err_file,
             start_new_session=True,
         )
-        watch = Watch(process, seconds)
+        watch = ProcessWatch(process, seconds)
         process.wait()
         watch.close()  # it may just be ending what the process left
         out, err = (_tail(file) for file in (out_file, err_file))
@@ -288,7 +288,7 @@ def run(command: Sequence[str], env: Environment, cwd: str, seconds: float) -> C
     }
 
 
-class Watch:
+class ProcessWatch:
     """Ends a process that takes too long, and measures for how long the machine stood still.
 
     With a limit of its own, wait() looks only every twentieth of a second.
@@ -557,7 +557,7 @@ def own_tests(
     return {**ended, "tool": tool, "ledger": ledger, "trace": trace}
 
 
-class Cell:
+class ProbeRun:
     """The user's commands on this machine, one after another, and the evidence of them."""
 
     def __init__(self, spec: Instructions) -> None:
@@ -585,7 +585,7 @@ class Cell:
         installed = FilesystemSnapshot(spec["roots"], skipped, before)
         self.evidence["installed"] = difference(before.tree, installed.tree)
         if install["code"] == 0:
-            if spec["again"]:
+            if spec["reinstall"]:
                 self._install_again(installed, skipped)
             self._use(before_processes)
         last = FilesystemSnapshot(spec["roots"], skipped, installed)
@@ -659,7 +659,7 @@ class Cell:
 def main() -> None:
     """Carry out the instructions in the named file; print the evidence, as the last line."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        cell = Cell(json.load(file))
+        cell = ProbeRun(json.load(file))
     cell.run()
     print(json.dumps(cell.evidence), flush=True)
 

@@ -1,1 +1,1 @@
-"""The report: what a run leaves behind for people and for programs."""
+"""The report of a run, for people and for programs."""

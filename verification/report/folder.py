@@ -1,4 +1,4 @@
-"""The folder of a report."""
+"""Check that a folder can hold a report without overwriting other files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""In GitHub Actions: the verdict as the job's summary, and the causes as annotations.
+"""In GitHub Actions: the verdict as the job summary, and the causes as annotations.
 
-The forms are those of GitHub's documentation, "Workflow commands for GitHub Actions".
+The formats are those of GitHub's documentation, "Workflow commands for GitHub Actions".
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from verification.models.cause import Cause, Severity
 from verification.models.report import Report
 from verification.models.verdict import Verdict
-from verification.report import causes, marks
+from verification.report import cause_groups, marks
 
 _SIGNS = {
     Verdict.VERIFIED: "✅",
@@ -43,18 +43,18 @@ def announce(
     if environment.get("GITHUB_ACTIONS") != "true":
         return ()
     # A command counts at the beginning of a line only, and pytest may be in the middle of one.
-    print("", *commands(report), sep="\n", file=sys.stdout, flush=True)
+    print("", *workflow_commands(report), sep="\n", file=sys.stdout, flush=True)
     if not (path := environment.get("GITHUB_STEP_SUMMARY")):
         return ()
     try:
         with Path(path).open("ab") as file:
-            file.write(summary(report, folder).encode("utf-8", "backslashreplace")[:_BYTES])
+            file.write(job_summary(report, folder).encode("utf-8", "backslashreplace")[:_BYTES])
     except OSError as error:
         return (f"not written: the job's summary {path}: {error.strerror or error}",)
     return ()
 
 
-def commands(report: Report) -> Iterator[str]:
+def workflow_commands(report: Report) -> Iterator[str]:
     """Yield a workflow command for each cause, at most as many of a kind as GitHub shows."""
     left = dict.fromkeys(_LEVELS.values(), _MOST)
     for cause in _counted(report):
@@ -71,11 +71,11 @@ def commands(report: Report) -> Iterator[str]:
 
 
 def _counted(report: Report) -> Iterable[Cause]:
-    occurrences = causes.occurrences(cause for item in report.items for cause in item.causes)
+    occurrences = cause_groups.occurrences(cause for item in report.items for cause in item.causes)
     return (occurrence.cause for occurrence in occurrences)
 
 
-def summary(report: Report, folder: Path) -> str:
+def job_summary(report: Report, folder: Path) -> str:
     """Return the verdict as Markdown."""
     name = f"{report.selection.subject} {report.version}".strip()
     lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
@@ -85,7 +85,7 @@ def summary(report: Report, folder: Path) -> str:
     lines += [
         f"| {_cell(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "
         f"| {marks.machine_sentence(report.cells_of(item.id))} "
-        f"| {_cell(causes.name_list(item.causes) or item.reason)} |"
+        f"| {_cell(cause_groups.name_list(item.causes) or item.reason)} |"
         for item in report.items
     ]
     if report.cells:
@@ -93,7 +93,7 @@ def summary(report: Report, folder: Path) -> str:
         lines += ["| cell | outcome | causes | seconds |", "| --- | --- | --- | ---: |"]
         lines += [
             f"| {_cell(cell.id)} | {marks.OUTCOMES[cell.outcome].sign} {cell.outcome} "
-            f"| {_cell(causes.name_list(cell.causes) or cell.reason)} | {cell.seconds:.1f} |"
+            f"| {_cell(cause_groups.name_list(cell.causes) or cell.reason)} | {cell.seconds:.1f} |"
             for cell in report.cells
         ]
         lines += ["", "</details>"]

@@ -1,7 +1,7 @@
-"""``index.html``: the report for people, one file that asks no network for anything.
+"""``index.html``: the report for people, one file that loads nothing from a network.
 
-What is shown of a run comes from the report; the logs of a cell come from its evidence, shortened.
-The template is in assets/, and every value in it is escaped.
+The summary of a run comes from the report. The logs of a cell come from its evidence, shortened.
+The template is in assets/ and escapes every value.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pydantic import JsonValue
 
 from verification.models.base import DataError
 from verification.models.cause import Cause
-from verification.models.evidence import CellEvidence, OwnTestFailure, Step, read_evidence
+from verification.models.evidence import CellEvidence, ExerciseStep, OwnTestFailure, read_evidence
 from verification.models.report import KeptMachine, MachineRecord, Report
 from verification.models.results import CellResult, ItemResult, StepName
 from verification.models.verdict import Outcome, Verdict
-from verification.report import causes, marks, summary, timeline
-from verification.report.causes import CauseGroup, Occurrence
+from verification.report import cause_groups, cell_summary, marks, timeline
+from verification.report.cause_groups import CauseGroup, Occurrence
 from verification.report.timeline import JobBar, Timing
 
 ASSETS = Path(__file__).with_name("assets")
@@ -82,7 +82,7 @@ def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
         outcomes=marks.OUTCOMES,
         verdicts=marks.VERDICTS,
         phases=(*get_args(StepName), timeline.REST),
-        page=view(report, evidence),
+        page=build_page(report, evidence),
     )
 
 
@@ -189,7 +189,7 @@ class Page:
         return ident if self.report.cell(ident) else ""
 
 
-def view(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
+def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
     """Return what the template shows."""
     shown = _CHARACTERS[len(report.cells) <= _FEW]
     cells = tuple(_cell(cell, evidence.get(cell.id), report, shown) for cell in report.cells)
@@ -204,8 +204,8 @@ def view(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
         counts=Counter(cell.outcome for cell in report.cells),
         columns=columns,
         rows=tuple(_rows(report.cells, columns)),
-        causes=causes.groups(cause for item in report.items for cause in item.causes),
-        pipeline=timeline.jobs(report.pipeline),
+        causes=cause_groups.groups(cause for item in report.items for cause in item.causes),
+        pipeline=timeline.job_bars(report.pipeline),
         cells=cells,
         unverified=tuple(_unverified(report)),
         timings=timeline.timings([(cell.result, cell.times) for cell in cells]),
@@ -230,7 +230,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 
 def _item(item: ItemResult, report: Report) -> ItemView:
     cells = report.cells_of(item.id)
-    return ItemView(item, causes.names(item.causes), marks.machine_sentence(cells))
+    return ItemView(item, cause_groups.cause_names(item.causes), marks.machine_sentence(cells))
 
 
 def _columns(report: Report) -> tuple[MatrixColumn, ...]:
@@ -264,7 +264,7 @@ def _machine(report: Report, name: str) -> MachineRecord:
 # ---- a cell ----
 
 
-def replay(cell: CellResult) -> str:
+def replay_command(cell: CellResult) -> str:
     """Return the command that runs this cell again, from what the run recorded."""
     return f"./e2e replay {shlex.quote(cell.id)}"
 
@@ -278,10 +278,10 @@ def _cell(cell: CellResult, evidence: CellEvidence | None, report: Report, shown
     words += [f"{cause.name} {cause.message}" for cause in cell.causes]
     return CellView(
         result=cell,
-        causes=causes.occurrences(cell.causes),
+        causes=cause_groups.occurrences(cell.causes),
         machine=machine.title,
         has=machine.has,
-        replay=replay(cell),
+        replay=replay_command(cell),
         kept=next((kept for kept in report.kept if kept.cell == cell.id), None),
         evidence=f"evidence/{cell.evidence}.json" if evidence else "",
         commands=commands,
@@ -294,11 +294,11 @@ def _cell(cell: CellResult, evidence: CellEvidence | None, report: Report, shown
 
 def _commands(evidence: CellEvidence, shown: int) -> Iterator[CommandView]:
     windows = evidence.os == "windows"
-    for name, run in summary.commands(evidence):
+    for name, run in cell_summary.recorded_commands(evidence):
         logs = (("stdout", run.stdout), ("stderr", run.stderr))
         yield CommandView(
             name=name,
-            command_line=summary.command_line(run.command, windows=windows),
+            command_line=cell_summary.command_line(run.command, windows=windows),
             code=run.code,
             seconds=run.seconds,
             timed_out=run.timed_out,
@@ -307,18 +307,18 @@ def _commands(evidence: CellEvidence, shown: int) -> Iterator[CommandView]:
 
 
 def _steps(evidence: CellEvidence) -> Iterator[StepView]:
-    for name, step in summary.steps(evidence.steps).items():
+    for name, step in cell_summary.recorded_steps(evidence.steps).items():
         yield StepView(name, step.ok, _shorten(_value(step), _STEP_CHARACTERS))
 
 
-def _value(step: Step[JsonValue]) -> str:
+def _value(step: ExerciseStep[JsonValue]) -> str:
     if step.error and not step.ok:
         return f"{step.error.type}: {step.error.message}"
     return step.value if isinstance(step.value, str) else json.dumps(step.value, ensure_ascii=False)
 
 
 def _cell_facts(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
-    short = summary.summary(evidence)
+    short = cell_summary.summarize(evidence)
     yield from (
         (name, value)
         for name, value in (
@@ -333,7 +333,7 @@ def _cell_facts(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
     for name, sha256 in short.served.items():
         yield "Served", f"{name} sha256 {sha256}"
     if evidence.tests and short.tests:
-        yield "Own tests", f"{summary.counts(short.tests)}; pytest {evidence.tests.pytest}"
+        yield "Own tests", f"{cell_summary.counts(short.tests)}; pytest {evidence.tests.pytest}"
         for failure in evidence.tests.failures[:_LINES]:
             yield f"Own test {failure.outcome}", _failure(failure)
         for line in short.tests.left_out:

@@ -1,7 +1,8 @@
 """``junit.xml``: one test case for each item and each cell.
 
-A cause is the message of a failure, and its name the type. A testbed failure is an error; what is
-not verified is skipped, with the reason. The run's verdict and causes are properties of the suite.
+A cause is the message of a failure, and its name is the type. A testbed failure is an error. An
+unverified result is skipped, with the reason. The properties of the suite hold the run's verdict
+and causes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from verification.models.cause import Cause, Severity
 from verification.models.report import Report
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
-from verification.report import causes
+from verification.report import cause_groups
 
 SUITE = "quiverdb-e2e"
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -36,7 +37,7 @@ def _suite(report: Report) -> ElementTree.Element:
     )
     properties = {
         "verdict": str(report.verdict),
-        "causes": causes.name_list(cause for item in report.items for cause in item.causes),
+        "causes": cause_groups.name_list(cause for item in report.items for cause in item.causes),
     }
     if report.interrupted:
         properties["interrupted"] = "true"
@@ -67,7 +68,7 @@ def _cell(cell: CellResult) -> ElementTree.Element:
             "verdict": str(cell.verdict),
             "expectation": str(cell.expectation),
             "outcome": str(cell.outcome),
-            "causes": causes.name_list(cell.causes),
+            "causes": cause_groups.name_list(cell.causes),
         },
     )
     _result(case, cell)
@@ -78,7 +79,7 @@ def _result(case: ElementTree.Element, result: ItemResult | CellResult) -> None:
     """Add to ``case`` why its verdict is not *verified*."""
     if not (tag := _TAGS.get(result.verdict)):
         return
-    counted = [occurrence.cause for occurrence in causes.occurrences(result.causes)]
+    counted = [occurrence.cause for occurrence in cause_groups.occurrences(result.causes)]
     # A failure is the package's: a cause of the testbed is then not the first to name.
     counted.sort(key=lambda cause: (cause.severity is Severity.TESTBED) != (tag == "error"))
     kind = counted[0].name if counted and tag != "skipped" else str(result.verdict)

@@ -1,4 +1,4 @@
-"""The sign, the words and the colour of each outcome and verdict, in every form of the report."""
+"""The sign, the words and the colour of each outcome and verdict, for all formats of the report."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _WORST_FIRST = (
 )
 
 
-def machines(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
+def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
     """Return the number of machines with each outcome; a machine has its worst cell's outcome."""
     outcomes: dict[str, set[Outcome]] = {}
     for cell in cells:
@@ -73,7 +73,7 @@ def machines(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
 
 def machine_sentence(cells: Iterable[CellResult]) -> str:
     """Return the numbers of machines in words: ``works on 5 machines, is refused on 1 machine``."""
-    counts = machines(cells)
+    counts = machine_counts(cells)
     return ", ".join(
         f"{words} {number} machine{'s' if number > 1 else ''}"
         for outcome, words in _ON_MACHINES.items()

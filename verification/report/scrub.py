@@ -1,4 +1,4 @@
-"""Remove from texts what must not leave this host: secrets, and the names that are given."""
+"""Remove secrets and host names from texts that leave this host."""
 
 from __future__ import annotations
 

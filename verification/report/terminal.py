@@ -1,4 +1,4 @@
-"""The verdict as a person reads it at the end of a run."""
+"""The verdict on the terminal at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from verification.models.cause import Cause
 from verification.models.report import Report
-from verification.report import causes, marks
+from verification.report import cause_groups, marks
 from verification.report.marks import Mark
 
 
@@ -28,7 +28,7 @@ def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) 
         emoji=False,  # database.cpp:100:7 is a line of a file
     )
     console.print(_table(report))
-    for group in causes.groups(cause for item in report.items for cause in item.causes):
+    for group in cause_groups.groups(cause for item in report.items for cause in item.causes):
         console.print()
         console.print(Text.assemble((group.name, "bold"), f" ({group.severity})"))
         for occurrence in group.occurrences:
@@ -60,11 +60,11 @@ def _table(report: Report) -> Table:
         if counts := marks.machine_sentence(report.cells_of(item.id)):
             title.append(f"\n  {counts}", "dim")
         result = _mark(marks.VERDICTS[item.verdict], item.verdict)
-        table.add_row(title, result, causes.name_list(item.causes), "")
+        table.add_row(title, result, cause_groups.name_list(item.causes), "")
     for cell in report.cells:
         result = _mark(marks.OUTCOMES[cell.outcome], cell.outcome)
         seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
-        table.add_row(Text(f"  {cell.id}"), result, causes.name_list(cell.causes), seconds)
+        table.add_row(Text(f"  {cell.id}"), result, cause_groups.name_list(cell.causes), seconds)
     return table
 
 

@@ -67,7 +67,7 @@ def _bars(phases: Sequence[tuple[str, float]], longest: float) -> Iterable[Bar]:
         x += width
 
 
-def jobs(pipeline: PipelinePart | None) -> tuple[JobBar, ...]:
+def job_bars(pipeline: PipelinePart | None) -> tuple[JobBar, ...]:
     """Return the jobs on one axis; none if the report has no times of jobs."""
     ran = pipeline.jobs if pipeline else ()
     moments = [moment for job in ran for moment in (job.start, job.end) if moment is not None]

@@ -1,7 +1,7 @@
 """``VERIFICATION.md``: the verdict as a verification report, row by row.
 
-The text depends on the report and on the package's template alone and is the same for the same
-data. What the run has no item for is *not verified*, with the reason.
+The text depends only on the report and on the package's template. It is the same for the same data.
+A row without an item in the run is *not verified*, with the reason.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from verification.models.cause import Cause, Severity
 from verification.models.report import ArtifactClaim, Claim, LinkClaim, Report
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
-from verification.report import causes, marks, summary
-from verification.report.limits import row_of
+from verification.report import cause_groups, cell_summary, marks
+from verification.report.stand_in_limits import limits_of
 from verification.subjects import report_template
 from verification.subjects.report_template import (
     ItemTemplate,
@@ -204,7 +204,7 @@ def _absent(report: Report, ident: str) -> str:
 
 
 def _reason(item: ItemResult) -> str:
-    counted = [occurrence.cause for occurrence in causes.occurrences(item.causes)]
+    counted = [occurrence.cause for occurrence in cause_groups.occurrences(item.causes)]
     lines = [f"{cause.name}: {cause.where}: {cause.message}" for cause in counted]
     return "; ".join([*lines, *([item.reason] if item.reason else [])])
 
@@ -313,7 +313,7 @@ def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
     yield from proved.get(template.item, ())
     yield from (_cell(cell) for cell in report.cells_of(template.item))
     item = _find(report, template.item)
-    for occurrence in causes.occurrences(item.causes) if item else ():
+    for occurrence in cause_groups.occurrences(item.causes) if item else ():
         leading = occurrence.cause
         yield f"{_cause(leading)}. Remedy: {leading.remedy}"
         for cause in occurrence.following:
@@ -322,7 +322,7 @@ def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
 
 def _cell(cell: CellResult) -> str:
     mark = marks.OUTCOMES[cell.outcome]
-    shown = (summary.sentence(cell.summary) if cell.summary else "") or cell.reason
+    shown = (cell_summary.sentence(cell.summary) if cell.summary else "") or cell.reason
     return f"`{cell.id}`: {mark.sign} {mark.title.upper()}" + (f": {shown}" if shown else "")
 
 
@@ -339,7 +339,7 @@ def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
     yield from not_provable.get(template.item, ())
     cells = report.cells_of(template.item)
     for cell in cells:
-        if row := row_of(cell.machine, report.stand_ins):
+        if row := limits_of(cell.machine, report.stand_ins):
             yield f"{row.stand_in} stands in for {row.real}; not the same: {row.differs}"
     for cell in cells:
         if cell.summary and cell.summary.tests and (left := cell.summary.tests.left_out):

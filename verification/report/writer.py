@@ -1,4 +1,4 @@
-"""All forms of the report, written from one `Report`."""
+"""Write all formats of the report from one `Report`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from verification.history.store import History, HistoryError
 from verification.models.report import Report
-from verification.report import github, html, junit, results, verification_md
+from verification.report import github, html, junit, results_json, verification_md
 
 _FORMS: dict[str, Callable[[Path, Report], None]] = {
     "junit.xml": junit.write,
     "VERIFICATION.md": verification_md.write,
     "index.html": html.write,
 }
-FILES = (results.NAME, *_FORMS)
+FILES = (results_json.NAME, *_FORMS)
 """The names of the forms in the report's folder."""
 
 
@@ -33,7 +33,7 @@ def write(folder: Path, report: Report, *, history: History | None = None) -> tu
     Raises:
         OSError: not even ``results.json`` can be written.
     """
-    results.write(folder / results.NAME, report)
+    results_json.write(folder / results_json.NAME, report)
     remarks = []
     for name, form in _FORMS.items():
         try:

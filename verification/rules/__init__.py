@@ -1,17 +1,17 @@
-"""From the evidence of a cell to its outcome and its causes."""
+"""Compute the outcome of a cell and its causes from its evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
-from verification.models.cause import Cause, Severity, in_order
+from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.diagnosis import Diagnosis
 from verification.models.evidence import CellEvidence, CommandRun
 from verification.models.expectation import Expectation
 from verification.models.machine import Refusal
 from verification.models.verdict import ExpectationKind, Outcome
-from verification.rules import index, install
+from verification.rules import index_requests, install
 from verification.rules.fallback import is_fallback, unusable_fallback
 from verification.rules.finding import finding
 from verification.rules.install_error import install_error
@@ -25,7 +25,7 @@ from verification.rules.use import use_faults
 
 def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
     """Return the outcome of a cell and its causes, the heaviest first."""
-    causes = in_order(
+    causes = sorted_causes(
         reclassify_emulated_fault(cause, evidence) for cause in _causes(evidence, expectation)
     )
     outcome = _outcome(evidence, expectation, causes)
@@ -89,7 +89,7 @@ def _testbed_failures(evidence: CellEvidence) -> Iterator[Cause]:
     """Yield the failure of the testbed that explains everything else."""
     if failure := evidence.testbed:
         yield finding(failure.cause, failure.observed).at(evidence, failure.where)
-    elif faults := list(index.faults(evidence)):
+    elif faults := list(index_requests.failed_requests(evidence)):
         yield from faults
     else:
         yield from install.failed_setup(evidence)
@@ -112,7 +112,7 @@ def _release_faults(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
     """Yield what is wrong where the release must work."""
-    yield from (served := list(index.other_content(evidence, expectation)))
+    yield from (served := list(index_requests.other_content(evidence, expectation)))
     if failed := list(install.failed_commands(evidence, expectation)):
         yield from failed
         return
@@ -126,7 +126,7 @@ def _release_faults(
         yield from other  # whatever else was observed is the other release's
         yield from _fallback_faults(evidence, expectation)
         return
-    yield from index.not_served(evidence, expectation)
+    yield from index_requests.not_served(evidence, expectation)
     yield from _own_faults(evidence, expectation)
 
 

@@ -1,4 +1,4 @@
-"""Where the static inspection and the machines contradict one another."""
+"""Find contradictions between the static inspection and the machines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOADING = frozenset(
 _LOADED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
 
-def check(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:
+def disagreements(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:
     """Return a cause for each cell that contradicts the inspection of its wheel about loading.
 
     `cells` ran on machines that have what their platform promises and nothing more. If the package
@@ -45,7 +45,9 @@ def check(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:
     return causes
 
 
-def works_with_more(machines: Iterable[MachineSpec], cells: Sequence[CellResult]) -> list[Cause]:
+def works_only_with_extras(
+    machines: Iterable[MachineSpec], cells: Sequence[CellResult]
+) -> list[Cause]:
     """Return a note for each cell that works only because its machine has more than a clean one."""
     specs = {spec.name: spec for spec in machines}
     failing = {

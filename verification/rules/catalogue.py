@@ -1,4 +1,4 @@
-"""The catalogue of causes, `causes.toml`: what is known of each named class of failure."""
+"""The catalogue of causes, `causes.toml`: the description of each named class of failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an older release that the installer took works."""
+"""Check whether an older release works that the installer selected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNUSABLE = "unusable-fallback"
 def is_fallback(evidence: CellEvidence, expectation: Expectation) -> bool:
     """Return whether the installer installed another release than the published one."""
     version = paths.installed_version(evidence, expectation.project)
-    return bool(version) and paths.differs(version, expectation.version)
+    return bool(version) and paths.is_other_version(version, expectation.version)
 
 
 def unusable_fallback(

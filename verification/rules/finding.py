@@ -1,4 +1,4 @@
-"""A finding: a named fault and the facts that show it, before it is known where it belongs."""
+"""A finding: a named fault and the facts that show it, before its place is known."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Finding:
         """Return the same fault as one that is possible and not proven."""
         return replace(self, risk=True)
 
-    def at(self, evidence: CellEvidence, place: str = "") -> Cause:
+    def at(self, evidence: CellEvidence, location: str = "") -> Cause:
         """Return the cause at this place of the cell, or of the cell as a whole."""
         cell = evidence.cell.id
         return catalogue().cause(
             self.name,
-            where=f"{cell}: {place}" if place else cell,
+            where=f"{cell}: {location}" if location else cell,
             observed=self.observed,
             risk=self.risk,
             **self.facts,

@@ -1,4 +1,4 @@
-"""What an installer and the user's other commands did."""
+"""Check the installer and the user's other commands."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, CommandRun
 from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
-from verification.rules import loader
+from verification.rules import loader_messages
 from verification.rules.finding import Finding, finding
-from verification.rules.index import installer_requests
-from verification.rules.process_exit import death, is_illegal, last_error
+from verification.rules.index_requests import installer_requests
+from verification.rules.process_exit import crash, is_illegal_instruction, last_error
 
 
 def failed_setup(evidence: CellEvidence) -> Iterator[Cause]:
@@ -36,12 +36,12 @@ def failed_commands(evidence: CellEvidence, expectation: Expectation) -> Iterato
 
 
 def _failed_command(evidence: CellEvidence, expectation: Expectation, run: CommandRun) -> Finding:
-    if is_illegal(run.code):
-        return death(run.code, None, evidence)
+    if is_illegal_instruction(run.code):
+        return crash(run.code, None, evidence)
     message = last_error(run.output)
     command = " ".join(run.command[:4])[:100]
     observed = f"{command} ended with {run.code}: {message}"
-    return loader.explain(message, evidence, expectation.libraries) or finding(
+    return loader_messages.explain(message, evidence, expectation.libraries) or finding(
         expectation.conditions.failed_command, observed, command=command, code=run.code
     )
 
@@ -79,7 +79,7 @@ def second_install_faults(evidence: CellEvidence) -> Iterator[Cause]:
 def other_release(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     """Yield that another release was installed than the published one."""
     version = paths.installed_version(evidence, expectation.project)
-    if not version or not paths.differs(version, expectation.version):
+    if not version or not paths.is_other_version(version, expectation.version):
         return
     facts = {"installed": version, "published": expectation.version}
     if expectation.refused_upload:

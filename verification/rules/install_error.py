@@ -1,4 +1,4 @@
-"""Why an installer did not install the release: its messages, by the name of their cause."""
+"""Name the cause of a failed installation from the messages of the installer."""
 
 from __future__ import annotations
 

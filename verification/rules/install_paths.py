@@ -1,4 +1,4 @@
-"""What was installed, and where. Paths compare as on the machine that they are of."""
+"""What is installed, and where. Paths are compared by the rules of their machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def path_type(evidence: CellEvidence) -> type[PurePath]:
     return PureWindowsPath if evidence.os == "windows" else PurePosixPath
 
 
-def added(evidence: CellEvidence) -> frozenset[PurePath]:
+def added_paths(evidence: CellEvidence) -> frozenset[PurePath]:
     """Return what the installation added to the machine."""
     return frozenset(map(path_type(evidence), evidence.installed.added))
 
@@ -61,16 +61,16 @@ def chose_release(evidence: CellEvidence, expectation: Expectation) -> bool:
     if evidence.install is None or evidence.install.code:
         return False
     if version := installed_version(evidence, expectation.project):
-        return not differs(version, expectation.version)
+        return not is_other_version(version, expectation.version)
     return any(line.is_served and line.file in expectation.digests for line in evidence.requests)
 
 
-def differs(one: str, other: str) -> bool:
+def is_other_version(first: str, second: str) -> bool:
     """Return whether two versions differ; the same version can be written in several ways."""
     try:
-        return Version(one) != Version(other)
+        return Version(first) != Version(second)
     except ValueError:
-        return one != other
+        return first != second
 
 
 def is_cache(path: PurePath) -> bool:

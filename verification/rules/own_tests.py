@@ -1,4 +1,4 @@
-"""What the package's own tests showed on a machine."""
+"""Check the results of the package's own tests on a machine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from verification.models.evidence import (
 )
 from verification.models.expectation import Expectation
 from verification.rules.finding import finding
-from verification.rules.libraries import shadowed_by
 from verification.rules.process_exit import (
     ALARM,
-    death,
+    crash,
     hang_after,
-    has_died,
+    has_crashed,
     reclassify_wine_fault,
 )
+from verification.rules.process_libraries import shadowed_by
 
 _RAN = (
     TestOutcome.FAILED,
@@ -48,7 +48,7 @@ def own_test_faults(evidence: CellEvidence, expectation: Expectation) -> Iterato
         yield from shadow
         return
     causes = [*_run_faults(evidence, expectation, tests), *_failures(evidence, tests)]
-    died = has_died(tests.code, tests.trace)
+    died = has_crashed(tests.code, tests.trace)
     yield from reclassify_wine_fault(evidence, causes) if died else causes
 
 
@@ -63,8 +63,8 @@ def _run_faults(
         yield finding("machine-lost", observed, code=tests.tool.code).at(evidence, _OWN_TESTS)
     elif tests.timed_out or "Timeout (" in trace or code == ALARM:
         yield hang_after(tests.seconds, tests.stalled, trace).at(evidence, place)
-    elif has_died(code, trace):
-        yield death(code, trace, evidence).at(evidence, place)
+    elif has_crashed(code, trace):
+        yield crash(code, trace, evidence).at(evidence, place)
     elif tests.end:
         yield from _worthless_run(evidence, expectation, tests, tests.end)
     elif tests.begun:

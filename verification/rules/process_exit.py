@@ -1,4 +1,4 @@
-"""How a process ended: by itself, not at all, or by dying; and of what it died."""
+"""Check how a process ended: normally, with a hang, or with a crash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from verification.models.cause import Cause, FactValue, Severity
 from verification.models.evidence import CellEvidence, CommandRun, Exercise, ImportRun, Steps
 from verification.rules import install_paths as paths
-from verification.rules import loader
+from verification.rules import loader_messages
 from verification.rules.finding import Finding, finding
 
 ALARM = -14
@@ -42,12 +42,14 @@ def last_error(output: str) -> str:
 # ---- what ends a process ----
 
 
-def bad_ends(evidence: CellEvidence, import_run: ImportRun, exercise: Exercise) -> Iterator[Cause]:
+def abnormal_exits(
+    evidence: CellEvidence, import_run: ImportRun, exercise: Exercise
+) -> Iterator[Cause]:
     """Yield how the import or the exercise ended, if it did not end by itself."""
     if import_run.timed_out:
         yield hang(import_run).at(evidence, "import")
-    elif has_died(import_run.code, ""):
-        yield death(import_run.code, None, evidence).at(evidence, "import")
+    elif has_crashed(import_run.code, ""):
+        yield crash(import_run.code, None, evidence).at(evidence, "import")
     elif not _is_finished(exercise):
         begun = _begun_step(exercise.steps)
         place = "at exit" if exercise.steps.end else begun or "start"
@@ -67,8 +69,8 @@ def _end_of_exercise(evidence: CellEvidence, exercise: Exercise, in_step: bool) 
     code, trace = exercise.code, exercise.trace
     if exercise.timed_out or "Timeout (" in trace:
         return hang(exercise, trace)
-    if has_died(code, trace):
-        return death(code, trace, evidence)
+    if has_crashed(code, trace):
+        return crash(code, trace, evidence)
     observed = f"the interpreter ended with {code}: {last_error(exercise.stderr)}"
     return finding("crash" if in_step else "unclassified", observed, code=code)
 
@@ -91,28 +93,28 @@ def hang_after(seconds: float, stalled: float, trace: str | None = None) -> Find
     return finding("hang", observed, **facts)
 
 
-def has_died(code: int, trace: str) -> bool:
+def has_crashed(code: int, trace: str) -> bool:
     """Return whether a process died, by its exit code and by what faulthandler wrote."""
     # Windows has no signals: the code is an NTSTATUS, which some programs read as signed.
     status = code & 0xFFFFFFFF >= _NTSTATUS_ERROR
-    return code < 0 or status or is_illegal(code) or "Fatal Python" in trace
+    return code < 0 or status or is_illegal_instruction(code) or "Fatal Python" in trace
 
 
-def death(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
+def crash(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
     """Return of what a process died; ``trace`` is None where faulthandler was not enabled."""
     observed = _signal(code)
     facts: dict[str, FactValue] = {"code": code}
     if trace is not None:
         facts["frame"] = frame(trace)
         observed += f"; the last frame: {facts['frame']}"
-    if not is_illegal(code) and _ILLEGAL_TRACE not in (trace or ""):
+    if not is_illegal_instruction(code) and _ILLEGAL_TRACE not in (trace or ""):
         return finding("crash", observed, **facts)
     processor = evidence.cell.processor or evidence.processor or evidence.machine
     observed += f"; the processor is {processor}"
     return finding("illegal-instruction", observed, **facts, processor=processor)
 
 
-def is_illegal(code: int) -> bool:
+def is_illegal_instruction(code: int) -> bool:
     """Return whether a process died of an instruction that its processor does not have."""
     return code in _ILLEGAL or code & 0xFFFFFFFF in _ILLEGAL
 
@@ -163,13 +165,13 @@ def reclassify_wine_fault(evidence: CellEvidence, ended: list[Cause]) -> list[Ca
     A crash proves nothing where a library imports a symbol that Wine's Windows does not have, or
     calls a function that Wine knows by name only.
     """
-    for library, symbol in loader.called(evidence.loader):
+    for library, symbol in loader_messages.called_stubs(evidence.loader):
         observed = f"{symbol} of {library} was called, which Wine knows by name only; then: "
         observed += ended[0].message
         gap = finding("emulator-gap", observed, library=library, symbol=symbol)
         return [gap.at(evidence, library)]
-    for stub in loader.stubs(evidence.loader):
-        if stub.needed_by in paths.added(evidence):
+    for stub in loader_messages.stub_symbols(evidence.loader):
+        if stub.needed_by in paths.added_paths(evidence):
             name = stub.needed_by.name
             observed = f"{name} imports {stub.symbol} of {stub.library}, which Wine has not; then: "
             observed += ended[0].message

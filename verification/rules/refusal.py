@@ -1,4 +1,4 @@
-"""What a refusal must be: clear words, and nothing fetched, compiled or installed meanwhile."""
+"""Check a refusal: a clear message, and nothing downloaded, compiled or installed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def refusal_faults(
     yield from _unclean(evidence, run)
 
 
-def reasons(run: CommandRun) -> list[str]:
+def refusal_reasons(run: CommandRun) -> list[str]:
     """Return the installer's own reasons for the refusal, line by line."""
     return [match[0].strip() for match in _REASON.finditer(run.output)]
 
@@ -161,7 +161,7 @@ def _observed(error: Cause) -> str:
 
 
 def _unclean(evidence: CellEvidence, run: CommandRun) -> Iterator[Cause]:
-    if not reasons(run):
+    if not refusal_reasons(run):
         observed = f"it ended with {run.code} and said nothing"
         yield finding("unclean-refusal", observed, code=run.code).at(evidence)
     kind = paths.path_type(evidence)

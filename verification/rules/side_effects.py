@@ -1,4 +1,4 @@
-"""What a package does beside its work: output, files, processes, the network, process state."""
+"""Find side effects of a package: output, files, processes, network use, process state."""
 
 from __future__ import annotations
 

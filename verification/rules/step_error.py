@@ -1,4 +1,4 @@
-"""Why a step of the exercise failed: what it raised, by the name of its cause."""
+"""Name the cause of a failed step of the exercise from its exception."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from verification.models.evidence import CellEvidence, StepError
 from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
-from verification.rules import loader
+from verification.rules import loader_messages
 from verification.rules.finding import Finding, finding
 from verification.rules.install_error import FULL_DISK
 from verification.wheel import stdlib
@@ -61,7 +61,7 @@ def _syntax_error(failure: Failure, _: CellEvidence, __: Expectation) -> Finding
 
 
 def _loader(failure: Failure, evidence: CellEvidence, expectation: Expectation) -> Finding | None:
-    return loader.explain(failure.message, evidence, expectation.libraries)
+    return loader_messages.explain(failure.message, evidence, expectation.libraries)
 
 
 def _missing_module(
@@ -89,7 +89,7 @@ def _was_installed(module: str, evidence: CellEvidence, expectation: Expectation
     if not module.startswith(f"{expectation.module}."):
         return module == expectation.module
     file = f"/{module.replace('.', '/')}.py"
-    return any(path.as_posix().endswith(file) for path in paths.added(evidence))
+    return any(path.as_posix().endswith(file) for path in paths.added_paths(evidence))
 
 
 def _missing_name(failure: Failure, _: CellEvidence, expectation: Expectation) -> Finding | None:

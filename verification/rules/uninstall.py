@@ -1,4 +1,4 @@
-"""What remains on a machine after the package was removed, and what else was touched."""
+"""Find what remains on a machine after the uninstallation, and what else changed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def damaged_others(evidence: CellEvidence) -> list[str]:
     If other distributions were removed as a whole, their environment was removed.
     """
     kind = paths.path_type(evidence)
-    own, installed = _own_paths(evidence), paths.added(evidence)
+    own, installed = _own_paths(evidence), paths.added_paths(evidence)
     removed = evidence.since_installed.removed
     if any(path.suffix == ".dist-info" and path not in own for path in map(kind, removed)):
         removed = ()
@@ -95,7 +95,7 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     that hold any of this. Where an installer keeps the package in its cache, that counts.
     """
     kind = paths.path_type(evidence)
-    own, installed = _own_paths(evidence), paths.added(evidence)
+    own, installed = _own_paths(evidence), paths.added_paths(evidence)
     left: list[str] = []
     kept: list[str] = []
     for name in evidence.left.added:

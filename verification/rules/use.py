@@ -1,4 +1,4 @@
-"""What failed when the package was imported and used."""
+"""Find what fails when the package is imported and used."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
 from verification.rules.catalogue import catalogue
 from verification.rules.finding import Finding, finding
-from verification.rules.index import network_used
-from verification.rules.libraries import (
+from verification.rules.index_requests import network_used
+from verification.rules.process_exit import (
+    abnormal_exits,
+    last_error,
+    old_runtimes,
+    reclassify_wine_fault,
+)
+from verification.rules.process_libraries import (
     loaded_libraries,
     shadowed_import,
     undefined_functions,
     unknown_to_wine,
     unresolved_symbols,
-)
-from verification.rules.process_exit import (
-    bad_ends,
-    last_error,
-    old_runtimes,
-    reclassify_wine_fault,
 )
 from verification.rules.side_effects import side_effects
 from verification.rules.step_error import INTERPOSED, Failure, step_error
@@ -68,7 +68,7 @@ def end_faults(
     """Yield what explains everything that follows: it keeps the steps from meaning anything."""
     if unresolved := list(unresolved_symbols(evidence, expectation)):
         yield from unresolved  # a crash follows from it
-    elif ended := list(bad_ends(evidence, import_run, exercise)):
+    elif ended := list(abnormal_exits(evidence, import_run, exercise)):
         yield from list(old_runtimes(evidence)) or reclassify_wine_fault(evidence, ended)
     elif shadow := list(shadowed_import(evidence, expectation)):
         yield from shadow  # whatever else was observed is the other package's
@@ -139,7 +139,7 @@ def wrong_versions(evidence: CellEvidence, expectation: Expectation) -> Iterator
             fault = finding("version-mismatch", observed, version=str(reported), release=version)
             yield fault.at(evidence, "version()")
     module = steps.import_package.value if steps.import_package else None
-    if module and module.version and paths.differs(module.version, version):
+    if module and module.version and paths.is_other_version(module.version, version):
         observed = f"{expectation.module}.__version__ is {module.version}, the release is {version}"
         facts = {"version": module.version, "release": version}
         yield finding("version-mismatch", observed, **facts).as_risk().at(evidence, "__version__")

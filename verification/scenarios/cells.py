@@ -1,4 +1,4 @@
-"""The cells of machines: which installers and scenarios a run combines."""
+"""Create the cells of a run: combine machines, installers and scenarios."""
 
 from __future__ import annotations
 

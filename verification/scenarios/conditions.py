@@ -1,4 +1,4 @@
-"""What a cell's scenario and installer imply for its judgement."""
+"""The consequences of a scenario and an installer for the judgement of a cell."""
 
 from __future__ import annotations
 

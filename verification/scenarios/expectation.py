@@ -1,4 +1,4 @@
-"""The expectation of a machine: whether an installer on it finds a wheel of a release that fits."""
+"""The expectation of a machine: whether a release has a wheel that an installer can use there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The instructions of a cell for the probe: the commands as a user types them."""
+"""The instructions of a cell for the probe: the commands exactly as a user types them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from verification.models.scenario import Command
 from verification.models.subject import Subject
 from verification.subjects.subject import older_dependency
 
-SECONDS: Mapping[str, int] = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
+TIME_LIMITS: Mapping[str, int] = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
 """How long each kind of work may take, in seconds, before it counts as hanging."""
 _LOADER_LOG: Mapping[RunsOn, Mapping[str, str]] = {
     "linux": {},
@@ -25,7 +25,7 @@ _LEDGER, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
 _ACTIONS = "exec(compile(open(r'{suite}/uses.py', 'rb').read(), r'{suite}/uses.py', 'exec'))"
 
 
-class OwnTests(Model):
+class OwnTestsInstructions(Model):
     """The part of the instructions for the package's own tests.
 
     All paths are in the user's project, which snapshots leave out: the tests, pytest with its
@@ -59,7 +59,7 @@ class ProbeInstructions(Model):
     first: tuple[Command, ...]
     """What the user types between the first snapshot and the installation."""
     install: Command
-    again: bool
+    reinstall: bool
     """Whether the installation is repeated."""
     umask: int
     after_install: tuple[Command, ...]
@@ -82,7 +82,7 @@ class ProbeInstructions(Model):
     skipped_keys: tuple[str, ...]
     """The registry keys that snapshots leave out."""
     seconds: Mapping[str, int]
-    tests: OwnTests | None = None
+    tests: OwnTestsInstructions | None = None
 
     def to_json(self) -> bytes:
         """Return the file that the probe reads."""
@@ -95,7 +95,7 @@ def instructions(
     *,
     version: str = "",
     previous: str = "",
-    seconds: Mapping[str, int] = SECONDS,
+    seconds: Mapping[str, int] = TIME_LIMITS,
 ) -> ProbeInstructions:
     """Return the instructions of a cell.
 
@@ -120,7 +120,7 @@ def instructions(
         install=_expand(
             (*installer.install, *options, *scenario.requirement, *installer.trailing), values
         ),
-        again=scenario.reinstall,
+        reinstall=scenario.reinstall,
         umask=scenario.umask,
         after_install=_expand_all(scenario.after_install, values),
         before_uninstall=_expand_all(scenario.before_uninstall, values),
@@ -168,7 +168,7 @@ def _expand_all(commands: tuple[Command, ...], values: Mapping[str, str]) -> tup
     return tuple(_expand(command, values) for command in commands)
 
 
-def _own_tests(cell: Cell, package: str) -> OwnTests:
+def _own_tests(cell: Cell, package: str) -> OwnTestsInstructions:
     layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
     folder, tools, scratch = (
         f"{scenario.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
@@ -176,7 +176,7 @@ def _own_tests(cell: Cell, package: str) -> OwnTests:
     path = (";" if cell.machine.os == "windows" else ":").join((layout.path("plugin"), tools))
     options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "e2e_ledger")
     folders = ("--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest")
-    return OwnTests(
+    return OwnTestsInstructions(
         source=layout.path("tests"),
         folder=folder,
         scratch=scratch,

@@ -1,4 +1,4 @@
-"""The profiles of profiles.toml: which cells a run has."""
+"""The profiles of profiles.toml: which cells a run includes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from verification.models.base import Model, read_tables
 
 PATH = Path(__file__).with_name("profiles.toml")
-History = Literal["none", "all"]
+EarlierReleasesChoice = Literal["none", "all"]
 """Which earlier releases are on the index as well."""
 
 
@@ -23,7 +23,7 @@ class Profile(Model):
     title: str
     cells: tuple[str, ...] = Field(min_length=1)
     """Patterns of installer and scenario, such as ``pip-*``."""
-    history: History
+    history: EarlierReleasesChoice
 
     def selects(self, installer: str, scenario: str) -> bool:
         """Return True if the profile has this installer with this scenario."""

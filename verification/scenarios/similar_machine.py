@@ -1,4 +1,4 @@
-"""The machine that is most similar to the one that a bug report describes."""
+"""Find the machine that is most similar to the machine of a bug report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class System(Model):
     aliases: tuple[str, ...]
 
 
-class Asked(Model):
+class BugReport(Model):
     """What a bug report says about its machine; empty or None is what it does not say."""
 
     python: str = ""
@@ -50,7 +50,7 @@ class Asked(Model):
         return self.glibc or (self.system.glibc if self.system else "")
 
 
-class Near(NamedTuple):
+class RankedMachine(NamedTuple):
     """A machine, and how it differs from the one that was asked for: each line with its weight."""
 
     spec: MachineSpec
@@ -75,9 +75,9 @@ def systems(path: Path = PATH) -> Mapping[str, System]:
     return read_tables(System, path)
 
 
-def asked(
+def bug_report(
     *, python: str = "", os: str = "", glibc: str = "", installer: str = "", scenario: str = ""
-) -> Asked:
+) -> BugReport:
     """Return what a bug report says, checked.
 
     Raises:
@@ -90,7 +90,9 @@ def asked(
         raise WrongUse(f"--glibc {glibc}: not a version; write one such as 2.31")
     if glibc and system and system.os != "linux":
         raise WrongUse(f"--glibc {glibc}: {system.title} has none; leave it out")
-    return Asked(python=python, system=system, glibc=glibc, installer=installer, scenario=scenario)
+    return BugReport(
+        python=python, system=system, glibc=glibc, installer=installer, scenario=scenario
+    )
 
 
 def _system_named(words: str) -> System:
@@ -109,7 +111,7 @@ def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> S
     return max(systems_of_name, key=lambda one: len(one.name), default=None)
 
 
-def ranked(report: Asked, machines: Mapping[str, MachineSpec]) -> list[Near]:
+def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> list[RankedMachine]:
     """Return the machines that are similar to the one asked for, the most similar first.
 
     Raises:
@@ -133,11 +135,11 @@ def ranked(report: Asked, machines: Mapping[str, MachineSpec]) -> list[Near]:
         raise WrongUse(
             f"--python {report.python}: no machine{what} comes near it; there are: {versions}"
         )
-    ranking = [Near(spec, tuple(_differences(spec, report, known))) for spec in similar]
+    ranking = [RankedMachine(spec, tuple(_differences(spec, report, known))) for spec in similar]
     return sorted(ranking, key=lambda one: one.distance)  # stable: the first of machines.toml wins
 
 
-def _is_candidate(spec: MachineSpec, report: Asked) -> bool:
+def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
     """Return True if the machine can stand in for the one asked for, whatever its Python."""
     kind = report.installer.partition("-")[0]
     return (
@@ -149,7 +151,7 @@ def _is_candidate(spec: MachineSpec, report: Asked) -> bool:
 
 
 def _differences(
-    spec: MachineSpec, report: Asked, known: Mapping[str, System]
+    spec: MachineSpec, report: BugReport, known: Mapping[str, System]
 ) -> Iterator[tuple[str, int]]:
     if report.python and (distance := _python_distance(report.python, spec.python)):
         yield f"Python {spec.python} for {report.python}", _PYTHON * distance
@@ -166,7 +168,7 @@ def _differences(
 
 
 def _system_differences(
-    spec: MachineSpec, report: Asked, system: System | None
+    spec: MachineSpec, report: BugReport, system: System | None
 ) -> Iterator[tuple[str, int]]:
     if system and system.family == "simulated":
         yield f"it is simulated: {spec.title}", _SIMULATED

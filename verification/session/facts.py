@@ -1,4 +1,4 @@
-"""What is known of a run before its first cell: the plan, the wheels, the release workflow."""
+"""The facts of a run before its first cell: the plan, the wheels, the release workflow."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from verification.models.run import (
     WheelFacts,
 )
 from verification.models.subject import Subject
-from verification.pipeline.result import causes_of, is_identity_exchanged, publisher_causes
+from verification.pipeline.report_parts import causes_of, is_identity_exchanged, publisher_causes
 from verification.rules.catalogue import catalogue
-from verification.session.prepare import SetUp
-from verification.wheel.release import narrow
-from verification.wheel.tags import is_for
+from verification.session.prepare import RunSetup
+from verification.wheel.release_inspection import narrow
+from verification.wheel.tags import may_fit
 
 if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
@@ -46,27 +46,27 @@ def before_setup(request: GateRequest) -> RunResult:
     )
 
 
-def after_setup(request: GateRequest, set_up: SetUp) -> RunResult:
+def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
     """Return what is known once the testbed is prepared."""
     before = before_setup(request)
-    refused = set_up.prepared.refused_upload()
+    refused = setup.prepared.refused_upload()
     systems = request.selection.systems
     return before.model_copy(
         update={
             "prepared": True,
             "systems": tuple(
-                _system(request.subject, set_up, facts.system) for facts in before.systems
+                _system(request.subject, setup, facts.system) for facts in before.systems
             ),
-            "release_causes": inspection_for(set_up, request.subject, *systems).causes,
+            "release_causes": inspection_for(setup, request.subject, *systems).causes,
             "upload_refused": _cause("upload-refused", "publisher", refused) if refused else None,
-            "pipeline": _pipeline(set_up.pipeline) if before.pipeline else None,
+            "pipeline": _pipeline(setup.pipeline) if before.pipeline else None,
         }
     )
 
 
-def inspection_for(set_up: SetUp, subject: Subject, *systems: str) -> ReleaseInspection:
+def inspection_for(setup: RunSetup, subject: Subject, *systems: str) -> ReleaseInspection:
     """Return the inspection of the wheels for these operating systems."""
-    return narrow(set_up.inspection, _narrowed(subject, systems))
+    return narrow(setup.inspection, _narrowed(subject, systems))
 
 
 def _narrowed(subject: Subject, systems: Iterable[str]) -> Subject:
@@ -100,8 +100,8 @@ def is_comparable(cell: Cell) -> bool:
     return cell.machine.clean and not cell.machine.lacks and not cell.refusal
 
 
-def _system(subject: Subject, set_up: SetUp, system: OperatingSystem) -> SystemFacts:
-    inspection = inspection_for(set_up, subject, system)
+def _system(subject: Subject, setup: RunSetup, system: OperatingSystem) -> SystemFacts:
+    inspection = inspection_for(setup, subject, system)
     platforms = _narrowed(subject, (system,)).platforms
     return SystemFacts(
         system=system,
@@ -109,8 +109,8 @@ def _system(subject: Subject, set_up: SetUp, system: OperatingSystem) -> SystemF
         causes=inspection.causes,
         not_fetched=tuple(
             f"{name}: {why}"
-            for name, why in set_up.prepared.release.not_fetched.items()
-            if not name.endswith(".whl") or is_for(parse_wheel_filename(name)[3], platforms)
+            for name, why in setup.prepared.release.not_fetched.items()
+            if not name.endswith(".whl") or may_fit(parse_wheel_filename(name)[3], platforms)
         ),
     )
 

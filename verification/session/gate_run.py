@@ -1,4 +1,4 @@
-"""A gate from the controller's side: the request, the set-up, the collected results, the report."""
+"""The controller's side of a gate: the request, the set-up, the collected results, the report."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import time
 from pathlib import Path
 
 from containers import progress
-from containers.state import held_if_free
+from containers.state import try_lock
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.report import ReplayInputs, Report
 from verification.models.subject import Subject
-from verification.report import folder, results, writer
+from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
 from verification.session import facts, replay_inputs, reporting
-from verification.session.prepare import SetUp, prepare
+from verification.session.prepare import RunSetup, prepare
 from verification.session.recorder import Recorder
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
@@ -65,7 +65,7 @@ class GateRun:
     def __init__(self, request: GateRequest) -> None:
         self.request = request
         self.recorder = Recorder(facts.before_setup(request))
-        self.ready: SetUp | None = None
+        self.setup: RunSetup | None = None
         """What was prepared; None as long as it is not, and where the set-up failed."""
         self._began = time.time()
         self._stack = contextlib.ExitStack()
@@ -81,30 +81,30 @@ class GateRun:
         """
         report = self.request.report
         name = hashlib.sha256(os.fsencode(report.resolve())).hexdigest()[:16]
-        if not self._stack.enter_context(held_if_free(f"report-{name}")):
+        if not self._stack.enter_context(try_lock(f"report-{name}")):
             raise WrongUse(
                 f"--report {report}: another run is writing its report there; "
                 "wait for its end or name another folder"
             )
-        ready = None
+        setup = None
         try:
             with progress.group("Set-up: engine, images, wheels and index"):
-                ready = prepare(self.request.selection, self.request.subject, self._stack)
+                setup = prepare(self.request.selection, self.request.subject, self._stack)
         except TestbedFailure as error:
             self.recorder.fail_setup(_cause(error.cause, error.where, error.observed))
         except BuildFailed as error:
             self.recorder.fail_setup(_cause("build-failed", error.where, error.observed))
         self.clear()
-        if ready:
-            self._keep(ready)
-        self.ready = ready
+        if setup:
+            self._keep(setup)
+        self.setup = setup
 
-    def _keep(self, ready: SetUp) -> None:
-        self.recorder.set_facts(facts.after_setup(self.request, ready))
-        if ready.pipeline:
-            results.write_model(self.request.report / _PIPELINE, ready.pipeline)
+    def _keep(self, setup: RunSetup) -> None:
+        self.recorder.set_facts(facts.after_setup(self.request, setup))
+        if setup.pipeline:
+            results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)
         try:
-            self._inputs = replay_inputs.keep(ready.prepared.release, self.request.subject.name)
+            self._inputs = replay_inputs.keep(setup.prepared.release, self.request.subject.name)
         except OSError as error:
             self._remarks.append(f"no cell can be replayed: the files are not kept: {error}")
 
@@ -119,12 +119,12 @@ class GateRun:
 
     def handover(self) -> Handover | None:
         """Return what a worker needs; None if the testbed is not prepared."""
-        if self.ready is None:
+        if self.setup is None:
             return None
         return Handover(
-            prepared=self.ready.prepared,
+            prepared=self.setup.prepared,
             facts=self.recorder.facts,
-            pipeline=facts.pipeline_result(self.ready.pipeline),
+            pipeline=facts.pipeline_result(self.setup.pipeline),
         )
 
     def write(self, *, interrupted: bool) -> tuple[Report, tuple[str, ...]]:
@@ -134,10 +134,10 @@ class GateRun:
             OSError: not even results.json can be written.
         """
         judged = self.recorder.judge(interrupted=interrupted)
-        span = reporting.Span(self._began, time.time(), interrupted=interrupted)
-        report = reporting.build(self.request, self.ready, judged, span, self._inputs)
+        span = reporting.RunSpan(self._began, time.time(), interrupted=interrupted)
+        report = reporting.build_report(self.request, self.setup, judged, span, self._inputs)
         unwritten = writer.write(self.request.report, report, history=history_to_write())
-        remarks = reporting.remarks(self.request, self.ready, report)
+        remarks = reporting.remarks(self.request, self.setup, report)
         return report, (*remarks, *self._remarks, *unwritten)
 
     def close(self) -> None:

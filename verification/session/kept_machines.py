@@ -1,4 +1,4 @@
-"""``--keep-failed``: the machine of a failed cell stays up, with its index, to be entered."""
+"""``--keep-failed``: keep the machine of a failed cell running, with its index, for debugging."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from pathlib import Path
 import docker.errors
 import requests
 
-from containers.engine import KEPT, KEPT_HOURS
+from containers.engine import KEPT_HOURS, KEPT_PREFIX
 from containers.machine import Machine
 from containers.testbed import Testbed
 from verification.models.base import read_json
 from verification.models.errors import TestbedFailure
 from verification.models.report import KeptMachine
 from verification.models.verdict import Verdict
-from verification.report import results
-from verification.session import enter
+from verification.report import results_json
+from verification.session import enter_machine
 from verification.session.session import CellRun
 
 FOLDER = "kept"
-MOST = 8
+MAX_MACHINES = 8
 """How many machines are kept; a machine takes memory for as long as it is up."""
 REINSTALL = ("first", "install", "after_install")
 """The steps that are repeated where the probe has removed the package."""
 
 
-def keep(report: Path, testbed: Testbed, ran: CellRun, held: list[Machine]) -> None:
+def keep(report: Path, testbed: Testbed, ran: CellRun, kept_running: list[Machine]) -> None:
     """Keep the last machine of a cell that failed, and record it; remove the others."""
     kept = None
     folder = report / FOLDER
-    failed = ran.result.verdict is Verdict.FAILED and bool(held)
-    if failed and len(list(folder.glob("*.json"))) < MOST:
+    failed = ran.result.verdict is Verdict.FAILED and bool(kept_running)
+    if failed and len(list(folder.glob("*.json"))) < MAX_MACHINES:
         with contextlib.suppress(
             TestbedFailure, docker.errors.DockerException, requests.RequestException
         ):
-            kept = _keep(testbed, ran, held[-1])
-            results.write_model(folder / f"{ran.result.id}.json", kept)
-    for machine in held[: -1 if kept else None]:
+            kept = _keep(testbed, ran, kept_running[-1])
+            results_json.write_model(folder / f"{ran.result.id}.json", kept)
+    for machine in kept_running[: -1 if kept else None]:
         machine.close()
 
 
 def _keep(testbed: Testbed, ran: CellRun, machine: Machine) -> KeptMachine:
-    enter.add(machine)
+    enter_machine.add_scripts(machine)
     uninstall = ran.evidence.uninstall
     removed = uninstall is not None and uninstall.code == 0
     if removed:
-        machine.run(enter.command(machine.spec, *REINSTALL), seconds=300)
-    name = f"{KEPT}{ran.result.id}-{testbed.run.id}"
+        machine.run(enter_machine.machine_command(machine.spec, *REINSTALL), seconds=300)
+    name = f"{KEPT_PREFIX}{ran.result.id}-{testbed.run.id}"
     with contextlib.closing(testbed.engine.client()) as client:
         client.containers.get(machine.id).rename(name)
         index = client.containers.get(testbed.index)
         # Another cell of this run may have done it already.
         with contextlib.suppress(docker.errors.APIError):
-            index.rename(f"{KEPT}index-{testbed.run.id}")
+            index.rename(f"{KEPT_PREFIX}index-{testbed.run.id}")
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=KEPT_HOURS)
-    command = enter.on_host(testbed.engine, name, machine.spec, terminal=True)
+    command = enter_machine.host_command(testbed.engine, name, machine.spec, terminal=True)
     return KeptMachine(
         cell=ran.result.id,
         container=name,
@@ -68,7 +68,7 @@ def _keep(testbed: Testbed, ran: CellRun, machine: Machine) -> KeptMachine:
     )
 
 
-def recorded(report: Path) -> Iterator[KeptMachine]:
+def read_kept(report: Path) -> Iterator[KeptMachine]:
     """Yield the machines that a report says are kept."""
     for path in sorted((report / FOLDER).glob("*.json")):
         yield read_json(KeptMachine, path)

@@ -1,7 +1,7 @@
-"""Asks the live index which publisher the last release came from, by its public integrity API.
+"""Ask the live index which publisher uploaded the last release, by its public integrity API.
 
-This is the suite's only request to the live index about the publisher. It shows what no closed run
-can: the publisher that the index itself trusted.
+This is the suite's only request to the live index about the publisher. It shows what a closed run
+cannot: the publisher that the index itself trusted.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import requests
 from packaging.version import InvalidVersion, Version
 from pypi_simple import DistributionPackage, PyPISimple
 
-from verification.models.pipeline import LivePublisher
+from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
-from verification.pipeline.provenance import PublishedFile, Unanswered, judge
+from verification.pipeline.provenance import PublishedFile, Unanswered, check_provenance
 
 _PROVENANCE = "application/vnd.pypi.integrity.v1+json"
 _SECONDS = 20
@@ -39,7 +39,9 @@ def default_index() -> str:
     return asked.stdout.strip().rstrip("/")
 
 
-def check_live_publisher(publisher: TrustedPublisher, *, index: str | None = None) -> LivePublisher:
+def check_live_publisher(
+    publisher: TrustedPublisher, *, index: str | None = None
+) -> LivePublisherCheck:
     """Compare the last release's publisher with a registration; unverified if the index is silent.
 
     ``index`` is the address of the index, without it pip's default.
@@ -57,8 +59,8 @@ def check_live_publisher(publisher: TrustedPublisher, *, index: str | None = Non
                 for file in files
             }
     except Unanswered as error:
-        return LivePublisher(verdict=Verdict.UNVERIFIED, reason=str(error), version=version)
-    return judge(publisher, version, answers)
+        return LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason=str(error), version=version)
+    return check_provenance(publisher, version, answers)
 
 
 def _last_release(

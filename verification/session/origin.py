@@ -1,4 +1,4 @@
-"""Where the wheels of a run come from: a folder, the live index, a build, the release workflow."""
+"""Get the wheels of a run from a folder, the live index, a build or the release workflow."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from containers import builder, releases, wheelhouse
-from containers.release_workflow import TagPush
+from containers import builder, upstream_releases, wheelhouse
+from containers.workflow_testbed import TagPush
 from verification.models.errors import WrongUse
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-def existing(selection: Selection, subject: Subject) -> Release | None:
+def existing_release(selection: Selection, subject: Subject) -> Release | None:
     """Return the files of a release that exists; None if its wheels are to be built.
 
     Raises:
@@ -35,18 +35,18 @@ def existing(selection: Selection, subject: Subject) -> Release | None:
     if selection.wheels:
         return wheelhouse.from_folder(selection.wheels, subject.name, subject.locks)
     if selection.release:
-        return releases.release(selection.release, subject.name, subject.locks)
+        return upstream_releases.release(selection.release, subject.name, subject.locks)
     return None
 
 
-def recipes(selection: Selection) -> tuple[str, ...]:
+def required_recipes(selection: Selection) -> tuple[str, ...]:
     """Return the images that making the wheels needs."""
     return (
         release_pipeline.IMAGES if selection.pipeline else tuple(builder.recipes(selection.systems))
     )
 
 
-def make(
+def make_release(
     host: Host, selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> tuple[Release, PipelineOutcome | None]:
     """Make the wheels of the source; by the release workflow, where it is part of the run.

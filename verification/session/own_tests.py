@@ -1,4 +1,4 @@
-"""The package's own tests: their files, and what the plugin recorded of a run of them."""
+"""The package's own tests: their files, and the results that the plugin recorded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FAILED = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.UNCOLLECTED)
 _LEFT_OUT = (TestOutcome.SKIPPED, TestOutcome.XFAILED, TestOutcome.DESELECTED)
 
 
-def unusable(folder: Path) -> str:
+def folder_fault(folder: Path) -> str:
     """Return why there is nothing to run in ``folder``; empty if there is."""
     if not folder.is_dir():
         return "there is no such folder"
@@ -106,7 +106,7 @@ class _Ledger(Model):
     lines: tuple[_Line, ...]
 
 
-def read(ledger: str) -> OwnTestsRecord:
+def read_ledger(ledger: str) -> OwnTestsRecord:
     """Return what the plugin recorded. A line that is cut short is passed over.
 
     Raises:

@@ -1,6 +1,6 @@
-"""What a run needs before its first cell: engine, images, the files of the release, the index.
+"""Prepare a run before its first cell: engine, images, the files of the release, the index.
 
-The process that controls the run prepares it once. Its workers are handed the same values.
+The controller prepares the run once. It passes the same values to its workers.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import NamedTuple
 from packaging.utils import parse_wheel_filename
 
 from containers import engine as engines
-from containers import images, releases, testbed, wheelhouse
+from containers import images, testbed, upstream_releases, wheelhouse
 from containers.engine import Engine, Run
 from containers.index import IndexContents
-from containers.progress import PROGRESS, say, step
+from containers.progress import PROGRESS, print_line, step
 from containers.recipe import MUSL_PLATFORMS
 from verification.models.base import Model
 from verification.models.cell import Cell
@@ -33,7 +33,7 @@ from verification.models.release import Release
 from verification.models.subject import Platform, Subject
 from verification.models.testbed import Image
 from verification.rules import install_paths
-from verification.rules.install_paths import differs
+from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
 from verification.scenarios.expectation import declared_refusal
 from verification.session import origin
@@ -41,14 +41,14 @@ from verification.session.selection import Selection
 from verification.subjects import database
 from verification.wheel.errors import BadWheel
 from verification.wheel.modules import top_level_modules
-from verification.wheel.release import inspect_release
+from verification.wheel.release_inspection import inspect_release
 from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 
 
-class Prepared(Model):
+class PreparedRun(Model):
     """Everything that the cells need."""
 
     testbed: testbed.Testbed
@@ -61,7 +61,7 @@ class Prepared(Model):
     no_history: str = ""
     """Why the index is without the earlier releases; empty if it has them, or should have none."""
 
-    def why_not(self, cell: Cell, selection: Selection) -> str:
+    def reason_not_run(self, cell: Cell, selection: Selection) -> str:
         """Return why a cell cannot run in this run; empty if it can."""
         if reason := self.unavailable.get(cell.machine.name):
             return reason
@@ -90,14 +90,14 @@ class Prepared(Model):
         for file in known:
             name, version, _, own = parse_wheel_filename(file)
             there = installed.get(name)
-            if there and own == tags and not differs(there.version, str(version)):
+            if there and own == tags and not is_other_version(there.version, str(version)):
                 same.append(file)
         return same[0] if len(same) == 1 else ""
 
     def refused_upload(self) -> str:
         """Return who refused the upload of the release and why; empty if all of it was accepted."""
         refused = [upload for upload in self.testbed.uploads if upload.code]
-        return who_refused(refused[0].output) if refused else ""
+        return upload_refusal(refused[0].output) if refused else ""
 
     def expectation(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
         """Return what a cell must show."""
@@ -128,10 +128,10 @@ def platform_of(subject: Subject, cell: Cell, served: str) -> Platform:
     return next(filter(None, map(own.platform_for, tags)), default)
 
 
-class SetUp(NamedTuple):
+class RunSetup(NamedTuple):
     """What a controller has once everything is prepared."""
 
-    prepared: Prepared
+    prepared: PreparedRun
     inspection: ReleaseInspection
     pipeline: PipelineOutcome | None = None
     """What the release workflow showed; None if it did not run."""
@@ -162,7 +162,7 @@ def open_host(stack: contextlib.ExitStack, *, provision: bool) -> Host:
     client = found.client()
     stack.callback(client.close)
     if swept := engines.sweep(client):
-        say(f"removed {swept} containers, networks and volumes that earlier runs left")
+        print_line(f"removed {swept} containers, networks and volumes that earlier runs left")
     run = Run.new()
     stack.callback(engines.sweep, client, run=run.id)
     return Host(found, run)
@@ -174,7 +174,7 @@ def prepare(
     stack: contextlib.ExitStack,
     *,
     extra_files: Sequence[Path] = (),
-) -> SetUp:
+) -> RunSetup:
     """Do all set-up; what must be undone at the end is put on `stack`.
 
     `extra_files` are further files that the index has.
@@ -185,7 +185,7 @@ def prepare(
         BuildFailed: the source does not build.
     """
     database.check()
-    release = origin.existing(selection, subject)
+    release = origin.existing_release(selection, subject)
     inspection = _inspect(release, subject) if release else None
     host = open_host(stack, provision=selection.provision)
     made = _make(host, selection, subject, release, stack)
@@ -195,9 +195,11 @@ def prepare(
         release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting it and publishing the release"):
         started = stack.enter_context(
-            testbed.start(made.network, made.index, contents(release, subject), release.wheel_paths)
+            testbed.start(
+                made.network, made.index, index_contents(release, subject), release.wheel_paths
+            )
         )
-    prepared = Prepared(
+    prepared = PreparedRun(
         testbed=started,
         release=release,
         machines=made.machines,
@@ -205,10 +207,10 @@ def prepare(
         infrastructure=(made.index, made.publisher),
         no_history=no_history,
     )
-    return SetUp(prepared, inspection or _inspect(release, subject), made.pipeline)
+    return RunSetup(prepared, inspection or _inspect(release, subject), made.pipeline)
 
 
-def contents(release: Release, subject: Subject) -> IndexContents:
+def index_contents(release: Release, subject: Subject) -> IndexContents:
     """Return what the index has next to the release that is published on it."""
     return IndexContents(
         project=subject.name,
@@ -231,7 +233,7 @@ def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _RunParts:
     release: Release
     pipeline: PipelineOutcome | None
     machines: dict[str, Image]
@@ -247,17 +249,17 @@ def _make(
     subject: Subject,
     release: Release | None,
     stack: contextlib.ExitStack,
-) -> _Made:
+) -> _RunParts:
     """Make every image; meanwhile make the wheels, where there is no `release`."""
     machine_images = [spec.image for spec in selection.machines]
-    wheels_need = () if release else origin.recipes(selection)
+    wheels_need = () if release else origin.required_recipes(selection)
     needed = [*INFRASTRUCTURE, *machine_images, *wheels_need]
-    PROGRESS.expect("image", len(images.missing(host.engine, needed)))
+    PROGRESS.expect("image", len(images.missing_images(host.engine, needed)))
     with ThreadPoolExecutor(4) as pool:
         try:
             making = None
             if not release:
-                making = pool.submit(origin.make, host, selection, subject, stack)
+                making = pool.submit(origin.make_release, host, selection, subject, stack)
             futures = {
                 name: pool.submit(images.ensure, host.engine, name)
                 for name in dict.fromkeys((*INFRASTRUCTURE, *machine_images))
@@ -273,7 +275,7 @@ def _make(
             host.sweep()  # a build ends with its container
             raise
     assert release is not None
-    return _Made(release, pipeline, machines, unavailable, index, publisher, network)
+    return _RunParts(release, pipeline, machines, unavailable, index, publisher, network)
 
 
 def _machine_images(
@@ -285,7 +287,7 @@ def _machine_images(
     for spec in specs:
         try:
             machines[spec.name] = futures[spec.image].result()
-        except images.Unavailable as reason:
+        except images.ImageUnavailable as reason:
             unavailable[spec.name] = str(reason)
     return machines, unavailable
 
@@ -295,9 +297,9 @@ def _with_history(release: Release, subject: Subject, selection: Selection) -> t
     if selection.history != "all":
         return release, ""
     try:
-        earlier = releases.earlier(subject.name, release.version)
-    except images.Unavailable as reason:
-        say(f"the index is without the earlier releases: {reason}")
+        earlier = upstream_releases.earlier(subject.name, release.version)
+    except images.ImageUnavailable as reason:
+        print_line(f"the index is without the earlier releases: {reason}")
         return release, str(reason)
     if any(declared_refusal(subject, spec) for spec in selection.machines):
         # Where no wheel of it fits, an installer builds a dependency from its source.
@@ -323,13 +325,13 @@ def _for_other_pythons(selection: Selection, subject: Subject) -> list[Path]:
 
 def _sources(subject: Subject) -> tuple[Path, ...]:
     try:
-        return releases.sources(wheelhouse.needed(subject.dependencies))
-    except images.Unavailable as reason:
-        say(f"the index is without the source of the dependencies: {reason}")
+        return upstream_releases.sources(wheelhouse.locked_versions(subject.dependencies))
+    except images.ImageUnavailable as reason:
+        print_line(f"the index is without the source of the dependencies: {reason}")
         return ()
 
 
-def who_refused(output: str) -> str:
+def upload_refusal(output: str) -> str:
     """Return who refused an upload and why, from the output of twine."""
     lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
     lines = [line for line in lines if line]

@@ -1,4 +1,4 @@
-"""The files that a user has in the project's folder before the installation."""
+"""The files in the user's project folder before the installation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from packaging.utils import parse_wheel_filename
 
 from containers import images, wheelhouse
 from containers import recipe as recipes
-from containers.state import locked, state_dir
-from verification.models.release import Release, sha256
-from verification.models.scenario import ProjectFiles
+from containers.state import locked, state_folder
+from verification.models.release import Release, file_sha256
+from verification.models.scenario import ProjectFileKind
 from verification.models.subject import Subject
 
 _OLD_RUNTIME = "windows-wine-vcredist-old"
 _RUNTIME_LIBRARIES = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
 
 
-def collect(kinds: Iterable[ProjectFiles], release: Release, subject: Subject) -> dict[str, bytes]:
+def collect(
+    kinds: Iterable[ProjectFileKind], release: Release, subject: Subject
+) -> dict[str, bytes]:
     """Return the files of these kinds by their path in the folder.
 
     Raises:
@@ -42,7 +44,7 @@ def collect(kinds: Iterable[ProjectFiles], release: Release, subject: Subject) -
 
 def _locked_wheels(release: Release, subject: Subject) -> list[Path]:
     """Return the wheels of the locked dependencies; the index may have other versions as well."""
-    needed = wheelhouse.needed(subject.dependencies)
+    needed = wheelhouse.locked_versions(subject.dependencies)
     found = []
     for path in release.dependencies:
         if path.suffix == ".whl":
@@ -56,7 +58,7 @@ def _requirements(wheels: Iterable[Path]) -> bytes:
     lines: dict[str, list[str]] = {}
     for path in wheels:
         name, version, *_ = parse_wheel_filename(path.name)
-        lines.setdefault(f"{name}=={version}", []).append(f"--hash=sha256:{sha256(path)}")
+        lines.setdefault(f"{name}=={version}", []).append(f"--hash=sha256:{file_sha256(path)}")
     return "\n".join(f"{name} {' '.join(hashes)}" for name, hashes in lines.items()).encode()
 
 
@@ -84,7 +86,7 @@ def _old_runtime() -> dict[str, bytes]:
     with locked("old-runtime"):
         folder = images.download_wheels(
             recipe.requirements,
-            state_dir() / "downloads" / recipe.name,
+            state_folder() / "downloads" / recipe.name,
             python=recipe.python,
             platforms=recipe.platforms,
         )

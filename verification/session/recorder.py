@@ -1,4 +1,4 @@
-"""The results of a run, as the controller collects them from the reports of its tests."""
+"""The results of a run, collected by the controller from the test reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROPERTY_BYTES = 256 * 1024
 """How long a property may be, in bytes: it travels between processes."""
 
 
-class TestOutcome(Model):
+class TestPhaseReport(Model):
     """One phase of one test, as the test runner reports it."""
 
     __test__ = False
@@ -75,7 +75,7 @@ class Recorder:
         """Return the cell that a test is of."""
         return self._nodes.get(node)
 
-    def add(self, test: TestOutcome) -> CellResult | None:
+    def add(self, test: TestPhaseReport) -> CellResult | None:
         """Record one phase of a test; return the result of its cell once it is known."""
         planned = self._nodes.get(test.node)
         failed = test.outcome == "failed"
@@ -121,7 +121,7 @@ class Recorder:
         return judge(self.run_result(interrupted=interrupted))
 
 
-def _failed_test(test: TestOutcome, planned: PlannedCell | None) -> FailedTest:
+def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTest:
     """Return a failure that no result of a cell shows. Of a test of a cell it is the suite's."""
     if planned:
         return FailedTest(node=test.node, item=install_item(planned.system), error=True)
@@ -129,7 +129,7 @@ def _failed_test(test: TestOutcome, planned: PlannedCell | None) -> FailedTest:
     return FailedTest(node=test.node, item=item, error=test.phase != "call")
 
 
-def broken_test(planned: PlannedCell, test: TestOutcome) -> CellResult:
+def broken_test(planned: PlannedCell, test: TestPhaseReport) -> CellResult:
     """Return the result of a cell whose test has no result: the suite's own code failed."""
     what = "the worker process ended while the cell ran" if test.phase == "crash" else test.text
     observed = f"the suite's own code failed: {what or 'its test failed and reported no result'}"

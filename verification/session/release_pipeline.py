@@ -1,4 +1,4 @@
-"""Examines the release workflow, runs it for a version of the source, and judges what it shows."""
+"""Check the release workflow, run it for a version of the source, and judge the results."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from containers import images, release_workflow
+from containers import images, workflow_testbed
 from containers.engine import Engine, Run
-from containers.release_workflow import IndexSetup, TagPush
 from containers.runner.runs import WorkflowFile
+from containers.workflow_testbed import IndexSetup, TagPush
 from verification.models.cause import Cause, Severity
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
     PipelineFailure,
     PipelineOutcome,
     PipelineResult,
-    TestbedFault,
 )
 from verification.models.subject import Subject
+from verification.models.testbed import TestbedFailureRecord
 from verification.pipeline import plan as plans
-from verification.pipeline import policy, publishers, repository
-from verification.pipeline.execution import diagnose
+from verification.pipeline import policy, publishers, repository_files
+from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.plan import Plan
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
@@ -60,21 +60,25 @@ def run(
     plan = plans.load(subject.pipeline)
     registered = publishers.load(subject.publishers)
     static = examine(push.root, plan, subject)
-    file = WorkflowFile(path=str(repository.FOLDER / plan.workflow), actions_from=actions_from)
+    file = WorkflowFile(
+        path=str(repository_files.WORKFLOW_FOLDER / plan.workflow), actions_from=actions_from
+    )
     setup = IndexSetup(publishers=registered)
     with ThreadPoolExecutor(1) as pool:
         live = pool.submit(check_live_publisher, registered[0])
         try:
             with ThreadPoolExecutor(2) as images_pool:
                 list(images_pool.map(functools.partial(images.ensure, engine), IMAGES))
-            with release_workflow.start(engine, owner, push, file, setup, decide) as pipeline:
+            with workflow_testbed.start(engine, owner, push, file, setup, decide) as pipeline:
                 (shown,) = pipeline.start()
                 evidence = pipeline.evidence(shown, subject.name)
                 files = pipeline.files(subject.name)
         except TestbedFailure as failure:
-            fault = TestbedFault(name=failure.cause, where=failure.where, observed=failure.observed)
-            return PublishedRelease(PipelineFailure(static=static, testbed=fault), {})
-        dynamic = diagnose(evidence, plan, version=push.tags[0].removeprefix("v"))
+            record = TestbedFailureRecord(
+                cause=failure.cause, where=failure.where, observed=failure.observed
+            )
+            return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
+        dynamic = diagnose_pipeline(evidence, plan, version=push.tags[0].removeprefix("v"))
         result = PipelineResult(
             static=static, evidence=evidence, dynamic=dynamic, live=live.result()
         )
@@ -90,10 +94,10 @@ def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:
     Raises:
         WrongUse: the folder has no pyproject.toml of the package that can be read.
     """
-    files = repository.load(root, plan)
+    files = repository_files.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()
     if job and version:
         releases = trial_releases(subject, version)
         trials = try_releases(job, releases, files.project, plan.package_dir)
-    return policy.examine(files, plan, subject, trials)
+    return policy.check_files(files, plan, subject, trials)

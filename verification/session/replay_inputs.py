@@ -1,4 +1,4 @@
-"""The files that a run used: kept by content when it runs, and found again for a replay."""
+"""Store the files that a run uses by their hash, and restore them for a replay."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Literal, NamedTuple
 
 from packaging.utils import parse_wheel_filename
 
-from containers import file_store, releases, wheelhouse
-from containers.images import Unavailable
-from containers.state import state_dir
+from containers import file_store, upstream_releases, wheelhouse
+from containers.images import ImageUnavailable
+from containers.state import state_folder
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.release import Release, ReleaseFile, sha256
+from verification.models.release import Release, ReleaseFile, file_sha256
 from verification.models.report import FileRecord, ReplayInputs, Report
 from verification.models.subject import Subject
 from verification.scenarios import machines
 
-Kind = Literal["wheels", "dependencies", "earlier", "tools"]
-KINDS: tuple[Kind, ...] = ("wheels", "dependencies", "earlier", "tools")
+InputKind = Literal["wheels", "dependencies", "earlier", "tools"]
+KINDS: tuple[InputKind, ...] = ("wheels", "dependencies", "earlier", "tools")
 _ROOT = Path(__file__).parents[2]
 
 
@@ -32,7 +32,7 @@ def keep(release: Release, subject: str) -> ReplayInputs:
     """
     digests = file_store.keep(path for kind in KINDS for path in _paths(release, kind))
 
-    def records(kind: Kind) -> tuple[FileRecord, ...]:
+    def records(kind: InputKind) -> tuple[FileRecord, ...]:
         return tuple(
             FileRecord(name=path.name, sha256=digests[path], size=path.stat().st_size)
             for path in _paths(release, kind)
@@ -50,7 +50,7 @@ def keep(release: Release, subject: str) -> ReplayInputs:
     )
 
 
-def _paths(release: Release, kind: Kind) -> tuple[Path, ...]:
+def _paths(release: Release, kind: InputKind) -> tuple[Path, ...]:
     match kind:
         case "wheels":
             return release.wheel_paths
@@ -69,11 +69,11 @@ def suite_hash() -> str:
     for top in ("containers", "verification"):
         for path in sorted(path for path in (_ROOT / top).rglob("*") if path.is_file()):
             if "__pycache__" not in path.parts:
-                total.update(f"{path.relative_to(_ROOT)}\0{sha256(path)}\n".encode())
+                total.update(f"{path.relative_to(_ROOT)}\0{file_sha256(path)}\n".encode())
     return total.hexdigest()[:16]
 
 
-class Regained(NamedTuple):
+class RestoredInputs(NamedTuple):
     """What was found again of what a run used."""
 
     release: Release
@@ -83,7 +83,7 @@ class Regained(NamedTuple):
     """What differs from the run, and lets a cell run nevertheless."""
 
 
-class _Recorded(NamedTuple):
+class _RecordedRun(NamedTuple):
     """A run whose files are sought."""
 
     report: Report
@@ -91,7 +91,7 @@ class _Recorded(NamedTuple):
     subject: Subject
 
 
-def regain(report: Report, subject: Subject) -> Regained:
+def restore(report: Report, subject: Subject) -> RestoredInputs:
     """Return the files that a run used: those kept, or others with the recorded hash.
 
     Raises:
@@ -102,8 +102,8 @@ def regain(report: Report, subject: Subject) -> Regained:
             "results.json does not say what the run used (`inputs`): it ended before it had any; "
             "run ./e2e gate again"
         )
-    recorded = _Recorded(report, report.inputs, subject)
-    files: dict[Kind, list[Path]] = {}
+    recorded = _RecordedRun(report, report.inputs, subject)
+    files: dict[InputKind, list[Path]] = {}
     gone: list[str] = []
     differs: list[str] = []
     for kind in KINDS:
@@ -121,10 +121,10 @@ def regain(report: Report, subject: Subject) -> Regained:
         tools=tuple(files["tools"]),
         yanked=report.inputs.yanked,
     )
-    return Regained(release, tuple(gone), tuple(differs))
+    return RestoredInputs(release, tuple(gone), tuple(differs))
 
 
-def _find(kind: Kind, recorded: _Recorded) -> tuple[list[Path], list[str]]:
+def _find(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], list[str]]:
     """Return the files of a kind, and a line for each that is gone."""
     files: list[Path] = []
     missing: list[str] = []
@@ -136,7 +136,8 @@ def _find(kind: Kind, recorded: _Recorded) -> tuple[list[Path], list[str]]:
             if again is None:
                 again, why = _fetch_again(kind, recorded)
             path = next(
-                (p for p in again if p.name == record.name and sha256(p) == record.sha256), None
+                (p for p in again if p.name == record.name and file_sha256(p) == record.sha256),
+                None,
             )
         if path is not None:
             files.append(path)
@@ -146,7 +147,7 @@ def _find(kind: Kind, recorded: _Recorded) -> tuple[list[Path], list[str]]:
     return files, missing
 
 
-def _records(kind: Kind, inputs: ReplayInputs) -> tuple[FileRecord, ...]:
+def _records(kind: InputKind, inputs: ReplayInputs) -> tuple[FileRecord, ...]:
     match kind:
         case "wheels":
             return inputs.wheels
@@ -158,35 +159,37 @@ def _records(kind: Kind, inputs: ReplayInputs) -> tuple[FileRecord, ...]:
             return inputs.tools
 
 
-def _fetch_again(kind: Kind, recorded: _Recorded) -> tuple[list[Path], str]:
+def _fetch_again(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], str]:
     """Return files that may be those recorded, and why others are not available."""
     files: list[Path] = []
     reasons = []
     for source in _SOURCES[kind]:
         try:
             files += source(recorded)
-        except (TestbedFailure, Unavailable, WrongUse, OSError) as error:
+        except (TestbedFailure, ImageUnavailable, WrongUse, OSError) as error:
             reasons.append(" ".join(str(error).split())[:200])
     return files, "; ".join(reasons)
 
 
-def _release(recorded: _Recorded) -> Iterable[Path]:
+def _release(recorded: _RecordedRun) -> Iterable[Path]:
     if recorded.inputs.origin != "release":
         return ()
     subject = recorded.subject
-    return releases.release(recorded.report.version, subject.name, subject.locks).wheel_paths
+    return upstream_releases.release(
+        recorded.report.version, subject.name, subject.locks
+    ).wheel_paths
 
 
-def _built(_recorded: _Recorded) -> Iterable[Path]:
-    return (state_dir() / "wheels").glob("*/*.whl")
+def _built(_recorded: _RecordedRun) -> Iterable[Path]:
+    return (state_folder() / "wheels").glob("*/*.whl")
 
 
-def _folder(recorded: _Recorded) -> Iterable[Path]:
+def _folder(recorded: _RecordedRun) -> Iterable[Path]:
     named = recorded.report.selection.wheels
     return sorted(Path(named).glob("*.whl")) if named else ()
 
 
-def _locked(recorded: _Recorded) -> Iterable[Path]:
+def _locked(recorded: _RecordedRun) -> Iterable[Path]:
     files = list(wheelhouse.dependencies(recorded.subject.locks))
     known = machines.load()
     selected = [known[name] for name in recorded.report.selection.machines if name in known]
@@ -195,27 +198,27 @@ def _locked(recorded: _Recorded) -> Iterable[Path]:
     return files
 
 
-def _sources(recorded: _Recorded) -> Iterable[Path]:
+def _sources(recorded: _RecordedRun) -> Iterable[Path]:
     if all(file.name.endswith(".whl") for file in recorded.inputs.dependencies):
         return ()
-    return releases.sources(wheelhouse.needed(recorded.subject.dependencies))
+    return upstream_releases.sources(wheelhouse.locked_versions(recorded.subject.dependencies))
 
 
-def _pip(recorded: _Recorded) -> Iterable[Path]:
+def _pip(recorded: _RecordedRun) -> Iterable[Path]:
     for file in recorded.inputs.dependencies:
         if file.name.startswith("pip-"):
-            yield wheelhouse.pip(str(parse_wheel_filename(file.name)[1]))
+            yield wheelhouse.pip_wheel(str(parse_wheel_filename(file.name)[1]))
 
 
-def _earlier(recorded: _Recorded) -> Iterable[Path]:
-    return releases.earlier(recorded.subject.name, recorded.report.version).files
+def _earlier(recorded: _RecordedRun) -> Iterable[Path]:
+    return upstream_releases.earlier(recorded.subject.name, recorded.report.version).files
 
 
-def _tools(_recorded: _Recorded) -> Iterable[Path]:
+def _tools(_recorded: _RecordedRun) -> Iterable[Path]:
     return wheelhouse.tools()
 
 
-_SOURCES: dict[Kind, tuple[Callable[[_Recorded], Iterable[Path]], ...]] = {
+_SOURCES: dict[InputKind, tuple[Callable[[_RecordedRun], Iterable[Path]], ...]] = {
     "wheels": (_release, _folder, _built),
     "dependencies": (_locked, _sources, _pip),
     "earlier": (_earlier,),

@@ -1,4 +1,4 @@
-"""From the verdict of a run, and what was prepared for it, to its report."""
+"""Build the report of a run from its verdict and its set-up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.report import (
     EngineRecord,
-    ImageRecord,
     KeptMachine,
     MachineRecord,
     OutOfScope,
@@ -20,21 +19,22 @@ from verification.models.report import (
 )
 from verification.models.run import RunVerdict
 from verification.models.subject import Subject
+from verification.models.testbed import ImageRecord
 from verification.pipeline import plan
-from verification.pipeline.result import pipeline_part, publisher_part
-from verification.report import limits
+from verification.pipeline.report_parts import pipeline_part, publisher_part
+from verification.report import stand_in_limits
 from verification.rules import agreement
 from verification.scenarios import machines
 from verification.session import kept_machines
 from verification.session.facts import inspection_for, pipeline_result
 from verification.session.origin import ROOT
-from verification.session.prepare import Prepared, SetUp
+from verification.session.prepare import PreparedRun, RunSetup
 
 if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
 
 
-class Span(NamedTuple):
+class RunSpan(NamedTuple):
     """When a run began and ended, in seconds since 1970, and whether it was interrupted."""
 
     began: float
@@ -42,40 +42,40 @@ class Span(NamedTuple):
     interrupted: bool = False
 
 
-def moment(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
     """Return a time in seconds since 1970 as the report has it, in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def build(
+def build_report(
     request: GateRequest,
-    ready: SetUp | None,
+    setup: RunSetup | None,
     judged: RunVerdict,
-    span: Span,
+    span: RunSpan,
     inputs: ReplayInputs | None = None,
 ) -> Report:
-    """Return the report of a run; without `ready`, the set-up failed."""
+    """Return the report of a run; without `setup`, the set-up failed."""
     report = Report(
         verdict=judged.verdict,
         items=judged.items,
         cells=judged.cells,
-        started=moment(span.began),
+        started=timestamp(span.began),
         seconds=round(span.ended - span.began, 1),
         selection=request.selection.to_report(
             *_narrowed(request, judged), subject=request.subject.name
         ),
         interrupted=span.interrupted,
-        out_of_scope=tuple(_out_of_scope(request, ready, judged)),
+        out_of_scope=tuple(_out_of_scope(request, setup, judged)),
         machines=machine_records(),
-        stand_ins=limits.stand_ins(),
+        stand_ins=stand_in_limits.load(),
         inputs=inputs,
     )
-    if ready is None:
+    if setup is None:
         return report
-    return with_inspection(with_prepared(report, ready.prepared), request, ready)
+    return with_inspection(with_prepared(report, setup.prepared), request, setup)
 
 
-def with_prepared(report: Report, prepared: Prepared) -> Report:
+def with_prepared(report: Report, prepared: PreparedRun) -> Report:
     """Return the report with what the cells ran on."""
     release, engine = prepared.release, prepared.testbed.engine
     images = (*prepared.infrastructure, *prepared.machines.values())
@@ -96,20 +96,20 @@ def with_prepared(report: Report, prepared: Prepared) -> Report:
     )
 
 
-def with_inspection(report: Report, request: GateRequest, ready: SetUp) -> Report:
+def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Report:
     """Return the report with the inspection of the wheels and the release workflow."""
     selection, subject = request.selection, request.subject
-    inspection = inspection_for(ready, subject, *selection.systems)
+    inspection = inspection_for(setup, subject, *selection.systems)
     inspected = {wheel.file for wheel in inspection.wheels}
     served = {cell.wheel for cell in report.cells}
-    result = pipeline_result(ready.pipeline)
+    result = pipeline_result(setup.pipeline)
     return report.model_copy(
         update={
             "static": inspection,
             "notes": tuple(_notes(request, report, inspection)),
             "not_inspected": tuple(sorted(set(report.wheels) - inspected)),
             "not_installed": tuple(sorted(inspected - served)),
-            "kept": tuple(kept_machines.recorded(request.report)),
+            "kept": tuple(kept_machines.read_kept(request.report)),
             "pipeline": pipeline_part(result, plan.load(subject.pipeline), strict=selection.strict)
             if result and subject.pipeline
             else None,
@@ -136,7 +136,7 @@ def machine_records() -> dict[str, MachineRecord]:
 
 def _notes(request: GateRequest, report: Report, inspection: ReleaseInspection) -> Iterator[Cause]:
     yield from (cause for cause in inspection.all_causes if cause.severity is Severity.NOTE)
-    yield from agreement.works_with_more(request.selection.machines, report.cells)
+    yield from agreement.works_only_with_extras(request.selection.machines, report.cells)
 
 
 def _narrowed(request: GateRequest, judged: RunVerdict) -> list[str]:
@@ -146,7 +146,7 @@ def _narrowed(request: GateRequest, judged: RunVerdict) -> list[str]:
 
 
 def _out_of_scope(
-    request: GateRequest, ready: SetUp | None, judged: RunVerdict
+    request: GateRequest, setup: RunSetup | None, judged: RunVerdict
 ) -> Iterator[OutOfScope]:
     selection = request.selection
     if not selection.source:
@@ -154,8 +154,8 @@ def _out_of_scope(
         yield OutOfScope(id="source-build", reason=reason)
     if not selection.pipeline:
         for name in ("pipeline", "publisher"):
-            yield OutOfScope(id=name, reason=selection.no_pipeline)
-    for path in ready.prepared.release.additional if ready else ():
+            yield OutOfScope(id=name, reason=selection.no_pipeline_reason)
+    for path in setup.prepared.release.additional if setup else ():
         yield OutOfScope(id=path.name, reason="not verified: it is no wheel")
     for spec in selection.other_profiles:
         reason = f"only in the profile {' or '.join(spec.profiles)}"
@@ -163,22 +163,22 @@ def _out_of_scope(
     for name in judged.not_selected:
         yield OutOfScope(id=name, reason="none of its cells was selected")
     for cell in request.without_tests:
-        yield OutOfScope(id=cell.id, reason=selection.no_tests)
+        yield OutOfScope(id=cell.id, reason=selection.no_tests_reason)
 
 
-def remarks(request: GateRequest, ready: SetUp | None, report: Report) -> tuple[str, ...]:
+def remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> tuple[str, ...]:
     """Return the lines below the causes: where the report is, and what is not in it."""
-    return tuple(_remarks(request, ready, report))
+    return tuple(_remarks(request, setup, report))
 
 
-def _remarks(request: GateRequest, ready: SetUp | None, report: Report) -> Iterator[str]:
+def _remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> Iterator[str]:
     yield f"report: {request.report}"
     if report.selection.narrowed:
         narrowed = ", ".join(report.selection.narrowed)
         yield f"The verdict is narrowed to what was selected: {narrowed}"
     if report.no_history:
         yield f"not verified with the earlier releases on the index: {report.no_history}"
-    not_fetched = ready.prepared.release.not_fetched if ready else {}
+    not_fetched = setup.prepared.release.not_fetched if setup else {}
     yield from (f"not verified: {name}: {why}" for name, why in not_fetched.items())
     yield from _kept(report.kept)
     if report.not_inspected:
@@ -201,7 +201,7 @@ def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
         yield "remove what was kept: ./e2e clean --kept"
 
 
-def header(prepared: Prepared) -> list[str]:
+def header(prepared: PreparedRun) -> list[str]:
     """Return what is verified, with what, in lines for the head of a test session."""
     engine, release = prepared.testbed.engine, prepared.release
     locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))

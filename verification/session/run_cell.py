@@ -1,4 +1,4 @@
-"""Run a cell on a machine of its own and gather its evidence."""
+"""Run a cell on a machine of its own and collect its evidence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from pydantic import JsonValue, TypeAdapter
 
-from containers.commands import Result
+from containers.commands import CommandResult
 from containers.machine import Machine, MachineSetup
-from containers.progress import say
+from containers.progress import print_line
 from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
@@ -23,24 +23,24 @@ from verification.models.evidence import EVIDENCE_SCHEMA, CellEvidence, parse_ev
 from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.scenarios.instructions import (
-    SECONDS,
+    TIME_LIMITS,
     ProbeInstructions,
     instructions,
     root_commands,
 )
 from verification.session import own_tests, project_files
-from verification.session.prepare import Prepared
+from verification.session.prepare import PreparedRun
 from verification.subjects import database
 
 _PROBE = Path(__file__).parents[1] / "probe"
 _LOADER_LINE = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
 _SPARE_SECONDS = 60
-Raw = dict[str, JsonValue]
+RawEvidence = dict[str, JsonValue]
 """Evidence as the probe prints it, before the model checks it."""
-_RAW: TypeAdapter[Raw] = TypeAdapter(Raw)
+_RAW: TypeAdapter[RawEvidence] = TypeAdapter(RawEvidence)
 
 
-class Planted(Model):
+class PlantedFault(Model):
     """What a fault test changes on the machine before the user's first command."""
 
     environment: Mapping[str, str] = {}
@@ -50,16 +50,16 @@ class Planted(Model):
     """A command that runs first, as root."""
 
 
-class Job(NamedTuple):
+class CellRequest(NamedTuple):
     """One cell to run."""
 
-    prepared: Prepared
+    prepared: PreparedRun
     subject: Subject
     cell: Cell
     tests: Path | None = None
     """The folder of the package's own tests."""
-    planted: Planted = Planted()
-    seconds: Mapping[str, int] = SECONDS
+    planted: PlantedFault = PlantedFault()
+    seconds: Mapping[str, int] = TIME_LIMITS
 
     @property
     def image(self) -> Image:
@@ -67,20 +67,20 @@ class Job(NamedTuple):
         return self.prepared.machines[self.cell.machine.name]
 
 
-def run(job: Job, held: list[Machine] | None = None) -> CellEvidence:
+def run(request: CellRequest, kept_running: list[Machine] | None = None) -> CellEvidence:
     """Run a cell and return its evidence.
 
-    With a list `held`, the machine is put into it and not removed. A failure of the testbed is
-    evidence as well.
+    If `kept_running` is a list, the machine is added to it and not removed. A failure of the
+    testbed is evidence as well.
 
     Raises:
         WrongUse: the scenario runs the package's own tests, and there are none.
     """
-    cell = job.cell
-    if cell.runs_tests and job.tests is None:
+    cell = request.cell
+    if cell.runs_tests and request.tests is None:
         raise WrongUse(f"{cell.id}: it runs the package's own tests; name their folder by --tests")
     began = time.monotonic()
-    evidence: Raw = {
+    evidence: RawEvidence = {
         "schema": EVIDENCE_SCHEMA,
         "cell": {
             "id": cell.id,
@@ -90,15 +90,19 @@ def run(job: Job, held: list[Machine] | None = None) -> CellEvidence:
             "refuses": cell.refusal,
             "processor": cell.machine.processor,
         },
-        "image": {"tag": job.image.tag, "id": job.image.id, "created": job.image.created},
+        "image": {
+            "tag": request.image.tag,
+            "id": request.image.id,
+            "created": request.image.created,
+        },
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
     try:
-        shown = _on_machine(job, held)
+        shown = _on_machine(request, kept_running)
         if _installer_died(cell, shown):
-            say(f"{cell.id}: {cell.installer.name} died under Wine; the cell runs once more")
-            retried: Raw = {"because": "the installer died", "install": shown["install"]}
-            shown = _on_machine(job, held) | {"retried": retried}
+            print_line(f"{cell.id}: {cell.installer.name} died under Wine; the cell runs once more")
+            retried: RawEvidence = {"because": "the installer died", "install": shown["install"]}
+            shown = _on_machine(request, kept_running) | {"retried": retried}
         evidence |= shown
     except TestbedFailure as failure:
         evidence["testbed"] = {
@@ -110,7 +114,7 @@ def run(job: Job, held: list[Machine] | None = None) -> CellEvidence:
     return parse_evidence(json.dumps(evidence), cell.id)
 
 
-def _installer_died(cell: Cell, shown: Raw) -> bool:
+def _installer_died(cell: Cell, shown: RawEvidence) -> bool:
     """Return whether uv ended as it does once in some 500 runs under Wine, and never elsewhere."""
     if cell.machine.runs_on != "wine" or cell.installer.name != "uv":
         return False
@@ -127,41 +131,45 @@ def _died(command: JsonValue) -> bool:
     return code == 139 or code & 0xFFFFFFFF >= 0xC0000000
 
 
-def _on_machine(job: Job, held: list[Machine] | None) -> Raw:
-    cell, release = job.cell, job.prepared.release
+def _on_machine(request: CellRequest, kept_running: list[Machine] | None) -> RawEvidence:
+    cell, release = request.cell, request.prepared.release
     probe_plan = instructions(
         cell,
-        job.subject,
+        request.subject,
         version=release.version,
         previous=release.previous,
-        seconds=job.seconds,
+        seconds=request.seconds,
     )
     probe_plan = probe_plan.model_copy(
-        update={"env": {**probe_plan.env, **job.planted.environment}}
+        update={"env": {**probe_plan.env, **request.planted.environment}}
     )
-    tests = own_tests.files(job.tests) if job.tests and cell.runs_tests else None
+    tests = own_tests.files(request.tests) if request.tests and cell.runs_tests else None
     with contextlib.ExitStack() as stack:
-        setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=carried(probe_plan, job.subject))
-        machine = stack.enter_context(job.prepared.testbed.machine(cell.machine, job.image, setup))
-        prepare_machine(machine, job, tests)
+        setup = MachineSetup(
+            tmpfs=cell.scenario.tmpfs, files=probe_files(probe_plan, request.subject)
+        )
+        machine = stack.enter_context(
+            request.prepared.testbed.machine(cell.machine, request.image, setup)
+        )
+        prepare_machine(machine, request, tests)
         ended = machine.run(
             [
                 *machine.layout.python,
                 *(machine.layout.path(name) for name in ("probe.py", "instructions.json")),
             ],
             user=cell.scenario.user,
-            seconds=_limit(cell, job.seconds),
+            seconds=_limit(cell, request.seconds),
         )
         shown = _printed(cell, ended)
-        requests = job.prepared.testbed.requests(machine)
-        if held is not None:
-            held.append(machine)
+        requests = request.prepared.testbed.requests(machine)
+        if kept_running is not None:
+            kept_running.append(machine)
             stack.pop_all()
     if isinstance(files := shown.get("on_disk"), dict):
         kept = database.read({name: str(data) for name, data in files.items()})
         shown["on_disk"] = kept.model_dump(mode="json", exclude_unset=True)
     if isinstance(printed := shown.get("tests"), dict):
-        record = own_tests.read(str(printed.pop("ledger"))).model_dump(mode="json")
+        record = own_tests.read_ledger(str(printed.pop("ledger"))).model_dump(mode="json")
         shown["tests"] = {**printed, **record, "sha256": own_tests.digest(tests or {})}
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     lines = [text for text in ended.stderr.splitlines() if _LOADER_LINE.search(text)]
@@ -178,7 +186,7 @@ def _limit(cell: Cell, seconds: Mapping[str, int]) -> int:
     return limit + (seconds["install"] + seconds["tests"] if cell.runs_tests else 0)
 
 
-def _printed(cell: Cell, ended: Result) -> Raw:
+def _printed(cell: Cell, ended: CommandResult) -> RawEvidence:
     """Return what the probe printed.
 
     Raises:
@@ -195,7 +203,7 @@ def _printed(cell: Cell, ended: Result) -> Raw:
         ) from None
 
 
-def carried(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
+def probe_files(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
     """Return the files that the probe needs on the machine, with its instructions."""
     names = ("probe.py", "exercise.py")
     return {
@@ -205,7 +213,9 @@ def carried(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]
     }
 
 
-def prepare_machine(machine: Machine, job: Job, tests: Mapping[str, bytes] | None = None) -> None:
+def prepare_machine(
+    machine: Machine, request: CellRequest, tests: Mapping[str, bytes] | None = None
+) -> None:
     """Change a started machine as its scenario says, before the user's first command.
 
     `tests` are the files of the package's own tests, where the cell runs them.
@@ -213,19 +223,21 @@ def prepare_machine(machine: Machine, job: Job, tests: Mapping[str, bytes] | Non
     Raises:
         TestbedFailure: ``machine-lost``: a change failed.
     """
-    scenario = job.cell.scenario
-    for path, content in job.planted.files.items():
+    scenario = request.cell.scenario
+    for path, content in request.planted.files.items():
         folder, _, name = path.rpartition("/")
         machine.put({name: content}, folder, mode=0o755)
-    for command in root_commands(job.cell, job.subject):
+    for command in root_commands(request.cell, request.subject):
         done = machine.run(list(command), user="root")
         if done.code:
-            raise TestbedFailure("machine-lost", job.cell.id, f"{command}: {done.output[-200:]}")
+            raise TestbedFailure(
+                "machine-lost", request.cell.id, f"{command}: {done.output[-200:]}"
+            )
     if scenario.files:
-        files = project_files.collect(scenario.files, job.prepared.release, job.subject)
+        files = project_files.collect(scenario.files, request.prepared.release, request.subject)
         machine.put(files, machine.layout.as_engine(scenario.cwd))
     if tests is not None:
         plugin = {"plugin/e2e_ledger.py": (_PROBE / "own_tests_plugin.py").read_bytes()}
         machine.put(plugin | {f"tests/{name}": content for name, content in tests.items()})
-    if job.planted.command:
-        machine.run(list(job.planted.command), user="root")
+    if request.planted.command:
+        machine.run(list(request.planted.command), user="root")

@@ -1,21 +1,19 @@
-"""What a run is asked to verify: whose wheels, on which machines, how strictly."""
+"""The selection of a run: the origin of the wheels, the machines, the strictness."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from verification.models.base import Model
 from verification.models.errors import WrongUse
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.report import RunSelection
 from verification.scenarios import machines, profiles
-from verification.scenarios.profiles import Profile
+from verification.scenarios.profiles import EarlierReleasesChoice, Profile
 from verification.session import own_tests
 
 DEFAULT_SOURCE = Path("bindings/python")
-History = Literal["none", "all"]
 
 
 class Options(Model):
@@ -27,7 +25,7 @@ class Options(Model):
     subject: str = ""
     """The package's name, where the user names a description of it."""
     profile: str = "gate"
-    history: History | None = None
+    history: EarlierReleasesChoice | None = None
     machines: tuple[str, ...] = ()
     tests: Path | None = None
     pipeline: bool = True
@@ -54,17 +52,17 @@ class Selection(Model):
     strict: bool
     provision: bool
     profile: Profile
-    history: History
+    history: EarlierReleasesChoice
     """Which earlier releases are on the index as well."""
     pipeline: bool
     """Whether the release workflow runs; its wheels are then the ones that are verified."""
-    no_pipeline: str
+    no_pipeline_reason: str
     """Why it does not run."""
     actions_from: Path | None
     """A folder with checkouts of the workflow's real actions; without one, stand-ins run."""
     tests: Path | None
     """The folder of the package's own tests; None if they do not run."""
-    no_tests: str
+    no_tests_reason: str
     """Why they do not run."""
     tests_named: bool = False
     """Whether the user named the folder of the tests."""
@@ -107,8 +105,8 @@ def select(options: Options, root: Path) -> Selection:
     named = _named_machines(options, known)
     of_profile = [spec for spec in known.values() if profile.name in spec.profiles]
     selected = named or tuple(of_profile)
-    no_pipeline = _no_pipeline(options, source)
-    tests, no_tests = _tests(options, source)
+    no_pipeline_reason = _no_pipeline(options, source)
+    tests, no_tests_reason = _tests(options, source)
     return Selection(
         source=source,
         wheels=options.wheels,
@@ -120,11 +118,11 @@ def select(options: Options, root: Path) -> Selection:
         provision=options.provision,
         profile=profile,
         history=options.history or profile.history,
-        pipeline=not no_pipeline,
-        no_pipeline=no_pipeline,
+        pipeline=not no_pipeline_reason,
+        no_pipeline_reason=no_pipeline_reason,
         actions_from=options.actions_from,
         tests=tests,
-        no_tests=no_tests,
+        no_tests_reason=no_tests_reason,
         tests_named=options.tests is not None,
         subject=options.subject,
     )
@@ -187,7 +185,7 @@ def _no_pipeline(options: Options, source: Path | None) -> str:
 def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
     """Return the folder of the package's own tests, or None and why they do not run."""
     if options.tests:
-        if wrong := own_tests.unusable(options.tests):
+        if wrong := own_tests.folder_fault(options.tests):
             raise WrongUse(
                 f"--tests {options.tests}: {wrong}; name the folder with the package's own tests"
             )
@@ -197,7 +195,7 @@ def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
             "the wheels came from elsewhere: their own tests were not named by --tests DIR"
         )
     folder = source / "tests"
-    wrong = own_tests.unusable(folder)
+    wrong = own_tests.folder_fault(folder)
     return (None, f"{folder}: {wrong}") if wrong else (folder, "")
 
 

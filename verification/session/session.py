@@ -1,7 +1,7 @@
 """A session: a prepared testbed on which cells run.
 
-`gate`, `replay`, `reproduce` and `shell` share it. The process that controls a run prepares it;
-a worker process attaches to it with the values that the controller hands over.
+`gate`, `replay`, `reproduce` and `shell` share it. The controller of a run prepares the session. A
+worker process attaches to it with the values that the controller passes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from verification.models.pipeline import PipelineResult
 from verification.models.results import CellResult
 from verification.models.run import RunResult
 from verification.models.subject import Subject
-from verification.report import results, summary
+from verification.report import cell_summary, results_json
 from verification.rules import diagnose
-from verification.session.prepare import Prepared
-from verification.session.run_cell import Job
+from verification.session.prepare import PreparedRun
+from verification.session.run_cell import CellRequest
 from verification.session.run_cell import run as run_cell
 
 EVIDENCE = "evidence"
@@ -32,7 +32,7 @@ EVIDENCE = "evidence"
 class Handover(Model):
     """What the controller hands to a worker."""
 
-    prepared: Prepared
+    prepared: PreparedRun
     facts: RunResult
     pipeline: PipelineResult | None = None
 
@@ -49,7 +49,7 @@ class Session:
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepared: PreparedRun,
         subject: Subject,
         report: Path,
         *,
@@ -76,17 +76,17 @@ class Session:
         Raises:
             WrongUse: the scenario runs the package's own tests, and there are none.
         """
-        held: list[Machine] | None = [] if keep else None
-        job = Job(self.prepared, self.subject, cell, tests)
-        evidence = run_cell(job, held)
+        kept_running: list[Machine] | None = [] if keep else None
+        request = CellRequest(self.prepared, self.subject, cell, tests)
+        evidence = run_cell(request, kept_running)
         ran = CellRun(evidence, self.judge(cell, evidence))
-        if keep and held:
-            keep(ran, held)
+        if keep and kept_running:
+            keep(ran, kept_running)
         return ran
 
     def judge(self, cell: Cell, evidence: CellEvidence) -> CellResult:
         """Write the evidence of a cell into the report and return the result that it gives."""
-        digest = results.write_by_content(self._report / EVIDENCE, evidence.to_json())
+        digest = results_json.write_by_content(self._report / EVIDENCE, evidence.to_json())
         expectation = self.prepared.expectation(self.subject, cell, evidence)
         diagnosis = diagnose(evidence, expectation)
         return CellResult(
@@ -102,5 +102,5 @@ class Session:
             reason=diagnosis.reason,
             wheel=self.prepared.served_wheel(evidence),
             evidence=digest,
-            summary=summary.summary(evidence),
+            summary=cell_summary.summarize(evidence),
         )

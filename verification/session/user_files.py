@@ -1,11 +1,11 @@
-"""Where the user's files are: what an option names, and the history of runs."""
+"""The location of the user's files: paths from options, and the history of runs."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from containers.state import state_dir
+from containers.state import state_folder
 from verification.history.store import History
 
 
@@ -20,7 +20,7 @@ def user_path(name: str) -> Path:
 def history() -> History:
     """Return the history of runs; ``QUIVERDB_E2E_HISTORY`` names another file for it."""
     named = os.environ.get("QUIVERDB_E2E_HISTORY")
-    return History(Path(named) if named else state_dir() / "history.sqlite3")
+    return History(Path(named) if named else state_folder() / "history.sqlite3")
 
 
 def history_to_write() -> History | None:

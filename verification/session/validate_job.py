@@ -1,4 +1,4 @@
-"""Runs the validate job's scripts on trial releases, each in an empty folder on this host."""
+"""Run the validate job's scripts on trial releases, each in an empty folder on this host."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from verification.models.workflow import Job, Step
+from verification.models.workflow import WorkflowJob, WorkflowStep
 from verification.pipeline.expressions import fill, is_filled
-from verification.pipeline.repository import Project
+from verification.pipeline.repository_files import Project
 from verification.pipeline.trials import Trial, TrialRelease, Trials
 from verification.pipeline.wheel_transfer import wheels_folder
 
@@ -32,7 +32,7 @@ class _NotTried(Exception):
 
 
 def try_releases(
-    job: Job, releases: Iterable[TrialRelease], project: Project, package_dir: str
+    job: WorkflowJob, releases: Iterable[TrialRelease], project: Project, package_dir: str
 ) -> Trials:
     """Run the job's scripts on each release, until one cannot be tried.
 
@@ -44,11 +44,11 @@ def try_releases(
             text = project.with_version(release.version)
             done.append(_try(job, release, Path(package_dir, "pyproject.toml"), text))
     except _NotTried as error:
-        return Trials(done=tuple(done), not_tried=str(error))
+        return Trials(done=tuple(done), not_tried_reason=str(error))
     return Trials(done=tuple(done))
 
 
-def _try(job: Job, release: TrialRelease, project: Path, text: str) -> Trial:
+def _try(job: WorkflowJob, release: TrialRelease, project: Path, text: str) -> Trial:
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-trial-") as scratch:
         root = Path(scratch) / "work"
         (root / project).parent.mkdir(parents=True)
@@ -101,7 +101,11 @@ def _environment(scratch: Path, root: Path, release: TrialRelease) -> dict[str, 
 
 
 def _run(
-    job: Job, step: Step, root: Path, environment: Mapping[str, str], known: Mapping[str, str]
+    job: WorkflowJob,
+    step: WorkflowStep,
+    root: Path,
+    environment: Mapping[str, str],
+    known: Mapping[str, str],
 ) -> subprocess.CompletedProcess[str]:
     name = step.shell or job.defaults.get("shell")
     shell = _SHELLS.get(name)

@@ -1,1 +1,1 @@
-"""What is known of each package under test."""
+"""The description of each package under test."""

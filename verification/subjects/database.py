@@ -1,4 +1,4 @@
-"""The database file that a package wrote on a machine, read by the SQLite of this Python."""
+"""Read the database file that a package wrote on a machine, with the SQLite of this Python."""
 
 from __future__ import annotations
 

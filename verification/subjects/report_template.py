@@ -1,4 +1,4 @@
-"""What a package's VERIFICATION.md contains beyond the items of the run."""
+"""The rows of a package's VERIFICATION.md that are not items of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the description of a subject: subject.toml."""
+"""Read the description of a subject from subject.toml."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The static inspection: what is wrong with a wheel, found without running it."""
+"""The static inspection: find the faults of a wheel without running it."""

@@ -1,4 +1,4 @@
-"""The files of a wheel, whatever state they are in."""
+"""The files of a wheel, including those of a damaged wheel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dependencies that a wheel declares, and the imports that nothing provides."""
+"""The dependencies that a wheel declares, and the imports that no dependency provides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from verification.rules.catalogue import catalogue
 from verification.wheel import stdlib
 from verification.wheel.archive import Archive
 from verification.wheel.identity import PATCHES, WheelIdentity
-from verification.wheel.imports import ImportedModule, PackageCode, reached
+from verification.wheel.imports import ImportedModule, PackageCode, reachable_modules
 from verification.wheel.modules import installed_modules
 
 _SYS_PLATFORM = {"windows": "win32", "macos": "darwin"}
@@ -68,8 +68,8 @@ def faults(
     installed = installed_modules(archive, identity)
     available = stdlib.NAMES | installed | {name.replace("-", "_") for name in declared}
     available = available.union(*(modules.get(name, ()) for name in declared))
-    run = reached(code.links, package)
-    certainly_run = reached(_certain_links(code), package)
+    run = reachable_modules(code.links, package)
+    certainly_run = reachable_modules(_certain_links(code), package)
     for path, imported in ((path, one) for path, every in code.imports.items() for one in every):
         top = imported.module.partition(".")[0]
         certain = imported.certain

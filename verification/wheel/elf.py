@@ -1,4 +1,4 @@
-"""ELF files: what their headers and symbol tables say (System V ABI, Linux Standard Base)."""
+"""Read the headers and symbol tables of ELF files (System V ABI, Linux Standard Base)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands and plug-ins that a wheel offers: entry_points.txt (PyPA, "Entry points")."""
+"""Check the commands and plug-ins of a wheel: entry_points.txt (PyPA, "Entry points")."""
 
 from __future__ import annotations
 

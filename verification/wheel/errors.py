@@ -1,4 +1,4 @@
-"""What makes a wheel or a binary impossible to inspect."""
+"""The errors of wheels and binaries that cannot be inspected."""
 
 
 class BadWheel(ValueError):

@@ -1,4 +1,4 @@
-"""The names of a wheel's files: whether each can be unpacked where it belongs, on every system."""
+"""Check that each file name of a wheel can be unpacked in its place on every system."""
 
 from __future__ import annotations
 

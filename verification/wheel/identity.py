@@ -1,4 +1,4 @@
-"""What a wheel says it is: file name, WHEEL and METADATA, and whether they agree."""
+"""The identity of a wheel by its file name, WHEEL and METADATA, and whether they agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from verification.models.cause import Cause
 from verification.models.subject import Platform, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
-from verification.wheel.tags import is_newer, is_tag, oldest_platform_tag, supported_tags
+from verification.wheel.tags import is_newer, is_tag, oldest_platform_tag, python_tags
 from verification.wheel.wheel_file import WheelFile, read_wheel_file
 from verification.wheel.wording import listing
 
@@ -134,7 +134,7 @@ def _python(
     archive: Archive, identity: WheelIdentity, subject: Subject, *, additional: bool
 ) -> Iterator[Cause]:
     python = ".".join(map(str, subject.python_version))
-    supported = supported_tags(subject, {tag.platform for tag in identity.tags})
+    supported = python_tags(subject, {tag.platform for tag in identity.tags})
     if additional:  # the tags of another Python, with whatever flags it was built
         supported |= {
             tag

@@ -1,4 +1,4 @@
-"""What the code of a package imports, read from its source."""
+"""Find what the code of a package imports, from its source."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def read_package(archive: Archive, package: str) -> PackageCode:
     return PackageCode(imports, links, names, unparsed)
 
 
-def reached(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
+def reachable_modules(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
     """Return the files of the package that importing the package may run."""
 
     def files(module: str) -> Iterator[str]:

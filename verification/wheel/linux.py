@@ -1,7 +1,7 @@
-"""What keeps the libraries of a wheel from loading on a Linux system of its tag.
+"""Find what prevents the libraries of a wheel from loading on a Linux system of its tag.
 
-What a tag promises is auditwheel's policy data: the libraries and symbol versions that every system
-of a manylinux or musllinux tag has (PEP 600, PEP 656).
+auditwheel's policy data defines the libraries and symbol versions that every system of a manylinux
+or musllinux tag has (PEP 600, PEP 656).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from verification.models.cause import Cause, FactValue
 from verification.models.inspection import Import, Library
 from verification.models.subject import Target
 from verification.rules.catalogue import catalogue
-from verification.wheel.libraries import NativeCode
+from verification.wheel.native_code import NativeCode
 from verification.wheel.wording import listing
 
 _ORIGIN = re.compile(r"\$ORIGIN\b|\$\{ORIGIN\}")

@@ -1,4 +1,4 @@
-"""PE files: what their headers and tables say (Microsoft's PE Format)."""
+"""Read the headers and tables of PE files (Microsoft's PE Format)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that belong to those who built the wheel: secrets, and their own installation."""
+"""Find private files of the wheel's builder: secrets, and traces of a local installation."""
 
 from __future__ import annotations
 

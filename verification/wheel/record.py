@@ -1,4 +1,4 @@
-"""RECORD: whether it lists the files of the wheel as they are (PEP 427, PEP 376)."""
+"""Check that RECORD lists the files of the wheel correctly (PEP 427, PEP 376)."""
 
 from __future__ import annotations
 

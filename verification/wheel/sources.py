@@ -1,4 +1,4 @@
-"""The source of a package, as far as the wheels of one release must have it alike."""
+"""The source files of a package that must be equal in all wheels of one release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The top-level modules of the standard library, of every CPython that a release may be for."""
+"""The top-level modules of the standard library, for every CPython that a release can support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compatibility tags, and which platform of the subject a wheel is for (PEP 425, 600, 656)."""
+"""Compatibility tags, and the platform of the subject that a wheel is for (PEP 425, 600, 656)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def oldest_platform_tag(tags: Iterable[Tag]) -> str:
     return min((tag.platform for tag in tags), key=_age, default="unknown")
 
 
-def supported_tags(subject: Subject, platforms: Iterable[str]) -> set[Tag]:
+def python_tags(subject: Subject, platforms: Iterable[str]) -> set[Tag]:
     """Return the tags on these platforms that the subject's Python supports."""
     ordered = sorted(platforms)
     return {
@@ -39,7 +39,7 @@ def supported_tags(subject: Subject, platforms: Iterable[str]) -> set[Tag]:
     }
 
 
-def is_for(tags: Iterable[Tag], platforms: Iterable[Platform]) -> bool:
+def may_fit(tags: Iterable[Tag], platforms: Iterable[Platform]) -> bool:
     """Return whether a CPython on one of these platforms may take a wheel with these tags."""
     platforms, tags = tuple(platforms), tuple(tags)
     return any(tag.interpreter[:2] in ("cp", "py") for tag in tags) and any(
@@ -59,7 +59,7 @@ def declared_platform(name: str, subject: Subject) -> Platform | None:
         tags = parse_wheel_filename(name)[3]
     except InvalidWheelFilename:
         return None
-    for tag in sorted(tags & supported_tags(subject, {tag.platform for tag in tags}), key=str):
+    for tag in sorted(tags & python_tags(subject, {tag.platform for tag in tags}), key=str):
         platform = subject.platform_for(tag.platform)
         if platform and not is_newer(tag.platform, platform):
             return platform
@@ -78,7 +78,7 @@ def subject_for_wheel(name: str, subject: Subject) -> Subject:
     cpython = [tag for tag in tags if re.fullmatch(r"cp3\d+", tag.interpreter)]
     first = min(cpython, key=str, default=None)
     python = first.interpreter if first else subject.python
-    if tags & supported_tags(subject, {tag.platform for tag in tags}):
+    if tags & python_tags(subject, {tag.platform for tag in tags}):
         python = subject.python  # the tag of an abi3 wheel names only its oldest Python
     abi = first.abi if first and first.abi.startswith(python) else python
     musl = [

@@ -1,4 +1,4 @@
-"""What a wheel installs alongside the package."""
+"""Find what a wheel installs in addition to the package."""
 
 from __future__ import annotations
 

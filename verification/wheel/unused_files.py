@@ -1,4 +1,4 @@
-"""Files of the package that no interpreter uses, as check-wheel-contents finds them."""
+"""Find files of the package that no interpreter uses, with check-wheel-contents."""
 
 from __future__ import annotations
 

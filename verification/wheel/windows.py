@@ -1,6 +1,6 @@
-"""What keeps the libraries of a wheel from loading on a clean Windows.
+"""Find what prevents the libraries of a wheel from loading on a clean Windows.
 
-What a clean Windows and a clean CPython provide is delvewheel's data.
+delvewheel's data defines the libraries of a clean Windows and a clean CPython.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from verification.models.cause import Cause
 from verification.models.inspection import Library
 from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
-from verification.wheel.libraries import NativeCode
+from verification.wheel.native_code import NativeCode
 from verification.wheel.wording import listing
 
 # delvewheel counts from Windows 7; CPython 3.13 starts on Windows 10 and later only, which has

@@ -1,4 +1,4 @@
-"""The fidelity table: what is said of a wheel, from what its call showed."""
+"""The fidelity table: the classification of a wheel from the result of its native call."""
 
 from __future__ import annotations
 

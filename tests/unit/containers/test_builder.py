@@ -39,7 +39,7 @@ class Cibuildwheel:
         self.code = 0
         self.runs = 0
 
-    def command(self, job: builder._Job) -> list[str]:
+    def command(self, job: builder._BuildJob) -> list[str]:
         self.runs += 1
         for name in self.wheels:
             (job.output / name).write_bytes(b"wheel")
@@ -64,7 +64,7 @@ def cibuildwheel(monkeypatch: pytest.MonkeyPatch) -> Cibuildwheel:
         lambda _, name: Image(name=name, tag=f"test/{name}:1", id="id", created="now"),
     )
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/docker")
-    monkeypatch.setattr(builder._Job, "remove_container", lambda _job: None)
+    monkeypatch.setattr(builder._BuildJob, "remove_container", lambda _job: None)
     return stand_in
 
 
@@ -319,7 +319,9 @@ def test_an_interrupt_ends_the_program_and_removes_its_container(
     source: Path, cibuildwheel: Cibuildwheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     removed: list[str] = []
-    monkeypatch.setattr(builder._Job, "remove_container", lambda job: removed.append(job.image))
+    monkeypatch.setattr(
+        builder._BuildJob, "remove_container", lambda job: removed.append(job.image)
+    )
     started = tmp_path / "started"
     cibuildwheel.script = (
         f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
@@ -362,8 +364,8 @@ def test_the_telling_line_is_found(lines: list[str], told: str) -> None:
 # ---- how it is started ----
 
 
-def job(tmp_path: Path, *, recipe: str | None) -> builder._Job:
-    return builder._Job(
+def job(tmp_path: Path, *, recipe: str | None) -> builder._BuildJob:
+    return builder._BuildJob(
         engine=NO_ENGINE,
         tree=tmp_path,
         output=tmp_path,
@@ -371,7 +373,7 @@ def job(tmp_path: Path, *, recipe: str | None) -> builder._Job:
         recipe=recipe,
         labels={"owner": "boot:1:2"},
         log=tmp_path / "log",
-        what="wheel for linux",
+        title="wheel for linux",
     )
 
 

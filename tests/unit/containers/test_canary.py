@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from containers import canary
-from containers.commands import Result
+from containers.commands import CommandResult
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import NetworkObservation
 
@@ -28,10 +28,10 @@ def removed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
-def _observe(monkeypatch: pytest.MonkeyPatch, result: Result) -> NetworkObservation:
+def _observe(monkeypatch: pytest.MonkeyPatch, result: CommandResult) -> NetworkObservation:
     commands: list[list[str]] = []
 
-    def execute(_: object, command: list[str]) -> Result:
+    def execute(_: object, command: list[str]) -> CommandResult:
         commands.append(command)
         return result
 
@@ -46,7 +46,7 @@ def _observe(monkeypatch: pytest.MonkeyPatch, result: Result) -> NetworkObservat
 def test_what_a_canary_observed_is_read(
     monkeypatch: pytest.MonkeyPatch, removed: list[object]
 ) -> None:
-    result = Result(0, '{"reached": true, "resolver": "closed"}')
+    result = CommandResult(0, '{"reached": true, "resolver": "closed"}')
     assert _observe(monkeypatch, result) == NetworkObservation(reached=True, resolver="closed")
     assert len(removed) == 1
 
@@ -56,5 +56,5 @@ def test_a_canary_without_an_answer_is_the_testbeds_failure(
     monkeypatch: pytest.MonkeyPatch, removed: list[object], output: str
 ) -> None:
     with pytest.raises(TestbedFailure, match="machine-lost: canary: exit 1: "):
-        _observe(monkeypatch, Result(1, output))
+        _observe(monkeypatch, CommandResult(1, output))
     assert len(removed) == 1

@@ -10,7 +10,7 @@ import requests
 from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
-from containers.commands import Held, Result
+from containers.commands import CommandResult, ManagedContainer
 
 Raw = tuple[int | None, tuple[bytes | None, bytes | None]]
 
@@ -64,11 +64,11 @@ class _Library:
 
 
 def test_the_output_is_both_streams() -> None:
-    assert Result(0, "out\n", "err\n").output == "out\nerr\n"
-    assert Result(0, "out").output == "out"
+    assert CommandResult(0, "out\n", "err\n").output == "out\nerr\n"
+    assert CommandResult(0, "out").output == "out"
 
 
-def execute(result: Raw) -> Result:
+def execute(result: Raw) -> CommandResult:
     container: Any = _Container(result)
     return commands.execute(container, ("true",))
 
@@ -76,13 +76,13 @@ def execute(result: Raw) -> Result:
 @pytest.mark.parametrize(
     ("raw", "result"),
     [
-        ((0, (b"out", b"err")), Result(0, "out", "err")),
-        ((3, (None, None)), Result(3, "", "")),
-        ((None, (b"out", None)), Result(-1, "out", "")),
-        ((0, (b"caf\xe9", b"\xff")), Result(0, "caf\ufffd", "\ufffd")),
+        ((0, (b"out", b"err")), CommandResult(0, "out", "err")),
+        ((3, (None, None)), CommandResult(3, "", "")),
+        ((None, (b"out", None)), CommandResult(-1, "out", "")),
+        ((0, (b"caf\xe9", b"\xff")), CommandResult(0, "caf\ufffd", "\ufffd")),
     ],
 )
-def test_a_command_has_its_exit_code_and_its_text(raw: Raw, result: Result) -> None:
+def test_a_command_has_its_exit_code_and_its_text(raw: Raw, result: CommandResult) -> None:
     assert execute(raw) == result
 
 
@@ -190,7 +190,7 @@ def test_any_other_error_is_not_hidden() -> None:
         commands.remove(library)
 
 
-class _Server(Held):
+class _Server(ManagedContainer):
     """A container of the test."""
 
     def __init__(self, library: Any) -> None:

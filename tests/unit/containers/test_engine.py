@@ -64,7 +64,7 @@ def test_docker_host_comes_before_any_context(
     monkeypatch.setenv("DOCKER_CONTEXT", "mine")
     monkeypatch.setenv("DOCKER_HOST", "tcp://host.example.invalid:2375")
     assert list(engine.endpoints()) == [
-        Endpoint(url="tcp://host.example.invalid:2375", origin="DOCKER_HOST", demanded=True)
+        Endpoint(url="tcp://host.example.invalid:2375", origin="DOCKER_HOST", named_by_user=True)
     ]
 
 
@@ -73,7 +73,9 @@ def test_the_current_context_comes_before_the_sockets(config: Path) -> None:
     (config / "config.json").write_text('{"currentContext": "mine"}')
     assert list(engine.endpoints()) == [
         Endpoint(
-            url="tcp://context.example.invalid:2375", origin="docker context mine", demanded=True
+            url="tcp://context.example.invalid:2375",
+            origin="docker context mine",
+            named_by_user=True,
         )
     ]
 
@@ -106,7 +108,7 @@ def test_without_a_context_the_default_socket_is_first_and_not_demanded(
     if text is not None:
         (config / "config.json").write_text(text)
     assert next(engine.endpoints()) == Endpoint(
-        url="unix:///var/run/docker.sock", origin="the default socket", demanded=False
+        url="unix:///var/run/docker.sock", origin="the default socket", named_by_user=False
     )
 
 
@@ -143,7 +145,7 @@ def test_an_engine_that_answers_is_told_with_its_version(monkeypatch: pytest.Mon
         version=lambda: {"Version": "27.1", "Os": "linux"}, close=lambda: closed.append(True)
     )
     monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
-    answer = engine.ask(Endpoint(url="tcp://example.invalid:1", origin="a test"))
+    answer = engine.connect(Endpoint(url="tcp://example.invalid:1", origin="a test"))
     assert answer == Engine(
         url="tcp://example.invalid:1", origin="a test", version="27.1", os="linux"
     )
@@ -152,7 +154,7 @@ def test_an_engine_that_answers_is_told_with_its_version(monkeypatch: pytest.Mon
 
 
 def test_a_socket_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
-    answer = engine.ask(Endpoint(url=f"unix://{tmp_path}/nobody.sock", origin="DOCKER_HOST"))
+    answer = engine.connect(Endpoint(url=f"unix://{tmp_path}/nobody.sock", origin="DOCKER_HOST"))
     assert answer == f"unix://{tmp_path}/nobody.sock (DOCKER_HOST): there is no such socket"
 
 
@@ -174,14 +176,14 @@ def test_an_engine_that_does_not_answer_is_told_in_one_line_and_closed(
 
     client = SimpleNamespace(version=version, close=lambda: closed.append(True))
     monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
-    answer = engine.ask(Endpoint(url="tcp://example.invalid:1", origin="a test"))
+    answer = engine.connect(Endpoint(url="tcp://example.invalid:1", origin="a test"))
     assert answer == "tcp://example.invalid:1 (a test): no engine answers: broken pipe"
     assert closed == [True]
 
 
 @pytest.mark.parametrize("url", ["foo://x", "tcp://host:port", "tcp://[::", "justname"])
 def test_an_address_that_is_none_is_told_in_one_line(url: str) -> None:
-    answer = engine.ask(Endpoint(url=url, origin="DOCKER_HOST"))
+    answer = engine.connect(Endpoint(url=url, origin="DOCKER_HOST"))
     assert isinstance(answer, str)
     assert answer.startswith(f"{url} (DOCKER_HOST): ")
     assert "\n" not in answer
@@ -193,7 +195,7 @@ def test_the_first_engine_that_answers_is_taken_and_the_misses_are_told(
     places = [Endpoint(url=url, origin="a test") for url in ("one", "two", "three")]
     monkeypatch.setattr(engine, "endpoints", lambda: iter(places))
     answers: dict[str, Engine | str] = {"one": "one is silent", "two": ANSWERING}
-    monkeypatch.setattr(engine, "ask", lambda place: answers[place.url])
+    monkeypatch.setattr(engine, "connect", lambda place: answers[place.url])
     assert engine.find() == (ANSWERING, ["one is silent"])
 
 
@@ -201,11 +203,11 @@ def test_no_other_engine_is_tried_in_place_of_the_demanded_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     places = [
-        Endpoint(url="one", origin="DOCKER_HOST", demanded=True),
+        Endpoint(url="one", origin="DOCKER_HOST", named_by_user=True),
         Endpoint(url="two", origin="a test"),
     ]
     monkeypatch.setattr(engine, "endpoints", lambda: iter(places))
-    monkeypatch.setattr(engine, "ask", lambda place: f"{place.url} is silent")
+    monkeypatch.setattr(engine, "connect", lambda place: f"{place.url} is silent")
     assert engine.find() == (None, ["one is silent"])
 
 
@@ -215,7 +217,7 @@ def test_no_other_engine_is_tried_in_place_of_the_demanded_one(
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine answers, and one could be provided."""
-    monkeypatch.setattr(engine, "ask", lambda place, *_: f"{place.url}: no engine answers")
+    monkeypatch.setattr(engine, "connect", lambda place, *_: f"{place.url}: no engine answers")
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
     for name in ("_install", "install_client", "_start_daemon"):
         monkeypatch.setattr(engine, name, _forbidden)
@@ -225,11 +227,11 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_demanded_engine_that_is_silent_is_named_and_no_other_is_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://demanded.example.invalid:2375")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://named_by_user.example.invalid:2375")
     with pytest.raises(TestbedFailure) as raised:
         engine.ensure()
     assert raised.value.cause == "engine-unreachable"
-    assert "tcp://demanded.example.invalid:2375" in raised.value.observed
+    assert "tcp://named_by_user.example.invalid:2375" in raised.value.observed
     assert "You named that engine" in raised.value.observed
     assert "docker.sock" not in raised.value.observed
 
@@ -452,7 +454,7 @@ def _start(monkeypatch: pytest.MonkeyPatch, daemon: _Daemon) -> None:
     monkeypatch.setattr(Path, "is_dir", lambda p: is_dir(p) and "systemd" not in p.parts)
     monkeypatch.setattr(engine, "_running", lambda _: [])
     monkeypatch.setattr(engine, "_PID_FILES", {})
-    monkeypatch.setattr(engine, "ask", lambda *_: "it is silent")
+    monkeypatch.setattr(engine, "connect", lambda *_: "it is silent")
     monkeypatch.setattr(subprocess, "Popen", daemon)
     engine._start_daemon()
 
@@ -481,7 +483,7 @@ Path.is_dir = lambda path: is_dir(path) and "systemd" not in path.parts
 engine._PID_FILES = {}
 engine._running = lambda _: []
 found = engine.Engine(url="unix:///x.sock", origin="a test", version="1.2.3", os="linux")
-engine.ask = lambda *_: found
+engine.connect = lambda *_: found
 engine._start_daemon()
 """
 
@@ -693,8 +695,8 @@ def test_an_engine_that_fails_in_the_sweep_is_the_testbeds_failure(error: Except
 
 def test_what_is_kept_for_a_person_outlives_its_run_for_a_day() -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat()
-    young = _Thing(DEAD, name=f"{engine.KEPT}cell", created=now)
-    old = _Thing(DEAD, name=f"{engine.KEPT}cell")
+    young = _Thing(DEAD, name=f"{engine.KEPT_PREFIX}cell", created=now)
+    old = _Thing(DEAD, name=f"{engine.KEPT_PREFIX}cell")
     other = _Thing(DEAD, created=now)
     assert engine.sweep(_client(containers=[young, old, other])) == 2
     assert young.removed is None
@@ -703,7 +705,7 @@ def test_what_is_kept_for_a_person_outlives_its_run_for_a_day() -> None:
 
 
 def test_what_is_kept_is_removed_with_its_network_and_nothing_else() -> None:
-    kept, index = (_Thing(DEAD, name=f"{engine.KEPT}{name}") for name in ("cell", "index"))
+    kept, index = (_Thing(DEAD, name=f"{engine.KEPT_PREFIX}{name}") for name in ("cell", "index"))
     live = _Thing(Run.new().labels())
     network, others = _Thing(DEAD), _Thing(Run.new().labels())
     things = {"containers": [kept, index, live], "networks": [network, others]}

@@ -1,4 +1,4 @@
-"""Files are kept by content; the least recently used go first."""
+"""Files are stored by content; the least recently used files are removed first."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_the_least_recently_used_goes_first_and_the_runs_own_stay(tmp_path: Path
         kept = file_store.find(digests[path], path.name)
         assert kept is not None
         os.utime(kept, (1000 + age, 1000 + age))
-    last = file_store.keep([paths[3]], most=250)[paths[3]]
+    last = file_store.keep([paths[3]], max_bytes=250)[paths[3]]
     present = [file_store.find(digests[path], path.name) is not None for path in paths[:3]]
     assert present == [False, False, True]
     assert file_store.find(last, "3.whl") is not None
-    file_store.keep(paths, most=1)
+    file_store.keep(paths, max_bytes=1)
     assert file_store.find(last, "3.whl") is not None, "what a run uses stays, whatever its size"

@@ -1,4 +1,4 @@
-"""The host side of the forge, against the real server: only the engine between them is not real."""
+"""The host side of the forge, against the real server, with a fake engine between them."""
 
 from __future__ import annotations
 

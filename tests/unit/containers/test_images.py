@@ -17,9 +17,9 @@ import requests
 from containers import engine as engines
 from containers import images
 from containers import recipe as recipes
-from containers.images import Unavailable
+from containers.images import ImageUnavailable
 from containers.recipe import Recipe
-from containers.state import state_dir
+from containers.state import state_folder
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
 
@@ -99,10 +99,10 @@ def test_what_is_to_be_built_counts_each_image_once_with_those_it_is_built_upon(
     _write(root, "other", 'os = "windows"\nbase = "base"\n')
     client = _Client(**{there: "sha256:1"})
     asked = ["one", "two", "three", "other", "one"]
-    assert images.missing(_engine(client), asked) == {"one", "two", "base", "used"}
+    assert images.missing_images(_engine(client), asked) == {"one", "two", "base", "used"}
     assert client.closed
     with pytest.raises(TestbedFailure, match="engine-unreachable"):
-        images.missing(_engine(_Silent()), ["one"])
+        images.missing_images(_engine(_Silent()), ["one"])
 
 
 class _Silent(_Client):
@@ -165,7 +165,7 @@ def test_what_is_made_from_packages_needs_a_way_to_make_it(
     _write(root, "mine")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(engines, "provision_obstacle", lambda: "only root can install it")
-    with pytest.raises(Unavailable, match="mmdebstrap is not installed and only root can"):
+    with pytest.raises(ImageUnavailable, match="mmdebstrap is not installed and only root can"):
         images.ensure(_engine(_Client()), "mine")
 
 
@@ -182,13 +182,15 @@ def test_an_image_for_another_kind_of_engine_is_unavailable(
     _write(root, "mine", f'registry = "a@sha256:0"\nos = "{wanted}"\n')
     engine = _engine(_Client())
     engine.os = runs
-    with pytest.raises(Unavailable, match=told):
+    with pytest.raises(ImageUnavailable, match=told):
         images.ensure(engine, "mine")
 
 
 def test_the_real_windows_is_unavailable_on_an_engine_of_linux_containers() -> None:
     engine = SimpleNamespace(client=_forbidden, os="linux", url="unix:///engine.sock")
-    with pytest.raises(Unavailable, match="windows-servercore needs a Windows-container engine"):
+    with pytest.raises(
+        ImageUnavailable, match="windows-servercore needs a Windows-container engine"
+    ):
         images.ensure(cast(Any, engine), "windows-servercore")
 
 
@@ -225,7 +227,9 @@ def test_an_image_that_cannot_be_pulled_is_unavailable_and_no_failure(
     _write(root, "mine", 'registry = "debian@sha256:0"\n')
     client = _Client()
     monkeypatch.setattr(client, "pull", pull, raising=False)
-    with pytest.raises(Unavailable, match="debian@sha256:0 cannot be pulled: no route to host"):
+    with pytest.raises(
+        ImageUnavailable, match="debian@sha256:0 cannot be pulled: no route to host"
+    ):
         images.ensure(_engine(client), "mine")
 
 
@@ -362,7 +366,7 @@ def test_a_source_that_no_suite_has_is_told_with_each_reason(
     asked: Asked, tmp_path: Path, suites: list[str]
 ) -> None:
     with pytest.raises(
-        Unavailable, match=r"zlib cannot be had from .*: Failed to fetch one; "
+        ImageUnavailable, match=r"zlib cannot be had from .*: Failed to fetch one; "
     ) as e:
         images.fetch_source(suites, ["zlib"], tmp_path)
     assert all(f"{suite}: " in str(e.value) for suite in suites)
@@ -373,10 +377,10 @@ def test_without_an_archive_there_is_no_source(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "debian_sources", lambda _: [])
-    with pytest.raises(Unavailable, match="trixie: apt knows no archive"):
+    with pytest.raises(ImageUnavailable, match="trixie: apt knows no archive"):
         images.fetch_source(["trixie"], ["zlib"], tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(Unavailable, match="comes by apt, which is not here"):
+    with pytest.raises(ImageUnavailable, match="comes by apt, which is not here"):
         images.fetch_source(["trixie"], ["zlib"], tmp_path)
     assert asked == []
 
@@ -515,7 +519,7 @@ def test_a_mmdebstrap_that_fails_leaves_no_image_and_is_told_with_its_last_lines
         images.ensure(_engine(client), "mine")
     assert raised.value.cause == "image-build-failed"
     assert "mmdebstrap ended with 25: E: no such package" in raised.value.observed
-    assert str(state_dir() / "image-mine.log") in raised.value.observed
+    assert str(state_folder() / "image-mine.log") in raised.value.observed
     assert client.have == {}
 
 

@@ -180,7 +180,7 @@ def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(m
     assert container.command[7:] == ["sleep", "infinity"]
     with made as machine:
         assert container.wrapped.files == {}
-        address, since = machine.lease()
+        address, since = machine.address_and_start()
         assert (machine.id, address) == ("0123", "10.0.0.2")
         assert since.isoformat() == "2026-01-02T03:04:05.123456+00:00"
         assert container.wrapped.removed == 0
@@ -193,7 +193,7 @@ def test_a_machine_that_has_lost_its_address_is_no_client_of_the_index(make: Mak
         container.wrapped.attrs |= {"NetworkSettings": {"Networks": {"closed": {"IPAddress": ""}}}}
         container.wrapped.said = b"Killed"
         with pytest.raises(TestbedFailure, match=r"no address: Killed") as caught:
-            machine.lease()
+            machine.address_and_start()
     assert caught.value.cause == "machine-lost"
 
 

@@ -38,7 +38,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 
 
 def _engine(server: EngineServer) -> Engine:
-    answer = engines.ask(Endpoint(url=server.url, origin="a test"))
+    answer = engines.connect(Endpoint(url=server.url, origin="a test"))
     assert isinstance(answer, Engine)
     return answer
 

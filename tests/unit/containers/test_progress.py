@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from containers.progress import BEAT_SECONDS, Progress, group, say, slowest, step
+from containers.progress import HEARTBEAT_SECONDS, Progress, group, print_line, slowest, step
 from tests.helpers.screen import Terminal, screen
 
 NOON = 12 * 3600.0
@@ -58,7 +58,7 @@ def test_a_line_goes_to_stderr_with_the_time_and_the_seconds_since_the_start(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    say("the engine answers")
+    print_line("the engine answers")
     told = capsys.readouterr()
     assert told.out == ""
     assert re.fullmatch(r"\d\d:\d\d:\d\d \[ *\d+\.\d s\] the engine answers\n", told.err)
@@ -70,7 +70,7 @@ def test_a_step_says_that_it_began_and_how_long_it_took(clock: Clock) -> None:
     begun = progress.begin("image index: building")
     assert lines(file) == ["12:00:00 [   0.0 s] image index: building ..."]
     clock.now = 12.34
-    progress.say("image index: Step 2/3 : RUN true")
+    progress.print_line("image index: Step 2/3 : RUN true")
     clock.now = 61.5
     progress.end(begun)
     assert lines(file) == [
@@ -101,13 +101,13 @@ def test_a_log_is_never_silent_for_long_while_something_runs(clock: Clock) -> No
     file = io.StringIO()
     progress = told_on(file, clock)
     image = progress.begin("image python-3.13: building")
-    progress.say("image python-3.13: Step 3/7 : RUN make")
+    progress.print_line("image python-3.13: Step 3/7 : RUN make")
     wheel = progress.begin("wheel for linux: building it from bindings/python")
     lines(file)
-    clock.now = BEAT_SECONDS - 1
+    clock.now = HEARTBEAT_SECONDS - 1
     progress.refresh()
     assert lines(file) == []
-    clock.now = BEAT_SECONDS
+    clock.now = HEARTBEAT_SECONDS
     progress.refresh()
     progress.refresh()
     assert lines(file) == [
@@ -134,7 +134,7 @@ def test_lines_of_several_threads_stay_whole(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    threads = [threading.Thread(target=say, args=("x" * 200,)) for _ in range(20)]
+    threads = [threading.Thread(target=print_line, args=("x" * 200,)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -162,11 +162,11 @@ def test_on_github_the_lines_of_a_group_are_folded_even_if_it_fails(
 ) -> None:
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     with group("Set-up"):
-        say("a")
+        print_line("a")
     assert "group" not in capsys.readouterr().err
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     with contextlib.suppress(RuntimeError), group("Set-up"):
-        say("a")
+        print_line("a")
         raise RuntimeError
     told = capsys.readouterr()
     assert told.err == "", "the order is kept on one stream only"
@@ -177,7 +177,7 @@ def test_on_github_the_lines_of_a_group_are_folded_even_if_it_fails(
 def test_the_slowest_are_told_the_slowest_first_and_nothing_of_less_than_a_second() -> None:
     timed = [("a", 1.0), ("b", 30.25), ("c", 0.9), ("d", 2.0)]
     assert slowest(timed) == "b 30.2 s, d 2.0 s, a 1.0 s"
-    assert slowest(timed, most=1) == "b 30.2 s"
+    assert slowest(timed, limit=1) == "b 30.2 s"
     assert slowest([("c", 0.9)]) == ""
 
 
@@ -195,7 +195,7 @@ def test_on_a_terminal_what_runs_is_shown_in_place_with_its_seconds(clock: Clock
     first = progress.begin("image a: building")
     second = progress.begin("wheel for linux: building it")
     clock.now = 95
-    progress.say("image a: Step 3/7 : RUN make")
+    progress.print_line("image a: Step 3/7 : RUN make")
     assert shown(terminal) == [
         "0 of 2 images",
         "     95 s  image a: building | Step 3/7 : RUN make",
@@ -205,7 +205,7 @@ def test_on_a_terminal_what_runs_is_shown_in_place_with_its_seconds(clock: Clock
     progress.end(first)
     done = "[  95.0 s] image a: building: done in 95.0 s (1 of 2 images)"
     assert shown(terminal) == [done, "     95 s  wheel for linux: building it"]
-    progress.say("something else")
+    progress.print_line("something else")
     progress.drop(second)
     assert shown(terminal) == [done, "[  95.0 s] something else"]
 
@@ -278,10 +278,10 @@ class Gone(Terminal):
 def test_the_work_goes_on_without_a_reader(clock: Clock, environment: Mapping[str, str]) -> None:
     progress = told_on(Gone(), clock, environment)
     begun = progress.begin("image a: building")
-    progress.say("something else")
+    progress.print_line("something else")
     progress.refresh()
     progress.end(begun)
-    assert [step.what for step in progress.ended] == ["image a: building"]
+    assert [step.title for step in progress.ended] == ["image a: building"]
 
 
 SCRIPT = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from containers.state import held_if_free, locked, state_dir
+from containers.state import locked, state_folder, try_lock
 
 
 def _is_held(path: Path) -> bool:
@@ -23,7 +23,7 @@ def _is_held(path: Path) -> bool:
 
 def test_the_state_folder_is_the_named_one_and_is_made(isolated: Path) -> None:
     assert not isolated.exists()
-    assert state_dir() == isolated
+    assert state_folder() == isolated
     assert isolated.is_dir()
 
 
@@ -32,7 +32,7 @@ def test_without_a_name_it_is_in_the_users_cache(
 ) -> None:
     monkeypatch.delenv("QUIVERDB_E2E_STATE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert state_dir() == tmp_path / "cache" / "quiverdb-e2e"
+    assert state_folder() == tmp_path / "cache" / "quiverdb-e2e"
 
 
 @pytest.mark.parametrize("cache", [None, ""])
@@ -44,7 +44,7 @@ def test_without_a_cache_folder_it_is_below_home(
     if cache is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", cache)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert state_dir() == tmp_path / ".cache" / "quiverdb-e2e"
+    assert state_folder() == tmp_path / ".cache" / "quiverdb-e2e"
 
 
 def test_a_lock_is_held_inside_and_free_afterwards(isolated: Path) -> None:
@@ -67,16 +67,16 @@ def test_locks_of_other_names_do_not_wait_for_one_another(isolated: Path) -> Non
 
 
 def test_a_lock_that_another_holds_is_not_waited_for(isolated: Path) -> None:
-    with held_if_free("engine") as first, held_if_free("engine") as second:
+    with try_lock("engine") as first, try_lock("engine") as second:
         assert (first, second) == (True, False)
         assert _is_held(isolated / "locks" / "engine.lock")
-    with held_if_free("engine") as again:
+    with try_lock("engine") as again:
         assert again
 
 
 def test_a_lock_is_waited_for_and_may_be_released_by_another_thread(isolated: Path) -> None:
     held = contextlib.ExitStack()
-    assert held.enter_context(held_if_free("engine"))
+    assert held.enter_context(try_lock("engine"))
     order: list[str] = []
 
     def wait() -> None:

@@ -1,4 +1,4 @@
-"""Each thing that can keep a run from being verified keeps it, and nothing else does."""
+"""Each condition that can prevent the verdict *verified* prevents it, and nothing else does."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The smoke test of quiverdb: its first native call, and a database written and read again.
+"""The smoke test of quiverdb: the first native call, and a database that is written and read.
 
-The exercise calls both functions on the machine under test, on any CPython from 3.8. Standard
-library and the package only.
+The exercise calls both functions on the machine under test, on any CPython from 3.8. They use only
+the standard library and the package.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Ways of using quiverdb after the smoke test, tried by the scenarios that name them.
+"""Ways of using quiverdb after the smoke test. Scenarios select them by name.
 
-The exercise calls these functions in its interpreter, on any CPython from 3.8. Each returns what it
-observed, or raises. Standard library and the package only.
+The exercise calls these functions in its interpreter, on any CPython from 3.8. Each function
+returns what it observed, or raises. They use only the standard library and the package.
 """
 
 from __future__ import annotations

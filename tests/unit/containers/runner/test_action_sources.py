@@ -80,8 +80,10 @@ def test_actions_of_the_repository_itself_need_nobody() -> None:
     assert actions.resolve(using("./.github/actions/own")).uses == ()
 
 
-@pytest.mark.parametrize("stand_in", actions.stand_ins().values(), ids=lambda found: found.action)
-def test_each_stand_in_is_whole(stand_in: actions.StandIn) -> None:
+@pytest.mark.parametrize(
+    "stand_in", actions.stand_in_actions().values(), ids=lambda found: found.action
+)
+def test_each_stand_in_is_whole(stand_in: actions.StandInAction) -> None:
     told = yaml.safe_load((stand_in.folder / "action.yml").read_text("utf-8"))
     assert (stand_in.folder / "stand-in.toml").is_file(), "its folder is named as the action"
     assert all(len(version.commit) == 40 for version in stand_in.versions)

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from containers.runner.environment import forge_environment
 from verification.models.forge import JobIdentity, Repository, WorkflowRun
 from verification.models.pipeline import Push
-from verification.models.workflow import Job
+from verification.models.workflow import WorkflowJob
 from verification.models.workflow_file import parse
 
 PUSH = Push(
@@ -43,13 +43,15 @@ class _Forge:
         self.registered[address] = identity
 
 
-def job(more: str = "") -> Job:
+def job(more: str = "") -> WorkflowJob:
     has = f"runs-on: x, permissions: {{contents: read}}, {more}steps: [{{run: a}}]"
     text = f"on: push\njobs: {{one: {{{has}}}}}"
     return parse(text, Path("publish.yml")).jobs["one"]
 
 
-def registered(of: Job, push: Push = PUSH, run_id: int = 7, attempt: int = 1) -> JobIdentity:
+def registered(
+    of: WorkflowJob, push: Push = PUSH, run_id: int = 7, attempt: int = 1
+) -> JobIdentity:
     forge = _Forge()
     environment = forge_environment(forge, network="closed", ca_certificate="PEM")
     assert environment.register is not None

@@ -1,4 +1,4 @@
-"""What the runner gives to the conductor and reads back; nothing is started."""
+"""The input that the runner passes to the conductor, and the output that it reads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import pytest
 from containers import images
 from containers.engine import Engine, Run
 from containers.runner import runs
+from containers.runner.act_log import ConductorLine
 from containers.runner.environment import RunnerEnvironment
-from containers.runner.log import ConductorLine
-from containers.runner.origin import Origin
+from containers.runner.git_repository import GitRepository
 from containers.runner.runs import Runner, WorkflowFile
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import PipelineRun
@@ -55,17 +55,17 @@ YES, NO = Decision(triggered=True, reason="it is a tag"), Decision(triggered=Fal
 
 
 @pytest.fixture
-def origin(tmp_path: Path) -> Iterator[Origin]:
+def origin(tmp_path: Path) -> Iterator[GitRepository]:
     root = tmp_path / "repository"
     (root / PATH).parent.mkdir(parents=True)
     (root / PATH).write_text(TEXT)
-    with Origin(root, owner="o", name="n") as made:
+    with GitRepository(root, owner="o", name="n") as made:
         yield made
 
 
 def runner(
     monkeypatch: pytest.MonkeyPatch,
-    origin: Origin,
+    origin: GitRepository,
     around: RunnerEnvironment = AROUND,
     decisions: tuple[Decision, ...] = (NO,),
 ) -> tuple[Runner, list[Event]]:
@@ -81,7 +81,9 @@ def runner(
     return Runner(ENGINE, RUN, origin, around, WorkflowFile(path=PATH), decide), events
 
 
-def attempt(monkeypatch: pytest.MonkeyPatch, origin: Origin, around: RunnerEnvironment) -> Any:
+def attempt(
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository, around: RunnerEnvironment
+) -> Any:
     made, _ = runner(monkeypatch, origin, around)
     return runs._Attempt(made, origin.tag("v1"), 7, 2)
 
@@ -102,7 +104,7 @@ def packed(of: Any) -> dict[str, bytes]:
 )
 def test_the_conductor_reads_what_it_is_given(
     monkeypatch: pytest.MonkeyPatch,
-    origin: Origin,
+    origin: GitRepository,
     tmp_path: Path,
     around: RunnerEnvironment,
     jobs: list[str],
@@ -125,7 +127,7 @@ def test_the_conductor_reads_what_it_is_given(
 
 
 def test_a_push_that_starts_nothing_has_its_reason(
-    monkeypatch: pytest.MonkeyPatch, origin: Origin
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     made, events = runner(monkeypatch, origin, decisions=(NO, NO))
     first, second = made.push(["v1", "v2"])
@@ -139,14 +141,16 @@ def test_a_push_that_starts_nothing_has_its_reason(
         made.rerun(first)
 
 
-def test_a_push_of_no_tag_is_wrong_use(monkeypatch: pytest.MonkeyPatch, origin: Origin) -> None:
+def test_a_push_of_no_tag_is_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
+) -> None:
     made, _ = runner(monkeypatch, origin)
     with pytest.raises(WrongUse, match="no tag"):
         made.push([])
 
 
 def test_the_first_run_has_the_id_that_the_forge_knows(
-    monkeypatch: pytest.MonkeyPatch, origin: Origin
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     made, _ = runner(monkeypatch, origin)
     (run,) = made.start([origin.tag("v1")], first_id=4711)
@@ -154,7 +158,7 @@ def test_the_first_run_has_the_id_that_the_forge_knows(
 
 
 def test_a_job_on_an_unknown_machine_is_the_testbeds_failure(
-    monkeypatch: pytest.MonkeyPatch, origin: Origin
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     path = origin.tree / PATH
     path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: macos-14"))
@@ -164,7 +168,7 @@ def test_a_job_on_an_unknown_machine_is_the_testbeds_failure(
 
 
 def test_the_label_of_a_combination_is_its_own(
-    monkeypatch: pytest.MonkeyPatch, origin: Origin
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     made, _ = runner(monkeypatch, origin)
     assert made.label("make", {"os": "windows-latest"}) == "windows-latest"
@@ -201,7 +205,7 @@ def result(of: Any, *lines: str, ended: int | None = None) -> PipelineRun:
 
 
 def test_the_result_of_a_run_is_that_of_its_jobs_and_of_act(
-    monkeypatch: pytest.MonkeyPatch, origin: Origin
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     made, _ = runner(monkeypatch, origin)
     push = origin.tag("v1")
@@ -220,7 +224,7 @@ def test_the_result_of_a_run_is_that_of_its_jobs_and_of_act(
 
 
 def test_a_run_of_which_no_job_began_is_the_testbeds_failure(
-    monkeypatch: pytest.MonkeyPatch, origin: Origin
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     made = attempt(monkeypatch, origin, AROUND)
     with pytest.raises(TestbedFailure, match="act's container ended before act did"):

@@ -15,7 +15,7 @@ from verification.models.base import parse_json
 from verification.models.errors import WrongUse
 from verification.models.evidence import parse_evidence
 from verification.models.report import Report
-from verification.report import results, writer
+from verification.report import results_json, writer
 from verification.report.scrub import Scrubber
 from verification.session.session import EVIDENCE
 
@@ -42,7 +42,7 @@ def report(tmp_path: Path) -> Path:
         evidence = sample_run.evidence(result.id, log=planted)
         env = {"NPM_TOKEN": "abc", "HOME": "/home/user"} if result.id == LINUX else {}
         text = evidence.model_copy(update={"env": env}).to_json()
-        digest = results.write_by_content(folder / EVIDENCE, text)
+        digest = results_json.write_by_content(folder / EVIDENCE, text)
         cells.append(result.model_copy(update={"evidence": digest}))
     run = sample_run.report(*cells)
     selection = run.selection.model_copy(update={"source": "/home/alice/src"})
@@ -52,13 +52,13 @@ def report(tmp_path: Path) -> Path:
 
 def _evidence(members: dict[str, bytes], ident: str) -> str:
     """Return the name of the member with the evidence of a cell."""
-    run = parse_json(Report, members[results.NAME], results.NAME)
+    run = parse_json(Report, members[results_json.NAME], results_json.NAME)
     return f"{EVIDENCE}/{common.cells_of(run, [ident])[0].evidence}.json"
 
 
 def _members(report: Path, *idents: str) -> dict[str, bytes]:
     _, run = common.read_report(str(report))
-    return bundle.make(report, run, common.cells_of(run, idents), SCRUBBER)
+    return bundle.bundle_files(report, run, common.cells_of(run, idents), SCRUBBER)
 
 
 def test_the_members_are_the_report_and_what_made_it(report: Path) -> None:

@@ -15,7 +15,7 @@ from verification.commands.common import Unverified
 from verification.commands.parser import parse
 from verification.models.base import DataError
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
-from verification.report import results
+from verification.report import results_json
 from verification.scenarios import machines
 from verification.subjects.subject import load
 
@@ -58,7 +58,7 @@ def test_an_unknown_machine_is_answered_with_those_there_are() -> None:
 
 
 def test_the_report_of_a_folder_is_read(tmp_path: Path) -> None:
-    results.write(tmp_path / "results.json", report())
+    results_json.write(tmp_path / "results.json", report())
     assert common.read_report(str(tmp_path)) == (tmp_path, report())
 
 
@@ -81,7 +81,7 @@ def test_a_report_of_another_form_is_wrong_use(
     tmp_path: Path, change: dict[str, JsonValue], field: str
 ) -> None:
     values = report().model_dump(mode="json", by_alias=True)
-    results.write_json(tmp_path / "results.json", values | change)
+    results_json.write_json(tmp_path / "results.json", values | change)
     with pytest.raises(WrongUse) as raised:
         common.read_report(str(tmp_path))
     assert f"results.json: {field}: " in str(raised.value)
@@ -129,7 +129,7 @@ def _raise(error: BaseException) -> int:
 def test_an_error_that_ends_a_command_is_one_line_and_its_exit_code(
     error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert common.finish(lambda: _raise(error)) == code
+    assert common.exit_code_of(lambda: _raise(error)) == code
     printed = capsys.readouterr()
     assert printed.out == ""
     (line,) = printed.err.splitlines()
@@ -137,7 +137,7 @@ def test_an_error_that_ends_a_command_is_one_line_and_its_exit_code(
 
 
 def test_a_command_without_an_error_ends_with_its_own_code() -> None:
-    assert common.finish(lambda: 7) == 7
+    assert common.exit_code_of(lambda: 7) == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

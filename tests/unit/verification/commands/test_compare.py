@@ -9,7 +9,7 @@ from verification.commands import compare
 from verification.commands.__main__ import main
 from verification.models.errors import WrongUse
 from verification.models.report import Report
-from verification.report import results
+from verification.report import results_json
 from verification.session.user_files import history
 
 
@@ -44,10 +44,10 @@ def test_a_report_named_by_its_file_is_compared_with_the_run_before_it(tmp_path:
         history().record(run)
     file = tmp_path / "results.json"
     for number, run in enumerate(runs[1:], 1):
-        results.write(file, run)
+        results_json.write(file, run)
         base, _, _ = compare.choose([str(file)], history().runs().runs)
         assert base.name == str(number)
-    results.write(file, runs[0])
+    results_json.write(file, runs[0])
     with pytest.raises(WrongUse, match="there is no earlier run like"):
         compare.choose([str(file)], history().runs().runs)
 
@@ -74,7 +74,7 @@ def test_the_code_is_0_where_nothing_is_new_and_bad(capsys: pytest.CaptureFixtur
 def test_files_of_results_and_numbers_are_taken(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    results.write(tmp_path / "results.json", _bad())
+    results_json.write(tmp_path / "results.json", _bad())
     history().record(report())
     assert _compare(capsys, "1", str(tmp_path))[0] == 1
     assert _compare(capsys, str(tmp_path / "results.json"), "1")[0] == 0
@@ -109,7 +109,7 @@ def test_results_with_a_value_of_the_wrong_kind_are_refused_in_one_line(
 ) -> None:
     path = tmp_path / "results.json"
     values = report().model_dump(mode="json", by_alias=True)
-    results.write_json(path, values | {"selection": None})
+    results_json.write_json(path, values | {"selection": None})
     code, _, err = _compare(capsys, str(path), str(path))
     assert (code, len(err.splitlines())) == (4, 1)
     assert "results.json: selection: " in err

@@ -19,7 +19,7 @@ class Usage(NamedTuple):
 def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no engine answer, all programs be there, and the disk be empty."""
     monkeypatch.setattr(engine, "find", lambda: (None, ["unix:///x: there is no such socket"]))
-    monkeypatch.setattr(engine, "why_none_is_started", lambda: None)
+    monkeypatch.setattr(engine, "start_obstacle", lambda: None)
     monkeypatch.setattr(engine, "provision_obstacle", lambda: "only root can install one")
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(9e10))
@@ -42,7 +42,7 @@ def test_an_engine_that_the_gate_provides_is_no_obstacle(
 def test_an_engine_that_cannot_be_provided_is_missing_and_the_fix_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine, "why_none_is_started", lambda: "only root can install one")
+    monkeypatch.setattr(engine, "start_obstacle", lambda: "only root can install one")
     code, printed = _doctor(capsys)
     assert code == ExitCode.TESTBED_FAILED
     assert "fix: only root can install one; as root on Debian: apt-get install docker.io" in printed

@@ -1,4 +1,4 @@
-"""A gate in pytest and pytest-xdist, of which the cells do what a file says."""
+"""A gate in pytest and pytest-xdist, with fake cells whose results are in a file."""
 
 from __future__ import annotations
 

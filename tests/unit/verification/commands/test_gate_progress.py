@@ -1,4 +1,4 @@
-"""How far a gate is, as its controller shows it."""
+"""The progress of a gate, as its controller shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Generator
 
 import pytest
 
-from containers.progress import BEAT_SECONDS, Progress
+from containers.progress import HEARTBEAT_SECONDS, Progress
 from tests.helpers.sample_run import cell, planned, report
 from tests.helpers.screen import Terminal, screen
 from verification.commands import gate_progress
@@ -20,7 +20,7 @@ from verification.models.cause import Cause
 from verification.models.run import RunResult
 from verification.models.verdict import Outcome
 from verification.rules.catalogue import catalogue
-from verification.session.recorder import RESULT, Recorder, TestOutcome, as_property
+from verification.session.recorder import RESULT, Recorder, TestPhaseReport, as_property
 from verification.session.user_files import history
 
 CELLS = ("debian-11-pip-upgrade", "debian-13-pip-venv", "windows-wine-uv-system")
@@ -52,7 +52,7 @@ class Gate:
     def start(self, ident: str) -> None:
         finish(self.shown.pytest_runtest_logstart(node(ident)))
 
-    def report(self, test: TestOutcome) -> None:
+    def report(self, test: TestPhaseReport) -> None:
         if result := self.recorder.add(test):
             self.shown.ended(result)
 
@@ -62,7 +62,7 @@ class Gate:
         result = cell(ident, *causes, seconds=seconds, outcome=outcome)
         properties = {RESULT: as_property(result)}
         self.report(
-            TestOutcome(node=node(ident), phase="call", outcome="passed", properties=properties)
+            TestPhaseReport(node=node(ident), phase="call", outcome="passed", properties=properties)
         )
 
     def lines(self) -> list[str]:
@@ -89,7 +89,7 @@ def test_a_cell_has_one_line_when_it_has_ended() -> None:
     assert gate.lines() == [], "pytest shows tests; a cell is shown when it has ended"
     gate.end(CELLS[0])
     assert gate.lines() == ["cell 1/3 debian-11-pip-upgrade works 2.1 s"]
-    gate.report(TestOutcome(node=node(CELLS[0]), phase="teardown", outcome="failed"))
+    gate.report(TestPhaseReport(node=node(CELLS[0]), phase="teardown", outcome="failed"))
     gate.start(CELLS[0])  # a worker that took over may begin it again
     assert gate.lines() == []
     assert gate.progress.running() == []
@@ -114,7 +114,7 @@ def test_the_notes_of_a_cell_that_works_are_not_named() -> None:
 def test_a_cell_whose_test_was_skipped_is_unverified() -> None:
     gate = Gate(past={})
     gate.start(CELLS[1])
-    gate.report(TestOutcome(node=node(CELLS[1]), phase="setup", outcome="skipped"))
+    gate.report(TestPhaseReport(node=node(CELLS[1]), phase="setup", outcome="skipped"))
     assert gate.lines() == ["cell 1/3 debian-13-pip-venv unverified"]
     assert gate.shown.status() == "1 of 3 cells, 1 unverified"
 
@@ -122,7 +122,7 @@ def test_a_cell_whose_test_was_skipped_is_unverified() -> None:
 def test_a_cell_whose_test_failed_without_a_result_is_a_testbed_failure() -> None:
     gate = Gate(past={})
     gate.start(CELLS[1])
-    gate.report(TestOutcome(node=node(CELLS[1]), phase="setup", outcome="failed"))
+    gate.report(TestPhaseReport(node=node(CELLS[1]), phase="setup", outcome="failed"))
     assert gate.lines() == ["cell 1/3 debian-13-pip-venv testbed-failure (testbed-defect)"]
     assert gate.shown.status() == "1 of 3 cells, 1 testbed-failure"
 
@@ -139,7 +139,7 @@ def test_only_what_is_bad_is_counted_next_to_the_number_of_cells() -> None:
 def test_tests_that_are_of_no_cell_are_left_to_pytest() -> None:
     gate = Gate()
     gate.start("a parameter")
-    gate.report(TestOutcome(node=node("a parameter"), phase="call", outcome="passed"))
+    gate.report(TestPhaseReport(node=node("a parameter"), phase="call", outcome="passed"))
     assert gate.progress.running() == []
     assert gate.lines() == []
 
@@ -148,7 +148,7 @@ def test_what_runs_is_named_when_nothing_was_printed_for_long() -> None:
     gate = Gate(past={})
     gate.progress.status = gate.shown.status
     gate.start(CELLS[2])
-    gate.now = BEAT_SECONDS
+    gate.now = HEARTBEAT_SECONDS
     gate.progress.refresh()
     assert gate.lines() == ["0 of 3 cells; still running: cell windows-wine-uv-system (30 s)"]
 

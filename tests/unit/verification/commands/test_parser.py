@@ -10,11 +10,11 @@ from verification.scenarios import machines, profiles
 
 
 def _pytest_words(*words: str) -> list[str]:
-    return parser.pytest_words(*parser.parse(["gate", *words]))
+    return parser.pytest_arguments(*parser.parse(["gate", *words]))
 
 
 def test_each_command_has_a_parser_with_a_description() -> None:
-    root, commands = parser.build()
+    root, commands = parser.build_parsers()
     assert list(commands) == list(parser.COMMANDS)
     for name, command in commands.items():
         assert command.prog == f"./e2e {name}"
@@ -23,7 +23,7 @@ def test_each_command_has_a_parser_with_a_description() -> None:
 
 
 def test_the_names_of_machines_and_profiles_are_those_that_can_be_loaded() -> None:
-    _, commands = parser.build()
+    _, commands = parser.build_parsers()
     choices = {action.dest: action.choices for action in commands["gate"]._actions}
     assert choices["machine"] == list(machines.load())
     assert choices["profile"] == list(profiles.load())

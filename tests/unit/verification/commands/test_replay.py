@@ -7,20 +7,19 @@ from pathlib import Path
 import pytest
 
 from containers import images
-from containers.images import Unavailable
+from containers.images import ImageUnavailable
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from tests.helpers.sample_testbed import ENGINE, image
 from tests.helpers.sample_wheels import SUBJECT
 from verification.commands import common, replay
 from verification.commands.common import Unverified
 from verification.commands.parser import parse
-from verification.commands.replay import RecordedImages, Replayed
+from verification.commands.replay import RecordedImages, ReplayResult
 from verification.models.errors import ExitCode, WrongUse
-from verification.models.report import ImageRecord
 from verification.models.results import CellResult
-from verification.models.testbed import Image
+from verification.models.testbed import Image, ImageRecord
 from verification.models.verdict import Outcome
-from verification.report import results
+from verification.report import results_json
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers
 
@@ -58,7 +57,7 @@ def _run(*words: str) -> int:
 def test_a_cell_is_the_same_with_the_same_outcome_and_causes(
     recorded: CellResult, now: CellResult, *, same: bool, words: str, code: ExitCode
 ) -> None:
-    compared = replay.compare(recorded, now)
+    compared = replay.compare_results(recorded, now)
     assert (compared.id, compared.same, compared.now) == (LINUX, same, words)
     assert compared.verdict is now.verdict
     assert compared.exit_code is code
@@ -69,14 +68,14 @@ def test_a_cell_is_the_same_with_the_same_outcome_and_causes(
 
 def test_a_cause_of_another_severity_is_another_result() -> None:
     other = BAD.causes[0].model_copy(update={"severity": "flawed"})
-    assert not replay.compare(BAD, BAD.model_copy(update={"causes": (other,)})).same
+    assert not replay.compare_results(BAD, BAD.model_copy(update={"causes": (other,)})).same
 
 
 def test_another_verdict_outranks_all_else() -> None:
-    same = replay.compare(GOOD, GOOD)
-    other = replay.compare(BAD, GOOD)
-    lost = replay.compare(GOOD, LOST)
-    absent = Replayed(id=LINUX, recorded="works", reason="no image")
+    same = replay.compare_results(GOOD, GOOD)
+    other = replay.compare_results(BAD, GOOD)
+    lost = replay.compare_results(GOOD, LOST)
+    absent = ReplayResult(id=LINUX, recorded="works", reason="no image")
     assert replay.exit_code([same, absent, lost, other]) == ExitCode.PACKAGE_FAILED
     assert replay.exit_code([same, absent, lost]) == ExitCode.TESTBED_FAILED
     assert replay.exit_code([same, absent]) == ExitCode.UNVERIFIED
@@ -117,7 +116,7 @@ def test_a_cell_with_a_pip_of_its_own_is_known_by_its_name() -> None:
     ],
 )
 def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
-    results.write(tmp_path / "results.json", report(cell(LINUX), cell(WINDOWS)))
+    results_json.write(tmp_path / "results.json", report(cell(LINUX), cell(WINDOWS)))
     with pytest.raises(WrongUse) as raised:
         _run(*arguments, "--from", str(tmp_path))
     assert message in str(raised.value)
@@ -127,7 +126,7 @@ def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], message: st
 def test_a_report_of_another_package_is_not_replayed_as_quiverdbs(tmp_path: Path) -> None:
     run = report(cell(LINUX))
     selection = run.selection.model_copy(update={"subject": "xxhash"})
-    results.write(tmp_path / "results.json", run.model_copy(update={"selection": selection}))
+    results_json.write(tmp_path / "results.json", run.model_copy(update={"selection": selection}))
     with pytest.raises(WrongUse, match="replay: the report is of xxhash, whose description is not"):
         _run(LINUX, "--from", str(tmp_path))
 
@@ -136,8 +135,8 @@ def test_cells_of_a_report_without_inputs_cannot_be_replayed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = report().model_copy(update={"inputs": None})
-    results.write(tmp_path / "results.json", run)
-    code = common.finish(lambda: _run(LINUX, "--from", str(tmp_path)))
+    results_json.write(tmp_path / "results.json", run)
+    code = common.exit_code_of(lambda: _run(LINUX, "--from", str(tmp_path)))
     assert code == ExitCode.UNVERIFIED
     assert "cannot be replayed: results.json does not say" in capsys.readouterr().err
 
@@ -145,7 +144,7 @@ def test_cells_of_a_report_without_inputs_cannot_be_replayed(
 def test_cells_that_did_not_run_are_not_run_again_and_need_no_engine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results.write(tmp_path / "results.json", report(cell(LINUX, reason="interrupted")))
+    results_json.write(tmp_path / "results.json", report(cell(LINUX, reason="interrupted")))
     assert _run("--all", "--from", str(tmp_path)) == ExitCode.UNVERIFIED
     printed = capsys.readouterr().out
     assert "interrupted" in printed
@@ -191,7 +190,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def ensure(_engine: object, name: str) -> Image:
         names.append(name)
         if name == "alpine":
-            raise Unavailable("no registry")
+            raise ImageUnavailable("no registry")
         return image(name)
 
     monkeypatch.setattr(images, "ensure", ensure)
@@ -221,6 +220,6 @@ def test_an_image_that_was_not_recorded_is_a_difference(made: list[str]) -> None
 
 
 def test_an_image_that_cannot_be_made_is_unavailable(made: list[str]) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(ImageUnavailable):
         _Images(None, "alpine").image("alpine")
     assert made == ["alpine"]

@@ -1,4 +1,4 @@
-"""The shell in a clean machine: what its user reads first."""
+"""The shell in a clean machine: the text that it prints first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from verification.commands import shell
 from verification.models.release import Release
 from verification.scenarios import cells
 from verification.scenarios.instructions import instructions
-from verification.session.run_cell import Job
+from verification.session.run_cell import CellRequest
 
 LINUX = sample_machine("debian-13")
 WINE = sample_machine("windows-wine", system="windows", scenarios=("system",))
@@ -25,7 +25,7 @@ def banner(installer: str, scenario: str, *, wine: bool = False, of: Release | N
     probe_plan = instructions(
         cell, SUBJECT, version=ready.release.version, previous=ready.release.previous
     )
-    return "\n".join(shell.banner(Job(ready, SUBJECT, cell), probe_plan))
+    return "\n".join(shell.banner(CellRequest(ready, SUBJECT, cell), probe_plan))
 
 
 def lines(text: str, title: str) -> list[str]:

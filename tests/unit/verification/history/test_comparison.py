@@ -1,4 +1,4 @@
-"""Planted pairs of runs: exactly what was planted is found."""
+"""Pairs of runs with planted differences: exactly these are found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.sample_run import (
     report,
 )
 from verification.history.comparison import compare
-from verification.history.store import Run
+from verification.history.store import RecordedRun
 from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.models.results import ItemResult, TestsSummary
@@ -30,7 +30,7 @@ Change = Callable[[Report], Report]
 
 def _kinds(base: Report, new: Report, *before: Report) -> list[str]:
     """Return the findings in ``new``, a line each: the kind and where."""
-    every = [Run(str(number), run) for number, run in enumerate((*before, base, new), 1)]
+    every = [RecordedRun(str(number), run) for number, run in enumerate((*before, base, new), 1)]
     return [f"{one.kind} {one.where}" for one in compare(every[-2], every[-1], every)]
 
 
@@ -116,14 +116,14 @@ def _no_wheel(run: Report) -> Report:
 def test_exactly_the_planted_change_is_found(plant: Change, expected: str, bad: bool) -> None:
     base, new = complete(), plant(complete())
     assert _kinds(base, new) == [expected]
-    assert [one.bad for one in compare(Run("1", base), Run("2", new))] == [bad]
+    assert [one.bad for one in compare(RecordedRun("1", base), RecordedRun("2", new))] == [bad]
 
 
 def test_several_planted_changes_are_all_found_the_bad_first() -> None:
     new = complete()
     for plant in (_grown, _dependency, _image, _slower):
         new = plant(new)
-    found = compare(Run("1", complete()), Run("2", new))
+    found = compare(RecordedRun("1", complete()), RecordedRun("2", new))
     assert [one.kind for one in found] == [
         "grown-wheel",
         "changed-dependency",
@@ -139,11 +139,14 @@ def test_two_equal_runs_have_nothing_new() -> None:
 
 def test_a_cell_or_an_item_that_is_new_is_bad_only_if_it_is_not_verified() -> None:
     one = _no_pipeline(_gone(complete()))
-    (added, new_item) = compare(Run("1", one), Run("2", complete()))
+    (added, new_item) = compare(RecordedRun("1", one), RecordedRun("2", complete()))
     assert (added.kind, added.where, added.bad) == ("cell-added", WINDOWS, False)
     assert (new_item.kind, new_item.where, new_item.bad) == ("item-added", "pipeline", False)
     failed = complete(cell(LINUX), cell(WINDOWS, crash(WINDOWS)))
-    found = {f"{one.kind} {one.where}": one.bad for one in compare(Run("1", one), Run("2", failed))}
+    found = {
+        f"{one.kind} {one.where}": one.bad
+        for one in compare(RecordedRun("1", one), RecordedRun("2", failed))
+    }
     assert found[f"cell-added {WINDOWS}"]
 
 
@@ -153,7 +156,7 @@ def test_a_cell_that_fails_with_another_wheel_is_a_new_failure() -> None:
 
 def test_a_cell_that_fails_with_the_same_inputs_is_flaky() -> None:
     assert _kinds(report(), _failed()) == [f"flaky {LINUX}"]
-    (found,) = compare(Run("1", _failed()), Run("2", report()))
+    (found,) = compare(RecordedRun("1", _failed()), RecordedRun("2", report()))
     assert (found.kind, found.bad) == ("flaky", False)
 
 
@@ -176,7 +179,7 @@ def test_a_cell_that_works_again_was_fixed() -> None:
 
 def test_a_required_cell_that_no_longer_runs_is_new_and_bad() -> None:
     new = _changed(report(cell(LINUX, reason="no image"), cell(WINDOWS)))
-    (found,) = compare(Run("1", report()), Run("2", new))
+    (found,) = compare(RecordedRun("1", report()), RecordedRun("2", new))
     assert found.bad
     assert "no image" in found.message
 
@@ -209,7 +212,9 @@ def test_a_cell_is_slower_only_against_the_slowest_of_its_last_runs(
 
 @pytest.mark.parametrize(("before", "bad"), [(1, False), (2, False), (3, True), (9, True)])
 def test_a_slower_cell_is_bad_only_against_enough_runs(before: int, bad: bool) -> None:
-    every = [Run(str(n), report()) for n in range(before)] + [Run("new", _slower(report()))]
+    every = [RecordedRun(str(n), report()) for n in range(before)] + [
+        RecordedRun("new", _slower(report()))
+    ]
     (found,) = compare(every[-2], every[-1], every)
     assert (found.kind, found.bad) == ("slower", bad)
 
@@ -226,7 +231,7 @@ def test_a_host_that_was_busy_is_not_taken_for_slower_cells() -> None:
 def test_the_first_bad_run_is_named_with_what_changed_since_the_last_good() -> None:
     bad = _dependency(_bad())
     later = bad.model_copy(update={"locked": {**bad.locked, "pip": "27.0"}})
-    every = [Run(str(n), run) for n, run in enumerate((report(), report(), bad, later), 1)]
+    every = [RecordedRun(str(n), run) for n, run in enumerate((report(), report(), bad, later), 1)]
     (found,) = [one for one in compare(every[1], every[3], every) if one.kind == "new-failure"]
     assert "first bad run 3, last good run 2" in found.message
     assert "dependency cffi (2.1.1 -> 2.2.0)" in found.message

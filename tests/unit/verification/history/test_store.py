@@ -45,7 +45,7 @@ def test_where_no_run_was_kept_there_is_none_and_no_file(history: History) -> No
 
 
 def test_the_title_of_a_run_has_its_package_and_version() -> None:
-    assert store.Run("1", report()).title == "1 (2026-03-01T10:00:00Z, quiverdb 0.5.0)"
+    assert store.RecordedRun("1", report()).title == "1 (2026-03-01T10:00:00Z, quiverdb 0.5.0)"
 
 
 def test_a_file_name_that_is_no_utf8_is_kept(history: History) -> None:
@@ -69,12 +69,12 @@ def test_runs_of_another_input_strictness_extent_or_package_are_of_another_kind(
     other: dict[str, object],
 ) -> None:
     changed = report().model_copy(update={"selection": _selection(**other)})
-    assert store.kind(changed) != store.kind(report())
+    assert store.comparison_key(changed) != store.comparison_key(report())
 
 
 def test_runs_of_one_input_from_another_folder_are_of_one_kind() -> None:
     changed = report().model_copy(update={"selection": _selection(source="/elsewhere")})
-    assert store.kind(changed) == store.kind(report())
+    assert store.comparison_key(changed) == store.comparison_key(report())
 
 
 def test_the_seconds_are_those_of_the_last_run_in_which_a_cell_ran(history: History) -> None:

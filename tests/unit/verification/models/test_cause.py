@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from verification.models.cause import Cause, Severity, in_order
+from verification.models.cause import Cause, Severity, sorted_causes
 
 
 def cause(name: str, severity: str = "broken", where: str = "here", **changes: str) -> Cause:
@@ -19,7 +19,7 @@ def cause(name: str, severity: str = "broken", where: str = "here", **changes: s
 def test_unclassified_comes_first_and_the_rest_by_severity() -> None:
     names = [("stray-file", "note"), ("crash", "broken"), ("disk-full", "testbed")]
     names += [("stray-top-level", "flawed"), ("unclassified", "broken"), ("hang", "broken")]
-    ordered = in_order(cause(name, severity) for name, severity in names)
+    ordered = sorted_causes(cause(name, severity) for name, severity in names)
     assert [one.name for one in ordered] == [
         "unclassified",
         "disk-full",
@@ -33,7 +33,7 @@ def test_unclassified_comes_first_and_the_rest_by_severity() -> None:
 def test_causes_of_one_name_are_ordered_by_place_and_message() -> None:
     causes = [cause("crash", where="b"), cause("crash", message="z"), cause("crash", message="y")]
     causes += [cause("crash", where="a")]
-    ordered = [(one.where, one.message) for one in in_order(causes)]
+    ordered = [(one.where, one.message) for one in sorted_causes(causes)]
     assert ordered == [
         ("a", "seen; expected"),
         ("b", "seen; expected"),
@@ -43,7 +43,7 @@ def test_causes_of_one_name_are_ordered_by_place_and_message() -> None:
 
 
 def test_a_repeated_cause_is_told_once() -> None:
-    assert len(in_order([cause("crash"), cause("crash"), cause("crash", where="there")])) == 2
+    assert len(sorted_causes([cause("crash"), cause("crash"), cause("crash", where="there")])) == 2
 
 
 def test_a_cause_is_written_in_one_line() -> None:

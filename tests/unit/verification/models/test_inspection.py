@@ -14,7 +14,7 @@ from tests.helpers.sample_wheels import (
 from verification.models.base import parse_json
 from verification.models.cause import Severity
 from verification.models.inspection import Library, ReleaseInspection, WheelInspection
-from verification.wheel.release import inspect_release
+from verification.wheel.release_inspection import inspect_release
 
 LIBRARY = Library(
     format="elf",

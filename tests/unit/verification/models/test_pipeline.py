@@ -8,9 +8,9 @@ from tests.helpers.sample_pipeline import changed, failed, job, result
 from verification.models.pipeline import (
     PipelineFailure,
     PipelineResult,
-    TestbedFault,
 )
-from verification.pipeline.findings import cause
+from verification.models.testbed import TestbedFailureRecord
+from verification.pipeline.workflow_causes import cause
 
 
 def test_errors_are_unescaped() -> None:
@@ -37,7 +37,7 @@ def test_a_job_is_called_by_its_name_or_its_id() -> None:
         result(dynamic=(cause("hang", "job A", "too long", job="a"),)),
         PipelineFailure(
             static=(cause("job-missing", "publish.yml", "no job"),),
-            testbed=TestbedFault(name="machine-lost", where="act", observed="no job"),
+            testbed=TestbedFailureRecord(cause="machine-lost", where="act", observed="no job"),
         ),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from verification.models.release import Release, ReleaseFile, identity
+from verification.models.release import Release, ReleaseFile, project_and_version
 
 WHEEL = ReleaseFile(path=Path("folder/x-1.2.0-py3-none-any.whl"), sha256="0" * 64)
 
@@ -72,8 +72,11 @@ def test_a_release_is_frozen_and_takes_no_other_fields() -> None:
 
 
 def test_name_and_version_are_read_from_a_files_name() -> None:
-    assert [str(part) for part in identity(Path("Quiver_DB-1.0-py3-none-any.whl"))] == [
+    assert [str(part) for part in project_and_version(Path("Quiver_DB-1.0-py3-none-any.whl"))] == [
         "quiver-db",
         "1.0",
     ]
-    assert [str(part) for part in identity(Path("quiver.db-1.0.tar.gz"))] == ["quiver-db", "1.0"]
+    assert [str(part) for part in project_and_version(Path("quiver.db-1.0.tar.gz"))] == [
+        "quiver-db",
+        "1.0",
+    ]

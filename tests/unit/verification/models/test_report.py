@@ -8,8 +8,8 @@ import pytest
 
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash, report
 from verification.models.base import DataError
-from verification.models.report import FORM, FileRecord, KeptMachine, OutOfScope, Report
-from verification.report import results
+from verification.models.report import RESULTS_SCHEMA, FileRecord, KeptMachine, OutOfScope, Report
+from verification.report import results_json
 
 OTHER = "debian-12-uv-venv"
 
@@ -41,23 +41,23 @@ def test_a_cell_of_a_machine_that_the_report_does_not_describe_belongs_to_no_ite
 
 @pytest.mark.parametrize("run", [report(), complete(), report(cell(LINUX, crash()))])
 def test_a_report_is_read_as_it_was_written(tmp_path: Path, run: Report) -> None:
-    results.write(tmp_path / results.NAME, run)
-    assert results.read(tmp_path / results.NAME) == run
+    results_json.write(tmp_path / results_json.NAME, run)
+    assert results_json.read(tmp_path / results_json.NAME) == run
 
 
 def test_the_number_of_the_form_is_under_the_key_schema() -> None:
     fields = json.loads(report().model_dump_json())
-    assert fields["schema"] == FORM
+    assert fields["schema"] == RESULTS_SCHEMA
     assert "form" not in fields
 
 
-@pytest.mark.parametrize("form", [1, FORM + 1, "2", None])
+@pytest.mark.parametrize("form", [1, RESULTS_SCHEMA + 1, "2", None])
 def test_a_report_of_another_form_is_refused(tmp_path: Path, form: int | str | None) -> None:
     fields = json.loads(report().model_dump_json()) | {"schema": form}
-    path = tmp_path / results.NAME
+    path = tmp_path / results_json.NAME
     path.write_text(json.dumps(fields), "utf-8")
     with pytest.raises(DataError, match=r"^results\.json: schema: "):
-        results.read(path)
+        results_json.read(path)
 
 
 @pytest.mark.parametrize(

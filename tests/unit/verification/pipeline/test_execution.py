@@ -26,14 +26,14 @@ from tests.helpers.sample_pipeline import (
 from verification.models.cause import Cause
 from verification.models.index_log import ExchangeLog
 from verification.models.pipeline import PipelineEvidence
-from verification.pipeline.execution import diagnose, ran_side_by_side
+from verification.pipeline.execution import diagnose_pipeline, ran_side_by_side
 
 Change = Callable[[PipelineEvidence], PipelineEvidence]
 OTHERS = {name: digest for name, digest in BUILT.items() if name != LINUX}
 
 
 def causes(whole: PipelineEvidence) -> tuple[Cause, ...]:
-    return diagnose(whole, PLANNED, version="1.2.0")
+    return diagnose_pipeline(whole, PLANNED, version="1.2.0")
 
 
 def names(whole: PipelineEvidence) -> list[str]:

@@ -1,4 +1,4 @@
-"""What starts the workflow, in which order jobs go, and what could cut it short.
+"""What starts the workflow, the order of its jobs, and what could interrupt it.
 
 Each mutant of the real publish.yml is caught by the name of its cause.
 """

@@ -1,4 +1,4 @@
-"""What each job is given: permissions, the environment, tokens, credentials.
+"""The permissions, environments, tokens and credentials of each job.
 
 Each mutant of the real publish.yml is caught by the name of its cause.
 """

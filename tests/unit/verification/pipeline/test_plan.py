@@ -36,7 +36,11 @@ def test_every_action_of_the_plan_has_a_pin_that_is_a_commit() -> None:
             'flow = "publish.yml"',
             r"^pipeline\.toml: flow: unknown key; there are: claims, ",
         ),
-        ("apart = []\n", "", r"^pipeline\.toml: jobs\.build\.apart: Field required"),
+        (
+            "independent_of = []\n",
+            "",
+            r"^pipeline\.toml: jobs\.build\.independent_of: Field required",
+        ),
         ("after = []", "after = 5", r"^pipeline\.toml: jobs\.build\.after: "),
         ('environment = "pypi"', 'environment = "pypi"\nx = 1', r"^pipeline\.toml: x: "),
         ('shown_by = "jobs"', 'shown_by = "page"', r"^pipeline\.toml: files\."),

@@ -1,4 +1,4 @@
-"""The rules together: the real files have no fault, nor has what means the same."""
+"""The rules together: the real files and equivalent variants have no fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.unit.verification.pipeline import (
     test_wheel_transfer,
 )
 from verification.pipeline import policy
-from verification.pipeline.repository import FOLDER
+from verification.pipeline.repository_files import WORKFLOW_FOLDER
 from verification.rules.catalogue import catalogue
 
 MUTANTS = [
@@ -47,7 +47,7 @@ def test_the_pipeline_as_it_is_has_no_fault(tmp_path: Path) -> None:
 
 def test_a_renamed_workflow_is_not_the_one_that_is_registered(tmp_path: Path) -> None:
     root = repository(tmp_path)
-    (root / FOLDER / "publish.yml").rename(root / FOLDER / "release.yml")
+    (root / WORKFLOW_FOLDER / "publish.yml").rename(root / WORKFLOW_FOLDER / "release.yml")
 
     (cause,) = causes(root)
 
@@ -105,8 +105,8 @@ def test_what_is_written_otherwise_and_means_the_same_is_no_fault(
 def test_every_cause_of_the_static_rules_has_a_mutant() -> None:
     caught = {cause for cause, _ in MUTANTS} | {"wheel-untested"}
     modules = set(Path(policy.__file__).parent.glob("*.py"))
-    # The causes of these are seen only when the workflow runs: test_execution.py.
-    modules -= {path for path in modules if path.stem in ("execution", "result")}
+    # The causes of these occur only when the workflow runs: test_execution.py.
+    modules -= {path for path in modules if path.stem in ("execution", "report_parts")}
     source = "".join(path.read_text("utf-8") for path in modules)
 
     assert {name for name in catalogue() if f'"{name}"' in source} == caught

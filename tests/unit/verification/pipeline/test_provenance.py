@@ -13,10 +13,10 @@ from tests.helpers.sample_provenance import (
     WHEELS,
     provenance,
 )
-from verification.models.pipeline import LivePublisher
+from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
-from verification.pipeline.provenance import PublishedFile, judge
+from verification.pipeline.provenance import PublishedFile, check_provenance
 
 RIGHT = provenance(WHEELS[0])
 NEWER: JsonValue = {**RIGHT, "version": 2} if isinstance(RIGHT, dict) else None
@@ -25,12 +25,12 @@ NO_BASE64: JsonValue = json.loads(json.dumps(RIGHT).replace('"statement": "', '"
 
 def judged(
     *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, named: JsonValue = NAMED
-) -> LivePublisher:
+) -> LivePublisherCheck:
     """Judge these answers for the first wheels; the others have the right one."""
     objects = [*answers, *(provenance(name, named) for name in WHEELS[len(answers) :])]
     files = [PublishedFile(name, DIGEST) for name in WHEELS]
     bodies = [json.dumps(answer).encode() for answer in objects]
-    return judge(publisher, "1.2.0", dict(zip(files, bodies, strict=True)))
+    return check_provenance(publisher, "1.2.0", dict(zip(files, bodies, strict=True)))
 
 
 def test_a_release_of_the_registered_publisher_is_verified_by_structure() -> None:

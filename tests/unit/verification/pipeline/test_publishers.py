@@ -1,4 +1,4 @@
-"""The file of registrations: what the form would refuse is refused, all of it in one line."""
+"""The file of registrations: everything that the form refuses is reported, in one line."""
 
 from __future__ import annotations
 

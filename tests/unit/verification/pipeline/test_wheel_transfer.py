@@ -1,4 +1,4 @@
-"""Which wheels are built, and how they get from job to job.
+"""Which wheels are built, and how they are transferred between jobs.
 
 Each mutant of the real publish.yml is caught by the name of its cause.
 """

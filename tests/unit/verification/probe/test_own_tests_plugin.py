@@ -10,7 +10,7 @@ import pytest
 
 from verification import probe
 from verification.models.evidence import OwnTestsRecord, TestOutcome
-from verification.session.own_tests import read
+from verification.session.own_tests import read_ledger
 
 PLUGIN = Path(probe.__file__).with_name("own_tests_plugin.py")
 # A small module of the standard library stands for the package.
@@ -56,7 +56,9 @@ def run(folder: Path, files: dict[str, str], *, seconds: float = 30) -> Ended:
         check=False,
     )
     text = ledger.read_text() if ledger.exists() else ""
-    return Ended(ended.returncode, ended.stdout + ended.stderr, trace.read_text(), read(text))
+    return Ended(
+        ended.returncode, ended.stdout + ended.stderr, trace.read_text(), read_ledger(text)
+    )
 
 
 def counts(record: OwnTestsRecord) -> dict[str, int]:

@@ -148,7 +148,7 @@ def spec(tmp_path: Path) -> Instructions:
         "setup": [["true"], ["sh", "-c", "exit 4"], ["true"]],
         "first": [],
         "install": ["touch", str(tmp_path / "installed")],
-        "again": False,
+        "reinstall": False,
         "umask": -1,
         "after_install": [],
         "before_uninstall": [],
@@ -166,7 +166,7 @@ def spec(tmp_path: Path) -> Instructions:
 
 
 def _evidence(spec: Instructions, **changes: Any) -> dict[str, Any]:
-    cell = probe.Cell(cast(Instructions, {**spec, **changes}))
+    cell = probe.ProbeRun(cast(Instructions, {**spec, **changes}))
     cell.run()
     made: dict[str, Any] = json.loads(json.dumps(cell.evidence))
     return made
@@ -193,7 +193,7 @@ def test_a_cell_records_what_each_of_its_commands_did(spec: Instructions, tmp_pa
 
 
 def test_a_cell_whose_installation_fails_has_no_use(spec: Instructions) -> None:
-    evidence = _evidence(spec, install=["sh", "-c", "echo no >&2; exit 1"], again=True)
+    evidence = _evidence(spec, install=["sh", "-c", "echo no >&2; exit 1"], reinstall=True)
     assert (evidence["install"]["code"], evidence["install"]["stderr"]) == (1, "no\n")
     assert not {"again", "import", "exercise", "on_disk", "uninstall"} & set(evidence)
     assert evidence["left"]["added"] == []
@@ -201,7 +201,7 @@ def test_a_cell_whose_installation_fails_has_no_use(spec: Instructions) -> None:
 
 def test_an_installation_can_be_repeated(spec: Instructions, tmp_path: Path) -> None:
     command = ["sh", "-c", f"date +%N >> {tmp_path / 'installed'}"]
-    evidence = _evidence(spec, install=command, again=True)
+    evidence = _evidence(spec, install=command, reinstall=True)
     assert evidence["again"]["code"] == 0
     assert evidence["again"]["difference"]["changed"] == [str(tmp_path / "installed")]
 

@@ -49,7 +49,7 @@ def test_refused_and_falls_back_differ_from_works_in_cells_and_items(tmp_path: P
         cell(WINDOWS, outcome=Outcome.FALLS_BACK),
         cell(other, outcome=Outcome.WORKS_FLAWED),
     )
-    summary = github.summary(run, tmp_path)
+    summary = github.job_summary(run, tmp_path)
 
     for ident, mark in (
         (LINUX, "✔ works"),
@@ -65,16 +65,16 @@ def test_a_cause_that_follows_is_no_annotation(tmp_path: Path) -> None:
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     run = report(cell(LINUX, crash(), follows), cell(WINDOWS))
 
-    (line,) = github.commands(run)
+    (line,) = github.workflow_commands(run)
     assert "title=crash" in line
-    assert "leftovers" not in github.summary(run, tmp_path)
+    assert "leftovers" not in github.job_summary(run, tmp_path)
 
 
 def test_a_command_of_actions_cannot_be_planted_in_evidence() -> None:
     evil = crash().model_copy(
         update={"where": "x\n::set-output name=a::b", "message": "100% \r gone"}
     )
-    (line,) = github.commands(report(cell(LINUX, evil), cell(WINDOWS)))
+    (line,) = github.workflow_commands(report(cell(LINUX, evil), cell(WINDOWS)))
     assert "\n" not in line
     assert "\r" not in line
     assert "%0A::set-output" in line
@@ -83,11 +83,11 @@ def test_a_command_of_actions_cannot_be_planted_in_evidence() -> None:
 
 def test_no_more_annotations_are_written_than_are_shown() -> None:
     causes = [crash().model_copy(update={"where": f"place {number}"}) for number in range(30)]
-    lines = list(github.commands(report(cell(LINUX, *causes), cell(WINDOWS))))
+    lines = list(github.workflow_commands(report(cell(LINUX, *causes), cell(WINDOWS))))
     assert len([line for line in lines if line.startswith("::error")]) == 10
 
 
 def test_an_item_that_is_not_verified_without_a_cause_is_an_annotation_as_well() -> None:
     run = report(cell(LINUX, reason="the run was interrupted"), cell(WINDOWS))
-    (line,) = github.commands(run)
+    (line,) = github.workflow_commands(run)
     assert line == "::error title=linux-install%3A unverified::the run was interrupted"

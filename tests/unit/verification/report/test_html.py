@@ -1,4 +1,4 @@
-"""The page: what it shows, and that nothing of a package becomes a part of it."""
+"""The page: its content, and that text from a package is escaped."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, complete, crash, report
-from verification.models.evidence import CellEvidence, Step, StepError, Steps
+from verification.models.evidence import CellEvidence, ExerciseStep, StepError, Steps
 from verification.models.report import JobRecord, KeptMachine, OutOfScope
 from verification.models.verdict import Outcome
-from verification.report import html, marks, summary
+from verification.report import cell_summary, html, marks
 
 NASTY = "</script></textarea>\"'><img src=x onerror=planted()><script>window.planted=1</script>"
 
@@ -39,14 +39,14 @@ def test_each_outcome_has_its_sign_its_words_and_its_class() -> None:
 
 def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
     run = report(cell(LINUX), cell("debian-12-pip-venv", outcome=Outcome.REFUSED), cell(WINDOWS))
-    by_id = {one.result.id: one.machines for one in html.view(run, {}).items}
+    by_id = {one.result.id: one.machines for one in html.build_page(run, {}).items}
     assert by_id["linux-install"] == "works on 1 machine, is refused on 1 machine"
     assert by_id["source-build"] == ""
 
 
 def test_a_cause_that_follows_is_under_its_cause_and_is_not_counted() -> None:
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
-    page = html.view(report(cell(LINUX, crash(), follows), cell(WINDOWS)), {})
+    page = html.build_page(report(cell(LINUX, crash(), follows), cell(WINDOWS)), {})
     (group,) = page.causes
     (one,) = group.occurrences
     assert (group.name, one.following) == ("crash", (follows,))
@@ -89,7 +89,7 @@ def test_nothing_in_evidence_becomes_html() -> None:
 
 def test_the_replay_command_runs_this_cell_again() -> None:
     run = report()
-    assert html.replay(run.cells[0]) == "./e2e replay debian-13-pip-venv"
+    assert html.replay_command(run.cells[0]) == "./e2e replay debian-13-pip-venv"
     assert "<code>./e2e replay debian-13-pip-venv</code>" in html.render(run, {})
     assert "Its machine is up" not in html.render(run, {})
 
@@ -108,7 +108,7 @@ def test_a_machine_that_was_kept_is_shown_with_the_command_that_enters_it() -> N
     assert "up until 2026-03-02T10:00:00Z" in text
 
 
-def _with_steps(**steps: Step[object]) -> CellEvidence:
+def _with_steps(**steps: ExerciseStep[object]) -> CellEvidence:
     evidence = sample_run.evidence()
     assert evidence.exercise
     exercise = evidence.exercise.model_copy(update={"steps": Steps.model_validate(steps)})
@@ -118,10 +118,10 @@ def _with_steps(**steps: Step[object]) -> CellEvidence:
 def test_a_step_is_shown_with_what_it_returned_or_raised() -> None:
     error = StepError(type="OSError", message="no such table")
     evidence = _with_steps(
-        thread=Step[object](step="thread", ok=True, value={"threads": 4}),
-        fork=Step[object](step="fork", ok=False, error=error),
+        thread=ExerciseStep[object](step="thread", ok=True, value={"threads": 4}),
+        fork=ExerciseStep[object](step="fork", ok=False, error=error),
     )
-    steps = {one.name: one for one in html.view(report(), {LINUX: evidence}).cells[0].steps}
+    steps = {one.name: one for one in html.build_page(report(), {LINUX: evidence}).cells[0].steps}
     assert (steps["thread"].ok, steps["thread"].value) == (True, '{"threads": 4}')
     assert (steps["fork"].ok, steps["fork"].value) == (False, "OSError: no such table")
 
@@ -145,7 +145,7 @@ def test_a_long_log_keeps_its_beginning_and_its_end() -> None:
 def test_what_was_not_verified_is_listed_with_the_reason() -> None:
     run = report(cell(LINUX, reason="no engine"), cell(WINDOWS))
     run = run.model_copy(update={"not_inspected": ("a.whl",), "not_installed": ("b.whl",)})
-    found = html.view(run, {}).unverified
+    found = html.build_page(run, {}).unverified
     assert (LINUX, "no engine") in found
     assert ("pipeline", "this run has no such item") in found
     assert ("windows-servercore", "out of scope: only the profile full asks") in found
@@ -163,10 +163,10 @@ def test_what_is_out_of_scope_is_listed_once() -> None:
 
 
 def test_the_phases_of_a_cell_add_up_to_its_time() -> None:
-    page = html.view(report(), {LINUX: sample_run.evidence()})
+    page = html.build_page(report(), {LINUX: sample_run.evidence()})
     for one in page.cells:
         assert sum(seconds for _, seconds in one.times) == one.result.seconds
     assert [name for name, _ in page.cells[0].times] == [
-        *(name for name, _ in summary.commands(sample_run.evidence())),
+        *(name for name, _ in cell_summary.recorded_commands(sample_run.evidence())),
         "rest",
     ]

@@ -28,7 +28,7 @@ def test_machines_are_counted_by_outcome() -> None:
         cell("d-pip-venv", outcome=Outcome.FALLS_BACK),
     ]
 
-    assert marks.machines(cells) == {
+    assert marks.machine_counts(cells) == {
         Outcome.WORKS: 2,
         Outcome.REFUSED: 1,
         Outcome.FALLS_BACK: 1,
@@ -43,4 +43,4 @@ def test_machines_are_counted_by_outcome() -> None:
 def test_a_machine_counts_once_with_its_worst_cell(worst: Outcome) -> None:
     cells = [cell("a-pip-venv"), cell("a-uv-venv", outcome=worst), cell("a-uv-user")]
 
-    assert marks.machines(cells) == {worst: 1}
+    assert marks.machine_counts(cells) == {worst: 1}

@@ -8,7 +8,7 @@ from verification.report import timeline
 
 
 def test_jobs_are_on_one_axis_of_time() -> None:
-    first, second = timeline.jobs(PIPELINE)
+    first, second = timeline.job_bars(PIPELINE)
     assert first.bar
     assert second.bar
     assert (first.bar.x, first.bar.width) == (0, 964.3)
@@ -21,16 +21,16 @@ def test_a_job_that_did_not_run_has_no_bar() -> None:
         JobRecord(id="a", start=1_772_359_200.0, end=1_772_359_230.0, result="success"),
         JobRecord(id="b", result="skipped"),
     )
-    first, second = timeline.jobs(PIPELINE.model_copy(update={"jobs": jobs}))
+    first, second = timeline.job_bars(PIPELINE.model_copy(update={"jobs": jobs}))
     assert first.bar
     assert first.bar.seconds == 30.0
     assert second.bar is None
 
 
 def test_a_report_without_times_of_jobs_has_no_axis() -> None:
-    assert timeline.jobs(None) == ()
+    assert timeline.job_bars(None) == ()
     jobs = (JobRecord(id="b", result="skipped"),)
-    assert timeline.jobs(PIPELINE.model_copy(update={"jobs": jobs})) == ()
+    assert timeline.job_bars(PIPELINE.model_copy(update={"jobs": jobs})) == ()
 
 
 def test_bars_of_a_cell_add_up_to_its_time() -> None:

@@ -9,7 +9,7 @@ from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, complete, crash, report
 from verification.models.report import Claim, OutOfScope, PipelinePart, Report
 from verification.models.verdict import Outcome, Verdict
-from verification.report import summary, verification_md
+from verification.report import cell_summary, verification_md
 from verification.subjects import report_template
 
 QUIVERDB = report_template.load("quiverdb")
@@ -187,7 +187,7 @@ def test_a_cause_that_follows_is_no_gap() -> None:
 
 def test_own_tests_that_did_not_count_are_a_limit() -> None:
     evidence = sample_run.evidence(WINDOWS).model_copy(update={"tests": sample_run.own_tests()})
-    ran = cell(WINDOWS).model_copy(update={"summary": summary.summary(evidence)})
+    ran = cell(WINDOWS).model_copy(update={"summary": cell_summary.summarize(evidence)})
     text = _render(complete(cell(LINUX), ran))
     limits = text.partition("#### 2. ")[2].partition("**Limits:**")[2].partition("####")[0]
     assert f"`{WINDOWS}`: of the package's own tests did not count: 2 skipped: Windows" in limits

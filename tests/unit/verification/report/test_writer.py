@@ -1,4 +1,4 @@
-"""All forms of the report: each is written, and one cannot take another away."""
+"""All formats of the report: each is written, even if another one fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, cell, report
 from verification.history.store import History
 from verification.models.report import Report
-from verification.report import results, writer
+from verification.report import results_json, writer
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_the_report_names_the_package_that_was_verified(
 
 def test_every_form_of_a_run_that_ended_is_written(tmp_path: Path, history: History) -> None:
     folder = tmp_path / "report"
-    digest = results.write_by_content(folder / "evidence", sample_run.evidence().to_json())
+    digest = results_json.write_by_content(folder / "evidence", sample_run.evidence().to_json())
     run = report(cell(LINUX).model_copy(update={"evidence": digest}))
     assert writer.write(folder, run, history=history) == ()
     assert {path.name for path in folder.iterdir()} == {*writer.FILES, "evidence"}
-    assert results.read(folder / results.NAME) == run
+    assert results_json.read(folder / results_json.NAME) == run
     assert [one.report for one in history.runs().runs] == [run]
     assert "Successfully installed" in (folder / "index.html").read_text("utf-8")
 
@@ -94,6 +94,6 @@ def test_a_fault_of_a_form_takes_no_other_away(
 
 
 def test_evidence_cut_off_in_the_middle_stops_no_form(tmp_path: Path) -> None:
-    digest = results.write_by_content(tmp_path / "evidence", '{"install": {"co')
+    digest = results_json.write_by_content(tmp_path / "evidence", '{"install": {"co')
     run = report(cell(LINUX).model_copy(update={"evidence": digest}))
     assert writer.write(tmp_path, run) == ()

@@ -18,8 +18,8 @@ def test_paths_are_of_the_machines_kind() -> None:
     windows = evidence(lambda fields: fields.update(os="windows"))
     assert paths.path_type(evidence()) is PurePosixPath
     assert paths.path_type(windows) is PureWindowsPath
-    assert PurePosixPath(FILES[0]) in paths.added(evidence())
-    assert PureWindowsPath(FILES[0].upper()) in paths.added(windows)
+    assert PurePosixPath(FILES[0]) in paths.added_paths(evidence())
+    assert PureWindowsPath(FILES[0].upper()) in paths.added_paths(windows)
 
 
 def test_distributions_have_normalised_names() -> None:
@@ -84,7 +84,7 @@ def test_nothing_was_chosen_where_nothing_was_installed() -> None:
     ],
 )
 def test_versions_are_the_same_however_they_are_written(one: str, other: str, differ: bool) -> None:
-    assert paths.differs(one, other) == differ
+    assert paths.is_other_version(one, other) == differ
 
 
 @pytest.mark.parametrize(

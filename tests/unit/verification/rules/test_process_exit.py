@@ -17,11 +17,11 @@ from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence
 from verification.rules.finding import finding
 from verification.rules.process_exit import (
-    bad_ends,
-    death,
+    abnormal_exits,
+    crash,
     frame,
-    has_died,
-    is_illegal,
+    has_crashed,
+    is_illegal_instruction,
     last_error,
     old_runtimes,
     reclassify_emulated_fault,
@@ -55,7 +55,7 @@ def ends(*changes: Change) -> list[Cause]:
     observed = evidence(*changes)
     assert observed.import_run is not None
     assert observed.exercise is not None
-    return list(bad_ends(observed, observed.import_run, observed.exercise))
+    return list(abnormal_exits(observed, observed.import_run, observed.exercise))
 
 
 def end(*changes: Change) -> Shown:
@@ -124,12 +124,12 @@ def test_an_instruction_that_the_processor_lacks_is_named_with_it(
         f"{observed}; the last frame: {FRAME}; the processor is {processor}",
         {"code": code, "frame": FRAME, "processor": processor},
     )
-    assert is_illegal(code)
+    assert is_illegal_instruction(code)
 
 
 def test_the_kind_of_processor_stands_for_a_name_that_is_not_known() -> None:
     observed = evidence(lambda fields: fields.update(processor=""))
-    assert death(-4, None, observed).facts["processor"] == "x86_64"
+    assert crash(-4, None, observed).facts["processor"] == "x86_64"
 
 
 def test_a_starter_can_hide_the_signal_of_an_illegal_instruction() -> None:
@@ -158,7 +158,7 @@ def test_a_fatal_error_of_the_interpreter_is_a_crash() -> None:
     ],
 )
 def test_a_process_died_by_its_code_or_by_its_trace(code: int, trace: str, died: bool) -> None:
-    assert has_died(code, trace) == died
+    assert has_crashed(code, trace) == died
 
 
 def test_a_crash_without_a_stack_has_no_frame() -> None:
@@ -267,7 +267,7 @@ def on_emulated(*changes: Change) -> CellEvidence:
     return evidence(lambda fields: fields["cell"].update(processor=EMULATED), *changes)
 
 
-def crash(evidence: CellEvidence, name: str = "crash", observed: str = "killed") -> Cause:
+def crash_cause(evidence: CellEvidence, name: str = "crash", observed: str = "killed") -> Cause:
     return finding(name, observed).at(evidence, "round-trip")
 
 
@@ -288,12 +288,14 @@ def test_a_failure_of_the_emulator_is_the_testbeds(message: str, process: str) -
         fields[process]["stderr"] = f"warning: x\n{message}\n"
 
     observed = on_emulated(change)
-    cause = reclassify_emulated_fault(crash(observed), observed)
-    told = f"{message}: {crash(observed).message}"[:600]
+    cause = reclassify_emulated_fault(crash_cause(observed), observed)
+    told = f"{message}: {crash_cause(observed).message}"[:600]
     expected = ("emulator-gap", f"{CELL}: round-trip", told, {"reason": message})
     assert shown(cause) == expected
     real = evidence(change)
-    assert reclassify_emulated_fault(crash(real), real) == crash(real), "on a real processor"
+    assert reclassify_emulated_fault(crash_cause(real), real) == crash_cause(real), (
+        "on a real processor"
+    )
 
 
 def test_the_emulators_failure_in_the_own_tests_is_the_testbeds() -> None:
@@ -301,25 +303,25 @@ def test_the_emulators_failure_in_the_own_tests_is_the_testbeds() -> None:
         fields["tests"] = own_tests(stderr="qemu: x\n")
 
     observed = on_emulated(change)
-    assert reclassify_emulated_fault(crash(observed), observed).name == "emulator-gap"
+    assert reclassify_emulated_fault(crash_cause(observed), observed).name == "emulator-gap"
 
 
 @pytest.mark.parametrize("name", ["uninstall-leftover", "unknown-to-wine", "machine-lost"])
 def test_only_a_broken_package_can_be_the_emulators_failure(name: str) -> None:
     observed = on_emulated(lambda fields: fields["exercise"].update(stderr="qemu: x\n"))
-    cause = crash(observed, name)
+    cause = crash_cause(observed, name)
     assert reclassify_emulated_fault(cause, observed) == cause
 
 
 def test_a_signal_that_the_emulator_passes_on_is_the_programs() -> None:
     message = "qemu: uncaught target signal 4 (Illegal instruction)\n"
     observed = on_emulated(lambda fields: fields["exercise"].update(stderr=message))
-    assert reclassify_emulated_fault(crash(observed), observed) == crash(observed)
+    assert reclassify_emulated_fault(crash_cause(observed), observed) == crash_cause(observed)
 
 
 def test_a_system_call_that_the_emulator_lacks_is_the_testbeds() -> None:
     observed = on_emulated()
-    cause = crash(observed, "round-trip-failed", "[Errno 38] Function not implemented")
+    cause = crash_cause(observed, "round-trip-failed", "[Errno 38] Function not implemented")
     found = reclassify_emulated_fault(cause, observed)
     assert (found.name, found.facts) == ("emulator-gap", {"reason": "QEMU lacks a system call"})
     assert reclassify_emulated_fault(cause, evidence()) == cause
@@ -327,7 +329,7 @@ def test_a_system_call_that_the_emulator_lacks_is_the_testbeds() -> None:
 
 def test_a_hang_on_an_emulated_processor_says_nothing_about_the_package() -> None:
     observed = on_emulated()
-    found = reclassify_emulated_fault(crash(observed, "hang", "no end"), observed)
+    found = reclassify_emulated_fault(crash_cause(observed, "hang", "no end"), observed)
     reason = "its processor is emulated, which takes some ten times as long"
     assert found.message.startswith(f"{reason}: no end; ")
     assert (found.name, found.severity) == ("emulator-gap", "testbed")
@@ -346,24 +348,24 @@ def on_wine(*lines: str) -> CellEvidence:
 
 def test_a_crash_where_wine_lacks_an_imported_symbol_is_the_testbeds() -> None:
     observed = on_wine(stub("other.dll", "x", "C:\\x.dll"), stub("KERNEL32.dll", "PssQuery"))
-    (cause,) = reclassify_wine_fault(observed, [crash(observed)])
+    (cause,) = reclassify_wine_fault(observed, [crash_cause(observed)])
     assert shown(cause) == (
         "emulator-gap",
         f"{CELL}: libquiver_c.dll",
         "libquiver_c.dll imports PssQuery of KERNEL32.dll, which Wine has not; then: "
-        + crash(observed).message,
+        + crash_cause(observed).message,
         {"library": "KERNEL32.dll", "symbol": "PssQuery"},
     )
 
 
 def test_a_call_of_a_function_that_wine_knows_by_name_only_is_the_testbeds() -> None:
     observed = on_wine(stub("KERNEL32.dll", "PssQuery"), CALLED)
-    (cause,) = reclassify_wine_fault(observed, [crash(observed)])
+    (cause,) = reclassify_wine_fault(observed, [crash_cause(observed)])
     assert shown(cause) == (
         "emulator-gap",
         f"{CELL}: ucrtbase.dll",
         "crealf of ucrtbase.dll was called, which Wine knows by name only; then: "
-        + crash(observed).message,
+        + crash_cause(observed).message,
         {"library": "ucrtbase.dll", "symbol": "crealf"},
     )
 
@@ -371,7 +373,7 @@ def test_a_call_of_a_function_that_wine_knows_by_name_only_is_the_testbeds() -> 
 @pytest.mark.parametrize("lines", [(), (stub("KERNEL32.dll", "PssQuery", "C:\\windows\\x.dll"),)])
 def test_another_crash_on_wine_is_the_packages(lines: tuple[str, ...]) -> None:
     observed = on_wine(*lines)
-    ended = [crash(observed), crash(observed, "hang")]
+    ended = [crash_cause(observed), crash_cause(observed, "hang")]
     assert reclassify_wine_fault(observed, ended) == ended
 
 

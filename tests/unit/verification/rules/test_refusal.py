@@ -78,13 +78,13 @@ def test_a_refusal_that_gives_a_reason_is_clean(output: str) -> None:
     assert judged(refused(output)) == []
     run = evidence(refused(output)).install
     assert run is not None
-    assert any("quiverdb" in line for line in refusal.reasons(run))
+    assert any("quiverdb" in line for line in refusal.refusal_reasons(run))
 
 
 def test_the_reasons_are_the_installers_own_lines() -> None:
     run = evidence(refused(f"note\n{UV}hint: try more\n")).install
     assert run is not None
-    assert refusal.reasons(run) == [
+    assert refusal.refusal_reasons(run) == [
         "error: No solution found when resolving dependencies",
         "cause: Because quiverdb==1.2.0 has no wheels with a matching Python ABI tag",
         "hint: try more",

@@ -6,14 +6,14 @@ from verification.models.errors import WrongUse
 from verification.models.machine import MachineSpec
 from verification.scenarios import machines
 from verification.scenarios import similar_machine as nearest
-from verification.scenarios.similar_machine import Near
+from verification.scenarios.similar_machine import RankedMachine
 
 
-def _ranked(**asked: str) -> list[Near]:
-    return nearest.ranked(nearest.asked(**asked), machines.load())
+def _ranked(**asked: str) -> list[RankedMachine]:
+    return nearest.ranked_machines(nearest.bug_report(**asked), machines.load())
 
 
-def _lines(near: Near) -> list[str]:
+def _lines(near: RankedMachine) -> list[str]:
     return [line for line, _ in near.differences]
 
 

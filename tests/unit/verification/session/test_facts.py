@@ -1,4 +1,4 @@
-"""What is known of a run before its first cell."""
+"""The facts of a run before its first cell."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from tests.helpers.sample_wheels import SUBJECT, inspect, linux_wheel, windows_w
 from verification.models.cause import Severity
 from verification.models.inspection import LibrarySummary
 from verification.models.machine import MachineSpec
-from verification.models.pipeline import PipelineFailure, PipelineOutcome, TestbedFault
+from verification.models.pipeline import PipelineFailure, PipelineOutcome
 from verification.models.release import Release, ReleaseFile
 from verification.models.run import RunResult
+from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import ExpectationKind, Verdict
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells, machines
 from verification.session import facts
 from verification.session.gate_run import GateRequest
-from verification.session.prepare import SetUp
+from verification.session.prepare import RunSetup
 from verification.session.selection import Options, select
 from verification.verdict import judge
-from verification.wheel.release import inspect_release
+from verification.wheel.release_inspection import inspect_release
 
 MACHINES = ("debian-13", "windows-wine")
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
@@ -171,7 +172,7 @@ def test_what_the_wheels_of_two_systems_show_together_is_in_both_items(
         version="1.0.0",
         wheels=tuple(map(ReleaseFile.read, wheels)),
     )
-    ready = SetUp(prepared(files), inspect_release(wheels, SUBJECT))
+    ready = RunSetup(prepared(files), inspect_release(wheels, SUBJECT))
     known = facts.after_setup(request_, ready)
     assert [one.causes for one in known.systems] == [(), ()]
     judged = judge(
@@ -237,7 +238,7 @@ def test_the_publisher_has_the_causes_that_are_about_who_publishes(tmp_path: Pat
 
 
 def test_a_failure_of_the_testbed_is_the_cause_of_both_items(tmp_path: Path) -> None:
-    fault = TestbedFault(name="machine-lost", where="runner", observed="it is gone")
+    fault = TestbedFailureRecord(cause="machine-lost", where="runner", observed="it is gone")
     outcome = PipelineFailure(static=(), testbed=fault)
     found = _after(tmp_path, outcome).pipeline
     assert found is not None

@@ -1,4 +1,4 @@
-"""One gate as its controller runs it, with a testbed of which nothing runs."""
+"""One gate as its controller runs it, with a fake testbed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.report import ReplayInputs
 from verification.models.verdict import Outcome, Verdict
-from verification.report import results
+from verification.report import results_json
 from verification.report.folder import MARK
 from verification.session import gate_run, replay_inputs
 from verification.session.gate_run import GateRequest, GateRun
-from verification.session.prepare import SetUp
-from verification.session.recorder import RESULT, TestOutcome, as_property
+from verification.session.prepare import RunSetup
+from verification.session.recorder import RESULT, TestPhaseReport, as_property
 from verification.session.selection import Options, select
 from verification.session.session import Handover
 from verification.session.user_files import history
@@ -38,7 +38,7 @@ INPUTS = ReplayInputs(
     yanked={},
     suite="0",
 )
-Prepare = Callable[[], SetUp]
+Prepare = Callable[[], RunSetup]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def prepares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Prepare], list[str]]:
     def replace(make: Prepare) -> list[str]:
         log: list[str] = []
 
-        def prepare(_selection: object, _subject: object, stack: contextlib.ExitStack) -> SetUp:
+        def prepare(_selection: object, _subject: object, stack: contextlib.ExitStack) -> RunSetup:
             log.append("prepared")
             stack.callback(log.append, "removed")
             return make()
@@ -67,7 +67,7 @@ def request(folder: Path, **options: object) -> GateRequest:
 
 
 def fails(error: Exception) -> Prepare:
-    def make() -> SetUp:
+    def make() -> RunSetup:
         raise error
 
     return make
@@ -144,7 +144,7 @@ def test_a_set_up_that_failed_is_recorded_and_nothing_is_handed_over(
     prepares(fails(error))
     run = GateRun(request(tmp_path))
     run.set_up()
-    assert run.ready is None
+    assert run.setup is None
     assert run.handover() is None
     failure = run.recorder.facts.setup_failure
     assert failure is not None
@@ -239,7 +239,7 @@ def ended(run: GateRun) -> None:
         )
         result = cell(one.id).model_copy(update={"wheel": wheel})
         properties = {RESULT: as_property(result)}
-        test = TestOutcome(node=one.id, phase="call", outcome="passed", properties=properties)
+        test = TestPhaseReport(node=one.id, phase="call", outcome="passed", properties=properties)
         assert run.recorder.add(test) == result
 
 
@@ -253,7 +253,7 @@ def test_the_report_is_written_with_the_verdict_and_the_kept_files(
     report, remarks = run.write(interrupted=False)
     assert report.verdict is Verdict.VERIFIED
     assert report.inputs == INPUTS
-    assert results.read(tmp_path / "results.json") == report
+    assert results_json.read(tmp_path / "results.json") == report
     assert remarks[0] == f"report: {tmp_path}"
     assert [one.report for one in history().runs().runs] == [report]
     run.close()

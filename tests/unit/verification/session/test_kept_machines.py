@@ -1,4 +1,4 @@
-"""The machine of a failed cell stays up."""
+"""The machine of a failed cell keeps running."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from containers.engine import KEPT, KEPT_HOURS
+from containers.engine import KEPT_HOURS, KEPT_PREFIX
 from containers.machine import Machine
 from containers.testbed import Testbed
 from tests.helpers import engine_server
@@ -20,7 +20,7 @@ from verification.models.base import DataError
 from verification.models.report import KeptMachine
 from verification.models.results import CellResult
 from verification.models.verdict import Outcome
-from verification.session import enter, kept_machines
+from verification.session import enter_machine, kept_machines
 from verification.session.session import CellRun
 
 FAILED = CellRun(evidence(), cell(LINUX, crash()))
@@ -48,7 +48,7 @@ def machines(count: int = 1) -> list[FakeMachine]:
 def keep(report: Path, url: str, ran: CellRun, held: list[FakeMachine]) -> list[KeptMachine]:
     """Keep the machine of a cell; return the machines that the report has then."""
     kept_machines.keep(report, on_engine(url), ran, list[Machine](held))
-    return list(kept_machines.recorded(report))
+    return list(kept_machines.read_kept(report))
 
 
 def test_the_last_machine_of_a_failed_cell_is_kept_with_its_index(
@@ -57,7 +57,7 @@ def test_the_last_machine_of_a_failed_cell_is_kept_with_its_index(
     held = machines(2)
     (kept,) = keep(tmp_path, server.url, FAILED, held)
     assert [machine.closed for machine in held] == [True, False]
-    assert (kept.cell, kept.container) == (LINUX, f"{KEPT}{LINUX}-{NETWORK.run.id}")
+    assert (kept.cell, kept.container) == (LINUX, f"{KEPT_PREFIX}{LINUX}-{NETWORK.run.id}")
     assert kept.container in kept.enter
     assert f"--host {server.url}" in kept.enter
     left = datetime.fromisoformat(kept.until) - datetime.now(UTC)
@@ -76,7 +76,9 @@ def test_a_package_that_the_probe_removed_is_installed_again(
     (kept,) = keep(tmp_path, server.url, FAILED, held)
     assert kept.installed_again
     (again,) = held[0].ran
-    assert again.command == tuple(enter.command(SPEC, "first", "install", "after_install"))
+    assert again.command == tuple(
+        enter_machine.machine_command(SPEC, "first", "install", "after_install")
+    )
 
 
 def _without_removal(code: int | None) -> CellRun:
@@ -124,7 +126,7 @@ def test_at_most_eight_machines_are_kept(tmp_path: Path, server: EngineServer) -
     for name, machine in zip(names, held, strict=True):
         result = FAILED.result.model_copy(update={"id": name})
         keep(tmp_path, server.url, FAILED._replace(result=result), [machine])
-    assert [kept.cell for kept in kept_machines.recorded(tmp_path)] == names[:8]
+    assert [kept.cell for kept in kept_machines.read_kept(tmp_path)] == names[:8]
     assert [machine.closed for machine in held] == [False] * 8 + [True] * 2
 
 
@@ -135,11 +137,11 @@ def test_a_machine_that_cannot_be_kept_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_report_without_kept_machines_has_none(tmp_path: Path) -> None:
-    assert list(kept_machines.recorded(tmp_path)) == []
+    assert list(kept_machines.read_kept(tmp_path)) == []
 
 
 def test_a_record_of_another_form_names_its_field(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "a.json").write_text('{"cell": 1}')
     with pytest.raises(DataError, match=r"a\.json: cell: "):
-        list(kept_machines.recorded(tmp_path))
+        list(kept_machines.read_kept(tmp_path))

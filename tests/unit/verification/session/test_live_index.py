@@ -1,4 +1,4 @@
-"""The request to the live index, against a server in its place."""
+"""The request to the live index, answered by a local server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pydantic import JsonValue
 
 from tests.helpers.sample_provenance import DIGEST, NAMED, PUBLISHER, WHEELS, provenance
-from verification.models.pipeline import LivePublisher
+from verification.models.pipeline import LivePublisherCheck
 from verification.models.verdict import Verdict
 from verification.session.live_index import check_live_publisher, default_index
 
@@ -62,7 +62,7 @@ class Live:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
-    def check(self) -> LivePublisher:
+    def check(self) -> LivePublisherCheck:
         return check_live_publisher(PUBLISHER, index=self.url)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from containers import builder, releases, wheelhouse
+from containers import builder, upstream_releases, wheelhouse
 from containers.engine import Engine, Run
-from containers.release_workflow import TagPush
+from containers.workflow_testbed import TagPush
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
 from tests.helpers.sample_testbed import ENGINE, release
@@ -48,10 +48,10 @@ def test_named_wheels_and_a_published_release_exist(monkeypatch: pytest.MonkeyPa
         return release()
 
     monkeypatch.setattr(wheelhouse, "from_folder", take)
-    monkeypatch.setattr(releases, "release", take)
-    assert origin.existing(selection(wheels=Path("dist")), SUBJECT) == release()
-    assert origin.existing(selection(release="0.5.0"), SUBJECT) == release()
-    assert origin.existing(selection(), SUBJECT) is None
+    monkeypatch.setattr(upstream_releases, "release", take)
+    assert origin.existing_release(selection(wheels=Path("dist")), SUBJECT) == release()
+    assert origin.existing_release(selection(release="0.5.0"), SUBJECT) == release()
+    assert origin.existing_release(selection(), SUBJECT) is None
     assert asked == [
         (Path("dist"), "quiverdb", SUBJECT.locks),
         ("0.5.0", "quiverdb", SUBJECT.locks),
@@ -59,10 +59,10 @@ def test_named_wheels_and_a_published_release_exist(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_makes_the_wheels_decides_which_images_are_needed() -> None:
-    assert origin.recipes(selection()) == release_pipeline.IMAGES
-    alone = origin.recipes(selection(machines=("debian-13",)))
+    assert origin.required_recipes(selection()) == release_pipeline.IMAGES
+    alone = origin.required_recipes(selection(machines=("debian-13",)))
     assert alone == tuple(builder.recipes(["linux"]))
-    assert set(alone) < set(origin.recipes(selection(pipeline=False)))
+    assert set(alone) < set(origin.required_recipes(selection(pipeline=False)))
 
 
 # ---- a build ----
@@ -92,7 +92,7 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, st
 
 def make(asked: Selection) -> tuple[Release, object]:
     with contextlib.ExitStack() as stack:
-        return origin.make(HOST, asked, SUBJECT, stack)
+        return origin.make_release(HOST, asked, SUBJECT, stack)
 
 
 def test_a_wheel_is_built_for_each_system(
@@ -140,7 +140,7 @@ def test_the_wheels_are_those_that_the_workflow_published(
     monkeypatch.setattr(release_pipeline, "run", workflow.run)
     with contextlib.ExitStack() as stack:
         asked = selection(source=source, actions_from=source)
-        made, outcome = origin.make(HOST, asked, SUBJECT, stack)
+        made, outcome = origin.make_release(HOST, asked, SUBJECT, stack)
         assert [path.read_bytes() for path in made.wheel_paths] == [b"linux", b"windows"]
     assert outcome == pipeline_result()
     assert built == []

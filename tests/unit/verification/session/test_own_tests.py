@@ -8,7 +8,7 @@ import pytest
 from verification.models.base import DataError
 from verification.models.evidence import OwnTestLeftOut, OwnTestsEnd, TestOutcome
 from verification.session import own_tests
-from verification.session.own_tests import read
+from verification.session.own_tests import read_ledger
 
 
 def ledger(*lines: dict[str, object]) -> str:
@@ -20,14 +20,14 @@ def report(node: str, outcome: str, text: str = "") -> dict[str, object]:
 
 
 def test_nothing_is_recorded_where_no_line_is() -> None:
-    record = read("")
+    record = read_ledger("")
     assert (record.pytest, record.collected, record.internal, record.end) == ("", None, "", None)
     assert (record.begun, record.within, record.failures, record.left_out) == (0, "", (), ())
     assert dict(record.counts) == dict.fromkeys(TestOutcome, 0)
 
 
 def test_each_kind_of_line_is_read() -> None:
-    record = read(
+    record = read_ledger(
         ledger(
             {"kind": "start", "pytest": "9.2.0", "folder": "/home/user"},
             {"kind": "deselected", "nodes": ["t.py::c"]},
@@ -63,7 +63,7 @@ def test_each_kind_of_line_is_read() -> None:
     ],
 )
 def test_the_heaviest_outcome_of_a_test_counts(first: str, second: str, counted: str) -> None:
-    record = read(ledger(report("a", first, "1"), report("a", second, "2")))
+    record = read_ledger(ledger(report("a", first, "1"), report("a", second, "2")))
     assert record.counts[TestOutcome(counted)] == 1
     assert sum(record.counts.values()) == 1
     texts = [one.text for one in record.failures] + [one.reason for one in record.left_out]
@@ -72,13 +72,13 @@ def test_the_heaviest_outcome_of_a_test_counts(first: str, second: str, counted:
 
 @pytest.mark.parametrize("outcome", ["failed", "error", "uncollected"])
 def test_a_failure_keeps_its_last_lines(outcome: str) -> None:
-    (failure,) = read(ledger(report("a", outcome, "\n".join(map(str, range(20)))))).failures
+    (failure,) = read_ledger(ledger(report("a", outcome, "\n".join(map(str, range(20)))))).failures
     assert (failure.node, failure.outcome) == ("a", outcome)
     assert failure.text.splitlines() == [str(number) for number in range(5, 20)]
 
 
 def test_a_line_that_was_cut_short_is_passed_over() -> None:
-    assert read('{"kind": "collected", "number": 3}\n{"kind": "be').collected == 3
+    assert read_ledger('{"kind": "collected", "number": 3}\n{"kind": "be').collected == 3
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_a_line_that_was_cut_short_is_passed_over() -> None:
 )
 def test_a_line_of_another_form_names_its_field(line: dict[str, object], field: str) -> None:
     with pytest.raises(DataError) as caught:
-        read(json.dumps(line))
+        read_ledger(json.dumps(line))
     assert str(caught.value).startswith(f"the ledger of the package's own tests: {field}")
 
 
 def test_a_folder_without_tests_is_unusable(tmp_path: Path) -> None:
-    assert own_tests.unusable(tmp_path / "x") == "there is no such folder"
-    assert own_tests.unusable(tmp_path) == "there is no test_*.py in it"
+    assert own_tests.folder_fault(tmp_path / "x") == "there is no such folder"
+    assert own_tests.folder_fault(tmp_path) == "there is no test_*.py in it"
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "test_a.py").touch()
-    assert own_tests.unusable(tmp_path) == ""
+    assert own_tests.folder_fault(tmp_path) == ""
 
 
 def test_the_files_are_those_that_are_no_cache_of_python(tmp_path: Path) -> None:

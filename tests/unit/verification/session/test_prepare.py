@@ -1,4 +1,4 @@
-"""What a controller prepares: which cells can run, what each was served and must show."""
+"""The set-up of a run: which cells can run, which wheel each received, what each must show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from verification.models.evidence import CellEvidence
 from verification.models.verdict import ExpectationKind
 from verification.scenarios import cells, machines
 from verification.session import prepare
-from verification.session.prepare import Prepared
+from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
 
 INDEX = """\
@@ -71,7 +71,7 @@ requests.exceptions.ConnectionError: nobody answers
     ids=["index", "twine", "neither", "silent"],
 )
 def test_who_refused_an_upload_is_named_with_the_reason(output: str, line: str) -> None:
-    assert prepare.who_refused(output) == line
+    assert prepare.upload_refusal(output) == line
 
 
 def test_an_upload_is_refused_if_twine_failed() -> None:
@@ -218,25 +218,25 @@ def test_a_refusal_without_the_earlier_releases_on_the_index_is_unverified(
     machine: str, scenario: str, no_history: str, *, unverified: bool
 ) -> None:
     ready = prepared(no_history=no_history)
-    reason = ready.why_not(_cell(machine, scenario), _selection())
+    reason = ready.reason_not_run(_cell(machine, scenario), _selection())
     assert (no_history in reason) if unverified else reason == ""
 
 
 def test_a_machine_without_an_image_runs_no_cell() -> None:
     ready = prepared().model_copy(update={"unavailable": {"debian-13": "no registry"}})
-    assert ready.why_not(_cell("debian-13", "venv"), _selection()) == "no registry"
-    assert ready.why_not(_cell("debian-12", "venv"), _selection()) == ""
+    assert ready.reason_not_run(_cell("debian-13", "venv"), _selection()) == "no registry"
+    assert ready.reason_not_run(_cell("debian-12", "venv"), _selection()) == ""
 
 
 def test_another_package_has_no_actions_for_the_scenarios_of_the_default_one() -> None:
-    reason = prepared().why_not(_cell("debian-13", "fork"), _selection(subject="other"))
+    reason = prepared().reason_not_run(_cell("debian-13", "fork"), _selection(subject="other"))
     assert "other" in reason
     assert "fork" in reason
-    assert prepared().why_not(_cell("debian-13", "venv"), _selection(subject="other")) == ""
-    assert prepared().why_not(_cell("debian-13", "fork"), _selection()) == ""
+    assert prepared().reason_not_run(_cell("debian-13", "venv"), _selection(subject="other")) == ""
+    assert prepared().reason_not_run(_cell("debian-13", "fork"), _selection()) == ""
 
 
-def _with_earlier() -> Prepared:
+def _with_earlier() -> PreparedRun:
     earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
     return prepared(release().model_copy(update={"earlier": earlier}))
 
@@ -249,8 +249,8 @@ def _with_earlier() -> Prepared:
         (_with_earlier(), "all", ""),
     ],
 )
-def test_an_upgrade_needs_an_earlier_release(ready: Prepared, history: str, reason: str) -> None:
-    found = ready.why_not(_cell("debian-13", "upgrade"), _selection(history=history))
+def test_an_upgrade_needs_an_earlier_release(ready: PreparedRun, history: str, reason: str) -> None:
+    found = ready.reason_not_run(_cell("debian-13", "upgrade"), _selection(history=history))
     assert (reason in found) if reason else found == ""
 
 
@@ -275,5 +275,5 @@ def test_the_index_has_all_files_but_the_wheels_which_are_uploaded() -> None:
     stored = (Path("cffi-2.0.0-py3-none-any.whl"),)
     yanked = {"quiverdb-0.4.0-py3-none-any.whl": "broken"}
     files = release().with_dependencies(*stored).model_copy(update={"yanked": yanked})
-    contents = prepare.contents(files, SUBJECT)
+    contents = prepare.index_contents(files, SUBJECT)
     assert (contents.project, contents.files, contents.yanked) == ("quiverdb", stored, yanked)

@@ -9,8 +9,8 @@ import pytest
 
 from containers import images
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel, windows_wheel
-from verification.models.release import Release, ReleaseFile, sha256
-from verification.models.scenario import ProjectFiles
+from verification.models.release import Release, ReleaseFile, file_sha256
+from verification.models.scenario import ProjectFileKind
 from verification.session import project_files
 
 
@@ -32,7 +32,7 @@ def release(tmp_path: Path) -> Release:
     )
 
 
-def collect(release: Release, *kinds: ProjectFiles) -> dict[str, bytes]:
+def collect(release: Release, *kinds: ProjectFileKind) -> dict[str, bytes]:
     lock = release.dependencies[0].parent / "lock.txt"
     subject = SUBJECT.model_copy(update={"dependencies": lock})
     return project_files.collect(kinds, release, subject)
@@ -54,8 +54,8 @@ def test_the_wheels_of_the_release_and_its_locked_dependencies_are_in_a_folder(
 
 
 def test_the_requirements_have_the_hash_of_each_wheel(release: Release) -> None:
-    linux, windows = map(sha256, release.wheel_paths)
-    cffi = sha256(release.dependencies[0])
+    linux, windows = map(file_sha256, release.wheel_paths)
+    cffi = file_sha256(release.dependencies[0])
     lines = collect(release, "hashes")["requirements.txt"].decode().splitlines()
     assert lines == [
         f"quiverdb==1.0.0 --hash=sha256:{linux} --hash=sha256:{windows}",

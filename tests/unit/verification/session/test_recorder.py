@@ -1,4 +1,4 @@
-"""What the controller makes of the reports of tests."""
+"""The results that the controller computes from test reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from verification.session.recorder import (
     PROPERTY_BYTES,
     RESULT,
     Recorder,
-    TestOutcome,
+    TestPhaseReport,
     as_property,
 )
 from verification.verdict import not_run
@@ -71,15 +71,15 @@ def reported(
     outcome: Literal["passed", "failed", "skipped"] = "passed",
     text: str = "",
     properties: Mapping[str, str] | None = None,
-) -> TestOutcome:
-    return TestOutcome(
+) -> TestPhaseReport:
+    return TestPhaseReport(
         node=node, phase=phase, outcome=outcome, text=text, properties=properties or {}
     )
 
 
-def with_result(node: str, planned: PlannedCell, **kinds: str) -> TestOutcome:
+def with_result(node: str, planned: PlannedCell, **kinds: str) -> TestPhaseReport:
     properties = {RESULT: as_property(works(planned))}
-    return TestOutcome.model_validate(
+    return TestPhaseReport.model_validate(
         {"node": node, "phase": "call", "outcome": "passed", "properties": properties} | kinds
     )
 
@@ -99,7 +99,7 @@ def test_a_result_counts_whatever_the_outcome_of_its_test() -> None:
     made = recorder()
     failing = works(ONE).model_copy(update={"outcome": Outcome.FAILS, "verdict": Verdict.FAILED})
     properties = {RESULT: as_property(failing)}
-    made.add(TestOutcome(node=FIRST, phase="call", outcome="failed", properties=properties))
+    made.add(TestPhaseReport(node=FIRST, phase="call", outcome="failed", properties=properties))
     assert made.results == {"one": failing}
     assert made.run_result().failed_tests == ()
 
@@ -267,7 +267,7 @@ def test_an_interrupted_run_is_unverified_though_all_its_cells_work() -> None:
 
 
 def test_a_test_has_neither_text_nor_properties_unless_they_are_reported() -> None:
-    test = TestOutcome(node=FIRST, phase="call", outcome="passed")
+    test = TestPhaseReport(node=FIRST, phase="call", outcome="passed")
     assert (test.text, test.properties) == ("", {})
 
 

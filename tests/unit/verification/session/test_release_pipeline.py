@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from containers import images, release_workflow
+from containers import images, workflow_testbed
 from containers.engine import Engine, Run
-from containers.release_workflow import IndexSetup, TagPush
 from containers.runner.runs import WorkflowFile
+from containers.workflow_testbed import IndexSetup, TagPush
 from tests.helpers.release_workflow import PLANNED, ROOT, SUBJECT, edited, repository
 from tests.helpers.sample_pipeline import evidence, with_failed
 from verification.models.errors import TestbedFailure
 from verification.models.pipeline import (
-    LivePublisher,
+    LivePublisherCheck,
     PipelineEvidence,
     PipelineFailure,
     PipelineResult,
@@ -27,7 +27,7 @@ from verification.session.release_pipeline import PublishedRelease
 
 ENGINE = Engine(url="unix:///none", version="1", os="linux", origin="a test")
 RUN = Run(id="1", owner="a:b:c:d")
-LIVE = LivePublisher(verdict=Verdict.UNVERIFIED, reason="none")
+LIVE = LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason="none")
 FILES = {"a.whl": b"a"}
 
 
@@ -62,7 +62,7 @@ def released(
             start=lambda: [shown.run], evidence=lambda *_: shown, files=lambda _: FILES
         )
 
-    monkeypatch.setattr(release_workflow, "start", start)
+    monkeypatch.setattr(workflow_testbed, "start", start)
     push = TagPush(root=root, tags=("v1.2.0",))
     return release_pipeline.run(ENGINE, RUN, SUBJECT, push, root)
 
@@ -95,7 +95,7 @@ def test_a_testbed_that_fails_is_the_outcome_beside_the_causes_of_the_files(
     assert isinstance(release.outcome, PipelineFailure)
     assert [cause.name for cause in release.outcome.static] == ["permission-missing"]
     assert release.outcome.testbed.model_dump() == {
-        "name": "machine-lost",
+        "cause": "machine-lost",
         "where": "act",
         "observed": "no job",
     }

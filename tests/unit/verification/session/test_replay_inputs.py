@@ -1,4 +1,4 @@
-"""The files of a run are kept by content and found again."""
+"""The files of a run are stored by content and restored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from containers import file_store, releases, wheelhouse
-from containers.state import state_dir
+from containers import file_store, upstream_releases, wheelhouse
+from containers.state import state_folder
 from tests.helpers.sample_run import report
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.release import Release, ReleaseFile, sha256
+from verification.models.release import Release, ReleaseFile, file_sha256
 from verification.models.report import Report
 from verification.session import replay_inputs
-from verification.session.replay_inputs import KINDS, Kind, Regained
+from verification.session.replay_inputs import KINDS, InputKind, RestoredInputs
 
 WHEEL = "quiverdb-1.0-py3-none-any.whl"
 OLD_WHEEL = "quiverdb-0.9-py3-none-any.whl"
@@ -52,11 +52,11 @@ def _changed(run: Report, **inputs: str) -> Report:
     return run.model_copy(update={"inputs": run.inputs.model_copy(update=inputs)})
 
 
-def _regain(run: Report) -> Regained:
-    return replay_inputs.regain(run, SUBJECT)
+def _regain(run: Report) -> RestoredInputs:
+    return replay_inputs.restore(run, SUBJECT)
 
 
-def _forget(run: Report, kind: Kind) -> None:
+def _forget(run: Report, kind: InputKind) -> None:
     assert run.inputs
     for file in getattr(run.inputs, kind):
         found = file_store.find(file.sha256, file.name)
@@ -74,7 +74,7 @@ def test_the_files_of_each_kind_are_recorded_by_content(run: Report, tmp_path: P
         "tools": ["pytest-9.0-py3-none-any.whl"],
     }
     (wheel,) = run.inputs.wheels
-    assert (wheel.sha256, wheel.size) == (sha256(tmp_path / "wheels" / WHEEL), 5)
+    assert (wheel.sha256, wheel.size) == (file_sha256(tmp_path / "wheels" / WHEEL), 5)
     assert (run.inputs.subject, run.inputs.origin) == ("quiverdb", "wheels")
     assert run.inputs.suite == replay_inputs.suite_hash()
 
@@ -110,7 +110,7 @@ def test_a_wheel_that_is_gone_is_taken_again_from_its_folder_if_it_is_the_same(
 
 def test_a_wheel_that_is_gone_is_found_among_those_that_were_built(run: Report) -> None:
     _forget(run, "wheels")
-    _file(state_dir() / "wheels" / "0123", WHEEL, b"wheel")
+    _file(state_folder() / "wheels" / "0123", WHEEL, b"wheel")
     assert _regain(run).gone == ()
 
 
@@ -124,11 +124,11 @@ def test_a_release_that_is_gone_is_fetched_again_by_its_digest(
 ) -> None:
     _forget(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"wheel")
-    monkeypatch.setattr(releases, "release", lambda *_: _release_of(fetched))
+    monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
     assert _regain(run).gone, "wheels that the user named are fetched from nowhere"
     regained = _regain(_changed(run, origin="release"))
     assert regained.gone == ()
-    assert [file.sha256 for file in regained.release.wheels] == [sha256(fetched)]
+    assert [file.sha256 for file in regained.release.wheels] == [file_sha256(fetched)]
 
 
 def test_a_release_that_was_published_anew_is_not_what_was_recorded(
@@ -136,7 +136,7 @@ def test_a_release_that_was_published_anew_is_not_what_was_recorded(
 ) -> None:
     _forget(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"other")
-    monkeypatch.setattr(releases, "release", lambda *_: _release_of(fetched))
+    monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
     assert len(_regain(_changed(run, origin="release")).gone) == 1
 
 
@@ -168,7 +168,7 @@ def test_a_dependency_that_is_gone_is_fetched_again(
 def test_an_earlier_release_that_is_gone_is_a_difference_with_its_reason(
     run: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(releases, "earlier", _unreachable)
+    monkeypatch.setattr(upstream_releases, "earlier", _unreachable)
     _forget(run, "earlier")
     regained = _regain(run)
     assert regained.gone == ()

@@ -19,16 +19,16 @@ from verification.models.report import KeptMachine, Report
 from verification.models.results import CellResult
 from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
-from verification.report import results
+from verification.report import results_json
 from verification.rules.catalogue import catalogue
 from verification.session import reporting
 from verification.session.gate_run import GateRequest
-from verification.session.prepare import SetUp
-from verification.session.reporting import Span
+from verification.session.prepare import RunSetup
+from verification.session.reporting import RunSpan
 from verification.session.selection import Options, select
 
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
-SPAN = Span(1_772_359_200.0, 1_772_359_261.24)
+SPAN = RunSpan(1_772_359_200.0, 1_772_359_261.24)
 
 
 def request(folder: Path, **options: object) -> GateRequest:
@@ -50,15 +50,17 @@ def judged(*cells: CellResult, not_selected: tuple[str, ...] = ()) -> RunVerdict
     )
 
 
-def build(asked: GateRequest, ready: SetUp | None = None, of: RunVerdict | None = None) -> Report:
-    return reporting.build(asked, ready or set_up(), of or judged(), SPAN)
+def build(
+    asked: GateRequest, ready: RunSetup | None = None, of: RunVerdict | None = None
+) -> Report:
+    return reporting.build_report(asked, ready or set_up(), of or judged(), SPAN)
 
 
 def scope(report: Report) -> dict[str, str]:
     return {entry.id: entry.reason for entry in report.out_of_scope}
 
 
-def lines(asked: GateRequest, ready: SetUp | None, report: Report) -> list[str]:
+def lines(asked: GateRequest, ready: RunSetup | None, report: Report) -> list[str]:
     return list(reporting.remarks(asked, ready, report))
 
 
@@ -94,7 +96,7 @@ def test_the_report_has_the_verdict_and_what_the_cells_ran_on(tmp_path: Path) ->
 
 def test_a_set_up_that_failed_leaves_a_report_without_what_was_prepared(tmp_path: Path) -> None:
     span = SPAN._replace(interrupted=True)
-    report = reporting.build(request(tmp_path), None, judged(), span)
+    report = reporting.build_report(request(tmp_path), None, judged(), span)
     assert report.interrupted
     assert (report.version, report.engine, report.images) == ("", None, {})
     assert report.static == ReleaseInspection()
@@ -136,7 +138,11 @@ def test_a_run_of_all_cells_is_not_narrowed(tmp_path: Path) -> None:
 def test_wheels_that_exist_are_neither_built_nor_released(tmp_path: Path) -> None:
     entries = scope(build(request(tmp_path)))
     assert {"source-build", "pipeline", "publisher"} <= entries.keys()
-    assert entries["pipeline"] == entries["publisher"] == request(tmp_path).selection.no_pipeline
+    assert (
+        entries["pipeline"]
+        == entries["publisher"]
+        == request(tmp_path).selection.no_pipeline_reason
+    )
 
 
 def test_a_file_that_is_no_wheel_is_out_of_scope(tmp_path: Path) -> None:
@@ -154,7 +160,7 @@ def test_the_machines_of_other_profiles_are_out_of_scope(tmp_path: Path) -> None
 
 def test_the_own_tests_that_cannot_run_are_out_of_scope(tmp_path: Path) -> None:
     asked = request(tmp_path, profile="gate")
-    assert scope(build(asked))["debian-13-pip-own-tests"] == asked.selection.no_tests
+    assert scope(build(asked))["debian-13-pip-own-tests"] == asked.selection.no_tests_reason
 
 
 def test_what_is_out_of_scope_for_one_reason_is_one_line(tmp_path: Path) -> None:
@@ -250,7 +256,7 @@ def test_a_machine_that_is_kept_has_a_line_with_its_command(tmp_path: Path) -> N
         installed_again=False,
         until="2026-03-02T10:00:00Z",
     )
-    results.write_model(asked.report / "kept" / f"{LINUX}.json", kept)
+    results_json.write_model(asked.report / "kept" / f"{LINUX}.json", kept)
     report = build(asked)
     assert report.kept == (kept,)
     found = lines(asked, set_up(), report)

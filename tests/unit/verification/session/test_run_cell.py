@@ -1,4 +1,4 @@
-"""A cell on a machine that runs nothing: what is put on it, and the evidence that it gives."""
+"""A cell on a fake machine: the files that are copied to it, and the evidence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from containers.commands import Result
+from containers.commands import CommandResult
 from containers.machine import Machine
 from tests.helpers.sample_evidence import Change, Fields, own_tests, ran
 from tests.helpers.sample_machines import sample_machine
@@ -20,10 +20,10 @@ from verification.models.evidence import CellEvidence, TestOutcome
 from verification.models.index_log import IndexRequest
 from verification.models.release import Release, ReleaseFile
 from verification.scenarios import cells
-from verification.scenarios.instructions import SECONDS
+from verification.scenarios.instructions import TIME_LIMITS
 from verification.session import own_tests as tests_of_package
 from verification.session import run_cell
-from verification.session.run_cell import Job, Planted
+from verification.session.run_cell import CellRequest, PlantedFault
 
 LINUX = sample_machine("debian-13")
 WINE = sample_machine("windows-wine", system="windows", scenarios=("system",))
@@ -35,13 +35,15 @@ def cell(installer: str = "pip", *, scenario: str = "", wine: bool = False) -> C
     return cells.cell(machine, SUBJECT, installer, scenario or machine.scenarios[0])
 
 
-def job(testbed: FakeTestbed, of: Cell, tests: Path | None = None, **planted: object) -> Job:
+def cell_request(
+    testbed: FakeTestbed, of: Cell, tests: Path | None = None, **planted: object
+) -> CellRequest:
     ready = prepared(None, "debian-13", "windows-wine", testbed=testbed)
-    return Job(ready, SUBJECT, of, tests, Planted.model_validate(planted))
+    return CellRequest(ready, SUBJECT, of, tests, PlantedFault.model_validate(planted))
 
 
 def run(testbed: FakeTestbed, of: Cell, held: list[Machine] | None = None) -> CellEvidence:
-    return run_cell.run(job(testbed, of), held)
+    return run_cell.run(cell_request(testbed, of), held)
 
 
 def install_ended(code: int) -> Change:
@@ -124,7 +126,7 @@ def test_a_testbed_failure_is_evidence_and_its_machine_is_removed() -> None:
 
 @pytest.mark.parametrize("stdout", ["", "\n", "Killed\n", "[1]\n", '{"python": "3.13.5"\n'])
 def test_a_probe_without_evidence_is_a_lost_machine(stdout: str) -> None:
-    evidence = run(FakeTestbed.of(Result(137, stdout, "out of memory")), cell())
+    evidence = run(FakeTestbed.of(CommandResult(137, stdout, "out of memory")), cell())
     assert evidence.testbed is not None
     assert (evidence.testbed.cause, evidence.testbed.where) == (
         "machine-lost",
@@ -240,7 +242,7 @@ def of_tests(tool: int = 0) -> Change:
 
 def test_the_own_tests_are_put_on_the_machine_and_what_they_showed_is_read(tests: Path) -> None:
     testbed = FakeTestbed.of(printed(of_tests()))
-    evidence = run_cell.run(job(testbed, cell(scenario="own-tests"), tests))
+    evidence = run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
     (put,) = testbed.machines[0].put_files
     assert put.files.keys() == {"plugin/e2e_ledger.py", "tests/test_a.py"}
     assert put.files["tests/test_a.py"] == b"def test_a(): ..."
@@ -258,7 +260,7 @@ def test_without_the_tests_such_a_cell_is_wrong_use() -> None:
 
 def test_other_cells_have_no_tests_on_their_machine(tests: Path) -> None:
     testbed = FakeTestbed.of(printed())
-    evidence = run_cell.run(job(testbed, cell(), tests))
+    evidence = run_cell.run(cell_request(testbed, cell(), tests))
     assert testbed.machines[0].put_files == []
     assert evidence.tests is None
 
@@ -266,7 +268,7 @@ def test_other_cells_have_no_tests_on_their_machine(tests: Path) -> None:
 def test_a_uv_that_died_while_it_installed_pytest_runs_once_more(tests: Path) -> None:
     testbed = FakeTestbed.of(printed(of_tests(tool=139)), printed(of_tests()))
     of = cell("uv", scenario="own-tests", wine=True)
-    evidence = run_cell.run(job(testbed, of, tests))
+    evidence = run_cell.run(cell_request(testbed, of, tests))
     assert evidence.retried is not None
     assert evidence.retried.install.code == 0
     assert evidence.tests is not None
@@ -292,7 +294,7 @@ def test_the_probe_runs_with_the_instructions_of_the_cell() -> None:
     }
     instructions = json.loads(machine.setup.files["instructions.json"])
     assert instructions["install"][-1] == "quiverdb"
-    assert instructions["seconds"] == dict(SECONDS)
+    assert instructions["seconds"] == dict(TIME_LIMITS)
     (probe,) = machine.ran
     assert probe.command == ("python3", "/e2e/probe.py", "/e2e/instructions.json")
     assert (probe.user, probe.seconds) == ("user", 2 * 120 + 30 + 60 + 60)
@@ -300,7 +302,7 @@ def test_the_probe_runs_with_the_instructions_of_the_cell() -> None:
 
 def test_a_probe_that_runs_the_own_tests_may_take_longer(tests: Path) -> None:
     testbed = FakeTestbed.of(printed(of_tests()))
-    run_cell.run(job(testbed, cell(scenario="own-tests"), tests))
+    run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
     assert only(testbed).ran[0].seconds == 2 * 120 + 30 + 60 + 60 + 120 + 300
 
 
@@ -335,7 +337,7 @@ def test_the_files_of_the_project_are_in_its_folder(tmp_path: Path) -> None:
     )
     testbed = FakeTestbed.of(printed())
     of = cell(scenario="offline")
-    run_cell.run(Job(prepared(files, "debian-13", testbed=testbed), SUBJECT, of))
+    run_cell.run(CellRequest(prepared(files, "debian-13", testbed=testbed), SUBJECT, of))
     (put,) = only(testbed).put_files
     assert put.files == {f"wheels/{wheel.name}": b"wheel"}
     assert put.folder == of.scenario.cwd
@@ -343,7 +345,7 @@ def test_the_files_of_the_project_are_in_its_folder(tmp_path: Path) -> None:
 
 def test_planted_faults_come_before_the_users_first_command() -> None:
     testbed = FakeTestbed.of(printed())
-    planted = job(
+    planted = cell_request(
         testbed,
         cell(),
         environment={"PIP_INDEX_URL": "x"},
@@ -364,7 +366,9 @@ def test_the_release_is_named_in_the_instructions() -> None:
     files = release().model_copy(update={"earlier": earlier})
     testbed = FakeTestbed.of(printed())
     run_cell.run(
-        Job(prepared(files, "debian-13", testbed=testbed), SUBJECT, cell(scenario="upgrade"))
+        CellRequest(
+            prepared(files, "debian-13", testbed=testbed), SUBJECT, cell(scenario="upgrade")
+        )
     )
     instructions = json.loads(only(testbed).setup.files["instructions.json"])
     assert any("0.4.0" in word for command in instructions["first"] for word in command)

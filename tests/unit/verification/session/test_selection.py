@@ -12,7 +12,8 @@ from tests.helpers.sample_machines import sample_machine
 from verification.models.errors import WrongUse
 from verification.models.report import RunSelection
 from verification.scenarios import machines
-from verification.session.selection import History, Options, Selection, select
+from verification.scenarios.profiles import EarlierReleasesChoice
+from verification.session.selection import Options, Selection, select
 
 KNOWN = {
     "debian": sample_machine("debian"),
@@ -168,11 +169,11 @@ def _tests(folder: Path) -> Path:
 def test_the_sources_own_tests_are_run(root: Path) -> None:
     without = select(Options(), root)
     assert without.tests is None
-    assert without.no_tests.endswith("python/tests: there is no such folder")
+    assert without.no_tests_reason.endswith("python/tests: there is no such folder")
     own = _tests(root / "bindings" / "python" / "tests")
     other = _tests(root / "other")
     selection = select(Options(), root)
-    assert (selection.tests, selection.no_tests) == (own, "")
+    assert (selection.tests, selection.no_tests_reason) == (own, "")
     assert not selection.tests_named
     named = select(Options(tests=other), root)
     assert (named.tests, named.tests_named) == (other, True)
@@ -182,9 +183,9 @@ def test_the_tests_of_another_version_are_not_run_unless_they_are_named(root: Pa
     own = _tests(root / "bindings" / "python" / "tests")
     left_out = select(Options(release="1.0"), root)
     assert left_out.tests is None
-    assert left_out.no_tests.endswith("their own tests were not named by --tests DIR")
+    assert left_out.no_tests_reason.endswith("their own tests were not named by --tests DIR")
     named = select(Options(release="1.0", tests=own), root)
-    assert (named.tests, named.no_tests) == (own, "")
+    assert (named.tests, named.no_tests_reason) == (own, "")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_a_folder_of_tests_has_some(root: Path, name: str, message: str) -> None
 def test_the_workflow_runs_where_the_whole_source_is_verified(root: Path) -> None:
     selection = select(Options(), root)
     assert selection.pipeline
-    assert selection.no_pipeline == ""
+    assert selection.no_pipeline_reason == ""
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_the_workflow_runs_where_the_whole_source_is_verified(root: Path) -> Non
 def test_the_workflow_is_left_out_for_a_reason(root: Path, options: Options, reason: str) -> None:
     selection = select(options, root)
     assert not selection.pipeline
-    assert selection.no_pipeline == reason
+    assert selection.no_pipeline_reason == reason
 
 
 def test_real_actions_need_a_folder_and_a_workflow_that_runs(root: Path) -> None:
@@ -227,7 +228,7 @@ def test_real_actions_need_a_folder_and_a_workflow_that_runs(root: Path) -> None
 
 @pytest.mark.parametrize(("asked", "kept"), [(None, "none"), ("all", "all"), ("none", "none")])
 def test_the_history_is_the_profiles_unless_it_is_named(
-    root: Path, asked: History | None, kept: History
+    root: Path, asked: EarlierReleasesChoice | None, kept: EarlierReleasesChoice
 ) -> None:
     assert select(Options(profile="quick", history=asked), root).history == kept
 

@@ -18,7 +18,7 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.evidence import read_evidence
 from verification.models.index_log import IndexRequest
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
-from verification.report import summary
+from verification.report import cell_summary
 from verification.scenarios import cells
 from verification.session.session import EVIDENCE, CellRun, Session
 
@@ -71,7 +71,7 @@ def test_a_cell_that_works_has_its_result_and_its_evidence(tmp_path: Path) -> No
     assert result.wheel == WHEEL
     assert result.reason == ""
     assert result.seconds == ran_cell.evidence.wall_seconds
-    assert result.summary == summary.summary(ran_cell.evidence)
+    assert result.summary == cell_summary.summarize(ran_cell.evidence)
     (written,) = (tmp_path / EVIDENCE).iterdir()
     assert written.name == f"{result.evidence}.json"
     assert read_evidence(written) == ran_cell.evidence

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from verification.models.workflow import Job
+from verification.models.workflow import WorkflowJob
 from verification.models.workflow_file import parse
-from verification.pipeline.repository import Project
+from verification.pipeline.repository_files import Project
 from verification.pipeline.trials import TrialRelease, Trials
 from verification.session.validate_job import try_releases
 
@@ -16,7 +16,7 @@ RELEASE = TrialRelease(
 )
 
 
-def job(script: str, *, by: str = "bash", more: str = "") -> Job:
+def job(script: str, *, by: str = "bash", more: str = "") -> WorkflowJob:
     lines = "".join(f"          {line}\n" for line in script.splitlines())
     text = (
         "on: push\njobs:\n  validate:\n    runs-on: ubuntu-latest\n"
@@ -88,4 +88,4 @@ def test_a_script_may_be_python() -> None:
     ],
 )
 def test_what_only_a_run_has_is_not_tried(script: str, by: str, more: str, reason: str) -> None:
-    assert tried(script, by=by, more=more) == Trials(not_tried=reason)
+    assert tried(script, by=by, more=more) == Trials(not_tried_reason=reason)

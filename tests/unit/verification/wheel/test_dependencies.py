@@ -1,4 +1,4 @@
-"""Whether something provides what a wheel imports. What it imports is for `test_imports`."""
+"""Whether a dependency provides each import of a wheel. `test_imports` tests the imports."""
 
 from __future__ import annotations
 

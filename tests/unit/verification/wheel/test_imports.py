@@ -1,4 +1,4 @@
-"""What the code of a package imports. Whether it is available is for `test_dependencies`."""
+"""What the code of a package imports. `test_dependencies` tests whether they are available."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import wheel_builder as wheels
 from verification.wheel.archive import open_wheel
-from verification.wheel.imports import ImportedModule, PackageCode, reached, read_package
+from verification.wheel.imports import ImportedModule, PackageCode, reachable_modules, read_package
 
 
 def read(folder: Path, **code: str) -> PackageCode:
@@ -256,9 +256,9 @@ def test_what_a_package_runs_is_followed() -> None:
         "p/b/e.py": {"p.a"},
         "q.py": {"p.b.e"},
     }
-    assert reached(links, "p") == set(links) - {"p/b/e.py", "q.py"}
+    assert reachable_modules(links, "p") == set(links) - {"p/b/e.py", "q.py"}
 
 
 def test_another_package_is_not_followed() -> None:
     links = {"p/__init__.py": {"q"}, "q/__init__.py": {"p.a"}, "p/a.py": set[str]()}
-    assert reached(links, "p") == {"p/__init__.py"}
+    assert reachable_modules(links, "p") == {"p/__init__.py"}

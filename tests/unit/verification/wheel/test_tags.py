@@ -47,7 +47,7 @@ def test_no_tag_has_no_platform() -> None:
 
 
 def test_the_tags_of_the_subjects_python_are_supported() -> None:
-    supported = tags.supported_tags(SUBJECT, {"win_amd64", "any"})
+    supported = tags.python_tags(SUBJECT, {"win_amd64", "any"})
     for tag in ("cp313-cp313-win_amd64", "cp39-abi3-win_amd64", "py3-none-any", "cp313-none-any"):
         assert parse_tag(tag) <= supported, tag
     for tag in ("cp314-cp314-win_amd64", "cp313-cp313t-win_amd64", "cp313-cp313-win32"):
@@ -70,7 +70,7 @@ def test_the_tags_of_the_subjects_python_are_supported() -> None:
     ],
 )
 def test_a_wheel_is_for_the_platforms_of_its_tags(tag: str, *, expected: bool) -> None:
-    assert tags.is_for(parse_tag(tag), [LINUX]) == expected
+    assert tags.may_fit(parse_tag(tag), [LINUX]) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Access: the run's token with the permissions of the job at the client's address."""
+"""Access with the run's token: the permissions are those of the job at the client's address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forge as a whole: its host names, its headers, its log, and any request at all."""
+"""The forge as a whole: its host names, its headers, its log, and arbitrary requests."""
 
 from __future__ import annotations
 

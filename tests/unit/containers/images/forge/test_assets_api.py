@@ -1,4 +1,4 @@
-"""Assets: a download has the bytes of the upload, and names are taken once."""
+"""Assets: a download has the bytes of the upload, and names are unique."""
 
 from __future__ import annotations
 

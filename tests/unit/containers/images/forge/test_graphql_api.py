@@ -1,4 +1,4 @@
-"""GraphQL as `gh release` uses it, and queries that must not break the forge."""
+"""GraphQL as `gh release` uses it, and invalid queries that the forge must refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Releases as a workflow's clients make, find, change and delete them."""
+"""Releases created, read, changed and deleted by the clients of a workflow."""
 
 from __future__ import annotations
 

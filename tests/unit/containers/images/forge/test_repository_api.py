@@ -1,4 +1,4 @@
-"""The repository and its refs, as clients of the REST API get them."""
+"""The repository and its refs, as the REST API returns them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials: what opens the index, for which projects, and for how long."""
+"""Credentials: which are valid, for which projects, and for how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planted faults: what the index does wrong on request, and what its log says of it."""
+"""Planted faults: the wrong answers of the index, and their entries in its log."""
 
 from __future__ import annotations
 

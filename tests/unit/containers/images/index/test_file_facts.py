@@ -1,4 +1,4 @@
-"""What the index reads from a file, and when it reads it again."""
+"""What the index reads from a file, and when it reads the file again."""
 
 from __future__ import annotations
 

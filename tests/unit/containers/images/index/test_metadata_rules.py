@@ -1,4 +1,4 @@
-"""The fields that describe a package: which the default index refuses, and in which words."""
+"""The fields that describe a package: which the default index refuses, and its error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: which files it serves, and what readers get while it changes."""
+"""The store: which files it serves, and what readers receive while it changes."""
 
 from __future__ import annotations
 

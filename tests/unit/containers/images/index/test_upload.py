@@ -1,4 +1,4 @@
-"""Uploads: what is taken, what is refused, and in which words."""
+"""Uploads: which are accepted, which are refused, and the error messages."""
 
 from __future__ import annotations
 
@@ -268,13 +268,13 @@ def test_twine_uploads_and_is_told_why_not(front: Front, tmp_path: Path) -> None
     assert exists.returncode != 0
     assert "HTTPError: 400" in exists.stdout
     assert f"File already exists ('{filename}'" in exists.stdout
-    told = gate.who_refused(exists.stdout)
+    told = gate.upload_refusal(exists.stdout)
     assert told.startswith("the index refused the upload (HTTPError: 400 Bad Request from ")
     assert f" File already exists ('{filename}'" in told
 
     filename, content = wheel("by-twine", "1.1", requires_dist="cffi >=")
     (tmp_path / filename).write_bytes(content)
-    told = gate.who_refused(twine(front, tmp_path, tmp_path / filename).stdout)
+    told = gate.upload_refusal(twine(front, tmp_path, tmp_path / filename).stdout)
     assert told.startswith("twine refused the file before it was uploaded (InvalidDistribution: ")
     assert "'cffi >=' is invalid for 'requires-dist'" in told
 

@@ -1,4 +1,4 @@
-"""The programs of the image have the names here that they have in it."""
+"""Import the programs of the image under the names that they have in the image."""
 
 from __future__ import annotations
 

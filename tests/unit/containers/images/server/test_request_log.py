@@ -1,4 +1,4 @@
-"""The request log: its lines, and the marks by which a reader knows it is complete."""
+"""The request log: its lines, and the marks that show a reader that it is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TLS server: handshakes that fail, clients that stay, clients at once."""
+"""The TLS server: handshakes that fail, persistent clients, simultaneous clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smoke test on a stand-in for the package that keeps its data with the standard library."""
+"""The smoke test with a fake package that stores its data with the standard library."""
 
 from __future__ import annotations
 

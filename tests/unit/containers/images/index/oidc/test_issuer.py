@@ -1,4 +1,4 @@
-"""The issuer's keys: fetched once, again when unknown, and never a token when they fail."""
+"""The issuer's keys: fetched once, fetched again for an unknown key, no token if a fetch fails."""
 
 from __future__ import annotations
 

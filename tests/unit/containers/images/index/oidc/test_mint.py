@@ -1,4 +1,4 @@
-"""The exchange: what it answers, what a minted token opens, and what the log keeps of it."""
+"""The exchange: its answer, the rights of a minted token, and its entry in the log."""
 
 from __future__ import annotations
 

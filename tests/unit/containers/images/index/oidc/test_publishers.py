@@ -1,4 +1,4 @@
-"""Trusted publishing, claim by claim: which registration accepts what, and in which words."""
+"""Trusted publishing: which registration accepts which claims, and the error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The release action against the real forge; only the way to it is not real."""
+"""The release action against the real forge; only the connection to it is fake."""
 
 from __future__ import annotations
 

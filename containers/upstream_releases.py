@@ -1,0 +1,286 @@
+"""Download releases of a project from the upstream index: one whole release, or the earlier ones.
+
+If a release has no matching file, an installer selects the newest older release that has one. The
+result for the user therefore depends on the earlier releases as well. Only those that an installer
+could select are kept: the newest of all releases with files for the same Pythons and platforms.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pypi_simple
+import requests
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import Version
+from pydantic import Field
+
+from containers import wheelhouse
+from containers.images import ImageUnavailable
+from containers.progress import print_line, step
+from containers.state import locked, state_folder
+from verification.models.base import DataError, Model, read_json
+from verification.models.release import Release, ReleaseFile, project_and_version
+
+_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
+"""The platform tags of machines that we have."""
+_SECONDS = 20
+_DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+
+
+class IndexFile(Model):
+    """A file of a project on the upstream index."""
+
+    name: str
+    version: str
+    url: str
+    sha256: str
+    """Empty if the index does not report it."""
+    fits: tuple[str, ...]
+    """For whom it is: its tags, or ``sdist``, and the Pythons it requires."""
+    yanked: str | None
+    """Why its maintainer withdrew it; None for a file that counts."""
+
+
+class IndexListing(Model):
+    """The files of a project on the upstream index."""
+
+    files: tuple[IndexFile, ...]
+
+
+class EarlierReleases(Model):
+    """The files of the earlier releases, oldest first, and those of them that are yanked."""
+
+    files: tuple[Path, ...] = ()
+    yanked: Mapping[str, str] = Field(default_factory=dict)
+    """The reason, by file name."""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions that have wheels, oldest first."""
+        wheels = [path for path in self.files if path.suffix == ".whl"]
+        return tuple(
+            str(version) for version in sorted({project_and_version(path)[1] for path in wheels})
+        )
+
+
+def earlier(project: str, version: str, *, url: str | None = None) -> EarlierReleases:
+    """Return what the configured upstream index has of ``project`` before ``version``.
+
+    The index is asked in every run. Where it does not answer, its last answer is used. Each file is
+    fetched once and checked against the sha256 that the index reports. ``url`` names another index.
+
+    Raises:
+        ImageUnavailable: the index does not answer and never did, or does not give a file.
+    """
+    folder = state_folder() / "releases" / f"{project}-earlier"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(f"earlier-{project}"):
+        files = eligible(_files(project, folder / "files.json", url), Version(version))
+        missing = [file for file in files if not (folder / file.name).exists()]
+        if missing:
+            with step(f"earlier releases: fetching {len(missing)} files"):
+                for file in missing:
+                    _fetch(file, folder)
+    return EarlierReleases(
+        files=tuple(folder / file.name for file in files),
+        yanked={file.name: file.yanked for file in files if file.yanked is not None},
+    )
+
+
+def release(
+    version: str, project: str, locks: Sequence[Path], *, url: str | None = None
+) -> Release:
+    """Fetch the published wheels of one release, those for other Pythons and C libraries included.
+
+    A wheel for a declared machine must be available. The others that cannot be fetched are in
+    ``not_fetched``. ``url`` names another index for these.
+
+    Raises:
+        WrongUse: the version is not one, or the index has no such release.
+        TestbedFailure: ``index-unreachable``: the upstream index does not answer.
+    """
+    found = wheelhouse.from_release(version, project, locks)
+    folder = state_folder() / "releases" / project / f"{found.version}-others"
+    folder.mkdir(parents=True, exist_ok=True)
+    wheels = list(found.wheels)
+    known = set(found.digests())
+    additional: list[Path] = []
+    not_fetched: dict[str, str] = {}
+    with locked(f"release-{project}-{found.version}"):
+        try:
+            listed = _files(project, folder / "files.json", url)
+        except ImageUnavailable as reason:
+            print_line(
+                f"release {found.version}: whether it has wheels for other machines: {reason}"
+            )
+            return found.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
+        for file in listed:
+            if file.name in known or Version(file.version) != Version(found.version):
+                continue
+            if not file.name.endswith(".whl"):
+                additional.append(Path(file.name))
+                continue
+            try:
+                if not (folder / file.name).exists():
+                    _fetch(file, folder)
+            except ImageUnavailable as reason:
+                not_fetched[file.name] = str(reason)
+            else:
+                wheels.append(ReleaseFile.read(folder / file.name))
+    return found.model_copy(
+        update={
+            "wheels": tuple(sorted(wheels, key=lambda file: file.name)),
+            "not_fetched": not_fetched,
+            "additional": (*found.additional, *additional),
+        }
+    )
+
+
+def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Path, ...]:
+    """Return the source distribution of each project in its version, as the upstream index has it.
+
+    ``versions`` is by project; one without a source distribution is left out. Each is fetched once,
+    and the index is not asked again: what is published does not change. ``url`` names another index
+    than the configured one.
+
+    Raises:
+        ImageUnavailable: the index does not answer and never did, or does not give a file.
+    """
+    folder = state_folder() / "releases" / "sources"
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[Path] = []
+    with locked("sources"):
+        for project, version in versions.items():
+            required = (canonicalize_name(project), Version(version))
+            kept = [path for path in folder.iterdir() if path.name.endswith((".tar.gz", ".zip"))]
+            fetched = [path for path in kept if parse_sdist_filename(path.name) == required]
+            if not fetched:
+                for file in _files(project, folder / f"{project}-files.json", url):
+                    if Version(file.version) == required[1] and file.fits[0] == "sdist":
+                        _fetch(file, folder)
+                        fetched.append(folder / file.name)
+            found += fetched
+    return tuple(found)
+
+
+def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
+    """Return the files that some installer could take, oldest release first.
+
+    A file is left out where a newer release has one for the same Pythons and platforms.
+    """
+    found: list[IndexFile] = []
+    covered: set[tuple[tuple[str, ...], bool]] = set()
+    versions = {file: Version(file.version) for file in files}
+    older = [file for file, v in versions.items() if v < before and not v.is_prerelease]
+    for file in sorted(older, key=lambda file: (versions[file], file.name), reverse=True):
+        key = (file.fits, file.yanked is None)
+        if key not in covered or any(other.version == file.version for other in found):
+            found.append(file)
+        covered.add(key)
+    return found[::-1]
+
+
+def _files(project: str, kept: Path, url: str | None) -> tuple[IndexFile, ...]:
+    """Return the files of ``project``; ``kept`` is the file with the last answer of the index."""
+    try:
+        files = tuple(_index_files(_ask(project, url or _index_url())))
+    except (
+        requests.RequestException,
+        ValueError,
+        pypi_simple.NoSuchProjectError,
+        pypi_simple.UnsupportedRepoVersionError,
+    ) as error:
+        try:
+            return read_json(IndexListing, kept).files
+        except DataError:
+            reason = " ".join(str(error).split())[:200]
+            raise ImageUnavailable(
+                f"the upstream index does not list the files of {project}: {reason}"
+            ) from error
+    kept.write_text(IndexListing(files=files).model_dump_json(), "utf-8")
+    return files
+
+
+def _ask(project: str, endpoint: str) -> list[pypi_simple.DistributionPackage]:
+    # A newer minor version of the index's answers is no reason to stop.
+    with (
+        warnings.catch_warnings(action="ignore", category=pypi_simple.UnexpectedRepoVersionWarning),
+        pypi_simple.PyPISimple(endpoint, accept=pypi_simple.ACCEPT_JSON_PREFERRED) as client,
+    ):
+        page = client.get_project_page(project, timeout=_SECONDS)
+    if page.repository_version is None and not page.packages:
+        raise ValueError("its answer is no list of files")  # such as an error page in HTML
+    return page.packages
+
+
+def _index_files(packages: Iterable[pypi_simple.DistributionPackage]) -> Iterator[IndexFile]:
+    for package in packages:
+        try:
+            if package.filename.endswith(".whl"):
+                _, version, _, tags = parse_wheel_filename(package.filename)
+                if not any(_PLATFORM.fullmatch(tag.platform) for tag in tags):
+                    continue  # for a machine that we do not have
+                fits = sorted(map(str, tags))
+            else:
+                _, version = parse_sdist_filename(package.filename)
+                fits = ["sdist"]
+        except (InvalidWheelFilename, InvalidSdistFilename):
+            continue  # no installer uses it either
+        yield IndexFile(
+            name=package.filename,
+            version=str(version),
+            url=package.url,
+            sha256=package.digests.get("sha256", ""),
+            fits=(*fits, package.requires_python or ""),
+            yanked=(package.yanked_reason or "") if package.is_yanked else None,
+        )
+
+
+@functools.cache
+def _index_url() -> str:
+    """Return the index that this host's own pip asks: as it is set up, else pip's default."""
+    pip = [sys.executable, "-m", "pip", "config", "list"]
+    ran = subprocess.run(pip, capture_output=True, text=True, check=False)
+    settings = dict(line.partition("=")[::2] for line in ran.stdout.splitlines())
+    for name in (":env:.index-url", "global.index-url"):
+        if name in settings:
+            return str(ast.literal_eval(settings[name]))
+    default = subprocess.run(
+        [sys.executable, "-c", _DEFAULT_INDEX], capture_output=True, text=True, check=True
+    )
+    return default.stdout.strip()
+
+
+def _fetch(file: IndexFile, into: Path) -> None:
+    try:
+        answer = requests.get(file.url, timeout=_SECONDS)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise ImageUnavailable(
+            f"{file.name} cannot be fetched: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if not file.sha256:
+        raise ImageUnavailable(f"{file.name}: its page has no sha256 of it")
+    digest = hashlib.sha256(answer.content).hexdigest()
+    if digest != file.sha256:
+        raise ImageUnavailable(
+            f"{file.name} has sha256 {digest[:16]}..., its page says {file.sha256[:16]}..."
+        )
+    partial = into / f"{file.name}.partial"
+    partial.write_bytes(answer.content)
+    partial.rename(into / file.name)

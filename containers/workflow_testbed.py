@@ -1,0 +1,182 @@
+"""The testbed of the release workflow: a closed network with index, forge and runner."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import Field
+
+from containers import images
+from containers.engine import Engine, Run
+from containers.forge import ISSUER, Forge
+from containers.index import (
+    Index,
+    IndexContents,
+    TrustedPublishing,
+    UploadMachine,
+    read_files,
+    read_log,
+)
+from containers.network import ClosedNetwork, closed_network
+from containers.runner.environment import forge_environment
+from containers.runner.git_repository import BRANCH, GitRepository
+from containers.runner.runs import Decide, Runner, WorkflowFile
+from verification.models.base import Model
+from verification.models.forge import Repository, WorkflowRun
+from verification.models.index_log import IndexRequest
+from verification.models.pipeline import IndexRecord, PipelineEvidence, PipelineRun, Push
+from verification.models.publisher import TrustedPublisher
+from verification.models.testbed import IndexHosts
+from verification.models.workflow_file import load
+
+_REPOSITORY_ID = 1000002
+
+
+class TagPush(Model):
+    """Tags that are pushed at once, on a commit with the files of a folder as they are."""
+
+    root: Path
+    tags: tuple[str, ...]
+    annotated: bool = True
+    overlays: Mapping[str, Path] = {}
+    """Other files or folders in place of some of the repository's, by their names in it."""
+
+
+class IndexSetup(Model):
+    """The trusted publishers of the index, at least one, and the files that it has at the start."""
+
+    publishers: tuple[TrustedPublisher, ...] = Field(min_length=1)
+    files: tuple[Path, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkflowTestbed:
+    """A running pipeline: what to push to, and who knows what came of it."""
+
+    engine: Engine
+    origin: GitRepository
+    runner: Runner
+    forge: Forge
+    index: Index
+    hosts: IndexHosts
+    pushes: tuple[Push, ...]
+    """The tags that were pushed when the forge began."""
+    run_id: int
+    """The id of the first run."""
+
+    def start(self) -> list[PipelineRun]:
+        """Run the workflow for the tags that were pushed."""
+        return self.runner.start(self.pushes, first_id=self.run_id)
+
+    def files(self, project: str) -> dict[str, bytes]:
+        """Return the files of a project that the index has, by name."""
+        return read_files(self.engine, self.index.id, project)
+
+    def evidence(self, run: PipelineRun, project: str) -> PipelineEvidence:
+        """Return what a run left behind: release page, index and requests.
+
+        Raises:
+            TestbedFailure: a server is gone, or its log has an unknown form.
+        """
+        files = self.files(project)
+        requests = self.index_log()
+        return PipelineEvidence(
+            run=run,
+            repository=self.origin.full_name,
+            workflow=self.runner.file.path,
+            releases=self.forge.releases(),
+            tokens=tuple(line for line in self.forge.log() if line.claims or line.refused),
+            index=IndexRecord(
+                files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+                uploads=tuple(line for line in requests if line.upload),
+                exchanges=tuple(line for line in requests if line.oidc),
+            ),
+        )
+
+    def index_log(self) -> list[IndexRequest]:
+        """Return every request that the index got so far, oldest first."""
+        with contextlib.closing(self.engine.client()) as client:
+            return read_log(client, self.index.id)
+
+
+@contextlib.contextmanager
+def start(
+    engine: Engine,
+    run: Run,
+    push: TagPush,
+    workflow: WorkflowFile,
+    setup: IndexSetup,
+    decide: Decide,
+) -> Iterator[WorkflowTestbed]:
+    """Set up everything, push the tags at once, and remove all at the end.
+
+    ``decide`` returns whether an event starts a workflow.
+
+    Raises:
+        TestbedFailure: the engine, an image or a server is not as needed.
+        WrongUse: a folder, a tag or the workflow file is not as it should be.
+    """
+    owner = setup.publishers[0]
+    with contextlib.ExitStack() as stack:
+        origin = stack.enter_context(
+            GitRepository(
+                push.root, owner=owner.owner, name=owner.repository, overlays=push.overlays
+            )
+        )
+        pushes = tuple(origin.tag(tag, annotated=push.annotated) for tag in push.tags)
+        network = stack.enter_context(closed_network(engine, run))
+        with UploadMachine(images.ensure(engine, "publisher"), network) as upload_machine:
+            hosts = upload_machine.hosts()
+        index = stack.enter_context(_index(engine, network, hosts, setup))
+        run_id = int(time.time())
+        forge = stack.enter_context(
+            Forge(
+                images.ensure(engine, "forge"),
+                network,
+                _repository(origin, pushes, int(owner.owner_id)),
+                WorkflowRun(
+                    workflow=load(origin.tree / workflow.path).name,
+                    path=workflow.path,
+                    ref=pushes[0].ref,
+                    sha=pushes[0].sha,
+                    run_id=run_id,
+                ),
+            )
+        )
+        environment = forge_environment(
+            forge, network=network.name, ca_certificate=network.ca_certificate.decode()
+        )
+        runner = Runner(engine, run, origin, environment, workflow, decide)
+        yield WorkflowTestbed(engine, origin, runner, forge, index, hosts, pushes, run_id)
+
+
+def _index(engine: Engine, network: ClosedNetwork, hosts: IndexHosts, setup: IndexSetup) -> Index:
+    publishers = setup.publishers
+    return Index(
+        images.ensure(engine, "index"),
+        network,
+        hosts,
+        IndexContents(project=publishers[0].project, files=setup.files),
+        TrustedPublishing(
+            publishers=publishers,
+            issuers=(ISSUER,),
+        ),
+    )
+
+
+def _repository(origin: GitRepository, pushes: tuple[Push, ...], owner_id: int) -> Repository:
+    return Repository(
+        owner=origin.owner,
+        name=origin.name,
+        id=_REPOSITORY_ID,
+        owner_id=owner_id,
+        default_branch=BRANCH,
+        branches={BRANCH: origin.sha},
+        tags={push.tag: push.sha for push in pushes},
+        annotated={push.tag: push.object for push in pushes if push.annotated},
+    )

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.release_workflow import PLANNED, WORKFLOW, repository
+from verification.models.errors import WrongUse
+from verification.pipeline.repository_files import load
+
+
+def test_the_real_files_are_read(tmp_path: Path) -> None:
+    files = load(repository(tmp_path), PLANNED)
+
+    assert files.workflows == ("publish.yml",)
+    assert files.workflow is not None
+    assert files.workflow.name == "Publish"
+    assert files.fault == ""
+    assert files.project.is_tested
+    assert set(files.project.build) == {"cp313-manylinux_x86_64", "cp313-win_amd64"}
+    assert files.project.written_version == files.project.version
+
+
+def test_a_selection_may_be_a_text_or_a_list(tmp_path: Path) -> None:
+    text = "[project]\nversion = '1'\n[tool.cibuildwheel]\nbuild = 'a b'\nskip = ['c']\n"
+    project = load(repository(tmp_path, project=text), PLANNED).project
+
+    assert (project.build, project.skip) == (("a", "b"), ("c",))
+    assert not project.is_tested
+
+
+def test_the_version_is_replaced_in_the_text(tmp_path: Path) -> None:
+    text = '[project]\nversion = "1.0"\n[tool.x]\nversion = "2.0"\n'
+    project = load(repository(tmp_path, project=text), PLANNED).project
+
+    assert project.with_version("3.0") == text.replace("1.0", "3.0")
+
+
+def test_a_workflow_that_is_not_there_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    (root / ".github/workflows/publish.yml").rename(root / ".github/workflows/release.yaml")
+
+    files = load(root, PLANNED)
+
+    assert (files.workflow, files.fault, files.workflows) == (None, "", ("release.yaml",))
+
+
+def test_a_workflow_that_cannot_be_used_is_named_without_its_folder(tmp_path: Path) -> None:
+    files = load(repository(tmp_path, WORKFLOW.read_text("utf-8") + "x: 1\n"), PLANNED)
+
+    assert files.workflow is None
+    assert files.fault.startswith("publish.yml:")
+
+
+def test_a_folder_without_the_package_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"bindings/python/pyproject\.toml: cannot be read"):
+        load(tmp_path, PLANNED)
+
+
+def test_a_project_without_a_version_is_wrong_use(tmp_path: Path) -> None:
+    root = repository(tmp_path, project="[project]\nname = 'quiverdb'\n")
+
+    with pytest.raises(WrongUse, match="no `version`"):
+        load(root, PLANNED)

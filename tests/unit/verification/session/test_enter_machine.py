@@ -1,0 +1,94 @@
+"""Entering a machine: the files that this needs on it, and the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.sample_machines import sample_machine
+from tests.helpers.sample_testbed import ENGINE, FakeMachine, FakeTestbed, image, prepared
+from tests.helpers.sample_wheels import SUBJECT
+from verification.models.errors import TestbedFailure
+from verification.scenarios import cells
+from verification.session import enter_machine
+from verification.session.run_cell import CellRequest
+
+LINUX = sample_machine("debian-13")
+WINE = sample_machine("windows-wine", system="windows", scenarios=("system",))
+
+
+def machine_of(testbed: FakeTestbed) -> FakeMachine:
+    return testbed.machine(LINUX, image("debian-13"))
+
+
+def cell_request(
+    testbed: FakeTestbed, scenario: str = "venv", tests: Path | None = None
+) -> CellRequest:
+    cell = cells.cell(LINUX, SUBJECT, "pip", scenario)
+    return CellRequest(prepared(None, "debian-13", testbed=testbed), SUBJECT, cell, tests)
+
+
+def test_a_machine_is_set_up_as_its_user_finds_it() -> None:
+    testbed = FakeTestbed.of()
+    machine = machine_of(testbed)
+    enter_machine.prepare_for_entry(machine, cell_request(testbed, "space-path"))
+    assert [(ran.command[0], ran.user) for ran in machine.ran] == [
+        ("install", "root"),
+        ("python3", "user"),
+    ]
+    assert machine.ran[-1].command == (
+        *("python3", "/e2e/enter.py", "/e2e/instructions.json", "setup"),
+    )
+    (put,) = machine.put_files
+    assert put.files.keys() == {"enter.py", "shellrc"}
+    assert b"debian-13" in put.files["shellrc"]
+
+
+def test_a_cell_of_the_own_tests_has_them_on_its_machine(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").touch()
+    testbed = FakeTestbed.of()
+    machine = machine_of(testbed)
+    enter_machine.prepare_for_entry(machine, cell_request(testbed, "own-tests", tmp_path))
+    assert any("tests/test_a.py" in put.files for put in machine.put_files)
+    other = machine_of(testbed)
+    enter_machine.prepare_for_entry(other, cell_request(testbed, "venv", tmp_path))
+    assert not any("tests/test_a.py" in put.files for put in other.put_files)
+
+
+def test_a_set_up_that_fails_is_a_lost_machine() -> None:
+    testbed = FakeTestbed.of(failing="setup")
+    with pytest.raises(TestbedFailure) as raised:
+        enter_machine.prepare_for_entry(machine_of(testbed), cell_request(testbed))
+    assert raised.value.cause == "machine-lost"
+    assert raised.value.where.startswith("debian-13-pip-venv")
+    assert raised.value.observed == "no space left"
+
+
+def test_steps_are_named_in_the_command_and_without_one_it_is_the_shell() -> None:
+    shell = ["python3", "/e2e/enter.py", "/e2e/instructions.json"]
+    assert enter_machine.machine_command(LINUX) == shell
+    assert enter_machine.machine_command(LINUX, "first", "install") == [*shell, "first", "install"]
+    assert enter_machine.machine_command(WINE) == [
+        *("wine", "python.exe", "Z:\\e2e\\enter.py", "Z:\\e2e\\instructions.json"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("origin", "terminal", "options"),
+    [
+        ("the default socket", True, ["exec", "-it"]),
+        ("the default socket", False, ["exec", "-i"]),
+        ("DOCKER_HOST", True, ["--host", "unix:///none", "exec", "-it"]),
+    ],
+)
+def test_the_command_on_the_host_names_an_engine_that_is_not_the_usual_one(
+    origin: str, terminal: bool, options: list[str]
+) -> None:
+    engine = ENGINE.model_copy(update={"origin": origin})
+    assert enter_machine.host_command(engine, "kept", LINUX, terminal=terminal) == [
+        "docker",
+        *options,
+        *("--user", "user", "kept"),
+        *enter_machine.machine_command(LINUX),
+    ]

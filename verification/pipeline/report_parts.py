@@ -1,0 +1,242 @@
+"""The parts of the report about the pipeline and about the publisher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import assert_never
+
+from verification.models.cause import Cause, Severity
+from verification.models.pipeline import (
+    JobRun,
+    PipelineEvidence,
+    PipelineFailure,
+    PipelineOutcome,
+    PipelineResult,
+)
+from verification.models.report import (
+    ArtifactClaim,
+    Claim,
+    JobRecord,
+    LinkClaim,
+    PipelinePart,
+    PublisherPart,
+    ReleaseAsset,
+    ReleasePage,
+)
+from verification.models.verdict import Verdict
+from verification.pipeline.execution import ran_side_by_side
+from verification.pipeline.plan import Plan, PlannedClaim, RunFact
+from verification.pipeline.workflow_causes import cause
+from verification.verdict import of_causes
+
+PUBLISHER_CAUSES = frozenset(
+    {
+        "publisher-mismatch",
+        "permission-missing",
+        "permissions-widened",
+        "token-in-workflow",
+        "upload-refused",
+    }
+)
+"""The causes that are about who publishes; they decide the item of the registered publisher."""
+_NOT_REACHED = "the run did not get there"
+_LOG_LINES = 40
+_NOT_PROVABLE = (
+    "that the live index has this registration: nobody but its owner can see it; the provenance of "
+    "a published release tells which one was used",
+    "who owns the repository: the registration here has a stand-in for the owner",
+)
+
+
+def publisher_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    """Return those of the pipeline's causes that decide the publisher's item as well."""
+    return tuple(
+        one for one in causes if one.name in PUBLISHER_CAUSES or one.severity is Severity.TESTBED
+    )
+
+
+def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
+    """Return the causes that decide the pipeline's item.
+
+    Where the testbed failed, its failure alone does: nothing is known to have run.
+    """
+    match outcome:
+        case PipelineResult():
+            return outcome.causes
+        case PipelineFailure(testbed=fault):
+            return (cause(fault.cause, fault.where, fault.observed),)
+        case _:
+            assert_never(outcome)
+
+
+def is_identity_exchanged(evidence: PipelineEvidence) -> bool:
+    """Return whether the index took an identity of the workflow and gave an upload token for it."""
+    return bool(_exchanges(evidence))
+
+
+def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> PipelinePart:
+    """Return what the report shows of the pipeline; the logs are in a file of their own."""
+    run, index = result.evidence.run, result.evidence.index
+    claims = [_claim(claim, result, strict=strict) for claim in plan.claims]
+    return PipelinePart(
+        tag=run.push.tag,
+        annotated=run.push.annotated,
+        commit=run.push.sha,
+        source=run.push.source,
+        result=run.result,
+        seconds=round(run.seconds, 1),
+        truths={str(number): claim for number, claim in enumerate(claims, 1)},
+        artifacts=tuple(
+            ArtifactClaim(artifact=path, verdict=claim.verdict, evidence=claim.evidence)
+            for path, planned in plan.files.items()
+            for claim in [_claim(planned, result, strict=strict)]
+        ),
+        links=tuple(
+            LinkClaim(
+                source=link.source,
+                target=link.target,
+                via=link.via,
+                verdict=claims[link.claim - 1].verdict,
+                evidence=claims[link.claim - 1].evidence,
+            )
+            for link in plan.links
+        ),
+        jobs=tuple(map(_job, run.jobs)),
+        side_by_side=ran_side_by_side(run, "release", "publish"),
+        wheels=run.wheels,
+        merged=run.artifacts,
+        releases=tuple(
+            ReleasePage(
+                tag=release.tag,
+                prerelease=release.prerelease,
+                draft=release.draft,
+                assets=tuple(
+                    ReleaseAsset(name=asset.name, size=asset.size, sha256=asset.sha256)
+                    for asset in release.assets
+                ),
+            )
+            for release in result.evidence.releases
+        ),
+        index=index.files,
+        actions=run.actions,
+        stand_ins=run.stand_ins,
+        act=run.act,
+    )
+
+
+def publisher_part(result: PipelineResult, *, registered: str) -> PublisherPart:
+    """Return what was proved of the registered publisher, and what cannot be proved here.
+
+    ``registered`` is the file of the registration.
+    """
+    index = result.evidence.index
+    uploaded = [log.file for log in index.upload_logs if log.identity and not log.refused]
+    refused = [log for log in index.exchange_logs if log.code]
+    return PublisherPart(
+        registered=registered,
+        refused=tuple(f"{log.code}: {log.description}" for log in refused),
+        proved=(
+            *_exchanges(result.evidence),
+            *(f"{file} was uploaded by that identity and by nothing else" for file in uploaded),
+        ),
+        live=result.live,
+        not_provable=_NOT_PROVABLE,
+    )
+
+
+def _exchanges(evidence: PipelineEvidence) -> list[str]:
+    """Return a sentence for each identity that the index took."""
+    return [
+        f"the index took the identity {log.identity.get('publisher')} for {', '.join(log.projects)}"
+        for log in evidence.index.exchange_logs
+        if log.identity is not None and not log.code
+    ]
+
+
+def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Claim:
+    against = [one for one in result.causes if one.name in planned.refuted_by]
+    evidence = _EVIDENCE[planned.shown_by](result.evidence)
+    verdict = of_causes(against, strict=strict)
+    if verdict is Verdict.VERIFIED and not evidence:
+        verdict = Verdict.UNVERIFIED
+    text = "; ".join(map(str, against)) or evidence or _NOT_REACHED
+    return Claim(title=planned.title, verdict=verdict, evidence=text)
+
+
+# What the run itself shows of a claim; empty if it did not get that far.
+
+
+def _trigger(evidence: PipelineEvidence) -> str:
+    run = evidence.run
+    return f"{run.push.tag} was pushed: {run.decision}" if run.triggered else ""
+
+
+def _jobs(evidence: PipelineEvidence) -> str:
+    names = ", ".join(dict.fromkeys(job.id for job in evidence.run.jobs))
+    return f"executed: {names}" if names else ""
+
+
+def _wheels(evidence: PipelineEvidence) -> str:
+    return ", ".join(sorted(wheel.name for wheel in evidence.run.wheels))
+
+
+def _settings(evidence: PipelineEvidence) -> str:
+    wheels = _wheels(evidence)
+    return f"by its settings: {wheels}" if wheels else ""
+
+
+def _build(evidence: PipelineEvidence) -> str:
+    several = len(evidence.run.wheels) > 1
+    return f"built: {_wheels(evidence)}" if several and _passed(evidence, "build") else ""
+
+
+def _version(evidence: PipelineEvidence) -> str:
+    passed = _passed(evidence, "validate")
+    return f"validate passed {evidence.run.push.tag}" if passed else ""
+
+
+def _validation(evidence: PipelineEvidence) -> str:
+    passed = _passed(evidence, "validate")
+    return f"validate passed with {_wheels(evidence)}" if passed else ""
+
+
+def _release(evidence: PipelineEvidence) -> str:
+    assets = [asset.name for release in evidence.releases for asset in release.assets]
+    return f"the release has {', '.join(sorted(assets))}" if assets else ""
+
+
+def _upload(evidence: PipelineEvidence) -> str:
+    files = evidence.index.files
+    return f"by identity: {', '.join(sorted(files))}" if files else ""
+
+
+_EVIDENCE: Mapping[RunFact, Callable[[PipelineEvidence], str]] = {
+    "trigger": _trigger,
+    "jobs": _jobs,
+    "settings": _settings,
+    "build": _build,
+    "version": _version,
+    "validation": _validation,
+    "release": _release,
+    "upload": _upload,
+}
+
+
+def _passed(evidence: PipelineEvidence, job: str) -> bool:
+    return any(run.result == "success" for run in evidence.run.job(job))
+
+
+def _job(job: JobRun) -> JobRecord:
+    failing = job.failing
+    return JobRecord(
+        id=job.id,
+        name=job.name,
+        label=job.label,
+        needs=job.needs,
+        result=job.result,
+        reason=job.reason,
+        start=job.started,
+        end=job.ended,
+        failing_step=failing.name if failing else None,
+        log=failing.log[-_LOG_LINES:] if failing else (),
+    )

@@ -1,0 +1,22 @@
+"""Helpers of the rules for the release workflow: create a cause, and name the place of a step."""
+
+from __future__ import annotations
+
+from verification.models.cause import Cause, FactValue
+from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
+from verification.rules.catalogue import catalogue
+
+
+def cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
+    """Return a cause of the catalogue; ``facts`` are the values in ``observed``."""
+    return catalogue().cause(name, where=where, observed=observed, risk=False, **facts)
+
+
+def possible_cause(name: str, where: str, observed: str) -> Cause:
+    """Return a cause of the catalogue for a fault that is possible and not proven."""
+    return catalogue().cause(name, where=where, observed=observed, risk=True)
+
+
+def step_location(workflow: Workflow, job: WorkflowJob, step: WorkflowStep | None = None) -> str:
+    """Return where a job or one of its steps begins: file, line and job."""
+    return f"{workflow.at(step.line if step else job.line)} ({job.id})"

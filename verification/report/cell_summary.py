@@ -1,0 +1,138 @@
+"""Summarize the evidence of a cell, as data and as one line."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from pydantic import JsonValue, TypeAdapter
+
+from verification.models.evidence import CellEvidence, CommandRun, ExerciseStep, OwnTests, Steps
+from verification.models.results import (
+    CellSummary,
+    CommandSummary,
+    NativeSummary,
+    StepName,
+    TestsSummary,
+)
+
+_STEPS = TypeAdapter(dict[str, ExerciseStep[JsonValue]])
+
+
+def recorded_commands(evidence: CellEvidence) -> Iterator[tuple[StepName, CommandRun | OwnTests]]:
+    """Yield the commands that the cell reached, by name."""
+    if evidence.install:
+        yield "install", evidence.install
+    if evidence.import_run:
+        yield "import", evidence.import_run
+    if evidence.exercise:
+        yield "exercise", evidence.exercise
+    if evidence.tests:
+        yield "tests", evidence.tests
+    if evidence.uninstall:
+        yield "uninstall", evidence.uninstall
+
+
+def recorded_steps(exercised: Steps) -> Mapping[str, ExerciseStep[JsonValue]]:
+    """Return the steps of the exercise by name, with their values as JSON."""
+    values = exercised.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return _STEPS.validate_python({name: step for name, step in values.items() if step})
+
+
+def summarize(evidence: CellEvidence) -> CellSummary:
+    """Return the evidence in short; what the cell did not reach is left out."""
+    windows = evidence.os == "windows"
+    native = evidence.steps.native_call
+    return CellSummary(
+        commands=tuple(
+            CommandSummary(
+                name=name,
+                command=command_line(run.command, windows=windows),
+                code=run.code if run.command else None,
+                seconds=run.seconds if run.command else None,
+                timed_out=run.timed_out,
+            )
+            for name, run in recorded_commands(evidence)
+        ),
+        steps={name: step.ok for name, step in recorded_steps(evidence.steps).items()},
+        python=evidence.python,
+        implementation=evidence.implementation,
+        system=evidence.system,
+        deviation=evidence.deviation,
+        started=evidence.started,
+        native=NativeSummary(
+            version=None if native.value.version is None else str(native.value.version),
+            source=native.value.source,
+        )
+        if native and native.value
+        else None,
+        image=evidence.image.tag,
+        served={
+            request.file: request.sha256 or None
+            for request in evidence.requests
+            if request.file.endswith(".whl")
+        },
+        tests=_tests(evidence.tests) if evidence.tests else None,
+        testbed=f"{evidence.testbed.cause}: {evidence.testbed.observed}"
+        if evidence.testbed
+        else "",
+    )
+
+
+def _tests(tests: OwnTests) -> TestsSummary:
+    left_out = Counter((test.outcome, test.reason) for test in tests.left_out)
+    return TestsSummary(
+        counts={str(outcome): number for outcome, number in tests.counts.items()},
+        failures=tuple(test.node for test in tests.failures),
+        left_out=tuple(
+            f"{number} {outcome}" + (f": {reason}" if reason else "")
+            for (outcome, reason), number in sorted(left_out.items())
+        ),
+        sha256=tests.sha256,
+    )
+
+
+def command_line(command: Sequence[str], *, windows: bool = False) -> str:
+    """Return a command in a form that can be pasted into the machine's own shell."""
+    return subprocess.list2cmdline(command) if windows else shlex.join(command)
+
+
+def counts(tests: TestsSummary) -> str:
+    """Return how many of the package's own tests had each outcome: ``120 passed, 4 skipped``."""
+    numbers = {"passed": tests.counts.get("passed", 0)} | dict(tests.counts)
+    return ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number)
+
+
+def sentence(cell: CellSummary) -> str:
+    """Return in one line what the cell did and how it ended."""
+    parts = [part for command in cell.commands for part in _command(command, cell)]
+    parts += [f"testbed: {cell.testbed}"] if cell.testbed else []
+    parts += [f"deviation: {cell.deviation}"] if cell.deviation else []
+    return "; ".join(parts)
+
+
+def _command(command: CommandSummary, cell: CellSummary) -> Iterator[str]:
+    match command.name:
+        case "install" | "uninstall":
+            ended = "did not end in its time" if command.timed_out else f"-> {command.code}"
+            yield f"`{_literal(command.command)}` {ended}"
+        case "import":
+            yield f"import -> {command.code}"
+        case "tests":
+            yield f"the package's own tests: {(cell.tests and counts(cell.tests)) or 'none ran'}"
+        case "exercise":
+            if cell.native:
+                yield f"native version {cell.native.version} ({cell.native.source})"
+            for word, passed in (("passed", True), ("failed", False)):
+                if names := [name for name, ok in cell.steps.items() if ok is passed]:
+                    yield f"{word}: {', '.join(names)}"
+
+
+def _literal(command: str) -> str:
+    """Return the command as the user types it: the program without its folder."""
+    end = '"' if command.startswith('"') else " "
+    program, _, rest = command.removeprefix('"').partition(end)
+    name = program.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
+    return f"{name} {rest.lstrip()}".rstrip()

@@ -1,0 +1,55 @@
+"""``results.json``: the whole report for other programs. Its schema is docs/results.schema.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from verification.models.base import Model, read_json
+from verification.models.report import Report
+
+NAME = "results.json"
+
+
+def write(path: Path, report: Report) -> None:
+    """Write the report."""
+    write_model(path, report)
+
+
+def read(path: Path) -> Report:
+    """Return the report in a file.
+
+    Raises:
+        DataError: the file cannot be read, or does not have this form.
+    """
+    return read_json(Report, path)
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Write ``model`` as JSON, as a whole or not at all."""
+    write_json(path, model.model_dump(mode="json", by_alias=True))
+
+
+def write_json(path: Path, value: JsonValue) -> None:
+    """Write ``value`` as a whole or not at all."""
+    # A file name on a machine need not be UTF-8; backslashreplace writes JSON's own escapes.
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    _write(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_by_content(folder: Path, text: str) -> str:
+    """Write JSON into a file of ``folder`` that is named by its sha256; return the sha256."""
+    content = text.encode("utf-8", "backslashreplace")
+    digest = hashlib.sha256(content).hexdigest()
+    _write(folder / f"{digest}.json", content)
+    return digest
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)

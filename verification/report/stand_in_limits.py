@@ -1,0 +1,45 @@
+"""What a verdict from a stand-in does not show: the table of docs/trust.md, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from verification.models.report import StandInLimits
+
+PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
+_COLUMNS = ("stand_in", "real", "same", "differs")
+_LINK = re.compile(r"\[[^]]*\]\(#[^)]*\)")  # to a heading of the page itself
+
+
+def load(page: Path = PAGE) -> tuple[StandInLimits, ...]:
+    """Return the rows of the page's first table.
+
+    Raises:
+        ValueError: the page has no such table.
+    """
+    rows: list[StandInLimits] = []
+    for line in page.read_text("utf-8").splitlines():
+        if not line.startswith("|"):
+            if rows:
+                break
+            continue
+        cells = [_LINK.sub("docs/trust.md", cell.strip()) for cell in line.strip("|").split("|")]
+        if len(cells) != len(_COLUMNS):
+            raise ValueError(f"{page.name}: a row of {len(cells)} cells, not 4: {line[:60]}")
+        rows.append(StandInLimits.model_validate(dict(zip(_COLUMNS, cells, strict=True))))
+    if len(rows) < 3:
+        raise ValueError(f"{page.name}: there is no table of stand-ins")
+    return tuple(rows[2:])  # the heading and the rule below it are none
+
+
+def limits_of(machine: str, rows: Iterable[StandInLimits]) -> StandInLimits | None:
+    """Return the row about a machine. A row may be about several: ``a, -b`` means a and a-b."""
+    best: tuple[int, StandInLimits] | None = None
+    for row in rows:
+        first, *others = [word.strip() for word in row.stand_in.split(",")]
+        names = [first, *(first + word if word.startswith("-") else word for word in others)]
+        if machine in names and (best is None or len(first) > best[0]):
+            best = (len(first), row)
+    return best[1] if best else None

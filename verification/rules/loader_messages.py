@@ -1,0 +1,296 @@
+"""Name the cause of a failed library load from the messages of the dynamic loaders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
+
+from verification.models.evidence import CellEvidence
+from verification.rules import install_paths as paths
+from verification.rules.finding import Finding, finding
+
+Libraries = tuple[str, ...]
+
+# glibc (elf/dl-load.c, elf/dl-version.c, elf/dl-lookup.c).
+_NOT_FOUND = re.compile(r"([\w.+-]+\.so[\w.]*): cannot open shared object file")
+_NO_LIBRARY = re.compile(
+    r"([^\s:'\"]+\.so[\w.]*): (invalid ELF header|file too short|wrong ELF class: \w+|"
+    r"only ET_DYN and ET_EXEC can be loaded|ELF file's phentsize not the expected size)"
+)
+_NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")
+_NO_VERSION = re.compile(r"version [`'](\w+?)_([\w.]+)' not found \(required by ([^)]+)\)")
+_NO_VERSIONED = re.compile(
+    r"([^\s:'\"]+\.so[\w.]*): symbol (\S+), version \S+ not defined in file (\S+)"
+)
+_OTHER_PROCESSOR = re.compile(
+    r"([^\s:'\"]+\.so[\w.]*): (CPU ISA level is lower than required|ELF file OS ABI invalid|"
+    r"ELF file data encoding not \S+|internal error: wrong ELF machine)"
+)
+_EXEC_STACK = re.compile(r"([^\s:'\"]+\.so[\w.]*): cannot enable executable stack")
+_VERSIONS = dict.fromkeys(("GLIBCXX", "CXXABI", "GCC", "LIBATOMIC"), "libstdcxx-floor")
+_VERSIONS["GLIBC"] = "glibc-floor"
+
+# cffi (its message for ffi.dlopen) and ctypes; the numbers are Windows' own.
+_NOT_LOCATED = re.compile(r"did not manage to locate a library called '([^']+)'")
+_NO_FUNCTION = re.compile(r"function/symbol '(\w+)' not found in library '([^']+)'")
+_IMPORTING = re.compile(r"DLL load failed while importing \w+")  # CPython, of an extension module
+_NUMBERED = re.compile(r"cannot load library '([^']+)': error 0x([0-9a-fA-F]+)")
+_CTYPES = re.compile(r"\[WinError (\d+)\].*'([^']+\.dll)'|Could not find module '([^']+)'")
+
+# Windows' error codes (Microsoft, System Error Codes).
+_MODULE_NOT_FOUND = 126
+_NTSTATUS_ERROR = 0xC0000000  # an exception's code, of severity error ([MS-ERREF] 2.3)
+_WINDOWS_ERRORS = {
+    5: ("permission", "{library}: error {number}: Windows does not let the user load it"),
+    127: (
+        "symbol-not-found",
+        "{library}: error {number}: it needs a symbol that nothing loaded provides",
+    ),
+    193: ("wrong-architecture", "{library} is no library of this machine (error {number})"),
+    998: (
+        "crash",
+        "{library}: error {number}: it touched memory that is not its own while it was loaded",
+    ),
+    1114: ("crash", "{library}: error {number}: its initialisation failed while it was loaded"),
+}
+_DIED = ("crash", "{library}: error {number}: the code that runs when it is loaded died")
+
+# Wine (dlls/ntdll/loader.c); within L"..." a backslash is written twice.
+_WINE_MISSING = re.compile(
+    r"Library (\S+) \(which is needed by L\"([^\"]+)\"\) not found", re.IGNORECASE
+)
+_WINE_STUB = re.compile(r"No implementation for (\S+\.\w+)\.(\S+) imported from L\"([^\"]+)\"")
+_WINE_CALLED = re.compile(r"to unimplemented function (\S+\.\w+)\.(\S+), aborting")
+
+
+@dataclass(frozen=True)
+class MissingLibrary:
+    """A library that Wine's loader did not find, and the one that imports it."""
+
+    library: str
+    needed_by: PurePath
+
+
+@dataclass(frozen=True)
+class StubSymbol:
+    """A symbol that no library exports. Wine puts a stub in its place; Windows refuses to load."""
+
+    library: str
+    symbol: str
+    needed_by: PurePath
+
+
+def missing_libraries(lines: Sequence[str]) -> list[MissingLibrary]:
+    """Return the libraries that Wine's loader did not find, each once."""
+    matches = (_WINE_MISSING.search(line) for line in lines)
+    return list(
+        dict.fromkeys(MissingLibrary(match[1], _wide(match[2])) for match in matches if match)
+    )
+
+
+def stub_symbols(lines: Sequence[str]) -> list[StubSymbol]:
+    """Return the symbols that Wine's loader says no library exports, each once."""
+    matches = (_WINE_STUB.search(line) for line in lines)
+    return list(
+        dict.fromkeys(StubSymbol(match[1], match[2], _wide(match[3])) for match in matches if match)
+    )
+
+
+def called_stubs(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Return library and name of the called functions that Wine knows by name only."""
+    matches = (_WINE_CALLED.search(line) for line in lines)
+    return list(dict.fromkeys((match[1], match[2]) for match in matches if match))
+
+
+def _wide(text: str) -> PureWindowsPath:
+    return PureWindowsPath(text.replace("\\\\", "\\"))
+
+
+def explain(message: str, evidence: CellEvidence, libraries: Libraries) -> Finding | None:
+    """Return the fault that a loader reports in ``message``, or None if no loader wrote it.
+
+    ``libraries`` are the package's own.
+    """
+    for rule in _RULES:
+        if fault := rule(message, evidence, libraries):
+            return fault
+    return None
+
+
+# ---- Windows ----
+
+
+def _no_function(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
+    if not (match := _NO_FUNCTION.search(message)):
+        return None
+    library = PurePath(match[2]).name
+    observed = f"{library} does not export {match[1]}"
+    return finding("symbol-not-found", observed, library=library, symbol=match[1])
+
+
+def _failed_import(message: str, evidence: CellEvidence, libraries: Libraries) -> Finding | None:
+    return _first_missing(evidence, libraries) if _IMPORTING.search(message) else None
+
+
+def _numbered(message: str, evidence: CellEvidence, libraries: Libraries) -> Finding | None:
+    if match := _NUMBERED.search(message):
+        path, number = PureWindowsPath(match[1]), int(match[2], 16)
+    elif match := _CTYPES.search(message):
+        path, number = PureWindowsPath(match[2] or match[3]), int(match[1] or _MODULE_NOT_FOUND)
+    else:
+        return None
+    if number == _MODULE_NOT_FOUND:
+        return _not_found_on_windows(path, evidence, libraries)
+    known = _WINDOWS_ERRORS.get(number, _DIED if number >= _NTSTATUS_ERROR else None)
+    if known is None:
+        return None
+    cause, observed = known
+    text = observed.format(library=path.name, number=f"0x{number:x}")
+    return finding(cause, text, library=path.name, error=number)
+
+
+def _not_found_on_windows(
+    path: PureWindowsPath, evidence: CellEvidence, libraries: Libraries
+) -> Finding:
+    """Return which library is missing: this one, or one that it needs. Windows does not say."""
+    if fault := _first_missing(evidence, libraries):
+        return fault
+    if _is_there(path, evidence):
+        observed = f"{path.name} is there, and a library that it imports was not found (error 0x7e)"
+        return finding("missing-runtime-library", observed, needed_by=path.name)
+    observed = f"{path.name} is neither in the package nor on the system (error 0x7e)"
+    return _missing_library(path.name, libraries, observed)
+
+
+def _is_there(path: PureWindowsPath, evidence: CellEvidence) -> bool:
+    added = paths.added_paths(evidence)
+    return path in added or any(path.name == own.name for own in added)
+
+
+def _first_missing(evidence: CellEvidence, libraries: Libraries) -> Finding | None:
+    for lost in missing_libraries(evidence.loader):
+        needed_by = lost.needed_by.name
+        observed = f"{needed_by} imports {lost.library}, which was not found (error 0x7e)"
+        return _missing_library(lost.library, libraries, observed, needed_by=needed_by)
+    return None
+
+
+def _missing_library(name: str, libraries: Libraries, observed: str, **facts: str) -> Finding:
+    bundled = paths.is_bundled(name, libraries)
+    cause = "missing-bundled-library" if bundled else "missing-runtime-library"
+    return finding(cause, observed, library=name, **facts)
+
+
+# ---- glibc ----
+
+
+def _no_version(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
+    if not (match := _NO_VERSION.search(message)):
+        return None
+    family, number, path = match.groups()
+    library, version = PurePosixPath(path).name, f"{family}_{number}"
+    cause = _VERSIONS.get(family, "symbol-not-found")
+    older = "the machine has older" if family in _VERSIONS else "which nothing loaded provides"
+    return finding(cause, f"{library} needs {version}, {older}", library=library, version=version)
+
+
+def _other_processor(
+    message: str, _evidence: CellEvidence, _libraries: Libraries
+) -> Finding | None:
+    if not (match := _OTHER_PROCESSOR.search(message)):
+        return None
+    # glibc, where the library's own property asks for x86-64-v2 or later.
+    cause = "illegal-instruction" if "ISA" in match[2] else "wrong-architecture"
+    library = PurePosixPath(match[1]).name
+    return finding(cause, f"{library}: {match[2]}", library=library)
+
+
+def _no_versioned(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
+    if not (match := _NO_VERSIONED.search(message)):
+        return None
+    needed_by, symbol, library = match.groups()
+    observed = f"{needed_by} needs {symbol} of {library}, which does not have it"
+    return finding(
+        "symbol-not-found", observed, library=library, symbol=symbol, needed_by=needed_by
+    )
+
+
+def _executable_stack(
+    message: str, _evidence: CellEvidence, _libraries: Libraries
+) -> Finding | None:
+    if not (match := _EXEC_STACK.search(message)):
+        return None
+    return finding("executable-stack", match[0], library=PurePosixPath(match[1]).name)
+
+
+def _no_symbol(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
+    if not (match := _NO_SYMBOL.search(message)):
+        return None
+    needed_by = PurePosixPath(match[1]).name
+    observed = f"{needed_by} needs {match[2]}, which nothing loaded provides"
+    return finding("symbol-not-found", observed, symbol=match[2], needed_by=needed_by)
+
+
+def _no_library(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
+    if not (match := _NO_LIBRARY.search(message)):
+        return None
+    cause = "wrong-architecture" if "class" in match[2] else "missing-bundled-library"
+    library = PurePosixPath(match[1]).name
+    observed = f"{library} is no library of this machine ({match[2]})"
+    return finding(cause, observed, library=library)
+
+
+def _not_found(message: str, evidence: CellEvidence, libraries: Libraries) -> Finding | None:
+    if not (match := _NOT_FOUND.search(message)):
+        return None
+    library = match[1]
+    if any(f"{path}: cannot open shared" in message for path in evidence.installed.added):
+        # glibc passes over a library for another processor as if it were not there.
+        observed = f"{library} is there and the loader does not take it: {message[:200]}"
+        return finding("wrong-architecture", observed, library=library)
+    return _missing_library(library, libraries, f"{library} is not found: {message[:200]}")
+
+
+# ---- cffi, and the package's own message ----
+
+
+def _not_located(message: str, evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
+    if not (match := _NOT_LOCATED.search(message)):
+        return None
+    is_there = paths.path_type(evidence)(match[1]) in paths.added_paths(evidence)
+    state = (
+        "is there and cannot be loaded"
+        if is_there
+        else "is neither in the package nor on the system"
+    )
+    observed = f"{match[1]} {state}: {message[:300]}"
+    return finding("missing-bundled-library", observed, library=match[1])
+
+
+def _reported_missing(
+    message: str, _evidence: CellEvidence, libraries: Libraries
+) -> Finding | None:
+    for library in libraries:
+        pattern = rf"{re.escape(library)}\S* (is missing|was not found|does not exist)"
+        if re.search(pattern, message):
+            return finding("missing-bundled-library", message[:300], library=library)
+    return None
+
+
+_RULES: tuple[Callable[[str, CellEvidence, Libraries], Finding | None], ...] = (
+    _no_function,
+    _failed_import,
+    _numbered,
+    _no_version,
+    _other_processor,
+    _no_versioned,
+    _executable_stack,
+    _no_symbol,
+    _no_library,
+    _not_found,
+    _not_located,
+    _reported_missing,
+)
+"""The first rule that fits has the cause."""

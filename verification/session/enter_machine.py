@@ -1,0 +1,50 @@
+"""Enter a running machine: the files that this needs on it, and the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from containers.engine import Engine
+from containers.machine import Machine
+from verification.models.errors import TestbedFailure
+from verification.models.machine import MachineSpec
+from verification.session import own_tests
+from verification.session.run_cell import CellRequest, prepare_machine
+
+_ENTER = Path(__file__).parents[1] / "probe" / "enter.py"
+_SHELL_RC = "[ -f ~/.bashrc ] && . ~/.bashrc\nPS1='[{name}] \\w\\$ '\n"
+
+
+def prepare_for_entry(machine: Machine, request: CellRequest) -> None:
+    """Prepare a started machine for a cell, and do what its user does before the installation.
+
+    Raises:
+        TestbedFailure: ``machine-lost``: the set-up failed.
+    """
+    tests = own_tests.files(request.tests) if request.tests and request.cell.runs_tests else None
+    prepare_machine(machine, request, tests)
+    add_scripts(machine)
+    done = machine.run(machine_command(machine.spec, "setup"))
+    if done.code:
+        observed = " ".join(done.output.split())[-300:]
+        raise TestbedFailure("machine-lost", f"{request.cell.id}: set-up", observed)
+
+
+def add_scripts(machine: Machine) -> None:
+    """Put on a machine what the command for entering it runs there."""
+    shell_rc = _SHELL_RC.format(name=machine.spec.name).encode()
+    machine.put({"enter.py": _ENTER.read_bytes(), "shellrc": shell_rc})
+
+
+def machine_command(spec: MachineSpec, *steps: str) -> list[str]:
+    """Return the command, on the machine, that does these steps; without steps, the shell."""
+    layout = spec.layout
+    return [*layout.python, layout.path("enter.py"), layout.path("instructions.json"), *steps]
+
+
+def host_command(engine: Engine, container: str, spec: MachineSpec, *, terminal: bool) -> list[str]:
+    """Return the command, on this host, that opens the shell in a machine that is up."""
+    usual = engine.origin == "the default socket"
+    host = [] if usual else ["--host", engine.url]
+    options = ["-it" if terminal else "-i", "--user", spec.layout.users["user"]]
+    return ["docker", *host, "exec", *options, container, *machine_command(spec)]

@@ -1,0 +1,102 @@
+"""Inspect one wheel by all rules.
+
+The inspection collects every fault and does not stop at the first. It lists everything that it
+cannot check as unverified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from packaging.utils import NormalizedName
+
+from verification.models.cause import Cause, sorted_causes
+from verification.models.inspection import WheelInspection
+from verification.models.subject import Subject
+from verification.wheel import (
+    dependencies,
+    entry_points,
+    file_names,
+    identity,
+    imports,
+    linux,
+    native_code,
+    private_files,
+    record,
+    sources,
+    top_level,
+    unused_files,
+    windows,
+)
+from verification.wheel.archive import Archive
+from verification.wheel.native_code import NativeCode
+from verification.wheel.tags import subject_for_wheel
+
+Modules = Mapping[NormalizedName, frozenset[str]]
+"""The top-level modules of the distributions that the wheel may depend on, by name."""
+
+
+def inspect_wheel(
+    archive: Archive, subject: Subject, modules: Modules | None = None, *, additional: bool = False
+) -> WheelInspection:
+    """Inspect one wheel.
+
+    An ``additional`` wheel is for more than the subject declares, alongside a declared wheel: it is
+    judged by its own tags.
+    """
+    modules = modules or {}
+    if additional:
+        subject = subject_for_wheel(archive.name, subject)
+    ident = identity.identify(archive, subject)
+    code = imports.read_package(archive, subject.import_package)
+    declared = native_code.declared_paths(ident.platform, subject)
+    gathered, unloadable = native_code.gather(archive, declared)
+    native = NativeCode(tuple(gathered), ident.platform_tag, declared)
+    causes = [
+        *unloadable,
+        *identity.faults(archive, ident, subject, additional=additional),
+        *record.faults(archive),
+        *file_names.faults(archive, ident),
+        *top_level.faults(archive, ident, subject, modules),
+        *unused_files.faults(archive, ident),
+        *private_files.faults(archive),
+        *entry_points.faults(archive, ident, subject),
+        *dependencies.faults(archive, ident, subject, modules, code),
+        *native_code.faults(archive, ident, subject, native),
+    ]
+    match native.target.system if ident.platform else None:
+        case "linux" | "musl":
+            causes += linux.faults(native)
+            causes += linux.interposition(native.matching, subject.embedded)
+        case "windows":
+            causes += windows.faults(native, subject, ident.tags)
+        case _:
+            pass
+    return WheelInspection(
+        file=archive.name,
+        sha256=archive.sha256,
+        size=archive.size,
+        name=ident.name,
+        version=ident.version,
+        tags=tuple(sorted(map(str, ident.tags))),
+        platform=ident.platform.tag if ident.platform else None,
+        requires_python=ident.metadata.get("requires_python"),
+        requires=tuple(ident.metadata.get("requires_dist", ())),
+        extras=tuple(ident.metadata.get("provides_extra", ())),
+        libraries=tuple(library.summary() for library in gathered),
+        files=archive.names,
+        sources=sources.digests(archive, subject.import_package),
+        additional=additional,
+        unverified=(
+            *(f"imports of {path}: {reason}" for path, reason in code.unparsed.items()),
+            *(f"{library.path}: {library.unread}" for library in gathered if library.unread),
+        ),
+        causes=sorted_causes(_located(causes, archive.name) if additional else causes),
+    )
+
+
+def _located(causes: Iterable[Cause], wheel: str) -> Iterator[Cause]:
+    """Yield the causes with the wheel's name: a platform has several wheels."""
+    for cause in causes:
+        where = cause.where if wheel in cause.where else f"{wheel}: {cause.where}"
+        yield cause.model_copy(update={"where": where})
