@@ -290,7 +290,7 @@ def test_what_a_killed_run_left_is_swept(found: Engine, tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from containers import engine\n"
         "from containers.runner.environment import RunnerEnvironment\n"
-        "from containers.runner.git_repository import Origin\n"
+        "from containers.runner.git_repository import GitRepository\n"
         "from containers.runner.runs import Runner, WorkflowFile\n"
         "from verification.pipeline.triggers import decide\n"
         "found, run = engine.ensure(), engine.Run.new()\n"
@@ -299,7 +299,7 @@ def test_what_a_killed_run_left_is_swept(found: Engine, tmp_path: Path) -> None:
         "net = networks.create(f'e2e-{run.id}', internal=True, labels=run.labels())\n"
         "around = RunnerEnvironment(network=net.name, ca_certificate='')\n"
         "file = WorkflowFile(path='.github/workflows/publish.yml')\n"
-        "with Origin(Path(sys.argv[1]), owner='o', name='n') as origin:\n"
+        "with GitRepository(Path(sys.argv[1]), owner='o', name='n') as origin:\n"
         "    Runner(found, run, origin, around, file, decide).push(['v1'])\n"
     )
     killed = subprocess.Popen(
