@@ -125,7 +125,8 @@ def _keyboard(page: Page) -> dict[str, Any]:
     tile = page.locator(".tile").first
     tile.focus()
     press("Enter")
-    page.wait_for_function("document.querySelector('details.cell[open]:not([hidden])') !== null")
+    # Not wait_for_function: the page's own policy refuses the evaluation of a string.
+    page.locator("details.cell[open]:not([hidden])").first.wait_for(state="attached")
     found["tile"] = [page.evaluate(_FOCUS), page.inner_text("#count")]
     return found
 
