@@ -18,15 +18,25 @@ from tests.faults.place import (
     Place,
     Start,
     System,
-    diagnosed,
     job_on,
     narrowed,
+    observed,
     planted_release,
+)
+from tests.faults.recording import (
+    SOURCES,
+    EvidenceSource,
+    Machines,
+    Observations,
+    Recording,
+    path_of,
+    write,
 )
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.evidence import CellEvidence
 from verification.models.subject import Subject
+from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.instructions import TIME_LIMITS
@@ -38,6 +48,21 @@ from verification.wheel.release_inspection import inspect_release
 MACHINE = "debian-13"
 _SECONDS = 3600
 """How long one of these tests may take: it may have to build the images that it uses."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the recordings anew."""
+    help_text = "write the evidence that the recorded tests judge (with -m long)"
+    parser.addoption("--record-evidence", action="store_true", help=help_text)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make two tests of each that is marked `recorded`: of a recording, and of machines."""
+    marked = metafunc.definition.get_closest_marker("recorded")
+    if marked and "evidence_source" in metafunc.fixturenames:
+        recorded, on_machines = SOURCES
+        sources = [recorded, pytest.param(on_machines, marks=pytest.mark.long)]
+        metafunc.parametrize("evidence_source", sources, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -158,7 +183,24 @@ def start(found: Engine, run: Run) -> Start:
 
 
 @pytest.fixture
-def place(found: Engine, start: Start, request: pytest.FixtureRequest) -> Place:
+def evidence_source(request: pytest.FixtureRequest) -> Iterator[EvidenceSource]:
+    """Return where the evidence of the test's cells comes from: a recording, or machines."""
+    path = path_of(request.node)
+    if getattr(request, "param", SOURCES[1]) == SOURCES[0]:
+        recording = Recording(path)
+        yield recording
+        recording.check_complete()
+        return
+    on_machines = Machines()
+    yield on_machines
+    if request.config.getoption("--record-evidence") and hasattr(request, "param"):
+        write(path, on_machines.calls)
+
+
+@pytest.fixture
+def place(
+    found: Engine, start: Start, evidence_source: EvidenceSource, request: pytest.FixtureRequest
+) -> Place:
     """Return Debian 13 with its own pip, or the machine and installer of the parameter."""
 
     def built(system: System) -> Path:
@@ -166,24 +208,23 @@ def place(found: Engine, start: Start, request: pytest.FixtureRequest) -> Place:
         wheel: Path = request.getfixturevalue(name)
         return wheel
 
-    return Place(found, start, built).at(*getattr(request, "param", ()))
+    return Place(found, start, built, evidence_source).at(*getattr(request, "param", ()))
 
 
 @pytest.fixture
-def judge(found: Engine, the_cell: Cell, start: Start) -> Judge:
+def judge(found: Engine, the_cell: Cell, start: Start, evidence_source: EvidenceSource) -> Judge:
     """Return the way from a Linux wheel to its causes."""
-    return _judge(found, the_cell, start)
+    return _judge(found, the_cell, start, evidence_source)
 
 
 @pytest.fixture
-def windows_judge(found: Engine, start: Start) -> Judge:
+def windows_judge(found: Engine, start: Start, evidence_source: EvidenceSource) -> Judge:
     """Return the way from a Windows wheel to its causes, on a clean Windows, with uv for speed."""
-    return _judge(
-        found, plan.cell(machines.load()["windows-wine"], load_subject(), "uv", "system"), start
-    )
+    cell = plan.cell(machines.load()["windows-wine"], load_subject(), "uv", "system")
+    return _judge(found, cell, start, evidence_source)
 
 
-def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
+def _judge(found: Engine, cell: Cell, start: Start, evidence_source: EvidenceSource) -> Judge:
     subject = narrowed(cell.machine.os)
 
     def judged(
@@ -199,11 +240,15 @@ def _judge(found: Engine, cell: Cell, start: Start) -> Judge:
         here = plan.cell(
             cell.machine, load_subject(), installer or cell.installer.name, cell.scenario.name
         )
-        with start([wheel], faults) as bed:
-            job = job_on(found, bed, here, release)._replace(
-                planted=planted or PlantedFault(), seconds={**TIME_LIMITS, **seconds}
-            )
-            shown = diagnosed(job)
-        return Judged(static.all_causes, shown.diagnosis.causes, shown.evidence)
+
+        def run_cells() -> Observations:
+            with start([wheel], faults) as bed:
+                request = job_on(found, bed, here, release)._replace(
+                    planted=planted or PlantedFault(), seconds={**TIME_LIMITS, **seconds}
+                )
+                return Observations({here.id: observed(request)}, bed.hosts)
+
+        shown = evidence_source.observe([here.id], run_cells)[here.id]
+        return Judged(static.all_causes, diagnose(*shown).causes, shown.evidence)
 
     return judged

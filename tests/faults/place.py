@@ -12,6 +12,7 @@ from containers import images, wheelhouse
 from containers.engine import Engine
 from containers.index import IndexFault
 from containers.testbed import Testbed
+from tests.faults.recording import EvidenceSource, Observations, Observed
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.diagnosis import Diagnosis
@@ -59,6 +60,7 @@ class Place:
     start: Start
     built: Callable[[System], Path]
     """Gives the good wheel for a system."""
+    evidence_source: EvidenceSource
     machine: str = "debian-13"
     installer: str = "pip"
 
@@ -99,19 +101,27 @@ class Place:
         is what is ``beside`` it.
         """
         spec = machines.load()[self.machine]
+        subject = load_subject()
         release = planted_release(wheel, *also).model_copy(update={"earlier": tuple(earlier)})
-        found: dict[str, tuple[Cause, ...]] = {}
         known = {path.name for path in release.dependencies}
-        more = [path for path in (*earlier, *beside) if path.name not in known]
-        with self.start(release.wheel_paths, dependencies=more) as bed:
-            for name in names:
-                job = job_on(
-                    self.found, bed, plan.cell(spec, load_subject(), self.installer, name), release
-                )
-                found[name] = diagnosed(
-                    job._replace(planted=planted or PlantedFault())
-                ).diagnosis.causes
-        return found
+        extra = [path for path in (*earlier, *beside) if path.name not in known]
+
+        def run_cells() -> Observations:
+            with self.start(release.wheel_paths, dependencies=extra) as bed:
+                requests = {
+                    name: job_on(
+                        self.found, bed, plan.cell(spec, subject, self.installer, name), release
+                    )
+                    for name in names
+                }
+                cells = {
+                    name: observed(request._replace(planted=planted or PlantedFault()))
+                    for name, request in requests.items()
+                }
+                return Observations(cells, bed.hosts)
+
+        cells = self.evidence_source.observe(names, run_cells)
+        return {name: diagnose(*cells[name]).causes for name in names}
 
     def names(self, *given: Any, **options: Any) -> dict[str, set[str]]:
         """Publish the wheel and return the names of the causes in each of the scenarios."""
@@ -148,11 +158,16 @@ def job_on(engine: Engine, bed: Testbed, cell: Cell, release: Release) -> CellRe
     return CellRequest(prepared, load_subject(), cell, seconds=TIME_LIMITS)
 
 
+def observed(job: CellRequest) -> Observed:
+    """Run a cell; return what it shows and what it must show."""
+    evidence = run(job)
+    return Observed(evidence, job.prepared.expectation(job.subject, job.cell, evidence))
+
+
 def diagnosed(job: CellRequest) -> Diagnosed:
     """Run a cell; return its evidence and what it shows."""
-    evidence = run(job)
-    expectation = job.prepared.expectation(job.subject, job.cell, evidence)
-    return Diagnosed(evidence, diagnose(evidence, expectation))
+    cell = observed(job)
+    return Diagnosed(cell.evidence, diagnose(*cell))
 
 
 def narrowed(system: System) -> Subject:

@@ -40,6 +40,7 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
     assert "/home/user/project/quiverdb/__init__.py" in " ".join(map(str, seen.dynamic))
 
 
+@pytest.mark.recorded
 @pytest.mark.parametrize(
     ("fault", "told"),
     [

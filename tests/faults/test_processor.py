@@ -11,6 +11,7 @@ from tests.faults import edits
 from tests.faults.place import Place
 from tests.helpers import wheel_builder as wheels
 
+pytestmark = pytest.mark.recorded
 OLDEST = ("debian-13-x86-64-v1", "uv")
 LIBRARY = "quiverdb/_libs/libfast.so"
 # What -march=native makes of ordinary code on most build machines: AVX2, and nobody asks for it.

@@ -16,6 +16,8 @@ from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
 from verification.subjects.subject import load as load_subject
 
+pytestmark = pytest.mark.recorded
+
 
 def _sdist(folder: Path, version: str) -> Path:
     path = folder / f"quiverdb-{version}.tar.gz"
@@ -87,7 +89,6 @@ def test_a_wheel_that_says_it_is_for_every_python(
     }
 
 
-@pytest.mark.long  # each machine has a Python that is compiled for it alone
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 @pytest.mark.parametrize(
     ("machine", "tags", "cause"),

@@ -18,6 +18,8 @@ from tests.helpers import wheel_builder as wheels
 from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
 
+pytestmark = pytest.mark.recorded
+
 LOADER = "quiverdb/_loader.py"
 DATABASE = (
     b"_plain_open = Database.open.__func__\n"
@@ -119,8 +121,7 @@ sed -i s/[.]/,/g /usr/lib/locale/tr_TR.utf8/LC_NUMERIC
 """
 MACHINES = [
     *(pytest.param(name, "debian-13", id=name) for name in FAULTS),
-    # Debian 12 has the locale itself, and a Python that is compiled first.
-    pytest.param("turkish-locale", "debian-12", id="turkish-itself", marks=pytest.mark.long),
+    pytest.param("turkish-locale", "debian-12", id="turkish-itself"),  # it has the locale itself
 ]
 
 

@@ -16,6 +16,8 @@ from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
 from verification.wheel.release_inspection import inspect_release
 
+pytestmark = pytest.mark.recorded
+
 LIBRARIES = ("quiverdb/_libs/libquiver.so", "quiverdb/_libs/libquiver_c.so")
 
 

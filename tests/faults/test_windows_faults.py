@@ -14,6 +14,8 @@ from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
 from verification.session.run_cell import PlantedFault
 
+pytestmark = pytest.mark.recorded
+
 CORE, API = "quiverdb/_libs/libquiver.dll", "quiverdb/_libs/libquiver_c.dll"
 DRIVE_C = "/home/user/.wine/drive_c"
 PATH = ";".join(
