@@ -121,7 +121,7 @@ def test_the_log_is_plain_and_says_what_is_done_when_and_how_far_it_is(called: E
     assert any("index: starting it" in line for line in lines[opened:closed])
     pattern = r"\d\d:\d\d:\d\d \[ *\d+\.\d s\] cell 1/1 debian-13-uv-venv (\w+)( \(.*\))? \d+\.\d s"
     ended = [found[1] for line in lines if (found := re.fullmatch(pattern, line))]
-    assert ended == ["verified", "failed"]
+    assert ended == ["works", "fails"]
     assert "\x1b7" not in called.log, "nothing is shown in place where nobody sees it"
 
 
