@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from docker.models.containers import Container
 
 from containers import images
@@ -20,6 +21,8 @@ from tests.faults.things import act_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
 from verification.scenarios.instructions import TIME_LIMITS
+
+pytestmark = pytest.mark.recorded
 
 
 def _at_first_use(wheel: Path, folder: Path, code: bytes) -> Path:

@@ -25,6 +25,8 @@ from verification.scenarios.machines import load
 from verification.session.run_cell import PlantedFault
 from verification.verdict import of_causes
 
+pytestmark = pytest.mark.recorded
+
 PAGE = "/simple/quiverdb/"
 WHEEL = r"/packages/quiverdb-.*\.whl$"
 
@@ -40,7 +42,6 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
     assert "/home/user/project/quiverdb/__init__.py" in " ".join(map(str, seen.dynamic))
 
 
-@pytest.mark.recorded
 @pytest.mark.parametrize(
     ("fault", "told"),
     [

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from containers import wheelhouse
-from containers.engine import Engine
 from containers.testbed import Testbed
 from tests.faults.commands import ROOT, gate
-from tests.faults.place import Start, diagnosed, job_on, planted_release
+from tests.faults.place import Place, job_on, observed, planted_release
+from tests.faults.recording import Observations
 from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
+from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.instructions import TIME_LIMITS
+from verification.session.run_cell import CellRequest
 from verification.subjects.subject import load as load_subject
 
-pytestmark = pytest.mark.xdist_group("own-tests")
+pytestmark = pytest.mark.recorded
 OWN = ROOT / "bindings" / "python" / "tests"
 LINUX = ("debian-13", "pip", "own-tests")
 WINDOWS = ("windows-wine", "uv", "own-tests")
@@ -59,15 +61,31 @@ FAULTS = {
 }
 
 
-def _judged(
-    found: Engine, bed: Testbed, wheel: Path, which: tuple[str, str, str], tests: Path, seconds: int
-) -> tuple[Cause, ...]:
-    name, installer, scenario = which
-    spec = machines.load()[name]
-    cell = plan.cell(spec, load_subject(), installer, scenario)
-    job = job_on(found, bed, cell, planted_release(wheel))
-    limits = {**TIME_LIMITS, "tests": seconds}
-    return diagnosed(job._replace(tests=tests, seconds=limits)).diagnosis.causes
+class Cell(NamedTuple):
+    """A machine, an installer and a scenario, with the package's own tests and their time limit."""
+
+    place: tuple[str, str, str]
+    tests: Path = OWN
+    seconds: int = 300
+
+
+def _judged(place: Place, wheel: Path, cells: Mapping[str, Cell]) -> dict[str, tuple[Cause, ...]]:
+    """Return the causes of each cell, by its name."""
+
+    def run_cells() -> Observations:
+        with place.start([wheel], dependencies=wheelhouse.tools()) as bed:
+            shown = {name: observed(_request(place, bed, wheel, cells[name])) for name in cells}
+            return Observations(shown, bed.hosts)
+
+    shown = place.evidence_source.observe(list(cells), run_cells)
+    return {name: diagnose(*shown[name]).causes for name in cells}
+
+
+def _request(place: Place, bed: Testbed, wheel: Path, cell: Cell) -> CellRequest:
+    machine, installer, scenario = cell.place
+    planned = plan.cell(machines.load()[machine], load_subject(), installer, scenario)
+    request = job_on(place.found, bed, planned, planted_release(wheel))
+    return request._replace(tests=cell.tests, seconds={**TIME_LIMITS, "tests": cell.seconds})
 
 
 def _write(folder: Path, files: dict[str, str]) -> Path:
@@ -79,17 +97,6 @@ def _write(folder: Path, files: dict[str, str]) -> Path:
     return tests
 
 
-@pytest.fixture
-def bed(start: Start, good_wheel: Path) -> Iterator[Testbed]:
-    """Return a testbed with the good wheel and pytest on its index."""
-    with _started(start, good_wheel) as started:
-        yield started
-
-
-def _started(start: Start, wheel: Path) -> contextlib.AbstractContextManager[Testbed]:
-    return start([wheel], dependencies=wheelhouse.tools())
-
-
 @pytest.mark.parametrize(
     ("fixture", "plain", "own"),
     [
@@ -99,8 +106,7 @@ def _started(start: Start, wheel: Path) -> contextlib.AbstractContextManager[Tes
     ids=["linux", "windows"],
 )
 def test_rows_in_another_order_are_seen_by_the_packages_own_tests_alone(
-    found: Engine,
-    start: Start,
+    place: Place,
     request: pytest.FixtureRequest,
     tmp_path: Path,
     fixture: str,
@@ -109,25 +115,23 @@ def test_rows_in_another_order_are_seen_by_the_packages_own_tests_alone(
 ) -> None:
     edit = {"quiverdb/database.py": lambda data: data + REVERSED}
     wheel = wheels.mutate(request.getfixturevalue(fixture), tmp_path, edit=edit)
-    with _started(start, wheel) as bed:
-        ordinary = _judged(found, bed, wheel, plain, OWN, 300)
-        causes = _judged(found, bed, wheel, own, OWN, 300)
+    causes = _judged(place, wheel, {"plain": Cell(plain), "own": Cell(own)})
 
-    assert ordinary == ()
-    assert {cause.name for cause in causes} == {"own-tests-failed"}
+    assert causes["plain"] == ()
+    assert {cause.name for cause in causes["own"]} == {"own-tests-failed"}
     first = "tests/test_elements.py::test_scalars_come_back_as_they_went_in"
-    assert f"{'-'.join(own)}: {first}" in {cause.where for cause in causes}
+    assert f"{'-'.join(own)}: {first}" in {cause.where for cause in causes["own"]}
 
 
 def test_tests_that_do_not_test_the_package_are_called_by_name(
-    found: Engine, bed: Testbed, good_wheel: Path, tmp_path: Path
+    place: Place, good_wheel: Path, tmp_path: Path
 ) -> None:
-    shown = {}
+    cells = {}
     for name, (files, *_) in FAULTS.items():
         (tmp_path / name).mkdir()
         tests = _write(tmp_path / name, files)
-        seconds = 3 if name == "hang" else 60
-        shown[name] = _judged(found, bed, good_wheel, LINUX, tests, seconds)
+        cells[name] = Cell(LINUX, tests, 3 if name == "hang" else 60)
+    shown = _judged(place, good_wheel, cells)
 
     for name, (_, cause, where, says) in FAULTS.items():
         (only,) = shown[name]
@@ -136,12 +140,11 @@ def test_tests_that_do_not_test_the_package_are_called_by_name(
 
 
 def test_a_crash_on_windows_names_the_test(
-    found: Engine, start: Start, good_windows_wheel: Path, tmp_path: Path
+    place: Place, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
     crash = "def test_b():\n    import faulthandler; faulthandler._read_null()"
     tests = _write(tmp_path, {"test_a.py": GOOD + crash})
-    with _started(start, good_windows_wheel) as bed:
-        (only,) = _judged(found, bed, good_windows_wheel, WINDOWS, tests, 60)
+    (only,) = _judged(place, good_windows_wheel, {"own": Cell(WINDOWS, tests, 60)})["own"]
 
     assert only.name == "crash"
     assert only.where == "windows-wine-uv-own-tests: tests/test_a.py::test_b"
