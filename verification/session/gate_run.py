@@ -44,11 +44,15 @@ class GateRequest:
         self.selection = selection
         self.subject = subject
         self.report = report
-        every = tuple(plan.cells(selection.machines, subject, selection.profile))
+        every = tuple(
+            cell
+            for cell in plan.cells(selection.machines, subject, selection.profile)
+            if selection.history != "none" or not cell.scenario.needs_previous
+        )
         self.cells: tuple[Cell, ...] = tuple(
             cell for cell in every if selection.tests or not cell.runs_tests
         )
-        """The cells of the selected machines."""
+        """The cells of the selected machines; without earlier releases, none that needs one."""
         self.without_tests = tuple(cell for cell in every if cell not in self.cells)
         """The cells that would run the package's own tests, where there are none."""
         if selection.tests_named and not any(cell.runs_tests for cell in self.cells):

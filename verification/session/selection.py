@@ -112,7 +112,7 @@ def select(options: Options, root: Path) -> Selection:
         wheels=options.wheels,
         release=options.release,
         machines=selected,
-        narrowed=_narrowed(options, named),
+        narrowed=_narrowed(options, named, profile),
         other_profiles=tuple(s for s in known.values() if s not in (*of_profile, *selected)),
         strict=options.strict,
         provision=options.provision,
@@ -199,9 +199,12 @@ def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
     return (None, f"{folder}: {wrong}") if wrong else (folder, "")
 
 
-def _narrowed(options: Options, named: tuple[MachineSpec, ...]) -> tuple[str, ...]:
+def _narrowed(
+    options: Options, named: tuple[MachineSpec, ...], profile: Profile
+) -> tuple[str, ...]:
     return (
         *(f"--machine {spec.name}" for spec in named),
+        *(["--history none"] if options.history == "none" != profile.history else []),
         *([f"-k {options.keyword}"] if options.keyword else []),
         *(f"without {path}" for path in options.deselected),
     )

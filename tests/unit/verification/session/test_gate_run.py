@@ -81,6 +81,17 @@ def test_a_request_has_the_cells_of_its_machines_and_profile(tmp_path: Path) -> 
     assert request(tmp_path).without_tests == ()
 
 
+@pytest.mark.parametrize(("history", "has_upgrade"), [("none", False), ("all", True)])
+def test_without_earlier_releases_no_cell_needs_one(
+    tmp_path: Path, history: str, has_upgrade: bool
+) -> None:
+    asked = request(tmp_path, profile="full", machines=("debian-13",), history=history)
+    cells = {cell.id for cell in asked.cells}
+    assert ("debian-13-pip-upgrade" in cells) is has_upgrade
+    assert LINUX in cells
+    assert asked.selection.narrowed[1:] == (() if has_upgrade else ("--history none",))
+
+
 def test_cells_without_their_tests_are_apart(tmp_path: Path) -> None:
     asked = request(tmp_path, profile="gate", machines=("debian-13",))
     assert [one.id for one in asked.cells] == [LINUX, "debian-13-uv-venv"]

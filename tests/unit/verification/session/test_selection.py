@@ -127,6 +127,22 @@ def test_what_narrows_the_verdict_is_listed_as_typed(root: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("profile", "history", "narrowed"),
+    [
+        ("gate", None, ()),
+        ("gate", "all", ()),
+        ("gate", "none", ("--history none",)),
+        ("quick", "none", ()),
+    ],
+)
+def test_a_run_without_the_earlier_releases_of_its_profile_is_narrowed(
+    root: Path, profile: str, history: str | None, narrowed: tuple[str, ...]
+) -> None:
+    options = Options.model_validate({"profile": profile, "history": history})
+    assert select(options, root).narrowed == narrowed
+
+
 @pytest.mark.parametrize("yes", [True, False])
 def test_the_switches_are_kept(root: Path, yes: bool) -> None:
     selection = select(Options(strict=yes, provision=not yes), root)
