@@ -7,6 +7,7 @@ to each worker. The report of each test carries the result of its cell back.
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import signal
@@ -294,15 +295,29 @@ def pytest_xdist_auto_num_workers() -> int | None:
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else workers()
 
 
+def start_order(cells: Iterable[Cell], worker_count: int) -> list[Cell]:
+    """Return the cells in the order in which the workers start them: the slow ones first.
+
+    pytest-xdist gives each worker two tests at once. A worker gets a slow cell and a quick one, so
+    that no slow cell waits for another while a worker is free.
+    """
+
+    def speed(cell: Cell) -> tuple[bool, bool, bool]:
+        on_wine, by_pip = cell.machine.runs_on == "wine", "pip" in cell.installer.name
+        return not (cell.runs_tests or (on_wine and by_pip)), not on_wine, not by_pip
+
+    ordered = sorted(cells, key=speed)
+    if len(ordered) < 2 * worker_count:
+        return ordered
+    pairs = zip(ordered[:worker_count], reversed(ordered[-worker_count:]), strict=True)
+    return [*itertools.chain.from_iterable(pairs), *ordered[worker_count:-worker_count]]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each cell of the selected machines."""
     if "cell" not in metafunc.fixturenames or REQUEST_STASH not in metafunc.config.stash:
         return
-    # What takes long goes first: at the end no worker is left alone with it.
-    cells = sorted(
-        metafunc.config.stash[REQUEST_STASH].cells,
-        key=lambda cell: (cell.machine.runs_on != "wine", "pip" not in cell.installer.name),
-    )
+    cells = start_order(metafunc.config.stash[REQUEST_STASH].cells, workers())
     metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
 
 

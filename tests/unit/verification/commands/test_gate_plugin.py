@@ -15,12 +15,16 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from verification.commands.gate_plugin import check_keyword
+from verification.commands.gate_plugin import check_keyword, start_order
 from verification.models.base import read_json
+from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.report import Report
 from verification.models.verdict import Outcome, Verdict
 from verification.report.folder import MARK
+from verification.scenarios import cells as plan
+from verification.scenarios import machines, profiles
+from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[4]
 CONFTEST = ROOT / "tests" / "helpers" / "gate_conftest.py"
@@ -41,6 +45,27 @@ class Gate(NamedTuple):
 
     def outcomes(self) -> dict[str, Outcome]:
         return {cell.id: cell.outcome for cell in self.report.cells}
+
+
+def of_profile(name: str) -> list[Cell]:
+    """Return the cells of a profile, in the order of machines.toml."""
+    specs = [spec for spec in machines.load().values() if name in spec.profiles]
+    return plan.cells(specs, load_subject(), profiles.load()[name])
+
+
+def test_each_worker_starts_with_a_slow_cell_and_a_quick_one() -> None:
+    cells = of_profile("gate")
+    ordered = start_order(cells, 3)
+    assert sorted(cell.id for cell in ordered) == sorted(cell.id for cell in cells)
+    slow, quick = ordered[:6:2], ordered[1:6:2]
+    assert {(cell.machine.runs_on, cell.installer.name) for cell in slow} == {("wine", "pip")}
+    assert not any(cell.runs_tests for cell in quick)
+    assert quick[0].id == "debian-13-uv-venv"
+
+
+def test_of_few_cells_the_slow_ones_start_first() -> None:
+    ordered = start_order(of_profile("quick"), 3)
+    assert [cell.id for cell in ordered] == [WINDOWS, LINUX]
 
 
 def checkout(folder: Path, behaviour: dict[str, str]) -> None:
