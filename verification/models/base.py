@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 class Model(pydantic.BaseModel):
     """A frozen value. An unknown key is an error."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    # A process builds the validators of the models that it uses, and not of all.
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 AnyModel = TypeVar("AnyModel", bound=Model)
