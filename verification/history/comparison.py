@@ -229,7 +229,8 @@ def _item(
     was_good, is_good = was.verdict is Verdict.VERIFIED, item.verdict is Verdict.VERIFIED
     explained = new_causes or any(_is_worse(base.report, cell) for cell in new.report.cells)
     if was_good and not is_good and not explained:
-        message = f"{item.verdict} ({item.reason or 'no cause'}), was {was.verdict}"
+        causes = ", ".join(dict.fromkeys(cause.name for cause in item.causes if not cause.follows))
+        message = f"{item.verdict} ({item.reason or causes or 'no cause'}), was {was.verdict}"
         yield Difference("new-failure", item.id, message, True)
     if is_good and not was_good and not gone and not _has_cells(item, base.report):
         yield Difference("fixed", item.id, f"was {was.verdict}", False)

@@ -48,11 +48,13 @@ class Cause(Model):
 def sorted_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
     """Return the causes without repeats, the heaviest first.
 
-    `unclassified` comes before all others: nobody has understood it yet.
+    `unclassified` comes before all others: nobody has understood it yet. A cause that only follows
+    from another comes last.
     """
     return tuple(sorted(set(causes), key=_rank))
 
 
-def _rank(cause: Cause) -> tuple[bool, int, str, str, str]:
+def _rank(cause: Cause) -> tuple[bool, bool, int, str, str, str]:
     severity = list(Severity).index(cause.severity)
-    return (cause.name != UNCLASSIFIED, severity, cause.name, cause.where, cause.message)
+    weight = (cause.name != UNCLASSIFIED, bool(cause.follows), severity)
+    return (*weight, cause.name, cause.where, cause.message)

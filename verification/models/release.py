@@ -78,8 +78,9 @@ class Release(Model):
         return {file.name: file.sha256 for file in self.wheels}
 
     def locked(self) -> dict[str, str]:
-        """Return the version of each dependency, by normalised name."""
-        return {name: str(version) for name, version in map(project_and_version, self.dependencies)}
+        """Return the newest version of each dependency on the index, by normalised name."""
+        ordered = sorted(map(project_and_version, self.dependencies))
+        return {name: str(version) for name, version in ordered}
 
     def with_dependencies(self, *files: Path) -> Self:
         """Return the release with further dependencies."""

@@ -119,6 +119,14 @@ def test_exactly_the_planted_change_is_found(plant: Change, expected: str, bad: 
     assert [one.bad for one in compare(RecordedRun("1", base), RecordedRun("2", new))] == [bad]
 
 
+def test_an_item_that_fails_by_a_cell_of_another_machine_names_its_cause() -> None:
+    new = report(cell(LINUX), cell("debian-12-pip-venv", crash()), cell(WINDOWS))
+    base = RecordedRun("1", report())
+    (found,) = [one for one in compare(base, RecordedRun("2", new)) if one.kind == "new-failure"]
+    assert found.where == "linux-install"
+    assert "crash" in found.message
+
+
 def test_several_planted_changes_are_all_found_the_bad_first() -> None:
     new = complete()
     for plant in (_grown, _dependency, _image, _slower):

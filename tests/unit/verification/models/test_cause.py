@@ -30,6 +30,12 @@ def test_unclassified_comes_first_and_the_rest_by_severity() -> None:
     ]
 
 
+def test_a_cause_that_follows_from_another_comes_last() -> None:
+    names = [("crash", "unusable-fallback"), ("unusable-fallback", ""), ("stray-file", "")]
+    ordered = sorted_causes(cause(name, follows=follows) for name, follows in names)
+    assert [one.name for one in ordered] == ["stray-file", "unusable-fallback", "crash"]
+
+
 def test_causes_of_one_name_are_ordered_by_place_and_message() -> None:
     causes = [cause("crash", where="b"), cause("crash", message="z"), cause("crash", message="y")]
     causes += [cause("crash", where="a")]

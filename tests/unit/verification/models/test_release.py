@@ -34,6 +34,12 @@ def test_the_locked_versions_are_told_by_normalised_name() -> None:
     assert release.locked() == {"cffi": "2.0.0", "typing-ext": "4.1"}
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_several_versions_of_a_dependency_the_newest_is_locked(reverse: bool) -> None:
+    wheels = sorted(("pip-24.1-py3-none-any.whl", "pip-26.3-py3-none-any.whl"), reverse=reverse)
+    assert _release(*wheels).locked() == {"pip": "26.3"}
+
+
 def test_the_previous_release_is_the_newest_one_with_a_wheel() -> None:
     wheels = ("x-0.9-py3-none-any.whl", "x-0.10-py3-none-any.whl")
     assert _release(earlier=(*wheels, "x-0.11.tar.gz")).previous == "0.10"
