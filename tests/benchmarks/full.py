@@ -66,35 +66,35 @@ def script(cell: Cell, house: Release, *, used: bool) -> str:
 
     With ``used`` the package is exercised after it was installed.
     """
-    told = instructions(cell, load_subject(), version=house.version, previous=house.previous)
+    cell_plan = instructions(cell, load_subject(), version=house.version, previous=house.previous)
     wine = cell.machine.runs_on == "wine"
     suite = cell.machine.layout.path
-    given = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), suite("ca.pem")) | dict(told.env)
+    given = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), suite("ca.pem")) | dict(cell_plan.env)
 
     def line(command: Sequence[str]) -> str:
         return shlex.join(["wine", *command] if wine else command)
 
     lines = ["set -e", *(f"export {key}={shlex.quote(value)}" for key, value in given.items())]
     if not wine:
-        lines += [f"mkdir -p {shlex.quote(told.cwd)}", f"cd {shlex.quote(told.cwd)}"]
+        lines += [f"mkdir -p {shlex.quote(cell_plan.cwd)}", f"cd {shlex.quote(cell_plan.cwd)}"]
     if cell.scenario.umask >= 0:
         lines.append(f"umask {cell.scenario.umask:o}")
-    first = [words for words in told.first if used or "-c" not in words]
-    lines += map(line, (*told.setup, *first))
-    install = line(told.install)
+    first = [words for words in cell_plan.first if used or "-c" not in words]
+    lines += map(line, (*cell_plan.setup, *first))
+    install = line(cell_plan.install)
     if cell.refusal:
         lines.append(f"{install} || exit 0")
     else:
-        lines += [install] * (2 if told.reinstall else 1)
-        lines += map(line, told.after_install)
-        lines.append(line([*told.python, "-c", told.import_statement]))
+        lines += [install] * (2 if cell_plan.reinstall else 1)
+        lines += map(line, cell_plan.after_install)
+        lines.append(line([*cell_plan.python, "-c", cell_plan.import_statement]))
         if used:
             scratch = "Z:\\tmp" if wine else "/tmp"  # noqa: S108  (in a container)
-            spec: probe.Instructions = json.loads(told.to_json())
+            spec: probe.Instructions = json.loads(cell_plan.to_json())
             given = probe.exercise_environment(spec, scratch)
             lines += [f"export {key}={shlex.quote(value)}" for key, value in given.items()]
             lines.append(line(probe.exercise_command(spec)))
-        lines += map(line, (*told.before_uninstall, told.uninstall))
+        lines += map(line, (*cell_plan.before_uninstall, cell_plan.uninstall))
     user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
     before = [shlex.join(command) for command in root_commands(cell, load_subject())]
     return "\n".join(["set -e", *before, f"exec {user} sh -c {shlex.quote(chr(10).join(lines))}"])

@@ -108,16 +108,11 @@ class Place:
 
         def run_cells() -> Observations:
             with self.start(release.wheel_paths, dependencies=extra) as bed:
-                requests = {
-                    name: job_on(
-                        self.found, bed, plan.cell(spec, subject, self.installer, name), release
-                    )
-                    for name in names
-                }
-                cells = {
-                    name: observed(request._replace(planted=planted or PlantedFault()))
-                    for name, request in requests.items()
-                }
+                cells = {}
+                for name in names:
+                    cell = plan.cell(spec, subject, self.installer, name)
+                    request = job_on(self.found, bed, cell, release)
+                    cells[name] = observed(request._replace(planted=planted or PlantedFault()))
                 return Observations(cells, bed.hosts)
 
         cells = self.evidence_source.observe(names, run_cells)
