@@ -35,9 +35,10 @@ from containers.progress import print_line, step
 from containers.state import locked, state_folder
 from verification.models.base import DataError, Model, read_json
 from verification.models.release import Release, ReleaseFile, project_and_version
+from verification.models.subject import Platform
 
-_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
-"""The platform tags of machines that we have."""
+_MACHINE_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
+"""The platform tags that fit a machine of machines.toml."""
 _SECONDS = 20
 _DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
@@ -90,7 +91,8 @@ def earlier(project: str, version: str, *, url: str | None = None) -> EarlierRel
     folder = state_folder() / "releases" / f"{project}-earlier"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(f"earlier-{project}"):
-        files = eligible(_files(project, folder / "files.json", url), Version(version))
+        listed = _files(project, folder / "files.json", url)
+        files = eligible(filter(_fits_machine, listed), Version(version))
         missing = [file for file in files if not (folder / file.name).exists()]
         if missing:
             with step(f"earlier releases: fetching {len(missing)} files"):
@@ -103,12 +105,19 @@ def earlier(project: str, version: str, *, url: str | None = None) -> EarlierRel
 
 
 def release(
-    version: str, project: str, locks: Sequence[Path], *, url: str | None = None
+    version: str,
+    project: str,
+    locks: Sequence[Path],
+    platforms: Sequence[Platform],
+    *,
+    url: str | None = None,
 ) -> Release:
     """Fetch the published wheels of one release, those for other Pythons and C libraries included.
 
     A wheel for a declared machine must be available. The others that cannot be fetched are in
-    ``not_fetched``. ``url`` names another index for these.
+    ``not_fetched``. A wheel that is neither for a machine of machines.toml nor for one of the
+    ``platforms`` of the subject is not fetched and is in ``undeclared``. ``url`` names another
+    index for these.
 
     Raises:
         WrongUse: the version is not one, or the index has no such release.
@@ -121,6 +130,7 @@ def release(
     known = set(found.digests())
     additional: list[Path] = []
     not_fetched: dict[str, str] = {}
+    undeclared: list[str] = []
     with locked(f"release-{project}-{found.version}"):
         try:
             listed = _files(project, folder / "files.json", url)
@@ -135,6 +145,9 @@ def release(
             if not file.name.endswith(".whl"):
                 additional.append(Path(file.name))
                 continue
+            if not (_fits_machine(file) or _fits_platform(file, platforms)):
+                undeclared.append(file.name)
+                continue
             try:
                 if not (folder / file.name).exists():
                     _fetch(file, folder)
@@ -146,6 +159,7 @@ def release(
         update={
             "wheels": tuple(sorted(wheels, key=lambda file: file.name)),
             "not_fetched": not_fetched,
+            "undeclared": tuple(undeclared),
             "additional": (*found.additional, *additional),
         }
     )
@@ -195,6 +209,17 @@ def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
     return found[::-1]
 
 
+def _fits_machine(file: IndexFile) -> bool:
+    return not file.name.endswith(".whl") or any(
+        _MACHINE_PLATFORM.fullmatch(tag.platform) for tag in parse_wheel_filename(file.name)[3]
+    )
+
+
+def _fits_platform(file: IndexFile, platforms: Iterable[Platform]) -> bool:
+    tags = parse_wheel_filename(file.name)[3]
+    return any(platform.fits(tag.platform) for platform in platforms for tag in tags)
+
+
 def _files(project: str, kept: Path, url: str | None) -> tuple[IndexFile, ...]:
     """Return the files of ``project``; ``kept`` is the file with the last answer of the index."""
     try:
@@ -233,8 +258,6 @@ def _index_files(packages: Iterable[pypi_simple.DistributionPackage]) -> Iterato
         try:
             if package.filename.endswith(".whl"):
                 _, version, _, tags = parse_wheel_filename(package.filename)
-                if not any(_PLATFORM.fullmatch(tag.platform) for tag in tags):
-                    continue  # for a machine that we do not have
                 fits = sorted(map(str, tags))
             else:
                 _, version = parse_sdist_filename(package.filename)

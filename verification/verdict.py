@@ -7,15 +7,16 @@ verdict *verified* of an item, and so of the run.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple
 
 from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.machine import OperatingSystem
-from verification.models.results import CellResult, ItemResult
+from verification.models.results import CellResult, Coverage, ItemResult, PlatformResult
 from verification.models.run import PipelineFacts, PlannedCell, RunResult, RunVerdict, SystemFacts
+from verification.models.subject import Target
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
-from verification.rules import agreement
+from verification.rules.agreement import DISAGREEMENT, Disagreement, disagreements
 from verification.rules.catalogue import catalogue
 
 # A package that failed has failed, whatever else is unknown.
@@ -73,8 +74,9 @@ def judge(run: RunResult) -> RunVerdict:
     not_selected: list[str] = []
     for scope in scopes:
         item = _explained(run, judged[scope.id], fails)
-        shows_nothing = scope.kind == "install" and not _cells(run, scope)
-        if shows_nothing and item.verdict is Verdict.VERIFIED:
+        if scope.kind == "platform" and item.verdict is Verdict.VERIFIED:
+            continue  # an inspection alone verifies nothing
+        if scope.kind == "install" and not _is_selected(run, scope):
             not_selected.append(scope.id)
         else:
             items.append(item)
@@ -82,8 +84,28 @@ def judge(run: RunResult) -> RunVerdict:
     if run.interrupted:
         parts.append(Verdict.UNVERIFIED)
     return RunVerdict(
-        verdict=worst(parts), items=tuple(items), cells=run.cells, not_selected=tuple(not_selected)
+        verdict=worst(parts),
+        items=tuple(items),
+        cells=run.cells,
+        not_selected=tuple(not_selected),
+        platforms=tuple(_with_coverage(platform, not_selected) for platform in run.platforms),
     )
+
+
+def _is_selected(run: RunResult, scope: Scope) -> bool:
+    """Return whether the user selected a cell, or a test that failed, of an install item."""
+    tests = (test.item for test in run.failed_tests)
+    return bool(_cells(run, scope) or run.setup_failure or scope.id in tests)
+
+
+def _with_coverage(platform: PlatformResult, not_selected: Container[str]) -> PlatformResult:
+    """Return the result with its coverage, without the causes that an item has."""
+    if platform.coverage is not Coverage.MACHINES:
+        return platform
+    system = Target.of(platform.tag).machine_system
+    if system and install_item(system) in not_selected:
+        return platform.model_copy(update={"coverage": Coverage.NOT_SELECTED})
+    return platform.model_copy(update={"causes": ()})
 
 
 def _complete(run: RunResult) -> RunResult:
@@ -131,7 +153,7 @@ class Scope(NamedTuple):
     """An item; that of an operating system covers its wheels and its cells."""
 
     kind: str
-    """Build, install, pipeline or publisher."""
+    """Build, install, platform, pipeline or publisher."""
     id: str
     title: str
 
@@ -147,6 +169,10 @@ def _scopes(run: RunResult) -> Iterator[Scope]:
     for facts in run.systems:
         title = f"pip install {run.subject} works on a clean {facts.system.capitalize()} machine"
         yield Scope("install", install_item(facts.system), title)
+    for platform in run.platforms:
+        if platform.counts:
+            title = f"The release has a sound wheel for {platform.tag}, which no machine runs"
+            yield Scope("platform", f"wheel-{platform.tag}", title)
 
 
 def install_item(system: OperatingSystem) -> str:
@@ -156,6 +182,10 @@ def install_item(system: OperatingSystem) -> str:
 
 def _systems(run: RunResult, scope: Scope) -> list[SystemFacts]:
     return [facts for facts in run.systems if install_item(facts.system) == scope.id]
+
+
+def _platforms(run: RunResult, scope: Scope) -> list[PlatformResult]:
+    return [platform for platform in run.platforms if f"wheel-{platform.tag}" == scope.id]
 
 
 def _cells(run: RunResult, scope: Scope) -> list[tuple[PlannedCell, CellResult]]:
@@ -177,7 +207,7 @@ class Gap(NamedTuple):
     reason: str
 
 
-RuleResult = Cause | Gap | CellResult
+RuleResult = Cause | Gap | CellResult | Disagreement
 
 
 def _setup_failure(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
@@ -241,6 +271,8 @@ def _unread_code(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
 def _not_fetched(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for facts in _systems(run, scope):
         yield from map(Gap, facts.not_fetched)
+    for platform in _platforms(run, scope):
+        yield from map(Gap, platform.not_fetched)
 
 
 def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
@@ -257,6 +289,20 @@ def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[RuleRes
             yield Gap(f"no machine was served the declared wheel: {names}")
 
 
+def _platform_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
+    for platform in _platforms(run, scope):
+        yield from platform.causes
+
+
+def _platform_without_machine(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
+    for platform in _platforms(run, scope):
+        if platform.coverage is Coverage.UNVERIFIED:
+            yield Gap(
+                f"no machine runs {platform.tag}; `execute = false` in the subject's description "
+                "accepts an inspection alone"
+            )
+
+
 def _disagreement(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     cells = [cell for planned, cell in _cells(run, scope) if planned.comparable]
     for facts in _systems(run, scope):
@@ -264,7 +310,7 @@ def _disagreement(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
             # Of a release with several wheels, a cell speaks of the one that it was served.
             alone = len(facts.wheels) == 1
             own = [c for c in cells if c.wheel == wheel.file or (alone and not c.wheel)]
-            yield from agreement.disagreements([*facts.causes, *wheel.causes], own)
+            yield from disagreements(wheel, facts.causes, own)
 
 
 def _cell_results(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
@@ -299,11 +345,13 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_wheel_causes, ("install",)),
     (_release_causes, ("install",)),
     (_unread_code, ("install",)),
-    (_not_fetched, ("install",)),
+    (_not_fetched, ("install", "platform")),
     (_declared_wheel_not_served, ("install",)),
     (_disagreement, ("install",)),
     (_cell_results, ("install",)),
     (_wheel_not_executed, ("install",)),
+    (_platform_causes, ("platform",)),
+    (_platform_without_machine, ("platform",)),
     (_failed_tests, ("build", "install", "pipeline", "publisher")),
 )
 
@@ -312,6 +360,7 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
     causes: list[Cause] = []
     cells: list[CellResult] = []
     gaps: list[str] = []
+    doubts: list[Disagreement] = []
     findings = (find(run, scope) for find, kinds in RULES if scope.kind in kinds)
     for finding in itertools.chain.from_iterable(findings):
         match finding:
@@ -319,38 +368,57 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
                 causes.append(finding)
             case CellResult():
                 cells.append(finding)
+            case Disagreement():
+                doubts.append(finding)
             case _:
                 gaps.append(finding.reason)
+    gaps += [f"{d.cause.where}: {d.cause.name}" for d in doubts if not d.resolved]
+    causes = _without_doubtful(causes, doubts)
+    doubtful_cells = {ident for doubt in doubts for ident in doubt.cells}
     verdict = worst(
         [
             of_causes(causes, strict=run.strict),
-            *(cell.verdict for cell in cells),
+            *(cell.verdict for cell in cells if cell.id not in doubtful_cells),
             *(Verdict.UNVERIFIED for _ in gaps),
         ]
     )
-    causes += [cause for cell in cells for cause in cell.causes]
+    causes += _without_doubtful((cause for cell in cells for cause in cell.causes), doubts)
     reasons = [*gaps, *(f"{cell.id}: {cell.reason}" for cell in cells if cell.reason)]
+    # A note is left out, except where other causes are listed under it.
+    counted = [cause for cause in causes if cause.severity is not Severity.NOTE]
     return ItemResult(
         id=scope.id,
         title=scope.title,
         verdict=verdict,
-        causes=sorted_causes(cause for cause in causes if cause.severity is not Severity.NOTE),
+        causes=sorted_causes([*counted, *(doubt.cause for doubt in doubts)]),
         reason="; ".join(dict.fromkeys(reasons)),
     )
+
+
+def _without_doubtful(causes: Iterable[Cause], doubts: Iterable[Disagreement]) -> list[Cause]:
+    """Return the causes; those that a disagreement is about follow from it and do not count."""
+    leaders = {cause: doubt.cause.name for doubt in doubts for cause in doubt.about}
+    return [
+        cause.model_copy(update={"follows": leaders[cause]}) if cause in leaders else cause
+        for cause in causes
+    ]
 
 
 def _explained(run: RunResult, item: ItemResult, fails: bool) -> ItemResult:
     """Return the item; failed if a test of it failed and nothing explains why.
 
-    A test of an item is explained where that item is not verified. A test of no item is explained
-    where any item fails.
+    A test of an item is explained where that item is not verified, or where a machine disproves the
+    inspection. A test of no item is explained where any item fails.
     """
     unexplained = [
         _cause("unclassified", test.node, "the test failed, and no cause was found")
         for test in run.failed_tests
         if not test.error and (test.item == item.id or not (test.item or fails))
     ]
-    if item.verdict is not Verdict.VERIFIED or not unexplained:
+    is_explained = item.verdict is not Verdict.VERIFIED or any(
+        cause.name == DISAGREEMENT for cause in item.causes
+    )
+    if is_explained or not unexplained:
         return item
     causes = sorted_causes([*item.causes, *unexplained])
     return item.model_copy(update={"verdict": Verdict.FAILED, "causes": causes})

@@ -23,6 +23,14 @@ def test_the_wheels_of_a_system(handover: Handover, system: str) -> None:
     assert facts.wheels, f"the release has no wheel for {system}"
 
 
+def test_the_wheels_of_the_platforms_without_a_machine(handover: Handover) -> None:
+    causes = [
+        c for platform in handover.facts.platforms if platform.counts for c in platform.causes
+    ]
+    found = verdict.of_causes(causes, strict=handover.facts.strict)
+    assert found is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
+
+
 def facts_of(handover: Handover, system: str) -> SystemFacts:
     """Return what is known of a system's wheels."""
     for facts in handover.facts.systems:

@@ -24,6 +24,7 @@ from verification.scenarios import cells, installers, machines, scenarios
 from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
 from verification.session.user_files import user_path
+from verification.subjects import subject as subjects
 
 ROOT = Path(__file__).parents[2]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -127,7 +128,7 @@ def select_for(options: argparse.Namespace, spec: MachineSpec) -> Selection:
         pipeline=False,
         provision=not options.no_provision,
     )
-    return select(asked, ROOT)
+    return select(asked, ROOT, subjects.load().platforms)
 
 
 def machine_of(name: str) -> MachineSpec:

@@ -254,7 +254,7 @@ def request_of(config: pytest.Config) -> GateRequest:
         keyword=keyword,
         deselected=tuple(config.getoption("deselect") or ()),
     )
-    selection = select(options, config.rootpath)
+    selection = select(options, config.rootpath, subject.platforms)
     return GateRequest(selection, subject, _path(config, "report") or config.rootpath / "report")
 
 

@@ -54,6 +54,9 @@ class Release(Model):
     """Files of pytest, which runs the package's own tests."""
     additional: tuple[Path, ...] = ()
     """Other files in the folder of the wheels. They are not verified."""
+    undeclared: tuple[str, ...] = ()
+    """Wheels on the upstream index for platforms that the subject does not declare. They are not
+    fetched."""
     not_fetched: Mapping[str, str] = Field(default_factory=dict)
     """Wheels of the release that the upstream index does not give: the reason by file name."""
 

@@ -13,11 +13,11 @@ from verification.models.cause import Cause
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem
 from verification.models.pipeline import ActionUse, BuiltWheel, LivePublisherCheck, WorkflowArtifact
-from verification.models.results import CellResult, ItemResult
+from verification.models.results import CellResult, ItemResult, PlatformResult
 from verification.models.testbed import EgressProof, ImageRecord
 from verification.models.verdict import Verdict
 
-RESULTS_SCHEMA: Literal[2] = 2
+RESULTS_SCHEMA: Literal[3] = 3
 """The number of the form of ``results.json``. It rises when a key goes or changes its meaning."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -248,7 +248,7 @@ class Report(Model):
 
     model_config = pydantic.ConfigDict(serialize_by_alias=True)
 
-    schema_version: Literal[2] = Field(
+    schema_version: Literal[3] = Field(
         default=RESULTS_SCHEMA, alias="schema", description="The number of this form."
     )
     verdict: Verdict
@@ -274,8 +274,8 @@ class Report(Model):
     )
     notes: tuple[Cause, ...] = ()
     static: ReleaseInspection = ReleaseInspection()
-    not_inspected: tuple[str, ...] = Field(
-        default=(), description="Wheels that no selected machine can run."
+    platforms: tuple[PlatformResult, ...] = Field(
+        default=(), description="How far the wheels for each platform are verified."
     )
     not_installed: tuple[str, ...] = Field(
         default=(), description="Wheels that were inspected, and that no machine was served."

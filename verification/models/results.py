@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Literal
 
@@ -80,6 +81,9 @@ class CellResult(Model):
         default="",
         description="The release's wheel that the index served to the machine; empty if none.",
     )
+    mapped: tuple[str, ...] = Field(
+        default=(), description="The installed files that the process mapped, with `/` in the path."
+    )
     evidence: str = Field(default="", description="The sha256 of the file with its evidence.")
     summary: CellSummary | None = None
 
@@ -92,3 +96,37 @@ class ItemResult(Model):
     verdict: Verdict
     causes: tuple[Cause, ...]
     reason: str = Field(default="", description="Why it is unverified.")
+
+
+class Coverage(enum.StrEnum):
+    """How far a run verifies the wheels for a platform."""
+
+    MACHINES = "machines"
+    """Machines of the run install them."""
+    INSPECTED_ONLY = "inspected-only"
+    """No machine runs them, and the subject does not ask for one."""
+    UNVERIFIED = "unverified"
+    """The subject asks for a machine that runs them, and there is none."""
+    NOT_SELECTED = "not-selected"
+    """Machines of the profile run them, and the user selected others."""
+    UNDECLARED = "undeclared"
+    """The subject does not declare the platform."""
+
+
+class PlatformResult(Model):
+    """What the inspection reports of the wheels for one platform."""
+
+    tag: str = Field(description="The platform tag.")
+    coverage: Coverage
+    wheels: tuple[str, ...] = Field(default=(), description="The file names.")
+    causes: tuple[Cause, ...] = Field(
+        default=(), description="Empty where machines run them: the items have these causes."
+    )
+    not_fetched: tuple[str, ...] = Field(
+        default=(), description="The wheels that the index did not serve, and why."
+    )
+
+    @property
+    def counts(self) -> bool:
+        """True if the verdict depends on these causes, although no machine runs the wheels."""
+        return self.coverage in (Coverage.INSPECTED_ONLY, Coverage.UNVERIFIED)

@@ -7,7 +7,7 @@ from pydantic import Field
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.machine import OperatingSystem
-from verification.models.results import CellResult, ItemResult
+from verification.models.results import CellResult, ItemResult, PlatformResult
 from verification.models.verdict import ExpectationKind, Verdict
 
 
@@ -33,6 +33,10 @@ class WheelFacts(Model):
     """Whether the subject does not declare it: it is in the release next to a declared wheel."""
     unread: tuple[str, ...] = ()
     """The native code that could not be read, and why."""
+    libraries: frozenset[str] = frozenset()
+    """The file names of its native libraries, in lower case."""
+    needed: frozenset[str] = frozenset()
+    """The names of the libraries that its native libraries need, in lower case."""
 
 
 class SystemFacts(Model):
@@ -81,6 +85,9 @@ class RunResult(Model):
     setup_failure: Cause | None = None
     interrupted: bool = False
     systems: tuple[SystemFacts, ...] = ()
+    """The operating systems of the selected machines."""
+    platforms: tuple[PlatformResult, ...] = ()
+    """Every platform of the subject, and those of wheels that it does not declare."""
     planned: tuple[PlannedCell, ...] = ()
     """The cells that are selected; a cell without a result did not run."""
     cells: tuple[CellResult, ...] = ()
@@ -102,3 +109,5 @@ class RunVerdict(Model):
     not_selected: tuple[str, ...] = Field(
         default=(), description="The items that no selected cell belongs to."
     )
+    platforms: tuple[PlatformResult, ...] = ()
+    """How far the wheels for each platform are verified."""

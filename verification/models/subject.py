@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field
 
 from verification.models.base import Model
+from verification.models.machine import OperatingSystem
 
 TargetSystem = Literal["linux", "musl", "windows", "macos", "any", "unknown"]
 # PEP 600 gives the glibc version of the tags that came before it.
@@ -43,6 +44,19 @@ class Target(Model):
         if match := re.fullmatch(r"macosx_\d+_\d+_(\w+)", tag):
             return cls(system="macos", machine={"arm64": "aarch64"}.get(match[1], match[1]))
         return cls(system="unknown", machine=tag)
+
+    @property
+    def machine_system(self) -> OperatingSystem | None:
+        """The system of the machines that can run it; None if there are none of it."""
+        if self.machine != "x86_64":
+            return None
+        match self.system:
+            case "linux" | "musl":
+                return "linux"
+            case "windows":
+                return "windows"
+            case _:
+                return None
 
 
 def _check_tag(tag: str) -> str:

@@ -369,8 +369,8 @@ def _unverified(report: Report) -> Iterator[tuple[str, str]]:
     for ident in ("pipeline", "publisher"):
         if ident not in known:
             yield ident, "this run has no such item"
-    for name in report.not_inspected:
-        yield name, "no selected machine can run it"
+    for line in marks.platform_sentences(report.platforms):
+        yield "platforms", line
     for name in report.not_installed:
         yield name, "it was inspected, and installed on no machine"
     for out in report.out_of_scope:

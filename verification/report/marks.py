@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from verification.models.results import CellResult
+from verification.models.cause import Severity
+from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
 
 
@@ -59,6 +60,13 @@ _WORST_FIRST = (
     Outcome.WORKS,
 )
 
+_COVERAGE = {
+    Coverage.INSPECTED_ONLY: "inspected only",
+    Coverage.UNVERIFIED: "inspected only, although a machine is required",
+    Coverage.NOT_SELECTED: "not selected, inspected only",
+    Coverage.UNDECLARED: "not declared by the subject",
+}
+
 
 def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
     """Return the number of machines with each outcome; a machine has its worst cell's outcome."""
@@ -79,3 +87,21 @@ def machine_sentence(cells: Iterable[CellResult]) -> str:
         for outcome, words in _ON_MACHINES.items()
         if (number := counts.get(outcome, 0))
     )
+
+
+def platform_sentences(platforms: Iterable[PlatformResult]) -> Iterator[str]:
+    """Yield one line for each platform whose wheels no machine of the run installs.
+
+    A platform without a wheel and without a cause has no line.
+    """
+    for platform in platforms:
+        if platform.coverage is Coverage.MACHINES or not (platform.wheels or platform.causes):
+            continue
+        line = f"{_COVERAGE[platform.coverage]}: {', '.join(platform.wheels) or platform.tag}"
+        causes = ", ".join(
+            f"{cause.name} ({cause.where})"
+            for cause in platform.causes
+            if cause.severity is not Severity.NOTE
+        )
+        label = "findings" if platform.counts else "findings that do not count"
+        yield f"{line}; {label}: {causes}" if causes else line

@@ -369,6 +369,7 @@ def _gaps(rows: _Rows) -> Iterator[str]:
     report = rows.report
     missing = [row for row in rows.every if row.verdict is not Verdict.VERIFIED]
     lines = [f"{row.name}: {_STATUS[row.verdict]}: {row.evidence}" for row in missing]
+    lines += marks.platform_sentences(report.platforms)
     if not lines and report.verdict is not Verdict.VERIFIED:
         lines.append(f"the run's own verdict is {report.verdict}")
     if report.interrupted:

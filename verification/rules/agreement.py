@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from verification.models.cause import Cause, Severity
 from verification.models.machine import MachineSpec
 from verification.models.results import CellResult
+from verification.models.run import WheelFacts
 from verification.models.verdict import Outcome
 from verification.rules.catalogue import catalogue
 
@@ -19,30 +21,93 @@ LOADING = frozenset(
         "wrong-architecture",
     }
 )
+DISAGREEMENT = "layers-disagree"
 _LOADED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
 
-def disagreements(static: Sequence[Cause], cells: Sequence[CellResult]) -> list[Cause]:
-    """Return a cause for each cell that contradicts the inspection of its wheel about loading.
+class Disagreement(NamedTuple):
+    """A contradiction between the inspection of a wheel and the machines that were served it."""
 
-    `cells` ran on machines that have what their platform promises and nothing more. If the package
-    loads on one of them, what another lacks says nothing about the files of the wheel.
+    cause: Cause
+    """The note ``layers-disagree``."""
+    about: tuple[Cause, ...]
+    """The causes of the side that is doubtful. They do not count."""
+    cells: tuple[str, ...] = ()
+    """The cells whose failure is doubtful, by id."""
+    resolved: bool = False
+    """True if the execution proves that the inspection is mistaken."""
+
+
+def disagreements(
+    wheel: WheelFacts, release_causes: Sequence[Cause], cells: Sequence[CellResult]
+) -> Iterator[Disagreement]:
+    """Yield each contradiction between the inspection of a wheel and the machines.
+
+    `release_causes` are the causes of the set of wheels. `cells` were served this wheel, on
+    machines that have what their platform promises and nothing more.
     """
-    loading = [cause for cause in static if cause.name in LOADING]
-    explained = any(cause.severity is Severity.BROKEN for cause in static)
-    loads = any(cell.outcome in _LOADED for cell in cells)
-    causes = []
-    for cell in cells:
-        shown = sorted({cause.name for cause in cell.causes if cause.name in LOADING})
-        if loading and cell.outcome in _LOADED:
-            first = loading[0]
-            observed = f"the inspection reports {first.name} ({first.where}); the wheel works here"
-        elif shown and not explained and not loads:
-            observed = f"the machine shows {', '.join(shown)}; the inspection reports nothing of it"
-        else:
-            continue
-        causes.append(catalogue().cause("layers-disagree", where=cell.id, observed=observed))
-    return causes
+    loaded = [cell for cell in cells if cell.outcome in _LOADED]
+    shown = {cause.name for cell in cells for cause in cell.causes}
+    if loaded:
+        # What one machine confirms is no contradiction: the others have more.
+        doubtful = (c for c in wheel.causes if c.name in LOADING and c.name not in shown)
+        yield from (_executed(cause, loaded) for cause in doubtful)
+    elif not any(c.severity is Severity.BROKEN for c in (*release_causes, *wheel.causes)):
+        yield from filter(None, (_not_inspected(cell, wheel) for cell in cells))
+
+
+def _executed(cause: Cause, loaded: Sequence[CellResult]) -> Disagreement:
+    """Return the contradiction of a static cause and the cells that executed the wheel."""
+    proofs = [cell.id for cell in loaded if _disproves(cell, cause)]
+    ids = proofs or [cell.id for cell in loaded]
+    verb = "loaded this library" if proofs else "works and does not prove that it loads"
+    observed = f"the inspection reports {cause.name}; {', '.join(ids)} {verb}"
+    note = catalogue().cause(DISAGREEMENT, where=cause.where, observed=observed)
+    return Disagreement(note, (cause,), resolved=bool(proofs))
+
+
+def _disproves(cell: CellResult, cause: Cause) -> bool:
+    """Return whether a cell that works shows that a static cause is wrong.
+
+    The process must have mapped the library that the cause is about and, if that needs another
+    library, this one as well, both from the installed files: a machine can have a library that its
+    platform does not promise. A missing symbol can show at its first call only.
+    """
+    if cause.name == "symbol-not-found":
+        return False
+    mapped = [path.lower() for path in cell.mapped]
+    # The wheel's name precedes the path where a platform has several wheels.
+    names = [f"/{cause.where.rpartition(': ')[2]}"]
+    if library := cause.facts.get("library"):
+        names.append(f"/{library}")
+    return all(any(path.endswith(name.lower()) for path in mapped) for name in names)
+
+
+def _not_inspected(cell: CellResult, wheel: WheelFacts) -> Disagreement | None:
+    """Return the contradiction of a failing cell and an inspection without a finding."""
+    about = tuple(cause for cause in cell.causes if _is_inspected(cause, wheel))
+    if not about:
+        return None
+    names = ", ".join(sorted({cause.name for cause in about}))
+    observed = f"the machine shows {names}; the inspection of {wheel.file} does not report it"
+    note = catalogue().cause(DISAGREEMENT, where=cell.id, observed=observed)
+    return Disagreement(note, about, (cell.id,))
+
+
+def _is_inspected(cause: Cause, wheel: WheelFacts) -> bool:
+    """Return whether the inspection of a wheel covers what a machine shows.
+
+    It covers what the headers of the wheel's libraries name. It does not cover a library or a
+    function that code of the package looks up at run time.
+    """
+    library, needed_by = (str(cause.facts.get(key, "")).lower() for key in ("library", "needed_by"))
+    match cause.name:
+        case "missing-bundled-library" | "missing-runtime-library":
+            return needed_by in wheel.libraries or library in wheel.libraries | wheel.needed
+        case "symbol-not-found":
+            return needed_by in wheel.libraries
+        case _:
+            return cause.name in LOADING and library in wheel.libraries
 
 
 def works_only_with_extras(

@@ -36,6 +36,13 @@ def added_paths(evidence: CellEvidence) -> frozenset[PurePath]:
     return frozenset(map(path_type(evidence), evidence.installed.added))
 
 
+def mapped_files(evidence: CellEvidence) -> tuple[str, ...]:
+    """Return the installed files that the process mapped, each with `/` in its path."""
+    step, kind = evidence.steps.mapped, path_type(evidence)
+    mapped = frozenset(map(kind, step.value if step and step.value else ()))
+    return tuple(sorted(path.as_posix() for path in mapped & added_paths(evidence)))
+
+
 def distributions(evidence: CellEvidence) -> Mapping[NormalizedName, Distribution]:
     """Return the installed distributions by normalised name (PyPA: name normalization)."""
     step = evidence.steps.distributions

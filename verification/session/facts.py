@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import posixpath
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, sorted_causes
 from verification.models.cell import Cell
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem
 from verification.models.pipeline import PipelineOutcome, PipelineResult
+from verification.models.results import Coverage, PlatformResult
 from verification.models.run import (
     PipelineFacts,
     PlannedCell,
@@ -19,12 +21,13 @@ from verification.models.run import (
     SystemFacts,
     WheelFacts,
 )
-from verification.models.subject import Subject
+from verification.models.subject import Platform, Subject
 from verification.pipeline.report_parts import causes_of, is_identity_exchanged, publisher_causes
 from verification.rules.catalogue import catalogue
 from verification.session.prepare import RunSetup
+from verification.session.selection import Selection
 from verification.wheel.release_inspection import narrow
-from verification.wheel.tags import may_fit
+from verification.wheel.tags import may_fit, oldest_platform_tag, parse_tags
 
 if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
@@ -41,6 +44,10 @@ def before_setup(request: GateRequest) -> RunResult:
         from_source=selection.source is not None,
         prepared=False,
         systems=tuple(SystemFacts(system=system) for system in selection.systems),
+        platforms=tuple(
+            PlatformResult(tag=platform.tag, coverage=coverage(platform, selection))
+            for platform in request.subject.platforms
+        ),
         planned=tuple(planned(request.cells)),
         pipeline=PipelineFacts(not_run=_NOT_RUN) if selection.pipeline else None,
     )
@@ -50,31 +57,82 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
     """Return what is known once the testbed is prepared."""
     before = before_setup(request)
     refused = setup.prepared.refused_upload()
-    systems = request.selection.systems
+    installed = installed_wheels(setup, request)
     return before.model_copy(
         update={
             "prepared": True,
             "systems": tuple(
                 _system(request.subject, setup, facts.system) for facts in before.systems
             ),
-            "release_causes": inspection_for(setup, request.subject, *systems).causes,
+            "platforms": tuple(_platforms(request, setup, installed)),
+            "release_causes": installed.causes,
             "upload_refused": _cause("upload-refused", "publisher", refused) if refused else None,
             "pipeline": _pipeline(setup.pipeline) if before.pipeline else None,
         }
     )
 
 
-def inspection_for(setup: RunSetup, subject: Subject, *systems: str) -> ReleaseInspection:
-    """Return the inspection of the wheels for these operating systems."""
-    return narrow(setup.inspection, _narrowed(subject, systems))
+def installed_wheels(setup: RunSetup, request: GateRequest) -> ReleaseInspection:
+    """Return the inspection of the wheels that the selected machines can install."""
+    return narrow(setup.inspection, _for_systems(request.subject, request.selection.systems))
 
 
-def _narrowed(subject: Subject, systems: Iterable[str]) -> Subject:
-    """Return the subject with one platform for each of these operating systems."""
-    platforms = tuple(
-        next(p for p in subject.platforms if p.target.system == system) for system in systems
-    )
-    return subject.model_copy(update={"platforms": platforms})
+def _for_systems(subject: Subject, systems: Collection[str]) -> Subject:
+    """Return the subject with the platforms that machines of these operating systems run."""
+    platforms = (p for p in subject.platforms if p.target.machine_system in systems)
+    return subject.model_copy(update={"platforms": tuple(platforms)})
+
+
+def coverage(platform: Platform, selection: Selection) -> Coverage:
+    """Return how far the run verifies the wheels for a platform of the subject."""
+    system = platform.target.machine_system
+    if system in selection.systems:
+        return Coverage.MACHINES
+    if system in selection.profile_systems:
+        return Coverage.NOT_SELECTED
+    return Coverage.UNVERIFIED if platform.execute else Coverage.INSPECTED_ONLY
+
+
+def _platforms(
+    request: GateRequest, setup: RunSetup, installed: ReleaseInspection
+) -> Iterator[PlatformResult]:
+    """Yield each platform of the subject, and those of wheels that it does not declare."""
+    subject, selection = request.subject, request.selection
+    systems = _for_systems(subject, selection.systems).platforms
+    for platform in subject.platforms:
+        alone = narrow(setup.inspection, subject.model_copy(update={"platforms": (platform,)}))
+        together = subject.model_copy(update={"platforms": (*systems, platform)})
+        # Of the causes of the set of wheels, those that this platform adds.
+        added = set(narrow(setup.inspection, together).causes) - set(installed.causes)
+        result = PlatformResult(
+            tag=platform.tag,
+            coverage=coverage(platform, selection),
+            wheels=tuple(wheel.file for wheel in alone.wheels),
+            causes=sorted_causes([*added, *alone.all_causes]),
+            not_fetched=_not_fetched(setup, (platform,)),
+        )
+        # A source is built for the selected systems only.
+        not_built = selection.source and not result.counts
+        if not result.wheels and (not_built or result.not_fetched):
+            result = result.model_copy(update={"causes": ()})  # that it has no wheel is not known
+        yield result
+    yield from _undeclared(setup, subject)
+
+
+def _undeclared(setup: RunSetup, subject: Subject) -> Iterator[PlatformResult]:
+    """Yield the platforms of wheels of the release that the subject does not declare."""
+    wheels = [(wheel.file, parse_tags(wheel.tags), wheel) for wheel in setup.inspection.wheels]
+    # These are on the index and not fetched.
+    names = setup.prepared.release.undeclared
+    others = [(name, parse_wheel_filename(name)[3], None) for name in names]
+    for name, tags, inspection in (*wheels, *others):
+        if not may_fit(tags, subject.platforms):
+            yield PlatformResult(
+                tag=oldest_platform_tag(tags),
+                coverage=Coverage.UNDECLARED,
+                wheels=(name,),
+                causes=inspection.causes if inspection else (),
+            )
 
 
 def planned(cells: Iterable[Cell]) -> Iterable[PlannedCell]:
@@ -101,17 +159,21 @@ def is_comparable(cell: Cell) -> bool:
 
 
 def _system(subject: Subject, setup: RunSetup, system: OperatingSystem) -> SystemFacts:
-    inspection = inspection_for(setup, subject, system)
-    platforms = _narrowed(subject, (system,)).platforms
+    narrowed = _for_systems(subject, (system,))
+    inspection = narrow(setup.inspection, narrowed)
     return SystemFacts(
         system=system,
         wheels=tuple(wheel_facts(inspection)),
         causes=inspection.causes,
-        not_fetched=tuple(
-            f"{name}: {why}"
-            for name, why in setup.prepared.release.not_fetched.items()
-            if not name.endswith(".whl") or may_fit(parse_wheel_filename(name)[3], platforms)
-        ),
+        not_fetched=_not_fetched(setup, narrowed.platforms),
+    )
+
+
+def _not_fetched(setup: RunSetup, platforms: Collection[Platform]) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: {why}"
+        for name, why in setup.prepared.release.not_fetched.items()
+        if not name.endswith(".whl") or may_fit(parse_wheel_filename(name)[3], platforms)
     )
 
 
@@ -123,6 +185,16 @@ def wheel_facts(inspection: ReleaseInspection) -> Iterable[WheelFacts]:
             causes=wheel.causes,
             additional=wheel.additional,
             unread=wheel.unread,
+            libraries=frozenset(
+                posixpath.basename(path).lower()
+                for library in wheel.libraries
+                for path in library.paths
+            ),
+            needed=frozenset(
+                name.lower()
+                for library in wheel.libraries
+                for name in (*library.needed, *library.delayed)
+            ),
         )
 
 

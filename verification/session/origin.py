@@ -35,7 +35,9 @@ def existing_release(selection: Selection, subject: Subject) -> Release | None:
     if selection.wheels:
         return wheelhouse.from_folder(selection.wheels, subject.name, subject.locks)
     if selection.release:
-        return upstream_releases.release(selection.release, subject.name, subject.locks)
+        return upstream_releases.release(
+            selection.release, subject.name, subject.locks, subject.platforms
+        )
     return None
 
 

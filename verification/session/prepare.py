@@ -30,7 +30,7 @@ from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
-from verification.models.subject import Platform, Subject
+from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.rules import install_paths
 from verification.rules.install_paths import is_other_version
@@ -109,23 +109,24 @@ class PreparedRun(Model):
             package=subject.import_package,
             digests=self.release.digests(),
             locked=self.release.locked(),
-            libraries=platform_of(subject, cell, self.served_wheel(evidence)).libraries,
+            libraries=libraries_of(subject, cell, self.served_wheel(evidence)),
             refused_upload=self.refused_upload(),
             conditions=conditions(cell),
         )
 
 
-def platform_of(subject: Subject, cell: Cell, served: str) -> Platform:
-    """Return the platform of a cell; `served` is the wheel that its machine was served, if known.
+def libraries_of(subject: Subject, cell: Cell, served: str) -> tuple[str, ...]:
+    """Return the libraries of a cell's platform; none if the subject does not declare it.
 
-    The names of the libraries of a wheel for another Python, or for musl, differ.
+    `served` is the wheel that the machine was served, if known. The names of the libraries of a
+    wheel for another Python, or for musl, differ.
     """
-    default = next(p for p in subject.platforms if p.target.system == cell.machine.os)
-    if not served or declared_platform(served, subject):
-        return default
-    own = subject_for_wheel(served, subject)
-    tags = sorted(tag.platform for tag in parse_wheel_filename(served)[3])
-    return next(filter(None, map(own.platform_for, tags)), default)
+    declared = [p for p in subject.platforms if p.target.machine_system == cell.machine.os]
+    if served and not declared_platform(served, subject):
+        wheel_subject = subject_for_wheel(served, subject)
+        tags = sorted(tag.platform for tag in parse_wheel_filename(served)[3])
+        declared = [*filter(None, map(wheel_subject.platform_for, tags)), *declared]
+    return declared[0].libraries if declared else ()
 
 
 class RunSetup(NamedTuple):

@@ -176,7 +176,7 @@ def _release(recorded: _RecordedRun) -> Iterable[Path]:
         return ()
     subject = recorded.subject
     return upstream_releases.release(
-        recorded.report.version, subject.name, subject.locks
+        recorded.report.version, subject.name, subject.locks, subject.platforms
     ).wheel_paths
 
 

@@ -22,11 +22,11 @@ from verification.models.subject import Subject
 from verification.models.testbed import ImageRecord
 from verification.pipeline import plan
 from verification.pipeline.report_parts import pipeline_part, publisher_part
-from verification.report import stand_in_limits
+from verification.report import marks, stand_in_limits
 from verification.rules import agreement
 from verification.scenarios import machines
 from verification.session import kept_machines
-from verification.session.facts import inspection_for, pipeline_result
+from verification.session.facts import installed_wheels, pipeline_result
 from verification.session.origin import ROOT
 from verification.session.prepare import PreparedRun, RunSetup
 
@@ -58,6 +58,7 @@ def build_report(
     report = Report(
         verdict=judged.verdict,
         items=judged.items,
+        platforms=judged.platforms,
         cells=judged.cells,
         started=timestamp(span.began),
         seconds=round(span.ended - span.began, 1),
@@ -99,16 +100,14 @@ def with_prepared(report: Report, prepared: PreparedRun) -> Report:
 def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Report:
     """Return the report with the inspection of the wheels and the release workflow."""
     selection, subject = request.selection, request.subject
-    inspection = inspection_for(setup, subject, *selection.systems)
-    inspected = {wheel.file for wheel in inspection.wheels}
+    installed = installed_wheels(setup, request)
     served = {cell.wheel for cell in report.cells}
     result = pipeline_result(setup.pipeline)
     return report.model_copy(
         update={
-            "static": inspection,
-            "notes": tuple(_notes(request, report, inspection)),
-            "not_inspected": tuple(sorted(set(report.wheels) - inspected)),
-            "not_installed": tuple(sorted(inspected - served)),
+            "static": setup.inspection.model_copy(update={"causes": installed.causes}),
+            "notes": tuple(_notes(request, report, installed)),
+            "not_installed": tuple(sorted({wheel.file for wheel in installed.wheels} - served)),
             "kept": tuple(kept_machines.read_kept(request.report)),
             "pipeline": pipeline_part(result, plan.load(subject.pipeline), strict=selection.strict)
             if result and subject.pipeline
@@ -157,6 +156,9 @@ def _out_of_scope(
             yield OutOfScope(id=name, reason=selection.no_pipeline_reason)
     for path in setup.prepared.release.additional if setup else ():
         yield OutOfScope(id=path.name, reason="not verified: it is no wheel")
+    for spec in selection.without_platform:
+        reason = f"{request.subject.name} declares no platform that it runs"
+        yield OutOfScope(id=spec.name, reason=reason)
     for spec in selection.other_profiles:
         reason = f"only in the profile {' or '.join(spec.profiles)}"
         yield OutOfScope(id=spec.name, reason=reason)
@@ -181,8 +183,7 @@ def _remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> It
     not_fetched = setup.prepared.release.not_fetched if setup else {}
     yield from (f"not verified: {name}: {why}" for name, why in not_fetched.items())
     yield from _kept(report.kept)
-    if report.not_inspected:
-        yield f"not checked: no selected machine can run {', '.join(report.not_inspected)}"
+    yield from marks.platform_sentences(report.platforms)
     if report.not_installed:
         yield f"inspected and installed on no machine: {', '.join(report.not_installed)}"
     names: dict[str, list[str]] = {}

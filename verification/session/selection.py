@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from verification.models.base import Model
 from verification.models.errors import WrongUse
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.report import RunSelection
+from verification.models.subject import Platform
 from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import EarlierReleasesChoice, Profile
 from verification.session import own_tests
@@ -47,6 +48,10 @@ class Selection(Model):
     machines: tuple[MachineSpec, ...]
     narrowed: tuple[str, ...]
     """The options that narrow the verdict, as typed; empty for all that the profile names."""
+    deselected: tuple[MachineSpec, ...]
+    """The machines of the profile that ``--machine`` leaves out."""
+    without_platform: tuple[MachineSpec, ...]
+    """The machines of the profile that run no platform of the subject."""
     other_profiles: tuple[MachineSpec, ...]
     """The machines that only other profiles ask for."""
     strict: bool
@@ -74,6 +79,12 @@ class Selection(Model):
         """The operating systems of the selected machines: ``linux``, ``windows``."""
         return tuple(sorted({spec.os for spec in self.machines}))
 
+    @property
+    def profile_systems(self) -> tuple[OperatingSystem, ...]:
+        """The operating systems of all machines of the profile."""
+        specs = (*self.machines, *self.deselected)
+        return tuple(sorted({spec.os for spec in specs}))
+
     def to_report(self, *narrowed: str, subject: str) -> RunSelection:
         """Return the choices as the report has them; `narrowed` adds to what narrows them."""
         return RunSelection(
@@ -92,8 +103,11 @@ class Selection(Model):
         )
 
 
-def select(options: Options, root: Path) -> Selection:
+def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selection:
     """Check the options and return the choices; `root` is the checkout.
+
+    `platforms` are those of the subject. Without ``--machine``, the machines of the profile that
+    run one of them are selected.
 
     Raises:
         WrongUse: two of source, wheels and release; a source that cannot be built; an unknown
@@ -104,7 +118,9 @@ def select(options: Options, root: Path) -> Selection:
     known = machines.load()
     named = _named_machines(options, known)
     of_profile = [spec for spec in known.values() if profile.name in spec.profiles]
-    selected = named or tuple(of_profile)
+    systems = {platform.target.machine_system for platform in platforms}
+    selected = named or tuple(spec for spec in of_profile if spec.os in systems)
+    left_out = tuple(spec for spec in of_profile if spec not in selected)
     no_pipeline_reason = _no_pipeline(options, source)
     tests, no_tests_reason = _tests(options, source)
     return Selection(
@@ -113,6 +129,8 @@ def select(options: Options, root: Path) -> Selection:
         release=options.release,
         machines=selected,
         narrowed=_narrowed(options, named, profile),
+        deselected=left_out if named else (),
+        without_platform=() if named else left_out,
         other_profiles=tuple(s for s in known.values() if s not in (*of_profile, *selected)),
         strict=options.strict,
         provision=options.provision,

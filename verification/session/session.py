@@ -20,7 +20,7 @@ from verification.models.results import CellResult
 from verification.models.run import RunResult
 from verification.models.subject import Subject
 from verification.report import cell_summary, results_json
-from verification.rules import diagnose
+from verification.rules import diagnose, install_paths
 from verification.session.prepare import PreparedRun
 from verification.session.run_cell import CellRequest
 from verification.session.run_cell import run as run_cell
@@ -101,6 +101,7 @@ class Session:
             seconds=evidence.wall_seconds,
             reason=diagnosis.reason,
             wheel=self.prepared.served_wheel(evidence),
+            mapped=install_paths.mapped_files(evidence),
             evidence=digest,
             summary=cell_summary.summarize(evidence),
         )

@@ -11,11 +11,17 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from verification.models.cause import Cause, sorted_causes
 from verification.models.inspection import ReleaseInspection, WheelInspection
-from verification.models.subject import Platform, Subject
+from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import open_wheel
 from verification.wheel.sources import is_public
-from verification.wheel.tags import declared_platform, matching_platform, may_fit, parse_tags
+from verification.wheel.tags import (
+    declared_platform,
+    matching_platform,
+    may_fit,
+    parse_tags,
+    undeclared_platforms,
+)
 from verification.wheel.wheel_inspection import Modules, inspect_wheel
 from verification.wheel.wording import listing
 
@@ -62,22 +68,22 @@ def release_causes(wheels: Sequence[WheelInspection], subject: Subject) -> tuple
 
 
 def _additional(names: Sequence[str], subject: Subject) -> frozenset[str]:
-    """Return the wheels that are not declared, but are for platforms with a declared wheel."""
+    """Return the wheels that the subject does not declare and that are judged by their own tags.
+
+    They are for platforms with a declared wheel, or for platforms that it does not declare.
+    """
     declared = {name: declared_platform(name, subject) for name in names}
     provided = {platform for platform in declared.values() if platform}
-    return frozenset(
-        name
-        for name, platform in declared.items()
-        if platform is None and provided.issuperset(_matching_platforms(name, subject))
-    )
-
-
-def _matching_platforms(name: str, subject: Subject) -> set[Platform | None]:
-    try:
-        tags = parse_wheel_filename(name)[3]
-    except InvalidWheelFilename:
-        return {None}
-    return {matching_platform(tag.platform, subject.platforms) for tag in tags}
+    additional = set()
+    for name in (name for name, platform in declared.items() if platform is None):
+        try:
+            tags = parse_wheel_filename(name)[3]
+        except InvalidWheelFilename:
+            continue
+        matching = {matching_platform(tag.platform, subject.platforms) for tag in tags}
+        if provided.issuperset(matching) or undeclared_platforms(tags, subject):
+            additional.add(name)
+    return frozenset(additional)
 
 
 def _incomplete(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[Cause]:

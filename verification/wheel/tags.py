@@ -66,6 +66,20 @@ def declared_platform(name: str, subject: Subject) -> Platform | None:
     return None
 
 
+def undeclared_platforms(tags: Iterable[Tag], subject: Subject) -> tuple[Platform, ...]:
+    """Return the platforms of a wheel for none of the subject's platforms, without libraries.
+
+    There are none if one of the tags is for no known system.
+    """
+    names = sorted({tag.platform for tag in tags})
+    systems = {Target.of(name).system for name in names}
+    if systems & {"any", "unknown"} or any(
+        matching_platform(name, subject.platforms) for name in names
+    ):
+        return ()
+    return tuple(Platform(tag=name, libraries=(), required=False, execute=False) for name in names)
+
+
 def is_newer(tag: str, platform: Platform) -> bool:
     """Return whether a platform tag needs a newer C library than the platform declares."""
     libc, oldest = Target.of(tag).libc, platform.target.libc
@@ -91,6 +105,7 @@ def subject_for_wheel(name: str, subject: Subject) -> Subject:
         platform.model_copy(update={"libraries": _renamed(platform, subject.python, python, abi)})
         for platform in (*musl, *subject.platforms)
     )
+    platforms += undeclared_platforms(tags, subject)
     return subject.model_copy(update={"python": python, "platforms": platforms})
 
 

@@ -15,6 +15,7 @@ from containers import upstream_releases, wheelhouse
 from containers.images import ImageUnavailable
 from containers.upstream_releases import IndexFile, eligible
 from verification.models.release import Release, ReleaseFile
+from verification.models.subject import Platform
 
 LINUX = "cp313-cp313-manylinux_2_28_x86_64"
 
@@ -185,7 +186,7 @@ def test_a_release_has_its_wheels_for_other_pythons_and_for_musl(
     index.add("quiverdb-0.5.0.tar.gz", b"source")
     index.add(_wheel("0.5.0", "cp313-cp313-macosx_11_0_arm64"))
     for _ in range(2):
-        whole = upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
+        whole = upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
         assert [path.name for path in whole.wheels] == [_wheel("0.5.0"), *others]
         assert all(path.read_bytes() == b"wheel" for path in whole.wheel_paths)
     assert declared.wheels[0] in whole.wheels
@@ -193,11 +194,27 @@ def test_a_release_has_its_wheels_for_other_pythons_and_for_musl(
     assert sum(path.startswith("/files/") for path in index.asked) == 2
 
 
+def test_a_release_has_its_wheels_for_the_declared_platforms_without_a_machine(
+    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _declared(monkeypatch, tmp_path)
+    arm, mac = (
+        _wheel("0.5.0", f"cp313-cp313-{tag}")
+        for tag in ("manylinux_2_28_aarch64", "macosx_11_0_arm64")
+    )
+    for name in (_wheel("0.5.0"), arm, mac):
+        index.add(name)
+    platform = Platform(tag="manylinux_2_17_aarch64", libraries=())
+    whole = upstream_releases.release("0.5.0", "quiverdb", (), (platform,), url=index.url)
+    assert {path.name for path in whole.wheels} == {_wheel("0.5.0"), arm}
+    assert whole.undeclared == (mac,)
+
+
 def test_a_release_without_a_list_of_its_files_is_what_was_declared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = _declared(monkeypatch, tmp_path)
-    whole = upstream_releases.release("0.5.0", "quiverdb", (), url="http://127.0.0.1:9/simple")
+    whole = upstream_releases.release("0.5.0", "quiverdb", (), (), url="http://127.0.0.1:9/simple")
     assert whole.wheels == declared.wheels
     assert "the upstream index does not list" in whole.not_fetched["its other wheels"]
 
@@ -212,7 +229,7 @@ def test_a_wheel_of_a_release_that_cannot_be_had_is_told_and_the_others_are_had(
         index.add(name)
     index.files[other] = b"other bytes"
     index.told[unsigned]["hashes"] = {}
-    whole = upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
+    whole = upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
     assert [path.name for path in whole.wheels] == [_wheel("0.5.0"), good]
     assert set(whole.not_fetched) == {other, unsigned}
     assert "has sha256" in whole.not_fetched[other]

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.sample_expectation import shown
 from verification import verdict
 from verification.models.cause import Cause, Severity
-from verification.models.results import CellResult
+from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.run import (
     FailedTest,
     PipelineFacts,
@@ -398,7 +398,7 @@ def test_what_keeps_a_run_from_being_verified(
 
 def test_the_table_of_rules_is_covered() -> None:
     rules = {find.__name__ for find, _ in verdict.RULES}
-    assert len(rules) == len(verdict.RULES) == 16
+    assert len(rules) == len(verdict.RULES) == 18
 
 
 # ---- what an item covers ----
@@ -411,11 +411,67 @@ def test_a_system_without_a_selected_cell_has_no_verdict() -> None:
     assert judged.verdict is Verdict.VERIFIED
 
 
-def test_a_system_whose_wheel_is_broken_has_its_verdict_without_a_cell() -> None:
+def test_a_broken_wheel_of_a_system_without_a_selected_cell_is_shown_and_does_not_count() -> None:
     facts = (system("linux"), system("windows", BROKEN))
-    judged = verdict.judge(run(planned=(LINUX,), cells=(result(LINUX),), systems=facts))
-    assert verdicts(judged)["windows-install"] is Verdict.FAILED
-    assert judged.not_selected == ()
+    platforms = (platform(Coverage.MACHINES), platform(Coverage.MACHINES, BROKEN, tag="win_amd64"))
+    changes = {"planned": (LINUX,), "cells": (result(LINUX),), "systems": facts}
+    judged = verdict.judge(run(**changes, platforms=platforms))
+    assert judged.verdict is Verdict.VERIFIED
+    assert judged.not_selected == ("windows-install",)
+    assert [(one.coverage, one.causes) for one in judged.platforms] == [
+        (Coverage.MACHINES, ()),
+        (Coverage.NOT_SELECTED, (BROKEN,)),
+    ]
+
+
+# ---- the platforms that no machine runs ----
+
+
+def platform(
+    coverage: Coverage, *causes: Cause, tag: str = "manylinux_2_28_x86_64", **changes: object
+) -> PlatformResult:
+    values = {"tag": tag, "coverage": coverage, "wheels": ("x.whl",), "causes": causes}
+    return PlatformResult.model_validate(values | changes)
+
+
+ARM = "manylinux_2_28_aarch64"
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (platform(Coverage.INSPECTED_ONLY, tag=ARM), Verdict.VERIFIED),
+        (platform(Coverage.INSPECTED_ONLY, NOTE, FLAWED, tag=ARM), Verdict.VERIFIED),
+        (platform(Coverage.INSPECTED_ONLY, BROKEN, tag=ARM), Verdict.FAILED),
+        (
+            platform(Coverage.INSPECTED_ONLY, tag=ARM, not_fetched=("x.whl: 404",)),
+            Verdict.UNVERIFIED,
+        ),
+        (platform(Coverage.UNVERIFIED, tag=ARM), Verdict.UNVERIFIED),
+        (platform(Coverage.UNVERIFIED, BROKEN, tag=ARM), Verdict.FAILED),
+        (platform(Coverage.NOT_SELECTED, BROKEN, tag="win_amd64"), Verdict.VERIFIED),
+        (platform(Coverage.UNDECLARED, BROKEN, tag="win32"), Verdict.VERIFIED),
+    ],
+)
+def test_a_platform_without_a_machine_has_an_item_where_it_is_not_sound(
+    facts: PlatformResult, expected: Verdict
+) -> None:
+    judged = verdict.judge(run(platforms=(facts,)))
+    assert judged.verdict is expected
+    found = verdicts(judged).get(f"wheel-{ARM}", Verdict.VERIFIED)
+    assert found is expected
+    assert judged.platforms == (facts,)
+
+
+def test_a_flawed_wheel_without_a_machine_fails_a_strict_run() -> None:
+    facts = platform(Coverage.INSPECTED_ONLY, FLAWED, tag=ARM)
+    assert verdict.judge(run(platforms=(facts,), strict=True)).verdict is Verdict.FAILED
+
+
+def test_a_failed_test_of_the_wheels_without_a_machine_is_explained_by_their_item() -> None:
+    facts = platform(Coverage.INSPECTED_ONLY, BROKEN, tag=ARM)
+    judged = verdict.judge(run(platforms=(facts,), failed_tests=(FailedTest(node="t"),)))
+    assert verdicts(judged) == ALL_VERIFIED | {f"wheel-{ARM}": Verdict.FAILED}
 
 
 @pytest.mark.parametrize(
@@ -665,6 +721,7 @@ def test_a_cell_that_knows_no_wheel_is_compared_where_there_is_one_alone() -> No
 
 
 MUSL = "x-1.0-cp313-cp313-musllinux_1_2_x86_64.whl"
+ABSENT = cause("missing-bundled-library").model_copy(update={"facts": {"library": "libx.so"}})
 CANNOT_LOAD = result(LINUX, Outcome.FAILS, cause("missing-bundled-library"), wheel=BETTER)
 
 
@@ -675,7 +732,7 @@ CANNOT_LOAD = result(LINUX, Outcome.FAILS, cause("missing-bundled-library"), whe
         (CANNOT_LOAD, False),
         (result(LINUX, wheel=""), False),  # it is not known which
         (result(LINUX, wheel=MUSL), False),
-        (result(LINUX, Outcome.FAILS, cause("missing-bundled-library")), True),
+        (result(LINUX, Outcome.FAILS, ABSENT), True),
         (result(LINUX, wheel=BETTER), True),
     ],
 )
@@ -684,7 +741,7 @@ def test_of_two_wheels_a_cell_is_compared_with_the_one_that_it_was_served(
 ) -> None:
     broken = cause("missing-bundled-library", where="libx.so")
     wheels = (
-        WheelFacts(file=WHEELS["linux"]),
+        WheelFacts(file=WHEELS["linux"], libraries=frozenset({"libx.so"})),
         WheelFacts(file=BETTER, additional=True, causes=(broken,)),
     )
     facts = (system("linux", wheels=wheels), system("windows"))
@@ -695,9 +752,35 @@ def test_of_two_wheels_a_cell_is_compared_with_the_one_that_it_was_served(
 NOT_FOUND = result(LINUX, Outcome.FAILS, cause("symbol-not-found"), wheel="")
 
 
-def test_a_cell_that_cannot_load_the_only_wheel_against_the_inspection_is_a_disagreement() -> None:
-    judged = verdict.judge(run(cells=(NOT_FOUND, result(WINDOWS))))
-    assert "layers-disagree" in names(judged, "linux-install")
+def test_a_failure_that_contradicts_the_inspection_leaves_the_item_unverified() -> None:
+    wheel = WheelFacts(file=WHEELS["linux"], libraries=frozenset({"libx.so"}))
+    facts = (system("linux", wheels=(wheel,)), system("windows"))
+    cell = result(LINUX, Outcome.FAILS, ABSENT)
+    judged = verdict.judge(run(systems=facts, cells=(cell, result(WINDOWS))))
+    assert judged.verdict is Verdict.UNVERIFIED
+    assert names(judged, "linux-install") == ["layers-disagree", "missing-bundled-library"]
+    assert judged.cells[0].verdict is Verdict.FAILED
+    silent = system("linux", wheels=(WheelFacts(file=WHEELS["linux"]),))
+    judged = verdict.judge(run(systems=(silent, system("windows")), cells=(cell, result(WINDOWS))))
+    assert judged.verdict is Verdict.FAILED
+
+
+def test_an_inspection_that_a_machine_disproves_does_not_count() -> None:
+    dependency = MISSING.model_copy(update={"facts": {"library": "liby.so"}})
+    wheel = WheelFacts(file=WHEELS["linux"], causes=(dependency,))
+    facts = (system("linux", wheels=(wheel,)), system("windows"))
+    test = FailedTest(node="t", item="linux-install")
+    for mapped, expected in (
+        (("/site/x/libx.so", "/site/x/liby.so"), Verdict.VERIFIED),
+        (("/site/x/libx.so",), Verdict.UNVERIFIED),
+        ((), Verdict.UNVERIFIED),
+    ):
+        cell = result(LINUX).model_copy(update={"mapped": mapped})
+        judged = verdict.judge(
+            run(systems=facts, cells=(cell, result(WINDOWS)), failed_tests=(test,))
+        )
+        assert judged.verdict is expected
+        assert names(judged, "linux-install") == ["layers-disagree", "missing-runtime-library"]
 
 
 def test_a_cell_that_was_served_another_wheel_is_not_compared_with_the_only_one() -> None:

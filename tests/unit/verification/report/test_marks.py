@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.sample_run import cell
+from tests.helpers.sample_run import cell, crash
+from verification.models.results import Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
 from verification.report import marks
 
@@ -44,3 +45,21 @@ def test_a_machine_counts_once_with_its_worst_cell(worst: Outcome) -> None:
     cells = [cell("a-pip-venv"), cell("a-uv-venv", outcome=worst), cell("a-uv-user")]
 
     assert marks.machine_counts(cells) == {worst: 1}
+
+
+def test_a_platform_without_a_machine_has_a_line_with_its_causes() -> None:
+    def line(coverage: Coverage, *wheels: str) -> list[str]:
+        result = PlatformResult(tag="win32", coverage=coverage, wheels=wheels, causes=(crash("x"),))
+        return list(marks.platform_sentences([result]))
+
+    assert line(Coverage.MACHINES, "x.whl") == []
+    for coverage in set(Coverage) - {Coverage.MACHINES}:
+        (text,) = line(coverage, "x.whl")
+        assert "x.whl" in text
+        assert "crash" in text
+        assert "win32" in line(coverage)[0]
+
+
+def test_a_platform_without_a_wheel_and_without_a_cause_has_no_line() -> None:
+    result = PlatformResult(tag="win32", coverage=Coverage.INSPECTED_ONLY)
+    assert list(marks.platform_sentences([result])) == []

@@ -8,13 +8,13 @@ import pytest
 
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash, item, report
 from verification.models.base import DataError
-from verification.models.report import Report
+from verification.models.report import RESULTS_SCHEMA, Report
 from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json
 
 CELL_KEYS = {
     "id", "machine", "installer", "scenario", "expectation", "outcome", "verdict", "causes",
-    "seconds", "reason", "wheel", "evidence", "summary",
+    "seconds", "reason", "wheel", "mapped", "evidence", "summary",
 }  # fmt: skip
 
 
@@ -29,7 +29,11 @@ def test_the_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
     written = _written(tmp_path, report(cell(LINUX, crash()), cell(WINDOWS)))
 
     assert list(written)[:4] == ["schema", "verdict", "items", "cells"]
-    assert (written["schema"], written["verdict"], written["version"]) == (2, "failed", "0.5.0")
+    assert (written["schema"], written["verdict"], written["version"]) == (
+        RESULTS_SCHEMA,
+        "failed",
+        "0.5.0",
+    )
 
 
 def test_an_item_has_the_keys_that_others_read(tmp_path: Path) -> None:
@@ -60,6 +64,7 @@ def test_a_cell_has_the_keys_that_others_read(tmp_path: Path) -> None:
         "seconds": 1.25,
         "reason": "",
         "wheel": "",
+        "mapped": [],
         "evidence": "",
     }
 

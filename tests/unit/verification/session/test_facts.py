@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -11,13 +12,26 @@ from tests.helpers.sample_pipeline import evidence, with_index
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, cell
 from tests.helpers.sample_testbed import REFUSED, TESTBED, prepared, release, set_up
-from tests.helpers.sample_wheels import SUBJECT, inspect, linux_wheel, windows_wheel
+from tests.helpers.sample_wheels import (
+    LINUX_API,
+    LINUX_CORE,
+    SUBJECT,
+    WINDOWS_CORE,
+    inspect,
+    linux_api,
+    linux_core,
+    linux_wheel,
+    windows_core,
+    windows_wheel,
+)
 from verification.models.cause import Severity
 from verification.models.inspection import LibrarySummary
 from verification.models.machine import MachineSpec
 from verification.models.pipeline import PipelineFailure, PipelineOutcome
 from verification.models.release import Release, ReleaseFile
+from verification.models.results import Coverage, PlatformResult
 from verification.models.run import RunResult
+from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import ExpectationKind, Verdict
 from verification.rules.catalogue import catalogue
@@ -40,7 +54,7 @@ def request_(tmp_path: Path) -> GateRequest:
 
 
 def _request(folder: Path, options: Options) -> GateRequest:
-    return GateRequest(select(options, Path.cwd()), SUBJECT, folder / "report")
+    return GateRequest(select(options, Path.cwd(), SUBJECT.platforms), SUBJECT, folder / "report")
 
 
 # ---- before the set-up ----
@@ -202,8 +216,159 @@ def test_the_wheels_of_a_system_that_is_not_selected_are_no_part_of_the_facts(
     known = facts.after_setup(asked, set_up(prepared(release(LINUX_WHEEL))))
     assert [one.system for one in known.systems] == ["linux"]
     assert known.release_causes == ()
-    inspection = facts.inspection_for(set_up(), SUBJECT, "linux")
+    inspection = facts.installed_wheels(set_up(), asked)
     assert [wheel.file for wheel in inspection.wheels] == [LINUX_WHEEL]
+
+
+# ---- the platforms without a machine ----
+
+ARM_TAG = "cp313-cp313-manylinux_2_28_aarch64"
+
+
+def _arm_wheel(folder: Path, machine: str) -> Path:
+    libraries = {
+        LINUX_CORE: linux_core(machine=machine, needed=["libc.so.6"], imports=[]),
+        LINUX_API: linux_api(machine=machine, needed=["libquiver.so", "libc.so.6"], imports=[]),
+    }
+    return linux_wheel(folder, libraries, tag=ARM_TAG)
+
+
+def _judged(
+    folder: Path, subject: Subject, *wheels: Path, machines: tuple[str, ...] = ()
+) -> Judged:
+    """Judge wheels of which each machine executed the one that it was served."""
+    options = Options(wheels=folder, profile="quick", machines=machines)
+    asked = GateRequest(select(options, Path.cwd(), subject.platforms), subject, folder / "report")
+    files = tuple(map(ReleaseFile.read, wheels))
+    made = Release(origin="wheels", location="x", version="1.0.0", wheels=files)
+    setup = RunSetup(prepared(made), inspect_release(wheels, subject))
+    known = facts.after_setup(asked, setup)
+    served = {s.system: wheel.file for s in known.systems for wheel in s.wheels}
+    cells = tuple(
+        cell(one.id).model_copy(update={"wheel": served[one.system]}) for one in known.planned
+    )
+    judged = judge(known.model_copy(update={"cells": cells}))
+    causes = {item.id: {cause.name for cause in item.causes} for item in judged.items}
+    return Judged(judged.verdict, causes, {p.tag: p for p in judged.platforms})
+
+
+class Judged(NamedTuple):
+    """The verdict, the names of the causes by item, and the platforms by tag."""
+
+    verdict: Verdict
+    causes: dict[str, set[str]]
+    platforms: dict[str, PlatformResult]
+
+
+def _requires_arm(*, execute: bool) -> Subject:
+    platforms = tuple(
+        p.model_copy(update={"required": True, "execute": execute})
+        if p.target.machine == "aarch64" and p.target.system == "linux"
+        else p
+        for p in SUBJECT.platforms
+    )
+    return SUBJECT.model_copy(update={"platforms": platforms})
+
+
+ARM = "manylinux_2_28_aarch64"
+
+
+def test_a_wheel_with_code_for_another_processor_fails_where_no_machine_runs_it(
+    tmp_path: Path,
+) -> None:
+    wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path), _arm_wheel(tmp_path, "armv7l"))
+    for machines_ in ((), ("debian-13",)):
+        judged = _judged(tmp_path, SUBJECT, *wheels, machines=machines_)
+        assert judged.verdict is Verdict.FAILED
+        assert judged.causes[f"wheel-{ARM}"] == {"wrong-architecture"}
+
+
+def test_a_sound_wheel_without_a_machine_is_inspected_only(tmp_path: Path) -> None:
+    wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path), _arm_wheel(tmp_path, "aarch64"))
+    judged = _judged(tmp_path, SUBJECT, *wheels)
+    assert judged.verdict is Verdict.VERIFIED
+    assert f"wheel-{ARM}" not in judged.causes
+    assert judged.platforms[ARM].coverage is Coverage.INSPECTED_ONLY
+    assert judged.platforms[ARM].wheels == (wheels[2].name,)
+    assert judged.platforms["win_amd64"].coverage is Coverage.MACHINES
+
+
+@pytest.mark.parametrize(
+    ("execute", "with_wheel", "expected", "causes"),
+    [
+        (True, True, Verdict.UNVERIFIED, set()),
+        (False, True, Verdict.VERIFIED, None),
+        (True, False, Verdict.FAILED, {"incomplete-release"}),
+        (False, False, Verdict.FAILED, {"incomplete-release"}),
+    ],
+)
+def test_a_required_platform_without_a_machine_is_unverified_and_needs_its_wheel(
+    tmp_path: Path,
+    *,
+    execute: bool,
+    with_wheel: bool,
+    expected: Verdict,
+    causes: set[str] | None,
+) -> None:
+    wheels = [linux_wheel(tmp_path), windows_wheel(tmp_path)]
+    if with_wheel:
+        wheels.append(_arm_wheel(tmp_path, "aarch64"))
+    judged = _judged(tmp_path, _requires_arm(execute=execute), *wheels)
+    assert judged.verdict is expected
+    assert judged.causes.get(f"wheel-{ARM}") == causes
+
+
+def test_a_broken_wheel_of_a_deselected_platform_is_shown_and_does_not_count(
+    tmp_path: Path,
+) -> None:
+    broken = windows_wheel(tmp_path, {WINDOWS_CORE: windows_core(machine="i686")})
+    judged = _judged(tmp_path, SUBJECT, linux_wheel(tmp_path), broken, machines=("debian-13",))
+    assert judged.verdict is Verdict.VERIFIED
+    windows = judged.platforms["win_amd64"]
+    assert windows.coverage is Coverage.NOT_SELECTED
+    assert "wrong-architecture" in {cause.name for cause in windows.causes}
+
+
+def test_a_wheel_of_another_source_is_a_cause_of_the_platform_that_it_is_for(
+    tmp_path: Path,
+) -> None:
+    other = linux_wheel(tmp_path, {"quiverdb/more.py": "x = 1\n"}, tag="cp313-cp313-win32")
+    arm = linux_wheel(
+        tmp_path,
+        {
+            "quiverdb/_loader.py": "import cffi\n",
+            LINUX_CORE: linux_core(machine="aarch64", needed=["libc.so.6"], imports=[]),
+            LINUX_API: linux_api(machine="aarch64", needed=["libquiver.so"], imports=[]),
+        },
+        tag=ARM_TAG,
+    )
+    wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path), arm, other)
+    judged = _judged(tmp_path, SUBJECT, *wheels)
+    assert judged.verdict is Verdict.VERIFIED  # it is a flaw
+    assert judged.causes == {"linux-install": set(), "windows-install": set()}
+    assert [cause.name for cause in judged.platforms[ARM].causes] == ["wheels-differ"]
+    assert judged.platforms["win32"].coverage is Coverage.UNDECLARED
+
+
+def test_a_wheel_that_was_not_fetched_is_not_held_to_be_missing(request_: GateRequest) -> None:
+    missing = {f"quiverdb-0.5.0-{ARM_TAG}.whl": "404"}
+    files = release().model_copy(update={"not_fetched": missing, "undeclared": (MUSL_S390X,)})
+    request_.subject = _requires_arm(execute=False)
+    known = facts.after_setup(request_, set_up(prepared(files)))
+    arm = {platform.tag: platform for platform in known.platforms}[ARM]
+    assert (arm.causes, len(arm.not_fetched)) == ((), 1)
+    assert known.platforms[-1].wheels == (MUSL_S390X,)
+    assert judge(known).verdict is Verdict.UNVERIFIED
+
+
+MUSL_S390X = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_s390x.whl"
+
+
+def test_a_source_of_which_only_one_system_is_built_lacks_no_wheel(tmp_path: Path) -> None:
+    asked = _request(tmp_path, Options(machines=("debian-13",)))
+    known = facts.after_setup(asked, set_up(prepared(release(LINUX_WHEEL))))
+    windows = {platform.tag: platform for platform in known.platforms}["win_amd64"]
+    assert (windows.coverage, windows.causes) == (Coverage.NOT_SELECTED, ())
 
 
 # ---- the release workflow ----

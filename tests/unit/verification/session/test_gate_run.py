@@ -63,7 +63,7 @@ def prepares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Prepare], list[str]]:
 def request(folder: Path, **options: object) -> GateRequest:
     """Return a request for the two cells of the profile quick."""
     asked = Options.model_validate({"release": "0.5.0", "profile": "quick"} | options)
-    return GateRequest(select(asked, Path.cwd()), SUBJECT, folder)
+    return GateRequest(select(asked, Path.cwd(), SUBJECT.platforms), SUBJECT, folder)
 
 
 def fails(error: Exception) -> Prepare:

@@ -37,7 +37,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def selection(**options: object) -> Selection:
-    return select(Options.model_validate(options), origin.ROOT)
+    return select(Options.model_validate(options), origin.ROOT, SUBJECT.platforms)
 
 
 def test_named_wheels_and_a_published_release_exist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_named_wheels_and_a_published_release_exist(monkeypatch: pytest.MonkeyPa
     assert origin.existing_release(selection(), SUBJECT) is None
     assert asked == [
         (Path("dist"), "quiverdb", SUBJECT.locks),
-        ("0.5.0", "quiverdb", SUBJECT.locks),
+        ("0.5.0", "quiverdb", SUBJECT.locks, SUBJECT.platforms),
     ]
 
 

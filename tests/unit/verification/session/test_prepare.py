@@ -191,6 +191,13 @@ def test_a_windows_cell_expects_the_libraries_of_windows() -> None:
     )
 
 
+def test_a_cell_of_a_system_that_the_subject_does_not_declare_expects_no_library() -> None:
+    cell = cells.cell(machines.load()["debian-13"], SUBJECT, "pip", "venv")
+    windows = tuple(p for p in SUBJECT.platforms if p.target.system == "windows")
+    subject = SUBJECT.model_copy(update={"platforms": windows})
+    assert READY.expectation(subject, cell, _evidence()).libraries == ()
+
+
 # ---- which cells can run ----
 
 OLD = "debian-12-python-3.11"
@@ -201,7 +208,9 @@ def _cell(machine: str, scenario: str) -> Cell:
 
 
 def _selection(**options: str) -> Selection:
-    return select(Options.model_validate({"release": "1.0"} | options), Path("/"))
+    return select(
+        Options.model_validate({"release": "1.0"} | options), Path("/"), SUBJECT.platforms
+    )
 
 
 @pytest.mark.parametrize(
@@ -266,7 +275,7 @@ def test_a_file_that_is_no_wheel_is_wrong_use_before_an_engine_is_needed(
     monkeypatch.setattr(wheelhouse, "dependencies", lambda _locks: ())
     monkeypatch.setattr(engines, "ensure", no_engine)
     (tmp_path / f"quiverdb-1.0-{LINUX_TAG}.whl").write_bytes(b"no archive")
-    selection = select(Options(wheels=tmp_path), tmp_path)
+    selection = select(Options(wheels=tmp_path), tmp_path, SUBJECT.platforms)
     with contextlib.ExitStack() as stack, pytest.raises(WrongUse, match="--wheels"):
         prepare.prepare(selection, SUBJECT, stack)
 

@@ -16,12 +16,12 @@ from tests.helpers.sample_wheels import SUBJECT
 from verification.models.cause import Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.report import KeptMachine, Report
-from verification.models.results import CellResult
+from verification.models.results import CellResult, Coverage
 from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json
 from verification.rules.catalogue import catalogue
-from verification.session import reporting
+from verification.session import facts, reporting
 from verification.session.gate_run import GateRequest
 from verification.session.prepare import RunSetup
 from verification.session.reporting import RunSpan
@@ -34,7 +34,7 @@ SPAN = RunSpan(1_772_359_200.0, 1_772_359_261.24)
 def request(folder: Path, **options: object) -> GateRequest:
     """Return a request for the two cells of the profile quick, with wheels that exist."""
     asked = Options.model_validate({"wheels": folder, "profile": "quick"} | options)
-    return GateRequest(select(asked, Path.cwd()), SUBJECT, folder / "report")
+    return GateRequest(select(asked, Path.cwd(), SUBJECT.platforms), SUBJECT, folder / "report")
 
 
 def served(ident: str, wheel: str, outcome: Outcome = Outcome.WORKS) -> CellResult:
@@ -103,7 +103,9 @@ def test_a_set_up_that_failed_leaves_a_report_without_what_was_prepared(tmp_path
 
 
 def test_a_workflow_that_ran_is_in_the_report(tmp_path: Path) -> None:
-    asked = GateRequest(select(Options(profile="gate"), Path.cwd()), SUBJECT, tmp_path / "report")
+    asked = GateRequest(
+        select(Options(profile="gate"), Path.cwd(), SUBJECT.platforms), SUBJECT, tmp_path / "report"
+    )
     ready = set_up()._replace(pipeline=pipeline_result())
     report = build(asked, ready)
     assert report.pipeline is not None
@@ -175,10 +177,14 @@ def test_what_is_out_of_scope_for_one_reason_is_one_line(tmp_path: Path) -> None
 MUSL = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_x86_64.whl"
 
 
-def test_a_wheel_that_no_selected_machine_can_run_is_not_inspected(tmp_path: Path) -> None:
+def test_a_wheel_that_no_selected_machine_can_run_is_inspected_only(tmp_path: Path) -> None:
     asked = request(tmp_path, machines=("debian-13",))
-    report = build(asked, of=judged(CELLS[0]))
-    assert report.not_inspected == (WINDOWS_WHEEL,)
+    known = facts.after_setup(asked, set_up())
+    report = build(asked, of=judged(CELLS[0]).model_copy(update={"platforms": known.platforms}))
+    assert {wheel.file for wheel in report.static.wheels} == {LINUX_WHEEL, WINDOWS_WHEEL}
+    assert [p.wheels for p in report.platforms if p.coverage is Coverage.NOT_SELECTED] == [
+        (WINDOWS_WHEEL,)
+    ]
     assert report.not_installed == ()
     assert any(WINDOWS_WHEEL in line for line in lines(asked, set_up(), report))
 
@@ -187,7 +193,7 @@ def test_a_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> 
     asked = request(tmp_path)
     ready = set_up(prepared(release(LINUX_WHEEL, MUSL, WINDOWS_WHEEL)))
     report = build(asked, ready)
-    assert (report.not_inspected, report.not_installed) == ((), (MUSL,))
+    assert report.not_installed == (MUSL,)
     (line,) = [line for line in lines(asked, ready, report) if MUSL in line]
     assert LINUX_WHEEL not in line
 

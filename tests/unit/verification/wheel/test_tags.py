@@ -170,6 +170,15 @@ def test_a_subject_for_a_musl_wheel_has_its_platform_as_well() -> None:
     assert found == SUBJECT.model_copy(update={"platforms": (musl, *SUBJECT.platforms)})
 
 
-def test_a_subject_for_a_musl_wheel_of_another_processor_has_no_more_platforms() -> None:
-    name = "quiverdb-1.0.0-cp313-cp313-musllinux_1_2_s390x.whl"
-    assert tags.subject_for_wheel(name, SUBJECT) == SUBJECT
+@pytest.mark.parametrize("tag", ["musllinux_1_2_s390x", "win32", "macosx_12_0_x86_64"])
+def test_a_subject_for_a_wheel_of_an_undeclared_platform_has_it_as_well(tag: str) -> None:
+    found = tags.subject_for_wheel(f"quiverdb-1.0.0-cp313-cp313-{tag}.whl", SUBJECT)
+    platform = found.platform_for(tag)
+    assert platform is not None
+    assert (platform.tag, platform.libraries) == (tag, ())
+    assert (platform.required, platform.execute) == (False, False)
+
+
+@pytest.mark.parametrize("tag", ["linux_s390x", "any", "win32.any", "win_amd64.win32"])
+def test_a_subject_for_a_wheel_of_an_unknown_system_has_no_more_platforms(tag: str) -> None:
+    assert tags.subject_for_wheel(f"quiverdb-1.0.0-cp313-cp313-{tag}.whl", SUBJECT) == SUBJECT

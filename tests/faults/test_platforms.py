@@ -1,0 +1,157 @@
+"""The wheels for platforms that no machine of a run has: inspected, and judged by their files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.commands import check_form, gate
+from tests.helpers.binaries import elf
+from tests.helpers.wheel_builder import mutate
+from verification.models.errors import ExitCode
+from verification.models.report import Report
+from verification.models.results import Coverage
+from verification.subjects import subject as subjects
+
+pytestmark = pytest.mark.long
+ARM = "manylinux_2_28_aarch64"
+LIBRARIES = ("libquiver.so", "libquiver_c.so")
+
+
+def _arm_wheel(wheel: Path, folder: Path, machine: str) -> Path:
+    """Return a copy of a Linux wheel whose libraries are for another processor."""
+    name = wheel.name.replace("manylinux_2_28_x86_64", ARM)
+    libraries = {
+        f"quiverdb/_libs/{library}": elf(machine=machine, soname=library, needed=["libc.so.6"])
+        for library in LIBRARIES
+    }
+    tag_file = f"{wheel.name.rsplit('-', 3)[0]}.dist-info/WHEEL"
+    return mutate(
+        wheel,
+        folder,
+        rename=name,
+        edit={
+            **{path: _content(data) for path, data in libraries.items()},
+            tag_file: lambda data: data.replace(b"manylinux_2_28_x86_64", ARM.encode()),
+        },
+    )
+
+
+def _content(data: bytes) -> Callable[[bytes], bytes]:
+    return lambda _: data
+
+
+def _description(folder: Path, platforms: str) -> Path:
+    """Write a description of quiverdb with these platforms, and return its path."""
+    default = subjects.DEFAULT_SUBJECT
+    text, _, _ = default.read_text("utf-8").partition("[[platforms]]")
+    for file in default.parent.iterdir():
+        if file.is_file() and file.name != default.name:
+            shutil.copy(file, folder)
+    path = folder / "subject.toml"
+    path.write_text(f"{text}\n{platforms}", "utf-8")
+    return path
+
+
+def _platform(tag: str, *libraries: str, execute: bool = True) -> str:
+    names = ", ".join(f'"{name}"' for name in libraries)
+    return (
+        f'[[platforms]]\ntag = "{tag}"\nlibraries = [{names}]\nexecute = {str(execute).lower()}\n'
+    )
+
+
+LINUX = _platform("manylinux_2_28_x86_64", *LIBRARIES)
+
+
+def _causes(report: Report) -> dict[str, set[str]]:
+    return {item.id: {cause.name for cause in item.causes} for item in report.items}
+
+
+def _coverage(report: Report) -> dict[str, Coverage]:
+    return {platform.tag: platform.coverage for platform in report.platforms}
+
+
+@pytest.mark.parametrize(
+    ("machine", "code"),
+    [("armv7l", ExitCode.PACKAGE_FAILED), ("aarch64", ExitCode.VERIFIED)],
+)
+def test_a_wheel_with_code_for_another_processor_fails_without_a_machine(
+    tmp_path: Path, good_wheel: Path, machine: str, code: ExitCode
+) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    shutil.copy(good_wheel, wheels)
+    _arm_wheel(good_wheel, wheels, machine)
+    ended = gate(
+        tmp_path / "report", f"--wheels={wheels}", "--machine=debian-13", "-kuv-venv or platforms"
+    )
+    report = check_form(tmp_path / "report")
+
+    assert ended.code == code, ended.output
+    assert _coverage(report)[ARM] is Coverage.INSPECTED_ONLY
+    causes = _causes(report).get(f"wheel-{ARM}")
+    assert causes == ({"wrong-architecture"} if code else None)
+
+
+@pytest.mark.parametrize(
+    ("with_wheel", "execute", "code", "causes"),
+    [
+        (True, True, ExitCode.UNVERIFIED, set()),
+        (True, False, ExitCode.VERIFIED, None),
+        (False, False, ExitCode.PACKAGE_FAILED, {"incomplete-release"}),
+    ],
+)
+def test_a_required_platform_without_a_machine(
+    tmp_path: Path,
+    good_wheel: Path,
+    *,
+    with_wheel: bool,
+    execute: bool,
+    code: ExitCode,
+    causes: set[str] | None,
+) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    shutil.copy(good_wheel, wheels)
+    if with_wheel:
+        _arm_wheel(good_wheel, wheels, "aarch64")
+    subject = _description(tmp_path, LINUX + _platform(ARM, *LIBRARIES, execute=execute))
+    ended = gate(
+        tmp_path / "report", f"--wheels={wheels}", f"--subject={subject}", "--profile=quick"
+    )
+    report = check_form(tmp_path / "report")
+
+    assert ended.code == code, ended.output
+    assert _causes(report).get(f"wheel-{ARM}") == causes
+
+
+def test_a_subject_for_one_system_runs_on_the_machines_of_that_system(
+    tmp_path: Path, good_wheel: Path
+) -> None:
+    subject = _description(tmp_path, LINUX)
+    ended = gate(
+        tmp_path / "report",
+        f"--wheels={good_wheel.parent}",
+        f"--subject={subject}",
+        "--profile=quick",
+    )
+    report = check_form(tmp_path / "report")
+
+    assert ended.code == ExitCode.VERIFIED, ended.output
+    assert {cell.machine for cell in report.cells} == {"debian-13"}
+    assert "windows-wine" in {entry.id for entry in report.out_of_scope}
+
+
+def test_a_deselected_platform_is_inspected_and_does_not_count(tmp_path: Path) -> None:
+    ended = gate(tmp_path / "report", "--release=0.13.5", "--machine=debian-13", "-kuv-venv")
+    report = check_form(tmp_path / "report")
+
+    assert ended.code == ExitCode.VERIFIED, ended.output
+    assert {wheel.file for wheel in report.static.wheels} == set(report.wheels)
+    (windows,) = [p for p in report.platforms if p.tag == "win_amd64"]
+    assert windows.coverage is Coverage.NOT_SELECTED
+    assert "missing-runtime-library" in {cause.name for cause in windows.causes}
+    assert "missing-runtime-library" in ended.output
