@@ -31,11 +31,11 @@ import docker.errors
 import pydantic
 import requests
 
+from containers import cache, images
 from containers import engine as engines
-from containers import images
 from containers.progress import print_line, step
 from containers.recipe import load as load_recipe
-from containers.state import locked, state_folder
+from containers.state import state_folder
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.machine import OperatingSystem
 
@@ -137,10 +137,11 @@ def build(
     digest = source_hash(source)
     key = _key(digest, official or recipe.tag(), platform)
     kept = state_folder() / "wheels" / key
-    with locked(f"wheel-{key}"):
-        if found := _wheel_in(kept):
-            print_line(f"wheel for {platform}: {found.name} was built from this source before")
-            return found
+    if cache.is_intact(kept):
+        name = _wheel_in(kept).name
+        print_line(f"wheel for {platform}: {name} was built from this source before")
+
+    def make(into: Path) -> None:
         image = official or images.ensure(engine, recipe.name).tag
         log = state_folder() / "logs" / f"build-{platform}-{key}.log"
         log.parent.mkdir(exist_ok=True)
@@ -161,7 +162,10 @@ def build(
                 raise WrongUse(f"{source}: files changed while they were copied; run it again")
             with step(f"{job.title}: building it from {source} (log: {log})"):
                 (_build_linux if platform == "linux" else _build_windows)(job)
-            return _keep(_checked(job, _TAGS[platform]), kept)
+            wheel = _checked(job, _TAGS[platform])
+            shutil.copyfile(wheel, into / wheel.name)
+
+    return _wheel_in(cache.built_folder(kept, make))
 
 
 def recipes(platforms: Iterable[str]) -> list[str]:
@@ -261,20 +265,8 @@ def _cibuildwheel_version() -> str:
         ) from None
 
 
-# ---- the cache ----
-
-
-def _wheel_in(folder: Path) -> Path | None:
-    return next(folder.glob("*.whl"), None)
-
-
-def _keep(wheel: Path, kept: Path) -> Path:
-    partial = kept.with_name(f"{kept.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed build left: we hold the lock
-    partial.mkdir(parents=True)
-    shutil.copyfile(wheel, partial / wheel.name)
-    partial.rename(kept)  # whole or not at all
-    return kept / wheel.name
+def _wheel_in(folder: Path) -> Path:
+    return next(folder.glob("*.whl"))
 
 
 # ---- one build ----

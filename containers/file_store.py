@@ -8,11 +8,16 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from containers.cache import print_damage
 from containers.state import locked, state_folder
 from verification.models.release import file_sha256
 
 MAX_BYTES = 1_000_000_000
 """How much is kept; beyond it the least recently used go."""
+
+
+class DamagedCopy(Exception):
+    """The kept copy of a file was damaged, and is removed."""
 
 
 def _folder() -> Path:
@@ -31,7 +36,7 @@ def keep(paths: Iterable[Path], *, max_bytes: int = MAX_BYTES) -> dict[Path, str
     with locked("files"):
         for path, digest in found.items():
             target = _folder() / digest / path.name
-            if not target.exists():
+            if not _is_kept(path, digest, target):
                 _copy(path, target)
             os.utime(target)
         _evict(set(found.values()), max_bytes)
@@ -41,20 +46,31 @@ def keep(paths: Iterable[Path], *, max_bytes: int = MAX_BYTES) -> dict[Path, str
 def find(digest: str, name: str) -> Path | None:
     """Return the kept file with this content and this name; None if there is none any more.
 
-    One whose content is no longer what it was is removed.
+    Raises:
+        DamagedCopy: its content is no longer what it was.
     """
     folder = _folder() / digest
+    is_damaged = False
     with locked("files"):
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
             if file_sha256(path) != digest:
                 path.unlink()
+                is_damaged = True
                 continue
             target = folder / name
             if path != target and not target.exists():
                 _copy(path, target)  # the same content under another name
             os.utime(target)
             return target
+    if is_damaged:
+        print_damage([name], "fetching it")
+        raise DamagedCopy(name)
     return None
+
+
+def _is_kept(path: Path, digest: str, target: Path) -> bool:
+    """Return whether the copy of ``path`` at ``target`` is there and has this sha256."""
+    return target.exists() and (target.samefile(path) or file_sha256(target) == digest)
 
 
 def _copy(path: Path, target: Path) -> None:

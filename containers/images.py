@@ -23,8 +23,8 @@ import docker
 import docker.errors
 import requests
 
+from containers import cache, node_packages
 from containers import engine as engines
-from containers import node_packages
 from containers.progress import print_line, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
 from containers.recipe import load as load_recipe
@@ -37,6 +37,10 @@ _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 
 class ImageUnavailable(Exception):
     """The image cannot be had on this host; the message is the reason, one line."""
+
+
+class NoMatchingFile(TestbedFailure):
+    """The upstream index has no file of a locked package for this Python and platform."""
 
 
 def missing_images(engine: engines.Engine, names: Iterable[str]) -> set[str]:
@@ -313,33 +317,40 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     so that another checkout with another lock never takes a file away that this one uses.
 
     Raises:
-        TestbedFailure: ``image-build-failed`` or ``disk-full`` with pip's last line.
+        NoMatchingFile: the upstream index has no file of a package for this Python and platform.
+        TestbedFailure: ``image-build-failed`` or ``disk-full`` with pip's last line, or
+            ``cache-damaged``.
     """
     platforms = tuple(platforms) or LINUX_PLATFORMS
     asked = lock.read_bytes() + repr((python, platforms)).encode()
     into = into.with_name(f"{into.name}-{hashlib.sha256(asked).hexdigest()[:12]}")
-    if into.exists():
-        return into
-    partial = into.with_name(f"{into.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     version = python.replace(".", "")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--dest={partial}"]
+    command = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     command += [f"--python-version={python.removesuffix('t')}", "--implementation=cp"]
     command += [f"--abi={abi}" for abi in (f"cp{version}", "abi3", "none")]
     command += [f"--platform={name}" for name in platforms]
-    ran = subprocess.run(
-        [*command, f"--requirement={lock}"], capture_output=True, text=True, check=False
-    )
-    if ran.returncode:
-        last = [line for line in ran.stderr.splitlines() if line.startswith("ERROR")]
-        reason = " ".join(last or ran.stderr.splitlines()[-2:] or [f"exit code {ran.returncode}"])
-        shutil.rmtree(partial)
-        cause = "disk-full" if "No space left on device" in ran.stderr else "image-build-failed"
-        raise TestbedFailure(cause, f"pip download -r {lock.name}", reason)
-    partial.rename(into)
-    return into
+    command += [f"--requirement={lock}"]
+
+    def fetch(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", *command, f"--dest={folder}"]
+        pip += ["--quiet", "--disable-pip-version-check"]
+        ran = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise _download_failure(ran.stderr, ran.returncode, lock)
+
+    return cache.cached_folder(into, fetch)
+
+
+def _download_failure(errors: str, code: int, lock: Path) -> TestbedFailure:
+    last = [line for line in errors.splitlines() if line.startswith("ERROR")]
+    reason = " ".join(last or errors.splitlines()[-2:] or [f"exit code {code}"])
+    where = f"pip download -r {lock.name}"
+    if "No space left on device" in errors:
+        return TestbedFailure("disk-full", where, reason)
+    # To pip, an index that does not answer has no matching distribution either.
+    if "No matching distribution" in errors and "Retrying" not in errors:
+        return NoMatchingFile("image-build-failed", where, reason)
+    return TestbedFailure("image-build-failed", where, reason)
 
 
 def _docker_build(

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from containers import cache
 from verification.models.errors import TestbedFailure
 
 _FILES = ("package.json", "package-lock.json")
@@ -28,18 +29,18 @@ def download(folder: Path, wheels: Path, into: Path) -> list[tuple[str, Path]]:
     with the wheel of Node.js. The files stay in ``into`` and a hash of the lock, for the next time.
 
     Raises:
-        TestbedFailure: ``image-build-failed`` or ``disk-full`` with npm's last line.
+        TestbedFailure: ``image-build-failed`` or ``disk-full`` with npm's last line, or
+            ``cache-damaged``.
     """
     digest = hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in _FILES))
     kept = into.with_name(f"{into.name}-{digest.hexdigest()[:12]}")
-    if not kept.exists():
-        partial = kept.with_name(f"{kept.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed download left
-        partial.mkdir(parents=True)
+
+    def fetch(empty: Path) -> None:
         for name in _FILES:
-            shutil.copyfile(folder / name, partial / name)
-        _install(partial, wheels)
-        partial.rename(kept)
+            shutil.copyfile(folder / name, empty / name)
+        _install(empty, wheels)
+
+    cache.cached_folder(kept, fetch)
     return [
         (str(path.relative_to(kept)), path)
         for path in sorted((kept / "node_modules").rglob("*"))

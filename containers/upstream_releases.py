@@ -8,6 +8,7 @@ could select are kept: the newest of all releases with files for the same Python
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import re
@@ -29,10 +30,10 @@ from packaging.utils import (
 from packaging.version import Version
 from pydantic import Field
 
-from containers import wheelhouse
+from containers import cache, wheelhouse
 from containers.images import ImageUnavailable
 from containers.progress import print_line, step
-from containers.state import locked, state_folder
+from containers.state import state_folder
 from verification.models.base import DataError, Model, read_json
 from verification.models.release import Release, ReleaseFile, project_and_version
 from verification.models.subject import Platform
@@ -40,6 +41,7 @@ from verification.models.subject import Platform
 _MACHINE_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
 """The platform tags that fit a machine of machines.toml."""
 _SECONDS = 20
+_LISTING = "files.json"
 _DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
 
@@ -87,17 +89,16 @@ def earlier(project: str, version: str, *, url: str | None = None) -> EarlierRel
 
     Raises:
         ImageUnavailable: the index does not answer and never did, or does not give a file.
+        TestbedFailure: ``cache-damaged``.
     """
     folder = state_folder() / "releases" / f"{project}-earlier"
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(f"earlier-{project}"):
-        listed = _files(project, folder / "files.json", url)
-        files = eligible(filter(_fits_machine, listed), Version(version))
-        missing = [file for file in files if not (folder / file.name).exists()]
+    files = eligible(filter(_fits_machine, _files(project, url)), Version(version))
+    missing = [file for file in files if not (folder / file.name).exists()]
+    with contextlib.ExitStack() as stack:
         if missing:
-            with step(f"earlier releases: fetching {len(missing)} files"):
-                for file in missing:
-                    _fetch(file, folder)
+            stack.enter_context(step(f"earlier releases: fetching {len(missing)} files"))
+        for file in files:
+            _cached(file, folder)
     return EarlierReleases(
         files=tuple(folder / file.name for file in files),
         yanked={file.name: file.yanked for file in files if file.yanked is not None},
@@ -121,40 +122,34 @@ def release(
 
     Raises:
         WrongUse: the version is not one, or the index has no such release.
-        TestbedFailure: ``index-unreachable``: the upstream index does not answer.
+        TestbedFailure: ``index-unreachable``: the upstream index does not answer; or
+            ``cache-damaged``.
     """
     found = wheelhouse.from_release(version, project, locks)
     folder = state_folder() / "releases" / project / f"{found.version}-others"
-    folder.mkdir(parents=True, exist_ok=True)
     wheels = list(found.wheels)
     known = set(found.digests())
     additional: list[Path] = []
     not_fetched: dict[str, str] = {}
     undeclared: list[str] = []
-    with locked(f"release-{project}-{found.version}"):
+    try:
+        listed = _files(project, url)
+    except ImageUnavailable as reason:
+        print_line(f"release {found.version}: whether it has wheels for other machines: {reason}")
+        return found.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
+    for file in listed:
+        if file.name in known or Version(file.version) != Version(found.version):
+            continue
+        if not file.name.endswith(".whl"):
+            additional.append(Path(file.name))
+            continue
+        if not (_fits_machine(file) or _fits_platform(file, platforms)):
+            undeclared.append(file.name)
+            continue
         try:
-            listed = _files(project, folder / "files.json", url)
+            wheels.append(ReleaseFile.read(_cached(file, folder)))
         except ImageUnavailable as reason:
-            print_line(
-                f"release {found.version}: whether it has wheels for other machines: {reason}"
-            )
-            return found.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
-        for file in listed:
-            if file.name in known or Version(file.version) != Version(found.version):
-                continue
-            if not file.name.endswith(".whl"):
-                additional.append(Path(file.name))
-                continue
-            if not (_fits_machine(file) or _fits_platform(file, platforms)):
-                undeclared.append(file.name)
-                continue
-            try:
-                if not (folder / file.name).exists():
-                    _fetch(file, folder)
-            except ImageUnavailable as reason:
-                not_fetched[file.name] = str(reason)
-            else:
-                wheels.append(ReleaseFile.read(folder / file.name))
+            not_fetched[file.name] = str(reason)
     return found.model_copy(
         update={
             "wheels": tuple(sorted(wheels, key=lambda file: file.name)),
@@ -174,22 +169,31 @@ def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Pat
 
     Raises:
         ImageUnavailable: the index does not answer and never did, or does not give a file.
+        TestbedFailure: ``cache-damaged``.
     """
-    folder = state_folder() / "releases" / "sources"
-    folder.mkdir(parents=True, exist_ok=True)
     found: list[Path] = []
-    with locked("sources"):
-        for project, version in versions.items():
-            required = (canonicalize_name(project), Version(version))
-            kept = [path for path in folder.iterdir() if path.name.endswith((".tar.gz", ".zip"))]
-            fetched = [path for path in kept if parse_sdist_filename(path.name) == required]
-            if not fetched:
-                for file in _files(project, folder / f"{project}-files.json", url):
-                    if Version(file.version) == required[1] and file.fits[0] == "sdist":
-                        _fetch(file, folder)
-                        fetched.append(folder / file.name)
-            found += fetched
+    for project, version in versions.items():
+        folder = state_folder() / "releases" / "sources" / f"{project}-{version}"
+        with contextlib.suppress(_NoSource):
+            cache.cached_folder(folder, functools.partial(_fetch_source, project, version, url))
+            found += folder.glob("[!.]*")
     return tuple(found)
+
+
+class _NoSource(Exception):
+    """A version has no source distribution."""
+
+
+def _fetch_source(project: str, version: str, url: str | None, into: Path) -> None:
+    files = [
+        file
+        for file in _files(project, url)
+        if Version(file.version) == Version(version) and file.fits[0] == "sdist"
+    ]
+    if not files:
+        raise _NoSource(f"the index has no source distribution of {project} {version}")
+    for file in files:
+        (into / file.name).write_bytes(_fetch(file))
 
 
 def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
@@ -220,8 +224,9 @@ def _fits_platform(file: IndexFile, platforms: Iterable[Platform]) -> bool:
     return any(platform.fits(tag.platform) for platform in platforms for tag in tags)
 
 
-def _files(project: str, kept: Path, url: str | None) -> tuple[IndexFile, ...]:
-    """Return the files of ``project``; ``kept`` is the file with the last answer of the index."""
+def _files(project: str, url: str | None) -> tuple[IndexFile, ...]:
+    """Return the files of ``project``; from the last answer of the index where it gives none."""
+    kept = state_folder() / "releases" / "listings" / canonicalize_name(project)
     try:
         files = tuple(_index_files(_ask(project, url or _index_url())))
     except (
@@ -230,15 +235,20 @@ def _files(project: str, kept: Path, url: str | None) -> tuple[IndexFile, ...]:
         pypi_simple.NoSuchProjectError,
         pypi_simple.UnsupportedRepoVersionError,
     ) as error:
-        try:
-            return read_json(IndexListing, kept).files
-        except DataError:
-            reason = " ".join(str(error).split())[:200]
-            raise ImageUnavailable(
-                f"the upstream index does not list the files of {project}: {reason}"
-            ) from error
-    kept.write_text(IndexListing(files=files).model_dump_json(), "utf-8")
+        # A damaged answer cannot be replaced: it is as good as none.
+        with contextlib.suppress(DataError):
+            if cache.is_intact(kept):
+                return read_json(IndexListing, kept / _LISTING).files
+        reason = " ".join(str(error).split())[:200]
+        raise ImageUnavailable(
+            f"the upstream index does not list the files of {project}: {reason}"
+        ) from error
+    cache.replace_folder(kept, functools.partial(_write_listing, IndexListing(files=files)))
     return files
+
+
+def _write_listing(listing: IndexListing, into: Path) -> None:
+    (into / _LISTING).write_text(listing.model_dump_json(), "utf-8")
 
 
 def _ask(project: str, endpoint: str) -> list[pypi_simple.DistributionPackage]:
@@ -289,7 +299,22 @@ def _index_url() -> str:
     return default.stdout.strip()
 
 
-def _fetch(file: IndexFile, into: Path) -> None:
+def _cached(file: IndexFile, folder: Path) -> Path:
+    """Return the file from the cache.
+
+    Raises:
+        ImageUnavailable: the index does not give it.
+        TestbedFailure: ``cache-damaged``.
+    """
+    return cache.cached_file(folder / file.name, file.sha256, functools.partial(_fetch, file))
+
+
+def _fetch(file: IndexFile) -> bytes:
+    """Return the content of a file, which has the sha256 of its page.
+
+    Raises:
+        ImageUnavailable: the index does not give it.
+    """
     try:
         answer = requests.get(file.url, timeout=_SECONDS)
         answer.raise_for_status()
@@ -304,6 +329,4 @@ def _fetch(file: IndexFile, into: Path) -> None:
         raise ImageUnavailable(
             f"{file.name} has sha256 {digest[:16]}..., its page says {file.sha256[:16]}..."
         )
-    partial = into / f"{file.name}.partial"
-    partial.write_bytes(answer.content)
-    partial.rename(into / file.name)
+    return answer.content

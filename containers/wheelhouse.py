@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from containers.images import download_wheels
+from containers import cache
+from containers.images import NoMatchingFile, download_wheels
 from containers.progress import step
 from containers.recipe import LINUX_PLATFORMS
-from containers.state import locked, state_folder
+from containers.state import state_folder
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Origin, Release, ReleaseFile, project_and_version
 
@@ -39,13 +40,12 @@ def dependencies(locks: Sequence[Path]) -> tuple[Path, ...]:
     Raises:
         TestbedFailure: the configured upstream index does not give them.
     """
-    with locked("dependencies"):
-        found: dict[str, Path] = {}
-        for lock in (OLDEST_PIP, *locks):
-            for name, platforms in _PLATFORMS.items():
-                folder = state_folder() / "downloads" / f"{lock.stem}-{name}"
-                folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
-                found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
+    found: dict[str, Path] = {}
+    for lock in (OLDEST_PIP, *locks):
+        for name, platforms in _PLATFORMS.items():
+            folder = state_folder() / "downloads" / f"{lock.stem}-{name}"
+            folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
+            found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
     return tuple(found.values())
 
 
@@ -62,10 +62,7 @@ def tools() -> tuple[Path, ...]:
     Raises:
         TestbedFailure: the configured upstream index does not give them.
     """
-    with locked("dependencies"):
-        folder = download_wheels(
-            _PYTEST, state_folder() / "downloads" / _PYTEST.stem, python="3.13"
-        )
+    folder = download_wheels(_PYTEST, state_folder() / "downloads" / _PYTEST.stem, python="3.13")
     return tuple(sorted(folder.glob("[!.]*")))
 
 
@@ -75,13 +72,15 @@ def dependencies_for(
     """Return the files of the lock for another Python on Linux; none where there are none.
 
     The live index has them: an older release that such a Python takes would find them there.
+
+    Raises:
+        TestbedFailure: the configured upstream index does not give them.
     """
     folder = state_folder() / "downloads" / f"{lock.stem}-linux-{python}"
-    with locked("dependencies"):
-        try:
-            found = download_wheels(lock, folder, python=python, platforms=platforms)
-        except TestbedFailure:
-            return ()
+    try:
+        found = download_wheels(lock, folder, python=python, platforms=platforms)
+    except NoMatchingFile:
+        return ()
     return tuple(sorted(found.glob("[!.]*")))
 
 
@@ -97,30 +96,24 @@ def pip_wheel(version: str) -> Path:
     except InvalidVersion:
         raise WrongUse(f"--pip {version}: not a version; write one such as 24.3") from None
     folder = state_folder() / "downloads" / f"pip-{normalized}"
-    with locked(f"pip-{normalized}"):
-        if not folder.exists():
-            with step(f"pip {normalized}: fetching it"):
-                _download_pip(normalized, folder)
+    cache.cached_folder(folder, functools.partial(_download_pip, normalized))
     return next(folder.glob("pip-*.whl"))
 
 
 def _download_pip(version: str, into: Path) -> None:
-    into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
-        partial = Path(scratch) / into.name
-        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
-        command += ["--quiet", "--no-deps", "--only-binary=:all:"]
-        command += [f"--dest={partial}", f"pip=={version}"]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+    command += ["--quiet", "--no-deps", "--only-binary=:all:"]
+    command += [f"--dest={into}", f"pip=={version}"]
+    with step(f"pip {version}: fetching it"):
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ran.returncode and "from versions:" in ran.stderr and "Retrying" not in ran.stderr:
-            raise WrongUse(
-                f"--pip {version}: the package index has no such pip; "
-                f"the newest are: {_published(ran.stderr)}"
-            )
-        if ran.returncode:
-            last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
-            raise TestbedFailure("index-unreachable", "upstream index", f"pip {version}: {last}")
-        partial.rename(into)
+    if ran.returncode and "from versions:" in ran.stderr and "Retrying" not in ran.stderr:
+        raise WrongUse(
+            f"--pip {version}: the package index has no such pip; "
+            f"the newest are: {_published(ran.stderr)}"
+        )
+    if ran.returncode:
+        last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
+        raise TestbedFailure("index-unreachable", "upstream index", f"pip {version}: {last}")
 
 
 def from_folder(
@@ -202,25 +195,19 @@ def from_release(version: str, project: str, locks: Sequence[Path]) -> Release:
     except InvalidVersion:
         raise WrongUse(f"--release {version}: not a version; write one such as 0.13.5") from None
     folder = state_folder() / "releases" / project / normalized
-    with locked(f"release-{project}-{normalized}"):
-        if not folder.exists():
-            with step(f"release {normalized}: fetching the published wheels"):
-                _download(normalized, project, folder)
+    cache.cached_folder(folder, functools.partial(_download, normalized, project))
     return from_folder(folder, project, locks, origin="release", location=normalized)
 
 
 def _download(version: str, project: str, into: Path) -> None:
-    into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
-        partial = Path(scratch) / into.name
-        partial.mkdir()
-        misses = []
+    misses = []
+    with step(f"release {version}: fetching the published wheels"):
         for name, platforms in _PLATFORMS.items():
             command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
             command += ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.13"]
             command += ["--implementation=cp", "--abi=cp313", "--abi=abi3", "--abi=none"]
             command += [f"--platform={platform}" for platform in platforms]
-            command += [f"--dest={partial}", f"{project}=={version}"]
+            command += [f"--dest={into}", f"{project}=={version}"]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             if ran.returncode:
                 misses.append(ran.stderr)
@@ -230,12 +217,11 @@ def _download(version: str, project: str, into: Path) -> None:
                 if retries or "No matching distribution" not in ran.stderr:
                     last = (retries or lines)[-1]
                     raise TestbedFailure("index-unreachable", "upstream index", f"{name}: {last}")
-        if not any(partial.iterdir()):
-            raise WrongUse(
-                f"--release {version}: {project} has no such release with wheels for CPython 3.13; "
-                f"the newest are: {_published(misses[-1])}"
-            )
-        partial.rename(into)
+    if not any(into.iterdir()):
+        raise WrongUse(
+            f"--release {version}: {project} has no such release with wheels for CPython 3.13; "
+            f"the newest are: {_published(misses[-1])}"
+        )
 
 
 def _published(output: str) -> str:

@@ -23,7 +23,7 @@ from containers.progress import PROGRESS, print_line, step
 from containers.recipe import MUSL_PLATFORMS
 from verification.models.base import Model
 from verification.models.cell import Cell
-from verification.models.errors import WrongUse
+from verification.models.errors import BuildFailed, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.inspection import ReleaseInspection
@@ -225,12 +225,16 @@ def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
 
     Raises:
         WrongUse: a file that the user names is no wheel.
+        BuildFailed: a file that was published or built is no wheel.
     """
     modules = top_level_modules(release.dependencies)
     try:
         return inspect_release(release.wheel_paths, subject, modules)
     except BadWheel as error:
-        raise WrongUse(f"--wheels {release.location}: {error}") from None
+        if release.origin == "wheels":
+            message = f"--wheels {release.location}: {error}; give a complete .whl file"
+            raise WrongUse(message) from None
+        raise BuildFailed(f"{release.origin} {release.location}", str(error), "") from None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from packaging.utils import parse_wheel_filename
 
 from containers import images, wheelhouse
 from containers import recipe as recipes
-from containers.state import locked, state_folder
+from containers.state import state_folder
 from verification.models.release import Release, file_sha256
 from verification.models.scenario import ProjectFileKind
 from verification.models.subject import Subject
@@ -83,13 +83,12 @@ def _old_runtime() -> dict[str, bytes]:
         TestbedFailure: the configured upstream index does not serve them.
     """
     recipe = recipes.load(_OLD_RUNTIME)
-    with locked("old-runtime"):
-        folder = images.download_wheels(
-            recipe.requirements,
-            state_folder() / "downloads" / recipe.name,
-            python=recipe.python,
-            platforms=recipe.platforms,
-        )
+    folder = images.download_wheels(
+        recipe.requirements,
+        state_folder() / "downloads" / recipe.name,
+        python=recipe.python,
+        platforms=recipe.platforms,
+    )
     (wheel,) = folder.glob("msvc_runtime-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return {

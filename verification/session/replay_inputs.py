@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from packaging.utils import parse_wheel_filename
 
-from containers import file_store, upstream_releases, wheelhouse
+from containers import cache, file_store, upstream_releases, wheelhouse
 from containers.images import ImageUnavailable
 from containers.state import state_folder
 from verification.models.errors import TestbedFailure, WrongUse
@@ -96,6 +96,7 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
 
     Raises:
         WrongUse: the report does not say what the run used.
+        TestbedFailure: ``cache-damaged``: a kept file is damaged, and there is no other.
     """
     if report.inputs is None:
         raise WrongUse(
@@ -131,7 +132,11 @@ def _find(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], list[str
     again: list[Path] | None = None
     why = ""
     for record in _records(kind, recorded.inputs):
-        path = file_store.find(record.sha256, record.name)
+        path, is_damaged = None, False
+        try:
+            path = file_store.find(record.sha256, record.name)
+        except file_store.DamagedCopy:
+            is_damaged = True
         if path is None:
             if again is None:
                 again, why = _fetch_again(kind, recorded)
@@ -142,6 +147,8 @@ def _find(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], list[str
         if path is not None:
             files.append(path)
             continue
+        if is_damaged:
+            raise cache.damaged_file(record.name, why or "no source has this file any more")
         line = f"{record.name} (sha256 {record.sha256[:16]}...) is no longer kept and is gone"
         missing.append(line + (f": {why}" if why else ""))
     return files, missing

@@ -83,7 +83,7 @@ def open_wheel(path: Path) -> Archive:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadWheel(f"{path} cannot be read: {error.strerror}; give a .whl file") from error
+        raise BadWheel(f"{path} cannot be read: {error.strerror}") from error
     files: dict[str, bytes] = {}
     unreadable: dict[str, str] = {}
     try:
@@ -96,9 +96,7 @@ def open_wheel(path: Path) -> Archive:
                     # The other members may well be readable.
                     unreadable[member.filename] = (str(error) or type(error).__name__)[:120]
     except _DAMAGE as error:
-        raise BadWheel(
-            f"{path} is no wheel: {error} ({len(data)} bytes); give a complete .whl file"
-        ) from error
+        raise BadWheel(f"{path} is no wheel: {error} ({len(data)} bytes)") from error
     return Archive(
         name=path.name,
         sha256=hashlib.sha256(data).hexdigest(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from containers import file_store
 
 
@@ -33,13 +35,28 @@ def test_one_content_is_kept_once_and_found_under_each_of_its_names(tmp_path: Pa
     assert found.name == "y.whl"
 
 
-def test_a_file_that_was_changed_meanwhile_is_not_found(tmp_path: Path) -> None:
+def test_a_damaged_copy_is_reported_and_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = _file(tmp_path / "a", "x.whl", b"content")
     digest = file_store.keep([path])[path]
     kept = file_store.find(digest, "x.whl")
     assert kept is not None
     kept.write_bytes(b"other")
+    with pytest.raises(file_store.DamagedCopy):
+        file_store.find(digest, "x.whl")
+    assert capsys.readouterr().err.count("x.whl: the cached copy is damaged") == 1
     assert file_store.find(digest, "x.whl") is None
+
+
+def test_a_damaged_copy_is_replaced_when_the_file_is_kept_again(tmp_path: Path) -> None:
+    path = _file(tmp_path / "a", "x.whl", b"content")
+    digest = file_store.keep([path])[path]
+    kept = file_store.find(digest, "x.whl")
+    assert kept is not None
+    kept.write_bytes(b"other")
+    file_store.keep([path])
+    assert file_store.find(digest, "x.whl") == kept
 
 
 def test_the_least_recently_used_goes_first_and_the_runs_own_stay(tmp_path: Path) -> None:

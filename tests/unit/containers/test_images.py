@@ -573,8 +573,8 @@ def test_wheels_of_another_lock_do_not_take_away_those_in_use(
     new = images.download_wheels(lock, into, python="3.13")
     assert len(commands) == 2
     assert old != new
-    assert [path.name for path in old.iterdir()] == ["x-1-py3-none-any.whl"]
-    assert [path.name for path in new.iterdir()] == ["x-1-py3-none-any.whl"]
+    assert [path.name for path in old.glob("[!.]*")] == ["x-1-py3-none-any.whl"]
+    assert [path.name for path in new.glob("[!.]*")] == ["x-1-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize("other", [{"python": "3.12"}, {"platforms": ("win_amd64",)}])
@@ -621,7 +621,20 @@ def test_what_a_killed_download_left_is_not_taken(
     half = whole.rename(whole.with_name(f"{whole.name}.partial"))
     (half / "half.whl").touch()
     assert images.download_wheels(lock, tmp_path / "wheels", python="3.13") == whole
-    assert [path.name for path in whole.iterdir()] == ["x-1-py3-none-any.whl"]
+    assert [path.name for path in whole.glob("[!.]*")] == ["x-1-py3-none-any.whl"]
+
+
+def test_a_package_without_a_file_for_the_platform_is_not_an_index_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Path
+) -> None:
+    none = "ERROR: No matching distribution found for x==1\n"
+    _pip(monkeypatch, 1, none)
+    with pytest.raises(images.NoMatchingFile):
+        images.download_wheels(lock, tmp_path / "wheels", python="3.15")
+    _pip(monkeypatch, 1, f"WARNING: Retrying (Retry(total=0)) after refused\n{none}")
+    with pytest.raises(TestbedFailure) as raised:
+        images.download_wheels(lock, tmp_path / "wheels", python="3.15")
+    assert not isinstance(raised.value, images.NoMatchingFile)
 
 
 def test_an_archive_for_the_engine_has_the_folder_the_files_and_their_owner() -> None:

@@ -140,6 +140,28 @@ def test_a_release_that_was_published_anew_is_not_what_was_recorded(
     assert len(_regain(_changed(run, origin="release")).gone) == 1
 
 
+def _damage(run: Report, kind: InputKind) -> None:
+    assert run.inputs
+    for file in getattr(run.inputs, kind):
+        kept = file_store.find(file.sha256, file.name)
+        assert kept is not None
+        kept.write_bytes(b"damaged")
+
+
+def test_a_damaged_copy_is_fetched_again(run: Report, tmp_path: Path) -> None:
+    _damage(run, "wheels")
+    selection = run.selection.model_copy(update={"wheels": str(tmp_path / "wheels")})
+    regained = _regain(run.model_copy(update={"selection": selection}))
+    assert (regained.gone, [path.name for path in regained.release.wheels]) == ((), [WHEEL])
+
+
+def test_a_damaged_copy_that_cannot_be_fetched_again_is_the_testbeds_failure(run: Report) -> None:
+    _damage(run, "wheels")
+    with pytest.raises(TestbedFailure) as raised:
+        _regain(run)
+    assert (raised.value.cause, raised.value.where) == ("cache-damaged", WHEEL)
+
+
 def _unreachable(*_: object) -> None:
     raise TestbedFailure("index-unreachable", "upstream index", "no answer")
 
