@@ -15,11 +15,13 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import pypi_simple
 import requests
+from packaging.requirements import Requirement
+from packaging.tags import Tag
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -27,7 +29,7 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 from pydantic import Field
 
 from containers import cache, wheelhouse
@@ -194,6 +196,37 @@ def _fetch_source(project: str, version: str, url: str | None, into: Path) -> No
         raise _NoSource(f"the index has no source distribution of {project} {version}")
     for file in files:
         (into / file.name).write_bytes(_fetch(file))
+
+
+def has_file(requirement: Requirement, tags: Set[Tag], *, url: str | None = None) -> bool:
+    """Return whether the upstream index has a file of a required project for these tags.
+
+    A source distribution is for all. ``url`` names another index than the configured one.
+
+    Raises:
+        ImageUnavailable: the index does not answer.
+    """
+    versions: set[Version] = set()
+    try:
+        for package in _ask(requirement.name, url or _index_url()):
+            with contextlib.suppress(InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+                if package.filename.endswith(".whl"):
+                    _, version, _, file_tags = parse_wheel_filename(package.filename)
+                    versions |= {version} if file_tags & tags else set()
+                else:
+                    versions.add(parse_sdist_filename(package.filename)[1])
+    except pypi_simple.NoSuchProjectError:
+        return False
+    except (
+        requests.RequestException,
+        ValueError,
+        pypi_simple.UnsupportedRepoVersionError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ImageUnavailable(
+            f"the upstream index does not list the files of {requirement.name}: {reason}"
+        ) from error
+    return any(requirement.specifier.filter(versions))
 
 
 def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:

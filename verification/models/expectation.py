@@ -44,6 +44,8 @@ class Expectation(Model):
     """The name that is imported, where it is not the project's."""
     digests: Mapping[str, str] = Field(description="The sha256 of each wheel, by file name.")
     locked: Mapping[str, str] = Field(description="Version by normalised project name.")
+    unpublished: tuple[str, ...] = ()
+    """The dependencies that the release declares and that no index has, by normalised name."""
     libraries: tuple[str, ...]
     """The native libraries of the machine's platform, in loading order."""
     refused_upload: str = ""

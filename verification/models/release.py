@@ -57,6 +57,8 @@ class Release(Model):
     undeclared: tuple[str, ...] = ()
     """Wheels on the upstream index for platforms that the subject does not declare. They are not
     fetched."""
+    unpublished: tuple[str, ...] = ()
+    """The dependencies that the release declares and that no index has, by normalised name."""
     not_fetched: Mapping[str, str] = Field(default_factory=dict)
     """Wheels of the release that the upstream index does not give: the reason by file name."""
 

@@ -104,6 +104,9 @@ class ReplayInputs(Model):
     earlier: tuple[FileRecord, ...] = Field(description="Of earlier releases.")
     tools: tuple[FileRecord, ...] = Field(description="What runs the package's own tests.")
     yanked: Mapping[str, str] = Field(description="The reason, by the name of an earlier file.")
+    unpublished: tuple[str, ...] = Field(
+        default=(), description="The declared dependencies that no index had."
+    )
     suite: str = Field(description="The hash of the code that runs and judges cells.")
 
 

@@ -12,6 +12,7 @@ from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, CommandRun
 from verification.models.expectation import Expectation
 from verification.models.index_log import IndexRequest
+from verification.models.verdict import ExpectationKind
 from verification.rules.finding import Finding, finding
 from verification.rules.process_exit import hang, last_error
 
@@ -160,11 +161,19 @@ def _page_not_served(
 
 
 def _missing_dependency(expectation: Expectation, requirement: str, written: str) -> Finding:
-    version = expectation.locked.get(canonicalize_name(written))
+    name = canonicalize_name(written)
+    version = expectation.locked.get(name)
+    must_work = expectation.kind is ExpectationKind.WORKS
     if expectation.conditions.offline:
         reason = "which is not among the files that it was given"
+    elif name in expectation.unpublished:
+        reason = "which no package index has"
     elif version:
         reason = f"and the index has {written} {version}"
+    elif must_work:
+        # The installer asks for nothing that is not declared.
+        observed = f"needs {requirement}, which is declared and not on the index of the run"
+        return finding("dependency-not-served", observed, requirement=requirement)
     else:
         reason = "which is not among the locked dependencies"
     observed = f"needs {requirement}, {reason}"

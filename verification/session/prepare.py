@@ -36,7 +36,7 @@ from verification.rules import install_paths
 from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
 from verification.scenarios.expectation import declared_refusal
-from verification.session import origin
+from verification.session import origin, required_files
 from verification.session.selection import Selection
 from verification.subjects import database
 from verification.wheel.errors import BadWheel
@@ -109,6 +109,7 @@ class PreparedRun(Model):
             package=subject.import_package,
             digests=self.release.digests(),
             locked=self.release.locked(),
+            unpublished=self.release.unpublished,
             libraries=libraries_of(subject, cell, self.served_wheel(evidence)),
             refused_upload=self.refused_upload(),
             conditions=conditions(cell),
@@ -188,9 +189,15 @@ def prepare(
     database.check()
     release = origin.existing_release(selection, subject)
     inspection = _inspect(release, subject) if release else None
+    if release and inspection:
+        release = required_files.check(release, inspection, subject, selection)
     host = open_host(stack, provision=selection.provision)
     made = _make(host, selection, subject, release, stack)
-    release = made.release.with_dependencies(*extra_files, *_for_other_pythons(selection, subject))
+    release = made.release
+    if inspection is None:
+        inspection = _inspect(release, subject)
+        release = required_files.check(release, inspection, subject, selection)
+    release = release.with_dependencies(*extra_files, *_for_other_pythons(selection, subject))
     release, no_history = _with_history(release, subject, selection)
     if selection.tests:
         release = release.model_copy(update={"tools": wheelhouse.tools()})
@@ -208,7 +215,7 @@ def prepare(
         infrastructure=(made.index, made.publisher),
         no_history=no_history,
     )
-    return RunSetup(prepared, inspection or _inspect(release, subject), made.pipeline)
+    return RunSetup(prepared, inspection, made.pipeline)
 
 
 def index_contents(release: Release, subject: Subject) -> IndexContents:

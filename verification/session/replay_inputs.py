@@ -46,6 +46,7 @@ def keep(release: Release, subject: str) -> ReplayInputs:
         earlier=records("earlier"),
         tools=records("tools"),
         yanked=release.yanked,
+        unpublished=release.unpublished,
         suite=suite_hash(),
     )
 
@@ -121,6 +122,7 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
         earlier=tuple(files["earlier"]),
         tools=tuple(files["tools"]),
         yanked=report.inputs.yanked,
+        unpublished=report.inputs.unpublished,
     )
     return RestoredInputs(release, tuple(gone), tuple(differs))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
@@ -28,9 +28,17 @@ def declared_dependencies(identity: WheelIdentity, subject: Subject) -> frozense
 
     One that holds for some patch releases of the Python only is left out: a machine has any.
     """
-    target = Target.of(identity.platform_tag)
-    environment = {
-        "python_version": ".".join(map(str, subject.python_version)),
+    environment = marker_environment(Target.of(identity.platform_tag), subject.python_version)
+    texts = identity.metadata.get("requires_dist", ())
+    return frozenset(
+        canonicalize_name(requirement.name) for requirement in requirements(texts, environment)
+    )
+
+
+def marker_environment(target: Target, python: tuple[int, int]) -> dict[str, str]:
+    """Return the variables of markers on such a system with this CPython (PEP 508)."""
+    return {
+        "python_version": ".".join(map(str, python)),
         "sys_platform": _SYS_PLATFORM.get(target.system, "linux"),
         "platform_system": _PLATFORM_SYSTEM.get(target.system, "Linux"),
         "os_name": "nt" if target.system == "windows" else "posix",
@@ -38,11 +46,26 @@ def declared_dependencies(identity: WheelIdentity, subject: Subject) -> frozense
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
     }
-    return frozenset(
-        canonicalize_name(requirement.name)
-        for requirement in _requirements(identity)
-        if requirement.marker is None or _holds(requirement.marker, environment)
-    )
+
+
+def requirements(
+    texts: Iterable[str], environment: Mapping[str, str], extras: Iterable[str] = ()
+) -> Iterator[Requirement]:
+    """Yield the requirements that hold there, with these extras.
+
+    One that holds for some patch releases of the Python only is left out.
+    """
+    for text in texts:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            # Declares nothing: an import of it is then a missing dependency.
+            continue
+        marker = requirement.marker
+        if marker is None or any(
+            _holds(marker, {**environment, "extra": extra}) for extra in ("", *extras)
+        ):
+            yield requirement
 
 
 def faults(
@@ -118,15 +141,6 @@ def _absent_module(
     if not imported.name or defined is None or imported.name in defined or module in installed:
         return None
     return module
-
-
-def _requirements(identity: WheelIdentity) -> Iterator[Requirement]:
-    for text in identity.metadata.get("requires_dist", ()):
-        try:
-            yield Requirement(text)
-        except InvalidRequirement:
-            # Declares nothing: an import of it is then a missing dependency.
-            continue
 
 
 def _holds(marker: Marker, environment: Mapping[str, str]) -> bool:

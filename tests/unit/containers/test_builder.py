@@ -233,6 +233,17 @@ def test_what_a_killed_run_left_half_kept_is_no_wheel(
     assert cibuildwheel.runs == 2
 
 
+def test_a_damaged_wheel_is_built_again(
+    source: Path, cibuildwheel: Cibuildwheel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = build(NO_ENGINE, source, RUN)
+    wheel.write_bytes(b"damaged")
+    assert build(NO_ENGINE, source, RUN).read_bytes() == b"wheel"
+    assert cibuildwheel.runs == 2
+    line = f"{wheel.name}: the cached copy is damaged; building it again"
+    assert capsys.readouterr().err.count(line) == 1
+
+
 def test_the_source_folder_is_left_as_it_was(source: Path, cibuildwheel: Cibuildwheel) -> None:
     cibuildwheel.script = "open('left-behind', 'w').close()"
     before = sorted(source.rglob("*"))

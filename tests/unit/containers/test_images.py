@@ -624,6 +624,31 @@ def test_what_a_killed_download_left_is_not_taken(
     assert [path.name for path in whole.glob("[!.]*")] == ["x-1-py3-none-any.whl"]
 
 
+@pytest.mark.parametrize("content", [None, b"", b"other"], ids=["removed", "empty", "changed"])
+def test_a_damaged_download_is_replaced(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lock: Path,
+    content: bytes | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    commands = _pip(monkeypatch, 0)
+    wheel = (
+        images.download_wheels(lock, tmp_path / "wheels", python="3.13") / "x-1-py3-none-any.whl"
+    )
+    wheel.unlink()
+    if content is not None:
+        wheel.write_bytes(content)
+    images.download_wheels(lock, tmp_path / "wheels", python="3.13")
+    assert (len(commands), wheel.read_text()) == (2, "whole")
+    assert capsys.readouterr().err.count(f"{wheel.name}: the cached copy is damaged") == 1
+    _pip(monkeypatch, 1, "ERROR: no connection\n")
+    wheel.unlink()
+    with pytest.raises(TestbedFailure, match="no connection") as raised:
+        images.download_wheels(lock, tmp_path / "wheels", python="3.13")
+    assert (raised.value.cause, raised.value.where) == ("cache-damaged", wheel.name)
+
+
 def test_a_package_without_a_file_for_the_platform_is_not_an_index_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Path
 ) -> None:

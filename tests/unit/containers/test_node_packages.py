@@ -51,6 +51,11 @@ def test_types_maps_and_prose_stay_behind(
             "node_modules/a/package.json",
         ]
     assert len(runs) == 1, "what was downloaded before is taken"
+    for damaged in (found[0][1], found[1][1].parent / "README.md"):
+        damaged.write_text("damaged", "utf-8")
+        node_packages.download(folder, tmp_path, tmp_path / "kept")
+        assert damaged.read_text("utf-8") == damaged.name
+    assert len(runs) == 3, "what was damaged is downloaded again"
 
 
 def test_npm_knows_what_the_hosts_own_npm_is_told(

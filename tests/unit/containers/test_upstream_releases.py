@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.tags import parse_tag
 from packaging.version import Version
 
 from containers import upstream_releases, wheelhouse
 from containers.images import ImageUnavailable
 from containers.upstream_releases import IndexFile, eligible
+from verification.models.errors import TestbedFailure
 from verification.models.release import Release, ReleaseFile
 from verification.models.subject import Platform
 
@@ -28,6 +31,7 @@ class _Index(http.server.ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.told: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
+        self.absent: tuple[str, ...] = ()
         self.content_type = "application/vnd.pypi.simple.v1+json"
 
     @property
@@ -55,6 +59,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         name = self.path.rpartition("/")[2]
         body = self.server.page() if not name else self.server.files.get(name)
+        if self.path in self.server.absent:
+            body = None
         self.send_response(200 if body is not None else 404)
         if not name:
             self.send_header("Content-Type", self.server.content_type)
@@ -264,6 +270,90 @@ def test_the_source_of_a_dependency_is_that_of_its_version(index: _Index) -> Non
 def test_a_dependency_without_a_source_is_left_out(index: _Index) -> None:
     index.add(f"cffi-2.1.1-{LINUX}.whl")
     assert upstream_releases.sources({"cffi": "2.1.1"}, url=index.url) == ()
+
+
+@pytest.mark.parametrize(
+    ("requirement", "is_published"),
+    [
+        ("cffi", True),
+        ("cffi>=2", True),
+        ("cffi==3.0", False),  # for another Python only
+        ("cffi>=4", True),  # a source distribution is for all
+        ("cffi>=99", False),
+        ("numpy", False),
+    ],
+)
+def test_a_requirement_is_published_if_a_file_satisfies_it(
+    index: _Index, requirement: str, *, is_published: bool
+) -> None:
+    for version, tag in (("2.1.1", LINUX), ("3.0", "cp314-cp314-win_amd64")):
+        index.add(f"cffi-{version}-{tag}.whl")
+    index.add("cffi-4.0.tar.gz")
+    index.add("cffi-no-version.whl")
+    index.absent = ("/simple/numpy/",)
+    tags = parse_tag(LINUX)
+    found = upstream_releases.has_file(Requirement(requirement), tags, url=index.url)
+    assert found == is_published
+
+
+def test_an_index_that_does_not_answer_does_not_say_what_is_published() -> None:
+    with pytest.raises(ImageUnavailable, match="does not list the files of cffi"):
+        upstream_releases.has_file(
+            Requirement("cffi"), parse_tag(LINUX), url="http://127.0.0.1:9/simple"
+        )
+
+
+# ---- damage in the cache ----
+
+
+def test_a_damaged_file_is_fetched_again(index: _Index, capsys: pytest.CaptureFixture[str]) -> None:
+    index.add(_wheel("0.4.0"))
+    (path,) = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).files
+    path.write_bytes(b"whee1")
+    assert upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).files == (path,)
+    assert path.read_bytes() == b"wheel"
+    assert capsys.readouterr().err.count(f"{path.name}: the cached copy is damaged") == 1
+
+
+def test_a_damaged_file_that_the_index_no_longer_gives_is_the_testbeds_failure(
+    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _declared(monkeypatch, tmp_path)
+    other = _wheel("0.5.0", "cp314-cp314-win_amd64")
+    for name in (other, _wheel("0.4.0")):
+        index.add(name)
+    (earlier,) = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).files
+    whole = upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
+    (path,) = (path for path in whole.wheel_paths if path.name == other)
+    index.files.clear()
+    for damaged in (earlier, path):
+        damaged.write_bytes(b"")
+    with pytest.raises(TestbedFailure) as raised:
+        upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
+    assert (raised.value.cause, raised.value.where) == ("cache-damaged", earlier.name)
+    with pytest.raises(TestbedFailure) as raised:
+        upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
+    assert (raised.value.cause, raised.value.where) == ("cache-damaged", other)
+
+
+def test_a_damaged_source_distribution_is_fetched_again(index: _Index) -> None:
+    index.add("cffi-2.1.1.tar.gz", b"source")
+    (path,) = upstream_releases.sources({"cffi": "2.1.1"}, url=index.url)
+    path.unlink()
+    assert upstream_releases.sources({"cffi": "2.1.1"}, url=index.url) == (path,)
+    assert path.read_bytes() == b"source"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"files": []}'])
+def test_a_damaged_last_answer_of_the_index_is_not_used(
+    index: _Index, isolated: Path, content: bytes
+) -> None:
+    index.add(_wheel("0.4.0"))
+    upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
+    (listing,) = (isolated / "releases" / "listings").rglob("files.json")
+    listing.write_bytes(content)
+    with pytest.raises(ImageUnavailable, match="does not list the files of quiverdb"):
+        upstream_releases.earlier("quiverdb", "0.5.0", url="http://127.0.0.1:9/simple")
 
 
 def test_the_index_that_pip_is_configured_with_is_asked(

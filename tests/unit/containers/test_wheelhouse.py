@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from containers import wheelhouse
+from containers.images import NoMatchingFile
 from containers.wheelhouse import from_files, from_folder, from_release
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Release
@@ -220,3 +221,71 @@ def test_a_fetch_that_broke_off_leaves_nothing_and_is_done_again(
     _pip(monkeypatch)
     assert _names(from_release("1.2.0", "quiverdb", LOCKS)) == [LINUX, WINDOWS]
     assert [p.name for p in (isolated / "releases" / "quiverdb").iterdir()] == ["1.2.0"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"other"], ids=["removed", "empty", "changed"])
+def test_a_damaged_wheel_of_a_release_is_fetched_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    asked = _pip(monkeypatch)
+    first = from_release("1.2.0", "quiverdb", LOCKS)
+    path = first.wheels[0].path
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert from_release("1.2.0", "quiverdb", LOCKS) == first
+    assert len(asked) == 4
+    assert capsys.readouterr().err.count(f"{LINUX}: the cached copy is damaged") == 1
+
+
+def test_a_damaged_wheel_that_cannot_be_fetched_again_is_the_testbeds_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _pip(monkeypatch)
+    from_release("1.2.0", "quiverdb", LOCKS).wheels[0].path.write_bytes(b"other")
+    _pip(monkeypatch, linux=KNOWN, windows=KNOWN)
+    with pytest.raises(TestbedFailure) as raised:
+        from_release("1.2.0", "quiverdb", LOCKS)
+    assert (raised.value.cause, raised.value.where) == ("cache-damaged", LINUX)
+
+
+# ---- a certain pip ----
+
+
+def test_a_damaged_pip_is_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command[-1])
+        (dest,) = (part.partition("=")[2] for part in command if part.startswith("--dest="))
+        (Path(dest) / "pip-24.3-py3-none-any.whl").write_bytes(b"pip")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for _ in range(2):
+        path = wheelhouse.pip_wheel("24.3")
+    path.write_bytes(b"")
+    assert wheelhouse.pip_wheel("24.3").read_bytes() == b"pip"
+    assert asked == ["pip==24.3"] * 2
+
+
+# ---- the dependencies for another Python ----
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_only_a_package_without_a_file_for_a_python_leaves_its_dependencies_out(
+    monkeypatch: pytest.MonkeyPatch, *, fits: bool
+) -> None:
+    error = TestbedFailure("image-build-failed", "pip", "no answer")
+    if not fits:
+        error = NoMatchingFile("image-build-failed", "pip", "No matching distribution")
+
+    def download(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(wheelhouse, "download_wheels", download)
+    if fits:
+        with pytest.raises(TestbedFailure):
+            wheelhouse.dependencies_for(LOCKS[0], "3.15")
+    else:
+        assert wheelhouse.dependencies_for(LOCKS[0], "3.15") == ()

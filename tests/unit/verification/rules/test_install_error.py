@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers.sample_evidence import CELL, WHEEL, Change, Fields, evidence, request
-from tests.helpers.sample_expectation import EXPECTATION, Shown, shown, under
-from verification.models.cause import Cause
+from tests.helpers.sample_expectation import EXPECTATION, Shown, refuses, shown, under
+from verification.models.cause import Cause, Severity
 from verification.models.expectation import Conditions, Expectation
 from verification.rules.install_error import install_error, is_page
 
@@ -14,6 +14,7 @@ RETRYING = "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewCo
 UV = "error: No solution found when resolving dependencies\n  cause: "
 REFUSED = EXPECTATION.model_copy(update={"refused_upload": "refused (400 bad metadata)"})
 WHERE = f"{CELL}: install quiverdb"
+UNPUBLISHED = EXPECTATION.model_copy(update={"unpublished": ("numpy", "cffi")})
 LINUX_TAG = "manylinux_2_28_x86_64"
 
 
@@ -220,7 +221,7 @@ def test_a_refusal_without_the_page_of_the_project_is_the_indexs(
 
 def test_a_dependency_that_is_not_locked_needs_the_page_of_the_release_alone() -> None:
     output = "ERROR: No matching distribution found for numpy\n"
-    assert error(failed(output))[0] == "missing-dependency"
+    assert error(failed(output), expectation=UNPUBLISHED)[0] == "missing-dependency"
 
 
 @pytest.mark.parametrize(
@@ -252,17 +253,37 @@ def test_a_refused_upload_or_an_installation_offline_needs_no_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requirement", "reason"),
+    ("requirement", "reason", "expectation"),
     [
-        ("numpy>=2", "which is not among the locked dependencies"),
-        ("cffi>=99", "and the index has cffi 2.0.0"),
+        ("numpy>=2", "which no package index has", UNPUBLISHED),
+        ("cffi>=99", "which no package index has", UNPUBLISHED),
+        ("cffi>=99", "and the index has cffi 2.0.0", EXPECTATION),
+        ("numpy>=2", "which is not among the locked dependencies", refuses()),
     ],
 )
 @pytest.mark.parametrize("end", ["\n", '; sys_platform == "win32"\n'])
-def test_a_dependency_that_nothing_fits_is_missing(requirement: str, reason: str, end: str) -> None:
+def test_a_dependency_that_nothing_fits_is_missing(
+    requirement: str, reason: str, expectation: Expectation, end: str
+) -> None:
     output = f"ERROR: No matching distribution found for {requirement}{end}"
     expected = ("missing-dependency", WHERE, f"needs {requirement}, {reason}")
-    assert error(failed(output)) == (*expected, {"requirement": requirement})
+    found = error(failed(output), expectation=expectation)
+    assert found == (*expected, {"requirement": requirement})
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "ERROR: No matching distribution found for numpy>=2\n",
+        f"{UV}Because numpy was not found in the package registry and quiver",
+    ],
+    ids=["pip", "uv"],
+)
+def test_a_declared_dependency_that_the_runs_index_lacks_is_not_the_packages_fault(
+    output: str,
+) -> None:
+    found = cause(failed(output))
+    assert (found.name, found.severity) == ("dependency-not-served", Severity.TESTBED)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +302,7 @@ def test_a_dependency_that_nothing_fits_is_missing(requirement: str, reason: str
     ],
 )
 def test_uv_names_a_missing_dependency_in_its_own_words(reason: str, requirement: str) -> None:
-    found = error(failed(UV + reason))
+    found = error(failed(UV + reason), expectation=UNPUBLISHED)
     assert (found[0], found[3]) == ("missing-dependency", {"requirement": requirement})
 
 
@@ -293,7 +314,8 @@ def test_an_installation_offline_has_no_other_files() -> None:
 
 def test_a_refused_upload_does_not_explain_a_missing_dependency() -> None:
     output = "ERROR: No matching distribution found for numpy\n"
-    assert error(failed(output), expectation=REFUSED)[0] == "missing-dependency"
+    refused = REFUSED.model_copy(update={"unpublished": ("numpy",)})
+    assert error(failed(output), expectation=refused)[0] == "missing-dependency"
 
 
 # ---- the release itself ----

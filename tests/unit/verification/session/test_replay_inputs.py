@@ -40,6 +40,7 @@ def run(tmp_path: Path) -> Report:
         earlier=(_file(folder, OLD_WHEEL, b"old"),),
         tools=(_file(folder, "pytest-9.0-py3-none-any.whl", b"pytest"),),
         yanked={OLD_WHEEL: "broken"},
+        unpublished=("numpy",),
     )
     inputs = replay_inputs.keep(release, "quiverdb")
     selection = report().selection.model_copy(update={"source": None, "machines": ()})

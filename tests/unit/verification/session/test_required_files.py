@@ -1,0 +1,191 @@
+"""A declared dependency that the run's index lacks is found before a machine starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Set
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.tags import Tag
+
+from containers import upstream_releases
+from containers.images import ImageUnavailable
+from tests.helpers.sample_wheels import SUBJECT
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.inspection import ReleaseInspection, WheelInspection
+from verification.models.machine import MachineSpec
+from verification.models.release import Release
+from verification.scenarios import machines
+from verification.session import required_files
+from verification.session.selection import Options, Selection, select
+from verification.wheel.tags import parse_tags
+
+LINUX = "cp313-cp313-manylinux_2_28_x86_64"
+WINDOWS = "cp313-cp313-win_amd64"
+MACHINES = machines.load()
+DEBIAN = MACHINES["debian-13"]
+WINE = MACHINES["windows-wine"]
+
+
+def _inspection(*requires: str) -> ReleaseInspection:
+    wheels = tuple(
+        WheelInspection(
+            file=f"quiverdb-1.0-{tag}.whl",
+            sha256="0" * 64,
+            size=1,
+            name="quiverdb",
+            version="1.0",
+            tags=tuple(map(str, parse_tags([tag]))),
+            platform=None,
+            requires=requires,
+        )
+        for tag in (LINUX, WINDOWS)
+    )
+    return ReleaseInspection(wheels=wheels)
+
+
+def _wheel(folder: Path, name: str, *requires: str, tag: str = "py3-none-any") -> Path:
+    """Return a wheel `name` (project-version) that declares these requirements."""
+    project, _, version = name.partition("-")
+    lines = [f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+    path = folder / f"{name}-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{project}/vendored-1.dist-info/METADATA", "Requires-Dist: vendored")
+        archive.writestr(f"{name}.dist-info/METADATA", "\n".join(lines))
+    return path
+
+
+def _unserved(
+    *requires: str, files: tuple[Path, ...] = (), machine: MachineSpec = DEBIAN
+) -> list[str]:
+    found = required_files.unserved_requirements(_inspection(*requires), files, machine)
+    return [str(one.requirement) for one in found]
+
+
+@pytest.fixture
+def cffi(tmp_path: Path) -> Path:
+    return _wheel(tmp_path, "cffi-2.1.1", tag=LINUX)
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "cffi",
+        "CFFI >= 2.0",
+        'cffi; sys_platform == "linux" and python_version >= "3.13"',
+        'numpy; sys_platform == "win32"',
+        'numpy; extra == "fast"',
+        'numpy; python_version < "3.13"',
+        "quiverdb[fast]",
+        "cffi @ https://index.example/cffi.whl",
+        "no requirement at all",
+    ],
+)
+def test_what_the_index_has_or_no_machine_asks_for_is_no_fault(
+    requirement: str, cffi: Path
+) -> None:
+    assert _unserved(requirement, files=(cffi,)) == []
+
+
+@pytest.mark.parametrize(
+    ("requirement", "machine"),
+    [
+        ("numpy", DEBIAN),
+        ("cffi>=99", DEBIAN),
+        ("cffi", WINE),  # the only file is for Linux
+        ('numpy; sys_platform == "win32"', WINE),
+    ],
+)
+def test_a_requirement_without_a_file_for_the_machine_is_reported(
+    requirement: str, machine: MachineSpec, cffi: Path
+) -> None:
+    assert _unserved(requirement, files=(cffi,), machine=machine) == [requirement]
+
+
+def test_a_source_distribution_is_for_every_machine(tmp_path: Path) -> None:
+    assert _unserved("cffi", files=(tmp_path / "cffi-2.1.1.tar.gz",), machine=WINE) == []
+
+
+def test_the_requirements_of_a_dependency_count_with_its_extras(tmp_path: Path) -> None:
+    first = _wheel(tmp_path, "cffi-2.1.1", "pycparser", 'ply; extra == "yacc"')
+    older = _wheel(tmp_path, "cffi-1.0", "six")
+    assert _unserved("cffi", files=(older, first)) == ["pycparser"]
+    assert _unserved("cffi[yacc]", files=(first,)) == ["pycparser", 'ply; extra == "yacc"']
+    circular = _wheel(tmp_path, "pycparser-3.0", "cffi")
+    assert _unserved("cffi", files=(first, circular)) == []
+
+
+# ---- whose fault it is ----
+
+
+@dataclasses.dataclass
+class _Upstream:
+    """The upstream index: what it has."""
+
+    projects: tuple[str, ...] = ()
+    answers: bool = True
+
+    def has_file(self, requirement: Requirement, _tags: Set[Tag]) -> bool:
+        if not self.answers:
+            raise ImageUnavailable("no answer")
+        return requirement.name in self.projects
+
+
+@pytest.fixture
+def upstream(monkeypatch: pytest.MonkeyPatch) -> _Upstream:
+    index = _Upstream()
+    monkeypatch.setattr(upstream_releases, "has_file", index.has_file)
+    return index
+
+
+def _selection(tmp_path: Path, *names: str, subject: str = "") -> Selection:
+    (tmp_path / "wheels").mkdir(exist_ok=True)
+    options = Options(wheels=tmp_path / "wheels", machines=names, subject=subject)
+    return select(options, tmp_path)
+
+
+def _check(selection: Selection, *requires: str) -> Release:
+    release = Release(origin="wheels", location="x", version="1.0", wheels=())
+    return required_files.check(release, _inspection(*requires), SUBJECT, selection)
+
+
+@pytest.mark.parametrize(("subject", "prefix"), [("", "quiverdb-1.0-"), ("quiverdb", "--subject")])
+def test_a_published_dependency_that_the_lock_lacks_is_wrong_use(
+    tmp_path: Path, upstream: _Upstream, subject: str, prefix: str
+) -> None:
+    upstream.projects = ("numpy",)
+    with pytest.raises(WrongUse, match="requires numpy>=2") as raised:
+        _check(_selection(tmp_path, "debian-13", subject=subject), "numpy>=2")
+    assert str(raised.value).startswith(prefix)
+    assert str(SUBJECT.dependencies) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_dependency_that_no_index_has_stays_the_packages(
+    tmp_path: Path, upstream: _Upstream
+) -> None:
+    upstream.projects = ("cffi",)
+    selection = _selection(tmp_path, "debian-13", "windows-wine")
+    assert _check(selection, "Num_Py>=2").unpublished == ("num-py",)
+    assert _check(selection).unpublished == ()
+
+
+def test_without_an_answer_of_the_upstream_index_nothing_is_decided(
+    tmp_path: Path, upstream: _Upstream
+) -> None:
+    upstream.answers = False
+    with pytest.raises(TestbedFailure) as raised:
+        _check(_selection(tmp_path, "debian-13"), "numpy")
+    assert raised.value.cause == "dependency-not-served"
+
+
+def test_a_machine_on_which_the_release_need_not_work_is_not_checked(
+    tmp_path: Path, upstream: _Upstream
+) -> None:
+    upstream.projects = ("numpy",)
+    selection = _selection(tmp_path, "debian-forky-python-3.14", "debian-13-musl")
+    assert _check(selection, "numpy").unpublished == ()

@@ -1,0 +1,143 @@
+"""Check, before a machine starts, that the run's index has every declared dependency of a release.
+
+Without such a file no machine can install the release, and that would not be the release's fault.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.metadata import parse_email
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from containers import upstream_releases
+from containers.images import ImageUnavailable
+from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.inspection import ReleaseInspection
+from verification.models.machine import MachineSpec
+from verification.models.release import Release, project_and_version
+from verification.models.subject import Subject, Target
+from verification.scenarios.expectation import declared_refusal, supported_tags
+from verification.session.selection import Selection
+from verification.subjects import subject as subjects
+from verification.wheel.dependencies import marker_environment, requirements
+from verification.wheel.tags import parse_tags
+
+Files = Mapping[str, Sequence[tuple[Version, Path]]]
+"""Version and path of each file that fits a machine, by the normalised name of the project."""
+
+
+class UnservedRequirement(NamedTuple):
+    """A requirement that no file on the run's index satisfies."""
+
+    requirement: Requirement
+    wheel: str
+    """The file name of the wheel that declares it."""
+    machine: MachineSpec
+
+
+def check(
+    release: Release, inspection: ReleaseInspection, subject: Subject, selection: Selection
+) -> Release:
+    """Return the release with the names of the dependencies that no index has.
+
+    Checked are the selected machines on which the release must work.
+
+    Raises:
+        WrongUse: the subject's lock does not have a dependency that the upstream index has.
+        TestbedFailure: ``dependency-not-served``: the upstream index does not answer.
+    """
+    unpublished: set[str] = set()
+    for machine in selection.machines:
+        if declared_refusal(subject, machine):
+            continue
+        for unserved in unserved_requirements(inspection, release.dependencies, machine):
+            if _is_published(unserved):
+                raise WrongUse(_message(unserved, subject, selection))
+            unpublished.add(canonicalize_name(unserved.requirement.name))
+    return release.model_copy(update={"unpublished": tuple(sorted(unpublished))})
+
+
+def unserved_requirements(
+    inspection: ReleaseInspection, paths: Iterable[Path], machine: MachineSpec
+) -> Iterator[UnservedRequirement]:
+    """Yield the requirements of a release on a machine that none of the files satisfies.
+
+    The requirements of a dependency are those of its newest file that fits.
+    """
+    target = Target(system=machine.os, machine="x86_64")
+    environment = marker_environment(target, machine.python_version)
+    files = _fitting_files(paths, machine)
+    own = {canonicalize_name(wheel.name) for wheel in inspection.wheels}
+    left = [
+        (requirement, wheel.file)
+        for wheel in inspection.wheels
+        if parse_tags(wheel.tags) & supported_tags(machine)
+        for requirement in requirements(wheel.requires, environment)
+    ]
+    known = {str(requirement) for requirement, _ in left}
+    for requirement, wheel_name in left:
+        name, versions = canonicalize_name(requirement.name), requirement.specifier
+        if requirement.url or name in own:
+            continue  # it names no project of an index, or an extra of the release itself
+        matching = [
+            (version, path)
+            for version, path in files.get(name, ())
+            if versions.contains(version, prereleases=True)
+        ]
+        if not matching:
+            yield UnservedRequirement(requirement, wheel_name, machine)
+            continue
+        _, newest = max(matching)
+        for further in requirements(_requires(newest), environment, requirement.extras):
+            if str(further) not in known:
+                known.add(str(further))
+                left.append((further, newest.name))
+
+
+def _fitting_files(paths: Iterable[Path], machine: MachineSpec) -> Files:
+    tags = supported_tags(machine)
+    files: dict[str, list[tuple[Version, Path]]] = defaultdict(list)
+    for path in paths:
+        if path.suffix == ".whl" and not parse_wheel_filename(path.name)[3] & tags:
+            continue
+        name, version = project_and_version(path)
+        files[name].append((version, path))
+    return files
+
+
+def _requires(path: Path) -> Sequence[str]:
+    """Return the Requires-Dist of a wheel; nothing of a source distribution."""
+    if path.suffix != ".whl":
+        return ()
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
+                return parse_email(archive.read(name))[0].get("requires_dist", ())
+    return ()
+
+
+def _is_published(unserved: UnservedRequirement) -> bool:
+    try:
+        return upstream_releases.has_file(unserved.requirement, supported_tags(unserved.machine))
+    except ImageUnavailable as reason:
+        observed = f"it requires {unserved.requirement}, which is not on the index of the run: "
+        raise TestbedFailure(
+            "dependency-not-served", unserved.wheel, f"{observed}{reason}"
+        ) from None
+
+
+def _message(unserved: UnservedRequirement, subject: Subject, selection: Selection) -> str:
+    requirement, wheel, machine = unserved
+    option = "--subject: " if selection.subject else ""
+    line = f"{option}{wheel} requires {requirement}, and {subject.dependencies} has no file of it "
+    line += f"for {machine.name}; "
+    if selection.subject and subject.dependencies == subjects.load().dependencies:
+        return line + "name a lock that has it, pip and uv under `dependencies` in the description"
+    return line + "add it, its dependencies and their hashes to that lock"
