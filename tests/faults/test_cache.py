@@ -121,7 +121,13 @@ def test_a_dependency_that_no_index_has_stays_the_packages(
     old = b"Requires-Dist: cffi"
     changes = edits.metadata(good_wheel, old, b"Requires-Dist: pycparser>=99\n" + old)
     wheel = wheels.mutate(good_wheel, tmp_path, **changes)
-    options = (f"--wheels={wheel.parent}", "--machine=debian-13", "-k", "pip-venv")
+    options = (
+        f"--wheels={wheel.parent}",
+        "--machine=debian-13",
+        "--history=none",
+        "-k",
+        "pip-venv",
+    )
     ended = gate(tmp_path / "report", *options)
 
     assert ended.code == ExitCode.PACKAGE_FAILED, ended.output
