@@ -79,7 +79,8 @@ def faults(
 
     Counted is what runs on import, and of the package's own modules also what functions import.
     Where it may not run, the cause is a mere risk. ``modules`` are the top-level modules of the
-    known distributions; any other is taken to have a module of its own name.
+    known distributions; any other is taken to have a module of its own name. If it is declared, it
+    may provide what is imported: the cause is a mere risk as well.
     """
     package = subject.import_package
     install_paths = archive.install_paths.values()
@@ -91,11 +92,12 @@ def faults(
     installed = installed_modules(archive, identity)
     available = stdlib.NAMES | installed | {name.replace("-", "_") for name in declared}
     available = available.union(*(modules.get(name, ()) for name in declared))
+    unknown = sorted(declared - modules.keys()) if modules else []
     run = reachable_modules(code.links, package)
     certainly_run = reachable_modules(_certain_links(code), package)
     for path, imported in ((path, one) for path, every in code.imports.items() for one in every):
         top = imported.module.partition(".")[0]
-        certain = imported.certain
+        certain, is_risk = imported.certain, False
         if top == package:
             absent = _absent_module(imported, installed, code.names)
             if not absent:
@@ -111,11 +113,14 @@ def faults(
             module = top
             names = ", ".join(sorted(declared)) or "nothing"
             observed = f"imports {top}, and the wheel requires {names}"
+            if unknown:
+                observed += f"; the modules of {', '.join(unknown)} are not known"
+                is_risk = True
         if path not in run:
             observed += "; the package itself does not import this module"
         elif not certain:
             observed += "; under a condition"
-        risk = path not in run or not certain
+        risk = is_risk or path not in run or not certain
         yield catalogue().cause(
             "missing-dependency", where=path, observed=observed, risk=risk, module=module
         )

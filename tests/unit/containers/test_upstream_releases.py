@@ -323,7 +323,7 @@ def test_a_damaged_file_that_the_index_no_longer_gives_is_the_testbeds_failure(
     for name in (other, _wheel("0.4.0")):
         index.add(name)
     (earlier,) = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).files
-    whole = upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
+    whole = upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
     (path,) = (path for path in whole.wheel_paths if path.name == other)
     index.files.clear()
     for damaged in (earlier, path):
@@ -332,7 +332,7 @@ def test_a_damaged_file_that_the_index_no_longer_gives_is_the_testbeds_failure(
         upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", earlier.name)
     with pytest.raises(TestbedFailure) as raised:
-        upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
+        upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", other)
 
 

@@ -14,11 +14,12 @@ from tests.helpers.sample_testbed import REFUSED, TESTBED, prepared, release
 from tests.helpers.sample_wheels import SUBJECT
 from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.cell import Cell
-from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
+from verification.models.release import Release, ReleaseFile
 from verification.models.verdict import ExpectationKind
 from verification.scenarios import cells, machines
-from verification.session import prepare
+from verification.session import origin, prepare
 from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
 
@@ -277,6 +278,20 @@ def test_a_file_that_is_no_wheel_is_wrong_use_before_an_engine_is_needed(
     (tmp_path / f"quiverdb-1.0-{LINUX_TAG}.whl").write_bytes(b"no archive")
     selection = select(Options(wheels=tmp_path), tmp_path, SUBJECT.platforms)
     with contextlib.ExitStack() as stack, pytest.raises(WrongUse, match="--wheels"):
+        prepare.prepare(selection, SUBJECT, stack)
+
+
+def test_a_published_file_that_is_no_wheel_is_the_packages_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"quiverdb-1.0-{LINUX_TAG}.whl"
+    path.write_bytes(b"no archive")
+    published = Release(
+        origin="release", location="1.0", version="1.0", wheels=(ReleaseFile.read(path),)
+    )
+    monkeypatch.setattr(origin, "existing_release", lambda *_: published)
+    selection = select(Options(release="1.0"), tmp_path, SUBJECT.platforms)
+    with contextlib.ExitStack() as stack, pytest.raises(BuildFailed, match="is no wheel"):
         prepare.prepare(selection, SUBJECT, stack)
 
 

@@ -145,7 +145,7 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> _Upstream:
 def _selection(tmp_path: Path, *names: str, subject: str = "") -> Selection:
     (tmp_path / "wheels").mkdir(exist_ok=True)
     options = Options(wheels=tmp_path / "wheels", machines=names, subject=subject)
-    return select(options, tmp_path)
+    return select(options, tmp_path, SUBJECT.platforms)
 
 
 def _check(selection: Selection, *requires: str) -> Release:

@@ -111,6 +111,21 @@ def test_every_module_has_its_own_cause(tmp_path: Path) -> None:
     assert len(causes) == 3
 
 
+def test_an_import_that_a_declared_and_unknown_dependency_may_provide_is_a_risk(
+    tmp_path: Path,
+) -> None:
+    loader = {LOADER: f"{GOOD_LOADER}import yaml\n"}
+    cffi = {canonicalize_name("cffi"): frozenset({"cffi"})}
+    (tmp_path / "declared").mkdir()
+    declared = linux_wheel(tmp_path / "declared", loader, requires=("cffi", "pyyaml"))
+    (cause,) = inspect(declared, SUBJECT, cffi).causes
+    assert (cause.name, cause.severity) == ("missing-dependency", "note")
+    assert "the modules of pyyaml are not known" in cause.message
+    undeclared = linux_wheel(tmp_path, loader, requires=("cffi",))
+    (cause,) = inspect(undeclared, SUBJECT, cffi).causes
+    assert (cause.name, cause.severity) == ("missing-dependency", "broken")
+
+
 # ---- modules of the package ----
 
 
