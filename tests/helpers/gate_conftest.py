@@ -71,7 +71,7 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
     return set_up()
 
 
-def keep(_release: Release, _subject: str) -> None:
+def keep(_release: Release, _subject: str, _seed: int) -> None:
     """Keep nothing: the files do not exist."""
 
 

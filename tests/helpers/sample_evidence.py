@@ -100,6 +100,22 @@ def own_tests(**changes: Any) -> Fields:
     )
 
 
+def plant() -> Fields:
+    """Return the table that the host chose."""
+    return {"columns": ["id", "units"], "rows": [[1, 20], [2, None]]}
+
+
+def failing_call(**changes: Any) -> Fields:
+    """Return a call that failed as it must."""
+    return {
+        "call": "read what is not there",
+        "expected": "QuiverError",
+        "raised": "QuiverError",
+        "as_expected": True,
+        "message": "it is not there",
+    } | changes
+
+
 def healthy() -> Fields:
     """Return the evidence of a cell in which all is well."""
     steps = [
@@ -108,13 +124,10 @@ def healthy() -> Fields:
         step("run-times", {}),
         step(
             "round-trip",
-            {
-                "written": {"id": 1, "labels": ["Itaipú", "empty"], "units": [20, None]},
-                "returned": {"id": 1, "labels": ["Itaipú", "empty"], "units": [20, None]},
-                "stored": {"Plant": {"columns": ["id", "units"], "rows": [[1, 20], [2, None]]}},
-                "not_offered": [],
-            },
+            {"returned": {"Plant": plant()}, "not_offered": []},
         ),
+        step("closed-file", {"handles": [], "remains": [], "refused": ""}),
+        step("failing-calls", [failing_call()]),
         step("process-state", {}),
         step("mapped", [CORE, API, "/usr/lib/libc.so.6"]),
         step(
@@ -163,6 +176,7 @@ def healthy() -> Fields:
         "import": ran("python", "-c", "import quiverdb", made=[]),
         "exercise": ran("python", "-c", "...")
         | {"trace": "", "steps": {one["step"]: one for one in steps}},
+        "chosen": {"seed": 7, "tables": {"Plant": plant()}},
         "on_disk": {
             "read_by": "SQLite 3.45",
             "tables": {

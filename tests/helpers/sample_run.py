@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from verification.models.cause import Cause
+from verification.models.chosen_values import TableRows
 from verification.models.evidence import (
     EVIDENCE_SCHEMA,
     CellEvidence,
@@ -78,7 +79,7 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> Cell
     pip = "C:\\Python 3\\Scripts\\pip.exe" if windows else "/home/user/venv/bin/pip"
     wheel = WINDOWS_WHEEL if windows else LINUX_WHEEL
     native = NativeCallValue(version="0.5.0", source="bundled")
-    row = RoundTripValue(written={"id": 1}, returned={"id": 1})
+    row = RoundTripValue(returned={"Plant": TableRows(columns=("id",), rows=((1,),))})
     steps = {
         "native-call": ExerciseStep[NativeCallValue](step="native-call", ok=True, value=native),
         "round-trip": ExerciseStep[RoundTripValue](step="round-trip", ok=True, value=row),

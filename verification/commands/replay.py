@@ -250,6 +250,7 @@ class Replay:
             machines=machines_,
             unavailable={},
             infrastructure=(index, publisher),
+            seed=self.report.inputs.seed if self.report.inputs else 0,
         )
         strict = self.report.selection.strict
         return Session(prepared, self.subject, self.folder, strict=strict), missing

@@ -182,7 +182,7 @@ def _report(ended: _FinishedReproduction) -> Report:
 
 def _inputs(prepared: PreparedRun, subject: str) -> ReplayInputs | None:
     try:
-        return replay_inputs.keep(prepared.release, subject)
+        return replay_inputs.keep(prepared.release, subject, prepared.seed)
     except OSError as error:
         print_line(f"it cannot be replayed: its files are not kept: {error}")
         return None

@@ -15,10 +15,11 @@ from typing import Generic, Literal, TypeVar
 from pydantic import ConfigDict, Field, JsonValue
 
 from verification.models.base import DataError, Model, parse_json
+from verification.models.chosen_values import ChosenValues, TableRows
 from verification.models.index_log import IndexRequest
 from verification.models.testbed import ImageRecord, TestbedFailureRecord
 
-EVIDENCE_SCHEMA = 2
+EVIDENCE_SCHEMA = 3
 ValueT = TypeVar("ValueT")
 
 
@@ -155,24 +156,36 @@ class RunTimesValue(Model):
     """Major and minor version of the linker of each library of the package."""
 
 
-class TableRows(Model):
-    """A table of a database file."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[JsonValue, ...], ...]
-
-
 class RoundTripValue(Model):
-    """What the subject's smoke test wrote and what it read again."""
+    """What the package returned of the values that the host chose."""
 
-    written: Mapping[str, JsonValue]
-    """Values by name, as they were written."""
-    returned: Mapping[str, JsonValue]
-    """The same as the package returned them later."""
-    stored: Mapping[str, TableRows] = Field(default_factory=dict)
-    """The columns and rows that the database file must hold, by table."""
+    returned: Mapping[str, TableRows]
+    """By table."""
     not_offered: tuple[str, ...] = ()
     """What this release cannot do yet."""
+
+
+class ClosedFile(Model):
+    """The database file after the package closed it."""
+
+    handles: tuple[str, ...] = ()
+    """What the process still has open of it; known on Linux only."""
+    remains: tuple[str, ...] = ()
+    """The files of SQLite next to it, which are gone once it is closed."""
+    refused: str = ""
+    """Why the system did not rename or delete it; empty if it did."""
+
+
+class FailingCall(Model):
+    """One call that must fail, and what it did."""
+
+    call: str
+    expected: str
+    """The class of the error that it must raise."""
+    raised: str
+    """The class of what it raised; empty if it returned."""
+    as_expected: bool
+    message: str = ""
 
 
 class DistributionValue(Model):
@@ -228,6 +241,10 @@ class Steps(Model):
     native_call: ExerciseStep[NativeCallValue] | None = Field(default=None, alias="native-call")
     run_times: ExerciseStep[RunTimesValue] | None = Field(default=None, alias="run-times")
     round_trip: ExerciseStep[RoundTripValue] | None = Field(default=None, alias="round-trip")
+    closed_file: ExerciseStep[ClosedFile] | None = Field(default=None, alias="closed-file")
+    failing_calls: ExerciseStep[tuple[FailingCall, ...]] | None = Field(
+        default=None, alias="failing-calls"
+    )
     process_state: ExerciseStep[Mapping[str, tuple[str, str]]] | None = Field(
         default=None, alias="process-state"
     )
@@ -249,6 +266,7 @@ class Steps(Model):
         """Return every step by its name."""
         known = (
             *(self.prelude, self.import_package, self.native_call, self.run_times, self.round_trip),
+            *(self.closed_file, self.failing_calls),
             *(self.process_state, self.mapped, self.distributions, self.record, self.entry_points),
             *(self.end, self.garbled),
         )
@@ -366,7 +384,7 @@ class CellEvidence(Model):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: Literal[2] = Field(alias="schema", description="The number of this form.")
+    schema_version: Literal[3] = Field(alias="schema", description="The number of this form.")
     cell: CellInfo
     image: ImageRecord
     started: str = Field(description="When the cell began, in UTC (ISO 8601).")
@@ -416,6 +434,8 @@ class CellEvidence(Model):
     """The import of the package."""
     exercise: Exercise | None = None
     """The use of the package."""
+    chosen: ChosenValues | None = None
+    """What the host chose for the smoke test to write, on a machine that was reached."""
     on_disk: DatabaseFile | None = None
     """The database file that the package wrote."""
     free_bytes: int | None = Field(default=None, description="Free space on the disk after use.")

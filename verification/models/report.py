@@ -108,6 +108,7 @@ class ReplayInputs(Model):
         default=(), description="The declared dependencies that no index had."
     )
     suite: str = Field(description="The hash of the code that runs and judges cells.")
+    seed: int = Field(default=0, description="What the smoke test's values were chosen by.")
 
 
 class KeptMachine(Model):

@@ -98,7 +98,9 @@ class Subject(Model):
     embedded: tuple[str, ...] = ()
     """The prefixes of the symbols of third-party code inside the libraries."""
     exercise: Path
-    """A file with its smoke test for the exercise: ``native_call`` and ``round_trip``."""
+    """A file with its smoke test: ``native_call``, ``round_trip`` and ``failing_calls``."""
+    values: Path | None = None
+    """A file with the tables that the smoke test writes; the host chooses their values."""
     actions: Path | None = None
     """A file with the actions that scenarios name. Without it, no scenario that needs them runs."""
     dependencies: Path

@@ -4,8 +4,9 @@ It runs inside the interpreter under test, from ``python -c``, so that the curre
 on the import path, as for a user. Standard library only. Each step is one line of JSON in the file
 named by E2E_STEPS, written as soon as the step ends. A crash or a hang does not lose earlier steps.
 
-The subject's own files are in the same folder: ``own.py`` has the functions ``native_call`` and
-``round_trip``; ``uses.py`` has the further uses that a scenario names.
+The subject's own files are in the same folder: ``own.py`` has the functions ``native_call``,
+``round_trip`` and, if it likes, ``failing_calls``; ``uses.py`` has the further uses that a scenario
+names.
 """
 
 from __future__ import annotations
@@ -126,20 +127,107 @@ def native_call() -> Values:
 
 
 def round_trip() -> Optional[Values]:
-    """Use the package as a user does; return what was written and what was read again.
+    """Use the package as a user does; return what it returned of the values that it was given.
 
-    ``written`` and ``returned`` have values by name; ``stored`` are the columns and rows that the
-    file data.db must hold, by table; ``not_offered`` is what this release cannot do yet.
+    The instructions have the tables that the host chose, if the subject has any: the package must
+    store them in the file data.db. ``returned`` are the same tables as the package returned them;
+    ``not_offered`` is what this release cannot do yet.
     """
-    value = _mapping("round_trip", subject_module("own").round_trip())
-    if value is None:
+    tables = instructions().get("tables")
+    action = subject_module("own").round_trip
+    value = _mapping("round_trip", action() if tables is None else action(tables))
+    if tables is None:
         return None  # it reports only by what it raises
-    return {
-        "written": value["written"],
-        "returned": value["returned"],
-        "stored": value.get("stored", {}),
-        "not_offered": value.get("not_offered", []),
-    }
+    if value is None:
+        raise TypeError("round_trip of the subject returned nothing")
+    return {"returned": value["returned"], "not_offered": value.get("not_offered", [])}
+
+
+def instructions() -> Values:
+    """Return the instructions of the probe, which are in the same folder."""
+    with open(os.path.join(_FOLDER, "instructions.json"), encoding="utf-8") as file:
+        read: Values = json.load(file)
+    return read
+
+
+class ClosedFile(TypedDict):
+    """What is left of an open database file."""
+
+    handles: List[str]
+    remains: List[str]
+    refused: str
+
+
+def closed_file() -> Optional[ClosedFile]:
+    """Rename and delete the file that the package closed; leave a copy of it for the host.
+
+    Windows refuses both while the file is open. Linux does not: there the open files of this
+    process are read (proc(5), /proc/pid/fd).
+    """
+    path = os.path.realpath("data.db")
+    if not os.path.exists(path):
+        return None
+    companions = [path + ending for ending in ("-wal", "-shm", "-journal")]
+    remains = [os.path.basename(name) for name in companions if os.path.exists(name)]
+    value: ClosedFile = {"handles": open_files(path), "remains": remains, "refused": ""}
+    renamed = path + ".renamed"
+    try:
+        os.rename(path, renamed)
+        with open(renamed, "rb") as file:
+            content = file.read()
+        os.remove(renamed)
+    except OSError as error:
+        value["refused"] = f"{type(error).__name__}: {error}"
+    else:
+        with open(path, "wb") as file:
+            file.write(content)
+    return value
+
+
+def open_files(path: str) -> List[str]:
+    """Return which files whose names begin with ``path`` this process has open; Linux only."""
+    names = []
+    if sys.platform == "linux":
+        for number in os.listdir("/proc/self/fd"):
+            try:
+                name = os.readlink(f"/proc/self/fd/{number}")
+            except OSError:
+                continue  # it was that of the folder itself
+            if name.startswith(path):
+                names.append(os.path.basename(name))
+    return sorted(names)
+
+
+class FailingCall(TypedDict):
+    """One call that must fail, and what it did."""
+
+    call: str
+    expected: str
+    raised: str
+    as_expected: bool
+    message: str
+
+
+def failing_calls() -> List[FailingCall]:
+    """Make the subject's calls that must fail; return what each of them raised."""
+    calls = getattr(subject_module("own"), "failing_calls", None)
+    values: List[FailingCall] = []
+    for name, expected, call in calls() if calls else ():
+        value: FailingCall = {
+            "call": name,
+            "expected": expected.__name__,
+            "raised": "",
+            "as_expected": False,
+            "message": "",
+        }
+        try:
+            value["message"] = f"it returned {call()!r}"[:300]
+        except BaseException as error:  # noqa: BLE001  (whatever it is, it is evidence)
+            value["raised"] = type(error).__name__
+            value["as_expected"] = isinstance(error, expected)
+            value["message"] = str(error)[:300]
+        values.append(value)
+    return values
 
 
 def _mapping(name: str, value: object) -> Optional[Values]:
@@ -401,6 +489,8 @@ def steps() -> None:
     step("native-call", native_call)
     step("run-times", run_times)
     step("round-trip", round_trip)
+    step("closed-file", closed_file)
+    step("failing-calls", failing_calls)
     step("process-state", functools.partial(changed_state, before))
     step("mapped", mapped)
     step("distributions", distributions)

@@ -9,7 +9,8 @@ from verification.models.evidence import CellEvidence, Exercise, ImportRun
 from verification.models.expectation import Conditions, Expectation
 from verification.rules import install_paths as paths
 from verification.rules.finding import finding
-from verification.rules.use import changed_values, end_faults, failed_import, failed_steps
+from verification.rules.round_trip import wrong_answers
+from verification.rules.use import end_faults, failed_import, failed_steps
 
 UNUSABLE = "unusable-fallback"
 
@@ -34,7 +35,7 @@ def unusable_fallback(
     own = expectation.model_copy(update={"version": version, "conditions": Conditions()})
     causes = list(end_faults(evidence, own, import_run, exercise))
     if not causes:
-        causes = [*failed_steps(evidence, own), *changed_values(evidence)]
+        causes = [*failed_steps(evidence, own), *wrong_answers(evidence)]
         causes = causes or list(failed_import(evidence, own, import_run))
     broken = [cause for cause in causes if cause.severity is Severity.BROKEN]
     if broken:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from packaging.utils import canonicalize_name
-from pydantic import JsonValue
 
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, Exercise, ImportRun
@@ -28,11 +26,15 @@ from verification.rules.process_libraries import (
     unknown_to_wine,
     unresolved_symbols,
 )
+from verification.rules.round_trip import missing_errors, open_files, wrong_answers
 from verification.rules.side_effects import side_effects
 from verification.rules.step_error import INTERPOSED, Failure, step_error
 from verification.rules.uninstall import registry_changes
 
-STEPS = ("import", "native-call", "round-trip", "mapped", "distributions", "record")
+STEPS = (
+    *("import", "native-call", "round-trip", "closed-file", "failing-calls"),
+    *("mapped", "distributions", "record"),
+)
 """The steps that must succeed, in their order."""
 # Causes that report no more than that something failed.
 _VAGUE = ("unclassified", "round-trip-failed")
@@ -52,7 +54,9 @@ def use_faults(
         yield from failed_import(evidence, expectation, import_run)
     yield from wrong_versions(evidence, expectation)
     yield from undefined_functions(evidence, expectation)
-    yield from changed_values(evidence)
+    yield from wrong_answers(evidence)
+    yield from open_files(evidence)
+    yield from missing_errors(evidence)
     yield from side_effects(evidence, import_run, exercise)
     yield from network_used(evidence)
     yield from unknown_to_wine(evidence, expectation)
@@ -143,45 +147,6 @@ def wrong_versions(evidence: CellEvidence, expectation: Expectation) -> Iterator
         observed = f"{expectation.module}.__version__ is {module.version}, the release is {version}"
         facts = {"version": module.version, "release": version}
         yield finding("version-mismatch", observed, **facts).as_risk().at(evidence, "__version__")
-
-
-def changed_values(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield where other values were read than written, by the package or in its file."""
-    step = evidence.steps.round_trip
-    value = step.value if step else None
-    if value is None:
-        return
-    for key, written in value.written.items():
-        returned = _json(value.returned[key]) if key in value.returned else "nothing"
-        if returned != _json(written):
-            observed = f"{key} came back as {returned}, written was {_json(written)}"
-            yield finding("round-trip-failed", observed, key=key).at(evidence, "round-trip")
-    for table, stored in value.stored.items():
-        held = _rows(evidence, table, stored.columns)
-        written_rows = _json(stored.rows)
-        if held != written_rows:
-            observed = f"the file holds {held}, written was {written_rows}"
-            fault = finding("round-trip-failed", observed, table=table)
-            yield fault.at(evidence, "database file")
-
-
-def _rows(evidence: CellEvidence, table: str, columns: Sequence[str]) -> str:
-    """Return the rows of these columns as JSON, or why there are none."""
-    kept = evidence.on_disk
-    if kept is None or kept.error:
-        return kept.error if kept else "no data.db"
-    held = kept.tables.get(table)
-    if held is None:
-        return f"no table {table}"
-    if missing := sorted(set(columns) - set(held.columns)):
-        return f"no column {', '.join(missing)}"
-    places = [held.columns.index(column) for column in columns]
-    return _json([[row[place] for place in places] for row in held.rows])
-
-
-def _json(value: JsonValue | Sequence[Sequence[JsonValue]]) -> str:
-    """Return a value as JSON, which has its type as well: 20 and 20.0 differ."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:

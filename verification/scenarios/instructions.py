@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from verification.models.base import Model
 from verification.models.cell import Cell
+from verification.models.chosen_values import ChosenValues, TableRows
 from verification.models.machine import RunsOn
 from verification.models.scenario import Command
 from verification.models.subject import Subject
@@ -66,6 +67,8 @@ class ProbeInstructions(Model):
     before_uninstall: tuple[Command, ...]
     prelude: str
     """Code that runs before the package is imported."""
+    tables: Mapping[str, TableRows] | None
+    """What the smoke test writes; none if it chooses its values itself."""
     uses: tuple[str, ...]
     """The actions after the exercise."""
     deviation: str
@@ -95,11 +98,13 @@ def instructions(
     *,
     version: str = "",
     previous: str = "",
+    chosen: ChosenValues | None = None,
     seconds: Mapping[str, int] = TIME_LIMITS,
 ) -> ProbeInstructions:
     """Return the instructions of a cell.
 
-    ``version`` is the version under test, ``previous`` that of the newest earlier release.
+    ``version`` is the version under test, ``previous`` that of the newest earlier release, and
+    ``chosen`` what the smoke test writes.
     """
     layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
     values = {**_values(cell, subject), "version": version, "previous": previous}
@@ -125,6 +130,7 @@ def instructions(
         after_install=_expand_all(scenario.after_install, values),
         before_uninstall=_expand_all(scenario.before_uninstall, values),
         prelude=scenario.code_before_import,
+        tables=chosen.tables if chosen else None,
         uses=scenario.actions,
         deviation="; ".join(filter(None, (installer.deviation, scenario.deviation))),
         subject=subject.name,

@@ -108,7 +108,9 @@ class GateRun:
         if setup.pipeline:
             results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)
         try:
-            self._inputs = replay_inputs.keep(setup.prepared.release, self.request.subject.name)
+            self._inputs = replay_inputs.keep(
+                setup.prepared.release, self.request.subject.name, setup.prepared.seed
+            )
         except OSError as error:
             self._remarks.append(f"no cell can be replayed: the files are not kept: {error}")
 

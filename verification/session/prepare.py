@@ -38,7 +38,7 @@ from verification.scenarios.conditions import conditions
 from verification.scenarios.expectation import declared_refusal
 from verification.session import origin, required_files
 from verification.session.selection import Selection
-from verification.subjects import database
+from verification.subjects import chosen_values, database
 from verification.wheel.errors import BadWheel
 from verification.wheel.modules import top_level_modules
 from verification.wheel.release_inspection import inspect_release
@@ -58,6 +58,8 @@ class PreparedRun(Model):
     unavailable: Mapping[str, str]
     """Why a machine cannot run here, by the machine's name."""
     infrastructure: tuple[Image, ...]
+    seed: int = 0
+    """What the values of the smoke test are chosen by."""
     no_history: str = ""
     """Why the index is without the earlier releases; empty if it has them, or should have none."""
 
@@ -213,6 +215,7 @@ def prepare(
         machines=made.machines,
         unavailable=made.unavailable,
         infrastructure=(made.index, made.publisher),
+        seed=chosen_values.new_seed(),
         no_history=no_history,
     )
     return RunSetup(prepared, inspection, made.pipeline)

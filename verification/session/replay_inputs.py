@@ -24,8 +24,8 @@ KINDS: tuple[InputKind, ...] = ("wheels", "dependencies", "earlier", "tools")
 _ROOT = Path(__file__).parents[2]
 
 
-def keep(release: Release, subject: str) -> ReplayInputs:
-    """Keep the files of a release and return their records.
+def keep(release: Release, subject: str, seed: int) -> ReplayInputs:
+    """Keep the files of a release; return their records and what else the cells ran with.
 
     Raises:
         OSError: they cannot be kept.
@@ -48,6 +48,7 @@ def keep(release: Release, subject: str) -> ReplayInputs:
         yanked=release.yanked,
         unpublished=release.unpublished,
         suite=suite_hash(),
+        seed=seed,
     )
 
 

@@ -30,7 +30,7 @@ from verification.scenarios.instructions import (
 )
 from verification.session import own_tests, project_files
 from verification.session.prepare import PreparedRun
-from verification.subjects import database
+from verification.subjects import chosen_values, database
 
 _PROBE = Path(__file__).parents[1] / "probe"
 _LOADER_LINE = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
@@ -133,11 +133,13 @@ def _died(command: JsonValue) -> bool:
 
 def _on_machine(request: CellRequest, kept_running: list[Machine] | None) -> RawEvidence:
     cell, release = request.cell, request.prepared.release
+    chosen = chosen_values.for_subject(request.subject, request.prepared.seed)
     probe_plan = instructions(
         cell,
         request.subject,
         version=release.version,
         previous=release.previous,
+        chosen=chosen,
         seconds=request.seconds,
     )
     probe_plan = probe_plan.model_copy(
@@ -174,6 +176,7 @@ def _on_machine(request: CellRequest, kept_running: list[Machine] | None) -> Raw
     # Wine's loader writes past the streams of the Windows program: to the probe's own output.
     lines = [text for text in ended.stderr.splitlines() if _LOADER_LINE.search(text)]
     return shown | {
+        "chosen": chosen.model_dump(mode="json") if chosen else None,
         "deviation": probe_plan.deviation,
         "loader": list(dict.fromkeys(line.partition(":")[2] for line in lines)),
         "requests": [line.model_dump(exclude_unset=True) for line in requests],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import sqlite3
 import tempfile
 import time
@@ -12,11 +13,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from verification.models.chosen_values import TableRows
 from verification.models.errors import WrongUse
-from verification.models.evidence import DatabaseFile, TableRows
+from verification.models.evidence import DatabaseFile
 
 _FILES = ("data.db", "data.db-wal", "data.db-journal")
-_TABLES, _ROWS = 100, 1000  # many more than a smoke test writes
+# Many more than a smoke test writes.
+_TABLES, _ROWS, _LONGEST, _CHARACTERS = 100, 1000, 100_000, 2_000_000
 # No view and no virtual table: reading them runs code.
 _NAMES = """
 SELECT name FROM pragma_table_list
@@ -43,7 +46,8 @@ def read(files: Mapping[str, str], seconds: float = 10) -> DatabaseFile:
 
     ``files`` are data.db and what SQLite keeps beside it (sqlite.org, "Temporary Files Used By
     SQLite"), by name, in base64. They are the package's, and may be anything: no view, trigger or
-    virtual table of theirs is run, and the reading ends after ``seconds``.
+    virtual table of theirs is run, long values and many of them are an error, and the reading ends
+    after ``seconds``.
     """
     read_by = f"SQLite {sqlite3.sqlite_version}"
     if "data.db" not in files:
@@ -64,12 +68,20 @@ def read(files: Mapping[str, str], seconds: float = 10) -> DatabaseFile:
 
 def _tables(connection: sqlite3.Connection) -> dict[str, TableRows]:
     connection.execute("PRAGMA trusted_schema = OFF")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
     tables = {}
+    room = _CHARACTERS
     for (name,) in connection.execute(_NAMES).fetchmany(_TABLES):
         quoted = name.replace('"', '""')
         cursor = connection.execute(f'SELECT * FROM "{quoted}" ORDER BY 1')  # noqa: S608
         columns = tuple(str(column) for column, *_ in cursor.description)
-        rows = (tuple(map(_value, row)) for row in cursor.fetchmany(_ROWS))
+        rows: list[tuple[JsonValue, ...]] = []
+        for row in itertools.islice(cursor, _ROWS):
+            rows.append(tuple(map(_value, row)))
+            room -= sum(len(value) for value in rows[-1] if isinstance(value, str))
+            if room < 0:
+                raise sqlite3.DataError(f"the tables hold more than {_CHARACTERS} characters")
         tables[name] = TableRows(columns=columns, rows=tuple(rows))
     return tables
 

@@ -11,7 +11,15 @@ from verification.models.subject import Subject
 
 (DEFAULT_SUBJECT,) = Path(__file__).parent.glob("*/subject.toml")
 """The description of the default subject: the only one beside this module."""
-_FILES = ("exercise", "actions", "dependencies", "older_dependencies", "publishers", "pipeline")
+_FILES = (
+    "exercise",
+    "values",
+    "actions",
+    "dependencies",
+    "older_dependencies",
+    "publishers",
+    "pipeline",
+)
 
 
 def load(path: Path = DEFAULT_SUBJECT) -> Subject:

@@ -1,17 +1,34 @@
-"""The smoke test of quiverdb: the first native call, and a database that is written and read.
+"""The smoke test of quiverdb: the first native call, a database that is written and read, errors.
 
-The exercise calls both functions on the machine under test, on any CPython from 3.8. They use only
+The exercise calls the functions on the machine under test, on any CPython from 3.8. They use only
 the standard library and the package.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, TypedDict, Union
+import datetime
+from itertools import zip_longest
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    TypedDict,
+    Union,
+)
 
 if TYPE_CHECKING:
     import quiverdb
 
 Value = Union[int, float, str, None]
+Attributes = Dict[str, object]
 
 _SCHEMA = """
 CREATE TABLE Configuration (
@@ -23,17 +40,54 @@ CREATE TABLE Plant (
     label TEXT UNIQUE NOT NULL,
     units INTEGER,
     capacity REAL,
-    note TEXT
+    note TEXT,
+    online INTEGER,
+    date_start TEXT
+) STRICT;
+CREATE TABLE Plant_vector_costs (
+    id INTEGER REFERENCES Plant (id) ON DELETE CASCADE ON UPDATE CASCADE,
+    vector_index INTEGER NOT NULL,
+    step INTEGER,
+    cost REAL,
+    kind TEXT,
+    PRIMARY KEY (id, vector_index)
+) STRICT;
+CREATE TABLE Plant_set_codes (
+    id INTEGER REFERENCES Plant (id) ON DELETE CASCADE ON UPDATE CASCADE,
+    code INTEGER NOT NULL,
+    UNIQUE (id, code)
+) STRICT;
+CREATE TABLE Plant_set_weights (
+    id INTEGER REFERENCES Plant (id) ON DELETE CASCADE ON UPDATE CASCADE,
+    weight REAL NOT NULL,
+    UNIQUE (id, weight)
+) STRICT;
+CREATE TABLE Plant_set_tags (
+    id INTEGER REFERENCES Plant (id) ON DELETE CASCADE ON UPDATE CASCADE,
+    tag TEXT NOT NULL,
+    UNIQUE (id, tag)
+) STRICT;
+CREATE TABLE Plant_time_series_flow (
+    id INTEGER REFERENCES Plant (id) ON DELETE CASCADE ON UPDATE CASCADE,
+    date_time TEXT NOT NULL,
+    gates INTEGER,
+    flow REAL,
+    remark TEXT,
+    PRIMARY KEY (id, date_time)
 ) STRICT;
 """
-_FULL: Dict[str, Value] = {"label": "Itaipú", "units": 20, "capacity": 14000.5}
-_EMPTY: Dict[str, Value] = {"label": "empty"}
-_READERS = {
-    "label": "read_scalar_strings",
-    "units": "read_scalar_integers",
-    "capacity": "read_scalar_floats",
-    "note": "read_scalar_strings",
+_TYPES = {
+    **dict.fromkeys(("units", "online", "step", "code"), "integer"),
+    **dict.fromkeys(("capacity", "cost", "weight"), "float"),
+    **dict.fromkeys(("label", "note", "date_start", "kind", "tag"), "string"),
 }
+_SERIES = "Plant_time_series_"
+_NOTHING = "(nothing)"
+"""What stands for a value that the package did not return."""
+_NUMBERS = ("id", "vector_index")
+"""The columns that the package numbers itself."""
+_closed: List[quiverdb.Database] = []
+"""Databases after their `close`: as long as they are here, nothing else can close their file."""
 
 
 class NativeCall(TypedDict):
@@ -45,18 +99,16 @@ class NativeCall(TypedDict):
 
 
 class Table(TypedDict):
-    """A table of the database file."""
+    """The columns and rows of a table."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Value]]
 
 
 class RoundTrip(TypedDict):
-    """What was written and what was read again."""
+    """What was read again."""
 
-    written: Mapping[str, Union[Value, Sequence[Value]]]
-    returned: Mapping[str, Union[Value, Sequence[Value]]]
-    stored: Mapping[str, Table]
+    returned: Mapping[str, Table]
     not_offered: List[str]
 
 
@@ -80,47 +132,102 @@ def native_call() -> NativeCall:
     }
 
 
-def round_trip() -> RoundTrip:
-    """Create a database, write to it, close it, open it again and read it."""
+def round_trip(tables: Mapping[str, Table]) -> RoundTrip:
+    """Create a database, write these tables, close it, open it again and read them."""
     import quiverdb
 
     not_offered: List[str] = []
-    with open("schema.sql", "w", encoding="utf-8") as file:
-        file.write(_SCHEMA)
-    database = quiverdb.Database.from_schema("data.db", "schema.sql")
+    database = _new_database("data.db")
     _create(database, "Configuration", {"label": "main"}, not_offered)
-    made = _create(database, "Plant", _FULL, not_offered)
-    _create(database, "Plant", _EMPTY, not_offered)
-    database.close()
+    ids = [_create(database, "Plant", element, not_offered) for element in _elements(tables)]
     if hasattr(quiverdb.Database, "open"):
-        values = _read(quiverdb.Database.open("data.db"))
+        _close(database)
+        database = quiverdb.Database.open("data.db")
     else:  # releases before 0.7.9 cannot open a file again without a schema
         not_offered.append("Database.open")
-        values = _read_with_sqlite()
-    columns = list(_READERS)
-    rows = [[row.get(column) for column in columns] for row in (_FULL, _EMPTY)]
-    return {
-        "written": {"id": 1, **{c: [row[n] for row in rows] for n, c in enumerate(columns)}},
-        "returned": {"id": made, **values},
-        "stored": {
-            "Plant": {
-                "columns": ["id", *columns],
-                "rows": [[number, *row] for number, row in enumerate(rows, 1)],
-            }
-        },
-        "not_offered": sorted(set(not_offered)),
+    returned: Dict[str, Table] = {
+        name: {"columns": table["columns"], "rows": _read(database, name, table["columns"], ids)}
+        for name, table in tables.items()
     }
+    _close(database)
+    return {"returned": returned, "not_offered": sorted(set(not_offered))}
+
+
+def failing_calls() -> Iterator[Tuple[str, Type[Exception], Callable[[], object]]]:
+    """Yield each call that must fail: its name, the error that it must raise, and the call."""
+    import quiverdb
+
+    database = _new_database("failing.db")
+    _create(database, "Configuration", {"label": "main"}, [])
+    error = quiverdb.QuiverError
+    yield (
+        "create an element with a label that exists",
+        error,
+        lambda: _create(database, "Configuration", {"label": "main"}, []),
+    )
+    yield (
+        "read an attribute that does not exist",
+        error,
+        lambda: database.read_scalar_integers("Plant", "nothing"),
+    )
+    yield (
+        "create a database without its schema",
+        error,
+        lambda: quiverdb.Database.from_schema("none.db", "none.sql"),
+    )
+    _close(database)
+
+
+def _new_database(path: str) -> quiverdb.Database:
+    import quiverdb
+
+    with open("schema.sql", "w", encoding="utf-8") as file:
+        file.write(_SCHEMA)
+    return quiverdb.Database.from_schema(path, "schema.sql")
+
+
+def _close(database: quiverdb.Database) -> None:
+    database.close()
+    _closed.append(database)
+
+
+# ---- writing ----
+
+
+def _elements(tables: Mapping[str, Table]) -> List[Attributes]:
+    """Return the attributes of each element: its scalars, and its groups' columns as lists."""
+    plants = tables["Plant"]
+    elements = [_named(plants["columns"], row) for row in plants["rows"]]
+    for name, table in tables.items():
+        for row in table["rows"] if name != "Plant" else ():
+            values = _named(table["columns"], row)
+            element = elements[int(str(values["id"])) - 1]
+            for column in table["columns"]:
+                if column not in _NUMBERS:
+                    cells = element.setdefault(column, [])
+                    assert isinstance(cells, list)
+                    cells.append(values[column])
+    return [
+        {name: value for name, value in element.items() if name != "id"} for element in elements
+    ]
+
+
+def _named(columns: Sequence[str], row: Sequence[object]) -> Attributes:
+    return {column: row[number] for number, column in enumerate(columns)}
 
 
 def _create(
     database: quiverdb.Database,
     collection: str,
-    values: Mapping[str, Value],
+    values: Attributes,
     not_offered: List[str],
 ) -> int:
     """Create an element and return its id."""
     import quiverdb
 
+    if not _is_older():
+        return int(database.create_element(collection, **_typed(values)))
+    not_offered.append("datetime")
     try:
         return int(database.create_element(collection, **values))
     except TypeError:  # releases before 0.6.0 take an Element
@@ -131,23 +238,77 @@ def _create(
         return int(database.create_element(collection, element))
 
 
-def _read(database: quiverdb.Database) -> Dict[str, List[Value]]:
+def _is_older() -> bool:
+    """Return whether it is one of the releases before 0.12, which take no datetimes."""
     try:
-        return {
-            column: list(getattr(database, reader)("Plant", column))
-            for column, reader in _READERS.items()
-        }
-    finally:
-        database.close()
+        from quiverdb import _helpers
+    except ImportError:
+        return False
+    return not hasattr(_helpers, "format_datetime")
 
 
-def _read_with_sqlite() -> Dict[str, List[Value]]:
-    """Read the columns with the standard library, as users of such a release do."""
-    import sqlite3
+def _typed(values: Attributes) -> Attributes:
+    """Return the attributes with times and flags of Python's own types."""
+    return {name: _as_python(name, value) for name, value in values.items()}
 
-    with sqlite3.connect("data.db") as connection:
-        rows = connection.execute(
-            "SELECT label, units, capacity, note FROM Plant ORDER BY id"
-        ).fetchall()
-    connection.close()
-    return {column: [row[number] for row in rows] for number, column in enumerate(_READERS)}
+
+def _as_python(name: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_as_python(name, one) for one in value]
+    if name.startswith("date_") and isinstance(value, str):
+        return datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.timezone.utc)
+    return bool(value) if name == "online" and value is not None else value
+
+
+# ---- reading ----
+
+
+def _read(
+    database: quiverdb.Database, table: str, columns: Sequence[str], ids: Sequence[int]
+) -> List[Sequence[Value]]:
+    """Return the rows of a table as the package returns them."""
+    if table == "Plant":
+        values = [_column(database, "scalar", column, ids) for column in columns if column != "id"]
+        return [list(row) for row in zip_longest(ids, *values, fillvalue=_NOTHING)]
+    groups: List[Mapping[str, Sequence[Value]]]
+    if table.startswith(_SERIES):
+        groups = [_series(database, table[len(_SERIES) :], element) for element in ids]
+    else:
+        kind = table.split("_")[1]
+        names = [column for column in columns if column not in _NUMBERS]
+        lists = [_column(database, kind, name, ids) for name in names]
+        groups = [dict(zip_longest(names, row)) for row in zip_longest(*lists, fillvalue=())]
+    rows: List[Sequence[Any]] = []
+    for number, group in enumerate(groups):
+        of_group = zip_longest(*group.values(), fillvalue=_NOTHING)
+        for position, cells in enumerate(of_group, 1):
+            row = {"id": ids[number], "vector_index": position, **_named(list(group), cells)}
+            rows.append([row.get(column, _NOTHING) for column in columns])
+    return rows
+
+
+def _column(database: quiverdb.Database, kind: str, name: str, ids: Sequence[int]) -> List[Any]:
+    """Return a column of all elements: values, or lists of values for a vector or set."""
+    reader = f"read_{kind}_{_TYPES[name]}"
+    if hasattr(database, "open"):
+        return list(getattr(database, f"{reader}s")("Plant", name))
+    # The first releases leave out NULL, and elements without rows, of the values of all elements.
+    by_id = getattr(database, f"{reader}_by_id" if kind == "scalar" else f"{reader}s_by_id")
+    return [by_id("Plant", name, element) for element in ids]
+
+
+def _series(database: quiverdb.Database, group: str, element: int) -> Mapping[str, Sequence[Value]]:
+    """Return a time series by column; older releases return it by row."""
+    series = database.read_time_series_group("Plant", group, element)
+    if isinstance(series, list):
+        names = series[0] if series else {}
+        series = {name: [row[name] for row in series] for name in names}
+    return {name: [_as_text(value) for value in values] for name, values in series.items()}
+
+
+def _as_text(value: object) -> Value:
+    """Return a value of a time series as JSON has it."""
+    if isinstance(value, datetime.datetime):
+        return value.replace(tzinfo=None).isoformat()
+    assert value is None or isinstance(value, (int, float, str))
+    return value

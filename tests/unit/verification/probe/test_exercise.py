@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from verification import probe
-from verification.models.evidence import Steps
+from verification.models.evidence import ClosedFile, Steps
 
 EXERCISE = Path(probe.__file__).with_name("exercise.py")
 PACKAGE = "packaging"
@@ -20,12 +21,14 @@ def native_call():
     import {PACKAGE}
     calls.append(1)
     return {{"version": {PACKAGE}.__version__, "more": 1}}
-def round_trip():
-    return {{"written": {{"calls": 1}}, "returned": {{"calls": len(calls)}}}}
+def round_trip(tables):
+    rows = [[len(calls), tables["Plant"]["rows"][0][0]]]
+    return {{"returned": {{"Plant": {{"columns": ["calls", "x"], "rows": rows}}}}}}
 """
+INSTRUCTIONS = {"tables": {"Plant": {"columns": ["x"], "rows": [[2**63 - 1]]}}}
 NAMES = [
-    "import", "native-call", "run-times", "round-trip", "process-state", "mapped", "distributions",
-    "record", "entry-points",
+    "import", "native-call", "run-times", "round-trip", "closed-file", "failing-calls",
+    "process-state", "mapped", "distributions", "record", "entry-points",
 ]  # fmt: skip
 
 
@@ -39,7 +42,12 @@ class Ran(NamedTuple):
 
 
 def run(folder: Path, own: str = OWN, uses: str = "", **environment: str) -> Ran:
-    files = {"exercise.py": EXERCISE.read_text("utf-8"), "own.py": own, "uses.py": uses}
+    files = {
+        "exercise.py": EXERCISE.read_text("utf-8"),
+        "own.py": own,
+        "uses.py": uses,
+        "instructions.json": json.dumps(INSTRUCTIONS if "tables" in own else {}),
+    }
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
     source = str(folder / "exercise.py")
@@ -84,8 +92,8 @@ def test_the_subjects_functions_are_of_one_module(tmp_path: Path) -> None:
     assert (steps.native_call.value.source, steps.native_call.value.lacking) == (None, ())
     assert steps.round_trip is not None
     assert steps.round_trip.value is not None
-    assert steps.round_trip.value.returned == {"calls": 1}
-    assert (steps.round_trip.value.stored, steps.round_trip.value.not_offered) == ({}, ())
+    assert steps.round_trip.value.returned["Plant"].rows == ((1, 2**63 - 1),)
+    assert steps.round_trip.value.not_offered == ()
 
 
 def test_the_installed_files_are_compared_with_record(tmp_path: Path) -> None:
@@ -104,9 +112,14 @@ def test_the_installed_files_are_compared_with_record(tmp_path: Path) -> None:
         ("def native_call(): return {}", "native-call", "returned no version"),
         ("def native_call(): pass", "native-call", "returned no version"),
         ("def round_trip(): return [1]", "round-trip", "round_trip of the subject returned list"),
-        ("def round_trip(): return {'written': {}}", "round-trip", "'returned'"),
+        ("def round_trip(tables): return {'written': {}}", "round-trip", "'returned'"),
         (
-            "def round_trip(): return {'written': {1, 2}, 'returned': {}}",
+            "def round_trip(tables): pass",
+            "round-trip",
+            "round_trip of the subject returned nothing",
+        ),
+        (
+            "def round_trip(tables): return {'returned': {1, 2}}",
             "round-trip",
             "is not JSON serializable",
         ),
@@ -131,6 +144,86 @@ def test_a_round_trip_that_returns_nothing_has_no_value(tmp_path: Path) -> None:
     step = run(tmp_path, "def round_trip(): pass").steps.round_trip
     assert step is not None
     assert (step.ok, step.value) == (True, None)
+
+
+WRITES = """
+import sqlite3
+kept = []
+def round_trip():
+    connection = sqlite3.connect("data.db")
+    connection.execute("CREATE TABLE t (x)")
+    connection.commit()
+    kept.append(connection)
+"""
+
+
+def test_a_closed_file_is_renamed_and_deleted_and_a_copy_is_left(tmp_path: Path) -> None:
+    step = run(tmp_path, WRITES.replace("kept.append(connection)", "connection.close()")).steps
+    assert step.closed_file is not None
+    assert step.closed_file.value == ClosedFile()
+    with sqlite3.connect(tmp_path / "data.db") as connection:
+        assert connection.execute("SELECT * FROM t").fetchall() == []
+    connection.close()
+    assert not (tmp_path / "data.db.renamed").exists()
+
+
+def test_a_file_that_is_still_open_is_recorded(tmp_path: Path) -> None:
+    step = run(tmp_path, WRITES).steps.closed_file
+    assert step is not None
+    assert step.value == ClosedFile(handles=("data.db",))
+
+
+def test_a_file_that_sqlite_keeps_next_to_an_open_one_is_recorded(tmp_path: Path) -> None:
+    wal = WRITES.replace(
+        "    connection.commit()", "    connection.execute('PRAGMA journal_mode=WAL')"
+    )
+    own = wal.replace("    kept", "    connection.execute('INSERT INTO t VALUES (1)')\n    kept")
+    step = run(tmp_path, own).steps.closed_file
+    assert step is not None
+    assert step.value is not None
+    assert "data.db-wal" in step.value.remains
+
+
+def test_a_file_that_cannot_be_renamed_is_recorded(tmp_path: Path) -> None:
+    own = "import os\ndef round_trip(): os.mkdir('data.db.renamed'); open('data.db', 'w').close()"
+    step = run(tmp_path, own).steps.closed_file
+    assert step is not None
+    assert step.value is not None
+    assert "IsADirectoryError" in step.value.refused
+    assert (tmp_path / "data.db").is_file()
+
+
+def test_a_package_without_a_database_has_no_file_to_close(tmp_path: Path) -> None:
+    step = run(tmp_path).steps.closed_file
+    assert step is not None
+    assert (step.ok, step.value) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("call", "raised", "as_expected"),
+    [
+        ("int('x')", "ValueError", True),
+        ("open('')", "FileNotFoundError", False),
+        ("exit(1)", "SystemExit", False),
+        ("None", "", False),
+    ],
+)
+def test_a_call_that_must_fail_is_recorded_with_what_it_raised(
+    tmp_path: Path, call: str, raised: str, as_expected: bool
+) -> None:
+    own = f"def failing_calls(): yield 'a call', ValueError, lambda: {call}"
+    step = run(tmp_path, own).steps.failing_calls
+    assert step is not None
+    assert step.value is not None
+    (found,) = step.value
+    assert (found.call, found.expected) == ("a call", "ValueError")
+    assert (found.raised, found.as_expected) == (raised, as_expected)
+
+
+def test_a_subject_without_failing_calls_has_none(tmp_path: Path) -> None:
+    step = run(tmp_path).steps.failing_calls
+    assert step is not None
+    assert (step.ok, step.value) == (True, ())
 
 
 def test_a_crash_loses_no_step_before_it(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Report:
         yanked={OLD_WHEEL: "broken"},
         unpublished=("numpy",),
     )
-    inputs = replay_inputs.keep(release, "quiverdb")
+    inputs = replay_inputs.keep(release, "quiverdb", 7)
     selection = report().selection.model_copy(update={"source": None, "machines": ()})
     return report().model_copy(update={"version": "1.0", "inputs": inputs, "selection": selection})
 

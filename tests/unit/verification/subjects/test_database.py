@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from verification.models.chosen_values import TableRows
 from verification.models.errors import WrongUse
-from verification.models.evidence import TableRows
 from verification.subjects import database
 
 TABLE = "CREATE TABLE Plant (id INTEGER, label TEXT, units INTEGER, capacity REAL, note ANY) STRICT"
@@ -103,6 +103,34 @@ def test_no_more_than_a_thousand_rows_are_read(
     connection.commit()
     connection.close()
     assert len(database.read(kept(tmp_path)).tables["Plant"].rows) == 1000
+
+
+def test_text_that_is_no_utf_8_is_shown_by_its_bytes(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    connection.execute("INSERT INTO Plant VALUES (1, CAST(x'49fa' AS TEXT), 2, 3.0, NULL)")
+    connection.commit()
+    connection.close()
+    found = database.read(kept(tmp_path))
+    assert found.tables["Plant"].rows[0][1] == "I\\xfa"
+
+
+def test_a_value_that_is_too_long_is_an_error(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "data.db")
+    connection.execute("CREATE TABLE a (x, y GENERATED ALWAYS AS (hex(zeroblob(1000000))))")
+    connection.execute("INSERT INTO a VALUES (1)")
+    connection.commit()
+    connection.close()
+    assert "too big" in database.read(kept(tmp_path)).error
+
+
+def test_too_many_long_values_are_an_error(connection: sqlite3.Connection, tmp_path: Path) -> None:
+    connection.executemany(
+        "INSERT INTO Plant VALUES (?, ?, 1, 1.0, NULL)", ((n, "x" * 50_000) for n in range(60))
+    )
+    connection.commit()
+    connection.close()
+    assert "characters" in database.read(kept(tmp_path)).error
 
 
 def test_reading_ends_when_its_time_is_over(

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+import struct
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from verification.models.base import DataError
+from verification.models.chosen_values import ChosenValues
+from verification.subjects import chosen_values
+from verification.subjects.subject import load as load_subject
+
+FORMS = """
+[Plant]
+rows = 9
+columns.id = "position"
+columns.label = "label"
+columns.units = "integer?"
+columns.capacity = "float?"
+columns.note = "text?"
+columns.online = "flag"
+columns.begun = "time"
+
+[Plant_costs]
+parent = "Plant"
+columns.id = "parent"
+columns.number = "position"
+columns.cost = "float"
+"""
+SEEDS = range(20)
+
+
+def chosen(folder: Path, seed: int, text: str = FORMS) -> ChosenValues:
+    path = folder / "values.toml"
+    path.write_text(text, "utf-8")
+    return chosen_values.choose(chosen_values.load(path), seed)
+
+
+@pytest.fixture(params=SEEDS)
+def plants(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, list[JsonValue]]:
+    """Return the columns of Plant for a seed."""
+    table = chosen(tmp_path, request.param).tables["Plant"]
+    return {name: [row[n] for row in table.rows] for n, name in enumerate(table.columns)}
+
+
+def test_the_same_seed_gives_the_same_values_and_another_seed_others(tmp_path: Path) -> None:
+    assert chosen(tmp_path, 1) == chosen(tmp_path, 1)
+    assert chosen(tmp_path, 1).tables != chosen(tmp_path, 2).tables
+    assert len({chosen_values.new_seed() for _ in range(20)}) == 20
+    assert chosen_values.new_seed() < 2**53
+
+
+def test_integers_reach_both_ends_and_do_not_fit_narrower_types(
+    plants: dict[str, list[JsonValue]],
+) -> None:
+    units = [value for value in plants["units"] if isinstance(value, int)]
+    assert {-(2**63), 2**63 - 1} <= set(units)
+    assert None in plants["units"]
+    assert sum(not -(2**31) <= value < 2**31 for value in units) >= 5
+    assert any(int(float(value)) != value for value in units), "no double has it"
+
+
+def test_floats_do_not_fit_into_32_bits(plants: dict[str, list[JsonValue]]) -> None:
+    capacities = [value for value in plants["capacity"] if isinstance(value, float)]
+    assert len(capacities) == 8
+    assert any(0 < abs(value) < 2.2e-308 for value in capacities), "subnormal"
+    assert any(abs(value) > 1e308 for value in capacities)
+    small = [value for value in capacities if abs(value) < 1e38]
+    assert sum(struct.unpack("f", struct.pack("f", value))[0] != value for value in small) >= 4
+    assert any(value.is_integer() for value in capacities)
+
+
+def test_text_has_characters_of_every_length_in_utf_8(plants: dict[str, list[JsonValue]]) -> None:
+    notes = [value for value in plants["note"] if isinstance(value, str)]
+    assert "" in notes
+    for first, last in ((0x80, 0xFF), (0x100, 0x7FF), (0x800, 0xFFFF), (0x10000, 0x10FFFF)):
+        assert any(first <= ord(letter) <= last for note in notes for letter in note)
+    assert any("e\u0301" in note for note in notes), "a combining character"
+    assert max(map(len, notes)) > 1000
+    assert not any("\0" in note or note != note.strip() for note in notes)
+    assert len(set(plants["label"])) == 9
+    assert "" not in plants["label"]
+
+
+def test_flags_and_times_have_their_form(plants: dict[str, list[JsonValue]]) -> None:
+    assert set(plants["online"]) == {0, 1}
+    times = [datetime.datetime.fromisoformat(str(value)) for value in plants["begun"]]
+    assert max(times).year == 9999
+    assert min(times).year < 1601
+
+
+def test_rows_of_a_parent_are_several_or_none(tmp_path: Path) -> None:
+    rows = chosen(tmp_path, 3).tables["Plant_costs"].rows
+    numbers: dict[JsonValue, list[JsonValue]] = {}
+    for parent, number, _ in rows:
+        numbers.setdefault(parent, []).append(number)
+    assert set(numbers) < set(range(1, 10))
+    assert max(map(len, numbers.values())) >= 3
+    assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sqlite_and_json_keep_every_value(seed: int) -> None:
+    subject = load_subject()
+    values = chosen_values.for_subject(subject, seed)
+    assert values is not None
+    assert ChosenValues.model_validate_json(values.model_dump_json()) == values
+    connection = sqlite3.connect(":memory:")
+    for name, table in values.tables.items():
+        connection.execute(f"CREATE TABLE {name} ({', '.join(table.columns)})")
+        places = ", ".join("?" * len(table.columns))
+        connection.executemany(f"INSERT INTO {name} VALUES ({places})", table.rows)  # noqa: S608
+        rows = connection.execute(f"SELECT * FROM {name} ORDER BY rowid").fetchall()  # noqa: S608
+        assert list(map(json.dumps, rows)) == list(map(json.dumps, table.rows))
+    connection.close()
+
+
+def test_values_of_a_parent_differ_so_that_a_set_can_hold_them() -> None:
+    for seed in SEEDS:
+        values = chosen_values.for_subject(load_subject(), seed)
+        assert values is not None
+        for table in values.tables.values():
+            rows = list(map(json.dumps, table.rows))
+            assert len(set(rows)) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[A]\nparent = 'B'\ncolumns.id = 'parent'", "no table B"),
+        ("[A]\nrows = 1\ncolumns.id = 'number'", "columns.id"),
+        ("[A]\ncolumns.id = 'position'", "rows"),
+        ("[A]\nrows = 1\nparent = 'A'\ncolumns.id = 'parent'", "rows"),
+        ("[A]\nrows = 1", "columns"),
+        ("[A]\nrows = 1000\ncolumns.id = 'position'", "rows"),
+    ],
+)
+def test_a_values_file_with_a_mistake_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        chosen(tmp_path, 1, text)
+
+
+def test_a_subject_without_a_values_file_chooses_itself() -> None:
+    subject = load_subject().model_copy(update={"values": None})
+    assert chosen_values.for_subject(subject, 1) is None
