@@ -54,6 +54,7 @@ def test_the_gate_asks_for_what_most_users_have() -> None:
         "debian-13-uv-venv",
         "windows-wine-pip-system",
         "windows-wine-uv-system",
+        "windows-wine-uv-own-tests",
         "windows-wine-vcredist-pip-system",
         "windows-wine-vcredist-uv-system",
         "windows-wine-vcredist-old-pip-system",

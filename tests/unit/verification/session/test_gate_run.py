@@ -56,7 +56,7 @@ def prepares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Prepare], list[str]]:
         monkeypatch.setattr(gate_run, "prepare", prepare)
         return log
 
-    monkeypatch.setattr(replay_inputs, "keep", lambda _release, _subject: INPUTS)
+    monkeypatch.setattr(replay_inputs, "keep", lambda _release, _subject, _seed: INPUTS)
     return replace
 
 
@@ -286,7 +286,7 @@ def test_an_interrupted_run_reports_what_it_did_not_reach_and_is_no_history(
 def test_files_that_cannot_be_kept_are_a_remark(
     tmp_path: Path, prepares: Callable[[Prepare], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_release: Release, _subject: str) -> ReplayInputs:
+    def full(_release: Release, _subject: str, _seed: int) -> ReplayInputs:
         raise OSError(28, "No space left on device")
 
     prepares(set_up)
