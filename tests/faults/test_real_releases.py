@@ -38,6 +38,8 @@ def test_0_13_5_works_on_debian_13_and_is_flawed(
     assert told["verdict"] == verdict
     assert {cause["name"] for item in told["items"] for cause in item["causes"]} == FLAWS
     assert [cell["verdict"] for cell in told["cells"]] == ["verified"] * 2  # pip and uv
+    assert "--tests DIR" in told["own_tests_not_run"]
+    assert "none of the package's own tests ran" in " ".join(ended.output.split())
     left_out = [out["id"] for out in told["out_of_scope"]]
     assert {"source-build", "debian-13-pip-own-tests"} <= set(left_out)
 

@@ -281,6 +281,9 @@ class Report(Model):
     platforms: tuple[PlatformResult, ...] = Field(
         default=(), description="How far the wheels for each platform are verified."
     )
+    own_tests_not_run: str = Field(
+        default="", description="Why none of the package's own tests ran; empty if some did."
+    )
     not_installed: tuple[str, ...] = Field(
         default=(), description="Wheels that were inspected, and that no machine was served."
     )

@@ -81,6 +81,8 @@ def job_summary(report: Report, folder: Path) -> str:
     lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
     if report.interrupted:
         lines.append("**The run was interrupted**: what it did not reach is not verified.")
+    if own_tests := marks.own_tests_sentence(report):
+        lines.append(_cell(f"**Limit**: {own_tests}."))
     lines += ["", "| item | verdict | machines | causes |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {_cell(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "

@@ -369,6 +369,8 @@ def _unverified(report: Report) -> Iterator[tuple[str, str]]:
     for ident in ("pipeline", "publisher"):
         if ident not in known:
             yield ident, "this run has no such item"
+    if own_tests := marks.own_tests_sentence(report):
+        yield "own tests", own_tests
     for line in marks.platform_sentences(report.platforms):
         yield "platforms", line
     for name in report.not_installed:

@@ -39,6 +39,8 @@ def _suite(report: Report) -> ElementTree.Element:
         "verdict": str(report.verdict),
         "causes": cause_groups.name_list(cause for item in report.items for cause in item.causes),
     }
+    if report.own_tests_not_run:
+        properties["own-tests"] = f"not run: {report.own_tests_not_run}"
     if report.interrupted:
         properties["interrupted"] = "true"
     _properties(suite, properties)

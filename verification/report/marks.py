@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from verification.models.cause import Severity
+from verification.models.report import Report
 from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
 
@@ -77,6 +78,12 @@ def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
         next(outcome for outcome in _WORST_FIRST if outcome in of_machine)
         for of_machine in outcomes.values()
     )
+
+
+def own_tests_sentence(report: Report) -> str:
+    """Return that none of the package's own tests ran, and why; empty if some did."""
+    reason = report.own_tests_not_run
+    return f"none of the package's own tests ran: {reason}" if reason else ""
 
 
 def machine_sentence(cells: Iterable[CellResult]) -> str:

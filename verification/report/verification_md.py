@@ -344,6 +344,8 @@ def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
     for cell in cells:
         if cell.summary and cell.summary.tests and (left := cell.summary.tests.left_out):
             yield f"`{cell.id}`: of the package's own tests did not count: {'; '.join(left)}"
+    if cells and (own_tests := marks.own_tests_sentence(report)):
+        yield own_tests
     if report.selection.narrowed and _find(report, template.item):
         yield f"The run was narrowed to {', '.join(report.selection.narrowed)}"
 

@@ -70,6 +70,7 @@ def build_report(
         machines=machine_records(),
         stand_ins=stand_in_limits.load(),
         inputs=inputs,
+        own_tests_not_run=_own_tests_not_run(request, judged),
     )
     if setup is None:
         return report
@@ -144,6 +145,16 @@ def _narrowed(request: GateRequest, judged: RunVerdict) -> list[str]:
     return [f"{ran} of {every} cells"] if ran != every else []
 
 
+def _own_tests_not_run(request: GateRequest, judged: RunVerdict) -> str:
+    """Return why none of the package's own tests ran; empty if some did."""
+    if any(cell.summary and cell.summary.tests for cell in judged.cells):
+        return ""
+    if request.selection.no_tests_reason:
+        return request.selection.no_tests_reason
+    runs_tests = any(cell.runs_tests for cell in request.cells)
+    return "no cell that runs them got so far" if runs_tests else "no selected cell runs them"
+
+
 def _out_of_scope(
     request: GateRequest, setup: RunSetup | None, judged: RunVerdict
 ) -> Iterator[OutOfScope]:
@@ -178,6 +189,8 @@ def _remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> It
     if report.selection.narrowed:
         narrowed = ", ".join(report.selection.narrowed)
         yield f"The verdict is narrowed to what was selected: {narrowed}"
+    if own_tests := marks.own_tests_sentence(report):
+        yield own_tests
     if report.no_history:
         yield f"not verified with the earlier releases on the index: {report.no_history}"
     not_fetched = setup.prepared.release.not_fetched if setup else {}

@@ -61,6 +61,15 @@ def test_refused_and_falls_back_differ_from_works_in_cells_and_items(tmp_path: P
     assert "| falls back on 1 machine |" in summary
 
 
+def test_own_tests_that_did_not_run_are_a_limit_of_the_summary(tmp_path: Path) -> None:
+    assert "**Limit**" not in github.job_summary(report(), tmp_path)
+    run = report().model_copy(update={"own_tests_not_run": "not named"})
+    (line,) = [
+        line for line in github.job_summary(run, tmp_path).splitlines() if "not named" in line
+    ]
+    assert line.startswith("**Limit**")
+
+
 def test_a_cause_that_follows_is_no_annotation(tmp_path: Path) -> None:
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     run = report(cell(LINUX, crash(), follows), cell(WINDOWS))

@@ -155,6 +155,12 @@ def test_what_was_not_verified_is_listed_with_the_reason() -> None:
     assert any("a.whl" in line for name, line in found if name == "platforms")
 
 
+def test_own_tests_that_did_not_run_are_not_verified() -> None:
+    assert "own tests" not in dict(html.build_page(report(), {}).unverified)
+    run = report().model_copy(update={"own_tests_not_run": "not named"})
+    assert "not named" in dict(html.build_page(run, {}).unverified)["own tests"]
+
+
 def test_what_is_out_of_scope_is_listed_once() -> None:
     out = tuple(
         OutOfScope(id=name, reason="left out by --no-pipeline")

@@ -132,6 +132,12 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     assert suite.get("failures") == "0"
 
 
+def test_own_tests_that_did_not_run_are_a_property(tmp_path: Path) -> None:
+    run = complete().model_copy(update={"own_tests_not_run": "not named"})
+    assert "not named" in _properties(_suite(tmp_path, run))["own-tests"]
+    assert "own-tests" not in _properties(_suite(tmp_path, complete()))
+
+
 def test_control_characters_in_evidence_leave_the_file_readable(tmp_path: Path) -> None:
     suite = _suite(tmp_path, report(cell(LINUX), cell(WINDOWS, reason="a\x00b\x1b[31m\udcff")))
 

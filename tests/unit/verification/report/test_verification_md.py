@@ -140,6 +140,13 @@ def test_an_item_that_is_out_of_scope_gives_that_reason() -> None:
     assert "out of scope of this run: the source was not given" in text
 
 
+def test_own_tests_that_did_not_run_are_a_limit_of_each_install() -> None:
+    assert "own tests ran" not in _render(complete())
+    text = _render(_with(complete(), own_tests_not_run="not named"))
+    limits = [part.partition("####")[0] for part in text.split("**Limits:**")[1:]]
+    assert sum("not named" in part for part in limits) == 2
+
+
 def test_each_former_human_item_has_verdict_evidence_and_limits() -> None:
     text = _render(complete())
     for number in range(1, 5):

@@ -16,7 +16,7 @@ from tests.helpers.sample_wheels import SUBJECT
 from verification.models.cause import Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.report import KeptMachine, Report
-from verification.models.results import CellResult, Coverage
+from verification.models.results import CellResult, CellSummary, Coverage, TestsSummary
 from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json
@@ -163,6 +163,37 @@ def test_the_machines_of_other_profiles_are_out_of_scope(tmp_path: Path) -> None
 def test_the_own_tests_that_cannot_run_are_out_of_scope(tmp_path: Path) -> None:
     asked = request(tmp_path, profile="gate")
     assert scope(build(asked))["debian-13-pip-own-tests"] == asked.selection.no_tests_reason
+
+
+@pytest.mark.parametrize("origin", [{"wheels": Path("dist")}, {"release": "0.13.5"}])
+def test_own_tests_that_were_not_named_are_a_fact_and_a_line(
+    tmp_path: Path, origin: dict[str, object]
+) -> None:
+    options = {"wheels": None, "profile": "gate"} | origin
+    asked = request(tmp_path, **options)
+    report = build(asked)
+    assert report.own_tests_not_run == asked.selection.no_tests_reason != ""
+    assert any(report.own_tests_not_run in line for line in lines(asked, None, report)[:3])
+
+
+def test_own_tests_that_no_selected_cell_runs_are_a_fact(tmp_path: Path) -> None:
+    tests = tmp_path / "source" / "tests"
+    tests.mkdir(parents=True)
+    (tests / "test_a.py").write_text("")
+    (tests.parent / "pyproject.toml").write_text("")
+    for machine, expected in (("debian-12", "no selected"), ("debian-13", "no cell that runs")):
+        options = {"wheels": None, "source": tests.parent, "profile": "full"}
+        asked = request(tmp_path, **options, machines=(machine,))
+        assert build(asked, of=judged(CELLS[0])).own_tests_not_run.startswith(expected)
+
+
+def test_own_tests_that_ran_are_not_missed(tmp_path: Path) -> None:
+    tests = TestsSummary(counts={"passed": 3}, failures=(), left_out=(), sha256="d" * 64)
+    summary = CellSummary(commands=(), steps={}, tests=tests)
+    asked = request(tmp_path)
+    report = build(asked, of=judged(CELLS[0].model_copy(update={"summary": summary})))
+    assert report.own_tests_not_run == ""
+    assert not any("own tests ran" in line for line in lines(asked, None, report))
 
 
 def test_what_is_out_of_scope_for_one_reason_is_one_line(tmp_path: Path) -> None:
