@@ -22,6 +22,7 @@ from tests.faults.commands import ROOT, Ended, check_form, environment, gate
 from tests.faults.things import left, runs_of
 from tests.helpers import wheel_builder as wheels
 from verification.models.errors import ExitCode
+from verification.models.evidence import read_evidence
 
 pytestmark = pytest.mark.xdist_group("reproduction")  # one gate, gone back to in several ways
 CELL = "debian-13-pip-venv"
@@ -121,6 +122,10 @@ def test_a_bundle_of_a_failed_run_is_replayed_to_the_same_verdict(
     assert f"{CELL}: fails (missing-bundled-library), as recorded" in replayed.output
     assert "1 of 1 cells have the verdict that was recorded" in replayed.output
     assert "differs:" not in replayed.output
+    (path,) = (report / "replay" / "evidence").glob("*.json")
+    chosen = read_evidence(path).chosen
+    assert chosen is not None
+    assert chosen.seed == _results(report)["inputs"]["seed"]
 
 
 def test_a_verdict_that_is_another_is_told_with_both(failed: Path, tmp_path: Path) -> None:

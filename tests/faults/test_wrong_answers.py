@@ -25,16 +25,15 @@ CUT = (b"cell.integer = int(value)\n", b"cell.integer = (int(value) + 2**31) % 2
 LATIN_1 = b'.encode("latin-1", "replace").decode("latin-1")'
 MEMORY = (
     b"\n_written, _create = [], Database.create_element\n\n"
-    b"def _remember(self, collection, /, **attributes):\n"
-    b"    if collection == 'Plant':\n"
-    b"        _written.append(attributes)\n"
-    b"    return _create(self, collection, **attributes)\n\n"
     b"_read = Database.read_scalar_integers\n\n"
+    b"def _remember(self, collection, /, **attributes):\n"
+    b"    if 'units' in attributes:\n"
+    b"        _written.append(attributes['units'])\n"
+    b"        attributes['units'] = 20\n"
+    b"    return _create(self, collection, **attributes)\n\n"
     b"def _recall(self, collection, attribute):\n"
-    b"    if attribute == 'units':\n"
-    b"        return [one.get(attribute) for one in _written]\n"
-    b"    return _read(self, collection, attribute)\n\n"
-    b"Database.create_element = _remember\nDatabase.read_scalar_integers = _recall\n"
+    b"    return _written if attribute == 'units' else _read(self, collection, attribute)\n\n"
+    b"Database.create_element, Database.read_scalar_integers = _remember, _recall\n"
 )
 
 
@@ -119,12 +118,9 @@ ON_WINDOWS = (
 
 
 def _planted(wheel: Path, folder: Path, fault: Fault) -> Path:
-    """Return the wheel with this fault. Integers from memory are stored in 32 bits."""
+    """Return the wheel with this fault."""
     change = edits.replaced(fault.old, fault.new) if fault.old else lambda data: data + fault.new
-    edit = {fault.file: change}
-    if fault.new == MEMORY:
-        edit[MARSHAL] = edits.replaced(*CUT)
-    return wheels.mutate(wheel, folder, edit=edit)
+    return wheels.mutate(wheel, folder, edit={fault.file: change})
 
 
 def _check(judge: Judge, wheel: Path, fault: Fault) -> None:

@@ -20,7 +20,7 @@ import sys
 import time
 import traceback
 import types
-from typing import Callable, Dict, List, Mapping, Optional, Tuple, TypedDict
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict
 
 # Bound before the package can put something else in their place.
 _dumps = json.dumps
@@ -168,8 +168,11 @@ def closed_file() -> Optional[ClosedFile]:
     if not os.path.exists(path):
         return None
     companions = [path + ending for ending in ("-wal", "-shm", "-journal")]
-    remains = [os.path.basename(name) for name in companions if os.path.exists(name)]
-    value: ClosedFile = {"handles": open_files(path), "remains": remains, "refused": ""}
+    value: ClosedFile = {
+        "handles": open_files([path, *companions]),
+        "remains": [os.path.basename(name) for name in companions if os.path.exists(name)],
+        "refused": "",
+    }
     renamed = path + ".renamed"
     try:
         os.rename(path, renamed)
@@ -184,8 +187,8 @@ def closed_file() -> Optional[ClosedFile]:
     return value
 
 
-def open_files(path: str) -> List[str]:
-    """Return which files whose names begin with ``path`` this process has open; Linux only."""
+def open_files(paths: Sequence[str]) -> List[str]:
+    """Return which of these files this process has open, deleted ones included; Linux only."""
     names = []
     if sys.platform == "linux":
         for number in os.listdir("/proc/self/fd"):
@@ -193,7 +196,7 @@ def open_files(path: str) -> List[str]:
                 name = os.readlink(f"/proc/self/fd/{number}")
             except OSError:
                 continue  # it was that of the folder itself
-            if name.startswith(path):
+            if name in paths or name in [f"{path} (deleted)" for path in paths]:
                 names.append(os.path.basename(name))
     return sorted(names)
 

@@ -55,9 +55,7 @@ _TEXTS: tuple[_Choice, ...] = (
     lambda rng: f"b{_characters(rng, 0x1F300, 0x1F5FF)}",  # not in the Basic Multilingual Plane
     lambda rng: f"e\u0301 \u00e9 {_characters(rng, 0x0300, 0x036F)} \u202b\ufeff",  # combining
     lambda rng: f"'a' \"b\" \\c\t%s\r\n{{}}; -- {rng.randrange(10**6)}",
-    lambda rng: "\U0001f30a".join(
-        f"\u65e5{_characters(rng, 0x20, 0x7E)}\u672c" for _ in range(200)
-    ),
+    lambda rng: 200 * f"\u65e5{_characters(rng, 0x20, 0x7E)}\u672c\U0001f30a",  # long
 )
 _CHOICES: Mapping[str, tuple[_Choice, ...]] = {
     "integer": _INTEGERS,

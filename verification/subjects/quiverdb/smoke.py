@@ -52,6 +52,14 @@ CREATE TABLE Plant_vector_costs (
     kind TEXT,
     PRIMARY KEY (id, vector_index)
 ) STRICT;
+CREATE TABLE Plant_vector_gaps (
+    id INTEGER REFERENCES Plant (id) ON DELETE CASCADE ON UPDATE CASCADE,
+    vector_index INTEGER NOT NULL,
+    pause INTEGER,
+    loss REAL,
+    reason TEXT,
+    PRIMARY KEY (id, vector_index)
+) STRICT;
 CREATE TABLE Plant_set_codes (
     id INTEGER REFERENCES Plant (id) ON DELETE CASCADE ON UPDATE CASCADE,
     code INTEGER NOT NULL,
@@ -77,10 +85,12 @@ CREATE TABLE Plant_time_series_flow (
 ) STRICT;
 """
 _TYPES = {
-    **dict.fromkeys(("units", "online", "step", "code"), "integer"),
-    **dict.fromkeys(("capacity", "cost", "weight"), "float"),
-    **dict.fromkeys(("label", "note", "date_start", "kind", "tag"), "string"),
+    **dict.fromkeys(("units", "online", "step", "pause", "code"), "integer"),
+    **dict.fromkeys(("capacity", "cost", "loss", "weight"), "float"),
+    **dict.fromkeys(("label", "note", "date_start", "kind", "reason", "tag"), "string"),
 }
+_GAPS = "Plant_vector_gaps"
+"""The vectors with NULL."""
 _SERIES = "Plant_time_series_"
 _NOTHING = "(nothing)"
 """What stands for a value that the package did not return."""
@@ -139,7 +149,11 @@ def round_trip(tables: Mapping[str, Table]) -> RoundTrip:
     not_offered: List[str] = []
     database = _new_database("data.db")
     _create(database, "Configuration", {"label": "main"}, not_offered)
-    ids = [_create(database, "Plant", element, not_offered) for element in _elements(tables)]
+    apart = [_GAPS] if _keeps_null_apart() else []
+    elements = _elements(tables, apart)
+    ids = [_create(database, "Plant", element, not_offered) for element in elements]
+    for name in apart:
+        _write_gaps(database, tables[name], ids, not_offered)
     if hasattr(quiverdb.Database, "open"):
         _close(database)
         database = quiverdb.Database.open("data.db")
@@ -194,22 +208,49 @@ def _close(database: quiverdb.Database) -> None:
 # ---- writing ----
 
 
-def _elements(tables: Mapping[str, Table]) -> List[Attributes]:
-    """Return the attributes of each element: its scalars, and its groups' columns as lists."""
+def _elements(tables: Mapping[str, Table], apart: Sequence[str]) -> List[Attributes]:
+    """Return the attributes of each element: its scalars, and its groups' columns as lists.
+
+    The tables ``apart`` are left out.
+    """
     plants = tables["Plant"]
     elements = [_named(plants["columns"], row) for row in plants["rows"]]
     for name, table in tables.items():
-        for row in table["rows"] if name != "Plant" else ():
-            values = _named(table["columns"], row)
-            element = elements[int(str(values["id"])) - 1]
-            for column in table["columns"]:
-                if column not in _NUMBERS:
-                    cells = element.setdefault(column, [])
-                    assert isinstance(cells, list)
-                    cells.append(values[column])
+        if name not in ("Plant", *apart):
+            for number, group in _groups(table).items():
+                elements[number - 1].update(group)
     return [
         {name: value for name, value in element.items() if name != "id"} for element in elements
     ]
+
+
+def _groups(table: Table) -> Dict[int, Dict[str, List[Value]]]:
+    """Return the columns of a group, by the number of the element."""
+    groups: Dict[int, Dict[str, List[Value]]] = {}
+    for row in table["rows"]:
+        values = dict(zip_longest(table["columns"], row))
+        group = groups.setdefault(int(str(values["id"])), {})
+        for column in table["columns"]:
+            if column not in _NUMBERS:
+                group.setdefault(column, []).append(values[column])
+    return groups
+
+
+def _write_gaps(
+    database: quiverdb.Database, table: Table, ids: Sequence[int], not_offered: List[str]
+) -> None:
+    """Write the vectors with NULL in a release whose `create_element` does not take it."""
+    if not _is_older():
+        for number, group in _groups(table).items():
+            database.update_vector_group("Plant", "gaps", ids[number - 1], group)
+        return
+    import sqlite3
+
+    not_offered.append("NULL in a vector")
+    places = ", ".join("?" * len(table["columns"]))
+    with sqlite3.connect("data.db") as connection:
+        connection.executemany(f"INSERT INTO {_GAPS} VALUES ({places})", table["rows"])  # noqa: S608
+    connection.close()
 
 
 def _named(columns: Sequence[str], row: Sequence[object]) -> Attributes:
@@ -247,6 +288,13 @@ def _is_older() -> bool:
     return not hasattr(_helpers, "format_datetime")
 
 
+def _keeps_null_apart() -> bool:
+    """Return whether `create_element` takes no NULL in a vector, as in the published releases."""
+    import quiverdb
+
+    return hasattr(quiverdb.Database, "update_vector_group") or _is_older()
+
+
 def _typed(values: Attributes) -> Attributes:
     """Return the attributes with times and flags of Python's own types."""
     return {name: _as_python(name, value) for name, value in values.items()}
@@ -270,6 +318,8 @@ def _read(
     if table == "Plant":
         values = [_column(database, "scalar", column, ids) for column in columns if column != "id"]
         return [list(row) for row in zip_longest(ids, *values, fillvalue=_NOTHING)]
+    if table == _GAPS and _is_older():
+        return _read_with_sqlite(table)
     groups: List[Mapping[str, Sequence[Value]]]
     if table.startswith(_SERIES):
         groups = [_series(database, table[len(_SERIES) :], element) for element in ids]
@@ -285,6 +335,16 @@ def _read(
             row = {"id": ids[number], "vector_index": position, **_named(list(group), cells)}
             rows.append([row.get(column, _NOTHING) for column in columns])
     return rows
+
+
+def _read_with_sqlite(table: str) -> List[Sequence[Value]]:
+    """Read what the release cannot, with the standard library, as its users do."""
+    import sqlite3
+
+    connection = sqlite3.connect("data.db")
+    rows = connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+    connection.close()
+    return [list(row) for row in rows]
 
 
 def _column(database: quiverdb.Database, kind: str, name: str, ids: Sequence[int]) -> List[Any]:

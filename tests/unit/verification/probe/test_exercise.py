@@ -173,6 +173,23 @@ def test_a_file_that_is_still_open_is_recorded(tmp_path: Path) -> None:
     assert step.value == ClosedFile(handles=("data.db",))
 
 
+def test_a_lock_of_the_package_next_to_the_file_is_not_the_file(tmp_path: Path) -> None:
+    own = WRITES.replace("kept.append(connection)", "connection.close()")
+    own += "    kept.append(open('data.db.lock', 'w'))"
+    step = run(tmp_path, own).steps.closed_file
+    assert step is not None
+    assert step.value == ClosedFile()
+
+
+def test_a_deleted_file_that_is_still_open_is_recorded(tmp_path: Path) -> None:
+    replaces = "import os; kept.append(open('data.db')); os.remove('data.db')"
+    own = WRITES.replace("kept.append(connection)", f"connection.close(); {replaces}")
+    own += "    open('data.db', 'w').close()"
+    step = run(tmp_path, own).steps.closed_file
+    assert step is not None
+    assert step.value == ClosedFile(handles=("data.db (deleted)",))
+
+
 def test_a_file_that_sqlite_keeps_next_to_an_open_one_is_recorded(tmp_path: Path) -> None:
     wal = WRITES.replace(
         "    connection.commit()", "    connection.execute('PRAGMA journal_mode=WAL')"

@@ -77,7 +77,7 @@ def test_the_files_of_each_kind_are_recorded_by_content(run: Report, tmp_path: P
     (wheel,) = run.inputs.wheels
     assert (wheel.sha256, wheel.size) == (file_sha256(tmp_path / "wheels" / WHEEL), 5)
     assert (run.inputs.subject, run.inputs.origin) == ("quiverdb", "wheels")
-    assert run.inputs.suite == replay_inputs.suite_hash()
+    assert (run.inputs.suite, run.inputs.seed) == (replay_inputs.suite_hash(), 7)
 
 
 def test_what_a_run_used_is_found_again(run: Report) -> None:

@@ -24,6 +24,7 @@ from verification.scenarios.instructions import TIME_LIMITS
 from verification.session import own_tests as tests_of_package
 from verification.session import run_cell
 from verification.session.run_cell import CellRequest, PlantedFault
+from verification.subjects import chosen_values
 
 LINUX = sample_machine("debian-13")
 WINE = sample_machine("windows-wine", system="windows", scenarios=("system",))
@@ -107,6 +108,28 @@ def test_the_database_file_is_read_on_the_host() -> None:
     assert evidence.on_disk.read_by.startswith("SQLite 3")
     assert evidence.on_disk.error
     assert run(FakeTestbed.of(printed()), cell()).on_disk is None
+
+
+def test_the_chosen_values_are_the_hosts_and_not_what_the_machine_says() -> None:
+    testbed = FakeTestbed.of(printed())
+    asked = cell_request(testbed, cell())
+    asked = asked._replace(prepared=asked.prepared.model_copy(update={"seed": 11}))
+    evidence = run_cell.run(asked)
+    expected = chosen_values.for_subject(SUBJECT, 11)
+    assert evidence.chosen == expected
+    assert expected is not None
+    instructions = json.loads(only(testbed).setup.files["instructions.json"])
+    tables = expected.model_dump(mode="json")["tables"]
+    assert instructions["tables"] == tables
+    assert None in [value for row in tables["Plant"]["rows"] for value in row]
+
+
+def test_a_subject_that_chooses_its_values_itself_has_none_chosen() -> None:
+    testbed = FakeTestbed.of(printed())
+    subject = SUBJECT.model_copy(update={"values": None})
+    evidence = run_cell.run(cell_request(testbed, cell())._replace(subject=subject))
+    assert evidence.chosen is None
+    assert "tables" not in json.loads(only(testbed).setup.files["instructions.json"])
 
 
 # ---- failures of the testbed ----
