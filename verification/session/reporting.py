@@ -151,8 +151,10 @@ def _own_tests_not_run(request: GateRequest, judged: RunVerdict) -> str:
         return ""
     if request.selection.no_tests_reason:
         return request.selection.no_tests_reason
-    runs_tests = any(cell.runs_tests for cell in request.cells)
-    return "no cell that runs them got so far" if runs_tests else "no selected cell runs them"
+    selected = {cell.id for cell in judged.cells}
+    if any(cell.runs_tests and cell.id in selected for cell in request.cells):
+        return "no cell that runs them got so far"
+    return "no selected cell runs them"
 
 
 def _out_of_scope(
