@@ -60,6 +60,18 @@ class IndexFile(Model):
     yanked: str | None
     """Why its maintainer withdrew it; None for a file that counts."""
 
+    @property
+    def requires_python(self) -> str:
+        """Its Requires-Python; empty if the index does not report one."""
+        return self.fits[-1] if len(self.fits) > 1 else ""
+
+    @property
+    def has_machine(self) -> bool:
+        """True for a source, and for a wheel that a machine of ours can use."""
+        return not self.name.endswith(".whl") or any(
+            _MACHINE_PLATFORM.fullmatch(tag.rpartition("-")[2]) for tag in self.fits[:-1]
+        )
+
 
 class IndexListing(Model):
     """The files of a project on the upstream index."""
@@ -94,7 +106,9 @@ def earlier(project: str, version: str, *, url: str | None = None) -> EarlierRel
         TestbedFailure: ``cache-damaged``.
     """
     folder = state_folder() / "releases" / f"{project}-earlier"
-    files = eligible(filter(_fits_machine, _files(project, url)), Version(version))
+    files = eligible(
+        (file for file in listing(project, url=url) if file.has_machine), Version(version)
+    )
     missing = [file for file in files if not (folder / file.name).exists()]
     with contextlib.ExitStack() as stack:
         if missing:
@@ -135,7 +149,7 @@ def release(
     not_fetched: dict[str, str] = {}
     undeclared: list[str] = []
     try:
-        listed = _files(project, url)
+        listed = listing(project, url=url)
     except ImageUnavailable as reason:
         print_line(f"release {found.version}: whether it has wheels for other machines: {reason}")
         return found.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
@@ -145,7 +159,7 @@ def release(
         if not file.name.endswith(".whl"):
             additional.append(Path(file.name))
             continue
-        if not (_fits_machine(file) or _fits_platform(file, platforms)):
+        if not (file.has_machine or _fits_platform(file, platforms)):
             undeclared.append(file.name)
             continue
         try:
@@ -189,7 +203,7 @@ class _NoSource(Exception):
 def _fetch_source(project: str, version: str, url: str | None, into: Path) -> None:
     files = [
         file
-        for file in _files(project, url)
+        for file in listing(project, url=url)
         if Version(file.version) == Version(version) and file.fits[0] == "sdist"
     ]
     if not files:
@@ -246,19 +260,19 @@ def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
     return found[::-1]
 
 
-def _fits_machine(file: IndexFile) -> bool:
-    return not file.name.endswith(".whl") or any(
-        _MACHINE_PLATFORM.fullmatch(tag.platform) for tag in parse_wheel_filename(file.name)[3]
-    )
-
-
 def _fits_platform(file: IndexFile, platforms: Iterable[Platform]) -> bool:
     tags = parse_wheel_filename(file.name)[3]
     return any(platform.fits(tag.platform) for platform in platforms for tag in tags)
 
 
-def _files(project: str, url: str | None) -> tuple[IndexFile, ...]:
-    """Return the files of ``project``; from the last answer of the index where it gives none."""
+def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
+    """Return every file of a project on the upstream index.
+
+    If the index does not answer, its last answer is used. ``url`` names another index.
+
+    Raises:
+        ImageUnavailable: the index does not answer and never did.
+    """
     kept = state_folder() / "releases" / "listings" / canonicalize_name(project)
     try:
         files = tuple(_index_files(_ask(project, url or _index_url())))
@@ -280,8 +294,8 @@ def _files(project: str, url: str | None) -> tuple[IndexFile, ...]:
     return files
 
 
-def _write_listing(listing: IndexListing, into: Path) -> None:
-    (into / _LISTING).write_text(listing.model_dump_json(), "utf-8")
+def _write_listing(answer: IndexListing, into: Path) -> None:
+    (into / _LISTING).write_text(answer.model_dump_json(), "utf-8")
 
 
 def _ask(project: str, endpoint: str) -> list[pypi_simple.DistributionPackage]:

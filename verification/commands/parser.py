@@ -139,6 +139,7 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--python", metavar="X.Y", default="", help="its Python, such as 3.13")
     add("--os", metavar="NAME", default="", help="such as debian-11, windows-11")
+    add("--arch", metavar="NAME", default="", help="its processor, such as x86_64, arm64")
     add("--glibc", metavar="X.Y", default="", help="its C library, such as 2.31")
     add("--pip", metavar="VERSION", default="", help="its pip, such as 24.3")
     add("--installer", metavar="NAME", default="", help="pip, uv, pip-oldest ...")
@@ -216,9 +217,11 @@ COMMANDS: Mapping[str, _Command] = {
     ),
     "reproduce": _Command(
         "[OPTIONS]",
-        "run what a bug report says on the nearest machine",
-        "Take what a bug report says, run it on the machine that is most similar, and print what "
-        "differs, the verdict and its causes. Exit codes: 0 it works there, 1 it fails.",
+        "answer whether the release works on the machine of a bug report",
+        "Take what a bug report says, run it on the most similar machine with that Python, and "
+        "print what differs and the answer. Exit codes: 0 a machine with that Python, processor "
+        "and C library ran the release, and it works; 1 it does not work there, as such a machine "
+        "or the files of the release show; 5 neither is proven.",
         _add_reproduce,
     ),
     "bundle": _Command(

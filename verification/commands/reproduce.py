@@ -1,4 +1,4 @@
-"""``./e2e reproduce``: reproduce a bug report on the most similar machine."""
+"""``./e2e reproduce``: answer whether a release works on the machine of a bug report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,75 +15,205 @@ from packaging.version import InvalidVersion, Version
 from containers import engine as engines
 from containers import images, wheelhouse
 from containers.progress import print_line
-from verification import verdict
 from verification.commands import common
 from verification.commands.common import Unverified
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.evidence import CellEvidence
+from verification.models.inspection import ReleaseInspection
+from verification.models.machine import MachineSpec
+from verification.models.release import Release
 from verification.models.report import ReplayInputs, Report, Reproduction, ReproductionMachine
-from verification.models.results import CellResult, ItemResult
-from verification.models.verdict import EXIT_CODES
+from verification.models.results import ItemResult
+from verification.models.subject import Subject
+from verification.models.verdict import EXIT_CODES, Verdict
 from verification.report import folder as folders
 from verification.report import stand_in_limits, writer
-from verification.scenarios import machines, similar_machine
-from verification.scenarios.similar_machine import RankedMachine, minor_version
+from verification.scenarios import machines, scenarios, similar_machine
+from verification.scenarios.release_files import FilesAnswer, files_answer
+from verification.scenarios.reproduction_answer import Answer, MachineRun, answer
+from verification.scenarios.similar_machine import BugReport, RankedMachine
 from verification.session import replay_inputs, reporting
-from verification.session.prepare import PreparedRun, prepare
+from verification.session.prepare import PreparedRun, prepare, prepare_files
+from verification.session.published_files import published_files
 from verification.session.selection import Selection
 from verification.session.session import CellRun, Session
 from verification.subjects import subject as subjects
 
-_OPTIONS = ("python", "os", "glibc", "pip", "installer", "scenario", "release")
+_OPTIONS = ("python", "os", "arch", "glibc", "pip", "installer", "scenario", "release")
 _SHOWN = 3
 """How many machines are shown with their differences."""
 
 
+class _Question(NamedTuple):
+    """What is asked, and where the report goes."""
+
+    report: BugReport
+    asked: Mapping[str, str]
+    """The options, by name."""
+    options: argparse.Namespace
+    subject: Subject
+    folder: Path
+    began: float
+
+
+class _Answered(NamedTuple):
+    """The answer, and what it rests on; without a machine, `session`, `cell` and `ran` are None."""
+
+    selection: Selection
+    release: Release
+    reproduction: Reproduction
+    verdict: Verdict
+    session: Session | None = None
+    cell: Cell | None = None
+    ran: CellRun | None = None
+
+
 def run(options: argparse.Namespace) -> int:
-    """Reproduce what a bug report says; return the exit code of its verdict."""
+    """Answer whether the release works on the machine of a bug report; return the exit code."""
+    question = _question(options)
+    ranked = similar_machine.ranked_machines(question.report, machines.load())
+    # What is wrong in the choices is reported before an image is made.
+    common.select_for(options, _machine_for_build(question.report))
+    _check_choices(question, ranked)
+    folders.check(question.folder)
+    for one in ranked[:_SHOWN]:
+        print_line(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
+    near, missed = _available(ranked, provision=not options.no_provision)
+    with contextlib.ExitStack() as stack:
+        if near:
+            answered = _run_on(near, missed, question, stack)
+        else:
+            answered = _read_files(missed, question, stack)
+    _write(question, answered)
+    print("\n".join(_lines(question, answered)))
+    return EXIT_CODES[answered.verdict]
+
+
+def _question(options: argparse.Namespace) -> _Question:
     installer = _installer(options.pip, options.installer)
     if installer:
         common.installer_of(installer)
-    asked = similar_machine.bug_report(
+    report = similar_machine.bug_report(
         python=options.python,
         os=options.os,
+        arch=options.arch,
         glibc=options.glibc,
         installer=installer,
         scenario=options.scenario,
     )
-    ranked = similar_machine.ranked_machines(asked, machines.load())
-    subject = subjects.load()
-    # What is wrong in the choices is reported before an image is made.
-    common.select_for(options, ranked[0].spec)
-    common.cell_on(ranked[0].spec, subject, installer or None, options.scenario or None)
-    for one in ranked[:_SHOWN]:
-        print_line(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
-    near, missed = _available(ranked, provision=not options.no_provision)
-    cell = common.cell_on(near.spec, subject, installer or None, options.scenario or None)
-    selection = common.select_for(options, near.spec)
+    return _Question(
+        report=report,
+        asked={name: value for name in _OPTIONS if (value := getattr(options, name))},
+        options=options,
+        subject=subjects.load(),
+        folder=common.path_of(options.report) or common.ROOT / "reproduction",
+        began=time.time(),
+    )
+
+
+def _machine_for_build(report: BugReport) -> MachineSpec:
+    """Return a machine of the system of the report, for which wheels are built."""
+    known = machines.load()
+    return next((one for one in known.values() if one.os == report.os), next(iter(known.values())))
+
+
+def _check_choices(question: _Question, ranked: Sequence[RankedMachine]) -> None:
+    report = question.report
+    if ranked:
+        _cell(question, ranked[0])
+        return
+    every = {name for known in scenarios.load().values() for name in known}
+    if report.scenario and report.scenario not in every:
+        names = ", ".join(sorted(every))
+        raise WrongUse(f"--scenario {report.scenario}: there is none; there are: {names}")
+
+
+def _cell(question: _Question, near: RankedMachine) -> Cell:
+    report = question.report
+    return common.cell_on(
+        near.spec, question.subject, report.installer or None, report.scenario or None
+    )
+
+
+def _run_on(
+    near: RankedMachine, missed: tuple[str, ...], question: _Question, stack: contextlib.ExitStack
+) -> _Answered:
+    """Run the cell on a machine and return what follows."""
+    options, subject = question.options, question.subject
+    cell, selection = _cell(question, near), common.select_for(options, near.spec)
     extra_files = [wheelhouse.pip_wheel(options.pip)] if options.pip else []
-    folder = common.path_of(options.report) or common.ROOT / "reproduction"
-    folders.check(folder)
-    began = time.time()
-    with contextlib.ExitStack() as stack:
-        prepared = prepare(selection, subject, stack, extra_files=extra_files).prepared
-        common.image_of(prepared, near.spec.name)
-        writer.remove(folder)
-        (folder / folders.MARK).touch()
-        session = Session(prepared, subject, folder)
-        ran = session.run(cell, tests=selection.tests)
-        reproduction = Reproduction(
-            asked={name: value for name in _OPTIONS if (value := getattr(options, name))},
-            used=_used(prepared, cell, ran.evidence),
-            differs=tuple(
-                [line for line, _ in near.differences] + missed + _observed(asked, ran.evidence)
-            ),
+    setup = prepare(selection, subject, stack, extra_files=extra_files)
+    prepared = setup.prepared
+    common.image_of(prepared, near.spec.name)
+    _begin_report(question.folder)
+    session = Session(prepared, subject, question.folder)
+    ran = session.run(cell, tests=selection.tests)
+    files = _files_answer(question, selection, prepared.release, setup.inspection)
+    machine_run = MachineRun(near, ran.evidence, ran.result, setup.inspection)
+    answered = answer(question.report, files, machine_run, missed)
+    return _Answered(
+        selection=selection,
+        release=prepared.release,
+        reproduction=_reproduction(question, answered, _used(prepared, cell, ran.evidence)),
+        verdict=answered.verdict,
+        session=session,
+        cell=cell,
+        ran=ran,
+    )
+
+
+def _read_files(
+    missed: tuple[str, ...], question: _Question, stack: contextlib.ExitStack
+) -> _Answered:
+    """Answer from the files of the release: no machine with what was asked can run.
+
+    Raises:
+        Unverified: no wheel for such a machine is built here.
+    """
+    selection = common.select_for(question.options, _machine_for_build(question.report))
+    if selection.source and not similar_machine.is_built_here(question.report):
+        raise Unverified(
+            f"no wheel for {question.report.title} is built here, and no machine like it runs "
+            "here; name --wheels or --release"
         )
-        ended = _FinishedReproduction(folder, began, selection, session, ran, reproduction)
-        _write(ended)
-    print("\n".join(_lines(ended, cell)))
-    return EXIT_CODES[ran.result.verdict]
+    release, inspection = prepare_files(selection, question.subject, stack)
+    _begin_report(question.folder)
+    files = _files_answer(question, selection, release, inspection)
+    answered = answer(question.report, files, None, missed)
+    return _Answered(
+        selection=selection.model_copy(update={"machines": ()}),
+        release=release,
+        reproduction=_reproduction(question, answered, None),
+        verdict=answered.verdict,
+    )
+
+
+def _begin_report(folder: Path) -> None:
+    writer.remove(folder)
+    (folder / folders.MARK).touch()
+
+
+def _files_answer(
+    question: _Question, selection: Selection, release: Release, inspection: ReleaseInspection
+) -> FilesAnswer:
+    files = published_files(
+        release, inspection, question.subject.name, earlier=selection.history == "all"
+    )
+    return files_answer(question.report, files)
+
+
+def _reproduction(
+    question: _Question, answered: Answer, used: ReproductionMachine | None
+) -> Reproduction:
+    return Reproduction(
+        asked=question.asked,
+        used=used,
+        differs=answered.differences,
+        kind=answered.kind,
+        answer=answered.text,
+    )
 
 
 def _used(prepared: PreparedRun, cell: Cell, evidence: CellEvidence) -> ReproductionMachine:
@@ -101,24 +231,24 @@ def _used(prepared: PreparedRun, cell: Cell, evidence: CellEvidence) -> Reproduc
 
 def _available(
     ranked: Sequence[RankedMachine], *, provision: bool
-) -> tuple[RankedMachine, list[str]]:
+) -> tuple[RankedMachine | None, tuple[str, ...]]:
     """Return the most similar machine that can run here, and why more similar ones cannot.
 
     Raises:
-        Unverified: there is none.
         TestbedFailure: there is no engine.
     """
-    engine = engines.ensure(provision=provision)
     missed: list[str] = []
+    engine = engines.ensure(provision=provision) if ranked else None
     for near in ranked:
+        assert engine
         try:
             images.ensure(engine, near.spec.image)
         except images.ImageUnavailable as reason:
             missed.append(f"{near.spec.name} is more similar and cannot run here: {reason}")
             print_line(missed[-1])
         else:
-            return near, missed
-    raise Unverified("; ".join(missed))
+            return near, tuple(missed)
+    return None, tuple(missed)
 
 
 def _installer(pip: str, installer: str) -> str:
@@ -132,110 +262,96 @@ def _installer(pip: str, installer: str) -> str:
         raise WrongUse(f"--pip {pip}: not a version; write one such as 24.3") from None
 
 
-def _observed(asked: similar_machine.BugReport, evidence: CellEvidence) -> list[str]:
-    """Return the differences that only the machine itself shows."""
-    differences = []
-    # The report's 3.13 is any 3.13; its 3.13.2 is that one.
-    if asked.python.count(".") == 2 and evidence.python and evidence.python != asked.python:
-        differences.append(f"Python {evidence.python} for {asked.python}")
-    if evidence.deviation:
-        differences.append(f"the command is not the literal one: {evidence.deviation}")
-    return differences
-
-
-class _FinishedReproduction(NamedTuple):
-    """A reproduction that ran."""
-
-    folder: Path
-    began: float
-    selection: Selection
-    session: Session
-    ran: CellRun
-    reproduction: Reproduction
-
-
-def _report(ended: _FinishedReproduction) -> Report:
-    result = ended.ran.result
-    prepared, subject = ended.session.prepared, ended.session.subject
-    (spec,) = ended.selection.machines
+def _report(question: _Question, answered: _Answered) -> Report:
+    prepared = answered.session.prepared if answered.session else None
+    ran, used = answered.ran, answered.reproduction.used
     item = ItemResult(
-        id=f"{spec.os}-install",
-        title=f"pip install {subject.name} on {ended.reproduction.used.title}",
-        verdict=verdict.worst([result.verdict]),
-        causes=result.causes,
-        reason=result.reason,
+        id=f"{question.report.os}-install",
+        title=f"pip install {question.subject.name} on "
+        + (used.title if used else question.report.title),
+        verdict=answered.verdict,
+        causes=ran.result.causes if ran else (),
+        reason=answered.reproduction.answer,
     )
     report = Report(
-        verdict=result.verdict,
+        verdict=answered.verdict,
         items=(item,),
-        cells=(result,),
-        started=reporting.timestamp(ended.began),
-        seconds=round(time.time() - ended.began, 1),
-        selection=ended.selection.to_report(subject=subject.name),
+        cells=(ran.result,) if ran else (),
+        started=reporting.timestamp(question.began),
+        seconds=round(time.time() - question.began, 1),
+        selection=answered.selection.to_report(subject=question.subject.name),
+        version=answered.release.version,
+        wheels=answered.release.digests(),
         machines=reporting.machine_records(),
         stand_ins=stand_in_limits.load(),
-        inputs=_inputs(prepared, subject.name),
-        reproduction=ended.reproduction,
+        inputs=_inputs(answered.release, question.subject.name, prepared.seed if prepared else 0),
+        reproduction=answered.reproduction,
     )
-    return reporting.with_prepared(report, prepared)
+    return reporting.with_prepared(report, prepared) if prepared else report
 
 
-def _inputs(prepared: PreparedRun, subject: str) -> ReplayInputs | None:
+def _inputs(release: Release, subject: str, seed: int) -> ReplayInputs | None:
     try:
-        return replay_inputs.keep(prepared.release, subject, prepared.seed)
+        return replay_inputs.keep(release, subject, seed)
     except OSError as error:
         print_line(f"it cannot be replayed: its files are not kept: {error}")
         return None
 
 
-def _write(ended: _FinishedReproduction) -> None:
+def _write(question: _Question, answered: _Answered) -> None:
+    folder = question.folder
     try:
-        remarks = writer.write(ended.folder, _report(ended))
+        remarks = writer.write(folder, _report(question, answered))
     except OSError as error:
         raise WrongUse(
-            f"--report {ended.folder}: it cannot be written to ({error.strerror or error})"
+            f"--report {folder}: it cannot be written to ({error.strerror or error})"
         ) from None
     for remark in remarks:
         print_line(remark)
 
 
-def _lines(ended: _FinishedReproduction, cell: Cell) -> list[str]:
-    reproduction, ran, folder = ended.reproduction, ended.ran, ended.folder
-    package = ended.session.subject.name
-    used, result = reproduction.used, ran.result
+def _lines(question: _Question, answered: _Answered) -> list[str]:
+    reproduction, folder = answered.reproduction, question.folder
     asked = " ".join(f"--{name} {value}" for name, value in reproduction.asked.items())
-    command = ran.evidence.install.command if ran.evidence.install else ()
-    lines = [
-        "",
-        f"asked    {asked or 'nothing in particular'}",
-        f"used     {used.machine} ({used.title}), Python {used.python}"
-        + (f", {used.libc}" if re.search(r"\d", used.libc) else "")
-        + f", {used.installer}, scenario {used.scenario}, {package} {used.version}",
-        *(f"differs  {line}" for line in reproduction.differs or ["in nothing that was asked"]),
-        f"command  {' '.join(command)}",
-        verdict_line(result, reproduction, cell.refusal),
-    ]
-    for cause in result.causes:
-        lines += _cause(cause)
     option = "" if folder == common.ROOT / "report" else f" --from {folder}"
+    lines = ["", f"asked    {asked or 'nothing in particular'}"]
+    if answered.ran and answered.cell:
+        lines += _cell_lines(question, answered.reproduction, answered.ran, answered.cell)
+        lines += [f"again    ./e2e replay {answered.cell.id}{option}"]
     return [
         *lines,
         f"report   {folder}",
-        f"again    ./e2e replay {cell.id}{option}",
         f"hand on  ./e2e bundle{option}",
+        answer_line(reproduction, answered.verdict),
     ]
 
 
-def verdict_line(result: CellResult, reproduction: Reproduction, refusal: str) -> str:
-    """Return the verdict in one line; `refusal` is the cause by which the cell must be refused."""
-    python = reproduction.asked.get("python", "")
-    # The report's 3.13 is any 3.13.
-    same = minor_version(python) in (None, minor_version(reproduction.used.python))
-    return (
-        f"verdict  {result.verdict}: {result.outcome}"
-        + (f" (it must be refused here, {refusal}: docs/machines.md)" if refusal else "")
-        + ("" if same else f", with another Python than {python}")
+def _cell_lines(
+    question: _Question, reproduction: Reproduction, ran: CellRun, cell: Cell
+) -> list[str]:
+    used, result = reproduction.used, ran.result
+    assert used
+    command = ran.evidence.install.command if ran.evidence.install else ()
+    refused = (
+        f" (it must be refused here, {cell.refusal}: docs/machines.md)" if cell.refusal else ""
     )
+    lines = [
+        f"used     {used.machine} ({used.title}), Python {used.python}"
+        + (f", {used.libc}" if re.search(r"\d", used.libc) else "")
+        + f", {used.installer}, scenario {used.scenario}, {question.subject.name} {used.version}",
+        *(f"differs  {line}" for line in reproduction.differs or ["in nothing that was asked"]),
+        f"command  {' '.join(command)}",
+        f"cell     {result.verdict}: {result.outcome}{refused}",
+    ]
+    for cause in result.causes:
+        lines += _cause(cause)
+    return lines
+
+
+def answer_line(reproduction: Reproduction, verdict: Verdict) -> str:
+    """Return the last line: the verdict, what it rests on, the reason and the differences."""
+    differs = f"; differs: {'; '.join(reproduction.differs)}" if reproduction.differs else ""
+    return f"answer   {verdict} ({reproduction.kind}): {reproduction.answer}{differs}"
 
 
 def _cause(cause: Cause) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -136,12 +137,29 @@ class ReproductionMachine(Model):
     version: str
 
 
+class AnswerKind(enum.StrEnum):
+    """What the answer of a reproduction rests on."""
+
+    EXECUTED = "executed"
+    """A machine with what was asked ran the release."""
+    FILES = "files"
+    """The files of the release."""
+    SIMILAR_MACHINE = "similar-machine"
+    """A machine that differs in what decides."""
+    NOT_RUN = "not-run"
+    """Nothing: the cell did not run to its end."""
+
+
 class Reproduction(Model):
-    """What ./e2e reproduce was asked for, what it used, and how the two differ."""
+    """What ./e2e reproduce was asked for, what it used, how the two differ, and the answer."""
 
     asked: Mapping[str, str] = Field(description="The options, by name.")
-    used: ReproductionMachine
+    used: ReproductionMachine | None = Field(
+        default=None, description="Null if no machine with what was asked ran."
+    )
     differs: tuple[str, ...]
+    kind: AnswerKind = Field(description="What the answer rests on.")
+    answer: str = Field(description="Whether the release works on such a machine, and why.")
 
 
 class Claim(Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
@@ -26,7 +26,7 @@ def refusal(
     ``wheel_tags`` are the tags of all its wheels, ``requires_python`` is its Requires-Python.
     """
     tags = frozenset(wheel_tags)
-    if not _allows(requires_python, machine):
+    if not allows_python(requires_python, machine.python_version):
         return "unsupported-python"
     if tags & supported_tags(machine):
         return None
@@ -38,10 +38,16 @@ def refusal(
 @functools.cache
 def supported_tags(machine: MachineSpec) -> frozenset[Tag]:
     """Return the tags of the wheels that an installer on ``machine`` accepts."""
-    version = machine.python_version
+    platforms = tuple(_platforms(machine))
+    return python_tags(machine.python_version, platforms, free_threaded=machine.free_threaded)
+
+
+def python_tags(
+    version: tuple[int, int], platforms: Sequence[str], *, free_threaded: bool = False
+) -> frozenset[Tag]:
+    """Return the tags of the wheels that a CPython accepts where these platform tags fit."""
     interpreter = f"cp{''.join(map(str, version))}"
-    abi = f"{interpreter}t" if machine.free_threaded else interpreter
-    platforms = list(_platforms(machine))
+    abi = f"{interpreter}t" if free_threaded else interpreter
     return frozenset(
         (
             *cpython_tags(version, abis=[abi], platforms=platforms),
@@ -69,24 +75,38 @@ def declared_refusal(subject: Subject, machine: MachineSpec) -> Refusal | None:
     return refusal(declared_tags(subject), "", machine)
 
 
-def _allows(requires_python: str, machine: MachineSpec) -> bool:
-    """Return True if Requires-Python allows a version of the machine's Python, with any patch."""
+def allows_python(requires_python: str, version: tuple[int, int], full: str = "") -> bool:
+    """Return True if Requires-Python allows a Python of this minor version.
+
+    ``full`` is its full version, such as 3.13.2. Without it, any patch release counts.
+    """
     specifiers = SpecifierSet(requires_python)
-    minor = ".".join(map(str, machine.python_version))
+    if full:
+        return specifiers.contains(full, prereleases=True)
+    minor = ".".join(map(str, version))
     return any(specifiers.contains(f"{minor}.{patch}") for patch in _PATCHES)
 
 
+def linux_platforms(libc: str, version: tuple[int, int], processor: str) -> Iterator[str]:
+    """Yield the platform tags that fit a Linux, the most specific first (PEP 600, 656).
+
+    ``libc`` is ``glibc`` or ``musl``.
+    """
+    major, newest = version
+    if libc == "musl":
+        yield from (f"musllinux_{major}_{minor}_{processor}" for minor in range(newest, -1, -1))
+    else:
+        for minor in range(newest, _OLDEST_GLIBC - 1, -1):
+            yield f"manylinux_{major}_{minor}_{processor}"
+            if legacy := _LEGACY_MANYLINUX.get(minor):
+                yield f"{legacy}_{processor}"
+    yield f"linux_{processor}"
+
+
 def _platforms(machine: MachineSpec) -> Iterator[str]:
-    """Yield the platform tags that fit the machine, the most specific first (PEP 600, 656)."""
+    """Yield the platform tags that fit the machine, the most specific first."""
     if machine.os == "windows":
         yield "win_amd64"
         return
-    major, newest = machine.libc_version
-    if machine.musl:
-        yield from (f"musllinux_{major}_{minor}_x86_64" for minor in range(newest, -1, -1))
-    else:
-        for minor in range(newest, _OLDEST_GLIBC - 1, -1):
-            yield f"manylinux_{major}_{minor}_x86_64"
-            if legacy := _LEGACY_MANYLINUX.get(minor):
-                yield f"{legacy}_x86_64"
-    yield "linux_x86_64"
+    libc = "musl" if machine.musl else "glibc"
+    yield from linux_platforms(libc, machine.libc_version, "x86_64")

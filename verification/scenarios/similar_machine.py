@@ -9,11 +9,23 @@ from typing import Literal, NamedTuple
 
 from verification.models.base import Model, read_tables
 from verification.models.errors import WrongUse
+from verification.models.evidence import CellEvidence
 from verification.models.machine import MachineSpec
 
 PATH = Path(__file__).with_name("systems.toml")
-# What decides most about a wheel weighs most: the Python that it fits, then the C library.
-_PYTHON, _SIMULATED, _ADDED, _GLIBC, _FAMILY, _SYSTEM, _SCENARIO = 100, 20, 15, 3, 2, 1, 1
+_PROCESSOR = "x86_64"
+"""The processor of every machine of machines.toml."""
+# What decides most about a wheel weighs most.
+_SIMULATED, _ADDED, _GLIBC, _FAMILY, _SYSTEM, _SCENARIO = 20, 15, 3, 2, 1, 1
+_PROCESSORS = {
+    "x86_64": "x86_64",
+    "amd64": "x86_64",
+    "x64": "x86_64",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+    "i686": "i686",
+    "x86": "i686",
+}
 _VERSION = re.compile(r"\d+\.\d+")
 _PYTHON_VERSION = re.compile(r"(\d+)\.(\d+)((?:\.\d+)?(?:(?:a|b|rc)\d+)?)(t?)")
 
@@ -35,6 +47,8 @@ class BugReport(Model):
 
     python: str = ""
     system: System | None = None
+    processor: str = ""
+    """x86_64, aarch64 or i686."""
     glibc: str = ""
     installer: str = ""
     scenario: str = ""
@@ -49,20 +63,54 @@ class BugReport(Model):
         """The C library that the report names, or that its system has."""
         return self.glibc or (self.system.glibc if self.system else "")
 
+    @property
+    def python_version(self) -> tuple[int, int] | None:
+        """The minor version of its Python; None if the report does not say one."""
+        return minor_version(self.python)
+
+    @property
+    def full_python(self) -> str:
+        """The full version of its Python, such as 3.13.2; empty if the report does not say it."""
+        match = _PYTHON_VERSION.fullmatch(self.python)
+        return self.python.removesuffix("t") if match and match[3] else ""
+
+    @property
+    def free_threaded(self) -> bool:
+        """True if its Python is free-threaded."""
+        return self.python.endswith("t")
+
+    @property
+    def title(self) -> str:
+        """What the report says about the machine, in a few words."""
+        system = self.system.title if self.system else ""
+        libc = f"glibc {self.glibc}" if self.glibc else ""
+        python = f"Python {self.python}" if self.python else ""
+        return ", ".join(filter(None, (system, libc, self.processor, python))) or "any machine"
+
+
+class Difference(NamedTuple):
+    """How a machine differs from the one that was asked for."""
+
+    text: str
+    weight: int = 0
+    decides: bool = False
+    """True if the release may work on one of the two and not on the other."""
+
 
 class RankedMachine(NamedTuple):
-    """A machine, and how it differs from the one that was asked for: each line with its weight."""
+    """A machine, and how it differs from the one that was asked for."""
 
     spec: MachineSpec
-    differences: tuple[tuple[str, int], ...]
+    differences: tuple[Difference, ...]
 
     @property
     def distance(self) -> int:
         """The sum of the weights."""
-        return sum(weight for _, weight in self.differences)
+        return sum(difference.weight for difference in self.differences)
 
     def __str__(self) -> str:
-        lines = "; ".join(f"{line} ({weight})" for line, weight in self.differences if weight)
+        weights = (f"{one.text} ({one.weight})" for one in self.differences if one.weight)
+        lines = "; ".join(weights)
         return f"{self.spec.name}: {self.distance}{f' = {lines}' if lines else ''}"
 
 
@@ -76,22 +124,35 @@ def systems(path: Path = PATH) -> Mapping[str, System]:
 
 
 def bug_report(
-    *, python: str = "", os: str = "", glibc: str = "", installer: str = "", scenario: str = ""
+    *,
+    python: str = "",
+    os: str = "",
+    arch: str = "",
+    glibc: str = "",
+    installer: str = "",
+    scenario: str = "",
 ) -> BugReport:
     """Return what a bug report says, checked.
 
     Raises:
-        WrongUse: an unknown system, or a version that is none.
+        WrongUse: an unknown system or processor, or a version that is none.
     """
     system = _system_named(os) if os else None
+    if arch and arch.lower() not in _PROCESSORS:
+        raise WrongUse(f"--arch {arch}: unknown; there are: {', '.join(_PROCESSORS)}")
     if python and not _PYTHON_VERSION.fullmatch(python):
         raise WrongUse(f"--python {python}: not a version; write one such as 3.13 or 3.13.2")
     if glibc and not _VERSION.fullmatch(glibc):
         raise WrongUse(f"--glibc {glibc}: not a version; write one such as 2.31")
-    if glibc and system and system.os != "linux":
+    if glibc and system and (system.os != "linux" or system.glibc == "musl"):
         raise WrongUse(f"--glibc {glibc}: {system.title} has none; leave it out")
     return BugReport(
-        python=python, system=system, glibc=glibc, installer=installer, scenario=scenario
+        python=python,
+        system=system,
+        processor=_PROCESSORS.get(arch.lower(), ""),
+        glibc=glibc,
+        installer=installer,
+        scenario=scenario,
     )
 
 
@@ -112,30 +173,17 @@ def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> S
 
 
 def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> list[RankedMachine]:
-    """Return the machines that are similar to the one asked for, the most similar first.
+    """Return the machines with the Python that was asked for, the most similar first.
 
-    Raises:
-        WrongUse: there is none, or none with a similar Python.
+    Another minor version of Python is another question: it decides which wheel fits. A report
+    without a Python asks for none.
     """
     known = systems()
-    for_system = report.system.title if report.system else ""
-    candidates = [spec for spec in machines.values() if _is_candidate(spec, report)]
-    if not candidates:
-        installer = f" with {report.installer}" if report.installer else ""
-        raise WrongUse(
-            f"there is no machine for {for_system or 'such a machine'}{installer}, and none that "
-            f"comes near it; there are: {', '.join(machines)}"
-        )
-    similar = [
-        spec for spec in candidates if not report.python or _is_similar(report.python, spec.python)
+    ranking = [
+        RankedMachine(spec, tuple(_differences(spec, report, known)))
+        for spec in machines.values()
+        if _is_candidate(spec, report) and _has_python(spec, report)
     ]
-    if not similar:
-        versions = ", ".join(sorted({spec.python for spec in candidates}))
-        what = f" for {for_system}" if for_system else ""
-        raise WrongUse(
-            f"--python {report.python}: no machine{what} comes near it; there are: {versions}"
-        )
-    ranking = [RankedMachine(spec, tuple(_differences(spec, report, known))) for spec in similar]
     return sorted(ranking, key=lambda one: one.distance)  # stable: the first of machines.toml wins
 
 
@@ -144,63 +192,85 @@ def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
     kind = report.installer.partition("-")[0]
     return (
         spec.os == report.os
+        and report.processor in ("", _PROCESSOR)
         and spec.runs_on != "windows"
         and bool(spec.musl) == (report.libc == "musl")
         and (not kind or kind in {name.partition("-")[0] for name in spec.installers})
     )
 
 
+def is_built_here(report: BugReport) -> bool:
+    """Return True if a build of the source makes a wheel for the system and processor."""
+    return report.os != "macos" and report.processor in ("", _PROCESSOR)
+
+
+def _has_python(spec: MachineSpec, report: BugReport) -> bool:
+    if report.python_version is None:
+        return True
+    asked = (report.python_version, report.free_threaded)
+    return (spec.python_version, spec.free_threaded) == asked
+
+
 def _differences(
     spec: MachineSpec, report: BugReport, known: Mapping[str, System]
-) -> Iterator[tuple[str, int]]:
-    if report.python and (distance := _python_distance(report.python, spec.python)):
-        yield f"Python {spec.python} for {report.python}", _PYTHON * distance
+) -> Iterator[Difference]:
     if spec.glibc and report.libc not in ("", "musl", spec.glibc):
         distance = spec.libc_version[1] - _minor(report.libc)
         newer = " (newer: what needs it works here and not there)" if distance > 0 else ""
-        yield f"glibc {spec.glibc} for {report.libc}{newer}", _GLIBC * abs(distance)
+        text = f"glibc {spec.glibc} for {report.libc}{newer}"
+        yield Difference(text, _GLIBC * abs(distance), decides=True)
     yield from _system_differences(spec, report, system_of(spec, known))
     if spec.runs_on == "wine":
-        yield "Wine stands in for Windows (docs/trust.md says what that is worth)", 0
-    yield from ((f"it has {thing}", _ADDED) for thing in spec.has)
+        yield Difference("Wine stands in for Windows (docs/trust.md says what that is worth)")
+    yield from (Difference(f"it has {thing}", _ADDED, decides=True) for thing in spec.has)
+    yield from (Difference(f"it has no {thing}", _ADDED, decides=True) for thing in spec.lacks)
     if report.scenario and report.scenario not in spec.scenarios:
-        yield f"machines.toml does not judge it in {report.scenario}", _SCENARIO
+        yield Difference(f"machines.toml does not judge it in {report.scenario}", _SCENARIO)
 
 
 def _system_differences(
     spec: MachineSpec, report: BugReport, system: System | None
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[Difference]:
     if system and system.family == "simulated":
-        yield f"it is simulated: {spec.title}", _SIMULATED
-    if not report.system:
+        yield Difference(f"it is simulated: {spec.title}", _SIMULATED, decides=True)
+    if not report.system or (system and system.name == report.system.name):
         return
+    # On Linux the C library decides what loads. Each version of Windows has other libraries.
+    decides = spec.os != "linux"
     if system is None:
-        yield f"{spec.title}, for {report.system.title}", _SYSTEM
-    elif system.name != report.system.name:
+        yield Difference(f"{spec.title}, for {report.system.title}", _SYSTEM, decides)
+    else:
         weight = _SYSTEM if system.family == report.system.family else _FAMILY
-        yield f"{system.title} for {report.system.title}", weight
+        yield Difference(f"{system.title} for {report.system.title}", weight, decides)
 
 
-def _is_similar(asked_for: str, python: str) -> bool:
-    """Return True if two Pythons are at most one minor version apart."""
-    first, second = minor_version(asked_for), minor_version(python)
-    if not first or not second:
-        return False
-    return first[0] == second[0] and abs(first[1] - second[1]) <= 1
+def observed_differences(
+    report: BugReport, spec: MachineSpec, evidence: CellEvidence
+) -> list[Difference]:
+    """Return the differences that only the machine itself shows."""
+    differences = []
+    if report.python and evidence.python:
+        observed = f"{evidence.python}{evidence.abiflags}"
+        same = minor_version(observed) == report.python_version
+        same = same and (evidence.abiflags == "t") == report.free_threaded
+        if not same or report.full_python not in ("", evidence.python):
+            text = f"Python {observed} for {report.python}"
+            differences.append(Difference(text, decides=not same))
+    libc, version = evidence.libc
+    if libc == "glibc" and version != spec.glibc and report.libc not in ("", version):
+        differences.append(Difference(f"glibc {version} for {report.libc}", decides=True))
+    processor = _PROCESSORS.get(evidence.machine.lower(), evidence.machine)
+    if report.processor and processor and processor != report.processor:
+        differences.append(Difference(f"{processor} for {report.processor}", decides=True))
+    if evidence.deviation:
+        differences.append(Difference(f"the command is not the literal one: {evidence.deviation}"))
+    return differences
 
 
 def minor_version(python: str) -> tuple[int, int] | None:
     """Return a Python's major and minor version; None if it begins with none."""
     match = re.match(r"(\d+)\.(\d+)", python)
     return (int(match[1]), int(match[2])) if match else None
-
-
-def _python_distance(asked_for: str, python: str) -> int:
-    first, second = _PYTHON_VERSION.fullmatch(asked_for), _PYTHON_VERSION.fullmatch(python)
-    if not first or not second:
-        return 1
-    minors = abs(int(first[2]) - int(second[2])) + 10 * abs(int(first[1]) - int(second[1]))
-    return minors + (first[4] != second[4])
 
 
 def _minor(version: str) -> int:

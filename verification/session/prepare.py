@@ -221,6 +221,23 @@ def prepare(
     return RunSetup(prepared, inspection, made.pipeline)
 
 
+def prepare_files(
+    selection: Selection, subject: Subject, stack: contextlib.ExitStack
+) -> tuple[Release, ReleaseInspection]:
+    """Get or build the wheels and inspect them, without an index and without a machine.
+
+    Raises:
+        WrongUse: the wheels, the release or this Python cannot be used.
+        TestbedFailure: the upstream index does not answer, or there is no engine to build on.
+        BuildFailed: the source does not build.
+    """
+    release = origin.existing_release(selection, subject)
+    if release is None:
+        host = open_host(stack, provision=selection.provision)
+        release, _ = origin.make_release(host, selection, subject, stack)
+    return release, _inspect(release, subject)
+
+
 def index_contents(release: Release, subject: Subject) -> IndexContents:
     """Return what the index has next to the release that is published on it."""
     return IndexContents(

@@ -138,6 +138,17 @@ def test_the_files_are_fetched_once(index: _Index) -> None:
     assert sum(path.startswith("/files/") for path in index.asked) == 3
 
 
+def test_the_listing_has_the_wheels_for_machines_that_do_not_exist_here(index: _Index) -> None:
+    index.add(_wheel("0.4.0", "cp313-cp313-macosx_11_0_arm64"), **{"requires-python": ">=3.13"})  # type: ignore[arg-type]
+    index.add(_wheel("0.4.0"))
+    found = upstream_releases.listing("quiverdb", url=index.url)
+    assert [(file.has_machine, file.requires_python) for file in found] == [
+        (False, ">=3.13"), (True, ""),
+    ]  # fmt: skip
+    index.content_type = "text/plain"
+    assert upstream_releases.listing("quiverdb", url=index.url) == found, "its last answer"
+
+
 def test_a_withdrawn_file_is_told_with_its_reason(index: _Index) -> None:
     index.add(_wheel("0.3.0"), yanked="it deletes data")
     index.add(_wheel("0.4.0"), yanked=True)

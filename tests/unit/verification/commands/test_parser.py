@@ -53,7 +53,7 @@ def test_a_keyword_of_several_words_stays_one() -> None:
 def test_an_option_that_is_left_out_has_a_value_that_says_so() -> None:
     options, _ = parser.parse(["reproduce"])
     assert options == argparse.Namespace(
-        command="reproduce", python="", os="", glibc="", pip="", installer="", scenario="",
+        command="reproduce", python="", os="", arch="", glibc="", pip="", installer="", scenario="",
         source=None, wheels=None, release=None, history=None, no_provision=False, report="",
     )  # fmt: skip
 

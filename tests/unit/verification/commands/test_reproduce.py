@@ -1,45 +1,96 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from tests.helpers.sample_run import LINUX, cell
+from containers import engine as engines
+from containers import upstream_releases
+from tests.helpers.sample_wheels import linux_wheel
 from verification.commands import reproduce
+from verification.commands.common import Unverified
 from verification.commands.parser import parse
 from verification.models.errors import WrongUse
-from verification.models.report import Reproduction, ReproductionMachine
-
-USED = ReproductionMachine(
-    machine="debian-13",
-    title="Debian 13",
-    image="debian-13:1",
-    python="3.13.5",
-    libc="glibc 2.41",
-    installer="pip",
-    scenario="venv",
-    version="1.0",
-)
+from verification.models.inspection import ReleaseInspection
+from verification.models.release import Release, ReleaseFile
+from verification.models.report import AnswerKind, Reproduction
+from verification.models.subject import Subject
+from verification.models.verdict import EXIT_CODES, Verdict
+from verification.report import results_json
+from verification.session import replay_inputs
+from verification.session.selection import Selection
+from verification.wheel.release_inspection import inspect_release
 
 
+def test_the_last_line_has_the_verdict_what_it_rests_on_and_the_differences() -> None:
+    reproduction = Reproduction(
+        asked={}, differs=("one", "two"), kind=AnswerKind.FILES, answer="the reason"
+    )
+    line = reproduce.answer_line(reproduction, Verdict.UNVERIFIED)
+    assert line == "answer   unverified (files): the reason; differs: one; two"
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no engine start, and let the release be nothing but the wheels of its folder."""
+
+    def prepare_files(
+        selection: Selection, subject: Subject, _stack: object
+    ) -> tuple[Release, ReleaseInspection]:
+        assert selection.wheels
+        paths = sorted(selection.wheels.glob("*.whl"))
+        files = tuple(map(ReleaseFile.read, paths))
+        release = Release(origin="wheels", location="x", version="0.5.0", wheels=files)
+        return release, inspect_release(paths, subject)
+
+    monkeypatch.setattr(engines, "ensure", lambda **_: pytest.fail("no engine is needed"))
+    monkeypatch.setattr(reproduce, "prepare_files", prepare_files)
+    monkeypatch.setattr(upstream_releases, "listing", lambda _project: ())
+    monkeypatch.setattr(replay_inputs, "keep", lambda *_: None)
+
+
+@pytest.mark.usefixtures("no_engine")
 @pytest.mark.parametrize(
-    ("asked", "line"),
+    ("options", "code"),
     [
-        ({"python": "3.12"}, "verdict  verified: works, with another Python than 3.12"),
-        ({"python": "3.13.2"}, "verdict  verified: works"),
-        ({"python": "3.13t"}, "verdict  verified: works"),
-        ({}, "verdict  verified: works"),
+        (("--os", "Ubuntu 24.04", "--python", "3.12"), 1),
+        (("--os", "windows-11", "--python", "3.12"), 1),
+        (("--os", "alpine", "--python", "3.12"), 1),
+        (("--python", "9.9"), 1),
+        (("--python", "3.13", "--arch", "arm64"), 1),
+        (("--os", "macos", "--python", "3.13"), 1),
+        (("--python", "3.13", "--arch", "arm64", "--also", "manylinux_2_28_aarch64"), 5),
+        (("--os", "macos", "--python", "3.13", "--also", "macosx_11_0_arm64"), 5),
     ],
 )
-def test_another_python_is_told_in_the_line_of_the_verdict(
-    asked: dict[str, str], line: str
+def test_what_no_machine_can_run_is_answered_from_the_files(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    code: int,
 ) -> None:
-    reproduction = Reproduction(asked=asked, used=USED, differs=())
-    assert reproduce.verdict_line(cell(LINUX), reproduction, "") == line
+    wheel = linux_wheel(tmp_path)
+    if "--also" in options:
+        shutil.copy(
+            wheel, wheel.with_name(wheel.name.replace("manylinux_2_28_x86_64", options[-1]))
+        )
+        options = options[:-2]
+    words = ["reproduce", *options, f"--wheels={wheel.parent}", f"--report={tmp_path / 'report'}"]
+    assert reproduce.run(parse(words)[0]) == code
+    report = results_json.read(tmp_path / "report" / results_json.NAME)
+    assert EXIT_CODES[report.verdict] == code
+    assert report.reproduction
+    assert (report.reproduction.kind, report.reproduction.used) == (AnswerKind.FILES, None)
+    assert report.cells == ()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split()[:2] == ["answer", str(report.verdict)]
 
 
-def test_a_refusal_that_must_be_is_told_in_the_line_of_the_verdict() -> None:
-    reproduction = Reproduction(asked={}, used=USED, differs=())
-    line = reproduce.verdict_line(cell(LINUX), reproduction, "unsupported-python")
-    assert "(it must be refused here, unsupported-python: " in line
+def test_a_build_here_makes_no_wheel_of_another_system(tmp_path: Path) -> None:
+    words = ["reproduce", "--os", "macos", "--report", str(tmp_path / "report")]
+    with pytest.raises(Unverified):
+        reproduce.run(parse(words)[0])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +100,8 @@ def test_a_refusal_that_must_be_is_told_in_the_line_of_the_verdict() -> None:
         (("--pip", "new"), "--pip new: not a version"),
         (("--installer", "conda"), "--installer conda: there is none"),
         (("--os", "beos"), "--os beos: unknown"),
-        (("--python", "9.9"), "--python 9.9: no machine comes near it"),
+        (("--arch", "mips"), "--arch mips: unknown"),
+        (("--os", "macos", "--scenario", "x"), "--scenario x: there is none"),
         (("--os", "debian-13", "--scenario", "system"), "--scenario system: there is none"),
         (("--source", "nowhere"), "there is no such folder"),
     ],

@@ -11,7 +11,7 @@ from containers import engine as engines
 from containers import wheelhouse
 from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
 from tests.helpers.sample_testbed import REFUSED, TESTBED, prepared, release
-from tests.helpers.sample_wheels import SUBJECT
+from tests.helpers.sample_wheels import SUBJECT, linux_wheel
 from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
@@ -301,3 +301,17 @@ def test_the_index_has_all_files_but_the_wheels_which_are_uploaded() -> None:
     files = release().with_dependencies(*stored).model_copy(update={"yanked": yanked})
     contents = prepare.index_contents(files, SUBJECT)
     assert (contents.project, contents.files, contents.yanked) == ("quiverdb", stored, yanked)
+
+
+def test_the_files_of_a_release_need_no_engine_where_the_wheels_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = linux_wheel(tmp_path)
+    served = release(wheel.name, folder=wheel.parent)
+    monkeypatch.setattr(wheelhouse, "from_folder", lambda *_, **__: served)
+    monkeypatch.setattr(engines, "ensure", lambda **_: pytest.fail("an engine was asked for"))
+    selection = select(Options(wheels=wheel.parent, machines=("debian-13",)), Path.cwd())
+    with contextlib.ExitStack() as stack:
+        found, inspection = prepare.prepare_files(selection, SUBJECT, stack)
+    assert found == served
+    assert [one.file for one in inspection.wheels] == [wheel.name]

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+
+from verification.scenarios.release_files import PublishedFile, ReleaseFiles, files_answer
+from verification.scenarios.similar_machine import bug_report
+
+LINUX = "cp313-cp313-manylinux_2_28_x86_64"
+TAGS = (
+    LINUX,
+    "cp313-cp313-win_amd64",
+    "cp313-cp313-manylinux_2_28_aarch64",
+    "cp313-cp313-macosx_13_0_arm64",
+)
+
+
+def _file(tags: str, version: str = "2.0", requires_python: str = ">=3.13") -> PublishedFile:
+    name = f"quiverdb-{version}-{tags}.whl" if tags else f"quiverdb-{version}.tar.gz"
+    return PublishedFile(name=name, version=version, requires_python=requires_python)
+
+
+def _release(*files: PublishedFile, earlier: tuple[PublishedFile, ...] = ()) -> ReleaseFiles:
+    files = files or tuple(map(_file, TAGS))
+    return ReleaseFiles(project="quiverdb", version="2.0", files=files, earlier=earlier)
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        ({"python": "3.13", "os": "ubuntu-24.04"}, True),
+        ({"python": "3.12", "os": "ubuntu-24.04"}, False),
+        ({"python": "3.14", "os": "ubuntu-24.04"}, False),
+        ({"python": "3.13t", "os": "ubuntu-24.04"}, False),
+        ({"python": "3.13", "os": "centos-7"}, False),
+        ({"python": "3.13", "glibc": "2.27"}, False),
+        ({"python": "3.13", "glibc": "2.28"}, True),
+        ({"python": "3.13"}, True),
+        ({"python": "3.13", "os": "alpine"}, False),
+        ({"python": "3.13", "os": "windows-11"}, True),
+        ({"python": "3.13", "os": "windows-11", "arch": "arm64"}, False),
+        ({"python": "3.13", "os": "windows-11", "arch": "x86"}, False),
+        ({"python": "3.13", "arch": "aarch64"}, True),
+        ({"python": "3.13", "arch": "i686"}, False),
+        ({"python": "3.13", "os": "macos"}, True),
+        ({"python": "3.13", "os": "macos", "arch": "arm64"}, True),
+        ({"python": "3.13", "os": "macos", "arch": "x86_64"}, False),
+        ({"os": "macos", "arch": "arm64"}, True),
+        ({"os": "alpine"}, False),
+    ],
+)
+def test_what_fits_no_wheel_is_certain_and_what_fits_one_is_not(
+    asked: dict[str, str], fits: bool
+) -> None:
+    assert files_answer(bug_report(**asked), _release()).works is (None if fits else False)
+
+
+@pytest.mark.parametrize(
+    ("python", "requires_python", "fits"),
+    [
+        ("3.13", ">=3.13.4", True),  # some patch release
+        ("3.13.2", ">=3.13.4", False),
+        ("3.13.5", ">=3.13.4", True),
+        ("3.13", "<3.13", False),
+        ("3.13", "", True),
+    ],
+)
+def test_requires_python_is_compared_with_what_the_report_says(
+    python: str, requires_python: str, fits: bool
+) -> None:
+    release = _release(_file("py3-none-any", requires_python=requires_python))
+    found = files_answer(bug_report(python=python), release)
+    assert found.works is (None if fits else False)
+
+
+def test_a_pure_or_abi3_wheel_fits_other_pythons() -> None:
+    for tags in ("py3-none-any", "cp312-abi3-manylinux_2_28_x86_64"):
+        release = _release(_file(tags, requires_python=""))
+        assert files_answer(bug_report(python="3.14"), release).works is None
+
+
+def test_a_source_distribution_leaves_the_answer_open_unless_it_excludes_the_python() -> None:
+    assert files_answer(bug_report(python="3.14"), _release(_file(LINUX), _file(""))).works is None
+    assert files_answer(bug_report(python="3.12"), _release(_file(""))).works is False
+
+
+def test_files_that_are_not_known_leave_the_answer_open() -> None:
+    release = _release(_file(LINUX)).model_copy(update={"unknown": "the index does not answer"})
+    found = files_answer(bug_report(os="macos"), release)
+    assert found.works is None
+    assert "the index does not answer" in found.text
+
+
+def test_the_release_that_an_installer_takes_instead_is_named() -> None:
+    earlier = (
+        _file("py3-none-any", "0.9", ""),
+        _file("py3-none-any", "0.10", ""),
+        _file("py3-none-any", "1.0", "<3.12"),
+        _file(LINUX, "1.5", ""),
+    )
+    found = files_answer(bug_report(python="3.12"), _release(earlier=earlier))
+    assert found.works is False
+    assert "quiverdb 0.10 " in found.text
+    assert "0.10" not in files_answer(bug_report(python="3.12"), _release()).text

@@ -1,0 +1,124 @@
+"""What the files of a release say about the machine of a bug report: which wheel fits, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from packaging.tags import Tag, mac_platforms
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
+
+from verification.models.base import Model
+from verification.scenarios.expectation import allows_python, linux_platforms, python_tags
+from verification.scenarios.similar_machine import BugReport
+
+# For a version that the report does not say: the newest, so that what does not fit it fits none.
+_NEWEST = {"glibc": (2, 99), "musl": (1, 9)}
+_NEWEST_MACOS = (99, 0)
+_WINDOWS_TAGS = {"": "win_amd64", "x86_64": "win_amd64", "aarch64": "win_arm64", "i686": "win32"}
+_SHOWN = 3
+
+
+class PublishedFile(Model):
+    """A wheel or source distribution of the project."""
+
+    name: str
+    version: str
+    requires_python: str = ""
+
+    @property
+    def is_wheel(self) -> bool:
+        """True for a wheel."""
+        return self.name.endswith(".whl")
+
+
+class ReleaseFiles(Model):
+    """The files of a release, and the earlier files that an installer can take in their place."""
+
+    project: str
+    version: str
+    files: tuple[PublishedFile, ...]
+    earlier: tuple[PublishedFile, ...] = ()
+    """The files of earlier releases that are neither yanked nor prereleases."""
+    unknown: str = ""
+    """Why the release may have more files than these; empty if these are all."""
+
+
+class FilesAnswer(Model):
+    """What the files say. Only that nothing fits is certain: what fits may still fail."""
+
+    works: bool | None
+    """False if no installer can use the release there, None if the files do not decide."""
+    text: str
+    """The reason, in one sentence without a full stop."""
+
+
+def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
+    """Return whether an installer on the machine of the report has a file of the release to take.
+
+    Only wheels and Requires-Python are read. What the report does not say counts as matching.
+    """
+    name = f"{release.project} {release.version}"
+    allowed = [file for file in release.files if _allows(report, file)]
+    if wheels := [file.name for file in allowed if file.is_wheel and _fits(report, file.name)]:
+        return FilesAnswer(works=None, text=f"an installer there takes {' or '.join(wheels)}")
+    if sources := [file.name for file in allowed if not file.is_wheel]:
+        text = f"no wheel of {name} fits; an installer there builds {sources[0]}"
+        return FilesAnswer(works=None, text=text)
+    if release.unknown:
+        return FilesAnswer(works=None, text=f"no known wheel of {name} fits: {release.unknown}")
+    if release.files and not allowed:
+        required = sorted({file.requires_python for file in release.files})
+        text = f"Requires-Python {' or '.join(required)} excludes Python {report.python}"
+    else:
+        names = sorted(file.name for file in release.files if file.is_wheel)
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        text = f"no wheel of {name} fits; it has {', '.join(names[:_SHOWN]) or 'none'}{more}"
+    if fallback := _fallback(report, release.earlier):
+        text += f"; an installer that may choose takes {release.project} {fallback} in its place"
+    return FilesAnswer(works=False, text=text)
+
+
+def _fallback(report: BugReport, earlier: Iterable[PublishedFile]) -> str:
+    """Return the newest earlier release with a file that fits; empty if none has one."""
+    versions = [
+        Version(file.version)
+        for file in earlier
+        if _allows(report, file) and (not file.is_wheel or _fits(report, file.name))
+    ]
+    return str(max(versions)) if versions else ""
+
+
+def _allows(report: BugReport, file: PublishedFile) -> bool:
+    version = report.python_version
+    return version is None or allows_python(file.requires_python, version, report.full_python)
+
+
+def _fits(report: BugReport, name: str) -> bool:
+    try:
+        tags = parse_wheel_filename(name)[3]
+    except InvalidWheelFilename:
+        return False  # no installer takes it
+    platforms = tuple(_platforms(report))
+    if report.python_version is None:
+        return any(tag.platform in ("any", *platforms) for tag in tags)
+    fitting: frozenset[Tag] = python_tags(
+        report.python_version, platforms, free_threaded=report.free_threaded
+    )
+    return not tags.isdisjoint(fitting)
+
+
+def _platforms(report: BugReport) -> Iterator[str]:
+    """Yield the platform tags that fit the machine of the report."""
+    match report.os:
+        case "windows":
+            yield _WINDOWS_TAGS[report.processor]
+        case "macos":
+            processors = {"": ("x86_64", "arm64"), "aarch64": ("arm64",)}
+            for processor in processors.get(report.processor, (report.processor,)):
+                yield from mac_platforms(_NEWEST_MACOS, processor)
+        case _:
+            libc = "musl" if report.libc == "musl" else "glibc"
+            major, _, minor = report.libc.partition(".")
+            version = (int(major), int(minor)) if minor else _NEWEST[libc]
+            yield from linux_platforms(libc, version, report.processor or "x86_64")

@@ -1,0 +1,115 @@
+"""Answer the question of a bug report: does the release work on such a machine?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from verification.models.cause import Cause, Severity
+from verification.models.evidence import CellEvidence
+from verification.models.inspection import ReleaseInspection
+from verification.models.machine import MachineSpec
+from verification.models.report import AnswerKind
+from verification.models.results import CellResult
+from verification.models.verdict import Outcome, Verdict
+from verification.scenarios.release_files import FilesAnswer
+from verification.scenarios.similar_machine import BugReport, RankedMachine, observed_differences
+
+_WORDS = {
+    Outcome.WORKS: "works",
+    Outcome.WORKS_FLAWED: "works with a flaw",
+    Outcome.REFUSED: "is refused",
+    Outcome.FALLS_BACK: "is passed over for an older release",
+    Outcome.FAILS: "fails",
+    Outcome.UNVERIFIED: "was not judged",
+    Outcome.TESTBED: "was not judged, because the testbed failed,",
+}
+_WORKS = (Outcome.WORKS, Outcome.WORKS_FLAWED)
+_NOT_JUDGED = (Outcome.UNVERIFIED, Outcome.TESTBED)
+
+
+class Answer(NamedTuple):
+    """The answer to a bug report."""
+
+    kind: AnswerKind
+    verdict: Verdict
+    text: str
+    differences: tuple[str, ...] = ()
+    """How what ran differs from what was asked; what does not decide included."""
+
+
+class MachineRun(NamedTuple):
+    """The cell that ran for a bug report."""
+
+    machine: RankedMachine
+    evidence: CellEvidence
+    result: CellResult
+    inspection: ReleaseInspection
+    """What the files of the release say by themselves."""
+
+
+def answer(
+    report: BugReport, files: FilesAnswer, run: MachineRun | None, missed: tuple[str, ...] = ()
+) -> Answer:
+    """Return the answer to a bug report; `missed` says why more similar machines did not run.
+
+    `run` is None if no machine with the Python, the processor and the C library's kind ran.
+
+    *Verified*: a machine with what the report says executed the release, and it works. *Failed*: it
+    does not work there, as such a machine showed or as the files prove. A release that an installer
+    refuses, or passes over for an older one, does not work there. All else is *unverified*: nothing
+    executed it, or only a machine that differs in what decides.
+    """
+    if run is None:
+        return _from_files(files, (*missed, "no machine with what was asked ran"))
+    texts, decides = _differences(report, run)
+    texts = (*texts, *missed)
+    outcome = run.result.outcome
+    ran = f"the release {_WORDS[outcome]} on {run.machine.spec.name}"
+    ran += _names(run.result.causes)
+    if outcome not in _NOT_JUDGED and not decides:
+        verdict = Verdict.VERIFIED if outcome in _WORKS else Verdict.FAILED
+        return Answer(AnswerKind.EXECUTED, verdict, ran, texts)
+    if files.works is False:
+        return _from_files(files, (*texts, ran))
+    if outcome in _NOT_JUDGED:
+        return Answer(AnswerKind.NOT_RUN, run.result.verdict, f"{ran}; {files.text}", texts)
+    if _is_broken_in_files(run):
+        text = f"{ran}, a similar machine, and its files show the same cause"
+        return Answer(AnswerKind.FILES, Verdict.FAILED, text, texts)
+    text = f"not proven: {ran}, a similar machine"
+    return Answer(AnswerKind.SIMILAR_MACHINE, Verdict.UNVERIFIED, text, texts)
+
+
+def _from_files(files: FilesAnswer, differences: tuple[str, ...]) -> Answer:
+    if files.works is False:
+        text = f"the release does not work there: {files.text}"
+        return Answer(AnswerKind.FILES, Verdict.FAILED, text, differences)
+    return Answer(AnswerKind.FILES, Verdict.UNVERIFIED, f"not proven: {files.text}", differences)
+
+
+def _differences(report: BugReport, run: MachineRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return all differences, and those that decide."""
+    spec: MachineSpec = run.machine.spec
+    every = (*run.machine.differences, *observed_differences(report, spec, run.evidence))
+    return (
+        tuple(difference.text for difference in every),
+        tuple(difference.text for difference in every if difference.decides),
+    )
+
+
+def _is_broken_in_files(run: MachineRun) -> bool:
+    """Return True if the inspection of the wheel names a cause of the failed cell as well."""
+    names = {
+        name
+        for wheel in run.inspection.wheels
+        if wheel.file == run.result.wheel
+        for name in wheel.cause_names(Severity.BROKEN)
+    }
+    return run.result.outcome is Outcome.FAILS and any(
+        cause.name in names for cause in run.result.causes
+    )
+
+
+def _names(causes: tuple[Cause, ...]) -> str:
+    names = ", ".join(dict.fromkeys(cause.name for cause in causes))
+    return f" ({names})" if names else ""
