@@ -47,6 +47,28 @@ def at_first_use(code: bytes) -> dict[str, Any]:
     return {"edit": {LOADER: replaced(FIRST_USE, FIRST_USE + code)}}
 
 
+def wrong_load_paths(core: str) -> dict[str, tuple[dict[str, Any], str]]:
+    """Return changes after which the core library is not where the package looks for it.
+
+    ``core`` is its path in the wheel. Each change has the path in the wheel where it then is.
+    """
+    libs = b'resolve().parent / "_libs"'
+    opened = b"core = _open(ffi, str(_LIBS_DIR / _CORE))"
+    other_path = opened.replace(b"_CORE", b'"lib" / _CORE')
+    renamed = core.replace("libquiver.", "libquiver-0a1b2c3d.")
+    return {
+        "folder": ({"edit": {LOADER: replaced(libs, b'resolve().parent / "native"')}}, core),
+        "path": ({"edit": {LOADER: replaced(opened, other_path)}}, core),
+        "moved": ({"move": {"quiverdb/_libs/": "quiverdb/lib/"}}, core.replace("_libs", "lib")),
+        "renamed": ({"move": {core: renamed}}, renamed),
+    }
+
+
+def cut_off(data: bytes) -> bytes:
+    """Return the first half of a file."""
+    return data[: len(data) // 2]
+
+
 def earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
     """Return the wheel with these changes as one of an earlier release."""
     (folder / "earlier").mkdir(parents=True)

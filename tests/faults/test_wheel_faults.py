@@ -43,6 +43,58 @@ def test_a_library_missing_from_libs(
     assert seen.evidence.import_run.code == 0, "import alone passes: the loader is lazy"
 
 
+LOAD_PATHS = edits.wrong_load_paths(LIBRARIES[0])
+
+
+@pytest.mark.parametrize("name", LOAD_PATHS)
+def test_a_library_that_the_package_looks_for_where_it_is_not(
+    judge: Judge, good_wheel: Path, tmp_path: Path, name: str
+) -> None:
+    change, path = LOAD_PATHS[name]
+    seen = judge(wheels.mutate(good_wheel, tmp_path, **change))
+
+    # The inspection compares the wheel with the subject, and reads no path in the code.
+    assert seen.static_names == (set() if "edit" in change else {"wrong-load-path"})
+    assert seen.names == {"wrong-load-path"}
+    facts = seen.dynamic[0].facts
+    assert str(facts["path"]).endswith(f"/{path}")
+    assert str(facts["sought"]).endswith("libquiver.so")
+    assert facts["sought"] != facts["path"]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_that_is_cut_off(
+    judge: Judge, good_wheel: Path, tmp_path: Path, library: str
+) -> None:
+    seen = judge(wheels.mutate(good_wheel, tmp_path, edit={library: edits.cut_off}))
+
+    assert seen.static_names == {"damaged-library"}
+    assert seen.names == {"damaged-library"}
+
+
+def test_a_library_without_content(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:
+    seen = judge(wheels.mutate(good_wheel, tmp_path, edit={LIBRARIES[0]: lambda _: b""}))
+
+    assert seen.static_names == {"damaged-library"}
+    assert seen.names == {"damaged-library"}
+
+
+def _odd(data: bytes) -> bytes:
+    """Return a library without section headers and with other data after its end."""
+    header = bytearray(data[:64])
+    header[40:48], header[58:64] = bytes(8), bytes(6)  # e_shoff; e_shentsize, e_shnum, e_shstrndx
+    return bytes(header) + data[64:] + b"another file" * 500
+
+
+def test_a_library_that_is_odd_and_whole_has_no_fault(
+    judge: Judge, good_wheel: Path, tmp_path: Path
+) -> None:
+    seen = judge(wheels.mutate(good_wheel, tmp_path, edit={LIBRARIES[1]: _odd}))
+
+    assert seen.static_names == set()
+    assert seen.names == set()
+
+
 def test_empty_libs_with_the_libraries_reachable_by_ld_library_path(
     judge: Judge, good_wheel: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pefile
 import pytest
 
+from tests.faults import edits
 from tests.faults.conftest import Judge
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
@@ -66,6 +67,59 @@ def test_a_library_missing_from_libs(
     assert Path(library).name in seen.dynamic[0].message
     assert seen.evidence.import_run
     assert seen.evidence.import_run.code == 0, "import alone passes: the loader is lazy"
+
+
+LOAD_PATHS = edits.wrong_load_paths(CORE)
+
+
+@pytest.mark.parametrize("name", LOAD_PATHS)
+def test_a_library_that_the_package_looks_for_where_it_is_not(
+    windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path, name: str
+) -> None:
+    change, path = LOAD_PATHS[name]
+    seen = windows_judge(wheels.mutate(good_windows_wheel, tmp_path, **change))
+
+    assert seen.static_names == (set() if "edit" in change else {"wrong-load-path"})
+    assert seen.names == {"wrong-load-path"}
+    facts = seen.dynamic[0].facts
+    assert str(facts["path"]).replace("\\", "/").endswith(f"/{path}")
+    assert str(facts["sought"]).endswith("libquiver.dll")
+    assert facts["sought"] != facts["path"]
+
+
+def test_a_folder_for_the_search_that_the_wheel_does_not_have(
+    windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    change = edits.replaced(
+        b"add_dll_directory(str(_LIBS_DIR", b"add_dll_directory(str(_LIBS_DIR / 'x'"
+    )
+    seen = windows_judge(wheels.mutate(good_windows_wheel, tmp_path, edit={edits.LOADER: change}))
+
+    assert seen.names == {"wrong-load-path"}
+    assert str(seen.dynamic[0].facts["sought"]).endswith("\\_libs\\x")
+
+
+@pytest.mark.parametrize("library", [CORE, API])
+def test_a_library_that_is_cut_off(
+    windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path, library: str
+) -> None:
+    seen = windows_judge(wheels.mutate(good_windows_wheel, tmp_path, edit={library: edits.cut_off}))
+
+    assert seen.static_names == {"damaged-library"}
+    assert seen.names == {"damaged-library"}
+
+
+def test_a_library_with_data_after_its_end_has_no_fault(
+    windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    seen = windows_judge(
+        wheels.mutate(
+            good_windows_wheel, tmp_path, edit={CORE: lambda data: data + b"another file" * 500}
+        )
+    )
+
+    assert seen.static_names == set()
+    assert seen.names == set()
 
 
 def test_a_32_bit_library(windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path) -> None:

@@ -12,15 +12,19 @@ from verification.models.run import WheelFacts
 from verification.models.verdict import Outcome
 from verification.rules.catalogue import catalogue
 
-# What keeps a library from loading on every clean machine. Both sides report these.
+# What keeps a library from loading on every clean machine. The inspection reports these.
 LOADING = frozenset(
     {
+        "damaged-library",
         "missing-bundled-library",
         "missing-runtime-library",
         "symbol-not-found",
         "wrong-architecture",
+        "wrong-load-path",
     }
 )
+IN_FILES = LOADING - {"wrong-load-path"}
+"""Those that the files show whatever the package's code does: the inspection runs no code."""
 DISAGREEMENT = "layers-disagree"
 _LOADED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
@@ -50,7 +54,8 @@ def disagreements(
     shown = {cause.name for cell in cells for cause in cell.causes}
     if loaded:
         # What one machine confirms is no contradiction: the others have more.
-        doubtful = (c for c in wheel.causes if c.name in LOADING and c.name not in shown)
+        broken = (c for c in wheel.causes if c.severity is Severity.BROKEN)
+        doubtful = (c for c in broken if c.name in LOADING and c.name not in shown)
         yield from (_executed(cause, loaded) for cause in doubtful)
     elif not any(c.severity is Severity.BROKEN for c in (*release_causes, *wheel.causes)):
         yield from filter(None, (_not_inspected(cell, wheel) for cell in cells))
@@ -77,7 +82,7 @@ def _disproves(cell: CellResult, cause: Cause) -> bool:
         return False
     mapped = [path.lower() for path in cell.mapped]
     # The wheel's name precedes the path where a platform has several wheels.
-    names = [f"/{cause.where.rpartition(': ')[2]}"]
+    names = [f"/{cause.facts.get('path') or cause.where.rpartition(': ')[2]}"]
     if library := cause.facts.get("library"):
         names.append(f"/{library}")
     return all(any(path.endswith(name.lower()) for path in mapped) for name in names)
@@ -107,7 +112,7 @@ def _is_inspected(cause: Cause, wheel: WheelFacts) -> bool:
         case "symbol-not-found":
             return needed_by in wheel.libraries
         case _:
-            return cause.name in LOADING and library in wheel.libraries
+            return cause.name in IN_FILES and library in wheel.libraries
 
 
 def works_only_with_extras(

@@ -17,8 +17,10 @@ Libraries = tuple[str, ...]
 _NOT_FOUND = re.compile(r"([\w.+-]+\.so[\w.]*): cannot open shared object file")
 _NO_LIBRARY = re.compile(
     r"([^\s:'\"]+\.so[\w.]*): (invalid ELF header|file too short|wrong ELF class: \w+|"
-    r"only ET_DYN and ET_EXEC can be loaded|ELF file's phentsize not the expected size)"
+    r"only ET_DYN and ET_EXEC can be loaded|ELF file's phentsize not the expected size|"
+    r"ELF load command past end of file|cannot read file data|cannot map zero-fill pages)"
 )
+_OTHER_KIND = "only ET_DYN"  # a whole file, such as an object file
 _NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")
 _NO_VERSION = re.compile(r"version [`'](\w+?)_([\w.]+)' not found \(required by ([^)]+)\)")
 _NO_VERSIONED = re.compile(
@@ -41,6 +43,7 @@ _CTYPES = re.compile(r"\[WinError (\d+)\].*'([^']+\.dll)'|Could not find module 
 
 # Windows' error codes (Microsoft, System Error Codes).
 _MODULE_NOT_FOUND = 126
+_BAD_FORMAT = 193
 _NTSTATUS_ERROR = 0xC0000000  # an exception's code, of severity error ([MS-ERREF] 2.3)
 _WINDOWS_ERRORS = {
     5: ("permission", "{library}: error {number}: Windows does not let the user load it"),
@@ -48,7 +51,7 @@ _WINDOWS_ERRORS = {
         "symbol-not-found",
         "{library}: error {number}: it needs a symbol that nothing loaded provides",
     ),
-    193: ("wrong-architecture", "{library} is no library of this machine (error {number})"),
+    _BAD_FORMAT: ("wrong-architecture", "{library} is no library of this machine (error {number})"),
     998: (
         "crash",
         "{library}: error {number}: it touched memory that is not its own while it was loaded",
@@ -57,11 +60,12 @@ _WINDOWS_ERRORS = {
 }
 _DIED = ("crash", "{library}: error {number}: the code that runs when it is loaded died")
 
-# Wine (dlls/ntdll/loader.c); within L"..." a backslash is written twice.
+# Wine (dlls/ntdll/loader.c, dlls/ntdll/unix/virtual.c); within L"..." a backslash is written twice.
 _WINE_MISSING = re.compile(
     r"Library (\S+) \(which is needed by L\"([^\"]+)\"\) not found", re.IGNORECASE
 )
 _WINE_STUB = re.compile(r"No implementation for (\S+\.\w+)\.(\S+) imported from L\"([^\"]+)\"")
+_WINE_CUT_OFF = re.compile(r"Could not map L\"([^\"]+)\" section (\S+), file probably truncated")
 _WINE_CALLED = re.compile(r"to unimplemented function (\S+\.\w+)\.(\S+), aborting")
 
 
@@ -143,12 +147,24 @@ def _numbered(message: str, evidence: CellEvidence, libraries: Libraries) -> Fin
         return None
     if number == _MODULE_NOT_FOUND:
         return _not_found_on_windows(path, evidence, libraries)
+    if number == _BAD_FORMAT and (section := _cut_off_section(path, evidence)):
+        observed = f"{path.name} ends before its section {section} (error 0x{number:x})"
+        return finding("damaged-library", observed, library=path.name, section=section)
     known = _WINDOWS_ERRORS.get(number, _DIED if number >= _NTSTATUS_ERROR else None)
     if known is None:
         return None
     cause, observed = known
     text = observed.format(library=path.name, number=f"0x{number:x}")
     return finding(cause, text, library=path.name, error=number)
+
+
+def _cut_off_section(path: PureWindowsPath, evidence: CellEvidence) -> str:
+    """Return the section of a library that Wine's loader did not find in the file, or nothing."""
+    for line in evidence.loader:
+        match = _WINE_CUT_OFF.search(line)
+        if match and _wide(match[1]).name.lower() == path.name.lower():
+            return match[2]
+    return ""
 
 
 def _not_found_on_windows(
@@ -236,7 +252,9 @@ def _no_symbol(message: str, _evidence: CellEvidence, _libraries: Libraries) -> 
 def _no_library(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
     if not (match := _NO_LIBRARY.search(message)):
         return None
-    cause = "wrong-architecture" if "class" in match[2] else "missing-bundled-library"
+    cause = "missing-bundled-library" if match[2].startswith(_OTHER_KIND) else "damaged-library"
+    if "class" in match[2]:
+        cause = "wrong-architecture"
     library = PurePosixPath(match[1]).name
     observed = f"{library} is no library of this machine ({match[2]})"
     return finding(cause, observed, library=library)
@@ -273,7 +291,8 @@ def _reported_missing(
     message: str, _evidence: CellEvidence, libraries: Libraries
 ) -> Finding | None:
     for library in libraries:
-        pattern = rf"{re.escape(library)}\S* (is missing|was not found|does not exist)"
+        name = re.escape(library)
+        pattern = rf"{name}\S* (is missing|was not found|does not exist)|[Mm]issing: {name}"
         if re.search(pattern, message):
             return finding("missing-bundled-library", message[:300], library=library)
     return None

@@ -16,6 +16,14 @@ ALARM = -14
 _ILLEGAL = (-4, 132, 0xC000001D)
 """Ended by SIGILL, as Python and a shell have it, and by Windows' STATUS_ILLEGAL_INSTRUCTION."""
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
+_BUS_ERROR = (-7, 135)
+"""Ended by SIGBUS: it read a file, which is in its memory, beyond the end of the file."""
+# The innermost frame of a process that loads a library: of cffi, ctypes or an extension module.
+_LOADING = re.compile(
+    r'cffi/api\.py", line \d+ in (_load_backend_lib|dlopen)|'
+    r'ctypes/__init__\.py", line \d+ in (__init__|_load_library)|'
+    r'_bootstrap>", line \d+ in _call_with_frames_removed\n.*_external>", line \d+ in create_module'
+)
 _NTSTATUS_ERROR = 0xC0000000  # an NTSTATUS of severity error ([MS-ERREF] 2.3)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
 _ILLEGAL_TRACE = "Fatal Python error: Illegal instruction"
@@ -107,6 +115,9 @@ def crash(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
     if trace is not None:
         facts["frame"] = frame(trace)
         observed += f"; the last frame: {facts['frame']}"
+    if code in _BUS_ERROR and trace and _is_loading(trace):
+        observed += "; a library that it was loading ends before its headers say"
+        return finding("damaged-library", observed, **facts)
     if not is_illegal_instruction(code) and _ILLEGAL_TRACE not in (trace or ""):
         return finding("crash", observed, **facts)
     processor = evidence.cell.processor or evidence.processor or evidence.machine
@@ -125,6 +136,12 @@ def _signal(code: int) -> str:
     if -65 < code < 0:  # anything less is an NTSTATUS, read as a signed number
         return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
     return f"ended with 0x{code & 0xFFFFFFFF:08x}"
+
+
+def _is_loading(trace: str) -> bool:
+    """Return whether the innermost frame of faulthandler's text loads a library."""
+    first, match = _FRAME.search(trace), _LOADING.search(trace)
+    return bool(first and match and match.start() <= first.end())
 
 
 def frame(trace: str) -> str:

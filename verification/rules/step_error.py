@@ -12,6 +12,7 @@ from verification.rules import install_paths as paths
 from verification.rules import loader_messages
 from verification.rules.finding import Finding, finding
 from verification.rules.install_error import FULL_DISK
+from verification.rules.load_path import wrong_load_path
 from verification.wheel import stdlib
 
 INTERPOSED = "Interposed"
@@ -29,11 +30,13 @@ class Failure(NamedTuple):
     type: str
     message: str
     """Type and message."""
+    trace: str = ""
+    """The traceback; empty if there is none."""
 
     @classmethod
     def of(cls, step: str, error: StepError) -> Failure:
         """Return the failure of a step."""
-        return cls(step, error.type, f"{error.type}: {error.message}")
+        return cls(step, error.type, f"{error.type}: {error.message}", error.trace)
 
 
 NEVER_REACHED = Failure("", "", "it was never reached")
@@ -58,6 +61,12 @@ def _syntax_error(failure: Failure, _: CellEvidence, __: Expectation) -> Finding
     if failure.type == "SyntaxError":
         return finding("syntax-error", failure.message[:300])
     return None
+
+
+def _load_path(
+    failure: Failure, evidence: CellEvidence, expectation: Expectation
+) -> Finding | None:
+    return wrong_load_path(failure.message, failure.trace, evidence, expectation)
 
 
 def _loader(failure: Failure, evidence: CellEvidence, expectation: Expectation) -> Finding | None:
@@ -126,6 +135,7 @@ def _permission(failure: Failure, _: CellEvidence, __: Expectation) -> Finding |
 _RULES: tuple[Callable[[Failure, CellEvidence, Expectation], Finding | None], ...] = (
     _full_disk,
     _syntax_error,
+    _load_path,
     _loader,
     _missing_module,
     _missing_name,

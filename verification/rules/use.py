@@ -38,7 +38,7 @@ STEPS = (
 """The steps that must succeed, in their order."""
 # Causes that report no more than that something failed.
 _VAGUE = ("unclassified", "round-trip-failed")
-_MISSING = ("missing-bundled-library", "missing-runtime-library")
+_MISSING = ("missing-bundled-library", "missing-runtime-library", "wrong-load-path")
 
 
 def use_faults(
@@ -127,7 +127,7 @@ def failed_import(
     if run.code:
         kind, _, message = last_error(run.output).partition(": ")
         message = message or f"it ended with {run.code}"
-        failure = Failure("import", kind, f"{kind}: {message}")
+        failure = Failure("import", kind, f"{kind}: {message}", run.output)
         yield step_error(failure, evidence, expectation).at(evidence, "import")
 
 

@@ -20,7 +20,8 @@ from elftools.elf.sections import Section
 from elftools.elf.segments import NoteSegment
 
 from verification.models.inspection import Binary, Import
-from verification.wheel.errors import UnreadableBinary
+from verification.wheel.errors import CutOffSections, DebugFile, ObjectFile, UnreadableBinary
+from verification.wheel.truncation import elf_ends
 
 # What pyelftools raises for damage, most of it by accident: it trusts offsets, sizes and links.
 _DAMAGE = (
@@ -91,13 +92,28 @@ def read(data: bytes) -> Binary:
         UnreadableBinary: the file is damaged, or nothing loads it.
     """
     try:
+        ends = elf_ends(data)
+    except _DAMAGE as error:
+        raise UnreadableBinary(f"a damaged ELF file ({_reason(error)})") from error
+    if ends.debug_only:
+        raise DebugFile("debug information of another file, which nothing loads")
+    if len(data) < ends.segments:
+        reason = f"it ends at byte {len(data)}, and what is loaded of it ends at {ends.segments}"
+        raise UnreadableBinary(f"a damaged ELF file ({reason})")
+    if len(data) < ends.sections:
+        reason = f"it ends at byte {len(data)}, and its section headers end at {ends.sections}"
+        raise CutOffSections(f"a damaged ELF file ({reason})")
+    try:
         elf = ELFFile(io.BytesIO(data))
         if elf["e_type"] != "ET_REL":
             return _binary(elf)
     except _DAMAGE as error:
-        reason = str(error) or type(error).__name__
-        raise UnreadableBinary(f"a damaged ELF file ({reason})") from error
-    raise UnreadableBinary("an object file, which nothing loads")
+        raise UnreadableBinary(f"a damaged ELF file ({_reason(error)})") from error
+    raise ObjectFile("an object file, which nothing loads")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _binary(elf: ELFFile) -> Binary:

@@ -16,8 +16,9 @@ from verification.models.subject import Platform, Subject, Target
 from verification.rules.catalogue import catalogue
 from verification.wheel import elf, pe
 from verification.wheel.archive import Archive
-from verification.wheel.errors import UnreadableBinary
+from verification.wheel.errors import DebugFile, UnreadableBinary
 from verification.wheel.identity import WheelIdentity
+from verification.wheel.library_names import base_name
 from verification.wheel.wording import byte_size, listing
 
 _MAGIC: dict[bytes, LibraryFormat] = {
@@ -96,10 +97,16 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
         is_named = any(_LIBRARY_NAME.search(posixpath.basename(path).lower()) for path in paths)
         try:
             binary = _read(data)
+        except DebugFile:
+            continue
         except UnreadableBinary as error:
             if is_named:
                 observed = f"is no library that can be loaded: {error}"
-                causes.append(_missing(paths[0], observed))
+                causes.append(
+                    catalogue().cause(
+                        error.cause, where=paths[0], observed=observed, risk=error.risk
+                    )
+                )
             continue
         if is_named or binary.format != "mach-o":  # Java classes begin like Mach-O
             digest = hashlib.sha256(data).hexdigest()
@@ -115,7 +122,7 @@ def faults(
     """Yield what is wrong with the libraries of a wheel, whatever its platform."""
     yield from _copies(code.libraries)
     if identity.platform:
-        yield from _absent(archive, identity.platform.target, code.declared)
+        yield from _absent(archive, code)
         yield from _wrong_architecture(code)
     elif identity.pure:
         yield from _pure(archive, subject, code.libraries)
@@ -169,15 +176,30 @@ def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> I
         yield _missing(archive.name, f"is a pure wheel without anything native in {folder}")
 
 
-def _absent(archive: Archive, target: Target, declared: Iterable[str]) -> Iterator[Cause]:
+def _absent(archive: Archive, code: NativeCode) -> Iterator[Cause]:
+    target = code.target
     present = {_fold_case(path, target) for path in archive.install_paths.values()}
     contents = {_fold_case(path, target): data for path, data in archive.installed.items()}
-    for path in declared:
+    for path in code.declared:
         folded = _fold_case(path, target)
         if folded not in present:
-            yield _missing(path, "is not in the wheel")
+            yield _elsewhere(path, code) or _missing(path, "is not in the wheel")
         elif folded in contents and format_of(contents[folded]) is None:
-            yield _missing(path, f"is no native library ({len(contents[folded])} bytes)")
+            observed = f"is no native library ({len(contents[folded])} bytes)"
+            yield catalogue().cause("damaged-library", where=path, observed=observed)
+
+
+def _elsewhere(declared: str, code: NativeCode) -> Cause | None:
+    """Return that the wheel has a declared library under another path, if it has it."""
+    name = base_name(posixpath.basename(declared))
+    for library in code.matching:
+        for path in library.paths:
+            if path not in code.declared and base_name(posixpath.basename(path)) == name:
+                observed = f"is not in the wheel, which has it as {path}"
+                return catalogue().cause(
+                    "wrong-load-path", where=declared, observed=observed, sought=declared, path=path
+                )
+    return None
 
 
 def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:

@@ -6,6 +6,8 @@ import pefile
 
 from verification.models.inspection import Binary, Import
 from verification.wheel.errors import UnreadableBinary
+from verification.wheel.truncation import missing_pe_sections
+from verification.wheel.wording import listing
 
 _MACHINES = {0x14C: "i686", 0x8664: "x86_64", 0xAA64: "aarch64"}
 _TABLES = ("EXPORT", "IMPORT", "DELAY_IMPORT")
@@ -24,6 +26,9 @@ def read(data: bytes) -> Binary:
         )
     except (pefile.PEFormatError, AttributeError, IndexError, ValueError) as error:
         raise UnreadableBinary(f"a damaged PE file ({error})") from error
+    if missing := list(missing_pe_sections(image, len(data))):
+        reason = f"it ends at byte {len(data)}, before the end of {listing(missing)}"
+        raise UnreadableBinary(f"a damaged PE file ({reason})")
     needed = list(getattr(image, "DIRECTORY_ENTRY_IMPORT", ()))
     delayed = list(getattr(image, "DIRECTORY_ENTRY_DELAY_IMPORT", ()))
     exports = getattr(image, "DIRECTORY_ENTRY_EXPORT", None)

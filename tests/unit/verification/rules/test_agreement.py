@@ -20,6 +20,8 @@ STATIC = {
     "missing-runtime-library": {"library": "libdep.so"},
     "symbol-not-found": {"symbol": "f"},
     "wrong-architecture": {"machine": "arm"},
+    "damaged-library": {},
+    "wrong-load-path": {"sought": "libs/libx.so", "path": "elsewhere/libx.so"},
 }
 """The causes of both sides, with the facts that the inspection has of `libs/libx.so`."""
 OBSERVED = {
@@ -27,6 +29,8 @@ OBSERVED = {
     "missing-runtime-library": {"library": "libdep.so"},
     "symbol-not-found": {"symbol": "f", "needed_by": "libx.so"},
     "wrong-architecture": {"library": "libx.so"},
+    "damaged-library": {"library": "libx.so"},
+    "wrong-load-path": {"library": "libx.so"},
 }
 """The same with the facts that a machine has of them."""
 LIBRARY, DEPENDENCY = "/site/libs/libx.so", "/site/libs/libdep.so"
@@ -99,6 +103,9 @@ def test_a_wheel_that_cannot_load_and_works_is_a_disagreement(name: str, outcome
     [
         ("wrong-architecture", (LIBRARY,), True),
         ("wrong-architecture", ("/site/libs/liby.so",), False),
+        ("damaged-library", (LIBRARY,), True),
+        ("wrong-load-path", (LIBRARY,), False),
+        ("wrong-load-path", ("/site/elsewhere/libx.so",), True),
         ("missing-bundled-library", (LIBRARY, DEPENDENCY), True),
         ("missing-runtime-library", (LIBRARY, DEPENDENCY), True),
         # the machine has it by chance, or nothing needed it
@@ -121,7 +128,7 @@ def test_windows_paths_are_compared_without_regard_to_case() -> None:
     assert found.resolved
 
 
-@EVERY
+@pytest.mark.parametrize("name", sorted(agreement.IN_FILES))
 def test_a_wheel_that_can_load_and_does_not_is_a_disagreement(name: str) -> None:
     failing = _cell("clean", name)
     (found,) = _compare([], failing)
@@ -144,6 +151,15 @@ def test_what_the_code_of_the_package_looks_up_is_not_inspected(
 ) -> None:
     failing = cell("clean-pip-system", _cause(name, "cell", **facts))
     assert _compare([], failing) == []
+
+
+def test_a_path_in_the_packages_code_is_nothing_that_the_inspection_reads() -> None:
+    assert _compare([], _cell("clean", "wrong-load-path")) == []
+
+
+def test_a_damage_that_no_loader_meets_is_no_disagreement() -> None:
+    cut_off = catalogue().cause("damaged-library", where="x", observed="x", risk=True)
+    assert _compare([cut_off], _working()) == []
 
 
 @pytest.mark.parametrize("name", ["glibc-floor", "stray-top-level", "metadata-incomplete"])

@@ -67,6 +67,22 @@ def test_each_error_number_of_windows_has_a_cause(number: str, cause: str, obser
     assert parts(loader_messages.explain(message, on_windows(), DLLS)) == expected
 
 
+CUT_OFF = (
+    'err:module:map_image_into_view Could not map L"{}" section .text, file probably truncated'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [(f"\\\\??\\\\{WIDE}", "damaged-library"), ("C:\\\\other.dll", "wrong-architecture")],
+)
+def test_a_library_whose_section_wine_does_not_find_in_the_file_is_damaged(
+    path: str, cause: str
+) -> None:
+    fault = loader_messages.explain(cffi("0xc1"), on_windows(CUT_OFF.format(path)), DLLS)
+    assert parts(fault)[0] == cause
+
+
 @pytest.mark.parametrize("number", ["0x2a", "0xbfffffff"])
 def test_another_error_number_has_no_cause(number: str) -> None:
     assert loader_messages.explain(cffi(number), on_windows(), DLLS) is None
@@ -215,10 +231,12 @@ def test_an_undefined_symbol_is_missing() -> None:
 @pytest.mark.parametrize(
     ("reason", "cause"),
     [
-        ("invalid ELF header", "missing-bundled-library"),
-        ("file too short", "missing-bundled-library"),
+        ("invalid ELF header", "damaged-library"),
+        ("file too short", "damaged-library"),
+        ("ELF load command past end of file", "damaged-library"),
+        ("cannot read file data", "damaged-library"),
         ("only ET_DYN and ET_EXEC can be loaded", "missing-bundled-library"),
-        ("ELF file's phentsize not the expected size", "missing-bundled-library"),
+        ("ELF file's phentsize not the expected size", "damaged-library"),
         ("wrong ELF class: ELFCLASS32", "wrong-architecture"),
     ],
 )
@@ -264,9 +282,17 @@ def test_cffi_cannot_locate_a_library(path: str, state: str) -> None:
     assert explained(message) == ("missing-bundled-library", observed, {"library": path})
 
 
-@pytest.mark.parametrize("words", ["is missing", "was not found", "does not exist"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{API} is missing, libquiver.so is there",
+        f"{API} was not found",
+        f"{API} does not exist",
+        "Searched: system PATH. Missing: libquiver_c.so",
+    ],
+)
 def test_a_package_can_report_itself_that_a_library_is_missing(words: str) -> None:
-    message = f"quiverdb is installed incompletely: {API} {words}, libquiver.so is there"
+    message = f"quiverdb is installed incompletely: {words}"
     expected = ("missing-bundled-library", message, {"library": "libquiver_c.so"})
     assert explained(message) == expected
 
@@ -276,7 +302,7 @@ def test_a_package_can_report_itself_that_a_library_is_missing(words: str) -> No
     [
         (f"{CORE}: version `GLIBC_2.99' not found (required by {CORE})", "glibc-floor"),
         (f"{CORE}: undefined symbol: quiver_core_open", "symbol-not-found"),
-        (f"{CORE}: invalid ELF header", "missing-bundled-library"),
+        (f"{CORE}: invalid ELF header", "damaged-library"),
         ("libz.so.1: cannot open shared object file", "missing-runtime-library"),
     ],
 )

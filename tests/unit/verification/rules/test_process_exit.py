@@ -94,6 +94,25 @@ def test_a_process_that_is_killed_has_crashed(code: int, observed: str) -> None:
     )
 
 
+LOADING_TRACES = {
+    "cffi": 'File "/x/cffi/api.py", line 809 in _load_backend_lib\n',
+    "ctypes": 'File "/usr/lib/python3.13/ctypes/__init__.py", line 390 in __init__\n',
+    "extension": (
+        'File "<frozen importlib._bootstrap>", line 488 in _call_with_frames_removed\n'
+        '  File "<frozen importlib._bootstrap_external>", line 1322 in create_module\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("trace", LOADING_TRACES.values(), ids=LOADING_TRACES)
+def test_a_library_that_is_read_beyond_its_end_is_damaged(trace: str) -> None:
+    trace = f"Fatal Python error: Bus error\n\nCurrent thread 0x1 [x]:\n  {trace}"
+    assert end(stops_in("native-call", code=-7, trace=trace))[0] == "damaged-library"
+    assert end(stops_in("native-call", code=-11, trace=trace))[0] == "crash"
+    called = trace.replace('  File "', '  File "/x/database.py", line 1 in read\n  File "', 1)
+    assert end(stops_in("native-call", code=-7, trace=called))[0] == "crash"
+
+
 @pytest.mark.parametrize(
     ("code", "observed"),
     [

@@ -92,7 +92,7 @@ def test_data_that_only_begins_like_native_code_is_none(tmp_path: Path) -> None:
 def test_a_damaged_file_that_is_named_like_a_library_is_named(tmp_path: Path, name: str) -> None:
     for data, observed in ((b"MZ" + bytes(200), "PE"), (b"\x7fELF" + bytes(200), "ELF")):
         cause = only_cause(linux_wheel(tmp_path, {f"quiverdb/{name}": data}))
-        assert (cause.name, cause.where) == ("missing-bundled-library", f"quiverdb/{name}")
+        assert (cause.name, cause.where) == ("damaged-library", f"quiverdb/{name}")
         assert f"is no library that can be loaded: a damaged {observed} file" in cause.message
 
 
@@ -113,21 +113,64 @@ def test_an_absent_native_library_is_named(tmp_path: Path, out: Path, path: str)
     assert cause.message.startswith("is not in the wheel;")
 
 
-def test_a_library_under_another_name_does_not_stand_in(tmp_path: Path, out: Path) -> None:
-    wheel = wheels.mutate(linux_wheel(tmp_path), out, move={LINUX_CORE: f"{LINUX_CORE}.0"})
-    assert "missing-bundled-library" in inspect(wheel).cause_names()
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{LINUX_CORE}.0",
+        "quiverdb/_libs/libquiver-0a1b2c3d.so",
+        "quiverdb/lib/libquiver.so",
+        "libquiver.so",
+        "quiverdb.libs/libquiver-0a1b2c3d.so.1.2",
+    ],
+)
+def test_a_library_under_another_path_is_not_where_the_package_looks(
+    tmp_path: Path, out: Path, path: str
+) -> None:
+    wheel = wheels.mutate(linux_wheel(tmp_path), out, move={LINUX_CORE: path})
+    (cause,) = (one for one in inspect(wheel).causes if one.where == LINUX_CORE)
+    assert (cause.name, cause.facts) == ("wrong-load-path", {"sought": LINUX_CORE, "path": path})
+
+
+@pytest.mark.parametrize("path", ["quiverdb/_libs/libquiver_x.so", "quiverdb/_libs/libquiver.dll"])
+def test_another_library_is_no_other_path_of_an_absent_one(
+    tmp_path: Path, out: Path, path: str
+) -> None:
+    data = windows_core() if path.endswith(".dll") else linux_core(soname="x")
+    wheel = wheels.mutate(linux_wheel(tmp_path), out, remove=[LINUX_CORE], add={path: data})
+    (cause,) = (one for one in inspect(wheel).causes if one.where == LINUX_CORE)
+    assert cause.name == "missing-bundled-library"
 
 
 @pytest.mark.parametrize("data", [b"", b"libquiver.so.0", b"\x7fELF", b"\x7fELF\x02\x01\x01" * 20])
 def test_a_file_that_is_no_library_counts_as_absent(tmp_path: Path, data: bytes) -> None:
     cause = only_cause(linux_wheel(tmp_path, {LINUX_CORE: data}))
-    assert (cause.name, cause.where) == ("missing-bundled-library", LINUX_CORE)
+    assert (cause.name, cause.where) == ("damaged-library", LINUX_CORE)
     assert (f"is no native library ({len(data)} bytes)" in cause.message) == (data[:1] != b"\x7f")
 
 
 def test_a_damaged_windows_library_counts_as_absent(tmp_path: Path) -> None:
     wheel = windows_wheel(tmp_path, {WINDOWS_CORE: b"MZ" + bytes(200)})
-    assert only_cause(wheel).name == "missing-bundled-library"
+    assert only_cause(wheel).name == "damaged-library"
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5])
+def test_a_library_that_is_cut_off_is_damaged_and_its_users_lack_nothing(
+    tmp_path: Path, keep: float
+) -> None:
+    def cut(data: bytes) -> bytes:
+        return data[: int(len(data) * keep)]
+
+    for wheel, path in (
+        (linux_wheel(tmp_path, {LINUX_CORE: cut(linux_core())}), LINUX_CORE),
+        (windows_wheel(tmp_path, {WINDOWS_CORE: cut(windows_core())}), WINDOWS_CORE),
+    ):
+        cause = only_cause(wheel)
+        assert (cause.name, cause.where, cause.severity) == ("damaged-library", path, "broken")
+
+
+def test_a_library_without_its_section_headers_is_damaged_and_may_load(tmp_path: Path) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {LINUX_CORE: linux_core()[:-10]}))
+    assert (cause.name, cause.severity) == ("damaged-library", "flawed")
 
 
 @pytest.mark.parametrize(("data", "good"), [(windows_core(), True), (b"text", False)])

@@ -96,7 +96,7 @@ def test_each_rule_is_applied(tmp_path: Path) -> None:
     }
     inspection = inspect(linux_wheel(tmp_path, files, requires=()))
     assert inspection.cause_names() == {
-        "missing-bundled-library",
+        "damaged-library",
         "private-file",
         "stray-file",
         "record-mismatch",

@@ -1,0 +1,146 @@
+"""Find a path in the package's own code that leads to no library, although the wheel has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from verification.models.evidence import CellEvidence
+from verification.models.expectation import Expectation
+from verification.rules import install_paths as paths
+from verification.rules.finding import Finding, finding
+from verification.rules.loader_messages import missing_libraries
+from verification.wheel.library_names import base_name, is_library_name
+
+# cffi and ctypes, with the name that the code asked for: a dependency has another name.
+_ASKED = re.compile(r"cannot load library '([^']+)'|Could not find module '([^']+)'")
+_NOT_THERE = (
+    "{name}: cannot open shared object file",  # glibc
+    "Error loading shared library {name}: No such file",  # musl
+    "cannot load library '{name}': error 0x7e",  # cffi on Windows
+    "Could not find module '{name}'",  # ctypes on Windows
+)
+_GLIBC_NAME = re.compile(r"OSError: ([\w.+-]+\.so[\w.]*): cannot open shared object file")
+# The words of packages that report a missing library themselves.
+_REPORTED = re.compile(
+    r"[Mm]issing:? '?([\w.+-]+)|([\w.+-]+)'? (?:is missing|was not found|does not exist)"
+)
+_WORD = re.compile(r"[\w.+-]+")
+_FOLDER_ADDED = "add_dll_directory"
+# Windows' words for a missing folder, in a message of the package's own about its libraries.
+_NO_FOLDER = re.compile(r"\b(?:librar(?:y|ies)|dlls?)\b.*\[WinError [23]\]", re.IGNORECASE)
+_END_OF_PATH = r"[^\s'\"():;,]+"
+
+
+def wrong_load_path(
+    message: str, trace: str, evidence: CellEvidence, expectation: Expectation
+) -> Finding | None:
+    """Return that the package opens a library where it is not, and the wheel has it elsewhere.
+
+    ``message`` and ``trace`` are the exception's. A library that another one needs is none that the
+    package opens.
+    """
+    libraries = _libraries(evidence, expectation)
+    if not libraries or missing_libraries(evidence.loader):
+        return None
+    message = message.replace("\\\\", "\\")
+    missing = list(_missing_paths(message, evidence, expectation))
+    for path in missing:
+        if is_library_name(path.name) and (found := _matching(path.name, libraries)):
+            return _finding(path, found)
+    if (name := _asked_name(message, trace, evidence)) and (found := _matching(name, libraries)):
+        return _finding(missing[0] / name if missing else PurePath(name), found)
+    for name in _reported_names(message, any_word=bool(missing)):
+        found = _matching(name, libraries)
+        if found and (missing or found.name != name):
+            return _finding(missing[0] / name if missing else PurePath(name), found)
+    if missing and (_FOLDER_ADDED in trace or _NO_FOLDER.search(message)):
+        return _finding(missing[0], libraries[0])
+    return None
+
+
+def _finding(sought: PurePath, found: PurePath) -> Finding:
+    observed = f"the package looks for {sought}, and the library is installed as {found}"
+    return finding(
+        "wrong-load-path", observed, library=found.name, sought=str(sought), path=str(found)
+    )
+
+
+def _libraries(evidence: CellEvidence, expectation: Expectation) -> list[PurePath]:
+    """Return the installed libraries of the package, those that it opens by itself first."""
+    record = evidence.steps.record
+    kind = paths.path_type(evidence)
+    if record and record.value:
+        files = set(map(kind, record.value.files))
+    else:
+        added = paths.added_paths(evidence)
+        files = {path for path in added if paths.is_within(path, expectation.module)}
+    libraries = [path for path in files if is_library_name(path.name) and not paths.is_cache(path)]
+    own = {base_name(name) for name in expectation.libraries}
+    return sorted(libraries, key=lambda path: (base_name(path.name) not in own, path))
+
+
+def _matching(name: str, libraries: list[PurePath]) -> PurePath | None:
+    """Return the library of this name, or of the same name with another version or hash."""
+    same = [path for path in libraries if base_name(path.name) == base_name(name)]
+    return min(same, key=lambda path: path.name != name, default=None)
+
+
+def _missing_paths(
+    message: str, evidence: CellEvidence, expectation: Expectation
+) -> Iterator[PurePath]:
+    """Yield the paths in the package's folder that the message names and that do not exist.
+
+    They are compared by what follows the package's folder: a path can be written in several ways.
+    """
+    kind, module = paths.path_type(evidence), expectation.module
+    present = set()
+    for path in paths.added_paths(evidence):
+        if tail := _tail(path, module):
+            present |= {tail, *tail.parents}
+    separator = r"[\\/]"
+    pattern = rf"(?:[A-Za-z]:)?{separator}[^'\"\n]*?{separator}{re.escape(module)}{separator}"
+    for match in re.finditer(pattern + _END_OF_PATH, message):
+        path = kind(match[0].rstrip("."))
+        tail = _tail(path, module)
+        if tail and tail not in present:
+            yield path
+
+
+def _tail(path: PurePath, module: str) -> PurePath | None:
+    """Return the part of a path from the package's folder on; None if it is not in it."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == "..":
+            del parts[-1:]
+        else:
+            parts.append(part)
+    if module not in parts:
+        return None
+    last = len(parts) - 1 - parts[::-1].index(module)
+    return type(path)(*parts[last:])
+
+
+def _reported_names(message: str, *, any_word: bool) -> Iterator[str]:
+    """Yield the libraries that a package reports as missing, or every one that it names."""
+    pattern = _WORD if any_word else _REPORTED
+    for match in pattern.finditer(message):
+        name = next(filter(None, (*match.groups(), match[0]))).rstrip(".")
+        if is_library_name(name):
+            yield name
+
+
+def _asked_name(message: str, trace: str, evidence: CellEvidence) -> str:
+    """Return the bare name of a library that the package's code opened and that was not there."""
+    if match := _ASKED.search(message):
+        name = match[1] or match[2]
+        # Windows does not say whether it is the library itself that it did not find. Wine does.
+        is_named = evidence.os != "windows" or bool(evidence.loader)
+        if PurePath(name).name != name or "\\" in name or not is_named:
+            return ""
+        return name if any(text.format(name=name) in message for text in _NOT_THERE) else ""
+    # ctypes names only what was not found. It is the package's own call if the code has the name.
+    match = _GLIBC_NAME.search(message)
+    code = trace.rpartition("\nOSError")[0]
+    return match[1] if match and match[1] in code else ""
