@@ -115,7 +115,7 @@ def crash(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
     if trace is not None:
         facts["frame"] = frame(trace)
         observed += f"; the last frame: {facts['frame']}"
-    if code in _BUS_ERROR and trace and _is_loading(trace):
+    if code in _BUS_ERROR and _is_loading(trace or _exercise_trace(evidence)):
         observed += "; a library that it was loading ends before its headers say"
         return finding("damaged-library", observed, **facts)
     if not is_illegal_instruction(code) and _ILLEGAL_TRACE not in (trace or ""):
@@ -136,6 +136,11 @@ def _signal(code: int) -> str:
     if -65 < code < 0:  # anything less is an NTSTATUS, read as a signed number
         return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
     return f"ended with 0x{code & 0xFFFFFFFF:08x}"
+
+
+def _exercise_trace(evidence: CellEvidence) -> str:
+    """Return the stacks of the exercise, which imports the package as well."""
+    return evidence.exercise.trace if evidence.exercise else ""
 
 
 def _is_loading(trace: str) -> bool:

@@ -108,6 +108,8 @@ LOADING_TRACES = {
 def test_a_library_that_is_read_beyond_its_end_is_damaged(trace: str) -> None:
     trace = f"Fatal Python error: Bus error\n\nCurrent thread 0x1 [x]:\n  {trace}"
     assert end(stops_in("native-call", code=-7, trace=trace))[0] == "damaged-library"
+    at_import = (lambda fields: fields["import"].update(code=-7), stops_in("import", trace=trace))
+    assert end(*at_import)[0] == "damaged-library"
     assert end(stops_in("native-call", code=-11, trace=trace))[0] == "crash"
     called = trace.replace('  File "', '  File "/x/database.py", line 1 in read\n  File "', 1)
     assert end(stops_in("native-call", code=-7, trace=called))[0] == "crash"
