@@ -26,7 +26,7 @@ _GLIBC_NAME = re.compile(r"OSError: ([\w.+-]+\.so[\w.]*): cannot open shared obj
 _REPORTED = re.compile(
     r"[Mm]issing:? '?([\w.+-]+)|([\w.+-]+)'? (?:is missing|was not found|does not exist)"
 )
-_WORD = re.compile(r"[\w.+-]+")
+_WORD = re.compile(r"(?<![\\/\w.+-])[\w.+-]+(?![\\/])")  # and no part of a path
 _FOLDER_ADDED = "add_dll_directory"
 # Windows' words for a missing folder, in a message of the package's own about its libraries.
 _NO_FOLDER = re.compile(r"\b(?:librar(?:y|ies)|dlls?)\b.*\[WinError [23]\]", re.IGNORECASE)
@@ -46,17 +46,17 @@ def wrong_load_path(
         return None
     message = message.replace("\\\\", "\\")
     missing = list(_missing_paths(message, evidence, expectation))
-    for path in missing:
-        if is_library_name(path.name) and (found := _matching(path.name, libraries)):
-            return _finding(path, found)
-    if (name := _asked_name(message, trace, evidence)) and (found := _matching(name, libraries)):
-        return _finding(missing[0] / name if missing else PurePath(name), found)
-    for name in _reported_names(message, any_word=bool(missing)):
+    if files := [path for path in missing if is_library_name(path.name)]:
+        found = _matching(files[0].name, libraries)
+        return _finding(files[0], found) if found else None
+    folder = next(iter(missing), None)
+    names = [_asked_name(message, trace, evidence), *_reported_names(message, folder)]
+    for name in filter(None, names):
         found = _matching(name, libraries)
-        if found and (missing or found.name != name):
-            return _finding(missing[0] / name if missing else PurePath(name), found)
-    if missing and (_FOLDER_ADDED in trace or _NO_FOLDER.search(message)):
-        return _finding(missing[0], libraries[0])
+        if found and (folder or found.name != name or name == names[0]):
+            return _finding(folder / name if folder else PurePath(name), found)
+    if folder and (_FOLDER_ADDED in trace or _NO_FOLDER.search(message)):
+        return _finding(folder, libraries[0])
     return None
 
 
@@ -122,9 +122,9 @@ def _tail(path: PurePath, module: str) -> PurePath | None:
     return type(path)(*parts[last:])
 
 
-def _reported_names(message: str, *, any_word: bool) -> Iterator[str]:
-    """Yield the libraries that a package reports as missing, or every one that it names."""
-    pattern = _WORD if any_word else _REPORTED
+def _reported_names(message: str, folder: PurePath | None) -> Iterator[str]:
+    """Yield the libraries that a package reports as missing; if a folder is, all that it names."""
+    pattern = _WORD if folder else _REPORTED
     for match in pattern.finditer(message):
         name = next(filter(None, (*match.groups(), match[0]))).rstrip(".")
         if is_library_name(name):

@@ -111,6 +111,7 @@ def test_a_library_that_a_package_reports_as_missing_has_another_name() -> None:
         f"OSError: libquiver.so: {NO_FILE}",
         f"ImportError: libquiver.so: {NO_FILE}",
         f"RuntimeError: {PACKAGE}/data.json is missing",
+        f"RuntimeError: {CORE}: undefined symbol: x. Searched: {PACKAGE}/native",
         "RuntimeError: no",
     ],
 )
@@ -119,7 +120,9 @@ def test_a_library_that_another_one_needs_or_that_is_there_has_no_wrong_path(mes
 
 
 def test_a_library_that_the_wheel_does_not_have_has_no_other_path() -> None:
-    for message in (_cffi(CORE), _cffi("libquiver.so"), f"RuntimeError: {CORE} is missing"):
+    reported = f"RuntimeError: {CORE} is missing"
+    others = f"{reported}, libquiver_c.so is there. Install quiverdb again."
+    for message in (_cffi(CORE), _cffi("libquiver.so"), reported, others):
         assert wrong_load_path(message, "", _linux(API), EXPECTATION) is None
         assert wrong_load_path(message, "", _linux(f"{PACKAGE}/x.py"), EXPECTATION) is None
 

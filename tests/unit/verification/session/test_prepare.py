@@ -310,7 +310,9 @@ def test_the_files_of_a_release_need_no_engine_where_the_wheels_exist(
     served = release(wheel.name, folder=wheel.parent)
     monkeypatch.setattr(wheelhouse, "from_folder", lambda *_, **__: served)
     monkeypatch.setattr(engines, "ensure", lambda **_: pytest.fail("an engine was asked for"))
-    selection = select(Options(wheels=wheel.parent, machines=("debian-13",)), Path.cwd())
+    selection = select(
+        Options(wheels=wheel.parent, machines=("debian-13",)), Path.cwd(), SUBJECT.platforms
+    )
     with contextlib.ExitStack() as stack:
         found, inspection = prepare.prepare_files(selection, SUBJECT, stack)
     assert found == served
