@@ -81,7 +81,7 @@ def judge(run: RunResult) -> RunVerdict:
         else:
             items.append(item)
     parts = [item.verdict for item in items]
-    if run.interrupted:
+    if run.interrupted or not run.finished:
         parts.append(Verdict.UNVERIFIED)
     return RunVerdict(
         verdict=worst(parts),
@@ -125,6 +125,8 @@ def _complete(run: RunResult) -> RunResult:
 
 
 def _why_not_run(run: RunResult) -> str:
+    if not run.finished:
+        return "the run did not finish"
     if run.setup_failure:
         return f"not run: {run.setup_failure.name}"
     return "the run was interrupted before it" if run.interrupted else "it did not run"

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
 
-from verification.commands import common, parser
+from verification.commands import exit_codes, parser
 from verification.models.errors import WrongUse
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the command and return its exit code."""
+    """Run the command, confirm its exit code to the launcher and return it."""
+    confirm = exit_codes.confirmation()
 
     def run() -> int:
-        options, _ = parser.parse(words)
+        options, rest = parser.parse(words)
         if options.command in parser.ENVIRONMENTS:
             raise WrongUse(f"{options.command}: run it as ./e2e {options.command}")
         module = importlib.import_module(f"verification.commands.{options.command}")
+        if options.command in parser.PYTEST_COMMANDS:
+            return int(module.run(options, rest))
         return int(module.run(options))
 
-    return common.exit_code_of(run)
+    code = exit_codes.exit_code_of(run, deferred=words[:1] == ["gate"])
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        sys.stdout.flush()
+    confirm(code)
+    return code
 
 
 if __name__ == "__main__":

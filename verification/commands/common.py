@@ -1,19 +1,14 @@
-"""Code that the commands share: exit codes of errors, signals, and selection by name."""
+"""Code that the commands share: the report of a run, and selection by name."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Never
 
 from verification.models.base import DataError, read_json
 from verification.models.cell import Cell
-from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WrongUse
+from verification.models.errors import ExitCode, WrongUse
 from verification.models.machine import MachineSpec
 from verification.models.report import Report
 from verification.models.results import CellResult
@@ -27,52 +22,12 @@ from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
 
 ROOT = Path(__file__).parents[2]
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Unverified(Exception):
     """What was asked for cannot be done here; the message is the reason. Exit code 5."""
 
     exit_code = ExitCode.UNVERIFIED
-
-
-def exit_code_of(do: Callable[[], int]) -> int:
-    """Run a command and return its exit code; an error that ends it becomes one line."""
-    try:
-        with interruptible():
-            return do()
-    except (WrongUse, TestbedFailure, BuildFailed, Unverified) as error:
-        _print_error(str(error))
-        return int(error.exit_code)
-    except DataError as error:
-        _print_error(str(error))
-        return ExitCode.WRONG_USE
-    except KeyboardInterrupt:
-        _print_error("interrupted; everything that was started is removed")
-        return ExitCode.UNVERIFIED
-
-
-def _print_error(line: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be gone
-        print(f"e2e: {line}", file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Let the first SIGINT, SIGTERM or SIGHUP interrupt; what follows is not interrupted."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> Never:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    # A background job of a shell begins with SIGINT ignored: it is set as well.
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def path_of(name: str | None) -> Path | None:
@@ -84,7 +39,8 @@ def read_report(name: str) -> tuple[Path, Report]:
     """Return the folder of a report and the report.
 
     Raises:
-        WrongUse: there is no results.json, or it is not the report of a run.
+        WrongUse: there is no results.json, it is not the report of a run, or that run did not
+            finish.
     """
     folder = path_of(name) or ROOT / "report"
     path = folder / "results.json"
@@ -94,9 +50,24 @@ def read_report(name: str) -> tuple[Path, Report]:
             "--from"
         )
     try:
-        return folder, read_json(Report, path)
+        report = read_json(Report, path)
     except DataError as error:
         raise WrongUse(f"{folder}: not the results of a run: {error}") from None
+    check_finished(report, str(folder))
+    return folder, report
+
+
+def check_finished(report: Report, name: str) -> None:
+    """Check that a report is of a run that finished; `name` is its file or folder.
+
+    Raises:
+        WrongUse: the run was killed, or still runs.
+    """
+    if not report.finished:
+        raise WrongUse(
+            f"{name}: the run of this report did not finish: it was killed, or it still runs; "
+            "wait for its end or run it again"
+        )
 
 
 def cells_of(report: Report, idents: Sequence[str]) -> list[CellResult]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from verification.commands import common
 from verification.history.comparison import compare
 from verification.history.store import TIMED_RUNS, HistoryError, RecordedRun, comparison_key
 from verification.models.base import DataError
@@ -59,7 +60,7 @@ def _named(name: str, runs: Sequence[RecordedRun]) -> RecordedRun:
     path = user_path(name)
     path = path / results_json.NAME if path.is_dir() else path
     try:
-        return RecordedRun(name, results_json.read(path))
+        report = results_json.read(path)
     except DataError as error:
         if path.exists():
             raise WrongUse(f"compare: {name}: not the report of a run: {error}") from None
@@ -68,6 +69,8 @@ def _named(name: str, runs: Sequence[RecordedRun]) -> RecordedRun:
             f"compare: no run and no readable results.json is named {name}; the last runs are: "
             f"{numbers or 'none'}"
         ) from None
+    common.check_finished(report, str(path))
+    return RecordedRun(name, report)
 
 
 def run(options: argparse.Namespace) -> ExitCode:

@@ -37,6 +37,17 @@ def run(_options: argparse.Namespace) -> int:
     return ExitCode.VERIFIED if all(checks) else ExitCode.TESTBED_FAILED
 
 
+def run_without_environment() -> int:
+    """Print what can be checked with the standard library alone; return 3."""
+    print("missing  the environment of the suite: the line above says why; nothing can run")
+    for program, package, reason in _PROGRAMS:
+        if path := shutil.which(program):
+            print(f"ok       {program}: {path}")
+        else:
+            print(f"missing  {program} ({reason})\n         fix: apt-get install {package}")
+    return ExitCode.TESTBED_FAILED
+
+
 def _check_engine(found: Engine | None, misses: list[str]) -> bool:
     from containers import engine
 

@@ -10,17 +10,17 @@ import ast
 import itertools
 import os
 import re
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from xdist.workermanage import WorkerController
 
 from containers.machine import Machine
+from verification.commands import exit_codes
+from verification.commands.gate import CONTROLLER
 from verification.commands.gate_progress import GateProgress
-from verification.models.base import parse_json
+from verification.models.base import DataError, parse_json
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, WrongUse
 from verification.models.pipeline import PipelineResult
@@ -28,7 +28,7 @@ from verification.models.results import CellResult
 from verification.models.verdict import EXIT_CODES
 from verification.report import terminal
 from verification.scenarios import profiles
-from verification.session import kept_machines, reporting
+from verification.session import crash, kept_machines, reporting
 from verification.session.gate_run import GateRequest, GateRun
 from verification.session.recorder import ITEM, TestPhaseReport
 from verification.session.selection import Options, select
@@ -42,6 +42,8 @@ REQUEST_STASH = pytest.StashKey[GateRequest]()
 HANDOVER_STASH = pytest.StashKey[Handover]()
 _CELL_TEST = "test_a_cell"
 _WIDTH = 110
+_TEXT = 400
+"""How many characters of a failure are recorded."""
 
 
 class Controller:
@@ -55,35 +57,51 @@ class Controller:
         config.pluginmanager.register(self.progress, "e2e-progress")
         self.text = ""
         """The verdict as the terminal shows it."""
+        self.began = False
+        """Whether the run began: not where pytest only lists the tests."""
+        self.code: ExitCode | None = None
+        """The exit code of the verdict, once the report is written."""
+        self._interrupted = False
+        self._lost_workers = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> Iterator[None]:
         """Set up before the workers start and before anything is collected.
 
-        pytest ends a session that is interrupted here without a word: the report is written here.
+        pytest ends a session that fails here without a report: it is written here.
         """
         if session.config.option.collectonly:
+            exit_codes.accept_signals()
             return (yield)
-        signal.signal(signal.SIGTERM, _interrupt)
         try:
             self._set_up()
             return (yield)  # the workers start in here
         except KeyboardInterrupt:
-            _ignore_signals()
+            self._interrupted = True
             if self.run.setup is None:
                 self.run.clear()
-            code = self._write(interrupted=True)
-            pytest.exit("interrupted during the set-up", returncode=code)
+            self._end(interrupted=True)
+            pytest.exit("interrupted during the set-up", returncode=self.code)
+        except (pytest.UsageError, pytest.exit.Exception):
+            raise
+        except Exception as error:  # noqa: BLE001  (pytest-xdist raises what it likes)
+            failure = self.run.fail("workers", crash.line(error))
+            self._end(interrupted=False)
+            pytest.exit(str(failure), returncode=self.code)
 
     def _set_up(self) -> None:
         try:
+            self.run.begin()
+            self.began = True
+            exit_codes.accept_signals()
             self.run.set_up()
-        except WrongUse as error:
+        except (WrongUse, DataError) as error:
             raise pytest.UsageError(str(error)) from None
         handover = self.run.handover()
         if handover is None:
             failure = self.run.recorder.facts.setup_failure
-            pytest.exit(str(failure), returncode=self._write(interrupted=False))
+            self._end(interrupted=False)
+            pytest.exit(str(failure), returncode=self.code)
         self.config.stash[HANDOVER_STASH] = handover
 
     def pytest_report_header(self) -> list[str]:
@@ -123,6 +141,24 @@ class Controller:
         if result := self.run.recorder.add(phase_report(report)):
             self.progress.ended(result)
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Learn that a signal ended the run; what `-x` ends raises a subclass."""
+        self._interrupted = self._interrupted or excinfo.type is KeyboardInterrupt
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Record that the suite's own code failed."""
+        self.run.fail("pytest", crash.line(excinfo.value))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Record that a file of the gate's tests cannot be collected."""
+        if report.failed:
+            self.run.fail(report.nodeid or "tests", " ".join(report.longreprtext.split())[-_TEXT:])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, error: object | None) -> None:
+        """Learn that a worker died."""
+        self._lost_workers = self._lost_workers or error is not None
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the report; the exit code of the run is that of its verdict."""
@@ -133,10 +169,13 @@ class Controller:
             pytest.ExitCode.INTERNAL_ERROR,
             pytest.ExitCode.INTERRUPTED,
         )
-        _ignore_signals()
-        code = self._write(interrupted=exitstatus in unfinished)
-        wrong_use = exitstatus == pytest.ExitCode.USAGE_ERROR
-        session.exitstatus = ExitCode.WRONG_USE if wrong_use else code
+        missing = len(self.run.recorder.results) < len(self.run.recorder.selected())
+        if self._lost_workers and missing and not self._interrupted:
+            self.run.fail("workers", "worker processes ended before all cells ran")
+        self._end(interrupted=exitstatus in unfinished)
+        if exitstatus == pytest.ExitCode.USAGE_ERROR:
+            self.code = ExitCode.WRONG_USE
+        session.exitstatus = self.code or ExitCode.VERIFIED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the verdict."""
@@ -148,10 +187,13 @@ class Controller:
         """Remove everything that was started."""
         self.run.close()
 
-    def _write(self, *, interrupted: bool) -> ExitCode:
+    def _end(self, *, interrupted: bool) -> None:
+        """Remove everything that was started, then write the report: a failure is in it."""
+        exit_codes.ignore_signals()
+        self.run.remove_started()
         report, remarks = self.run.write(interrupted=interrupted)
         self.text = terminal.render(report, remarks, width=_WIDTH, colour=_colour(self.config))
-        return EXIT_CODES[report.verdict]
+        self.code = ExitCode.UNVERIFIED if self._interrupted else EXIT_CODES[report.verdict]
 
 
 def phase_report(report: pytest.TestReport) -> TestPhaseReport:
@@ -172,17 +214,7 @@ def _reason(report: pytest.TestReport) -> str:
         return ""
     if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
         return str(report.longrepr[2]).removeprefix("Skipped: ")
-    return " ".join(report.longreprtext.split())[-400:]
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _ignore_signals() -> None:
-    """Let the report be written and what was started be removed: both take seconds."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    return " ".join(report.longreprtext.split())[-_TEXT:]
 
 
 def _colour(config: pytest.Config) -> bool:
@@ -214,11 +246,11 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", None)
     try:
         request = request_of(config)
-    except WrongUse as error:
+    except (WrongUse, DataError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[REQUEST_STASH] = request
     if worker is None:
-        config.pluginmanager.register(Controller(request, config), "e2e-controller")
+        config.pluginmanager.register(Controller(request, config), CONTROLLER)
     elif HANDOVER_KEY in worker:
         config.stash[HANDOVER_STASH] = parse_json(
             Handover, worker[HANDOVER_KEY], "the controller's handover"

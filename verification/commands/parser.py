@@ -241,8 +241,8 @@ COMMANDS: Mapping[str, _Command] = {
         _add_clean,
     ),
 }
-ENVIRONMENTS = ("gate", "test", "lint")
-"""The commands that are environments of tox.ini; each other one is a module of this package."""
+ENVIRONMENTS = ("test", "lint")
+"""The commands that tox.ini defines; each other one is a module of this package."""
 PYTEST_COMMANDS = ("gate", "test")
 """The commands whose other words are pytest's."""
 

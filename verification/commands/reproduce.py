@@ -75,13 +75,14 @@ def run(options: argparse.Namespace) -> int:
     question = _question(options)
     ranked = similar_machine.ranked_machines(question.report, machines.load())
     # What is wrong in the choices is reported before an image is made.
-    common.select_for(options, _machine_for_build(question.report))
+    selection = common.select_for(options, _machine_for_build(question.report))
     _check_choices(question, ranked)
     folders.check(question.folder)
     for one in ranked[:_SHOWN]:
         print_line(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
-    near, missed = _available(ranked, provision=not options.no_provision)
-    with contextlib.ExitStack() as stack:
+    unfinished = reporting.unfinished_report(selection, question.subject.name, question.began)
+    with writer.begun(question.folder, unfinished), contextlib.ExitStack() as stack:
+        near, missed = _available(ranked, provision=not options.no_provision)
         if near:
             answered = _run_on(near, missed, question, stack)
         else:
@@ -147,7 +148,6 @@ def _run_on(
     setup = prepare(selection, subject, stack, extra_files=extra_files)
     prepared = setup.prepared
     common.image_of(prepared, near.spec.name)
-    _begin_report(question.folder)
     session = Session(prepared, subject, question.folder)
     ran = session.run(cell, tests=selection.tests)
     files = _files_answer(question, selection, prepared.release, setup.inspection)
@@ -179,7 +179,6 @@ def _read_files(
             "here; name --wheels or --release"
         )
     release, inspection = prepare_files(selection, question.subject, stack)
-    _begin_report(question.folder)
     files = _files_answer(question, selection, release, inspection)
     answered = answer(question.report, files, None, missed)
     return _Answered(
@@ -188,11 +187,6 @@ def _read_files(
         reproduction=_reproduction(question, answered, None),
         verdict=answered.verdict,
     )
-
-
-def _begin_report(folder: Path) -> None:
-    writer.remove(folder)
-    (folder / folders.MARK).touch()
 
 
 def _files_answer(

@@ -12,6 +12,8 @@ from typing import TypeVar
 import pydantic
 from pydantic.fields import FieldInfo
 
+from verification.models.errors import ExitCode
+
 
 class Model(pydantic.BaseModel):
     """A frozen value. An unknown key is an error."""
@@ -25,6 +27,8 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 class DataError(ValueError):
     """Data does not fit its model. The message is one line: where, which field, what is wrong."""
+
+    exit_code = ExitCode.WRONG_USE
 
 
 def validate(

@@ -279,6 +279,10 @@ class Report(Model):
     started: Timestamp
     seconds: Seconds = Field(description="Wall time of the run.")
     selection: RunSelection
+    finished: bool = Field(
+        default=True,
+        description="False where the run was killed or still runs: each run writes that first.",
+    )
     interrupted: bool = False
     out_of_scope: tuple[OutOfScope, ...] = ()
     version: str = Field(default="", description="The release's version.")

@@ -83,6 +83,9 @@ class RunResult(Model):
     prepared: bool = True
     """Whether the testbed was ready for the first cell."""
     setup_failure: Cause | None = None
+    """What failed outside the cells: the set-up, the controller or the clean-up."""
+    finished: bool = True
+    """False for the report that a run writes before its set-up."""
     interrupted: bool = False
     systems: tuple[SystemFacts, ...] = ()
     """The operating systems of the selected machines."""

@@ -1,9 +1,13 @@
-"""Check that a folder can hold a report without overwriting other files."""
+"""The folder of a report: whether it can hold one, and what a refused run puts back into it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from verification.models.errors import WrongUse
@@ -15,23 +19,83 @@ MARK = ".quiverdb-e2e"
 def check(folder: Path) -> None:
     """Check before the run that a report can be written to ``folder``, and overwrites nothing else.
 
+    A folder that does not exist does not exist afterwards either.
+
     Raises:
         WrongUse: it cannot, or the folder holds files that are not of a report.
     """
+    missing = _missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in folder.iterdir()}
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(1 << 20))
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise WrongUse(
-            f"--report {folder}: it cannot be written to ({reason}); name another folder"
-        ) from None
+        raise unusable(folder, error) from None
+    finally:
+        _remove_empty(missing)
     if foreign := _foreign_file(folder, there):
         raise WrongUse(
             f"--report {folder}: it holds {foreign} and no report; empty it or name another folder"
         )
+
+
+def unusable(folder: Path, error: OSError) -> WrongUse:
+    """Return the wrong use of a folder that no report can be written to."""
+    reason = error.strerror or str(error)
+    return WrongUse(f"--report {folder}: it cannot be written to ({reason}); name another folder")
+
+
+@dataclass(frozen=True)
+class FolderState:
+    """A report's folder as it was before a run wrote to it."""
+
+    missing: tuple[Path, ...]
+    """The folders that did not exist, the deepest first."""
+    files: Mapping[Path, tuple[bytes, int] | None]
+    """Content and mtime in nanoseconds of each file; None for one that did not exist."""
+
+    @classmethod
+    def read(cls, folder: Path, names: Iterable[str]) -> FolderState:
+        """Return the state of the folder and of its files with these names.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        files = [folder / name for name in names]
+        return cls(
+            _missing(folder),
+            {path: _content(path) for path in files if path.is_file() or not path.exists()},
+        )
+
+    def restore(self) -> None:
+        """Put the files back as they were.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        for path, content in self.files.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content[0])
+                os.utime(path, ns=(content[1], content[1]))
+        _remove_empty(self.missing)
+
+
+def _content(path: Path) -> tuple[bytes, int] | None:
+    return (path.read_bytes(), path.stat().st_mtime_ns) if path.exists() else None
+
+
+def _missing(folder: Path) -> tuple[Path, ...]:
+    """Return the folders that making `folder` makes, the deepest first."""
+    return tuple(path for path in (folder, *folder.parents) if not path.exists())
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    with contextlib.suppress(OSError):  # another program has written there
+        for path in folders:
+            path.rmdir()
 
 
 _FILES = {"results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json"}

@@ -45,7 +45,8 @@ def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) 
         console.print(remark)
     sign, _, style = marks.VERDICTS[report.verdict]
     selected = " (of the selected cells)" if report.selection.narrowed else ""
-    console.print(Text(f"{sign} {report.verdict}{selected}", f"bold {style}"))
+    unfinished = "" if report.finished else ": the run did not finish"
+    console.print(Text(f"{sign} {report.verdict}{selected}{unfinished}", f"bold {style}"))
     return out.getvalue()
 
 

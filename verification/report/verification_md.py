@@ -73,9 +73,10 @@ class _Rows:
 
     @property
     def status(self) -> Verdict:
-        """Verified only if every row is, in a run that was neither interrupted nor narrowed."""
+        """Verified only if every row is, in a finished run that was not narrowed."""
         verdicts = [self.report.verdict, *(row.verdict for row in self.every)]
-        if self.report.interrupted or self.report.selection.narrowed:
+        partial = self.report.interrupted or not self.report.finished
+        if partial or self.report.selection.narrowed:
             verdicts.append(Verdict.UNVERIFIED)
         return worst(verdicts)
 
@@ -260,6 +261,8 @@ def _head(rows: _Rows) -> Iterator[str]:
         )
     if report.version:
         lines.append(f"**Release:** {_plain(f'{report.selection.subject} {report.version}')}")
+    if not report.finished:
+        lines.append("**Not finished:** Yes — the run was killed, or it still runs")
     if report.interrupted:
         lines.append("**Interrupted:** Yes — what it did not reach is not verified")
     if narrowed := report.selection.narrowed:
@@ -374,6 +377,8 @@ def _gaps(rows: _Rows) -> Iterator[str]:
     lines += marks.platform_sentences(report.platforms)
     if not lines and report.verdict is not Verdict.VERIFIED:
         lines.append(f"the run's own verdict is {report.verdict}")
+    if not report.finished:
+        lines.insert(0, "the run did not finish")
     if report.interrupted:
         lines.insert(0, "the run was interrupted")
     if narrowed := report.selection.narrowed:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from verification.history.store import History, HistoryError
+from verification.models.base import DataError
+from verification.models.errors import WrongUse
 from verification.models.report import Report
 from verification.report import github, html, junit, results_json, verification_md
+from verification.report.folder import MARK, FolderState, unusable
 
 _FORMS: dict[str, Callable[[Path, Report], None]] = {
     "junit.xml": junit.write,
@@ -18,17 +22,47 @@ FILES = (results_json.NAME, *_FORMS)
 """The names of the forms in the report's folder."""
 
 
-def remove(folder: Path) -> None:
-    """Remove the forms that an earlier run left: what this run does not write is not there."""
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+def begin(folder: Path, report: Report) -> FolderState:
+    """Replace the forms of an earlier run by those of `report`, whose run did not finish.
+
+    Returns what was there, for a run that turns out to be wrong use.
+
+    Raises:
+        WrongUse: the folder cannot be written to.
+    """
+    try:
+        before = FolderState.read(folder, (*FILES, MARK))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        write(folder, report)
+    except OSError as error:
+        raise unusable(folder, error) from None
+    return before
+
+
+@contextlib.contextmanager
+def begun(folder: Path, report: Report) -> Iterator[None]:
+    """Begin a report; put back what was there if the run turns out to be wrong use.
+
+    Raises:
+        WrongUse: the folder cannot be written to.
+    """
+    before = begin(folder, report)
+    try:
+        yield
+    except (WrongUse, DataError):
+        before.restore()
+        raise
 
 
 def write(folder: Path, report: Report, *, history: History | None = None) -> tuple[str, ...]:
     """Write every form into ``folder``; return a remark on each that could not be written.
 
-    ``results.json`` comes first, so that it is there whatever becomes of the others. A report that
-    was not interrupted is added to ``history``, if there is one.
+    ``results.json`` comes first, so that it is there whatever becomes of the others. Each form is
+    written as a whole or not at all. The report of a run that finished and was not interrupted is
+    added to ``history``, if there is one.
 
     Raises:
         OSError: not even ``results.json`` can be written.
@@ -37,11 +71,13 @@ def write(folder: Path, report: Report, *, history: History | None = None) -> tu
     remarks = []
     for name, form in _FORMS.items():
         try:
-            form(folder / name, report)
+            _write_form(folder / name, form, report)
         except OSError as error:
             remarks.append(f"not written: {folder / name}: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001  (a form's own fault must not take the verdict)
             remarks.append(f"not written, a fault of the suite: {folder / name}: {error!r}")
+    if not report.finished:
+        return tuple(remarks)
     remarks += github.announce(report, folder)
     if history and not report.interrupted:
         try:
@@ -49,3 +85,16 @@ def write(folder: Path, report: Report, *, history: History | None = None) -> tu
         except HistoryError as error:
             remarks.append(f"not kept for ./e2e compare: {error}")
     return tuple(remarks)
+
+
+def _write_form(path: Path, form: Callable[[Path, Report], None], report: Report) -> None:
+    """Write one form. Where that fails, the form of the unfinished run is not left there."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        form(partial, report)
+        partial.replace(path)
+    except BaseException:
+        for left in (partial, path):
+            with contextlib.suppress(OSError):
+                left.unlink()
+        raise

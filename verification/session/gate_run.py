@@ -11,6 +11,7 @@ from pathlib import Path
 
 from containers import progress
 from containers.state import try_lock
+from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
@@ -19,7 +20,7 @@ from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
-from verification.session import facts, replay_inputs, reporting
+from verification.session import crash, facts, replay_inputs, reporting
 from verification.session.prepare import RunSetup, prepare
 from verification.session.recorder import Recorder
 from verification.session.selection import Selection
@@ -73,31 +74,53 @@ class GateRun:
         """What was prepared; None as long as it is not, and where the set-up failed."""
         self._began = time.time()
         self._stack = contextlib.ExitStack()
+        self._lock = contextlib.ExitStack()
+        self._before: folder.FolderState | None = None
         self._inputs: ReplayInputs | None = None
         self._remarks: list[str] = []
+
+    def begin(self) -> None:
+        """Take the folder of the report and write there that this run did not finish.
+
+        A run that is killed leaves no verdict of an earlier run.
+
+        Raises:
+            WrongUse: another run writes its report there, or it cannot be written to. The last
+                report stays as it is.
+        """
+        report = self.request.report
+        name = hashlib.sha256(os.fsencode(report.resolve())).hexdigest()[:16]
+        if not self._lock.enter_context(try_lock(f"report-{name}")):
+            raise WrongUse(
+                f"--report {report}: another run is writing its report there; "
+                "wait for its end or name another folder"
+            )
+        span = reporting.RunSpan(self._began, self._began, finished=False)
+        judged = self.recorder.judge(finished=False)
+        unfinished = reporting.build_report(self.request, None, judged, span)
+        self._before = writer.begin(report, unfinished)
 
     def set_up(self) -> None:
         """Prepare the testbed. A failure of it, or of the build, is recorded.
 
         Raises:
-            WrongUse: another run writes its report there, or what is named cannot be verified. The
-                last report stays as it is.
+            WrongUse, DataError: what is named cannot be verified. The last report is put back.
         """
-        report = self.request.report
-        name = hashlib.sha256(os.fsencode(report.resolve())).hexdigest()[:16]
-        if not self._stack.enter_context(try_lock(f"report-{name}")):
-            raise WrongUse(
-                f"--report {report}: another run is writing its report there; "
-                "wait for its end or name another folder"
-            )
         setup = None
         try:
             with progress.group("Set-up: engine, images, wheels and index"):
                 setup = prepare(self.request.selection, self.request.subject, self._stack)
+        except (WrongUse, DataError):
+            if self._before:
+                self._before.restore()
+            raise
         except TestbedFailure as error:
             self.recorder.fail_setup(_cause(error.cause, error.where, error.observed))
         except BuildFailed as error:
             self.recorder.fail_setup(_cause("build-failed", error.where, error.observed))
+        except Exception as error:  # noqa: BLE001  (the suite's own fault is the testbed's)
+            cause = _cause("testbed-defect", "set-up", crash.line(error))
+            self.recorder.fail_setup(cause)
         self.clear()
         if setup:
             self._keep(setup)
@@ -115,13 +138,11 @@ class GateRun:
             self._remarks.append(f"no cell can be replayed: the files are not kept: {error}")
 
     def clear(self) -> None:
-        """Remove the report of an earlier run: what this run does not write is not there."""
+        """Remove the evidence of an earlier run: what this run does not write is not there."""
         report = self.request.report
         for name in _PARTS:
             shutil.rmtree(report / name, ignore_errors=True)
         (report / _PIPELINE).unlink(missing_ok=True)
-        writer.remove(report)
-        (report / folder.MARK).touch()
 
     def handover(self) -> Handover | None:
         """Return what a worker needs; None if the testbed is not prepared."""
@@ -146,9 +167,23 @@ class GateRun:
         remarks = reporting.remarks(self.request, self.setup, report)
         return report, (*remarks, *self._remarks, *unwritten)
 
+    def fail(self, where: str, observed: str) -> Cause:
+        """Record that the suite failed outside the cells; return the cause."""
+        cause = _cause("testbed-defect", where, observed)
+        self.recorder.fail(cause)
+        return cause
+
+    def remove_started(self) -> None:
+        """Remove everything that was started. A failure is the testbed's, and is recorded."""
+        try:
+            self._stack.close()
+        except Exception as error:  # noqa: BLE001  (an engine that is gone raises what it likes)
+            self.fail("clean-up", crash.line(error))
+
     def close(self) -> None:
-        """Remove everything that was started."""
-        self._stack.close()
+        """Remove everything that was started, and let another run write its report there."""
+        self.remove_started()
+        self._lock.close()
 
 
 def _cause(name: str, where: str, observed: str) -> Cause:

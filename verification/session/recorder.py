@@ -49,6 +49,11 @@ class Recorder:
         """Record that the set-up failed."""
         self._facts = self._facts.model_copy(update={"setup_failure": cause, "prepared": False})
 
+    def fail(self, cause: Cause) -> None:
+        """Record that the testbed failed outside the cells; an earlier failure stays."""
+        if self._facts.setup_failure is None:
+            self._facts = self._facts.model_copy(update={"setup_failure": cause})
+
     def set_facts(self, facts: RunResult) -> None:
         """Record what the set-up showed."""
         self._facts = facts
@@ -105,10 +110,11 @@ class Recorder:
         """The results so far, by the cell's id."""
         return self._cells
 
-    def run_result(self, *, interrupted: bool = False) -> RunResult:
+    def run_result(self, *, interrupted: bool = False, finished: bool = True) -> RunResult:
         """Return everything that the verdict is computed from."""
         return self._facts.model_copy(
             update={
+                "finished": finished,
                 "interrupted": interrupted,
                 "planned": self.selected(),
                 "cells": tuple(self._cells.values()),
@@ -116,9 +122,9 @@ class Recorder:
             }
         )
 
-    def judge(self, *, interrupted: bool = False) -> RunVerdict:
+    def judge(self, *, interrupted: bool = False, finished: bool = True) -> RunVerdict:
         """Return the verdict on what there is now."""
-        return judge(self.run_result(interrupted=interrupted))
+        return judge(self.run_result(interrupted=interrupted, finished=finished))
 
 
 def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTest:

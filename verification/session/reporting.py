@@ -20,6 +20,7 @@ from verification.models.report import (
 from verification.models.run import RunVerdict
 from verification.models.subject import Subject
 from verification.models.testbed import ImageRecord
+from verification.models.verdict import Verdict
 from verification.pipeline import plan
 from verification.pipeline.report_parts import pipeline_part, publisher_part
 from verification.report import marks, stand_in_limits
@@ -29,17 +30,19 @@ from verification.session import kept_machines
 from verification.session.facts import installed_wheels, pipeline_result
 from verification.session.origin import ROOT
 from verification.session.prepare import PreparedRun, RunSetup
+from verification.session.selection import Selection
 
 if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
 
 
 class RunSpan(NamedTuple):
-    """When a run began and ended, in seconds since 1970, and whether it was interrupted."""
+    """When a run began and ended, in seconds since 1970, and how it ended."""
 
     began: float
     ended: float
     interrupted: bool = False
+    finished: bool = True
 
 
 def timestamp(seconds: float) -> str:
@@ -65,6 +68,7 @@ def build_report(
         selection=request.selection.to_report(
             *_narrowed(request, judged), subject=request.subject.name
         ),
+        finished=span.finished,
         interrupted=span.interrupted,
         out_of_scope=tuple(_out_of_scope(request, setup, judged)),
         machines=machine_records(),
@@ -75,6 +79,21 @@ def build_report(
     if setup is None:
         return report
     return with_inspection(with_prepared(report, setup.prepared), request, setup)
+
+
+def unfinished_report(selection: Selection, subject: str, began: float) -> Report:
+    """Return what a run of one cell writes first; `began` is in seconds since 1970."""
+    return Report(
+        verdict=Verdict.UNVERIFIED,
+        items=(),
+        cells=(),
+        started=timestamp(began),
+        seconds=0.0,
+        selection=selection.to_report(subject=subject),
+        finished=False,
+        machines=machine_records(),
+        stand_ins=stand_in_limits.load(),
+    )
 
 
 def with_prepared(report: Report, prepared: PreparedRun) -> Report:

@@ -11,7 +11,7 @@ from containers.images import ImageUnavailable
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from tests.helpers.sample_testbed import ENGINE, image
 from tests.helpers.sample_wheels import SUBJECT
-from verification.commands import common, replay
+from verification.commands import exit_codes, replay
 from verification.commands.common import Unverified
 from verification.commands.parser import parse
 from verification.commands.replay import RecordedImages, ReplayResult
@@ -136,7 +136,7 @@ def test_cells_of_a_report_without_inputs_cannot_be_replayed(
 ) -> None:
     run = report().model_copy(update={"inputs": None})
     results_json.write(tmp_path / "results.json", run)
-    code = common.exit_code_of(lambda: _run(LINUX, "--from", str(tmp_path)))
+    code = exit_codes.exit_code_of(lambda: _run(LINUX, "--from", str(tmp_path)))
     assert code == ExitCode.UNVERIFIED
     assert "cannot be replayed: results.json does not say" in capsys.readouterr().err
 

@@ -1,0 +1,104 @@
+"""How a command ends: its exit code, one line for an error, and the launcher's confirmation.
+
+The module needs only the standard library: a damaged environment ends in one line as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Never
+
+from verification.models.errors import ExitCode
+from verification.session import crash
+
+CONFIRM = "QUIVERDB_E2E_CONFIRM"
+"""The variable that holds the launcher's file descriptor for the confirmed exit code."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CRASHED = "Run it again. If it fails again, `./e2e clean` removes all that is cached"
+
+
+def exit_code_of(do: Callable[[], int], *, deferred: bool = False) -> int:
+    """Run a command and return its exit code; an error that ends it becomes one line.
+
+    With `deferred`, signals wait until the command calls `accept_signals`.
+    """
+    try:
+        with interruptible(deferred=deferred):
+            return do()
+    except KeyboardInterrupt:
+        print_error("interrupted; everything that was started is removed")
+        return ExitCode.UNVERIFIED
+    except Exception as error:  # noqa: BLE001  (Python itself would end with 1)
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            print_error(f"the suite failed, not the package: {crash.line(error)}. {CRASHED}")
+            return ExitCode.TESTBED_FAILED
+        print_error(" ".join(str(error).split()))
+        return int(code)
+
+
+def print_error(line: str) -> None:
+    """Print the line that ends a command."""
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"e2e: {line}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def interruptible(*, deferred: bool = False) -> Iterator[None]:
+    """Let the first SIGINT, SIGTERM or SIGHUP interrupt; what follows is not interrupted.
+
+    The launcher starts a command with these signals blocked, so that none is lost.
+    """
+    # A background job of a shell begins with SIGINT ignored: it is set as well.
+    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK if deferred else signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if deferred:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def accept_signals() -> None:
+    """From here on, the first signal interrupts: one that waits does so at once."""
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def ignore_signals() -> None:
+    """Let the report be written and what was started be removed: both take seconds."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> Never:
+    ignore_signals()
+    raise KeyboardInterrupt
+
+
+def confirmation() -> Callable[[int], None]:
+    """Return the function that confirms an exit code to the launcher, if it started this process.
+
+    The launcher takes an exit code for a verdict only if it is confirmed: a crash of Python ends
+    with 1 as well. Processes that this one starts do not inherit the file descriptor.
+    """
+    named = os.environ.pop(CONFIRM, "")
+    if not named.isdecimal():
+        return lambda _code: None
+    descriptor = int(named)
+    with contextlib.suppress(OSError):
+        os.set_inheritable(descriptor, False)
+
+    def confirm(code: int) -> None:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, f"{code}\n".encode())
+
+    return confirm
