@@ -53,11 +53,13 @@ class _Observer:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_parse(self) -> Generator[None, pytest.Config, pytest.Config]:
-        """Report an unknown option in one line."""
+        """Report an unknown option or plugin in one line."""
         try:
             return (yield)
         except pytest.UsageError as error:
             raise WrongUse(usage_line(error)) from None
+        except ImportError as error:
+            raise WrongUse(f"gate: {error}") from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self) -> Generator[None, object, object]:

@@ -89,12 +89,14 @@ def _content(path: Path) -> tuple[bytes, int] | None:
 
 def _missing(folder: Path) -> tuple[Path, ...]:
     """Return the folders that making `folder` makes, the deepest first."""
-    return tuple(path for path in (folder, *folder.parents) if not path.exists())
+    # A name that is too long does not exist either; Path.exists() raises an error.
+    parents = (folder, *folder.parents)
+    return tuple(path for path in parents if not os.path.exists(path))  # noqa: PTH110
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
-    with contextlib.suppress(OSError):  # another program has written there
-        for path in folders:
+    for path in folders:
+        with contextlib.suppress(OSError):  # another program has written there
             path.rmdir()
 
 

@@ -1,8 +1,7 @@
-"""What the commands share: errors, signals, reports and choices."""
+"""What the commands share: reports and choices."""
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from tests.helpers.sample_testbed import prepared
 from verification.commands import common
 from verification.commands.common import Unverified
 from verification.commands.parser import parse
-from verification.models.base import DataError
-from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.errors import WrongUse
+from verification.models.verdict import Verdict
 from verification.report import results_json
 from verification.scenarios import machines
 from verification.subjects.subject import load
@@ -108,46 +107,11 @@ def test_the_named_cells_are_taken_once_and_all_where_none_is_named() -> None:
         common.cells_of(run, ["nope"])
 
 
-# ---- how a command ends ----
-
-
-def _raise(error: BaseException) -> int:
-    raise error
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (WrongUse("name a folder"), 4),
-        (DataError("x.toml: name: Field required"), 4),
-        (TestbedFailure("machine-lost", "debian-13", "it is gone"), 3),
-        (BuildFailed("quiverdb", "cmake failed", "a long log"), 1),
-        (Unverified("no such image"), 5),
-        (KeyboardInterrupt(), 5),
-    ],
-)
-def test_an_error_that_ends_a_command_is_one_line_and_its_exit_code(
-    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert common.exit_code_of(lambda: _raise(error)) == code
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    (line,) = printed.err.splitlines()
-    assert str(error) in line
-
-
-def test_a_command_without_an_error_ends_with_its_own_code() -> None:
-    assert common.exit_code_of(lambda: 7) == 7
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_first_signal_interrupts_and_a_second_one_does_not(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with common.interruptible():
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(number) == before
+def test_the_report_of_a_run_that_did_not_finish_is_wrong_use(tmp_path: Path) -> None:
+    unfinished = report().model_copy(update={"finished": False, "verdict": Verdict.UNVERIFIED})
+    results_json.write(tmp_path / "results.json", unfinished)
+    with pytest.raises(WrongUse, match="the run of this report did not finish"):
+        common.read_report(str(tmp_path))
 
 
 # ---- the choices on the command line ----

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, cell, report
 from verification.history.store import History
+from verification.models.errors import WrongUse
 from verification.models.report import Report
-from verification.report import results_json, writer
+from verification.models.verdict import Verdict
+from verification.report import results_json, terminal, writer
+from verification.report.folder import MARK
 
 
 @pytest.fixture
@@ -65,12 +69,50 @@ def test_every_form_of_an_interrupted_run_says_what_was_not_done(
     assert history.runs().runs == ()
 
 
-def test_what_an_earlier_run_left_is_removed(tmp_path: Path) -> None:
+def _unfinished() -> Report:
+    run = report(cell(LINUX, reason="the run did not finish"))
+    return run.model_copy(update={"finished": False})
+
+
+def test_every_form_of_a_run_that_did_not_finish_says_so(tmp_path: Path, history: History) -> None:
+    assert writer.write(tmp_path, _unfinished(), history=history) == ()
+    for name in writer.FILES:
+        text = (tmp_path / name).read_text("utf-8")
+        words = '"finished": false' if name == results_json.NAME else "did not finish"
+        assert words in text, name
+    assert "**Status:** verified" not in (tmp_path / "VERIFICATION.md").read_text("utf-8")
+    shown = terminal.render(_unfinished(), (), width=100, colour=False)
+    assert shown.splitlines()[-1].endswith("unverified: the run did not finish")
+    errors = ElementTree.parse(tmp_path / "junit.xml").findall("testsuite/testcase/error")  # noqa: S314
+    assert [error.get("type") for error in errors] == ["unfinished"]
+    assert history.runs().runs == ()
+
+
+def test_a_run_that_began_leaves_nothing_of_an_earlier_verdict(tmp_path: Path) -> None:
     folder = tmp_path / "report"
-    writer.write(folder, report())
+    verified = report(cell(LINUX)).model_copy(update={"verdict": Verdict.VERIFIED})
+    writer.write(folder, verified)
     (folder / "mine.txt").touch()
-    writer.remove(folder)
-    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+    writer.begin(folder, _unfinished())
+    assert not results_json.read(folder / results_json.NAME).finished
+    assert {path.name for path in folder.iterdir()} == {*writer.FILES, MARK, "mine.txt"}
+
+
+def _refuse(folder: Path) -> None:
+    assert not results_json.read(folder / results_json.NAME).finished
+    raise WrongUse("there is no such release")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_wrong_use_puts_the_earlier_report_back(tmp_path: Path, *, there: bool) -> None:
+    folder = tmp_path / "new" / "report"
+    if there:
+        writer.write(folder, report(cell(LINUX)))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*")}
+    with pytest.raises(WrongUse), writer.begun(folder, _unfinished()):
+        _refuse(folder)
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.glob("*")} == before
+    assert (tmp_path / "new").exists() is there
 
 
 def test_a_form_that_cannot_be_written_takes_no_other_away(tmp_path: Path) -> None:
@@ -91,6 +133,16 @@ def test_a_fault_of_a_form_takes_no_other_away(
     (remark,) = writer.write(tmp_path, report())
     assert "a fault of the suite" in remark
     assert (tmp_path / "index.html").is_file()
+
+
+def test_a_form_that_fails_leaves_none_of_the_unfinished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.begin(tmp_path, _unfinished())
+    monkeypatch.setattr("verification.report.junit._suite", lambda _report: 1 / 0)
+    writer.write(tmp_path, report(cell(LINUX)))
+    assert not (tmp_path / "junit.xml").exists()
+    assert list(tmp_path.glob("*.partial")) == []
 
 
 def test_evidence_cut_off_in_the_middle_stops_no_form(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.report import ReplayInputs
 from verification.models.verdict import Outcome, Verdict
-from verification.report import results_json
+from verification.report import results_json, writer
 from verification.report.folder import MARK
 from verification.session import gate_run, replay_inputs
 from verification.session.gate_run import GateRequest, GateRun
@@ -130,6 +131,7 @@ def test_a_set_up_that_went_well_is_handed_to_the_workers(
     log = prepares(set_up)
     run = GateRun(request(tmp_path))
     assert run.handover() is None
+    run.begin()
     run.set_up()
     handed = run.handover()
     assert handed is not None
@@ -154,6 +156,7 @@ def test_a_set_up_that_failed_is_recorded_and_nothing_is_handed_over(
 ) -> None:
     prepares(fails(error))
     run = GateRun(request(tmp_path))
+    run.begin()
     run.set_up()
     assert run.setup is None
     assert run.handover() is None
@@ -172,6 +175,7 @@ def test_what_the_workflow_showed_is_kept_next_to_the_report(
     ready = set_up()._replace(pipeline=pipeline_result())
     prepares(lambda: ready)
     run = GateRun(request(tmp_path))
+    run.begin()
     run.set_up()
     assert (tmp_path / "pipeline.json").is_file()
     handed = run.handover()
@@ -196,14 +200,16 @@ def test_a_report_is_written_by_one_run_at_a_time(
     log = prepares(set_up)
     folders = (tmp_path / "report", tmp_path / "report", tmp_path / "other")
     first, second, other = (GateRun(request(folder)) for folder in folders)
-    first.set_up()
-    other.set_up()
+    for run in (first, other):
+        run.begin()
+        run.set_up()
     (tmp_path / "report" / "evidence").mkdir()
     with pytest.raises(WrongUse, match="another run is writing its report there"):
-        second.set_up()
+        second.begin()
     assert log == ["prepared", "prepared"]
     assert (tmp_path / "report" / "evidence").is_dir(), "the report of the other is as it was"
     first.close()
+    second.begin()
     second.set_up()
     for run in (second, other):
         run.close()
@@ -215,10 +221,11 @@ def test_wrong_use_leaves_the_last_report_as_it_is(
     prepares(fails(WrongUse("there is no such release")))
     old_report(tmp_path)
     run = GateRun(request(tmp_path))
+    run.begin()
     with pytest.raises(WrongUse, match="there is no such release"):
         run.set_up()
     run.close()
-    assert (tmp_path / "results.json").exists()
+    assert (tmp_path / "results.json").read_text("utf-8") == "{}"
     assert (tmp_path / "evidence" / "a.json").exists()
 
 
@@ -231,9 +238,76 @@ def test_a_run_that_gets_so_far_takes_the_place_of_the_last_report(
     folder = tmp_path / "report"
     old_report(folder)
     run = GateRun(request(folder))
+    run.begin()
     run.set_up()
-    assert [path.name for path in folder.iterdir()] == [MARK]
+    assert {path.name for path in folder.iterdir()} == {MARK, *writer.FILES}
+    assert not results_json.read(folder / "results.json").finished
     run.close()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_that_is_killed_in_its_set_up_has_no_verdict(
+    tmp_path: Path, prepares: Callable[[Prepare], list[str]], *, before: bool
+) -> None:
+    def killed() -> RunSetup:
+        report = results_json.read(tmp_path / "report" / "results.json")
+        assert (report.verdict, report.finished) == (Verdict.UNVERIFIED, False)
+        assert {one.reason for one in report.cells} == {"the run did not finish"}
+        for name in writer.FILES:
+            assert "did not finish" in (tmp_path / "report" / name).read_text("utf-8"), name
+        raise SystemExit(9)
+
+    prepares(set_up)
+    if before:
+        first = GateRun(request(tmp_path / "report"))
+        first.begin()
+        first.set_up()
+        ended(first)
+        assert first.write(interrupted=False)[0].verdict is Verdict.VERIFIED
+        first.close()
+    prepares(killed)
+    run = GateRun(request(tmp_path / "report"))
+    run.begin()
+    with pytest.raises(SystemExit):
+        run.set_up()
+    run.close()
+    assert len(history().runs().runs) == int(before)
+
+
+def test_a_crash_of_the_suite_in_the_set_up_is_the_testbeds_failure(
+    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+) -> None:
+    prepares(fails(zipfile.BadZipFile("File is not a zip file")))
+    run = GateRun(request(tmp_path))
+    run.begin()
+    run.set_up()
+    failure = run.recorder.facts.setup_failure
+    assert failure is not None
+    assert (failure.name, failure.where) == ("testbed-defect", "set-up")
+    assert run.write(interrupted=False)[0].verdict is Verdict.TESTBED
+    run.close()
+
+
+def test_an_engine_that_is_gone_at_the_end_is_the_testbeds_failure(
+    tmp_path: Path, prepares: Callable[[Prepare], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepares(set_up)
+    run = GateRun(request(tmp_path))
+    run.begin()
+    run.set_up()
+    ended(run)
+    stack = contextlib.ExitStack()
+    stack.callback(_fail, ConnectionError("the engine does not answer"))
+    monkeypatch.setattr(run, "_stack", stack)
+    run.remove_started()
+    report, _ = run.write(interrupted=False)
+    assert report.verdict is Verdict.TESTBED
+    assert {cause.name for item in report.items for cause in item.causes} == {"testbed-defect"}
+    run.close()
+
+
+def _fail(error: Exception) -> None:
+    raise error
 
 
 # ---- the report ----
@@ -259,6 +333,7 @@ def test_the_report_is_written_with_the_verdict_and_the_kept_files(
 ) -> None:
     prepares(set_up)
     run = GateRun(request(tmp_path))
+    run.begin()
     run.set_up()
     ended(run)
     report, remarks = run.write(interrupted=False)
@@ -275,6 +350,7 @@ def test_an_interrupted_run_reports_what_it_did_not_reach_and_is_no_history(
 ) -> None:
     prepares(set_up)
     run = GateRun(request(tmp_path))
+    run.begin()
     run.set_up()
     report, _ = run.write(interrupted=True)
     assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
@@ -292,6 +368,7 @@ def test_files_that_cannot_be_kept_are_a_remark(
     prepares(set_up)
     monkeypatch.setattr(replay_inputs, "keep", full)
     run = GateRun(request(tmp_path))
+    run.begin()
     run.set_up()
     report, remarks = run.write(interrupted=False)
     assert report.inputs is None
