@@ -6,6 +6,7 @@ The module needs only the standard library: a damaged environment ends in one li
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from verification.session import crash
 CONFIRM = "QUIVERDB_E2E_CONFIRM"
 """The variable that holds the launcher's file descriptor for the confirmed exit code."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
+"""The option of prctl(2) that sets the signal for the death of the parent."""
 CRASHED = "Run it again. If it fails again, `./e2e clean` removes all that is cached"
 
 
@@ -96,9 +99,16 @@ def confirmation() -> Callable[[int], None]:
     descriptor = int(named)
     with contextlib.suppress(OSError):
         os.set_inheritable(descriptor, False)
+    _end_with_launcher()
 
     def confirm(code: int) -> None:
         with contextlib.suppress(OSError):
             os.write(descriptor, f"{code}\n".encode())
 
     return confirm
+
+
+def _end_with_launcher() -> None:
+    """Let a launcher that is killed interrupt this process: nobody waits for the run."""
+    with contextlib.suppress(AttributeError, OSError):  # only Linux has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
