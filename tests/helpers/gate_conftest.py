@@ -51,6 +51,7 @@ __all__ = [
     "report_item",
 ]
 HERE = Path(__file__).parent
+IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 BEHAVIOUR: dict[str, str] = json.loads((HERE / "behaviour.json").read_text("utf-8"))
 WHEELS = {"linux": LINUX_WHEEL, "windows": WINDOWS_WHEEL}
 
@@ -58,6 +59,8 @@ WHEELS = {"linux": LINUX_WHEEL, "windows": WINDOWS_WHEEL}
 def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStack) -> RunSetup:
     """Return a prepared testbed of which nothing runs."""
     stack.callback((HERE / "removed").touch)
+    if BEHAVIOUR.get("engine") == "gone at the end":
+        stack.callback(_no_answer)
     match BEHAVIOUR.get("set-up"):
         case "testbed":
             raise TestbedFailure("engine-unreachable", "engine", "no answer")
@@ -68,13 +71,21 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
             time.sleep(60)
         case "interrupted":
             os.kill(os.getpid(), signal.SIGINT)
+        case "crashes":
+            raise KeyError("a defect of the suite")
     return set_up()
+
+
+def _no_answer() -> None:
+    raise ConnectionError("the engine does not answer")
 
 
 def keep(_release: Release, _subject: str, _seed: int) -> None:
     """Keep nothing: the files do not exist."""
 
 
+if IN_WORKER and BEHAVIOUR.get("workers") == "die at the start":
+    os._exit(1)
 vars(gate_run)["prepare"] = prepare
 vars(replay_inputs)["keep"] = keep
 

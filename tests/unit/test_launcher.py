@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import types
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Never
@@ -35,22 +39,49 @@ def _forbidden(*_: object, **__: object) -> Never:
 
 
 class _Programs:
-    """Stands in for every program the launcher starts; the commands in ``failing`` fail."""
+    """Stands in for every program that prepares; the commands with a word in ``failing`` fail."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *failing: str, error: str = "") -> None:
+    def __init__(self, launcher: Any, *failing: str, error: str = "") -> None:
         self.failing = failing
         self.error = error
         self.started: list[list[str]] = []
-        monkeypatch.setattr(subprocess, "run", self)
+        vars(launcher)["run_quietly"] = self
 
-    def __call__(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    def __call__(self, command: list[str], **_: str) -> subprocess.CompletedProcess[str]:
         self.started.append([str(part) for part in command])
         failed = any(word in self.started[-1] for word in self.failing)
         if "venv" in command and not failed:
-            (Path(command[-1]) / "bin").mkdir(parents=True)
+            _install(Path(command[-1]), "pip")
         if "pip" in command and not failed:
-            (Path(command[0]).parent / "tox").touch()
-        return subprocess.CompletedProcess(command, int(failed), "", self.error)
+            _install(Path(command[0]).parents[1], "tox")
+        if "exec" in command and not failed:
+            _install(_work() / command[command.index("-e") + 1], "pydantic")
+        output = json.dumps(["/gate/bin/python", {"PATH": "/gate/bin"}])
+        return subprocess.CompletedProcess(command, int(failed), f"noise\n{output}\n", self.error)
+
+
+def _work() -> Path:
+    return Path(os.environ["E2E_TOX_WORK_DIR"])
+
+
+def _install(folder: Path, name: str) -> None:
+    """Write what pip writes: a package with its RECORD, and a program."""
+    site = folder / "lib" / "python3.11" / "site-packages"
+    info = site / f"{name}-1.dist-info"
+    for path in (folder / "bin" / "python", folder / "bin" / name, site / f"{name}.py"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name if path.name != "python" else "python")
+    (folder / "bin" / "python").chmod(0o755)
+    info.mkdir(exist_ok=True)
+    size = len(name)
+    lines = [f"{name}.py,sha256=x,{size}", f"../../../bin/{name},sha256=x,{size}", "x.pyc,,"]
+    (info / "RECORD").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def _environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the environments of this checkout out of the tests."""
+    monkeypatch.setenv("E2E_TOX_WORK_DIR", str(tmp_path / "tox-work"))
 
 
 def test_a_state_folder_that_cannot_be_used_is_wrong_use(
@@ -65,62 +96,160 @@ def test_a_state_folder_that_cannot_be_used_is_wrong_use(
     assert "name another folder by QUIVERDB_E2E_STATE" in told
 
 
-def _main(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str
-) -> tuple[int, list[list[str]]]:
-    """Run the launcher with tox at hand; return its exit code and the commands it became."""
-    started: list[list[str]] = []
+class _Process:
+    """A command that was started: it confirms an exit code, or does not."""
 
-    def popen(command: list[str], *, start_new_session: bool) -> Any:
-        assert start_new_session, "a signal must reach the whole group, and once"
-        started.append(command)
-        return types.SimpleNamespace(pid=0, wait=lambda: 5)
+    def __init__(self, command: list[str], **options: Any) -> None:
+        self.command = command
+        self.options = options
+        self.pid = 4711
+        self.confirms = "5\n"
+        self.code = 1
+        self.signals: Sequence[int] = ()
+
+    def wait(self) -> int:
+        for number in self.signals:
+            signal.getsignal(number)(number, None)  # type: ignore[operator, misc]
+        if self.options.get("pass_fds") and self.confirms:
+            os.write(self.options["pass_fds"][0], self.confirms.encode())
+        return self.code
+
+
+def _main(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str, **process: Any
+) -> tuple[int, list[_Process]]:
+    """Run the launcher with tox at hand; return its exit code and the commands that it started."""
+    started: list[_Process] = []
+
+    def popen(command: list[str], **options: Any) -> _Process:
+        one = _Process(command, **options)
+        if options.get("pass_fds"):  # the launcher closes its own before it waits
+            one.options["pass_fds"] = (os.dup(options["pass_fds"][0]),)
+        vars(one).update(process)
+        started.append(one)
+        return one
 
     monkeypatch.setattr(launcher, "private_tox", lambda: Path("/state/bin/tox"))
+    if not isinstance(launcher.run_quietly, _Programs):
+        _Programs(launcher)
     monkeypatch.setattr(launcher.subprocess, "Popen", popen)
-    monkeypatch.setattr(launcher.signal, "signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["e2e", *arguments])
     monkeypatch.setenv("QUIVERDB_E2E_FOLDER", "unset")  # the launcher sets it; this takes it back
     monkeypatch.chdir(Path.cwd())
+    before = {number: signal.getsignal(number) for number in launcher.SIGNALS}
     try:
         return launcher.main(), started
     except SystemExit as ended:
         return int(ended.code or 0), started
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in started:
+            for descriptor in one.options.get("pass_fds", ()):
+                os.close(descriptor)
 
 
 def _broken(*_: object) -> Never:
     raise BrokenPipeError  # the terminal is gone
 
 
+@pytest.mark.parametrize(
+    ("signals", "handed_on"),
+    [
+        ([signal.SIGINT], [signal.SIGINT]),
+        ([signal.SIGHUP, signal.SIGINT, signal.SIGTERM], [signal.SIGINT]),
+        ([signal.SIGINT] * 5, [signal.SIGINT, signal.SIGKILL]),  # who insists
+    ],
+)
 def test_who_interrupts_again_does_not_end_the_writing_of_the_report(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch
+    launcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    signals: list[int],
+    handed_on: list[int],
 ) -> None:
-    handlers: dict[int, Any] = {}
-    handed_on: list[int] = []
-    asked = [signal.SIGINT, signal.SIGINT, signal.SIGTERM]
-
-    def wait() -> int:
-        for number in asked:
-            handlers[number](number, None)
-        return 1
-
-    def popen(_command: list[str], **_: object) -> Any:
-        return types.SimpleNamespace(pid=4711, wait=wait)
-
-    monkeypatch.setattr(launcher, "private_tox", lambda: Path("/state/bin/tox"))
-    monkeypatch.setattr(launcher.subprocess, "Popen", popen)
-    monkeypatch.setattr(launcher.signal, "signal", handlers.__setitem__)
-    monkeypatch.setattr(launcher.os, "killpg", lambda _pid, number: handed_on.append(number))
-    monkeypatch.setattr(sys, "argv", ["e2e", "gate"])
-    monkeypatch.setenv("QUIVERDB_E2E_FOLDER", "unset")
-    monkeypatch.chdir(Path.cwd())
+    sent: list[int] = []
+    monkeypatch.setattr(launcher.os, "killpg", lambda _pid, number: sent.append(number))
     monkeypatch.setattr(launcher.os, "write", _broken)
-    assert launcher.main() == 5
-    assert handed_on == [signal.SIGINT]
-    asked.extend([signal.SIGINT] * 3)
-    handed_on.clear()
-    assert launcher.main() == 5
-    assert handed_on == [signal.SIGINT, signal.SIGKILL]  # who insists
+    code, _ = _main(launcher, monkeypatch, "gate", signals=signals, confirms="")
+    assert (code, sent) == (5, handed_on)
+
+
+# ---- exit codes ----
+
+
+@pytest.mark.parametrize("confirmed", [0, 1, 3, 4, 5])
+@pytest.mark.parametrize("name", ["gate", "replay", "reproduce", "compare"])
+def test_the_exit_code_is_the_one_that_the_command_confirms(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str, confirmed: int
+) -> None:
+    code, _ = _main(launcher, monkeypatch, name, confirms=f"{confirmed}\n", code=99)
+    assert code == confirmed
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 5, -9, -11])
+@pytest.mark.parametrize(
+    "words", [("gate",), ("replay", "x"), ("reproduce",), ("shell", "debian-13")]
+)
+def test_an_exit_code_that_is_not_confirmed_is_the_testbeds_failure(
+    launcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    code: int,
+) -> None:
+    ended, _ = _main(launcher, monkeypatch, *words, confirms="", code=code)
+    assert ended == 3
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"e2e: {words[0]}: ")
+    assert "before a verdict" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "expected"),
+    [("test", 0, 0), ("test", 1, 1), ("test", 2, 1), ("test", 5, 1), ("test", 4, 4),
+     ("lint", 0, 0), ("lint", 2, 1), ("lint", 14, 1), ("lint", -11, 1)],
+)  # fmt: skip
+def test_the_tools_end_with_0_or_1(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str, code: int, expected: int
+) -> None:
+    assert _main(launcher, monkeypatch, name, code=code)[0] == expected
+
+
+@pytest.mark.parametrize("name", ["gate", "test", "lint", "compare", "clean"])
+def test_an_environment_that_cannot_be_made_ends_in_one_line_with_3(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    _Programs(launcher, "exec", error="WARNING: x\nERROR: No matching distribution\nnoise")
+    assert _main(launcher, monkeypatch, name) == (3, [])
+    *_, line = capsys.readouterr().err.splitlines()
+    kind = name if name in ("test", "lint") else "gate"
+    assert line.startswith(f"e2e: the environment {kind} cannot be made: ERROR: No matching")
+
+
+def test_doctor_needs_no_environment(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _Programs(launcher, "exec")
+    assert _main(launcher, monkeypatch, "doctor") == (3, [])
+    assert "missing  the environment of the suite" in capsys.readouterr().out
+
+
+def test_an_interrupt_before_the_command_ends_what_runs(launcher: Any, tmp_path: Path) -> None:
+    script = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+    started = tmp_path / "started"
+
+    def interrupt() -> None:
+        while not (started.exists() and started.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        launcher.run_quietly([sys.executable, "-c", script, str(started)])
+    thread.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -164,36 +293,36 @@ def test_help_lists_every_command_and_exit_code(
     assert [code for code in codes if code not in told] == []
 
 
-@pytest.mark.parametrize("name", ["gate", "test"])
-def test_a_toxs_environment_is_run_with_the_options_given(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    code, (command,) = _main(launcher, monkeypatch, name, "-k", "import")
-    assert code == 5
-    assert command[0] == "/state/bin/tox"
-    assert command[command.index("-c") + 1] == str(LAUNCHER.parent / "tox.ini")
-    assert command[-6:] == ["run", "-e", name, "--", "-k", "import"]
-
-
-def test_a_folder_with_a_conftest_of_its_own_is_never_taken_for_one_to_collect(
+def test_the_tests_of_the_suite_run_in_their_environment_of_tox(
     launcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed = ("--tests", "my tests", "--strict", "--report=x", "-k", "a", "-n0", "--source", "")
-    _, [command] = _main(launcher, monkeypatch, "gate", *typed, "--subject", "their/subject.toml")
-    given = command[command.index("--") + 1 :]
-    assert given == [
-        "--source=", "--subject=their/subject.toml", "--tests=my tests", "--strict-verdict",
-        "--report=x", "-k", "a", "-n0",
-    ]  # fmt: skip
+    code, (process,) = _main(launcher, monkeypatch, "test", "-k", "import", code=0)
+    assert code == 0
+    command = process.command
+    assert command[0] == "/state/bin/tox"
+    assert command[command.index("-c") + 1] == str(LAUNCHER.parent / "tox.ini")
+    assert command[command.index("-e") + 1] == "test"
+    assert command[-3:] == ["--", "-k", "import"]
 
 
-@pytest.mark.parametrize("name", ["doctor", "clean"])
-def test_doctor_and_clean_run_in_the_gates_environment(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
+@pytest.mark.parametrize("words", [
+    ("gate", "-k", "import"), ("doctor",), ("clean",), ("compare", "3", "5"), ("replay", "x"),
+    ("reproduce", "--python=3.13"), ("bundle",), ("shell", "debian-13"),
+])  # fmt: skip
+def test_a_command_runs_in_the_gates_environment_with_the_words_typed(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    _, (command,) = _main(launcher, monkeypatch, name)
-    assert command[-4:] == ["python", "-m", "verification.commands", name]
-    assert command[command.index("-e") + 1] == "gate"
+    monkeypatch.setenv("DEPLOY_TOKEN", "x")
+    programs = _Programs(launcher)
+    _, (process,) = _main(launcher, monkeypatch, *words)
+    ((*_, inside),) = programs.started
+    assert inside == launcher.DESCRIBE
+    assert process.command == ["/gate/bin/python", "-m", "verification.commands", *words]
+    environment = process.options["env"]
+    assert environment["PATH"] == "/gate/bin"
+    whole = words[0] in ("bundle", "shell")
+    assert ("DEPLOY_TOKEN" in environment) is whole, "bundle must know it, and no other"
+    assert process.options["start_new_session"] is (words[0] != "shell"), "it needs the terminal"
 
 
 @pytest.mark.parametrize(
@@ -216,63 +345,12 @@ def test_wrong_use_is_one_line_before_anything_is_installed(
     typed: str,
     line: str,
 ) -> None:
-    monkeypatch.setattr(subprocess, "run", _forbidden)
+    programs = _Programs(launcher)
     assert _main(launcher, monkeypatch, *typed.split()) == (4, [])
+    assert programs.started == []
     told = capsys.readouterr()
     assert told.err.startswith(f"e2e: {line}")
     assert (told.err.count("\n"), told.out) == (1, "")
-
-
-def test_compare_runs_in_the_gates_environment_with_the_runs_named(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, (command,) = _main(launcher, monkeypatch, "compare", "3", "5")
-    assert command[-5:] == ["-m", "verification.commands", "compare", "3", "5"]
-    assert command[command.index("-e") + 1] == "gate"
-
-
-@pytest.mark.parametrize(("name", "word"), [("replay", "x"), ("reproduce", "--python=3.13")])
-def test_a_command_that_goes_back_runs_in_the_gates_environment(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str, word: str
-) -> None:
-    _, (command,) = _main(launcher, monkeypatch, name, word)
-    assert command[-5:] == ["python", "-m", "verification.commands", name, word]
-
-
-@pytest.mark.parametrize("name", ["shell", "bundle"])
-def test_what_needs_the_terminal_or_the_environment_takes_the_launchers_place(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    became: list[tuple[str, list[str], dict[str, str]]] = []
-
-    def ask(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert command[command.index("-e") + 1] == "gate"
-        return subprocess.CompletedProcess(command, 0, "noise\n/gate/bin/python\n")
-
-    def execve(program: str, arguments: list[str], environment: dict[str, str]) -> Never:
-        became.append((program, arguments, environment))
-        raise SystemExit(7)  # a program that another took the place of does not come back
-
-    monkeypatch.setattr(subprocess, "run", ask)
-    monkeypatch.setattr(os, "execve", execve)
-    monkeypatch.setenv("DEPLOY_TOKEN", "x")
-    code, started = _main(launcher, monkeypatch, name, "debian-13")
-    assert (code, started) == (7, [])
-    ((program, arguments, environment),) = became
-    assert program == "/gate/bin/python"
-    assert arguments[1:] == ["-m", "verification.commands", name, "debian-13"]
-    assert environment["PYTHONUTF8"] == "1"
-    assert environment["DEPLOY_TOKEN"] == "x", "bundle must know it"  # noqa: S105
-    assert environment["QUIVERDB_E2E_FOLDER"]
-
-
-def test_a_shell_without_an_environment_is_told_in_one_line(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failed = subprocess.CompletedProcess([], 1, "")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    assert _main(launcher, monkeypatch, "shell", "debian-13") == (3, [])
-    assert capsys.readouterr().err.startswith("e2e: tox cannot make its environment")
 
 
 def test_tox_runs_in_the_checkout_and_is_told_where_the_user_is(
@@ -359,17 +437,15 @@ def test_the_launcher_and_the_suite_keep_their_state_in_one_folder(
     assert launcher.state() == state_folder()
 
 
-def test_tox_is_installed_once(launcher: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = _Programs(monkeypatch)
+def test_tox_is_installed_once(launcher: Any) -> None:
+    programs = _Programs(launcher)
     assert launcher.private_tox() == launcher.private_tox()
     assert len(programs.started) == 2
     assert programs.started[1][-3:] == ["--require-hashes", "--requirement", str(launcher.TOX)]
 
 
-def test_a_half_made_environment_is_made_again(
-    launcher: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    programs = _Programs(monkeypatch)
+def test_a_half_made_environment_is_made_again(launcher: Any) -> None:
+    programs = _Programs(launcher)
     tox = launcher.private_tox()
     (tox.parent.parent / "complete").unlink()
     (tox.parent / "leftover").touch()
@@ -378,10 +454,92 @@ def test_a_half_made_environment_is_made_again(
     assert not (tox.parent / "leftover").exists()
 
 
-def test_a_pip_that_fails_is_told_in_one_line_and_nothing_is_taken_for_complete(
+@pytest.mark.parametrize("damage", ["bin/tox", "lib/python3.11/site-packages/tox.py"])
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_tox_that_is_damaged_is_made_again(launcher: Any, damage: str, *, gone: bool) -> None:
+    programs = _Programs(launcher)
+    folder = launcher.private_tox().parents[1]
+    (folder / damage).write_bytes(b"")
+    if gone:
+        (folder / damage).unlink()
+    launcher.private_tox()
+    assert len(programs.started) == 4
+    assert (folder / damage).read_text() == "tox"
+
+
+# ---- the environments of tox.ini ----
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["bin/python", "lib/python3.11/site-packages/pydantic.py", "lib",
+     "lib/python3.11/site-packages/pydantic-1.dist-info"],
+)  # fmt: skip
+def test_a_damaged_environment_is_made_again(launcher: Any, damage: str) -> None:
+    programs = _Programs(launcher)
+    launcher.environment(Path("/tox"), "gate")
+    _install(_work() / "gate", "other")
+    launcher.environment(Path("/tox"), "gate")
+    assert not any("--recreate" in command for command in programs.started)
+    damaged = _work() / "gate" / damage
+    shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
+    assert not launcher.is_intact(_work() / "gate")
+    with contextlib.suppress(SystemExit):  # this tox makes one package of two again
+        launcher.environment(Path("/tox"), "gate")
+    assert "--recreate" in programs.started[-1]
+
+
+def test_an_environment_that_stays_damaged_is_not_used(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _Programs(monkeypatch, "pip", error="WARNING: x\nERROR: no matching distribution\n")
+    _Programs(launcher)
+    launcher.environment(Path("/tox"), "gate")
+    shutil.rmtree(_work() / "gate" / "lib")
+    done = subprocess.CompletedProcess([], 0, "[]", "")
+    monkeypatch.setattr(launcher, "run_quietly", lambda *_, **__: done)
+    with pytest.raises(SystemExit) as raised:
+        launcher.environment(Path("/tox"), "gate")
+    assert raised.value.code == 3
+    assert "is not complete" in capsys.readouterr().err
+
+
+def test_environments_are_made_by_one_process_at_a_time(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, running, most = _Programs(launcher), [], []
+
+    def make(command: list[str], **_: str) -> subprocess.CompletedProcess[str]:
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.05)
+        running.pop()
+        return programs(command)
+
+    monkeypatch.setattr(launcher, "run_quietly", make)
+    threads = [
+        threading.Thread(target=launcher.environment, args=(Path("/tox"), "gate")) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 4
+
+
+def test_a_folder_that_takes_no_environment_ends_in_one_line(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("E2E_TOX_WORK_DIR", os.devnull)
+    with pytest.raises(SystemExit) as raised:
+        launcher.environment(Path("/tox"), "gate")
+    assert raised.value.code == 3
+    assert "name another folder by E2E_TOX_WORK_DIR" in capsys.readouterr().err
+
+
+def test_a_pip_that_fails_is_told_in_one_line_and_nothing_is_taken_for_complete(
+    launcher: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _Programs(launcher, "pip", error="WARNING: x\nERROR: no matching distribution\n")
     with pytest.raises(SystemExit) as raised:
         launcher.private_tox()
     assert raised.value.code == 3
@@ -398,7 +556,7 @@ def test_a_python_without_venv_names_the_package_where_it_cannot_be_installed(
     apt: str | None,
     user: int,
 ) -> None:
-    programs = _Programs(monkeypatch, "venv")
+    programs = _Programs(launcher, "venv")
     monkeypatch.setattr(shutil, "which", lambda _: apt)
     monkeypatch.setattr(os, "geteuid", lambda: user)
     with pytest.raises(SystemExit) as raised:
@@ -415,7 +573,7 @@ def test_a_python_without_venv_names_the_package_where_it_cannot_be_installed(
 def test_root_on_debian_gets_the_missing_part_of_venv_installed(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    programs = _Programs(monkeypatch, "venv")
+    programs = _Programs(launcher, "venv")
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(SystemExit) as raised:
@@ -433,7 +591,7 @@ def test_an_apt_get_that_does_not_mend_it_is_told(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _Programs(monkeypatch, "venv", "install")
+    _Programs(launcher, "venv", "install")
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(SystemExit):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 
 import pytest
 
-from verification.commands import clean, parser
+from verification.commands import clean, exit_codes, gate, parser
 from verification.commands.__main__ import main
 from verification.models.errors import ExitCode, TestbedFailure
 
@@ -49,3 +51,28 @@ def test_a_failure_of_the_testbed_is_one_line_and_its_exit_code(
 def test_an_unknown_option_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["clean", "--bad"]) == ExitCode.WRONG_USE
     assert "--bad" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", ExitCode)
+def test_the_exit_code_is_confirmed_to_the_launcher(
+    monkeypatch: pytest.MonkeyPatch, code: ExitCode
+) -> None:
+    monkeypatch.setattr(clean, "run", lambda _: code)
+    reader, writer = os.pipe()
+    monkeypatch.setenv(exit_codes.CONFIRM, str(writer))
+    main(["clean"])
+    assert os.read(reader, 9) == f"{int(code)}\n".encode()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_the_gate_gets_the_options_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Sequence[str]] = []
+
+    def run(_options: argparse.Namespace, rest: Sequence[str]) -> int:
+        given.append(rest)
+        return 0
+
+    monkeypatch.setattr(gate, "run", run)
+    assert main(["gate", "--strict", "-k", "uv"]) == 0
+    assert given == [["-k", "uv"]]

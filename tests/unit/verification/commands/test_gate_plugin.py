@@ -161,6 +161,30 @@ def test_a_set_up_that_fails_leaves_a_report(
     assert (tmp_path / "removed").exists()
 
 
+@pytest.mark.parametrize(
+    "behaviour",
+    [{"set-up": "crashes"}, {"workers": "die at the start"}, {"engine": "gone at the end"}],
+)
+def test_a_crash_of_the_suite_is_the_testbeds_failure(
+    tmp_path: Path, behaviour: dict[str, str]
+) -> None:
+    ended = gate(tmp_path, behaviour, "--max-worker-restart=1")
+    assert ended.code == 3, ended.output
+    assert ended.report.verdict is Verdict.TESTBED
+    assert ended.report.finished
+    causes = {cause.name for item in ended.report.items for cause in item.causes}
+    assert causes == {"testbed-defect"}
+    assert "Traceback" not in ended.output
+
+
+def test_a_file_of_tests_that_cannot_be_collected_is_the_testbeds_failure(tmp_path: Path) -> None:
+    checkout(tmp_path, {})
+    (tmp_path / "tests" / "gate" / "test_broken.py").write_text("import no_such_module\n")
+    ran = subprocess.run(command(tmp_path), cwd=tmp_path, env=environment(), capture_output=True)
+    assert ran.returncode == 3
+    assert Gate(3, "", tmp_path).report.verdict is Verdict.TESTBED
+
+
 def test_wrong_use_leaves_the_last_report_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / MARK).touch()
