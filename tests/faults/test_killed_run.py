@@ -62,7 +62,7 @@ def test_a_killed_run_is_swept_by_the_next(client: docker.DockerClient, tmp_path
 
 
 @pytest.mark.parametrize("launched", [False, True], ids=["pytest", "launcher"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_run_asked_to_end_leaves_nothing_but_a_report(
     client: docker.DockerClient, tmp_path: Path, launched: bool, number: signal.Signals
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_run_interrupted_between_its_parts_leaves_the_whole_report(
     while not (
         _lines(log, "publishing the release: done")
         if point == "workers"
-        else (report / "results.json").exists()
+        else _lines(report / "results.json", '"finished": true')
     ):
         assert process.poll() is None, log.read_text("utf-8")
         assert time.monotonic() < deadline, "the gate did not come to that point"

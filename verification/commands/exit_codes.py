@@ -18,7 +18,7 @@ from verification.models.errors import ExitCode
 from verification.session import crash
 
 CONFIRM = "QUIVERDB_E2E_CONFIRM"
-"""The variable that holds the launcher's file descriptor for the confirmed exit code."""
+"""The variable that names the launcher's pipe for the exit code: file descriptor and inode."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for the death of the parent."""
@@ -93,12 +93,10 @@ def confirmation() -> Callable[[int], None]:
     The launcher takes an exit code for a verdict only if it is confirmed: a crash of Python ends
     with 1 as well. Processes that this one starts do not inherit the file descriptor.
     """
-    named = os.environ.pop(CONFIRM, "")
-    if not named.isdecimal():
+    descriptor = _launchers_pipe()
+    if descriptor is None:
         return lambda _code: None
-    descriptor = int(named)
-    with contextlib.suppress(OSError):
-        os.set_inheritable(descriptor, False)
+    os.set_inheritable(descriptor, False)
     _end_with_launcher()
 
     def confirm(code: int) -> None:
@@ -106,6 +104,18 @@ def confirmation() -> Callable[[int], None]:
             os.write(descriptor, f"{code}\n".encode())
 
     return confirm
+
+
+def _launchers_pipe() -> int | None:
+    """Return the file descriptor that the launcher names, if this process has that very pipe.
+
+    Other processes inherit the variable. Under this number they have another file, or none.
+    """
+    number, _, inode = os.environ.get(CONFIRM, "").partition(":")
+    try:
+        return int(number) if os.fstat(int(number)).st_ino == int(inode) else None
+    except (OSError, ValueError):
+        return None
 
 
 def _end_with_launcher() -> None:

@@ -59,7 +59,7 @@ def test_the_exit_code_is_confirmed_to_the_launcher(
 ) -> None:
     monkeypatch.setattr(clean, "run", lambda _: code)
     reader, writer = os.pipe()
-    monkeypatch.setenv(exit_codes.CONFIRM, str(writer))
+    monkeypatch.setenv(exit_codes.CONFIRM, f"{writer}:{os.fstat(writer).st_ino}")
     main(["clean"])
     assert os.read(reader, 9) == f"{int(code)}\n".encode()
     os.close(reader)
