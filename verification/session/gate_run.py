@@ -177,6 +177,8 @@ class GateRun:
         """Remove everything that was started. A failure is the testbed's, and is recorded."""
         try:
             self._stack.close()
+        except TestbedFailure as error:
+            self.recorder.fail(_cause(error.cause, error.where, error.observed))
         except Exception as error:  # noqa: BLE001  (an engine that is gone raises what it likes)
             self.fail("clean-up", crash.line(error))
 
