@@ -293,14 +293,24 @@ def test_the_report_of_a_killed_run_is_read_by_no_command(tmp_path: Path, words:
 # ---- a crash of the suite ----
 
 
-def test_a_cached_file_that_is_damaged(tmp_path: Path) -> None:
-    """The history is a cached file that every gate reads or writes."""
-    history = tmp_path / "history.sqlite3"
-    history.write_bytes(b"not a database" * 100)
-    code, output = launch("compare", QUIVERDB_E2E_HISTORY=str(history))
+@pytest.mark.usefixtures("found")
+def test_a_cache_that_is_damaged(tmp_path: Path) -> None:
+    state, wheels, report = tmp_path / "state", tmp_path / "wheels", tmp_path / "report"
+    version = f"tox-{sys.version_info.major}.{sys.version_info.minor}"
+    launch("compare", "--list")  # makes it
+    for folder in (state, wheels):
+        folder.mkdir()
+    (state / version).symlink_to(state_folder() / version)
+    (state / "downloads").write_text("a file where a folder was")
+    linux_wheel(wheels)
+    options = [f"--wheels={wheels}", f"--report={report}", "--machine=debian-13"]
+    code, output = launch("gate", *options, QUIVERDB_E2E_STATE=str(state))
 
-    assert code == ExitCode.TESTBED_FAILED
-    assert str(history) in _last(output)
+    assert code == ExitCode.TESTBED_FAILED, output
+    assert "Traceback" not in output
+    assert "NotADirectoryError" in output
+    assert check_form(report).verdict is Verdict.TESTBED
+    assert "Traceback" in (state / "crash.log").read_text("utf-8")
 
 
 @pytest.mark.long
