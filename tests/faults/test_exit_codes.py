@@ -36,6 +36,7 @@ NO_INDEX = {
     "PIP_RETRIES": "0",
     "PIP_CONFIG_FILE": os.devnull,
 }
+GATE = ("gate", "--machine=debian-13")
 DYING_WORKER = "tests.faults.dying_worker"
 
 
@@ -199,13 +200,16 @@ def _silent_engine(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _in_set_up(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Yield a gate in its set-up, which began to write its report over an earlier one."""
+def _in_set_up(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Yield a run in its set-up, which began to write its report over an earlier one.
+
+    `words` are its command and options, by default those of a gate.
+    """
     report, wheels = folder / "report", folder / "wheels"
     wheels.mkdir()
     linux_wheel(wheels)
     before = (report / "results.json").read_bytes() if report.exists() else b""
-    words = ["gate", f"--wheels={wheels}", f"--report={report}", "--machine=debian-13"]
+    words = (*(words or GATE), f"--wheels={wheels}", f"--report={report}")
     with _silent_engine(folder) as address:
         process = subprocess.Popen(
             [str(ROOT / "e2e"), *words],
@@ -253,9 +257,12 @@ def test_a_run_interrupted_in_its_set_up_ends_with_5(
     assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
 
 
-def test_a_run_killed_in_its_set_up_leaves_no_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [GATE, ("reproduce", "--os=debian-13")], ids=lambda w: w[0])
+def test_a_run_killed_in_its_set_up_leaves_no_verdict(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
     _verified(tmp_path / "report")
-    with _in_set_up(tmp_path) as process:
+    with _in_set_up(tmp_path, *words) as process:
         (command,) = _children(process.pid)
         os.kill(command, signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
