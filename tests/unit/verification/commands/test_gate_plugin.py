@@ -87,7 +87,9 @@ def command(folder: Path, *options: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "QUIVERDB_E2E_HISTORY": ""}
+    """Return this environment without what names this process a worker of pytest-xdist."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "QUIVERDB_E2E_HISTORY": ""}
 
 
 def gate(folder: Path, behaviour: dict[str, str], *options: str) -> Gate:
