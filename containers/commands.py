@@ -15,6 +15,8 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 
+from verification.models.testbed import ContainerState
+
 
 @dataclasses.dataclass(frozen=True)
 class CommandResult:
@@ -49,6 +51,20 @@ def execute(
     )
     code, (stdout, stderr) = ran
     return CommandResult(-1 if code is None else code, _text(stdout), _text(stderr))
+
+
+def read_state(container: Container) -> ContainerState:
+    """Return the state of a container; gone also if the engine does not answer."""
+    try:
+        container.reload()
+    except (docker.errors.DockerException, requests.RequestException):
+        return ContainerState(status="gone")
+    state = container.attrs["State"]
+    return ContainerState(
+        status=state["Status"],
+        exit_code=None if state["Running"] else state["ExitCode"],
+        out_of_memory=state.get("OOMKilled", False),
+    )
 
 
 def send(container: Container, data: bytes) -> None:
@@ -101,6 +117,13 @@ class ManagedContainer:
     def close(self) -> None:
         """Remove it; harmless if it is gone."""
         remove(self._container)
+
+    def state(self) -> ContainerState:
+        """Return the state of the container."""
+        try:
+            return read_state(self._container.get_wrapped_container())
+        except ContainerStartException:
+            return ContainerState(status="gone")
 
     @property
     def id(self) -> str:

@@ -32,7 +32,14 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from containers.commands import CommandResult, ManagedContainer, execute, remove, send
+from containers.commands import (
+    CommandResult,
+    ManagedContainer,
+    execute,
+    read_state,
+    remove,
+    send,
+)
 from containers.engine import Engine, is_kept
 from containers.network import ClosedNetwork
 from verification.models.base import DataError, Model, parse_json
@@ -164,6 +171,33 @@ class UploadMachine(ManagedContainer):
 
 
 _PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
+
+
+def publish(
+    upload_machine: UploadMachine, index: Index, client: docker.DockerClient, files: Sequence[Path]
+) -> Upload:
+    """Upload ``files`` to the index; return what twine did, and which files the index refused.
+
+    Raises:
+        TestbedFailure: ``machine-lost`` or ``index-unreachable``: the upload machine or the index
+            ended, or the index gave no answer. An upload that fails then says nothing about the
+            files.
+    """
+    upload = upload_machine.upload(files, index.password)
+    if not upload.code:
+        return upload
+    if failure := upload_machine.state().failure:
+        raise TestbedFailure("machine-lost", "publisher", failure)
+    log = read_log(client, index.id)
+    for line in log:
+        if line.upload is not None and line.failure:
+            raise TestbedFailure("index-unreachable", "index", line.failure)
+    refusals = (
+        f"{line.status} {line.upload.refused}"
+        for line in log
+        if line.upload and line.upload.refused
+    )
+    return upload.model_copy(update={"refusals": tuple(refusals)})
 
 
 class Index(ManagedContainer):
@@ -310,6 +344,8 @@ def read_log(
     token = secrets.token_hex(8)
     try:
         container = client.containers.get(index)
+        if failure := read_state(container).failure:
+            raise TestbedFailure("index-unreachable", "index", failure)
         # An answer is given before its line is written, and the engine takes the lines in its own
         # time: what was written before this mark has been read when the mark has.
         send(container, f"{token} {address or ''}\n".encode())

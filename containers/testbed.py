@@ -10,7 +10,7 @@ from pathlib import Path
 
 from containers import canary
 from containers.engine import Engine, Run
-from containers.index import Index, IndexContents, UploadMachine, read_log
+from containers.index import Index, IndexContents, UploadMachine, publish, read_log
 from containers.machine import Machine, MachineSetup
 from containers.network import ClosedNetwork, NetworkHandle, closed_network
 from verification.models.base import Model
@@ -104,7 +104,9 @@ def start(
     """
     upload_machine, hosts = network.upload_machine.result()
     with Index(index_image, network.closed, hosts, contents) as index:
-        uploads = (upload_machine.upload(wheels, index.password),) if wheels else ()
+        client = network.closed.engine.client()
+        with contextlib.closing(client):
+            uploads = (publish(upload_machine, index, client, wheels),) if wheels else ()
         upload_machine.close()
         yield Testbed(
             network=network.closed.handle(),

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import Field
@@ -28,8 +28,15 @@ from containers.runner.git_repository import BRANCH, GitRepository
 from containers.runner.runs import Decide, Runner, WorkflowFile
 from verification.models.base import Model
 from verification.models.forge import Repository, WorkflowRun
-from verification.models.index_log import IndexRequest
-from verification.models.pipeline import IndexRecord, PipelineEvidence, PipelineRun, Push
+from verification.models.index_log import IndexRequest, LoggedRequest
+from verification.models.pipeline import (
+    FailedRequest,
+    IndexRecord,
+    PipelineEvidence,
+    PipelineRun,
+    Push,
+    Server,
+)
 from verification.models.publisher import TrustedPublisher
 from verification.models.testbed import IndexHosts
 from verification.models.workflow_file import load
@@ -80,21 +87,29 @@ class WorkflowTestbed:
     def evidence(self, run: PipelineRun, project: str) -> PipelineEvidence:
         """Return what a run left behind: release page, index and requests.
 
+        Of a server that does not run any more, only its state is read.
+
         Raises:
-            TestbedFailure: a server is gone, or its log has an unknown form.
+            TestbedFailure: a server that runs cannot be read, or its log has an unknown form.
         """
-        files = self.files(project)
-        requests = self.index_log()
+        forge, index = self.forge.state(), self.index.state()
+        requests = [] if index.failure else self.index_log()
+        asked = [] if forge.failure else self.forge.log()
+        files = {} if index.failure else self.files(project)
         return PipelineEvidence(
             run=run,
             repository=self.origin.full_name,
             workflow=self.runner.file.path,
-            releases=self.forge.releases(),
-            tokens=tuple(line for line in self.forge.log() if line.claims or line.refused),
+            releases=() if forge.failure else self.forge.releases(),
+            tokens=tuple(line for line in asked if line.claims or line.refused),
             index=IndexRecord(
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
                 uploads=tuple(line for line in requests if line.upload),
                 exchanges=tuple(line for line in requests if line.oidc),
+            ),
+            servers=(
+                Server(name="forge", state=forge, failed_requests=_failed(asked)),
+                Server(name="index", state=index, failed_requests=_failed(requests)),
             ),
         )
 
@@ -102,6 +117,14 @@ class WorkflowTestbed:
         """Return every request that the index got so far, oldest first."""
         with contextlib.closing(self.engine.client()) as client:
             return read_log(client, self.index.id)
+
+
+def _failed(requests: Iterable[LoggedRequest]) -> tuple[FailedRequest, ...]:
+    return tuple(
+        FailedRequest(client=line.client, observed=line.failure)
+        for line in requests
+        if line.failure
+    )
 
 
 @contextlib.contextmanager

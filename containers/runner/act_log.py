@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import pydantic
 from pydantic import Field
 
 from verification.models.base import Model
 from verification.models.pipeline import JobOutcome, JobRun, StepRun
+from verification.models.testbed import ContainerState, TestbedFailureRecord
 from verification.models.workflow import Combination, Workflow, WorkflowJob
 
 _OUTCOMES: dict[str, JobOutcome] = {
@@ -22,6 +24,8 @@ _OUTCOMES: dict[str, JobOutcome] = {
 }
 _SET_UP = ("--setup-job", "--complete-job")
 _NOT_IN_CONTAINER_NAME = re.compile(r"[^a-zA-Z0-9]")
+_EXIT_CODE = re.compile(r"\W*exitcode '(\d+)': failure")
+"""What act prints after a command of a step failed."""
 
 
 class ActLine(Model):
@@ -60,12 +64,28 @@ class JobContainer(Model):
     """The container's name, as act gave it."""
 
 
+class RemovedContainer(Model):
+    """A container that act removes."""
+
+    container: str
+    """The engine's id of the container."""
+    state: ContainerState
+
+
+class StandInFailure(Model):
+    """A failure of the testbed that a stand-in action reports."""
+
+    cause: Literal["index-unreachable", "forge-unreachable", "machine-lost", "testbed-defect"]
+    why: str
+
+
 class ConductorLine(Model):
     """A line of the conductor (``images/runner/conductor``); it has one of the optional values."""
 
     at: float
     act: ActLine | None = None
     job: JobContainer | None = None
+    removed: RemovedContainer | None = None
     text: str | None = None
     """What act printed and is not of its log."""
     ended: int | None = None
@@ -77,6 +97,7 @@ class _StepLog:
     started: float
     ended: float | None = None
     result: JobOutcome | None = None
+    exit_code: int | None = None
     lines: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -91,6 +112,7 @@ class _JobLog:
     result: JobOutcome | None = None
     steps: dict[str, _StepLog] = dataclasses.field(default_factory=dict)
     lines: list[str] = dataclasses.field(default_factory=list)
+    failures: list[TestbedFailureRecord] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
@@ -111,6 +133,7 @@ class ActLog:
         self.unsupported: list[str] = []
         self._jobs: dict[tuple[str, str], _JobLog] = {}
         self._containers: dict[str, list[_Container]] = {}
+        self._states: dict[str, ContainerState] = {}
 
     @property
     def began(self) -> bool:
@@ -123,6 +146,8 @@ class ActLog:
             self._add(line.act, line.at)
         elif line.act:
             self.others.append(line.act.msg.rstrip("\n"))
+        elif line.removed:
+            self.set_state(line.removed.container, line.removed.state)
         elif line.ended is not None:
             self.ended = line.ended
         elif line.text is not None:
@@ -131,6 +156,16 @@ class ActLog:
     def container(self, job: str, id: str, name: str, address: str) -> None:  # noqa: A002
         """Add a container of a job."""
         self._containers.setdefault(job, []).append(_Container(id, name, address))
+
+    def set_state(self, container: str, state: ContainerState) -> None:
+        """Set the state of a container with this id; the first one counts."""
+        self._states.setdefault(container, state)
+
+    def lost_containers(self) -> Iterator[tuple[str, str]]:
+        """Yield the id of each container that did not run when act removed it, and its state."""
+        for container, state in self._states.items():
+            if state.failure:
+                yield container, state.failure
 
     def _add(self, line: ActLine, at: float) -> None:
         matrix = line.matrix or {}
@@ -152,9 +187,21 @@ class ActLog:
             if line.stage == "Main" or result == "failure":
                 step.ended = at
                 step.result = "failure" if "failure" in (step.result, result) else result
-        if line.raw_output and text.startswith("e2e-unsupported "):
-            why = json.loads(text.partition(" ")[2])["why"]
-            self.unsupported.append(f"{line.job_id}: {why}")
+        if line.raw_output:
+            self._report(job, line.job_id, text)
+        elif match := _EXIT_CODE.match(text):
+            step.exit_code = int(match[1])
+
+    def _report(self, job: _JobLog, name: str, text: str) -> None:
+        """Read what a stand-in action prints for the host."""
+        marker, _, report = text.partition(" ")
+        if marker == "e2e-unsupported":
+            self.unsupported.append(f"{name}: {json.loads(report)['why']}")
+        elif marker == "e2e-failure":
+            failure = StandInFailure.model_validate_json(report)
+            job.failures.append(
+                TestbedFailureRecord(cause=failure.cause, where=f"job {name}", observed=failure.why)
+            )
 
     def jobs(self, workflow: Workflow, *, hung: bool = False) -> tuple[JobRun, ...]:
         """Return every job of the workflow in its order, also those that never ran.
@@ -181,6 +228,9 @@ class ActLog:
                         ended=log.ended if log else None,
                         container=container.id if container else "",
                         address=container.address if container else "",
+                        container_state=self._states.get(container.id) if container else None,
+                        permissions=job.permissions,
+                        failures=tuple(log.failures) if log else (),
                         steps=_steps(job, log, hung=result == "hung"),
                         log=tuple(log.lines) if log else (),
                     )
@@ -264,6 +314,7 @@ def _steps(job: WorkflowJob, log: _JobLog | None, *, hung: bool) -> tuple[StepRu
                 result=result,
                 started=own.started if own else None,
                 ended=own.ended if own else None,
+                exit_code=own.exit_code if own and result == "failure" else None,
                 log=tuple(own.lines) if own else (),
             )
         )

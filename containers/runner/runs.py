@@ -29,7 +29,7 @@ import requests
 from docker.models.containers import Container
 
 from containers import images
-from containers.commands import execute
+from containers.commands import execute, read_state
 from containers.engine import Engine, Run
 from containers.progress import print_line, step
 from containers.runner.act_log import (
@@ -47,7 +47,8 @@ from containers.runner.tar_archive import add_file, archive_of
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.machine import OperatingSystem
-from verification.models.pipeline import PipelineRun, Push, RunOutcome, WorkflowArtifact
+from verification.models.pipeline import JobRun, PipelineRun, Push, RunOutcome, WorkflowArtifact
+from verification.models.testbed import TestbedFailureRecord
 from verification.models.workflow import Combination, Decision, Event, Workflow
 from verification.models.workflow_file import load
 
@@ -136,8 +137,9 @@ class Runner:
     def push(self, tags: Sequence[str], *, annotated: bool = True) -> list[PipelineRun]:
         """Push ``tags`` at once; return the run of each, in their order. The runs are parallel.
 
+        A failure of the testbed during a run is recorded in it.
+
         Raises:
-            TestbedFailure: the engine, an image or the conductor is not as needed.
             WrongUse: a tag is none.
         """
         if not tags:
@@ -167,7 +169,6 @@ class Runner:
         """Run all jobs of a run once more: the next attempt, with the artifacts it has.
 
         Raises:
-            TestbedFailure: as `push`.
             WrongUse: the run was never started.
         """
         if not previous.triggered:
@@ -197,15 +198,17 @@ class _Attempt:
         self.hung = False
         self.act = ""
         self.artifacts: tuple[WorkflowArtifact, ...] = ()
+        self.failures: list[TestbedFailure] = []
         self.builds = BuildQueue(runner.engine, runner.run)
         self._id = f"{runner.run.id}-{secrets.token_hex(3)}"
         self._labels = {**runner.run.labels(), LABEL_PIPELINE: self._id}
+        self._own: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
+        """The filter for what this run has on the engine."""
 
     def go(self) -> None:
         """Run it and gather what it shows; leave nothing behind.
 
-        Raises:
-            TestbedFailure: the engine, the conductor or the builder is not as needed.
+        A failure of the engine, the conductor or the builder is recorded.
         """
         timer = threading.Timer(self.runner.file.seconds, self._expire)
         timer.daemon = True
@@ -216,26 +219,41 @@ class _Attempt:
             self._follow(client, conductor)
             if not self.hung:
                 self._gather(conductor)
+        except TestbedFailure as failure:
+            self.failures.append(failure)
         except (docker.errors.DockerException, requests.RequestException) as error:
             if not self.hung:
                 observed = " ".join(str(error).split())[:400]
-                raise TestbedFailure("machine-lost", "runner", observed) from error
+                self.failures.append(TestbedFailure("machine-lost", "runner", observed))
         finally:
             timer.cancel()
             self.builds.stop()
             self._remove()
             self.builds.close(wait=not self.hung)
             client.close()
-        self._check()
+        self.failures += self.builds.failures
+        self._check_act()
 
-    def _check(self) -> None:
-        if self.builds.failures:
-            raise self.builds.failures[0]
-        if not self.hung and self.log.ended is None:
-            raise TestbedFailure("machine-lost", "runner", "act's container ended before act did")
-        if self.log.ended and not self.log.began:
-            last = " ".join(self.log.others[-3:])[:400] or f"it ended with {self.log.ended}"
-            raise TestbedFailure("machine-lost", "act", f"it started no job: {last}")
+    def _check_act(self) -> None:
+        """Record that act, or its container, did not run to an end."""
+        ended = self.log.ended
+        observed = ""
+        if ended is None:
+            observed = "" if self.hung else "act's container ended before act did"
+        elif ended < 0:
+            observed = f"act was ended by signal {-ended}"
+        elif ended and not self.log.began:
+            last = " ".join(self.log.others[-3:])[:400] or f"it ended with {ended}"
+            observed = f"act started no job: {last}"
+        if observed:
+            self.failures.append(TestbedFailure("machine-lost", "runner", observed))
+
+    def _lost_containers(self, jobs: Sequence[JobRun]) -> Iterator[TestbedFailure]:
+        """Yield the containers that ended too early and of which no job is known."""
+        known = {job.container for job in jobs}
+        for container, observed in self.log.lost_containers():
+            if container not in known:
+                yield TestbedFailure("machine-lost", "a job's container", observed)
 
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
         """Return what it showed."""
@@ -263,11 +281,15 @@ class _Attempt:
             seconds=seconds,
             act=self.act,
             log=tuple(self.log.others),
+            failures=tuple(
+                map(TestbedFailureRecord.of, (*self.failures, *self._lost_containers(jobs)))
+            ),
         )
 
     def _expire(self) -> None:
         self.hung = True
         print_line(f"workflow for {self.push.tag}: ended after {self.runner.file.seconds} s")
+        self._read_states()
         self._remove(volumes=False)
 
     # ---- before ----
@@ -416,6 +438,20 @@ class _Attempt:
 
     # ---- after ----
 
+    def _read_states(self) -> None:
+        """Record the states of the containers, before they are removed because of the time."""
+        with (
+            contextlib.suppress(docker.errors.DockerException, requests.RequestException),
+            contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
+        ):
+            for container in self._containers(client):
+                self.log.set_state(str(container.id), read_state(container))
+
+    def _containers(self, client: docker.DockerClient) -> list[Container]:
+        """Return the containers of this run, the conductor first."""
+        every = client.containers.list(all=True, filters=self._own, ignore_removed=True)
+        return sorted(every, key=lambda container: not str(container.name).endswith("-act"))
+
     def _gather(self, conductor: Container) -> None:
         chunks, _ = conductor.get_archive(_ARTIFACTS)
         packed = b"".join(chunks)
@@ -425,17 +461,15 @@ class _Attempt:
 
     def _remove(self, *, volumes: bool = True) -> None:
         """Remove all that this run started; what the engine does not remove, the sweep does."""
-        own: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
         ):
-            started = client.containers.list(all=True, filters=own, ignore_removed=True)
             # The conductor first: it would start others.
-            for container in sorted(started, key=lambda c: not str(c.name).endswith("-act")):
+            for container in self._containers(client):
                 with contextlib.suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
-            for volume in client.volumes.list(filters=own) if volumes else []:
+            for volume in client.volumes.list(filters=self._own) if volumes else []:
                 with contextlib.suppress(docker.errors.APIError):
                     volume.remove(force=True)
 

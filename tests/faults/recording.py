@@ -20,6 +20,7 @@ from pydantic import JsonValue
 from verification.models.base import Model
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
+from verification.models.pipeline import PipelineEvidence
 from verification.models.testbed import IndexHosts
 
 FOLDER = Path(__file__).with_name("recorded")
@@ -112,6 +113,34 @@ def write(path: Path, calls: Sequence[Observations]) -> None:
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
+def read_pipeline(path: Path) -> PipelineEvidence:
+    """Return the evidence of a recorded run of the release workflow."""
+    if not path.is_file():
+        pytest.fail(f"{path.name} is not recorded; {RECORD_AGAIN}")
+    return PipelineEvidence.model_validate_json(gzip.decompress(path.read_bytes()))
+
+
+def write_pipeline(path: Path, evidence: PipelineEvidence, hosts: IndexHosts) -> None:
+    """Write the evidence of a run. The logs of the steps that passed are left out."""
+    jobs = tuple(
+        job.model_copy(
+            update={
+                "log": (),
+                "steps": tuple(
+                    step.model_copy(update={"log": ()}) if step.result == "success" else step
+                    for step in job.steps
+                ),
+            }
+        )
+        for job in evidence.run.jobs
+    )
+    run = evidence.run.model_copy(update={"jobs": jobs, "log": ()})
+    recorded = evidence.model_copy(update={"run": run})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = _without_hosts(recorded.model_dump_json(by_alias=True), hosts)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
 def _serialized(call: Observations) -> JsonValue:
     cells: JsonValue = {
         name: {
@@ -120,12 +149,16 @@ def _serialized(call: Observations) -> JsonValue:
         }
         for name, cell in call.cells.items()
     }
-    text = json.dumps(cells)
+    serialized: JsonValue = json.loads(_without_hosts(json.dumps(cells), call.hosts))
+    return serialized
+
+
+def _without_hosts(text: str, hosts: IndexHosts) -> str:
+    """Return a text with other names for the hosts of the default index."""
     for host, replacement in (
-        (call.hosts.files, "files.index.example"),
-        (call.hosts.upload, "upload.index.example"),  # it contains the name of the next
-        (call.hosts.index, "index.example"),
+        (hosts.files, "files.index.example"),
+        (hosts.upload, "upload.index.example"),  # it contains the name of the next
+        (hosts.index, "index.example"),
     ):
         text = text.replace(host, replacement)
-    serialized: JsonValue = json.loads(text)
-    return serialized
+    return text

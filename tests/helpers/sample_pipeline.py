@@ -16,9 +16,12 @@ from verification.models.pipeline import (
     PipelineResult,
     PipelineRun,
     Push,
+    Server,
+    ServerName,
     StepRun,
     WorkflowArtifact,
 )
+from verification.models.testbed import ContainerState
 from verification.models.verdict import Verdict
 
 LINUX = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
@@ -31,6 +34,17 @@ SPANS = {
     "release": (15.0, 17.0),
     "publish": (15.5, 18.0),
 }
+ADDRESS = "10.0.0.3"
+"""The address of the container of each job; from it come the requests to the servers."""
+ACTIONS = {
+    "build": "pypa/cibuildwheel@v4",
+    "merge": "actions/upload-artifact/merge@v7",
+    "release": "softprops/action-gh-release@v3",
+    "publish": "pypa/gh-action-pypi-publish@v1",
+}
+"""The action of the step of each job; the others have a command."""
+RUNNING = ContainerState(status="running")
+KILLED = ContainerState(status="exited", exit_code=137)
 IDENTITY = {"ref": "refs/tags/v1.2.0", "sha": "c" * 40, "publisher": "publish.yml"}
 AnyModel = TypeVar("AnyModel", bound=Model)
 
@@ -49,19 +63,32 @@ def job(name: str, span: tuple[float, float] = (0.0, 1.0)) -> JobRun:
         result="success",
         started=span[0],
         ended=span[1],
-        steps=(StepRun(name="Work", line=7, result="success", log=("done",)),),
+        address=ADDRESS,
+        container_state=RUNNING,
+        permissions={"id-token": "write"},
+        steps=(
+            StepRun(name="Work", uses=ACTIONS.get(name), line=7, result="success", log=("done",)),
+        ),
     )
 
 
-def failed(run: JobRun, log: str = "::error::no") -> JobRun:
-    """Return a job that failed at its step."""
-    step = changed(run.steps[0], result="failure", log=(log,))
+def failed(run: JobRun, *log: str, exit_code: int | None = 1) -> JobRun:
+    """Return a job that failed at its step, whose command printed these lines."""
+    values = {"result": "failure", "exit_code": exit_code, "log": log or ("::error::no",)}
+    step = changed(run.steps[0], **values)
     return changed(run, result="failure", steps=(step,))
 
 
 def request(*, upload: UploadLog | None = None, oidc: ExchangeLog | None = None) -> IndexRequest:
     """Return a line of the index's log."""
-    return IndexRequest(time="2026-01-01T00:00:00Z", client="10.0.0.3", upload=upload, oidc=oidc)
+    return IndexRequest(
+        time="2026-01-01T00:00:00Z",
+        client=ADDRESS,
+        status=200,
+        complete=True,
+        upload=upload,
+        oidc=oidc,
+    )
 
 
 def release() -> ForgeRelease:
@@ -131,6 +158,7 @@ def evidence() -> PipelineEvidence:
             ),
             exchanges=(request(oidc=ExchangeLog(identity=IDENTITY, projects=("quiverdb",))),),
         ),
+        servers=(Server(name="forge", state=RUNNING), Server(name="index", state=RUNNING)),
     )
 
 
@@ -163,10 +191,20 @@ def with_job(whole: PipelineEvidence, name: str, **values: object) -> PipelineEv
     )
 
 
-def with_failed(whole: PipelineEvidence, name: str) -> PipelineEvidence:
-    """Return evidence in which a job failed."""
-    runs = whole.run.jobs
-    return with_run(whole, jobs=tuple(failed(run) if run.id == name else run for run in runs))
+def with_failed(
+    whole: PipelineEvidence, name: str, *log: str, exit_code: int | None = 1
+) -> PipelineEvidence:
+    """Return evidence in which a job failed at its step, whose command printed these lines."""
+    jobs = (
+        failed(run, *log, exit_code=exit_code) if run.id == name else run for run in whole.run.jobs
+    )
+    return with_run(whole, jobs=tuple(jobs))
+
+
+def with_server(whole: PipelineEvidence, name: ServerName, **values: object) -> PipelineEvidence:
+    """Return evidence in which a server differs."""
+    servers = (changed(one, **values) if one.name == name else one for one in whole.servers)
+    return changed(whole, servers=tuple(servers))
 
 
 def with_artifact(whole: PipelineEvidence, files: dict[str, str]) -> PipelineEvidence:

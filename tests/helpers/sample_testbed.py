@@ -30,7 +30,12 @@ NETWORK = NetworkHandle(
 )
 HOSTS = IndexHosts(index="i.example", files="f.example", upload="u.example")
 TESTBED = Testbed(network=NETWORK, index="none", hosts=HOSTS)
-REFUSED = Upload(command=("twine", "upload"), code=1, output="ERROR    HTTPError: 400 Bad Request")
+REFUSED = Upload(
+    command=("twine", "upload"),
+    code=1,
+    output="ERROR    HTTPError: 400 Bad Request",
+    refusals=("400 Bad Request",),
+)
 """An upload that the index refused."""
 
 

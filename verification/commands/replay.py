@@ -28,7 +28,7 @@ from verification.models.testbed import Image, ImageRecord
 from verification.models.verdict import Outcome, Verdict
 from verification.scenarios import cells, machines
 from verification.session import own_tests, replay_inputs
-from verification.session.prepare import Host, PreparedRun, index_contents, open_host
+from verification.session.prepare import Host, PreparedRun, open_host, start_testbed
 from verification.session.session import Session
 from verification.subjects import subject as subjects
 
@@ -239,11 +239,7 @@ class Replay:
         self.differs += recorded.differs
         with step("index: starting it and publishing the recorded files"):
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
-            started = stack.enter_context(
-                testbed.start(
-                    network, index, index_contents(release, self.subject), release.wheel_paths
-                )
-            )
+            started = start_testbed(stack, network, index, release, self.subject)
         prepared = PreparedRun(
             testbed=started,
             release=release,

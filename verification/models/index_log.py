@@ -66,6 +66,24 @@ class LoggedRequest(Model):
     """The exception with which the server failed to answer."""
 
     @property
+    def failure(self) -> str:
+        """Why the client got no whole answer; empty if it got one that is not the server's error.
+
+        What the client itself broke off is a failure as well: the log cannot tell one from the
+        other.
+        """
+        if self.tls_refused:
+            return f"the TLS handshake failed ({self.tls_refused})"
+        request = f"{self.method} {self.path}"
+        if self.open or self.status is None:
+            return f"{request} was not answered"
+        if self.status >= 500:
+            return f"{request} was answered with {self.status}"
+        if not self.complete:
+            return f"the answer to {request} broke off after {self.bytes} bytes"
+        return ""
+
+    @property
     def is_served(self) -> bool:
         """Whether the answer is a success with a body."""
         return self.status == 200

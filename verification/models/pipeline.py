@@ -12,7 +12,7 @@ from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.forge import ForgeRelease, ForgeRequest
 from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
-from verification.models.testbed import TestbedFailureRecord
+from verification.models.testbed import ContainerState, TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.models.workflow import Combination
 
@@ -49,7 +49,14 @@ class StepRun(Model):
     result: JobOutcome
     started: float | None = None
     ended: float | None = None
+    exit_code: int | None = None
+    """The exit code of the command that failed; None if none failed."""
     log: tuple[str, ...] = ()
+
+    @property
+    def action(self) -> str:
+        """The action's name without its version; empty if the step uses none."""
+        return self.uses.partition("@")[0] if self.uses else ""
 
 
 class JobRun(Model):
@@ -70,6 +77,12 @@ class JobRun(Model):
     """The engine's id of its container; empty if it had none."""
     address: str = ""
     """The container's address on the closed network."""
+    container_state: ContainerState | None = None
+    """The state of its container when act was about to remove it; None if that is unknown."""
+    permissions: Mapping[str, str] = Field(default_factory=dict)
+    """The permissions of its token, from the workflow file."""
+    failures: tuple[TestbedFailureRecord, ...] = ()
+    """The failures of the testbed that its stand-in actions reported."""
     steps: tuple[StepRun, ...] = ()
     log: tuple[str, ...] = ()
     """The lines of no step."""
@@ -150,10 +163,32 @@ class PipelineRun(Model):
     """The version of act."""
     log: tuple[str, ...] = ()
     """The lines of act that are of no job."""
+    failures: tuple[TestbedFailureRecord, ...] = ()
+    """The failures of the testbed during the run that are of no one job."""
 
     def job(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's own word)
         """Return the runs of one job: as many as its matrix has combinations."""
         return tuple(run for run in self.jobs if run.id == id)
+
+
+ServerName = Literal["forge", "index"]
+
+
+class FailedRequest(Model):
+    """A request that a server of the testbed did not answer as a server should."""
+
+    client: str
+    """The address that it came from."""
+    observed: str
+
+
+class Server(Model):
+    """A server of the testbed at the end of the run."""
+
+    name: ServerName
+    state: ContainerState
+    failed_requests: tuple[FailedRequest, ...] = ()
+    """From its own log."""
 
 
 class IndexRecord(Model):
@@ -188,6 +223,7 @@ class PipelineEvidence(Model):
     tokens: tuple[ForgeRequest, ...]
     """The requests for identity tokens, and those that the forge refused."""
     index: IndexRecord
+    servers: tuple[Server, ...] = ()
 
 
 class LivePublisherCheck(Model):

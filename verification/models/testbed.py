@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from verification.models.base import Model
+from verification.models.errors import TestbedFailure
 
 
 class Image(Model):
@@ -35,6 +36,32 @@ class TestbedFailureRecord(Model):
     where: str
     observed: str
 
+    @classmethod
+    def of(cls, failure: TestbedFailure) -> TestbedFailureRecord:
+        """Return the record of a failure."""
+        return cls(cause=failure.cause, where=failure.where, observed=failure.observed)
+
+
+class ContainerState(Model):
+    """The state of a container of the testbed, as the engine reports it."""
+
+    status: str
+    """The engine's word, such as running or exited; gone if the engine has no such container."""
+    exit_code: int | None = None
+    """None while it runs, and if it is gone."""
+    out_of_memory: bool = False
+    """Whether the kernel killed a process in it because memory ran out."""
+
+    @property
+    def failure(self) -> str:
+        """Why the container cannot be relied on; empty if it runs as it should."""
+        if self.out_of_memory:
+            return "memory ran out, and a process in its container was killed"
+        if self.status == "running":
+            return ""
+        code = "" if self.exit_code is None else f" (exit code {self.exit_code})"
+        return f"its container is {self.status}{code}"
+
 
 class IndexHosts(Model):
     """The host names at which the clients look for the default index."""
@@ -54,6 +81,8 @@ class Upload(Model):
     command: tuple[str, ...]
     code: int
     output: str
+    refusals: tuple[str, ...] = ()
+    """The reasons with which the index refused files, from its own log."""
 
 
 class NetworkObservation(Model):

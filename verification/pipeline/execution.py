@@ -10,25 +10,16 @@ from collections.abc import Iterator, Mapping
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from verification.models.cause import Cause, FactValue, sorted_causes
-from verification.models.pipeline import (
-    IndexRecord,
-    JobRun,
-    PipelineEvidence,
-    PipelineRun,
-    StepRun,
+from verification.models.cause import Cause, sorted_causes
+from verification.models.pipeline import PipelineEvidence, PipelineRun
+from verification.pipeline.failures import (
+    cause,
+    failures_of_testbed,
+    is_failed,
+    job_failure,
+    refused_uploads,
 )
-from verification.pipeline import workflow_causes
 from verification.pipeline.plan import Plan
-
-_FAILED_AT = {
-    "build": "build-failed",
-    "merge": "artifact-lost",
-    "validate": "version-mismatch",
-    "release": "release-missing",
-}
-"""The cause of a failed job of this name, if no more is known."""
-_SHOWN = 400
 
 
 def diagnose_pipeline(evidence: PipelineEvidence, plan: Plan, *, version: str) -> tuple[Cause, ...]:
@@ -36,26 +27,23 @@ def diagnose_pipeline(evidence: PipelineEvidence, plan: Plan, *, version: str) -
     return sorted_causes(_causes(evidence, plan, version))
 
 
-def _cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
-    return workflow_causes.cause(name, where, " ".join(observed.split())[:_SHOWN], **facts)
-
-
 def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Cause]:
     run = evidence.run
     tag = run.push.tag
     if not run.triggered:
         where = f"push of the tag {tag}"
-        yield _cause("workflow-not-triggered", where, run.decision, ref=run.push.ref)
+        yield cause("workflow-not-triggered", where, run.decision, ref=run.push.ref)
         return
     if not run.push.annotated:
         observed = "it has no author, no date and no message: it is a name for a commit and no more"
-        yield _cause("lightweight-tag", f"tag {tag}", observed)
+        yield cause("lightweight-tag", f"tag {tag}", observed)
     if run.unsupported:
         observed = "; ".join(run.unsupported)
-        yield _cause("stand-in-limited", "pipeline", observed, unsupported=run.unsupported)
-    failed = [
-        _failure(job, evidence.index) for job in run.jobs if job.result in ("failure", "hung")
-    ]
+        yield cause("stand-in-limited", "pipeline", observed, unsupported=run.unsupported)
+    if lost := tuple(failures_of_testbed(evidence)):
+        yield from (*lost, *refused_uploads(evidence.index))
+        return
+    failed = [job_failure(job, evidence, version) for job in run.jobs if is_failed(job)]
     yield from failed or _left_out(run, plan)
     yield from _order(run, plan)
     if failed:
@@ -66,45 +54,14 @@ def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Ca
     yield from _published(evidence)
 
 
-def _failure(job: JobRun, index: IndexRecord) -> Cause:
-    """Return the cause of a job that failed by itself, and not because one before it did."""
-    step = job.failing
-    where = f"job {job.title}" + (f": step {step.name} (line {step.line})" if step else "")
-    if job.result == "hung":
-        observed = job.reason or "it was ended: it took too long"
-        return _cause("hang", where, observed, job=job.id)
-    if job.id == "publish":
-        if refusal := _refused_identity(index):
-            return _cause("publisher-mismatch", where, refusal, job=job.id)
-        # The index's own reasons; the step's log has what twine printed of them.
-        refused = tuple(log.refused for log in index.upload_logs if log.refused)
-        return _cause("upload-refused", where, _why(step, job), job=job.id, refused=refused)
-    return _cause(_FAILED_AT.get(job.id, "job-failed"), where, _why(step, job), job=job.id)
-
-
-def _refused_identity(index: IndexRecord) -> str:
-    """Return why the index gave no upload token for an identity; empty if it refused none."""
-    for log in index.exchange_logs:
-        if log.code:
-            return f"the index refused the identity: {log.code}: {log.description}"
-    return ""
-
-
-def _why(step: StepRun | None, job: JobRun) -> str:
-    lines = [line for line in (step or job).log if line.strip()]
-    errors = [line for line in lines if "::error" in line or line.lower().startswith("error")]
-    text = " | ".join(errors[:3] or lines[-3:]) or job.reason or "it gave no reason"
-    return f"it failed: {text}"
-
-
 def _left_out(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
     for job in run.jobs:
         if job.result in ("skipped", "not run"):
             observed = f"it was {job.result} ({job.reason or 'no reason is told'})"
-            yield _cause("job-skipped", f"job {job.title}", observed, job=job.id)
+            yield cause("job-skipped", f"job {job.title}", observed, job=job.id)
     ran = {job.id for job in run.jobs}
     for missing in [name for name in plan.jobs if name not in ran]:
-        yield _cause("job-missing", f"job {missing}", "no such job ran", job=missing)
+        yield cause("job-missing", f"job {missing}", "no such job ran", job=missing)
 
 
 def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
@@ -115,12 +72,12 @@ def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
             if name in spans and before in spans and spans[name][0] < spans[before][1]:
                 early = spans[before][1] - spans[name][0]
                 observed = f"it began {early:.1f} s before {before} had ended"
-                yield _cause("job-order", f"job {name}", observed, job=name, other=before)
+                yield cause("job-order", f"job {name}", observed, job=name, other=before)
         needs = {need for job in run.job(name) for need in job.needs}
         for other in planned.independent_of:
             if other in needs:
                 observed = f"it waited for {other}"
-                yield _cause("job-order", f"job {name}", observed, job=name, other=other)
+                yield cause("job-order", f"job {name}", observed, job=name, other=other)
 
 
 def _spans(run: PipelineRun) -> dict[str, tuple[float, float]]:
@@ -146,10 +103,10 @@ def _versions(run: PipelineRun, plan: Plan, version: str) -> Iterator[Cause]:
     tag = run.push.tag
     if tag != f"v{version}":
         observed = f"the run passed, and {plan.package_dir} has {version}"
-        yield _cause("version-mismatch", f"tag {tag}", observed, tag=tag, version=version)
+        yield cause("version-mismatch", f"tag {tag}", observed, tag=tag, version=version)
     for wheel in run.wheels:
         if parse_wheel_filename(wheel.name)[1] != Version(version):
-            yield _cause("version-mismatch", wheel.name, f"the tag is {tag}", tag=tag)
+            yield cause("version-mismatch", wheel.name, f"the tag is {tag}", tag=tag)
 
 
 def _built(run: PipelineRun) -> dict[str, str]:
@@ -163,7 +120,7 @@ def _merged(run: PipelineRun) -> Iterator[Cause]:
     if not whole:
         names = ", ".join(artifact.name for artifact in run.artifacts) or "none"
         observed = f"no artifact holds all of {', '.join(sorted(built))}; there are: {names}"
-        yield _cause("artifact-lost", "artifacts", observed, files=tuple(sorted(built)))
+        yield cause("artifact-lost", "artifacts", observed, files=tuple(sorted(built)))
     for artifact in whole:
         yield from _compare(f"artifact {artifact.name}", artifact.files, built, "artifact-lost")
 
@@ -173,15 +130,15 @@ def _compare(
 ) -> Iterator[Cause]:
     """Compare files with those that were built; ``missing`` is the cause of one that lacks."""
     for name in sorted(built.keys() - files.keys()):
-        yield _cause(missing, where, f"{name} is not there", file=name)
+        yield cause(missing, where, f"{name} is not there", file=name)
     for name in sorted(files.keys() - built.keys()):
         observed = "no job built such a file"
-        yield _cause("hash-mismatch", f"{where}: {name}", observed, file=name, sha256=files[name])
+        yield cause("hash-mismatch", f"{where}: {name}", observed, file=name, sha256=files[name])
     for name in sorted(files.keys() & built.keys()):
         if files[name] != built[name]:
             observed = f"it has sha256 {files[name][:16]}..., built was {built[name][:16]}..."
             facts = {"file": name, "sha256": files[name], "built": built[name]}
-            yield _cause("hash-mismatch", f"{where}: {name}", observed, **facts)
+            yield cause("hash-mismatch", f"{where}: {name}", observed, **facts)
 
 
 def _released(evidence: PipelineEvidence, version: str) -> Iterator[Cause]:
@@ -191,16 +148,16 @@ def _released(evidence: PipelineEvidence, version: str) -> Iterator[Cause]:
     if len(releases) != 1:
         others = ", ".join(release.tag for release in evidence.releases) or "none"
         observed = f"there are {len(releases)} of it; there are: {others}"
-        yield _cause("release-missing", where, observed, releases=len(releases))
+        yield cause("release-missing", where, observed, releases=len(releases))
         return
     (release,) = releases
     if release.draft:
-        yield _cause("release-missing", where, "it is a draft, which only maintainers see")
+        yield cause("release-missing", where, "it is a draft, which only maintainers see")
     if release.prerelease != Version(version).is_prerelease:
         observed = f"prerelease is {release.prerelease}"
-        yield _cause("release-missing", where, observed, prerelease=release.prerelease)
+        yield cause("release-missing", where, observed, prerelease=release.prerelease)
     if not (release.body or "").strip():
-        yield _cause("release-missing", where, "it has no notes")
+        yield cause("release-missing", where, "it has no notes")
     assets = {asset.name: asset.sha256 for asset in release.assets}
     yield from _compare(where, assets, _built(evidence.run), "release-missing")
 
@@ -208,15 +165,16 @@ def _released(evidence: PipelineEvidence, version: str) -> Iterator[Cause]:
 def _published(evidence: PipelineEvidence) -> Iterator[Cause]:
     run, index = evidence.run, evidence.index
     yield from _compare("index", index.files, _built(run), "incomplete-release")
+    yield from refused_uploads(index)
     for log in index.upload_logs:
         where = f"upload of {log.file or 'a file'}"
         if log.refused:
-            yield _cause("upload-refused", where, log.refused, file=log.file)
-        elif log.identity is None:
+            continue
+        if log.identity is None:
             observed = "it was no identity of the workflow that uploaded it"
-            yield _cause("publisher-mismatch", where, observed, file=log.file)
+            yield cause("publisher-mismatch", where, observed, file=log.file)
         elif difference := _other_run(log.identity, run):
-            yield _cause("publisher-mismatch", where, difference, file=log.file)
+            yield cause("publisher-mismatch", where, difference, file=log.file)
 
 
 def _other_run(identity: Mapping[str, str], run: PipelineRun) -> str:

@@ -6,7 +6,6 @@ The controller prepares the run once. It passes the same values to its workers.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from containers.progress import PROGRESS, print_line, step
 from containers.recipe import MUSL_PLATFORMS
 from verification.models.base import Model
 from verification.models.cell import Cell
-from verification.models.errors import BuildFailed, WrongUse
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.inspection import ReleaseInspection
@@ -32,7 +31,7 @@ from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.models.testbed import Image
-from verification.rules import install_paths
+from verification.rules import install_paths, upload
 from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
 from verification.scenarios.expectation import declared_refusal
@@ -44,7 +43,6 @@ from verification.wheel.modules import top_level_modules
 from verification.wheel.release_inspection import inspect_release
 from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 INFRASTRUCTURE = ("index", "publisher")
 
 
@@ -98,8 +96,7 @@ class PreparedRun(Model):
 
     def refused_upload(self) -> str:
         """Return who refused the upload of the release and why; empty if all of it was accepted."""
-        refused = [upload for upload in self.testbed.uploads if upload.code]
-        return upload_refusal(refused[0].output) if refused else ""
+        return next(filter(None, map(upload.refusal, self.testbed.uploads)), "")
 
     def expectation(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
         """Return what a cell must show."""
@@ -204,11 +201,7 @@ def prepare(
     if selection.tests:
         release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting it and publishing the release"):
-        started = stack.enter_context(
-            testbed.start(
-                made.network, made.index, index_contents(release, subject), release.wheel_paths
-            )
-        )
+        started = start_testbed(stack, made.network, made.index, release, subject)
     prepared = PreparedRun(
         testbed=started,
         release=release,
@@ -238,13 +231,23 @@ def prepare_files(
     return release, _inspect(release, subject)
 
 
-def index_contents(release: Release, subject: Subject) -> IndexContents:
-    """Return what the index has next to the release that is published on it."""
-    return IndexContents(
-        project=subject.name,
-        files=release.stored,
-        yanked=release.yanked,
-    )
+def start_testbed(
+    stack: contextlib.ExitStack,
+    network: testbed.PreparedNetwork,
+    index: Image,
+    release: Release,
+    subject: Subject,
+) -> testbed.Testbed:
+    """Start the index and publish the release on it; both end when ``stack`` closes.
+
+    Raises:
+        TestbedFailure: the index does not start, or the upload failed and nobody refused it.
+    """
+    contents = IndexContents(project=subject.name, files=release.stored, yanked=release.yanked)
+    started = stack.enter_context(testbed.start(network, index, contents, release.wheel_paths))
+    if observed := next(filter(None, map(upload.failure, started.uploads)), ""):
+        raise TestbedFailure("index-unreachable", "publisher", observed)
+    return started
 
 
 def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
@@ -361,16 +364,3 @@ def _sources(subject: Subject) -> tuple[Path, ...]:
     except images.ImageUnavailable as reason:
         print_line(f"the index is without the source of the dependencies: {reason}")
         return ()
-
-
-def upload_refusal(output: str) -> str:
-    """Return who refused an upload and why, from the output of twine."""
-    lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
-    lines = [line for line in lines if line]
-    # The last record is the error. A narrow terminal breaks it into lines.
-    begins = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
-    text = " ".join(lines[begins[-1] :] if begins else lines[-3:]).removeprefix("ERROR ")
-    who = "the index refused the upload"
-    if text.startswith("InvalidDistribution"):
-        who = "twine refused the file before it was uploaded"
-    return f"{who} ({text[:400] or 'without a message'})"

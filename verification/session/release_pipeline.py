@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class PublishedRelease:
 
     outcome: PipelineOutcome
     files: Mapping[str, bytes]
-    """What the index has of it, by name; empty if something about it is broken."""
+    """What the index has of it, by name; empty if the run failed, or the testbed did."""
 
 
 def run(
@@ -72,18 +72,20 @@ def run(
             with workflow_testbed.start(engine, owner, push, file, setup, decide) as pipeline:
                 (shown,) = pipeline.start()
                 evidence = pipeline.evidence(shown, subject.name)
-                files = pipeline.files(subject.name)
+                dynamic = diagnose_pipeline(evidence, plan, version=push.tags[0].removeprefix("v"))
+                files = {} if _is_unusable(dynamic) else pipeline.files(subject.name)
         except TestbedFailure as failure:
-            record = TestbedFailureRecord(
-                cause=failure.cause, where=failure.where, observed=failure.observed
-            )
+            record = TestbedFailureRecord.of(failure)
             return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
-        dynamic = diagnose_pipeline(evidence, plan, version=push.tags[0].removeprefix("v"))
         result = PipelineResult(
             static=static, evidence=evidence, dynamic=dynamic, live=live.result()
         )
-    is_broken = any(cause.severity == Severity.BROKEN for cause in dynamic)
-    return PublishedRelease(result, {} if is_broken else files)
+    return PublishedRelease(result, files)
+
+
+def _is_unusable(causes: Iterable[Cause]) -> bool:
+    """Return whether what the workflow published is not the release, or may not be."""
+    return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
 
 
 def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:

@@ -11,6 +11,7 @@ from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
 from containers.commands import CommandResult, ManagedContainer
+from verification.models.testbed import ContainerState
 
 Raw = tuple[int | None, tuple[bytes | None, bytes | None]]
 
@@ -205,3 +206,46 @@ def test_a_held_container_lives_as_long_as_its_context(error: Exception | None) 
     assert library.container.removals == []
     server.__exit__(type(error) if error else None, error, None)
     assert len(library.container.removals) == 1
+
+
+# ---- the state ----
+
+
+@pytest.mark.parametrize(
+    ("engine", "state", "fails"),
+    [
+        (
+            {"Status": "running", "Running": True, "ExitCode": 0, "OOMKilled": False},
+            ContainerState(status="running"),
+            False,
+        ),
+        (
+            {"Status": "exited", "Running": False, "ExitCode": 137, "OOMKilled": True},
+            ContainerState(status="exited", exit_code=137, out_of_memory=True),
+            True,
+        ),
+        ({"Status": "paused", "Running": True}, ContainerState(status="paused"), True),
+    ],
+)
+def test_the_state_of_a_container_is_that_of_the_engine(
+    engine: dict[str, Any], state: ContainerState, fails: bool
+) -> None:
+    container: Any = SimpleNamespace(attrs={"State": engine}, reload=lambda: None)
+    assert commands.read_state(container) == state
+    assert bool(state.failure) is fails
+
+
+@pytest.mark.parametrize("error", [docker.errors.NotFound("x"), requests.ConnectionError("x")])
+def test_a_container_that_the_engine_does_not_know_is_gone(error: Exception) -> None:
+    def reload() -> None:
+        raise error
+
+    container: Any = SimpleNamespace(reload=reload)
+    assert commands.read_state(container) == ContainerState(status="gone")
+    assert ContainerState(status="gone").failure
+
+
+def test_a_managed_container_that_never_started_is_gone() -> None:
+    assert _Server(_Library(ContainerStartException("never"))).state() == ContainerState(
+        status="gone"
+    )

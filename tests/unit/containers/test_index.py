@@ -18,12 +18,14 @@ from containers.index import Index, IndexContents, IndexFault, TrustedPublishing
 from containers.network import ClosedNetwork
 from tests.helpers import engine_server
 from verification.models.errors import TestbedFailure
+from verification.models.index_log import IndexRequest, UploadLog
 from verification.models.publisher import TrustedPublisher
-from verification.models.testbed import Image, IndexHosts
+from verification.models.testbed import ContainerState, Image, IndexHosts, Upload
 
 HOSTS = IndexHosts(index="index.invalid", files="files.invalid", upload="upload.invalid")
 RUN = Run(id="1", owner="a:b:c:d")
 IMAGE = Image(name="index", tag="e2e/index:1", id="sha256:1", created="2026")
+RUNNING = ContainerState(status="running")
 PUBLISHER = TrustedPublisher(
     project="x", owner="octo-org", owner_id="42", repository="x", workflow="a.yml", pending=False
 )
@@ -80,7 +82,11 @@ class _Container:
     def __init__(self, *lines: str, marks: bool = True) -> None:
         self.lines = [*lines]
         self.marks = marks
+        self.attrs = {"State": {"Status": "running", "Running": True, "OOMKilled": False}}
         self.since: list[float | None] = []
+
+    def reload(self) -> None:
+        """Ask the engine for the state, which is known."""
 
     def send(self, data: bytes) -> None:
         if self.marks:
@@ -136,6 +142,69 @@ def test_a_log_that_cannot_be_used_is_the_testbeds_failure(
     monkeypatch.setattr(indexes, "_READY_SECONDS", 0)
     with pytest.raises(TestbedFailure, match=f"index-unreachable: index: {message}"):
         _read(container)
+
+
+def test_an_index_that_ended_is_the_testbeds_failure() -> None:
+    container = _Container(_line("/a"))
+    container.attrs = {"State": {"Status": "exited", "Running": False, "ExitCode": 137}}
+    with pytest.raises(TestbedFailure, match=r"index-unreachable: index: .*137"):
+        _read(container)
+
+
+# ---- the upload ----
+
+
+REFUSAL = IndexRequest(
+    time="2026-01-01T00:00:00Z",
+    client="10.0.0.2",
+    status=400,
+    complete=True,
+    upload=UploadLog(file="a.whl", refused="File already exists"),
+)
+
+
+def _publish(
+    monkeypatch: pytest.MonkeyPatch,
+    *log: IndexRequest,
+    code: int = 1,
+    state: ContainerState = RUNNING,
+) -> Upload:
+    upload = Upload(command=("twine",), code=code, output="ERROR")
+    machine: Any = SimpleNamespace(upload=lambda *_: upload, state=lambda: state)
+    index: Any = SimpleNamespace(id="c1", password="p")  # noqa: S106
+    client: Any = None
+    monkeypatch.setattr(indexes, "read_log", lambda *_: list(log))
+    return indexes.publish(machine, index, client, ())
+
+
+def test_a_failed_upload_has_the_refusals_of_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = REFUSAL.model_copy(update={"upload": None, "status": 200})
+    accepted = REFUSAL.model_copy(update={"upload": UploadLog(file="b.whl"), "status": 200})
+    upload = _publish(monkeypatch, other, accepted, REFUSAL)
+    assert (upload.code, upload.refusals) == (1, ("400 File already exists",))
+    assert _publish(monkeypatch, accepted).refusals == ()
+
+
+def test_an_upload_that_succeeds_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _publish(monkeypatch, REFUSAL, code=0).refusals == ()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"status": 500}, {"status": None}, {"open": True}, {"complete": False}]
+)
+def test_an_upload_without_an_answer_is_the_testbeds_failure(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(TestbedFailure, match="index-unreachable: index"):
+        _publish(monkeypatch, REFUSAL.model_copy(update=changes))
+
+
+def test_an_upload_machine_that_ended_is_the_testbeds_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed = ContainerState(status="exited", exit_code=137)
+    with pytest.raises(TestbedFailure, match="machine-lost: publisher"):
+        _publish(monkeypatch, REFUSAL, state=killed)
 
 
 @pytest.mark.parametrize(

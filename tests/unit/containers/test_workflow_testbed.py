@@ -18,7 +18,7 @@ from containers import images, workflow_testbed
 from containers.engine import Engine
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, TagPush, WorkflowTestbed
-from tests.helpers.sample_pipeline import evidence, release, request
+from tests.helpers.sample_pipeline import KILLED, RUNNING, evidence, release, request
 from tests.helpers.sample_testbed import ENGINE, HOSTS, image
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.forge import ForgeRequest
@@ -70,8 +70,8 @@ def pipeline(**parts: Any) -> WorkflowTestbed:
         "engine": ENGINE,
         "origin": SimpleNamespace(full_name="octo-org/quiver2"),
         "runner": SimpleNamespace(file=WorkflowFile(path=PATH)),
-        "forge": SimpleNamespace(releases=lambda: (release(),), log=list),
-        "index": SimpleNamespace(id="c1"),
+        "forge": SimpleNamespace(releases=lambda: (release(),), log=list, state=lambda: RUNNING),
+        "index": SimpleNamespace(id="c1", state=lambda: RUNNING),
         "hosts": HOSTS,
         "pushes": (evidence().run.push,),
         "run_id": 5,
@@ -84,9 +84,14 @@ def test_the_evidence_is_what_the_servers_have(
 ) -> None:
     upload = request(upload=UploadLog(file="a.whl"))
     exchange = request(oidc=ExchangeLog(projects=("quiverdb",)))
-    token, refused = log_line(claims={"sub": "x"}), log_line(refused="no permission")
+    answered = {"status": 200, "complete": True}
+    token = log_line(claims={"sub": "x"}, **answered)
+    refused = log_line(refused="no permission", **answered)
+    lost = log_line(method="GET", path="/x", status=503, complete=True)
     forge = SimpleNamespace(
-        releases=lambda: (release(),), log=lambda: [log_line(path="/x"), token, refused]
+        releases=lambda: (release(),),
+        log=lambda: [lost, token, refused],
+        state=lambda: RUNNING,
     )
 
     def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
@@ -107,7 +112,21 @@ def test_the_evidence_is_what_the_servers_have(
     assert result.tokens == (token, refused)
     assert result.index.files == {"a.whl": hashlib.sha256(b"a").hexdigest()}
     assert (result.index.uploads, result.index.exchanges) == ((upload,), (exchange,))
+    assert [(server.name, server.state) for server in result.servers] == [
+        ("forge", RUNNING),
+        ("index", RUNNING),
+    ]
+    (failed,) = result.servers[0].failed_requests
+    assert (failed.client, "503" in failed.observed) == ("10.0.0.3", True)
+    assert result.servers[1].failed_requests == ()
     assert client.closed
+
+
+def test_a_server_that_ended_is_not_read() -> None:
+    killed = SimpleNamespace(id="c1", state=lambda: KILLED)
+    result = pipeline(forge=killed, index=killed).evidence(evidence().run, "quiverdb")
+    assert [server.state for server in result.servers] == [KILLED, KILLED]
+    assert (result.releases, result.index.files) == ((), {})
 
 
 def test_an_index_that_is_gone_is_the_testbeds_failure(

@@ -10,9 +10,13 @@ import pytest
 
 from tests.faults import recording
 from tests.faults.recording import Machines, Observations, Observed, Recording
+from tests.helpers.release_workflow import PLANNED
 from tests.helpers.sample_evidence import Change, Fields, evidence
 from tests.helpers.sample_expectation import EXPECTATION
+from tests.helpers.sample_pipeline import evidence as pipeline_evidence
+from tests.helpers.sample_pipeline import with_failed
 from verification.models.testbed import IndexHosts
+from verification.pipeline.execution import diagnose_pipeline
 from verification.rules import diagnose
 
 HOSTS = IndexHosts(index="i.test", files="f.test", upload="u.i.test")
@@ -85,3 +89,21 @@ def test_a_recording_that_is_not_used_up_fails(tmp_path: Path) -> None:
 def test_machines_keep_what_is_recorded() -> None:
     source = Machines()
     assert source.observe(["venv"], observations) == source.calls[0].cells
+
+
+def test_a_recorded_run_of_the_workflow_is_judged_as_the_run(tmp_path: Path) -> None:
+    shown = with_failed(pipeline_evidence(), "publish", "twine asked https://u.i.test/legacy/")
+    path = tmp_path / "test_x" / "y.json.gz"
+    recording.write_pipeline(path, shown, HOSTS)
+    recorded = recording.read_pipeline(path)
+    names = [
+        [cause.name for cause in diagnose_pipeline(one, PLANNED, version="1.2.0")]
+        for one in (shown, recorded)
+    ]
+    assert names[0] == names[1] != []
+    assert b".test" not in gzip.decompress(path.read_bytes())
+    logs = {step.result: step.log for job in recorded.run.jobs for step in job.steps}
+    assert logs["success"] == ()
+    assert logs["failure"]
+    with pytest.raises(pytest.fail.Exception):
+        recording.read_pipeline(tmp_path / "missing.json.gz")

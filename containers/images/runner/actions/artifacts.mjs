@@ -7,12 +7,17 @@ import * as glob from '@actions/glob'
 
 export { core, glob, path }
 export const client = new DefaultArtifactClient()
+// The client's words where the service gave no answer, or one of its own errors (5xx).
+const UNANSWERED = /Failed to make request after|Unable to make request/
 
 /** Run an action; an error becomes its failure, as in the real ones. */
 export async function action(work, prefix = '') {
   try {
     await work()
   } catch (error) {
+    if (UNANSWERED.test(error.message)) {
+      console.log('e2e-failure ' + JSON.stringify({ cause: 'machine-lost', why: error.message }))
+    }
     core.setFailed(prefix + error.message)
   }
 }

@@ -1,7 +1,8 @@
 """Run act in this container.
 
 Prints one JSON object a line: ``{"at", "act"}`` for a line of act's log, ``{"at", "job"}`` for a
-job's container, ``{"at", "text"}`` for anything else that act says, ``{"at", "ended"}`` at the end.
+job's container, ``{"at", "removed"}`` for a container that act removes, ``{"at", "text"}`` for
+anything else that act says, ``{"at", "ended"}`` at the end.
 
 Usage: python3 -m conductor.main CONFIG.json
 """

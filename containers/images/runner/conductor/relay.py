@@ -3,13 +3,15 @@
 act names its containers and volumes after the workflow alone, so two runs of one workflow would
 remove each other's, and it labels none of the volumes. What it asks of the engine goes through a
 relay that gives names and labels of the run to all that it makes, mounts the run's own volume into
-the jobs and reports which container is which job's. The relay also gives the two variables with
+the jobs and reports which container is which job's, and in which state each container is when act
+removes it. The relay also gives the two variables with
 which an identity token is asked for to the jobs that may have one, as GitHub does, and to no other.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import re
 import socket
@@ -26,6 +28,7 @@ ENGINE = "/var/run/docker.sock"
 RELAY = "/run/relay.sock"
 _CREATE = re.compile(r"/v[\d.]+/containers/create$")
 _EXEC = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})/exec$")
+_REMOVE = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})$")
 _MOST_HEAD = 1 << 20
 _PATIENCE = 10.0
 
@@ -120,6 +123,9 @@ class Relay:
             # One request a connection: the next one may have to be changed too.
             headers = [line for line in headers if not line.lower().startswith("connection:")]
             headers.append("Connection: close")
+        if method == "DELETE" and (removes := _REMOVE.search(path)):
+            # Each job's container must still run now: nobody else ends it.
+            say(removed={"container": removes[1], "state": _state(removes[1])})
         creates = method == "POST" and _CREATE.search(path)
         executes = method == "POST" and _EXEC.search(path)
         if creates:
@@ -186,6 +192,25 @@ class Relay:
             ]
         if variables:
             request["Env"] = variables
+
+
+def _state(container: str) -> dict[str, Json]:
+    """Return the state of a container (``ContainerState`` of the host)."""
+    connection = http.client.HTTPConnection("engine")
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.connect(ENGINE)
+        connection.sock = engine
+        connection.request("GET", f"/containers/{container}/json")
+        answer = connection.getresponse()
+        content = answer.read()
+    if answer.status != 200:
+        return {"status": "gone"}
+    state = json.loads(content)["State"]
+    return {
+        "status": state["Status"],
+        "exit_code": None if state["Running"] else state["ExitCode"],
+        "out_of_memory": state["OOMKilled"],
+    }
 
 
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:

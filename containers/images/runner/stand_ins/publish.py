@@ -15,7 +15,7 @@ import id as identities
 import requests
 from twine.utils import DEFAULT_REPOSITORY
 
-from .toolkit import Failure, boolean, inputs, run
+from .toolkit import Failure, boolean, inputs, run, testbed_failure
 
 _SECONDS = 30
 _CLAIMS = (
@@ -88,6 +88,8 @@ def _exchange(repository: str) -> str:
             "This generally indicates a workflow configuration error, such as insufficient "
             "permissions: the job needs `permissions: id-token: write`"
         ) from None
+    except requests.RequestException as error:
+        testbed_failure("forge-unreachable", str(error))
     if identity is None:
         raise Failure("Trusted publishing exchange failure: no identity is available here")
     answer = requests.post(
@@ -127,4 +129,4 @@ def _claims(identity: str) -> str:
 
 
 if __name__ == "__main__":
-    run(main, requests.RequestException)
+    run(main, lost={requests.RequestException: "index-unreachable"})

@@ -220,4 +220,4 @@ def _upload(api: Api, release: Release, path: Path, *, overwrite: bool) -> None:
 
 
 if __name__ == "__main__":
-    run(main, OSError, requests.RequestException)
+    run(main, OSError, lost={requests.RequestException: "forge-unreachable"})

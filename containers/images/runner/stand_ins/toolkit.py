@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -48,15 +49,34 @@ def output(name: str, value: str) -> None:
         file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
 
 
-def run(action: Callable[[], None], *errors: type[Exception]) -> NoReturn:
-    """Run an action and end; its failure, or one of these errors, is its error."""
+def run(
+    action: Callable[[], None], *errors: type[Exception], lost: Mapping[type[Exception], str] = {}
+) -> NoReturn:
+    """Run an action and end; its failure, or one of these errors, is its error.
+
+    ``lost`` are the errors of which the testbed is the cause, with the name of that cause. Any
+    error that is not expected is the stand-in's own.
+    """
     reported: tuple[type[Exception], ...] = (Failure, *errors)
     try:
         action()
+    except tuple(lost) as error:
+        cause = next(cause for kind, cause in lost.items() if isinstance(error, kind))
+        testbed_failure(cause, str(error))
     except reported as error:
         print(f"::error::{_escaped(str(error))}", flush=True)
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the workflow is not blamed for it
+        traceback.print_exc(file=sys.stdout)
+        testbed_failure("testbed-defect", f"{type(error).__name__}: {error}")
     sys.exit(0)
+
+
+def testbed_failure(cause: str, why: str) -> NoReturn:
+    """Report that the testbed failed, and not the workflow; end. ``cause`` is its name."""
+    print(f"e2e-failure {json.dumps({'cause': cause, 'why': why})}", flush=True)
+    print(f"::error::the testbed failed: {_escaped(why)}", flush=True)
+    sys.exit(1)
 
 
 def unsupported(message: str) -> NoReturn:

@@ -16,7 +16,7 @@ import time
 import uuid
 from pathlib import Path
 
-from .toolkit import Failure, inputs, run, unsupported
+from .toolkit import Failure, inputs, run, testbed_failure, unsupported
 
 PLATFORMS = {"linux": ("x86_64",), "windows": ("AMD64", "x86")}
 """The architectures that cibuildwheel builds for by default on GitHub's runners."""
@@ -48,7 +48,7 @@ def main() -> None:
     deadline = time.monotonic() + _SECONDS
     while not (answer / "done.json").exists():
         if time.monotonic() > deadline:
-            raise Failure(f"the builder did not answer in {_SECONDS} s")
+            testbed_failure("machine-lost", f"the builder did not answer in {_SECONDS} s")
         time.sleep(0.1)
     done = json.loads((answer / "done.json").read_text("utf-8"))
     print((answer / "build.log").read_text("utf-8", "replace"), end="", flush=True)

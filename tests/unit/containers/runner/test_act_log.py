@@ -155,3 +155,46 @@ def test_a_combination_that_passed_is_not_failed_by_another(workflow: Workflow) 
             act["stepResult"] = "failure"
     first, second = read(told).jobs(workflow)[:2]
     assert (first.result, second.result) == ("success", "failure")
+
+
+def with_line(at: int, line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the stored lines with one more."""
+    told = lines()
+    return [*told[:at], line, *told[at:]]
+
+
+def test_the_failing_step_has_the_exit_code_of_its_command(workflow: Workflow) -> None:
+    collect = read(lines()).jobs(workflow)[2]
+    assert [step.exit_code for step in collect.steps if step.result != "failure"] == [None] * 6
+    assert collect.failing is not None
+    assert collect.failing.exit_code == 7
+
+
+def test_a_job_has_the_state_of_its_container_at_its_removal(workflow: Workflow) -> None:
+    container = read(lines()).jobs(workflow)[2].container
+    state = {"status": "exited", "exit_code": 137, "out_of_memory": False}
+    told = with_line(0, {"at": 1, "removed": {"container": container, "state": state}})
+    log = read(told)
+    first, _, collect, _ = log.jobs(workflow)
+    assert first.container_state is None
+    assert collect.container_state is not None
+    assert collect.container_state.model_dump() == state
+    assert [name for name, _ in log.lost_containers()] == [container]
+
+
+def test_a_failure_that_a_stand_in_reports_is_of_its_job(workflow: Workflow) -> None:
+    report = 'e2e-failure {"cause": "index-unreachable", "why": "no answer"}'
+    act = {
+        "jobID": "collect",
+        "job": "Small/collect",
+        "matrix": {},
+        "msg": report,
+        "raw_output": True,
+        "stage": "Main",
+        "stepID": ["5"],
+    }
+    told = lines()
+    told.append({"at": told[-1]["at"], "act": act})
+    (failure,) = read(told).jobs(workflow)[2].failures
+    assert (failure.cause, failure.where) == ("index-unreachable", "job collect")
+    assert failure.observed == "no answer"

@@ -22,8 +22,10 @@ from containers.runner.act_log import ConductorLine
 from containers.runner.environment import RunnerEnvironment
 from containers.runner.git_repository import GitRepository
 from containers.runner.runs import Runner, WorkflowFile
+from tests.helpers.sample_pipeline import KILLED, RUNNING
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import PipelineRun
+from verification.models.testbed import TestbedFailureRecord
 from verification.models.workflow import Decision, Event, Workflow
 
 IMAGE = Path(__file__).resolve().parents[4] / "containers" / "images" / "runner"
@@ -227,14 +229,47 @@ def test_a_run_of_which_no_job_began_is_the_testbeds_failure(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     made = attempt(monkeypatch, origin, AROUND)
-    with pytest.raises(TestbedFailure, match="act's container ended before act did"):
-        made._check()
     made.log.add(ConductorLine(at=1.0, text="Error: no such workflow"))
-    made.log.add(ConductorLine(at=2.0, ended=1))
-    with pytest.raises(TestbedFailure, match="it started no job: Error: no such workflow"):
-        made._check()
+    (failure,) = checked(made, ended=1)
+    assert (failure.cause, failure.where) == ("machine-lost", "runner")
+    assert failure.observed.endswith("started no job: Error: no such workflow")
     made.log.add(ConductorLine.model_validate({"at": 1.0, "act": LINES["set up"]}))
-    made._check()
+    assert checked(made, ended=1) == ()
+
+
+def test_an_act_that_did_not_end_by_itself_is_the_testbeds_failure(
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
+) -> None:
+    made = attempt(monkeypatch, origin, AROUND)
+    assert [failure.cause for failure in checked(made)] == ["machine-lost"]
+    assert [failure.observed for failure in checked(made, ended=-9)] == [
+        "act was ended by signal 9"
+    ]
+    made.hung = True
+    made.log.ended = None
+    assert checked(made) == (), "the host ended it"
+
+
+def test_a_container_that_ended_early_and_is_of_no_known_job_is_the_testbeds_failure(
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
+) -> None:
+    made = attempt(monkeypatch, origin, AROUND)
+    for container, state in (("a" * 64, RUNNING), ("b" * 64, KILLED)):
+        removed = {"container": container, "state": state.model_dump()}
+        made.log.add(ConductorLine.model_validate({"at": 1.0, "removed": removed}))
+    (failure,) = made.result(YES, 1.0).failures
+    assert failure.cause == "machine-lost"
+    assert "137" in failure.observed
+
+
+def checked(of: Any, ended: int | None = None) -> tuple[TestbedFailureRecord, ...]:
+    """Return the failures of an attempt whose act ended with this code."""
+    of.failures.clear()
+    if ended is not None:
+        of.log.add(ConductorLine(at=2.0, ended=ended))
+    of._check_act()
+    failures: tuple[TestbedFailureRecord, ...] = of.result(YES, 1.0).failures
+    return failures
 
 
 def test_what_the_artifact_service_keeps_is_read(

@@ -53,3 +53,24 @@ def test_a_line_that_does_not_fit_is_refused(
     with pytest.raises(pydantic.ValidationError) as refused:
         line(**values)
     assert [error["loc"] for error in refused.value.errors()] == [field]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"tls_refused": "unknown ca"}, "unknown ca"),
+        ({"open": True}, "not answered"),
+        ({"status": None}, "not answered"),
+        ({"status": 503}, "503"),
+        ({"status": 200, "complete": False, "bytes": 12}, "12 bytes"),
+    ],
+)
+def test_a_request_without_a_whole_answer_is_a_failure(
+    values: dict[str, object], shown: str
+) -> None:
+    assert shown in line(**{"method": "GET", "path": "/x", "complete": True, **values}).failure
+
+
+@pytest.mark.parametrize("status", [200, 304, 400, 404, 422])
+def test_an_answer_that_refuses_is_no_failure(status: int) -> None:
+    assert line(status=status, complete=True).failure == ""

@@ -51,21 +51,30 @@ def test_the_json_of_a_result_keeps_its_keys() -> None:
     assert set(whole) == {"static", "evidence", "live", "dynamic"}
     assert set(whole["live"]) == {"verdict", "reason", "version", "publishers", "causes"}
     evidence = whole["evidence"]
-    assert set(evidence) == {"run", "repository", "workflow", "releases", "tokens", "index"}
+    assert set(evidence) == {
+        "run",
+        "repository",
+        "workflow",
+        "releases",
+        "tokens",
+        "index",
+        "servers",
+    }
     assert set(evidence["index"]) == {"files", "uploads", "exchanges"}
     assert set(evidence["run"]) == {
         "push", "run_id", "attempt", "triggered", "decision", "result", "jobs", "artifacts",
         "wheels", "actions", "unsupported", "stand_ins", "seconds", "act", "log",
+        "failures",
     }  # fmt: skip
     assert set(evidence["run"]["push"]) == {
         "tag", "ref", "annotated", "sha", "object", "source", "differs",
     }  # fmt: skip
     assert set(evidence["run"]["jobs"][0]) == {
         "id", "name", "matrix", "label", "needs", "result", "reason", "started", "ended",
-        "container", "address", "steps", "log",
+        "container", "container_state", "address", "permissions", "failures", "steps", "log",
     }  # fmt: skip
     assert set(evidence["run"]["jobs"][0]["steps"][0]) == {
-        "name", "uses", "line", "result", "started", "ended", "log",
+        "name", "uses", "line", "result", "started", "ended", "exit_code", "log",
     }  # fmt: skip
     assert set(evidence["releases"][0]) == {
         "id", "tag", "target", "name", "body", "draft", "prerelease", "latest", "created_at",

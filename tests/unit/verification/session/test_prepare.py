@@ -3,79 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from containers import engine as engines
-from containers import wheelhouse
+from containers import testbed, wheelhouse
+from containers.index import IndexContents
+from containers.testbed import Testbed
 from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
-from tests.helpers.sample_testbed import REFUSED, TESTBED, prepared, release
+from tests.helpers.sample_testbed import REFUSED, TESTBED, image, prepared, release
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel
 from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.release import Release, ReleaseFile
+from verification.models.testbed import Upload
 from verification.models.verdict import ExpectationKind
 from verification.scenarios import cells, machines
 from verification.session import origin, prepare
 from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
 
-INDEX = """\
-Uploading distributions to https://index.invalid/legacy/
-\x1b[34mINFO    \x1b[0m /dist/quiverdb-0.5.0-cp313-cp313-win_amd64.whl (404.2 KB)
-Uploading quiverdb-0.5.0-cp313-cp313-win_amd64.whl
-\x1b[34mINFO    \x1b[0m Response from https://index.invalid/legacy/:
-         400 'Klingon' is not a valid classifier. See the core metadata specification.
-\x1b[31mERROR   \x1b[0m HTTPError: 400 Bad Request from https://index.invalid/legacy/
-         'Klingon' is not a valid classifier. See the core metadata
-         specification.
 
-"""
-TWINE = """\
-Uploading distributions to https://index.invalid/legacy/
-ERROR    InvalidDistribution: Invalid distribution metadata: 'Proprietary Thing'
-         is invalid for 'license-expression'
-"""
-OTHER = """\
-Traceback (most recent call last):
-  File "/usr/bin/twine", line 8, in <module>
-
-requests.exceptions.ConnectionError: nobody answers
-"""
-
-
-@pytest.mark.parametrize(
-    ("output", "line"),
-    [
-        (
-            INDEX,
-            "the index refused the upload (HTTPError: 400 Bad Request from "
-            "https://index.invalid/legacy/ 'Klingon' is not a valid classifier. See the core "
-            "metadata specification.)",
-        ),
-        (
-            TWINE,
-            "twine refused the file before it was uploaded (InvalidDistribution: Invalid "
-            "distribution metadata: 'Proprietary Thing' is invalid for 'license-expression')",
-        ),
-        (
-            OTHER,
-            "the index refused the upload (Traceback (most recent call last): File "
-            '"/usr/bin/twine", line 8, in <module> requests.exceptions.ConnectionError: nobody '
-            "answers)",
-        ),
-        ("\n", "the index refused the upload (without a message)"),
-    ],
-    ids=["index", "twine", "neither", "silent"],
-)
-def test_who_refused_an_upload_is_named_with_the_reason(output: str, line: str) -> None:
-    assert prepare.upload_refusal(output) == line
-
-
-def test_an_upload_is_refused_if_twine_failed() -> None:
+def test_an_upload_is_refused_if_the_index_refused_it() -> None:
     refused = TESTBED.model_copy(update={"uploads": (REFUSED,)})
     accepted = refused.model_copy(
         update={"uploads": (REFUSED.model_copy(update={"code": 0, "output": "View at:"}),)}
@@ -295,11 +249,34 @@ def test_a_published_file_that_is_no_wheel_is_the_packages_failure(
         prepare.prepare(selection, SUBJECT, stack)
 
 
-def test_the_index_has_all_files_but_the_wheels_which_are_uploaded() -> None:
+def started(
+    monkeypatch: pytest.MonkeyPatch, release: Release, *uploads: Upload
+) -> tuple[Testbed, IndexContents]:
+    """Start a testbed with this outcome of the upload; return it and what its index has."""
+    given: list[IndexContents] = []
+
+    @contextlib.contextmanager
+    def start(
+        _network: object, _index: object, contents: IndexContents, wheels: tuple[Path, ...]
+    ) -> Iterator[Testbed]:
+        assert wheels == release.wheel_paths
+        given.append(contents)
+        yield TESTBED.model_copy(update={"uploads": uploads})
+
+    monkeypatch.setattr(testbed, "start", start)
+    network: Any = None
+    with contextlib.ExitStack() as stack:
+        bed = prepare.start_testbed(stack, network, image("index"), release, SUBJECT)
+    return bed, given[0]
+
+
+def test_the_index_has_all_files_but_the_wheels_which_are_uploaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stored = (Path("cffi-2.0.0-py3-none-any.whl"),)
     yanked = {"quiverdb-0.4.0-py3-none-any.whl": "broken"}
     files = release().with_dependencies(*stored).model_copy(update={"yanked": yanked})
-    contents = prepare.index_contents(files, SUBJECT)
+    _, contents = started(monkeypatch, files)
     assert (contents.project, contents.files, contents.yanked) == ("quiverdb", stored, yanked)
 
 
@@ -317,3 +294,14 @@ def test_the_files_of_a_release_need_no_engine_where_the_wheels_exist(
         found, inspection = prepare.prepare_files(selection, SUBJECT, stack)
     assert found == served
     assert [one.file for one in inspection.wheels] == [wheel.name]
+
+
+def test_an_upload_that_failed_and_that_nobody_refused_is_the_testbeds_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = REFUSED.model_copy(update={"refusals": ()})
+    with pytest.raises(TestbedFailure) as failure:
+        started(monkeypatch, release(), lost)
+    assert (failure.value.cause, failure.value.where) == ("index-unreachable", "publisher")
+    bed, _ = started(monkeypatch, release(), REFUSED)
+    assert bed.uploads == (REFUSED,), "a refusal is judged with the release"

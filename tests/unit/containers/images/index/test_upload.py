@@ -23,7 +23,7 @@ from tests.helpers.index_front import (
     sha256,
     wheel,
 )
-from verification.session import prepare as gate
+from verification.rules.upload import twine_refusal
 
 UV = Path(sys.executable).with_name("uv")
 
@@ -268,15 +268,15 @@ def test_twine_uploads_and_is_told_why_not(front: Front, tmp_path: Path) -> None
     assert exists.returncode != 0
     assert "HTTPError: 400" in exists.stdout
     assert f"File already exists ('{filename}'" in exists.stdout
-    told = gate.upload_refusal(exists.stdout)
-    assert told.startswith("the index refused the upload (HTTPError: 400 Bad Request from ")
-    assert f" File already exists ('{filename}'" in told
+    assert twine_refusal(exists.stdout) == ""
+    reasons = [line.get("upload", {}).get("refused", "") for line in front.lines(status=400)]
+    assert reasons[-1].startswith(f"File already exists ('{filename}'")
 
     filename, content = wheel("by-twine", "1.1", requires_dist="cffi >=")
     (tmp_path / filename).write_bytes(content)
-    told = gate.upload_refusal(twine(front, tmp_path, tmp_path / filename).stdout)
-    assert told.startswith("twine refused the file before it was uploaded (InvalidDistribution: ")
-    assert "'cffi >=' is invalid for 'requires-dist'" in told
+    reason = twine_refusal(twine(front, tmp_path, tmp_path / filename).stdout)
+    assert reason.startswith("InvalidDistribution: ")
+    assert "'cffi >=' is invalid for 'requires-dist'" in reason
 
 
 @needs_uv

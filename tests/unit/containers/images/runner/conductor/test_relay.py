@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import http.server
 import importlib
+import json
+import socketserver
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +92,52 @@ def test_a_job_waits_until_its_address_is_known(
     relay._execute("e" * 64, {"Env": ["GITHUB_JOB=publish"]})
     assert len(waits) == 1
     assert "publish" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "state"),
+    [
+        (
+            200,
+            {"State": {"Status": "running", "Running": True, "ExitCode": 0, "OOMKilled": False}},
+            {"status": "running", "exit_code": None, "out_of_memory": False},
+        ),
+        (
+            200,
+            {"State": {"Status": "exited", "Running": False, "ExitCode": 137, "OOMKilled": True}},
+            {"status": "exited", "exit_code": 137, "out_of_memory": True},
+        ),
+        (404, {"message": "No such container"}, {"status": "gone"}),
+    ],
+)
+def test_the_state_of_a_container_that_act_removes_is_reported(
+    relay: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    body: dict[str, Any],
+    state: dict[str, Any],
+) -> None:
+    asked: list[str] = []
+
+    class Engine(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            content = json.dumps(body).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def address_string(self) -> str:
+            return "a socket"
+
+    monkeypatch.setattr(relays, "ENGINE", str(tmp_path / "engine.sock"))
+    with socketserver.UnixStreamServer(relays.ENGINE, Engine) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        head = f"DELETE /v1.41/containers/{'c' * 64}?force=1 HTTP/1.1\r\nHost: x".encode()
+        relay._changed(head, b"", None)
+    assert asked == [f"/containers/{'c' * 64}/json"]
+    reported = json.loads(capsys.readouterr().out)["removed"]
+    assert reported == {"container": "c" * 64, "state": state}

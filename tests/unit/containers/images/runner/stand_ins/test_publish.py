@@ -96,3 +96,15 @@ def test_a_job_without_the_permission_is_told_so(
     monkeypatch.setattr(action.module.identities, "detect_credential", refuse)
     with pytest.raises(Exception, match="the job needs `permissions: id-token: write`"):
         commands(action, monkeypatch, answer(200, {}))
+
+
+def test_a_forge_that_does_not_answer_is_the_testbeds_failure(
+    action: Action, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose(_: str) -> str:
+        raise requests.ConnectionError("no answer")
+
+    monkeypatch.setattr(action.module.identities, "detect_credential", lose)
+    with pytest.raises(SystemExit):
+        commands(action, monkeypatch, answer(200, {}))
+    assert 'e2e-failure {"cause": "forge-unreachable"' in capsys.readouterr().out

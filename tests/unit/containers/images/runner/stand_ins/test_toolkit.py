@@ -59,3 +59,18 @@ def test_what_a_stand_in_cannot_do_is_reported_to_the_host(
     with pytest.raises(SystemExit):
         toolkit.unsupported("submodules")
     assert 'e2e-unsupported {"why": "submodules"}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"), [(OSError("gone"), "index-unreachable"), (KeyError("x"), "testbed-defect")]
+)
+def test_an_error_that_is_not_the_workflows_is_reported_to_the_host(
+    capsys: pytest.CaptureFixture[str], error: Exception, cause: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        toolkit.run(fail, lost={OSError: "index-unreachable"})
+    assert ended.value.code == 1
+    assert f'e2e-failure {{"cause": "{cause}"' in capsys.readouterr().out

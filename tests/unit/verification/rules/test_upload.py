@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from verification.models.testbed import Upload
+from verification.rules.upload import failure, refusal, twine_refusal
+
+INDEX = """\
+Uploading distributions to https://index.invalid/legacy/
+\x1b[34mINFO    \x1b[0m /dist/quiverdb-0.5.0-cp313-cp313-win_amd64.whl (404.2 KB)
+Uploading quiverdb-0.5.0-cp313-cp313-win_amd64.whl
+\x1b[34mINFO    \x1b[0m Response from https://index.invalid/legacy/:
+         400 'Klingon' is not a valid classifier. See the core metadata specification.
+\x1b[31mERROR   \x1b[0m HTTPError: 400 Bad Request from https://index.invalid/legacy/
+         'Klingon' is not a valid classifier. See the core metadata
+         specification.
+
+"""
+TWINE = """\
+Uploading distributions to https://index.invalid/legacy/
+\x1b[31mERROR   \x1b[0m InvalidDistribution: Invalid distribution metadata: 'Proprietary Thing'
+         is invalid for 'license-expression'
+"""
+LOST = """\
+Traceback (most recent call last):
+  File "/usr/bin/twine", line 8, in <module>
+
+requests.exceptions.ConnectionError: nobody answers
+"""
+REASON = "400 'Klingon' is not a valid classifier."
+
+
+def upload(output: str, code: int = 1, *refusals: str) -> Upload:
+    return Upload(command=("twine", "upload"), code=code, output=output, refusals=refusals)
+
+
+@pytest.mark.parametrize("output", [INDEX, LOST, ""])
+def test_a_refusal_of_the_index_is_one_that_it_logged(output: str) -> None:
+    assert refusal(upload(output, 1, REASON)) == f"the index refused the upload ({REASON})"
+    assert failure(upload(output, 1, REASON)) == ""
+
+
+@pytest.mark.parametrize("output", [INDEX, LOST, ""])
+def test_a_failure_that_the_index_did_not_log_is_no_refusal(output: str) -> None:
+    assert refusal(upload(output)) == ""
+    assert failure(upload(output)).startswith("twine ended with 1")
+
+
+def test_a_file_that_twine_refuses_was_not_uploaded() -> None:
+    assert twine_refusal(TWINE).startswith("InvalidDistribution: Invalid distribution metadata")
+    assert "is invalid for 'license-expression'" in refusal(upload(TWINE))
+    assert failure(upload(TWINE)) == ""
+
+
+def test_a_failure_shows_the_last_lines() -> None:
+    assert "nobody answers" in failure(upload(LOST))
+    assert failure(upload("\n"))
+
+
+def test_an_upload_that_succeeds_is_neither() -> None:
+    assert refusal(upload(TWINE, 0)) == failure(upload(TWINE, 0)) == ""

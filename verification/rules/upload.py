@@ -1,0 +1,48 @@
+"""Name who refused an upload: twine or the index.
+
+An upload that failed and that neither of them refused says nothing about the files.
+"""
+
+from __future__ import annotations
+
+import re
+
+from verification.models.testbed import Upload
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_LENGTH = 400
+
+
+def refusal(upload: Upload) -> str:
+    """Return who refused an upload and why; empty if nobody did."""
+    if not upload.code:
+        return ""
+    if reason := twine_refusal(upload.output):
+        return f"twine refused the file before it was uploaded ({reason})"
+    if upload.refusals:
+        return f"the index refused the upload ({'; '.join(upload.refusals)[:_LENGTH]})"
+    return ""
+
+
+def failure(upload: Upload) -> str:
+    """Return how an upload failed that nobody refused; empty if there is no such failure."""
+    if not upload.code or refusal(upload):
+        return ""
+    observed = f"twine ended with {upload.code}, and the index refused nothing"
+    return f"{observed}: {_last_record(upload.output) or 'twine printed nothing'}"
+
+
+def twine_refusal(output: str) -> str:
+    """Return why twine refused a file before it was uploaded; empty if it did not."""
+    record = _last_record(output)
+    return record if record.startswith("InvalidDistribution") else ""
+
+
+def _last_record(output: str) -> str:
+    """Return the last error that twine reports, or else its last lines, in one line."""
+    lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
+    lines = [line for line in lines if line]
+    # A narrow terminal breaks the record into lines.
+    begins = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
+    text = " ".join(lines[begins[-1] :] if begins else lines[-3:])
+    return text.removeprefix("ERROR ")[:_LENGTH]
