@@ -74,13 +74,14 @@ class LoggedRequest(Model):
         """
         if self.tls_refused:
             return f"the TLS handshake failed ({self.tls_refused})"
-        request = f"{self.method} {self.path}"
-        if self.open or self.status is None:
-            return f"{request} was not answered"
+        if self.open:
+            return f"{self.path} was asked for, and had no answer to its end"
+        if self.status is None:
+            return f"{self.path} was not answered"
         if self.status >= 500:
-            return f"{request} was answered with {self.status}"
+            return f"{self.path} answered {self.status}"
         if not self.complete:
-            return f"the answer to {request} broke off after {self.bytes} bytes"
+            return f"{self.path} broke off after {self.bytes} bytes (truncated download)"
         return ""
 
     @property

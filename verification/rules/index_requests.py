@@ -23,19 +23,11 @@ def failed_requests(evidence: CellEvidence) -> Iterator[Cause]:
 
 def _fault(line: IndexRequest) -> Finding | None:
     path, status = line.path, line.status
-    observed = ""
+    observed = line.failure
     if line.tls_refused:
         observed = f"the installer does not trust the run's CA certificate ({line.tls_refused})"
-    elif line.open:
-        observed = f"{path} was asked for, and had no answer to its end"
-    elif status is None:
-        observed = f"{path} was not answered"
-    elif status >= 500:
-        observed = f"{path} answered {status}"
-    elif status >= 400 and path.startswith("/packages/"):
+    elif not observed and (status or 0) >= 400 and path.startswith("/packages/"):
         observed = f"{path} is on its page, and was answered with {status}"
-    elif not line.complete:
-        observed = f"{path} broke off after {line.bytes} bytes (truncated download)"
     if not observed:
         return None
     return finding("index-unreachable", observed, path=path, status=status or 0)
