@@ -232,7 +232,8 @@ class _Attempt:
             self.builds.close(wait=not self.hung)
             client.close()
         self.failures += self.builds.failures
-        self._check_act()
+        if not self.failures:  # act did not end by itself where the host gave the run up
+            self._check_act()
 
     def _check_act(self) -> None:
         """Record that act, or its container, did not run to an end."""
