@@ -33,7 +33,7 @@ def client(found: Engine) -> Iterator[docker.DockerClient]:
 def gate(report: Path, *options: str) -> subprocess.Popen[bytes]:
     """Start a gate as a user does."""
     return subprocess.Popen(
-        [str(ROOT / "e2e"), "gate", f"--report={report}", "--machine=debian-13", *options],
+        [str(ROOT / "e2e"), "gate", f"--report={report}", *options],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -56,11 +56,26 @@ def causes(report: Report) -> dict[str, Severity]:
     return {cause.name: cause.severity for item in report.items for cause in item.causes}
 
 
-def kill(client: docker.DockerClient, run: str, image: str) -> None:
-    """Kill the containers of a run that are made of an image."""
+def kill_when_running(
+    client: docker.DockerClient,
+    process: subprocess.Popen[bytes],
+    image: str,
+    program: tuple[str, str],
+) -> None:
+    """Kill the gate's container of an image when a program runs; wait for the end of the gate.
+
+    ``program`` is an image of the container in which it runs, and a word of its command.
+    """
+    run = started_run(client, process)
     own: dict[str, str | list[str] | bool] = {"label": f"{LABEL_RUN}={run}", "ancestor": image}
-    for container in client.containers.list(filters=own):
-        container.kill()
+
+    def kill(_: Container) -> None:
+        for container in client.containers.list(filters=own):
+            container.kill()
+
+    while not act_when_running(client, run, *program, kill, seconds=1):
+        assert process.poll() is None, f"the gate ended early with {process.returncode}"
+    process.wait(timeout=900)
 
 
 def test_an_index_killed_during_the_upload(
@@ -70,14 +85,8 @@ def test_an_index_killed_during_the_upload(
     folder.mkdir()
     linux_wheel(folder)
     publisher, index = (images.ensure(found, name).tag for name in ("publisher", "index"))
-    process = gate(report, f"--wheels={folder}", "-k", "uv-venv")
-    run = started_run(client, process)
-
-    def kill_index(_: Container) -> None:
-        kill(client, run, index)
-
-    assert act_when_running(client, run, publisher, "twine upload", kill_index, seconds=300)
-    process.wait(timeout=600)
+    process = gate(report, f"--wheels={folder}", "--machine=debian-13", "-k", "uv-venv")
+    kill_when_running(client, process, index, (publisher, "twine upload"))
 
     assert process.returncode == ExitCode.TESTBED_FAILED
     assert causes(check_form(report)) == {"index-unreachable": Severity.TESTBED}
@@ -88,14 +97,8 @@ def test_a_forge_killed_while_the_release_workflow_runs(
 ) -> None:
     report = tmp_path / "report"
     runner, forge = (images.ensure(found, name).tag for name in ("runner", "forge"))
-    process = gate(report, "-k", "uv-venv or pipeline or publisher")
-    run = started_run(client, process)
-
-    def kill_forge(_: Container) -> None:
-        kill(client, run, forge)
-
-    assert act_when_running(client, run, runner, "conductor.main", kill_forge, seconds=600)
-    process.wait(timeout=900)
+    process = gate(report, "-k", "pipeline or publisher or debian-13-uv-venv")
+    kill_when_running(client, process, forge, (runner, "conductor.main"))
 
     assert process.returncode == ExitCode.TESTBED_FAILED
     named = causes(check_form(report))
