@@ -14,7 +14,7 @@ from pydantic import Field
 from verification.models.base import Model
 from verification.models.pipeline import JobOutcome, JobRun, StepRun
 from verification.models.testbed import ContainerState, TestbedFailureRecord
-from verification.models.workflow import Combination, Workflow, WorkflowJob
+from verification.models.workflow import Combination, RunningJob, Workflow, WorkflowJob
 
 _OUTCOMES: dict[str, JobOutcome] = {
     "success": "success",
@@ -24,6 +24,8 @@ _OUTCOMES: dict[str, JobOutcome] = {
 }
 _SET_UP = ("--setup-job", "--complete-job")
 _NOT_IN_CONTAINER_NAME = re.compile(r"[^a-zA-Z0-9]")
+_MOST_NAME = 63 - len("act-")
+"""How long a name is at most in the name of a container, before its hash."""
 _EXIT_CODE = re.compile(r"\W*exitcode '(\d+)': failure")
 """What act prints after a command of a step failed."""
 
@@ -131,7 +133,8 @@ class ActLog:
         self.ended: int | None = None
         """Act's exit code."""
         self.unsupported: list[str] = []
-        self._jobs: dict[tuple[str, str], _JobLog] = {}
+        self._jobs: dict[tuple[str, str, str], _JobLog] = {}
+        """By the name and the id of the job, and its combination."""
         self._containers: dict[str, list[_Container]] = {}
         self._states: dict[str, ContainerState] = {}
 
@@ -169,8 +172,9 @@ class ActLog:
 
     def _add(self, line: ActLine, at: float) -> None:
         matrix = line.matrix or {}
-        key = (line.job_id, json.dumps(matrix, sort_keys=True))
-        job = self._jobs.setdefault(key, _JobLog(line.job.strip(), matrix, at))
+        name = line.job.strip()
+        key = (name, line.job_id, json.dumps(matrix, sort_keys=True))
+        job = self._jobs.setdefault(key, _JobLog(name, matrix, at))
         if line.job_result:
             job.result, job.ended = _outcome(line.job_result), at
         text = line.msg.rstrip("\n")
@@ -204,24 +208,27 @@ class ActLog:
             )
 
     def jobs(self, workflow: Workflow, *, hung: bool = False) -> tuple[JobRun, ...]:
-        """Return every job of the workflow in its order, also those that never ran.
+        """Return every job that the workflow runs, in its order, also those that never ran.
 
-        ``hung`` says that the run was ended because it took too long.
+        The jobs of a called workflow have the id of the job that calls it. ``hung`` says that the
+        run was ended because it took too long.
         """
         runs: list[JobRun] = []
-        for job in workflow.jobs.values():
-            logs = [log for (id_, _), log in self._jobs.items() if id_ == job.id]
+        every = workflow.running_jobs
+        for running in every:
+            job = running.job
+            logs = self._logs_of(running, every)
             for number, matrix in enumerate(job.combinations or ({},)):
                 log = next((log for log in logs if is_same_combination(log.matrix, matrix)), None)
                 result, reason = _result(job, log, runs, hung=hung)
                 container = self._container_of(job.id, log)
                 runs.append(
                     JobRun(
-                        id=job.id,
-                        name=_name(log) if log else job.name,
+                        id=running.id,
+                        name=_name(running, log),
                         matrix=matrix,
                         label=job.runs_on[min(number, len(job.runs_on) - 1)] if job.runs_on else "",
-                        needs=job.needs,
+                        needs=(*running.callers, job)[0].needs,
                         result=result,
                         reason=reason,
                         started=log.started if log else None,
@@ -236,6 +243,17 @@ class ActLog:
                     )
                 )
         return tuple(runs)
+
+    def _logs_of(self, running: RunningJob, every: Iterable[RunningJob]) -> list[_JobLog]:
+        """Return the logs of a job; of one that never began, that of the job which calls it."""
+        logs = [
+            log
+            for (name, id_, _), log in self._jobs.items()
+            if id_ == running.job.id and find_running(every, id_, name) is running
+        ]
+        if running.callers and not logs:
+            logs = [log for (_, id_, _), log in self._jobs.items() if id_ == running.id]
+        return sorted(logs, key=lambda log: not log.steps)
 
     def _container_of(self, job: str, log: _JobLog | None) -> _Container | None:
         containers = self._containers.get(job, [])
@@ -281,8 +299,40 @@ def _why_not_run(job: WorkflowJob, before: Iterable[JobRun], *, hung: bool) -> s
     return f"act did not start it{condition}"
 
 
-def _name(log: _JobLog) -> str:
+def find_running(jobs: Iterable[RunningJob], id: str, name: str) -> RunningJob | None:  # noqa: A002
+    """Return the job with an id that act gives a name; None if there is none, or several.
+
+    ``name`` is that of its container, or the one in act's log. Only of several jobs with one id, as
+    a called workflow can have, the name decides: it begins with the names of the calling job, of
+    the workflow and of the job.
+    """
+    same = [running for running in jobs if running.job.id == id]
+    if len(same) > 1:
+        plain = _plain(name if "/" in name else name.partition("-act-")[2])
+        same = [running for running in same if _begins(plain, running)]
+    return same[0] if len(same) == 1 else None
+
+
+def _begins(name: str, running: RunningJob) -> bool:
+    """Return whether a name in the form of a container's is that of a job, as far as both go."""
+    parts = [job.name for job in running.callers[-1:]] + [running.workflow.name, running.job.name]
+    # A job's expressions are not known here.
+    known = _plain("/".join(parts).partition("${{")[0])
+    length = min(len(known), _MOST_NAME)
+    return name[:length] == known[:length]
+
+
+def _plain(name: str) -> str:
+    """Return a name as act has it in the name of a container."""
+    return _NOT_IN_CONTAINER_NAME.sub("-", name).replace("--", "-")
+
+
+def _name(running: RunningJob, log: _JobLog | None) -> str:
     """Return the job's name with its expressions filled in; act numbers the combinations."""
+    if running.callers:
+        return " / ".join(job.name for job in (*running.callers, running.job))
+    if log is None:
+        return running.job.name
     name = log.name.partition("/")[2]
     return re.sub(r"-\d+$", "", name) if log.matrix else name
 

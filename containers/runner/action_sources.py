@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
 from containers.recipe import RECIPES
-from verification.models.base import Model, read_toml
+from verification.models.action import ActionDefinition
+from verification.models.base import DataError, Model, read_toml
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import ActionUse
 from verification.models.workflow import Workflow, WorkflowStep
@@ -67,31 +67,55 @@ class ResolvedActions:
 
 
 def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
-    """Return what plays each action of the workflow.
+    """Return what plays each action of the workflow, and of the workflows that it calls.
 
     With ``folder`` the real action is run wherever ``folder/OWNER/NAME@REF`` or
-    ``folder/OWNER/NAME`` is.
+    ``folder/OWNER/NAME`` is. A called workflow of another repository must be there.
 
     Raises:
-        TestbedFailure: ``action-unavailable``: there is neither a real one nor a stand-in.
+        TestbedFailure: ``action-unavailable``: there is neither a real one nor a stand-in, or no
+            checkout of a called workflow.
         WrongUse: the folder is none.
     """
     if folder and not folder.is_dir():
         raise WrongUse(f"{folder}: there is no such folder of actions")
     known = stand_in_actions()
     sources = [
-        _source(step, workflow.at(step.line), known, folder)
-        for job in workflow.jobs.values()
-        for step in job.steps
+        _source(step, running.workflow.at(step.line), known, folder)
+        for running in workflow.running_jobs
+        for step in running.job.steps
         # An action of the repository itself is in the clone.
         if step.uses and not step.uses.startswith("./")
     ]
+    calls = dict(_calls(workflow, folder))
     options = {f"{source.repository}@{source.ref}": source.target for source in sources}
+    options |= {name: _real_target(name) for name in calls}
     return ResolvedActions(
         uses=tuple(source.use for source in sources),
         options=tuple(f"--local-repository={name}={target}" for name, target in options.items()),
-        real={source.target: source.checkout for source in sources if source.checkout},
+        real={source.target: source.checkout for source in sources if source.checkout}
+        | {_real_target(name): checkout for name, checkout in calls.items()},
     )
+
+
+def _calls(workflow: Workflow, folder: Path | None) -> Iterator[tuple[str, Path]]:
+    """Yield OWNER/NAME@REF of each other repository whose workflow is called, and its checkout."""
+    for running in workflow.running_jobs:
+        for job in (*running.callers, running.job):
+            if job.uses is None or job.uses.startswith("./"):
+                continue
+            name, _, ref = job.uses.partition("@")
+            repository = "/".join(name.split("/")[:2])
+            checkout = find_checkout(folder, repository, ref)
+            if checkout is None:
+                where = running.workflow.at(job.line)
+                raise _unavailable(where, f"{repository}@{ref}", "a workflow of it is called")
+            yield f"{repository}@{ref}", checkout
+
+
+def _real_target(name: str) -> str:
+    """Return where act finds the checkout of OWNER/NAME@REF."""
+    return f"{REAL}/{name.replace('/', '-')}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,11 +141,11 @@ def _source(
     repository = "/".join(name.split("/")[:2])
     path = name.removeprefix(repository).lstrip("/")
     stand_in = known.get(repository)
-    checkout = _checkout(folder, repository, ref) if folder else None
+    checkout = find_checkout(folder, repository, ref)
     kind: Literal["real", "stand-in"]
     if checkout:
         kind, version, action = "real", ref, checkout
-        target, shown = f"{REAL}/{repository.replace('/', '-')}@{ref}", str(checkout)
+        target, shown = _real_target(f"{repository}@{ref}"), str(checkout)
     elif stand_in and (own := stand_in.version(ref)):
         kind, version, action = "stand-in", own, stand_in.folder
         target, shown = f"{IN_IMAGE}/{action.name}", action.name
@@ -141,12 +165,10 @@ def _source(
 
 def _unknown_inputs(step: WorkflowStep, where: str, folder: Path) -> tuple[str, ...]:
     """Return the inputs that a step gives and the action in a folder does not have."""
-    for file in (folder / "action.yml", folder / "action.yaml"):
-        if file.is_file():
-            inputs = (yaml.safe_load(file.read_text("utf-8")) or {}).get("inputs") or {}
-            known = {str(key).lower() for key in inputs}
-            return tuple(sorted(key for key in step.with_ if key.lower() not in known))
-    raise _unavailable(where, step.uses or "", f"{folder} has no action.yml")
+    try:
+        return tuple(ActionDefinition.load(folder).read(step.with_).unknown)
+    except DataError as error:
+        raise _unavailable(where, step.uses or "", str(error)) from None
 
 
 def _unavailable(where: str, uses: str, observed: str) -> TestbedFailure:
@@ -157,7 +179,10 @@ def _unavailable(where: str, uses: str, observed: str) -> TestbedFailure:
     )
 
 
-def _checkout(folder: Path, repository: str, ref: str) -> Path | None:
+def find_checkout(folder: Path | None, repository: str, ref: str) -> Path | None:
+    """Return the checkout of a repository at a ref in a folder of checkouts, or None."""
+    if folder is None:
+        return None
     for checkout in (folder / f"{repository}@{ref}", folder / repository):
         if checkout.is_dir():
             return checkout

@@ -9,14 +9,14 @@ from pydantic import JsonValue
 
 from verification.models.forge import JobIdentity, Repository, WorkflowRun
 from verification.models.pipeline import Push
-from verification.models.workflow import WorkflowJob
+from verification.models.workflow import RunningJob, Workflow
 
 
 class JobRegistry(Protocol):
     """Registers whose container is at an address."""
 
     def __call__(
-        self, address: str, job: WorkflowJob, push: Push, run_id: int, attempt: int, /
+        self, address: str, job: RunningJob, push: Push, run_id: int, attempt: int, /
     ) -> None:
         """Register a job's container at the forge."""
 
@@ -61,12 +61,12 @@ def forge_environment(
     """
     variables = forge.environment
 
-    def register(address: str, job: WorkflowJob, push: Push, run_id: int, attempt: int) -> None:
+    def register(address: str, running: RunningJob, push: Push, run_id: int, attempt: int) -> None:
         identity = JobIdentity(
-            job=job.id,
-            permissions=job.permissions,
-            environment=job.environment,
-            claims=_claims(forge, job, push, run_id, attempt),
+            job=running.id,
+            permissions=running.job.permissions,
+            environment=running.job.environment,
+            claims=_claims(forge, running, push, run_id, attempt),
         )
         forge.register(address, identity)
 
@@ -81,9 +81,13 @@ def forge_environment(
 
 
 def _claims(
-    forge: RunningForge, job: WorkflowJob, push: Push, run_id: int, attempt: int
+    forge: RunningForge, running: RunningJob, push: Push, run_id: int, attempt: int
 ) -> dict[str, JsonValue]:
-    """Return the claims of a run that differ from those that the forge was started with."""
+    """Return the claims of a job that differ from those of the run that the forge was started with.
+
+    The claims of the workflow are of the file that was started; those of the job's workflow are of
+    the file that has the job.
+    """
     started, claims = forge.workflow, dict[str, JsonValue]()
     slug = f"{forge.repository.owner}/{forge.repository.name}"
     if started.sha != push.sha:
@@ -92,10 +96,27 @@ def _claims(
         claims["ref"] = push.ref
         workflow = f"{slug}/{started.path}@{push.ref}"
         claims |= dict.fromkeys(("workflow_ref", "job_workflow_ref"), workflow)
-        if not job.environment:
+        if not running.job.environment:
             claims["sub"] = f"repo:{slug}:ref:{push.ref}"
+    if running.callers:
+        claims |= _called_claims(running.workflow, slug, push)
     if started.run_id != run_id:
         claims["run_id"] = str(run_id)
     if started.run_attempt != attempt:
         claims["run_attempt"] = str(attempt)
     return claims
+
+
+def _called_claims(called: Workflow, slug: str, push: Push) -> dict[str, JsonValue]:
+    """Return the claims about the file of a called workflow.
+
+    Of another repository's workflow the commit is known only if the call names it.
+    """
+    if not called.origin:
+        file = f"{slug}/.github/workflows/{called.path.name}@{push.ref}"
+        return {"job_workflow_ref": file, "job_workflow_sha": push.sha}
+    ref = called.origin.partition("@")[2]
+    return {
+        "job_workflow_ref": called.origin,
+        "job_workflow_sha": None if ref.startswith("refs/") else ref,
+    }

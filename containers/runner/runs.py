@@ -8,6 +8,7 @@ requests a wheel build, which needs the engine, by a line of output.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import itertools
@@ -37,9 +38,10 @@ from containers.runner.act_log import (
     ActLog,
     ConductorLine,
     JobContainer,
+    find_running,
     is_same_combination,
 )
-from containers.runner.action_sources import resolve
+from containers.runner.action_sources import find_checkout, resolve
 from containers.runner.build_queue import BuildQueue, BuildRequest
 from containers.runner.environment import RunnerEnvironment
 from containers.runner.git_repository import BRANCH, GitRepository
@@ -49,7 +51,15 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.machine import OperatingSystem
 from verification.models.pipeline import JobRun, PipelineRun, Push, RunOutcome, WorkflowArtifact
 from verification.models.testbed import TestbedFailureRecord
-from verification.models.workflow import Combination, Decision, Event, Workflow
+from verification.models.workflow import (
+    Combination,
+    Decision,
+    Event,
+    RunningJob,
+    Workflow,
+    WorkflowJob,
+)
+from verification.models.workflow_call import with_called
 from verification.models.workflow_file import load
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
@@ -106,7 +116,8 @@ class Runner:
         self.origin = origin
         self.environment = environment
         self.file = file
-        self.workflow = load(origin.tree / file.path)
+        find = functools.partial(find_checkout, file.actions_from)
+        self.workflow = with_called(load(origin.tree / file.path), origin.tree, find)
         self.actions = resolve(self.workflow, file.actions_from)
         self.artifacts: dict[int, bytes] = {}
         """The artifacts that the earlier attempts of each run left, packed."""
@@ -115,20 +126,21 @@ class Runner:
         self.image = images.ensure(engine, IMAGE).tag
 
     def _check_labels(self) -> None:
-        for job in self.workflow.jobs.values():
+        for running in self.workflow.running_jobs:
+            job = running.job
             for label in job.runs_on:
                 if label not in RUNNER_SYSTEMS:
                     raise TestbedFailure(
                         "runner-unavailable",
-                        self.workflow.at(job.line),
+                        running.workflow.at(job.line),
                         f"job {job.id} runs on {label}, and there are runners for "
                         f"{', '.join(RUNNER_SYSTEMS)} only",
                     )
 
-    def label(self, job: str, matrix: Combination) -> str:
+    def label(self, job: WorkflowJob, matrix: Combination) -> str:
         """Return the runner label of one combination of a job."""
-        labels = self.workflow.jobs[job].runs_on
-        combinations = self.workflow.jobs[job].combinations
+        labels = job.runs_on
+        combinations = job.combinations
         for combination, label in zip(combinations or ({},), labels, strict=False):
             if is_same_combination(matrix, combination):
                 return label
@@ -353,11 +365,6 @@ class _Attempt:
             "identity": {
                 "url": environment.identity_url,
                 "token": environment.identity_token,
-                "jobs": [
-                    job.id
-                    for job in self.runner.workflow.jobs.values()
-                    if job.permissions.get("id-token") == "write" and environment.identity_url
-                ],
             },
         }
         event = self.runner.origin.event(self.push)
@@ -427,14 +434,29 @@ class _Attempt:
         address = str(networks.get(environment.network, {}).get("IPAddress", ""))
         self.log.container(started.id, str(container.id), str(container.name), address)
         print_line(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {started.id}")
-        job = self.runner.workflow.jobs.get(started.id)
-        if job and environment.register:
-            environment.register(address, job, self.push, self.run_id, self.attempt)
+        running = self._running(started.id, started.name)
+        if environment.register:
+            environment.register(address, running, self.push, self.run_id, self.attempt)
+        may_ask = running.job.permissions.get("id-token") == "write" and environment.identity_url
         # The job's first step waits for this: the address may have been another job's before.
-        conductor.put_archive("/conduct", archive_of({f"known/{container.id}": b""}))
+        known = {f"known/{container.id}": b"identity" if may_ask else b""}
+        conductor.put_archive("/conduct", archive_of(known))
+
+    def _running(self, job: str, name: str) -> RunningJob:
+        """Return the job with this id whose container, or whose line of act's log, has this name.
+
+        Raises:
+            TestbedFailure: ``stand-in-limited``: several jobs may be meant.
+        """
+        running = find_running(self.runner.workflow.running_jobs, job, name)
+        if running is None:
+            observed = f"act names it {name}, which can be several jobs"
+            raise TestbedFailure("stand-in-limited", f"job {job}", observed)
+        return running
 
     def _build(self, line: ActLine, request: str) -> None:
-        label = self.runner.label(line.job_id, line.matrix or {})
+        job = self._running(line.job_id, line.job).job
+        label = self.runner.label(job, line.matrix or {})
         self.builds.submit(BuildRequest.model_validate_json(request), RUNNER_SYSTEMS[label])
 
     # ---- after ----

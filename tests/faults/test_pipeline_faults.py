@@ -6,7 +6,7 @@ Those that can be seen in the file alone are in tests/unit/test_pipeline_policy.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,14 @@ from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, TagPush
 from tests.helpers import wheel_builder as wheels
-from tests.helpers.release_workflow import PLANNED, PUBLISHERS
+from tests.helpers.release_workflow import PLANNED, PUBLISHERS, calling
 from verification.models.cause import Cause
 from verification.models.pipeline import PipelineEvidence
 from verification.models.publisher import TrustedPublisher
+from verification.models.verdict import Verdict
 from verification.pipeline import execution, publishers
 from verification.pipeline.triggers import decide
+from verification.verdict import of_causes
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ".github/workflows/publish.yml"
@@ -44,6 +46,7 @@ def push(found: Engine, run: Run, tmp_path: Path) -> Push:
         source: Path | None = None,
         annotated: bool = True,
         store: Sequence[Path] = (),
+        called: Mapping[str, str] | None = None,
         registered: Sequence[TrustedPublisher] = REGISTERED,
     ) -> Ran:
         text = (ROOT / WORKFLOW).read_text("utf-8")
@@ -53,6 +56,9 @@ def push(found: Engine, run: Run, tmp_path: Path) -> Push:
         mutant = tmp_path / "mutant.yml"
         mutant.write_text(text, "utf-8")
         overlays = {workflow: mutant} | ({SOURCE: source} if source else {})
+        for name, text in (called or {}).items():
+            overlays[f".github/workflows/{name}"] = tmp_path / name
+            (tmp_path / name).write_text(text, "utf-8")
         pushed = TagPush(root=ROOT, tags=(tag,), annotated=annotated, overlays=overlays)
         setup = IndexSetup(publishers=tuple(registered), files=tuple(store))
         with pipeline.start(found, run, pushed, WorkflowFile(path=workflow), setup, decide) as pipe:
@@ -188,6 +194,75 @@ def test_a_file_that_is_there_already_is_no_fault(push: Push, good_wheel: Path) 
 
 def _active() -> tuple[TrustedPublisher, ...]:
     return tuple(one.model_copy(update={"pending": False}) for one in REGISTERED)
+
+
+TO_PUBLISH = "packages-dir: dist"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["packages_dir", "Packages-Dir"])
+def test_a_folder_that_is_not_there_is_not_published(push: Push, name: str) -> None:
+    """The older name of the input, and another case: static siblings in test_action_inputs.py."""
+    causes, evidence = push((TO_PUBLISH, f"{name}: wheels"))
+
+    assert _names(causes) == ["upload-refused"]
+    assert "wheels/*" in _log(evidence, "publish")
+    assert evidence.index.files == {}
+
+
+@pytest.mark.long
+def test_the_older_name_of_an_input_is_no_fault(push: Push) -> None:
+    causes, evidence = push((TO_PUBLISH, "packages_dir: dist"))
+
+    assert _names(causes) == []
+    assert len(evidence.index.files) == 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("old", "more"),
+    [
+        ("generate_release_notes: true", "previous_tag: v0.4.0"),
+        # The rule for it is static: see test_action_inputs.py.
+        (TO_PUBLISH, "skip_existing: true"),
+    ],
+)
+def test_what_a_stand_in_cannot_do_is_the_testbed_s_failure(
+    push: Push, old: str, more: str
+) -> None:
+    causes, _ = push((old, f"{old}\n          {more}"))
+
+    assert _names(causes) == ["stand-in-limited"]
+    assert of_causes(causes, strict=True) is Verdict.TESTBED
+
+
+@pytest.mark.long
+def test_a_called_workflow_that_is_not_registered_may_not_publish(push: Push) -> None:
+    any_environment = [one.model_copy(update={"environment": ""}) for one in REGISTERED]
+    causes, evidence = push(called=calling(), registered=any_environment)
+
+    assert _names(causes) == ["publisher-mismatch"]
+    assert "invalid-publisher" in causes[0].message
+    (claims,) = (token.claims for token in evidence.tokens if token.claims)
+    assert ".github/workflows/upload.yml@refs/tags/v0.5.0" in str(claims["job_workflow_ref"])
+    assert ".github/workflows/publish.yml@refs/tags/v0.5.0" in str(claims["workflow_ref"])
+    assert evidence.index.files == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("attests", "expected"), [("false", []), ("true", ["upload-refused"])])
+def test_a_called_workflow_that_is_registered_publishes_without_attestations(
+    push: Push, attests: str, expected: list[str]
+) -> None:
+    files = calling(job="upload")
+    files["upload.yml"] = files["upload.yml"].replace(
+        TO_PUBLISH, f"{TO_PUBLISH}\n          attestations: {attests}"
+    )
+    registered = [one.model_copy(update={"workflow": "upload.yml"}) for one in REGISTERED]
+    causes, evidence = push(called=files, registered=registered)
+
+    assert _names(causes) == expected
+    assert len(evidence.index.files) == (0 if expected else 2)
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from containers.runner.runs import LABEL_PIPELINE, Runner, WorkflowFile
 from containers.workflow_testbed import IndexSetup, TagPush
 from tests.helpers.release_workflow import PUBLISHERS
 from verification.models.pipeline import JobRun, PipelineRun
-from verification.models.workflow import WorkflowJob
+from verification.models.workflow import RunningJob
 from verification.pipeline import publishers
 from verification.pipeline.triggers import decide
 
@@ -50,27 +50,37 @@ def registered() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
+def files_of_jobs() -> dict[str, str]:
+    """Return the workflow file that each registered job is in, by its address."""
+    return {}
+
+
+@pytest.fixture
 def small(
     found: Engine,
     run: Run,
     network: str,
     tmp_path: Path,
     registered: list[tuple[str, str]],
+    files_of_jobs: dict[str, str],
 ) -> Start:
     """Return the way to a runner of the small workflow, in a repository with these files."""
 
-    def register(address: str, job: WorkflowJob, *_: object) -> None:
-        registered.append((job.id, address))
+    def register(address: str, running: RunningJob, *_: object) -> None:
+        registered.append((running.id, address))
+        files_of_jobs[address] = running.workflow.path.name
 
     @contextlib.contextmanager
     def started(
-        *files: str, workflow: Path | str = SMALL, seconds: int = 180, **_: object
+        *files: str, workflow: Path | str = SMALL, seconds: int = 180, called: str = ""
     ) -> Iterator[Runner]:
         root = tmp_path / "repository"
         place = root / ".github" / "workflows" / "publish.yml"
         place.parent.mkdir(parents=True)
         text = workflow if isinstance(workflow, str) else workflow.read_text("utf-8")
         place.write_text(text, "utf-8")
+        if called:
+            place.with_name("called.yml").write_text(called, "utf-8")
         for name in ("data.txt", *files):
             (root / name).write_text("data\n", "utf-8")
         environment = RunnerEnvironment(
@@ -222,6 +232,98 @@ def test_artifacts_fail_where_those_of_github_fail(small: Start) -> None:
     assert [step.result for step in two.steps] == ["success", "failure"]
     assert "No files were found with the provided path" in two.errors[0]
     assert "Artifact not found for name: absent" in three.errors[0]
+
+
+INPUTS = """\
+on: {push: {tags: ["v*"]}}
+jobs:
+  one:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v7
+        with: {PATH: deep, Persist-Credentials: false}
+      - run: cat deep/data.txt
+      - uses: actions/upload-artifact@v7
+        with: {Name: Mine, path: deep, Include-Hidden-Files: "True"}
+  two:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: pypa/gh-action-pypi-publish@release/v1
+        with: {password: pypi-x, Packages_Dir: older, verify-metadata: true}
+  three:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/setup-python@v7
+        with: {CACHE: "${{ 'pip' }}"}
+  four:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/upload-artifact@v7
+        with: {path: "*", archive: False}
+"""
+
+
+def test_inputs_are_read_by_any_of_their_names_in_any_case(small: Start) -> None:
+    with small(workflow=INPUTS) as runner:
+        (run,) = runner.push(["v1.2.3"])
+    one, two, three, four = run.jobs
+    assert one.result == "success", said(one)
+    (artifact,) = run.artifacts
+    assert artifact.name == "Mine"
+    assert {"data.txt", ".git/HEAD"} <= artifact.files.keys()
+    assert two.result == "failure"
+    assert "twine check older/*" in said(two)
+    assert (three.result, four.result) == ("failure", "failure")
+    assert sorted(run.unsupported) == [
+        "four: the input archive: False",
+        "three: the input cache: pip",
+    ]
+
+
+CALLING = """\
+on: {push: {tags: ["v*"]}}
+jobs:
+  first:
+    runs-on: ubuntu-latest
+    permissions: {}
+    steps: [{run: 'echo "own <$ACTIONS_ID_TOKEN_REQUEST_URL>"'}]
+  publish:
+    needs: first
+    permissions: {id-token: write}
+    uses: ./.github/workflows/called.yml
+"""
+CALLED = """\
+on: workflow_call
+jobs:
+  first:
+    runs-on: ubuntu-latest
+    permissions: {id-token: write}
+    steps:
+      - uses: actions/checkout@v7
+      - run: cat data.txt; echo "from $ACTIONS_ID_TOKEN_REQUEST_URL"
+  publish:
+    needs: first
+    runs-on: ubuntu-latest
+    permissions: {}
+    steps: [{run: 'echo "from <$ACTIONS_ID_TOKEN_REQUEST_URL>"'}]
+"""
+
+
+def test_a_job_of_a_called_workflow_is_known_by_its_file(
+    small: Start, files_of_jobs: dict[str, str]
+) -> None:
+    with small(workflow=CALLING, called=CALLED) as runner:
+        (run,) = runner.push(["v1.2.3"])
+    assert run.result == "success", [said(job) for job in run.jobs]
+    own, first, publish = run.jobs
+    assert [job.id for job in run.jobs] == ["first", "publish", "publish"]
+    assert [job.name for job in run.jobs] == ["first", "publish / first", "publish / publish"]
+    # Addresses are used again: the last job of each address counts.
+    assert files_of_jobs[publish.address] == "called.yml"
+    assert "own <>" in said(own)
+    assert f"from {IDENTITY_URL}" in said(first)
+    assert "from <>" in said(publish), "the job of that name in the file itself has the permission"
+    assert {use.uses for use in run.actions} == {"actions/checkout@v7"}
 
 
 def test_the_release_workflow_runs_to_its_end(found: Engine, run: Run) -> None:

@@ -10,6 +10,7 @@ from verification.models.workflow import WorkflowJob
 from verification.pipeline import plan as plans
 from verification.pipeline import policy
 from verification.pipeline import repository_files as repositories
+from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER, Project
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.session.validate_job import try_releases
@@ -45,14 +46,14 @@ def repository(folder: Path, workflow: str | None = None, project: str | None = 
     return root
 
 
-def causes(root: Path) -> tuple[Cause, ...]:
+def causes(root: Path, plan: Plan = PLANNED) -> tuple[Cause, ...]:
     """Return the causes of a repository. Jobs that are the same run their trials once."""
-    files = repositories.load(root, PLANNED)
+    files = repositories.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()
     if job and version:
         trials = _tried(job, files.project, version)
-    return policy.check_files(files, PLANNED, SUBJECT, trials)
+    return policy.check_files(files, plan, SUBJECT, trials)
 
 
 _TRIALS: dict[str, Trials] = {}
@@ -93,6 +94,23 @@ def after(marker: str, old: str, new: str) -> str:
 def in_job(job: str, old: str, new: str) -> str:
     """Return the real file with one edit in a job."""
     return after(f"\n  {job}:\n", old, new)
+
+
+def calling(called: str = "upload.yml", job: str = "publish") -> dict[str, str]:
+    """Return the real file with its publishing job in a workflow that it calls, by file name.
+
+    ``job`` is the id of the job in the called workflow.
+    """
+    text = WORKFLOW.read_text("utf-8")
+    before, marker, publish = text.partition("\n  publish:\n")
+    needs = "    needs: validate\n"
+    assert needs in publish
+    call = (
+        f"{marker}{needs}    permissions:\n      id-token: write\n"
+        f"    uses: ./{WORKFLOW_FOLDER}/{called}\n"
+    )
+    inner = f"on: workflow_call\njobs:\n  {job}:\n{publish.replace(needs, '')}"
+    return {"publish.yml": before + call, called: inner}
 
 
 def without_job(job: str) -> str:

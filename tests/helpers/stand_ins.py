@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +35,10 @@ class Action:
     def run(self, **inputs: str) -> None:
         """Run it with these inputs, and the defaults of the others."""
         given = self._defaults | {name.replace("__", "-"): text for name, text in inputs.items()}
-        self._monkeypatch.setenv("INPUTS", json.dumps(given))
+        for name in [name for name in os.environ if name.startswith("INPUT_")]:
+            self._monkeypatch.delenv(name)
+        for name, text in given.items():
+            self._monkeypatch.setenv(f"INPUT_{name.upper()}", text)
         self.module.main()
 
     @property

@@ -134,6 +134,12 @@ class Workflow(Model):
     jobs: Mapping[str, WorkflowJob]
     lines: Mapping[str, int]
     """Where each key of the workflow stands."""
+    origin: str = ""
+    """Where a workflow of another repository is: OWNER/NAME/.github/workflows/FILE@REF, the ref in
+    full. Empty for one of the repository itself."""
+    called: Mapping[str, Workflow] = {}
+    """The workflow that each job with `uses` calls, if it could be read
+    (`verification.models.workflow_call`)."""
 
     def before(self, job: str) -> frozenset[str]:
         """Return the jobs that have passed when this one starts."""
@@ -145,9 +151,53 @@ class Workflow(Model):
                 pending += self.jobs[name].needs
         return frozenset(before)
 
+    @property
+    def running_jobs(self) -> tuple[RunningJob, ...]:
+        """The jobs that a run executes, in order: those of a called workflow in place of its call.
+
+        A job whose workflow could not be read stands for itself; it has `uses`.
+        """
+        jobs: list[RunningJob] = []
+        for job in self.jobs.values():
+            called = self.called.get(job.id)
+            if called is None:
+                jobs.append(RunningJob(job=job, workflow=self))
+                continue
+            jobs += (
+                inner.model_copy(update={"callers": (job, *inner.callers)})
+                for inner in called.running_jobs
+            )
+        return tuple(jobs)
+
+    def running(self, id: str) -> tuple[RunningJob, ...]:  # noqa: A002  (the workflow's own word)
+        """Return what a run executes for one job of this file."""
+        return tuple(running for running in self.running_jobs if running.id == id)
+
+    @property
+    def files(self) -> tuple[Workflow, ...]:
+        """This workflow and every workflow of the repository that it calls."""
+        called = (file for workflow in self.called.values() for file in workflow.files)
+        local = (file for file in called if not file.origin)
+        return (self, *{file.path: file for file in local}.values())
+
     def at(self, line: int) -> str:
         """Return a place in this file, as file:line."""
         return f"{self.path.name}:{line}"
+
+
+class RunningJob(Model):
+    """A job that a run executes: one of the workflow's own file, or of a workflow that it calls."""
+
+    job: WorkflowJob
+    workflow: Workflow
+    """The file that defines it."""
+    callers: tuple[WorkflowJob, ...] = ()
+    """The jobs that call the workflow, the one of the run's own file first."""
+
+    @property
+    def id(self) -> str:
+        """The id of its job in the run's own file."""
+        return self.callers[0].id if self.callers else self.job.id
 
 
 class Event(Model):

@@ -384,7 +384,7 @@ class _Reader:
             id=self._optional(table, "id"),
             name=self._optional(table, "name"),
             uses=uses,
-            with_=self._texts(table.get("with"), f"`with` of a step of {where}"),
+            with_=self._inputs(table.get("with"), f"`with` of a step of {where}"),
             run=self._optional(table, "run"),
             shell=self._optional(table, "shell"),
             env=self._texts(table.get("env"), f"`env` of a step of {where}"),
@@ -482,6 +482,15 @@ class _Reader:
         if node is None or _empty(node):
             return {}
         return {key: self._text(value, what) for key, value in self._table(node, what).items()}
+
+    def _inputs(self, node: yaml.Node | None, what: str) -> dict[str, str]:
+        """Return the inputs of an action, whose names differ by more than case."""
+        inputs = self._texts(node, what)
+        names = [name.lower() for name in inputs]
+        for name in inputs:
+            if node is not None and names.count(name.lower()) > 1:
+                raise self._bad(node, f"{what} has the input {name.lower()!r} twice")
+        return inputs
 
     def _words(self, node: yaml.Node | None, what: str) -> tuple[str, ...]:
         if node is None:

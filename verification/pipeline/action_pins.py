@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from verification.models.cause import Cause
-from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
+from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.plan import Plan, PlannedJob
 from verification.pipeline.workflow_causes import cause, possible_cause, step_location
 
@@ -16,6 +16,8 @@ _INSTALL = re.compile(
     r"\s+(?:-\S+\s+)*(?:install|add|ci|run|i)\b"
     r"|\b(?:uvx|npx)\s|\b(?:curl|wget)\b"
 )
+_MAY_BE_CALLED = "publish"
+"""The job that may call a workflow of the repository: the rules read that in its place."""
 _LOCKED = re.compile(r"--require-hashes|--locked|\bnpm\s+ci\b|==[\w.]+")
 
 
@@ -27,15 +29,24 @@ def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         if planned is None:
             observed = f"is none of the pipeline's jobs, which are {', '.join(plan.jobs)}"
             yield cause("unknown-job", where, observed, job=job.id)
-        for image in job.containers:
-            observed = f"runs in, or beside, the container image {image}"
-            yield cause("unknown-action", where, observed, image=image)
-        if job.uses:
+        if job.uses and (job.id != _MAY_BE_CALLED or job.id not in workflow.called):
             observed = f"is the work of another workflow: {job.uses}"
             yield cause("unknown-action", where, observed, workflow=job.uses)
-        if planned:
-            yield from _unplanned_steps(workflow, job, planned)
-            yield from _missing_step(where, job, planned)
+        running = workflow.running(job.id)
+        for one in running:
+            yield from _images(one)
+            if planned:
+                yield from _unplanned_steps(one.workflow, one.job, planned)
+        steps = [step for one in running for step in one.job.steps]
+        if planned and not any(one.job.uses for one in running):
+            yield from _missing_step(where, steps, planned)
+
+
+def _images(running: RunningJob) -> Iterator[Cause]:
+    for image in running.job.containers:
+        observed = f"runs in, or beside, the container image {image}"
+        where = step_location(running.workflow, running.job)
+        yield cause("unknown-action", where, observed, image=image)
 
 
 def _unplanned_steps(workflow: Workflow, job: WorkflowJob, planned: PlannedJob) -> Iterator[Cause]:
@@ -50,11 +61,13 @@ def _unplanned_steps(workflow: Workflow, job: WorkflowJob, planned: PlannedJob) 
             yield cause("unknown-action", where, observed)
 
 
-def _missing_step(where: str, job: WorkflowJob, planned: PlannedJob) -> Iterator[Cause]:
-    if planned.action and all(step.action != planned.action for step in job.steps):
+def _missing_step(
+    where: str, steps: Iterable[WorkflowStep], planned: PlannedJob
+) -> Iterator[Cause]:
+    if planned.action and all(step.action != planned.action for step in steps):
         observed = f"has no step that uses {planned.action}"
         yield cause("step-missing", where, observed, action=planned.action)
-    elif not planned.action and all(step.run is None for step in job.steps):
+    elif not planned.action and all(step.run is None for step in steps):
         yield cause("step-missing", where, "has no step that runs anything")
 
 

@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from verification.models.cause import Cause, sorted_causes
 from verification.models.pipeline import PipelineEvidence, PipelineRun
+from verification.pipeline.action_inputs import check_real_inputs
 from verification.pipeline.failures import (
     cause,
     failures_of_testbed,
@@ -37,10 +38,13 @@ def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Ca
     if not run.push.annotated:
         observed = "it has no author, no date and no message: it is a name for a commit and no more"
         yield cause("lightweight-tag", f"tag {tag}", observed)
+    yield from check_real_inputs(run.actions)
     if run.unsupported:
         observed = "; ".join(run.unsupported)
         yield cause("stand-in-limited", "pipeline", observed, unsupported=run.unsupported)
-    if lost := tuple(failures_of_testbed(evidence)):
+    lost = tuple(failures_of_testbed(evidence))
+    if lost or run.unsupported:
+        # The step failed because of that, and what came after it did not run.
         yield from (*lost, *refused_uploads(evidence.index))
         return
     failed = [job_failure(job, evidence, version) for job in run.jobs if is_failed(job)]

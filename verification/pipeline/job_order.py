@@ -43,6 +43,11 @@ def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
         if event != "push":
             observed = f"is started by {event} as well"
             yield cause("untrusted-trigger", workflow.at(trigger.line), observed, event=event)
+    for file in workflow.files[1:]:
+        for event, trigger in file.on.items():
+            if event != "workflow_call":
+                observed = f"is called, and is started by {event} as well"
+                yield cause("untrusted-trigger", file.at(trigger.line), observed, event=event)
 
 
 def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from verification.models.cause import Cause
-from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
+from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
+from verification.models.workflow_call import beyond
+from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.plan import Plan, PlannedJob
 from verification.pipeline.workflow_causes import cause, step_location
 
-_LEVELS = ("none", "read", "write")
 # A job's own token is no secret that somebody stored; it ends with the job.
 _STORED_SECRET = re.compile(r"\bsecrets\b(?!\s*\.\s*GITHUB_TOKEN\b)")
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
@@ -19,7 +20,8 @@ _CREDENTIAL_NAMES = re.compile(
     r"(?:TWINE|UV_PUBLISH|FLIT|HATCH_INDEX|POETRY_PYPI_TOKEN|PDM_PUBLISH|PYPI)_?\w*"
     r"(?:TOKEN|PASSWORD|USERNAME|USER|AUTH|PYPI)|PYPI_TOKEN"
 )
-_CREDENTIAL_INPUTS = {"user", "password"}
+_PUBLISH = "pypa/gh-action-pypi-publish"
+_CREDENTIAL_INPUTS = ("password", "user")
 
 
 def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
@@ -30,7 +32,9 @@ def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         observed = f"grants {granted} to every job of the workflow"
         yield cause("permissions-widened", where, observed, granted=granted)
     for job in workflow.jobs.values():
-        yield from _permission_faults(step_location(workflow, job), job, plan.jobs.get(job.id))
+        planned = plan.jobs.get(job.id)
+        yield from _permission_faults(step_location(workflow, job), job, planned)
+        yield from _withheld(workflow, job, planned)
 
 
 def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
@@ -42,32 +46,86 @@ def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None)
     if job.permissions_from == "workflow" and planned and needed != job.permissions:
         observed = "declares no permissions of its own, and so gets those of the workflow"
         yield cause("permissions-widened", where, observed, job=job.id)
-    elif extra := _beyond(job.permissions, needed):
+    elif extra := beyond(job.permissions, needed):
         observed = f"has {_listed(extra)}, and its work needs {_listed(needed)}"
         yield cause("permissions-widened", where, observed, job=job.id, granted=_listed(extra))
-    if missing := _beyond(needed, job.permissions):
+    if missing := beyond(needed, job.permissions):
         observed = f"lacks {_listed(missing)}"
         yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
 
 
+def _withheld(workflow: Workflow, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
+    """Yield the permissions that a called workflow does not give to any of its jobs."""
+    if planned is None or job.id not in workflow.called:
+        return
+    granted: dict[str, str] = {}
+    for running in workflow.running(job.id):
+        granted |= beyond(running.job.permissions, granted)
+    missing = beyond(
+        beyond(planned.permissions, granted), beyond(planned.permissions, job.permissions)
+    )
+    if missing:
+        observed = f"calls {job.uses}, none of whose jobs has {_listed(missing)}"
+        where = step_location(workflow, job)
+        yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
+
+
 def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield what makes the index refuse the workflow's identity: its file, its environment."""
-    if workflow.path.name != plan.workflow:
-        observed = f"is not {plan.workflow}, the workflow that is registered"
-        yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.workflow)
-    for job in workflow.jobs.values():
-        # The index compares environments without regard to case.
-        if job.id == "publish" and (job.environment or "").lower() != plan.environment:
-            environment = job.environment or ""
-            runs_in = f"the environment {environment}" if environment else "no environment"
-            observed = f"runs in {runs_in}, and {plan.environment} is registered"
-            where = step_location(workflow, job)
-            yield cause("publisher-mismatch", where, observed, environment=environment)
-        for step in job.steps:
-            url = step.with_.get("repository-url", step.with_.get("repository_url"))
-            if url is not None:
-                observed = f"uploads to {url}, and the publisher is registered on the default index"
-                yield cause("publisher-mismatch", workflow.at(step.line), observed, url=url)
+    """Yield what makes the index refuse the workflow's identity: its file, its environment.
+
+    The index looks the publisher up by the claim `job_workflow_ref`: the file that has the job, not
+    the file that calls it.
+    """
+    publishing = [one for one in workflow.running("publish") if _publishes(one)]
+    if not publishing and workflow.path.name != plan.publisher:
+        observed = f"is not {plan.publisher}, the workflow that is registered"
+        yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.publisher)
+    for running in publishing:
+        yield from _publisher_faults(running, plan)
+    for file in workflow.files:
+        for job in file.jobs.values():
+            for step in job.steps:
+                yield from _other_index(file, step)
+
+
+def _publishes(running: RunningJob) -> bool:
+    """Return whether a job can publish; of a called workflow, the one that can ask for a token."""
+    return not running.callers or running.job.permissions.get("id-token") == "write"
+
+
+def _publisher_faults(running: RunningJob, plan: Plan) -> Iterator[Cause]:
+    job, file = running.job, running.workflow
+    where = step_location(file, job)
+    if other := job.uses or file.origin:
+        observed = f"is a job of {other}, and the index takes a workflow of the repository itself"
+        yield cause("publisher-mismatch", where, observed, workflow=other)
+        return
+    if file.path.name != plan.publisher:
+        observed = f"is a job of {file.path.name}, and {plan.publisher} is registered"
+        facts = {"workflow": file.path.name, "registered": plan.publisher}
+        yield cause("publisher-mismatch", where, observed, **facts)
+    # The index compares environments without regard to case.
+    if (job.environment or "").lower() != plan.environment:
+        environment = job.environment or ""
+        runs_in = f"the environment {environment}" if environment else "no environment"
+        observed = f"runs in {runs_in}, and {plan.environment} is registered"
+        yield cause("publisher-mismatch", where, observed, environment=environment)
+    for step in job.steps_with(_PUBLISH) if running.callers else ():
+        if inputs_of(step).switch("attestations") != "false":
+            observed = (
+                f"signs attestations, whose certificates name the workflow that was started: the "
+                f"index refuses them from {file.path.name} without `attestations: false`"
+            )
+            where = step_location(file, job, step)
+            yield cause("publisher-mismatch", where, observed, workflow=file.path.name)
+
+
+def _other_index(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
+    inputs = inputs_of(step)
+    if inputs.is_given("repository-url"):
+        url = inputs.get("repository-url")
+        observed = f"uploads to {url}, and the publisher is registered on the default index"
+        yield cause("publisher-mismatch", workflow.at(step.line), observed, url=url)
 
 
 def check_tokens(workflow: Workflow) -> Iterator[Cause]:
@@ -85,7 +143,7 @@ def check_credentials(workflow: Workflow) -> Iterator[Cause]:
     """Yield every checkout that leaves the job's token behind for later steps."""
     for job in workflow.jobs.values():
         for step in job.steps_with("actions/checkout"):
-            if step.with_.get("persist-credentials") != "false":
+            if inputs_of(step).switch("persist-credentials") != "false":
                 observed = "checks out without `persist-credentials: false`"
                 yield cause("credentials-persisted", step_location(workflow, job, step), observed)
 
@@ -94,9 +152,11 @@ def _step_tokens(where: str, step: WorkflowStep) -> Iterator[Cause]:
     yield from _variables(where, step.env)
     yield from _texts(where, (*step.with_.values(), step.run or ""))
     if step.action and "pypi-publish" in step.action:
-        for name in sorted(_CREDENTIAL_INPUTS & step.with_.keys()):
-            observed = f"publishes with the argument `{name}`"
-            yield cause("token-in-workflow", where, observed, input=name)
+        inputs = inputs_of(step)
+        for name in _CREDENTIAL_INPUTS:
+            if inputs.is_given(name):
+                observed = f"publishes with the argument `{name}`"
+                yield cause("token-in-workflow", where, observed, input=name)
 
 
 def _variables(where: str, env: Mapping[str, str]) -> Iterator[Cause]:
@@ -112,15 +172,6 @@ def _texts(where: str, texts: Iterable[str]) -> Iterator[Cause]:
             yield cause("token-in-workflow", where, "takes a stored secret")
         if _TOKEN.search(text):
             yield cause("token-in-workflow", where, "holds a token in plain text")
-
-
-def _beyond(permissions: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, str]:
-    """Return the permissions that are above a limit."""
-    return {
-        scope: level
-        for scope, level in permissions.items()
-        if _LEVELS.index(level) > _LEVELS.index(limit.get(scope, "none"))
-    }
 
 
 def _listed(permissions: Mapping[str, str]) -> str:

@@ -69,6 +69,9 @@ class Plan(Model):
 
     workflow: str
     """The workflow's file, by its name alone."""
+    called_publisher: str = ""
+    """The file that has the publishing job and is registered, if `workflow` calls it; empty if
+    `workflow` itself has the job."""
     environment: str
     package_dir: str
     """The folder of the package in the repository."""
@@ -91,6 +94,11 @@ class Plan(Model):
             if link.claim > len(self.claims):
                 raise ValueError(f"a link names claim {link.claim} of {len(self.claims)}")
         return self
+
+    @property
+    def publisher(self) -> str:
+        """The workflow file that is registered on the index, by its name alone."""
+        return self.called_publisher or self.workflow
 
     def pin(self, action: str) -> Pin | None:
         """Return the pin of an action; one in a subfolder has that of its repository."""

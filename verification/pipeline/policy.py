@@ -8,6 +8,7 @@ from __future__ import annotations
 from verification.models.cause import Cause, sorted_causes
 from verification.models.subject import Subject
 from verification.models.workflow import BadWorkflow, Workflow
+from verification.pipeline.action_inputs import check_inputs
 from verification.pipeline.action_pins import (
     check_actions,
     check_installs,
@@ -55,25 +56,30 @@ def check_files(
 def _causes(
     workflow: Workflow, files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
 ) -> list[Cause]:
-    return [
+    causes = [
         *check_triggers(workflow, plan, f"v{files.project.version}"),
         *check_order(workflow, plan),
-        *check_conditions(workflow),
-        *check_interruption(workflow),
         *check_permissions(workflow, plan),
         *check_publisher(workflow, plan),
-        *check_tokens(workflow),
-        *check_credentials(workflow),
         *check_actions(workflow, plan),
-        *check_pins(workflow, plan),
-        *check_installs(workflow),
-        *check_runners(workflow, plan),
-        *check_source(workflow, plan),
         *check_built_wheels(workflow, plan, subject, files.project),
         *check_transfer(workflow),
         *check_trials(workflow, files.project, plan, trials),
         *check_release_page(workflow, trials),
     ]
+    for file in workflow.files:
+        causes += [
+            *check_conditions(file),
+            *check_interruption(file),
+            *check_tokens(file),
+            *check_credentials(file),
+            *check_pins(file, plan),
+            *check_inputs(file),
+            *check_installs(file),
+            *check_runners(file, plan),
+            *check_source(file, plan),
+        ]
+    return causes
 
 
 def _invalid(fault: str) -> Cause:

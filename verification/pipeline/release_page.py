@@ -8,18 +8,18 @@ from collections.abc import Iterator, Mapping
 
 from verification.models.cause import Cause
 from verification.models.workflow import Workflow, WorkflowStep
+from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.expressions import fill
 from verification.pipeline.trials import TrialRelease, Trials
 from verification.pipeline.wheel_transfer import wheels_folder
 from verification.pipeline.workflow_causes import cause, step_location
 
 _RELEASE = "softprops/action-gh-release"
-# An input of the action, its default, the value that it must have, and what goes wrong otherwise.
+# An input of the action, the value that it must have, and what goes wrong otherwise.
 _INPUTS = (
-    ("generate_release_notes", "false", "true", "release-missing", "makes a release without notes"),
+    ("generate_release_notes", "true", "release-missing", "makes a release without notes"),
     (
         "fail_on_unmatched_files",
-        "false",
         "true",
         "release-missing",
         "passes where a wheel is not there to attach",
@@ -27,13 +27,11 @@ _INPUTS = (
     (
         "draft",
         "false",
-        "false",
         "release-missing",
         "leaves the release a draft, which only maintainers see",
     ),
     (
         "overwrite_files",
-        "true",
         "false",
         "release-replaced",
         "replaces files of a release that users may have",
@@ -48,8 +46,9 @@ def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
     if job is None or step is None:
         return  # the job, or its step, is missing: other rules report it
     where = step_location(workflow, job, step)
-    for name, default, required, fault, observed in _INPUTS:
-        if step.with_.get(name, default) != required:
+    inputs = inputs_of(step)
+    for name, required, fault, observed in _INPUTS:
+        if inputs.switch(name) != required:
             yield cause(fault, where, f"{observed} ({name})", input=name)
     folder = wheels_folder(job) or "."
     for trial in trials.done:
@@ -64,15 +63,16 @@ def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
 def _page_faults(
     step: WorkflowStep, where: str, release: TrialRelease, folder: str, known: Mapping[str, str]
 ) -> Iterator[Cause]:
-    tag = fill(step.with_.get("tag_name", release.tag), known).removeprefix("refs/tags/")
+    inputs = inputs_of(step)
+    tag = fill(inputs.get("tag_name") or release.tag, known).removeprefix("refs/tags/")
     if tag != release.tag:
         observed = f"makes the release of the tag {tag}, not of {release.tag}"
         yield cause("release-missing", where, observed, tag=tag)
-    prerelease = fill(step.with_.get("prerelease", "false"), known)
+    prerelease = fill(inputs.switch("prerelease"), known)
     if prerelease != str(release.version.endswith("rc1")).lower():
         observed = f"marks {release.tag} with `prerelease: {prerelease}`"
         yield cause("release-missing", where, observed, prerelease=prerelease)
-    lines = [fill(line.strip(), known) for line in step.with_.get("files", "").split("\n")]
+    lines = [fill(line.strip(), known) for line in inputs.get("files").split("\n")]
     patterns = [posixpath.normpath(line) for line in lines if line]
     files = [posixpath.normpath(f"{folder}/{name}") for name in release.files]
     for file in files:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from verification.models.cause import Cause
 from verification.models.subject import Platform, Subject, Target
-from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
+from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
+from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.expressions import fill
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import Project
@@ -41,15 +42,16 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     for job in workflow.jobs.values():
         for step in job.steps:
             where = step_location(workflow, job, step)
+            inputs = inputs_of(step)
             match step.action:
                 case "actions/checkout":
-                    for key in sorted({"ref", "repository"} & step.with_.keys()):
+                    for key in filter(inputs.is_given, ("ref", "repository")):
                         observed = (
-                            f"checks out with `{key}: {step.with_[key]}`, not what was tagged"
+                            f"checks out with `{key}: {inputs.get(key)}`, not what was tagged"
                         )
                         yield cause("wrong-source", where, observed, input=key)
                 case _ if step.action == _DOWNLOAD:
-                    for key in sorted({"run-id", "repository"} & step.with_.keys()):
+                    for key in filter(inputs.is_given, ("repository", "run-id")):
                         observed = (
                             f"fetches artifacts with `{key}`, which may be those of another run"
                         )
@@ -61,12 +63,13 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 def _build_faults(
     where: str, workflow: Workflow, job: WorkflowJob, step: WorkflowStep, package_dir: str
 ) -> Iterator[Cause]:
-    folder = posixpath.normpath(step.with_.get("package-dir", "."))
+    inputs = inputs_of(step)
+    folder = posixpath.normpath(inputs.get("package-dir"))
     if folder != package_dir:
         observed = f"builds {folder}, not {package_dir}"
         yield cause("wrong-source", where, observed, folder=folder)
-    for key in sorted({"config-file", "only"} & step.with_.keys()):
-        observed = f"gives cibuildwheel `{key}: {step.with_[key]}`"
+    for key in filter(inputs.is_given, ("config-file", "only")):
+        observed = f"gives cibuildwheel `{key}: {inputs.get(key)}`"
         yield cause("settings-bypassed", where, observed, input=key)
     for name in {**workflow.env, **job.env, **step.env}:
         if name.startswith("CIBW_"):
@@ -119,24 +122,35 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
         yield from _upload_faults(step_location(workflow, build, step), build, step, names)
     for step in merge.steps_with(_MERGE):
         where = step_location(workflow, merge, step)
-        pattern = step.with_.get("pattern", "*")
+        inputs = inputs_of(step)
+        pattern = inputs.get("pattern")
         if lost := [name for name in names if not fnmatch.fnmatchcase(name, pattern)]:
             observed = f"merges {pattern}, which leaves {', '.join(lost)} out"
             yield cause("artifact-lost", where, observed, artifacts=tuple(lost))
-        if step.with_.get("separate-directories", "false") != "false":
+        if inputs.switch("separate-directories") != "false":
             observed = "merges into separate directories, where no later step looks"
             yield cause("artifact-lost", where, observed)
-        merged = step.with_.get("name", "merged-artifacts")
+        merged = inputs.get("name")
         for id_ in ("validate", "release", "publish"):
-            if job := workflow.jobs.get(id_):
-                yield from _download_faults(workflow, job, merged)
-                yield from _publish_faults(workflow, job)
+            for running in _with_wheels(workflow.running(id_)):
+                yield from _download_faults(running.workflow, running.job, merged)
+                yield from _publish_faults(running.workflow, running.job)
+
+
+def _with_wheels(jobs: tuple[RunningJob, ...]) -> tuple[RunningJob, ...]:
+    """Return the jobs that must fetch the wheels: of several in a called workflow, those that do.
+
+    A job of a workflow that cannot be read is none of them.
+    """
+    readable = tuple(running for running in jobs if not running.job.uses)
+    fetching = tuple(running for running in readable if running.job.steps_with(_DOWNLOAD))
+    return fetching or readable
 
 
 def wheels_folder(job: WorkflowJob) -> str | None:
     """Return where a job has the wheels, or None if it fetches none."""
     for step in job.steps_with(_DOWNLOAD):
-        return posixpath.normpath(step.with_.get("path", "."))
+        return posixpath.normpath(inputs_of(step).get("path"))
     return None
 
 
@@ -144,17 +158,16 @@ def _artifact_names(build: WorkflowJob, step: WorkflowStep) -> Iterator[str]:
     """Yield the name of the artifact of each combination."""
     for combination in build.combinations:
         values = {f"matrix.{key}": str(value) for key, value in combination.items()}
-        yield fill(step.with_.get("name", "artifact"), values)
+        yield fill(inputs_of(step).get("name"), values)
 
 
 def _upload_faults(
     where: str, build: WorkflowJob, step: WorkflowStep, names: Iterable[str]
 ) -> Iterator[Cause]:
     outputs = [
-        posixpath.normpath(built.with_.get("output-dir", "wheelhouse"))
-        for built in build.steps_with(_BUILD)
+        posixpath.normpath(inputs_of(built).get("output-dir")) for built in build.steps_with(_BUILD)
     ]
-    paths = [posixpath.normpath(line) for line in step.with_.get("path", "").split("\n") if line]
+    paths = [posixpath.normpath(line) for line in inputs_of(step).get("path").split("\n") if line]
     for output in outputs:
         wheel = f"{output}/any.whl"
         if not any(fnmatch.fnmatchcase(wheel, path) or path == output for path in paths):
@@ -171,7 +184,7 @@ def _download_faults(workflow: Workflow, job: WorkflowJob, merged: str) -> Itera
     if not downloads:
         yield cause("artifact-lost", step_location(workflow, job), "does not fetch the wheels")
     for step in downloads:
-        if (name := step.with_.get("name")) != merged:
+        if (name := inputs_of(step).get("name")) != merged:
             observed = f"fetches {name or 'every artifact'}, and the wheels are in {merged}"
             yield cause("artifact-lost", step_location(workflow, job, step), observed)
 
@@ -180,11 +193,12 @@ def _publish_faults(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
     fetched = wheels_folder(job)
     for step in job.steps_with(_PUBLISH):
         where = step_location(workflow, job, step)
-        published = posixpath.normpath(step.with_.get("packages-dir", "dist"))
+        inputs = inputs_of(step)
+        published = posixpath.normpath(inputs.get("packages-dir"))
         if fetched is not None and published != fetched:
             observed = f"publishes {published}, and the wheels are in {fetched}"
             yield cause("artifact-lost", where, observed, folder=published)
-        if step.with_.get("skip-existing", "false") != "false":
+        if inputs.switch("skip-existing") != "false":
             observed = "passes over files that the index has already, were they another build's"
             yield cause("failure-ignored", where, observed)
 

@@ -4,14 +4,16 @@ import path from 'node:path'
 import { DefaultArtifactClient } from '@actions/artifact'
 import * as core from '@actions/core'
 import * as glob from '@actions/glob'
+import { python } from '/opt/runner/actions/python.mjs'
 
 export { core, glob, path }
 export const client = new DefaultArtifactClient()
 // The client's words where the service gave no answer, or one of its own errors (5xx).
 const UNANSWERED = /Failed to make request after|Unable to make request/
 
-/** Run an action; an error becomes its failure, as in the real ones. */
-export async function action(work, prefix = '') {
+/** Run an action, named by its folder; an error becomes its failure, as in the real ones. */
+export async function action(name, work, prefix = '') {
+  if (!python('check', name)) return
   try {
     await work()
   } catch (error) {
@@ -26,13 +28,6 @@ export async function action(work, prefix = '') {
 export function unsupported(why) {
   console.log('e2e-unsupported ' + JSON.stringify({ why }))
   throw new Error(`the stand-in cannot do this: ${why}`)
-}
-
-export function refuse(...names) {
-  for (const name of names) {
-    const value = core.getInput(name)
-    if (value && value !== 'false') unsupported(`the input ${name}`)
-  }
 }
 
 /** The files below a search path with patterns, and the folder that their names are relative to. */
@@ -68,10 +63,7 @@ export async function upload(name, files, root, { overwrite = false } = {}) {
     const { artifacts } = await client.listArtifacts()
     if (artifacts.some((found) => found.name === name)) await client.deleteArtifact(name)
   }
-  const options = {}
-  const level = core.getInput('compression-level')
-  if (level) options.compressionLevel = Number(level)
-  const made = await client.uploadArtifact(name, files, root, options)
+  const made = await client.uploadArtifact(name, files, root, uploadOptions())
   core.info(`Artifact ${name} has been successfully uploaded! Final size is ${made.size} bytes. Artifact ID is ${made.id}`)
   const told = files.map((file) => path.relative(root, file)).sort()
   console.log('e2e-artifact ' + JSON.stringify({ name, files: told, digest: made.digest ?? null }))
@@ -79,6 +71,16 @@ export async function upload(name, files, root, { overwrite = false } = {}) {
   core.setOutput('artifact-digest', made.digest)
   const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository, GITHUB_RUN_ID: run } = process.env
   core.setOutput('artifact-url', `${server}/${repository}/actions/runs/${run}/artifacts/${made.id}`)
+}
+
+/** The options of an upload; a value that is none fails the step, and the upload is made all the same. */
+function uploadOptions() {
+  const days = core.getInput('retention-days')
+  if (days && Number.isNaN(parseInt(days))) core.setFailed('Invalid retention-days')
+  const level = parseInt(core.getInput('compression-level'))
+  if (core.getInput('compression-level') && Number.isNaN(level)) core.setFailed('Invalid compression-level')
+  if (level < 0 || level > 9) core.setFailed('Invalid compression-level. Valid values are 0-9')
+  return level >= 0 && level <= 9 ? { compressionLevel: level } : {}
 }
 
 /** Whether a name fits a pattern of `*` and `?`, as the actions match artifacts by name. */

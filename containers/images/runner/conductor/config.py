@@ -9,11 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class IdentityEndpoint:
-    """Where a job asks for an identity token, and the jobs that may."""
+    """Where a job asks for an identity token."""
 
     url: str
     token: str
-    jobs: list[str]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,8 @@ class Config:
     volume: str
     """The run's own volume, which every job has."""
     known: str
-    """The folder with a file for each container whose job the forge knows."""
+    """The folder with a file for each container whose job the forge knows; it holds ``identity`` if
+    the job may ask for an identity token."""
     artifacts: str
     """The folder of the artifacts."""
     attempt: int

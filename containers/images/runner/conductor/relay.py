@@ -175,6 +175,13 @@ class Relay:
         while not known.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
 
+    def _may_ask(self, container: str) -> bool:
+        """Return whether the job of a container may ask for an identity token."""
+        try:
+            return (Path(self._config.known) / container).read_bytes() == b"identity"
+        except FileNotFoundError:
+            return False
+
     def _execute(self, container: str, request: ExecRequest) -> None:
         variables = [
             entry.replace(self._artifacts, self._service) for entry in request.get("Env") or []
@@ -185,7 +192,7 @@ class Relay:
             say(job={"id": job, "container": container, "name": self._names.get(container, "")})
             self._await(container)
         identity = self._config.identity
-        if job in identity.jobs:
+        if job and self._may_ask(container):
             variables += [
                 f"ACTIONS_ID_TOKEN_REQUEST_URL={identity.url}",
                 f"ACTIONS_ID_TOKEN_REQUEST_TOKEN={identity.token}",

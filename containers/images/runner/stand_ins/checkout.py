@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
-from .toolkit import Failure, boolean, inputs, output, run, unsupported
+from .toolkit import Failure, inputs, output, run, unsupported
 
 ORIGIN = "file:///e2e/repository.git"
 
@@ -33,26 +34,23 @@ def git(*arguments: str, folder: Path) -> str:
 
 def main() -> None:
     """Check out."""
-    given = inputs()
-    if given["repository"] != os.environ["GITHUB_REPOSITORY"]:
+    given = inputs("actions-checkout")
+    repository = os.environ["GITHUB_REPOSITORY"]
+    if (given["repository"] or repository).lower() != repository.lower():
         unsupported(f"checking out another repository, {given['repository']}")
-    for name in ("ssh-key", "filter", "sparse-checkout"):
-        if given[name]:
-            unsupported(f"the input {name}")
-    if boolean("lfs", given["lfs"]) or given["submodules"] not in ("", "false"):
-        unsupported("large files and submodules")
     workspace = Path(os.environ["GITHUB_WORKSPACE"])
     folder = (workspace / given["path"]).resolve()
     if not folder.is_relative_to(workspace.resolve()):
         raise Failure(f"Repository path '{folder}' is not under '{workspace}'")
-    folder.mkdir(parents=True, exist_ok=True)
+    _prepare(folder, clean=not given["clean"] or given.switch("clean"))
     ref = given["ref"] or os.environ["GITHUB_REF"]
     commit = "" if given["ref"] else os.environ["GITHUB_SHA"]
     git("init", "--quiet", str(folder), folder=folder)
     server = os.environ["GITHUB_SERVER_URL"]
     git("remote", "add", "origin", f"{server}/{os.environ['GITHUB_REPOSITORY']}", folder=folder)
-    depth = [] if given["fetch-depth"] == "0" else [f"--depth={given['fetch-depth'] or 1}"]
-    every = ["--tags"] if boolean("fetch-tags", given["fetch-tags"]) or not depth else ["--no-tags"]
+    number = _depth(given["fetch-depth"])
+    depth = [f"--depth={number}"] if number else []
+    every = ["--tags"] if given.switch("fetch-tags") or not depth else ["--no-tags"]
     specs = _specs(ref, commit, full=not depth)
     git("fetch", "--quiet", *every, *depth, ORIGIN, *specs, folder=folder)
     if ref.startswith("refs/heads/"):
@@ -67,6 +65,30 @@ def main() -> None:
         raise Failure(f"{ref} is commit {head}, and the event is of {commit}")
     output("ref", ref)
     output("commit", head)
+
+
+def _prepare(folder: Path, *, clean: bool) -> None:
+    """Leave of an earlier checkout only what git keeps; leave nothing that is no repository."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / ".git").is_dir():
+        git("remote", "remove", "origin", folder=folder)
+        if clean:
+            git("clean", "-ffdx", folder=folder)
+            git("reset", "--quiet", "--hard", "HEAD", folder=folder)
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _depth(value: str) -> int:
+    """Return how many commits are fetched; 0 for all, also for what is no such number."""
+    try:
+        return max(int(float(value or "1")), 0)
+    except ValueError:
+        return 0
 
 
 def _specs(ref: str, commit: str, *, full: bool) -> list[str]:

@@ -15,7 +15,7 @@ import id as identities
 import requests
 from twine.utils import DEFAULT_REPOSITORY
 
-from .toolkit import Failure, boolean, inputs, run, testbed_failure
+from .toolkit import Failure, inputs, run, testbed_failure
 
 _SECONDS = 30
 _CLAIMS = (
@@ -32,12 +32,13 @@ _CLAIMS = (
 
 def main() -> None:
     """Publish."""
-    given = inputs()
+    given = inputs("pypa-gh-action-pypi-publish")
     folder = Path(given["packages-dir"])
     repository = given["repository-url"] or DEFAULT_REPOSITORY
     trusted = given["user"] == "__token__" and not given["password"]
-    password = _exchange(repository) if trusted else given["password"]
-    if trusted and boolean("attestations", given["attestations"]):
+    password, claims = _exchange(repository) if trusted else (given["password"], {})
+    attests = trusted and given.switch("attestations")
+    if attests:
         message = "the stand-in makes no attestations; the real action would sign and upload them"
         print(f"::notice::{message}")
     files = sorted(path for path in folder.glob("*") if path.is_file())
@@ -47,22 +48,40 @@ def main() -> None:
         )
         print(f"::warning::It looks like {message}")
     names = [str(path) for path in files] or [f"{folder}/*"]
-    if boolean("verify-metadata", given["verify-metadata"]):
+    if given.switch("verify-metadata"):
         _twine("check", *names)
-    if boolean("print-hash", given["print-hash"]):
+    if given.switch("print-hash") or given.switch("verbose"):
         for path in files:
             print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
     options = ["--non-interactive", "--disable-progress-bar"]
-    if boolean("skip-existing", given["skip-existing"]):
-        options.append("--skip-existing")
-    if boolean("verbose", given["verbose"]):
+    if given.switch("verbose"):
         options.append("--verbose")
     os.environ |= {
         "TWINE_USERNAME": given["user"],
         "TWINE_PASSWORD": password,
         "TWINE_REPOSITORY_URL": repository,
     }
+    if attests:
+        _check_attestations(claims)
     _twine("upload", *options, *names)
+
+
+def _check_attestations(claims: dict[str, object]) -> None:
+    """Fail as the upload of attestations from a called workflow does.
+
+    Their certificate names the workflow that was started; the publisher is the file of the job.
+
+    Raises:
+        Failure: with the index's words.
+    """
+    started, file = str(claims.get("workflow_ref")), str(claims.get("job_workflow_ref"))
+    if started != file:
+        name = file.partition("@")[0].rpartition("/")[2]
+        raise Failure(
+            "400 Invalid attestations supplied during upload: Verification failed: Certificate's "
+            f"Build Config URI ({started}) does not match expected Trusted Publisher ({name} @ "
+            f"{claims.get('repository')})"
+        )
 
 
 def _twine(*arguments: str) -> None:
@@ -72,8 +91,8 @@ def _twine(*arguments: str) -> None:
         raise Failure(f"twine {arguments[0]} ended with exit code {done.returncode}")
 
 
-def _exchange(repository: str) -> str:
-    """Return a token of the index for the identity of this job.
+def _exchange(repository: str) -> tuple[str, dict[str, object]]:
+    """Return a token of the index for the identity of this job, and the claims of the identity.
 
     Raises:
         Failure: with the index's own reasons.
@@ -95,11 +114,13 @@ def _exchange(repository: str) -> str:
     answer = requests.post(
         f"https://{host}/_/oidc/mint-token", json={"token": identity}, timeout=_SECONDS
     )
+    claims = _claims(identity)
     if not answer.ok:
-        print(f"The claims of this job: {_claims(identity)}")
+        shown = {name: claims.get(name, "(missing)") for name in _CLAIMS}
+        print(f"The claims of this job: {json.dumps(shown, indent=2)}")
     token = _value(answer, "token")
     print(f"::add-mask::{token}", flush=True)
-    return token
+    return token, claims
 
 
 def _value(answer: requests.Response, key: str) -> str:
@@ -122,10 +143,12 @@ def _value(answer: requests.Response, key: str) -> str:
     )
 
 
-def _claims(identity: str) -> str:
+def _claims(identity: str) -> dict[str, object]:
     payload = identity.split(".")[1]
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return json.dumps({name: claims.get(name, "(missing)") for name in _CLAIMS}, indent=2)
+    claims: dict[str, object] = json.loads(
+        base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    )
+    return claims
 
 
 if __name__ == "__main__":

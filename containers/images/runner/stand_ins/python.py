@@ -9,34 +9,53 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
-from .toolkit import Failure, boolean, inputs, lines, output, run, unsupported
+from .toolkit import Failure, Inputs, inputs, lines, output, run, unsupported
 
 HOME = Path("/opt/python/3.13")
 
 
 def main() -> None:
     """Put it on PATH."""
-    given = inputs()
-    for name in ("pip-version", "pip-install"):
-        if given.get(name):
-            unsupported(f"the input {name}: a runner here has no package index beside ours")
-    if boolean("freethreaded", given["freethreaded"]):
-        unsupported("a free-threaded Python")
-    versions = lines(given["python-version"])
-    if not versions and given["python-version-file"]:
-        versions = lines(Path(given["python-version-file"]).read_text("utf-8"))
+    given = inputs("actions-setup-python")
+    for name in ("check-latest", "allow-prereleases"):
+        given.switch(name)  # another word than true or false fails
+    versions = _versions(given)
+    if not versions:
+        print("::warning::The `python-version` input is not set.")
+        return
     own = Version(platform.python_version())
     for version in versions:
         if not _fits(version, own):
             unsupported(f"Python {version}: this runner has {own} only")
-    with Path(os.environ["GITHUB_PATH"]).open("a", encoding="utf-8") as file:
-        file.write(f"{HOME / 'bin'}\n")
-    with Path(os.environ["GITHUB_ENV"]).open("a", encoding="utf-8") as file:
-        file.write(f"pythonLocation={HOME}\nPython_ROOT_DIR={HOME}\nPython3_ROOT_DIR={HOME}\n")
+    if given.switch("update-environment"):
+        with Path(os.environ["GITHUB_PATH"]).open("a", encoding="utf-8") as file:
+            file.write(f"{HOME / 'bin'}\n")
+        with Path(os.environ["GITHUB_ENV"]).open("a", encoding="utf-8") as file:
+            names = ("pythonLocation", "Python_ROOT_DIR", "Python3_ROOT_DIR")
+            file.writelines(f"{name}={HOME}\n" for name in names)
     output("python-version", str(own))
     output("python-path", str(HOME / "bin" / "python"))
     output("cache-hit", "false")
     print(f"Successfully set up CPython ({own})")
+
+
+def _versions(given: Inputs) -> list[str]:
+    """Return the versions that are asked for: by the input, or by a file that has them.
+
+    Raises:
+        Failure: there is no such file.
+    """
+    if versions := lines(given["python-version"]):
+        return versions
+    file = Path(given["python-version-file"] or ".python-version")
+    if not file.is_file():
+        if not given["python-version-file"]:
+            return []
+        raise Failure(f"The specified python version file at: {file} doesn't exist.")
+    if file.suffix == ".toml" or file.name in ("Pipfile", ".tool-versions"):
+        unsupported(f"the input python-version-file: {file}")
+    plain = lines(file.read_text("utf-8"))
+    return [line for line in plain if not line.startswith("#")]
 
 
 def _fits(version: str, own: Version) -> bool:

@@ -6,15 +6,17 @@ import glob
 import json
 import mimetypes
 import os
-from collections.abc import Mapping
+import re
 from pathlib import Path
 from typing import TypedDict
 
 import requests
 
-from .toolkit import Failure, boolean, inputs, lines, output, run, unsupported
+from .toolkit import Failure, Inputs, inputs, lines, output, run, unsupported
 
 _SECONDS = 60
+_BEYOND_GLOB = re.compile(r"[{}\\]|[!?*+@]\(")
+"""Parts of a pattern that the real action knows and Python does not."""
 
 
 class Asset(TypedDict):
@@ -128,11 +130,9 @@ def _checked(answer: requests.Response, method: str, path: str) -> requests.Resp
 
 def main() -> None:
     """Make the release."""
-    given = inputs()
-    if given["discussion_category_name"]:
-        unsupported("the input discussion_category_name")
+    given = inputs("softprops-action-gh-release")
     ref = os.environ["GITHUB_REF"]
-    draft = boolean("draft", given["draft"])
+    draft = given.switch("draft")
     tag = given["tag_name"].removeprefix("refs/tags/")
     if not tag and not ref.startswith("refs/tags/") and not draft:
         raise Failure("GitHub Releases requires a tag")
@@ -141,7 +141,7 @@ def main() -> None:
     api = Api(given["token"], given["repository"] or os.environ["GITHUB_REPOSITORY"])
     present = api.release(tag)
     values = _values(given, tag, present)
-    prerelease = boolean("prerelease", given["prerelease"])
+    prerelease = given.switch("prerelease")
     if present is None:
         print(f"Creating new GitHub release for tag {tag}...")
         # Users see it when it is whole: it is a draft until its files are there. A prerelease is
@@ -151,11 +151,11 @@ def main() -> None:
         print(f"Found release {present['name']} (with id={present['id']})")
         release = api.save("PATCH", f"/releases/{present['id']}", values)
     for path in files:
-        _upload(api, release, path, overwrite=boolean("overwrite_files", given["overwrite_files"]))
+        _upload(api, release, path, overwrite=given.switch("overwrite_files"))
     if release["draft"] and not draft:
         final: Values = {"draft": False}
-        if given["make_latest"]:
-            final["make_latest"] = given["make_latest"]
+        if latest := _make_latest(given):
+            final["make_latest"] = latest
         release = api.save("PATCH", f"/releases/{release['id']}", final)
     release = api.save("GET", f"/releases/{release['id']}")
     print(f"Release ready at {release['html_url']}")
@@ -165,28 +165,39 @@ def main() -> None:
     output("assets", json.dumps(release["assets"]))
 
 
-def _files(given: Mapping[str, str]) -> list[Path]:
+def _files(given: Inputs) -> list[Path]:
     folder = Path(given["working_directory"] or ".")
     files: list[Path] = []
-    for pattern in lines(given["files"].replace(",", "\n")):
+    for pattern in _patterns(given["files"]):
         # A pattern may be absolute, which Path.glob refuses.
-        names = glob.glob(str(folder / Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
+        path = str(folder / Path(pattern).expanduser())
+        names = glob.glob(path, recursive=True, include_hidden=True)  # noqa: PTH207
         matched = sorted(Path(name) for name in names if Path(name).is_file())
         if not matched:
             message = f"Pattern '{pattern}' does not match any files."
-            if boolean("fail_on_unmatched_files", given["fail_on_unmatched_files"]):
+            if given.switch("fail_on_unmatched_files"):
                 raise Failure(message)
             print(f"::warning::{message}")
         files += [path for path in matched if path not in files]
     return files
 
 
-def _values(given: Mapping[str, str], tag: str, present: Release | None) -> Values:
+def _patterns(files: str) -> list[str]:
+    """Return the patterns of the input, which are on lines and between commas."""
+    if beyond := _BEYOND_GLOB.search(files):
+        unsupported(f"{beyond[0]} in a pattern of the input files")
+    return lines(files.replace(",", "\n"))
+
+
+def _values(given: Inputs, tag: str, present: Release | None) -> Values:
     body = given["body"]
     if given["body_path"]:
-        body = Path(given["body_path"]).read_text("utf-8")
+        try:
+            body = Path(given["body_path"]).read_text("utf-8")
+        except OSError as error:
+            print(f"Failed to read body_path {given['body_path']} ({error}); body is used instead")
     old_body = (present["body"] if present else None) or ""
-    if boolean("append_body", given["append_body"]) and old_body:
+    if given.switch("append_body") and old_body:
         body = f"{old_body}\n{body}"
     flags = {"draft": False, "prerelease": False}
     if present:
@@ -195,15 +206,20 @@ def _values(given: Mapping[str, str], tag: str, present: Release | None) -> Valu
         "tag_name": tag,
         "name": given["name"] or (present["name"] if present else None) or tag,
         "body": body or old_body,
-        "generate_release_notes": boolean(
-            "generate_release_notes", given["generate_release_notes"]
-        ),
-        **{key: boolean(key, given[key]) if given[key] else flags[key] for key in flags},
+        "generate_release_notes": given.switch("generate_release_notes"),
+        **{key: given.switch(key) if given[key] else flags[key] for key in flags},
     }
-    for key in ("target_commitish", "make_latest"):
-        if given[key]:
-            values[key] = given[key]
+    if given["target_commitish"]:
+        values["target_commitish"] = given["target_commitish"]
+    if latest := _make_latest(given):
+        values["make_latest"] = latest
     return values
+
+
+def _make_latest(given: Inputs) -> str:
+    """Return what the release is to be for the latest one; empty if GitHub decides."""
+    value = given["make_latest"]
+    return value if value in ("true", "false", "legacy") else ""
 
 
 def _upload(api: Api, release: Release, path: Path, *, overwrite: bool) -> None:

@@ -5,36 +5,83 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypedDict
+
+ACTIONS = Path(__file__).resolve().parents[1] / "actions"
 
 
 class Failure(Exception):
     """The action fails as the real one would; the message is its error."""
 
 
-def inputs() -> dict[str, str]:
-    """Return the action's inputs, by name; one that is not given is empty."""
-    return {
-        str(name): "" if value is None else str(value)
-        for name, value in json.loads(os.environ["INPUTS"] or "{}").items()
-    }
+class InputRule(TypedDict, total=False):
+    """What the stand-in does with an input, as far as it is read here (`inputs.toml`)."""
+
+    aliases: list[str]
+    switch: str
+    only: list[str]
 
 
-def boolean(name: str, value: str) -> bool:
-    """Return a yes-or-no input, which has the words of YAML's core schema.
+class Inputs:
+    """The inputs of the action that runs, by the names in its `inputs.toml`."""
 
-    Raises:
-        Failure: it is another word.
-    """
-    if value in ("true", "True", "TRUE"):
-        return True
-    if value in ("false", "False", "FALSE", ""):
-        return False
-    raise Failure(f"the input {name} is {value!r}; it must be true or false")
+    def __init__(self, action: str) -> None:
+        """Read the inputs of a stand-in, named by its folder in ``actions``."""
+        text = (ACTIONS / action / "inputs.toml").read_text("utf-8")
+        self._rules: dict[str, InputRule] = tomllib.loads(text)
+
+    def __getitem__(self, name: str) -> str:
+        """Return an input without the space around it; empty if it is not given.
+
+        Of an input with several names, the first one that is given and not empty counts.
+        """
+        names = (name, *self._rules[name].get("aliases", ()))
+        values = (os.environ.get(f"INPUT_{key.upper()}", "").strip() for key in names)
+        return next((value for value in values if value), "")
+
+    def switch(self, name: str) -> bool:
+        """Return whether an input is on, by the reading of the real action.
+
+        Raises:
+            Failure: it is a word that the real action refuses.
+        """
+        value = self[name]
+        match self._rules[name]["switch"]:
+            case "any-case":
+                return value.lower() == "true"
+            case "exact":
+                return value == "true"
+            case "unless-false":
+                return value.lower() != "false"
+            case _ if value in ("true", "True", "TRUE"):
+                return True
+            case _ if value in ("false", "False", "FALSE"):
+                return False
+            case _:
+                raise Failure(f"the input {name} is {value!r}; it must be true or false")
+
+    def check(self) -> None:
+        """End the action as one that the stand-in cannot do if an input asks for more."""
+        for name, rule in self._rules.items():
+            value = self[name]
+            if not value or "only" not in rule:
+                continue
+            if "switch" in rule:
+                value = str(self.switch(name)).lower()
+            if value not in rule["only"]:
+                unsupported(f"the input {name}: {self[name].splitlines()[0]}")
+
+
+def inputs(action: str) -> Inputs:
+    """Return the inputs of a stand-in; end the action if it cannot do what they ask."""
+    given = Inputs(action)
+    given.check()
+    return given
 
 
 def lines(value: str) -> list[str]:

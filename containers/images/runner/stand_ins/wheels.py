@@ -25,10 +25,7 @@ _SECONDS = 2400
 
 def main() -> None:
     """Ask for the wheel and wait for it."""
-    given = inputs()
-    for name in ("config-file", "only", "extras"):
-        if given[name]:
-            unsupported(f"the input {name}")
+    given = inputs("pypa-cibuildwheel")
     if settings := sorted(key for key in os.environ if key.startswith("CIBW_")):
         unsupported(f"settings in the environment: {', '.join(settings)}")
     source = Path(given["package-dir"]).resolve()

@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from containers.runner.act_log import ActLine, ActLog, ConductorLine, is_same_combination
+from containers.runner.act_log import (
+    ActLine,
+    ActLog,
+    ConductorLine,
+    find_running,
+    is_same_combination,
+)
 from verification.models.workflow import Workflow
+from verification.models.workflow_call import with_called
 from verification.models.workflow_file import load
 
 # What the conductor printed of a run of tests/faults/small.yml in which a step was made to fail.
@@ -155,6 +162,98 @@ def test_a_combination_that_passed_is_not_failed_by_another(workflow: Workflow) 
             act["stepResult"] = "failure"
     first, second = read(told).jobs(workflow)[:2]
     assert (first.result, second.result) == ("success", "failure")
+
+
+CALLED = """\
+name: Upload
+on: workflow_call
+jobs:
+  publish:
+    name: Send
+    runs-on: ubuntu-latest
+    steps: [{run: send}]
+  tell: {runs-on: ubuntu-latest, steps: [{run: tell}]}
+"""
+CALLER = """\
+name: Release
+on: push
+jobs:
+  build: {runs-on: ubuntu-latest, steps: [{run: a}]}
+  publish:
+    name: Publish
+    needs: build
+    uses: ./.github/workflows/upload.yml
+  tell: {runs-on: ubuntu-latest, steps: [{run: a}]}
+"""
+
+
+@pytest.fixture
+def calling(tmp_path: Path) -> Workflow:
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "release.yml").write_text(CALLER, "utf-8")
+    (folder / "upload.yml").write_text(CALLED, "utf-8")
+    return with_called(load(folder / "release.yml"), tmp_path)
+
+
+def line(job: str, name: str, **values: Any) -> dict[str, Any]:
+    return {"at": 1.0, "act": {"jobID": job, "job": f"{name}   ", "msg": "x", **values}}
+
+
+def test_the_jobs_of_a_called_workflow_have_the_id_of_their_call(calling: Workflow) -> None:
+    step = {"stepID": ["0"], "stage": "Main", "stepResult": "success"}
+    log = read(
+        [
+            line("build", "Release/build", jobResult="success"),
+            line("publish", "Publish/Upload/Send", **step),
+            line("publish", "Publish/Upload/Send", jobResult="success"),
+            line("tell", "Publish/Upload/tell", jobResult="failure"),
+            line("tell", "Release/tell", **step),
+            line("tell", "Release/tell", jobResult="success"),
+        ]
+    )
+    assert [(job.id, job.name, job.result, job.needs) for job in log.jobs(calling)] == [
+        ("build", "build", "success", ()),
+        ("publish", "Publish / Send", "success", ("build",)),
+        ("publish", "Publish / tell", "failure", ("build",)),
+        ("tell", "tell", "success", ()),
+    ]
+    assert log.jobs(calling)[1].steps[0].result == "success"
+
+
+def test_a_called_workflow_that_did_not_begin_has_the_log_of_its_call(calling: Workflow) -> None:
+    log = read([line("publish", "Release/Publish", msg="Skipping job 'Publish'")])
+    _, publish, tell, _ = log.jobs(calling)
+    assert (publish.result, tell.result) == ("skipped", "skipped")
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "file"),
+    [
+        ("publish", "anything", "upload.yml"),
+        ("tell", "Release/tell", "release.yml"),
+        ("tell", "Publish/Upload/tell", "upload.yml"),
+        ("tell", f"quiverdb-e2e-1-act-Release-tell-{'0' * 64}", "release.yml"),
+        ("tell", f"quiverdb-e2e-1-act-Publish-Upload-tell-{'0' * 64}", "upload.yml"),
+        ("tell", f"quiverdb-e2e-1-act-Other-tell-{'0' * 64}", None),
+        ("none", "Release/none", None),
+    ],
+)
+def test_a_container_is_that_of_the_job_whose_name_it_has(
+    calling: Workflow, job: str, name: str, file: str | None
+) -> None:
+    running = find_running(calling.running_jobs, job, name)
+    assert (running.workflow.path.name if running else None) == file
+
+
+def test_two_jobs_that_act_names_alike_are_none(calling: Workflow) -> None:
+    own, called = (running for running in calling.running_jobs if running.job.id == "tell")
+    expression = own.job.model_copy(update={"name": "${{ github.ref }}"})
+    alike = [
+        own.model_copy(update={"job": expression}),
+        own.model_copy(update={"job": expression.model_copy(update={"needs": ("build",)})}),
+    ]
+    assert find_running([*alike, called], "tell", "Release/x") is None
 
 
 def with_line(at: int, line: dict[str, Any]) -> list[dict[str, Any]]:

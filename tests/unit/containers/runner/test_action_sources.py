@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from containers.runner import action_sources as actions
+from verification.models.action import ActionDefinition
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.workflow import Workflow
-from verification.models.workflow_file import parse
+from verification.models.workflow_call import with_called
+from verification.models.workflow_file import load, parse
 
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 
@@ -84,12 +88,53 @@ def test_actions_of_the_repository_itself_need_nobody() -> None:
     "stand_in", actions.stand_in_actions().values(), ids=lambda found: found.action
 )
 def test_each_stand_in_is_whole(stand_in: actions.StandInAction) -> None:
-    told = yaml.safe_load((stand_in.folder / "action.yml").read_text("utf-8"))
     assert (stand_in.folder / "stand-in.toml").is_file(), "its folder is named as the action"
     assert all(len(version.commit) == 40 for version in stand_in.versions)
-    if told["runs"]["using"] == "composite":
-        (step,) = told["runs"]["steps"]
-        module = step["run"].split(" -m ")[1].split(".")
-        assert (actions.STAND_INS.parent / "/".join(module)).with_suffix(".py").is_file()
-    else:
-        assert (stand_in.folder / told["runs"]["main"]).is_file()
+    for path in stand_in.folder.rglob("action.yml"):
+        runs = yaml.safe_load(path.read_text("utf-8"))["runs"]
+        # act finds the inputs of a composite action only as action.yml spells them.
+        assert runs["using"].startswith("node")
+        main = (path.parent / runs["main"]).read_text("utf-8")
+        if match := re.search(r"\bpython\('(\w+)'\)", main):
+            assert (actions.STAND_INS.parent / "stand_ins" / f"{match[1]}.py").is_file()
+        else:
+            assert f"action('{path.parent.relative_to(actions.STAND_INS)}'" in main
+        assert (path.parent / "inputs.toml").is_file(), "every input is known"
+        assert ActionDefinition.load(path.parent).inputs
+
+
+CALLER = "on: push\njobs:\n  a:\n    uses: x/y/.github/workflows/b.yml@v1\n"
+CALLED = "on: workflow_call\njobs: {b: {runs-on: c, steps: [{uses: USES}]}}"
+
+
+def calling(root: Path, checkouts: Path | None = None, text: str = CALLER) -> Workflow:
+    path = root / ".github" / "workflows" / "a.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, "utf-8")
+    find = functools.partial(actions.find_checkout, checkouts)
+    (path.parent / "b.yml").write_text(CALLED.replace("USES", CHECKOUT), "utf-8")
+    return with_called(load(path), root, find)
+
+
+def test_the_actions_of_a_called_workflow_are_found(tmp_path: Path) -> None:
+    text = "on: push\njobs: {a: {uses: ./.github/workflows/b.yml}}"
+    (use,) = actions.resolve(calling(tmp_path, text=text)).uses
+    assert (use.uses, use.where) == (CHECKOUT, "b.yml:2")
+
+
+def test_a_called_workflow_of_another_repository_is_in_its_checkout(tmp_path: Path) -> None:
+    checkout = tmp_path / "x" / "y@v1"
+    (checkout / ".github" / "workflows").mkdir(parents=True)
+    called = checkout / ".github" / "workflows" / "b.yml"
+    called.write_text(CALLED.replace("USES", CHECKOUT), "utf-8")
+    found = actions.resolve(calling(tmp_path / "root", tmp_path), tmp_path)
+    assert found.options[-1] == "--local-repository=x/y@v1=/opt/real/x-y@v1"
+    assert found.real == {"/opt/real/x-y@v1": checkout}
+    assert [use.uses for use in found.uses] == [CHECKOUT]
+
+
+def test_a_called_workflow_without_a_checkout_cannot_be_run(tmp_path: Path) -> None:
+    with pytest.raises(TestbedFailure) as caught:
+        actions.resolve(calling(tmp_path))
+    assert (caught.value.cause, caught.value.where) == ("action-unavailable", "a.yml:3")
+    assert "FOLDER/x/y@v1" in caught.value.observed

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from containers.runner.environment import forge_environment
 from verification.models.forge import JobIdentity, Repository, WorkflowRun
 from verification.models.pipeline import Push
-from verification.models.workflow import WorkflowJob
+from verification.models.workflow import RunningJob
 from verification.models.workflow_file import parse
 
 PUSH = Push(
@@ -43,15 +43,18 @@ class _Forge:
         self.registered[address] = identity
 
 
-def job(more: str = "") -> WorkflowJob:
+def job(more: str = "", file: str = "publish.yml", origin: str = "") -> RunningJob:
     has = f"runs-on: x, permissions: {{contents: read}}, {more}steps: [{{run: a}}]"
     text = f"on: push\njobs: {{one: {{{has}}}}}"
-    return parse(text, Path("publish.yml")).jobs["one"]
+    workflow = parse(text, Path(file)).model_copy(update={"origin": origin})
+    return RunningJob(job=workflow.jobs["one"], workflow=workflow)
 
 
-def registered(
-    of: WorkflowJob, push: Push = PUSH, run_id: int = 7, attempt: int = 1
-) -> JobIdentity:
+def called(**values: str) -> RunningJob:
+    return job(**values).model_copy(update={"callers": (job().job,)})
+
+
+def registered(of: RunningJob, push: Push = PUSH, run_id: int = 7, attempt: int = 1) -> JobIdentity:
     forge = _Forge()
     environment = forge_environment(forge, network="closed", ca_certificate="PEM")
     assert environment.register is not None
@@ -104,3 +107,49 @@ def test_the_claims_of_another_run_are_its_own(
 
 def test_the_subject_of_a_job_with_an_environment_stays() -> None:
     assert "sub" not in registered(job("environment: pypi, "), OTHER).claims
+
+
+@pytest.mark.parametrize(
+    ("push", "origin", "claims"),
+    [
+        (
+            PUSH,
+            "",
+            {
+                "job_workflow_ref": "o/n/.github/workflows/upload.yml@refs/tags/v1",
+                "job_workflow_sha": PUSH.sha,
+            },
+        ),
+        (
+            OTHER,
+            "",
+            {
+                "workflow_ref": TAKEN,
+                "job_workflow_ref": "o/n/.github/workflows/upload.yml@refs/tags/v2",
+                "job_workflow_sha": OTHER.sha,
+            },
+        ),
+        (
+            PUSH,
+            "x/y/.github/workflows/upload.yml@refs/heads/main",
+            {
+                "job_workflow_ref": "x/y/.github/workflows/upload.yml@refs/heads/main",
+                "job_workflow_sha": None,
+            },
+        ),
+        (
+            PUSH,
+            f"x/y/.github/workflows/upload.yml@{'e' * 40}",
+            {
+                "job_workflow_ref": f"x/y/.github/workflows/upload.yml@{'e' * 40}",
+                "job_workflow_sha": "e" * 40,
+            },
+        ),
+    ],
+)
+def test_a_job_of_a_called_workflow_names_the_called_file(
+    push: Push, origin: str, claims: dict[str, JsonValue]
+) -> None:
+    made = registered(called(file="upload.yml", origin=origin), push).claims
+    assert claims.items() <= made.items()
+    assert ("workflow_ref" in made) is (push is OTHER), "the file that was started stays"

@@ -100,31 +100,23 @@ def packed(of: Any) -> dict[str, bytes]:
         return {name: file.read() for name, file in files.items() if file}
 
 
-@pytest.mark.parametrize(
-    ("around", "jobs"),
-    [(AROUND, ["publish"]), (RunnerEnvironment(network="closed", ca_certificate=""), [])],
-)
 def test_the_conductor_reads_what_it_is_given(
-    monkeypatch: pytest.MonkeyPatch,
-    origin: GitRepository,
-    tmp_path: Path,
-    around: RunnerEnvironment,
-    jobs: list[str],
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(IMAGE)])
-    files = packed(attempt(monkeypatch, origin, around))
+    files = packed(attempt(monkeypatch, origin, AROUND))
     path = tmp_path / "config.json"
     path.write_bytes(files["conduct/config.json"])
     config = importlib.import_module("conductor.config").load(path)
 
-    assert config.identity.jobs == jobs
+    assert (config.identity.url, config.identity.token) == ("https://token.example", "secret")
     assert (config.attempt, config.folder, config.volume) == (2, "/work", "shared")
     assert config.labels["quiverdb-e2e.pipeline"].startswith("1-")
     assert "--env=GITHUB_RUN_ATTEMPT=2" in config.command
     assert "--platform=windows-latest=runner:1" in config.command
     assert f"--workflows={PATH}" in config.command
     assert json.loads(files["conduct/event.json"])["ref"] == "refs/tags/v1"
-    assert files["conduct/ca.pem"].decode() == around.ca_certificate
+    assert files["conduct/ca.pem"].decode() == AROUND.ca_certificate
     assert "conduct/repository.git/HEAD" in files
 
 
@@ -173,9 +165,10 @@ def test_the_label_of_a_combination_is_its_own(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     made, _ = runner(monkeypatch, origin)
-    assert made.label("make", {"os": "windows-latest"}) == "windows-latest"
-    assert made.label("make", {}) == "ubuntu-latest"
-    assert made.label("publish", {}) == "ubuntu-latest"
+    make, publish = made.workflow.jobs.values()
+    assert made.label(make, {"os": "windows-latest"}) == "windows-latest"
+    assert made.label(make, {}) == "ubuntu-latest"
+    assert made.label(publish, {}) == "ubuntu-latest"
 
 
 LINES: dict[str, dict[str, Any]] = {

@@ -24,8 +24,10 @@ from tests.helpers.sample_pipeline import (
     with_upload,
 )
 from verification.models.cause import Cause
-from verification.models.pipeline import PipelineEvidence
+from verification.models.pipeline import ActionUse, PipelineEvidence
+from verification.models.verdict import Verdict
 from verification.pipeline.execution import diagnose_pipeline, ran_side_by_side
+from verification.verdict import of_causes
 
 Change = Callable[[PipelineEvidence], PipelineEvidence]
 OTHERS = {name: digest for name, digest in BUILT.items() if name != LINUX}
@@ -86,6 +88,24 @@ def test_a_good_release_has_no_cause() -> None:
 )
 def test_what_went_wrong_has_a_name(change: Change, expected: list[str]) -> None:
     assert names(change(evidence())) == expected
+
+
+def test_what_a_stand_in_cannot_do_is_no_failure_of_the_job() -> None:
+    whole = with_failed(with_run(evidence(), unsupported=("publish: no",)), "publish")
+    whole = with_job(whole, "release", result="not run", started=None, ended=None)
+    (found,) = causes(whole)
+
+    assert found.name == "stand-in-limited"
+    assert of_causes([found], strict=True) is Verdict.TESTBED
+
+
+def test_an_input_that_a_real_action_does_not_have_is_named() -> None:
+    use = ActionUse(
+        uses="a/b@v1", where="a.yml:1", kind="real", version="v1", folder="x", unknown=("depth",)
+    )
+    (found,) = causes(with_run(evidence(), actions=(use,)))
+
+    assert (found.name, found.where, found.facts["input"]) == ("unknown-input", "a.yml:1", "depth")
 
 
 def test_a_refused_upload_has_the_index_s_reason_and_its_file() -> None:

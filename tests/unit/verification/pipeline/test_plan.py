@@ -34,7 +34,7 @@ def test_every_action_of_the_plan_has_a_pin_that_is_a_commit() -> None:
         (
             'workflow = "publish.yml"',
             'flow = "publish.yml"',
-            r"^pipeline\.toml: flow: unknown key; there are: claims, ",
+            r"^pipeline\.toml: flow: unknown key; there are: called_publisher, claims, ",
         ),
         (
             "independent_of = []\n",

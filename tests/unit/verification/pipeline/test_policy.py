@@ -16,6 +16,7 @@ from tests.helpers.release_workflow import (
     repository,
 )
 from tests.unit.verification.pipeline import (
+    test_action_inputs,
     test_action_pins,
     test_job_order,
     test_permissions,
@@ -30,6 +31,7 @@ from verification.rules.catalogue import catalogue
 MUTANTS = [
     mutant
     for module in (
+        test_action_inputs,
         test_action_pins,
         test_job_order,
         test_permissions,

@@ -1,11 +1,8 @@
 // Stand-in for actions/download-artifact.
 import os from 'node:os'
-import {
-  action, artifactsOf, client, core, download, fits, path, refuse
-} from '/opt/runner/actions/artifacts.mjs'
+import { action, artifactsOf, client, core, download, fits, path } from '/opt/runner/actions/artifacts.mjs'
 
-await action(async () => {
-  refuse('artifact-ids', 'github-token', 'skip-decompress')
+await action('actions-download-artifact', async () => {
   const name = core.getInput('name')
   const given = core.getInput('path') || process.env.GITHUB_WORKSPACE || process.cwd()
   const folder = path.resolve(given.replace(/^~(?=$|\/)/, os.homedir()))
@@ -16,7 +13,7 @@ await action(async () => {
   } else {
     const pattern = core.getInput('pattern')
     const found = (await artifactsOf()).filter((artifact) => !pattern || fits(artifact.name, pattern))
-    const together = core.getInput('merge-multiple') === 'true'
+    const together = core.getBooleanInput('merge-multiple') || found.length === 1
     core.info(`Found ${found.length} artifacts${pattern ? ` that fit '${pattern}'` : ''}`)
     for (const artifact of found) {
       await download(artifact, together ? folder : path.join(folder, artifact.name))

@@ -1,15 +1,15 @@
 // Stand-in for actions/upload-artifact.
-import { action, core, search, unsupported, upload } from '/opt/runner/actions/artifacts.mjs'
+import { action, core, search, upload } from '/opt/runner/actions/artifacts.mjs'
 
-await action(async () => {
+await action('actions-upload-artifact', async () => {
   const name = core.getInput('name')
   const missing = core.getInput('if-no-files-found')
   if (!['warn', 'error', 'ignore'].includes(missing)) {
-    throw new Error(`Unrecognized if-no-files-found input. Provided: ${missing}. Available options: warn,error,ignore`)
+    // The real action goes on, and so the artifact is there although the step fails.
+    core.setFailed(`Unrecognized if-no-files-found input. Provided: ${missing}. Available options: warn,error,ignore`)
   }
-  if (core.getInput('archive') === 'false') unsupported('an artifact that is not archived')
   const patterns = core.getInput('path', { required: true })
-  const hidden = core.getInput('include-hidden-files') === 'true'
+  const hidden = core.getBooleanInput('include-hidden-files')
   const { files, root } = await search(patterns, hidden)
   if (files.length === 0) {
     const told = `No files were found with the provided path: ${patterns}. No artifacts will be uploaded.`
@@ -19,5 +19,5 @@ await action(async () => {
     return
   }
   core.info(`With the provided path, there will be ${files.length} file${files.length === 1 ? '' : 's'} uploaded`)
-  await upload(name, files, root, { overwrite: core.getInput('overwrite') === 'true' })
+  await upload(name, files, root, { overwrite: core.getBooleanInput('overwrite') })
 })

@@ -19,7 +19,7 @@ VALUES = {
     "known": "/known",
     "artifacts": "/artifacts",
     "attempt": 1,
-    "identity": {"url": "https://token.example", "token": "secret", "jobs": ["publish"]},
+    "identity": {"url": "https://token.example", "token": "secret"},
 }
 
 

@@ -70,7 +70,7 @@ class Act:
             "known": str(self.folder),
             "artifacts": str(self.folder / "artifacts"),
             "attempt": 2,
-            "identity": {"url": "", "token": "", "jobs": []},
+            "identity": {"url": "", "token": ""},
         }
         (self.folder / "config.json").write_text(json.dumps(config), "utf-8")
         path = str(self.folder / "config.json")

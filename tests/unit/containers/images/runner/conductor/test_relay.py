@@ -25,7 +25,6 @@ CONFIG = configs.Config(
     artifacts="/artifacts",
     attempt=1,
     identity=configs.IdentityEndpoint(
-        jobs=["publish"],
         url="https://token.example",
         token="secret",  # noqa: S106
     ),
@@ -53,10 +52,13 @@ def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Any) -> N
     assert asked["HostConfig"]["Dns"] == ["127.0.0.1"]
 
 
-@pytest.mark.parametrize(("job", "given"), [("publish", True), ("release", False)])
+@pytest.mark.parametrize(
+    ("job", "known", "given"), [("publish", "identity", True), ("publish", "", False)]
+)
 def test_only_a_job_that_may_ask_for_a_token_is_told_where(
-    relay: Any, job: str, given: bool, capsys: pytest.CaptureFixture[str]
+    relay: Any, job: str, known: str, given: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (Path(relay._config.known) / ("c" * 64)).write_text(known, "utf-8")
     asked: dict[str, Any] = {"Env": [f"GITHUB_JOB={job}"]}
     relay._execute("c" * 64, asked)
     names = {entry.partition("=")[0] for entry in asked["Env"]}

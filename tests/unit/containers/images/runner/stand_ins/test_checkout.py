@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +27,34 @@ def test_what_is_fetched_is_what_was_asked_for(
     ref: str, commit: str, full: bool, specs: list[str]
 ) -> None:
     assert checkout._specs(ref, commit, full=full) == specs
+
+
+@pytest.mark.parametrize(
+    ("value", "depth"), [("", 1), ("1", 1), ("5.5", 5), ("0", 0), ("-1", 0), ("all", 0)]
+)
+def test_what_is_no_depth_fetches_all(value: str, depth: int) -> None:
+    assert checkout._depth(value) == depth
+
+
+def test_a_folder_that_is_no_repository_is_emptied(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+
+    checkout._prepare(tmp_path, clean=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("clean", "kept"), [(True, False), (False, True)])
+def test_an_earlier_checkout_is_cleaned_on_demand(tmp_path: Path, clean: bool, kept: bool) -> None:
+    repository = tmp_path / "repository"
+    checkout.git("init", "--quiet", str(repository), folder=tmp_path)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    checkout.git(*identity, "commit", "--quiet", "--allow-empty", "-m", "a", folder=repository)
+    checkout.git("remote", "add", "origin", "file:///none", folder=repository)
+    (repository / "left").touch()
+
+    checkout._prepare(repository, clean=clean)
+
+    assert (repository / "left").exists() is kept

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -32,13 +33,13 @@ def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
 
 
 def commands(
-    action: Action, monkeypatch: pytest.MonkeyPatch, answered: requests.Response
+    action: Action, monkeypatch: pytest.MonkeyPatch, answered: requests.Response, **inputs: str
 ) -> list[tuple[str, ...]]:
-    """Run it with this answer of the index; return the commands of twine."""
+    """Run it with this answer of the index and these inputs; return the commands of twine."""
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(action.module.requests, "post", lambda *_, **__: answered)
     monkeypatch.setattr(action.module, "_twine", lambda *arguments: ran.append(arguments))
-    action.run(repository__url="https://upload.example/legacy/")
+    action.run(**{"repository__url": "https://upload.example/legacy/", **inputs})
     return ran
 
 
@@ -50,7 +51,8 @@ def test_the_token_of_the_exchange_uploads_what_is_checked(
     check, upload = commands(action, monkeypatch, answer(200, {"token": "pypi-x"}))
 
     assert check == ("check", "dist/a.whl")
-    assert upload == ("upload", "--non-interactive", "--disable-progress-bar", "dist/a.whl")
+    options = ("--non-interactive", "--disable-progress-bar", "--verbose")
+    assert upload == ("upload", *options, "dist/a.whl")
     assert (os.environ["TWINE_USERNAME"], os.environ["TWINE_PASSWORD"]) == ("__token__", "pypi-x")
     assert os.environ["TWINE_REPOSITORY_URL"] == "https://upload.example/legacy/"
     said = capsys.readouterr().out
@@ -87,6 +89,23 @@ def test_a_refused_exchange_has_the_reasons_of_the_index(
     assert shown is (status != 200)
 
 
+@pytest.mark.parametrize(("attestations", "refused"), [("true", True), ("false", False)])
+def test_attestations_of_a_called_workflow_are_refused(
+    action: Action, monkeypatch: pytest.MonkeyPatch, attestations: str, refused: bool
+) -> None:
+    folder = "o/n/.github/workflows"
+    claims = {
+        "repository": "o/n",
+        "workflow_ref": f"{folder}/publish.yml@refs/tags/v1",
+        "job_workflow_ref": f"{folder}/upload.yml@refs/tags/v1",
+    }
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    monkeypatch.setattr(action.module.identities, "detect_credential", lambda _: f"a.{payload}.c")
+    reason = r"publish\.yml.* does not match expected Trusted Publisher \(upload\.yml @ o/n\)"
+    with pytest.raises(Exception, match=reason) if refused else contextlib.nullcontext():
+        commands(action, monkeypatch, answer(200, {"token": "x"}), attestations=attestations)
+
+
 def test_a_job_without_the_permission_is_told_so(
     action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +115,34 @@ def test_a_job_without_the_permission_is_told_so(
     monkeypatch.setattr(action.module.identities, "detect_credential", refuse)
     with pytest.raises(Exception, match="the job needs `permissions: id-token: write`"):
         commands(action, monkeypatch, answer(200, {}))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "files"),
+    [
+        ({"packages_dir": "wheels"}, "wheels/*"),
+        ({"packages__dir": "wheels"}, "wheels/*"),
+        ({"packages__dir": "wheels", "packages_dir": "dist"}, "wheels/*"),
+        ({"packages__dir": "", "packages_dir": "dist"}, "dist/a.whl"),
+    ],
+)
+def test_the_folder_may_have_either_name(
+    action: Action, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, str], files: str
+) -> None:
+    ran = commands(action, monkeypatch, answer(200, {"token": "pypi-x"}), **inputs)
+    assert [command[-1] for command in ran] == [files, files]
+
+
+@pytest.mark.parametrize("inputs", [{"skip_existing": "true"}, {"skip__existing": "no"}])
+def test_files_that_exist_cannot_be_skipped_here(
+    action: Action,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    inputs: dict[str, str],
+) -> None:
+    with pytest.raises(SystemExit):
+        commands(action, monkeypatch, answer(200, {"token": "pypi-x"}), **inputs)
+    assert "e2e-unsupported" in capsys.readouterr().out
 
 
 def test_a_forge_that_does_not_answer_is_the_testbeds_failure(

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import importlib
+import platform
+from pathlib import Path
 
 import pytest
 from packaging.version import Version
+
+from tests.helpers.stand_ins import Action
 
 python = importlib.import_module("stand_ins.python")
 
@@ -29,3 +33,64 @@ def test_a_version_is_a_prefix_or_a_range(asked: str, fits: bool) -> None:
 def test_what_is_no_version_fails() -> None:
     with pytest.raises(Exception, match="Version new is none"):
         python._fits("new", Version("3.13.5"))
+
+
+@pytest.fixture
+def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
+    return Action("python", "actions-setup-python", tmp_path, monkeypatch)
+
+
+def own() -> str:
+    return platform.python_version()
+
+
+@pytest.mark.parametrize(
+    ("update", "variables"),
+    [("true", ["pythonLocation", "Python_ROOT_DIR", "Python3_ROOT_DIR"]), ("False", [])],
+)
+def test_the_environment_is_changed_on_demand(
+    action: Action, update: str, variables: list[str]
+) -> None:
+    action.run(python__version=own(), update__environment=update)
+
+    file = action.folder / "github_env"
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    assert [line.partition("=")[0] for line in lines] == variables
+    assert action.outputs["python-version"] == own()
+
+
+@pytest.mark.parametrize("inputs", [{}, {"python__version__file": "other"}])
+def test_the_version_may_be_in_a_file(action: Action, inputs: dict[str, str]) -> None:
+    file = inputs.get("python__version__file", ".python-version")
+    (action.folder / file).write_text(f"# ours\n{own()}\n", "utf-8")
+    action.run(**inputs)
+    assert action.outputs["python-version"] == own()
+
+
+def test_without_a_version_nothing_is_set_up(action: Action) -> None:
+    action.run()
+    assert not (action.folder / "github_output").exists()
+
+
+def test_a_version_file_that_is_missing_fails(action: Action) -> None:
+    with pytest.raises(Exception, match="file at: none doesn't exist"):
+        action.run(python__version__file="none")
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"cache": "pip"},
+        {"architecture": "x86"},
+        {"freethreaded": "True"},
+        {"pip__version": "26"},
+        {"python__version__file": "pyproject.toml"},
+    ],
+)
+def test_what_the_stand_in_cannot_do_ends_the_action(
+    action: Action, capsys: pytest.CaptureFixture[str], inputs: dict[str, str]
+) -> None:
+    (action.folder / "pyproject.toml").touch()
+    with pytest.raises(SystemExit):
+        action.run(**inputs)
+    assert "e2e-unsupported" in capsys.readouterr().out

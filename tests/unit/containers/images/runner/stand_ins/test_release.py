@@ -105,3 +105,32 @@ def test_a_branch_makes_no_release(action: Action, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(os.environ, "GITHUB_REF", "refs/heads/main")
     with pytest.raises(Exception, match="GitHub Releases requires a tag"):
         action.run(token=TOKEN)
+
+
+def test_a_word_other_than_true_is_false(action: Action, forge: Forge) -> None:
+    action.run(token=TOKEN, prerelease="yes", draft="True", make_latest="maybe")
+
+    (release,) = forge.kept()
+    assert (release["draft"], release["prerelease"]) == (False, False)
+
+
+def test_a_file_with_the_body_that_is_missing_leaves_the_body(action: Action, forge: Forge) -> None:
+    action.run(token=TOKEN, body="text", body_path="none.md")
+    assert forge.kept()[0]["body"] == "text"
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"files": "{a,b}.whl"},
+        {"files": "!(a).whl"},
+        {"previous_tag": "v1"},
+        {"discussion_category_name": "News"},
+    ],
+)
+def test_what_the_stand_in_cannot_do_ends_the_action(
+    action: Action, capsys: pytest.CaptureFixture[str], inputs: dict[str, str]
+) -> None:
+    with pytest.raises(SystemExit):
+        action.run(token=TOKEN, **inputs)
+    assert "e2e-unsupported" in capsys.readouterr().out

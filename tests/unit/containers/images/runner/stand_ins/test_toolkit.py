@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,86 @@ import pytest
 toolkit = importlib.import_module("stand_ins.toolkit")
 
 
-def test_an_input_that_is_not_given_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INPUTS", json.dumps({"a": None, "b": 1, "c": "x"}))
-    assert toolkit.inputs() == {"a": "", "b": "1", "c": "x"}
+RULES = """
+to-do = { aliases = ["to_do"] }
+loud = { switch = "unless-false" }
+strict = { switch = "exact" }
+deep = { switch = "yaml" }
+any = { switch = "any-case" }
+mode = { only = ["fast"] }
+full = { switch = "yaml", only = ["true"] }
+"""
+
+
+@pytest.fixture(autouse=True)
+def action(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The action `some-action`, which has inputs of every kind."""
+    (tmp_path / "some-action").mkdir()
+    (tmp_path / "some-action" / "inputs.toml").write_text(RULES, "utf-8")
+    monkeypatch.setattr(toolkit, "ACTIONS", tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("true", True), ("TRUE", True), ("False", False), ("", False)]
+    ("given", "value"),
+    [
+        ({}, ""),
+        ({"INPUT_TO-DO": " a "}, "a"),
+        ({"INPUT_TO_DO": "b"}, "b"),
+        ({"INPUT_TO-DO": "a", "INPUT_TO_DO": "b"}, "a"),
+        ({"INPUT_TO-DO": "", "INPUT_TO_DO": "b"}, "b"),
+    ],
 )
-def test_a_yes_or_no_input_has_the_words_of_yaml(text: str, value: bool) -> None:
-    assert toolkit.boolean("x", text) is value
+def test_an_input_is_read_by_each_of_its_names(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], value: str
+) -> None:
+    for name, text in given.items():
+        monkeypatch.setenv(name, text)
+    assert toolkit.inputs("some-action")["to-do"] == value
 
 
-def test_another_word_is_refused() -> None:
-    with pytest.raises(toolkit.Failure, match="the input x is 'yes'"):
-        toolkit.boolean("x", "yes")
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("loud", "no", True),
+        ("loud", "False", False),
+        ("strict", "True", False),
+        ("strict", "true", True),
+        ("deep", "TRUE", True),
+        ("deep", "False", False),
+        ("any", "tRue", True),
+        ("any", "", False),
+    ],
+)
+def test_yes_and_no_are_read_as_the_action_does(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: bool
+) -> None:
+    monkeypatch.setenv(f"INPUT_{name.upper()}", text)
+    assert toolkit.inputs("some-action").switch(name) is value
+
+
+def test_a_word_that_the_action_refuses_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INPUT_DEEP", "yes")
+    with pytest.raises(toolkit.Failure, match="the input deep is 'yes'"):
+        toolkit.inputs("some-action").switch("deep")
+
+
+@pytest.mark.parametrize(("name", "text"), [("mode", "slow\nly"), ("full", "False")])
+def test_a_value_that_the_stand_in_cannot_do_ends_the_action(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"INPUT_{name.upper()}", text)
+    with pytest.raises(SystemExit) as ended:
+        toolkit.inputs("some-action")
+    assert ended.value.code == 1
+    assert f'e2e-unsupported {{"why": "the input {name}: ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "text"), [("mode", "fast"), ("mode", ""), ("full", "TRUE")])
+def test_a_value_that_the_stand_in_can_do_is_let_through(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"INPUT_{name.upper()}", text)
+    assert toolkit.inputs("some-action")[name] == text
 
 
 def test_an_output_may_have_several_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

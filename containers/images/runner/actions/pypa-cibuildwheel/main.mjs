@@ -1,0 +1,3 @@
+import { python } from '/opt/runner/actions/python.mjs'
+
+python('wheels')

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from verification.models.workflow import BadWorkflow, Workflow
+from verification.models.workflow_call import with_called
+from verification.models.workflow_file import load
+
+WORKFLOWS = ".github/workflows"
+CALLER = """\
+on: push
+jobs:
+  build: {runs-on: a, permissions: {contents: read}, steps: [{run: a}]}
+  publish:
+    needs: build
+    permissions: {id-token: write, contents: read}
+    uses: USES
+"""
+CALLED = """\
+on: workflow_call
+jobs:
+  publish: {runs-on: a, permissions: {id-token: write}, steps: [{run: a}]}
+  report: {runs-on: a, steps: [{run: a}]}
+"""
+LOCAL = f"./{WORKFLOWS}/upload.yml"
+REMOTE = f"x/y/{WORKFLOWS}/upload.yml"
+
+
+def write(root: Path, name: str, text: str) -> Path:
+    path = root / WORKFLOWS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def loaded(root: Path, uses: str = LOCAL, caller: str = CALLER, **called: str) -> Workflow:
+    path = write(root, "publish.yml", caller.replace("USES", uses))
+    for name, text in called.items():
+        write(root, f"{name}.yml", text)
+    return with_called(load(path), root, lambda repository, _: root / "else" / repository)
+
+
+def test_a_called_workflow_runs_in_place_of_its_call(tmp_path: Path) -> None:
+    workflow = loaded(tmp_path, upload=CALLED)
+
+    running = workflow.running_jobs
+    assert [(one.id, one.job.id) for one in running] == [
+        ("build", "build"),
+        ("publish", "publish"),
+        ("publish", "report"),
+    ]
+    assert [one.workflow.path.name for one in running] == [
+        "publish.yml",
+        "upload.yml",
+        "upload.yml",
+    ]
+    assert [caller.id for caller in running[1].callers] == ["publish"]
+    assert workflow.running("publish") == running[1:]
+    assert [file.path.name for file in workflow.files] == ["publish.yml", "upload.yml"]
+
+
+def test_a_job_without_permissions_gets_those_of_its_caller(tmp_path: Path) -> None:
+    _, publish, report = loaded(tmp_path, upload=CALLED).running_jobs
+
+    assert publish.job.permissions == {"id-token": "write"}
+    assert report.job.permissions == {"id-token": "write", "contents": "read"}
+    assert report.job.permissions_from == "job"
+
+
+def test_a_call_may_be_nested(tmp_path: Path) -> None:
+    outer = CALLED.replace("{runs-on: a, steps: [{run: a}]}", f"{{uses: ./{WORKFLOWS}/deep.yml}}")
+    inner = "on: workflow_call\njobs: {last: {runs-on: a, steps: [{run: a}]}}"
+    workflow = loaded(tmp_path, upload=outer, deep=inner)
+
+    last = workflow.running_jobs[-1]
+    assert (last.id, last.job.id) == ("publish", "last")
+    assert [caller.id for caller in last.callers] == ["publish", "report"]
+    assert [file.path.name for file in workflow.files] == [
+        "publish.yml",
+        "upload.yml",
+        "deep.yml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ref", "full"),
+    [
+        ("main", "refs/heads/main"),
+        ("v1", "refs/tags/v1"),
+        ("1.0", "refs/tags/1.0"),
+        ("refs/heads/v1", "refs/heads/v1"),
+        ("a" * 40, "a" * 40),
+    ],
+)
+def test_a_workflow_of_another_repository_has_its_origin(
+    tmp_path: Path, ref: str, full: str
+) -> None:
+    write(tmp_path / "else" / "x" / "y", "upload.yml", CALLED)
+    workflow = loaded(tmp_path, f"{REMOTE}@{ref}")
+
+    assert workflow.running_jobs[1].workflow.origin == f"{REMOTE}@{full}"
+    assert [file.path.name for file in workflow.files] == ["publish.yml"]
+
+
+def test_a_call_within_another_repository_is_of_that_repository(tmp_path: Path) -> None:
+    there = tmp_path / "else" / "x" / "y"
+    write(
+        there, "upload.yml", f"on: workflow_call\njobs: {{one: {{uses: ./{WORKFLOWS}/deep.yml}}}}"
+    )
+    write(there, "deep.yml", "on: workflow_call\njobs: {two: {runs-on: a, steps: [{run: a}]}}")
+    workflow = loaded(tmp_path, f"{REMOTE}@v1")
+
+    deep = workflow.running_jobs[-1].workflow
+    assert deep.origin == f"x/y/{WORKFLOWS}/deep.yml@refs/tags/v1"
+
+
+def test_a_workflow_that_is_not_here_leaves_its_call(tmp_path: Path) -> None:
+    path = write(tmp_path, "publish.yml", CALLER.replace("USES", f"{REMOTE}@v1"))
+    workflow = with_called(load(path), tmp_path)
+
+    last = workflow.running_jobs[-1]
+    assert (last.id, last.job.uses, last.callers) == ("publish", f"{REMOTE}@v1", ())
+
+
+@pytest.mark.parametrize(
+    ("uses", "called", "fault"),
+    [
+        (LOCAL, {}, "there is no such workflow file"),
+        ("upload.yml", {}, "is no workflow; write"),
+        (LOCAL, {"upload": CALLED.replace("workflow_call", "push")}, "no `workflow_call`"),
+        (
+            LOCAL,
+            {"upload": CALLED.replace("id-token: write", "contents: write")},
+            r"upload\.yml:3: the job 'publish' asks for contents: write, and the job 'publish'",
+        ),
+        (
+            LOCAL,
+            {"upload": f"on: workflow_call\njobs: {{a: {{uses: {LOCAL}}}}}"},
+            r"calls upload\.yml, which calls it",
+        ),
+    ],
+)
+def test_a_call_that_github_refuses_is_refused(
+    tmp_path: Path, uses: str, called: dict[str, str], fault: str
+) -> None:
+    with pytest.raises(BadWorkflow, match=fault):
+        loaded(tmp_path, uses, **called)

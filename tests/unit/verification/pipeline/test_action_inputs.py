@@ -1,0 +1,137 @@
+"""How the rules read the inputs of a step; mutants of the real publish.yml with other spellings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.release_workflow import causes, edited, in_job, names, repository
+from verification.models.cause import Severity
+from verification.models.pipeline import ActionUse
+from verification.models.workflow_file import parse
+from verification.pipeline.action_inputs import check_real_inputs, inputs_of
+
+PUBLISHED = "packages-dir: dist"
+
+# What was done to the file, and the one cause that must name it.
+MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "a missing folder by the older name": (
+        "artifact-lost",
+        lambda: edited(PUBLISHED, "packages_dir: wheels"),
+    ),
+    "a missing folder in upper case": (
+        "artifact-lost",
+        lambda: edited(PUBLISHED, "Packages-Dir: wheels"),
+    ),
+    "the newer name counts": (
+        "artifact-lost",
+        lambda: edited(PUBLISHED, "packages_dir: dist\n          packages-dir: wheels"),
+    ),
+    "files that exist are skipped": (
+        "failure-ignored",
+        lambda: edited(PUBLISHED, f"{PUBLISHED}\n          skip-existing: true"),
+    ),
+    "files that exist are skipped by the older name": (
+        "failure-ignored",
+        lambda: edited(PUBLISHED, f"{PUBLISHED}\n          skip_existing: true"),
+    ),
+    "a word that is not false is true": (
+        "failure-ignored",
+        lambda: edited(PUBLISHED, f"{PUBLISHED}\n          Skip_Existing: 'no'"),
+    ),
+    "an expression may be true": (
+        "failure-ignored",
+        lambda: edited(PUBLISHED, f"{PUBLISHED}\n          skip-existing: ${{{{ env.SKIP }}}}"),
+    ),
+    "another index by the older name": (
+        "publisher-mismatch",
+        lambda: edited(PUBLISHED, f"{PUBLISHED}\n          REPOSITORY_URL: https://a.example/"),
+    ),
+    "a password in upper case": (
+        "token-in-workflow",
+        lambda: edited(PUBLISHED, f"{PUBLISHED}\n          PASSWORD: x"),
+    ),
+    "credentials kept, in upper case": (
+        "credentials-persisted",
+        lambda: in_job("build", "persist-credentials: false", "Persist-Credentials: 'True'"),
+    ),
+    "notes that the action reads as off": (
+        "release-missing",
+        lambda: edited("generate_release_notes: true", "generate_release_notes: 'True'"),
+    ),
+    "a misspelled input": (
+        "unknown-input",
+        lambda: edited(PUBLISHED, "package-dirs: dist"),
+    ),
+    "an input of no action": (
+        "unknown-input",
+        lambda: edited("pattern: wheel-*", "pattern: wheel-*\n          depth: 1"),
+    ),
+    "one input in two cases": (
+        "workflow-invalid",
+        lambda: edited(PUBLISHED, f"{PUBLISHED}\n          Packages-Dir: dist"),
+    ),
+}
+
+
+@pytest.mark.parametrize("title", MUTANTS)
+def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+    cause, mutate = MUTANTS[title]
+    assert names(tmp_path, mutate()) == {cause}
+
+
+def test_a_misspelled_input_is_named_with_the_similar_one(tmp_path: Path) -> None:
+    (cause,) = causes(repository(tmp_path, MUTANTS["a misspelled input"][1]()))
+
+    assert cause.severity is Severity.FLAWED
+    assert (cause.facts["input"], cause.facts["similar"]) == ("package-dirs", "packages-dir")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (PUBLISHED, "packages_dir: dist"),
+        (PUBLISHED, "PACKAGES-DIR: ' dist '"),
+        (PUBLISHED, "packages-dir: dist\n          packages_dir: wheels"),
+        (PUBLISHED, "packages-dir: ''\n          packages_dir: ./dist/"),
+        (PUBLISHED, f"{PUBLISHED}\n          skip_existing: 'FALSE'"),
+        (PUBLISHED, f"{PUBLISHED}\n          skip-existing: ${{{{ false }}}}"),
+        (PUBLISHED, f"{PUBLISHED}\n          verbose: false\n          print_hash: false"),
+        ("generate_release_notes: true", "Generate_Release_Notes: ${{ true }}"),
+        ("overwrite_files: false", "overwrite_files: 'no'"),
+        ("          persist-credentials: false", "          PERSIST-CREDENTIALS: 'False'"),
+    ],
+)
+def test_another_spelling_of_the_same_is_no_fault(old: str, new: str, tmp_path: Path) -> None:
+    assert names(tmp_path, edited(old, new)) == set()
+
+
+def test_of_an_unknown_action_a_rule_reads_what_the_step_says() -> None:
+    text = "on: push\njobs: {a: {runs-on: x, steps: [{uses: a/b@v1, with: {Some: ' 1 '}}]}}"
+    (step,) = parse(text, Path("a.yml")).jobs["a"].steps
+
+    assert inputs_of(step).get("some") == "1"
+    assert inputs_of(step).is_given("some")
+    assert inputs_of(step).get("other") == ""
+
+
+def test_unknown_inputs_of_a_real_action_come_from_its_run() -> None:
+    stand_in = ActionUse(
+        uses="actions/checkout@v7",
+        where="a.yml:1",
+        kind="real",
+        version="v7",
+        folder="x",
+        unknown=("depth",),
+    )
+    other = stand_in.model_copy(update={"uses": "a/b@v1"})
+
+    (cause,) = check_real_inputs([stand_in, other])
+
+    assert (cause.name, cause.facts["action"], cause.facts["input"]) == (
+        "unknown-input",
+        "a/b",
+        "depth",
+    )

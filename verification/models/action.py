@@ -1,0 +1,154 @@
+"""The inputs of an action: their names, aliases and defaults, and how a step gives them.
+
+`action.yml` has the names and the defaults. A stand-in has `inputs.toml` as well, with the aliases
+and with what the stand-in does with each input.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import Field, JsonValue
+
+from verification.models.base import DataError, Model, load_toml, validate
+
+_LITERAL = re.compile(r"\$\{\{\s*(?:'([^']*)'|(true|false))\s*\}\}")
+
+Switch = Literal["yaml", "any-case", "exact", "unless-false"]
+"""How an action reads yes or no (see `images/runner/actions/actions-checkout/inputs.toml`)."""
+
+
+class ActionInput(Model):
+    """One input of an action."""
+
+    default: str = ""
+    aliases: tuple[str, ...] = ()
+    """Its other names; of several that are given, the first one that is not empty counts."""
+    switch: Switch | None = None
+    """How it is read, if it is yes or no."""
+    only: tuple[str, ...] | None = None
+    """The values that the stand-in can do, apart from the empty one; None for all."""
+    without_effect: str = Field(default="", alias="without-effect")
+    """Why it changes nothing in the stand-in; empty if it does what it does in the action."""
+
+
+class GivenInputs:
+    """The inputs that a step gives to an action, by the action's own names."""
+
+    def __init__(self, inputs: Mapping[str, ActionInput], given: Mapping[str, str]) -> None:
+        """Compare ``given``, the step's `with`, with the inputs of the action.
+
+        As on GitHub, names are compared without regard to case.
+        """
+        self._inputs = inputs
+        self._given = {name.lower(): value.strip() for name, value in given.items()}
+        names = {name: name for name in inputs} | {
+            alias: name for name, one in inputs.items() for alias in one.aliases
+        }
+        self.unknown = {
+            name: next(iter(difflib.get_close_matches(name.lower(), names, 1)), "")
+            for name in sorted(given)
+            if name.lower() not in names
+        }
+        """The inputs that the action does not have, each with the most similar one that it has."""
+
+    def is_given(self, name: str) -> bool:
+        """Return whether the step gives an input, by any of its names."""
+        return any(key in self._given for key in self._names(name))
+
+    def get(self, name: str) -> str:
+        """Return an input as the action gets it: what the step gives, else the default."""
+        values = [self._given[key] for key in self._names(name) if key in self._given]
+        if values:
+            return next((value for value in values if value), "")
+        return self._inputs[name].default if name in self._inputs else ""
+
+    def switch(self, name: str) -> str:
+        """Return `true` or `false` as the action reads the input.
+
+        An expression is returned as it stands, and so is a word that the action refuses.
+        """
+        text = self.get(name)
+        if literal := _LITERAL.fullmatch(text):
+            text = literal[1] if literal[1] is not None else literal[2]
+        elif "${{" in text:
+            return text
+        known = self._inputs.get(name)
+        match known.switch if known else None:
+            case "exact":
+                return str(text == "true").lower()
+            case "any-case":
+                return str(text.lower() == "true").lower()
+            case "unless-false":
+                return str(text.lower() != "false").lower()
+            case _:
+                is_word = text in ("true", "True", "TRUE", "false", "False", "FALSE")
+                return text.lower() if is_word else text
+
+    def _names(self, name: str) -> tuple[str, ...]:
+        known = self._inputs.get(name)
+        return (name, *(known.aliases if known else ()))
+
+
+class ActionDefinition(Model):
+    """The inputs of an action, by their names in lower case."""
+
+    inputs: Mapping[str, ActionInput]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the definition of the action in a folder.
+
+        Raises:
+            DataError: the folder has no action.yml that can be read, or `inputs.toml` does not have
+                exactly the inputs of action.yml.
+        """
+        defaults = _defaults(folder)
+        rules = folder / "inputs.toml"
+        if not rules.is_file():
+            return cls(inputs={name: ActionInput(default=text) for name, text in defaults.items()})
+        inputs = {
+            name: _input(table, defaults, name, f"{folder.name}/{rules.name}: {name}")
+            for name, table in load_toml(rules).items()
+        }
+        names = {key for name, one in inputs.items() for key in (name, *one.aliases)}
+        if differing := names ^ defaults.keys():
+            listed = ", ".join(sorted(differing))
+            raise DataError(f"{folder.name}/{rules.name}: action.yml has other inputs: {listed}")
+        return cls(inputs=inputs)
+
+    def read(self, given: Mapping[str, str]) -> GivenInputs:
+        """Return what a step with this `with` gives to the action."""
+        return GivenInputs(self.inputs, given)
+
+
+def _input(table: JsonValue, defaults: Mapping[str, str], name: str, origin: str) -> ActionInput:
+    rule = validate(ActionInput, table, origin)
+    texts = [defaults.get(key, "") for key in (name, *rule.aliases)]
+    return rule.model_copy(update={"default": next((text for text in texts if text), "")})
+
+
+def _defaults(folder: Path) -> dict[str, str]:
+    """Return the default of each input in action.yml, by its name in lower case."""
+    for file in (folder / "action.yml", folder / "action.yaml"):
+        if not file.is_file():
+            continue
+        try:
+            inputs = (yaml.safe_load(file.read_text("utf-8")) or {}).get("inputs") or {}
+            return {
+                str(name).lower(): _text((of or {}).get("default")) for name, of in inputs.items()
+            }
+        except (AttributeError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise DataError(f"{file}: it cannot be read: {' '.join(str(error).split())}") from None
+    raise DataError(f"{folder} has no action.yml")
+
+
+def _text(default: JsonValue) -> str:
+    if default is None:
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)

@@ -1,0 +1,117 @@
+"""Read the workflows that a workflow calls (`jobs.*.uses`), and give their jobs what they get.
+
+The rules are those of GitHub's documentation ("Reuse workflows"): a job of a called workflow has at
+most the permissions of the job that calls it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from verification.models.workflow import BadWorkflow, Workflow, WorkflowJob
+from verification.models.workflow_file import load
+
+LEVELS = ("none", "read", "write")
+_LOCAL = "./"
+_REMOTE = re.compile(r"([^/@]+/[^/@]+)/(\.github/workflows/[^/@]+)@(.+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_VERSION = re.compile(r"v?\d")
+
+FindCheckout = Callable[[str, str], Path | None]
+"""Returns the checkout of a repository (OWNER/NAME) at a ref, or None."""
+
+
+def no_checkout(_repository: str, _ref: str) -> None:
+    """Return that there is no checkout of another repository."""
+
+
+def with_called(workflow: Workflow, root: Path, find: FindCheckout = no_checkout) -> Workflow:
+    """Return a workflow with those that its jobs call, in the repository at ``root``.
+
+    Raises:
+        BadWorkflow: GitHub would refuse the run: a workflow is missing, cannot be called, calls
+            itself, or a job of it asks for more than its caller has.
+    """
+    return _with_called(workflow, root, find, (workflow.path,))
+
+
+def _with_called(
+    workflow: Workflow, root: Path, find: FindCheckout, chain: tuple[Path, ...]
+) -> Workflow:
+    called: dict[str, Workflow] = {}
+    for job in workflow.jobs.values():
+        if job.uses is None:
+            continue
+        where = f"{workflow.path}:{job.line}"
+        target = _target(job.uses, root, find, workflow.origin, where)
+        if target is None:
+            continue
+        folder, path, origin = target
+        if path in chain:
+            raise BadWorkflow(f"{where}: the job {job.id!r} calls {path.name}, which calls it")
+        inner = load(path)
+        if "workflow_call" not in inner.on:
+            raise BadWorkflow(
+                f"{where}: the job {job.id!r} calls {path.name}, which has no `workflow_call` "
+                "under `on`"
+            )
+        jobs = {key: _granted(one, job, inner.path) for key, one in inner.jobs.items()}
+        inner = inner.model_copy(update={"jobs": jobs, "origin": origin})
+        called[job.id] = _with_called(inner, folder, find, (*chain, path))
+    return workflow.model_copy(update={"called": called})
+
+
+def _target(
+    uses: str, root: Path, find: FindCheckout, origin: str, where: str
+) -> tuple[Path, Path, str] | None:
+    """Return the repository's folder, the file and the origin of a call; None if it is not here."""
+    if uses.startswith(_LOCAL):
+        name = uses.removeprefix(_LOCAL)
+        repository, _, ref = origin.partition("@")
+        slug = "/".join(repository.split("/")[:2])
+        return root, root / name, f"{slug}/{name}@{ref}" if origin else ""
+    match = _REMOTE.fullmatch(uses)
+    if match is None:
+        raise BadWorkflow(
+            f"{where}: `uses: {uses}` is no workflow; write ./.github/workflows/FILE or "
+            "OWNER/NAME/.github/workflows/FILE@REF"
+        )
+    repository, name, ref = match.groups()
+    folder = find(repository, ref)
+    return (folder, folder / name, f"{repository}/{name}@{_full(ref)}") if folder else None
+
+
+def _full(ref: str) -> str:
+    """Return a ref in full; one that looks like a version is taken for a tag."""
+    if _COMMIT.fullmatch(ref) or ref.startswith("refs/"):
+        return ref
+    return f"refs/{'tags' if _VERSION.match(ref) else 'heads'}/{ref}"
+
+
+def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:
+    """Return a job of a called workflow with the permissions that it gets from its caller."""
+    if job.permissions_from == "default":
+        return job.model_copy(
+            update={
+                "permissions": caller.permissions,
+                "permissions_from": caller.permissions_from,
+            }
+        )
+    if excess := beyond(job.permissions, caller.permissions):
+        listed = ", ".join(f"{scope}: {level}" for scope, level in excess.items())
+        raise BadWorkflow(
+            f"{path}:{job.line}: the job {job.id!r} asks for {listed}, and the job {caller.id!r} "
+            "that calls it does not have that"
+        )
+    return job
+
+
+def beyond(permissions: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, str]:
+    """Return the permissions that are above a limit."""
+    return {
+        scope: level
+        for scope, level in permissions.items()
+        if LEVELS.index(level) > LEVELS.index(limit.get(scope, "none"))
+    }

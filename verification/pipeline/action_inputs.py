@@ -1,0 +1,67 @@
+"""Read the inputs of a step, and check that its action has them.
+
+Every rule that depends on an input reads it here: names have aliases and any case, and an action
+has its own way of reading yes and no.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from verification.models.action import ActionDefinition, GivenInputs
+from verification.models.cause import Cause
+from verification.models.pipeline import ActionUse
+from verification.models.workflow import Workflow, WorkflowStep
+from verification.pipeline.workflow_causes import cause, step_location
+
+_STAND_INS = Path(__file__).parents[2] / "containers" / "images" / "runner" / "actions"
+
+
+@functools.cache
+def _definition(action: str) -> ActionDefinition | None:
+    """Return the inputs of an action that there is a stand-in for, or None.
+
+    Raises:
+        DataError: the stand-in's files cannot be used.
+    """
+    owner, _, rest = action.partition("/")
+    name, _, path = rest.partition("/")
+    folder = _STAND_INS / f"{owner}-{name}" / path
+    return ActionDefinition.load(folder) if (folder / "inputs.toml").is_file() else None
+
+
+def inputs_of(step: WorkflowStep) -> GivenInputs:
+    """Return the inputs that a step gives; of an unknown action only what the step itself says."""
+    definition = _definition(step.action) if step.action else None
+    return (definition or ActionDefinition(inputs={})).read(step.with_)
+
+
+def check_inputs(workflow: Workflow) -> Iterator[Cause]:
+    """Yield every input that its action does not have: GitHub warns of it and ignores it."""
+    for job in workflow.jobs.values():
+        for step in job.steps:
+            if step.action and _definition(step.action):
+                where = step_location(workflow, job, step)
+                for name, similar in inputs_of(step).unknown.items():
+                    yield _unknown_input(where, step.action, name, similar)
+
+
+def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:
+    """Yield every input that a real action which ran does not have.
+
+    `check_inputs` reports those of the actions that there are stand-ins for.
+    """
+    for use in uses:
+        action = use.uses.partition("@")[0]
+        if _definition(action) is None:
+            for name in use.unknown:
+                yield _unknown_input(use.where, action, name, "")
+
+
+def _unknown_input(where: str, action: str, name: str, similar: str) -> Cause:
+    observed = f"gives {action} the input `{name}`, which it does not have"
+    if similar:
+        observed += f"; it has `{similar}`"
+    return cause("unknown-input", where, observed, action=action, input=name, similar=similar)
