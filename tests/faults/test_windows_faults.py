@@ -206,7 +206,7 @@ def test_a_wheel_tagged_win32(
     )
     seen = windows_judge(wheel)
 
-    assert seen.static_names == {"incomplete-release", "tag-mismatch"}
+    assert seen.static_names == {"incomplete-release", "wrong-architecture"}
     assert seen.names == {"unsupported-platform"}
     assert "win32" in seen.dynamic[0].message
     assert [p for p in seen.evidence.installed.added if "site-packages" in p] == []
