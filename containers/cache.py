@@ -99,7 +99,7 @@ def _replace(name: str, replace: Callable[[], None]) -> None:
 
 
 def damaged_file(name: str, reason: str) -> TestbedFailure:
-    """Return the failure of a run that needs a damaged file; ``reason``: why it has no other."""
+    """Return the failure of a run that needs a damaged file; ``reason``: why there is no other."""
     line = " ".join(reason.split())[:300]
     observed = f"the cached copy is damaged and cannot be fetched again: {line}"
     return TestbedFailure("cache-damaged", name, observed)
@@ -122,7 +122,7 @@ def print_damage(names: Sequence[str], action: str) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield all files of the folder but its record. Links are not files."""
+    """Yield all files of the folder except its record and links."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink() and path != folder / RECORD:
             yield path
@@ -151,7 +151,7 @@ def _damaged(folder: Path) -> list[str] | None:
 
 
 def _fill(folder: Path, fetch: Callable[[Path], None]) -> None:
-    """Replace the files of the folder. What is interrupted leaves a folder without a record."""
+    """Replace the files of the folder. An interrupted call leaves a folder without a record."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a killed run: this one holds the lock
     partial.mkdir(parents=True)

@@ -17,7 +17,7 @@ MAX_BYTES = 1_000_000_000
 
 
 class DamagedCopy(Exception):
-    """The kept copy of a file was damaged, and is removed."""
+    """The kept copy of a file was damaged and has been removed."""
 
 
 def _folder() -> Path:
@@ -47,7 +47,7 @@ def find(digest: str, name: str) -> Path | None:
     """Return the kept file with this content and this name; None if there is none any more.
 
     Raises:
-        DamagedCopy: its content is no longer what it was.
+        DamagedCopy: the content of the kept copy changed; it is removed.
     """
     folder = _folder() / digest
     is_damaged = False

@@ -347,7 +347,7 @@ def _download_failure(errors: str, code: int, lock: Path) -> TestbedFailure:
     where = f"pip download -r {lock.name}"
     if "No space left on device" in errors:
         return TestbedFailure("disk-full", where, reason)
-    # To pip, an index that does not answer has no matching distribution either.
+    # pip reports no matching distribution also if the index does not answer.
     if "No matching distribution" in errors and "Retrying" not in errors:
         return NoMatchingFile("image-build-failed", where, reason)
     return TestbedFailure("image-build-failed", where, reason)

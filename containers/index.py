@@ -179,9 +179,8 @@ def publish(
     """Upload ``files`` to the index; return what twine did, and which files the index refused.
 
     Raises:
-        TestbedFailure: ``machine-lost`` or ``index-unreachable``: the upload machine or the index
-            ended, or the index gave no answer. An upload that fails then says nothing about the
-            files.
+        TestbedFailure: ``machine-lost`` or ``index-unreachable``: the upload failed, and the upload
+            machine or the index ended, or the index gave no answer.
     """
     upload = upload_machine.upload(files, index.password)
     if not upload.code:

@@ -40,6 +40,8 @@ from verification.models.base import DataError, Model, read_json
 from verification.models.release import Release, ReleaseFile, project_and_version
 from verification.models.subject import Platform
 
+_NO_LISTING = (requests.RequestException, ValueError, pypi_simple.UnsupportedRepoVersionError)
+"""The errors of an index that does not answer, or not in a known form."""
 _MACHINE_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
 """The platform tags that fit a machine of machines.toml."""
 _SECONDS = 20
@@ -67,7 +69,7 @@ class IndexFile(Model):
 
     @property
     def has_machine(self) -> bool:
-        """True for a source, and for a wheel that a machine of ours can use."""
+        """True for a source, and for a wheel that a machine of machines.toml can use."""
         return not self.name.endswith(".whl") or any(
             _MACHINE_PLATFORM.fullmatch(tag.rpartition("-")[2]) for tag in self.fits[:-1]
         )
@@ -151,7 +153,9 @@ def release(
     try:
         listed = listing(project, url=url)
     except ImageUnavailable as reason:
-        print_line(f"release {found.version}: whether it has wheels for other machines: {reason}")
+        print_line(
+            f"release {found.version}: its wheels for other machines are not known: {reason}"
+        )
         return found.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
     for file in listed:
         if file.name in known or Version(file.version) != Version(found.version):
@@ -215,7 +219,7 @@ def _fetch_source(project: str, version: str, url: str | None, into: Path) -> No
 def has_file(requirement: Requirement, tags: Set[Tag], *, url: str | None = None) -> bool:
     """Return whether the upstream index has a file of a required project for these tags.
 
-    A source distribution is for all. ``url`` names another index than the configured one.
+    A source distribution fits all tags. ``url`` names another index than the configured one.
 
     Raises:
         ImageUnavailable: the index does not answer.
@@ -231,15 +235,8 @@ def has_file(requirement: Requirement, tags: Set[Tag], *, url: str | None = None
                     versions.add(parse_sdist_filename(package.filename)[1])
     except pypi_simple.NoSuchProjectError:
         return False
-    except (
-        requests.RequestException,
-        ValueError,
-        pypi_simple.UnsupportedRepoVersionError,
-    ) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ImageUnavailable(
-            f"the upstream index does not list the files of {requirement.name}: {reason}"
-        ) from error
+    except _NO_LISTING as error:
+        raise _not_listed(requirement.name, error) from error
     return any(requirement.specifier.filter(versions))
 
 
@@ -276,22 +273,19 @@ def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
     kept = state_folder() / "releases" / "listings" / canonicalize_name(project)
     try:
         files = tuple(_index_files(_ask(project, url or _index_url())))
-    except (
-        requests.RequestException,
-        ValueError,
-        pypi_simple.NoSuchProjectError,
-        pypi_simple.UnsupportedRepoVersionError,
-    ) as error:
-        # A damaged answer cannot be replaced: it is as good as none.
+    except (*_NO_LISTING, pypi_simple.NoSuchProjectError) as error:
+        # A damaged copy counts as none: only the index could replace it.
         with contextlib.suppress(DataError):
             if cache.is_intact(kept):
                 return read_json(IndexListing, kept / _LISTING).files
-        reason = " ".join(str(error).split())[:200]
-        raise ImageUnavailable(
-            f"the upstream index does not list the files of {project}: {reason}"
-        ) from error
+        raise _not_listed(project, error) from error
     cache.replace_folder(kept, functools.partial(_write_listing, IndexListing(files=files)))
     return files
+
+
+def _not_listed(project: str, error: Exception) -> ImageUnavailable:
+    reason = " ".join(str(error).split())[:200]
+    return ImageUnavailable(f"the upstream index does not list the files of {project}: {reason}")
 
 
 def _write_listing(answer: IndexListing, into: Path) -> None:

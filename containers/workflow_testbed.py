@@ -87,29 +87,29 @@ class WorkflowTestbed:
     def evidence(self, run: PipelineRun, project: str) -> PipelineEvidence:
         """Return what a run left behind: release page, index and requests.
 
-        Of a server that does not run any more, only its state is read.
+        If a server no longer runs, only its state is read.
 
         Raises:
             TestbedFailure: a server that runs cannot be read, or its log has an unknown form.
         """
         forge, index = self.forge.state(), self.index.state()
-        requests = [] if index.failure else self.index_log()
-        asked = [] if forge.failure else self.forge.log()
+        index_requests = [] if index.failure else self.index_log()
+        forge_requests = [] if forge.failure else self.forge.log()
         files = {} if index.failure else self.files(project)
         return PipelineEvidence(
             run=run,
             repository=self.origin.full_name,
             workflow=self.runner.file.path,
             releases=() if forge.failure else self.forge.releases(),
-            tokens=tuple(line for line in asked if line.claims or line.refused),
+            tokens=tuple(line for line in forge_requests if line.claims or line.refused),
             index=IndexRecord(
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-                uploads=tuple(line for line in requests if line.upload),
-                exchanges=tuple(line for line in requests if line.oidc),
+                uploads=tuple(line for line in index_requests if line.upload),
+                exchanges=tuple(line for line in index_requests if line.oidc),
             ),
             servers=(
-                Server(name="forge", state=forge, failed_requests=_failed(asked)),
-                Server(name="index", state=index, failed_requests=_failed(requests)),
+                Server(name="forge", state=forge, failed_requests=_failed(forge_requests)),
+                Server(name="index", state=index, failed_requests=_failed(index_requests)),
             ),
         )
 

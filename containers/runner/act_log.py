@@ -25,7 +25,7 @@ _OUTCOMES: dict[str, JobOutcome] = {
 _SET_UP = ("--setup-job", "--complete-job")
 _NOT_IN_CONTAINER_NAME = re.compile(r"[^a-zA-Z0-9]")
 _MOST_NAME = 63 - len("act-")
-"""How long a name is at most in the name of a container, before its hash."""
+"""The maximum length of a name within a container's name, before the hash."""
 _EXIT_CODE = re.compile(r"\W*exitcode '(\d+)': failure")
 """What act prints after a command of a step failed."""
 
@@ -214,10 +214,10 @@ class ActLog:
         run was ended because it took too long.
         """
         runs: list[JobRun] = []
-        every = workflow.running_jobs
-        for running in every:
+        running_jobs = workflow.running_jobs
+        for running in running_jobs:
             job = running.job
-            logs = self._logs_of(running, every)
+            logs = self._logs_of(running, running_jobs)
             for number, matrix in enumerate(job.combinations or ({},)):
                 log = next((log for log in logs if is_same_combination(log.matrix, matrix)), None)
                 result, reason = _result(job, log, runs, hung=hung)
@@ -244,12 +244,12 @@ class ActLog:
                 )
         return tuple(runs)
 
-    def _logs_of(self, running: RunningJob, every: Iterable[RunningJob]) -> list[_JobLog]:
-        """Return the logs of a job; of one that never began, that of the job which calls it."""
+    def _logs_of(self, running: RunningJob, jobs: Iterable[RunningJob]) -> list[_JobLog]:
+        """Return the logs of a job, or those of the calling job if it never began."""
         logs = [
             log
             for (name, id_, _), log in self._jobs.items()
-            if id_ == running.job.id and find_running(every, id_, name) is running
+            if id_ == running.job.id and find_running(jobs, id_, name) is running
         ]
         if running.callers and not logs:
             logs = [log for (_, id_, _), log in self._jobs.items() if id_ == running.id]
@@ -302,19 +302,22 @@ def _why_not_run(job: WorkflowJob, before: Iterable[JobRun], *, hung: bool) -> s
 def find_running(jobs: Iterable[RunningJob], id: str, name: str) -> RunningJob | None:  # noqa: A002
     """Return the job with an id that act gives a name; None if there is none, or several.
 
-    ``name`` is that of its container, or the one in act's log. Only of several jobs with one id, as
-    a called workflow can have, the name decides: it begins with the names of the calling job, of
-    the workflow and of the job.
+    ``name`` is the name of its container, or its name in act's log. It is compared only if several
+    jobs have the id, as with called workflows: it begins with the names of the calling job, of the
+    workflow and of the job.
     """
-    same = [running for running in jobs if running.job.id == id]
-    if len(same) > 1:
+    matching = [running for running in jobs if running.job.id == id]
+    if len(matching) > 1:
         plain = _plain(name if "/" in name else name.partition("-act-")[2])
-        same = [running for running in same if _begins(plain, running)]
-    return same[0] if len(same) == 1 else None
+        matching = [running for running in matching if _begins(plain, running)]
+    return matching[0] if len(matching) == 1 else None
 
 
 def _begins(name: str, running: RunningJob) -> bool:
-    """Return whether a name in the form of a container's is that of a job, as far as both go."""
+    """Return whether the plain name of a container begins like that of a job.
+
+    Only the length that act keeps is compared.
+    """
     parts = [job.name for job in running.callers[-1:]] + [running.workflow.name, running.job.name]
     # A job's expressions are not known here.
     known = _plain("/".join(parts).partition("${{")[0])
@@ -323,7 +326,7 @@ def _begins(name: str, running: RunningJob) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name as act has it in the name of a container."""
+    """Return a name in the form that act uses within a container's name."""
     return _NOT_IN_CONTAINER_NAME.sub("-", name).replace("--", "-")
 
 

@@ -67,7 +67,7 @@ class ResolvedActions:
 
 
 def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
-    """Return what plays each action of the workflow, and of the workflows that it calls.
+    """Return the source of each action of the workflow, and of the workflows that it calls.
 
     With ``folder`` the real action is run wherever ``folder/OWNER/NAME@REF`` or
     ``folder/OWNER/NAME`` is. A called workflow of another repository must be there.
@@ -109,7 +109,11 @@ def _calls(workflow: Workflow, folder: Path | None) -> Iterator[tuple[str, Path]
             checkout = find_checkout(folder, repository, ref)
             if checkout is None:
                 where = running.workflow.at(job.line)
-                raise _unavailable(where, f"{repository}@{ref}", "a workflow of it is called")
+                raise _unavailable(
+                    where,
+                    f"{repository}@{ref}",
+                    "it has a workflow that is called, and there is no checkout of it",
+                )
             yield f"{repository}@{ref}", checkout
 
 

@@ -83,10 +83,9 @@ def forge_environment(
 def _claims(
     forge: RunningForge, running: RunningJob, push: Push, run_id: int, attempt: int
 ) -> dict[str, JsonValue]:
-    """Return the claims of a job that differ from those of the run that the forge was started with.
+    """Return the claims of a job that differ from the claims that the forge was started with.
 
-    The claims of the workflow are of the file that was started; those of the job's workflow are of
-    the file that has the job.
+    `workflow_ref` names the file that was started, `job_workflow_ref` the file that has the job.
     """
     started, claims = forge.workflow, dict[str, JsonValue]()
     slug = f"{forge.repository.owner}/{forge.repository.name}"
@@ -110,7 +109,7 @@ def _claims(
 def _called_claims(called: Workflow, slug: str, push: Push) -> dict[str, JsonValue]:
     """Return the claims about the file of a called workflow.
 
-    Of another repository's workflow the commit is known only if the call names it.
+    The commit of another repository's workflow is known only if the call names it.
     """
     if not called.origin:
         file = f"{slug}/.github/workflows/{called.path.name}@{push.ref}"

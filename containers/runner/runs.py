@@ -214,8 +214,8 @@ class _Attempt:
         self.builds = BuildQueue(runner.engine, runner.run)
         self._id = f"{runner.run.id}-{secrets.token_hex(3)}"
         self._labels = {**runner.run.labels(), LABEL_PIPELINE: self._id}
-        self._own: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
-        """The filter for what this run has on the engine."""
+        self._filter: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
+        """The engine's filter for the containers and volumes of this run."""
 
     def go(self) -> None:
         """Run it and gather what it shows; leave nothing behind.
@@ -244,11 +244,11 @@ class _Attempt:
             self.builds.close(wait=not self.hung)
             client.close()
         self.failures += self.builds.failures
-        if not self.failures:  # act did not end by itself where the host gave the run up
+        if not self.failures:  # after a failure, the host ended act
             self._check_act()
 
     def _check_act(self) -> None:
-        """Record that act, or its container, did not run to an end."""
+        """Record a failure if act or its container did not run to the end."""
         ended = self.log.ended
         observed = ""
         if ended is None:
@@ -262,7 +262,7 @@ class _Attempt:
             self.failures.append(TestbedFailure("machine-lost", "runner", observed))
 
     def _lost_containers(self, jobs: Sequence[JobRun]) -> Iterator[TestbedFailure]:
-        """Yield the containers that ended too early and of which no job is known."""
+        """Yield the containers that ended too early and belong to no known job."""
         known = {job.container for job in jobs}
         for container, observed in self.log.lost_containers():
             if container not in known:
@@ -462,7 +462,7 @@ class _Attempt:
     # ---- after ----
 
     def _read_states(self) -> None:
-        """Record the states of the containers, before they are removed because of the time."""
+        """Record the states of the containers before they are removed at the time limit."""
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
@@ -472,8 +472,8 @@ class _Attempt:
 
     def _containers(self, client: docker.DockerClient) -> list[Container]:
         """Return the containers of this run, the conductor first."""
-        every = client.containers.list(all=True, filters=self._own, ignore_removed=True)
-        return sorted(every, key=lambda container: not str(container.name).endswith("-act"))
+        containers = client.containers.list(all=True, filters=self._filter, ignore_removed=True)
+        return sorted(containers, key=lambda container: not str(container.name).endswith("-act"))
 
     def _gather(self, conductor: Container) -> None:
         chunks, _ = conductor.get_archive(_ARTIFACTS)
@@ -492,7 +492,7 @@ class _Attempt:
             for container in self._containers(client):
                 with contextlib.suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
-            for volume in client.volumes.list(filters=self._own) if volumes else []:
+            for volume in client.volumes.list(filters=self._filter) if volumes else []:
                 with contextlib.suppress(docker.errors.APIError):
                     volume.remove(force=True)
 

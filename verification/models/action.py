@@ -28,13 +28,13 @@ class ActionInput(Model):
 
     default: str = ""
     aliases: tuple[str, ...] = ()
-    """Its other names; of several that are given, the first one that is not empty counts."""
+    """Its other names. If a step gives several, the first one that is not empty counts."""
     switch: Switch | None = None
-    """How it is read, if it is yes or no."""
+    """How the action reads it as yes or no; None for other inputs."""
     only: tuple[str, ...] | None = None
-    """The values that the stand-in can do, apart from the empty one; None for all."""
+    """The values that the stand-in supports, apart from the empty one; None for all."""
     without_effect: str = Field(default="", alias="without-effect")
-    """Why it changes nothing in the stand-in; empty if it does what it does in the action."""
+    """Why the stand-in ignores it; empty if the stand-in treats it as the action does."""
 
 
 class GivenInputs:
@@ -48,17 +48,17 @@ class GivenInputs:
         self._inputs = inputs
         self._given = {name.lower(): value.strip() for name, value in given.items()}
         names = {name: name for name in inputs} | {
-            alias: name for name, one in inputs.items() for alias in one.aliases
+            alias: name for name, rule in inputs.items() for alias in rule.aliases
         }
         self.unknown = {
             name: next(iter(difflib.get_close_matches(name.lower(), names, 1)), "")
             for name in sorted(given)
             if name.lower() not in names
         }
-        """The inputs that the action does not have, each with the most similar one that it has."""
+        """The inputs that the action does not have, each with its most similar input or nothing."""
 
     def is_given(self, name: str) -> bool:
-        """Return whether the step gives an input, by any of its names."""
+        """Return whether the step gives an input under any of its names."""
         return any(key in self._given for key in self._names(name))
 
     def get(self, name: str) -> str:
@@ -71,7 +71,7 @@ class GivenInputs:
     def switch(self, name: str) -> str:
         """Return `true` or `false` as the action reads the input.
 
-        An expression is returned as it stands, and so is a word that the action refuses.
+        An expression and a word that the action refuses are returned unchanged.
         """
         text = self.get(name)
         if literal := _LITERAL.fullmatch(text):
@@ -116,7 +116,7 @@ class ActionDefinition(Model):
             name: _input(table, defaults, name, f"{folder.name}/{rules.name}: {name}")
             for name, table in load_toml(rules).items()
         }
-        names = {key for name, one in inputs.items() for key in (name, *one.aliases)}
+        names = {key for name, rule in inputs.items() for key in (name, *rule.aliases)}
         if differing := names ^ defaults.keys():
             listed = ", ".join(sorted(differing))
             raise DataError(f"{folder.name}/{rules.name}: action.yml has other inputs: {listed}")
@@ -141,7 +141,8 @@ def _defaults(folder: Path) -> dict[str, str]:
         try:
             inputs = (yaml.safe_load(file.read_text("utf-8")) or {}).get("inputs") or {}
             return {
-                str(name).lower(): _text((of or {}).get("default")) for name, of in inputs.items()
+                str(name).lower(): _text((definition or {}).get("default"))
+                for name, definition in inputs.items()
             }
         except (AttributeError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise DataError(f"{file}: it cannot be read: {' '.join(str(error).split())}") from None

@@ -35,9 +35,9 @@ class TableForm(Model):
 
     name: str
     rows: int = Field(default=0, ge=0, le=100)
-    """How many rows, for a table without a parent."""
+    """The number of rows of a table without a parent."""
     parent: str = ""
-    """The table whose rows have rows of this one, some many and some none."""
+    """The table to whose rows the rows of this one belong: several to some, none to others."""
     columns: Mapping[str, ValueKind] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -55,7 +55,7 @@ class TableRows(Model):
 
 
 class ChosenValues(Model):
-    """What the host chose for the smoke test of a run to write."""
+    """The values that the host chose for the smoke test of a run."""
 
     seed: int
     """The same seed gives the same values."""

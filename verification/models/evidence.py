@@ -157,7 +157,7 @@ class RunTimesValue(Model):
 
 
 class RoundTripValue(Model):
-    """What the package returned of the values that the host chose."""
+    """The values that the package returned, for comparison with the chosen values."""
 
     returned: Mapping[str, TableRows]
     """By table."""
@@ -169,9 +169,9 @@ class ClosedFile(Model):
     """The database file after the package closed it."""
 
     handles: tuple[str, ...] = ()
-    """What the process still has open of it; known on Linux only."""
+    """The names of its files that the process still has open; known on Linux only."""
     remains: tuple[str, ...] = ()
-    """The files of SQLite next to it, which are gone once it is closed."""
+    """The files of SQLite next to it that still exist. SQLite removes them when it closes."""
     refused: str = ""
     """Why the system did not rename or delete it; empty if it did."""
 
@@ -183,7 +183,7 @@ class FailingCall(Model):
     expected: str
     """The class of the error that it must raise."""
     raised: str
-    """The class of what it raised; empty if it returned."""
+    """The class of the error that it raised; empty if it returned."""
     as_expected: bool
     message: str = ""
 
@@ -435,7 +435,7 @@ class CellEvidence(Model):
     exercise: Exercise | None = None
     """The use of the package."""
     chosen: ChosenValues | None = None
-    """What the host chose for the smoke test to write, on a machine that was reached."""
+    """The values that the host chose for the smoke test, if the machine was reached."""
     on_disk: DatabaseFile | None = None
     """The database file that the package wrote."""
     free_bytes: int | None = Field(default=None, description="Free space on the disk after use.")

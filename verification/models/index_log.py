@@ -67,15 +67,15 @@ class LoggedRequest(Model):
 
     @property
     def failure(self) -> str:
-        """Why the client got no whole answer; empty if it got one that is not the server's error.
+        """Why the client got no complete answer; empty if it got one with a status below 500.
 
-        What the client itself broke off is a failure as well: the log cannot tell one from the
-        other.
+        A download that the client itself broke off is a failure as well: the log does not show who
+        broke it off.
         """
         if self.tls_refused:
             return f"the TLS handshake failed ({self.tls_refused})"
         if self.open:
-            return f"{self.path} was asked for, and had no answer to its end"
+            return f"{self.path} was requested, and its answer did not end"
         if self.status is None:
             return f"{self.path} was not answered"
         if self.status >= 500:

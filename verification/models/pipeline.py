@@ -164,7 +164,7 @@ class PipelineRun(Model):
     log: tuple[str, ...] = ()
     """The lines of act that are of no job."""
     failures: tuple[TestbedFailureRecord, ...] = ()
-    """The failures of the testbed during the run that are of no one job."""
+    """The failures of the testbed during the run that belong to no single job."""
 
     def job(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's own word)
         """Return the runs of one job: as many as its matrix has combinations."""
@@ -175,7 +175,7 @@ ServerName = Literal["forge", "index"]
 
 
 class FailedRequest(Model):
-    """A request that a server of the testbed did not answer as a server should."""
+    """A request that a server of the testbed did not answer, or answered with its own error."""
 
     client: str
     """The address that it came from."""

@@ -109,7 +109,7 @@ class ReplayInputs(Model):
         default=(), description="The declared dependencies that no index had."
     )
     suite: str = Field(description="The hash of the code that runs and judges cells.")
-    seed: int = Field(default=0, description="What the smoke test's values were chosen by.")
+    seed: int = Field(default=0, description="The seed of the smoke test's values.")
 
 
 class KeptMachine(Model):
@@ -138,27 +138,27 @@ class ReproductionMachine(Model):
 
 
 class AnswerKind(enum.StrEnum):
-    """What the answer of a reproduction rests on."""
+    """The basis of the answer of a reproduction."""
 
     EXECUTED = "executed"
     """A machine with what was asked ran the release."""
     FILES = "files"
     """The files of the release."""
     SIMILAR_MACHINE = "similar-machine"
-    """A machine that differs in what decides."""
+    """A machine with a difference that can decide whether the release works."""
     NOT_RUN = "not-run"
     """Nothing: the cell did not run to its end."""
 
 
 class Reproduction(Model):
-    """What ./e2e reproduce was asked for, what it used, how the two differ, and the answer."""
+    """The question of ./e2e reproduce, what it used, how the two differ, and the answer."""
 
     asked: Mapping[str, str] = Field(description="The options, by name.")
     used: ReproductionMachine | None = Field(
         default=None, description="Null if no machine with what was asked ran."
     )
     differs: tuple[str, ...]
-    kind: AnswerKind = Field(description="What the answer rests on.")
+    kind: AnswerKind = Field(description="The basis of the answer.")
     answer: str = Field(description="Whether the release works on such a machine, and why.")
 
 
@@ -281,7 +281,7 @@ class Report(Model):
     selection: RunSelection
     finished: bool = Field(
         default=True,
-        description="False where the run was killed or still runs: each run writes that first.",
+        description="False if the run was killed or still runs: each run writes this first.",
     )
     interrupted: bool = False
     out_of_scope: tuple[OutOfScope, ...] = ()

@@ -114,7 +114,7 @@ class Coverage(enum.StrEnum):
 
 
 class PlatformResult(Model):
-    """What the inspection reports of the wheels for one platform."""
+    """The results of the inspection for the wheels of one platform."""
 
     tag: str = Field(description="The platform tag.")
     coverage: Coverage

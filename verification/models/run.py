@@ -90,7 +90,7 @@ class RunResult(Model):
     systems: tuple[SystemFacts, ...] = ()
     """The operating systems of the selected machines."""
     platforms: tuple[PlatformResult, ...] = ()
-    """Every platform of the subject, and those of wheels that it does not declare."""
+    """Every platform of the subject, and each undeclared platform of a wheel."""
     planned: tuple[PlannedCell, ...] = ()
     """The cells that are selected; a cell without a result did not run."""
     cells: tuple[CellResult, ...] = ()

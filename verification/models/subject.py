@@ -47,7 +47,7 @@ class Target(Model):
 
     @property
     def machine_system(self) -> OperatingSystem | None:
-        """The system of the machines that can run it; None if there are none of it."""
+        """The operating system of the machines that can run its wheels; None if no machine can."""
         if self.machine != "x86_64":
             return None
         match self.system:

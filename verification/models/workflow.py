@@ -135,8 +135,8 @@ class Workflow(Model):
     lines: Mapping[str, int]
     """Where each key of the workflow stands."""
     origin: str = ""
-    """Where a workflow of another repository is: OWNER/NAME/.github/workflows/FILE@REF, the ref in
-    full. Empty for one of the repository itself."""
+    """The origin of a workflow of another repository: OWNER/NAME/.github/workflows/FILE@REF, with
+    the full ref. Empty for a workflow of the repository itself."""
     called: Mapping[str, Workflow] = {}
     """The workflow that each job with `uses` calls, if it could be read
     (`verification.models.workflow_call`)."""
@@ -153,9 +153,9 @@ class Workflow(Model):
 
     @property
     def running_jobs(self) -> tuple[RunningJob, ...]:
-        """The jobs that a run executes, in order: those of a called workflow in place of its call.
+        """The jobs that a run executes, in order. The jobs of a called workflow replace the call.
 
-        A job whose workflow could not be read stands for itself; it has `uses`.
+        A call whose workflow could not be read is listed as the job itself, with its `uses`.
         """
         jobs: list[RunningJob] = []
         for job in self.jobs.values():
@@ -186,17 +186,17 @@ class Workflow(Model):
 
 
 class RunningJob(Model):
-    """A job that a run executes: one of the workflow's own file, or of a workflow that it calls."""
+    """A job that a run executes, of the started file or of a workflow that it calls."""
 
     job: WorkflowJob
     workflow: Workflow
     """The file that defines it."""
     callers: tuple[WorkflowJob, ...] = ()
-    """The jobs that call the workflow, the one of the run's own file first."""
+    """The jobs that call the workflow, the job of the started file first."""
 
     @property
     def id(self) -> str:
-        """The id of its job in the run's own file."""
+        """The id of its job in the file that was started."""
         return self.callers[0].id if self.callers else self.job.id
 
 

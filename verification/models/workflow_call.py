@@ -1,4 +1,4 @@
-"""Read the workflows that a workflow calls (`jobs.*.uses`), and give their jobs what they get.
+"""Read the workflows that a workflow calls (`jobs.*.uses`), with the permissions of their jobs.
 
 The rules are those of GitHub's documentation ("Reuse workflows"): a job of a called workflow has at
 most the permissions of the job that calls it.
@@ -28,7 +28,7 @@ def no_checkout(_repository: str, _ref: str) -> None:
 
 
 def with_called(workflow: Workflow, root: Path, find: FindCheckout = no_checkout) -> Workflow:
-    """Return a workflow with those that its jobs call, in the repository at ``root``.
+    """Return a workflow of the repository at ``root``, with the workflows that its jobs call.
 
     Raises:
         BadWorkflow: GitHub would refuse the run: a workflow is missing, cannot be called, calls
@@ -57,7 +57,7 @@ def _with_called(
                 f"{where}: the job {job.id!r} calls {path.name}, which has no `workflow_call` "
                 "under `on`"
             )
-        jobs = {key: _granted(one, job, inner.path) for key, one in inner.jobs.items()}
+        jobs = {key: _granted(inner_job, job, inner.path) for key, inner_job in inner.jobs.items()}
         inner = inner.model_copy(update={"jobs": jobs, "origin": origin})
         called[job.id] = _with_called(inner, folder, find, (*chain, path))
     return workflow.model_copy(update={"called": called})
@@ -66,7 +66,11 @@ def _with_called(
 def _target(
     uses: str, root: Path, find: FindCheckout, origin: str, where: str
 ) -> tuple[Path, Path, str] | None:
-    """Return the repository's folder, the file and the origin of a call; None if it is not here."""
+    """Return the repository's folder, the file and the origin; None if there is no checkout.
+
+    Raises:
+        BadWorkflow: ``uses`` does not name a workflow.
+    """
     if uses.startswith(_LOCAL):
         name = uses.removeprefix(_LOCAL)
         repository, _, ref = origin.partition("@")
@@ -84,14 +88,18 @@ def _target(
 
 
 def _full(ref: str) -> str:
-    """Return a ref in full; one that looks like a version is taken for a tag."""
+    """Return the full name of a ref. A ref that looks like a version counts as a tag."""
     if _COMMIT.fullmatch(ref) or ref.startswith("refs/"):
         return ref
     return f"refs/{'tags' if _VERSION.match(ref) else 'heads'}/{ref}"
 
 
 def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:
-    """Return a job of a called workflow with the permissions that it gets from its caller."""
+    """Return a job of a called workflow with the permissions that it gets from its caller.
+
+    Raises:
+        BadWorkflow: the job asks for more than its caller has.
+    """
     if job.permissions_from == "default":
         return job.model_copy(
             update={
@@ -109,7 +117,7 @@ def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:
 
 
 def beyond(permissions: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, str]:
-    """Return the permissions that are above a limit."""
+    """Return the permissions that exceed a limit."""
     return {
         scope: level
         for scope, level in permissions.items()

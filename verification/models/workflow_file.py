@@ -484,7 +484,11 @@ class _Reader:
         return {key: self._text(value, what) for key, value in self._table(node, what).items()}
 
     def _inputs(self, node: yaml.Node | None, what: str) -> dict[str, str]:
-        """Return the inputs of an action, whose names differ by more than case."""
+        """Return the inputs of an action.
+
+        Raises:
+            BadWorkflow: two names differ only by case.
+        """
         inputs = self._texts(node, what)
         names = [name.lower() for name in inputs]
         for name in inputs:

@@ -1,7 +1,7 @@
 """Read the inputs of a step, and check that its action has them.
 
-Every rule that depends on an input reads it here: names have aliases and any case, and an action
-has its own way of reading yes and no.
+Every rule that depends on an input reads it through this module: a name can have aliases and any
+case, and each action reads yes and no in its own way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STAND_INS = Path(__file__).parents[2] / "containers" / "images" / "runner" / "a
 
 @functools.cache
 def _definition(action: str) -> ActionDefinition | None:
-    """Return the inputs of an action that there is a stand-in for, or None.
+    """Return the inputs of an action with a stand-in; None for any other action.
 
     Raises:
         DataError: the stand-in's files cannot be used.
@@ -33,13 +33,17 @@ def _definition(action: str) -> ActionDefinition | None:
 
 
 def inputs_of(step: WorkflowStep) -> GivenInputs:
-    """Return the inputs that a step gives; of an unknown action only what the step itself says."""
+    """Return the inputs of a step; without defaults and aliases if its action has no stand-in.
+
+    Raises:
+        DataError: the stand-in's files cannot be used.
+    """
     definition = _definition(step.action) if step.action else None
     return (definition or ActionDefinition(inputs={})).read(step.with_)
 
 
 def check_inputs(workflow: Workflow) -> Iterator[Cause]:
-    """Yield every input that its action does not have: GitHub warns of it and ignores it."""
+    """Yield every input that its action does not have. GitHub warns about it and ignores it."""
     for job in workflow.jobs.values():
         for step in job.steps:
             if step.action and _definition(step.action):
@@ -49,9 +53,9 @@ def check_inputs(workflow: Workflow) -> Iterator[Cause]:
 
 
 def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:
-    """Yield every input that a real action which ran does not have.
+    """Yield every input that a real action of the run does not have.
 
-    `check_inputs` reports those of the actions that there are stand-ins for.
+    Actions with a stand-in are left out, because `check_inputs` reports them.
     """
     for use in uses:
         action = use.uses.partition("@")[0]

@@ -17,7 +17,7 @@ _INSTALL = re.compile(
     r"|\b(?:uvx|npx)\s|\b(?:curl|wget)\b"
 )
 _MAY_BE_CALLED = "publish"
-"""The job that may call a workflow of the repository: the rules read that in its place."""
+"""The job that may call a workflow of the repository: the rules read the called jobs instead."""
 _LOCKED = re.compile(r"--require-hashes|--locked|\bnpm\s+ci\b|==[\w.]+")
 
 
@@ -32,19 +32,19 @@ def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         if job.uses and (job.id != _MAY_BE_CALLED or job.id not in workflow.called):
             observed = f"is the work of another workflow: {job.uses}"
             yield cause("unknown-action", where, observed, workflow=job.uses)
-        running = workflow.running(job.id)
-        for one in running:
-            yield from _images(one)
+        running_jobs = workflow.running(job.id)
+        for running in running_jobs:
+            yield from _images(running)
             if planned:
-                yield from _unplanned_steps(one.workflow, one.job, planned)
-        steps = [step for one in running for step in one.job.steps]
-        if planned and not any(one.job.uses for one in running):
+                yield from _unplanned_steps(running.workflow, running.job, planned)
+        steps = [step for running in running_jobs for step in running.job.steps]
+        if planned and not any(running.job.uses for running in running_jobs):
             yield from _missing_step(where, steps, planned)
 
 
 def _images(running: RunningJob) -> Iterator[Cause]:
     for image in running.job.containers:
-        observed = f"runs in, or beside, the container image {image}"
+        observed = f"runs in the container image {image}, or uses it as a service"
         where = step_location(running.workflow, running.job)
         yield cause("unknown-action", where, observed, image=image)
 

@@ -1,8 +1,8 @@
 """Name the failures of a run: the testbed's, the package's and the workflow's.
 
 A failure is the package's or the workflow's only if the evidence shows it: a refusal in the index's
-own log, twine's check of a file, or the exit code of a step's command, where the job's container
-still ran and every server answered. Otherwise it is the testbed's.
+log, twine's check of a file, or the exit code of a step's command. It counts only if the job's
+container still ran and every server answered. Otherwise the failure is the testbed's.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _ACTIONS = {
 """The cause of a failed step that uses an action, if no more is known."""
 _UNREACHABLE: dict[ServerName, str] = {"forge": "forge-unreachable", "index": "index-unreachable"}
 _KILLED = 137
-"""The exit code of a command that was ended by SIGKILL. Memory that ran out does that as well."""
+"""The exit code of a command that was ended by SIGKILL, for example because memory ran out."""
 _SHOWN = 400
 
 
 def cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
-    """Return a cause; what was observed, which may be long, is shortened."""
+    """Return a cause, with the observed text shortened."""
     return workflow_causes.cause(name, where, " ".join(observed.split())[:_SHOWN], **facts)
 
 
@@ -60,7 +60,7 @@ def refused_uploads(index: IndexRecord) -> Iterator[Cause]:
 
 
 def is_failed(job: JobRun) -> bool:
-    """Return whether a job failed by itself, and not because one before it did."""
+    """Return whether a job failed by itself, and not because an earlier job failed."""
     lost = job.container_state is not None and job.container_state.failure
     return job.result in ("failure", "hung") or bool(lost)
 
@@ -78,7 +78,7 @@ class _Fault(NamedTuple):
 
     name: str
     observed: str
-    facts: dict[str, FactValue] = {}  # noqa: RUF012  (nobody changes it)
+    facts: dict[str, FactValue] = {}  # noqa: RUF012  (never changed)
 
 
 def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
@@ -103,7 +103,7 @@ def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
 
 
 def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]:
-    """Yield what shows that the testbed ended the job, or may have."""
+    """Yield the evidence that the testbed ended the job, or may have ended it."""
     if job.container_state and job.container_state.failure:
         yield _Fault("machine-lost", job.container_state.failure)
     for failure in job.failures:
@@ -120,7 +120,7 @@ def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]
 
 
 def _unexplained_end(job: JobRun) -> Iterator[_Fault]:
-    """Yield how a job failed, if no command of a step ended by itself."""
+    """Yield a fault if no command of a step ended by itself."""
     step = job.failing
     if step is None:
         yield _Fault("machine-lost", f"no step of it failed: {_why(None, job)}")

@@ -55,7 +55,7 @@ def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None)
 
 
 def _withheld(workflow: Workflow, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
-    """Yield the permissions that a called workflow does not give to any of its jobs."""
+    """Yield the required permissions that no job of a called workflow has."""
     if planned is None or job.id not in workflow.called:
         return
     granted: dict[str, str] = {}
@@ -71,12 +71,12 @@ def _withheld(workflow: Workflow, job: WorkflowJob, planned: PlannedJob | None) 
 
 
 def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield what makes the index refuse the workflow's identity: its file, its environment.
+    """Yield the reasons for the index to refuse the workflow's identity.
 
     The index looks the publisher up by the claim `job_workflow_ref`: the file that has the job, not
     the file that calls it.
     """
-    publishing = [one for one in workflow.running("publish") if _publishes(one)]
+    publishing = [running for running in workflow.running("publish") if _publishes(running)]
     if not publishing and workflow.path.name != plan.publisher:
         observed = f"is not {plan.publisher}, the workflow that is registered"
         yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.publisher)
@@ -89,7 +89,7 @@ def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 
 
 def _publishes(running: RunningJob) -> bool:
-    """Return whether a job can publish; of a called workflow, the one that can ask for a token."""
+    """Return whether a job can publish. In a called workflow, only a job with `id-token` can."""
     return not running.callers or running.job.permissions.get("id-token") == "write"
 
 
@@ -97,7 +97,9 @@ def _publisher_faults(running: RunningJob, plan: Plan) -> Iterator[Cause]:
     job, file = running.job, running.workflow
     where = step_location(file, job)
     if other := job.uses or file.origin:
-        observed = f"is a job of {other}, and the index takes a workflow of the repository itself"
+        observed = (
+            f"is a job of {other}, and the index accepts only a workflow of the repository itself"
+        )
         yield cause("publisher-mismatch", where, observed, workflow=other)
         return
     if file.path.name != plan.publisher:

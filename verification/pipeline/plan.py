@@ -70,8 +70,8 @@ class Plan(Model):
     workflow: str
     """The workflow's file, by its name alone."""
     called_publisher: str = ""
-    """The file that has the publishing job and is registered, if `workflow` calls it; empty if
-    `workflow` itself has the job."""
+    """The registered file with the publishing job, if `workflow` calls it; empty if `workflow`
+    itself has the job."""
     environment: str
     package_dir: str
     """The folder of the package in the repository."""

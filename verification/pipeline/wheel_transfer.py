@@ -138,9 +138,9 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
 
 
 def _with_wheels(jobs: tuple[RunningJob, ...]) -> tuple[RunningJob, ...]:
-    """Return the jobs that must fetch the wheels: of several in a called workflow, those that do.
+    """Return the jobs that must fetch the wheels.
 
-    A job of a workflow that cannot be read is none of them.
+    If some jobs fetch artifacts, only these. A call whose workflow could not be read is left out.
     """
     readable = tuple(running for running in jobs if not running.job.uses)
     fetching = tuple(running for running in readable if running.job.steps_with(_DOWNLOAD))

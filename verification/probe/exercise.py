@@ -5,7 +5,7 @@ on the import path, as for a user. Standard library only. Each step is one line 
 named by E2E_STEPS, written as soon as the step ends. A crash or a hang does not lose earlier steps.
 
 The subject's own files are in the same folder: ``own.py`` has the functions ``native_call``,
-``round_trip`` and, if it likes, ``failing_calls``; ``uses.py`` has the further uses that a scenario
+``round_trip`` and optionally ``failing_calls``; ``uses.py`` has the further uses that a scenario
 names.
 """
 
@@ -127,11 +127,11 @@ def native_call() -> Values:
 
 
 def round_trip() -> Optional[Values]:
-    """Use the package as a user does; return what it returned of the values that it was given.
+    """Use the package as a user does; return the values that the package returned.
 
     The instructions have the tables that the host chose, if the subject has any: the package must
-    store them in the file data.db. ``returned`` are the same tables as the package returned them;
-    ``not_offered`` is what this release cannot do yet.
+    store them in the file data.db. ``returned`` are the same tables as the package returned them.
+    ``not_offered`` names what this release cannot do yet.
     """
     tables = instructions().get("tables")
     action = subject_module("own").round_trip
@@ -195,7 +195,7 @@ def open_files(paths: Sequence[str]) -> List[str]:
             try:
                 name = os.readlink(f"/proc/self/fd/{number}")
             except OSError:
-                continue  # it was that of the folder itself
+                continue  # the descriptor of the listing itself, closed by now
             if name in paths or name in [f"{path} (deleted)" for path in paths]:
                 names.append(os.path.basename(name))
     return sorted(names)

@@ -12,7 +12,7 @@ from verification.models.run import WheelFacts
 from verification.models.verdict import Outcome
 from verification.rules.catalogue import catalogue
 
-# What keeps a library from loading on every clean machine. The inspection reports these.
+# The causes that keep a library from loading on every clean machine. The inspection reports them.
 LOADING = frozenset(
     {
         "damaged-library",
@@ -24,7 +24,7 @@ LOADING = frozenset(
     }
 )
 IN_FILES = LOADING - {"wrong-load-path"}
-"""Those that the files show whatever the package's code does: the inspection runs no code."""
+"""The causes that depend on the files alone: the inspection does not run the package's code."""
 DISAGREEMENT = "layers-disagree"
 _LOADED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
@@ -53,15 +53,15 @@ def disagreements(
     loaded = [cell for cell in cells if cell.outcome in _LOADED]
     shown = {cause.name for cell in cells for cause in cell.causes}
     if loaded:
-        # What one machine confirms is no contradiction: the others have more.
+        # A cause that one machine confirms is no contradiction: other machines may have more.
         broken = (c for c in wheel.causes if c.severity is Severity.BROKEN)
         doubtful = (c for c in broken if c.name in LOADING and c.name not in shown)
-        yield from (_executed(cause, loaded) for cause in doubtful)
+        yield from (_contradicted_by_machine(cause, loaded) for cause in doubtful)
     elif not any(c.severity is Severity.BROKEN for c in (*release_causes, *wheel.causes)):
-        yield from filter(None, (_not_inspected(cell, wheel) for cell in cells))
+        yield from filter(None, (_missing_in_inspection(cell, wheel) for cell in cells))
 
 
-def _executed(cause: Cause, loaded: Sequence[CellResult]) -> Disagreement:
+def _contradicted_by_machine(cause: Cause, loaded: Sequence[CellResult]) -> Disagreement:
     """Return the contradiction of a static cause and the cells that executed the wheel."""
     proofs = [cell.id for cell in loaded if _disproves(cell, cause)]
     ids = proofs or [cell.id for cell in loaded]
@@ -74,9 +74,9 @@ def _executed(cause: Cause, loaded: Sequence[CellResult]) -> Disagreement:
 def _disproves(cell: CellResult, cause: Cause) -> bool:
     """Return whether a cell that works shows that a static cause is wrong.
 
-    The process must have mapped the library that the cause is about and, if that needs another
-    library, this one as well, both from the installed files: a machine can have a library that its
-    platform does not promise. A missing symbol can show at its first call only.
+    The process must have mapped the library that the cause is about and, if the cause names a
+    needed library, that library as well. Both must be installed files: a machine can have a library
+    that its platform does not promise. A missing symbol can show at its first call only.
     """
     if cause.name == "symbol-not-found":
         return False
@@ -88,7 +88,7 @@ def _disproves(cell: CellResult, cause: Cause) -> bool:
     return all(any(path.endswith(name.lower()) for path in mapped) for name in names)
 
 
-def _not_inspected(cell: CellResult, wheel: WheelFacts) -> Disagreement | None:
+def _missing_in_inspection(cell: CellResult, wheel: WheelFacts) -> Disagreement | None:
     """Return the contradiction of a failing cell and an inspection without a finding."""
     about = tuple(cause for cause in cell.causes if _is_inspected(cause, wheel))
     if not about:

@@ -1,4 +1,4 @@
-"""Find a path in the package's own code that leads to no library, although the wheel has it."""
+"""Detect that the package opens a library by a wrong path, although the wheel has the library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from verification.rules.finding import Finding, finding
 from verification.rules.loader_messages import missing_libraries
 from verification.wheel.library_names import base_name, is_library_name
 
-# cffi and ctypes, with the name that the code asked for: a dependency has another name.
+# Messages of cffi and ctypes, with the name that the code asked for.
 _ASKED = re.compile(r"cannot load library '([^']+)'|Could not find module '([^']+)'")
 _NOT_THERE = (
     "{name}: cannot open shared object file",  # glibc
@@ -26,7 +26,7 @@ _GLIBC_NAME = re.compile(r"OSError: ([\w.+-]+\.so[\w.]*): cannot open shared obj
 _REPORTED = re.compile(
     r"[Mm]issing:? '?([\w.+-]+)|([\w.+-]+)'? (?:is missing|was not found|does not exist)"
 )
-_WORD = re.compile(r"(?<![\\/\w.+-])[\w.+-]+(?![\\/])")  # and no part of a path
+_WORD = re.compile(r"(?<![\\/\w.+-])[\w.+-]+(?![\\/])")  # not a part of a path
 _FOLDER_ADDED = "add_dll_directory"
 # Windows' words for a missing folder, in a message of the package's own about its libraries.
 _NO_FOLDER = re.compile(r"\b(?:librar(?:y|ies)|dlls?)\b.*\[WinError [23]\]", re.IGNORECASE)
@@ -36,10 +36,10 @@ _END_OF_PATH = r"[^\s'\"():;,]+"
 def wrong_load_path(
     message: str, trace: str, evidence: CellEvidence, expectation: Expectation
 ) -> Finding | None:
-    """Return that the package opens a library where it is not, and the wheel has it elsewhere.
+    """Return a finding if the package opens a library by a path where it is not installed.
 
-    ``message`` and ``trace`` are the exception's. A library that another one needs is none that the
-    package opens.
+    ``message`` and ``trace`` are the exception's. A library that another library needs does not
+    count: the package does not open it.
     """
     libraries = _libraries(evidence, expectation)
     if not libraries or missing_libraries(evidence.loader):
@@ -47,28 +47,28 @@ def wrong_load_path(
     message = message.replace("\\\\", "\\")
     missing = list(_missing_paths(message, evidence, expectation))
     if files := [path for path in missing if is_library_name(path.name)]:
-        found = _matching(files[0].name, libraries)
-        return _finding(files[0], found) if found else None
+        installed = _matching(files[0].name, libraries)
+        return _finding(files[0], installed) if installed else None
     folder = next(iter(missing), None)
     names = [_asked_name(message, trace, evidence), *_reported_names(message, folder)]
     for name in filter(None, names):
-        found = _matching(name, libraries)
-        if found and (folder or found.name != name or name == names[0]):
-            return _finding(folder / name if folder else PurePath(name), found)
+        installed = _matching(name, libraries)
+        if installed and (folder or installed.name != name or name == names[0]):
+            return _finding(folder / name if folder else PurePath(name), installed)
     if folder and (_FOLDER_ADDED in trace or _NO_FOLDER.search(message)):
         return _finding(folder, libraries[0])
     return None
 
 
-def _finding(sought: PurePath, found: PurePath) -> Finding:
-    observed = f"the package looks for {sought}, and the library is installed as {found}"
+def _finding(sought: PurePath, installed: PurePath) -> Finding:
+    observed = f"the package looks for {sought}, and the library is installed as {installed}"
     return finding(
-        "wrong-load-path", observed, library=found.name, sought=str(sought), path=str(found)
+        "wrong-load-path", observed, library=installed.name, sought=str(sought), path=str(installed)
     )
 
 
 def _libraries(evidence: CellEvidence, expectation: Expectation) -> list[PurePath]:
-    """Return the installed libraries of the package, those that it opens by itself first."""
+    """Return the installed libraries of the package, the declared ones first."""
     record = evidence.steps.record
     kind = paths.path_type(evidence)
     if record and record.value:
@@ -77,8 +77,8 @@ def _libraries(evidence: CellEvidence, expectation: Expectation) -> list[PurePat
         added = paths.added_paths(evidence)
         files = {path for path in added if paths.is_within(path, expectation.module)}
     libraries = [path for path in files if is_library_name(path.name) and not paths.is_cache(path)]
-    own = {base_name(name) for name in expectation.libraries}
-    return sorted(libraries, key=lambda path: (base_name(path.name) not in own, path))
+    declared = {base_name(name) for name in expectation.libraries}
+    return sorted(libraries, key=lambda path: (base_name(path.name) not in declared, path))
 
 
 def _matching(name: str, libraries: list[PurePath]) -> PurePath | None:
@@ -123,7 +123,7 @@ def _tail(path: PurePath, module: str) -> PurePath | None:
 
 
 def _reported_names(message: str, folder: PurePath | None) -> Iterator[str]:
-    """Yield the libraries that a package reports as missing; if a folder is, all that it names."""
+    """Yield the libraries that the message reports as missing; with a folder, all that it names."""
     pattern = _WORD if folder else _REPORTED
     for match in pattern.finditer(message):
         name = next(filter(None, (*match.groups(), match[0]))).rstrip(".")
@@ -135,12 +135,13 @@ def _asked_name(message: str, trace: str, evidence: CellEvidence) -> str:
     """Return the bare name of a library that the package's code opened and that was not there."""
     if match := _ASKED.search(message):
         name = match[1] or match[2]
-        # Windows does not say whether it is the library itself that it did not find. Wine does.
+        # Windows does not report whether the library itself is missing or one that it needs. Wine
+        # does.
         is_named = evidence.os != "windows" or bool(evidence.loader)
         if PurePath(name).name != name or "\\" in name or not is_named:
             return ""
         return name if any(text.format(name=name) in message for text in _NOT_THERE) else ""
-    # ctypes names only what was not found. It is the package's own call if the code has the name.
+    # ctypes names only the missing library. If the code has this name, the package opened it.
     match = _GLIBC_NAME.search(message)
     code = trace.rpartition("\nOSError")[0]
     return match[1] if match and match[1] in code else ""

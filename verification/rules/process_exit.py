@@ -17,7 +17,7 @@ _ILLEGAL = (-4, 132, 0xC000001D)
 """Ended by SIGILL, as Python and a shell have it, and by Windows' STATUS_ILLEGAL_INSTRUCTION."""
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 _BUS_ERROR = (-7, 135)
-"""Ended by SIGBUS: it read a file, which is in its memory, beyond the end of the file."""
+"""The exit codes after SIGBUS: the process read a mapped file beyond its end."""
 # The innermost frame of a process that loads a library: of cffi, ctypes or an extension module.
 _LOADING = re.compile(
     r'cffi/api\.py", line \d+ in (_load_backend_lib|dlopen)|'

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pydantic import JsonValue
-
 from verification.models.cause import Cause
 from verification.models.chosen_values import TableRows
 from verification.models.evidence import CellEvidence
@@ -16,21 +14,21 @@ from verification.rules.finding import finding
 
 _SHOWN = 80
 """How many characters of a value a message shows."""
-Cells = tuple[str, ...]
-"""The cells of a row as JSON, which has their types as well: 20 and 20.0 differ."""
+Row = tuple[str, ...]
+"""The values of a row as JSON, which keeps their types: 20 and 20.0 differ."""
 
 
 class Observed(NamedTuple):
-    """One table as one side shows it."""
+    """One table as the package returned it, or as the database file has it."""
 
     table: TableRows | None
     missing: str
-    """What is there instead of the table."""
+    """Why there is no table."""
     location: str
 
 
 def wrong_answers(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield where the package or its file has other values than those that the host chose.
+    """Yield the tables whose values, returned or in the file, differ from the chosen values.
 
     A round trip that failed has its own cause.
     """
@@ -38,13 +36,13 @@ def wrong_answers(evidence: CellEvidence) -> Iterator[Cause]:
     if evidence.chosen is None or step is None or not step.ok:
         return
     returned = step.value.returned if step.value else {}
-    kept = evidence.on_disk
-    stored = kept.tables if kept else {}
-    no_file = (kept.error if kept else "") or "no table of this name"
+    database = evidence.on_disk
+    stored = database.tables if database else {}
+    no_table = (database.error if database else "") or "no table of this name"
     for name, chosen in evidence.chosen.tables.items():
         for observed in (
             Observed(returned.get(name), "the package returned nothing of it", "round-trip"),
-            Observed(stored.get(name), no_file, "database file"),
+            Observed(stored.get(name), no_table, "database file"),
         ):
             yield from _differences(evidence, name, chosen, observed)
 
@@ -52,7 +50,7 @@ def wrong_answers(evidence: CellEvidence) -> Iterator[Cause]:
 def _differences(
     evidence: CellEvidence, name: str, chosen: TableRows, observed: Observed
 ) -> Iterator[Cause]:
-    """Yield the difference of a table, if it has one: the first row, and how many there are."""
+    """Yield the first difference of a table, with the number of rows that differ."""
     if observed.table is None:
         fault = finding("round-trip-failed", f"{name}: {observed.missing}", table=name)
         yield fault.at(evidence, observed.location)
@@ -73,26 +71,23 @@ def _differences(
     yield fault.at(evidence, observed.location)
 
 
-def _rows(table: TableRows, columns: Sequence[str]) -> list[Cells]:
-    places = [table.columns.index(column) for column in columns]
-    return [tuple(_json(row[place]) for place in places) for row in table.rows]
+def _rows(table: TableRows, columns: Sequence[str]) -> list[Row]:
+    indexes = [table.columns.index(column) for column in columns]
+    return [tuple(json.dumps(row[index]) for index in indexes) for row in table.rows]
 
 
 def _first_difference(
-    name: str, columns: Sequence[str], missing: Sequence[Cells], extra: Sequence[Cells]
+    name: str, columns: Sequence[str], missing: Sequence[Row], extra: Sequence[Row]
 ) -> str:
-    """Return the first cell that differs, of the two rows that are the most alike."""
+    """Return the first value that differs, of the two rows that are the most alike."""
     if not missing or not extra:
-        what, row = ("is missing", missing[0]) if missing else ("was never written", extra[0])
-        return f"{name}: the row {_cut(', '.join(row))} {what}"
+        fault, row = ("is missing", missing[0]) if missing else ("was never written", extra[0])
+        return f"{name}: the row {_cut(', '.join(row))} {fault}"
     expected = missing[0]
-    actual = max(extra, key=lambda row: [one == expected[n] for n, one in enumerate(row)])
-    place = next(n for n, one in enumerate(actual) if one != expected[n])
-    return f"{name}.{columns[place]} is {_cut(actual[place])}, written was {_cut(expected[place])}"
-
-
-def _json(value: JsonValue) -> str:
-    return json.dumps(value)
+    actual = max(extra, key=lambda row: [value == expected[n] for n, value in enumerate(row)])
+    index = next(n for n, value in enumerate(actual) if value != expected[n])
+    written = _cut(expected[index])
+    return f"{name}.{columns[index]} is {_cut(actual[index])}, and {written} was written"
 
 
 def _cut(text: str) -> str:
@@ -117,7 +112,7 @@ def missing_errors(evidence: CellEvidence) -> Iterator[Cause]:
     step = evidence.steps.failing_calls
     for call in step.value if step and step.value else ():
         if not call.as_expected:
-            what = f"it raised {call.raised}: {call.message}" if call.raised else call.message
-            observed = f"{call.call}: {what}; expected was {call.expected}"
+            result = f"it raised {call.raised}: {call.message}" if call.raised else call.message
+            observed = f"{call.call}: {result}; it must raise {call.expected}"
             facts = {"call": call.call, "expected": call.expected, "raised": call.raised}
             yield finding("error-not-raised", observed, **facts).at(evidence, "failing-calls")

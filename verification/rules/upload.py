@@ -1,6 +1,6 @@
-"""Name who refused an upload: twine or the index.
+"""Find out who refused an upload: twine or the index.
 
-An upload that failed and that neither of them refused says nothing about the files.
+A failed upload that neither of them refused says nothing about the files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _LENGTH = 400
 
 
 def refusal(upload: Upload) -> str:
-    """Return who refused an upload and why; empty if nobody did."""
+    """Return who refused an upload and why; empty if neither did."""
     if not upload.code:
         return ""
     if reason := twine_refusal(upload.output):
@@ -25,7 +25,7 @@ def refusal(upload: Upload) -> str:
 
 
 def failure(upload: Upload) -> str:
-    """Return how an upload failed that nobody refused; empty if there is no such failure."""
+    """Return how an upload failed without a refusal; empty if it passed or was refused."""
     if not upload.code or refusal(upload):
         return ""
     observed = f"twine ended with {upload.code}, and the index refused nothing"
@@ -43,6 +43,6 @@ def _last_record(output: str) -> str:
     lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
     lines = [line for line in lines if line]
     # A narrow terminal breaks the record into lines.
-    begins = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
-    text = " ".join(lines[begins[-1] :] if begins else lines[-3:])
+    starts = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
+    text = " ".join(lines[starts[-1] :] if starts else lines[-3:])
     return text.removeprefix("ERROR ")[:_LENGTH]

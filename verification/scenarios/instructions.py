@@ -68,7 +68,7 @@ class ProbeInstructions(Model):
     prelude: str
     """Code that runs before the package is imported."""
     tables: Mapping[str, TableRows] | None
-    """What the smoke test writes; none if it chooses its values itself."""
+    """The tables that the smoke test writes; None if it chooses its values itself."""
     uses: tuple[str, ...]
     """The actions after the exercise."""
     deviation: str

@@ -1,4 +1,4 @@
-"""What the files of a release say about the machine of a bug report: which wheel fits, or none."""
+"""Compare the files of a release with the machine of a bug report: which wheel fits, or none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from verification.models.base import Model
 from verification.scenarios.expectation import allows_python, linux_platforms, python_tags
 from verification.scenarios.similar_machine import BugReport
 
-# For a version that the report does not say: the newest, so that what does not fit it fits none.
+# The assumed version if the report names none. A wheel that does not fit the newest fits no older.
 _NEWEST = {"glibc": (2, 99), "musl": (1, 9)}
 _NEWEST_MACOS = (99, 0)
 _WINDOWS_TAGS = {"": "win_amd64", "x86_64": "win_amd64", "aarch64": "win_arm64", "i686": "win32"}
@@ -33,7 +33,7 @@ class PublishedFile(Model):
 
 
 class ReleaseFiles(Model):
-    """The files of a release, and the earlier files that an installer can take in their place."""
+    """The files of a release, and the earlier files that an installer can choose instead."""
 
     project: str
     version: str
@@ -45,7 +45,7 @@ class ReleaseFiles(Model):
 
 
 class FilesAnswer(Model):
-    """What the files say. Only that nothing fits is certain: what fits may still fail."""
+    """The answer of the files. They can prove that none fits; a file that fits may still fail."""
 
     works: bool | None
     """False if no installer can use the release there, None if the files do not decide."""
@@ -54,14 +54,14 @@ class FilesAnswer(Model):
 
 
 def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
-    """Return whether an installer on the machine of the report has a file of the release to take.
+    """Return whether an installer on the machine of the report can use a file of the release.
 
-    Only wheels and Requires-Python are read. What the report does not say counts as matching.
+    Only tags and Requires-Python are compared. What the report does not name counts as matching.
     """
     name = f"{release.project} {release.version}"
     allowed = [file for file in release.files if _allows(report, file)]
     if wheels := [file.name for file in allowed if file.is_wheel and _fits(report, file.name)]:
-        return FilesAnswer(works=None, text=f"an installer there takes {' or '.join(wheels)}")
+        return FilesAnswer(works=None, text=f"an installer there chooses {' or '.join(wheels)}")
     if sources := [file.name for file in allowed if not file.is_wheel]:
         text = f"no wheel of {name} fits; an installer there builds {sources[0]}"
         return FilesAnswer(works=None, text=text)
@@ -75,12 +75,12 @@ def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         text = f"no wheel of {name} fits; it has {', '.join(names[:_SHOWN]) or 'none'}{more}"
     if fallback := _fallback(report, release.earlier):
-        text += f"; an installer that may choose takes {release.project} {fallback} in its place"
+        text += f"; without a named version, an installer chooses {release.project} {fallback}"
     return FilesAnswer(works=False, text=text)
 
 
 def _fallback(report: BugReport, earlier: Iterable[PublishedFile]) -> str:
-    """Return the newest earlier release with a file that fits; empty if none has one."""
+    """Return the newest earlier release with a file that fits; empty if there is none."""
     versions = [
         Version(file.version)
         for file in earlier
@@ -98,7 +98,7 @@ def _fits(report: BugReport, name: str) -> bool:
     try:
         tags = parse_wheel_filename(name)[3]
     except InvalidWheelFilename:
-        return False  # no installer takes it
+        return False  # no installer accepts it
     platforms = tuple(_platforms(report))
     if report.python_version is None:
         return any(tag.platform in ("any", *platforms) for tag in tags)

@@ -34,7 +34,7 @@ class Answer(NamedTuple):
     verdict: Verdict
     text: str
     differences: tuple[str, ...] = ()
-    """How what ran differs from what was asked; what does not decide included."""
+    """All differences between the machine that ran and the one of the report."""
 
 
 class MachineRun(NamedTuple):
@@ -44,25 +44,25 @@ class MachineRun(NamedTuple):
     evidence: CellEvidence
     result: CellResult
     inspection: ReleaseInspection
-    """What the files of the release say by themselves."""
+    """The inspection of the release's files."""
 
 
 def answer(
-    report: BugReport, files: FilesAnswer, run: MachineRun | None, missed: tuple[str, ...] = ()
+    report: BugReport, files: FilesAnswer, run: MachineRun | None, unavailable: tuple[str, ...] = ()
 ) -> Answer:
-    """Return the answer to a bug report; `missed` says why more similar machines did not run.
+    """Return the answer to a bug report; `unavailable`: why more similar machines did not run.
 
     `run` is None if no machine with the Python, the processor and the C library's kind ran.
 
     *Verified*: a machine with what the report says executed the release, and it works. *Failed*: it
-    does not work there, as such a machine showed or as the files prove. A release that an installer
-    refuses, or passes over for an older one, does not work there. All else is *unverified*: nothing
-    executed it, or only a machine that differs in what decides.
+    does not work there, as such a machine or the files show. A release that an installer refuses,
+    or passes over for an older one, does not work there. Everything else is *unverified*: no
+    machine executed it, or only one with a decisive difference.
     """
     if run is None:
-        return _from_files(files, (*missed, "no machine with what was asked ran"))
+        return _from_files(files, (*unavailable, "no machine with what was asked ran"))
     texts, decides = _differences(report, run)
-    texts = (*texts, *missed)
+    texts = (*texts, *unavailable)
     outcome = run.result.outcome
     ran = f"the release {_WORDS[outcome]} on {run.machine.spec.name}"
     ran += _names(run.result.causes)
@@ -88,12 +88,12 @@ def _from_files(files: FilesAnswer, differences: tuple[str, ...]) -> Answer:
 
 
 def _differences(report: BugReport, run: MachineRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return all differences, and those that decide."""
+    """Return all differences, and the decisive ones."""
     spec: MachineSpec = run.machine.spec
-    every = (*run.machine.differences, *observed_differences(report, spec, run.evidence))
+    differences = (*run.machine.differences, *observed_differences(report, spec, run.evidence))
     return (
-        tuple(difference.text for difference in every),
-        tuple(difference.text for difference in every if difference.decides),
+        tuple(difference.text for difference in differences),
+        tuple(difference.text for difference in differences if difference.decides),
     )
 
 

@@ -15,7 +15,7 @@ from verification.models.machine import MachineSpec
 PATH = Path(__file__).with_name("systems.toml")
 _PROCESSOR = "x86_64"
 """The processor of every machine of machines.toml."""
-# What decides most about a wheel weighs most.
+# A difference that matters more to a wheel has a larger weight.
 _SIMULATED, _ADDED, _GLIBC, _FAMILY, _SYSTEM, _SCENARIO = 20, 15, 3, 2, 1, 1
 _PROCESSORS = {
     "x86_64": "x86_64",
@@ -81,7 +81,7 @@ class BugReport(Model):
 
     @property
     def title(self) -> str:
-        """What the report says about the machine, in a few words."""
+        """A short description of the machine, from the report."""
         system = self.system.title if self.system else ""
         libc = f"glibc {self.glibc}" if self.glibc else ""
         python = f"Python {self.python}" if self.python else ""
@@ -109,9 +109,9 @@ class RankedMachine(NamedTuple):
         return sum(difference.weight for difference in self.differences)
 
     def __str__(self) -> str:
-        weights = (f"{one.text} ({one.weight})" for one in self.differences if one.weight)
-        lines = "; ".join(weights)
-        return f"{self.spec.name}: {self.distance}{f' = {lines}' if lines else ''}"
+        weighted = [item for item in self.differences if item.weight]
+        weights = "; ".join(f"{item.text} ({item.weight})" for item in weighted)
+        return f"{self.spec.name}: {self.distance}{f' = {weights}' if weights else ''}"
 
 
 def systems(path: Path = PATH) -> Mapping[str, System]:
@@ -135,7 +135,7 @@ def bug_report(
     """Return what a bug report says, checked.
 
     Raises:
-        WrongUse: an unknown system or processor, or a version that is none.
+        WrongUse: a system or processor is unknown, or a version is not valid.
     """
     system = _system_named(os) if os else None
     if arch and arch.lower() not in _PROCESSORS:
@@ -175,8 +175,8 @@ def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> S
 def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> list[RankedMachine]:
     """Return the machines with the Python that was asked for, the most similar first.
 
-    Another minor version of Python is another question: it decides which wheel fits. A report
-    without a Python asks for none.
+    Machines with another minor version of Python are left out, because it decides which wheel fits.
+    A report that names no Python matches every machine.
     """
     known = systems()
     ranking = [
@@ -221,9 +221,10 @@ def _differences(
         yield Difference(text, _GLIBC * abs(distance), decides=True)
     yield from _system_differences(spec, report, system_of(spec, known))
     if spec.runs_on == "wine":
-        yield Difference("Wine stands in for Windows (docs/trust.md says what that is worth)")
-    yield from (Difference(f"it has {thing}", _ADDED, decides=True) for thing in spec.has)
-    yield from (Difference(f"it has no {thing}", _ADDED, decides=True) for thing in spec.lacks)
+        yield Difference("Wine stands in for Windows (docs/trust.md states the limits)")
+    yield from (Difference(f"it has {library}", _ADDED, decides=True) for library in spec.has)
+    for library in spec.lacks:
+        yield Difference(f"it has no {library}", _ADDED, decides=True)
     if report.scenario and report.scenario not in spec.scenarios:
         yield Difference(f"machines.toml does not judge it in {report.scenario}", _SCENARIO)
 
@@ -247,7 +248,7 @@ def _system_differences(
 def observed_differences(
     report: BugReport, spec: MachineSpec, evidence: CellEvidence
 ) -> list[Difference]:
-    """Return the differences that only the machine itself shows."""
+    """Return the differences that show only when the machine runs."""
     differences = []
     if report.python and evidence.python:
         observed = f"{evidence.python}{evidence.abiflags}"

@@ -96,13 +96,13 @@ def coverage(platform: Platform, selection: Selection) -> Coverage:
 def _platforms(
     request: GateRequest, setup: RunSetup, installed: ReleaseInspection
 ) -> Iterator[PlatformResult]:
-    """Yield each platform of the subject, and those of wheels that it does not declare."""
+    """Yield each platform of the subject, and each undeclared platform of a wheel."""
     subject, selection = request.subject, request.selection
     systems = _for_systems(subject, selection.systems).platforms
     for platform in subject.platforms:
         alone = narrow(setup.inspection, subject.model_copy(update={"platforms": (platform,)}))
         together = subject.model_copy(update={"platforms": (*systems, platform)})
-        # Of the causes of the set of wheels, those that this platform adds.
+        # The causes of the set of wheels that this platform adds.
         added = set(narrow(setup.inspection, together).causes) - set(installed.causes)
         result = PlatformResult(
             tag=platform.tag,
@@ -114,7 +114,7 @@ def _platforms(
         # A source is built for the selected systems only.
         not_built = selection.source and not result.counts
         if not result.wheels and (not_built or result.not_fetched):
-            result = result.model_copy(update={"causes": ()})  # that it has no wheel is not known
+            result = result.model_copy(update={"causes": ()})  # whether it has a wheel is not known
         yield result
     yield from _undeclared(setup, subject)
 

@@ -80,13 +80,13 @@ class GateRun:
         self._remarks: list[str] = []
 
     def begin(self) -> None:
-        """Take the folder of the report and write there that this run did not finish.
+        """Lock the report's folder and write a report that says that this run did not finish.
 
         A run that is killed leaves no verdict of an earlier run.
 
         Raises:
-            WrongUse: another run writes its report there, or it cannot be written to. The last
-                report stays as it is.
+            WrongUse: another run writes its report there, or it cannot be written to. An earlier
+                report stays unchanged.
         """
         report = self.request.report
         name = hashlib.sha256(os.fsencode(report.resolve())).hexdigest()[:16]
@@ -104,7 +104,8 @@ class GateRun:
         """Prepare the testbed. A failure of it, or of the build, is recorded.
 
         Raises:
-            WrongUse, DataError: what is named cannot be verified. The last report is put back.
+            WrongUse, DataError: what the options name cannot be verified. The earlier report is
+                restored.
         """
         setup = None
         try:
@@ -118,7 +119,7 @@ class GateRun:
             self.recorder.fail_setup(_cause(error.cause, error.where, error.observed))
         except BuildFailed as error:
             self.recorder.fail_setup(_cause("build-failed", error.where, error.observed))
-        except Exception as error:  # noqa: BLE001  (the suite's own fault is the testbed's)
+        except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
             cause = _cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
         self.clear()
@@ -138,7 +139,7 @@ class GateRun:
             self._remarks.append(f"no cell can be replayed: the files are not kept: {error}")
 
     def clear(self) -> None:
-        """Remove the evidence of an earlier run: what this run does not write is not there."""
+        """Remove the evidence of an earlier run, so that only evidence of this run remains."""
         report = self.request.report
         for name in _PARTS:
             shutil.rmtree(report / name, ignore_errors=True)
@@ -179,7 +180,7 @@ class GateRun:
             self._stack.close()
         except TestbedFailure as error:
             self.recorder.fail(_cause(error.cause, error.where, error.observed))
-        except Exception as error:  # noqa: BLE001  (an engine that is gone raises what it likes)
+        except Exception as error:  # noqa: BLE001  (a lost engine raises many kinds)
             self.fail("clean-up", crash.line(error))
 
     def close(self) -> None:

@@ -57,7 +57,7 @@ class PreparedRun(Model):
     """Why a machine cannot run here, by the machine's name."""
     infrastructure: tuple[Image, ...]
     seed: int = 0
-    """What the values of the smoke test are chosen by."""
+    """The seed of the smoke test's values."""
     no_history: str = ""
     """Why the index is without the earlier releases; empty if it has them, or should have none."""
 
@@ -241,7 +241,7 @@ def start_testbed(
     """Start the index and publish the release on it; both end when ``stack`` closes.
 
     Raises:
-        TestbedFailure: the index does not start, or the upload failed and nobody refused it.
+        TestbedFailure: the index does not start, or the upload failed without a refusal.
     """
     contents = IndexContents(project=subject.name, files=release.stored, yanked=release.yanked)
     started = stack.enter_context(testbed.start(network, index, contents, release.wheel_paths))

@@ -1,4 +1,4 @@
-"""Get the files of a release, and of those before it, as an installer sees them on the index."""
+"""Get the files of a release, and of the releases before it, as the index lists them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def published_files(
 ) -> ReleaseFiles:
     """Return the files of a release and, if `earlier`, of the releases before it.
 
-    A published release has the files that the upstream index lists: wheels for machines that do not
-    exist here are among them. Any other release has its wheels.
+    A published release has all files that the upstream index lists, also wheels that no machine
+    runs. Any other release has its wheels.
     """
     listed, unknown = _listed(project) if earlier or release.origin == "release" else ((), "")
     files = [_published(file) for file in listed if _is_of(file, release)]
@@ -34,7 +34,7 @@ def published_files(
 
 
 def _listed(project: str) -> tuple[tuple[IndexFile, ...], str]:
-    """Return the files on the upstream index, and why they are not known."""
+    """Return the files on the upstream index, or none and why they are not known."""
     try:
         return upstream_releases.listing(project), ""
     except ImageUnavailable as reason:
@@ -60,6 +60,6 @@ def _is_of(file: IndexFile, release: Release) -> bool:
 
 
 def _is_before(file: IndexFile, release: Release) -> bool:
-    """Return True for a file that an installer takes unasked: no prerelease and not yanked."""
+    """Return True for an earlier file that is neither a prerelease nor yanked."""
     version = Version(file.version)
     return version < Version(release.version) and not version.is_prerelease and file.yanked is None

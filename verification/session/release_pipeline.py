@@ -39,7 +39,7 @@ class PublishedRelease:
 
     outcome: PipelineOutcome
     files: Mapping[str, bytes]
-    """What the index has of it, by name; empty if the run failed, or the testbed did."""
+    """The files on the index, by name; empty if the run or the testbed failed."""
 
 
 def run(
@@ -84,7 +84,7 @@ def run(
 
 
 def _is_unusable(causes: Iterable[Cause]) -> bool:
-    """Return whether what the workflow published is not the release, or may not be."""
+    """Return whether the published files are not the release, or may not be."""
     return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
 
 

@@ -98,7 +98,7 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
 
     Raises:
         WrongUse: the report does not say what the run used.
-        TestbedFailure: ``cache-damaged``: a kept file is damaged, and there is no other.
+        TestbedFailure: ``cache-damaged``: a kept file is damaged, and no source has another copy.
     """
     if report.inputs is None:
         raise WrongUse(

@@ -82,7 +82,7 @@ def build_report(
 
 
 def unfinished_report(selection: Selection, subject: str, began: float) -> Report:
-    """Return what a run of one cell writes first; `began` is in seconds since 1970."""
+    """Return the report that a run of one cell writes first; `began`: seconds since 1970."""
     return Report(
         verdict=Verdict.UNVERIFIED,
         items=(),
@@ -172,7 +172,7 @@ def _own_tests_not_run(request: GateRequest, judged: RunVerdict) -> str:
         return request.selection.no_tests_reason
     selected = {cell.id for cell in judged.cells}
     if any(cell.runs_tests and cell.id in selected for cell in request.cells):
-        return "no cell that runs them got so far"
+        return "no cell that runs them reached them"
     return "no selected cell runs them"
 
 

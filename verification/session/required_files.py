@@ -1,6 +1,6 @@
 """Check, before a machine starts, that the run's index has every declared dependency of a release.
 
-Without such a file no machine can install the release, and that would not be the release's fault.
+Without these files no machine can install the release, which is not the release's fault.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def check(
 ) -> Release:
     """Return the release with the names of the dependencies that no index has.
 
-    Checked are the selected machines on which the release must work.
+    It covers the selected machines on which the release must work.
 
     Raises:
-        WrongUse: the subject's lock does not have a dependency that the upstream index has.
+        WrongUse: the subject's lock has no file of a dependency that the upstream index has.
         TestbedFailure: ``dependency-not-served``: the upstream index does not answer.
     """
     unpublished: set[str] = set()
@@ -74,18 +74,18 @@ def unserved_requirements(
     target = Target(system=machine.os, machine="x86_64")
     environment = marker_environment(target, machine.python_version)
     files = _fitting_files(paths, machine)
-    own = {canonicalize_name(wheel.name) for wheel in inspection.wheels}
-    left = [
+    release_names = {canonicalize_name(wheel.name) for wheel in inspection.wheels}
+    pending = [
         (requirement, wheel.file)
         for wheel in inspection.wheels
         if parse_tags(wheel.tags) & supported_tags(machine)
         for requirement in requirements(wheel.requires, environment)
     ]
-    known = {str(requirement) for requirement, _ in left}
-    for requirement, wheel_name in left:
+    known = {str(requirement) for requirement, _ in pending}
+    for requirement, wheel_name in pending:
         name, versions = canonicalize_name(requirement.name), requirement.specifier
-        if requirement.url or name in own:
-            continue  # it names no project of an index, or an extra of the release itself
+        if requirement.url or name in release_names:
+            continue  # a file outside the index, or an extra of the release itself
         matching = [
             (version, path)
             for version, path in files.get(name, ())
@@ -95,10 +95,10 @@ def unserved_requirements(
             yield UnservedRequirement(requirement, wheel_name, machine)
             continue
         _, newest = max(matching)
-        for further in requirements(_requires(newest), environment, requirement.extras):
-            if str(further) not in known:
-                known.add(str(further))
-                left.append((further, newest.name))
+        for dependency in requirements(_requires(newest), environment, requirement.extras):
+            if str(dependency) not in known:
+                known.add(str(dependency))
+                pending.append((dependency, newest.name))
 
 
 def _fitting_files(paths: Iterable[Path], machine: MachineSpec) -> Files:

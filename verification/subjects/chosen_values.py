@@ -1,7 +1,7 @@
 """Choose the values that a smoke test writes: at the edges of each type, and new in each run.
 
 The host compares them with what the package returns and with what its file holds. A package that
-returns constants, or what it was handed, cannot know what the file of another run must hold.
+returns constants, or that returns its input without storing it, fails.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from verification.models.subject import Subject
 
 _Choice = Callable[[random.Random], JsonValue]
 _CHILDREN = (3, 0, 1, 4, 2)
-"""How many rows the parents have."""
+"""The numbers of rows of successive parents."""
 _MOST, _LEAST = 2**63 - 1, -(2**63)  # SQLite's integers (sqlite.org, "Datatypes In SQLite")
-# Each choice is one that a narrower type changes, and most stay different from each other in it:
-# a set of them can be stored nevertheless. Not among them: -0.0 and NaN, which SQLite stores
-# as 0.0 and NULL; infinity, which JSON does not have; the zero character, which ends text in C; and
-# white space at the ends of text, which some packages remove on purpose.
+# A narrower type changes each of these values. Most of them stay distinct in it, so that a set of
+# them can still be stored. The lists have no -0.0 and no NaN, which SQLite stores as 0.0 and NULL;
+# no infinity, which JSON does not have; no zero character, which ends text in C; and no white space
+# at the ends of text, which some packages remove on purpose.
 _INTEGERS: tuple[_Choice, ...] = (
     lambda _: _LEAST,
     lambda _: _MOST,
@@ -45,7 +45,7 @@ _FLOATS: tuple[_Choice, ...] = (
     lambda rng: -(rng.randrange(1, 10**6) + 0.1),
     lambda rng: float(2**53 + 2 * rng.randrange(1, 10**6)),
     lambda rng: rng.uniform(-1, 1) / 3,
-    lambda rng: float(rng.randrange(-100, 100)),  # not an integer all the same
+    lambda rng: float(rng.randrange(-100, 100)),  # without a fraction, and not an integer
 )
 _TEXTS: tuple[_Choice, ...] = (
     lambda _: "",
@@ -76,7 +76,7 @@ def load(path: Path) -> Mapping[str, TableForm]:
     """Return the tables of a values file, by name.
 
     Raises:
-        DataError: the file cannot be read or does not fit the model; a parent is not above it.
+        DataError: the file cannot be read or does not fit the model, or a parent is not above it.
     """
     forms = read_tables(TableForm, path)
     known: set[str] = set()
@@ -88,7 +88,7 @@ def load(path: Path) -> Mapping[str, TableForm]:
 
 
 def for_subject(subject: Subject, seed: int) -> ChosenValues | None:
-    """Return what the smoke test of a subject must write; None if it chooses its values itself.
+    """Return the values for the smoke test of a subject; None if it chooses its values itself.
 
     Raises:
         DataError: the values file of the subject does not fit the model.
@@ -97,8 +97,8 @@ def for_subject(subject: Subject, seed: int) -> ChosenValues | None:
 
 
 def new_seed() -> int:
-    """Return a seed that nobody can foresee."""
-    return secrets.randbits(48)  # more than 53 bits are no number for readers of JSON
+    """Return an unpredictable seed."""
+    return secrets.randbits(48)  # JSON readers keep at most 53 bits
 
 
 def choose(forms: Mapping[str, TableForm], seed: int) -> ChosenValues:
@@ -106,16 +106,16 @@ def choose(forms: Mapping[str, TableForm], seed: int) -> ChosenValues:
     rng = random.Random(seed)  # noqa: S311  (the seed is no secret once the run is over)
     tables: dict[str, TableRows] = {}
     for name, form in forms.items():
-        places = _places(form, tables)
-        columns = [_column(kind, places, rng) for kind in form.columns.values()]
+        numbers = _row_numbers(form, tables)
+        columns = [_column(kind, numbers, rng) for kind in form.columns.values()]
         tables[name] = TableRows(
             columns=tuple(form.columns), rows=tuple(zip(*columns, strict=True))
         )
     return ChosenValues(seed=seed, tables=tables)
 
 
-def _places(form: TableForm, tables: Mapping[str, TableRows]) -> list[tuple[int, int]]:
-    """Return for each row the number of its parent, 0 without one, and its position from 1."""
+def _row_numbers(form: TableForm, tables: Mapping[str, TableRows]) -> list[tuple[int, int]]:
+    """Return the number of each row's parent, 0 without one, and the row's position from 1."""
     if not form.parent:
         return [(0, number + 1) for number in range(form.rows)]
     return [
@@ -126,21 +126,21 @@ def _places(form: TableForm, tables: Mapping[str, TableRows]) -> list[tuple[int,
 
 
 def _column(
-    kind: ValueKind, places: Sequence[tuple[int, int]], rng: random.Random
+    kind: ValueKind, numbers: Sequence[tuple[int, int]], rng: random.Random
 ) -> list[JsonValue]:
     """Return the values of a column; each choice of its type is among them if there is room."""
     if kind == "parent":
-        return [parent for parent, _ in places]
+        return [parent for parent, _ in numbers]
     if kind == "position":
-        return [position for _, position in places]
+        return [position for _, position in numbers]
     if kind == "label":
-        values = _column("text", places, rng)
+        values = _column("text", numbers, rng)
         return [f"{value}{number}" for number, value in enumerate(values, 1)]
     choices = list(_CHOICES[kind.removesuffix("?")])
     if kind.endswith("?"):
         choices.append(lambda _: None)
     rng.shuffle(choices)
-    return [choices[number % len(choices)](rng) for number in range(len(places))]
+    return [choices[number % len(choices)](rng) for number in range(len(numbers))]
 
 
 def _characters(rng: random.Random, first: int, last: int) -> str:

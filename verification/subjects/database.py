@@ -46,7 +46,7 @@ def read(files: Mapping[str, str], seconds: float = 10) -> DatabaseFile:
 
     ``files`` are data.db and what SQLite keeps beside it (sqlite.org, "Temporary Files Used By
     SQLite"), by name, in base64. They are the package's, and may be anything: no view, trigger or
-    virtual table of theirs is run, long values and many of them are an error, and the reading ends
+    virtual table of theirs is run, too long or too many values are an error, and the reading ends
     after ``seconds``.
     """
     read_by = f"SQLite {sqlite3.sqlite_version}"
@@ -71,7 +71,7 @@ def _tables(connection: sqlite3.Connection) -> dict[str, TableRows]:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
     tables = {}
-    room = _CHARACTERS
+    remaining = _CHARACTERS
     for (name,) in connection.execute(_NAMES).fetchmany(_TABLES):
         quoted = name.replace('"', '""')
         cursor = connection.execute(f'SELECT * FROM "{quoted}" ORDER BY 1')  # noqa: S608
@@ -79,8 +79,8 @@ def _tables(connection: sqlite3.Connection) -> dict[str, TableRows]:
         rows: list[tuple[JsonValue, ...]] = []
         for row in itertools.islice(cursor, _ROWS):
             rows.append(tuple(map(_value, row)))
-            room -= sum(len(value) for value in rows[-1] if isinstance(value, str))
-            if room < 0:
+            remaining -= sum(len(value) for value in rows[-1] if isinstance(value, str))
+            if remaining < 0:
                 raise sqlite3.DataError(f"the tables hold more than {_CHARACTERS} characters")
         tables[name] = TableRows(columns=columns, rows=tuple(rows))
     return tables

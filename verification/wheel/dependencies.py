@@ -36,7 +36,7 @@ def declared_dependencies(identity: WheelIdentity, subject: Subject) -> frozense
 
 
 def marker_environment(target: Target, python: tuple[int, int]) -> dict[str, str]:
-    """Return the variables of markers on such a system with this CPython (PEP 508)."""
+    """Return the marker variables of a system with this CPython (PEP 508)."""
     return {
         "python_version": ".".join(map(str, python)),
         "sys_platform": _SYS_PLATFORM.get(target.system, "linux"),
@@ -51,9 +51,9 @@ def marker_environment(target: Target, python: tuple[int, int]) -> dict[str, str
 def requirements(
     texts: Iterable[str], environment: Mapping[str, str], extras: Iterable[str] = ()
 ) -> Iterator[Requirement]:
-    """Yield the requirements that hold there, with these extras.
+    """Yield the requirements that hold in an environment, with these extras.
 
-    One that holds for some patch releases of the Python only is left out.
+    A requirement that holds only for some patch releases of the Python is left out.
     """
     for text in texts:
         try:
@@ -79,8 +79,8 @@ def faults(
 
     Counted is what runs on import, and of the package's own modules also what functions import.
     Where it may not run, the cause is a mere risk. ``modules`` are the top-level modules of the
-    known distributions; any other is taken to have a module of its own name. If it is declared, it
-    may provide what is imported: the cause is a mere risk as well.
+    known distributions; any other is assumed to have a module of its own name. If it is declared,
+    it may provide what is imported: the cause is a mere risk as well.
     """
     package = subject.import_package
     install_paths = archive.install_paths.values()

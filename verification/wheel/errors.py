@@ -6,24 +6,24 @@ class BadWheel(ValueError):
 
 
 class UnreadableBinary(ValueError):
-    """The bytes cannot be loaded as the format that they begin like: the file is damaged."""
+    """The file starts like a native format and cannot be loaded: it is damaged."""
 
     cause = "damaged-library"
     risk = False
-    """Whether a loader may load it all the same."""
+    """Whether a loader may still load it."""
 
 
 class CutOffSections(UnreadableBinary):
-    """The end of the file is missing, and no loader reads it."""
+    """The end of the file, which no loader reads, is missing."""
 
     risk = True
 
 
 class ObjectFile(UnreadableBinary):
-    """A file for the linker, whole as it is."""
+    """A complete file for the linker."""
 
     cause = "missing-bundled-library"
 
 
 class DebugFile(UnreadableBinary):
-    """The debug information of another file, whole as it is."""
+    """The complete debug information of another file."""

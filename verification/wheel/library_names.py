@@ -1,4 +1,4 @@
-"""Compare the file names of native libraries, whatever a build adds to them."""
+"""Compare the file names of native libraries without what a build adds to them."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def _absent(archive: Archive, code: NativeCode) -> Iterator[Cause]:
 
 
 def _elsewhere(declared: str, code: NativeCode) -> Cause | None:
-    """Return that the wheel has a declared library under another path, if it has it."""
+    """Return a cause if the wheel has a declared library under another path."""
     name = base_name(posixpath.basename(declared))
     for library in code.matching:
         for path in library.paths:

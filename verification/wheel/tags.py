@@ -67,9 +67,9 @@ def declared_platform(name: str, subject: Subject) -> Platform | None:
 
 
 def undeclared_platforms(tags: Iterable[Tag], subject: Subject) -> tuple[Platform, ...]:
-    """Return the platforms of a wheel for none of the subject's platforms, without libraries.
+    """Return the platforms of a wheel that fits no platform of the subject, without libraries.
 
-    There are none if one of the tags is for no known system.
+    Return none if a tag is for no known system.
     """
     names = sorted({tag.platform for tag in tags})
     systems = {Target.of(name).system for name in names}

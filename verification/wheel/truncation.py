@@ -1,6 +1,6 @@
-"""Find native code that ends before its own headers say (System V ABI; Microsoft's PE Format).
+"""Find native code that is shorter than its headers state (System V ABI; Microsoft's PE Format).
 
-What lies after the end that the headers name, such as a signature or an archive, is no fault.
+Data after the end that the headers state, such as a signature or an archive, is no fault.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from typing import NamedTuple
 
 import pefile
 
-_ELF_HEADER = {1: "16xHHIIIIIHHHHHH", 2: "16xHHIQQQIHHHHHH"}
+_ELF_HEADER = {1: "28xII6xHHHH2x", 2: "32xQQ6xHHHH2x"}
+"""The offsets of program and section headers, then the size and number of each."""
 _PT_LOAD, _SHT_NOBITS, _SHF_EXECINSTR = 1, 8, 4
 _SECTOR, _PAGE = 0x200, 0x1000
 
 
 class ElfEnds(NamedTuple):
-    """Where an ELF file must end at the earliest, in bytes from its begin."""
+    """The least length of an ELF file, in bytes."""
 
     segments: int
-    """After the last byte that a loader maps."""
+    """The end of the last byte that a loader maps."""
     sections: int
-    """After the section headers, which no loader reads; 0 without any."""
+    """The end of the section headers, which no loader reads; 0 without any."""
     debug_only: bool
-    """Its code is in another file: it holds debug information alone, and nothing loads it."""
+    """True if it has only debug information for code in another file. Nothing loads it."""
 
 
 def elf_ends(data: bytes) -> ElfEnds:
@@ -36,21 +37,7 @@ def elf_ends(data: bytes) -> ElfEnds:
     """
     wide, order = data[4:5] == b"\x02", ">" if data[5:6] == b"\x02" else "<"
     header = struct.unpack_from(order + _ELF_HEADER[data[4] if len(data) > 4 else 0], data)
-    (
-        _,
-        _,
-        _,
-        _,
-        segments_at,
-        sections_at,
-        _,
-        _,
-        segment_size,
-        segments,
-        section_size,
-        sections,
-        _,
-    ) = header
+    segments_at, sections_at, segment_size, segments, section_size, sections = header
     ends = [segments_at + segments * segment_size]
     layout = struct.Struct(order + ("I4xQ16xQ" if wide else "II8xI"))
     for number in range(segments):
@@ -72,8 +59,8 @@ def elf_ends(data: bytes) -> ElfEnds:
 def missing_pe_sections(image: pefile.PE, size: int) -> Iterator[str]:
     """Yield the sections of a PE file of ``size`` bytes that lie beyond its end.
 
-    As Windows does, it counts in sectors of 512 bytes and takes no more than the section has in
-    memory: linkers need not fill up the last sector.
+    Like Windows, it counts in sectors of 512 bytes and reads no more than the section has in
+    memory: linkers need not fill the last sector.
     """
     declared = image.FILE_HEADER.NumberOfSections
     if declared > len(image.sections):

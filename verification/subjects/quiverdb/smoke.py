@@ -93,11 +93,11 @@ _GAPS = "Plant_vector_gaps"
 """The vectors with NULL."""
 _SERIES = "Plant_time_series_"
 _NOTHING = "(nothing)"
-"""What stands for a value that the package did not return."""
+"""Stands for a value that the package did not return."""
 _NUMBERS = ("id", "vector_index")
 """The columns that the package numbers itself."""
 _closed: List[quiverdb.Database] = []
-"""Databases after their `close`: as long as they are here, nothing else can close their file."""
+"""Closed databases, kept so that garbage collection cannot close their files."""
 
 
 class NativeCall(TypedDict):
@@ -116,7 +116,7 @@ class Table(TypedDict):
 
 
 class RoundTrip(TypedDict):
-    """What was read again."""
+    """The tables that were read back."""
 
     returned: Mapping[str, Table]
     not_offered: List[str]
@@ -149,10 +149,10 @@ def round_trip(tables: Mapping[str, Table]) -> RoundTrip:
     not_offered: List[str] = []
     database = _new_database("data.db")
     _create(database, "Configuration", {"label": "main"}, not_offered)
-    apart = [_GAPS] if _keeps_null_apart() else []
-    elements = _elements(tables, apart)
+    separate = [_GAPS] if _refuses_null_in_vectors() else []
+    elements = _elements(tables, separate)
     ids = [_create(database, "Plant", element, not_offered) for element in elements]
-    for name in apart:
+    for name in separate:
         _write_gaps(database, tables[name], ids, not_offered)
     if hasattr(quiverdb.Database, "open"):
         _close(database)
@@ -208,15 +208,15 @@ def _close(database: quiverdb.Database) -> None:
 # ---- writing ----
 
 
-def _elements(tables: Mapping[str, Table], apart: Sequence[str]) -> List[Attributes]:
+def _elements(tables: Mapping[str, Table], separate: Sequence[str]) -> List[Attributes]:
     """Return the attributes of each element: its scalars, and its groups' columns as lists.
 
-    The tables ``apart`` are left out.
+    The tables ``separate`` are left out.
     """
     plants = tables["Plant"]
-    elements = [_named(plants["columns"], row) for row in plants["rows"]]
+    elements = [_by_column(plants["columns"], row) for row in plants["rows"]]
     for name, table in tables.items():
-        if name not in ("Plant", *apart):
+        if name not in ("Plant", *separate):
             for number, group in _groups(table).items():
                 elements[number - 1].update(group)
     return [
@@ -239,7 +239,7 @@ def _groups(table: Table) -> Dict[int, Dict[str, List[Value]]]:
 def _write_gaps(
     database: quiverdb.Database, table: Table, ids: Sequence[int], not_offered: List[str]
 ) -> None:
-    """Write the vectors with NULL in a release whose `create_element` does not take it."""
+    """Write the vectors with NULL in a release whose `create_element` does not accept it."""
     if not _is_older():
         for number, group in _groups(table).items():
             database.update_vector_group("Plant", "gaps", ids[number - 1], group)
@@ -253,7 +253,7 @@ def _write_gaps(
     connection.close()
 
 
-def _named(columns: Sequence[str], row: Sequence[object]) -> Attributes:
+def _by_column(columns: Sequence[str], row: Sequence[object]) -> Attributes:
     return {column: row[number] for number, column in enumerate(columns)}
 
 
@@ -280,7 +280,7 @@ def _create(
 
 
 def _is_older() -> bool:
-    """Return whether it is one of the releases before 0.12, which take no datetimes."""
+    """Return whether the release is older than 0.12 and accepts no datetimes."""
     try:
         from quiverdb import _helpers
     except ImportError:
@@ -288,8 +288,8 @@ def _is_older() -> bool:
     return not hasattr(_helpers, "format_datetime")
 
 
-def _keeps_null_apart() -> bool:
-    """Return whether `create_element` takes no NULL in a vector, as in the published releases."""
+def _refuses_null_in_vectors() -> bool:
+    """Return whether `create_element` accepts no NULL in a vector, as in published releases."""
     import quiverdb
 
     return hasattr(quiverdb.Database, "update_vector_group") or _is_older()
@@ -302,7 +302,7 @@ def _typed(values: Attributes) -> Attributes:
 
 def _as_python(name: str, value: object) -> object:
     if isinstance(value, list):
-        return [_as_python(name, one) for one in value]
+        return [_as_python(name, item) for item in value]
     if name.startswith("date_") and isinstance(value, str):
         return datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.timezone.utc)
     return bool(value) if name == "online" and value is not None else value
@@ -330,15 +330,15 @@ def _read(
         groups = [dict(zip_longest(names, row)) for row in zip_longest(*lists, fillvalue=())]
     rows: List[Sequence[Any]] = []
     for number, group in enumerate(groups):
-        of_group = zip_longest(*group.values(), fillvalue=_NOTHING)
-        for position, cells in enumerate(of_group, 1):
-            row = {"id": ids[number], "vector_index": position, **_named(list(group), cells)}
+        group_rows = zip_longest(*group.values(), fillvalue=_NOTHING)
+        for position, items in enumerate(group_rows, 1):
+            row = {"id": ids[number], "vector_index": position, **_by_column(list(group), items)}
             rows.append([row.get(column, _NOTHING) for column in columns])
     return rows
 
 
 def _read_with_sqlite(table: str) -> List[Sequence[Value]]:
-    """Read what the release cannot, with the standard library, as its users do."""
+    """Read a table that the release cannot read, with the standard library as its users do."""
     import sqlite3
 
     connection = sqlite3.connect("data.db")
@@ -348,11 +348,11 @@ def _read_with_sqlite(table: str) -> List[Sequence[Value]]:
 
 
 def _column(database: quiverdb.Database, kind: str, name: str, ids: Sequence[int]) -> List[Any]:
-    """Return a column of all elements: values, or lists of values for a vector or set."""
+    """Return a column for all elements: values, or lists of values for a vector or set."""
     reader = f"read_{kind}_{_TYPES[name]}"
     if hasattr(database, "open"):
         return list(getattr(database, f"{reader}s")("Plant", name))
-    # The first releases leave out NULL, and elements without rows, of the values of all elements.
+    # The first releases omit NULL and elements without rows when they read all elements.
     by_id = getattr(database, f"{reader}_by_id" if kind == "scalar" else f"{reader}s_by_id")
     return [by_id("Plant", name, element) for element in ids]
 
@@ -367,7 +367,7 @@ def _series(database: quiverdb.Database, group: str, element: int) -> Mapping[st
 
 
 def _as_text(value: object) -> Value:
-    """Return a value of a time series as JSON has it."""
+    """Return a value of a time series in its JSON form."""
     if isinstance(value, datetime.datetime):
         return value.replace(tzinfo=None).isoformat()
     assert value is None or isinstance(value, (int, float, str))

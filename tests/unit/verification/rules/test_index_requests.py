@@ -50,7 +50,7 @@ def of_package(path: str = "/pypi/quiverdb/json", time: str = AT_USE, **changes:
             200,
         ),
         ({"status": None, "complete": False}, "/x was not answered", 0),
-        ({"status": None, "open": True}, "/x was asked for, and had no answer to its end", 0),
+        ({"status": None, "open": True}, "/x was requested, and its answer did not end", 0),
     ],
 )
 def test_a_failed_answer_is_a_fault_of_the_index(

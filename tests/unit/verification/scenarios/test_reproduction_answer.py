@@ -16,7 +16,7 @@ from verification.scenarios.reproduction_answer import MachineRun, answer
 from verification.scenarios.similar_machine import BugReport, ranked_machines
 
 EVERY = machines.load()
-FITS = FilesAnswer(works=None, text="an installer there takes the wheel")
+FITS = FilesAnswer(works=None, text="an installer there chooses the wheel")
 REFUSED = FilesAnswer(works=False, text="no wheel fits")
 EXECUTED, FILES = AnswerKind.EXECUTED, AnswerKind.FILES
 SIMILAR, NOT_RUN = AnswerKind.SIMILAR_MACHINE, AnswerKind.NOT_RUN
