@@ -400,7 +400,7 @@ def test_an_engine_that_is_gone_after_the_set_up(
     lines += process.communicate(timeout=300)[0].splitlines()
 
     assert process.returncode == ExitCode.TESTBED_FAILED, "\n".join(lines)
-    told = json.loads((report / "results.json").read_text("utf-8"))
-    assert told["verdict"] == "testbed-failure"
-    causes = {cause["name"] for item in told["items"] for cause in item["causes"]}
+    results = json.loads((report / "results.json").read_text("utf-8"))
+    assert results["verdict"] == "testbed-failure"
+    causes = {cause["name"] for item in results["items"] for cause in item["causes"]}
     assert "engine-unreachable" in causes

@@ -67,10 +67,10 @@ def kill_when_running(
     ``program`` is an image of the container in which it runs, and a word of its command.
     """
     run = started_run(client, process)
-    own: dict[str, str | list[str] | bool] = {"label": f"{LABEL_RUN}={run}", "ancestor": image}
+    filters: dict[str, str | list[str] | bool] = {"label": f"{LABEL_RUN}={run}", "ancestor": image}
 
     def kill(_: Container) -> None:
-        for container in client.containers.list(filters=own):
+        for container in client.containers.list(filters=filters):
             container.kill()
 
     while not act_when_running(client, run, *program, kill, seconds=1):

@@ -86,8 +86,8 @@ class Killer:
         if server := servers.get(self._target):
             return [self._client.containers.get(server.id)]
         labels = [f"{name}={value}" for name, value in testbed.runner.run.labels().items()]
-        own: dict[str, str | list[str] | bool] = {"label": [*labels, LABEL_PIPELINE]}
-        started = self._client.containers.list(filters=own, ignore_removed=True)
+        filters: dict[str, str | list[str] | bool] = {"label": [*labels, LABEL_PIPELINE]}
+        started = self._client.containers.list(filters=filters, ignore_removed=True)
         if self._target == "relay":
             return [container for container in started if str(container.name).endswith("-act")]
         # Act names a container after the workflow and the job's name.

@@ -124,13 +124,13 @@ def _planted(wheel: Path, folder: Path, fault: Fault) -> Path:
 
 
 def _check(judge: Judge, wheel: Path, fault: Fault) -> None:
-    seen = judge(wheel)
-    cell = seen.evidence.cell.id
+    judged = judge(wheel)
+    cell = judged.evidence.cell.id
 
-    assert seen.static_names == set(), "no file of the wheel is wrong"
-    assert seen.names == {fault.cause}
-    assert {cause.where.removeprefix(f"{cell}: ") for cause in seen.dynamic} == fault.locations
-    assert {str(cause.severity) for cause in seen.dynamic} == {"broken"}
+    assert judged.static_names == set(), "no file of the wheel is wrong"
+    assert judged.names == {fault.cause}
+    assert {cause.where.removeprefix(f"{cell}: ") for cause in judged.dynamic} == fault.locations
+    assert {str(cause.severity) for cause in judged.dynamic} == {"broken"}
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -59,7 +59,7 @@ def test_a_line_that_does_not_fit_is_refused(
     ("values", "shown"),
     [
         ({"tls_refused": "unknown ca"}, "unknown ca"),
-        ({"open": True}, "no answer"),
+        ({"open": True}, "did not end"),
         ({"status": None}, "not answered"),
         ({"status": 503}, "503"),
         ({"status": 200, "complete": False, "bytes": 12}, "12 bytes"),

@@ -49,12 +49,12 @@ def failure(whole: PipelineEvidence, name: str) -> Cause:
     ],
 )
 def test_a_step_that_fails_by_itself_is_named_by_its_action(name: str, cause: str) -> None:
-    found = failure(with_failed(evidence(), name), name)
+    reported = failure(with_failed(evidence(), name), name)
 
-    assert (found.name, found.severity) == (cause, Severity.BROKEN)
-    assert found.where == f"job {name.capitalize()}: step Work (line 7)"
-    assert "::error::no" in found.message
-    assert found.facts["job"] == name
+    assert (reported.name, reported.severity) == (cause, Severity.BROKEN)
+    assert reported.where == f"job {name.capitalize()}: step Work (line 7)"
+    assert "::error::no" in reported.message
+    assert reported.facts["job"] == name
 
 
 def test_a_command_that_fails_for_another_tag_is_a_mismatch() -> None:
@@ -66,18 +66,18 @@ def test_a_command_that_fails_for_another_tag_is_a_mismatch() -> None:
 def test_a_publish_that_got_no_upload_token_has_the_index_s_reason() -> None:
     refused = ExchangeLog(code="invalid-publisher", description="valid token, but no")
     whole = with_index(with_failed(evidence(), "publish"), exchanges=(request(oidc=refused),))
-    found = failure(whole, "publish")
+    reported = failure(whole, "publish")
 
-    assert found.name == "publisher-mismatch"
-    assert "invalid-publisher: valid token, but no" in found.message
+    assert reported.name == "publisher-mismatch"
+    assert "invalid-publisher: valid token, but no" in reported.message
 
 
 def test_a_publish_that_failed_has_the_reasons_of_the_index() -> None:
     whole = with_upload(with_failed(evidence(), "publish"), refused="400 File already exists")
-    found = failure(whole, "publish")
+    reported = failure(whole, "publish")
 
-    assert found.name == "upload-refused"
-    assert found.facts == {"job": "publish", "refused": ("400 File already exists",)}
+    assert reported.name == "upload-refused"
+    assert reported.facts == {"job": "publish", "refused": ("400 File already exists",)}
 
 
 def test_a_refusal_that_was_answered_to_another_job_is_no_cause() -> None:
@@ -155,10 +155,10 @@ def test_a_step_whose_command_did_not_end_by_itself_is_the_testbeds(exit_code: i
 
 def test_a_job_without_a_failed_step_is_the_testbeds() -> None:
     whole = with_job(evidence(), "validate", result="failure", reason="act ended")
-    found = failure(whole, "validate")
+    reported = failure(whole, "validate")
 
-    assert found.name == "machine-lost"
-    assert "act ended" in found.message
+    assert reported.name == "machine-lost"
+    assert "act ended" in reported.message
 
 
 @pytest.mark.parametrize(
@@ -204,14 +204,14 @@ def test_what_a_stand_in_cannot_do_is_not_the_jobs_fault() -> None:
     ("server", "cause"), [("forge", "forge-unreachable"), ("index", "index-unreachable")]
 )
 def test_a_server_that_ended_is_a_failure_of_the_testbed(server: ServerName, cause: str) -> None:
-    (found,) = failures_of_testbed(with_server(evidence(), server, state=KILLED))
+    (reported,) = failures_of_testbed(with_server(evidence(), server, state=KILLED))
 
-    assert (found.name, found.where, found.severity) == (cause, server, Severity.TESTBED)
-    assert "137" in found.message
+    assert (reported.name, reported.where, reported.severity) == (cause, server, Severity.TESTBED)
+    assert "137" in reported.message
 
 
 def test_a_failure_of_the_runner_is_one_of_the_testbed() -> None:
     record = TestbedFailureRecord(cause="machine-lost", where="runner", observed="act was killed")
-    (found,) = failures_of_testbed(with_run(evidence(), failures=(record,)))
+    (reported,) = failures_of_testbed(with_run(evidence(), failures=(record,)))
 
-    assert (found.name, found.where) == ("machine-lost", "runner")
+    assert (reported.name, reported.where) == ("machine-lost", "runner")
