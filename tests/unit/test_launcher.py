@@ -364,6 +364,14 @@ def test_tox_runs_in_the_checkout_and_is_told_where_the_user_is(
     assert Path.cwd() == LAUNCHER.parent
 
 
+def test_the_settings_of_an_outer_tox_do_not_reach_tox(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOX_WORK_DIR", "/outer")
+    _main(launcher, monkeypatch, "gate")
+    assert "TOX_WORK_DIR" not in os.environ
+
+
 # ---- Python ----
 
 

@@ -39,7 +39,7 @@ def read_report(name: str) -> tuple[Path, Report]:
     """Return the folder of a report and the report.
 
     Raises:
-        WrongUse: there is no results.json, it is not the report of a run, or that run did not
+        WrongUse: there is no results.json, it is not the report of a run, or its run did not
             finish.
     """
     folder = path_of(name) or ROOT / "report"

@@ -22,24 +22,24 @@ CONFIRM = "QUIVERDB_E2E_CONFIRM"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for the death of the parent."""
-CRASHED = "Run it again. If it fails again, `./e2e clean` removes all that is cached"
+CRASH_ADVICE = "Run it again. If it fails again, `./e2e clean` removes all that is cached"
 
 
-def exit_code_of(do: Callable[[], int], *, deferred: bool = False) -> int:
+def exit_code_of(command: Callable[[], int], *, deferred: bool = False) -> int:
     """Run a command and return its exit code; an error that ends it becomes one line.
 
     With `deferred`, signals wait until the command calls `accept_signals`.
     """
     try:
         with interruptible(deferred=deferred):
-            return do()
+            return command()
     except KeyboardInterrupt:
         print_error("interrupted; everything that was started is removed")
         return ExitCode.UNVERIFIED
     except Exception as error:  # noqa: BLE001  (Python itself would end with 1)
         code = getattr(error, "exit_code", None)
         if code is None:
-            print_error(f"the suite failed, not the package: {crash.line(error)}. {CRASHED}")
+            print_error(f"the suite failed, not the package: {crash.line(error)}. {CRASH_ADVICE}")
             return ExitCode.TESTBED_FAILED
         print_error(" ".join(str(error).split()))
         return int(code)
@@ -53,11 +53,11 @@ def print_error(line: str) -> None:
 
 @contextlib.contextmanager
 def interruptible(*, deferred: bool = False) -> Iterator[None]:
-    """Let the first SIGINT, SIGTERM or SIGHUP interrupt; what follows is not interrupted.
+    """Raise KeyboardInterrupt at the first SIGINT, SIGTERM or SIGHUP; later ones are ignored.
 
     The launcher starts a command with these signals blocked, so that none is lost.
     """
-    # A background job of a shell begins with SIGINT ignored: it is set as well.
+    # A background job of a shell starts with SIGINT ignored: this sets a handler for it too.
     before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK if deferred else signal.SIG_UNBLOCK, SIGNALS)
     try:
@@ -70,14 +70,14 @@ def interruptible(*, deferred: bool = False) -> Iterator[None]:
 
 
 def accept_signals() -> None:
-    """From here on, the first signal interrupts: one that waits does so at once."""
+    """Unblock the signals: the first one, also one that waits, raises KeyboardInterrupt."""
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def ignore_signals() -> None:
-    """Let the report be written and what was started be removed: both take seconds."""
+    """Ignore signals while the report is written and the testbed is removed, which take seconds."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -90,7 +90,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> Never:
 def confirmation() -> Callable[[int], None]:
     """Return the function that confirms an exit code to the launcher, if it started this process.
 
-    The launcher takes an exit code for a verdict only if it is confirmed: a crash of Python ends
+    The launcher accepts an exit code as a verdict only if it is confirmed: a crash of Python ends
     with 1 as well. Processes that this one starts do not inherit the file descriptor.
     """
     descriptor = _launchers_pipe()
@@ -107,9 +107,9 @@ def confirmation() -> Callable[[int], None]:
 
 
 def _launchers_pipe() -> int | None:
-    """Return the file descriptor that the launcher names, if this process has that very pipe.
+    """Return the file descriptor that the launcher names, if the launcher's pipe is open there.
 
-    Other processes inherit the variable. Under this number they have another file, or none.
+    Other processes inherit the variable. In them the descriptor is another file, or is not open.
     """
     number, _, inode = os.environ.get(CONFIRM, "").partition(":")
     try:
@@ -119,6 +119,6 @@ def _launchers_pipe() -> int | None:
 
 
 def _end_with_launcher() -> None:
-    """Let a launcher that is killed interrupt this process: nobody waits for the run."""
+    """Interrupt this process if its launcher is killed: nothing waits for the run then."""
     with contextlib.suppress(AttributeError, OSError):  # only Linux has it
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))

@@ -12,7 +12,7 @@ from verification.commands import exit_codes, parser
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 
 if TYPE_CHECKING:
-    # pytest itself must import it: it rewrites the asserts of its plugins, and this imports some.
+    # pytest must be the first to import it: it rewrites the asserts of its plugins on import.
     from verification.commands.gate_plugin import Controller
 
 CONTROLLER = "e2e-controller"
@@ -21,7 +21,7 @@ ARGUMENTS = (
     *("tests/gate", "--profile=gate", "-n", "auto", "--dist=load", "--maxschedchunk=1"),
     *("-rN", "--timeout=900"),
 )
-"""What pytest is given before the user's own options."""
+"""The options of pytest that precede those of the user."""
 
 
 def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
     raise TestbedFailure(
         "testbed-defect",
         "pytest",
-        f"it ended with {int(code)} before a verdict. {exit_codes.CRASHED}",
+        f"it ended with {int(code)} before a verdict. {exit_codes.CRASH_ADVICE}",
     )
 
 
@@ -76,7 +76,7 @@ class _Observer:
 
 
 def usage_line(error: pytest.UsageError) -> str:
-    """Return what is wrong: of argparse's lines, the one that says it."""
+    """Return the line of argparse's output that names the error."""
     lines = [line for argument in error.args for line in str(argument).splitlines()]
-    wrong = [line.partition(": error: ")[2] for line in lines if ": error: " in line]
-    return f"gate: {wrong[0]}" if wrong else " ".join(" ".join(lines).split())
+    errors = [line.partition(": error: ")[2] for line in lines if ": error: " in line]
+    return f"gate: {errors[0]}" if errors else " ".join(" ".join(lines).split())

@@ -58,7 +58,7 @@ class Controller:
         self.text = ""
         """The verdict as the terminal shows it."""
         self.began = False
-        """Whether the run began: not where pytest only lists the tests."""
+        """True once the run began; False if pytest only lists the tests."""
         self.code: ExitCode | None = None
         """The exit code of the verdict, once the report is written."""
         self._interrupted = False
@@ -68,7 +68,7 @@ class Controller:
     def pytest_sessionstart(self, session: pytest.Session) -> Iterator[None]:
         """Set up before the workers start and before anything is collected.
 
-        pytest ends a session that fails here without a report: it is written here.
+        If the session fails here, pytest ends without a report, so this method writes it.
         """
         if session.config.option.collectonly:
             exit_codes.accept_signals()
@@ -84,7 +84,7 @@ class Controller:
             pytest.exit("interrupted during the set-up", returncode=self.code)
         except (pytest.UsageError, pytest.exit.Exception):
             raise
-        except Exception as error:  # noqa: BLE001  (pytest-xdist raises what it likes)
+        except Exception as error:  # noqa: BLE001  (pytest-xdist raises many kinds)
             failure = self.run.fail("workers", crash.line(error))
             self._end(interrupted=False)
             pytest.exit(str(failure), returncode=self.code)
@@ -142,7 +142,7 @@ class Controller:
             self.progress.ended(result)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Learn that a signal ended the run; what `-x` ends raises a subclass."""
+        """Record that a signal ended the run. `-x` raises a subclass, which does not count."""
         self._interrupted = self._interrupted or excinfo.type is KeyboardInterrupt
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -156,7 +156,7 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, error: object | None) -> None:
-        """Learn that a worker died."""
+        """Record that a worker died."""
         self._lost_workers = self._lost_workers or error is not None
 
     @pytest.hookimpl(trylast=True)
@@ -188,7 +188,7 @@ class Controller:
         self.run.close()
 
     def _end(self, *, interrupted: bool) -> None:
-        """Remove everything that was started, then write the report: a failure is in it."""
+        """Remove everything that was started, then write the report with any failure of that."""
         exit_codes.ignore_signals()
         self.run.remove_started()
         report, remarks = self.run.write(interrupted=interrupted)

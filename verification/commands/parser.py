@@ -220,8 +220,8 @@ COMMANDS: Mapping[str, _Command] = {
         "answer whether the release works on the machine of a bug report",
         "Take what a bug report says, run it on the most similar machine with that Python, and "
         "print what differs and the answer. Exit codes: 0 a machine with that Python, processor "
-        "and C library ran the release, and it works; 1 it does not work there, as such a machine "
-        "or the files of the release show; 5 neither is proven.",
+        "and C library ran the release, and it works; 1 such a machine or the files of the release "
+        "show that it does not work; 5 neither is proven.",
         _add_reproduce,
     ),
     "bundle": _Command(

@@ -30,9 +30,9 @@ from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES, Verdict
 from verification.report import folder as folders
 from verification.report import stand_in_limits, writer
-from verification.scenarios import machines, scenarios, similar_machine
+from verification.scenarios import machines, reproduction_answer, scenarios, similar_machine
 from verification.scenarios.release_files import FilesAnswer, files_answer
-from verification.scenarios.reproduction_answer import Answer, MachineRun, answer
+from verification.scenarios.reproduction_answer import Answer, MachineRun
 from verification.scenarios.similar_machine import BugReport, RankedMachine
 from verification.session import replay_inputs, reporting
 from verification.session.prepare import PreparedRun, prepare, prepare_files
@@ -59,7 +59,7 @@ class _Question(NamedTuple):
 
 
 class _Answered(NamedTuple):
-    """The answer, and what it rests on; without a machine, `session`, `cell` and `ran` are None."""
+    """The answer and its basis; `session`, `cell` and `cell_run` are None if no machine ran."""
 
     selection: Selection
     release: Release
@@ -67,26 +67,26 @@ class _Answered(NamedTuple):
     verdict: Verdict
     session: Session | None = None
     cell: Cell | None = None
-    ran: CellRun | None = None
+    cell_run: CellRun | None = None
 
 
 def run(options: argparse.Namespace) -> int:
     """Answer whether the release works on the machine of a bug report; return the exit code."""
     question = _question(options)
     ranked = similar_machine.ranked_machines(question.report, machines.load())
-    # What is wrong in the choices is reported before an image is made.
+    # Wrong choices are reported before an image is built.
     selection = common.select_for(options, _machine_for_build(question.report))
     _check_choices(question, ranked)
     folders.check(question.folder)
-    for one in ranked[:_SHOWN]:
-        print_line(f"{'nearest' if one is ranked[0] else 'then   '} {one}")
+    for machine in ranked[:_SHOWN]:
+        print_line(f"{'nearest' if machine is ranked[0] else 'then   '} {machine}")
     unfinished = reporting.unfinished_report(selection, question.subject.name, question.began)
-    with writer.begun(question.folder, unfinished), contextlib.ExitStack() as stack:
-        near, missed = _available(ranked, provision=not options.no_provision)
-        if near:
-            answered = _run_on(near, missed, question, stack)
+    with writer.begin_or_restore(question.folder, unfinished), contextlib.ExitStack() as stack:
+        nearest, unavailable = _available(ranked, provision=not options.no_provision)
+        if nearest:
+            answered = _run_on(nearest, unavailable, question, stack)
         else:
-            answered = _read_files(missed, question, stack)
+            answered = _read_files(unavailable, question, stack)
     _write(question, answered)
     print("\n".join(_lines(question, answered)))
     return EXIT_CODES[answered.verdict]
@@ -116,8 +116,8 @@ def _question(options: argparse.Namespace) -> _Question:
 
 def _machine_for_build(report: BugReport) -> MachineSpec:
     """Return a machine of the system of the report, for which wheels are built."""
-    known = machines.load()
-    return next((one for one in known.values() if one.os == report.os), next(iter(known.values())))
+    specs = machines.load().values()
+    return next((spec for spec in specs if spec.os == report.os), next(iter(specs)))
 
 
 def _check_choices(question: _Question, ranked: Sequence[RankedMachine]) -> None:
@@ -125,47 +125,50 @@ def _check_choices(question: _Question, ranked: Sequence[RankedMachine]) -> None
     if ranked:
         _cell(question, ranked[0])
         return
-    every = {name for known in scenarios.load().values() for name in known}
-    if report.scenario and report.scenario not in every:
-        names = ", ".join(sorted(every))
+    known = {name for of_system in scenarios.load().values() for name in of_system}
+    if report.scenario and report.scenario not in known:
+        names = ", ".join(sorted(known))
         raise WrongUse(f"--scenario {report.scenario}: there is none; there are: {names}")
 
 
-def _cell(question: _Question, near: RankedMachine) -> Cell:
+def _cell(question: _Question, machine: RankedMachine) -> Cell:
     report = question.report
     return common.cell_on(
-        near.spec, question.subject, report.installer or None, report.scenario or None
+        machine.spec, question.subject, report.installer or None, report.scenario or None
     )
 
 
 def _run_on(
-    near: RankedMachine, missed: tuple[str, ...], question: _Question, stack: contextlib.ExitStack
+    machine: RankedMachine,
+    unavailable: tuple[str, ...],
+    question: _Question,
+    stack: contextlib.ExitStack,
 ) -> _Answered:
-    """Run the cell on a machine and return what follows."""
+    """Run the cell on a machine and return the answer."""
     options, subject = question.options, question.subject
-    cell, selection = _cell(question, near), common.select_for(options, near.spec)
+    cell, selection = _cell(question, machine), common.select_for(options, machine.spec)
     extra_files = [wheelhouse.pip_wheel(options.pip)] if options.pip else []
     setup = prepare(selection, subject, stack, extra_files=extra_files)
     prepared = setup.prepared
-    common.image_of(prepared, near.spec.name)
+    common.image_of(prepared, machine.spec.name)
     session = Session(prepared, subject, question.folder)
-    ran = session.run(cell, tests=selection.tests)
+    cell_run = session.run(cell, tests=selection.tests)
     files = _files_answer(question, selection, prepared.release, setup.inspection)
-    machine_run = MachineRun(near, ran.evidence, ran.result, setup.inspection)
-    answered = answer(question.report, files, machine_run, missed)
+    machine_run = MachineRun(machine, cell_run.evidence, cell_run.result, setup.inspection)
+    answer = reproduction_answer.answer(question.report, files, machine_run, unavailable)
     return _Answered(
         selection=selection,
         release=prepared.release,
-        reproduction=_reproduction(question, answered, _used(prepared, cell, ran.evidence)),
-        verdict=answered.verdict,
+        reproduction=_reproduction(question, answer, _used(prepared, cell, cell_run.evidence)),
+        verdict=answer.verdict,
         session=session,
         cell=cell,
-        ran=ran,
+        cell_run=cell_run,
     )
 
 
 def _read_files(
-    missed: tuple[str, ...], question: _Question, stack: contextlib.ExitStack
+    unavailable: tuple[str, ...], question: _Question, stack: contextlib.ExitStack
 ) -> _Answered:
     """Answer from the files of the release: no machine with what was asked can run.
 
@@ -180,12 +183,12 @@ def _read_files(
         )
     release, inspection = prepare_files(selection, question.subject, stack)
     files = _files_answer(question, selection, release, inspection)
-    answered = answer(question.report, files, None, missed)
+    answer = reproduction_answer.answer(question.report, files, None, unavailable)
     return _Answered(
         selection=selection.model_copy(update={"machines": ()}),
         release=release,
-        reproduction=_reproduction(question, answered, None),
-        verdict=answered.verdict,
+        reproduction=_reproduction(question, answer, None),
+        verdict=answer.verdict,
     )
 
 
@@ -199,14 +202,14 @@ def _files_answer(
 
 
 def _reproduction(
-    question: _Question, answered: Answer, used: ReproductionMachine | None
+    question: _Question, answer: Answer, used: ReproductionMachine | None
 ) -> Reproduction:
     return Reproduction(
         asked=question.asked,
         used=used,
-        differs=answered.differences,
-        kind=answered.kind,
-        answer=answered.text,
+        differs=answer.differences,
+        kind=answer.kind,
+        answer=answer.text,
     )
 
 
@@ -231,18 +234,19 @@ def _available(
     Raises:
         TestbedFailure: there is no engine.
     """
-    missed: list[str] = []
+    unavailable: list[str] = []
     engine = engines.ensure(provision=provision) if ranked else None
-    for near in ranked:
+    for machine in ranked:
         assert engine
         try:
-            images.ensure(engine, near.spec.image)
+            images.ensure(engine, machine.spec.image)
         except images.ImageUnavailable as reason:
-            missed.append(f"{near.spec.name} is more similar and cannot run here: {reason}")
-            print_line(missed[-1])
+            line = f"{machine.spec.name} is more similar and cannot run here: {reason}"
+            unavailable.append(line)
+            print_line(line)
         else:
-            return near, tuple(missed)
-    return None, tuple(missed)
+            return machine, tuple(unavailable)
+    return None, tuple(unavailable)
 
 
 def _installer(pip: str, installer: str) -> str:
@@ -258,19 +262,19 @@ def _installer(pip: str, installer: str) -> str:
 
 def _report(question: _Question, answered: _Answered) -> Report:
     prepared = answered.session.prepared if answered.session else None
-    ran, used = answered.ran, answered.reproduction.used
+    cell_run, used = answered.cell_run, answered.reproduction.used
     item = ItemResult(
         id=f"{question.report.os}-install",
         title=f"pip install {question.subject.name} on "
         + (used.title if used else question.report.title),
         verdict=answered.verdict,
-        causes=ran.result.causes if ran else (),
+        causes=cell_run.result.causes if cell_run else (),
         reason=answered.reproduction.answer,
     )
     report = Report(
         verdict=answered.verdict,
         items=(item,),
-        cells=(ran.result,) if ran else (),
+        cells=(cell_run.result,) if cell_run else (),
         started=reporting.timestamp(question.began),
         seconds=round(time.time() - question.began, 1),
         selection=answered.selection.to_report(subject=question.subject.name),
@@ -288,7 +292,7 @@ def _inputs(release: Release, subject: str, seed: int) -> ReplayInputs | None:
     try:
         return replay_inputs.keep(release, subject, seed)
     except OSError as error:
-        print_line(f"it cannot be replayed: its files are not kept: {error}")
+        print_line(f"this run cannot be replayed: its files are not kept: {error}")
         return None
 
 
@@ -297,9 +301,7 @@ def _write(question: _Question, answered: _Answered) -> None:
     try:
         remarks = writer.write(folder, _report(question, answered))
     except OSError as error:
-        raise WrongUse(
-            f"--report {folder}: it cannot be written to ({error.strerror or error})"
-        ) from None
+        raise folders.unusable(folder, error) from None
     for remark in remarks:
         print_line(remark)
 
@@ -309,8 +311,8 @@ def _lines(question: _Question, answered: _Answered) -> list[str]:
     asked = " ".join(f"--{name} {value}" for name, value in reproduction.asked.items())
     option = "" if folder == common.ROOT / "report" else f" --from {folder}"
     lines = ["", f"asked    {asked or 'nothing in particular'}"]
-    if answered.ran and answered.cell:
-        lines += _cell_lines(question, answered.reproduction, answered.ran, answered.cell)
+    if answered.cell_run and answered.cell:
+        lines += _cell_lines(question, reproduction, answered.cell_run, answered.cell)
         lines += [f"again    ./e2e replay {answered.cell.id}{option}"]
     return [
         *lines,
@@ -321,11 +323,12 @@ def _lines(question: _Question, answered: _Answered) -> list[str]:
 
 
 def _cell_lines(
-    question: _Question, reproduction: Reproduction, ran: CellRun, cell: Cell
+    question: _Question, reproduction: Reproduction, cell_run: CellRun, cell: Cell
 ) -> list[str]:
-    used, result = reproduction.used, ran.result
+    used, result = reproduction.used, cell_run.result
     assert used
-    command = ran.evidence.install.command if ran.evidence.install else ()
+    install = cell_run.evidence.install
+    command = install.command if install else ()
     refused = (
         f" (it must be refused here, {cell.refusal}: docs/machines.md)" if cell.refusal else ""
     )
@@ -343,7 +346,7 @@ def _cell_lines(
 
 
 def answer_line(reproduction: Reproduction, verdict: Verdict) -> str:
-    """Return the last line: the verdict, what it rests on, the reason and the differences."""
+    """Return the last line: the verdict, its basis, the reason and the differences."""
     differs = f"; differs: {'; '.join(reproduction.differs)}" if reproduction.differs else ""
     return f"answer   {verdict} ({reproduction.kind}): {reproduction.answer}{differs}"
 

@@ -1,4 +1,4 @@
-"""The folder of a report: whether it can hold one, and what a refused run puts back into it."""
+"""The folder of a report: check that it can be used, and restore it after wrong use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = ".quiverdb-e2e"
 def check(folder: Path) -> None:
     """Check before the run that a report can be written to ``folder``, and overwrites nothing else.
 
-    A folder that does not exist does not exist afterwards either.
+    A folder that does not exist is not left behind.
 
     Raises:
         WrongUse: it cannot, or the folder holds files that are not of a report.
@@ -41,7 +41,7 @@ def check(folder: Path) -> None:
 
 
 def unusable(folder: Path, error: OSError) -> WrongUse:
-    """Return the wrong use of a folder that no report can be written to."""
+    """Return the error for a folder that no report can be written to."""
     reason = error.strerror or str(error)
     return WrongUse(f"--report {folder}: it cannot be written to ({reason}); name another folder")
 
@@ -69,7 +69,7 @@ class FolderState:
         )
 
     def restore(self) -> None:
-        """Put the files back as they were.
+        """Restore the files.
 
         Raises:
             OSError: a file cannot be written.
@@ -88,8 +88,8 @@ def _content(path: Path) -> tuple[bytes, int] | None:
 
 
 def _missing(folder: Path) -> tuple[Path, ...]:
-    """Return the folders that making `folder` makes, the deepest first."""
-    # A name that is too long does not exist either; Path.exists() raises an error.
+    """Return `folder` and its parents that do not exist, the deepest first."""
+    # Path.exists() raises an error for a name that is too long; this returns False.
     parents = (folder, *folder.parents)
     return tuple(path for path in parents if not os.path.exists(path))  # noqa: PTH110
 

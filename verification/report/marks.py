@@ -81,7 +81,7 @@ def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
 
 
 def own_tests_sentence(report: Report) -> str:
-    """Return that none of the package's own tests ran, and why; empty if some did."""
+    """Return a sentence if none of the package's own tests ran, with the reason; else empty."""
     reason = report.own_tests_not_run
     return f"none of the package's own tests ran: {reason}" if reason else ""
 

@@ -23,9 +23,9 @@ FILES = (results_json.NAME, *_FORMS)
 
 
 def begin(folder: Path, report: Report) -> FolderState:
-    """Replace the forms of an earlier run by those of `report`, whose run did not finish.
+    """Replace an earlier report by `report`, which says that its run did not finish.
 
-    Returns what was there, for a run that turns out to be wrong use.
+    Returns the earlier state of the folder, to restore it if the run turns out to be wrong use.
 
     Raises:
         WrongUse: the folder cannot be written to.
@@ -43,8 +43,8 @@ def begin(folder: Path, report: Report) -> FolderState:
 
 
 @contextlib.contextmanager
-def begun(folder: Path, report: Report) -> Iterator[None]:
-    """Begin a report; put back what was there if the run turns out to be wrong use.
+def begin_or_restore(folder: Path, report: Report) -> Iterator[None]:
+    """Begin a report; restore the folder if the run turns out to be wrong use.
 
     Raises:
         WrongUse: the folder cannot be written to.
@@ -60,8 +60,8 @@ def begun(folder: Path, report: Report) -> Iterator[None]:
 def write(folder: Path, report: Report, *, history: History | None = None) -> tuple[str, ...]:
     """Write every form into ``folder``; return a remark on each that could not be written.
 
-    ``results.json`` comes first, so that it is there whatever becomes of the others. Each form is
-    written as a whole or not at all. The report of a run that finished and was not interrupted is
+    ``results.json`` comes first, so that it exists even if another form fails. Each form is
+    written completely or not at all. The report of a run that finished and was not interrupted is
     added to ``history``, if there is one.
 
     Raises:
@@ -88,13 +88,13 @@ def write(folder: Path, report: Report, *, history: History | None = None) -> tu
 
 
 def _write_form(path: Path, form: Callable[[Path, Report], None], report: Report) -> None:
-    """Write one form. Where that fails, the form of the unfinished run is not left there."""
+    """Write one form. If that fails, also remove the file: it is of the unfinished run."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         form(partial, report)
         partial.replace(path)
     except BaseException:
-        for left in (partial, path):
+        for file in (partial, path):
             with contextlib.suppress(OSError):
-                left.unlink()
+                file.unlink()
         raise

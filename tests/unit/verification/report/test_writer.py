@@ -109,7 +109,7 @@ def test_wrong_use_puts_the_earlier_report_back(tmp_path: Path, *, there: bool) 
     if there:
         writer.write(folder, report(cell(LINUX)))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*")}
-    with pytest.raises(WrongUse), writer.begun(folder, _unfinished()):
+    with pytest.raises(WrongUse), writer.begin_or_restore(folder, _unfinished()):
         _refuse(folder)
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.glob("*")} == before
     assert (tmp_path / "new").exists() is there
