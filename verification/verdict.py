@@ -105,7 +105,7 @@ def _with_coverage(platform: PlatformResult, not_selected: Container[str]) -> Pl
     system = Target.of(platform.tag).machine_system
     if system and install_item(system) in not_selected:
         return platform.model_copy(update={"coverage": Coverage.NOT_SELECTED})
-    return platform.model_copy(update={"causes": ()})
+    return platform.model_copy(update={"causes": (), "unread": ()})
 
 
 def _complete(run: RunResult) -> RunResult:

@@ -63,6 +63,39 @@ def _last(output: str) -> str:
     return line
 
 
+# ---- the launcher ----
+
+
+@pytest.mark.parametrize("closed", ["<&- 2>&-", "<&- >&-", ">&- 2>&- <&-"])
+def test_closed_standard_streams_do_not_change_the_exit_code(closed: str) -> None:
+    shell = ["sh", "-c", f'"$0" compare --list {closed}', str(ROOT / "e2e")]
+    ran = subprocess.run(shell, env=environment(), capture_output=True, text=True, timeout=60)
+
+    assert ran.returncode == ExitCode.VERIFIED, ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_crash_of_the_launcher_is_one_line_and_no_failure_of_the_package(tmp_path: Path) -> None:
+    for name in ("e2e", "verification", "containers", "requirements", "tox.ini"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name)
+        else:
+            shutil.copy(source, tmp_path)
+    (tmp_path / "containers" / "machines.toml").write_bytes(b"\xd9")
+    ran = subprocess.run([tmp_path / "e2e", "gate"], env=environment(), capture_output=True)
+
+    assert ran.returncode == ExitCode.TESTBED_FAILED
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.long
+def test_a_selection_without_a_test_is_unverified(tmp_path: Path) -> None:
+    code, output = launch(*GATE, "-k", "nothing_matches", "--report", str(tmp_path / "report"))
+
+    assert code == ExitCode.UNVERIFIED, output
+
+
 # ---- environments ----
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,8 +25,11 @@ def main(words: Sequence[str]) -> int:
         return int(module.run(options))
 
     code = exit_codes.exit_code_of(run, deferred=words[:1] == ["gate"])
-    with contextlib.suppress(OSError):  # the terminal may be gone
+    try:
         sys.stdout.flush()
+    except OSError as error:
+        exit_codes.print_error(f"the output could not be written: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes the rest at its end
     confirm(code)
     return code
 

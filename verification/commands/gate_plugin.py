@@ -117,7 +117,8 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
         """Learn from a worker which tests are selected."""
-        self._select(ids)
+        if selected := list(ids):
+            self._select(selected)  # if no test is selected, the planned cells did not run
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learn which tests are selected where they run in this process."""

@@ -125,6 +125,9 @@ class PlatformResult(Model):
     not_fetched: tuple[str, ...] = Field(
         default=(), description="The wheels that the index did not serve, and why."
     )
+    unread: tuple[str, ...] = Field(
+        default=(), description="The native code that could not be read, and why."
+    )
 
     @property
     def counts(self) -> bool:

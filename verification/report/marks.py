@@ -111,4 +111,5 @@ def platform_sentences(platforms: Iterable[PlatformResult]) -> Iterator[str]:
             if cause.severity is not Severity.NOTE
         )
         label = "findings" if platform.counts else "findings that do not count"
-        yield f"{line}; {label}: {causes}" if causes else line
+        parts = [line, *([f"{label}: {causes}"] if causes else [])]
+        yield "; ".join([*parts, *(f"not read: {unread}" for unread in platform.unread)])

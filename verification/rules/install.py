@@ -86,5 +86,10 @@ def other_release(evidence: CellEvidence, expectation: Expectation) -> Iterator[
         observed = f"{expectation.refused_upload}, and the installer took {version}"
         yield finding("upload-refused", observed, **facts).at(evidence, "installed")
         return
+    if names := expectation.unpublished:
+        observed = f"the release requires {', '.join(names)}, which no package index has; "
+        observed += f"the installer installed {version}"
+        yield finding("missing-dependency", observed, **facts).at(evidence, "installed")
+        return
     observed = f"{version} was installed, published was {expectation.version}"
     yield finding("silent-fallback", observed, **facts).at(evidence, "installed")

@@ -110,6 +110,7 @@ def _platforms(
             wheels=tuple(wheel.file for wheel in alone.wheels),
             causes=sorted_causes([*added, *alone.all_causes]),
             not_fetched=_not_fetched(setup, (platform,)),
+            unread=tuple(line for wheel in alone.wheels for line in wheel.unread),
         )
         # A source is built for the selected systems only.
         not_built = selection.source and not result.counts

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -64,6 +66,22 @@ def test_the_exit_code_is_confirmed_to_the_launcher(
     assert os.read(reader, 9) == f"{int(code)}\n".encode()
     os.close(reader)
     os.close(writer)
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flush() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    redirected: list[int] = []
+    monkeypatch.setattr(clean, "run", lambda _: ExitCode.VERIFIED)
+    monkeypatch.setattr(sys.stdout, "flush", flush)
+    monkeypatch.setattr(os, "dup2", lambda _, number: redirected.append(number))
+    assert main(["clean"]) == ExitCode.VERIFIED
+    monkeypatch.undo()
+    assert "Broken pipe" in capsys.readouterr().err
+    assert redirected == [1]
 
 
 def test_the_gate_gets_the_options_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:

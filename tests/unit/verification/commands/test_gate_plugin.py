@@ -205,6 +205,13 @@ def test_what_leaves_cells_out_narrows_the_verdict(tmp_path: Path) -> None:
     assert [item.id for item in ended.report.items] == ["linux-install"]
 
 
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+def test_a_selection_without_a_test_verifies_nothing(tmp_path: Path, workers: str) -> None:
+    ended = gate(tmp_path, {}, "-k=nothing_matches", workers)
+    assert ended.code == 5, ended.output
+    assert ended.outcomes() == dict.fromkeys((LINUX, WINDOWS), Outcome.UNVERIFIED)
+
+
 def test_flaws_fail_under_strict(tmp_path: Path) -> None:
     ended = gate(tmp_path, {}, "--strict-verdict")
     assert ended.code == 0, ended.output

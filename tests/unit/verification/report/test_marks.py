@@ -60,6 +60,13 @@ def test_a_platform_without_a_machine_has_a_line_with_its_causes() -> None:
         assert "win32" in line(coverage)[0]
 
 
+def test_the_native_code_that_was_not_read_is_in_the_line() -> None:
+    result = PlatformResult(
+        tag="win32", coverage=Coverage.INSPECTED_ONLY, wheels=("x.whl",), unread=("a.dylib: why",)
+    )
+    assert "a.dylib: why" in next(marks.platform_sentences([result]))
+
+
 def test_a_platform_without_a_wheel_and_without_a_cause_has_no_line() -> None:
     result = PlatformResult(tag="win32", coverage=Coverage.INSPECTED_ONLY)
     assert list(marks.platform_sentences([result])) == []

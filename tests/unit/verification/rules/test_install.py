@@ -150,6 +150,15 @@ def test_another_release_than_the_published_one_is_a_silent_fallback(number: str
     assert cause.severity == "broken"
 
 
+def test_an_older_release_is_explained_by_a_dependency_that_no_index_has() -> None:
+    observed = evidence(
+        lambda fields: fields["exercise"]["steps"]["distributions"].update(value=version("0.4.0"))
+    )
+    unpublished = EXPECTATION.model_copy(update={"unpublished": ("other",)})
+    (cause,) = install.other_release(observed, unpublished)
+    assert (cause.name, cause.facts["installed"]) == ("missing-dependency", "0.4.0")
+
+
 def test_an_older_release_follows_from_a_refused_upload() -> None:
     observed = evidence(
         lambda fields: fields["exercise"]["steps"]["distributions"].update(value=version("0.4.0"))
