@@ -98,8 +98,8 @@ def _truncate(path: Path) -> None:
     ("pattern", "damage"),
     [
         ("downloads/dependencies-linux-*/cffi-*.whl", Path.unlink),
-        ("releases/quiverdb/*/*manylinux*.whl", _change),
-        ("releases/quiverdb/*/*manylinux*.whl", _truncate),
+        ("releases/quiverdb/*/*manylinux*_x86_64.whl", _change),
+        ("releases/quiverdb/*/*manylinux*_x86_64.whl", _truncate),
     ],
     ids=["dependency-removed", "release-changed", "release-truncated"],
 )
