@@ -112,4 +112,8 @@ def platform_sentences(platforms: Iterable[PlatformResult]) -> Iterator[str]:
         )
         label = "findings" if platform.counts else "findings that do not count"
         parts = [line, *([f"{label}: {causes}"] if causes else [])]
-        yield "; ".join([*parts, *(f"not read: {unread}" for unread in platform.unread)])
+        if platform.unread:
+            others = len(platform.unread) - 1
+            more = f" (and {others} more)" if others else ""
+            parts.append(f"not read: {platform.unread[0]}{more}")
+        yield "; ".join(parts)
