@@ -14,6 +14,8 @@ from verification.models.inspection import Import
 
 _PE_MACHINES = {"x86_64": 0x8664, "i686": 0x14C, "aarch64": 0xAA64}
 
+_MACHO_MACHINES = {"x86_64": 0x1000007, "aarch64": 0x100000C, "arm64_32": 0x200000C}
+
 _PE_SECTION = 0x1000  # where the only section is in memory
 _PE_HEADERS = 0x400  # and in the file
 
@@ -46,6 +48,7 @@ def elf(
     own_calls: Iterable[str] = (),
     symbolic: bool = False,
     flags: int = 0,
+    flags_1: int = 0,
     executable_stack: bool = False,
     stack_header: bool = True,
     section_headers: bool = True,
@@ -83,6 +86,7 @@ def elf(
     texts += [(tag, text) for tag, text in ((14, soname), (15, rpath), (29, run_path)) if text]
     tags = [(tag, strings.add(text)) for tag, text in texts]
     tags += [(16, 0)] * symbolic + [(30, flags)] * bool(flags)
+    tags += [(0x6FFFFFFB, flags_1)] * bool(flags_1)
 
     header_size = form.header_size + 4 * form.segment_size
     relocation_type = 4 if with_addends else 9
@@ -183,6 +187,26 @@ def pe(
                          0, 0, 0, 0, 0x60000060)  # fmt: skip
     head = b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0" + coff + optional + header
     return head.ljust(_PE_HEADERS, b"\0") + bytes(section.data).ljust(raw, b"\0")
+
+
+def macho(*, machine: str = "aarch64", size: int = 64) -> bytes:
+    """Return a thin library with one segment of ``size`` bytes (Apple's mach-o/loader.h)."""
+    start = 32 + 72  # the header and the only load command
+    header = struct.pack("<IIIIIIII", 0xFEEDFACF, _MACHO_MACHINES[machine], 0, 6, 1, 72, 0, 0)
+    segment = struct.pack("<II16sQQQQIIII", 0x19, 72, b"__TEXT", 0, size, start, size, 5, 5, 0, 0)
+    return header + segment + bytes(size)
+
+
+def universal_macho(*slices: bytes, wide: bool = False) -> bytes:
+    """Return a universal file of thin libraries (Apple's mach-o/fat.h)."""
+    row = struct.Struct(">IIQQII" if wide else ">IIIII")
+    head = struct.pack(">II", 0xCAFEBABF if wide else 0xCAFEBABE, len(slices))
+    at = len(head) + row.size * len(slices)
+    for one in slices:
+        (processor,) = struct.unpack_from("<4xI", one)
+        head += row.pack(processor, 0, at, len(one), 0, *[0] * wide)
+        at += len(one)
+    return head + b"".join(slices)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,16 @@ from verification.rules.finding import Finding, finding
 
 Libraries = tuple[str, ...]
 
-# glibc (elf/dl-load.c, elf/dl-version.c, elf/dl-lookup.c).
+# glibc (elf/dl-load.c, elf/dl-map-segments.h, elf/dl-version.c, elf/dl-lookup.c).
 _NOT_FOUND = re.compile(r"([\w.+-]+\.so[\w.]*): cannot open shared object file")
 _NO_LIBRARY = re.compile(
     r"([^\s:'\"]+\.so[\w.]*): (invalid ELF header|file too short|wrong ELF class: \w+|"
     r"only ET_DYN and ET_EXEC can be loaded|ELF file's phentsize not the expected size|"
-    r"ELF load command past end of file|cannot read file data|cannot map zero-fill pages)"
+    r"ELF load command past end of file|cannot read file data|cannot map zero-fill pages|"
+    r"object file has no (dynamic section|loadable segments)|nonzero padding in e_ident|"
+    r"cannot dynamically load (position-independent )?executable|"
+    r"ELF file version (ident )?does not match current one|"
+    r"ELF load command (address/offset|alignment) not (page-aligned|properly aligned))"
 )
 _OTHER_KIND = "only ET_DYN"  # a whole file, such as an object file
 _NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")

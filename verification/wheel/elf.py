@@ -13,14 +13,20 @@ from typing import NamedTuple
 
 from elftools.common.exceptions import ELFError
 from elftools.construct.core import ConstructError
-from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.dynamic import DynamicSegment, DynamicTag
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import Section
 from elftools.elf.segments import NoteSegment
 
 from verification.models.inspection import Binary, Import
-from verification.wheel.errors import CutOffSections, DebugFile, ObjectFile, UnreadableBinary
+from verification.wheel.errors import (
+    CutOffSections,
+    DebugFile,
+    ObjectFile,
+    Program,
+    UnreadableBinary,
+)
 from verification.wheel.truncation import elf_ends
 
 # What pyelftools raises for damage, most of it by accident: it trusts offsets, sizes and links.
@@ -53,6 +59,7 @@ _TEXT_TAGS = {  # and what pyelftools calls their value
     "DT_RUNPATH": "runpath",
 }
 _DF_SYMBOLIC = 0x2
+_DF_1_PIE = 0x0800_0000
 _PF_X = 0x1
 _ISA_NEEDED = "GNU_PROPERTY_X86_ISA_1_NEEDED"
 _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10  # symbol bindings (the last is GNU's)
@@ -105,11 +112,45 @@ def read(data: bytes) -> Binary:
         raise CutOffSections(f"a damaged ELF file ({reason})")
     try:
         elf = ELFFile(io.BytesIO(data))
-        if elf["e_type"] != "ET_REL":
+        is_object, fault = elf["e_type"] == "ET_REL", _fault(elf)
+        if not is_object and not fault:
             return _binary(elf)
     except _DAMAGE as error:
         raise UnreadableBinary(f"a damaged ELF file ({_reason(error)})") from error
-    raise ObjectFile("an object file, which nothing loads")
+    if is_object:
+        raise ObjectFile("an object file, which nothing loads")
+    raise UnreadableBinary(f"a damaged ELF file ({fault})")
+
+
+def check_library(data: bytes) -> None:
+    """Check that a readable ELF file is a library and no program (glibc, elf/dl-load.c).
+
+    Raises:
+        Program: it is one.
+    """
+    elf = ELFFile(io.BytesIO(data))
+    if elf["e_type"] == "ET_EXEC":
+        raise Program("a program, which nothing loads as a library")
+    if any(
+        tag.entry.d_tag == "DT_FLAGS_1" and tag.entry.d_val & _DF_1_PIE
+        for tag in _dynamic_tags(elf)
+    ):
+        raise Program("a position-independent program, which nothing loads as a library")
+
+
+def _fault(elf: ELFFile) -> str | None:
+    """Return why no system loads a file that has no part missing, or None."""
+    kind = elf["e_type"]
+    types = {segment["p_type"] for segment in elf.iter_segments()}
+    if {elf["e_ident"]["EI_VERSION"], elf["e_version"]} != {"EV_CURRENT"}:
+        return "its version is not 1"
+    if kind not in ("ET_DYN", "ET_EXEC"):
+        return f"its type is {kind}, neither a library nor a program"
+    if "PT_LOAD" not in types:
+        return "it has no segment to load"
+    if kind == "ET_DYN" and "PT_DYNAMIC" not in types:
+        return "it has no dynamic segment"
+    return None
 
 
 def _reason(error: Exception) -> str:
@@ -142,13 +183,11 @@ def _binary(elf: ELFFile) -> Binary:
 def _dynamic(elf: ELFFile) -> _Dynamic:
     texts: dict[str, list[str]] = defaultdict(list)
     symbolic = False
-    for segment in elf.iter_segments(type="PT_DYNAMIC"):
-        assert isinstance(segment, DynamicSegment)
-        for tag in segment.iter_tags():
-            kind, value = tag.entry.d_tag, tag.entry.d_val
-            if kind in _TEXT_TAGS:
-                texts[kind].append(getattr(tag, _TEXT_TAGS[kind]))
-            symbolic |= kind == "DT_SYMBOLIC" or (kind == "DT_FLAGS" and bool(value & _DF_SYMBOLIC))
+    for tag in _dynamic_tags(elf):
+        kind, value = tag.entry.d_tag, tag.entry.d_val
+        if kind in _TEXT_TAGS:
+            texts[kind].append(getattr(tag, _TEXT_TAGS[kind]))
+        symbolic |= kind == "DT_SYMBOLIC" or (kind == "DT_FLAGS" and bool(value & _DF_SYMBOLIC))
     run_paths = (*texts["DT_RPATH"], *texts["DT_RUNPATH"])
     return _Dynamic(
         needed=tuple(texts["DT_NEEDED"]),
@@ -156,6 +195,12 @@ def _dynamic(elf: ELFFile) -> _Dynamic:
         run_paths=tuple(path for paths in run_paths for path in paths.split(":")),
         symbolic=symbolic,
     )
+
+
+def _dynamic_tags(elf: ELFFile) -> Iterator[DynamicTag]:
+    for segment in elf.iter_segments(type="PT_DYNAMIC"):
+        assert isinstance(segment, DynamicSegment)
+        yield from segment.iter_tags()
 
 
 def _symbols(elf: ELFFile, dynsym: Section, versions: _Versions, dynamic: _Dynamic) -> _Symbols:

@@ -25,5 +25,9 @@ class ObjectFile(UnreadableBinary):
     cause = "missing-bundled-library"
 
 
+class Program(UnreadableBinary):
+    """A complete program, which no process loads as a library."""
+
+
 class DebugFile(UnreadableBinary):
     """The complete debug information of another file."""

@@ -1,16 +1,35 @@
-"""Compare the file names of native libraries without what a build adds to them."""
+"""Recognize and compare the file names of native libraries."""
 
 from __future__ import annotations
 
 import re
 
-_LIBRARY = re.compile(r"\.(so|dll|pyd|dylib)(\.|$)")
+_LIBRARY = re.compile(r"\.(so(\.\d+[a-z]?)*|dll|pyd|dylib)$")
+_EXTENSION_MODULE = re.compile(r"\.((cpython-\d[\w-]*|abi3t?)\.so|pyd)$")
 _HASH = re.compile(r"-[0-9a-f]{6,}$")
 
 
 def is_library_name(name: str) -> bool:
     """Return whether a file name is that of a native library."""
     return _LIBRARY.search(name.lower()) is not None
+
+
+def is_extension_module(path: str) -> bool:
+    """Return whether CPython can import the file of this name, or path, as an extension module.
+
+    It cannot import from a folder whose name is no identifier, such as ``.debug``.
+    """
+    *folders, name = path.split("/")
+    names = (*folders, name.partition(".")[0])
+    return _EXTENSION_MODULE.search(name.lower()) is not None and all(map(str.isidentifier, names))
+
+
+def is_same_library(first: str, second: str) -> bool:
+    """Return whether two file names differ only in version, ABI tag, hash and suffix."""
+    kinds = {
+        (name.lower().startswith("lib"), is_extension_module(name)) for name in (first, second)
+    }
+    return len(kinds) == 1 and base_name(first) == base_name(second)
 
 
 def base_name(name: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +13,15 @@ from verification.models.cause import Cause
 from verification.models.inspection import Binary, Library, LibraryFormat
 from verification.models.subject import Platform, Subject, Target
 from verification.rules.catalogue import catalogue
-from verification.wheel import elf, pe
+from verification.wheel import elf, macho, pe
 from verification.wheel.archive import Archive
-from verification.wheel.errors import DebugFile, UnreadableBinary
+from verification.wheel.errors import DebugFile, Program, UnreadableBinary
 from verification.wheel.identity import WheelIdentity
-from verification.wheel.library_names import base_name
+from verification.wheel.library_names import (
+    is_extension_module,
+    is_library_name,
+    is_same_library,
+)
 from verification.wheel.wording import byte_size, listing
 
 _MAGIC: dict[bytes, LibraryFormat] = {
@@ -26,8 +29,10 @@ _MAGIC: dict[bytes, LibraryFormat] = {
     b"MZ": "pe",
     b"\xcf\xfa\xed\xfe": "mach-o",
     b"\xca\xfe\xba\xbe": "mach-o",
+    b"\xca\xfe\xba\xbf": "mach-o",
 }
-_LIBRARY_NAME = re.compile(r"\.(so(\.[\w.]+)?|dll|pyd|dylib)$")
+_UNIVERSAL = {"universal2", "universal", "intel", "fat", "fat3", "fat32", "fat64"}
+"""What a macOS tag has for a processor if its wheel is for several."""
 
 _FORMATS: dict[str, LibraryFormat] = {
     "linux": "elf",
@@ -60,10 +65,15 @@ class NativeCode:
     @cached_property
     def matching(self) -> tuple[Library, ...]:
         """The libraries that the system can load."""
-        expected = (self.format, self.target.machine)
-        return tuple(
-            library for library in self.libraries if (library.format, library.machine) == expected
+        return tuple(library for library in self.libraries if self._fits(library))
+
+    def _fits(self, library: Library) -> bool:
+        if library.format != self.format:
+            return False
+        is_any_processor = library.format == "mach-o" and (
+            library.machine == macho.UNIVERSAL or self.target.machine in _UNIVERSAL
         )
+        return is_any_processor or library.machine == self.target.machine
 
     @cached_property
     def absent(self) -> frozenset[str]:
@@ -87,32 +97,34 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
     """Return the libraries of a wheel, each once, and a cause for each that cannot be loaded.
 
     A file is native code by its content, whatever its name: programs need libraries as well. A
-    file that only begins like native code counts if it is named like a library.
+    file that only begins like native code counts if it is named like a library. It may be data for
+    tests, and only a risk, unless something loads it: the package, Python or another library.
     """
     preferred = set(declared)
+    files = _native_files(archive, preferred)
+    declared_paths = {path.lower() for path in preferred}  # Windows ignores the case
+    needed = _unmet_needs(files)
+
+    def is_loaded(path: str) -> bool:
+        is_needed = posixpath.basename(path).lower() in needed
+        return is_needed or path.lower() in declared_paths or is_extension_module(path)
+
     libraries: list[Library] = []
     causes: list[Cause] = []
-    for data, names in _native_files(archive).items():
-        paths = sorted(names, key=lambda path: (path not in preferred, path))
-        is_named = any(_LIBRARY_NAME.search(posixpath.basename(path).lower()) for path in paths)
-        try:
-            binary = _read(data)
-        except DebugFile:
-            continue
-        except UnreadableBinary as error:
-            if is_named:
-                observed = f"is no library that can be loaded: {error}"
-                causes.append(
-                    catalogue().cause(
-                        error.cause, where=paths[0], observed=observed, risk=error.risk
-                    )
-                )
-            continue
-        if is_named or binary.format != "mach-o":  # Java classes begin like Mach-O
-            digest = hashlib.sha256(data).hexdigest()
-            libraries.append(
-                Library(**dict(binary), paths=tuple(paths), sha256=digest, size=len(data))
-            )
+    for file in files:
+        content = file.as_library() if any(map(is_loaded, file.paths)) else file.content
+        if isinstance(content, Binary):
+            if file.is_named or content.format != "mach-o":  # Java classes begin like Mach-O
+                libraries.append(file.library(content))
+        elif any(map(is_loaded, file.paths)):
+            causes.append(_unloadable(file, content, risk=content.risk))
+        elif file.is_named and not isinstance(content, DebugFile):
+            causes.append(_unloadable(file, content, risk=True))
+    causes += (
+        _no_library(path, data)
+        for path, data in archive.installed.items()
+        if format_of(data) is None and is_loaded(path) and path.lower() not in declared_paths
+    )
     return libraries, causes
 
 
@@ -128,13 +140,58 @@ def faults(
         yield from _pure(archive, subject, code.libraries)
 
 
-def _native_files(archive: Archive) -> dict[bytes, list[str]]:
-    """Return where each native file is installed, by its content."""
-    found: dict[bytes, list[str]] = defaultdict(list)
+@dataclass(frozen=True)
+class _NativeFile:
+    """A file that begins like native code."""
+
+    data: bytes
+    paths: tuple[str, ...]
+    """Where it is installed, the declared path first."""
+    content: Binary | UnreadableBinary
+    """What it says, or why it cannot be read."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is named like a library."""
+        return any(is_library_name(posixpath.basename(path)) for path in self.paths)
+
+    def as_library(self) -> Binary | UnreadableBinary:
+        """Return what it says, or why it cannot be loaded as a library."""
+        if isinstance(self.content, Binary) and self.content.format == "elf":
+            try:
+                elf.check_library(self.data)
+            except Program as error:
+                return error
+        return self.content
+
+    def library(self, binary: Binary) -> Library:
+        """Return it as a library of the wheel."""
+        digest = hashlib.sha256(self.data).hexdigest()
+        return Library(**dict(binary), paths=self.paths, sha256=digest, size=len(self.data))
+
+
+def _native_files(archive: Archive, preferred: Container[str]) -> list[_NativeFile]:
+    """Return the native files of a wheel, each content once."""
+    paths: dict[bytes, list[str]] = defaultdict(list)
     for name, data in archive.files.items():
         if format_of(data):
-            found[data].append(archive.install_paths[name])
-    return found
+            paths[data].append(archive.install_paths[name])
+    files = []
+    for data, names in paths.items():
+        names.sort(key=lambda path: (path not in preferred, path))
+        files.append(_NativeFile(data, tuple(names), _content(data)))
+    return files
+
+
+def _unmet_needs(files: Iterable[_NativeFile]) -> set[str]:
+    """Return the names, in lower case, that libraries need and that no readable file has."""
+    needed: set[str] = set()
+    present: set[str] = set()
+    for file in files:
+        if isinstance(file.content, Binary):
+            needed.update(file.content.needed, file.content.delayed)
+            present.update(map(posixpath.basename, file.paths), filter(None, [file.content.soname]))
+    return {name.lower() for name in needed} - {name.lower() for name in present}
 
 
 def format_of(data: bytes) -> LibraryFormat | None:
@@ -142,14 +199,27 @@ def format_of(data: bytes) -> LibraryFormat | None:
     return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
 
 
-def _read(data: bytes) -> Binary:
-    match format_of(data):
-        case "elf":
-            return elf.read(data)
-        case "pe":
-            return pe.read(data)
-        case _:
-            return Binary(format="mach-o", unread="what a Mach-O library needs is not read")
+def _content(data: bytes) -> Binary | UnreadableBinary:
+    try:
+        match format_of(data):
+            case "elf":
+                return elf.read(data)
+            case "pe":
+                return pe.read(data)
+            case _:
+                return macho.read(data)
+    except UnreadableBinary as error:
+        return error
+
+
+def _unloadable(file: _NativeFile, error: UnreadableBinary, *, risk: bool) -> Cause:
+    observed = f"is no library that can be loaded: {error}"
+    return catalogue().cause(error.cause, where=file.paths[0], observed=observed, risk=risk)
+
+
+def _no_library(path: str, data: bytes) -> Cause:
+    observed = f"is no native library ({len(data)} bytes)"
+    return catalogue().cause("damaged-library", where=path, observed=observed)
 
 
 def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
@@ -185,16 +255,15 @@ def _absent(archive: Archive, code: NativeCode) -> Iterator[Cause]:
         if folded not in present:
             yield _elsewhere(path, code) or _missing(path, "is not in the wheel")
         elif folded in contents and format_of(contents[folded]) is None:
-            observed = f"is no native library ({len(contents[folded])} bytes)"
-            yield catalogue().cause("damaged-library", where=path, observed=observed)
+            yield _no_library(path, contents[folded])
 
 
 def _elsewhere(declared: str, code: NativeCode) -> Cause | None:
     """Return a cause if the wheel has a declared library under another path."""
-    name = base_name(posixpath.basename(declared))
+    name = posixpath.basename(declared)
     for library in code.matching:
         for path in library.paths:
-            if path not in code.declared and base_name(posixpath.basename(path)) == name:
+            if path not in code.declared and is_same_library(posixpath.basename(path), name):
                 observed = f"is not in the wheel, which has it as {path}"
                 return catalogue().cause(
                     "wrong-load-path", where=declared, observed=observed, sought=declared, path=path
@@ -206,8 +275,8 @@ def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:
     if code.format is None:
         return  # `identity` has a cause for a tag of an unknown system
     for library in code.libraries:
-        if library in code.matching or library.format == "mach-o" == code.format:
-            continue  # the processor of a Mach-O library is not read
+        if library in code.matching:
+            continue
         if library.format == code.format or set(code.declared) & set(library.paths):
             observed = f"is {library.format.upper()} code for {library.machine}"
             observed += f", in a wheel for {code.tag}"

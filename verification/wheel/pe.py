@@ -5,11 +5,13 @@ from __future__ import annotations
 import pefile
 
 from verification.models.inspection import Binary, Import
-from verification.wheel.errors import UnreadableBinary
+from verification.wheel.errors import DebugFile, UnreadableBinary
 from verification.wheel.truncation import missing_pe_sections
 from verification.wheel.wording import listing
 
 _MACHINES = {0x14C: "i686", 0x8664: "x86_64", 0xAA64: "aarch64"}
+_MAGIC = (0x10B, 0x20B)  # PE32, PE32+
+_CODE = 0x2000_0020  # a section with code, or executable
 _TABLES = ("EXPORT", "IMPORT", "DELAY_IMPORT")
 
 
@@ -21,14 +23,17 @@ def read(data: bytes) -> Binary:
     """
     try:
         image = pefile.PE(data=data, fast_load=True)
-        image.parse_data_directories(
-            [pefile.DIRECTORY_ENTRY[f"IMAGE_DIRECTORY_ENTRY_{name}"] for name in _TABLES]
-        )
+        fault = _fault(image, len(data))
+        if not fault:
+            image.parse_data_directories(
+                [pefile.DIRECTORY_ENTRY[f"IMAGE_DIRECTORY_ENTRY_{name}"] for name in _TABLES]
+            )
     except (pefile.PEFormatError, AttributeError, IndexError, ValueError) as error:
         raise UnreadableBinary(f"a damaged PE file ({error})") from error
-    if missing := list(missing_pe_sections(image, len(data))):
-        reason = f"it ends at byte {len(data)}, before the end of {listing(missing)}"
-        raise UnreadableBinary(f"a damaged PE file ({reason})")
+    if fault:
+        raise UnreadableBinary(f"a damaged PE file ({fault})")
+    if _is_debug_only(image):
+        raise DebugFile("debug information of another file, which nothing loads")
     needed = list(getattr(image, "DIRECTORY_ENTRY_IMPORT", ()))
     delayed = list(getattr(image, "DIRECTORY_ENTRY_DELAY_IMPORT", ()))
     exports = getattr(image, "DIRECTORY_ENTRY_EXPORT", None)
@@ -49,6 +54,24 @@ def read(data: bytes) -> Binary:
             _text(symbol.name) for symbol in (exports.symbols if exports else ()) if symbol.name
         ),
     )
+
+
+def _fault(image: pefile.PE, size: int) -> str | None:
+    """Return why Windows does not load a file of ``size`` bytes, or None."""
+    magic = image.OPTIONAL_HEADER.Magic
+    if magic not in _MAGIC:
+        return f"its optional header begins with {magic:#x}, neither 0x10b nor 0x20b"
+    if not image.FILE_HEADER.NumberOfSections:
+        return "it has no sections"
+    if missing := list(missing_pe_sections(image, size)):
+        return f"it ends at byte {size}, before the end of {listing(missing)}"
+    return None
+
+
+def _is_debug_only(image: pefile.PE) -> bool:
+    """Return whether the file has no byte of its code, or of any section if it has no code."""
+    code = [section for section in image.sections if section.Characteristics & _CODE]
+    return not any(section.SizeOfRawData for section in code or image.sections)
 
 
 def _text(name: bytes) -> str:

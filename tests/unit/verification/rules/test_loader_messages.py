@@ -235,6 +235,16 @@ def test_an_undefined_symbol_is_missing() -> None:
         ("file too short", "damaged-library"),
         ("ELF load command past end of file", "damaged-library"),
         ("cannot read file data", "damaged-library"),
+        ("object file has no dynamic section", "damaged-library"),
+        ("object file has no loadable segments", "damaged-library"),
+        ("cannot dynamically load executable", "damaged-library"),
+        ("cannot dynamically load position-independent executable", "damaged-library"),
+        ("ELF file version does not match current one", "damaged-library"),
+        ("ELF file version ident does not match current one", "damaged-library"),
+        ("nonzero padding in e_ident", "damaged-library"),
+        ("ELF load command alignment not page-aligned", "damaged-library"),
+        ("ELF load command address/offset not page-aligned", "damaged-library"),
+        ("ELF load command address/offset not properly aligned", "damaged-library"),
         ("only ET_DYN and ET_EXEC can be loaded", "missing-bundled-library"),
         ("ELF file's phentsize not the expected size", "damaged-library"),
         ("wrong ELF class: ELFCLASS32", "wrong-architecture"),
@@ -303,6 +313,8 @@ def test_a_package_can_report_itself_that_a_library_is_missing(words: str) -> No
         (f"{CORE}: version `GLIBC_2.99' not found (required by {CORE})", "glibc-floor"),
         (f"{CORE}: undefined symbol: quiver_core_open", "symbol-not-found"),
         (f"{CORE}: invalid ELF header", "damaged-library"),
+        (f"{CORE}: object file has no dynamic section", "damaged-library"),
+        (f"{CORE}: failed to map segment from shared object", "missing-bundled-library"),
         ("libz.so.1: cannot open shared object file", "missing-runtime-library"),
     ],
 )
@@ -311,7 +323,16 @@ def test_what_cffi_adds_to_the_loaders_words_changes_no_name(message: str, name:
     assert explained(f"cannot load library '{CORE}': {message}.  {tail} '{CORE}'")[0] == name
 
 
-@pytest.mark.parametrize("message", ["ValueError: no", "QuiverError: error 0x7e in row 3", ""])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "ValueError: no",
+        "QuiverError: error 0x7e in row 3",
+        f"{CORE}: cannot create shared object descriptor: Cannot allocate memory",
+        f"{CORE}: failed to map segment from shared object",
+        "",
+    ],
+)
 def test_a_message_that_no_loader_wrote_has_no_cause(message: str) -> None:
     assert loader_messages.explain(message, on_windows(), DLLS) is None
     assert loader_messages.explain(message, evidence(), LIBRARIES) is None

@@ -8,8 +8,8 @@ from elftools.elf.elffile import ELFFile
 
 from tests.helpers.binaries import ElfSymbol, elf, property_note
 from tests.helpers.sample_wheels import MEMCPY, linux_core, symbol
-from verification.wheel.elf import read
-from verification.wheel.errors import UnreadableBinary
+from verification.wheel.elf import check_library, read
+from verification.wheel.errors import Program, UnreadableBinary
 
 ISA_NEEDED, ISA_USED = 0xC0008002, 0xC0010002
 
@@ -213,3 +213,45 @@ def test_a_count_of_versions_beyond_the_file_is_damage_and_no_long_wait() -> Non
     damaged = data[:at] + struct.pack("<I", 0xFFFFFFFF) + data[at + 4 :]
     with pytest.raises(UnreadableBinary, match="4294967295 needed versions in 64 bytes"):
         read(damaged)
+
+
+def _changed(data: bytes, at: int, layout: str, value: int) -> bytes:
+    changed = bytearray(data)
+    struct.pack_into(layout, changed, at, value)
+    return bytes(changed)
+
+
+def _without_segment(data: bytes, kind: int) -> bytes:
+    places = range(64, 64 + 4 * 56, 56)
+    at = next(place for place in places if struct.unpack_from("<I", data, place) == (kind,))
+    return _changed(data, at, "<I", 0)
+
+
+UNLOADABLE = {
+    "ident version": _changed(linux_core(), 6, "<B", 0),
+    "version": _changed(linux_core(), 20, "<I", 0),
+    "no type": linux_core(kind=0),
+    "core dump": linux_core(kind=4),
+    "no segments": _changed(linux_core(), 56, "<H", 0),
+    "nothing to load": _without_segment(linux_core(), 1),
+    "no dynamic segment": _without_segment(linux_core(), 2),
+    "zeros": linux_core()[:64] + bytes(len(linux_core()) - 64),
+}
+
+
+@pytest.mark.parametrize("data", UNLOADABLE.values(), ids=UNLOADABLE)
+def test_a_whole_file_that_no_system_loads_is_damaged(data: bytes) -> None:
+    with pytest.raises(UnreadableBinary) as damaged:
+        read(data)
+    assert (damaged.value.cause, damaged.value.risk) == ("damaged-library", False)
+
+
+def test_a_program_is_readable_and_no_library() -> None:
+    static = _without_segment(linux_core(kind=2), 2)
+    independent = linux_core(flags_1=0x0800_0001)
+    for data in (linux_core(kind=2), static, independent):
+        assert read(data).format == "elf"
+        with pytest.raises(Program):
+            check_library(data)
+    check_library(linux_core())
+    check_library(linux_core(flags_1=1))

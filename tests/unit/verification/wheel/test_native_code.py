@@ -3,10 +3,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import pefile
 import pytest
 
 from tests.helpers import wheel_builder as wheels
-from tests.helpers.binaries import elf, pe
+from tests.helpers.binaries import elf, macho, pe, universal_macho
 from tests.helpers.sample_wheels import (
     LINUX_API,
     LINUX_CORE,
@@ -26,7 +27,25 @@ from verification.models.inspection import Library, LibraryFormat
 from verification.wheel.archive import open_wheel
 from verification.wheel.native_code import NativeCode, declared_paths, format_of, gather
 
-MACH_O = b"\xcf\xfa\xed\xfe" + bytes(60)
+MACH_O = macho()
+MACOS_TAG = "cp313-cp313-macosx_11_0_arm64"
+EXTENSION = "quiverdb/_fast.cpython-313-x86_64-linux-gnu.so"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0a1b\nsize 1\n"
+
+
+def debug_only(data: bytes) -> bytes:
+    """Return an ELF file as a tool leaves it that keeps its debug information only."""
+    (at,) = struct.unpack_from("<Q", data, 40)
+    changed = bytearray(data)
+    struct.pack_into("<IQ", changed, at + 64 + 4, 8, 6)  # NOBITS; allocated and executable
+    return bytes(changed)
+
+
+def debug_only_pe(data: bytes) -> bytes:
+    """Return a PE file as a tool leaves it that keeps its debug information only."""
+    image = pefile.PE(data=data, fast_load=True)
+    image.sections[0].SizeOfRawData = 0
+    return bytes(image.write())
 
 
 # ---- what is native code ----
@@ -39,6 +58,7 @@ MACH_O = b"\xcf\xfa\xed\xfe" + bytes(60)
         (b"MZ...", "pe"),
         (b"\xcf\xfa\xed\xfe", "mach-o"),
         (b"\xca\xfe\xba\xbe", "mach-o"),
+        (b"\xca\xfe\xba\xbf", "mach-o"),
         (b"!<arch>\n", None),
         (b" MZ", None),
         (b"", None),
@@ -103,6 +123,121 @@ def test_an_object_file_is_no_library(tmp_path: Path) -> None:
     assert "an object file" in cause.message
 
 
+# ---- what cannot be loaded ----
+
+UNLOADABLE = {
+    "debug information": debug_only(linux_core()),
+    "a program": linux_core(kind=2),
+    "a position-independent program": linux_core(flags_1=0x0800_0000),
+    "a core dump": linux_core(kind=4),
+    "zeros": linux_core()[:64] + bytes(len(linux_core()) - 64),
+    "no segments": linux_core()[:56] + bytes(2) + linux_core()[58:],
+}
+
+
+@pytest.mark.parametrize("path", [LINUX_CORE, EXTENSION])
+@pytest.mark.parametrize("data", UNLOADABLE.values(), ids=UNLOADABLE)
+def test_a_file_that_must_load_and_cannot_is_damaged_and_no_more(
+    tmp_path: Path, path: str, data: bytes
+) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {path: data}))
+    assert (cause.name, cause.where, cause.severity) == ("damaged-library", path, "broken")
+
+
+@pytest.mark.parametrize("name", ["libquiver.so.debug", "libextra.so", "debug/libquiver.so"])
+def test_debug_information_that_nothing_loads_is_no_fault(tmp_path: Path, name: str) -> None:
+    data = debug_only(linux_core(soname="x"))
+    assert inspect(linux_wheel(tmp_path, {f"quiverdb/_libs/{name}": data})).causes == ()
+
+
+@pytest.mark.parametrize("changes", [{"kind": 2}, {"flags_1": 0x0800_0000}])
+def test_a_program_that_is_no_declared_library_is_no_fault(
+    tmp_path: Path, changes: dict[str, int]
+) -> None:
+    for name in ("tool", "tool.so"):
+        wheel = linux_wheel(tmp_path, {f"quiverdb/{name}": linux_core(soname=None, **changes)})
+        assert inspect(wheel).causes == ()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        EXTENSION,
+        "quiverdb/_fast.abi3.so",
+        "quiverdb/_fast.cp313-win_amd64.pyd",
+        "quiverdb/_fast.pyd",
+    ],
+)
+@pytest.mark.parametrize("data", [b"", LFS, b"text"])
+def test_an_extension_module_without_native_code_is_damaged(
+    tmp_path: Path, path: str, data: bytes
+) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {path: data}))
+    assert (cause.name, cause.where, cause.severity) == ("damaged-library", path, "broken")
+
+
+@pytest.mark.parametrize(
+    "name", ["libfoo.so", "libfoo.so.1", "libfoo.dll", "_fast.cpython-313-x86_64-linux-gnu.so.txt"]
+)
+def test_text_that_is_named_like_a_library_is_no_fault(tmp_path: Path, name: str) -> None:
+    for text in ("", "INPUT(libquiver.so)", LFS):
+        assert inspect(linux_wheel(tmp_path, {f"quiverdb/{name}": text})).causes == ()
+
+
+@pytest.mark.parametrize("name", ["y.so.txt", "libquiver.so.dwp", "x.so.debug", "x.so.1.debug"])
+@pytest.mark.parametrize("data", [b"MZ" + bytes(200), b"\x7fELF" + bytes(200)])
+def test_an_unreadable_file_that_is_not_named_like_a_library_is_no_fault(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    assert inspect(linux_wheel(tmp_path, {f"quiverdb/{name}": data})).causes == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "severity"),
+    [
+        (LINUX_CORE, "broken"),
+        (EXTENSION, "broken"),
+        ("quiverdb.libs/libneeded.so.1", "broken"),
+        ("quiverdb/tests/libother.so", "flawed"),
+        ("quiverdb/tests/libquiver.so", "flawed"),  # a whole one has this name too
+    ],
+)
+def test_a_damaged_file_breaks_a_wheel_if_something_loads_it(
+    tmp_path: Path, path: str, severity: str
+) -> None:
+    needed = ["libquiver.so", "libc.so.6", "libneeded.so.1"]
+    files: Files = {LINUX_API: linux_api(needed=needed), path: linux_core()[:200]}
+    causes = [one for one in inspect(linux_wheel(tmp_path, files)).causes if one.where == path]
+    assert [(one.name, one.severity) for one in causes] == [("damaged-library", severity)]
+
+
+def test_text_in_place_of_a_needed_library_is_damage(tmp_path: Path) -> None:
+    path = "quiverdb.libs/libneeded.so.1"
+    needed = ["libquiver.so", "libc.so.6", "libneeded.so.1"]
+    files: Files = {LINUX_API: linux_api(needed=needed), path: LFS}
+    causes = [one for one in inspect(linux_wheel(tmp_path, files)).causes if one.where == path]
+    assert [(one.name, one.severity) for one in causes] == [("damaged-library", "broken")]
+
+
+def test_a_windows_library_without_code_is_damaged_and_its_users_lack_nothing(
+    tmp_path: Path,
+) -> None:
+    for path in (WINDOWS_CORE, "quiverdb/_fast.cp313-win_amd64.pyd"):
+        wheel = windows_wheel(tmp_path, {path: debug_only_pe(windows_core(name="x"))})
+        cause = only_cause(wheel)
+        assert (cause.name, cause.where, cause.severity) == ("damaged-library", path, "broken")
+
+
+@pytest.mark.parametrize(
+    "data", [pe(), debug_only_pe(pe())], ids=["resources", "debug information"]
+)
+def test_a_windows_library_without_code_that_nothing_loads_is_no_fault(
+    tmp_path: Path, data: bytes
+) -> None:
+    wheel = windows_wheel(tmp_path, {"quiverdb/texts.dll": data})
+    assert inspect(wheel).causes == ()
+
+
 # ---- what is absent ----
 
 
@@ -131,7 +266,15 @@ def test_a_library_under_another_path_is_not_where_the_package_looks(
     assert (cause.name, cause.facts) == ("wrong-load-path", {"sought": LINUX_CORE, "path": path})
 
 
-@pytest.mark.parametrize("path", ["quiverdb/_libs/libquiver_x.so", "quiverdb/_libs/libquiver.dll"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "quiverdb/_libs/libquiver_x.so",
+        "quiverdb/_libs/libquiver.dll",
+        "quiverdb/quiver.cpython-313-x86_64-linux-gnu.so",
+        "quiverdb/_libs/quiver.so",
+    ],
+)
 def test_another_library_is_no_other_path_of_an_absent_one(
     tmp_path: Path, out: Path, path: str
 ) -> None:
@@ -222,7 +365,7 @@ def test_a_wheel_for_no_platform_of_the_subject_is_not_judged_by_its_libraries(
         (linux_core(machine="aarch64"), "ELF code for aarch64"),
         (linux_core(machine="i686"), "ELF code for i686"),
         (pe(), "PE code for x86_64"),
-        (MACH_O, "MACH-O code for unknown"),
+        (MACH_O, "MACH-O code for aarch64"),
     ],
 )
 def test_a_library_for_something_else_has_the_wrong_architecture(
@@ -288,21 +431,42 @@ def test_what_a_macos_library_needs_is_unverified(tmp_path: Path) -> None:
         core: MACH_O,
         "quiverdb/_libs/libquiver_c.dylib": MACH_O + b"c",
     }
-    inspection = inspect(wheels.build(tmp_path, files, tag="cp313-cp313-macosx_11_0_arm64"))
+    inspection = inspect(wheels.build(tmp_path, files, tag=MACOS_TAG))
     assert inspection.causes == ()
     assert f"{core}: what a Mach-O library needs is not read" in inspection.unverified
     assert inspection.unread == inspection.unverified
 
 
-def test_an_elf_library_in_a_macos_wheel_has_the_wrong_architecture(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "tag", "name"),
+    [
+        (elf(), MACOS_TAG, "wrong-architecture"),
+        (macho(machine="x86_64"), MACOS_TAG, "wrong-architecture"),
+        (MACH_O[:-1], MACOS_TAG, "damaged-library"),
+        (MACH_O[:4], MACOS_TAG, "damaged-library"),
+        (universal_macho(MACH_O, macho(machine="x86_64"))[:-1], MACOS_TAG, "damaged-library"),
+    ],
+)
+def test_a_macos_library_that_does_not_fit_is_named(
+    tmp_path: Path, data: bytes, tag: str, name: str
+) -> None:
     core = "quiverdb/_libs/libquiver.0.dylib"
     files: Files = {
         "quiverdb/__init__.py": "",
-        core: elf(),
+        core: data,
+        "quiverdb/_libs/libquiver_c.dylib": MACH_O + b"c",
+    }
+    cause = only_cause(wheels.build(tmp_path, files, tag=tag))
+    assert (cause.name, cause.where, cause.severity) == (name, core, "broken")
+
+
+def test_a_universal_macos_library_is_for_each_processor(tmp_path: Path) -> None:
+    files: Files = {
+        "quiverdb/__init__.py": "",
+        "quiverdb/_libs/libquiver.0.dylib": universal_macho(MACH_O, macho(machine="x86_64")),
         "quiverdb/_libs/libquiver_c.dylib": MACH_O,
     }
-    cause = only_cause(wheels.build(tmp_path, files, tag="cp313-cp313-macosx_11_0_arm64"))
-    assert (cause.name, cause.where) == ("wrong-architecture", core)
+    assert inspect(wheels.build(tmp_path, files, tag=MACOS_TAG)).causes == ()
 
 
 def test_a_library_without_section_headers_is_unverified(tmp_path: Path) -> None:
@@ -336,7 +500,9 @@ def library(path: str, form: LibraryFormat = "elf", machine: str = "x86_64") -> 
         ("manylinux_2_28_x86_64", ["a"]),
         ("musllinux_1_2_aarch64", ["b"]),
         ("win_amd64", ["c"]),
-        ("macosx_11_0_arm64", ["d"]),
+        ("macosx_11_0_arm64", ["d", "e"]),
+        ("macosx_11_0_x86_64", ["e"]),
+        ("macosx_11_0_universal2", ["d", "e"]),
         ("any", []),
         ("nothing", []),
     ],
@@ -347,6 +513,7 @@ def test_libraries_of_the_systems_format_and_processor_match(tag: str, expected:
         library("b", machine="aarch64"),
         library("c", "pe"),
         library("d", "mach-o", "aarch64"),
+        library("e", "mach-o", "universal"),
     )
     found = NativeCode(libraries, tag, ()).matching
     assert [one.path for one in found] == expected

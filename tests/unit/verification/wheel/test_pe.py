@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pefile
 import pytest
 
 from tests.helpers.binaries import pe
 from tests.helpers.sample_wheels import symbol, windows_core
-from verification.wheel.errors import UnreadableBinary
+from verification.wheel.errors import DebugFile, UnreadableBinary
 from verification.wheel.pe import read
 
 
@@ -55,3 +56,37 @@ def test_imports_by_number_have_no_name() -> None:
 def test_damage_is_named(data: bytes) -> None:
     with pytest.raises(UnreadableBinary, match=r"^a damaged PE file \(.+\)$"):
         read(data)
+
+
+def _image() -> pefile.PE:
+    return pefile.PE(data=windows_core(), fast_load=True)
+
+
+@pytest.mark.parametrize("magic", [0, 0x107, 0x30B])
+def test_an_unknown_optional_header_is_damage(magic: int) -> None:
+    image = _image()
+    image.OPTIONAL_HEADER.Magic = magic
+    with pytest.raises(UnreadableBinary, match=r"^a damaged PE file \(.+\)$"):
+        read(bytes(image.write()))
+
+
+def test_a_file_without_sections_is_damaged() -> None:
+    image = _image()
+    image.FILE_HEADER.NumberOfSections = 0
+    with pytest.raises(UnreadableBinary, match=r"^a damaged PE file \(.+\)$"):
+        read(bytes(image.write()))
+
+
+@pytest.mark.parametrize("flags", [0x6000_0060, 0x4000_0040], ids=["code", "data"])
+def test_a_file_without_a_byte_of_its_sections_is_for_a_debugger(flags: int) -> None:
+    image = _image()
+    image.sections[0].SizeOfRawData = 0
+    image.sections[0].Characteristics = flags
+    with pytest.raises(DebugFile):
+        read(bytes(image.write()))
+
+
+def test_a_file_with_data_and_no_code_is_read() -> None:
+    image = _image()
+    image.sections[0].Characteristics = 0x4000_0040
+    assert read(bytes(image.write())).soname == "libquiver.dll"

@@ -1,0 +1,73 @@
+"""Read the headers of Mach-O files (Apple's mach-o/loader.h and mach-o/fat.h)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from verification.models.inspection import Binary
+from verification.wheel.errors import UnreadableBinary
+
+UNIVERSAL = "universal"
+"""The processor of a file that has code for several."""
+
+_THIN = b"\xcf\xfa\xed\xfe"
+_MACHINES = {0x0100_0007: "x86_64", 0x0100_000C: "aarch64"}
+_HEADER = struct.Struct("<4xI8xII8x")
+"""The processor, then the number of load commands and their size together, in bytes."""
+_COMMAND, _SEGMENT = struct.Struct("<II"), struct.Struct("<40xQQ")
+_LC_SEGMENT_64 = 0x19
+_SLICES = {  # the offset and size of each slice
+    b"\xca\xfe\xba\xbe": struct.Struct(">8xII4x"),
+    b"\xca\xfe\xba\xbf": struct.Struct(">8xQQ8x"),
+}
+
+
+def read(data: bytes) -> Binary:
+    """Return the processor of a thin 64-bit or a universal file. What it needs is not read.
+
+    Raises:
+        UnreadableBinary: the file is cut off or damaged.
+    """
+    is_thin = data.startswith(_THIN)
+    try:
+        end = max(_segment_ends(data) if is_thin else _slice_ends(data))
+        machine = _machine(data) if is_thin else UNIVERSAL
+    except struct.error as error:
+        raise UnreadableBinary("a damaged Mach-O file (its headers are cut off)") from error
+    except ValueError as error:
+        raise UnreadableBinary(f"a damaged Mach-O file ({error})") from error
+    if len(data) < end:
+        reason = f"it ends at byte {len(data)}, and its headers need {end} bytes"
+        raise UnreadableBinary(f"a damaged Mach-O file ({reason})")
+    unread = "what a Mach-O library needs is not read"
+    return Binary(format="mach-o", machine=machine, unread=unread)
+
+
+def _machine(data: bytes) -> str:
+    processor, _, _ = _HEADER.unpack_from(data)
+    return _MACHINES.get(processor, hex(processor))
+
+
+def _segment_ends(data: bytes) -> Iterator[int]:
+    """Yield the ends of the load commands and of each segment, in bytes from the start."""
+    _, commands, size = _HEADER.unpack_from(data)
+    end, at = _HEADER.size + size, _HEADER.size
+    yield end
+    for _ in range(commands if end <= len(data) else 0):
+        kind, length = _COMMAND.unpack_from(data, at)
+        if length < _COMMAND.size or at + length > end:
+            raise ValueError(f"a load command of {length} bytes at byte {at}")
+        if kind == _LC_SEGMENT_64:
+            yield sum(_SEGMENT.unpack_from(data, at))
+        at += length
+
+
+def _slice_ends(data: bytes) -> Iterator[int]:
+    """Yield the end of each slice of a universal file, in bytes from the start."""
+    (count,) = struct.unpack_from(">4xI", data)
+    if not count:
+        raise ValueError("it has no code for any processor")
+    layout = _SLICES[data[:4]]
+    for number in range(count):
+        yield sum(layout.unpack_from(data, 8 + number * layout.size))
