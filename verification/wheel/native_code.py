@@ -112,14 +112,15 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
     libraries: list[Library] = []
     causes: list[Cause] = []
     for file in files:
-        content = file.as_library() if any(map(is_loaded, file.paths)) else file.content
+        loaded = next(filter(is_loaded, file.paths), None)
+        content = file.as_library() if loaded else file.content
         if isinstance(content, Binary):
             if file.is_named or content.format != "mach-o":  # Java classes begin like Mach-O
                 libraries.append(file.library(content))
-        elif any(map(is_loaded, file.paths)):
-            causes.append(_unloadable(file, content, risk=content.risk))
+        elif loaded:
+            causes.append(_unloadable(loaded, content, risk=content.risk))
         elif file.is_named and not isinstance(content, DebugFile):
-            causes.append(_unloadable(file, content, risk=True))
+            causes.append(_unloadable(file.paths[0], content, risk=True))
     causes += (
         _no_library(path, data)
         for path, data in archive.installed.items()
@@ -212,9 +213,9 @@ def _content(data: bytes) -> Binary | UnreadableBinary:
         return error
 
 
-def _unloadable(file: _NativeFile, error: UnreadableBinary, *, risk: bool) -> Cause:
+def _unloadable(path: str, error: UnreadableBinary, *, risk: bool) -> Cause:
     observed = f"is no library that can be loaded: {error}"
-    return catalogue().cause(error.cause, where=file.paths[0], observed=observed, risk=risk)
+    return catalogue().cause(error.cause, where=path, observed=observed, risk=risk)
 
 
 def _no_library(path: str, data: bytes) -> Cause:

@@ -9,7 +9,15 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from tests.helpers import wheel_builder as wheels
-from tests.helpers.sample_wheels import SUBJECT, inspect, linux_wheel, only_cause, windows_wheel
+from tests.helpers.binaries import elf
+from tests.helpers.sample_wheels import (
+    SUBJECT,
+    Files,
+    inspect,
+    linux_wheel,
+    only_cause,
+    windows_wheel,
+)
 from verification.models.cause import Cause
 from verification.wheel.archive import open_wheel
 from verification.wheel.dependencies import declared_dependencies
@@ -228,9 +236,9 @@ def test_a_getter_of_other_names_gives_no_absent_module(tmp_path: Path) -> None:
 
 
 def test_an_extension_module_for_another_python_is_absent(tmp_path: Path) -> None:
-    files = {
+    files: Files = {
         "quiverdb/__init__.py": "from ._loader import load\nfrom quiverdb import _speed\n",
-        "quiverdb/_speed.cpython-314-x86_64-linux-gnu.so": "",
+        "quiverdb/_speed.cpython-314-x86_64-linux-gnu.so": elf(),
     }
     assert only_cause(linux_wheel(tmp_path, files)).where == "quiverdb/__init__.py"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
+from tests.helpers.binaries import elf
 from tests.helpers.sample_wheels import (
     LINUX_CORE,
     SUBJECT,
@@ -46,7 +47,8 @@ def test_what_is_installed_over_a_dependency_has_its_own_cause(
     tmp_path: Path, path: str, name: str
 ) -> None:
     modules = {**CFFI, canonicalize_name("quiverdb"): frozenset({"more"})}
-    (cause,) = inspect(linux_wheel(tmp_path, {path: ""}), SUBJECT, modules).causes
+    content = elf() if path.endswith(".so") else b""
+    (cause,) = inspect(linux_wheel(tmp_path, {path: content}), SUBJECT, modules).causes
     assert cause.name == name
     assert ("is a module of cffi" in cause.message) == (name == "dependency-overwritten")
 
