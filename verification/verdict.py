@@ -174,7 +174,7 @@ def _scopes(run: RunResult) -> Iterator[Scope]:
     for platform in run.platforms:
         if platform.counts:
             title = f"The release has a sound wheel for {platform.tag}, which no machine runs"
-            yield Scope("platform", f"wheel-{platform.tag}", title)
+            yield Scope("platform", wheel_item(platform), title)
 
 
 def install_item(system: OperatingSystem) -> str:
@@ -182,12 +182,17 @@ def install_item(system: OperatingSystem) -> str:
     return f"{system}-install"
 
 
+def wheel_item(platform: PlatformResult) -> str:
+    """Return the id of the item of a platform that no machine runs."""
+    return f"wheel-{platform.tag}"
+
+
 def _systems(run: RunResult, scope: Scope) -> list[SystemFacts]:
     return [facts for facts in run.systems if install_item(facts.system) == scope.id]
 
 
 def _platforms(run: RunResult, scope: Scope) -> list[PlatformResult]:
-    return [platform for platform in run.platforms if f"wheel-{platform.tag}" == scope.id]
+    return [platform for platform in run.platforms if wheel_item(platform) == scope.id]
 
 
 def _cells(run: RunResult, scope: Scope) -> list[tuple[PlannedCell, CellResult]]:

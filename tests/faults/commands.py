@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from verification.models.report import Report
@@ -46,19 +47,25 @@ def gate(report: Path, *options: str, **changes: str) -> Ended:
     Raises:
         DataError: it wrote a results.json that does not have the published form.
     """
+    ended = run_to_end(gate_command(report, *options), **changes)
+    if (report / "results.json").exists():
+        check_form(report)
+    return ended
+
+
+def run_to_end(command: Sequence[str], typed: str = "", **changes: str) -> Ended:
+    """Run a command in the checkout to its end, for at most ten minutes; `typed` is its input."""
     ran = subprocess.run(
-        gate_command(report, *options),
+        command,
         cwd=ROOT,
         env=environment(**changes),
-        stdin=subprocess.DEVNULL,
+        input=typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=600,
         check=False,
     )
-    if (report / "results.json").exists():
-        check_form(report)
     return Ended(ran.returncode, ran.stdout)
 
 

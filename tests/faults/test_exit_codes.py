@@ -19,7 +19,7 @@ import pytest
 
 from containers.engine import Engine
 from containers.state import state_folder
-from tests.faults.commands import ROOT, check_form, environment
+from tests.faults.commands import ROOT, check_form, environment, run_to_end
 from tests.helpers.sample_run import LINUX, cell
 from tests.helpers.sample_run import report as sample_report
 from tests.helpers.sample_wheels import linux_wheel
@@ -42,17 +42,8 @@ DYING_WORKER = "tests.faults.dying_worker"
 
 def launch(*words: str, **changes: str) -> tuple[int, str]:
     """Run the launcher to its end; return its exit code and all output."""
-    ran = subprocess.run(
-        [str(ROOT / "e2e"), *words],
-        env=environment(**changes),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    return ran.returncode, ran.stdout
+    ended = run_to_end([str(ROOT / "e2e"), *words], **changes)
+    return ended.code, ended.output
 
 
 def _last(output: str) -> str:

@@ -19,7 +19,7 @@ import zstandard
 
 from containers.engine import KEPT_PREFIX, Engine
 from tests.faults import edits
-from tests.faults.commands import ROOT, Ended, check_form, environment, gate
+from tests.faults.commands import ROOT, Ended, check_form, environment, gate, run_to_end
 from tests.faults.things import left, runs_of
 from tests.helpers import wheel_builder as wheels
 from verification.models.errors import ExitCode
@@ -41,18 +41,7 @@ def _command(name: str, *arguments: str) -> list[str]:
 
 
 def _run(name: str, *arguments: str, typed: str = "") -> Ended:
-    ran = subprocess.run(
-        _command(name, *arguments),
-        cwd=ROOT,
-        env=environment(),
-        input=typed,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    return Ended(ran.returncode, ran.stdout)
+    return run_to_end(_command(name, *arguments), typed)
 
 
 def _results(report: Path) -> dict[str, Any]:
@@ -207,9 +196,9 @@ def test_no_other_python_system_or_processor_stands_in_for_the_one_asked_for(
     ended = _run("reproduce", *asked, f"--wheels={tmp_path}", "--report", str(report))
 
     assert ended.code == code, ended.output
-    told = check_form(report).reproduction
-    assert told
-    assert (told.kind, told.used) == (kind, None)
+    reproduction = check_form(report).reproduction
+    assert reproduction
+    assert (reproduction.kind, reproduction.used) == (kind, None)
     assert ended.output.splitlines()[-1].startswith("answer ")
 
 
@@ -228,10 +217,10 @@ def test_a_pass_on_a_similar_machine_is_no_proof_and_a_failure_that_the_files_sh
         options = (f"--wheels={wheel.parent}", "--report", str(report))
         ended = _run("reproduce", *asked, *options)
         assert ended.code == code, ended.output
-        told = check_form(report).reproduction
-        assert told
-        assert told.kind == kind
-        assert any("glibc 2.41 for 2.40" in line for line in told.differs)
+        reproduction = check_form(report).reproduction
+        assert reproduction
+        assert reproduction.kind == kind
+        assert any("glibc 2.41 for 2.40" in line for line in reproduction.differs)
 
 
 SHELL = ("debian-13", "--release", "0.13.5", "--history", "none")

@@ -258,8 +258,8 @@ def test_two_jobs_that_act_names_alike_are_none(calling: Workflow) -> None:
 
 def with_line(at: int, line: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the stored lines with one more."""
-    told = lines()
-    return [*told[:at], line, *told[at:]]
+    entries = lines()
+    return [*entries[:at], line, *entries[at:]]
 
 
 def test_the_failing_step_has_the_exit_code_of_its_command(workflow: Workflow) -> None:
@@ -272,8 +272,8 @@ def test_the_failing_step_has_the_exit_code_of_its_command(workflow: Workflow) -
 def test_a_job_has_the_state_of_its_container_at_its_removal(workflow: Workflow) -> None:
     container = read(lines()).jobs(workflow)[2].container
     state = {"status": "exited", "exit_code": 137, "out_of_memory": False}
-    told = with_line(0, {"at": 1, "removed": {"container": container, "state": state}})
-    log = read(told)
+    entries = with_line(0, {"at": 1, "removed": {"container": container, "state": state}})
+    log = read(entries)
     first, _, collect, _ = log.jobs(workflow)
     assert first.container_state is None
     assert collect.container_state is not None
@@ -292,8 +292,8 @@ def test_a_failure_that_a_stand_in_reports_is_of_its_job(workflow: Workflow) -> 
         "stage": "Main",
         "stepID": ["5"],
     }
-    told = lines()
-    told.append({"at": told[-1]["at"], "act": act})
-    (failure,) = read(told).jobs(workflow)[2].failures
+    entries = lines()
+    entries.append({"at": entries[-1]["at"], "act": act})
+    (failure,) = read(entries).jobs(workflow)[2].failures
     assert (failure.cause, failure.where) == ("index-unreachable", "job collect")
     assert failure.observed == "no answer"
