@@ -1,5 +1,6 @@
-"""Install well-known Windows wheels on the Windows machines, call them, and write docs/fidelity.md.
+"""Install well-known Windows wheels on the Windows machines, call them, and write a table of it.
 
+The table is docs/reference/windows-wheels.md.
 Run ``python3 -m tests.benchmarks.fidelity`` from the repository's root, in the suite's environment.
 The wheels and what each must answer are data, in ``fidelity.toml``. It ends with 0 if every wheel
 did what it does on Windows or failed by a fault of Wine's that is listed there, with 1 otherwise,
@@ -30,7 +31,7 @@ from verification.scenarios import machines
 
 ROOT = Path(__file__).parents[2]
 WHEELS = Path(__file__).with_name("fidelity.toml")
-TABLE = ROOT / "docs" / "fidelity.md"
+TABLE = ROOT / "docs" / "reference" / "windows-wheels.md"
 MACHINES = ("windows-wine", "windows-wine-vcredist")
 """A clean one, and one that has Microsoft's redistributable besides: their images' recipes."""
 _CLEAN = MACHINES[0]
@@ -237,7 +238,7 @@ def table(
             "",
             "Written by `python3 -m tests.benchmarks.fidelity`; the files, their hashes and the "
             "calls are in `tests/benchmarks/fidelity.toml`. What such a table cannot show is in "
-            "[trust.md](trust.md).",
+            "[trust.md](../explanation/stand-ins.md).",
             "",
             f"| wheel | native code in | the call | {' | '.join(MACHINES)} |",
             "|---|---|---|" + "---|" * len(MACHINES),

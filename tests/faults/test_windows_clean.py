@@ -38,7 +38,7 @@ PYTHON = r"C:\users\user\AppData\Local\Programs\Python\Python313"
 SYSTEM = r"C:\windows\system32"
 PYTHONS_OWN = {"vcruntime140.dll", "vcruntime140_1.dll"}
 """CPython's installer puts these beside python.exe, so its process has them on every Windows."""
-# Of these a Windows has mfc42, winsqlite3, mscoree and mshtml: docs/trust.md says so.
+# A Windows has mfc42, winsqlite3, mscoree and mshtml of these (docs/explanation/stand-ins.md).
 NEVER_IN_WINE = (
     "mfc42.dll", "mfc140.dll", "mfc140u.dll", "vccorlib140.dll", "vcamp140.dll", "msvcp140d.dll",
     "winsqlite3.dll", "mscoree.dll", "mshtml.dll",
@@ -275,7 +275,7 @@ def test_path_is_that_of_a_fresh_windows_with_python_and_uv(looked: Looked) -> N
     ]
 
 
-# ---- how it behaves: what docs/trust.md says of Wine, as seen ----
+# ---- how it behaves: what docs/explanation/stand-ins.md says about Wine ----
 
 
 def test_files_behave_as_on_windows(looked: Looked) -> None:
@@ -329,7 +329,8 @@ def test_a_symbol_that_no_windows_has_does_not_stop_a_library_from_loading(
         )
         calling = here.run(["wine", "python", r"Z:\e2e\stub.py"])
 
-    assert loading.code == 0, "if this fails, Wine became as strict as Windows: tell docs/trust.md"
+    # If this fails, Wine has become as strict as Windows: correct docs/explanation/stand-ins.md.
+    assert loading.code == 0
     assert "<CDLL " in loading.output
     assert calling.code != 0
     assert "unimplemented function ucrtbase.dll.crealf" in calling.output

@@ -105,6 +105,12 @@ def pages() -> dict[str, str]:
     }
 
 
+def generated_files() -> dict[str, str]:
+    """Return the generated pages that are in docs/reference, by name. Other pages are manual."""
+    texts = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
+    return {name: text for name, text in texts.items() if text.startswith(_HEAD)}
+
+
 def _option_table(options: Iterable[Option]) -> str:
     rows = []
     for option in options:
@@ -244,9 +250,8 @@ def main() -> int:
         print(f"reference: {error}", file=sys.stderr)
         return ExitCode.WRONG_USE
     FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.glob("*.md"):
-        if old.name not in made:
-            old.unlink()
+    for name in generated_files().keys() - made.keys():
+        (FOLDER / name).unlink()
     for name, text in made.items():
         (FOLDER / name).write_text(text, "utf-8")
     SCHEMA.write_text(results_schema(), "utf-8")

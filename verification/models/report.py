@@ -72,7 +72,7 @@ class MachineRecord(Model):
 
 
 class StandInLimits(Model):
-    """Something that stands in for the real thing, and how it differs: a row of docs/trust.md."""
+    """A stand-in and how it differs from the real thing: a row of docs/explanation/stand-ins.md."""
 
     stand_in: str
     real: str

@@ -1,4 +1,4 @@
-"""What a verdict from a stand-in does not show: the table of docs/trust.md, as data."""
+"""The limits of a verdict from a stand-in: the table of docs/explanation/stand-ins.md as data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from verification.models.report import StandInLimits
 
-PAGE = Path(__file__).parents[2] / "docs" / "trust.md"
+_ROOT = Path(__file__).parents[2]
+PAGE = _ROOT / "docs" / "explanation" / "stand-ins.md"
+_NAME = PAGE.relative_to(_ROOT).as_posix()
 _COLUMNS = ("stand_in", "real", "same", "differs")
 _LINK = re.compile(r"\[[^]]*\]\(#[^)]*\)")  # to a heading of the page itself
 
@@ -25,7 +27,7 @@ def load(page: Path = PAGE) -> tuple[StandInLimits, ...]:
             if rows:
                 break
             continue
-        cells = [_LINK.sub("docs/trust.md", cell.strip()) for cell in line.strip("|").split("|")]
+        cells = [_LINK.sub(_NAME, cell.strip()) for cell in line.strip("|").split("|")]
         if len(cells) != len(_COLUMNS):
             raise ValueError(f"{page.name}: a row of {len(cells)} cells, not 4: {line[:60]}")
         rows.append(StandInLimits.model_validate(dict(zip(_COLUMNS, cells, strict=True))))

@@ -221,7 +221,7 @@ def _differences(
         yield Difference(text, _GLIBC * abs(distance), decides=True)
     yield from _system_differences(spec, report, system_of(spec, known))
     if spec.runs_on == "wine":
-        yield Difference("Wine stands in for Windows (docs/trust.md states the limits)")
+        yield Difference("Wine stands in for Windows (docs/explanation/stand-ins.md states the limits)")
     yield from (Difference(f"it has {library}", _ADDED, decides=True) for library in spec.has)
     for library in spec.lacks:
         yield Difference(f"it has no {library}", _ADDED, decides=True)

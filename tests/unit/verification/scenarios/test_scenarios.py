@@ -121,7 +121,7 @@ def test_on_a_clean_windows_no_earlier_release_needs_to_load() -> None:
 
 
 def test_every_scenario_and_installer_is_described() -> None:
-    text = (ROOT / "docs" / "scenarios.md").read_text("utf-8")
+    text = (ROOT / "docs" / "reference" / "scenarios.md").read_text("utf-8")
     names = (*LINUX, *WINDOWS, *installers.load())
     assert [name for name in names if f"`{name}`" not in text] == []
 
