@@ -223,22 +223,22 @@ def table(
     versions = "; ".join(f"{key}: {value}" for key, value in facts.items())
     return "\n".join(
         [
-            "# How faithful the Windows machines are",
+            "# Well-known wheels on the Windows machines",
             "",
-            f"Well-known wheels for 64-bit Windows, installed from our index with uv and called: "
-            f"**{good} of {len(wheels) * len(MACHINES)}** did what they do on Windows.",
-            f"Seen on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {versions}.",
+            f"The suite installs these 64-bit wheels with uv from the index of a run and calls their "
+            f"native code. **{good} of {len(wheels) * len(MACHINES)}** results are as on Windows.",
+            f"Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {versions}.",
             "",
-            "*Works* means that the native code gave the expected answer in a process of its own, "
-            "with native libraries of the wheel's (or of its dependencies') loaded, so many. "
-            "*Fails, as on Windows* means that the wheel neither brings nor finds a library that a "
-            "clean Windows does not have: its own fault, and what these machines are for. "
-            "*Fails, Wine's fault* means that it calls a function that Windows has and Wine only "
-            "knows by name: a package that does so cannot be verified on these machines.",
+            "- *works*: the native code gave the expected answer. The number of native libraries "
+            "loaded from the wheel and its dependencies follows.",
+            "- *fails, as on Windows*: the wheel needs a library that a clean Windows does not "
+            "have and that the wheel does not contain.",
+            "- *fails, Wine's fault*: the wheel calls a function that Wine knows by name only. "
+            "These machines cannot verify such a package.",
             "",
-            "Written by `python3 -m tests.benchmarks.fidelity`; the files, their hashes and the "
-            "calls are in `tests/benchmarks/fidelity.toml`. What such a table cannot show is in "
-            "[trust.md](../explanation/stand-ins.md).",
+            "`python3 -m tests.benchmarks.fidelity` writes this page. The files, hashes and calls "
+            "are in `tests/benchmarks/fidelity.toml`. "
+            "[Stand-ins](../explanation/stand-ins.md#wine-for-windows) lists the limits.",
             "",
             f"| wheel | native code in | the call | {' | '.join(MACHINES)} |",
             "|---|---|---|" + "---|" * len(MACHINES),
