@@ -225,8 +225,9 @@ def table(
         [
             "# Well-known wheels on the Windows machines",
             "",
-            f"The suite installs these 64-bit wheels with uv from the index of a run and calls their "
-            f"native code. **{good} of {len(wheels) * len(MACHINES)}** results are as on Windows.",
+            "The suite installs these 64-bit wheels with uv from the index of a run and calls "
+            f"their native code. **{good} of {len(wheels) * len(MACHINES)}** results are as on "
+            "Windows.",
             f"Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {versions}.",
             "",
             "- *works*: the native code gave the expected answer. The number of native libraries "
