@@ -1,6 +1,6 @@
 """The pages of docs/reference, made from the data and the code that they tell of.
 
-``python3 -m tests.helpers.reference`` writes them and docs/results.schema.json; a test compares
+``python3 -m tests.helpers.reference`` writes them and docs/reference/results.schema.json; a test compares
 them with what it would write.
 """
 
@@ -30,7 +30,7 @@ from verification.subjects.subject import load
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
-SCHEMA = ROOT / "docs" / "results.schema.json"
+SCHEMA = ROOT / "docs" / "reference" / "results.schema.json"
 _WORDS = Path(__file__).with_suffix(".toml")
 _HEAD = "<!-- Written by `python3 -m tests.helpers.reference`: change what it reads. -->"
 _VARIABLE = re.compile(r"QUIVERDB_E2E_[A-Z]+")
@@ -236,7 +236,7 @@ def _complete(key: str, told: Mapping[str, str], there: set[str]) -> None:
 
 
 def results_schema() -> str:
-    """Return docs/results.schema.json."""
+    """Return docs/reference/results.schema.json."""
     made = schemas.schema(Report)
     title = f"The report of one run of quiverdb-e2e, results.json, form {RESULTS_SCHEMA}"
     return json.dumps({**made, "title": title}, indent=2, ensure_ascii=False) + "\n"

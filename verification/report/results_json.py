@@ -1,4 +1,4 @@
-"""``results.json``: the whole report for other programs. Its schema is docs/results.schema.json."""
+"""``results.json``: the whole report for other programs. Its schema is docs/reference/results.schema.json."""
 
 from __future__ import annotations
 
