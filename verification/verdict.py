@@ -1,7 +1,7 @@
-"""Compute verdicts from results: of a cell, of an item, of the run.
+"""Compute the verdicts of cells, of items and of a run from results.
 
-Everything here is a pure function. The table `RULES` lists each condition that can prevent the
-verdict *verified* of an item, and so of the run.
+All functions are pure. The table `RULES` lists each condition that prevents the verdict *verified*
+of an item, and therefore of the run.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.rules.agreement import DISAGREEMENT, Disagreement, disagreements
 from verification.rules.catalogue import catalogue
 
-# A package that failed has failed, whatever else is unknown.
+# The verdict of several parts is the first of these that a part has.
 _ORDER = (Verdict.FAILED, Verdict.TESTBED, Verdict.UNVERIFIED, Verdict.VERIFIED)
 _EXECUTED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
 
 def fails(cause: Cause, *, strict: bool) -> bool:
-    """Return whether a cause makes the package fail: broken does, flawed does under strict."""
+    """Return whether a cause fails the package: it is broken, or it is flawed under ``strict``."""
     if cause.follows:
         return False
     return cause.severity is Severity.BROKEN or (strict and cause.severity is Severity.FLAWED)
 
 
 def of_causes(causes: Iterable[Cause], *, strict: bool) -> Verdict:
-    """Return the verdict that these causes give."""
+    """Return the verdict of these causes. Causes that follow from others do not count."""
     counted = [cause for cause in causes if not cause.follows]
     if any(fails(cause, strict=strict) for cause in counted):
         return Verdict.FAILED
@@ -42,7 +42,7 @@ def of_causes(causes: Iterable[Cause], *, strict: bool) -> Verdict:
 
 
 def of_cell(outcome: Outcome, causes: Iterable[Cause], *, strict: bool) -> Verdict:
-    """Return the verdict on a cell with this outcome and these causes."""
+    """Return the verdict of a cell with this outcome and these causes."""
     match outcome:
         case Outcome.WORKS:
             return Verdict.VERIFIED
@@ -59,23 +59,23 @@ def of_cell(outcome: Outcome, causes: Iterable[Cause], *, strict: bool) -> Verdi
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the verdict on a whole with these parts; a whole without parts is unverified."""
+    """Return the verdict of several parts together; without parts it is unverified."""
     present = set(verdicts)
     return next((verdict for verdict in _ORDER if verdict in present), Verdict.UNVERIFIED)
 
 
 def judge(run: RunResult) -> RunVerdict:
-    """Return the verdict on a run, on its items and on its planned cells."""
-    run = _complete(run)
+    """Return the verdicts of a run, of its items and of its planned cells."""
+    run = _with_all_cells(run)
     scopes = tuple(_scopes(run))
     judged = {scope.id: _item(run, scope) for scope in scopes}
-    fails = any(item.verdict in (Verdict.FAILED, Verdict.TESTBED) for item in judged.values())
+    any_fails = any(item.verdict in (Verdict.FAILED, Verdict.TESTBED) for item in judged.values())
     items: list[ItemResult] = []
     not_selected: list[str] = []
     for scope in scopes:
-        item = _explained(run, judged[scope.id], fails)
+        item = _with_unexplained_tests(run, judged[scope.id], any_fails)
         if scope.kind == "platform" and item.verdict is Verdict.VERIFIED:
-            continue  # an inspection alone verifies nothing
+            continue  # an inspection without a machine does not verify the platform
         if scope.kind == "install" and not _is_selected(run, scope):
             not_selected.append(scope.id)
         else:
@@ -93,13 +93,16 @@ def judge(run: RunResult) -> RunVerdict:
 
 
 def _is_selected(run: RunResult, scope: Scope) -> bool:
-    """Return whether the user selected a cell, or a test that failed, of an install item."""
-    tests = (test.item for test in run.failed_tests)
-    return bool(_cells(run, scope) or run.setup_failure or scope.id in tests)
+    """Return whether an install item belongs to the selection of the user.
+
+    It does if a cell of it is selected, if the set-up failed, or if one of its tests failed.
+    """
+    items_of_failed_tests = (test.item for test in run.failed_tests)
+    return bool(_cells(run, scope) or run.setup_failure or scope.id in items_of_failed_tests)
 
 
 def _with_coverage(platform: PlatformResult, not_selected: Container[str]) -> PlatformResult:
-    """Return the result with its coverage, without the causes that an item has."""
+    """Return the result with its final coverage, without causes that an item already has."""
     if platform.coverage is not Coverage.MACHINES:
         return platform
     system = Target.of(platform.tag).machine_system
@@ -108,10 +111,10 @@ def _with_coverage(platform: PlatformResult, not_selected: Container[str]) -> Pl
     return platform.model_copy(update={"causes": (), "unread": ()})
 
 
-def _complete(run: RunResult) -> RunResult:
+def _with_all_cells(run: RunResult) -> RunResult:
     """Return the run with one result for each planned cell, in the order of the plan.
 
-    A failed test of an item that the run does not have is then of no item.
+    A failed test of an item that the run does not have then belongs to no item.
     """
     results = {cell.id: cell for cell in run.cells}
     reason = _why_not_run(run)
@@ -129,7 +132,7 @@ def _why_not_run(run: RunResult) -> str:
         return "the run did not finish"
     if run.setup_failure:
         return f"not run: {run.setup_failure.name}"
-    return "the run was interrupted before it" if run.interrupted else "it did not run"
+    return "the run was interrupted before this cell" if run.interrupted else "it did not run"
 
 
 def not_run(planned: PlannedCell, reason: str) -> CellResult:
@@ -148,14 +151,14 @@ def not_run(planned: PlannedCell, reason: str) -> CellResult:
     )
 
 
-# ---- the items, and what each of them covers ----
+# ---- items ----
 
 
 class Scope(NamedTuple):
-    """An item; that of an operating system covers its wheels and its cells."""
+    """An item of the run. An install item covers the wheels and cells of an operating system."""
 
     kind: str
-    """Build, install, platform, pipeline or publisher."""
+    """One of build, install, platform, pipeline and publisher."""
     id: str
     title: str
 
@@ -173,12 +176,12 @@ def _scopes(run: RunResult) -> Iterator[Scope]:
         yield Scope("install", install_item(facts.system), title)
     for platform in run.platforms:
         if platform.counts:
-            title = f"The release has a sound wheel for {platform.tag}, which no machine runs"
+            title = f"The wheel for {platform.tag} has no fault (inspection only)"
             yield Scope("platform", wheel_item(platform), title)
 
 
 def install_item(system: OperatingSystem) -> str:
-    """Return the id of the item that the cells of an operating system decide."""
+    """Return the id of the item of an operating system."""
     return f"{system}-install"
 
 
@@ -205,13 +208,14 @@ def _pipelines(run: RunResult) -> list[PipelineFacts]:
     return [run.pipeline] if run.pipeline else []
 
 
-# ---- what can keep an item from being verified ----
+# ---- rules: what prevents the verdict verified ----
 
 
 class Gap(NamedTuple):
-    """Something required that was not verified, with the reason."""
+    """Something required that is not verified."""
 
     reason: str
+    """What is not verified, and why."""
 
 
 RuleResult = Cause | Gap | CellResult | Disagreement
@@ -246,11 +250,11 @@ def _publisher_causes(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
 def _no_identity_exchange(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
     for facts in _pipelines(run):
         if not facts.not_run and not facts.identity_exchanged:
-            yield Gap("the workflow did not get to the exchange of its identity")
+            yield Gap("the workflow did not exchange its identity token for an upload token")
 
 
 def _refused_upload(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
-    # A cell whose files were refused reports it itself.
+    # If a cell of a refused release ran, the cell has the cause.
     reported = any(c.name == "upload-refused" for cell in run.cells for c in cell.causes)
     if run.upload_refused and not reported:
         yield run.upload_refused
@@ -265,8 +269,8 @@ def _wheel_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
 def _release_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for facts in _systems(run, scope):
         yield from facts.causes
-    elsewhere = {cause for facts in run.systems for cause in facts.causes}
-    yield from (cause for cause in run.release_causes if cause not in elsewhere)
+    system_causes = {cause for facts in run.systems for cause in facts.causes}
+    yield from (cause for cause in run.release_causes if cause not in system_causes)
 
 
 def _unread_code(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
@@ -283,7 +287,7 @@ def _not_fetched(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
 
 
 def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    """Yield a gap where each machine was served another wheel of the release than the declared."""
+    """Yield a gap if no machine downloaded the declared wheel, and some downloaded another."""
     served = {
         cell.wheel
         for planned, cell in _cells(run, scope)
@@ -293,7 +297,7 @@ def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[RuleRes
         declared = {wheel.file for wheel in facts.wheels if not wheel.additional}
         if served and declared and not served & declared:
             names = ", ".join(sorted(declared))
-            yield Gap(f"no machine was served the declared wheel: {names}")
+            yield Gap(f"no machine downloaded the declared wheel: {names}")
 
 
 def _platform_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
@@ -305,8 +309,8 @@ def _platform_without_machine(run: RunResult, scope: Scope) -> Iterator[RuleResu
     for platform in _platforms(run, scope):
         if platform.coverage is Coverage.UNVERIFIED:
             yield Gap(
-                f"no machine runs {platform.tag}; `execute = false` in the subject's description "
-                "accepts an inspection alone"
+                f"no machine runs {platform.tag}; add a machine, or accept inspection only with "
+                "`execute = false` in subject.toml"
             )
 
 
@@ -314,10 +318,14 @@ def _disagreement(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     cells = [cell for planned, cell in _cells(run, scope) if planned.comparable]
     for facts in _systems(run, scope):
         for wheel in facts.wheels:
-            # Of a release with several wheels, a cell speaks of the one that it was served.
-            alone = len(facts.wheels) == 1
-            own = [c for c in cells if c.wheel == wheel.file or (alone and not c.wheel)]
-            yield from disagreements(wheel, facts.causes, own)
+            # If the release has several wheels, a cell belongs to the wheel that it downloaded.
+            is_only_wheel = len(facts.wheels) == 1
+            wheel_cells = [
+                cell
+                for cell in cells
+                if cell.wheel == wheel.file or (is_only_wheel and not cell.wheel)
+            ]
+            yield from disagreements(wheel, facts.causes, wheel_cells)
 
 
 def _cell_results(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
@@ -326,7 +334,7 @@ def _cell_results(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
 
 
 def _wheel_not_executed(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    """Yield a gap where all cells are verified and none executed a wheel of the release."""
+    """Yield a gap if all cells are verified, but none executed a wheel of the release."""
     cells = [cell for _, cell in _cells(run, scope)]
     verified = all(cell.verdict is Verdict.VERIFIED for cell in cells)
     if cells and verified and not any(cell.outcome in _EXECUTED for cell in cells):
@@ -336,12 +344,12 @@ def _wheel_not_executed(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
 def _failed_tests(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     for test in run.failed_tests:
         if test.error and test.item in ("", scope.id):
-            yield _cause("testbed-defect", test.node, "the suite's own code failed")
+            yield _cause("testbed-defect", test.node, "a fixture or test of the suite failed")
 
 
 Rule = Callable[[RunResult, Scope], Iterator[RuleResult]]
 RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
-    # what keeps it from being verified, and the kinds of items that it concerns
+    # rule, kinds of items that it applies to
     (_setup_failure, ("install", "pipeline", "publisher")),
     (_build_failure, ("build",)),
     (_workflow_not_run, ("pipeline", "publisher")),
@@ -368,7 +376,7 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
     cells: list[CellResult] = []
     gaps: list[str] = []
     doubts: list[Disagreement] = []
-    findings = (find(run, scope) for find, kinds in RULES if scope.kind in kinds)
+    findings = (rule(run, scope) for rule, kinds in RULES if scope.kind in kinds)
     for finding in itertools.chain.from_iterable(findings):
         match finding:
             case Cause():
@@ -379,8 +387,8 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
                 doubts.append(finding)
             case _:
                 gaps.append(finding.reason)
-    gaps += [f"{d.cause.where}: {d.cause.name}" for d in doubts if not d.resolved]
-    causes = _without_doubtful(causes, doubts)
+    gaps += [f"{doubt.cause.where}: {doubt.cause.name}" for doubt in doubts if not doubt.resolved]
+    causes = _mark_doubtful(causes, doubts)
     doubtful_cells = {ident for doubt in doubts for ident in doubt.cells}
     verdict = worst(
         [
@@ -389,9 +397,9 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
             *(Verdict.UNVERIFIED for _ in gaps),
         ]
     )
-    causes += _without_doubtful((cause for cell in cells for cause in cell.causes), doubts)
+    causes += _mark_doubtful((cause for cell in cells for cause in cell.causes), doubts)
     reasons = [*gaps, *(f"{cell.id}: {cell.reason}" for cell in cells if cell.reason)]
-    # A note is left out, except where other causes are listed under it.
+    # Notes are left out, except the notes of disagreements, which other causes follow.
     counted = [cause for cause in causes if cause.severity is not Severity.NOTE]
     return ItemResult(
         id=scope.id,
@@ -402,8 +410,8 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
     )
 
 
-def _without_doubtful(causes: Iterable[Cause], doubts: Iterable[Disagreement]) -> list[Cause]:
-    """Return the causes; those that a disagreement is about follow from it and do not count."""
+def _mark_doubtful(causes: Iterable[Cause], doubts: Iterable[Disagreement]) -> list[Cause]:
+    """Return the causes. Each doubtful cause follows from its disagreement and does not count."""
     leaders = {cause: doubt.cause.name for doubt in doubts for cause in doubt.about}
     return [
         cause.model_copy(update={"follows": leaders[cause]}) if cause in leaders else cause
@@ -411,16 +419,16 @@ def _without_doubtful(causes: Iterable[Cause], doubts: Iterable[Disagreement]) -
     ]
 
 
-def _explained(run: RunResult, item: ItemResult, fails: bool) -> ItemResult:
-    """Return the item; failed if a test of it failed and nothing explains why.
+def _with_unexplained_tests(run: RunResult, item: ItemResult, any_fails: bool) -> ItemResult:
+    """Return the item; it fails if one of its tests failed without an explanation.
 
-    A test of an item is explained where that item is not verified, or where a machine disproves the
-    inspection. A test of no item is explained where any item fails.
+    A test of an item is explained if that item is not verified, or if a machine disproves the
+    inspection. A test of no item is explained if any item fails.
     """
     unexplained = [
-        _cause("unclassified", test.node, "the test failed, and no cause was found")
+        _cause("unclassified", test.node, "the test failed without a known cause")
         for test in run.failed_tests
-        if not test.error and (test.item == item.id or not (test.item or fails))
+        if not test.error and (test.item == item.id or not (test.item or any_fails))
     ]
     is_explained = item.verdict is not Verdict.VERIFIED or any(
         cause.name == DISAGREEMENT for cause in item.causes

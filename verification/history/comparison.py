@@ -12,23 +12,26 @@ from verification.models.report import Report
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
 
-SECONDS_SLOWER, TIMES_SLOWER = 3.0, 1.5
-"""A cell is slower by both of these than the slowest of its last runs; less is noise."""
+MIN_SECONDS_SLOWER, MIN_FACTOR_SLOWER = 3.0, 1.5
+"""A cell is slower if it exceeds the slowest of its last runs by both limits. Less is noise."""
 MIN_RUNS = 3
-"""With fewer runs, or fewer cells, there are no statistics: what is slower is not bad."""
-BYTES_GROWN, TIMES_GROWN = 10_240, 1.05
-"""A wheel has grown by both of these; less is a change of the code."""
+"""With fewer runs, a slower cell is reported but is not bad. With fewer cells, the slowdown that
+all cells share is unknown."""
+MIN_BYTES_GROWN, MIN_FACTOR_GROWN = 10_240, 1.05
+"""A wheel has grown if its size exceeds both limits. Less is a normal change of the code."""
 Inputs = Mapping[str, str | bool]
 
 
 @dataclass(frozen=True, order=True)
 class Difference:
-    """One difference; ``bad`` ones make ``compare`` end with 1."""
+    """One difference between two runs."""
 
     kind: str
     where: str
+    """The cell, item, wheel, dependency or image."""
     message: str
     bad: bool
+    """True if ``compare`` must end with exit code 1."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.where}: {self.message}"
@@ -37,13 +40,13 @@ class Difference:
 def compare(
     base: RecordedRun, new: RecordedRun, history: Sequence[RecordedRun] = ()
 ) -> list[Difference]:
-    """Return what is new in ``new``, the bad first.
+    """Return the differences of ``new`` from ``base``, the bad ones first.
 
-    ``history`` has the runs of this kind, oldest first. It shows what flakes, how long a cell
-    takes, and which run was the first bad one.
+    ``history`` has the comparable runs, the oldest first. It shows which cells are flaky, how long
+    a cell takes, and which run was the first bad one.
     """
-    earlier = _before(history, new, base)
-    findings = [
+    earlier = _earlier_runs(history, new, base)
+    differences = [
         *_cells(base, new, earlier),
         *_items(base, new),
         *_slower(base.report, new.report, earlier),
@@ -51,16 +54,16 @@ def compare(
         *_changed("dependency", base.report.locked, new.report.locked),
         *_changed("image", _images(base.report), _images(new.report)),
     ]
-    return sorted(findings, key=lambda finding: (not finding.bad, finding))
+    return sorted(differences, key=lambda difference: (not difference.bad, difference))
 
 
-def _before(
+def _earlier_runs(
     history: Sequence[RecordedRun], new: RecordedRun, base: RecordedRun
 ) -> list[RecordedRun]:
-    """Return the runs before ``new``, with ``base`` among them."""
+    """Return the runs before ``new``, including ``base``."""
     names = [run.name for run in history]
-    before = list(history[: names.index(new.name)] if new.name in names else history)
-    return before if base.name in {run.name for run in before} else [*before, base]
+    earlier = list(history[: names.index(new.name)] if new.name in names else history)
+    return earlier if base.name in {run.name for run in earlier} else [*earlier, base]
 
 
 # ---- cells ----
@@ -69,8 +72,8 @@ def _before(
 def _cells(
     base: RecordedRun, new: RecordedRun, earlier: Sequence[RecordedRun]
 ) -> Iterator[Difference]:
-    every = [cell.id for run in (base, new) for cell in run.report.cells]
-    for ident in dict.fromkeys(every):
+    ids = [cell.id for run in (base, new) for cell in run.report.cells]
+    for ident in dict.fromkeys(ids):
         before, now = base.report.cell(ident), new.report.cell(ident)
         if before and now:
             yield from _cell(before, now, base, new, earlier)
@@ -89,25 +92,27 @@ def _cell(
     earlier: Sequence[RecordedRun],
 ) -> Iterator[Difference]:
     was_good, is_good = before.verdict is Verdict.VERIFIED, now.verdict is Verdict.VERIFIED
-    same = _inputs(base.report, before) == _inputs(new.report, now)
-    if was_good and not is_good and same:
-        message = f"{_result(now)}, and {before.verdict} in {base.name} with the same inputs"
+    same_inputs = _inputs(base.report, before) == _inputs(new.report, now)
+    if was_good and not is_good and same_inputs:
+        message = f"{_result(now)}, {before.verdict} in {base.name} with the same inputs"
         yield Difference("flaky", now.id, message, True)
     elif was_good and not is_good:
         message = f"{_result(now)}, {before.verdict} in {base.name}"
-        yield Difference("new-failure", now.id, f"{message}{_first(now, new, earlier)}", True)
+        yield Difference(
+            "new-failure", now.id, f"{message}; {_first_bad_run(now, new, earlier)}", True
+        )
     elif is_good and not was_good:
-        message = f"was {_result(before)}" + (", with the same inputs" if same else "")
-        yield Difference("flaky" if same else "fixed", now.id, message, False)
+        message = f"was {_result(before)}" + (", with the same inputs" if same_inputs else "")
+        yield Difference("flaky" if same_inputs else "fixed", now.id, message, False)
     else:
-        yield from _new_causes(now.id, _names(before.causes), _names(now.causes), base)
+        yield from _new_causes(now.id, _cause_names(before.causes), _cause_names(now.causes), base)
 
 
 def _result(cell: CellResult) -> str:
-    return f"{cell.verdict} ({', '.join(sorted(_names(cell.causes))) or cell.reason})"
+    return f"{cell.verdict} ({', '.join(sorted(_cause_names(cell.causes))) or cell.reason})"
 
 
-def _names(causes: Iterable[Cause]) -> set[str]:
+def _cause_names(causes: Iterable[Cause]) -> set[str]:
     return {cause.name for cause in causes}
 
 
@@ -119,7 +124,7 @@ def _new_causes(
 
 
 def _inputs(report: Report, cell: CellResult) -> Inputs:
-    """Return all that a cell's verdict can depend on, besides chance and the suite's own code."""
+    """Return the inputs of a cell that its verdict depends on, except the code of the suite."""
     windows = _system(report, cell) == "windows"
     images = _images(report)
     tests = cell.summary.tests if cell.summary else None
@@ -143,103 +148,106 @@ def _system(report: Report, cell: CellResult) -> str:
 
 
 def _images(report: Report) -> dict[str, str]:
-    # The tag is the hash of the recipe; the id differs with each build of the same.
+    # The tag is the hash of the recipe. The id differs between builds of the same recipe.
     return {name: image.tag for name, image in report.images.items()}
 
 
-def _first(now: CellResult, new: RecordedRun, earlier: Sequence[RecordedRun]) -> str:
-    """Return in words which run was the first bad one, and what changed since the last good."""
-    first_run, first = new, now
+def _first_bad_run(now: CellResult, new: RecordedRun, earlier: Sequence[RecordedRun]) -> str:
+    """Return a description of the first bad run, and of what changed since the last good run."""
+    bad_run, bad_cell = new, now
     for run in reversed(earlier):
         cell = run.report.cell(now.id)
         if cell is None or cell.verdict is Verdict.UNVERIFIED:
             continue
         if cell.verdict is Verdict.VERIFIED:
-            changed = _differences(_inputs(run.report, cell), _inputs(first_run.report, first))
+            changes = _changed_inputs(_inputs(run.report, cell), _inputs(bad_run.report, bad_cell))
             return (
-                f"; first bad run {first_run.name}, last good run {run.name}; between them "
-                f"changed: {', '.join(changed) or 'nothing that is recorded'}"
+                f"first bad run {bad_run.name}, last good run {run.name}; changed inputs: "
+                f"{', '.join(changes) or 'none'}"
             )
-        first_run, first = run, cell
-    return f"; first bad run {first_run.name}, no good run before it"
+        bad_run, bad_cell = run, cell
+    return f"first bad run {bad_run.name}, no good run before it"
 
 
-def _differences(before: Inputs, now: Inputs) -> Iterator[str]:
+def _changed_inputs(before: Inputs, now: Inputs) -> Iterator[str]:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) == now.get(name):
             continue
         if name.startswith("wheel "):
-            yield name if name in before and name in now else f"{name} (other name)"
+            yield name if name in before and name in now else f"{name} (different file name)"
         else:
             yield f"{name} ({before.get(name, 'absent')} -> {now.get(name, 'absent')})"
 
 
 def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterator[Difference]:
-    times = {
-        cell.id: past[-TIMED_RUNS:]
+    earlier_seconds = {
+        cell.id: seconds[-TIMED_RUNS:]
         for cell in new.cells
         if cell.verdict is Verdict.VERIFIED and base.cell(cell.id)
-        if (past := list(_past(cell, earlier)))
+        if (seconds := list(_seconds(cell.id, earlier)))
     }
     now = {cell.id: cell.seconds for cell in new.cells}
-    factors = [now[ident] / max(past) for ident, past in times.items()]
-    # A busy host makes all cells slower alike, which says nothing about the package.
-    busy = max(1.0, statistics.median(factors)) if len(factors) >= MIN_RUNS else 1.0
-    for ident, past in times.items():
-        slowest = max(past) * busy
-        if now[ident] > max(slowest * TIMES_SLOWER, slowest + SECONDS_SLOWER):
+    factors = [now[ident] / max(seconds) for ident, seconds in earlier_seconds.items()]
+    # A busy host slows down all cells. This is not a difference of the package.
+    shared_factor = max(1.0, statistics.median(factors)) if len(factors) >= MIN_RUNS else 1.0
+    for ident, seconds in earlier_seconds.items():
+        limit = max(seconds) * shared_factor
+        if now[ident] > max(limit * MIN_FACTOR_SLOWER, limit + MIN_SECONDS_SLOWER):
             message = (
-                f"{now[ident]:.1f} s; the slowest of the {len(past)} before took {max(past):.1f} s"
+                f"{now[ident]:.1f} s; the slowest of the last {len(seconds)} runs took "
+                f"{max(seconds):.1f} s"
             )
-            yield Difference("slower", ident, message, len(past) >= MIN_RUNS)
+            yield Difference("slower", ident, message, len(seconds) >= MIN_RUNS)
 
 
-def _past(cell: CellResult, earlier: Sequence[RecordedRun]) -> Iterator[float]:
-    for run in earlier:
-        then = run.report.cell(cell.id)
-        if then and then.verdict is Verdict.VERIFIED and then.seconds:
-            yield then.seconds
+def _seconds(ident: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
+    """Yield the seconds of a cell in the runs that verified it."""
+    for run in runs:
+        cell = run.report.cell(ident)
+        if cell and cell.verdict is Verdict.VERIFIED and cell.seconds:
+            yield cell.seconds
 
 
 # ---- items ----
 
 
 def _items(base: RecordedRun, new: RecordedRun) -> Iterator[Difference]:
-    """Yield what is new in the items' own causes: those of the wheel, the build, the pipeline."""
-    before = {item.id: item for item in base.report.items}
+    """Yield the differences of items that no cell shows: of wheels, the build, the pipeline."""
+    base_items = {item.id: item for item in base.report.items}
     for item in new.report.items:
-        if was := before.pop(item.id, None):
-            yield from _item(was, item, base, new)
+        if before := base_items.pop(item.id, None):
+            yield from _item(before, item, base, new)
         else:
             bad = item.verdict is not Verdict.VERIFIED
             yield Difference("item-added", item.id, str(item.verdict), bad)
-    for ident in before:
+    for ident in base_items:
         yield Difference("item-gone", ident, f"is not in {new.name}", True)
 
 
 def _item(
-    was: ItemResult, item: ItemResult, base: RecordedRun, new: RecordedRun
+    before: ItemResult, now: ItemResult, base: RecordedRun, new: RecordedRun
 ) -> Iterator[Difference]:
-    before, now = _own(base.report, was), _own(new.report, item)
-    new_causes = list(_new_causes(item.id, before, now, base))
+    names_before = _names_without_cells(base.report, before)
+    names_now = _names_without_cells(new.report, now)
+    new_causes = list(_new_causes(now.id, names_before, names_now, base))
     yield from new_causes
-    gone = sorted(before - now)
-    if gone:
-        yield Difference("fixed", item.id, f"{', '.join(gone)} is gone", False)
-    was_good, is_good = was.verdict is Verdict.VERIFIED, item.verdict is Verdict.VERIFIED
+    fixed = sorted(names_before - names_now)
+    if fixed:
+        yield Difference("fixed", now.id, f"no longer: {', '.join(fixed)}", False)
+    was_good, is_good = before.verdict is Verdict.VERIFIED, now.verdict is Verdict.VERIFIED
     explained = new_causes or any(_is_worse(base.report, cell) for cell in new.report.cells)
     if was_good and not is_good and not explained:
-        causes = ", ".join(dict.fromkeys(cause.name for cause in item.causes if not cause.follows))
-        message = f"{item.verdict} ({item.reason or causes or 'no cause'}), was {was.verdict}"
-        yield Difference("new-failure", item.id, message, True)
-    if is_good and not was_good and not gone and not _has_cells(item, base.report):
-        yield Difference("fixed", item.id, f"was {was.verdict}", False)
+        causes = ", ".join(dict.fromkeys(cause.name for cause in now.causes if not cause.follows))
+        message = f"{now.verdict} ({now.reason or causes or 'no cause'}), was {before.verdict}"
+        yield Difference("new-failure", now.id, message, True)
+    if is_good and not was_good and not fixed and not _has_cells(now, base.report):
+        yield Difference("fixed", now.id, f"was {before.verdict}", False)
 
 
-def _own(report: Report, item: ItemResult) -> set[str]:
-    """Return the names of an item's causes that none of the run's cells has."""
-    of_cells = {(cause.name, cause.where) for cell in report.cells for cause in cell.causes}
-    return {cause.name for cause in item.causes if (cause.name, cause.where) not in of_cells}
+def _names_without_cells(report: Report, item: ItemResult) -> set[str]:
+    """Return the names of an item's causes that no cell of the run has."""
+    cell_causes = {(cause.name, cause.where) for cell in report.cells for cause in cell.causes}
+    return {cause.name for cause in item.causes if (cause.name, cause.where) not in cell_causes}
 
 
 def _is_worse(base: Report, now: CellResult) -> bool:
@@ -250,7 +258,7 @@ def _is_worse(base: Report, now: CellResult) -> bool:
 
 
 def _has_cells(item: ItemResult, report: Report) -> bool:
-    """Return whether the item is judged by cells, which have findings of their own."""
+    """Return whether the item has cells, so that the differences of the cells describe it."""
     system = item.id.removesuffix("-install")
     return any(_system(report, cell) == system for cell in report.cells)
 
@@ -259,20 +267,22 @@ def _has_cells(item: ItemResult, report: Report) -> bool:
 
 
 def _wheels(base: Report, new: Report) -> Iterator[Difference]:
-    before = {wheel.platform: wheel for wheel in base.static.wheels}
+    base_wheels = {wheel.platform: wheel for wheel in base.static.wheels}
     for wheel in new.static.wheels:
-        was = before.pop(wheel.platform, None)
-        if was and wheel.size > max(was.size * TIMES_GROWN, was.size + BYTES_GROWN):
-            percent = 100 * (wheel.size - was.size) / was.size
-            message = f"{was.size} -> {wheel.size} bytes (+{percent:.0f} %)"
+        before = base_wheels.pop(wheel.platform, None)
+        if before and wheel.size > max(
+            before.size * MIN_FACTOR_GROWN, before.size + MIN_BYTES_GROWN
+        ):
+            percent = 100 * (wheel.size - before.size) / before.size
+            message = f"{before.size} -> {wheel.size} bytes (+{percent:.0f} %)"
             yield Difference("grown-wheel", wheel.file, message, True)
     if base.selection.machines == new.selection.machines:
-        for platform, lost in before.items():
-            yield Difference("wheel-gone", lost.file, f"no wheel for {platform}", True)
+        for platform, missing in base_wheels.items():
+            yield Difference("wheel-gone", missing.file, f"no wheel for {platform}", True)
 
 
-def _changed(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Difference]:
-    # What only one run has did not change: the other run did not select it.
+def _changed(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Difference]:
+    # A name that only one run has was not selected in the other run. It is no change.
     for name in sorted(before.keys() & now.keys()):
         if before[name] != now[name]:
-            yield Difference(f"changed-{what}", name, f"{before[name]} -> {now[name]}", False)
+            yield Difference(f"changed-{kind}", name, f"{before[name]} -> {now[name]}", False)

@@ -1,4 +1,4 @@
-"""The history of runs: the report of every finished run, in one SQLite file.
+"""The history: the reports of all finished runs, in one SQLite file.
 
 Each run is one transaction. A run is stored completely or not at all, even if another process
 writes at the same time or the process is killed.
@@ -17,9 +17,9 @@ from verification.models.base import DataError, parse_json
 from verification.models.report import RESULTS_SCHEMA, Report
 
 SCHEMA_VERSION = RESULTS_SCHEMA
-"""The form of the file is that of the reports that are written to it."""
+"""The schema version of the file is that of its reports."""
 TIMED_RUNS = 5
-"""How many of the last runs say how long a cell takes."""
+"""The number of last runs that show how long a cell takes."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -32,20 +32,20 @@ CREATE TABLE IF NOT EXISTS runs (
 
 
 class HistoryError(Exception):
-    """The history cannot be read or written; the message, one line, names its file."""
+    """The history cannot be read or written. The one-line message names its file."""
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """One run of the history, or of a file."""
+    """One run of the history, or of a report file."""
 
     name: str
-    """The number or the file by which it is asked for."""
+    """Its number in the history, or the name of the file."""
     report: Report
 
     @property
     def title(self) -> str:
-        """The run as a person reads it."""
+        """The run in words: its name, start, package and version."""
         report = self.report
         version = f"{report.selection.subject} {report.version or '?'}"
         return f"{self.name} ({report.started}, {version})"
@@ -53,23 +53,26 @@ class RecordedRun:
 
 @dataclass(frozen=True)
 class RecordedRuns:
-    """The runs that are kept, oldest first."""
+    """The runs of the history, the oldest first."""
 
     runs: tuple[RecordedRun, ...]
     ignored: int = 0
-    """How many more there are, which an older version wrote in another form."""
+    """The number of further runs, which have an older schema."""
 
 
 def comparison_key(report: Report) -> str:
-    """Return what a run verified, and how: runs of one kind can be compared."""
-    chosen = report.selection
-    given = "release" if chosen.release else "wheels" if chosen.wheels else "source"
+    """Return a key for the input and the selection of a run. Runs with equal keys can be compared.
+
+    The version of a published release is part of the key; a folder of wheels or a source is not.
+    """
+    selection = report.selection
+    origin = "release" if selection.release else "wheels" if selection.wheels else "source"
     return json.dumps(
         {
-            "input": chosen.release or given,
-            "strict": chosen.strict,
-            "narrowed": sorted(chosen.narrowed),
-            "subject": chosen.subject,
+            "input": selection.release or origin,
+            "strict": selection.strict,
+            "narrowed": sorted(selection.narrowed),
+            "subject": selection.subject,
         },
         sort_keys=True,
     )
@@ -77,20 +80,20 @@ def comparison_key(report: Report) -> str:
 
 @dataclass(frozen=True)
 class History:
-    """The runs in one file. It is made when the first run is kept."""
+    """The runs in one file. The first run that is recorded creates the file."""
 
     file: Path
 
     def record(self, report: Report) -> int:
-        """Keep a finished run; return its number.
+        """Record a finished run and return its number.
 
         Raises:
-            HistoryError: the file cannot be written, is locked for half a minute, is no database
+            HistoryError: the file cannot be written, is locked for 30 seconds, is not a database,
                 or was written by a newer version.
         """
         text = json.dumps(report.model_dump(mode="json", by_alias=True))
         with self._open() as database:
-            # The lock is taken at the beginning, so that two runs wait for each other.
+            # Lock at the beginning, so that a second run waits.
             database.execute("BEGIN IMMEDIATE")
             added = database.execute(
                 "INSERT INTO runs (started, verdict, kind, results) VALUES (?, ?, ?, ?)",
@@ -100,7 +103,7 @@ class History:
             return int(added.lastrowid or 0)
 
     def runs(self) -> RecordedRuns:
-        """Return every run that is kept.
+        """Return all runs.
 
         Raises:
             HistoryError: the file cannot be read.
@@ -108,7 +111,7 @@ class History:
         return self._read("SELECT id, results FROM runs ORDER BY id")
 
     def seconds(self) -> dict[str, float]:
-        """Return how long each cell took when it last ran, by the last runs of any kind.
+        """Return the seconds of each cell when it last ran in one of the last runs.
 
         Raises:
             HistoryError: the file cannot be read.
@@ -133,20 +136,21 @@ class History:
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            opened = sqlite3.connect(self.file, timeout=30, isolation_level=None)
-            with contextlib.closing(opened) as database:
+            connection = sqlite3.connect(self.file, timeout=30, isolation_level=None)
+            with contextlib.closing(connection) as database:
                 self._prepare(database)
                 yield database
         except (sqlite3.Error, OSError) as error:
             raise HistoryError(f"{self.file}: {error}") from error
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        # Readers and the writer do not wait for each other, and a crash leaves the last commit.
+        # With WAL, readers and the writer do not block each other, and commits survive a crash.
         database.execute("PRAGMA journal_mode = WAL")
-        (form,) = database.execute("PRAGMA user_version").fetchone()
-        if form > SCHEMA_VERSION:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
             raise HistoryError(
-                f"{self.file}: its form is {form}, and this version knows {SCHEMA_VERSION}"
+                f"{self.file}: its schema version {version} is newer than the supported version "
+                f"{SCHEMA_VERSION}; use a newer version of the suite"
             )
         database.execute("BEGIN IMMEDIATE")
         database.execute(_TABLE)

@@ -1,7 +1,7 @@
 """The inputs of an action: their names, aliases and defaults, and how a step gives them.
 
-`action.yml` has the names and the defaults. A stand-in has `inputs.toml` as well, with the aliases
-and with what the stand-in does with each input.
+`action.yml` has the names and the defaults. A stand-in also has `inputs.toml`: the aliases, and how
+the stand-in handles each input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from verification.models.base import DataError, Model, load_toml, validate
 _LITERAL = re.compile(r"\$\{\{\s*(?:'([^']*)'|(true|false))\s*\}\}")
 
 Switch = Literal["yaml", "any-case", "exact", "unless-false"]
-"""How an action reads yes or no (see `images/runner/actions/actions-checkout/inputs.toml`)."""
+"""How an action reads a boolean (see `images/runner/actions/actions-checkout/inputs.toml`)."""
 
 
 class ActionInput(Model):
@@ -30,7 +30,7 @@ class ActionInput(Model):
     aliases: tuple[str, ...] = ()
     """Its other names. If a step gives several, the first one that is not empty counts."""
     switch: Switch | None = None
-    """How the action reads it as yes or no; None for other inputs."""
+    """How the action reads a boolean input; None for other inputs."""
     only: tuple[str, ...] | None = None
     """The values that the stand-in supports, apart from the empty one; None for all."""
     without_effect: str = Field(default="", alias="without-effect")
@@ -38,7 +38,7 @@ class ActionInput(Model):
 
 
 class GivenInputs:
-    """The inputs that a step gives to an action, by the action's own names."""
+    """The inputs that a step gives to an action, by their names in the action's definition."""
 
     def __init__(self, inputs: Mapping[str, ActionInput], given: Mapping[str, str]) -> None:
         """Compare ``given``, the step's `with`, with the inputs of the action.
@@ -55,31 +55,31 @@ class GivenInputs:
             for name in sorted(given)
             if name.lower() not in names
         }
-        """The inputs that the action does not have, each with its most similar input or nothing."""
+        """The inputs that the action does not have. The value is the most similar known input."""
 
     def is_given(self, name: str) -> bool:
         """Return whether the step gives an input under any of its names."""
         return any(key in self._given for key in self._names(name))
 
     def get(self, name: str) -> str:
-        """Return an input as the action gets it: what the step gives, else the default."""
+        """Return the value of an input: the value in the step, else the default."""
         values = [self._given[key] for key in self._names(name) if key in self._given]
         if values:
             return next((value for value in values if value), "")
         return self._inputs[name].default if name in self._inputs else ""
 
     def switch(self, name: str) -> str:
-        """Return `true` or `false` as the action reads the input.
+        """Return `true` or `false`: how the action reads the input.
 
-        An expression and a word that the action refuses are returned unchanged.
+        An expression is returned unchanged, and so is a word that the action refuses.
         """
         text = self.get(name)
         if literal := _LITERAL.fullmatch(text):
             text = literal[1] if literal[1] is not None else literal[2]
         elif "${{" in text:
             return text
-        known = self._inputs.get(name)
-        match known.switch if known else None:
+        definition = self._inputs.get(name)
+        match definition.switch if definition else None:
             case "exact":
                 return str(text == "true").lower()
             case "any-case":
@@ -91,8 +91,8 @@ class GivenInputs:
                 return text.lower() if is_word else text
 
     def _names(self, name: str) -> tuple[str, ...]:
-        known = self._inputs.get(name)
-        return (name, *(known.aliases if known else ()))
+        definition = self._inputs.get(name)
+        return (name, *(definition.aliases if definition else ()))
 
 
 class ActionDefinition(Model):
@@ -105,8 +105,8 @@ class ActionDefinition(Model):
         """Read the definition of the action in a folder.
 
         Raises:
-            DataError: the folder has no action.yml that can be read, or `inputs.toml` does not have
-                exactly the inputs of action.yml.
+            DataError: the folder has no readable action.yml, or `inputs.toml` and action.yml have
+                different inputs.
         """
         defaults = _defaults(folder)
         rules = folder / "inputs.toml"
@@ -119,11 +119,14 @@ class ActionDefinition(Model):
         names = {key for name, rule in inputs.items() for key in (name, *rule.aliases)}
         if differing := names ^ defaults.keys():
             listed = ", ".join(sorted(differing))
-            raise DataError(f"{folder.name}/{rules.name}: action.yml has other inputs: {listed}")
+            raise DataError(
+                f"{folder.name}/{rules.name}: these inputs are not in both files, this one and "
+                f"action.yml: {listed}"
+            )
         return cls(inputs=inputs)
 
     def read(self, given: Mapping[str, str]) -> GivenInputs:
-        """Return what a step with this `with` gives to the action."""
+        """Return the inputs that a step gives to the action; ``given`` is the step's `with`."""
         return GivenInputs(self.inputs, given)
 
 
@@ -145,7 +148,7 @@ def _defaults(folder: Path) -> dict[str, str]:
                 for name, definition in inputs.items()
             }
         except (AttributeError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise DataError(f"{file}: it cannot be read: {' '.join(str(error).split())}") from None
+            raise DataError(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
     raise DataError(f"{folder} has no action.yml")
 
 

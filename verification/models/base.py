@@ -18,7 +18,7 @@ from verification.models.errors import ExitCode
 class Model(pydantic.BaseModel):
     """A frozen value. An unknown key is an error."""
 
-    # A process builds the validators of the models that it uses, and not of all.
+    # Each process builds only the validators of the models that it uses.
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
@@ -34,12 +34,12 @@ class DataError(ValueError):
 def validate(
     model: type[AnyModel], data: pydantic.JsonValue, origin: str, supplied: str = ""
 ) -> AnyModel:
-    """Return the model that ``data`` holds; ``origin`` names the data in an error.
+    """Return ``data`` as a model; ``origin`` names the data in an error.
 
-    ``supplied`` is a key that the reader has added to the data.
+    ``supplied`` is a key that the caller added to the data.
 
     Raises:
-        DataError: the data do not fit the model.
+        DataError: the data does not fit the model.
     """
     try:
         return model.model_validate(data)
@@ -48,13 +48,14 @@ def validate(
 
 
 def parse_json(model: type[AnyModel], text: str | bytes, origin: str) -> AnyModel:
-    """Return the model that ``text`` holds as JSON; ``origin`` names the text in an error.
+    """Return JSON as a model; ``origin`` names the text in an error.
 
     Raises:
         DataError: the text is not JSON, or does not fit the model.
     """
     try:
-        # A file name on a machine need not be UTF-8; pydantic's own parser refuses such a string.
+        # File names of a machine can contain bytes that are not UTF-8. pydantic's parser refuses
+        # such a string.
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not JSON: {error}") from None
@@ -62,7 +63,7 @@ def parse_json(model: type[AnyModel], text: str | bytes, origin: str) -> AnyMode
 
 
 def read_json(model: type[AnyModel], path: Path) -> AnyModel:
-    """Return the model that a JSON file holds.
+    """Return the content of a JSON file as a model.
 
     Raises:
         DataError: the file cannot be read, is not JSON, or does not fit the model.
@@ -83,7 +84,7 @@ def load_toml(path: Path) -> dict[str, pydantic.JsonValue]:
 
 
 def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
-    """Return the model that a TOML file holds.
+    """Return the content of a TOML file as a model.
 
     Raises:
         DataError: the file cannot be read, is not TOML, or does not fit the model.
@@ -92,39 +93,39 @@ def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
 
 
 def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
-    """Return the named tables of a TOML file; the model has the table's name in its ``name``.
+    """Return the tables of a TOML file by name. The field ``name`` of each model is that name.
 
     Raises:
         DataError: the file cannot be read, is not TOML, or a table does not fit the model.
     """
-    found = {}
+    models = {}
     for name, table in load_toml(path).items():
         origin = f"{path.name}: {name}"
         if not isinstance(table, dict):
-            raise DataError(f"{origin}: it is not a table; write [{name}]")
+            raise DataError(f"{origin}: is not a table; write [{name}]")
         if "name" in table:
-            raise DataError(f"{origin}: it has a key name; the name is in [{name}]")
-        found[name] = validate(model, {"name": name, **table}, origin, supplied="name")
-    return found
+            raise DataError(f"{origin}: remove the key name; the name is in [{name}]")
+        models[name] = validate(model, {"name": name, **table}, origin, supplied="name")
+    return models
 
 
 def error_line(error: pydantic.ValidationError, model: type[Model], supplied: str = "") -> str:
-    """Return the first fault of a validation and the number of further ones, in one line.
+    """Return one line with the first fault of a validation and the number of further faults.
 
-    ``supplied`` is a key of the model that is not in the data but comes from the reader.
+    ``supplied`` is a key of the model that the caller adds to the data.
     """
-    # An unknown key first: where another one is missing, it is that one, misspelt.
+    # An unknown key comes first: it is often a misspelt key that is then reported as missing.
     first, *others = sorted(
         error.errors(include_url=False, include_input=False),
-        key=lambda one: one["type"] != "extra_forbidden",
+        key=lambda fault: fault["type"] != "extra_forbidden",
     )
-    field = ".".join(str(part) for part in first["loc"]) or "the whole"
+    field = ".".join(str(part) for part in first["loc"]) or "top level"
     message = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
     if first["type"] == "extra_forbidden":
         known = (key for key in _keys(model, first["loc"][:-1]) if key != supplied)
-        message = f"unknown key; there are: {', '.join(known)}"
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{field}: {message}"[:400] + more
+        message = f"unknown key; the known keys are: {', '.join(known)}"
+    count = f" (and {len(others)} more)" if others else ""
+    return f"{field}: {message}"[:400] + count
 
 
 def _keys(model: type[Model], path: tuple[int | str, ...]) -> list[str]:
@@ -150,4 +151,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: it cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None

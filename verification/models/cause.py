@@ -14,7 +14,7 @@ FactValue = str | int | float | bool | tuple[str, ...]
 
 
 class Severity(enum.StrEnum):
-    """How much a cause weighs, the heaviest first."""
+    """The weight of a cause, the heaviest first."""
 
     TESTBED = "testbed"
     BROKEN = "broken"
@@ -33,10 +33,10 @@ class Cause(Model):
     message: str
     remedy: str
     facts: Mapping[str, FactValue] = Field(default_factory=dict)
-    """What the message is made from, as values: a library, a symbol, a path, an exit code."""
+    """The values that the message contains: a library, a symbol, a path, an exit code."""
     follows: str = ""
-    """The name of the cause of the same cell that this one only follows from; it then does not
-    count."""
+    """The name of a cause of the same cell, if this cause only follows from it. Such a cause does
+    not count."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.where}: {self.message}. {self.remedy}"
@@ -46,10 +46,10 @@ class Cause(Model):
 
 
 def sorted_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
-    """Return the causes without repeats, the heaviest first.
+    """Return the causes without duplicates, the heaviest first.
 
-    `unclassified` comes before all others: nobody has understood it yet. A cause that only follows
-    from another comes last.
+    `unclassified` comes before all others, because no rule explains it. A cause that only follows
+    from another cause comes last.
     """
     return tuple(sorted(set(causes), key=_rank))
 

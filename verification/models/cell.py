@@ -1,4 +1,4 @@
-"""A cell: one machine, one installer, one scenario. It is the unit that runs."""
+"""A cell: one machine, one installer and one scenario."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from verification.models.verdict import ExpectationKind
 
 
 class Cell(Model):
-    """One machine, one installer and one scenario."""
+    """One machine, one installer and one scenario. One cell is one test."""
 
     machine: MachineSpec
     installer: Installer
     scenario: Scenario
     refusal: str
-    """The cause by which the installer must refuse here; empty where it must install."""
+    """The name of the cause with which the installer must refuse; empty if it must install."""
 
     @property
     def id(self) -> str:
-        """The name by which the cell is selected and found in the report."""
+        """The name of the cell in options and in the report."""
         return f"{self.machine.name}-{self.installer.name}-{self.scenario.name}"
 
     @property
     def runs_tests(self) -> bool:
-        """True if the package's own tests run in it."""
+        """True if the package's own tests run in the cell."""
         return self.scenario.runs_tests
 
     @property

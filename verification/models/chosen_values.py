@@ -1,4 +1,4 @@
-"""The values that a smoke test writes. The host chooses them anew in each run."""
+"""The values that a smoke test writes. The host chooses new values in each run."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ ValueKind = Literal[
     "time",
     "time?",
 ]
-"""What a column holds: the number of the row or of its parent, or values of a type.
+"""The content of a column: the number of the row, the number of its parent, or values of a type.
 
 With a question mark, some of the values are NULL.
 """
 
 
 class TableForm(Model):
-    """One table of a values file: how many rows it has, and what its columns hold."""
+    """One table of a values file: its number of rows and the content of its columns."""
 
     name: str
     rows: int = Field(default=0, ge=0, le=100)
     """The number of rows of a table without a parent."""
     parent: str = ""
-    """The table to whose rows the rows of this one belong: several to some, none to others."""
+    """The parent table. Some of its rows have several rows of this table, others have none."""
     columns: Mapping[str, ValueKind] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _has_rows(self) -> Self:
         if bool(self.rows) == bool(self.parent):
-            raise ValueError("give either the number of rows or a parent")
+            raise ValueError("write either `rows` or `parent`, not both")
         return self
 
 

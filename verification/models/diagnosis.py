@@ -1,4 +1,4 @@
-"""What the evidence of a cell shows: the outcome and its causes."""
+"""The diagnosis of a cell: its outcome and causes, computed from its evidence."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ class Diagnosis(Model):
     outcome: Outcome
     causes: tuple[Cause, ...] = ()
     reason: str = ""
-    """Why it is unverified."""
+    """Why the cell is unverified; empty for other outcomes."""

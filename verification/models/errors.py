@@ -16,15 +16,15 @@ class ExitCode(enum.IntEnum):
 
 
 class WrongUse(Exception):
-    """The command line or a file it names is wrong; the message, one line, says what to do."""
+    """The command line is wrong, or a file that it names. The one-line message says what to do."""
 
     exit_code = ExitCode.WRONG_USE
 
 
 class TestbedFailure(Exception):
-    """The testbed failed, not the package: ``cause`` is a testbed cause of ``causes.toml``."""
+    """The testbed failed, not the package. ``cause`` is a testbed cause of ``causes.toml``."""
 
-    __test__ = False  # the name begins like a test class; pytest must not collect it
+    __test__ = False  # pytest must not collect it, although its name starts with Test
     exit_code = ExitCode.TESTBED_FAILED
 
     def __init__(self, cause: str, where: str, observed: str) -> None:
@@ -35,7 +35,7 @@ class TestbedFailure(Exception):
 
 
 class BuildFailed(Exception):
-    """The subject could not be built: the package's failure, with the builder's last lines."""
+    """The build of the subject failed. ``log`` has the last lines of the builder's output."""
 
     exit_code = ExitCode.PACKAGE_FAILED
 

@@ -1,7 +1,7 @@
 """The evidence of a cell: everything that its machine, the index and the suite recorded.
 
-It is written to ``report/evidence/CELL.json``. The keys are the names or aliases of the fields. A
-step that the cell did not reach is absent: if the installation fails, there is no ``import``.
+The file is ``report/evidence/CELL.json``. The keys are the names or aliases of the fields. A step
+that the cell did not reach has no key: if the installation fails, there is no ``import``.
 """
 
 from __future__ import annotations
@@ -24,48 +24,51 @@ ValueT = TypeVar("ValueT")
 
 
 class CellInfo(Model):
-    """Which cell it is."""
+    """The names of the cell and of its parts."""
 
     id: str
     machine: str
     installer: str
     scenario: str
     refuses: str = ""
-    """The cause by which the installer must refuse; empty where it must install."""
+    """The name of the cause with which the installer must refuse; empty if it must install."""
     processor: str = ""
     """The emulated processor; empty if none is emulated."""
 
 
 class CommandRun(Model):
-    """One command and how it ended."""
+    """One command and its result."""
 
     command: tuple[str, ...]
-    """The words, the first as found on the user's PATH."""
+    """The words of the command. The first one is its path on the user's PATH."""
     code: int
     """The exit code; negative for a signal."""
     stdout: str
-    """The output, its last 20,000 characters."""
+    """The last 20,000 characters of the output."""
     stderr: str
-    """The error output, its last 20,000 characters."""
+    """The last 20,000 characters of the error output."""
     began: float
-    """When it began, in seconds since 1970, UTC."""
+    """The start, in seconds since 1970, UTC."""
     seconds: float
+    """The duration in seconds."""
     timed_out: bool
-    """Whether it was ended because its time was over."""
+    """True if the suite ended it after its time limit."""
     stalled: float
-    """For how many seconds of it the machine stood still."""
+    """For how many seconds of its duration the machine did not run."""
 
     @property
     def output(self) -> str:
-        """The output and then the error output."""
+        """The output, followed by the error output."""
         return self.stdout + self.stderr
 
 
 class Retry(Model):
-    """Why a cell ran a second time, and the installation of the first."""
+    """The first run of a cell that ran twice."""
 
     because: str
+    """Why the cell ran again."""
     install: CommandRun
+    """The installation of the first run."""
 
 
 class Changes(Model):
@@ -81,20 +84,21 @@ class Changes(Model):
 
 
 class SecondInstall(CommandRun):
-    """The same installation once more."""
+    """A second run of the same installation."""
 
     difference: Changes
+    """What the second run changed."""
 
 
 class ImportRun(CommandRun):
-    """``import`` of the package in a process of its own."""
+    """``import`` of the package in a separate process."""
 
     made: tuple[str, ...]
-    """What it created in the current folder."""
+    """The files that it created in the current folder."""
 
 
 class StepError(Model):
-    """What a step raised."""
+    """The exception of a step."""
 
     type: str
     message: str
@@ -104,7 +108,7 @@ class StepError(Model):
 
 
 class StepResult(Model):
-    """How one step of the exercise ended; of one that never did: only ``step`` and ``begun``."""
+    """The result of one step of the exercise. A step that did not end has only step and begun."""
 
     step: str
     begun: bool = False
@@ -112,11 +116,11 @@ class StepResult(Model):
     error: StepError | None = None
     seconds: float = 0.0
     line: str = ""
-    """A line of the steps' file that is not JSON."""
+    """A line of the file with the steps that is not JSON."""
 
 
 class ExerciseStep(StepResult, Generic[ValueT]):
-    """One step of the exercise, with what it returned."""
+    """One step of the exercise, with its return value."""
 
     value: ValueT | None = None
 
@@ -125,18 +129,19 @@ class ImportValue(Model):
     """Where the imported package came from."""
 
     file: str | None
-    """None for a folder without code."""
+    """The path of the module; None for a folder without code."""
     folder: str
+    """The folder of the imported package."""
     version: str | None = None
     """``__version__``, if it is text."""
 
 
 class NativeCallValue(Model):
-    """What the first native call returned."""
+    """The result of the first native call."""
 
     version: JsonValue = None
     source: str | None = None
-    """Which copy of its libraries the package says that it loaded."""
+    """The copy of its libraries that the package reports to have loaded."""
     lacking: tuple[str, ...] = ()
     """The functions that the package declares and its libraries do not export."""
 
@@ -149,41 +154,41 @@ class LoadedRuntime(Model):
 
 
 class RunTimesValue(Model):
-    """The C++ run-time libraries in the process; nothing on Linux."""
+    """The C++ run-time libraries in the process; empty on Linux."""
 
     loaded: Mapping[str, LoadedRuntime] = Field(default_factory=dict)
     linked_by: Mapping[str, tuple[int, ...]] = Field(default_factory=dict)
-    """Major and minor version of the linker of each library of the package."""
+    """The linker's major and minor version, by library of the package."""
 
 
 class RoundTripValue(Model):
-    """The values that the package returned, for comparison with the chosen values."""
+    """The values that the package returned. A rule compares them with the chosen values."""
 
     returned: Mapping[str, TableRows]
-    """By table."""
+    """The rows by table."""
     not_offered: tuple[str, ...] = ()
-    """What this release cannot do yet."""
+    """The features that this release does not have yet."""
 
 
 class ClosedFile(Model):
-    """The database file after the package closed it."""
+    """The state of the database file after the package closed it."""
 
     handles: tuple[str, ...] = ()
-    """The names of its files that the process still has open; known on Linux only."""
+    """The names of the database files that the process still has open; recorded on Linux only."""
     remains: tuple[str, ...] = ()
     """The files of SQLite next to it that still exist. SQLite removes them when it closes."""
     refused: str = ""
-    """Why the system did not rename or delete it; empty if it did."""
+    """Why the system did not rename or delete the file; empty if it did."""
 
 
 class FailingCall(Model):
-    """One call that must fail, and what it did."""
+    """One call that must fail, and its result."""
 
     call: str
     expected: str
-    """The class of the error that it must raise."""
+    """The exception class that it must raise."""
     raised: str
-    """The class of the error that it raised; empty if it returned."""
+    """The exception class that it raised; empty if it returned."""
     as_expected: bool
     message: str = ""
 
@@ -196,23 +201,25 @@ class DistributionValue(Model):
 
 
 class FileFault(Model):
-    """What is wrong with an installed file."""
+    """A fault of an installed file."""
 
     file: str
     observed: str
 
 
 class RecordValue(Model):
-    """The installed files of the package against its RECORD."""
+    """The comparison of the package's installed files with its RECORD."""
 
     checked: int
-    """How many files RECORD has a hash for."""
+    """The number of files that have a hash in RECORD."""
     wrong: tuple[FileFault, ...]
+    """The files that are missing or differ."""
     files: tuple[str, ...]
+    """The files that RECORD lists."""
     unreadable: tuple[FileFault, ...] = ()
-    """Modules that this Python cannot compile."""
+    """The modules that this Python cannot compile."""
     tags: tuple[str, ...] = ()
-    """The tags in WHEEL."""
+    """The tags in the file WHEEL."""
 
 
 class EntryPointFault(Model):
@@ -228,10 +235,11 @@ class EndValue(Model):
 
     python: str
     path: tuple[str, ...]
+    """The value of ``sys.path``."""
 
 
 class Steps(Model):
-    """The steps of the exercise by name. What is not named here is a use that a scenario tries."""
+    """The steps of the exercise by name. All other keys are the uses that a scenario tries."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
     __pydantic_extra__: dict[str, ExerciseStep[JsonValue]] = Field(init=False)
@@ -274,7 +282,7 @@ class Steps(Model):
 
 
 class Exercise(CommandRun):
-    """The use of the package."""
+    """The process that uses the package."""
 
     trace: str
     """The stacks of a crash or a hang (faulthandler)."""
@@ -282,12 +290,12 @@ class Exercise(CommandRun):
 
 
 class TestOutcome(enum.StrEnum):
-    """What happened to one of the package's own tests.
+    """The outcome of one of the package's own tests.
 
-    Of several outcomes of one test, such as of its teardown, the first here counts.
+    If a test has several outcomes, for example one of its teardown, the first in this list counts.
     """
 
-    __test__ = False  # the name begins like a test class; pytest must not collect it
+    __test__ = False  # pytest must not collect it, although its name starts with Test
 
     FAILED = "failed"
     ERROR = "error"
@@ -305,11 +313,11 @@ class OwnTestFailure(Model):
     node: str
     outcome: TestOutcome
     text: str
-    """The last lines that pytest printed about it."""
+    """The last lines of pytest's report about it."""
 
 
 class OwnTestLeftOut(Model):
-    """One of the package's own tests that was left out or expected to fail."""
+    """One of the package's own tests that did not run or was expected to fail."""
 
     node: str
     outcome: TestOutcome
@@ -320,34 +328,36 @@ class OwnTestsEnd(Model):
     """The end of pytest's session."""
 
     code: int
+    """The exit code of pytest."""
     file: str | None
-    """The file of the package that was tested."""
+    """The path of the imported package."""
     imported: bool
-    """Whether a test imported the package."""
+    """True if a test imported the package."""
 
 
 class OwnTestsRecord(Model):
-    """What the plugin recorded of a run of the package's own tests."""
+    """The record that the plugin makes of a run of the package's own tests."""
 
     pytest: str
     """The version of pytest."""
     collected: int | None
-    """How many tests there are to run; None if pytest did not collect them."""
+    """The number of collected tests; None if pytest did not collect them."""
     internal: str
-    """The failure of pytest itself."""
+    """The internal error of pytest; empty if there is none."""
     end: OwnTestsEnd | None
+    """None if the session did not end."""
     counts: Mapping[TestOutcome, int]
-    """How many tests had each outcome, every outcome included."""
+    """The number of tests for each outcome, including outcomes without a test."""
     begun: int
-    """How many tests began."""
+    """The number of tests that began."""
     within: str
-    """The test that began and did not end."""
+    """The test that began and did not end; empty if all ended."""
     failures: tuple[OwnTestFailure, ...]
     left_out: tuple[OwnTestLeftOut, ...]
 
 
 class OwnTests(OwnTestsRecord):
-    """The package's own tests. Without pytest there is only ``tool`` and no count above zero."""
+    """The run of the package's own tests. If pytest cannot be installed, only ``tool`` is set."""
 
     tool: CommandRun
     """The installation of pytest."""
@@ -361,13 +371,14 @@ class OwnTests(OwnTestsRecord):
     stalled: float = 0.0
     trace: str
     sha256: str
-    """Of all files of the tests, by name and content."""
+    """The hash of the names and contents of all test files."""
 
 
 class DatabaseFile(Model):
-    """The file data.db in the project's folder, as the suite's own SQLite reads it."""
+    """The file data.db in the project's folder. The suite reads it with a separate SQLite."""
 
     read_by: str
+    """The word SQLite and the version."""
     tables: Mapping[str, TableRows] = Field(default_factory=dict)
     error: str = ""
 
@@ -376,7 +387,7 @@ class NetworkInfo(Model):
     """The machine's network."""
 
     default_routes: tuple[tuple[str, ...], ...] = ()
-    """None, if the network is closed."""
+    """Empty if the network is closed."""
 
 
 class CellEvidence(Model):
@@ -384,24 +395,28 @@ class CellEvidence(Model):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: Literal[3] = Field(alias="schema", description="The number of this form.")
+    schema_version: Literal[3] = Field(alias="schema", description="The version of this schema.")
     cell: CellInfo
     image: ImageRecord
-    started: str = Field(description="When the cell began, in UTC (ISO 8601).")
-    wall_seconds: float = Field(description="How long it took, its machine included.")
+    started: str = Field(description="The start of the cell, in UTC (ISO 8601).")
+    wall_seconds: float = Field(
+        description="Wall time, including the start and end of the machine."
+    )
     testbed: TestbedFailureRecord | None = None
     """The failure of the testbed that ended the cell."""
     retried: Retry | None = None
-    """Under Wine: why the cell ran a second time."""
+    """The first run, if the cell ran twice. This happens only under Wine."""
 
     python: str = Field(default="", description="The version of the Python that runs the probe.")
     abiflags: str = Field(default="", description="`t` for a free-threaded Python, else empty.")
     implementation: str = ""
     """The implementation of that Python."""
-    libc: tuple[str, str] = Field(default=("", ""), description="Name and version; both may be ''.")
-    machine: str = Field(default="", description="The kind of processor.")
+    libc: tuple[str, str] = Field(
+        default=("", ""), description="The C library's name and version; empty if unknown."
+    )
+    machine: str = Field(default="", description="The architecture, such as x86_64.")
     processor: str = Field(
-        default="", description="The processor's name; the host's where another is emulated."
+        default="", description="The processor's name; the host's name if one is emulated."
     )
     system: str = Field(default="", description="Name, version and build of the system.")
     os: Literal["linux", "windows"] = "linux"
@@ -415,17 +430,17 @@ class CellEvidence(Model):
     """The user's processes before the installation."""
     seconds: Mapping[str, float] = Field(
         default_factory=dict,
-        description="When the first snapshot and the whole ended, from the beginning of the probe.",
+        description="When the first snapshot and the probe ended, in seconds after its start.",
     )
 
     setup: tuple[CommandRun, ...] = ()
     """The commands of scenario and installer before the first snapshot."""
     first: tuple[CommandRun, ...] = ()
-    """The commands before the installation that is judged."""
+    """The commands between the first snapshot and the installation."""
     install: CommandRun | None = None
     """The installation."""
     installed: Changes = Changes()
-    """The changes of the file system by the installation."""
+    """What the installation changed in the file system."""
     again: SecondInstall | None = None
     """A second installation."""
     after_install: tuple[CommandRun, ...] = ()
@@ -435,12 +450,14 @@ class CellEvidence(Model):
     exercise: Exercise | None = None
     """The use of the package."""
     chosen: ChosenValues | None = None
-    """The values that the host chose for the smoke test, if the machine was reached."""
+    """The values that the host chose for the smoke test; None if the machine was not reached."""
     on_disk: DatabaseFile | None = None
     """The database file that the package wrote."""
-    free_bytes: int | None = Field(default=None, description="Free space on the disk after use.")
+    free_bytes: int | None = Field(
+        default=None, description="Free space on the disk after use, in bytes."
+    )
     processes: tuple[str, ...] = Field(
-        default=(), description="What the package left running, two seconds later."
+        default=(), description="The processes that still run two seconds after use."
     )
     tests: OwnTests | None = None
     """The package's own tests."""
@@ -449,45 +466,50 @@ class CellEvidence(Model):
     uninstall: CommandRun | None = None
     """The removal."""
     left: Changes = Field(
-        default=Changes(), description="The file system at the end against the beginning."
+        default=Changes(),
+        description="The changes of the file system between the first and the last snapshot.",
     )
     since_installed: Changes = Field(
-        default=Changes(), description="The file system at the end against the installation."
+        default=Changes(),
+        description="The changes of the file system between the installation and the end.",
     )
     registry: Changes = Field(
-        default=Changes(), description="The Windows registry at the end against the beginning."
+        default=Changes(),
+        description="The changes of the Windows registry between the beginning and the end.",
     )
 
-    deviation: str = Field(default="", description="How the command differs from the literal one.")
+    deviation: str = Field(
+        default="", description="How the command differs from the literal command."
+    )
     loader: tuple[str, ...] = Field(
-        default=(), description="What Wine's loader reported of missing libraries and symbols."
+        default=(), description="The missing libraries and symbols that Wine's loader reported."
     )
     requests: tuple[IndexRequest, ...] = ()
     """The requests of the machine to the index."""
 
     @property
     def steps(self) -> Steps:
-        """The steps of the exercise; none if it was not reached."""
+        """The steps of the exercise; empty if the cell did not reach it."""
         return self.exercise.steps if self.exercise else Steps()
 
     def to_json(self) -> str:
-        """Return the evidence as JSON; what the cell did not reach is left out."""
+        """Return the evidence as JSON, without the steps that the cell did not reach."""
         return self.model_dump_json(by_alias=True, exclude_unset=True)
 
 
 def parse_evidence(text: str | bytes, origin: str) -> CellEvidence:
-    """Return the evidence that ``text`` holds as JSON; ``origin`` names the text in an error.
+    """Return the evidence in a JSON text; ``origin`` names the text in an error.
 
-    Paths and messages of a machine may hold bytes that are no UTF-8. Python writes them as lone
-    surrogates, which JSON of other programs does not have; each becomes a question mark.
+    Paths and messages of a machine can contain bytes that are not UTF-8. Python's JSON has a lone
+    surrogate for each. It becomes a question mark.
 
     Raises:
-        DataError: the text is not JSON or not the evidence of a cell; it names the field.
+        DataError: the text is not JSON, or not the evidence of a cell.
     """
     try:
         plain = json.dumps(json.loads(text), ensure_ascii=False)
     except ValueError as error:
-        raise DataError(f"{origin}: it is not JSON: {error}") from None
+        raise DataError(f"{origin}: not JSON: {error}") from None
     return parse_json(CellEvidence, plain.encode("utf-8", "replace"), origin)
 
 
@@ -495,10 +517,10 @@ def read_evidence(path: Path) -> CellEvidence:
     """Return the evidence in a file.
 
     Raises:
-        DataError: the file cannot be read, or does not hold the evidence of a cell.
+        DataError: the file cannot be read, or is not the evidence of a cell.
     """
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: it cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     return parse_evidence(text, path.name)

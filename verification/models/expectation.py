@@ -1,4 +1,4 @@
-"""What a cell must show: the release, and the consequences of its scenario and its machine."""
+"""What a cell must show, by the release, its scenario and its machine."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from verification.models.verdict import ExpectationKind
 
 
 class Conditions(Model):
-    """What the scenario and the installer of a cell imply for its judgement."""
+    """What the scenario and the installer of a cell change for its rules."""
 
     title: str = ""
-    """What the scenario asserts beyond that the package installs, works and is removed."""
+    """What the scenario shows, in addition to installation, use and removal."""
     cause: str = ""
-    """The name of the cause where only this way of using fails; empty for the ordinary way."""
+    """The name of the cause if the package fails only in this scenario; empty for plain use."""
     failed_command: str = "use-not-supported"
-    """The name of the cause where another command of the user fails."""
+    """The name of the cause if another command of the user fails."""
     uses: tuple[str, ...] = ()
-    """What is tried with the package after the exercise."""
+    """The uses that the scenario tries after the exercise."""
     offline: bool = False
-    """Whether the installer must not ask the index."""
+    """True if the installer must not request anything from the index."""
     own_tests: bool = False
-    """Whether the package's own tests run."""
+    """True if the package's own tests run."""
     keeps_dependencies: bool = False
-    """Whether dependencies that were there before may stay."""
+    """True if dependencies that were installed before can stay."""
     keeps_in_cache: bool = False
-    """Whether the installer keeps what it installs in its cache."""
+    """True if the installer keeps the installed package in its cache."""
 
 
 class Expectation(Model):
@@ -36,20 +36,22 @@ class Expectation(Model):
 
     kind: ExpectationKind = ExpectationKind.WORKS
     refusal: str = ""
-    """The cause by which the installer must refuse; empty where the release must work."""
+    """The name of the cause with which the installer must refuse; empty if it must install."""
     project: str
     """The normalised name of the project."""
     version: str
     package: str = ""
-    """The name that is imported, where it is not the project's."""
+    """The name that is imported, if it differs from the name of the project."""
     digests: Mapping[str, str] = Field(description="The sha256 of each wheel, by file name.")
-    locked: Mapping[str, str] = Field(description="Version by normalised project name.")
+    locked: Mapping[str, str] = Field(
+        description="The locked version of each dependency, by normalised name."
+    )
     unpublished: tuple[str, ...] = ()
     """The dependencies that the release declares and that no index has, by normalised name."""
     libraries: tuple[str, ...]
     """The native libraries of the machine's platform, in loading order."""
     refused_upload: str = ""
-    """Who refused the upload of the release and why; empty if the index took every file."""
+    """Who refused the upload of the release, and why; empty if the index accepted every file."""
     conditions: Conditions = Conditions()
 
     @property

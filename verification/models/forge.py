@@ -1,6 +1,6 @@
 """The configuration of the forge, and its content at the end of a run.
 
-The forge stands in for GitHub. Repository, runs, jobs and releases have the names of GitHub's API.
+The forge stands in for GitHub. Keys of repositories, runs and releases are those of GitHub's API.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from verification.models.index_log import LoggedRequest
 
 
 class Repository(Model):
-    """The repository of the forge; its numbers are those that GitHub would give it."""
+    """The repository of the forge, with numbers as GitHub would assign them."""
 
     owner: str
     name: str
@@ -24,15 +24,15 @@ class Repository(Model):
     visibility: str = "public"
     default_branch: str = "main"
     branches: Mapping[str, str] = {}
-    """Branch to commit."""
+    """The commit of each branch."""
     tags: Mapping[str, str] = {}
-    """Tag to commit."""
+    """The commit of each tag."""
     annotated: Mapping[str, str] = {}
-    """Annotated tag to its tag object."""
+    """The tag object of each annotated tag."""
 
 
 class WorkflowRun(Model):
-    """The facts of a run that all of its jobs share; they end up in their identity tokens."""
+    """The facts that all jobs of a run share. The identity tokens of the jobs contain them."""
 
     workflow: str
     """The workflow's name."""
@@ -52,18 +52,18 @@ class WorkflowRun(Model):
 
 
 class JobIdentity(Model):
-    """A job as the workflow file defines it."""
+    """A job, as the workflow file defines it."""
 
     job: str
     permissions: Mapping[str, str] = {}
     """The effective permissions: ``{"contents": "write"}``; all others are not granted."""
     environment: str | None = None
     claims: Mapping[str, JsonValue] = {}
-    """Claims that differ from those of the run; one that is None is left out."""
+    """Claims that differ from those of the run. None removes a claim."""
 
 
 class ForgeAsset(Model):
-    """A file of a release, as the forge stored it. The forge keeps more than is read here."""
+    """A file of a release, as the forge stored it. Other keys of the forge are ignored."""
 
     model_config = pydantic.ConfigDict(extra="ignore")
 
@@ -76,7 +76,7 @@ class ForgeAsset(Model):
 
 
 class ForgeRelease(Model):
-    """A release that a job made. The forge keeps more than is read here."""
+    """A release that a job created. Other keys of the forge are ignored."""
 
     model_config = pydantic.ConfigDict(extra="ignore")
 
@@ -97,18 +97,18 @@ class ForgeRequest(LoggedRequest):
     """One line of the forge's log."""
 
     job: str | None = None
-    """The job at the client's address; None if there is none."""
+    """The job at the client's address; None if no job has this address."""
     request_id: str = ""
     refused: str = ""
     """Why the forge refused the request."""
     problem: str = ""
-    """The message of an answer that is an error."""
+    """The message of an error response."""
     kids: tuple[str, ...] = ()
     """The ids of the published keys."""
     kid: str = ""
     """The id of the key that signed the identity token."""
     claims: Mapping[str, JsonValue] | None = None
-    """The claims of the identity token that was given."""
+    """The claims of the issued identity token."""
     release: str = ""
     """The tag of the release."""
     asset: str = ""

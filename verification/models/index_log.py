@@ -10,20 +10,20 @@ from verification.models.base import Model
 
 
 class UploadLog(Model):
-    """What the index noted about an upload."""
+    """The log entry of an upload."""
 
     identity: Mapping[str, str] | None = None
-    """The claims of the identity token that the upload token was exchanged for."""
+    """The claims of the identity token that was exchanged for the upload token."""
     file: str = ""
     sha256: str = ""
     known: bool = False
-    """Whether the index already has exactly this file."""
+    """True if the index already has the same file with the same content."""
     refused: str = ""
     """Why the index refused the upload."""
 
 
 class ExchangeLog(Model):
-    """What the index noted about the exchange of an identity token for an upload token."""
+    """The log entry of an exchange of an identity token for an upload token."""
 
     identity: Mapping[str, str] | None = None
     projects: tuple[str, ...] = ()
@@ -33,16 +33,16 @@ class ExchangeLog(Model):
     """The error code of a refusal."""
     description: str = ""
     why: str = ""
-    """What the index knows beyond the text that it answered with."""
+    """Details that the index did not put in its response."""
 
 
 class LoggedRequest(Model):
-    """One line of a server's log. A refused TLS handshake has no more than time, client, reason."""
+    """One line of a server's log. A refused TLS handshake has only time, client and reason."""
 
     time: str
-    """When the request began, in UTC (ISO 8601)."""
+    """The start of the request, in UTC (ISO 8601)."""
     client: str
-    """The address that it came from."""
+    """The address of the client."""
     tls_refused: str = ""
     """Why the client refused the TLS handshake."""
     method: str = ""
@@ -50,51 +50,51 @@ class LoggedRequest(Model):
     path: str = ""
     user_agent: str = ""
     status: int | None = None
-    """The status of the answer; None if there was no answer."""
+    """The status of the response; None if there was no response."""
     bytes: int = 0
-    """The size of the body that was sent."""
+    """The size of the body that was sent, in bytes."""
     complete: bool = False
-    """Whether the whole body was sent."""
+    """True if the whole body was sent."""
     seconds: float = 0.0
     open: bool = False
-    """Whether the request had not ended when the log was read."""
+    """True if the request had not ended when the log was read."""
     file: str = ""
-    """The name of the file that was served; of its metadata, with ``.metadata`` at the end."""
+    """The name of the served file. The name of a metadata file ends with ``.metadata``."""
     sha256: str = ""
-    """Of the body that was sent, for a file."""
+    """The sha256 of the body that was sent, for a file."""
     error: str = ""
-    """The exception with which the server failed to answer."""
+    """The server's exception, if it failed to respond."""
 
     @property
     def failure(self) -> str:
-        """Why the client got no complete answer; empty if it got one with a status below 500.
+        """Why the response is missing, incomplete or a server error; empty if it is none of these.
 
-        A download that the client itself broke off is a failure as well: the log does not show who
-        broke it off.
+        A download that the client aborted counts as a failure too, because the log does not show
+        which side aborted it.
         """
         if self.tls_refused:
             return f"the TLS handshake failed ({self.tls_refused})"
         if self.open:
-            return f"{self.path} was requested, and its answer did not end"
+            return f"the response to {self.path} did not end"
         if self.status is None:
-            return f"{self.path} was not answered"
+            return f"there was no response to {self.path}"
         if self.status >= 500:
             return f"{self.path} answered {self.status}"
         if not self.complete:
-            return f"{self.path} broke off after {self.bytes} bytes (truncated download)"
+            return f"the download of {self.path} ended after {self.bytes} bytes (truncated)"
         return ""
 
     @property
     def is_served(self) -> bool:
-        """Whether the answer is a success with a body."""
+        """True if the response is a success with a body."""
         return self.status == 200
 
 
 class IndexRequest(LoggedRequest):
     """One line of the index's log."""
 
-    range: str | None = Field(default=None, description="The header Content-Range of the answer.")
+    range: str | None = Field(default=None, description="The header Content-Range of the response.")
     fault: str = ""
-    """The fault that a test had the index make."""
+    """The fault that a test planted for this request."""
     upload: UploadLog | None = None
     oidc: ExchangeLog | None = None

@@ -14,28 +14,30 @@ LibraryFormat = Literal["elf", "pe", "mach-o"]
 
 
 class Import(Model):
-    """A symbol that a library takes from elsewhere."""
+    """A symbol that a library imports."""
 
     symbol: str
     library: str | None = None
-    """The file that the linker bound the symbol to, where the format has it."""
+    """The file that the linker bound the symbol to; None if the format does not record it."""
     version: str | None = None
 
 
 class BinaryFacts(Model):
-    """What the headers of native code say, whatever its format."""
+    """The headers of native code, in any format."""
 
     format: LibraryFormat
     machine: str = "unknown"
     soname: str | None = None
     needed: tuple[str, ...] = ()
-    delayed: tuple[str, ...] = Field(default=(), description="Loaded on first use (Windows).")
+    delayed: tuple[str, ...] = Field(
+        default=(), description="The libraries that Windows loads on first use."
+    )
     run_paths: tuple[str, ...] = ()
     versions: Mapping[str, tuple[str, ...]] = Field(
         default_factory=dict, description="The symbol versions that it needs, by library."
     )
     executable_stack: bool = False
-    instruction_set: int = Field(default=1, description="The version of x86-64 that it needs.")
+    instruction_set: int = Field(default=1, description="The x86-64 level that it needs, 1 to 4.")
     unread: str | None = Field(default=None, description="What could not be read, and why.")
 
 
@@ -45,14 +47,14 @@ class Binary(BinaryFacts):
     imports: tuple[Import, ...] = ()
     exports: frozenset[str] = frozenset()
     interposable: tuple[str, ...] = ()
-    """The exports that it uses itself through the dynamic linker."""
+    """Its exports that it also calls through the dynamic linker."""
 
 
 class Library(Binary):
-    """A native library in a wheel, under all the names that its bytes have there."""
+    """A native library in a wheel, with the paths of all copies."""
 
     paths: tuple[str, ...]
-    """Where it is installed, the declared path first."""
+    """Its paths in the wheel, the declared path first."""
     sha256: str
     size: int
     """In bytes."""
@@ -63,7 +65,7 @@ class Library(Binary):
         return self.paths[0]
 
     def summary(self) -> LibrarySummary:
-        """Return the library with its symbols as counts: there are thousands."""
+        """Return the library with the number of its symbols, which can be thousands."""
         counts = {
             "imports": len(self.imports),
             "exports": len(self.exports),
@@ -73,7 +75,7 @@ class Library(Binary):
 
 
 class LibrarySummary(BinaryFacts):
-    """A native library in a wheel, with its symbols as counts."""
+    """A native library in a wheel, with the number of its symbols."""
 
     paths: tuple[str, ...]
     sha256: str
@@ -89,7 +91,7 @@ class LibrarySummary(BinaryFacts):
 
 
 class WheelInspection(Model):
-    """What a wheel is, and everything that is wrong with it."""
+    """The metadata of a wheel, its native libraries and its causes."""
 
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -97,19 +99,22 @@ class WheelInspection(Model):
     name: str
     version: str
     tags: tuple[str, ...]
-    platform: str | None = Field(description="The subject's platform that it is for.")
+    platform: str | None = Field(
+        description="The tag of its platform of the subject; null for another platform."
+    )
     requires_python: str | None = None
-    requires: tuple[str, ...] = Field(default=(), description="Its Requires-Dist.")
-    extras: tuple[str, ...] = Field(default=(), description="Its Provides-Extra.")
+    requires: tuple[str, ...] = Field(default=(), description="The values of Requires-Dist.")
+    extras: tuple[str, ...] = Field(default=(), description="The values of Provides-Extra.")
     libraries: tuple[LibrarySummary, ...] = ()
     files: tuple[str, ...] = ()
     sources: Mapping[str, str] = Field(
         default_factory=dict,
-        description="The sha256 of each module that all wheels of a release must have alike.",
+        description="The sha256 of each module that must be equal in all wheels of a release.",
     )
     additional: bool = Field(
         default=False,
-        description="It is for more than the subject declares, alongside a declared wheel.",
+        description="True if the subject does not declare it, and the release has the declared "
+        "wheel too.",
     )
     unverified: tuple[str, ...] = Field(default=(), description="What was not checked, and why.")
     causes: tuple[Cause, ...] = ()
@@ -122,18 +127,18 @@ class WheelInspection(Model):
         )
 
     def cause_names(self, *severities: Severity) -> frozenset[str]:
-        """Return the names of the causes, of these severities or of all."""
+        """Return the names of the causes of these severities, or of all causes."""
         return frozenset(
             cause.name for cause in self.causes if not severities or cause.severity in severities
         )
 
 
 class ReleaseInspection(Model):
-    """The wheels of one release, and what is wrong with them as a set."""
+    """The inspections of the wheels of one release, and the causes of the set."""
 
     wheels: tuple[WheelInspection, ...] = ()
     causes: tuple[Cause, ...] = Field(
-        default=(), description="Of the wheels together, not of one of them."
+        default=(), description="The causes of the set of wheels, not of a single wheel."
     )
 
     @property

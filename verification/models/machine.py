@@ -1,4 +1,4 @@
-"""A clean machine as machines.toml describes it, and the location of files on it."""
+"""A clean machine, as machines.toml describes it, and the location of files on it."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from verification.models.base import Model
 OperatingSystem = Literal["linux", "windows"]
 RunsOn = Literal["linux", "wine", "windows"]
 Refusal = Literal["unsupported-python", "unsupported-platform"]
-"""The causes by which an installer on a machine may have to refuse a release."""
+"""The names of the causes with which an installer must refuse a release on some machines."""
 
 
 class Layout(Model):
-    """Where files are on a machine, for the engine and for the machine's own programs."""
+    """The location of files, as paths for the engine and for the machine's programs."""
 
     folder: str
-    """The folder of the suite's own files, as the engine sees it. No file of the user is there."""
+    """The folder with the files of the suite, as a path for the engine. It has no user files."""
     separator: str
     user_folder: str
-    """The same folder, as the machine's own programs see it."""
+    """The same folder, as a path for the machine's programs."""
     python: tuple[str, ...]
-    """The command of the Python that is there before the user installs anything."""
+    """The command that starts the machine's Python, before the user installs anything."""
     home: str
-    """The folder that the machine's commands start in, as the engine sees it."""
+    """The current folder of the machine's commands, as a path for the engine."""
     users: Mapping[str, str]
-    """The machine's own name of each account: the user's and the administrator's."""
+    """The name of each account on the machine, by the keys `user` and `root`."""
     idle: tuple[str, ...]
     """The command that the machine runs between other commands."""
     drive: str = ""
-    """The folder of drive C, as the engine sees it."""
+    """The folder of drive C, as a path for the engine."""
 
     def as_engine(self, path: str) -> str:
-        """Return a path of the machine's own programs as the engine sees it."""
+        """Return a path of the machine's programs as a path for the engine."""
         if not path.startswith("C:\\"):
             return path
         return self.drive + path.removeprefix("C:").replace("\\", "/")
 
     def path(self, name: str) -> str:
-        """Return a file of the suite's folder as the machine's own programs see it."""
+        """Return the path of a file in the suite's folder for the machine's programs."""
         return f"{self.user_folder}{self.separator}{name}"
 
 
@@ -86,28 +86,28 @@ class MachineSpec(Model):
     title: str
     os: OperatingSystem
     runs_on: RunsOn
-    """What starts its programs."""
+    """The system that runs its programs."""
     image: str
     """The recipe of its image."""
     python: str = Field(pattern=r"^3\.\d+t?$")
-    """The version of its CPython, with ``t`` where it is free-threaded."""
+    """The version of its CPython, with ``t`` if it is free-threaded."""
     glibc: str = Field(default="", pattern=r"^(2\.\d+)?$")
     musl: str = Field(default="", pattern=r"^(1\.\d+)?$")
-    """The version of its C library. A machine of Linux has one of the two, one of Windows none."""
+    """The version of its C library. A Linux machine has one of the two, a Windows machine none."""
     installers: tuple[str, ...]
     scenarios: tuple[str, ...]
     has: tuple[str, ...]
-    """What it has and a clean machine does not have."""
+    """What it has in addition to a clean machine."""
     lacks: tuple[str, ...] = ()
-    """What the platform's tags promise and this machine does not have."""
+    """What its platform tags promise and it does not have."""
     processor: str = ""
-    """The emulated processor that its Python runs on; empty where it is the host's own."""
+    """The emulated processor of its Python; empty if it runs on the host's processor."""
     profiles: tuple[str, ...]
 
     @pydantic.model_validator(mode="after")
     def _check_libc(self) -> Self:
         if bool(self.glibc) + bool(self.musl) != (self.os == "linux"):
-            raise ValueError("a machine of Linux has glibc or musl, one of Windows has neither")
+            raise ValueError("a Linux machine has either glibc or musl, a Windows machine neither")
         return self
 
     @property
@@ -129,7 +129,7 @@ class MachineSpec(Model):
 
     @property
     def layout(self) -> Layout:
-        """Where files are on it."""
+        """The location of files on it."""
         return LAYOUTS[self.runs_on]
 
     @property

@@ -16,7 +16,7 @@ from verification.models.testbed import ContainerState, TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.models.workflow import Combination
 
-# A workflow command of a step, after act's own mark for it.
+# A workflow command in a step's log, after the mark that act adds.
 _ERROR = re.compile(r"^\W*::error(?: [^:]*)?::(.*)")
 
 JobOutcome = Literal["success", "failure", "skipped", "hung", "not run"]
@@ -24,7 +24,7 @@ RunOutcome = Literal["success", "failure", "hung", "not triggered"]
 
 
 class Push(Model):
-    """The event: a tag that was pushed."""
+    """The pushed tag."""
 
     tag: str
     ref: str
@@ -33,15 +33,15 @@ class Push(Model):
     sha: str
     """The commit."""
     object: str
-    """The tag object of an annotated tag; the commit of another tag."""
+    """The tag object of an annotated tag; the commit of a lightweight tag."""
     source: str
-    """What the commit holds: the repository's own commit, or one with the working files."""
+    """The content of the commit: the repository's last commit, or the working files."""
     differs: tuple[str, ...] = ()
-    """The files in which it differs from the repository's own commit."""
+    """The files that differ from the repository's last commit."""
 
 
 class StepRun(Model):
-    """One step of a job, whether it ran or not."""
+    """One step of a job. It may not have run."""
 
     name: str
     uses: str | None = None
@@ -66,11 +66,11 @@ class JobRun(Model):
     name: str
     matrix: Combination = Field(default_factory=dict)
     label: str
-    """What it runs on."""
+    """The label of its runner."""
     needs: tuple[str, ...] = ()
     result: JobOutcome
     reason: str = ""
-    """Why, if it is not a success and no step shows it."""
+    """Why it did not succeed, if no step shows the reason."""
     started: float | None = None
     ended: float | None = None
     container: str = ""
@@ -78,14 +78,14 @@ class JobRun(Model):
     address: str = ""
     """The container's address on the closed network."""
     container_state: ContainerState | None = None
-    """The state of its container when act was about to remove it; None if that is unknown."""
+    """The state of its container before act removed it; None if that is unknown."""
     permissions: Mapping[str, str] = Field(default_factory=dict)
     """The permissions of its token, from the workflow file."""
     failures: tuple[TestbedFailureRecord, ...] = ()
     """The failures of the testbed that its stand-in actions reported."""
     steps: tuple[StepRun, ...] = ()
     log: tuple[str, ...] = ()
-    """The lines of no step."""
+    """The lines that belong to no step."""
 
     @property
     def title(self) -> str:
@@ -94,7 +94,7 @@ class JobRun(Model):
 
     @property
     def failing(self) -> StepRun | None:
-        """The step at which it failed."""
+        """The first step that failed; None if none failed."""
         return next((step for step in self.steps if step.result == "failure"), None)
 
     @property
@@ -109,7 +109,7 @@ class JobRun(Model):
 
 
 class WorkflowArtifact(Model):
-    """An artifact that the workflow has at its end."""
+    """An artifact that exists at the end of the workflow."""
 
     name: str
     files: Mapping[str, str] = Field(description="The sha256 of each file, by name.")
@@ -121,22 +121,22 @@ class BuiltWheel(Model):
     name: str
     sha256: str
     platform: str
-    reused: bool = Field(description="Whether an earlier run built it from the same files.")
+    reused: bool = Field(description="True if an earlier run built it from the same files.")
     seconds: float = Field(ge=0)
 
 
 class ActionUse(Model):
-    """An action that the workflow names, and what ran in its place."""
+    """An action that the workflow names, and the real action or stand-in that ran."""
 
     uses: str
     where: str = Field(description="The line of the workflow.")
     kind: Literal["real", "stand-in"]
-    version: str = Field(description="The version that ran, or that the stand-in stands for.")
+    version: str = Field(description="The version that ran, or that the stand-in replaces.")
     folder: str
     unknown: tuple[str, ...] = Field(
         default=(),
-        description="Inputs that the workflow gives and the action does not have. GitHub warns of "
-        "them and goes on.",
+        description="Inputs in the workflow that the action does not have. GitHub ignores them "
+        "with a warning.",
     )
 
 
@@ -148,26 +148,27 @@ class PipelineRun(Model):
     attempt: int
     triggered: bool
     decision: str
-    """Why the event starts the workflow, or does not."""
+    """Why the event starts the workflow, or does not start it."""
     result: RunOutcome
     jobs: tuple[JobRun, ...]
     artifacts: tuple[WorkflowArtifact, ...]
     wheels: tuple[BuiltWheel, ...]
     actions: tuple[ActionUse, ...]
     unsupported: tuple[str, ...]
-    """What a stand-in cannot do: nothing is verified by this run if there is any."""
+    """What the workflow uses and a stand-in does not support. If there is any, this run verifies
+    nothing."""
     stand_ins: tuple[str, ...]
-    """How the surroundings of the jobs differ from GitHub's."""
+    """How the environment of the jobs differs from GitHub's."""
     seconds: float
     act: str
     """The version of act."""
     log: tuple[str, ...] = ()
-    """The lines of act that are of no job."""
+    """The lines of act's log that belong to no job."""
     failures: tuple[TestbedFailureRecord, ...] = ()
     """The failures of the testbed during the run that belong to no single job."""
 
-    def job(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's own word)
-        """Return the runs of one job: as many as its matrix has combinations."""
+    def job(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's key)
+        """Return the runs of one job, one for each combination of its matrix."""
         return tuple(run for run in self.jobs if run.id == id)
 
 
@@ -175,10 +176,10 @@ ServerName = Literal["forge", "index"]
 
 
 class FailedRequest(Model):
-    """A request that a server of the testbed did not answer, or answered with its own error."""
+    """A request that a server of the testbed did not answer, or answered with a server error."""
 
     client: str
-    """The address that it came from."""
+    """The address of the client."""
     observed: str
 
 
@@ -188,11 +189,11 @@ class Server(Model):
     name: ServerName
     state: ContainerState
     failed_requests: tuple[FailedRequest, ...] = ()
-    """From its own log."""
+    """The failed requests in its log."""
 
 
 class IndexRecord(Model):
-    """What the index has at the end of the run, and how it came there."""
+    """The files on the index at the end of the run, and the requests that uploaded them."""
 
     files: Mapping[str, str]
     """The sha256 of each file of the project, by name."""
@@ -202,17 +203,17 @@ class IndexRecord(Model):
 
     @property
     def upload_logs(self) -> tuple[UploadLog, ...]:
-        """What the index noted about each upload."""
+        """The log entry of each upload."""
         return tuple(line.upload for line in self.uploads if line.upload)
 
     @property
     def exchange_logs(self) -> tuple[ExchangeLog, ...]:
-        """What the index noted about each exchange."""
+        """The log entry of each exchange."""
         return tuple(line.oidc for line in self.exchanges if line.oidc)
 
 
 class PipelineEvidence(Model):
-    """Everything that a run of the workflow left behind."""
+    """Everything that a run of the workflow recorded."""
 
     run: PipelineRun
     repository: str
@@ -221,13 +222,13 @@ class PipelineEvidence(Model):
     """The workflow's file, relative to the repository."""
     releases: tuple[ForgeRelease, ...]
     tokens: tuple[ForgeRequest, ...]
-    """The requests for identity tokens, and those that the forge refused."""
+    """The requests for identity tokens, and all requests that the forge refused."""
     index: IndexRecord
     servers: tuple[Server, ...] = ()
 
 
 class LivePublisherCheck(Model):
-    """The publisher that the live index reports for the last release."""
+    """The comparison of the registered publisher with the last release on the live index."""
 
     verdict: Verdict
     reason: str = Field(
@@ -235,13 +236,13 @@ class LivePublisherCheck(Model):
     )
     version: str = ""
     publishers: Mapping[str, str] = Field(
-        default={}, description="The publisher that each file's provenance names, by the file."
+        default={}, description="The publisher in the provenance of each file, by file name."
     )
     causes: tuple[Cause, ...] = ()
 
 
 class PipelineResult(Model):
-    """What the release workflow showed: the evidence of its run, and all causes."""
+    """The result of the release workflow: the evidence of its run, and all causes."""
 
     static: tuple[Cause, ...]
     """The causes of the workflow file and of the project."""
@@ -252,12 +253,12 @@ class PipelineResult(Model):
 
     @property
     def causes(self) -> tuple[Cause, ...]:
-        """All causes, those of the files first."""
+        """All causes. The causes of the files come first."""
         return (*self.static, *self.dynamic, *self.live.causes)
 
 
 class PipelineFailure(Model):
-    """The testbed failed before the release workflow showed anything."""
+    """A failure of the testbed before the release workflow had a result."""
 
     static: tuple[Cause, ...]
     """The causes of the workflow file and of the project."""

@@ -1,6 +1,6 @@
-"""A trusted publisher as it is registered with a package index, checked by the rules of the form.
+"""The registration of a trusted publisher on a package index.
 
-The rules are those of the default index's registration form for GitHub, as of 2026.
+The checks are those of the default index's registration form for GitHub, as of 2026.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MAX_LENGTH = 255
 
 
 class TrustedPublisher(Model):
-    """A registration: this workflow may publish this project."""
+    """A registration, which allows a workflow to publish a project."""
 
     model_config = pydantic.ConfigDict(strict=True)
 
     project: str
-    """Normalised, as the index stores it."""
+    """The normalised name, as the index stores it."""
     owner: str
     owner_id: str
     repository: str
@@ -37,16 +37,17 @@ class TrustedPublisher(Model):
     environment: str = ""
     """In lower case, as the index stores it; empty for any or none."""
     pending: bool
+    """True if the project does not exist on the index yet."""
     stand_in_owner: bool = False
-    """The owner is not known: its name and number are the testbed's own."""
+    """True if the real owner is unknown. Name and number are then values of the testbed."""
 
     @property
     def slug(self) -> str:
-        """Owner and name of the repository, as GitHub joins them."""
+        """The repository as GitHub writes it, OWNER/NAME."""
         return f"{self.owner}/{self.repository}"
 
     def form(self) -> dict[str, str]:
-        """Return the registration as the index's configuration holds it (`index/config.py`)."""
+        """Return the registration as the configuration of the index has it (`index/config.py`)."""
         values = self.model_dump(exclude={"pending", "stand_in_owner"})
         return {key: value for key, value in values.items() if value}
 
@@ -68,7 +69,7 @@ class TrustedPublisher(Model):
     def _check_pending(self) -> Self:
         if self.pending and _is_standard(self.project):
             raise ValueError(
-                "the name of a module of Python's standard library, which the index gives to nobody"
+                "the index does not accept the name of a module of Python's standard library"
             )
         return self
 
@@ -85,16 +86,22 @@ def _is_standard(project: str) -> bool:
 def _refusal(key: str, value: str) -> str | None:
     """Return why the form refuses a value, or None."""
     if len(value) > _MAX_LENGTH:
-        return f"longer than {_MAX_LENGTH} characters"
+        return f"must not be longer than {_MAX_LENGTH} characters"
     match key:
         case "project" if not _PROJECT.fullmatch(value):
-            return "letters, digits, dots, dashes and underscores, a letter or digit at both ends"
+            return (
+                "must contain only letters, digits, dots, dashes and underscores, and start and "
+                "end with a letter or digit"
+            )
         case "owner" if not _OWNER.fullmatch(value):
-            return "a user or organisation of GitHub has letters, digits and dashes"
+            return "must be a user or organisation of GitHub: only letters, digits and dashes"
         case "owner_id" if not _OWNER_ID.fullmatch(value):
-            return "a number in quotes"
+            return "must be a number in quotes"
         case "repository" if not _REPOSITORY.fullmatch(value):
-            return "letters, digits, dots, dashes and underscores, without the owner"
+            return (
+                "must be the name without the owner, and contain only letters, digits, dots, "
+                "dashes and underscores"
+            )
         case "workflow":
             return _workflow_refusal(value)
         case "environment":
@@ -107,15 +114,15 @@ def _workflow_refusal(value: str) -> str | None:
     if not value.removesuffix(".yml").removesuffix(".yaml") or not value.endswith(
         (".yml", ".yaml")
     ):
-        return "it must end with .yml or .yaml"
+        return "must be a file name that ends with .yml or .yaml"
     if _NOT_IN_WORKFLOW.search(value):
-        return "the file's name only, without folders"
+        return "must be the name of the file without folders"
     return None
 
 
 def _environment_refusal(value: str) -> str | None:
     if value != value.strip(" "):
-        return "it must not start or end with a space"
+        return "must not start or end with a space"
     if _NOT_IN_ENVIRONMENT.search(value):
-        return "it must not contain control characters nor ' \" ` , ; \\"
+        return "must not contain control characters or any of ' \" ` , ; \\"
     return None

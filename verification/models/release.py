@@ -17,7 +17,7 @@ Origin = Literal["source", "wheels", "release"]
 
 
 class ReleaseFile(Model):
-    """A file of the release, with the hash of its content."""
+    """A file of the release, with its hash."""
 
     path: Path
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -27,7 +27,7 @@ class ReleaseFile(Model):
         """Return the file at ``path``.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         return cls(path=path, sha256=file_sha256(path))
 
@@ -42,16 +42,16 @@ class Release(Model):
 
     origin: Origin
     location: str
-    """The folder that the wheels come from, or the version of the published release."""
+    """The folder of the source or of the wheels, or the version of the published release."""
     version: str
     wheels: tuple[ReleaseFile, ...]
     dependencies: tuple[Path, ...] = ()
     earlier: tuple[Path, ...] = ()
-    """Files of earlier releases, oldest first."""
+    """Files of earlier releases, the oldest first."""
     yanked: Mapping[str, str] = Field(default_factory=dict)
-    """The reason by file name, of the earlier files that were withdrawn."""
+    """The earlier files that are yanked: the reason by file name."""
     tools: tuple[Path, ...] = ()
-    """Files of pytest, which runs the package's own tests."""
+    """Files of pytest and its dependencies, for the package's own tests."""
     additional: tuple[Path, ...] = ()
     """Other files in the folder of the wheels. They are not verified."""
     undeclared: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Release(Model):
     unpublished: tuple[str, ...] = ()
     """The dependencies that the release declares and that no index has, by normalised name."""
     not_fetched: Mapping[str, str] = Field(default_factory=dict)
-    """Wheels of the release that the upstream index does not give: the reason by file name."""
+    """Wheels of the release that could not be downloaded: the reason by file name."""
 
     @property
     def wheel_paths(self) -> tuple[Path, ...]:
@@ -69,7 +69,7 @@ class Release(Model):
 
     @property
     def stored(self) -> tuple[Path, ...]:
-        """The files that the index has from the start: all but the wheels, which are uploaded."""
+        """The files that are on the index before the wheels are uploaded."""
         return (*self.dependencies, *self.earlier, *self.tools)
 
     @property
@@ -84,11 +84,11 @@ class Release(Model):
 
     def locked(self) -> dict[str, str]:
         """Return the newest version of each dependency on the index, by normalised name."""
-        ordered = sorted(map(project_and_version, self.dependencies))
-        return {name: str(version) for name, version in ordered}
+        versions = sorted(map(project_and_version, self.dependencies))
+        return {name: str(version) for name, version in versions}
 
     def with_dependencies(self, *files: Path) -> Self:
-        """Return the release with further dependencies."""
+        """Return a copy with additional files of dependencies."""
         by_name = {path.name: path for path in (*files, *self.dependencies)}
         return self.model_copy(update={"dependencies": tuple(by_name.values())})
 
@@ -100,10 +100,11 @@ def file_sha256(path: Path) -> str:
 
 
 def project_and_version(path: Path) -> tuple[str, Version]:
-    """Return the normalised name and the version in the name of a wheel or source distribution.
+    """Return the normalised name and the version from the file name of a wheel or sdist.
 
     Raises:
-        InvalidWheelFilename, InvalidSdistFilename: the name is not of such a file.
+        InvalidWheelFilename: the name is not that of a wheel.
+        InvalidSdistFilename: the name is not that of an sdist.
     """
     if path.suffix == ".whl":
         name, version, _, _ = parse_wheel_filename(path.name)

@@ -19,7 +19,7 @@ from verification.models.testbed import EgressProof, ImageRecord
 from verification.models.verdict import Verdict
 
 RESULTS_SCHEMA: Literal[3] = 3
-"""The number of the form of ``results.json``. It rises when a key goes or changes its meaning."""
+"""The schema version of ``results.json``. It rises if a key is removed or changes its meaning."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Timestamp = Annotated[
@@ -30,21 +30,23 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class RunSelection(Model):
-    """What the run was asked to verify. One of source, wheels and release is set."""
+    """The options of the run. Exactly one of source, wheels and release is set."""
 
     subject: str = Field(description="The package under test.")
-    source: str | None = Field(description="The folder that was built.")
+    source: str | None = Field(description="The folder from which the wheels were built.")
     wheels: str | None = Field(description="The folder of the wheels.")
     release: str | None = Field(description="The version of the published release.")
     machines: tuple[str, ...]
     narrowed: tuple[str, ...] = Field(
-        description="The options that narrow the verdict; empty for all that the profile names."
+        description="The options that select a part of the profile; empty for the whole profile."
     )
-    strict: bool = Field(description="Whether what works with a flaw fails.")
-    pipeline: bool = Field(description="Whether the release workflow is run.")
+    strict: bool = Field(description="True if flawed causes fail the run.")
+    pipeline: bool = Field(description="True if the run executes the release workflow.")
     actions_from: str | None = Field(description="The folder of the workflow's real actions.")
-    profile: str = Field(description="The profile of profiles.toml.")
-    history: Literal["none", "all"] = Field(description="Which earlier releases the index holds.")
+    profile: str = Field(description="The name of the profile in profiles.toml.")
+    history: Literal["none", "all"] = Field(
+        description="The earlier releases on the index: none or all."
+    )
     tests: str | None = Field(
         description="The folder of the package's own tests; null if they are not run."
     )
@@ -63,16 +65,20 @@ class MachineRecord(Model):
     title: str
     os: OperatingSystem
     python: str = Field(description="The version of its CPython.")
-    has: tuple[str, ...] = Field(default=(), description="What it has more than a clean one.")
-    lacks: tuple[str, ...] = Field(
-        default=(), description="What its platform promises and it does not have."
+    has: tuple[str, ...] = Field(
+        default=(), description="What it has in addition to a clean machine."
     )
-    processor: str = Field(default="", description="The emulated processor; empty if none is.")
+    lacks: tuple[str, ...] = Field(
+        default=(), description="What its platform tags promise and it does not have."
+    )
+    processor: str = Field(
+        default="", description="The emulated processor; empty if none is emulated."
+    )
     profiles: tuple[str, ...] = ()
 
 
 class StandInLimits(Model):
-    """A stand-in and how it differs from the real thing: a row of docs/explanation/stand-ins.md."""
+    """How a stand-in differs from what it replaces: a row of docs/explanation/stand-ins.md."""
 
     stand_in: str
     real: str
@@ -88,7 +94,7 @@ class EngineRecord(Model):
 
 
 class FileRecord(Model):
-    """A file, by content."""
+    """A file, with the hash of its content."""
 
     name: str
     sha256: Sha256
@@ -96,36 +102,40 @@ class FileRecord(Model):
 
 
 class ReplayInputs(Model):
-    """What the cells ran with, by content: ./e2e replay runs them again with it."""
+    """The inputs of the cells, with hashes. `./e2e replay` runs the cells again with them."""
 
     subject: str
     origin: Literal["source", "wheels", "release"]
     wheels: tuple[FileRecord, ...]
     dependencies: tuple[FileRecord, ...]
-    earlier: tuple[FileRecord, ...] = Field(description="Of earlier releases.")
-    tools: tuple[FileRecord, ...] = Field(description="What runs the package's own tests.")
-    yanked: Mapping[str, str] = Field(description="The reason, by the name of an earlier file.")
+    earlier: tuple[FileRecord, ...] = Field(description="The files of earlier releases.")
+    tools: tuple[FileRecord, ...] = Field(
+        description="The files of pytest, which runs the package's own tests."
+    )
+    yanked: Mapping[str, str] = Field(
+        description="The earlier files that are yanked: the reason by file name."
+    )
     unpublished: tuple[str, ...] = Field(
-        default=(), description="The declared dependencies that no index had."
+        default=(), description="The declared dependencies that no index has."
     )
     suite: str = Field(description="The hash of the code that runs and judges cells.")
     seed: int = Field(default=0, description="The seed of the smoke test's values.")
 
 
 class KeptMachine(Model):
-    """A machine that --keep-failed left running."""
+    """A machine that --keep-failed kept."""
 
     cell: str
     container: str
     enter: str = Field(description="The command that opens a shell in it.")
     installed_again: bool = Field(
-        description="Whether the package was installed again after the cell had removed it."
+        description="True if the package was installed again after the cell removed it."
     )
     until: Timestamp
 
 
 class ReproductionMachine(Model):
-    """The machine that a reproduction used, and what it ran there."""
+    """The machine, Python, installer and release that a reproduction used."""
 
     machine: str
     title: str
@@ -141,23 +151,25 @@ class AnswerKind(enum.StrEnum):
     """The basis of the answer of a reproduction."""
 
     EXECUTED = "executed"
-    """A machine with what was asked ran the release."""
+    """A machine that matches the options ran the release."""
     FILES = "files"
-    """The files of the release."""
+    """The files of the release. No machine ran it."""
     SIMILAR_MACHINE = "similar-machine"
-    """A machine with a difference that can decide whether the release works."""
+    """A machine ran the release, but differs in a way that can change the result."""
     NOT_RUN = "not-run"
-    """Nothing: the cell did not run to its end."""
+    """There is no answer, because the cell did not run to its end."""
 
 
 class Reproduction(Model):
-    """The question of ./e2e reproduce, what it used, how the two differ, and the answer."""
+    """The options of `./e2e reproduce`, the machine that it used, and the answer."""
 
-    asked: Mapping[str, str] = Field(description="The options, by name.")
+    asked: Mapping[str, str] = Field(description="The values of the options, by name.")
     used: ReproductionMachine | None = Field(
-        default=None, description="Null if no machine with what was asked ran."
+        default=None, description="Null if no machine ran the release."
     )
-    differs: tuple[str, ...]
+    differs: tuple[str, ...] = Field(
+        description="The differences between the options and the machine."
+    )
     kind: AnswerKind = Field(description="The basis of the answer.")
     answer: str = Field(description="Whether the release works on such a machine, and why.")
 
@@ -173,7 +185,7 @@ class Claim(Model):
 class ArtifactClaim(Model):
     """A file of the repository that the release needs, with its verdict."""
 
-    artifact: str = Field(description="Its path.")
+    artifact: str = Field(description="The path in the repository.")
     expected: str = ""
     verdict: Verdict
     evidence: str = ""
@@ -194,7 +206,7 @@ class JobRecord(Model):
 
     id: str
     name: str = ""
-    label: str = Field(default="", description="What it runs on.")
+    label: str = Field(default="", description="The label of its runner.")
     needs: tuple[str, ...] = ()
     result: str
     reason: str = ""
@@ -205,7 +217,7 @@ class JobRecord(Model):
 
 
 class ReleaseAsset(Model):
-    """A file of a release page."""
+    """A file of a release on the forge."""
 
     name: str
     size: Size
@@ -213,7 +225,7 @@ class ReleaseAsset(Model):
 
 
 class ReleasePage(Model):
-    """A release page that the workflow made."""
+    """A release that the workflow created on the forge."""
 
     tag: str
     prerelease: bool
@@ -227,17 +239,24 @@ class PipelinePart(Model):
     tag: str = ""
     annotated: bool = True
     commit: str = ""
-    source: str = Field(default="", description="What the commit holds.")
+    source: str = Field(
+        default="",
+        description="The content of the commit: the repository's last commit, or the working "
+        "files.",
+    )
     result: str = ""
     seconds: Seconds = 0.0
-    truths: Mapping[str, Claim] = Field(default_factory=dict, description="By their numbers.")
+    truths: Mapping[str, Claim] = Field(
+        default_factory=dict, description="The claims about the workflow, by their numbers."
+    )
     artifacts: tuple[ArtifactClaim, ...] = ()
     links: tuple[LinkClaim, ...] = ()
-    proved: tuple[str, ...] = ()
-    not_provable: tuple[str, ...] = Field(default=(), description="What no run can show.")
+    proved: tuple[str, ...] = Field(default=(), description="What the run proved.")
+    not_provable: tuple[str, ...] = Field(default=(), description="What no run can prove.")
     jobs: tuple[JobRecord, ...] = ()
     side_by_side: bool = Field(
-        default=False, description="Whether release and publish ran at the same time."
+        default=False,
+        description="True if the jobs that release and publish ran at the same time.",
     )
     wheels: tuple[BuiltWheel, ...] = ()
     merged: tuple[WorkflowArtifact, ...] = ()
@@ -247,7 +266,7 @@ class PipelinePart(Model):
     )
     actions: tuple[ActionUse, ...] = ()
     stand_ins: tuple[str, ...] = Field(
-        default=(), description="How the surroundings of the jobs differ from GitHub's."
+        default=(), description="How the environment of the jobs differs from GitHub's."
     )
     act: str = Field(default="", description="The version of act.")
 
@@ -256,22 +275,24 @@ class PublisherPart(Model):
     """The registered trusted publisher."""
 
     registered: str = Field(default="", description="The file with the registration.")
-    proved: tuple[str, ...] = ()
-    refused: tuple[str, ...] = Field(default=(), description="The exchanges that failed.")
+    proved: tuple[str, ...] = Field(default=(), description="What the run proved.")
+    refused: tuple[str, ...] = Field(
+        default=(), description="The token exchanges that the index refused."
+    )
     live: LivePublisherCheck | None = None
-    not_provable: tuple[str, ...] = Field(default=(), description="What no run can show.")
+    not_provable: tuple[str, ...] = Field(default=(), description="What no run can prove.")
 
 
 class Report(Model):
-    """The verdict of one run, with all that the other forms of the report show.
+    """The verdict of one run, and all data of the report.
 
-    The number of the form rises when a key goes or changes its meaning.
+    The schema version rises if a key is removed or changes its meaning.
     """
 
     model_config = pydantic.ConfigDict(serialize_by_alias=True)
 
     schema_version: Literal[3] = Field(
-        default=RESULTS_SCHEMA, alias="schema", description="The number of this form."
+        default=RESULTS_SCHEMA, alias="schema", description="The version of this schema."
     )
     verdict: Verdict
     items: tuple[ItemResult, ...]
@@ -281,7 +302,7 @@ class Report(Model):
     selection: RunSelection
     finished: bool = Field(
         default=True,
-        description="False if the run was killed or still runs: each run writes this first.",
+        description="False if the run was killed or still runs. Each run first writes false.",
     )
     interrupted: bool = False
     out_of_scope: tuple[OutOfScope, ...] = ()
@@ -290,13 +311,14 @@ class Report(Model):
         default_factory=dict, description="The sha256 of each wheel of the release, by name."
     )
     locked: Mapping[str, str] = Field(
-        default_factory=dict, description="The versions of the dependencies on the index."
+        default_factory=dict,
+        description="The version of each dependency on the index, by normalised name.",
     )
     earlier: tuple[str, ...] = Field(
         default=(), description="The files of earlier releases on the index."
     )
     no_history: str = Field(
-        default="", description="Why the index is without the earlier releases."
+        default="", description="Why the index does not have the earlier releases."
     )
     notes: tuple[Cause, ...] = ()
     static: ReleaseInspection = ReleaseInspection()
@@ -304,32 +326,36 @@ class Report(Model):
         default=(), description="How far the wheels for each platform are verified."
     )
     own_tests_not_run: str = Field(
-        default="", description="Why none of the package's own tests ran; empty if some did."
+        default="", description="Why the package's own tests did not run; empty if they ran."
     )
     not_installed: tuple[str, ...] = Field(
-        default=(), description="Wheels that were inspected, and that no machine was served."
+        default=(), description="The inspected wheels that no machine downloaded."
     )
-    machines: Mapping[str, MachineRecord] = Field(default_factory=dict, description="By name.")
+    machines: Mapping[str, MachineRecord] = Field(
+        default_factory=dict, description="The machines of the run, by name."
+    )
     stand_ins: tuple[StandInLimits, ...] = ()
-    images: Mapping[str, ImageRecord] = Field(default_factory=dict, description="By name.")
+    images: Mapping[str, ImageRecord] = Field(
+        default_factory=dict, description="The images that the run used, by name."
+    )
     engine: EngineRecord | None = None
     egress: EgressProof | None = Field(
-        default=None, description="The proof that the machines have no way to the outside."
+        default=None, description="The proof that the machines have no egress."
     )
     inputs: ReplayInputs | None = None
     kept: tuple[KeptMachine, ...] = Field(
-        default=(), description="The machines that --keep-failed left running."
+        default=(), description="The machines that --keep-failed kept."
     )
     reproduction: Reproduction | None = None
     pipeline: PipelinePart | None = None
     publisher: PublisherPart | None = None
 
     def cell(self, ident: str) -> CellResult | None:
-        """Return the cell of this id, or None if the run has no such cell."""
+        """Return the result of a cell by its id; None if the run has no such cell."""
         return next((cell for cell in self.cells if cell.id == ident), None)
 
     def cells_of(self, item: str) -> tuple[CellResult, ...]:
-        """Return the cells that an item such as ``linux-install`` is judged by."""
+        """Return the cells that belong to an item, such as ``linux-install``."""
         system = item.removesuffix("-install")
         return tuple(
             cell

@@ -1,4 +1,4 @@
-"""The results of a run: of each cell and of each item."""
+"""The results of cells, items and platforms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ StepName = Literal["install", "import", "exercise", "tests", "uninstall"]
 
 
 class CommandSummary(Model):
-    """One command of a cell, as its user types it."""
+    """One command of a cell, as the user types it."""
 
     name: StepName
     command: str
@@ -26,27 +26,27 @@ class CommandSummary(Model):
 
 
 class TestsSummary(Model):
-    """The package's own tests, where the cell ran them."""
+    """The package's own tests, if the cell ran them."""
 
-    __test__ = False  # the name begins like a test class; pytest must not collect it
+    __test__ = False  # pytest must not collect it, although its name starts with Test
 
     counts: Mapping[str, int]
-    failures: tuple[str, ...] = Field(description="Node ids.")
+    failures: tuple[str, ...] = Field(description="The node ids of the failed tests.")
     left_out: tuple[str, ...] = Field(
-        description="Why tests were skipped, expected to fail or deselected, with how often."
+        description="Each reason to skip, deselect or expect a failure, with its number of tests."
     )
-    sha256: str = Field(description="Of all files of the tests, by name and content.")
+    sha256: str = Field(description="The hash of the names and contents of all test files.")
 
 
 class NativeSummary(Model):
-    """What the first native call returned."""
+    """The result of the first native call."""
 
     version: str | None = None
     source: str | None = None
 
 
 class CellSummary(Model):
-    """The evidence of a cell in short. The whole is in a file under ``evidence/``."""
+    """A summary of the evidence of a cell. A file in ``evidence/`` has all of it."""
 
     commands: tuple[CommandSummary, ...]
     steps: Mapping[str, bool]
@@ -61,7 +61,7 @@ class CellSummary(Model):
         default_factory=dict, description="The sha256 of each wheel that the index served, by name."
     )
     tests: TestsSummary | None = None
-    testbed: str = Field(default="", description="What failed in the testbed.")
+    testbed: str = Field(default="", description="The failure of the testbed.")
 
 
 class CellResult(Model):
@@ -75,14 +75,17 @@ class CellResult(Model):
     outcome: Outcome
     verdict: Verdict
     causes: tuple[Cause, ...]
-    seconds: float = Field(ge=0, description="Wall time, start and end of the machine included.")
+    seconds: float = Field(
+        ge=0, description="Wall time, including the start and end of the machine."
+    )
     reason: str = Field(default="", description="Why it is unverified.")
     wheel: str = Field(
         default="",
         description="The release's wheel that the index served to the machine; empty if none.",
     )
     mapped: tuple[str, ...] = Field(
-        default=(), description="The installed files that the process mapped, with `/` in the path."
+        default=(),
+        description="The installed files that the process mapped; `/` separates the folders.",
     )
     evidence: str = Field(default="", description="The sha256 of the file with its evidence.")
     summary: CellSummary | None = None
@@ -104,9 +107,9 @@ class Coverage(enum.StrEnum):
     MACHINES = "machines"
     """Machines of the run install them."""
     INSPECTED_ONLY = "inspected-only"
-    """No machine runs them, and the subject does not ask for one."""
+    """No machine runs them, and the subject says `execute = false`."""
     UNVERIFIED = "unverified"
-    """The subject asks for a machine that runs them, and there is none."""
+    """No machine runs them, and the subject requires one."""
     NOT_SELECTED = "not-selected"
     """Machines of the profile run them, and the user selected others."""
     UNDECLARED = "undeclared"
@@ -120,10 +123,11 @@ class PlatformResult(Model):
     coverage: Coverage
     wheels: tuple[str, ...] = Field(default=(), description="The file names.")
     causes: tuple[Cause, ...] = Field(
-        default=(), description="Empty where machines run them: the items have these causes."
+        default=(),
+        description="The causes; empty if machines run the wheels, because the items have them.",
     )
     not_fetched: tuple[str, ...] = Field(
-        default=(), description="The wheels that the index did not serve, and why."
+        default=(), description="The wheels that could not be downloaded, and why."
     )
     unread: tuple[str, ...] = Field(
         default=(), description="The native code that could not be read, and why."
@@ -131,5 +135,5 @@ class PlatformResult(Model):
 
     @property
     def counts(self) -> bool:
-        """True if the verdict depends on these causes, although no machine runs the wheels."""
+        """True if the causes count for the verdict although no machine runs the wheels."""
         return self.coverage in (Coverage.INSPECTED_ONLY, Coverage.UNVERIFIED)

@@ -1,4 +1,4 @@
-"""The input from which the verdict of a run is computed, and that verdict."""
+"""The results of a run, from which its verdict is computed, and the verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from verification.models.verdict import ExpectationKind, Verdict
 
 
 class PlannedCell(Model):
-    """A cell that the run is asked for."""
+    """A selected cell."""
 
     id: str
     machine: str
@@ -21,16 +21,16 @@ class PlannedCell(Model):
     system: OperatingSystem
     expectation: ExpectationKind
     comparable: bool = True
-    """Whether the cell and the static inspection answer the same question about loading."""
+    """True if the cell and the static inspection must agree about loading."""
 
 
 class WheelFacts(Model):
-    """What the static inspection reports of one wheel."""
+    """The results of the static inspection of one wheel."""
 
     file: str
     causes: tuple[Cause, ...] = ()
     additional: bool = False
-    """Whether the subject does not declare it: it is in the release next to a declared wheel."""
+    """True if the subject does not declare it, and the release has the declared wheel too."""
     unread: tuple[str, ...] = ()
     """The native code that could not be read, and why."""
     libraries: frozenset[str] = frozenset()
@@ -40,36 +40,36 @@ class WheelFacts(Model):
 
 
 class SystemFacts(Model):
-    """What is known of the release for one operating system before any machine ran."""
+    """The results of the static inspection for one operating system."""
 
     system: OperatingSystem
     wheels: tuple[WheelFacts, ...] = ()
     causes: tuple[Cause, ...] = ()
     """The causes of the set of wheels, such as an incomplete release."""
     not_fetched: tuple[str, ...] = ()
-    """The wheels of the release that the index did not serve, and why."""
+    """The wheels of the release that could not be downloaded, and why."""
 
 
 class PipelineFacts(Model):
-    """What the release workflow showed."""
+    """The results of the release workflow."""
 
     causes: tuple[Cause, ...] = ()
     publisher_causes: tuple[Cause, ...] = ()
-    """Those of the causes that are about who publishes."""
+    """The causes that are about the trusted publisher."""
     identity_exchanged: bool = False
-    """Whether the index took an identity of the workflow and gave an upload token for it."""
+    """True if the index exchanged an identity token of the workflow for an upload token."""
     not_run: str = ""
     """Why the workflow did not run; empty if it ran."""
 
 
 class FailedTest(Model):
-    """A test that failed without the result of a cell."""
+    """A test that failed and has no cell result."""
 
     node: str
     item: str = ""
-    """The item that the test is of; empty if it is of none."""
+    """The item that the test belongs to; empty if it belongs to none."""
     error: bool = False
-    """Whether the test's own code failed, in a fixture or in the test runner."""
+    """True if a fixture, the code of the test or the test runner failed."""
 
 
 class RunResult(Model):
@@ -77,13 +77,13 @@ class RunResult(Model):
 
     subject: str
     strict: bool = False
-    """Whether flawed causes fail as well."""
+    """True if flawed causes fail the run."""
     from_source: bool = False
-    """Whether the run builds the wheels from a source."""
+    """True if the run builds the wheels from a source."""
     prepared: bool = True
-    """Whether the testbed was ready for the first cell."""
+    """True if the testbed was ready for the first cell."""
     setup_failure: Cause | None = None
-    """What failed outside the cells: the set-up, the controller or the clean-up."""
+    """The failure outside the cells: of the set-up, the controller or the clean-up."""
     finished: bool = True
     """False for the report that a run writes before its set-up."""
     interrupted: bool = False
@@ -92,10 +92,10 @@ class RunResult(Model):
     platforms: tuple[PlatformResult, ...] = ()
     """Every platform of the subject, and each undeclared platform of a wheel."""
     planned: tuple[PlannedCell, ...] = ()
-    """The cells that are selected; a cell without a result did not run."""
+    """The selected cells. A cell without a result did not run."""
     cells: tuple[CellResult, ...] = ()
     release_causes: tuple[Cause, ...] = ()
-    """The causes that the wheels of all systems show together."""
+    """The causes of the set of all wheels."""
     upload_refused: Cause | None = None
     pipeline: PipelineFacts | None = None
     """None if the release workflow is not part of the run."""
@@ -110,7 +110,7 @@ class RunVerdict(Model):
     cells: tuple[CellResult, ...]
     """One result for each planned cell, in the order of the plan."""
     not_selected: tuple[str, ...] = Field(
-        default=(), description="The items that no selected cell belongs to."
+        default=(), description="The items without a selected cell."
     )
     platforms: tuple[PlatformResult, ...] = ()
     """How far the wheels for each platform are verified."""

@@ -1,4 +1,4 @@
-"""A scenario (one way of installing and using a package), and an installer."""
+"""A scenario, which is one way to install and use a package, and an installer."""
 
 from __future__ import annotations
 
@@ -13,112 +13,117 @@ from verification.models.machine import OperatingSystem
 Command = tuple[str, ...]
 ProjectFileKind = Literal["hashes", "wheels", "decoys", "old-runtime"]
 SYSTEM_FOLDERS = ("/boot", "/etc", "/usr", "/var/lib")
-"""Folders of root on every Linux machine. No other user can change anything there, so snapshots
-leave them out. They hold nine of ten files; tests/faults/test_machine_faults.py checks this."""
+"""Folders on every Linux machine that only root can change. Snapshots leave them out unless root
+installs. They hold nine of ten files. tests/faults/test_machine_faults.py checks that the user
+cannot change anything there."""
 
 
 class Installer(Model):
-    """One installer: what a user types to install and to uninstall."""
+    """One installer, with its commands to install and to uninstall."""
 
     name: str
     install: Command
     uninstall: Command = ()
     ca_variable: str = ""
-    """The variable that names the run's CA certificate, where the installer does not read the
-    machine's own store."""
+    """The variable with the path of the run's CA certificate; empty if the installer reads the
+    machine's certificate store."""
     system_option: Command = ()
-    """The option that selects the machine's own Python, where no environment is active."""
+    """The option to use the machine's Python when no virtual environment is active."""
     deviation: str = ""
-    """How its command differs from the literal one."""
+    """How its command differs from the literal command."""
     setup: tuple[Command, ...] = ()
-    """The commands by which the user gets the installer."""
+    """The commands with which the user installs the installer."""
     trailing: Command = ()
-    """What follows the package's name in the command."""
+    """The words after the package's name in the command."""
     uninstall_all: Command = ()
-    """The whole command that removes the package, where it does not name the package."""
+    """The complete command that removes the package, if it does not name the package."""
     python: Command = ()
-    """How the interpreter with the package is started, where the installer made its own."""
+    """The command that starts the interpreter with the package, if the installer creates one."""
     keeps_in_cache: bool = False
-    """True if the package lives in the installer's cache, which must not hold it in the end."""
+    """True if the installer keeps the package in its cache. The removal must clear it."""
     scenarios: tuple[str, ...] = ()
-    """The scenarios that it makes sense with; empty for all."""
+    """The scenarios that support it; empty for all."""
 
     def environment(self, certificate: str) -> dict[str, str]:
-        """Return the variables by which it trusts the run's CA certificate, a PEM file."""
+        """Return the variables that make it trust the CA certificate in a PEM file."""
         return {self.ca_variable: certificate} if self.ca_variable else {}
 
 
 class Scenario(Model):
     """One way of installing and using a package on one operating system.
 
-    Paths are as the machine's own programs see them. Commands have placeholders, which
-    ``scenarios/instructions.py`` fills in: ``{subject}`` is the package, ``{version}`` the version
-    under test, ``{previous}`` that of the newest earlier release, ``{libraries}`` the names of the
-    package's native libraries, ``{older_dependency}`` a dependency as an older environment has it,
-    ``{suite}`` the folder of the suite's own files, ``{actions}`` the statement that defines the
-    functions of uses.py.
+    All paths are paths for the machine's programs. ``scenarios/instructions.py`` replaces the
+    placeholders in commands:
+
+    - ``{subject}``: the package under test;
+    - ``{version}``: the version under test;
+    - ``{previous}``: the version of the newest earlier release;
+    - ``{libraries}``: the names of the package's native libraries;
+    - ``{older_dependency}``: an older version of a dependency, which the release does not accept;
+    - ``{suite}``: the folder with the files of the suite;
+    - ``{actions}``: the statement that defines the functions of uses.py.
     """
 
     name: str
     system: OperatingSystem
     title: str
-    """What it asserts, beyond that the package installs, works and is removed."""
+    """What it shows, in addition to installation, use and removal."""
     cwd: str
     environment: Mapping[str, str]
     snapshot_roots: tuple[str, ...]
-    """The folders whose trees are compared before and after."""
+    """The folders that snapshots record."""
     ignored: tuple[str, ...] = ()
-    """Folders that snapshots leave out, whoever the user is."""
+    """Folders that snapshots leave out for every user."""
     ignored_keys: tuple[str, ...] = ()
     """Keys of the Windows registry that snapshots leave out."""
     system_python: bool = False
-    """True if the package is installed into the machine's own Python, with no environment."""
+    """True if the package is installed into the machine's Python, without an environment."""
     installers: tuple[str, ...] = ()
-    """The installers that it makes sense with; empty for all."""
+    """The installers that support it; empty for all."""
     as_root: tuple[Command, ...] = ()
-    """Changes to the machine that the user did not make."""
+    """The commands with which root prepares the machine."""
     tmpfs: Mapping[str, str] = Field(default_factory=dict)
     """File systems in memory: mount options by folder."""
     setup: tuple[Command, ...] = ()
-    """What the user has done before the first snapshot. A failure is the testbed's."""
+    """The commands of the user before the first snapshot. If one fails, the testbed failed."""
     before_install: tuple[Command, ...] = ()
-    """What the user types after the first snapshot, before the installation that is judged. The
-    word ``install`` alone at the start stands for the installer's own command."""
+    """The commands of the user between the first snapshot and the installation. The first word
+    ``install`` is replaced by the installer's command."""
     requirement: Command = ("{subject}",)
-    """How the package is named, with the options of this scenario."""
+    """The requirement that is installed, with the options of this scenario."""
     deviation: str = ""
-    """How the command differs from the literal one."""
+    """How the command differs from the literal command."""
     python: Command = ("python",)
     code_before_import: str = ""
     """Code that runs in the interpreter before the package is imported."""
     actions: tuple[str, ...] = ()
-    """What is tried with the package after the exercise: functions of uses.py."""
+    """The uses that are tried after the exercise: functions of uses.py."""
     package_specific: bool = False
     """True if it needs actions or libraries that only the default subject has."""
     after_install: tuple[Command, ...] = ()
     before_uninstall: tuple[Command, ...] = ()
     uninstall: Command = ()
-    """The command that removes the package, where it is not the installer's own."""
+    """The command that removes the package; empty for the installer's command."""
     reinstall: bool = False
-    """True if the installation is repeated, and must then change nothing."""
+    """True if the installation runs a second time, which must not change anything."""
     umask: int = -1
-    """The file mode creation mask; -1 for the machine's own."""
+    """The file mode creation mask; -1 for the machine's default."""
     files: tuple[ProjectFileKind, ...] = ()
-    """What the user has in the project's folder."""
+    """The files in the project's folder before the installation."""
     offline: bool = False
-    """True if the installer must not ask the index."""
+    """True if the installer must not request anything from the index."""
     runs_tests: bool = False
     """True if the package's own tests run after the exercise."""
     keeps_dependencies: bool = False
-    """True if dependencies that were there before may stay where the release accepts them."""
+    """True if installed dependencies that the release accepts can stay."""
     needs_previous: bool = False
     """True if it needs an earlier release on the index."""
     refusal: str = ""
-    """The cause by which the installer must refuse; empty where the machine decides."""
+    """The name of the cause with which the installer must refuse; empty if the machine decides."""
     cause: str = "use-not-supported"
-    """The cause where only this way of using fails."""
+    """The name of the cause if the package fails only in this scenario."""
     user: Literal["user", "root"] = "user"
-    """Whose commands these are."""
+    """The account that runs the commands."""
 
     @property
     def ignored_paths(self) -> tuple[str, ...]:
@@ -129,9 +134,9 @@ class Scenario(Model):
 
     @property
     def pinned(self) -> bool:
-        """True if the version is named, so that no other release can be installed."""
+        """True if the requirement has a version, so that no other release can be installed."""
         return any("{version}" in word for word in self.requirement)
 
     def options(self, installer: Installer) -> Command:
-        """Return the options that this installer needs here."""
+        """Return the options that this installer needs in this scenario."""
         return installer.system_option if self.system_python else ()

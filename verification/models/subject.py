@@ -26,10 +26,11 @@ class Target(Model):
     machine: str
     """The processor: x86_64, i686, aarch64 ..."""
     libc: tuple[int, int] | None = None
+    """The oldest version of the C library that the tag allows; None if it names none."""
 
     @classmethod
     def of(cls, tag: str) -> Self:
-        """Read a platform tag (PEP 425, 600 and 656); an unknown one gives the system `unknown`."""
+        """Read a platform tag (PEP 425, 600 and 656). Of an unknown tag the system is `unknown`."""
         if tag == "any":
             return cls(system="any", machine="any")
         if tag in _WINDOWS_CPU:
@@ -66,14 +67,15 @@ def _check_tag(tag: str) -> str:
 
 
 class Platform(Model):
-    """A platform of a release, with its libraries in the order they are loaded."""
+    """A platform of a release."""
 
     tag: Annotated[str, AfterValidator(_check_tag)]
     libraries: tuple[str, ...]
+    """The native libraries in loading order."""
     required: bool = True
     """False if a release without a wheel for it is complete."""
     execute: bool = True
-    """False if its wheel is inspected only: no machine of this project runs it."""
+    """False if its wheel is only inspected, because no machine of this project runs it."""
 
     @property
     def target(self) -> Target:
@@ -81,9 +83,9 @@ class Platform(Model):
         return Target.of(self.tag)
 
     def fits(self, tag: str) -> bool:
-        """Return True if a wheel with this platform tag is for this platform, with any glibc."""
-        other = Target.of(tag)
-        return (self.target.system, self.target.machine) == (other.system, other.machine)
+        """Return True if a platform tag has this system and processor, with any C library."""
+        target = Target.of(tag)
+        return (self.target.system, self.target.machine) == (target.system, target.machine)
 
 
 class Subject(Model):
@@ -96,30 +98,30 @@ class Subject(Model):
     python: str = Field(pattern=r"^cp3\d+$", description="The interpreter tag, such as cp313.")
     platforms: tuple[Platform, ...] = Field(min_length=1)
     embedded: tuple[str, ...] = ()
-    """The prefixes of the symbols of third-party code inside the libraries."""
+    """The symbol prefixes of third-party code in the libraries."""
     exercise: Path
-    """A file with its smoke test: ``native_call``, ``round_trip`` and ``failing_calls``."""
+    """The file with its smoke test: ``native_call``, ``round_trip`` and ``failing_calls``."""
     values: Path | None = None
-    """A file with the tables that the smoke test writes; the host chooses their values."""
+    """The file with the tables that the smoke test writes. The host chooses their values."""
     actions: Path | None = None
-    """A file with the actions that scenarios name. Without it, no scenario that needs them runs."""
+    """The file with the actions that scenarios name. Without it, these scenarios do not run."""
     dependencies: Path
-    """The lock of its dependencies and of the installers: files that the index serves as well."""
+    """The lock file of its dependencies and of the installers. The index serves these files."""
     older_dependencies: tuple[Path, ...] = ()
-    """Locks of dependencies that it does not accept, as an older environment has them."""
+    """Lock files of older dependencies that the release does not accept."""
     publishers: Path | None = None
-    """The trusted publishers that are registered for it."""
+    """The file with its registered trusted publishers."""
     pipeline: Path | None = None
-    """What its release pipeline must be."""
+    """The file with the requirements for its release pipeline."""
 
     @property
     def locks(self) -> tuple[Path, ...]:
-        """The locks of the files that the index serves, the one of its dependencies last."""
+        """The lock files of the files that the index serves. ``dependencies`` comes last."""
         return (*self.older_dependencies, self.dependencies)
 
     @property
     def machine_files(self) -> Mapping[str, Path]:
-        """The files that the probe needs on a machine, by their names there."""
+        """The files that the probe needs on a machine, by their file names on the machine."""
         files = {"own.py": self.exercise, "uses.py": self.actions}
         return {name: path for name, path in files.items() if path}
 

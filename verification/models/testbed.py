@@ -1,4 +1,4 @@
-"""What a run records about its testbed: images, hosts, uploads and the proof of no egress."""
+"""The records of the testbed: images, containers, host names, uploads, and the egress proof."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ImageRecord(Model):
 
 
 class TestbedFailureRecord(Model):
-    """A failure of the testbed: its cause in the catalogue, its place, and what was observed."""
+    """A failure of the testbed. ``cause`` is a name in `causes.toml`."""
 
-    __test__ = False  # the name begins like a test class; pytest must not collect it
+    __test__ = False  # pytest must not collect it, although its name starts with Test
     cause: str
     where: str
     observed: str
@@ -50,13 +50,13 @@ class ContainerState(Model):
     exit_code: int | None = None
     """None while it runs, and if it is gone."""
     out_of_memory: bool = False
-    """Whether the kernel killed a process in it because memory ran out."""
+    """True if the kernel killed one of its processes because memory ran out."""
 
     @property
     def failure(self) -> str:
-        """Why the container cannot be relied on; empty if it runs as it should."""
+        """The reason why the container is unusable; empty if it runs without a fault."""
         if self.out_of_memory:
-            return "memory ran out, and a process in its container was killed"
+            return "memory ran out, and the kernel killed a process in its container"
         if self.status == "running":
             return ""
         code = "" if self.exit_code is None else f" (exit code {self.exit_code})"
@@ -64,7 +64,7 @@ class ContainerState(Model):
 
 
 class IndexHosts(Model):
-    """The host names at which the clients look for the default index."""
+    """The host names of the default index in the settings of pip and twine."""
 
     index: str
     files: str
@@ -76,37 +76,37 @@ class IndexHosts(Model):
 
 
 class Upload(Model):
-    """What twine did: its command, exit code and output."""
+    """A run of twine: its command, exit code and output."""
 
     command: tuple[str, ...]
     code: int
     output: str
     refusals: tuple[str, ...] = ()
-    """The reasons with which the index refused files, from its own log."""
+    """The reasons in the log of the index why it refused files."""
 
 
 class NetworkObservation(Model):
-    """What the canary observed from one network."""
+    """The observations of the canary on one network."""
 
     reached: bool
-    """Whether it reached the beacon outside."""
+    """True if it reached the beacon outside the network."""
     resolver: Literal["closed", "open", "not asked"]
-    """Whether names outside are resolved. It is not asked from the open network, where an answer
-    may take ten seconds."""
+    """Whether external names are resolved. The canary does not ask on the open network, because a
+    response can take ten seconds."""
 
     @property
     def egress(self) -> tuple[str, ...]:
-        """The ways out that were observed, in words; empty means closed."""
-        found = ["it reached the beacon outside"] if self.reached else []
+        """A description of each observed egress; empty if the network is closed."""
+        routes = ["the canary reached the beacon outside the network"] if self.reached else []
         if self.resolver == "open":
-            found.append("names outside are resolved")
-        return tuple(found)
+            routes.append("external names are resolved")
+        return tuple(routes)
 
 
 class EgressProof(Model):
-    """The proof that a machine has no egress, and that the canary would notice one."""
+    """The proof that a machine has no egress, and that the canary would detect one."""
 
     open: NetworkObservation
-    """From an ordinary network."""
+    """The observations on an ordinary network."""
     machines: NetworkObservation
-    """From the machines' network."""
+    """The observations on the machines' network."""

@@ -8,7 +8,7 @@ from verification.models.errors import ExitCode
 
 
 class ExpectationKind(enum.StrEnum):
-    """What a cell must show, by the release's tags and `Requires-Python`."""
+    """What a cell must show, computed from the release's tags and `Requires-Python`."""
 
     WORKS = "works"
     REFUSES = "refuses"
@@ -27,7 +27,7 @@ class Outcome(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """What can be said of a cell, an item or a run."""
+    """The result of a cell, an item or a run. It decides the exit code."""
 
     VERIFIED = "verified"
     FAILED = "failed"

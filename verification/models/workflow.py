@@ -1,6 +1,6 @@
 """A GitHub workflow: its triggers and its jobs.
 
-Expressions are not evaluated. Only the combinations of a matrix are computed.
+Expressions are not evaluated, except that the values of a matrix are inserted into `runs-on`.
 """
 
 from __future__ import annotations
@@ -35,25 +35,26 @@ SCOPES = (
     "security-events",
     "statuses",
 )
-"""What a job's token can be given ("Permissions for the GITHUB_TOKEN")."""
+"""The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN")."""
 
 
 class BadWorkflow(WrongUse):
-    """The file is no workflow that GitHub would run, or has what is not understood here.
+    """GitHub would not run the workflow file, or this reader does not support it.
 
-    The message is one line and begins with the file and the line in it.
+    The message is one line. It begins with the path of the file, and the number of the line if it
+    is known.
     """
 
 
 class Pattern(Model):
-    """One line of a filter."""
+    """One pattern of a filter."""
 
     text: str
     line: int
 
 
 class Trigger(Model):
-    """One event that starts the workflow, with the filters that it takes."""
+    """One event that starts the workflow, with its filters."""
 
     event: str
     filters: Mapping[str, tuple[Pattern, ...]]
@@ -61,10 +62,11 @@ class Trigger(Model):
 
 
 class Concurrency(Model):
-    """Which runs, or jobs, exclude one another; and whether a new one ends the old."""
+    """The setting that lets only one run or job of a group run at a time."""
 
     group: str
-    cancel_in_progress: str  # true, false or an expression
+    cancel_in_progress: str
+    """Whether a new run cancels the earlier one: true, false or an expression."""
     line: int
 
 
@@ -82,7 +84,8 @@ class WorkflowStep(Model):
     continue_on_error: str | None
     working_directory: str | None
     line: int
-    comment: str = ""  # what stands behind `uses`, by custom the version that the hash is of
+    comment: str = ""
+    """The comment after `uses`. It usually names the version of a commit hash."""
 
     @property
     def action(self) -> str | None:
@@ -91,17 +94,17 @@ class WorkflowStep(Model):
 
 
 class WorkflowJob(Model):
-    """One job, with what it is really given."""
+    """One job, with its effective settings."""
 
     id: str
     name: str
     needs: tuple[str, ...]
     permissions: Mapping[str, str]
-    """What its token can do: the job's own block, else the workflow's, else the default."""
+    """The permissions of its token: those of the job, else of the workflow, else the default."""
     permissions_from: Literal["job", "workflow", "default"]
     environment: str | None
     runs_on: tuple[str, ...]
-    """The label of each runner, one for each combination of the matrix."""
+    """The labels of the runner, one text for each combination of the matrix."""
     combinations: tuple[Combination, ...]
     condition: str | None
     continue_on_error: str | None
@@ -109,15 +112,15 @@ class WorkflowJob(Model):
     outputs: Mapping[str, str]
     env: Mapping[str, str]
     defaults: Mapping[str, str]
-    """What its scripts have where they say nothing: `shell`, `working-directory`."""
+    """The default `shell` and `working-directory` of its scripts."""
     containers: tuple[str, ...]
-    """The image it runs in, and those of its services."""
+    """The images of its container and of its services."""
     uses: str | None
     steps: tuple[WorkflowStep, ...]
     line: int
 
     def steps_with(self, action: str) -> tuple[WorkflowStep, ...]:
-        """Return the steps that use an action, named as `Step.action`."""
+        """Return the steps that use an action, which is named without a version."""
         return tuple(step for step in self.steps if step.action == action)
 
 
@@ -128,34 +131,34 @@ class Workflow(Model):
     name: str
     on: Mapping[str, Trigger]
     permissions: Mapping[str, str] | None
-    """The workflow-level grants; None where the file has no such block."""
+    """The permissions of the workflow; None if the file does not set them."""
     concurrency: Concurrency | None
     env: Mapping[str, str]
     jobs: Mapping[str, WorkflowJob]
     lines: Mapping[str, int]
-    """Where each key of the workflow stands."""
+    """The line of each key of the workflow."""
     origin: str = ""
-    """The origin of a workflow of another repository: OWNER/NAME/.github/workflows/FILE@REF, with
-    the full ref. Empty for a workflow of the repository itself."""
+    """For a workflow of another repository: OWNER/NAME/.github/workflows/FILE@REF, with the full
+    ref. Empty for a workflow of the same repository."""
     called: Mapping[str, Workflow] = {}
-    """The workflow that each job with `uses` calls, if it could be read
-    (`verification.models.workflow_call`)."""
+    """The workflow that each job with `uses` calls, by the id of the job. A workflow that could not
+    be read is missing (`verification.models.workflow_call`)."""
 
     def before(self, job: str) -> frozenset[str]:
-        """Return the jobs that have passed when this one starts."""
-        before: set[str] = set()
+        """Return the ids of all jobs that end before a job starts."""
+        earlier: set[str] = set()
         pending = list(self.jobs[job].needs)
         while pending:
-            if (name := pending.pop()) not in before:
-                before.add(name)
+            if (name := pending.pop()) not in earlier:
+                earlier.add(name)
                 pending += self.jobs[name].needs
-        return frozenset(before)
+        return frozenset(earlier)
 
     @property
     def running_jobs(self) -> tuple[RunningJob, ...]:
         """The jobs that a run executes, in order. The jobs of a called workflow replace the call.
 
-        A call whose workflow could not be read is listed as the job itself, with its `uses`.
+        If the called workflow could not be read, the calling job is in the list.
         """
         jobs: list[RunningJob] = []
         for job in self.jobs.values():
@@ -169,55 +172,55 @@ class Workflow(Model):
             )
         return tuple(jobs)
 
-    def running(self, id: str) -> tuple[RunningJob, ...]:  # noqa: A002  (the workflow's own word)
-        """Return what a run executes for one job of this file."""
+    def running(self, id: str) -> tuple[RunningJob, ...]:  # noqa: A002  (the workflow's key)
+        """Return the jobs that a run executes for one job of this file."""
         return tuple(running for running in self.running_jobs if running.id == id)
 
     @property
     def files(self) -> tuple[Workflow, ...]:
-        """This workflow and every workflow of the repository that it calls."""
+        """This workflow and all workflows of the same repository that it calls."""
         called = (file for workflow in self.called.values() for file in workflow.files)
         local = (file for file in called if not file.origin)
         return (self, *{file.path: file for file in local}.values())
 
     def at(self, line: int) -> str:
-        """Return a place in this file, as file:line."""
+        """Return a location in this file, as FILE:LINE."""
         return f"{self.path.name}:{line}"
 
 
 class RunningJob(Model):
-    """A job that a run executes, of the started file or of a workflow that it calls."""
+    """A job that a run executes. It is a job of the started file or of a called workflow."""
 
     job: WorkflowJob
     workflow: Workflow
     """The file that defines it."""
     callers: tuple[WorkflowJob, ...] = ()
-    """The jobs that call the workflow, the job of the started file first."""
+    """The chain of calling jobs. The job of the started file comes first."""
 
     @property
     def id(self) -> str:
-        """The id of its job in the file that was started."""
+        """The id of its job in the started file."""
         return self.callers[0].id if self.callers else self.job.id
 
 
 class Event(Model):
-    """Something that happened to the repository."""
+    """An event of the repository, such as a push."""
 
     name: str = "push"
     ref: str = ""
-    """What was pushed, in full: refs/tags/v1.2.3, refs/heads/main."""
+    """The full name of the pushed ref: refs/tags/v1.2.3, refs/heads/main."""
     base: str = ""
-    """The branch that a pull request is to be merged into, or that a workflow run was on."""
+    """The target branch of a pull request, or the branch of a workflow run."""
     changed: tuple[str, ...] = ()
-    """The files changed: by the push, or by the pull request."""
+    """The files that the push or the pull request changes."""
     type: str = ""
-    """The activity, for an event that has several: opened, published, completed."""
+    """The activity type, for events that have one: opened, published, completed."""
     message: str = ""
     """The message of the newest commit."""
     tags: int = 1
-    """How many tags the one push brought."""
+    """The number of tags in the push."""
     by_workflow: bool = False
-    """Whether a job did it with its own GITHUB_TOKEN: such events start no workflow."""
+    """True if a job caused it with its GITHUB_TOKEN. Such events do not start workflows."""
 
 
 class Decision(Model):

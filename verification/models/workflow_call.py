@@ -1,6 +1,6 @@
 """Read the workflows that a workflow calls (`jobs.*.uses`), with the permissions of their jobs.
 
-The rules are those of GitHub's documentation ("Reuse workflows"): a job of a called workflow has at
+The rules are from GitHub's documentation ("Reuse workflows"). A job of a called workflow has at
 most the permissions of the job that calls it.
 """
 
@@ -24,15 +24,15 @@ FindCheckout = Callable[[str, str], Path | None]
 
 
 def no_checkout(_repository: str, _ref: str) -> None:
-    """Return that there is no checkout of another repository."""
+    """Return None: there is no checkout of another repository."""
 
 
 def with_called(workflow: Workflow, root: Path, find: FindCheckout = no_checkout) -> Workflow:
     """Return a workflow of the repository at ``root``, with the workflows that its jobs call.
 
     Raises:
-        BadWorkflow: GitHub would refuse the run: a workflow is missing, cannot be called, calls
-            itself, or a job of it asks for more than its caller has.
+        BadWorkflow: GitHub would refuse the run. A called workflow is missing, cannot be called or
+            calls itself, or one of its jobs requests more permissions than the calling job has.
     """
     return _with_called(workflow, root, find, (workflow.path,))
 
@@ -50,12 +50,14 @@ def _with_called(
             continue
         folder, path, origin = target
         if path in chain:
-            raise BadWorkflow(f"{where}: the job {job.id!r} calls {path.name}, which calls it")
+            raise BadWorkflow(
+                f"{where}: the job {job.id!r} calls {path.name}, and that workflow calls this one"
+            )
         inner = load(path)
         if "workflow_call" not in inner.on:
             raise BadWorkflow(
-                f"{where}: the job {job.id!r} calls {path.name}, which has no `workflow_call` "
-                "under `on`"
+                f"{where}: the job {job.id!r} calls {path.name}; add `workflow_call` under `on` in "
+                "that file"
             )
         jobs = {key: _granted(inner_job, job, inner.path) for key, inner_job in inner.jobs.items()}
         inner = inner.model_copy(update={"jobs": jobs, "origin": origin})
@@ -66,7 +68,7 @@ def _with_called(
 def _target(
     uses: str, root: Path, find: FindCheckout, origin: str, where: str
 ) -> tuple[Path, Path, str] | None:
-    """Return the repository's folder, the file and the origin; None if there is no checkout.
+    """Return the folder of the repository, the file and the origin; None without a checkout.
 
     Raises:
         BadWorkflow: ``uses`` does not name a workflow.
@@ -79,7 +81,7 @@ def _target(
     match = _REMOTE.fullmatch(uses)
     if match is None:
         raise BadWorkflow(
-            f"{where}: `uses: {uses}` is no workflow; write ./.github/workflows/FILE or "
+            f"{where}: `uses: {uses}` is not a workflow; write ./.github/workflows/FILE or "
             "OWNER/NAME/.github/workflows/FILE@REF"
         )
     repository, name, ref = match.groups()
@@ -95,10 +97,10 @@ def _full(ref: str) -> str:
 
 
 def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:
-    """Return a job of a called workflow with the permissions that it gets from its caller.
+    """Return a job of a called workflow with its effective permissions.
 
     Raises:
-        BadWorkflow: the job asks for more than its caller has.
+        BadWorkflow: the job requests more permissions than the calling job has.
     """
     if job.permissions_from == "default":
         return job.model_copy(
@@ -110,8 +112,8 @@ def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:
     if excess := beyond(job.permissions, caller.permissions):
         listed = ", ".join(f"{scope}: {level}" for scope, level in excess.items())
         raise BadWorkflow(
-            f"{path}:{job.line}: the job {job.id!r} asks for {listed}, and the job {caller.id!r} "
-            "that calls it does not have that"
+            f"{path}:{job.line}: the job {job.id!r} requests {listed}; give the calling job "
+            f"{caller.id!r} these permissions"
         )
     return job
 

@@ -1,6 +1,6 @@
 """Read a GitHub workflow file.
 
-The reader follows GitHub's documentation ("Workflow syntax for GitHub Actions"): the format is YAML
+The reader follows GitHub's documentation ("Workflow syntax for GitHub Actions"). The format is YAML
 1.2, in which `on` is a string and not a boolean. Unknown and duplicate keys are errors.
 """
 
@@ -28,11 +28,11 @@ from verification.models.workflow import (
 )
 
 RESTRICTED_DEFAULT = {"contents": "read", "packages": "read"}
-"""What a job's token has where a workflow declares nothing, in a repository with the restricted
-default. A repository may have the permissive one: the file alone does not show it."""
+"""The permissions of a job's token if the workflow does not set any. This is the restricted default
+of GitHub. A repository can have the permissive default, but the file does not show it."""
 
 _LEVELS = ("none", "read", "write")
-_NO_READ = {"id-token"}  # there is nothing to read: the token can be asked for or not
+_NO_READ = {"id-token"}
 _NO_WRITE = {"models"}
 _WORKFLOW_KEYS = {
     "name",
@@ -87,41 +87,41 @@ _FILTERS = {
     "pull_request_target": _REFS | _PATHS | {"types"},
     "workflow_run": _REFS | {"types", "workflows"},
 }
-"""The events that take filters. Another event may be given settings, which are not read here."""
+"""The filters of each event. The settings of other events are not read."""
 _ID = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _MATRIX_VALUE = re.compile(r"\$\{\{\s*matrix\.([\w-]+)\s*\}\}")
-_MOST_NODES = 100_000  # a file that repeats itself through aliases is refused, not worked out
+_MAX_NODES = 100_000  # a small file with nested aliases can expand to any size
 
 
 def load(path: Path) -> Workflow:
     """Read a workflow file.
 
     Raises:
-        BadWorkflow: if the file cannot be read, is not YAML, or is no workflow that GitHub would
-            run; with the line.
+        BadWorkflow: the file cannot be read, is not YAML, or is not a workflow that GitHub would
+            run.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BadWorkflow(f"{path}: there is no such workflow file") from None
+        raise BadWorkflow(f"{path}: no such workflow file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadWorkflow(f"{path}: cannot be read: {error}") from None
     return parse(text, path)
 
 
 def parse(text: str, path: Path) -> Workflow:
-    """Read the text of a workflow file; `path` is what messages call it.
+    """Read the text of a workflow file; errors name `path`.
 
     Raises:
-        BadWorkflow: as `load`.
+        BadWorkflow: the text is not YAML, or is not a workflow that GitHub would run.
     """
     try:
         document = yaml.compose(text, Loader=_Loader)
         return _Reader(path, text).workflow(document)
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark.line + 1) if error.problem_mark else 1
-        what = " ".join((error.problem or error.context or "").split())
-        raise BadWorkflow(f"{path}:{line}: is not YAML: {what}{_hint(text, line)}") from None
+        reason = " ".join((error.problem or error.context or "").split())
+        raise BadWorkflow(f"{path}:{line}: is not YAML: {reason}{_hint(text, line)}") from None
     except yaml.YAMLError as error:
         raise BadWorkflow(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
@@ -130,14 +130,14 @@ def parse(text: str, path: Path) -> Workflow:
 
 def _hint(text: str, line: int) -> str:
     lines = text.splitlines()
-    written = lines[line - 1] if line <= len(lines) else ""
-    if re.search(r"[-:\[,]\s*[*!&]", written):
+    source_line = lines[line - 1] if line <= len(lines) else ""
+    if re.search(r"[-:\[,]\s*[*!&]", source_line):
         return "; quote a pattern that begins with one of * ! &"
     return ""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as GitHub reads it: the core schema of YAML 1.2, in which on, off, yes and no are words.
+    """A loader for the core schema of YAML 1.2, in which on, off, yes and no are strings.
 
     https://yaml.org/spec/1.2.2/#103-core-schema
     """
@@ -160,7 +160,7 @@ for _tag, _pattern, _first in (
 
 
 class _Reader:
-    """Turns the nodes of a YAML document into a workflow, and refuses what GitHub would refuse."""
+    """Converts the nodes of a YAML document to a workflow. It refuses what GitHub would refuse."""
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
@@ -169,7 +169,7 @@ class _Reader:
 
     def workflow(self, document: yaml.Node | None) -> Workflow:
         if document is None:
-            raise BadWorkflow(f"{self._path}: is empty; a workflow has `on` and `jobs`")
+            raise BadWorkflow(f"{self._path}: is empty; a workflow needs `on` and `jobs`")
         table = self._table(document, "the workflow", _WORKFLOW_KEYS)
         for key in ("on", "jobs"):
             if key not in table:
@@ -179,7 +179,7 @@ class _Reader:
         permissions = None if declared is None else self._permissions(declared)
         ids = self._table(table["jobs"], "`jobs`")
         if not ids:
-            raise self._bad(table["jobs"], "`jobs` names no job")
+            raise self._bad(table["jobs"], "`jobs` is empty; write at least one job")
         lines = _key_lines(table["jobs"])
         defaults = self._defaults(table.get("defaults"))
         jobs = {
@@ -199,7 +199,7 @@ class _Reader:
             lines=_key_lines(document),
         )
 
-    # -- what starts it ---------------------------------------------------------------------------
+    # -- triggers ---------------------------------------------------------------------------------
 
     def _on(self, node: yaml.Node) -> dict[str, Trigger]:
         match node:
@@ -214,16 +214,16 @@ class _Reader:
                 return {event: self._trigger(event, value) for event, value in table.items()}
 
     def _trigger(self, event: str, node: yaml.Node) -> Trigger:
-        known = _FILTERS.get(event)
-        if _empty(node) or known is None:
+        known_filters = _FILTERS.get(event)
+        if _empty(node) or known_filters is None:
             return Trigger(event=event, filters={}, line=_line(node))
-        table = self._table(node, f"`on.{event}`", known)
+        table = self._table(node, f"`on.{event}`", known_filters)
         for kind in ("branches", "tags", "paths"):
             if kind in table and f"{kind}-ignore" in table:
                 raise self._bad(
                     table[f"{kind}-ignore"],
-                    f"`on.{event}` has both `{kind}` and `{kind}-ignore`, and GitHub takes one: "
-                    f"write what is left out as `!pattern` under `{kind}`",
+                    f"`on.{event}` has both `{kind}` and `{kind}-ignore`, and GitHub accepts only "
+                    f"one; write the excluded patterns as `!pattern` under `{kind}`",
                 )
         filters = {key: self._patterns(event, key, value) for key, value in table.items()}
         return Trigger(event=event, filters=filters, line=_line(node))
@@ -237,7 +237,7 @@ class _Reader:
         if all(pattern.text.startswith("!") for pattern in patterns):
             raise self._bad(
                 node,
-                f"{what} only leaves out; GitHub wants a pattern without `!` as well, or "
+                f"{what} has only excluded patterns; add a pattern without `!`, or write "
                 f"`{key}-ignore`",
             )
         return patterns
@@ -253,13 +253,15 @@ class _Reader:
         line: int,
     ) -> WorkflowJob:
         if not _ID.fullmatch(id_):
-            raise self._bad(node, f"{id_!r} is no name for a job: letters, digits, - and _ only")
+            raise self._bad(
+                node, f"the job id {id_!r} is invalid; use only letters, digits, - and _"
+            )
         where = f"the job {id_!r}"
         table = self._table(node, where, _JOB_KEYS)
         uses = self._optional(table, "uses")
         if uses is None and not {"runs-on", "steps"} <= table.keys():
-            lacking = "runs-on" if "runs-on" not in table else "steps"
-            raise self._bad(node, f"{where} has no `{lacking}`")
+            missing = "runs-on" if "runs-on" not in table else "steps"
+            raise self._bad(node, f"{where} has no `{missing}`")
         declared = table.get("permissions")
         origin: Literal["job", "workflow", "default"]
         if declared is not None:
@@ -299,17 +301,17 @@ class _Reader:
                     node, f"`permissions: {word}` is not read-all, write-all or a table"
                 )
             level = word.removesuffix("-all")
-            levels = ((scope, _at_most(scope, level)) for scope in SCOPES)
-            return {scope: most for scope, most in levels if most}
+            levels = ((scope, _valid_level(scope, level)) for scope in SCOPES)
+            return {scope: valid for scope, valid in levels if valid}
         table = self._table(node, "`permissions`", set(SCOPES))
-        found = {}
+        permissions = {}
         for scope, value in table.items():
             level = self._word(value, f"`permissions.{scope}`")
-            if level not in _LEVELS or (level != "none" and _at_most(scope, level) != level):
+            if level not in _LEVELS or (level != "none" and _valid_level(scope, level) != level):
                 raise self._bad(value, f"`permissions.{scope}` cannot be {level!r}")
             if level != "none":
-                found[scope] = level
-        return found
+                permissions[scope] = level
+        return permissions
 
     def _environment(self, node: yaml.Node | None, where: str) -> str | None:
         if node is None:
@@ -349,14 +351,14 @@ class _Reader:
         return {key: self._text(value, f"`defaults.run.{key}`") for key, value in run.items()}
 
     def _images(self, table: dict[str, yaml.Node], where: str) -> tuple[str, ...]:
-        found = [table["container"]] if "container" in table else []
+        nodes = [table["container"]] if "container" in table else []
         if "services" in table:
-            found += self._table(table["services"], f"`services` of {where}").values()
+            nodes += self._table(table["services"], f"`services` of {where}").values()
         return tuple(
             self._text(node, "`container`")
             if isinstance(node, yaml.ScalarNode)
             else self._optional(self._table(node, "`container`"), "image") or ""
-            for node in found
+            for node in nodes
         )
 
     def _steps(self, node: yaml.Node | None, where: str) -> tuple[WorkflowStep, ...]:
@@ -374,12 +376,12 @@ class _Reader:
     def _step(self, node: yaml.Node, where: str) -> WorkflowStep:
         table = self._table(node, f"a step of {where}", _STEP_KEYS)
         if len({"uses", "run"} & table.keys()) != 1:
-            raise self._bad(node, f"a step of {where} has not exactly one of `uses` and `run`")
+            raise self._bad(node, f"a step of {where} needs exactly one of `uses` and `run`")
         uses = self._optional(table, "uses")
         comment = ""
         if "uses" in table:
-            written = self._lines[_line(table["uses"]) - 1]
-            _, _, comment = written.partition(" #")
+            source_line = self._lines[_line(table["uses"]) - 1]
+            _, _, comment = source_line.partition(" #")
         return WorkflowStep(
             id=self._optional(table, "id"),
             name=self._optional(table, "name"),
@@ -400,16 +402,17 @@ class _Reader:
             for name in job.needs:
                 if name not in jobs:
                     raise BadWorkflow(
-                        f"{self._path}:{job.line}: the job {job.id!r} needs {name!r}, and the jobs "
-                        f"are: {', '.join(jobs)}"
+                        f"{self._path}:{job.line}: the job {job.id!r} needs the unknown job "
+                        f"{name!r}; the jobs are: {', '.join(jobs)}"
                     )
-        left = {name: set(job.needs) for name, job in jobs.items()}
-        while ready := {name for name, needs in left.items() if not needs}:
-            left = {name: needs - ready for name, needs in left.items() if name not in ready}
-        if left:
-            line = min(jobs[name].line for name in left)
+        waiting = {name: set(job.needs) for name, job in jobs.items()}
+        while ready := {name for name, needs in waiting.items() if not needs}:
+            waiting = {name: needs - ready for name, needs in waiting.items() if name not in ready}
+        if waiting:
+            line = min(jobs[name].line for name in waiting)
             raise BadWorkflow(
-                f"{self._path}:{line}: jobs wait for one another: {', '.join(sorted(left))}"
+                f"{self._path}:{line}: these jobs need each other in a circle: "
+                f"{', '.join(sorted(waiting))}"
             )
 
     # -- the matrix -------------------------------------------------------------------------------
@@ -420,7 +423,7 @@ class _Reader:
         keys = {"matrix", "fail-fast", "max-parallel"}
         strategy = self._table(node, f"`strategy` of {where}", keys)
         matrix = self._value(strategy["matrix"]) if "matrix" in strategy else None
-        # What comes from an expression is not known before the run.
+        # The value of an expression is not known before the run.
         if matrix is None or isinstance(matrix, str):
             return ({},)
         if not isinstance(matrix, dict):
@@ -438,7 +441,7 @@ class _Reader:
                 raise self._bad(node, f"`matrix.{key}` is not a list of values")
         combinations = expand(axes, changes["include"], changes["exclude"])
         if not combinations:
-            raise self._bad(node, "`matrix` leaves no combination")
+            raise self._bad(node, "`matrix` has no combination")
         return tuple(combinations)
 
     def _tables(self, value: JsonValue, node: yaml.Node, key: str) -> list[Combination]:
@@ -458,7 +461,7 @@ class _Reader:
             table = self._table(node, f"`runs-on` of {where}", {"group", "labels"})
             node = table.get("labels", table.get("group", node))
         labels = ", ".join(self._words(node, f"`runs-on` of {where}"))
-        return tuple(_filled(labels, combination) for combination in combinations)
+        return tuple(_with_matrix_values(labels, combination) for combination in combinations)
 
     # -- nodes ------------------------------------------------------------------------------------
 
@@ -467,16 +470,18 @@ class _Reader:
     ) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
             raise self._bad(node, f"{what} is not a table of keys and values")
-        found: dict[str, yaml.Node] = {}
+        nodes: dict[str, yaml.Node] = {}
         for key_node, value in node.value:
             key = self._word(key_node, f"a key of {what}")
-            if key in found:
+            if key in nodes:
                 raise self._bad(key_node, f"{what} has the key {key!r} twice")
             if known is not None and key not in known:
                 keys = ", ".join(sorted(known))
-                raise self._bad(key_node, f"{what} has the unknown key {key!r}; there are: {keys}")
-            found[key] = value
-        return found
+                raise self._bad(
+                    key_node, f"{what} has the unknown key {key!r}; the known keys are: {keys}"
+                )
+            nodes[key] = value
+        return nodes
 
     def _texts(self, node: yaml.Node | None, what: str) -> dict[str, str]:
         if node is None or _empty(node):
@@ -506,20 +511,19 @@ class _Reader:
         return self._text(table[key], f"`{key}`") if key in table else None
 
     def _word(self, node: yaml.Node, what: str) -> str:
-        """Return a text that is there, and is no number, date or boolean to YAML."""
+        """Return a string that is not empty. A number, boolean or null is an error."""
         text = self._text(node, what)
-        if node.tag != f"{_TAG}str":
-            kind = "empty" if _empty(node) else f"{text!r}, no text but a value to YAML"
-            raise self._bad(node, f"{what} is {kind}; write it in quotes")
-        if not text:
+        if _empty(node) or not text:
             raise self._bad(node, f"{what} is empty")
+        if node.tag != f"{_TAG}str":
+            raise self._bad(node, f"{what} is {text!r}, not a string in YAML; write it in quotes")
         return text
 
     def _text(self, node: yaml.Node, what: str) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self._bad(node, f"{what} is not a single value")
         if not node.tag.startswith(_TAG):
-            raise self._bad(node, f"{what} begins with `!`, a tag to YAML; write it in quotes")
+            raise self._bad(node, f"{what} begins with `!`, a tag in YAML; write it in quotes")
         match node.tag.removeprefix(_TAG):
             case "null":
                 return ""
@@ -530,8 +534,8 @@ class _Reader:
 
     def _value(self, node: yaml.Node) -> JsonValue:
         self._nodes += 1
-        if self._nodes > _MOST_NODES:
-            raise self._bad(node, "the workflow is too large to be one")
+        if self._nodes > _MAX_NODES:
+            raise self._bad(node, f"the workflow has more than {_MAX_NODES} values")
         match node:
             case yaml.MappingNode():
                 return {key: self._value(v) for key, v in self._table(node, "a table").items()}
@@ -558,9 +562,9 @@ def expand(
 ) -> list[Combination]:
     """Return the combinations of a matrix, in GitHub's order.
 
-    `exclude` takes away what it matches, also in part. Then each line of `include` is added to
-    every combination whose axes it leaves as they are; where there is none, it is a combination of
-    its own.
+    A combination that contains all values of an entry of `exclude` is removed. Then each entry of
+    `include` extends every combination whose axis values it does not change. If there is no such
+    combination, the entry is a combination itself.
     """
     excluded = list(exclude)
     products = itertools.product(*axes.values()) if axes else ()
@@ -568,32 +572,33 @@ def expand(
     originals = [
         original
         for original in originals
-        if not any(line.items() <= original.items() for line in excluded)
+        if not any(entry.items() <= original.items() for entry in excluded)
     ]
     combinations = [dict(original) for original in originals]
     added: list[Combination] = []
-    for line in include:
+    for entry in include:
         matching = [
             combination
             for combination, original in zip(combinations, originals, strict=True)
-            if all(original[key] == value for key, value in line.items() if key in original)
+            if all(original[key] == value for key, value in entry.items() if key in original)
         ]
         for combination in matching:
-            combination.update(line)
+            combination.update(entry)
         if not matching:
-            added.append(dict(line))
+            added.append(dict(entry))
     return [*combinations, *added]
 
 
-def _filled(text: str, combination: Combination) -> str:
-    def value(match: re.Match[str]) -> str:
-        found = combination.get(match[1])
-        return match[0] if found is None else str(found)
+def _with_matrix_values(text: str, combination: Combination) -> str:
+    def replacement(match: re.Match[str]) -> str:
+        value = combination.get(match[1])
+        return match[0] if value is None else str(value)
 
-    return _MATRIX_VALUE.sub(value, text)
+    return _MATRIX_VALUE.sub(replacement, text)
 
 
-def _at_most(scope: str, level: str) -> str | None:
+def _valid_level(scope: str, level: str) -> str | None:
+    """Return the highest level of a scope up to ``level``, which is read or write; None if none."""
     if level == "read" and scope in _NO_READ:
         return None
     return "read" if scope in _NO_WRITE else level

@@ -1,4 +1,4 @@
-"""Causes grouped for a report: each remedy once, and each consequence under its cause."""
+"""Causes grouped for a report: by remedy, and each consequence under its cause."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CauseGroup:
 
 
 def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
-    """Return the causes that count, the heaviest first, each with those that follow from it."""
+    """Return the causes that count, the heaviest first, each with its consequences."""
     ordered = sorted_causes(causes)
     roots = {cause: _root(cause, ordered) for cause in ordered}
     return tuple(
@@ -38,7 +38,7 @@ def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
 
 
 def _root(cause: Cause, causes: Sequence[Cause]) -> Cause:
-    """Return the cause of the same cell that ``cause`` follows from in the end, or itself."""
+    """Return the first cause in the chain that ``cause`` follows from, or ``cause`` itself."""
     chain = [cause]
     while leader := _leader(chain[-1], causes):
         if leader in chain:
@@ -68,10 +68,10 @@ def groups(causes: Iterable[Cause]) -> tuple[CauseGroup, ...]:
 
 
 def cause_names(causes: Iterable[Cause]) -> tuple[str, ...]:
-    """Return the names of the causes that count, each once."""
+    """Return the names of the causes that count, without duplicates."""
     return tuple(dict.fromkeys(occurrence.cause.name for occurrence in occurrences(causes)))
 
 
 def name_list(causes: Iterable[Cause]) -> str:
-    """Return the names of the causes that count as one text."""
+    """Return the names of the causes that count, separated by commas."""
     return ", ".join(cause_names(causes))

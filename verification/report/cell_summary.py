@@ -1,4 +1,4 @@
-"""Summarize the evidence of a cell, as data and as one line."""
+"""Summarize the evidence of a cell, as data or as one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def recorded_steps(exercised: Steps) -> Mapping[str, ExerciseStep[JsonValue]]:
 
 
 def summarize(evidence: CellEvidence) -> CellSummary:
-    """Return the evidence in short; what the cell did not reach is left out."""
+    """Return a summary of the evidence, without the steps that the cell did not reach."""
     windows = evidence.os == "windows"
     native = evidence.steps.native_call
     return CellSummary(
@@ -95,18 +95,18 @@ def _tests(tests: OwnTests) -> TestsSummary:
 
 
 def command_line(command: Sequence[str], *, windows: bool = False) -> str:
-    """Return a command in a form that can be pasted into the machine's own shell."""
+    """Return a command with the quoting of the machine's shell."""
     return subprocess.list2cmdline(command) if windows else shlex.join(command)
 
 
 def counts(tests: TestsSummary) -> str:
-    """Return how many of the package's own tests had each outcome: ``120 passed, 4 skipped``."""
+    """Return the number of own tests by outcome, such as ``120 passed, 4 skipped``."""
     numbers = {"passed": tests.counts.get("passed", 0)} | dict(tests.counts)
     return ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number)
 
 
 def sentence(cell: CellSummary) -> str:
-    """Return in one line what the cell did and how it ended."""
+    """Return one line with the commands of a cell and their results."""
     parts = [part for command in cell.commands for part in _command(command, cell)]
     parts += [f"testbed: {cell.testbed}"] if cell.testbed else []
     parts += [f"deviation: {cell.deviation}"] if cell.deviation else []
@@ -116,12 +116,12 @@ def sentence(cell: CellSummary) -> str:
 def _command(command: CommandSummary, cell: CellSummary) -> Iterator[str]:
     match command.name:
         case "install" | "uninstall":
-            ended = "did not end in its time" if command.timed_out else f"-> {command.code}"
-            yield f"`{_literal(command.command)}` {ended}"
+            result = "exceeded its time limit" if command.timed_out else f"-> {command.code}"
+            yield f"`{_literal(command.command)}` {result}"
         case "import":
             yield f"import -> {command.code}"
         case "tests":
-            yield f"the package's own tests: {(cell.tests and counts(cell.tests)) or 'none ran'}"
+            yield f"own tests: {(cell.tests and counts(cell.tests)) or 'none ran'}"
         case "exercise":
             if cell.native:
                 yield f"native version {cell.native.version} ({cell.native.source})"
@@ -131,8 +131,8 @@ def _command(command: CommandSummary, cell: CellSummary) -> Iterator[str]:
 
 
 def _literal(command: str) -> str:
-    """Return the command as the user types it: the program without its folder."""
+    """Return the command as the user types it, with the program's name instead of its path."""
     end = '"' if command.startswith('"') else " "
-    program, _, rest = command.removeprefix('"').partition(end)
+    program, _, arguments = command.removeprefix('"').partition(end)
     name = program.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")
-    return f"{name} {rest.lstrip()}".rstrip()
+    return f"{name} {arguments.lstrip()}".rstrip()

@@ -1,4 +1,4 @@
-"""The folder of a report: check that it can be used, and restore it after wrong use."""
+"""The folder of a report: check it before a run, and restore it after wrong use."""
 
 from __future__ import annotations
 
@@ -17,43 +17,44 @@ MARK = ".quiverdb-e2e"
 
 
 def check(folder: Path) -> None:
-    """Check before the run that a report can be written to ``folder``, and overwrites nothing else.
+    """Check that a report can be written to ``folder`` and overwrites only an earlier report.
 
-    A folder that does not exist is not left behind.
+    The check removes folders that it created.
 
     Raises:
-        WrongUse: it cannot, or the folder holds files that are not of a report.
+        WrongUse: the folder cannot be written to, or a report would overwrite other files.
     """
     missing = _missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        there = {path.name for path in folder.iterdir()}
+        names = {path.name for path in folder.iterdir()}
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(1 << 20))
     except OSError as error:
         raise unusable(folder, error) from None
     finally:
         _remove_empty(missing)
-    if foreign := _foreign_file(folder, there):
+    if foreign := _foreign_file(folder, names):
         raise WrongUse(
-            f"--report {folder}: it holds {foreign} and no report; empty it or name another folder"
+            f"--report {folder}: a report would overwrite {foreign}, and no report is there; empty "
+            "the folder or name another one"
         )
 
 
 def unusable(folder: Path, error: OSError) -> WrongUse:
-    """Return the error for a folder that no report can be written to."""
+    """Return the error for a folder that cannot be written to."""
     reason = error.strerror or str(error)
-    return WrongUse(f"--report {folder}: it cannot be written to ({reason}); name another folder")
+    return WrongUse(f"--report {folder}: cannot be written to ({reason}); name another folder")
 
 
 @dataclass(frozen=True)
 class FolderState:
-    """A report's folder as it was before a run wrote to it."""
+    """The state of a report's folder before a run wrote to it."""
 
     missing: tuple[Path, ...]
     """The folders that did not exist, the deepest first."""
     files: Mapping[Path, tuple[bytes, int] | None]
-    """Content and mtime in nanoseconds of each file; None for one that did not exist."""
+    """Content and mtime in nanoseconds of each file; None for a file that did not exist."""
 
     @classmethod
     def read(cls, folder: Path, names: Iterable[str]) -> FolderState:
@@ -96,7 +97,7 @@ def _missing(folder: Path) -> tuple[Path, ...]:
 
 def _remove_empty(folders: Iterable[Path]) -> None:
     for path in folders:
-        with contextlib.suppress(OSError):  # another program has written there
+        with contextlib.suppress(OSError):  # another program wrote to it
             path.rmdir()
 
 
@@ -105,15 +106,15 @@ _FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
 """The parts of a report. A new report replaces them."""
 
 
-def _foreign_file(folder: Path, there: set[str]) -> str:
-    """Return the name of what a report would overwrite and no report wrote; empty if none is."""
-    if MARK in there or _is_report(folder / "results.json"):
+def _foreign_file(folder: Path, names: set[str]) -> str:
+    """Return a file or folder that a report would overwrite and no report wrote, or ''."""
+    if MARK in names or _is_report(folder / "results.json"):
         return ""
-    # A run that was killed early, or that only collected, leaves some of these.
-    early = {"junit.xml", *_FOLDERS}
-    for name in sorted(there & (_FILES | _FOLDERS)):
-        inside = (folder / name).rglob("*")
-        if name not in early or any(p.is_file() and p.suffix != ".json" for p in inside):
+    # A run that was killed early, or that only collected, leaves some of these behind.
+    leftovers = {"junit.xml", *_FOLDERS}
+    for name in sorted(names & (_FILES | _FOLDERS)):
+        content = (folder / name).rglob("*")
+        if name not in leftovers or any(p.is_file() and p.suffix != ".json" for p in content):
             return name
     return ""
 

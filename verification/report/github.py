@@ -1,6 +1,6 @@
-"""In GitHub Actions: the verdict as the job summary, and the causes as annotations.
+"""For GitHub Actions: the verdict as the job summary, and the causes as annotations.
 
-The formats are those of GitHub's documentation, "Workflow commands for GitHub Actions".
+GitHub's documentation describes the formats ("Workflow commands for GitHub Actions").
 """
 
 from __future__ import annotations
@@ -21,51 +21,53 @@ _SIGNS = {
     Verdict.UNVERIFIED: "❔",
     Verdict.TESTBED: "⚠️",
 }
-"""Of a verdict: GitHub shows these in colour."""
+"""The sign of each verdict. GitHub shows these signs in colour."""
 _LEVELS = {
     Severity.BROKEN: "error",
     Severity.TESTBED: "error",
     Severity.FLAWED: "warning",
     Severity.NOTE: "notice",
 }
-_MOST = 10  # GitHub shows ten annotations of a kind for a step
-_BYTES = 1 << 20  # and takes a mebibyte of summary
+_MAX_ANNOTATIONS = 10  # GitHub shows at most ten annotations of a level for each step
+_MAX_SUMMARY_BYTES = 1 << 20  # GitHub accepts at most 1 MiB of summary for each step
 
 
 def announce(
     report: Report, folder: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Show the verdict in the job that this runs in, if any; return what could not be written.
+    """Show the verdict in the GitHub job of this process, if it has one.
 
-    ``environment`` is this process's own if it is left out.
+    Returns one remark for each part that could not be written. ``environment`` is the environment
+    of this process by default.
     """
     environment = os.environ if environment is None else environment
     if environment.get("GITHUB_ACTIONS") != "true":
         return ()
-    # A command counts at the beginning of a line only, and pytest may be in the middle of one.
+    # A command must be at the beginning of a line, and pytest may have begun a line.
     print("", *workflow_commands(report), sep="\n", file=sys.stdout, flush=True)
     if not (path := environment.get("GITHUB_STEP_SUMMARY")):
         return ()
     try:
         with Path(path).open("ab") as file:
-            file.write(job_summary(report, folder).encode("utf-8", "backslashreplace")[:_BYTES])
+            summary = job_summary(report, folder).encode("utf-8", "backslashreplace")
+            file.write(summary[:_MAX_SUMMARY_BYTES])
     except OSError as error:
-        return (f"not written: the job's summary {path}: {error.strerror or error}",)
+        return (f"job summary not written: {path}: {error.strerror or error}",)
     return ()
 
 
 def workflow_commands(report: Report) -> Iterator[str]:
-    """Yield a workflow command for each cause, at most as many of a kind as GitHub shows."""
-    left = dict.fromkeys(_LEVELS.values(), _MOST)
+    """Yield a workflow command for each cause, up to the number that GitHub shows."""
+    remaining = dict.fromkeys(_LEVELS.values(), _MAX_ANNOTATIONS)
     for cause in _counted(report):
         level = _LEVELS[cause.severity]
-        if left[level]:
-            left[level] -= 1
+        if remaining[level]:
+            remaining[level] -= 1
             text = _data(f"{cause.where}: {cause.message}. {cause.remedy}")
             yield f"::{level} title={_property(f'{cause.name} ({cause.severity})')}::{text}"
     for item in report.items:
-        if item.verdict is not Verdict.VERIFIED and not item.causes and left["error"]:
-            left["error"] -= 1
+        if item.verdict is not Verdict.VERIFIED and not item.causes and remaining["error"]:
+            remaining["error"] -= 1
             title = _property(f"{item.id}: {item.verdict}")
             yield f"::error title={title}::{_data(item.reason or item.title)}"
 
@@ -80,7 +82,7 @@ def job_summary(report: Report, folder: Path) -> str:
     name = f"{report.selection.subject} {report.version}".strip()
     lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
     if report.interrupted:
-        lines.append("**The run was interrupted**: what it did not reach is not verified.")
+        lines.append("**The run was interrupted**: cells that did not run are not verified.")
     if own_tests := marks.own_tests_sentence(report):
         lines.append(_cell(f"**Limit**: {own_tests}."))
     lines += ["", "| item | verdict | machines | causes |", "| --- | --- | --- | --- |"]

@@ -1,7 +1,7 @@
-"""``index.html``: the report for people, one file that loads nothing from a network.
+"""``index.html``: the web page of the report. It is one file that loads nothing from a network.
 
-The summary of a run comes from the report. The logs of a cell come from its evidence, shortened.
-The template is in assets/ and escapes every value.
+The page shows the report, and shortened logs from the evidence of each cell. The template in
+assets/ escapes every value.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ from verification.report.cause_groups import CauseGroup, Occurrence
 from verification.report.timeline import JobBar, Timing
 
 ASSETS = Path(__file__).with_name("assets")
-_MEANING = {
-    Verdict.VERIFIED: "Everything that was required works on clean machines.",
-    Verdict.FAILED: "The package is broken for users. Each cause says where, and how to fix it.",
-    Verdict.UNVERIFIED: "Something required was not verified, so nothing is promised.",
-    Verdict.TESTBED: "The testbed failed: this says nothing about the package.",
+_MEANINGS = {
+    Verdict.VERIFIED: "Everything that this run requires works on clean machines.",
+    Verdict.FAILED: "The package is broken for users. The causes say where, and how to fix it.",
+    Verdict.UNVERIFIED: "Something required is not verified, so the package may not work.",
+    Verdict.TESTBED: "The testbed failed. This says nothing about the package.",
 }
-_FEW = 200  # cells; with more, less of each log is shown
-_CHARACTERS = {True: 6000, False: 1500}  # of a log, by whether the cells are few
+_MANY_CELLS = 200
+_LOG_CHARACTERS = 6000
+_LOG_CHARACTERS_MANY_CELLS = 1500
 _STEP_CHARACTERS = 600
-_LINES = 20  # of a list in the evidence
+_MAX_LINES = 20  # of a list in the evidence
 Pairs = tuple[tuple[str, str], ...]
 
 
 def write(path: Path, report: Report) -> None:
-    """Write the page; the evidence is read from the folder next to it."""
+    """Write the page, with the evidence in the folder next to it."""
     text = render(report, _evidence(path.parent, report))
     path.write_text(text, "utf-8", "backslashreplace")
 
@@ -56,12 +57,12 @@ def _evidence(folder: Path, report: Report) -> dict[str, CellEvidence]:
         try:
             evidence[cell.id] = read_evidence(folder / "evidence" / f"{cell.evidence}.json")
         except DataError:
-            continue  # it did not run, or the run was cut off while it was written
+            continue  # the cell did not run, or the run ended while it wrote the evidence
     return evidence
 
 
 def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
-    """Return the page; ``evidence`` is that of each cell, by its id."""
+    """Return the page; ``evidence`` has the evidence of each cell, by the cell's id."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
         autoescape=True,
@@ -72,7 +73,8 @@ def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
     style = (ASSETS / "page.css").read_text("utf-8")
     script = (ASSETS / "page.js").read_text("utf-8")
     return environment.get_template("page.html.jinja").render(
-        # Ours, and the page's own policy lets nothing else be run: not even what got past escaping.
+        # These files are ours. The policy of the page allows no other style or script, so that
+        # it also stops HTML that a missing escape lets through.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         policy=(
@@ -87,27 +89,31 @@ def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
 
 
 def _source(text: str) -> str:
-    """Return what a content security policy calls this inline text (CSP Level 3, hashes)."""
+    """Return the source expression of an inline text for a content security policy.
+
+    It is the sha256 in base64 (CSP Level 3, "hash-source").
+    """
     digest = hashlib.sha256(text.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-# ---- what the template shows ----
+# ---- the data of the template ----
 
 
 @dataclass(frozen=True)
 class ItemView:
-    """An item and on how many machines it has which outcome."""
+    """An item, with the names of its causes and the outcomes of its machines."""
 
     result: ItemResult
     causes: tuple[str, ...]
-    """The names of those that count."""
+    """The names of the causes that count."""
     machines: str
+    """The number of machines for each outcome, in words."""
 
 
 @dataclass(frozen=True)
 class MatrixColumn:
-    """A machine of the matrix, with a column for each installer."""
+    """A machine of the matrix, with one column for each installer."""
 
     name: str
     title: str
@@ -116,18 +122,16 @@ class MatrixColumn:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """A scenario, with a cell or none below each installer of each machine.
-
-    The truth value marks the first installer of a machine.
-    """
+    """A scenario, with one entry for each installer of each machine."""
 
     scenario: str
     cells: tuple[tuple[bool, CellResult | None], ...]
+    """For each installer: True if it is the first of its machine, and the cell, if there is one."""
 
 
 @dataclass(frozen=True)
 class CommandView:
-    """A command of a cell with what is shown of its output."""
+    """A command of a cell, with its shortened output."""
 
     name: str
     command_line: str
@@ -139,7 +143,7 @@ class CommandView:
 
 @dataclass(frozen=True)
 class StepView:
-    """A step of the exercise and what it returned or raised."""
+    """A step of the exercise, with its return value or exception."""
 
     name: str
     ok: bool
@@ -148,25 +152,29 @@ class StepView:
 
 @dataclass(frozen=True)
 class CellView:
-    """A cell, with what its evidence shows."""
+    """A cell, with a part of its evidence."""
 
     result: CellResult
     causes: tuple[Occurrence, ...]
     machine: str
     has: tuple[str, ...]
     replay: str
+    """The command that runs the cell again."""
     kept: KeptMachine | None
     evidence: str
+    """The path of the evidence, relative to the page; empty if there is none."""
     commands: tuple[CommandView, ...]
     steps: tuple[StepView, ...]
     facts: Pairs
     times: tuple[tuple[str, float], ...]
+    """The seconds of each phase."""
     search: str
+    """The text that the search of the page uses, in lower case."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything that the template shows, in its order."""
+    """All data of the template, in the order of the page."""
 
     report: Report
     title: str
@@ -184,21 +192,24 @@ class Page:
     tables: tuple[tuple[str, Pairs], ...]
 
     def cell_of(self, cause: Cause) -> str:
-        """Return the id of the cell that a cause is of; empty if it is of none."""
+        """Return the id of the cell that a cause belongs to; empty if it belongs to none."""
         ident = cause.where.partition(":")[0]
         return ident if self.report.cell(ident) else ""
 
 
 def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
-    """Return what the template shows."""
-    shown = _CHARACTERS[len(report.cells) <= _FEW]
-    cells = tuple(_cell(cell, evidence.get(cell.id), report, shown) for cell in report.cells)
+    """Return the data of the template."""
+    many = len(report.cells) > _MANY_CELLS
+    log_characters = _LOG_CHARACTERS_MANY_CELLS if many else _LOG_CHARACTERS
+    cells = tuple(
+        _cell(cell, evidence.get(cell.id), report, log_characters) for cell in report.cells
+    )
     name = f"{report.selection.subject} {report.version}".strip()
     columns = _columns(report)
     return Page(
         report=report,
         title=f"{name}: {marks.VERDICTS[report.verdict].title}",
-        meaning=_MEANING[report.verdict],
+        meaning=_MEANINGS[report.verdict],
         facts=tuple(_facts(report)),
         items=tuple(_item(item, report) for item in report.items),
         counts=Counter(cell.outcome for cell in report.cells),
@@ -214,18 +225,22 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
-    chosen = report.selection
-    version = f"{chosen.subject} {report.version}" if report.version else "none"
-    given = {"release": chosen.release, "wheels": chosen.wheels, "source": chosen.source}
+    selection = report.selection
+    version = f"{selection.subject} {report.version}" if report.version else "none"
+    origins = {
+        "release": selection.release,
+        "wheels": selection.wheels,
+        "source": selection.source,
+    }
     yield "Release", version
     yield (
-        "From",
-        " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items() if value),
+        "Origin",
+        " ".join(f"--{name} {shlex.quote(value)}" for name, value in origins.items() if value),
     )
     yield "Started", report.started
-    yield "Took", f"{report.seconds:.0f} s"
-    if chosen.strict:
-        yield "Strict", "what works with a flaw fails as well"
+    yield "Duration", f"{report.seconds:.0f} s"
+    if selection.strict:
+        yield "Strict", "flawed causes fail the run"
 
 
 def _item(item: ItemResult, report: Report) -> ItemView:
@@ -244,12 +259,12 @@ def _columns(report: Report) -> tuple[MatrixColumn, ...]:
 
 
 def _rows(cells: Sequence[CellResult], columns: Sequence[MatrixColumn]) -> Iterator[MatrixRow]:
-    known = {(cell.scenario, cell.machine, cell.installer): cell for cell in cells}
+    by_position = {(cell.scenario, cell.machine, cell.installer): cell for cell in cells}
     for scenario in dict.fromkeys(cell.scenario for cell in cells):
         yield MatrixRow(
             scenario,
             tuple(
-                (number == 0, known.get((scenario, column.name, installer)))
+                (number == 0, by_position.get((scenario, column.name, installer)))
                 for column in columns
                 for number, installer in enumerate(column.installers)
             ),
@@ -265,13 +280,15 @@ def _machine(report: Report, name: str) -> MachineRecord:
 
 
 def replay_command(cell: CellResult) -> str:
-    """Return the command that runs this cell again, from what the run recorded."""
+    """Return the command that runs a cell again with its recorded inputs."""
     return f"./e2e replay {shlex.quote(cell.id)}"
 
 
-def _cell(cell: CellResult, evidence: CellEvidence | None, report: Report, shown: int) -> CellView:
+def _cell(
+    cell: CellResult, evidence: CellEvidence | None, report: Report, log_characters: int
+) -> CellView:
     machine = _machine(report, cell.machine)
-    commands = tuple(_commands(evidence, shown)) if evidence else ()
+    commands = tuple(_commands(evidence, log_characters)) if evidence else ()
     times = tuple((command.name, command.seconds) for command in commands)
     rest = max(0.0, cell.seconds - sum(seconds for _, seconds in times))
     words = [cell.id, cell.outcome, cell.verdict, machine.title, cell.reason]
@@ -292,7 +309,7 @@ def _cell(cell: CellResult, evidence: CellEvidence | None, report: Report, shown
     )
 
 
-def _commands(evidence: CellEvidence, shown: int) -> Iterator[CommandView]:
+def _commands(evidence: CellEvidence, log_characters: int) -> Iterator[CommandView]:
     windows = evidence.os == "windows"
     for name, run in cell_summary.recorded_commands(evidence):
         logs = (("stdout", run.stdout), ("stderr", run.stderr))
@@ -302,7 +319,7 @@ def _commands(evidence: CellEvidence, shown: int) -> Iterator[CommandView]:
             code=run.code,
             seconds=run.seconds,
             timed_out=run.timed_out,
-            logs=tuple((stream, _shorten(text, shown)) for stream, text in logs if text),
+            logs=tuple((stream, _shorten(text, log_characters)) for stream, text in logs if text),
         )
 
 
@@ -318,7 +335,7 @@ def _value(step: ExerciseStep[JsonValue]) -> str:
 
 
 def _cell_facts(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
-    short = cell_summary.summarize(evidence)
+    summary = cell_summary.summarize(evidence)
     yield from (
         (name, value)
         for name, value in (
@@ -326,21 +343,21 @@ def _cell_facts(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
             ("System", evidence.system),
             ("Image", evidence.image.tag),
             ("Deviation", evidence.deviation),
-            ("Testbed", short.testbed),
+            ("Testbed", summary.testbed),
         )
         if value
     )
-    for name, sha256 in short.served.items():
+    for name, sha256 in summary.served.items():
         yield "Served", f"{name} sha256 {sha256}"
-    if evidence.tests and short.tests:
-        yield "Own tests", f"{cell_summary.counts(short.tests)}; pytest {evidence.tests.pytest}"
-        for failure in evidence.tests.failures[:_LINES]:
+    if evidence.tests and summary.tests:
+        yield "Own tests", f"{cell_summary.counts(summary.tests)}; pytest {evidence.tests.pytest}"
+        for failure in evidence.tests.failures[:_MAX_LINES]:
             yield f"Own test {failure.outcome}", _failure(failure)
-        for line in short.tests.left_out:
+        for line in summary.tests.left_out:
             yield "Own tests left out", line
-    for line in evidence.loader[:_LINES]:
+    for line in evidence.loader[:_MAX_LINES]:
         yield "Loader", line
-    for line in evidence.processes[:_LINES]:
+    for line in evidence.processes[:_MAX_LINES]:
         yield "Left running", line
 
 
@@ -348,15 +365,15 @@ def _failure(test: OwnTestFailure) -> str:
     return f"{test.node}: {' '.join(test.text.split())[-400:]}"
 
 
-def _shorten(text: str, most: int) -> str:
-    """Return a log's beginning and end; the whole is in the evidence."""
-    if len(text) <= most:
+def _shorten(text: str, limit: int) -> str:
+    """Return the beginning and the end of a log. The evidence has all of it."""
+    if len(text) <= limit:
         return text
-    left = len(text) - most
-    return f"{text[: most // 4]}\n[... {left} characters ...]\n{text[-3 * most // 4 :]}"
+    omitted = len(text) - limit
+    return f"{text[: limit // 4]}\n[... {omitted} characters ...]\n{text[-3 * limit // 4 :]}"
 
 
-# ---- the rest ----
+# ---- lists below the cells ----
 
 
 def _unverified(report: Report) -> Iterator[tuple[str, str]]:
@@ -364,17 +381,17 @@ def _unverified(report: Report) -> Iterator[tuple[str, str]]:
     for result in results:
         if result.verdict is Verdict.UNVERIFIED:
             yield result.id, result.reason
-    # Those out of scope are below, with the reason.
-    known = {item.id for item in report.items} | {out.id for out in report.out_of_scope}
+    # What is out of scope follows below, with its reason.
+    listed = {item.id for item in report.items} | {out.id for out in report.out_of_scope}
     for ident in ("pipeline", "publisher"):
-        if ident not in known:
+        if ident not in listed:
             yield ident, "this run has no such item"
     if own_tests := marks.own_tests_sentence(report):
         yield "own tests", own_tests
     for line in marks.platform_sentences(report.platforms):
         yield "platforms", line
     for name in report.not_installed:
-        yield name, "it was inspected, and installed on no machine"
+        yield name, "inspected, but not installed on any machine"
     for out in report.out_of_scope:
         yield out.id, f"out of scope: {out.reason}"
     for line in report.pipeline.not_provable if report.pipeline else ():

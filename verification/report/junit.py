@@ -1,8 +1,8 @@
 """``junit.xml``: one test case for each item and each cell.
 
-A cause is the message of a failure, and its name is the type. A testbed failure is an error. An
-unverified result is skipped, with the reason. The properties of the suite hold the run's verdict
-and causes.
+The type of a failure is the name of its first cause, and the message describes that cause. A
+testbed failure is an error. An unverified result is skipped, with its reason. The properties of the
+suite have the verdict and the causes of the run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _suite(report: Report) -> ElementTree.Element:
 
 
 def _unfinished() -> ElementTree.Element:
-    """Return a test case with an error: most readers count skipped tests as passed."""
+    """Return a test case with an error, because many readers count skipped tests as passed."""
     case = _element("testcase", {"classname": "run", "name": "finished", "time": "0"})
     message = "the run did not finish: it was killed, or it still runs"
     case.append(_element("error", {"type": "unfinished", "message": message}))
@@ -88,11 +88,12 @@ def _cell(cell: CellResult) -> ElementTree.Element:
 
 
 def _result(case: ElementTree.Element, result: ItemResult | CellResult) -> None:
-    """Add to ``case`` why its verdict is not *verified*."""
+    """Add a failure, error or skipped element to ``case`` unless its verdict is *verified*."""
     if not (tag := _TAGS.get(result.verdict)):
         return
     counted = [occurrence.cause for occurrence in cause_groups.occurrences(result.causes)]
-    # A failure is the package's: a cause of the testbed is then not the first to name.
+    # The first cause gives the type: of a failure a cause of the package, of an error one of the
+    # testbed.
     counted.sort(key=lambda cause: (cause.severity is Severity.TESTBED) != (tag == "error"))
     kind = counted[0].name if counted and tag != "skipped" else str(result.verdict)
     reason = f"not verified: {result.reason or 'no reason is recorded'}"
@@ -118,5 +119,5 @@ def _element(tag: str, attributes: Mapping[str, str]) -> ElementTree.Element:
 
 
 def _text(value: str) -> str:
-    """Return the text without the characters that no XML can hold (XML 1.0, 2.2)."""
+    """Return the text with escapes for the characters that XML forbids (XML 1.0, section 2.2)."""
     return _FORBIDDEN.sub(lambda match: f"\\x{ord(match[0]):02x}", value)

@@ -1,4 +1,4 @@
-"""The sign, the words and the colour of each outcome and verdict, for all formats of the report."""
+"""The sign, words and colour of each outcome and verdict, for all formats of the report."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from verification.models.verdict import SIGNS, Outcome, Verdict
 
 
 class Mark(NamedTuple):
-    """How an outcome or a verdict is shown."""
+    """The sign, title and colour of an outcome or a verdict."""
 
     sign: str
     title: str
     style: str
-    """The colour, by its name in rich."""
+    """The name of the colour in rich."""
 
 
 OUTCOMES: Mapping[Outcome, Mark] = {
@@ -49,7 +49,7 @@ _ON_MACHINES = {
     Outcome.FALLS_BACK: "falls back on",
     Outcome.FAILS: "fails on",
     Outcome.UNVERIFIED: "is not verified on",
-    Outcome.TESTBED: "met a testbed failure on",
+    Outcome.TESTBED: "has a testbed failure on",
 }
 _WORST_FIRST = (
     Outcome.FAILS,
@@ -70,24 +70,24 @@ _COVERAGE = {
 
 
 def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
-    """Return the number of machines with each outcome; a machine has its worst cell's outcome."""
-    outcomes: dict[str, set[Outcome]] = {}
+    """Return the number of machines for each outcome. The worst cell of a machine counts."""
+    outcomes_by_machine: dict[str, set[Outcome]] = {}
     for cell in cells:
-        outcomes.setdefault(cell.machine, set()).add(cell.outcome)
+        outcomes_by_machine.setdefault(cell.machine, set()).add(cell.outcome)
     return Counter(
-        next(outcome for outcome in _WORST_FIRST if outcome in of_machine)
-        for of_machine in outcomes.values()
+        next(outcome for outcome in _WORST_FIRST if outcome in outcomes)
+        for outcomes in outcomes_by_machine.values()
     )
 
 
 def own_tests_sentence(report: Report) -> str:
-    """Return a sentence if none of the package's own tests ran, with the reason; else empty."""
+    """Return why the package's own tests did not run; empty if they ran."""
     reason = report.own_tests_not_run
-    return f"none of the package's own tests ran: {reason}" if reason else ""
+    return f"the package's own tests did not run: {reason}" if reason else ""
 
 
 def machine_sentence(cells: Iterable[CellResult]) -> str:
-    """Return the numbers of machines in words: ``works on 5 machines, is refused on 1 machine``."""
+    """Return the number of machines for each outcome, such as ``works on 5 machines``."""
     counts = machine_counts(cells)
     return ", ".join(
         f"{words} {number} machine{'s' if number > 1 else ''}"
@@ -114,6 +114,6 @@ def platform_sentences(platforms: Iterable[PlatformResult]) -> Iterator[str]:
         parts = [line, *([f"{label}: {causes}"] if causes else [])]
         if platform.unread:
             others = len(platform.unread) - 1
-            more = f" (and {others} more)" if others else ""
-            parts.append(f"not read: {platform.unread[0]}{more}")
+            count = f" (and {others} more)" if others else ""
+            parts.append(f"not read: {platform.unread[0]}{count}")
         yield "; ".join(parts)

@@ -1,4 +1,4 @@
-"""``results.json``: the whole report for other programs. Its schema is docs/reference/results.schema.json."""
+"""``results.json``: the report for other programs (schema: docs/reference/results.schema.json)."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ def read(path: Path) -> Report:
     """Return the report in a file.
 
     Raises:
-        DataError: the file cannot be read, or does not have this form.
+        DataError: the file cannot be read, or is not a report with this schema version.
     """
     return read_json(Report, path)
 
 
 def write_model(path: Path, model: Model) -> None:
-    """Write ``model`` as JSON, as a whole or not at all."""
+    """Write ``model`` as JSON, completely or not at all."""
     write_json(path, model.model_dump(mode="json", by_alias=True))
 
 
 def write_json(path: Path, value: JsonValue) -> None:
-    """Write ``value`` as a whole or not at all."""
-    # A file name on a machine need not be UTF-8; backslashreplace writes JSON's own escapes.
+    """Write ``value`` as JSON, completely or not at all."""
+    # File names of a machine can contain bytes that are not UTF-8. backslashreplace writes them as
+    # valid escapes of JSON.
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     _write(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_by_content(folder: Path, text: str) -> str:
-    """Write JSON into a file of ``folder`` that is named by its sha256; return the sha256."""
+    """Write a JSON text to ``folder/SHA256.json`` and return the sha256."""
     content = text.encode("utf-8", "backslashreplace")
     digest = hashlib.sha256(content).hexdigest()
     _write(folder / f"{digest}.json", content)

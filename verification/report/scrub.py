@@ -1,4 +1,4 @@
-"""Remove secrets and host names from texts that leave this host."""
+"""Remove secrets, host names and paths from texts that leave this host."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRETS = (
-    # Private keys, whole.
+    # Private keys, completely.
     (re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL), REMOVED),
-    # A header, or a client's log of one; the scheme may stay.
+    # The header Authorization, also in the log of a client. The scheme stays.
     (
         re.compile(
             r"(?P<kept>\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|token|"
@@ -27,9 +27,9 @@ _SECRETS = (
     ),
     (re.compile(r"(?P<kept>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.I),
      rf"\g<kept>{REMOVED}"),
-    # user:password@ and token@ of an address.
+    # user:password@ and token@ in an address.
     (re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.I), rf"\g<kept>{REMOVED}@"),
-    # The issuers' own forms: package indexes, GitHub, GitLab, npm, AWS, Slack, JSON Web Tokens.
+    # Known formats: package indexes, GitHub, GitLab, npm, AWS, Slack, JSON Web Tokens.
     (
         re.compile(
             r"\b(?:pypi-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|"
@@ -38,7 +38,7 @@ _SECRETS = (
         ),
         REMOVED,
     ),
-    # NAME=value where the name says what it is, in a shell, a query or a form.
+    # NAME=value with the name of a secret, in a shell, a query or a form.
     (
         re.compile(
             r"(?P<kept>\b[\w-]*(?:token|secret|password|passwd|api_?key|access_?key)[\w-]*=[\"']?)"
@@ -47,7 +47,7 @@ _SECRETS = (
         ),
         rf"\g<kept>{REMOVED}",
     ),
-    # "name: value" is prose as well: only what looks made by a machine.
+    # "name: value" also occurs in prose, so the value must contain digits and letters.
     (
         re.compile(
             r"(?P<kept>\b[\w-]*(?:token|secret|password|passwd|api_?key|access_?key)[\w-]*"
@@ -60,9 +60,9 @@ _SECRETS = (
 
 
 class Scrubber:
-    """Removes given names from texts, and everything that looks like a secret.
+    """Removes everything that looks like a secret from texts, and replaces given names.
 
-    ``hosts`` and ``paths`` have the replacement by each name; ``secrets`` are removed.
+    ``hosts`` and ``paths`` map each name to its replacement. ``secrets`` are removed.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Scrubber:
             self._literal.append((re.compile(pattern, re.IGNORECASE), replacement))
 
     def text(self, text: str) -> str:
-        """Return the text without secrets and given names."""
+        """Return the text without secrets, and with the given names replaced."""
         for pattern, replacement in (*_SECRETS, *self._literal):
             text = pattern.sub(replacement, text)
         return text
 
     def data(self, value: JsonValue) -> JsonValue:
-        """Return JSON data without secrets and given names."""
+        """Return JSON data without secrets, and with the given names replaced."""
         match value:
             case str():
                 return self.text(value)

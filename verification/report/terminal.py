@@ -1,4 +1,4 @@
-"""The verdict on the terminal at the end of a run."""
+"""The report on the terminal at the end of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from verification.report.marks import Mark
 
 
 def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) -> str:
-    """Return items, cells, causes with their remedies, and the verdict in the last line."""
+    """Return items, cells and causes with their remedies. The last line has the verdict."""
     out = io.StringIO()
     console = Console(
         file=out,
@@ -25,7 +25,7 @@ def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) 
         no_color=not colour,
         highlight=False,
         markup=False,
-        emoji=False,  # database.cpp:100:7 is a line of a file
+        emoji=False,  # a location such as database.cpp:100:7 is not an emoji
     )
     console.print(_table(report))
     for group in cause_groups.groups(cause for item in report.items for cause in item.causes):

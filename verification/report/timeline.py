@@ -11,14 +11,14 @@ from verification.models.results import CellResult
 WIDTH = 1000
 """The length of the axis, in the units of the plot."""
 REST = "rest"
-"""The phase of a cell that is no command: start and end of its machine, most of all."""
-_MOST = 40  # rows of the plot of timings: more show nothing
-_NARROWEST = 4.0
+"""The phase outside the commands of a cell. It is mainly the start and end of the machine."""
+_MAX_ROWS = 40
+_MIN_BAR_WIDTH = 4.0
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One phase."""
+    """One phase. ``x`` and ``width`` are in the units of the plot."""
 
     name: str
     x: float
@@ -28,7 +28,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Timing:
-    """One cell with a bar for each phase."""
+    """One cell, with one bar for each phase."""
 
     id: str
     seconds: float
@@ -37,22 +37,23 @@ class Timing:
 
 @dataclass(frozen=True)
 class JobBar:
-    """One job of the workflow; without ``bar`` it did not run."""
+    """One job of the workflow."""
 
     job: JobRecord
     bar: Bar | None
+    """None if the job did not run."""
     after: float
-    """The seconds from the start of the first job."""
+    """Its start, in seconds after the start of the first job."""
 
 
 def timings(
     cells: Iterable[tuple[CellResult, Sequence[tuple[str, float]]]],
 ) -> tuple[Timing, ...]:
-    """Return the slowest cells, each given with its phases, the slowest first."""
+    """Return the slowest cells, the slowest first. Each cell comes with its phases."""
     slowest = sorted(
         ((cell, phases) for cell, phases in cells if cell.seconds),
         key=lambda pair: -pair[0].seconds,
-    )[:_MOST]
+    )[:_MAX_ROWS]
     longest = slowest[0][0].seconds if slowest else 1.0
     return tuple(
         Timing(cell.id, cell.seconds, tuple(_bars(phases, longest))) for cell, phases in slowest
@@ -68,19 +69,19 @@ def _bars(phases: Sequence[tuple[str, float]], longest: float) -> Iterable[Bar]:
 
 
 def job_bars(pipeline: PipelinePart | None) -> tuple[JobBar, ...]:
-    """Return the jobs on one axis; none if the report has no times of jobs."""
-    ran = pipeline.jobs if pipeline else ()
-    moments = [moment for job in ran for moment in (job.start, job.end) if moment is not None]
-    if not moments:
+    """Return the jobs on one axis; empty if the report has no times of jobs."""
+    jobs = pipeline.jobs if pipeline else ()
+    times = [time for job in jobs for time in (job.start, job.end) if time is not None]
+    if not times:
         return ()
-    first, span = min(moments), max(moments) - min(moments) or 1.0
-    return tuple(_job(job, first, span) for job in ran)
+    first, span = min(times), max(times) - min(times) or 1.0
+    return tuple(_job(job, first, span) for job in jobs)
 
 
 def _job(job: JobRecord, first: float, span: float) -> JobBar:
     if job.start is None or job.end is None:
         return JobBar(job, None, 0.0)
     after, seconds = job.start - first, job.end - job.start
-    width = max(_NARROWEST, WIDTH * seconds / span)
+    width = max(_MIN_BAR_WIDTH, WIDTH * seconds / span)
     name = job.result.lower().replace(" ", "-")
     return JobBar(job, Bar(name, round(WIDTH * after / span, 1), round(width, 1), seconds), after)

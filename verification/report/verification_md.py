@@ -1,6 +1,6 @@
 """``VERIFICATION.md``: the verdict as a verification report, row by row.
 
-The text depends only on the report and on the package's template. It is the same for the same data.
+The text depends only on the report and on the template of the package. Equal data gives equal text.
 A row without an item in the run is *not verified*, with the reason.
 """
 
@@ -35,26 +35,26 @@ _STATUS = {
 
 
 def write(path: Path, report: Report) -> None:
-    """Write the file, with the template of the report's package."""
+    """Write the file with the template of the package under test."""
     text = render(report, report_template.load(report.selection.subject))
     path.write_text(text, "utf-8", "backslashreplace")
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One thing with its verdict."""
+    """One row of the report, with its verdict."""
 
     name: str
-    """Its name among the gaps."""
+    """The name in the summary of gaps."""
     verdict: Verdict
     evidence: str
     cells: tuple[str, ...] = ()
-    """What a table's row has before the status."""
+    """The columns before the status, for a row of a table."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """The verdict on each row of the template, and on the items that it does not name."""
+    """The rows of the template, and one row for each item that the template does not name."""
 
     report: Report
     template: ReportTemplate
@@ -66,15 +66,15 @@ class _Rows:
     others: tuple[Row, ...]
 
     @property
-    def every(self) -> tuple[Row, ...]:
-        """Everything that must be verified for the whole to be."""
+    def all(self) -> tuple[Row, ...]:
+        """All rows. Each must be verified for the status *verified*."""
         claims = (*self.truths, *self.artifacts, *self.links, *self.requirements)
         return (*claims, *self.items, *self.others)
 
     @property
     def status(self) -> Verdict:
-        """Verified only if every row is, in a finished run that was not narrowed."""
-        verdicts = [self.report.verdict, *(row.verdict for row in self.every)]
+        """Verified only if all rows are verified, in a finished run of a whole profile."""
+        verdicts = [self.report.verdict, *(row.verdict for row in self.all)]
         partial = self.report.interrupted or not self.report.finished
         if partial or self.report.selection.narrowed:
             verdicts.append(Verdict.UNVERIFIED)
@@ -101,7 +101,7 @@ def _rows(report: Report, template: ReportTemplate) -> _Rows:
     items = tuple(
         _item(report, f"{former} {number}", item) for number, item in enumerate(template.items, 1)
     )
-    named = {item.item for item in template.items}
+    template_items = {item.item for item in template.items}
     return _Rows(
         report=report,
         template=template,
@@ -116,7 +116,7 @@ def _rows(report: Report, template: ReportTemplate) -> _Rows:
         others=tuple(
             Row(f"{item.id} ({item.title})", item.verdict, _reason(item) or "verified")
             for item in report.items
-            if item.id not in named
+            if item.id not in template_items
         ),
     )
 
@@ -127,8 +127,8 @@ def _truth(report: Report, number: str, text: str) -> Row:
 
 
 def _artifacts(report: Report, template: ReportTemplate) -> Iterator[Row]:
-    known = report.pipeline.artifacts if report.pipeline else ()
-    claims = {claim.artifact: claim for claim in known}
+    artifacts = report.pipeline.artifacts if report.pipeline else ()
+    claims = {claim.artifact: claim for claim in artifacts}
     for path, expected in template.artifacts.items():
         yield _claim(report, path, claims.pop(path, None), (f"`{path}`", expected))
     for path, claim in claims.items():
@@ -136,8 +136,8 @@ def _artifacts(report: Report, template: ReportTemplate) -> Iterator[Row]:
 
 
 def _links(report: Report, template: ReportTemplate) -> Iterator[Row]:
-    known = report.pipeline.links if report.pipeline else ()
-    claims = {(claim.source, claim.target): claim for claim in known}
+    links = report.pipeline.links if report.pipeline else ()
+    claims = {(claim.source, claim.target): claim for claim in links}
     for link in template.links:
         yield _link(report, link, claims.pop((link.source, link.target), None))
     for claim in claims.values():
@@ -157,17 +157,17 @@ def _claim(
     cells: tuple[str, ...],
 ) -> Row:
     if claim is None:
-        return Row(name, Verdict.UNVERIFIED, _absent(report, "pipeline"), cells)
+        return Row(name, Verdict.UNVERIFIED, _why_missing(report, "pipeline"), cells)
     return Row(name, claim.verdict, claim.evidence, cells)
 
 
 def _item(report: Report, name: str, template: ItemTemplate) -> Row:
     item = _find(report, template.item)
     if item is None:
-        return Row(name, Verdict.UNVERIFIED, _absent(report, template.item))
+        return Row(name, Verdict.UNVERIFIED, _why_missing(report, template.item))
     machines = marks.machine_sentence(report.cells_of(item.id))
     if item.verdict is Verdict.VERIFIED:
-        return Row(name, item.verdict, machines or "see its evidence")
+        return Row(name, item.verdict, machines or "see the evidence of the item")
     return Row(name, item.verdict, _reason(item) or machines or "no reason is recorded")
 
 
@@ -193,15 +193,15 @@ def _find(report: Report, ident: str) -> ItemResult | None:
     return next((item for item in report.items if item.id == ident), None)
 
 
-def _absent(report: Report, ident: str) -> str:
-    """Return why the report says nothing of something that the item ``ident`` shows."""
+def _why_missing(report: Report, ident: str) -> str:
+    """Return why the report has no data about an item, or about a claim that the item covers."""
     for out in report.out_of_scope:
         if out.id == ident:
             return f"out of scope of this run: {out.reason}"
     item = _find(report, ident)
     if item is None:
         return f"this run has no item `{ident}`"
-    return _reason(item) or f"the run's item `{ident}` does not report it"
+    return _reason(item) or f"the item `{ident}` of this run does not report it"
 
 
 def _reason(item: ItemResult) -> str:
@@ -228,7 +228,7 @@ def _front(rows: _Rows) -> str:
         lines += [f"items_score: {_score(rows.items)} items verified", "items:"]
     for item, row in zip(template.items, rows.items, strict=True):
         lines += [
-            # JSON's strings are YAML's as well.
+            # A JSON string is also a YAML string.
             f"  - test: {_quoted(item.test)}",
             f"    item: {item.item}",
             f"    verdict: {row.verdict}",
@@ -257,16 +257,19 @@ def _head(rows: _Rows) -> Iterator[str]:
     if previous := template.previous:
         lines.append(
             f"**Re-verification:** Yes — the report of {previous.verified[:10]} was "
-            f"{previous.status} ({previous.score}); no person looked at anything for this one"
+            f"{previous.status} ({previous.score}); this report needed no person"
         )
     if report.version:
         lines.append(f"**Release:** {_plain(f'{report.selection.subject} {report.version}')}")
     if not report.finished:
         lines.append("**Not finished:** Yes — the run was killed, or it still runs")
     if report.interrupted:
-        lines.append("**Interrupted:** Yes — what it did not reach is not verified")
+        lines.append("**Interrupted:** Yes — what the run did not reach is not verified")
     if narrowed := report.selection.narrowed:
-        lines.append(f"**Narrowed:** {_plain(', '.join(narrowed))}; so it is not the whole")
+        lines.append(
+            f"**Narrowed:** Yes — to {_plain(', '.join(narrowed))}; the rest of the profile is not "
+            "verified"
+        )
     yield "  \n".join(lines)
 
 
@@ -308,7 +311,7 @@ def _items(rows: _Rows) -> Iterator[str]:
 
 
 def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
-    """Yield what was observed for an item."""
+    """Yield the evidence for an item: what the run proved, its cells and its causes."""
     proved = {
         "pipeline": report.pipeline.proved if report.pipeline else (),
         "publisher": report.publisher.proved if report.publisher else (),
@@ -317,16 +320,16 @@ def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
     yield from (_cell(cell) for cell in report.cells_of(template.item))
     item = _find(report, template.item)
     for occurrence in cause_groups.occurrences(item.causes) if item else ():
-        leading = occurrence.cause
-        yield f"{_cause(leading)}. Remedy: {leading.remedy}"
+        root = occurrence.cause
+        yield f"{_cause(root)}. Remedy: {root.remedy}"
         for cause in occurrence.following:
-            yield f"follows from {leading.name}: {_cause(cause)}"
+            yield f"follows from {root.name}: {_cause(cause)}"
 
 
 def _cell(cell: CellResult) -> str:
     mark = marks.OUTCOMES[cell.outcome]
-    shown = (cell_summary.sentence(cell.summary) if cell.summary else "") or cell.reason
-    return f"`{cell.id}`: {mark.sign} {mark.title.upper()}" + (f": {shown}" if shown else "")
+    summary = (cell_summary.sentence(cell.summary) if cell.summary else "") or cell.reason
+    return f"`{cell.id}`: {mark.sign} {mark.title.upper()}" + (f": {summary}" if summary else "")
 
 
 def _cause(cause: Cause) -> str:
@@ -343,47 +346,47 @@ def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
     cells = report.cells_of(template.item)
     for cell in cells:
         if row := limits_of(cell.machine, report.stand_ins):
-            yield f"{row.stand_in} stands in for {row.real}; not the same: {row.differs}"
+            yield f"{row.stand_in} replaces {row.real}; differences: {row.differs}"
     for cell in cells:
-        if cell.summary and cell.summary.tests and (left := cell.summary.tests.left_out):
-            yield f"`{cell.id}`: of the package's own tests did not count: {'; '.join(left)}"
+        if cell.summary and cell.summary.tests and (left_out := cell.summary.tests.left_out):
+            yield f"`{cell.id}`: own tests that do not count: {'; '.join(left_out)}"
     if cells and (own_tests := marks.own_tests_sentence(report)):
         yield own_tests
     if report.selection.narrowed and _find(report, template.item):
-        yield f"The run was narrowed to {', '.join(report.selection.narrowed)}"
+        yield f"the run was narrowed to {', '.join(report.selection.narrowed)}"
 
 
 def _findings(report: Report) -> Iterator[str]:
-    yield "### Findings That Fail Nothing"
-    every = [*(cause for item in report.items for cause in item.causes), *report.notes]
-    mild = {
+    yield "### Flaws and Notes"
+    causes = [*(cause for item in report.items for cause in item.causes), *report.notes]
+    rows = {
         (cause.where, cause.name, str(cause.severity), cause.message)
-        for cause in every
+        for cause in causes
         if cause.severity in (Severity.FLAWED, Severity.NOTE)
     }
-    if not mild:
+    if not rows:
         yield "None."
         return
-    lines = ["| Where | Finding | Severity | Observed |", "| --- | --- | --- | --- |"]
-    lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in sorted(mild)]
+    lines = ["| Where | Cause | Severity | Message |", "| --- | --- | --- | --- |"]
+    lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in sorted(rows)]
     yield "\n".join(lines)
 
 
 def _gaps(rows: _Rows) -> Iterator[str]:
     yield "### Gaps Summary"
     report = rows.report
-    missing = [row for row in rows.every if row.verdict is not Verdict.VERIFIED]
-    lines = [f"{row.name}: {_STATUS[row.verdict]}: {row.evidence}" for row in missing]
+    gaps = [row for row in rows.all if row.verdict is not Verdict.VERIFIED]
+    lines = [f"{row.name}: {_STATUS[row.verdict]}: {row.evidence}" for row in gaps]
     lines += marks.platform_sentences(report.platforms)
     if not lines and report.verdict is not Verdict.VERIFIED:
-        lines.append(f"the run's own verdict is {report.verdict}")
+        lines.append(f"the verdict of the run is {report.verdict}")
     if not report.finished:
         lines.insert(0, "the run did not finish")
     if report.interrupted:
         lines.insert(0, "the run was interrupted")
     if narrowed := report.selection.narrowed:
         lines.insert(0, f"the run was narrowed to {', '.join(narrowed)}")
-    yield _bullets(lines) if lines else "No gaps: every row above is verified, and by no person."
+    yield _bullets(lines) if lines else "No gaps. The run verified all rows without a person."
 
 
 def _table(headings: Sequence[str], rows: Iterable[Row]) -> str:
@@ -399,6 +402,6 @@ def _bullets(lines: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return evidence as Markdown that stays in its cell and makes no HTML."""
+    """Return evidence as one line of Markdown that cannot end a table cell or contain HTML."""
     line = " ".join(text.split())
     return line.replace("\\", "\\\\").replace("<", "&lt;").replace("|", "\\|")

@@ -13,19 +13,19 @@ from verification.models.report import Report
 from verification.report import github, html, junit, results_json, verification_md
 from verification.report.folder import MARK, FolderState, unusable
 
-_FORMS: dict[str, Callable[[Path, Report], None]] = {
+_FORMATS: dict[str, Callable[[Path, Report], None]] = {
     "junit.xml": junit.write,
     "VERIFICATION.md": verification_md.write,
     "index.html": html.write,
 }
-FILES = (results_json.NAME, *_FORMS)
-"""The names of the forms in the report's folder."""
+FILES = (results_json.NAME, *_FORMATS)
+"""The file names of all formats in the report's folder."""
 
 
 def begin(folder: Path, report: Report) -> FolderState:
-    """Replace an earlier report by `report`, which says that its run did not finish.
+    """Replace an earlier report by `report`, the report of a run that did not finish.
 
-    Returns the earlier state of the folder, to restore it if the run turns out to be wrong use.
+    Returns the earlier state of the folder. The caller restores it after wrong use.
 
     Raises:
         WrongUse: the folder cannot be written to.
@@ -44,7 +44,7 @@ def begin(folder: Path, report: Report) -> FolderState:
 
 @contextlib.contextmanager
 def begin_or_restore(folder: Path, report: Report) -> Iterator[None]:
-    """Begin a report; restore the folder if the run turns out to be wrong use.
+    """Begin a report, and restore the folder if the run ends with wrong use.
 
     Raises:
         WrongUse: the folder cannot be written to.
@@ -58,24 +58,26 @@ def begin_or_restore(folder: Path, report: Report) -> Iterator[None]:
 
 
 def write(folder: Path, report: Report, *, history: History | None = None) -> tuple[str, ...]:
-    """Write every form into ``folder``; return a remark on each that could not be written.
+    """Write all formats into ``folder``. Return one remark for each that could not be written.
 
-    ``results.json`` comes first, so that it exists even if another form fails. Each form is
+    ``results.json`` comes first, so that it exists even if another format fails. Each file is
     written completely or not at all. The report of a run that finished and was not interrupted is
-    added to ``history``, if there is one.
+    added to ``history``, if it is given.
 
     Raises:
-        OSError: not even ``results.json`` can be written.
+        OSError: ``results.json`` cannot be written.
     """
     results_json.write(folder / results_json.NAME, report)
     remarks = []
-    for name, form in _FORMS.items():
+    for name, write_format in _FORMATS.items():
         try:
-            _write_form(folder / name, form, report)
+            _write_file(folder / name, write_format, report)
         except OSError as error:
             remarks.append(f"not written: {folder / name}: {error.strerror or error}")
-        except Exception as error:  # noqa: BLE001  (a form's own fault must not take the verdict)
-            remarks.append(f"not written, a fault of the suite: {folder / name}: {error!r}")
+        except Exception as error:  # noqa: BLE001  (one format's defect must not hide the verdict)
+            remarks.append(
+                f"not written because of a defect of the suite: {folder / name}: {error!r}"
+            )
     if not report.finished:
         return tuple(remarks)
     remarks += github.announce(report, folder)
@@ -83,15 +85,15 @@ def write(folder: Path, report: Report, *, history: History | None = None) -> tu
         try:
             history.record(report)
         except HistoryError as error:
-            remarks.append(f"not kept for ./e2e compare: {error}")
+            remarks.append(f"not recorded for ./e2e compare: {error}")
     return tuple(remarks)
 
 
-def _write_form(path: Path, form: Callable[[Path, Report], None], report: Report) -> None:
-    """Write one form. If that fails, also remove the file: it is of the unfinished run."""
+def _write_file(path: Path, write_format: Callable[[Path, Report], None], report: Report) -> None:
+    """Write one format. If that fails, remove the file, which says that the run did not finish."""
     partial = path.with_name(f"{path.name}.partial")
     try:
-        form(partial, report)
+        write_format(partial, report)
         partial.replace(path)
     except BaseException:
         for file in (partial, path):

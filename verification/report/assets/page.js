@@ -6,45 +6,45 @@
   const cells = [...document.querySelectorAll("details.cell")];
   const texts = cells.map((cell) => cell.dataset.search);
 
-  const pressed = () =>
-    buttons.filter((b) => b.getAttribute("aria-pressed") === "true").map((b) => b.dataset.outcome);
+  const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
 
-  const press = (button, on) => button.setAttribute("aria-pressed", String(on));
+  const setPressed = (button, on) => button.setAttribute("aria-pressed", String(on));
 
   function filter() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const outcomes = pressed();
-    let shown = 0;
-    cells.forEach((cell, i) => {
-      const fits =
+    const outcomes = buttons.filter(isPressed).map((button) => button.dataset.outcome);
+    let matching = 0;
+    cells.forEach((cell, index) => {
+      const matches =
         (!outcomes.length || outcomes.includes(cell.dataset.outcome)) &&
-        words.every((word) => texts[i].includes(word));
-      if (cell.hidden === fits) cell.hidden = !fits;
-      shown += fits;
+        words.every((word) => texts[index].includes(word));
+      if (cell.hidden === matches) cell.hidden = !matches;
+      matching += matches;
     });
-    count.textContent = `${shown} of ${cells.length} cells`;
+    count.textContent = `${matching} of ${cells.length} cells`;
   }
 
-  function all() {
+  function showAll() {
     search.value = "";
-    buttons.forEach((button) => press(button, false));
+    buttons.forEach((button) => setPressed(button, false));
     filter();
   }
 
-  function open(hash) {
+  function openCell(hash) {
     const cell = hash.startsWith("#cell-") && document.getElementById(hash.slice(1));
     if (!cell) return;
-    if (cell.hidden) all();
+    if (cell.hidden) showAll();
     cell.open = true;
     cell.scrollIntoView();
     cell.querySelector("summary").focus({ preventScroll: true });
   }
 
-  function step(by) {
+  function moveFocus(offset) {
     const visible = cells.filter((cell) => !cell.hidden);
     if (!visible.length) return;
-    const at = visible.findIndex((cell) => cell.contains(document.activeElement));
-    const next = at < 0 ? (by > 0 ? 0 : visible.length - 1) : at + by;
+    const current = visible.findIndex((cell) => cell.contains(document.activeElement));
+    const start = offset > 0 ? 0 : visible.length - 1;
+    const next = current < 0 ? start : current + offset;
     const cell = visible[Math.max(0, Math.min(visible.length - 1, next))];
     cell.querySelector("summary").focus();
   }
@@ -52,38 +52,38 @@
   search.addEventListener("input", filter);
   buttons.forEach((button) =>
     button.addEventListener("click", () => {
-      press(button, button.getAttribute("aria-pressed") !== "true");
+      setPressed(button, !isPressed(button));
       filter();
     }),
   );
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") {
-      all();
+      showAll();
       document.activeElement.blur();
     } else if (event.target === search) {
       if (event.key === "Enter") {
-        event.preventDefault(); // or the key also opens the cell that it moves to
-        step(1);
+        event.preventDefault(); // otherwise the key also opens the cell that gets the focus
+        moveFocus(1);
       }
     } else if (event.key === "/") {
       event.preventDefault();
       search.focus();
     } else if (event.key === "j" || event.key === "k") {
-      step(event.key === "j" ? 1 : -1);
+      moveFocus(event.key === "j" ? 1 : -1);
     } else if (event.key === "f") {
-      const button = buttons.find((one) => one.dataset.outcome === "fails");
+      const button = buttons.find((candidate) => candidate.dataset.outcome === "fails");
       if (button) button.click();
     }
   });
-  addEventListener("hashchange", () => open(location.hash));
-  // A link to where one is already is no change of the hash.
+  addEventListener("hashchange", () => openCell(location.hash));
+  // A link to the current hash does not cause a hashchange event.
   document.addEventListener("click", (event) => {
     const link = event.target.closest('a[href^="#cell-"]');
-    if (link && link.getAttribute("href") === location.hash) open(location.hash);
+    if (link && link.getAttribute("href") === location.hash) openCell(location.hash);
   });
   addEventListener("beforeprint", () =>
     cells.forEach((cell) => (cell.open ||= cell.dataset.verdict !== "verified")),
   );
-  open(location.hash);
+  openCell(location.hash);
 })();
