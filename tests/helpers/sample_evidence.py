@@ -1,4 +1,4 @@
-"""The evidence of a cell in which all is well, made up, and ways to change it."""
+"""Sample evidence of a cell that works, and functions that change it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Change = Callable[[Fields], object]
 
 
 def ran(*command: str, **changes: Any) -> Fields:
-    """Return a command that ended well."""
+    """Return a command that ended with exit code 0."""
     return {
         "command": list(command),
         "code": 0,
@@ -45,7 +45,7 @@ def ran(*command: str, **changes: Any) -> Fields:
 
 
 def step(name: str, value: object = None) -> Fields:
-    """Return a step that ended well."""
+    """Return a step that passed."""
     return {"step": name, "ok": True, "value": value, "error": None, "seconds": 0.1}
 
 
@@ -56,7 +56,7 @@ def failed_step(name: str, message: str, kind: str = "OSError") -> Fields:
 
 
 def request(path: str, file: str = "", digest: str = "", **changes: Any) -> Fields:
-    """Return a request that the index answered."""
+    """Return a request that the index answered with 200."""
     line = {
         "time": "2026-03-01T10:00:00.000+00:00",
         "client": "172.18.0.3",
@@ -73,12 +73,12 @@ def request(path: str, file: str = "", digest: str = "", **changes: Any) -> Fiel
 
 
 def no_changes() -> Fields:
-    """Return the difference between two snapshots of the same."""
+    """Return the difference between two equal snapshots."""
     return {"added": [], "removed": [], "changed": []}
 
 
 def own_tests(**changes: Any) -> Fields:
-    """Return a run of the package's own tests in which all passed."""
+    """Return a run of the package's own tests in which three tests passed."""
     counts = dict.fromkeys(map(str, TestOutcome), 0) | {"passed": 3}
     return (
         ran("python", "-m", "pytest", "tests")
@@ -101,23 +101,23 @@ def own_tests(**changes: Any) -> Fields:
 
 
 def plant() -> Fields:
-    """Return the table that the host chose."""
+    """Return the columns and rows of the table Plant that the host chose."""
     return {"columns": ["id", "units"], "rows": [[1, 20], [2, None]]}
 
 
 def failing_call(**changes: Any) -> Fields:
-    """Return a call that failed as it must."""
+    """Return a call that failed with the expected error."""
     return {
-        "call": "read what is not there",
+        "call": "read a missing element",
         "expected": "QuiverError",
         "raised": "QuiverError",
         "as_expected": True,
-        "message": "it is not there",
+        "message": "the element does not exist",
     } | changes
 
 
 def healthy() -> Fields:
-    """Return the evidence of a cell in which all is well."""
+    """Return the evidence of a cell that works, as JSON data."""
     steps = [
         step("import", {"file": FILES[0], "folder": PACKAGE, "version": None}),
         step("native-call", {"version": "1.2.0", "source": "bundled", "lacking": []}),
@@ -175,7 +175,7 @@ def healthy() -> Fields:
         "after_install": [],
         "import": ran("python", "-c", "import quiverdb", made=[]),
         "exercise": ran("python", "-c", "...")
-        | {"trace": "", "steps": {one["step"]: one for one in steps}},
+        | {"trace": "", "steps": {fields["step"]: fields for fields in steps}},
         "chosen": {"seed": 7, "tables": {"Plant": plant()}},
         "on_disk": {
             "read_by": "SQLite 3.45",
@@ -205,16 +205,16 @@ def healthy() -> Fields:
 
 
 def on_windows(fields: Fields) -> None:
-    """Change the evidence to that of a Windows machine: its paths and its libraries' names."""
-    fields |= _moved(fields)
+    """Change the paths and the names of libraries to those of a Windows machine."""
+    fields |= _with_windows_paths(fields)
     fields["os"] = "windows"
 
 
-def _moved(value: Any) -> Any:
+def _with_windows_paths(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _moved(inner) for key, inner in value.items()}
+        return {key: _with_windows_paths(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_moved(inner) for inner in value]
+        return [_with_windows_paths(inner) for inner in value]
     if isinstance(value, str) and value.startswith(SITE):
         path = value.replace(SITE, WINDOWS_SITE).replace(".so", ".dll")
         return path.replace("/", "\\")
@@ -222,7 +222,10 @@ def _moved(value: Any) -> Any:
 
 
 def stub(library: str, symbol: str, needed_by: str = "") -> str:
-    """Return what Wine prints of a symbol that no library exports; an own one needs it."""
+    """Return the line that Wine prints about a symbol that no library exports.
+
+    Without ``needed_by``, a library of the package needs the symbol.
+    """
     path = (needed_by or DLL).replace("\\", "\\\\")
     return (
         f'warn:module:import_dll No implementation for {library}.{symbol} imported from L"{path}"'
@@ -230,7 +233,7 @@ def stub(library: str, symbol: str, needed_by: str = "") -> str:
 
 
 def evidence(*changes: Change) -> CellEvidence:
-    """Return the evidence of a cell in which all is well but for these changes."""
+    """Return the evidence of a cell that works, with these changes."""
     fields = copy.deepcopy(healthy())
     for change in changes:
         change(fields)

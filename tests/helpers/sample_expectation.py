@@ -1,4 +1,4 @@
-"""An expectation, and the causes of a cell as a test compares them."""
+"""A sample expectation, and the parts of a cause that tests compare."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Shown = tuple[str, str, str, Mapping[str, FactValue]]
 
 
 def refuses(refusal: str = "unsupported-python") -> Expectation:
-    """Return the expectation that the installer refuses the release by this cause."""
+    """Return the expectation that the installer refuses the release with this cause."""
     return EXPECTATION.model_copy(update={"kind": ExpectationKind.REFUSES, "refusal": refusal})
 
 
 def under(conditions: Conditions) -> Expectation:
-    """Return the expectation in a scenario of these conditions."""
+    """Return the expectation of a cell with these conditions."""
     return EXPECTATION.model_copy(update={"conditions": conditions})
 
 
 def shown(cause: Cause) -> Shown:
-    """Return name, place, what was observed, and the facts."""
+    """Return the name, the place, the observation and the facts of a cause."""
     return cause.name, cause.where, cause.message.rpartition("; expected ")[0], cause.facts
 
 
 def only(causes: Iterable[Cause]) -> Shown:
-    """Return the only cause as a test compares it."""
+    """Return the same parts of the only cause."""
     (cause,) = causes
     return shown(cause)
 

@@ -1,4 +1,4 @@
-"""The evidence of a release by the workflow in which all went well, and ways to change it."""
+"""Sample evidence of a successful run of the release workflow, and functions that change it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SPANS = {
     "publish": (15.5, 18.0),
 }
 ADDRESS = "10.0.0.3"
-"""The address of the container of each job; from it come the requests to the servers."""
+"""The address of the container of each job. The requests to the servers come from it."""
 ACTIONS = {
     "build": "pypa/cibuildwheel@v4",
     "merge": "actions/upload-artifact/merge@v7",
     "release": "softprops/action-gh-release@v3",
     "publish": "pypa/gh-action-pypi-publish@v1",
 }
-"""The action of the step of each job; the others have a command."""
+"""The action of the step of each job. The steps of other jobs run a command."""
 RUNNING = ContainerState(status="running")
 KILLED = ContainerState(status="exited", exit_code=137)
 IDENTITY = {"ref": "refs/tags/v1.2.0", "sha": "c" * 40, "publisher": "publish.yml"}
@@ -50,7 +50,7 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def changed(model: AnyModel, **values: object) -> AnyModel:
-    """Return a model with other values, validated."""
+    """Return a validated copy of a model with other values."""
     return type(model).model_validate({**dict(model), **values})
 
 
@@ -73,7 +73,7 @@ def job(name: str, span: tuple[float, float] = (0.0, 1.0)) -> JobRun:
 
 
 def failed(run: JobRun, *log: str, exit_code: int | None = 1) -> JobRun:
-    """Return a job that failed at its step, whose command printed these lines."""
+    """Return a job whose step failed. ``log`` has the lines of its command."""
     values = {"result": "failure", "exit_code": exit_code, "log": log or ("::error::no",)}
     step = changed(run.steps[0], **values)
     return changed(run, result="failure", steps=(step,))
@@ -119,7 +119,7 @@ def release() -> ForgeRelease:
 
 
 def evidence() -> PipelineEvidence:
-    """Return the evidence of a release in which all went well."""
+    """Return the evidence of a successful release."""
     return PipelineEvidence(
         run=PipelineRun(
             push=Push(
@@ -163,67 +163,69 @@ def evidence() -> PipelineEvidence:
 
 
 def result(**values: object) -> PipelineResult:
-    """Return the result of that release, with other values."""
-    whole = PipelineResult(
+    """Return the result of a successful release, with other values."""
+    successful = PipelineResult(
         static=(),
         evidence=evidence(),
         dynamic=(),
         live=LivePublisherCheck(verdict=Verdict.VERIFIED),
     )
-    return changed(whole, **values)
+    return changed(successful, **values)
 
 
-def with_run(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
-    """Return evidence with another run."""
-    return changed(whole, run=changed(whole.run, **values))
+def with_run(base: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of the run."""
+    return changed(base, run=changed(base.run, **values))
 
 
-def with_push(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
-    """Return evidence with another push."""
-    return with_run(whole, push=changed(whole.run.push, **values))
+def with_push(base: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of the push."""
+    return with_run(base, push=changed(base.run.push, **values))
 
 
-def with_job(whole: PipelineEvidence, name: str, **values: object) -> PipelineEvidence:
-    """Return evidence with another job."""
-    runs = whole.run.jobs
+def with_job(base: PipelineEvidence, name: str, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of a job."""
+    runs = base.run.jobs
     return with_run(
-        whole, jobs=tuple(changed(run, **values) if run.id == name else run for run in runs)
+        base, jobs=tuple(changed(run, **values) if run.id == name else run for run in runs)
     )
 
 
 def with_failed(
-    whole: PipelineEvidence, name: str, *log: str, exit_code: int | None = 1
+    base: PipelineEvidence, name: str, *log: str, exit_code: int | None = 1
 ) -> PipelineEvidence:
-    """Return evidence in which a job failed at its step, whose command printed these lines."""
+    """Return evidence in which the step of a job failed. ``log`` has the lines of its command."""
     jobs = (
-        failed(run, *log, exit_code=exit_code) if run.id == name else run for run in whole.run.jobs
+        failed(run, *log, exit_code=exit_code) if run.id == name else run for run in base.run.jobs
     )
-    return with_run(whole, jobs=tuple(jobs))
+    return with_run(base, jobs=tuple(jobs))
 
 
-def with_server(whole: PipelineEvidence, name: ServerName, **values: object) -> PipelineEvidence:
-    """Return evidence in which a server differs."""
-    servers = (changed(one, **values) if one.name == name else one for one in whole.servers)
-    return changed(whole, servers=tuple(servers))
+def with_server(base: PipelineEvidence, name: ServerName, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of a server."""
+    servers = (
+        changed(server, **values) if server.name == name else server for server in base.servers
+    )
+    return changed(base, servers=tuple(servers))
 
 
-def with_artifact(whole: PipelineEvidence, files: dict[str, str]) -> PipelineEvidence:
+def with_artifact(base: PipelineEvidence, files: dict[str, str]) -> PipelineEvidence:
     """Return evidence with other files in the artifact."""
-    return with_run(whole, artifacts=(WorkflowArtifact(name="dist", files=files),))
+    return with_run(base, artifacts=(WorkflowArtifact(name="dist", files=files),))
 
 
-def with_release(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
-    """Return evidence with another release."""
-    return changed(whole, releases=(changed(whole.releases[0], **values),))
+def with_release(base: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of the release."""
+    return changed(base, releases=(changed(base.releases[0], **values),))
 
 
-def with_index(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
-    """Return evidence with another index."""
-    return changed(whole, index=changed(whole.index, **values))
+def with_index(base: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of the index."""
+    return changed(base, index=changed(base.index, **values))
 
 
-def with_upload(whole: PipelineEvidence, **values: object) -> PipelineEvidence:
-    """Return evidence with another first upload."""
-    first, *rest = whole.index.upload_logs
-    logs = (changed(first, **values), *rest)
-    return with_index(whole, uploads=tuple(request(upload=log) for log in logs))
+def with_upload(base: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of the first upload."""
+    first, *others = base.index.upload_logs
+    logs = (changed(first, **values), *others)
+    return with_index(base, uploads=tuple(request(upload=log) for log in logs))

@@ -1,6 +1,6 @@
-"""Answers of the integrity API, made to the structure of PEP 740.
+"""Sample responses of an index's integrity API (PEP 740).
 
-They have the keys and value types of a real answer (sigstore 3.6.1's); they are no real answers.
+They have the keys and value types of a real response, that for sigstore 3.6.1.
 """
 
 from __future__ import annotations

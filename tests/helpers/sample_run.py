@@ -1,4 +1,4 @@
-"""A run and its evidence, made up: the `Report` that the tests of the report need."""
+"""Sample reports, cell results and evidence of a made-up run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _VERDICTS = {
 
 
 def command(*words: str, stdout: str = "", seconds: float = 0.5) -> CommandRun:
-    """Return a command that ended with 0."""
+    """Return a command that ended with exit code 0."""
     return CommandRun(
         command=words,
         code=0,
@@ -73,19 +73,19 @@ def command(*words: str, stdout: str = "", seconds: float = 0.5) -> CommandRun:
 
 
 def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> CellEvidence:
-    """Return the evidence of a cell that works, with ``log`` as the installer's output."""
+    """Return the evidence of a cell that works. ``log`` is the output of the installer."""
     windows = "windows" in ident
     machine, installer, scenario = ident.rsplit("-", 2)
     pip = "C:\\Python 3\\Scripts\\pip.exe" if windows else "/home/user/venv/bin/pip"
     wheel = WINDOWS_WHEEL if windows else LINUX_WHEEL
     native = NativeCallValue(version="0.5.0", source="bundled")
-    row = RoundTripValue(returned={"Plant": TableRows(columns=("id",), rows=((1,),))})
+    rows = RoundTripValue(returned={"Plant": TableRows(columns=("id",), rows=((1,),))})
     steps = {
         "native-call": ExerciseStep[NativeCallValue](step="native-call", ok=True, value=native),
-        "round-trip": ExerciseStep[RoundTripValue](step="round-trip", ok=True, value=row),
+        "round-trip": ExerciseStep[RoundTripValue](step="round-trip", ok=True, value=rows),
     }
-    imported = command("python", "-c", "import quiverdb")
-    used = command("python", "-c", "...")
+    import_command = command("python", "-c", "import quiverdb")
+    exercise_command = command("python", "-c", "...")
     return CellEvidence.model_validate(
         {
             "schema": EVIDENCE_SCHEMA,
@@ -100,8 +100,10 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> Cell
             "implementation": "cpython",
             "system": "Linux-6",
             "install": command(pip, "install", "quiverdb", stdout=log, seconds=2.0),
-            "import": ImportRun(**dict(imported), made=()),
-            "exercise": Exercise(**dict(used), trace="", steps=Steps.model_validate(steps)),
+            "import": ImportRun(**dict(import_command), made=()),
+            "exercise": Exercise(
+                **dict(exercise_command), trace="", steps=Steps.model_validate(steps)
+            ),
             "uninstall": command(pip, "uninstall", "--yes", "quiverdb"),
             "requests": (
                 IndexRequest(time=STARTED, client="10.0.0.2", file=wheel, sha256=WHEELS[wheel]),
@@ -150,7 +152,10 @@ def cell(
     reason: str = "",
     seconds: float = 4.0,
 ) -> CellResult:
-    """Return a cell's result: it works, fails with causes, or did not run for a reason."""
+    """Return the result of a cell.
+
+    Without an outcome, the cell works, or fails if there are causes. With a reason, it did not run.
+    """
     machine, installer, scenario = ident.rsplit("-", 2)
     if reason:
         outcome, seconds = Outcome.UNVERIFIED, 0.0
@@ -172,7 +177,7 @@ def cell(
 
 
 def planned(ident: str, kind: ExpectationKind = ExpectationKind.WORKS) -> PlannedCell:
-    """Return a cell as the plan of a run has it."""
+    """Return a selected cell."""
     machine, installer, scenario = ident.rsplit("-", 2)
     return PlannedCell(
         id=ident,
@@ -191,7 +196,7 @@ def item(
     verdict: Verdict | None = None,
     reason: str = "",
 ) -> ItemResult:
-    """Return an item: verified, failed with causes, or of the verdict that is given."""
+    """Return an item. Without a verdict, it is verified, or failed if there are causes."""
     verdict = verdict or (Verdict.FAILED if causes else Verdict.VERIFIED)
     return ItemResult(
         id=ident, title=title or f"The {ident}", verdict=verdict, causes=causes, reason=reason
@@ -199,19 +204,19 @@ def item(
 
 
 def install_item(system: str, *cells: CellResult) -> ItemResult:
-    """Return the item that cells decide."""
-    found = [one for one in cells if ("windows" in one.id) == (system == "windows")]
+    """Return the item of an operating system, with the causes of its cells."""
+    matching = [result for result in cells if ("windows" in result.id) == (system == "windows")]
     return item(
         f"{system}-install",
-        *(cause for one in found for cause in one.causes),
+        *(cause for result in matching for cause in result.causes),
         title=f"pip install quiverdb works on a clean {system.capitalize()} machine",
-        verdict=worst(one.verdict for one in found),
-        reason="; ".join(dict.fromkeys(one.reason for one in found if one.reason)),
+        verdict=worst(result.verdict for result in matching),
+        reason="; ".join(dict.fromkeys(result.reason for result in matching if result.reason)),
     )
 
 
 def machine_records() -> dict[str, MachineRecord]:
-    """Return the machines of machines.toml as a report has them."""
+    """Return the machines of machines.toml as records of a report."""
     fields = set(MachineRecord.model_fields)
     return {
         name: MachineRecord.model_validate(spec.model_dump(include=fields))
@@ -236,7 +241,7 @@ SELECTION = RunSelection(
 
 
 def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> Report:
-    """Return the report of a run with these cells; its verdict is that of its items."""
+    """Return the report of a run with these cells. Its verdict follows from its items."""
     cells = cells or (cell(LINUX), cell(WINDOWS))
     if items is None:
         items = (
@@ -244,15 +249,17 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             *(install_item(system, *cells) for system in ("linux", "windows")),
         )
     return Report(
-        verdict=worst(one.verdict for one in items),
+        verdict=worst(result.verdict for result in items),
         items=items,
         cells=cells,
         started=STARTED,
         seconds=61.2,
         selection=SELECTION.model_copy(
-            update={"machines": tuple(sorted({one.machine for one in cells}))}
+            update={"machines": tuple(sorted({result.machine for result in cells}))}
         ),
-        out_of_scope=(OutOfScope(id="windows-servercore", reason="only the profile full asks"),),
+        out_of_scope=(
+            OutOfScope(id="windows-servercore", reason="only the profile full selects it"),
+        ),
         version="0.5.0",
         wheels=WHEELS,
         locked={"cffi": "2.1.1", "pip": "26.3"},
@@ -286,15 +293,15 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
     )
 
 
-_GOOD = Claim(verdict=Verdict.VERIFIED, evidence="seen")
+_VERIFIED = Claim(verdict=Verdict.VERIFIED, evidence="observed")
 PIPELINE = PipelinePart(
-    truths={str(number): _GOOD for number in range(1, 7)},
+    truths={str(number): _VERIFIED for number in range(1, 7)},
     artifacts=tuple(
-        ArtifactClaim(artifact=path, verdict=Verdict.VERIFIED, evidence="seen")
+        ArtifactClaim(artifact=path, verdict=Verdict.VERIFIED, evidence="observed")
         for path in (".github/workflows/publish.yml", "bindings/python/pyproject.toml")
     ),
     links=tuple(
-        LinkClaim(source=source, target=target, verdict=Verdict.VERIFIED, evidence="seen")
+        LinkClaim(source=source, target=target, verdict=Verdict.VERIFIED, evidence="observed")
         for source, target in (
             ("publish.yml validate job", "bindings/python/pyproject.toml"),
             ("publish.yml publish job", "PyPI"),
@@ -311,10 +318,10 @@ PIPELINE = PipelinePart(
 
 
 def complete(*cells: CellResult) -> Report:
-    """Return a run that has the pipeline and the publisher as well, all verified."""
-    run = report(*cells)
-    items = (*run.items, item("pipeline"), item("publisher"))
-    return run.model_copy(
+    """Return a report that also has verified items for the pipeline and the publisher."""
+    base = report(*cells)
+    items = (*base.items, item("pipeline"), item("publisher"))
+    return base.model_copy(
         update={
             "items": items,
             "pipeline": PIPELINE,

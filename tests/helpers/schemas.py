@@ -1,4 +1,4 @@
-"""The JSON Schema of a model, and a model's fields as tables in Markdown."""
+"""Return the JSON Schema of a model, and the fields of a model as Markdown tables."""
 
 from __future__ import annotations
 
@@ -19,58 +19,62 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Untitled(GenerateJsonSchema):
-    """Leaves out the titles, which only repeat the fields' names."""
+    """Leaves out titles, because they only repeat the names of the fields."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
         return False
 
 
-class _Whole(_Untitled):
-    """What a model writes that writes every field: all of them are required."""
+class _AllRequired(_Untitled):
+    """Makes all fields required, for a model that writes all its fields."""
 
     def field_is_required(self, field: object, total: bool) -> bool:  # noqa: ARG002
         return True
 
 
 def schema(model: type[Model], *, every_field: bool = True) -> dict[str, JsonValue]:
-    """Return the JSON Schema of what ``model`` writes; a field's docstring is its description."""
-    generator = _Whole if every_field else _Untitled
-    made = model.model_json_schema(mode="serialization", schema_generator=generator)
-    definitions = made.pop("$defs", {})
-    _describe(made, model)
+    """Return the JSON Schema of a serialized model. The docstrings of fields are descriptions.
+
+    With ``every_field``, all fields are required.
+    """
+    generator = _AllRequired if every_field else _Untitled
+    root = model.model_json_schema(mode="serialization", schema_generator=generator)
+    definitions = root.pop("$defs", {})
+    _add_descriptions(root, model)
     for name, definition in definitions.items():
-        for found in _models().get(name.partition("_")[0], ()):
-            # Two modules may have a class of one name.
-            if _names(found) == set(definition.get("properties", ())):
-                _describe(definition, found)
-    return {"$schema": _DIALECT, **made, "$defs": definitions}
+        for candidate in _models().get(name.partition("_")[0], ()):
+            # Two modules can have a class of the same name.
+            if _keys(candidate) == set(definition.get("properties", ())):
+                _add_descriptions(definition, candidate)
+    return {"$schema": _DIALECT, **root, "$defs": definitions}
 
 
-def _describe(definition: dict[str, dict[str, dict[str, str]]], model: type[Model]) -> None:
+def _add_descriptions(definition: dict[str, dict[str, dict[str, str]]], model: type[Model]) -> None:
     for name, field in model.model_fields.items():
-        shown = definition.get("properties", {}).get(field.serialization_alias or name)
-        if shown is not None and (text := _docstring(model, name)):
-            shown.setdefault("description", text)
+        property_ = definition.get("properties", {}).get(field.serialization_alias or name)
+        if property_ is not None and (text := _docstring(model, name)):
+            property_.setdefault("description", text)
 
 
-def _names(model: type[Model]) -> set[str]:
+def _keys(model: type[Model]) -> set[str]:
     return {field.serialization_alias or name for name, field in model.model_fields.items()}
 
 
 @functools.cache
 def _models() -> dict[str, list[type[Model]]]:
-    found: dict[str, list[type[Model]]] = {}
-    waiting = [Model]
-    while waiting:
-        model = waiting.pop()
-        waiting += model.__subclasses__()
+    """Return all models by class name."""
+    models: dict[str, list[type[Model]]] = {}
+    pending = [Model]
+    while pending:
+        model = pending.pop()
+        pending += model.__subclasses__()
         if "[" not in model.__name__:
-            found.setdefault(model.__name__, []).append(model)
-    return found
+            models.setdefault(model.__name__, []).append(model)
+    return models
 
 
 def _docstring(model: type[Model], field: str) -> str:
-    """Return the string below a field in the class, or in that which it is inherited from."""
+    """Return the string below a field in its class, or in the base class that defines it."""
     for base in model.__mro__:
         name = base.__name__.partition("[")[0]
         if text := _docstrings(base.__module__).get((name, field)):
@@ -98,22 +102,22 @@ def _docstrings(module: str) -> dict[tuple[str, str], str]:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
+    """Return a Markdown table."""
     lines = [list(heads), ["---"] * len(heads), *map(list, rows)]
     cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells) + "\n"
 
 
 def code(*words: str) -> str:
-    """Return each word as code, with commas."""
+    """Return each word as Markdown code, separated by commas."""
     return ", ".join(f"`{word}`" for word in words)
 
 
 def page(model: type[Model], title: str, *, every_field: bool = True) -> str:
-    """Return the fields of ``model`` under ``title``, and those of each model within it."""
-    made = schema(model, every_field=every_field)
-    text = f"## {title}\n\n" + _fields(made)
-    for name, definition in sorted(_items(made["$defs"])):
+    """Return the fields of ``model`` under ``title``, and the fields of all models that it uses."""
+    root = schema(model, every_field=every_field)
+    text = f"## {title}\n\n" + _fields(root)
+    for name, definition in sorted(_items(root["$defs"])):
         text += f"## {name}\n\n"
         if description := definition.get("description"):
             text += f"{' '.join(str(description).split())}\n\n"
@@ -144,18 +148,18 @@ def _list(value: JsonValue | None) -> list[JsonValue]:
 
 
 def kind(definition: Schema) -> str:
-    """Return a JSON Schema in a few words."""
+    """Return a short description of the type in a JSON Schema."""
     if "$ref" in definition:
         name = str(definition["$ref"]).rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
     if "const" in definition:
         return code(json.dumps(definition["const"]))
     if options := _list(definition.get("anyOf")):
-        return " or ".join(dict.fromkeys(kind(_schema_of(one)) for one in options))
-    if words := _list(definition.get("enum")):
-        return " or ".join(code(str(one)) for one in words)
-    if places := _list(definition.get("prefixItems")):
-        return f"list of {', '.join(kind(_schema_of(one)) for one in places)}"
+        return " or ".join(dict.fromkeys(kind(_schema_of(option)) for option in options))
+    if values := _list(definition.get("enum")):
+        return " or ".join(code(str(value)) for value in values)
+    if items := _list(definition.get("prefixItems")):
+        return f"list of {', '.join(kind(_schema_of(item)) for item in items)}"
     name = str(definition.get("type", "any JSON"))
     if name == "array":
         return f"list of {kind(_schema_of(definition.get('items')))}"

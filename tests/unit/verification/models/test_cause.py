@@ -5,22 +5,22 @@ import pytest
 from verification.models.cause import Cause, Severity, sorted_causes
 
 
-def cause(name: str, severity: str = "broken", where: str = "here", **changes: str) -> Cause:
-    made = Cause(
+def cause(name: str, severity: str = "broken", where: str = "cell", **changes: str) -> Cause:
+    original = Cause(
         name=name,
         severity=Severity(severity),
         where=where,
-        message="seen; expected",
+        message="message",
         remedy="Repair it.",
     )
-    return made.model_copy(update=changes)
+    return original.model_copy(update=changes)
 
 
-def test_unclassified_comes_first_and_the_rest_by_severity() -> None:
+def test_unclassified_comes_first_and_the_others_by_severity() -> None:
     names = [("stray-file", "note"), ("crash", "broken"), ("disk-full", "testbed")]
     names += [("stray-top-level", "flawed"), ("unclassified", "broken"), ("hang", "broken")]
     ordered = sorted_causes(cause(name, severity) for name, severity in names)
-    assert [one.name for one in ordered] == [
+    assert [listed.name for listed in ordered] == [
         "unclassified",
         "disk-full",
         "crash",
@@ -33,27 +33,22 @@ def test_unclassified_comes_first_and_the_rest_by_severity() -> None:
 def test_a_cause_that_follows_from_another_comes_last() -> None:
     names = [("crash", "unusable-fallback"), ("unusable-fallback", ""), ("stray-file", "")]
     ordered = sorted_causes(cause(name, follows=follows) for name, follows in names)
-    assert [one.name for one in ordered] == ["stray-file", "unusable-fallback", "crash"]
+    assert [listed.name for listed in ordered] == ["stray-file", "unusable-fallback", "crash"]
 
 
-def test_causes_of_one_name_are_ordered_by_place_and_message() -> None:
+def test_causes_with_the_same_name_are_ordered_by_place_and_message() -> None:
     causes = [cause("crash", where="b"), cause("crash", message="z"), cause("crash", message="y")]
     causes += [cause("crash", where="a")]
-    ordered = [(one.where, one.message) for one in sorted_causes(causes)]
-    assert ordered == [
-        ("a", "seen; expected"),
-        ("b", "seen; expected"),
-        ("here", "y"),
-        ("here", "z"),
-    ]
+    ordered = [(listed.where, listed.message) for listed in sorted_causes(causes)]
+    assert ordered == [("a", "message"), ("b", "message"), ("cell", "y"), ("cell", "z")]
 
 
-def test_a_repeated_cause_is_told_once() -> None:
-    assert len(sorted_causes([cause("crash"), cause("crash"), cause("crash", where="there")])) == 2
+def test_a_repeated_cause_is_listed_once() -> None:
+    assert len(sorted_causes([cause("crash"), cause("crash"), cause("crash", where="b")])) == 2
 
 
-def test_a_cause_is_written_in_one_line() -> None:
-    assert str(cause("crash")) == "crash: here: seen; expected. Repair it."
+def test_a_cause_is_one_line_of_text() -> None:
+    assert str(cause("crash")) == "crash: cell: message. Repair it."
 
 
 def test_a_name_is_lower_case_words_joined_by_hyphens() -> None:

@@ -22,7 +22,7 @@ def test_each_error_has_its_exit_code(
     assert error.exit_code is code
 
 
-def test_the_exit_codes_are_those_of_the_documents() -> None:
+def test_the_exit_codes_do_not_change() -> None:
     assert {code.name: int(code) for code in ExitCode} == {
         "VERIFIED": 0,
         "PACKAGE_FAILED": 1,
@@ -32,7 +32,7 @@ def test_the_exit_codes_are_those_of_the_documents() -> None:
     }
 
 
-def test_a_failure_of_the_testbed_has_its_cause_and_its_facts() -> None:
+def test_a_testbed_failure_has_cause_place_and_observation() -> None:
     assert (FAILURE.cause, FAILURE.where, FAILURE.observed) == (
         "machine-lost",
         "debian-13",
@@ -41,6 +41,6 @@ def test_a_failure_of_the_testbed_has_its_cause_and_its_facts() -> None:
     assert str(FAILURE) == "machine-lost: debian-13: it stopped"
 
 
-def test_a_failed_build_has_the_path_of_its_log() -> None:
+def test_a_failed_build_has_its_log() -> None:
     assert (BUILD.where, BUILD.observed, BUILD.log) == ("cibuildwheel", "exit 1", "/log")
     assert str(BUILD) == "cibuildwheel: exit 1"

@@ -13,16 +13,16 @@ def test_the_module_is_the_package_or_the_project(package: str, module: str) -> 
     assert EXPECTATION.model_copy(update={"package": package}).module == module
 
 
-def test_a_release_must_work_unless_the_expectation_says_otherwise() -> None:
+def test_a_release_must_work_by_default() -> None:
     assert EXPECTATION.kind is ExpectationKind.WORKS
     assert EXPECTATION.conditions == Conditions()
 
 
-def test_a_condition_that_is_not_named_demands_nothing() -> None:
-    ordinary = Conditions()
-    assert (ordinary.offline, ordinary.own_tests) == (False, False)
-    assert (ordinary.keeps_dependencies, ordinary.keeps_in_cache) == (False, False)
-    assert (ordinary.uses, ordinary.cause) == ((), "")
+def test_the_default_conditions_require_nothing() -> None:
+    defaults = Conditions()
+    assert (defaults.offline, defaults.own_tests) == (False, False)
+    assert (defaults.keeps_dependencies, defaults.keeps_in_cache) == (False, False)
+    assert (defaults.uses, defaults.cause) == ((), "")
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_an_expectation_survives_json(expectation: Expectation) -> None:
         ({"conditions": {"other": 1}}, ("conditions", "other")),
     ],
 )
-def test_an_expectation_that_does_not_fit_is_refused(
+def test_an_invalid_expectation_is_refused(
     values: dict[str, object], field: tuple[str, ...]
 ) -> None:
-    with pytest.raises(pydantic.ValidationError) as refused:
+    with pytest.raises(pydantic.ValidationError) as error:
         Expectation.model_validate({**dict(EXPECTATION), **values})
-    assert [error["loc"] for error in refused.value.errors()] == [field]
+    assert [fault["loc"] for fault in error.value.errors()] == [field]

@@ -16,13 +16,13 @@ from verification.models.forge import ForgeRelease, ForgeRequest, JobIdentity, R
 LINE = {"time": "2026-01-01T00:00:00Z", "client": "10.0.0.3"}
 
 
-def test_the_server_reads_the_configuration_as_the_host_writes_it(tmp_path: Path) -> None:
+def test_the_server_reads_the_configuration_that_the_host_writes(tmp_path: Path) -> None:
     settings = config.load(forge_server.configure(tmp_path))
     assert dataclasses.asdict(settings.repository) == REPOSITORY.model_dump()
     assert dataclasses.asdict(settings.run) == WORKFLOW.model_dump()
 
 
-def test_a_repository_is_public_and_its_branch_is_main_unless_it_says_otherwise() -> None:
+def test_a_repository_is_public_with_the_branch_main_by_default() -> None:
     repository = Repository(owner="o", name="n", id=1, owner_id=2)
     assert (repository.visibility, repository.default_branch) == ("public", "main")
 
@@ -32,13 +32,13 @@ def test_a_job_survives_json(identity: JobIdentity) -> None:
     assert JobIdentity.model_validate_json(identity.model_dump_json()) == identity
 
 
-def test_the_host_reads_the_releases_as_the_server_writes_them(tmp_path: Path) -> None:
+def test_the_host_reads_the_releases_that_the_server_writes(tmp_path: Path) -> None:
     repository = config.load(forge_server.configure(tmp_path)).repository
     store = ReleaseStore(tmp_path, Refs(repository))
-    made = store.create(ReleaseFields(tag="v0.5.0", name="Five", target="main"), "true")
+    created = store.create(ReleaseFields(tag="v0.5.0", name="Five", target="main"), "true")
     text = (tmp_path / "releases.json").read_text("utf-8")
     (release,) = pydantic.TypeAdapter(tuple[ForgeRelease, ...]).validate_json(text)
-    assert (release.id, release.tag, release.name) == (made.id, "v0.5.0", "Five")
+    assert (release.id, release.tag, release.name) == (created.id, "v0.5.0", "Five")
     assert (release.latest, release.draft, release.assets) == (True, False, ())
 
 

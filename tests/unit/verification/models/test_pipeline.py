@@ -13,20 +13,20 @@ from verification.models.testbed import TestbedFailureRecord
 from verification.pipeline.workflow_causes import cause
 
 
-def test_errors_are_unescaped() -> None:
+def test_error_messages_are_unescaped() -> None:
     run = failed(job("a"), "  ❗  ::error title=x::50%25%0Amore")
     step = changed(run.steps[0], log=(*run.steps[0].log, "::x::"))
     assert changed(run, steps=(step,)).errors == ("50%\nmore",)
 
 
-def test_a_job_that_failed_has_its_step() -> None:
+def test_a_failed_job_has_its_failing_step() -> None:
     assert job("a").failing is None
     step = failed(job("a")).failing
     assert step is not None
     assert step.name == "Work"
 
 
-def test_a_job_is_called_by_its_name_or_its_id() -> None:
+def test_the_title_of_a_job_is_its_name_or_its_id() -> None:
     assert job("build").title == "Build"
     assert changed(job("build"), name="").title == "build"
 
@@ -41,16 +41,16 @@ def test_a_job_is_called_by_its_name_or_its_id() -> None:
         ),
     ],
 )
-def test_an_outcome_comes_back_from_its_json(outcome: PipelineResult | PipelineFailure) -> None:
+def test_an_outcome_survives_json(outcome: PipelineResult | PipelineFailure) -> None:
     assert type(outcome).model_validate_json(outcome.model_dump_json()) == outcome
 
 
 def test_the_json_of_a_result_keeps_its_keys() -> None:
-    whole = json.loads(result().model_dump_json())
+    fields = json.loads(result().model_dump_json())
 
-    assert set(whole) == {"static", "evidence", "live", "dynamic"}
-    assert set(whole["live"]) == {"verdict", "reason", "version", "publishers", "causes"}
-    evidence = whole["evidence"]
+    assert set(fields) == {"static", "evidence", "live", "dynamic"}
+    assert set(fields["live"]) == {"verdict", "reason", "version", "publishers", "causes"}
+    evidence = fields["evidence"]
     assert set(evidence) == {
         "run",
         "repository",

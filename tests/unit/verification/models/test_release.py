@@ -29,31 +29,31 @@ def test_a_file_is_read_with_its_sha256(tmp_path: Path) -> None:
     assert ReleaseFile.read(path).name == path.name
 
 
-def test_the_locked_versions_are_told_by_normalised_name() -> None:
+def test_locked_versions_have_normalised_names() -> None:
     release = _release("cffi-2.0.0-cp313-cp313-win_amd64.whl", "Typing_Ext-4.1.tar.gz")
     assert release.locked() == {"cffi": "2.0.0", "typing-ext": "4.1"}
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_of_several_versions_of_a_dependency_the_newest_is_locked(reverse: bool) -> None:
+def test_the_newest_version_of_a_dependency_is_locked(reverse: bool) -> None:
     wheels = sorted(("pip-24.1-py3-none-any.whl", "pip-26.3-py3-none-any.whl"), reverse=reverse)
     assert _release(*wheels).locked() == {"pip": "26.3"}
 
 
-def test_the_previous_release_is_the_newest_one_with_a_wheel() -> None:
+def test_the_previous_release_is_the_newest_release_with_a_wheel() -> None:
     wheels = ("x-0.9-py3-none-any.whl", "x-0.10-py3-none-any.whl")
     assert _release(earlier=(*wheels, "x-0.11.tar.gz")).previous == "0.10"
     assert _release().previous == ""
 
 
-def test_further_dependencies_come_first_and_no_file_is_there_twice() -> None:
+def test_additional_dependencies_come_first_without_duplicates() -> None:
     release = _release("a-1-py3-none-any.whl").with_dependencies(
         Path("b-1-py3-none-any.whl"), Path("other/a-1-py3-none-any.whl")
     )
     assert release.dependencies == (Path("b-1-py3-none-any.whl"), Path("a-1-py3-none-any.whl"))
 
 
-def test_the_index_stores_all_files_but_the_wheels() -> None:
+def test_the_stored_files_are_all_files_except_the_wheels() -> None:
     release = _release("a-1-py3-none-any.whl", earlier=("x-1.1-py3-none-any.whl",))
     release = release.model_copy(update={"tools": (Path("pytest-9-py3-none-any.whl"),)})
     assert [path.name for path in release.stored] == [
@@ -65,19 +65,19 @@ def test_the_index_stores_all_files_but_the_wheels() -> None:
     assert release.digests() == {WHEEL.name: WHEEL.sha256}
 
 
-def test_a_release_is_handed_over_as_json() -> None:
+def test_a_release_survives_json() -> None:
     release = _release("a-1-py3-none-any.whl")
     assert Release.model_validate_json(release.model_dump_json()) == release
 
 
-def test_a_release_is_frozen_and_takes_no_other_fields() -> None:
+def test_a_release_is_frozen_and_refuses_unknown_fields() -> None:
     with pytest.raises(pydantic.ValidationError):
         _release().version = "2"
     with pytest.raises(pydantic.ValidationError):
-        Release.model_validate({**_release().model_dump(), "beside": ()})
+        Release.model_validate({**_release().model_dump(), "other": ()})
 
 
-def test_name_and_version_are_read_from_a_files_name() -> None:
+def test_name_and_version_are_read_from_a_file_name() -> None:
     assert [str(part) for part in project_and_version(Path("Quiver_DB-1.0-py3-none-any.whl"))] == [
         "quiver-db",
         "1.0",

@@ -47,12 +47,10 @@ def test_an_item_survives_json() -> None:
         ({"summary": {"commands": (), "steps": {}, "other": 1}}, ("summary", "other")),
     ],
 )
-def test_a_result_that_does_not_fit_is_refused(
-    values: dict[str, object], field: tuple[str, ...]
-) -> None:
-    with pytest.raises(pydantic.ValidationError) as refused:
+def test_an_invalid_result_is_refused(values: dict[str, object], field: tuple[str, ...]) -> None:
+    with pytest.raises(pydantic.ValidationError) as error:
         CellResult.model_validate({**dict(cell(LINUX)), **values})
-    assert [error["loc"] for error in refused.value.errors()] == [field]
+    assert [fault["loc"] for fault in error.value.errors()] == [field]
 
 
 def test_a_command_has_the_name_of_a_step() -> None:

@@ -43,14 +43,14 @@ def test_a_verdict_survives_json() -> None:
     assert RunVerdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
-def test_a_run_without_facts_verifies_nothing_by_itself() -> None:
+def test_a_run_is_empty_by_default() -> None:
     run = RunResult(subject="quiverdb")
     assert (run.strict, run.interrupted, run.from_source) == (False, False, False)
     assert run.prepared
     assert (run.systems, run.planned, run.cells, run.pipeline) == ((), (), (), None)
 
 
-def test_a_planned_cell_is_comparable_unless_it_says_otherwise() -> None:
+def test_a_planned_cell_is_comparable_by_default() -> None:
     assert planned(LINUX).comparable
 
 
@@ -64,9 +64,7 @@ def test_a_planned_cell_is_comparable_unless_it_says_otherwise() -> None:
         ({"failed_tests": ({"item": "x"},)}, ("failed_tests", 0, "node")),
     ],
 )
-def test_a_run_that_does_not_fit_is_refused(
-    values: dict[str, object], field: tuple[str | int, ...]
-) -> None:
-    with pytest.raises(pydantic.ValidationError) as refused:
+def test_an_invalid_run_is_refused(values: dict[str, object], field: tuple[str | int, ...]) -> None:
+    with pytest.raises(pydantic.ValidationError) as error:
         RunResult.model_validate({**dict(RUN), **values})
-    assert [error["loc"] for error in refused.value.errors()] == [field]
+    assert [fault["loc"] for fault in error.value.errors()] == [field]

@@ -8,14 +8,15 @@ from verification.scenarios import scenarios
 LINUX, WINDOWS = scenarios.load()["linux"], scenarios.load()["windows"]
 
 
-def test_the_scenarios_that_name_the_version_are_known() -> None:
-    pinned = {one.name for known in (LINUX, WINDOWS) for one in known.values() if one.pinned}
+def test_a_scenario_is_pinned_if_its_requirement_has_a_version() -> None:
+    scenarios_of_all_systems = (*LINUX.values(), *WINDOWS.values())
+    pinned = {scenario.name for scenario in scenarios_of_all_systems if scenario.pinned}
     assert pinned == {"pinned", "no-binary"}
 
 
-def test_snapshots_leave_out_what_no_user_can_change() -> None:
+def test_snapshots_leave_out_folders_that_the_user_cannot_change() -> None:
     assert set(SYSTEM_FOLDERS) <= set(LINUX["venv"].ignored_paths)
-    assert LINUX["root"].ignored_paths == LINUX["root"].ignored, "root can change all of it"
+    assert LINUX["root"].ignored_paths == LINUX["root"].ignored, "root can change all folders"
     assert WINDOWS["system"].ignored_paths == ()
 
 
@@ -23,15 +24,15 @@ def test_snapshots_leave_out_what_no_user_can_change() -> None:
     ("system", "name", "options"),
     [("linux", "venv", ()), ("windows", "system", ("--system",)), ("windows", "space-path", ())],
 )
-def test_an_installer_is_told_to_use_the_system_where_no_environment_is_active(
+def test_an_installer_gets_the_system_option_only_without_an_environment(
     system: str, name: str, options: tuple[str, ...]
 ) -> None:
     uv = Installer(name="uv", install=("uv", "pip", "install"), system_option=("--system",))
-    known = WINDOWS if system == "windows" else LINUX
-    assert known[name].options(uv) == options
+    scenario = (WINDOWS if system == "windows" else LINUX)[name]
+    assert scenario.options(uv) == options
 
 
-def test_an_installer_trusts_the_runs_certificate_by_its_own_variable() -> None:
+def test_an_installer_with_a_variable_gets_the_ca_certificate() -> None:
     installer = Installer(name="uv", install=("uv",), ca_variable="SSL_CERT_FILE")
     assert installer.environment("/ca.pem") == {"SSL_CERT_FILE": "/ca.pem"}
     assert Installer(name="pip", install=("pip",)).environment("/ca.pem") == {}

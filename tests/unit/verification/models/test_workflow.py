@@ -20,12 +20,12 @@ def workflow() -> Workflow:
     return parse(TEXT, Path("folder/demo.yml"))
 
 
-def test_the_jobs_before_a_job_are_all_that_it_waits_for() -> None:
+def test_the_jobs_before_a_job_include_indirect_needs() -> None:
     assert workflow().before("one") == frozenset()
     assert workflow().before("four") == {"one", "two", "three"}
 
 
-def test_a_place_is_the_name_of_the_file_and_a_line() -> None:
+def test_a_location_is_the_name_of_the_file_and_a_line() -> None:
     assert workflow().at(7) == "demo.yml:7"
 
 

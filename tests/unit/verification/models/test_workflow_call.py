@@ -39,19 +39,19 @@ def loaded(root: Path, uses: str = LOCAL, caller: str = CALLER, **called: str) -
     path = write(root, "publish.yml", caller.replace("USES", uses))
     for name, text in called.items():
         write(root, f"{name}.yml", text)
-    return with_called(load(path), root, lambda repository, _: root / "else" / repository)
+    return with_called(load(path), root, lambda repository, _: root / "checkouts" / repository)
 
 
-def test_a_called_workflow_runs_in_place_of_its_call(tmp_path: Path) -> None:
+def test_the_jobs_of_a_called_workflow_replace_its_call(tmp_path: Path) -> None:
     workflow = loaded(tmp_path, upload=CALLED)
 
     running = workflow.running_jobs
-    assert [(one.id, one.job.id) for one in running] == [
+    assert [(run.id, run.job.id) for run in running] == [
         ("build", "build"),
         ("publish", "publish"),
         ("publish", "report"),
     ]
-    assert [one.workflow.path.name for one in running] == [
+    assert [run.workflow.path.name for run in running] == [
         "publish.yml",
         "upload.yml",
         "upload.yml",
@@ -61,7 +61,7 @@ def test_a_called_workflow_runs_in_place_of_its_call(tmp_path: Path) -> None:
     assert [file.path.name for file in workflow.files] == ["publish.yml", "upload.yml"]
 
 
-def test_a_job_without_permissions_gets_those_of_its_caller(tmp_path: Path) -> None:
+def test_a_job_without_permissions_has_those_of_its_caller(tmp_path: Path) -> None:
     _, publish, report = loaded(tmp_path, upload=CALLED).running_jobs
 
     assert publish.job.permissions == {"id-token": "write"}
@@ -69,7 +69,7 @@ def test_a_job_without_permissions_gets_those_of_its_caller(tmp_path: Path) -> N
     assert report.job.permissions_from == "job"
 
 
-def test_a_call_may_be_nested(tmp_path: Path) -> None:
+def test_calls_can_be_nested(tmp_path: Path) -> None:
     outer = CALLED.replace("{runs-on: a, steps: [{run: a}]}", f"{{uses: ./{WORKFLOWS}/deep.yml}}")
     inner = "on: workflow_call\njobs: {last: {runs-on: a, steps: [{run: a}]}}"
     workflow = loaded(tmp_path, upload=outer, deep=inner)
@@ -97,26 +97,26 @@ def test_a_call_may_be_nested(tmp_path: Path) -> None:
 def test_a_workflow_of_another_repository_has_its_origin(
     tmp_path: Path, ref: str, full: str
 ) -> None:
-    write(tmp_path / "else" / "x" / "y", "upload.yml", CALLED)
+    write(tmp_path / "checkouts" / "x" / "y", "upload.yml", CALLED)
     workflow = loaded(tmp_path, f"{REMOTE}@{ref}")
 
     assert workflow.running_jobs[1].workflow.origin == f"{REMOTE}@{full}"
     assert [file.path.name for file in workflow.files] == ["publish.yml"]
 
 
-def test_a_call_within_another_repository_is_of_that_repository(tmp_path: Path) -> None:
-    there = tmp_path / "else" / "x" / "y"
-    write(
-        there, "upload.yml", f"on: workflow_call\njobs: {{one: {{uses: ./{WORKFLOWS}/deep.yml}}}}"
-    )
-    write(there, "deep.yml", "on: workflow_call\njobs: {two: {runs-on: a, steps: [{run: a}]}}")
+def test_a_local_call_in_another_repository_belongs_to_that_repository(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkouts" / "x" / "y"
+    outer = f"on: workflow_call\njobs: {{one: {{uses: ./{WORKFLOWS}/deep.yml}}}}"
+    inner = "on: workflow_call\njobs: {two: {runs-on: a, steps: [{run: a}]}}"
+    write(checkout, "upload.yml", outer)
+    write(checkout, "deep.yml", inner)
     workflow = loaded(tmp_path, f"{REMOTE}@v1")
 
     deep = workflow.running_jobs[-1].workflow
     assert deep.origin == f"x/y/{WORKFLOWS}/deep.yml@refs/tags/v1"
 
 
-def test_a_workflow_that_is_not_here_leaves_its_call(tmp_path: Path) -> None:
+def test_a_call_of_an_unavailable_workflow_stays_in_the_list(tmp_path: Path) -> None:
     path = write(tmp_path, "publish.yml", CALLER.replace("USES", f"{REMOTE}@v1"))
     workflow = with_called(load(path), tmp_path)
 
@@ -125,25 +125,30 @@ def test_a_workflow_that_is_not_here_leaves_its_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uses", "called", "fault"),
+    ("uses", "called", "data"),
     [
-        (LOCAL, {}, "there is no such workflow file"),
-        ("upload.yml", {}, "is no workflow; write"),
-        (LOCAL, {"upload": CALLED.replace("workflow_call", "push")}, "no `workflow_call`"),
+        (LOCAL, {}, r"/upload\.yml: "),
+        ("upload.yml", {}, r"/publish\.yml:4: `uses: upload\.yml`"),
+        (
+            LOCAL,
+            {"upload": CALLED.replace("workflow_call", "push")},
+            r"/publish\.yml:4: .*'publish'.*upload\.yml.*`workflow_call`",
+        ),
         (
             LOCAL,
             {"upload": CALLED.replace("id-token: write", "contents: write")},
-            r"upload\.yml:3: the job 'publish' asks for contents: write, and the job 'publish'",
+            r"/upload\.yml:3: .*'publish'.*contents: write.*'publish'",
         ),
         (
             LOCAL,
             {"upload": f"on: workflow_call\njobs: {{a: {{uses: {LOCAL}}}}}"},
-            r"calls upload\.yml, which calls it",
+            r"/upload\.yml:2: .*'a'.*upload\.yml",
         ),
     ],
+    ids=["missing", "not a workflow", "not callable", "more permissions", "circle"],
 )
 def test_a_call_that_github_refuses_is_refused(
-    tmp_path: Path, uses: str, called: dict[str, str], fault: str
+    tmp_path: Path, uses: str, called: dict[str, str], data: str
 ) -> None:
-    with pytest.raises(BadWorkflow, match=fault):
+    with pytest.raises(BadWorkflow, match=data):
         loaded(tmp_path, uses, **called)

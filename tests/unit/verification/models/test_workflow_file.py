@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def read(text: str) -> Workflow:
 
 
 def job(body: str, *, head: str = "") -> str:
+    """Return a workflow with the job `one`, whose body begins at line 4."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     return f"on: push\n{head}jobs:\n  one:\n{lines}\n"
 
@@ -45,8 +47,8 @@ def test_the_real_workflow_is_read() -> None:
 # -- YAML -----------------------------------------------------------------------------------------
 
 
-def test_on_is_a_word_and_no_boolean() -> None:
-    # YAML 1.1 reads on, off, yes and no as booleans: most parsers lose the trigger.
+def test_on_is_a_string_and_not_a_boolean() -> None:
+    # YAML 1.1 reads on, off, yes and no as booleans, and many parsers lose the trigger.
     text = (
         "on: push\njobs: {one: {runs-on: x, env: {A: yes, B: off, C: 1.10}, steps: [{run: a}]}}\n"
     )
@@ -57,109 +59,110 @@ def test_on_is_a_word_and_no_boolean() -> None:
     assert workflow.jobs["one"].env == {"A": "yes", "B": "off", "C": "1.10"}
 
 
-def test_values_become_text_as_github_writes_them() -> None:
-    step = "steps: [{uses: a/b@c, with: {a: True, b: 0x10, c: ~, d: 'x'}}]\n"
+def test_values_become_strings_as_on_github() -> None:
+    steps = "steps: [{uses: a/b@c, with: {a: True, b: 0x10, c: ~, d: 'x'}}]\n"
 
-    (found,) = read(job(f"runs-on: x\n{step}")).jobs["one"].steps
+    (step,) = read(job(f"runs-on: x\n{steps}")).jobs["one"].steps
 
-    assert found.with_ == {"a": "true", "b": "0x10", "c": "", "d": "x"}
+    assert step.with_ == {"a": "true", "b": "0x10", "c": "", "d": "x"}
 
 
-def test_anchors_are_followed() -> None:
+def test_anchors_are_resolved() -> None:
     text = "on: push\njobs:\n  one: &it {runs-on: x, steps: [{run: a}]}\n  two: *it\n"
 
     assert read(text).jobs["two"].steps[0].run == "a"
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "told"),
+    ("text", "line", "data"),
     [
-        ("", 0, "is empty"),
-        ("on: push\njobs: [", 2, "is not YAML"),
-        ("on: {push: {tags: [*x]}}\njobs: {}\n", 1, "quote a pattern"),
-        ("on:\n  push:\n    tags:\n      - !x\njobs: {}\n", 4, "write it in quotes"),
-        ("on:\n  push:\n    tags:\n      - 1.10\njobs: {}\n", 4, "write it in quotes"),
-        ("on: push\n", 1, "no `jobs`"),
-        ("jobs: {}\n", 1, "no `on`"),
-        ("on: push\njobs: {}\n", 2, "names no job"),
-        ("on: push\non: push\njobs: {}\n", 2, "the key 'on' twice"),
-        ("on: push\njob: {}\n", 2, "unknown key 'job'"),
-        ("- a\n", 1, "not a table"),
-        ("on: push\njobs: {one: &a [*a]}\n", 2, "not a table"),
-        ("on: {push: {tags: [a], tags-ignore: [b]}}\njobs: {}\n", 1, "both `tags` and"),
-        ("on: {push: {paths: [a], paths-ignore: [b]}}\njobs: {}\n", 1, "both `paths` and"),
+        ("", 0, "`jobs`"),
+        ("on: push\njobs: [", 2, "YAML"),
+        ("on: {push: {tags: [*x]}}\njobs: {}\n", 1, "* ! &"),
+        ("on:\n  push:\n    tags:\n      - !x\njobs: {}\n", 4, "`on.push.tags`"),
+        ("on:\n  push:\n    tags:\n      - 1.10\njobs: {}\n", 4, "'1.10'"),
+        ("on: push\n", 1, "`jobs`"),
+        ("jobs: {}\n", 1, "`on`"),
+        ("on: push\njobs: {}\n", 2, "`jobs`"),
+        ("on: push\non: push\njobs: {}\n", 2, "'on'"),
+        ("on: push\njob: {}\n", 2, "'job'"),
+        ("- a\n", 1, ""),
+        ("on: push\njobs: {one: &a [*a]}\n", 2, "'one'"),
+        ("on: {push: {tags: [a], tags-ignore: [b]}}\njobs: {}\n", 1, "`tags-ignore`"),
+        ("on: {push: {paths: [a], paths-ignore: [b]}}\njobs: {}\n", 1, "`paths-ignore`"),
         (
             "on: {pull_request: {branches: [a], branches-ignore: [b]}}\njobs: {}\n",
             1,
-            "both `branches` and",
+            "`branches-ignore`",
         ),
         ("on: {push: {tags: ['!a']}}\njobs: {}\n", 1, "`tags-ignore`"),
-        ("on: {push: {tags: []}}\njobs: {}\n", 1, "is empty"),
-        ("on: {push: {tag: [a]}}\njobs: {}\n", 1, "unknown key 'tag'"),
-        ("on: {pull_request: {tags: [a]}}\njobs: {}\n", 1, "unknown key 'tags'"),
-        (job("steps: [{run: a}]"), 4, "no `runs-on`"),
-        (job("runs-on: x"), 4, "no `steps`"),
-        (job("runs-on: x\nsteps: []"), 5, "not a list of steps"),
-        (job("runs-on: x\nsteps: [{name: a}]"), 5, "exactly one of `uses` and `run`"),
-        (job("runs-on: x\nsteps: [{uses: a/b@c, run: d}]"), 5, "exactly one of"),
-        (job("runs-on: x\nsteps: [{parallel: [{run: a}]}]"), 5, "unknown key 'parallel'"),
-        (job("runs-on: x\nsteps:\n- {run: a, id: b}\n- {run: a, id: b}"), 6, "the id 'b' twice"),
-        (job(RUNS + "needs: two"), 3, "needs 'two', and the jobs are: one"),
-        (job(RUNS + "needs: one"), 3, "wait for one another: one"),
-        (job(RUNS + "permissions: write"), 6, "read-all, write-all or a table"),
-        (job(RUNS + "permissions: {id-token: read}"), 6, "cannot be 'read'"),
-        (job(RUNS + "permissions: {models: write}"), 6, "cannot be 'write'"),
-        (job(RUNS + "permissions: {content: read}"), 6, "unknown key 'content'"),
-        (job(RUNS + "environment: {url: x}"), 6, "no `name`"),
-        (job(RUNS + "concurrency: {cancel-in-progress: true}"), 6, "no `group`"),
-        (job(RUNS + "strategy: {matrix: {a: 1}}"), 6, "not a list of values"),
-        (job(RUNS + "strategy: {matrix: {a: [1], exclude: [{a: 1}]}}"), 6, "no combination"),
-        ("on: push\njobs: {'1a': {runs-on: x, steps: [{run: a}]}}\n", 2, "no name for a job"),
+        ("on: {push: {tags: []}}\njobs: {}\n", 1, "`on.push.tags`"),
+        ("on: {push: {tag: [a]}}\njobs: {}\n", 1, "'tag'"),
+        ("on: {pull_request: {tags: [a]}}\njobs: {}\n", 1, "'tags'"),
+        (job("steps: [{run: a}]"), 4, "`runs-on`"),
+        (job("runs-on: x"), 4, "`steps`"),
+        (job("runs-on: x\nsteps: []"), 5, "`steps`"),
+        (job("runs-on: x\nsteps: [{name: a}]"), 5, "`uses` and `run`"),
+        (job("runs-on: x\nsteps: [{uses: a/b@c, run: d}]"), 5, "`uses` and `run`"),
+        (job("runs-on: x\nsteps: [{parallel: [{run: a}]}]"), 5, "'parallel'"),
+        (job("runs-on: x\nsteps:\n- {run: a, id: b}\n- {run: a, id: b}"), 6, "'b'"),
+        (job(RUNS + "needs: two"), 3, "'two'"),
+        (job(RUNS + "needs: one"), 3, ": one"),
+        (job(RUNS + "permissions: write"), 6, "`permissions: write`"),
+        (job(RUNS + "permissions: {id-token: read}"), 6, "`permissions.id-token`"),
+        (job(RUNS + "permissions: {models: write}"), 6, "`permissions.models`"),
+        (job(RUNS + "permissions: {content: read}"), 6, "'content'"),
+        (job(RUNS + "environment: {url: x}"), 6, "`name`"),
+        (job(RUNS + "concurrency: {cancel-in-progress: true}"), 6, "`group`"),
+        (job(RUNS + "strategy: {matrix: {a: 1}}"), 6, "`matrix.a`"),
+        (job(RUNS + "strategy: {matrix: {a: [1], exclude: [{a: 1}]}}"), 6, "`matrix`"),
+        ("on: push\njobs: {'1a': {runs-on: x, steps: [{run: a}]}}\n", 2, "'1a'"),
     ],
 )
-def test_a_bad_workflow_is_refused_with_its_line(text: str, line: int, told: str) -> None:
-    with pytest.raises(BadWorkflow) as caught:
+def test_a_bad_workflow_is_refused_with_its_line(text: str, line: int, data: str) -> None:
+    with pytest.raises(BadWorkflow) as error:
         read(text)
 
-    message = str(caught.value)
-    assert message.startswith(f"{PATH}:{line}: " if line else f"{PATH}: ")
-    assert told in message
+    message = str(error.value)
+    location, _, reason = message.partition(": ")
+    assert location == (f"{PATH}:{line}" if line else str(PATH))
+    assert data in reason
     assert "\n" not in message
 
 
-def test_jobs_that_wait_for_one_another_are_all_named() -> None:
+def test_all_jobs_of_a_circle_are_named() -> None:
     body = "runs-on: x, steps: [{run: a}]"
     a, b, c = f"{{{body}, needs: b}}", f"{{{body}, needs: [a]}}", f"{{{body}}}"
     text = f"on: push\njobs:\n  a: {a}\n  b: {b}\n  c: {c}\n"
 
-    with pytest.raises(BadWorkflow, match=r"demo\.yml:3: jobs wait for one another: a, b$"):
+    with pytest.raises(BadWorkflow, match=r"demo\.yml:3: .*: a, b$"):
         read(text)
 
 
-def test_a_workflow_that_repeats_itself_without_end_is_refused() -> None:
+def test_a_small_file_that_expands_to_a_huge_workflow_is_refused() -> None:
     layers = "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
     body = "runs-on: x\nsteps: [{run: a}]\nstrategy:\n  matrix:\n    a0: &a0 [1]\n"
     body += "".join(f"  {line}\n" for line in layers.splitlines())
 
-    with pytest.raises(BadWorkflow, match="too large"):
+    with pytest.raises(BadWorkflow, match="100000"):
         read(job(body))
 
 
 def test_deep_nesting_is_refused() -> None:
-    with pytest.raises(BadWorkflow, match="nested too deeply"):
-        read("on: " + "[" * 5000)
+    with pytest.raises(BadWorkflow, match=f"^{re.escape(str(PATH))}: "):
+        read("on: " + "[" * 1000)
 
 
 def test_a_missing_file_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="no such workflow file"):
+    with pytest.raises(WrongUse, match=r"publish\.yml: "):
         load(tmp_path / "publish.yml")
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "publish.yml"
     path.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(BadWorkflow, match="cannot be read"):
+    with pytest.raises(BadWorkflow, match=r"publish\.yml: .*utf-8"):
         load(path)
 
 
@@ -167,12 +170,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "own", "origin", "effective"),
+    ("head", "body", "origin", "effective"),
     [
         ("", "", "default", {"contents": "read", "packages": "read"}),
         ("permissions: {contents: write}\n", "", "workflow", {"contents": "write"}),
         ("permissions: {}\n", "", "workflow", {}),
-        # The job's block replaces the workflow's; nothing of that one is left.
+        # The permissions of the job replace those of the workflow completely.
         (
             "permissions: {contents: write}\n",
             "permissions: {issues: read}",
@@ -183,40 +186,40 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         ("", "permissions: {contents: none, issues: write}", "job", {"issues": "write"}),
     ],
 )
-def test_the_permissions_of_a_job_are_its_own_or_the_workflows_or_the_default(
-    head: str, own: str, origin: str, effective: dict[str, str]
+def test_the_permissions_of_a_job_come_from_the_job_the_workflow_or_the_default(
+    head: str, body: str, origin: str, effective: dict[str, str]
 ) -> None:
-    found = read(job(RUNS + own, head=head)).jobs["one"]
+    parsed_job = read(job(RUNS + body, head=head)).jobs["one"]
 
-    assert found.permissions_from == origin
-    assert found.permissions == effective
+    assert parsed_job.permissions_from == origin
+    assert parsed_job.permissions == effective
 
 
-def test_all_means_every_scope_at_the_most_it_can_have() -> None:
-    written = read(job(RUNS + "permissions: write-all")).jobs["one"].permissions
-    read_ = read(job(RUNS + "permissions: read-all")).jobs["one"].permissions
+def test_all_permissions_are_limited_to_the_valid_level_of_each_scope() -> None:
+    write_all = read(job(RUNS + "permissions: write-all")).jobs["one"].permissions
+    read_all = read(job(RUNS + "permissions: read-all")).jobs["one"].permissions
 
-    assert written.keys() == set(SCOPES)
-    assert written["id-token"] == "write"
-    assert written["models"] == "read"
-    assert "id-token" not in read_
-    assert set(read_.values()) == {"read"}
+    assert write_all.keys() == set(SCOPES)
+    assert write_all["id-token"] == "write"
+    assert write_all["models"] == "read"
+    assert "id-token" not in read_all
+    assert set(read_all.values()) == {"read"}
 
 
 @pytest.mark.parametrize(
-    ("written", "name"),
+    ("body", "name"),
     [
         ("", None),
         ("environment: pypi", "pypi"),
         ("environment: {name: pypi, url: 'https://x'}", "pypi"),
     ],
 )
-def test_an_environment_is_a_name_or_a_table(written: str, name: str | None) -> None:
-    assert read(job(RUNS + written)).jobs["one"].environment == name
+def test_an_environment_is_a_name_or_a_table(body: str, name: str | None) -> None:
+    assert read(job(RUNS + body)).jobs["one"].environment == name
 
 
 @pytest.mark.parametrize(
-    ("written", "cancel"),
+    ("concurrency", "cancel"),
     [
         ("concurrency: a", "false"),
         ("concurrency: {group: a}", "false"),
@@ -224,18 +227,19 @@ def test_an_environment_is_a_name_or_a_table(written: str, name: str | None) -> 
         ("concurrency: {group: a, cancel-in-progress: '${{ x }}'}", "${{ x }}"),
     ],
 )
-def test_concurrency_is_a_group_or_a_table(written: str, cancel: str) -> None:
-    found = read(f"on: push\n{written}\njobs: {{one: {{runs-on: x, steps: [{{run: a}}]}}}}\n")
+def test_concurrency_is_a_group_or_a_table(concurrency: str, cancel: str) -> None:
+    text = f"on: push\n{concurrency}\njobs: {{one: {{runs-on: x, steps: [{{run: a}}]}}}}\n"
+    setting = read(text).concurrency
 
-    assert found.concurrency is not None
-    assert found.concurrency.group == "a"
-    assert found.concurrency.cancel_in_progress == cancel
+    assert setting is not None
+    assert setting.group == "a"
+    assert setting.cancel_in_progress == cancel
 
 
 # -- the matrix -----------------------------------------------------------------------------------
 
 
-def test_a_matrix_is_every_combination_in_order() -> None:
+def test_a_matrix_has_all_combinations_in_order() -> None:
     assert expand({"os": ["a", "b"], "n": [1, 2]}) == [
         {"os": "a", "n": 1},
         {"os": "a", "n": 2},
@@ -244,27 +248,27 @@ def test_a_matrix_is_every_combination_in_order() -> None:
     ]
 
 
-def test_exclude_takes_away_what_it_matches_in_part() -> None:
+def test_exclude_removes_combinations_that_match_in_part() -> None:
     assert expand({"os": ["a", "b"], "n": [1, 2]}, exclude=[{"os": "a"}, {"n": 2}]) == [
         {"os": "b", "n": 1}
     ]
 
 
-def test_include_adds_to_the_combination_it_names() -> None:
+def test_include_extends_a_matching_combination() -> None:
     # GitHub's example of an added variable.
-    found = expand(
+    combinations = expand(
         {"os": ["windows-latest", "ubuntu-latest"], "node": [14, 16]},
         include=[{"os": "windows-latest", "node": 16, "npm": 6}],
     )
 
-    assert [line for line in found if "npm" in line] == [
+    assert [combination for combination in combinations if "npm" in combination] == [
         {"os": "windows-latest", "node": 16, "npm": 6}
     ]
-    assert len(found) == 4
+    assert len(combinations) == 4
 
 
-def test_include_never_changes_an_original_value_but_its_own_additions() -> None:
-    found = expand(
+def test_include_changes_added_values_but_not_original_values() -> None:
+    combinations = expand(
         {"fruit": ["apple", "pear"], "animal": ["cat", "dog"]},
         include=[
             {"color": "green"},
@@ -275,7 +279,7 @@ def test_include_never_changes_an_original_value_but_its_own_additions() -> None
         ],
     )
 
-    assert found == [
+    assert combinations == [
         {"fruit": "apple", "animal": "cat", "color": "pink", "shape": "circle"},
         {"fruit": "apple", "animal": "dog", "color": "green", "shape": "circle"},
         {"fruit": "pear", "animal": "cat", "color": "pink"},
@@ -285,12 +289,12 @@ def test_include_never_changes_an_original_value_but_its_own_additions() -> None
     ]
 
 
-def test_include_alone_is_a_matrix() -> None:
+def test_a_matrix_can_have_only_include() -> None:
     assert expand({}, include=[{"os": "a"}, {"os": "b"}]) == [{"os": "a"}, {"os": "b"}]
 
 
 @pytest.mark.parametrize(
-    ("written", "labels"),
+    ("body", "labels"),
     [
         ("runs-on: x", ("x",)),
         ("runs-on: [self-hosted, linux]", ("self-hosted, linux",)),
@@ -301,27 +305,27 @@ def test_include_alone_is_a_matrix() -> None:
             "strategy: {matrix: {os: [a], v: [1, 2], exclude: [{v: 1}], include: [{os: b, v: 3}]}}",
             ("a-2", "b-3"),
         ),
-        # What only a run knows stays as it is.
+        # An expression that only a run can evaluate is not replaced.
         (
             "runs-on: '${{ matrix.os }}'\nstrategy: {matrix: '${{ fromJSON(x) }}'}",
             ("${{ matrix.os }}",),
         ),
     ],
 )
-def test_runners_are_told_for_each_combination(written: str, labels: tuple[str, ...]) -> None:
-    assert read(job(f"{written}\nsteps: [{{run: a}}]")).jobs["one"].runs_on == labels
+def test_each_combination_has_the_labels_of_its_runner(body: str, labels: tuple[str, ...]) -> None:
+    assert read(job(f"{body}\nsteps: [{{run: a}}]")).jobs["one"].runs_on == labels
 
 
-def test_what_scripts_have_by_default_is_the_workflows_and_then_the_jobs() -> None:
+def test_the_defaults_of_a_job_override_those_of_the_workflow() -> None:
     head = "defaults: {run: {shell: bash, working-directory: a}}\n"
 
-    found = read(job(RUNS + "defaults: {run: {working-directory: b}}", head=head)).jobs["one"]
+    workflow = read(job(RUNS + "defaults: {run: {working-directory: b}}", head=head))
 
-    assert found.defaults == {"shell": "bash", "working-directory": "b"}
+    assert workflow.jobs["one"].defaults == {"shell": "bash", "working-directory": "b"}
 
 
 def test_the_images_of_a_job_are_its_container_and_its_services() -> None:
-    written = "container: debian\nservices: {a: {image: redis}, b: {image: nginx}}"
+    body = "container: debian\nservices: {a: {image: redis}, b: {image: nginx}}"
 
-    assert read(job(RUNS + written)).jobs["one"].containers == ("debian", "redis", "nginx")
+    assert read(job(RUNS + body)).jobs["one"].containers == ("debian", "redis", "nginx")
     assert read(job(RUNS + "container: {image: alpine}")).jobs["one"].containers == ("alpine",)
