@@ -346,7 +346,7 @@ def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
     cells = report.cells_of(template.item)
     for cell in cells:
         if row := limits_of(cell.machine, report.stand_ins):
-            yield f"{row.stand_in} replaces {row.real}; differences: {row.differs}"
+            yield f"stand-in {row.stand_in} for {row.real}; differences: {row.differs}"
     for cell in cells:
         if cell.summary and cell.summary.tests and (left_out := cell.summary.tests.left_out):
             yield f"`{cell.id}`: own tests that do not count: {'; '.join(left_out)}"

@@ -17,34 +17,40 @@ from tests.helpers.sample_run import (
     item,
     report,
 )
-from verification.history.comparison import compare
+from verification.history.comparison import Difference, compare
 from verification.history.store import RecordedRun
 from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.models.results import ItemResult, TestsSummary
 from verification.models.verdict import Verdict
 
-OTHER = "c" * 64
+OTHER_SHA256 = "c" * 64
 Change = Callable[[Report], Report]
 
 
-def _kinds(base: Report, new: Report, *before: Report) -> list[str]:
-    """Return the findings in ``new``, a line each: the kind and where."""
-    every = [RecordedRun(str(number), run) for number, run in enumerate((*before, base, new), 1)]
-    return [f"{one.kind} {one.where}" for one in compare(every[-2], every[-1], every)]
+def _compare(base: Report, new: Report, *earlier: Report) -> list[Difference]:
+    """Return the differences between two runs, with earlier runs in the history."""
+    runs = [RecordedRun(str(number), run) for number, run in enumerate((*earlier, base, new), 1)]
+    return compare(runs[-2], runs[-1], runs)
 
 
-def _changed(run: Report, wheel: str = LINUX_WHEEL) -> Report:
-    """Return the same run with another wheel, by default the one for Linux."""
-    return run.model_copy(update={"wheels": {**run.wheels, wheel: OTHER}})
+def _kinds(base: Report, new: Report, *earlier: Report) -> list[str]:
+    """Return the kind and the place of each difference."""
+    differences = _compare(base, new, *earlier)
+    return [f"{difference.kind} {difference.where}" for difference in differences]
+
+
+def _with_other_wheel(run: Report, wheel: str = LINUX_WHEEL) -> Report:
+    """Return the same run with another wheel, by default for Linux."""
+    return run.model_copy(update={"wheels": {**run.wheels, wheel: OTHER_SHA256}})
 
 
 def _failed() -> Report:
     return report(cell(LINUX, crash()), cell(WINDOWS))
 
 
-def _bad() -> Report:
-    return _changed(_failed())
+def _failed_with_other_wheel() -> Report:
+    return _with_other_wheel(_failed())
 
 
 def _grown(run: Report) -> Report:
@@ -53,11 +59,11 @@ def _grown(run: Report) -> Report:
     return run.model_copy(update={"static": run.static.model_copy(update={"wheels": wheels})})
 
 
-def _dependency(run: Report) -> Report:
+def _other_dependency(run: Report) -> Report:
     return run.model_copy(update={"locked": {**run.locked, "cffi": "2.2.0"}})
 
 
-def _image(run: Report) -> Report:
+def _other_image(run: Report) -> Report:
     tag = "quiverdb-e2e/debian-13:ffffffffffff"
     image = run.images["debian-13"].model_copy(update={"tag": tag})
     return run.model_copy(update={"images": {**run.images, "debian-13": image}})
@@ -70,31 +76,31 @@ def _slower(run: Report) -> Report:
 
 
 def _with_item(run: Report, changed: ItemResult) -> Report:
-    items = tuple(changed if one.id == changed.id else one for one in run.items)
+    items = tuple(changed if original.id == changed.id else original for original in run.items)
     return run.model_copy(update={"items": items})
 
 
-def _flaw(run: Report) -> Report:
+def _new_flaw(run: Report) -> Report:
     flaw = crash("libquiver.so").model_copy(
         update={"name": "duplicate-library", "severity": Severity.FLAWED}
     )
     return _with_item(run, run.items[1].model_copy(update={"causes": (flaw,)}))
 
 
-def _build(run: Report) -> Report:
+def _failed_build(run: Report) -> Report:
     return _with_item(run, item("source-build", verdict=Verdict.FAILED, reason="it did not build"))
 
 
-def _gone(run: Report) -> Report:
+def _without_cell(run: Report) -> Report:
     return run.model_copy(update={"cells": run.cells[:1]})
 
 
-def _no_pipeline(run: Report) -> Report:
-    items = tuple(one for one in run.items if one.id != "pipeline")
+def _without_pipeline(run: Report) -> Report:
+    items = tuple(item for item in run.items if item.id != "pipeline")
     return run.model_copy(update={"items": items})
 
 
-def _no_wheel(run: Report) -> Report:
+def _without_wheel(run: Report) -> Report:
     wheels = run.static.wheels[1:]
     return run.model_copy(update={"static": run.static.model_copy(update={"wheels": wheels})})
 
@@ -103,36 +109,34 @@ def _no_wheel(run: Report) -> Report:
     ("plant", "expected", "bad"),
     [
         (_grown, f"grown-wheel {WINDOWS_WHEEL}", True),
-        (_dependency, "changed-dependency cffi", False),
-        (_image, "changed-image debian-13", False),
+        (_other_dependency, "changed-dependency cffi", False),
+        (_other_image, "changed-image debian-13", False),
         (_slower, f"slower {LINUX}", False),
-        (_flaw, "new-cause linux-install", True),
-        (_build, "new-failure source-build", True),
-        (_gone, f"cell-gone {WINDOWS}", True),
-        (_no_pipeline, "item-gone pipeline", True),
-        (_no_wheel, f"wheel-gone {LINUX_WHEEL}", True),
+        (_new_flaw, "new-cause linux-install", True),
+        (_failed_build, "new-failure source-build", True),
+        (_without_cell, f"cell-gone {WINDOWS}", True),
+        (_without_pipeline, "item-gone pipeline", True),
+        (_without_wheel, f"wheel-gone {LINUX_WHEEL}", True),
     ],
 )
-def test_exactly_the_planted_change_is_found(plant: Change, expected: str, bad: bool) -> None:
-    base, new = complete(), plant(complete())
-    assert _kinds(base, new) == [expected]
-    assert [one.bad for one in compare(RecordedRun("1", base), RecordedRun("2", new))] == [bad]
+def test_exactly_the_planted_change_is_reported(plant: Change, expected: str, bad: bool) -> None:
+    (difference,) = _compare(complete(), plant(complete()))
+    assert f"{difference.kind} {difference.where}" == expected
+    assert difference.bad is bad
 
 
-def test_an_item_that_fails_by_a_cell_of_another_machine_names_its_cause() -> None:
+def test_an_item_that_fails_through_a_new_cell_names_the_cause() -> None:
     new = report(cell(LINUX), cell("debian-12-pip-venv", crash()), cell(WINDOWS))
-    base = RecordedRun("1", report())
-    (found,) = [one for one in compare(base, RecordedRun("2", new)) if one.kind == "new-failure"]
-    assert found.where == "linux-install"
-    assert "crash" in found.message
+    (failure,) = [d for d in _compare(report(), new) if d.kind == "new-failure"]
+    assert failure.where == "linux-install"
+    assert "crash" in failure.message
 
 
-def test_several_planted_changes_are_all_found_the_bad_first() -> None:
+def test_several_planted_changes_are_all_reported_the_bad_first() -> None:
     new = complete()
-    for plant in (_grown, _dependency, _image, _slower):
+    for plant in (_grown, _other_dependency, _other_image, _slower):
         new = plant(new)
-    found = compare(RecordedRun("1", complete()), RecordedRun("2", new))
-    assert [one.kind for one in found] == [
+    assert [difference.kind for difference in _compare(complete(), new)] == [
         "grown-wheel",
         "changed-dependency",
         "changed-image",
@@ -140,94 +144,88 @@ def test_several_planted_changes_are_all_found_the_bad_first() -> None:
     ]
 
 
-def test_two_equal_runs_have_nothing_new() -> None:
+def test_two_equal_runs_have_no_differences() -> None:
     assert _kinds(complete(), complete()) == []
-    assert _kinds(_bad(), _bad()) == []
+    assert _kinds(_failed_with_other_wheel(), _failed_with_other_wheel()) == []
 
 
-def test_a_cell_or_an_item_that_is_new_is_bad_only_if_it_is_not_verified() -> None:
-    one = _no_pipeline(_gone(complete()))
-    (added, new_item) = compare(RecordedRun("1", one), RecordedRun("2", complete()))
+def test_an_added_cell_or_item_is_bad_only_if_it_is_not_verified() -> None:
+    base = _without_pipeline(_without_cell(complete()))
+    (added, new_item) = _compare(base, complete())
     assert (added.kind, added.where, added.bad) == ("cell-added", WINDOWS, False)
     assert (new_item.kind, new_item.where, new_item.bad) == ("item-added", "pipeline", False)
-    failed = complete(cell(LINUX), cell(WINDOWS, crash(WINDOWS)))
-    found = {
-        f"{one.kind} {one.where}": one.bad
-        for one in compare(RecordedRun("1", one), RecordedRun("2", failed))
-    }
-    assert found[f"cell-added {WINDOWS}"]
+    differences = _compare(base, complete(cell(LINUX), cell(WINDOWS, crash(WINDOWS))))
+    assert [d.bad for d in differences if (d.kind, d.where) == ("cell-added", WINDOWS)] == [True]
 
 
 def test_a_cell_that_fails_with_another_wheel_is_a_new_failure() -> None:
-    assert _kinds(report(), _bad()) == [f"new-failure {LINUX}"]
+    assert _kinds(report(), _failed_with_other_wheel()) == [f"new-failure {LINUX}"]
 
 
 def test_a_cell_that_fails_with_the_same_inputs_is_flaky() -> None:
     assert _kinds(report(), _failed()) == [f"flaky {LINUX}"]
-    (found,) = compare(RecordedRun("1", _failed()), RecordedRun("2", report()))
-    assert (found.kind, found.bad) == ("flaky", False)
+    (difference,) = _compare(_failed(), report())
+    assert (difference.kind, difference.bad) == ("flaky", False)
 
 
 def _with_tests(run: Report, sha256: str) -> Report:
     first, *others = run.cells
     assert first.summary
     tests = TestsSummary(counts={"passed": 1}, failures=(), left_out=(), sha256=sha256)
-    short = first.summary.model_copy(update={"tests": tests})
-    return run.model_copy(update={"cells": (first.model_copy(update={"summary": short}), *others)})
+    summary = first.summary.model_copy(update={"tests": tests})
+    changed = first.model_copy(update={"summary": summary})
+    return run.model_copy(update={"cells": (changed, *others)})
 
 
-def test_a_cell_whose_own_tests_are_others_is_not_flaky() -> None:
+def test_a_cell_with_other_own_tests_is_not_flaky() -> None:
     base, new = _with_tests(report(), "a" * 64), _with_tests(_failed(), "b" * 64)
     assert _kinds(base, new) == [f"new-failure {LINUX}"]
 
 
-def test_a_cell_that_works_again_was_fixed() -> None:
-    assert _kinds(_bad(), report()) == [f"fixed {LINUX}"]
+def test_a_cell_that_works_again_is_fixed() -> None:
+    assert _kinds(_failed_with_other_wheel(), report()) == [f"fixed {LINUX}"]
 
 
-def test_a_required_cell_that_no_longer_runs_is_new_and_bad() -> None:
-    new = _changed(report(cell(LINUX, reason="no image"), cell(WINDOWS)))
-    (found,) = compare(RecordedRun("1", report()), RecordedRun("2", new))
-    assert found.bad
-    assert "no image" in found.message
+def test_a_cell_that_no_longer_runs_is_bad() -> None:
+    new = _with_other_wheel(report(cell(LINUX, reason="no image"), cell(WINDOWS)))
+    (difference,) = _compare(report(), new)
+    assert difference.bad
+    assert "no image" in difference.message
 
 
-def test_another_cause_of_a_cell_that_fails_is_found() -> None:
+def test_an_additional_cause_of_a_failing_cell_is_a_new_cause() -> None:
     hang = crash().model_copy(update={"name": "hang"})
-    more = _changed(report(cell(LINUX, crash(), hang), cell(WINDOWS)))
-    assert _kinds(_bad(), more) == [f"new-cause {LINUX}"]
+    new = _with_other_wheel(report(cell(LINUX, crash(), hang), cell(WINDOWS)))
+    assert _kinds(_failed_with_other_wheel(), new) == [f"new-cause {LINUX}"]
 
 
-def test_a_wheel_of_the_other_system_does_not_make_a_flaky_cell_a_new_failure() -> None:
-    assert _kinds(report(), _changed(_failed(), WINDOWS_WHEEL)) == [f"flaky {LINUX}"]
+def test_a_wheel_for_another_system_is_not_an_input_of_a_cell() -> None:
+    assert _kinds(report(), _with_other_wheel(_failed(), WINDOWS_WHEEL)) == [f"flaky {LINUX}"]
 
 
 @pytest.mark.parametrize(
-    ("times", "now", "expected"),
+    ("seconds", "now", "expected"),
     [
-        ((4.0, 4.0), 6.9, []),  # by less than the seconds that count
-        ((10.0, 10.0), 14.0, []),  # by less than the times that count
-        ((4.0, 12.0, 4.0), 13.0, []),  # it took as long before
+        ((4.0, 4.0), 6.9, []),  # less than the limit in seconds
+        ((10.0, 10.0), 14.0, []),  # less than the limit as a factor
+        ((4.0, 12.0, 4.0), 13.0, []),  # an earlier run took as long
         ((4.0, 4.0), 7.5, [f"slower {LINUX}"]),
     ],
 )
-def test_a_cell_is_slower_only_against_the_slowest_of_its_last_runs(
-    times: tuple[float, ...], now: float, expected: list[str]
+def test_a_cell_is_compared_with_the_slowest_of_its_last_runs(
+    seconds: tuple[float, ...], now: float, expected: list[str]
 ) -> None:
-    *before, base = [report(cell(LINUX, seconds=s), cell(WINDOWS)) for s in times]
-    assert _kinds(base, report(cell(LINUX, seconds=now), cell(WINDOWS)), *before) == expected
+    *earlier, base = [report(cell(LINUX, seconds=s), cell(WINDOWS)) for s in seconds]
+    assert _kinds(base, report(cell(LINUX, seconds=now), cell(WINDOWS)), *earlier) == expected
 
 
-@pytest.mark.parametrize(("before", "bad"), [(1, False), (2, False), (3, True), (9, True)])
-def test_a_slower_cell_is_bad_only_against_enough_runs(before: int, bad: bool) -> None:
-    every = [RecordedRun(str(n), report()) for n in range(before)] + [
-        RecordedRun("new", _slower(report()))
-    ]
-    (found,) = compare(every[-2], every[-1], every)
-    assert (found.kind, found.bad) == ("slower", bad)
+@pytest.mark.parametrize(("runs", "bad"), [(1, False), (2, False), (3, True), (9, True)])
+def test_a_slower_cell_is_bad_only_with_enough_earlier_runs(runs: int, bad: bool) -> None:
+    (difference,) = _compare(report(), _slower(report()), *[report()] * (runs - 1))
+    assert (difference.kind, difference.bad) == ("slower", bad)
 
 
-def test_a_host_that_was_busy_is_not_taken_for_slower_cells() -> None:
+def test_the_slowdown_of_a_busy_host_is_not_a_difference() -> None:
     names = [f"machine{number}-pip-venv" for number in range(4)]
     base = report(*(cell(name, seconds=4.0) for name in names))
     busy = report(*(cell(name, seconds=12.0) for name in names))
@@ -236,12 +234,16 @@ def test_a_host_that_was_busy_is_not_taken_for_slower_cells() -> None:
     assert _kinds(base, report(*cells)) == [f"slower {names[2]}"]
 
 
-def test_the_first_bad_run_is_named_with_what_changed_since_the_last_good() -> None:
-    bad = _dependency(_bad())
+def test_the_first_bad_run_is_named_with_the_changes_since_the_last_good_run() -> None:
+    bad = _other_dependency(_failed_with_other_wheel())
     later = bad.model_copy(update={"locked": {**bad.locked, "pip": "27.0"}})
-    every = [RecordedRun(str(n), run) for n, run in enumerate((report(), report(), bad, later), 1)]
-    (found,) = [one for one in compare(every[1], every[3], every) if one.kind == "new-failure"]
-    assert "first bad run 3, last good run 2" in found.message
-    assert "dependency cffi (2.1.1 -> 2.2.0)" in found.message
-    assert f"wheel {LINUX_WHEEL}" in found.message
-    assert "pip" not in found.message.partition("between them")[2]
+    names = ("first", "good", "bad", "later")
+    reports = (report(), report(), bad, later)
+    runs = [RecordedRun(f"run-{name}", run) for name, run in zip(names, reports, strict=True)]
+    (failure,) = [d for d in compare(runs[1], runs[3], runs) if d.kind == "new-failure"]
+    assert "run-bad" in failure.message
+    assert "run-good" in failure.message
+    assert "run-later" not in failure.message
+    assert "dependency cffi (2.1.1 -> 2.2.0)" in failure.message
+    assert f"wheel {LINUX_WHEEL}" in failure.message
+    assert "27.0" not in failure.message

@@ -19,39 +19,38 @@ def _cause(name: str, where: str = f"{LINUX}: import", follows: str = "") -> Cau
 FIRST, SECOND = _cause("first"), _cause("second", f"{LINUX}: use", follows="first")
 
 
-def test_a_cause_that_follows_is_under_its_cause_and_is_not_counted() -> None:
-    (found,) = cause_groups.occurrences([SECOND, FIRST])
+def test_a_consequence_is_under_its_cause_and_does_not_count() -> None:
+    (occurrence,) = cause_groups.occurrences([SECOND, FIRST])
 
-    assert (found.cause, found.following) == (FIRST, (SECOND,))
+    assert (occurrence.cause, occurrence.following) == (FIRST, (SECOND,))
     assert cause_groups.cause_names([SECOND, FIRST]) == ("first",)
 
 
-def test_a_chain_of_causes_is_under_the_first() -> None:
+def test_a_chain_of_consequences_is_under_the_first_cause() -> None:
     third = _cause("third", follows="second")
 
-    (found,) = cause_groups.occurrences([third, SECOND, FIRST])
-    assert (found.cause, set(found.following)) == (FIRST, {SECOND, third})
+    (occurrence,) = cause_groups.occurrences([third, SECOND, FIRST])
+    assert (occurrence.cause, set(occurrence.following)) == (FIRST, {SECOND, third})
 
 
-def test_a_cause_of_another_cell_is_not_followed() -> None:
-    elsewhere = _cause("first", f"{WINDOWS}: import")
+def test_a_cause_of_another_cell_has_no_consequence() -> None:
+    other_cell = _cause("first", f"{WINDOWS}: import")
 
-    assert cause_groups.cause_names([SECOND, elsewhere]) == ("first", "second")
-    assert all(not one.following for one in cause_groups.occurrences([SECOND, elsewhere]))
+    assert cause_groups.cause_names([SECOND, other_cell]) == ("first", "second")
+    occurrences = cause_groups.occurrences([SECOND, other_cell])
+    assert [occurrence.following for occurrence in occurrences] == [(), ()]
 
 
-def test_causes_that_follow_one_another_all_count() -> None:
+def test_all_causes_of_a_circle_count() -> None:
     circle = [_cause("a", follows="b"), _cause("b", follows="a"), _cause("c", follows="c")]
 
     assert cause_groups.cause_names(circle) == ("a", "b", "c")
 
 
-def test_one_remedy_is_one_group() -> None:
-    elsewhere = crash(WINDOWS)
-
-    (group,) = cause_groups.groups([crash(), elsewhere, crash()])
+def test_causes_with_the_same_remedy_are_one_group() -> None:
+    (group,) = cause_groups.groups([crash(), crash(WINDOWS), crash()])
     assert (group.name, group.severity) == ("crash", Severity.BROKEN)
-    assert {one.cause.where for one in group.occurrences} == {
+    assert {occurrence.cause.where for occurrence in group.occurrences} == {
         f"{LINUX}: import",
         f"{WINDOWS}: import",
     }

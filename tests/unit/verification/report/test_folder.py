@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,42 +10,41 @@ from verification.report import folder
 
 
 @pytest.mark.parametrize(
-    "there",
+    "names",
     [(), (folder.MARK, "index.html"), ("results.json", "index.html", "notes.txt"), ("log.txt",),
      ("junit.xml", "required/gw0.json"), ("cells/a.json", "evidence/a.json")],
 )  # fmt: skip
-def test_a_folder_with_a_report_or_with_nothing_that_is_lost_is_taken(
-    tmp_path: Path, there: tuple[str, ...]
+def test_a_folder_is_usable_if_a_report_overwrites_only_an_earlier_report(
+    tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    for name in there:
+    for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('{"schema": 2, "verdict": "verified"}')
     folder.check(tmp_path)
     folder.check(tmp_path / "absent" / "report")
-    assert not (tmp_path / "absent").exists(), "a refused run leaves no folder"
+    assert not (tmp_path / "absent").exists(), "the check removes folders that it creates"
 
 
 @pytest.mark.parametrize("file", ["index.html", "results.json"])
-def test_a_file_of_anothers_is_refused(tmp_path: Path, file: str) -> None:
+def test_a_file_that_a_report_would_overwrite_is_refused(tmp_path: Path, file: str) -> None:
     (tmp_path / file).write_text('{"mine": 1}')
-    with pytest.raises(WrongUse, match=f"it holds {file} and no report"):
+    with pytest.raises(WrongUse, match=rf"^--report {re.escape(str(tmp_path))}: .*\b{file}\b"):
         folder.check(tmp_path)
 
 
-def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_that_a_report_would_overwrite_is_refused_unchanged(tmp_path: Path) -> None:
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "notes.txt").touch()
-    with pytest.raises(WrongUse, match="it holds evidence and no report; empty it or name another"):
+    with pytest.raises(WrongUse, match=rf"^--report {re.escape(str(tmp_path))}: .*\bevidence\b"):
         folder.check(tmp_path)
     assert (tmp_path / "evidence" / "notes.txt").exists()
 
 
-def test_a_file_in_the_way_is_wrong_use_and_no_folder_is_left(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_and_not_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WrongUse, match="it cannot be written to"):
-        folder.check(tmp_path / "file" / "report")
-    with pytest.raises(WrongUse, match="it cannot be written to"):
-        folder.check(tmp_path / "new" / ("n" * 300))
+    for path in (tmp_path / "file" / "report", tmp_path / "new" / ("n" * 300)):
+        with pytest.raises(WrongUse, match=f"^--report {re.escape(str(path))}: "):
+            folder.check(path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

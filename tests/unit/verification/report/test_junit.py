@@ -18,18 +18,19 @@ DISK_FULL = catalogue().cause("disk-full", where="image", observed="full")
 def _suite(tmp_path: Path, run: Report) -> ElementTree.Element:
     path = tmp_path / "junit.xml"
     junit.write(path, run)
-    found = ElementTree.parse(path).getroot().find("testsuite")  # noqa: S314  (just written)
-    assert found is not None
-    return found
+    suite = ElementTree.parse(path).getroot().find("testsuite")  # noqa: S314  (just written)
+    assert suite is not None
+    return suite
 
 
 def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
-    (found,) = (case for case in suite.findall("testcase") if case.get("name") == name)
-    return found
+    (matching,) = (case for case in suite.findall("testcase") if case.get("name") == name)
+    return matching
 
 
 def _properties(element: ElementTree.Element) -> dict[str, str]:
-    return {one.attrib["name"]: one.attrib["value"] for one in element.findall("properties/*")}
+    properties = element.findall("properties/*")
+    return {property_.attrib["name"]: property_.attrib["value"] for property_ in properties}
 
 
 def test_there_is_one_case_for_each_item_and_each_cell(tmp_path: Path) -> None:
@@ -37,8 +38,8 @@ def test_there_is_one_case_for_each_item_and_each_cell(tmp_path: Path) -> None:
     suite = _suite(tmp_path, run)
 
     assert [case.get("name") for case in suite.findall("testcase")] == [
-        *(one.id for one in run.items),
-        *(one.id for one in run.cells),
+        *(result.id for result in run.items),
+        *(result.id for result in run.cells),
     ]
     assert suite.get("tests") == str(len(run.items) + len(run.cells))
     assert suite.get("name") == "quiverdb-e2e"
@@ -58,19 +59,20 @@ def test_the_suite_and_a_cell_have_verdict_and_causes_as_properties(tmp_path: Pa
     assert _properties(_case(suite, "windows-install"))["verdict"] == "verified"
 
 
-def test_a_failure_has_the_cause_as_message_and_its_name_as_type(tmp_path: Path) -> None:
+def test_a_failure_has_the_message_and_the_name_of_its_cause(tmp_path: Path) -> None:
     suite = _suite(tmp_path, report(cell(LINUX, crash()), cell(WINDOWS)))
 
     for name in (LINUX, "linux-install"):
         failure = _case(suite, name).find("failure")
         assert failure is not None
         assert failure.get("type") == "crash"
-        assert failure.get("message") == f"{crash().where}: {crash().message}. {crash().remedy}"
+        message = failure.get("message") or ""
+        assert all(text in message for text in (crash().where, crash().message, crash().remedy))
     assert suite.get("failures") == "2"
     assert len(_case(suite, WINDOWS)) == 1, "only the properties"
 
 
-def test_every_cause_is_in_the_text_and_one_that_follows_is_not(tmp_path: Path) -> None:
+def test_the_text_has_all_causes_that_count(tmp_path: Path) -> None:
     hang = catalogue().cause("hang", where=f"{LINUX}: use", observed="no end")
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     suite = _suite(tmp_path, report(cell(LINUX, crash(), hang, follows), cell(WINDOWS)))
@@ -88,7 +90,7 @@ def test_a_cell_that_did_not_run_is_skipped_with_the_reason(tmp_path: Path) -> N
     for name in (WINDOWS, "windows-install"):
         skipped = _case(suite, name).find("skipped")
         assert skipped is not None
-        assert skipped.get("message") == "not verified: no image"
+        assert "no image" in (skipped.get("message") or "")
     assert suite.get("skipped") == "2"
 
 
@@ -102,13 +104,13 @@ def test_a_cell_that_did_not_run_is_skipped_with_the_reason(tmp_path: Path) -> N
         (Verdict.UNVERIFIED, (crash(),), "skipped", "unverified"),
     ],
 )
-def test_a_testbed_failure_is_an_error_and_no_failure(
+def test_each_verdict_has_its_element_with_the_type_of_a_matching_cause(
     tmp_path: Path, verdict: Verdict, causes: tuple[Cause, ...], tag: str, kind: str
 ) -> None:
     suite = _suite(tmp_path, report(items=(item("x", *causes, verdict=verdict),)))
 
-    (found,) = suite.findall(f"testcase/{tag}")
-    assert found.get("type") == kind
+    (element,) = suite.findall(f"testcase/{tag}")
+    assert element.get("type") == kind
     counts = {name: suite.get(name) for name in ("failures", "errors", "skipped")}
     assert sorted(counts.values(), key=str) == ["0", "0", "1"]
 
@@ -119,12 +121,12 @@ def test_a_verified_cell_passes_with_its_outcome_as_a_property(
 ) -> None:
     suite = _suite(tmp_path, report(cell(LINUX, outcome=outcome)))
 
-    (case,) = (one for one in suite.findall("testcase") if one.get("name") == LINUX)
+    case = _case(suite, LINUX)
     assert [element.tag for element in case] == ["properties"]
     assert _properties(case)["outcome"] == outcome
 
 
-def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+def test_an_interrupted_run_has_a_property(tmp_path: Path) -> None:
     run = report(cell(LINUX, reason="it was interrupted"))
     suite = _suite(tmp_path, run.model_copy(update={"interrupted": True}))
 
@@ -138,7 +140,7 @@ def test_own_tests_that_did_not_run_are_a_property(tmp_path: Path) -> None:
     assert "own-tests" not in _properties(_suite(tmp_path, complete()))
 
 
-def test_control_characters_in_evidence_leave_the_file_readable(tmp_path: Path) -> None:
+def test_control_characters_of_evidence_are_escaped(tmp_path: Path) -> None:
     suite = _suite(tmp_path, report(cell(LINUX), cell(WINDOWS, reason="a\x00b\x1b[31m\udcff")))
 
     text = ElementTree.tostring(suite, "unicode")

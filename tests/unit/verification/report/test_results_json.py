@@ -25,7 +25,7 @@ def _written(folder: Path, run: Report) -> dict[str, object]:
     return values
 
 
-def test_the_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
+def test_the_file_has_the_documented_keys(tmp_path: Path) -> None:
     written = _written(tmp_path, report(cell(LINUX, crash()), cell(WINDOWS)))
 
     assert list(written)[:4] == ["schema", "verdict", "items", "cells"]
@@ -36,17 +36,17 @@ def test_the_file_has_the_keys_that_others_read(tmp_path: Path) -> None:
     )
 
 
-def test_an_item_has_the_keys_that_others_read(tmp_path: Path) -> None:
-    run = report(items=(item("linux-install", crash(), title="it installs"),))
+def test_an_item_has_the_documented_keys(tmp_path: Path) -> None:
+    run = report(items=(item("linux-install", crash(), title="Title"),))
 
     (written,) = json.loads(json.dumps(_written(tmp_path, run)["items"]))
     assert list(written) == ["id", "title", "verdict", "causes", "reason"]
     assert (written["id"], written["title"], written["verdict"]) == (
-        "linux-install", "it installs", "failed",
+        "linux-install", "Title", "failed",
     )  # fmt: skip
 
 
-def test_a_cell_has_the_keys_that_others_read(tmp_path: Path) -> None:
+def test_a_cell_has_the_documented_keys(tmp_path: Path) -> None:
     run = report(cell(LINUX, crash(), seconds=1.25))
 
     (written,) = json.loads(json.dumps(_written(tmp_path, run)["cells"]))
@@ -69,7 +69,7 @@ def test_a_cell_has_the_keys_that_others_read(tmp_path: Path) -> None:
     }
 
 
-def test_a_cause_has_the_keys_that_others_read_and_no_other(tmp_path: Path) -> None:
+def test_a_cause_has_exactly_the_documented_keys(tmp_path: Path) -> None:
     run = report(cell(LINUX, crash().model_copy(update={"facts": {"signal": 11, "at": ("a",)}})))
 
     written = json.loads(json.dumps(_written(tmp_path, run)))
@@ -95,12 +95,12 @@ def test_a_cause_has_the_keys_that_others_read_and_no_other(tmp_path: Path) -> N
         (Verdict.TESTBED, "testbed-failure"),
     ],
 )
-def test_verdicts_have_these_words(tmp_path: Path, verdict: Verdict, word: str) -> None:
+def test_the_words_of_verdicts_do_not_change(tmp_path: Path, verdict: Verdict, word: str) -> None:
     assert _written(tmp_path, report(items=(item("x", verdict=verdict),)))["verdict"] == word
 
 
-def test_outcomes_have_these_words(tmp_path: Path) -> None:
-    run = report(*(cell(f"m{n}-pip-venv", outcome=one) for n, one in enumerate(Outcome)))
+def test_the_words_of_outcomes_do_not_change(tmp_path: Path) -> None:
+    run = report(*(cell(f"m{n}-pip-venv", outcome=outcome) for n, outcome in enumerate(Outcome)))
 
     written = json.loads(json.dumps(_written(tmp_path, run)))
     assert [cell["outcome"] for cell in written["cells"]] == [
@@ -117,7 +117,7 @@ def test_outcomes_have_these_words(tmp_path: Path) -> None:
         complete().model_copy(update={"interrupted": True}),
     ],
 )
-def test_a_report_is_read_as_it_was_written(tmp_path: Path, run: Report) -> None:
+def test_a_report_survives_writing_and_reading(tmp_path: Path, run: Report) -> None:
     results_json.write(tmp_path / results_json.NAME, run)
 
     assert results_json.read(tmp_path / results_json.NAME) == run
@@ -137,19 +137,19 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path, run: Report) -> None
         ("version", 3),
         ("selection", None),
         ("wheels", {"a.whl": "short"}),
-        ("pipeline.truths.7", "seen"),
+        ("pipeline.truths.7", "text"),
         ("seconds", -1),
     ],
 )
-def test_a_value_of_another_form_is_one_line_that_names_the_field(
+def test_an_invalid_value_gives_one_line_that_names_the_field(
     tmp_path: Path, field: str, value: object
 ) -> None:
     values = complete().model_dump(mode="json", by_alias=True)
     *path, last = field.split(".")
-    at: Any = values
+    parent: Any = values
     for key in path:
-        at = at[int(key)] if isinstance(at, list) else at[key]
-    at[last] = value
+        parent = parent[int(key)] if isinstance(parent, list) else parent[key]
+    parent[last] = value
     (tmp_path / results_json.NAME).write_text(json.dumps(values), "utf-8")
 
     with pytest.raises(DataError) as error:
@@ -164,17 +164,17 @@ def test_a_report_without_a_required_key_is_refused(tmp_path: Path, key: str) ->
     del values[key]
     (tmp_path / results_json.NAME).write_text(json.dumps(values), "utf-8")
 
-    with pytest.raises(DataError, match=f"results.json: {key}: "):
+    with pytest.raises(DataError, match=rf"^results\.json: {key}: "):
         results_json.read(tmp_path / results_json.NAME)
 
 
-def test_text_is_written_as_it_is(tmp_path: Path) -> None:
+def test_text_is_written_without_escapes(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     results_json.write_json(path, {"label": "Itaipú"})
     assert path.read_text("utf-8") == '{\n  "label": "Itaipú"\n}\n'
 
 
-def test_a_file_name_that_is_no_utf8_is_kept(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     run = report(cell(LINUX, crash().model_copy(update={"where": name})))
     path = tmp_path / results_json.NAME
@@ -184,7 +184,7 @@ def test_a_file_name_that_is_no_utf8_is_kept(tmp_path: Path) -> None:
     assert ascii(results_json.read(path).cells[0].causes[0].where) == ascii(name)
 
 
-def test_what_cannot_be_written_leaves_the_older_file_whole(tmp_path: Path) -> None:
+def test_a_value_that_is_not_json_leaves_the_older_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     results_json.write_json(path, {"verdict": "verified"})
     with pytest.raises(TypeError):
@@ -192,19 +192,19 @@ def test_what_cannot_be_written_leaves_the_older_file_whole(tmp_path: Path) -> N
     assert json.loads(path.read_text("utf-8")) == {"verdict": "verified"}
 
 
-def test_a_disk_that_fills_up_leaves_the_older_file_whole(
+def test_a_full_disk_leaves_the_older_file_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "results.json"
     results_json.write_json(path, {"verdict": "verified"})
 
-    def half(target: Path, content: bytes) -> int:
+    def write_half(target: Path, content: bytes) -> int:
         with target.open("wb") as file:
             file.write(content[:5])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_bytes", half)
+        patched.setattr(Path, "write_bytes", write_half)
         with pytest.raises(OSError, match="No space left"):
             results_json.write_json(path, {"verdict": "failed"})
         with pytest.raises(OSError, match="No space left"):
@@ -213,6 +213,6 @@ def test_a_disk_that_fills_up_leaves_the_older_file_whole(
     assert not (tmp_path / "new.json").exists()
 
 
-def test_no_other_file_is_left_next_to_it(tmp_path: Path) -> None:
+def test_a_written_file_has_no_partial_file_next_to_it(tmp_path: Path) -> None:
     results_json.write_json(tmp_path / "deep" / "results.json", {})
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["results.json"]

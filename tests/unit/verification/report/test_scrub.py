@@ -5,7 +5,8 @@ import pytest
 from tests.helpers import sample_run
 from verification.report.scrub import REMOVED, Scrubber
 
-NOTHING = Scrubber()
+SCRUBBER = Scrubber()
+"""Removes secrets by their format only."""
 
 
 @pytest.mark.parametrize(
@@ -28,11 +29,11 @@ NOTHING = Scrubber()
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----", "MIIE"),
     ],
 )
-def test_a_secret_is_gone_and_the_place_shows_it(text: str, secret: str) -> None:
+def test_a_secret_is_replaced_by_a_mark(text: str, secret: str) -> None:
     assert secret in text
-    told = NOTHING.text(text)
-    assert secret not in told
-    assert REMOVED in told
+    scrubbed = SCRUBBER.text(text)
+    assert secret not in scrubbed
+    assert REMOVED in scrubbed
 
 
 @pytest.mark.parametrize(
@@ -49,19 +50,21 @@ def test_a_secret_is_gone_and_the_place_shows_it(text: str, secret: str) -> None
         "C:\\users\\user\\project",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
-    assert NOTHING.text(text) == text
+def test_text_without_a_secret_is_not_changed(text: str) -> None:
+    assert SCRUBBER.text(text) == text
 
 
 def test_the_results_of_a_run_without_secrets_are_not_changed() -> None:
     for model in (sample_run.complete(), sample_run.evidence()):
         values = model.model_dump(mode="json", by_alias=True)
-        assert NOTHING.data(values) == values
+        assert SCRUBBER.data(values) == values
 
 
-def test_an_environment_loses_the_values_that_its_names_call_secret() -> None:
-    told = NOTHING.data({"env": {"MY_API_KEY": "x", "HOME": "/home/user", "GITHUB_TOKEN": "y"}})
-    assert told == {"env": {"MY_API_KEY": REMOVED, "HOME": "/home/user", "GITHUB_TOKEN": REMOVED}}
+def test_values_with_the_name_of_a_secret_are_removed() -> None:
+    environment = {"MY_API_KEY": "x", "HOME": "/home/user", "GITHUB_TOKEN": "y"}
+    assert SCRUBBER.data({"env": environment}) == {
+        "env": {"MY_API_KEY": REMOVED, "HOME": "/home/user", "GITHUB_TOKEN": REMOVED}
+    }
 
 
 def test_hosts_and_paths_are_replaced_as_whole_words() -> None:

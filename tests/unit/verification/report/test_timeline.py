@@ -7,7 +7,7 @@ from verification.models.report import JobRecord
 from verification.report import timeline
 
 
-def test_jobs_are_on_one_axis_of_time() -> None:
+def test_jobs_are_on_one_axis() -> None:
     first, second = timeline.job_bars(PIPELINE)
     assert first.bar
     assert second.bar
@@ -33,7 +33,7 @@ def test_a_report_without_times_of_jobs_has_no_axis() -> None:
     assert timeline.job_bars(PIPELINE.model_copy(update={"jobs": jobs})) == ()
 
 
-def test_bars_of_a_cell_add_up_to_its_time() -> None:
+def test_the_bars_of_a_cell_add_up_to_its_duration() -> None:
     phases = (("install", 1.0), ("rest", 3.0))
     rows = timeline.timings([(cell(LINUX), phases), (cell(WINDOWS), phases)])
     assert [row.id for row in rows] == [LINUX, WINDOWS]
@@ -41,7 +41,8 @@ def test_bars_of_a_cell_add_up_to_its_time() -> None:
         assert sum(bar.width for bar in row.bars) == pytest.approx(timeline.WIDTH, abs=1)
 
 
-def test_the_slowest_comes_first_and_one_that_did_not_run_is_left_out() -> None:
+def test_the_slowest_cell_comes_first_and_cells_that_did_not_run_are_left_out() -> None:
     cells = [cell("a-pip-venv", seconds=1.0), cell("b-pip-venv", seconds=9.0)]
-    rows = timeline.timings([(one, ()) for one in (*cells, cell("c-pip-venv", reason="no"))])
+    cells.append(cell("c-pip-venv", reason="no image"))
+    rows = timeline.timings([(result, ()) for result in cells])
     assert [row.id for row in rows] == ["b-pip-venv", "a-pip-venv"]

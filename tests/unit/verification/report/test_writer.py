@@ -1,4 +1,4 @@
-"""All formats of the report: each is written, even if another one fails."""
+"""Write all formats of the report, even if one of them fails."""
 
 from __future__ import annotations
 
@@ -19,17 +19,27 @@ from verification.report.folder import MARK
 
 @pytest.fixture
 def history(tmp_path: Path) -> History:
-    """Return a history that holds nothing."""
+    """Return an empty history."""
     return History(tmp_path / "state" / "history.sqlite3")
 
 
-def _interrupted() -> Report:
-    run = report(cell(LINUX, reason="the run was interrupted before it"))
-    return run.model_copy(update={"interrupted": True})
+def _not_run() -> Report:
+    """Return the report of a run whose only cell did not run."""
+    return report(cell(LINUX, reason="reason of the cell"))
+
+
+def _unfinished() -> Report:
+    return _not_run().model_copy(update={"finished": False})
+
+
+def _texts(folder: Path, run: Report, history: History | None = None) -> dict[str, str]:
+    """Return the text of each format, without a remark about any of them."""
+    assert writer.write(folder, run, history=history) == ()
+    return {name: (folder / name).read_text("utf-8") for name in writer.FILES}
 
 
 @pytest.mark.parametrize("subject", ["quiverdb", "xxhash"])
-def test_the_report_names_the_package_that_was_verified(
+def test_the_report_names_the_package_under_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, history: History, subject: str
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -47,48 +57,47 @@ def test_the_report_names_the_package_that_was_verified(
     assert history.runs().runs[-1].title.endswith(f"{name})")
 
 
-def test_every_form_of_a_run_that_ended_is_written(tmp_path: Path, history: History) -> None:
+def test_all_formats_of_a_finished_run_are_written(tmp_path: Path, history: History) -> None:
     folder = tmp_path / "report"
     digest = results_json.write_by_content(folder / "evidence", sample_run.evidence().to_json())
     run = report(cell(LINUX).model_copy(update={"evidence": digest}))
     assert writer.write(folder, run, history=history) == ()
     assert {path.name for path in folder.iterdir()} == {*writer.FILES, "evidence"}
     assert results_json.read(folder / results_json.NAME) == run
-    assert [one.report for one in history.runs().runs] == [run]
+    assert [recorded.report for recorded in history.runs().runs] == [run]
     assert "Successfully installed" in (folder / "index.html").read_text("utf-8")
 
 
-def test_every_form_of_an_interrupted_run_says_what_was_not_done(
-    tmp_path: Path, history: History
-) -> None:
-    assert writer.write(tmp_path, _interrupted(), history=history) == ()
-    for name in writer.FILES:
-        text = (tmp_path / name).read_text("utf-8")
-        assert "interrupted" in text
-        assert LINUX in text
+def test_all_formats_show_that_a_run_was_interrupted(tmp_path: Path, history: History) -> None:
+    complete = _texts(tmp_path, _not_run())
+    interrupted = _texts(tmp_path, _not_run().model_copy(update={"interrupted": True}), history)
+    for name, text in interrupted.items():
+        assert text != complete[name], name
+        assert LINUX in text, name
+        assert "reason of the cell" in text, name
     assert history.runs().runs == ()
 
 
-def _unfinished() -> Report:
-    run = report(cell(LINUX, reason="the run did not finish"))
-    return run.model_copy(update={"finished": False})
-
-
-def test_every_form_of_a_run_that_did_not_finish_says_so(tmp_path: Path, history: History) -> None:
-    assert writer.write(tmp_path, _unfinished(), history=history) == ()
-    for name in writer.FILES:
-        text = (tmp_path / name).read_text("utf-8")
-        words = '"finished": false' if name == results_json.NAME else "did not finish"
-        assert words in text, name
-    assert "**Status:** verified" not in (tmp_path / "VERIFICATION.md").read_text("utf-8")
-    shown = terminal.render(_unfinished(), (), width=100, colour=False)
-    assert shown.splitlines()[-1].endswith("unverified: the run did not finish")
+def test_all_formats_show_that_a_run_did_not_finish(tmp_path: Path, history: History) -> None:
+    finished = _texts(tmp_path, _not_run())
+    unfinished = _texts(tmp_path, _unfinished(), history)
+    assert [name for name, text in unfinished.items() if text == finished[name]] == []
+    assert "**Status:** unverified" in unfinished["VERIFICATION.md"]
     errors = ElementTree.parse(tmp_path / "junit.xml").findall("testsuite/testcase/error")  # noqa: S314
     assert [error.get("type") for error in errors] == ["unfinished"]
     assert history.runs().runs == ()
 
 
-def test_a_run_that_began_leaves_nothing_of_an_earlier_verdict(tmp_path: Path) -> None:
+def test_the_terminal_shows_that_a_run_did_not_finish_in_the_last_line() -> None:
+    lines = [
+        terminal.render(run, (), width=100, colour=False).splitlines()[-1]
+        for run in (_not_run(), _unfinished())
+    ]
+    assert lines[1].startswith(lines[0])
+    assert lines[0] != lines[1]
+
+
+def test_the_begin_of_a_report_removes_the_earlier_verdict(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     verified = report(cell(LINUX)).model_copy(update={"verdict": Verdict.VERIFIED})
     writer.write(folder, verified)
@@ -100,42 +109,41 @@ def test_a_run_that_began_leaves_nothing_of_an_earlier_verdict(tmp_path: Path) -
 
 def _refuse(folder: Path) -> None:
     assert not results_json.read(folder / results_json.NAME).finished
-    raise WrongUse("there is no such release")
+    raise WrongUse("no such release")
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_wrong_use_puts_the_earlier_report_back(tmp_path: Path, *, there: bool) -> None:
+@pytest.mark.parametrize("exists", [True, False])
+def test_wrong_use_restores_the_earlier_report(tmp_path: Path, *, exists: bool) -> None:
     folder = tmp_path / "new" / "report"
-    if there:
+    if exists:
         writer.write(folder, report(cell(LINUX)))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*")}
     with pytest.raises(WrongUse), writer.begin_or_restore(folder, _unfinished()):
         _refuse(folder)
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.glob("*")} == before
-    assert (tmp_path / "new").exists() is there
+    assert (tmp_path / "new").exists() is exists
 
 
-def test_a_form_that_cannot_be_written_takes_no_other_away(tmp_path: Path) -> None:
+def test_an_unwritable_format_or_history_is_a_remark(tmp_path: Path) -> None:
     (tmp_path / "index.html").mkdir()
-    remarks = writer.write(tmp_path, report(), history=History(tmp_path))
-    assert [remark.partition(":")[0] for remark in remarks] == [
-        "not written",
-        "not kept for ./e2e compare",
-    ]
+    page, history = writer.write(tmp_path, report(), history=History(tmp_path))
+    assert str(tmp_path / "index.html") in page
+    assert "./e2e compare" in history
     assert (tmp_path / "VERIFICATION.md").is_file()
     assert (tmp_path / "results.json").is_file()
 
 
-def test_a_fault_of_a_form_takes_no_other_away(
+def test_a_defect_of_one_format_is_a_remark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("verification.report.junit._suite", lambda _report: 1 / 0)
     (remark,) = writer.write(tmp_path, report())
-    assert "a fault of the suite" in remark
+    assert str(tmp_path / "junit.xml") in remark
+    assert "ZeroDivisionError" in remark
     assert (tmp_path / "index.html").is_file()
 
 
-def test_a_form_that_fails_leaves_none_of_the_unfinished_run(
+def test_a_format_that_fails_removes_the_file_of_the_unfinished_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.begin(tmp_path, _unfinished())
@@ -145,7 +153,7 @@ def test_a_form_that_fails_leaves_none_of_the_unfinished_run(
     assert list(tmp_path.glob("*.partial")) == []
 
 
-def test_evidence_cut_off_in_the_middle_stops_no_form(tmp_path: Path) -> None:
+def test_truncated_evidence_prevents_no_format(tmp_path: Path) -> None:
     digest = results_json.write_by_content(tmp_path / "evidence", '{"install": {"co')
     run = report(cell(LINUX).model_copy(update={"evidence": digest}))
     assert writer.write(tmp_path, run) == ()
