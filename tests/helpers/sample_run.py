@@ -309,7 +309,7 @@ PIPELINE = PipelinePart(
         )
     ),
     proved=("five jobs ran in their order",),
-    not_provable=("that GitHub's own runners have free minutes",),
+    not_provable=("that GitHub's runners have free minutes",),
     jobs=(
         JobRecord(id="build", start=0.0, end=40.5, result="success"),
         JobRecord(id="publish", needs=("build",), start=40.5, end=42.0, result="success"),

@@ -19,16 +19,16 @@ _SECRETS = (
     # The header Authorization, also in the log of a client. The scheme stays.
     (
         re.compile(
-            r"(?P<kept>\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|token|"
+            r"(?P<prefix>\b(?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer|token|"
             r"digest|negotiate)\s+)?)[^\s\"',;}\]]+",
             re.IGNORECASE,
         ),
-        rf"\g<kept>{REMOVED}",
+        rf"\g<prefix>{REMOVED}",
     ),
-    (re.compile(r"(?P<kept>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.I),
-     rf"\g<kept>{REMOVED}"),
+    (re.compile(r"(?P<prefix>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.I),
+     rf"\g<prefix>{REMOVED}"),
     # user:password@ and token@ in an address.
-    (re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.I), rf"\g<kept>{REMOVED}@"),
+    (re.compile(r"(?P<prefix>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.I), rf"\g<prefix>{REMOVED}@"),
     # Known formats: package indexes, GitHub, GitLab, npm, AWS, Slack, JSON Web Tokens.
     (
         re.compile(
@@ -41,20 +41,20 @@ _SECRETS = (
     # NAME=value with the name of a secret, in a shell, a query or a form.
     (
         re.compile(
-            r"(?P<kept>\b[\w-]*(?:token|secret|password|passwd|api_?key|access_?key)[\w-]*=[\"']?)"
+            r"(?P<prefix>\b[\w-]*(?:token|secret|password|passwd|api_?key|access_?key)[\w-]*=[\"']?)"
             r"[^\s\"'&;,<>$\[{(]{3,}",
             re.IGNORECASE,
         ),
-        rf"\g<kept>{REMOVED}",
+        rf"\g<prefix>{REMOVED}",
     ),
     # "name: value" also occurs in prose, so the value must contain digits and letters.
     (
         re.compile(
-            r"(?P<kept>\b[\w-]*(?:token|secret|password|passwd|api_?key|access_?key)[\w-]*"
+            r"(?P<prefix>\b[\w-]*(?:token|secret|password|passwd|api_?key|access_?key)[\w-]*"
             r"[\"']?\s*:\s*[\"']?)(?=[^\s\"']*\d)(?=[^\s\"']*[A-Za-z])[^\s\"'&;,<>]{12,}",
             re.IGNORECASE,
         ),
-        rf"\g<kept>{REMOVED}",
+        rf"\g<prefix>{REMOVED}",
     ),
 )  # fmt: skip
 

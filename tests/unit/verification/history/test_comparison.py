@@ -1,4 +1,4 @@
-"""Pairs of runs with planted differences: exactly these are found."""
+"""Comparisons of two runs with planted differences."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import JsonValue
 
 from tests.helpers import sample_run
 from verification.report.scrub import REMOVED, Scrubber
@@ -61,7 +62,7 @@ def test_the_results_of_a_run_without_secrets_are_not_changed() -> None:
 
 
 def test_values_with_the_name_of_a_secret_are_removed() -> None:
-    environment = {"MY_API_KEY": "x", "HOME": "/home/user", "GITHUB_TOKEN": "y"}
+    environment: JsonValue = {"MY_API_KEY": "x", "HOME": "/home/user", "GITHUB_TOKEN": "y"}
     assert SCRUBBER.data({"env": environment}) == {
         "env": {"MY_API_KEY": REMOVED, "HOME": "/home/user", "GITHUB_TOKEN": REMOVED}
     }
