@@ -83,7 +83,7 @@ def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
         ),
         outcomes=marks.OUTCOMES,
         verdicts=marks.VERDICTS,
-        phases=(*get_args(StepName), timeline.REST),
+        phases=(*get_args(StepName), timeline.OTHER),
         page=build_page(report, evidence),
     )
 
@@ -290,7 +290,7 @@ def _cell(
     machine = _machine(report, cell.machine)
     commands = tuple(_commands(evidence, log_characters)) if evidence else ()
     times = tuple((command.name, command.seconds) for command in commands)
-    rest = max(0.0, cell.seconds - sum(seconds for _, seconds in times))
+    other = max(0.0, cell.seconds - sum(seconds for _, seconds in times))
     words = [cell.id, cell.outcome, cell.verdict, machine.title, cell.reason]
     words += [f"{cause.name} {cause.message}" for cause in cell.causes]
     return CellView(
@@ -304,7 +304,7 @@ def _cell(
         commands=commands,
         steps=tuple(_steps(evidence)) if evidence else (),
         facts=tuple(_cell_facts(evidence)) if evidence else (),
-        times=(*times, (timeline.REST, rest)),
+        times=(*times, (timeline.OTHER, other)),
         search=" ".join(words).lower(),
     )
 

@@ -28,7 +28,8 @@ _SECRETS = (
     (re.compile(r"(?P<prefix>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.I),
      rf"\g<prefix>{REMOVED}"),
     # user:password@ and token@ in an address.
-    (re.compile(r"(?P<prefix>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.I), rf"\g<prefix>{REMOVED}@"),
+    (re.compile(r"(?P<prefix>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.I),
+     rf"\g<prefix>{REMOVED}@"),
     # Known formats: package indexes, GitHub, GitLab, npm, AWS, Slack, JSON Web Tokens.
     (
         re.compile(

@@ -10,7 +10,7 @@ from verification.models.results import CellResult
 
 WIDTH = 1000
 """The length of the axis, in the units of the plot."""
-REST = "rest"
+OTHER = "other"
 """The phase outside the commands of a cell. It is mainly the start and end of the machine."""
 _MAX_ROWS = 40
 _MIN_BAR_WIDTH = 4.0

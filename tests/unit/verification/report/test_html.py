@@ -11,7 +11,7 @@ from verification.models.evidence import CellEvidence, ExerciseStep, StepError, 
 from verification.models.report import JobRecord, KeptMachine, OutOfScope
 from verification.models.results import Coverage, PlatformResult
 from verification.models.verdict import Outcome
-from verification.report import cell_summary, html, marks
+from verification.report import cell_summary, html, marks, timeline
 
 NASTY = "</script></textarea>\"'><img src=x onerror=planted()><script>window.planted=1</script>"
 
@@ -181,5 +181,5 @@ def test_the_phases_of_a_cell_add_up_to_its_duration() -> None:
         assert sum(seconds for _, seconds in view.times) == view.result.seconds
     assert [name for name, _ in page.cells[0].times] == [
         *(name for name, _ in cell_summary.recorded_commands(sample_run.evidence())),
-        "rest",
+        timeline.OTHER,
     ]

@@ -34,7 +34,7 @@ def test_a_report_without_times_of_jobs_has_no_axis() -> None:
 
 
 def test_the_bars_of_a_cell_add_up_to_its_duration() -> None:
-    phases = (("install", 1.0), ("rest", 3.0))
+    phases = (("install", 1.0), (timeline.OTHER, 3.0))
     rows = timeline.timings([(cell(LINUX), phases), (cell(WINDOWS), phases)])
     assert [row.id for row in rows] == [LINUX, WINDOWS]
     for row in rows:
