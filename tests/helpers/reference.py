@@ -153,7 +153,10 @@ def _causes(words: Mapping[str, Any]) -> str:
             text += f"### {entry.name}\n\n{entry.title}. {entry.doc}\n\n"
             text += f"- Expected: {_plain(entry.expected)}.\n- Remedy: {_plain(entry.remedy)}\n"
             if entry.risk:
-                text += f"- Where it is only possible, or not this release's: *{entry.risk}*.\n"
+                text += (
+                    "- Severity if the fault is possible but not proven, or not of this release: "
+                )
+                text += f"*{entry.risk}*.\n"
             text += "\n"
     return text
 
@@ -221,7 +224,7 @@ def _machine_row(spec: MachineSpec) -> tuple[str, ...]:
     if spec.lacks:
         sentences.append(f"It lacks what its platform promises: {', '.join(spec.lacks)}.")
     if spec.processor:
-        sentences.append(f"Emulated processor: {spec.processor}.")
+        sentences.append(f"Processor: {spec.processor}.")
     if refusal := declared_refusal(load(), spec):
         sentences.append(f"The installer must refuse: `{refusal}`.")
     return (
