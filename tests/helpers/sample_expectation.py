@@ -19,6 +19,7 @@ EXPECTATION = Expectation(
 WINDOWS = EXPECTATION.model_copy(update={"libraries": ("libquiver.dll", "libquiver_c.dll")})
 
 Shown = tuple[str, str, str, Mapping[str, FactValue]]
+Summary = tuple[str, str, Mapping[str, FactValue]]
 
 
 def refuses(refusal: str = "unsupported-python") -> Expectation:
@@ -32,14 +33,19 @@ def under(conditions: Conditions) -> Expectation:
 
 
 def shown(cause: Cause) -> Shown:
-    """Return the name, the place, the observation and the facts of a cause."""
-    return cause.name, cause.where, cause.message.rpartition("; expected ")[0], cause.facts
+    """Return the name, the location, the message and the facts of a cause."""
+    return cause.name, cause.where, cause.message, cause.facts
 
 
-def only(causes: Iterable[Cause]) -> Shown:
-    """Return the same parts of the only cause."""
+def summary(cause: Cause) -> Summary:
+    """Return name, location and facts of a cause."""
+    return cause.name, cause.where, cause.facts
+
+
+def only(causes: Iterable[Cause]) -> Summary:
+    """Return name, location and facts of the only cause."""
     (cause,) = causes
-    return shown(cause)
+    return summary(cause)
 
 
 def names(causes: Iterable[Cause]) -> list[str]:

@@ -13,7 +13,7 @@ from verification.models.machine import Refusal
 from verification.models.verdict import ExpectationKind, Outcome
 from verification.rules import index_requests, install
 from verification.rules.fallback import is_fallback, unusable_fallback
-from verification.rules.finding import finding
+from verification.rules.finding import Finding, finding
 from verification.rules.install_error import install_error
 from verification.rules.install_paths import chose_release
 from verification.rules.own_tests import own_test_faults
@@ -24,7 +24,7 @@ from verification.rules.use import use_faults
 
 
 def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
-    """Return the outcome of a cell and its causes, the heaviest first."""
+    """Return the outcome of a cell and its causes, sorted by severity."""
     causes = sorted_causes(
         reclassify_emulated_fault(cause, evidence) for cause in _causes(evidence, expectation)
     )
@@ -36,10 +36,10 @@ def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
 
 
 def is_unexpected_support(evidence: CellEvidence, expectation: Expectation) -> bool:
-    """Return whether the installer chose the release where its tags promise nothing.
+    """Return whether the installer chose the release for a machine that is not declared.
 
-    An installer knows best what fits. By a wheel for another Python, a newer glibc or musl, a
-    release supports more than the subject declares, and must then work.
+    The installer decides which wheel fits. A wheel for another Python, a newer glibc or musl can
+    support more machines than the subject declares. The release must then work there.
     """
     return expectation.refusal in get_args(Refusal) and chose_release(evidence, expectation)
 
@@ -61,7 +61,7 @@ def _outcome(evidence: CellEvidence, expectation: Expectation, causes: Sequence[
 
 
 def _missing(evidence: CellEvidence) -> list[str]:
-    """Return the parts that a judgement needs and the evidence does not have."""
+    """Return the names of the required parts that the evidence does not have."""
     parts = {"python": evidence.python or None, "install": evidence.install}
     if evidence.install is None or evidence.install.code == 0:
         parts |= {"import": evidence.import_run, "exercise": evidence.exercise}
@@ -70,25 +70,23 @@ def _missing(evidence: CellEvidence) -> list[str]:
 
 
 def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    if unusable := list(_testbed_failures(evidence)):
-        yield from unusable
+    if testbed_failures := list(_testbed_failures(evidence)):
+        yield from testbed_failures
     elif evidence.install is None or _missing(evidence):
         return
     elif expectation.kind is ExpectationKind.WORKS:
         yield from _release_faults(evidence, expectation, evidence.install)
     elif is_unexpected_support(evidence, expectation):
-        observed = f"its tags promise this machine nothing ({expectation.refusal}), and the "
-        observed += "installer chose a wheel of it"
-        yield finding("unexpected-support", observed, refusal=expectation.refusal).at(evidence)
+        yield finding("unexpected-support", "chosen", refusal=expectation.refusal).at(evidence)
         yield from _release_faults(evidence, expectation, evidence.install)
     else:
         yield from _refusal_faults(evidence, expectation, evidence.install)
 
 
 def _testbed_failures(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the failure of the testbed that explains everything else."""
+    """Yield the failures of the testbed. They explain every other failure of the cell."""
     if failure := evidence.testbed:
-        yield finding(failure.cause, failure.observed).at(evidence, failure.where)
+        yield Finding(failure.cause, failure.observed).at(evidence, failure.where)
     elif faults := list(index_requests.failed_requests(evidence)):
         yield from faults
     else:
@@ -98,7 +96,7 @@ def _testbed_failures(evidence: CellEvidence) -> Iterator[Cause]:
 def _refusal_faults(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield what is wrong where the installer must refuse the release, or take an older one."""
+    """Yield the faults where the installer must refuse the release or install an older one."""
     if expectation.refused_upload and not run.code:
         # The index might have had a wheel for this machine.
         yield from install.other_release(evidence, expectation)
@@ -111,23 +109,25 @@ def _refusal_faults(
 def _release_faults(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield what is wrong where the release must work."""
-    yield from (served := list(index_requests.other_content(evidence, expectation)))
+    """Yield the faults where the release must work."""
+    altered_files = list(index_requests.other_content(evidence, expectation))
+    yield from altered_files
     if failed := list(install.failed_commands(evidence, expectation)):
         yield from failed
         return
     if run.code:
         error = install_error(evidence, expectation, run)
-        yield error.model_copy(update={"follows": served[0].name}) if served else error
+        follows = altered_files[0].name if altered_files else ""
+        yield error.model_copy(update={"follows": follows})
         return
     yield from install.index_asked_offline(evidence, expectation)
     yield from install.second_install_faults(evidence)
     if other := list(install.other_release(evidence, expectation)):
-        yield from other  # whatever else was observed is the other release's
+        yield from other  # every other observation is about the other release
         yield from _fallback_faults(evidence, expectation)
         return
     yield from index_requests.not_served(evidence, expectation)
-    yield from _own_faults(evidence, expectation)
+    yield from _use_faults(evidence, expectation)
 
 
 def _fallback_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
@@ -135,12 +135,13 @@ def _fallback_faults(evidence: CellEvidence, expectation: Expectation) -> Iterat
         yield from unusable_fallback(evidence, expectation, evidence.import_run, evidence.exercise)
 
 
-def _own_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield what went wrong with the release itself: in use, in its own tests, at its removal."""
+def _use_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
+    """Yield the faults of the installed release: in use, in its own tests and at its removal."""
     if not evidence.import_run or not evidence.exercise or not evidence.uninstall:
         return
     faults = list(use_faults(evidence, expectation, evidence.import_run, evidence.exercise))
     yield from faults
     if not {cause.severity for cause in faults} & {Severity.BROKEN, Severity.TESTBED}:
-        yield from own_test_faults(evidence, expectation)  # else their failures only follow
+        # Otherwise the failures of the tests only follow.
+        yield from own_test_faults(evidence, expectation)
     yield from removal_faults(evidence, expectation, evidence.uninstall)

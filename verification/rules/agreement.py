@@ -10,7 +10,7 @@ from verification.models.machine import MachineSpec
 from verification.models.results import CellResult
 from verification.models.run import WheelFacts
 from verification.models.verdict import Outcome
-from verification.rules.catalogue import catalogue
+from verification.rules.finding import finding
 
 # The causes that keep a library from loading on every clean machine. The inspection reports them.
 LOADING = frozenset(
@@ -23,21 +23,21 @@ LOADING = frozenset(
         "wrong-load-path",
     }
 )
-IN_FILES = LOADING - {"wrong-load-path"}
-"""The causes that depend on the files alone: the inspection does not run the package's code."""
+_IN_FILES = LOADING - {"wrong-load-path"}
+"""The causes that depend only on the files: the inspection does not run the package's code."""
 DISAGREEMENT = "layers-disagree"
 _LOADED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
 
 class Disagreement(NamedTuple):
-    """A contradiction between the inspection of a wheel and the machines that were served it."""
+    """A contradiction between the inspection of a wheel and the machines that installed it."""
 
     cause: Cause
     """The note ``layers-disagree``."""
     about: tuple[Cause, ...]
-    """The causes of the side that is doubtful. They do not count."""
+    """The contradicted causes. They do not count."""
     cells: tuple[str, ...] = ()
-    """The cells whose failure is doubtful, by id."""
+    """The ids of the cells whose failure is contradicted."""
     resolved: bool = False
     """True if the execution proves that the inspection is mistaken."""
 
@@ -47,15 +47,15 @@ def disagreements(
 ) -> Iterator[Disagreement]:
     """Yield each contradiction between the inspection of a wheel and the machines.
 
-    `release_causes` are the causes of the set of wheels. `cells` were served this wheel, on
-    machines that have what their platform promises and nothing more.
+    `release_causes` are the causes of the set of wheels. `cells` installed this wheel, on machines
+    that have only what their platform tag allows.
     """
     loaded = [cell for cell in cells if cell.outcome in _LOADED]
-    shown = {cause.name for cell in cells for cause in cell.causes}
+    cell_causes = {cause.name for cell in cells for cause in cell.causes}
     if loaded:
         # A cause that one machine confirms is no contradiction: other machines may have more.
         broken = (c for c in wheel.causes if c.severity is Severity.BROKEN)
-        doubtful = (c for c in broken if c.name in LOADING and c.name not in shown)
+        doubtful = (c for c in broken if c.name in LOADING and c.name not in cell_causes)
         yield from (_contradicted_by_machine(cause, loaded) for cause in doubtful)
     elif not any(c.severity is Severity.BROKEN for c in (*release_causes, *wheel.causes)):
         yield from filter(None, (_missing_in_inspection(cell, wheel) for cell in cells))
@@ -65,23 +65,23 @@ def _contradicted_by_machine(cause: Cause, loaded: Sequence[CellResult]) -> Disa
     """Return the contradiction of a static cause and the cells that executed the wheel."""
     proofs = [cell.id for cell in loaded if _disproves(cell, cause)]
     ids = proofs or [cell.id for cell in loaded]
-    verb = "loaded this library" if proofs else "works and does not prove that it loads"
-    observed = f"the inspection reports {cause.name}; {', '.join(ids)} {verb}"
-    note = catalogue().cause(DISAGREEMENT, where=cause.where, observed=observed)
+    form = "loaded" if proofs else "works"
+    note = finding(DISAGREEMENT, form, reported=cause.name, cells=tuple(ids)).cause(cause.where)
     return Disagreement(note, (cause,), resolved=bool(proofs))
 
 
 def _disproves(cell: CellResult, cause: Cause) -> bool:
-    """Return whether a cell that works shows that a static cause is wrong.
+    """Return whether a cell that works proves that a static cause is wrong.
 
-    The process must have mapped the library that the cause is about and, if the cause names a
-    needed library, that library as well. Both must be installed files: a machine can have a library
-    that its platform does not promise. A missing symbol can show at its first call only.
+    The process must have mapped the library of the cause. If the cause names a needed library, the
+    process must have mapped that library as well. Both must be installed files, because a machine
+    can have a library that its platform tag does not include. A missing symbol proves nothing: it
+    may fail only when it is called.
     """
     if cause.name == "symbol-not-found":
         return False
     mapped = [path.lower() for path in cell.mapped]
-    # The wheel's name precedes the path where a platform has several wheels.
+    # The wheel's name precedes the path if a platform has several wheels.
     names = [f"/{cause.facts.get('path') or cause.where.rpartition(': ')[2]}"]
     if library := cause.facts.get("library"):
         names.append(f"/{library}")
@@ -93,16 +93,15 @@ def _missing_in_inspection(cell: CellResult, wheel: WheelFacts) -> Disagreement 
     about = tuple(cause for cause in cell.causes if _is_inspected(cause, wheel))
     if not about:
         return None
-    names = ", ".join(sorted({cause.name for cause in about}))
-    observed = f"the machine shows {names}; the inspection of {wheel.file} does not report it"
-    note = catalogue().cause(DISAGREEMENT, where=cell.id, observed=observed)
-    return Disagreement(note, about, (cell.id,))
+    shown = tuple(sorted({cause.name for cause in about}))
+    fault = finding(DISAGREEMENT, "not-reported", shown=shown, wheel=wheel.file)
+    return Disagreement(fault.cause(cell.id), about, (cell.id,))
 
 
 def _is_inspected(cause: Cause, wheel: WheelFacts) -> bool:
-    """Return whether the inspection of a wheel covers what a machine shows.
+    """Return whether the inspection of a wheel can report this cause of a machine.
 
-    It covers what the headers of the wheel's libraries name. It does not cover a library or a
+    It reports what the headers of the wheel's libraries contain. It cannot report a library or a
     function that code of the package looks up at run time.
     """
     library, needed_by = (str(cause.facts.get(key, "")).lower() for key in ("library", "needed_by"))
@@ -112,13 +111,13 @@ def _is_inspected(cause: Cause, wheel: WheelFacts) -> bool:
         case "symbol-not-found":
             return needed_by in wheel.libraries
         case _:
-            return cause.name in IN_FILES and library in wheel.libraries
+            return cause.name in _IN_FILES and library in wheel.libraries
 
 
 def works_only_with_extras(
     machines: Iterable[MachineSpec], cells: Sequence[CellResult]
 ) -> list[Cause]:
-    """Return a note for each cell that works only because its machine has more than a clean one."""
+    """Return a note for each cell that works only with additional software on its machine."""
     specs = {spec.name: spec for spec in machines}
     failing = {
         (spec.os, spec.python)
@@ -132,6 +131,6 @@ def works_only_with_extras(
         if spec is None or not spec.has or cell.outcome not in _LOADED:
             continue
         if (spec.os, spec.python) in failing:
-            observed = f"works only with {', '.join(spec.has)}, which no clean machine has"
-            causes.append(catalogue().cause("works-with-more", where=cell.id, observed=observed))
+            note = finding("works-with-more", "extras", extras=tuple(spec.has))
+            causes.append(note.cause(cell.id))
     return causes

@@ -16,14 +16,16 @@ from verification.models.cause import UNCLASSIFIED, Cause, FactValue, Severity
 
 _CATALOGUE_FILE = Path(__file__).with_name("causes.toml")
 _Text = Annotated[str, pydantic.Field(pattern=r"\S", strict=True)]
+_LISTED = 3
+"""How many values of a fact with several values a message lists."""
 
 
 class CatalogueError(ValueError):
-    """The catalogue is wrong, or was asked for something it does not hold."""
+    """The catalogue is invalid, or does not have the requested entry."""
 
 
 class Entry(Model):
-    """What the catalogue knows about one class of failure."""
+    """The description of one class of failure."""
 
     name: str
     severity: Severity
@@ -32,7 +34,33 @@ class Entry(Model):
     remedy: _Text
     doc: _Text
     risk: Severity | None = None
-    """The severity while the fault is possible but not proven; None if it cannot be a mere risk."""
+    """The severity of a possible fault; None if the fault is always certain."""
+    messages: Mapping[str, _Text] = pydantic.Field(default_factory=dict)
+    """The template of the message for each form of the fault."""
+
+    def message(self, form: str, facts: Mapping[str, FactValue]) -> str:
+        """Return the message for a form of the fault, filled with the facts.
+
+        Raises:
+            CatalogueError: the entry has no such form, or a placeholder has no fact.
+        """
+        if form not in self.messages:
+            known = ", ".join(self.messages) or "none"
+            raise CatalogueError(f"cause {self.name!r} has no message {form!r}; it has: {known}")
+        return self._filled(self.messages[form], facts)
+
+    def filled_remedy(self, facts: Mapping[str, FactValue]) -> str:
+        """Return the remedy, filled with the facts.
+
+        Raises:
+            CatalogueError: a placeholder has no fact.
+        """
+        return self._filled(self.remedy, facts)
+
+    def _filled(self, template: str, facts: Mapping[str, FactValue]) -> str:
+        if missing := placeholders(template) - facts.keys():
+            raise CatalogueError(f"cause {self.name!r} needs the facts {sorted(missing)}")
+        return template.format_map({name: _printable(value) for name, value in facts.items()})
 
 
 class Catalogue(Mapping[str, Entry]):
@@ -62,26 +90,24 @@ class Catalogue(Mapping[str, Entry]):
     ) -> Cause:
         """Return a cause of this name.
 
-        ``where`` is the file, cell or job; ``observed`` is what a check found there. ``facts`` are
-        the values in it; they also fill the placeholders of the entry. ``risk`` says that the fault
-        is possible and not proven: the cause then has the entry's lesser severity.
+        ``where`` is the file, cell or job. ``observed`` is the message: what happened there.
+        ``facts`` are the values in the message; they also fill the placeholders of the remedy.
+        ``risk`` means that the fault is possible and not proven: the cause then has the lesser
+        severity of the entry.
 
         Raises:
-            CatalogueError: the name is unknown, a placeholder of the entry has no fact, or the
-                entry has no severity for a mere risk.
+            CatalogueError: the name is unknown, a placeholder of the remedy has no fact, or the
+                entry has no severity for a possible fault.
         """
         entry = self[name]
         if risk and entry.risk is None:
-            raise CatalogueError(f"cause {name!r} has no `risk` severity; make it without risk")
-        if missing := _placeholders(entry) - {"where"} - facts.keys():
-            raise CatalogueError(f"cause {name!r} needs the facts {sorted(missing)}")
-        values = {"where": where, **facts}
+            raise CatalogueError(f"cause {name!r} has no `risk` severity; create it without risk")
         return Cause(
             name=name,
             severity=entry.risk if risk and entry.risk else entry.severity,
             where=_one_line(where),
-            message=_one_line(f"{observed}; expected {entry.expected.format_map(values)}"),
-            remedy=_one_line(entry.remedy.format_map(values)),
+            message=_one_line(observed),
+            remedy=_one_line(entry.filled_remedy({"where": where, **facts})),
             facts=facts,
         )
 
@@ -112,19 +138,26 @@ def load(path: Path = _CATALOGUE_FILE) -> Catalogue:
     if UNCLASSIFIED not in tables:
         faults.append(f"there is no {UNCLASSIFIED!r} entry")
     if faults:
-        raise CatalogueError(f"{path.name} cannot be used: {'; '.join(faults)}")
+        raise CatalogueError(f"{path.name} is invalid: {'; '.join(faults)}")
     return Catalogue(entries)
 
 
 @functools.cache
 def catalogue() -> Catalogue:
-    """Return the suite's own catalogue, read once."""
+    """Return the catalogue of the suite. The file is read once."""
     return load()
 
 
-def _placeholders(entry: Entry) -> set[str]:
-    parsed = string.Formatter().parse(entry.expected + entry.remedy)
-    return {field for _, field, _, _ in parsed if field}
+def placeholders(template: str) -> set[str]:
+    """Return the names of the facts that a template needs."""
+    return {field for _, field, _, _ in string.Formatter().parse(template) if field}
+
+
+def _printable(value: FactValue) -> str | float:
+    if not isinstance(value, tuple):
+        return value
+    listed = ", ".join(value[:_LISTED])
+    return listed if len(value) <= _LISTED else f"{listed} and {len(value) - _LISTED} more"
 
 
 def _one_line(text: str) -> str:

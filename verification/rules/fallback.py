@@ -1,4 +1,4 @@
-"""Check whether an older release works that the installer selected."""
+"""Check whether the older release that the installer selected works."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def is_fallback(evidence: CellEvidence, expectation: Expectation) -> bool:
 def unusable_fallback(
     evidence: CellEvidence, expectation: Expectation, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
-    """Yield that the other release does not work, and the causes that show it.
+    """Yield a cause if the older release does not work, and the causes that show it.
 
-    Nothing is known of what that release promises. It must import, its native call and its round
-    trip must succeed, and no process of it may die or hang.
+    The declarations of that release are unknown. It must import, its native call and its round trip
+    must succeed, and none of its processes may die or hang.
     """
     if not is_fallback(evidence, expectation):
         return
     version = paths.installed_version(evidence, expectation.project)
-    own = expectation.model_copy(update={"version": version, "conditions": Conditions()})
-    causes = list(end_faults(evidence, own, import_run, exercise))
+    older = expectation.model_copy(update={"version": version, "conditions": Conditions()})
+    causes = list(end_faults(evidence, older, import_run, exercise))
     if not causes:
-        causes = [*failed_steps(evidence, own), *wrong_answers(evidence)]
-        causes = causes or list(failed_import(evidence, own, import_run))
+        causes = [*failed_steps(evidence, older), *wrong_answers(evidence)]
+        causes = causes or list(failed_import(evidence, older, import_run))
     broken = [cause for cause in causes if cause.severity is Severity.BROKEN]
     if broken:
-        observed = f"{version} was installed, and it does not work: {broken[0].name}"
-        yield finding(UNUSABLE, observed, installed=version).at(evidence, "installed")
+        fault = finding(UNUSABLE, "broken", installed=version, reason=broken[0].name)
+        yield fault.at(evidence, "installed")
     for cause in causes:
-        counts = cause.severity is Severity.TESTBED
-        yield cause if counts else cause.model_copy(update={"follows": UNUSABLE})
+        is_testbed = cause.severity is Severity.TESTBED
+        yield cause if is_testbed else cause.model_copy(update={"follows": UNUSABLE})

@@ -1,4 +1,4 @@
-"""A finding: a named fault and the facts that show it, before its place is known."""
+"""A finding: a named fault with the facts that show it, without its location."""
 
 from __future__ import annotations
 
@@ -12,30 +12,34 @@ from verification.rules.catalogue import catalogue
 
 @dataclass(frozen=True)
 class Finding:
-    """A named fault that a rule found."""
+    """A named fault that a rule reports."""
 
     name: str
-    observed: str
+    message: str
     facts: Mapping[str, FactValue] = field(default_factory=dict)
     risk: bool = False
-    """Whether the fault is possible and not proven, or not this release's."""
+    """Whether the fault is only possible, or belongs to another release."""
 
     def as_risk(self) -> Finding:
-        """Return the same fault as one that is possible and not proven."""
+        """Return the same fault with the lesser severity of its cause."""
         return replace(self, risk=True)
 
     def at(self, evidence: CellEvidence, location: str = "") -> Cause:
-        """Return the cause at this place of the cell, or of the cell as a whole."""
+        """Return the cause at this location of the cell, or of the cell as a whole."""
         cell = evidence.cell.id
+        return self.cause(f"{cell}: {location}" if location else cell)
+
+    def cause(self, where: str) -> Cause:
+        """Return the cause at a location."""
         return catalogue().cause(
-            self.name,
-            where=f"{cell}: {location}" if location else cell,
-            observed=self.observed,
-            risk=self.risk,
-            **self.facts,
+            self.name, where=where, observed=self.message, risk=self.risk, **self.facts
         )
 
 
-def finding(name: str, observed: str, **facts: FactValue) -> Finding:
-    """Return a finding; ``facts`` are the values in ``observed``."""
-    return Finding(name, observed, facts)
+def finding(name: str, form: str, /, **facts: FactValue) -> Finding:
+    """Return a finding. Its message is the template ``form`` of the cause, filled with the facts.
+
+    Raises:
+        CatalogueError: the cause has no such form, or a placeholder of it has no fact.
+    """
+    return Finding(name, catalogue()[name].message(form, facts), facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.index_log import IndexRequest
@@ -13,24 +13,24 @@ from verification.rules.finding import Finding, finding
 
 
 def failed_requests(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the failures of the index itself, as far as installers noticed them."""
+    """Yield the failures of the index that an installer met."""
     for line in installer_requests(evidence):
         if fault := _fault(line):
             yield fault.at(evidence, "index")
         if line.tls_refused:
-            return  # the installer tries again and again
+            return  # the installer repeats the request
 
 
 def _fault(line: IndexRequest) -> Finding | None:
-    path, status = line.path, line.status
-    observed = line.failure
+    name = "index-unreachable"
+    facts: dict[str, FactValue] = {"path": line.path, "status": line.status or 0}
     if line.tls_refused:
-        observed = f"the installer does not trust the run's CA certificate ({line.tls_refused})"
-    elif not observed and (status or 0) >= 400 and path.startswith("/packages/"):
-        observed = f"{path} is on its page, and was answered with {status}"
-    if not observed:
-        return None
-    return finding("index-unreachable", observed, path=path, status=status or 0)
+        return finding(name, "certificate", **facts, reason=line.tls_refused)
+    if line.failure:
+        return finding(name, "failure", **facts, failure=line.failure)
+    if (line.status or 0) >= 400 and line.path.startswith("/packages/"):
+        return finding(name, "status", **facts)
+    return None
 
 
 def installer_requests(evidence: CellEvidence) -> list[IndexRequest]:
@@ -39,10 +39,10 @@ def installer_requests(evidence: CellEvidence) -> list[IndexRequest]:
 
 
 def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
-    """Return whether the package made the request, while it was imported or used."""
+    """Return whether the package made the request while it was imported or used."""
     if evidence.import_run is None or evidence.exercise is None:
         return False
-    # `uv run` starts Python, and asks the index for the environment itself.
+    # `uv run` starts Python and requests the files of the environment itself.
     if line.user_agent.startswith(("uv/", "pip/")):
         return False
     at = datetime.fromisoformat(line.time).timestamp()
@@ -54,29 +54,26 @@ def network_used(evidence: CellEvidence) -> Iterator[Cause]:
     for line in evidence.requests:
         if not _is_in_use(line, evidence):
             continue
-        observed = f"{line.path} of {line.host} was asked for"
-        if not line.path:
-            observed = f"a connection was begun and given up ({line.tls_refused})"
-        found = finding("network-used", observed, path=line.path, host=line.host)
-        yield found.at(evidence, "import and use")
-        return  # it tries again and again
+        facts: dict[str, FactValue] = {"path": line.path, "host": line.host}
+        if line.path:
+            fault = finding("network-used", "request", **facts)
+        else:
+            fault = finding("network-used", "connection", **facts, reason=line.tls_refused)
+        yield fault.at(evidence, "import and use")
+        return  # the package repeats the request
 
 
 def other_content(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the wheels of the release that the index served with other content."""
+    """Yield the wheels of the release that the index served with another content."""
     for line in evidence.requests:
         built = expectation.digests.get(line.file, "")
         if built and line.is_served and line.sha256 not in ("", built):
-            observed = f"the index served sha256 {line.sha256[:16]}..., built was {built[:16]}..."
-            facts = finding("hash-mismatch", observed, served=line.sha256, built=built)
-            yield facts.at(evidence, line.file)
+            fault = finding("hash-mismatch", "served", served=line.sha256, built=built)
+            yield fault.at(evidence, line.file)
 
 
 def not_served(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield that the index served no wheel of the release, though it is installed."""
+    """Yield a cause if the release is installed and the index served none of its wheels."""
     served = {line.file for line in evidence.requests if line.is_served}
     if not expectation.conditions.offline and not served & expectation.digests.keys():
-        observed = (
-            "it was installed, and the index served none of the release's wheels to this machine"
-        )
-        yield finding("index-unreachable", observed).at(evidence, "index")
+        yield finding("index-unreachable", "not-served").at(evidence, "index")

@@ -1,10 +1,11 @@
-"""Check the installer and the user's other commands."""
+"""Check the installer and the other commands of the user."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.evidence import CellEvidence, CommandRun
 from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
@@ -15,53 +16,53 @@ from verification.rules.process_exit import crash, is_illegal_instruction, last_
 
 
 def failed_setup(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the command before the first snapshot that failed: the testbed's failure."""
+    """Yield the first failed command of the set-up: a failure of the testbed."""
     for run in evidence.setup:
         if run.code:
-            observed = f"{' '.join(run.command)} ended with {run.code}: {last_error(run.output)}"
-            yield finding("machine-lost", observed, code=run.code).at(evidence, "set-up")
+            command, error = " ".join(run.command), last_error(run.output)
+            fault = finding("machine-lost", "set-up", command=command, code=run.code, error=error)
+            yield fault.at(evidence, "set-up")
             return
 
 
 def failed_commands(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the user's other commands that failed."""
-    for place, runs in (
+    """Yield the other commands of the user that failed."""
+    for location, runs in (
         ("first", evidence.first),
         ("after_install", evidence.after_install),
         ("before_uninstall", evidence.before_uninstall),
     ):
         for run in runs:
             if run.code:
-                yield _failed_command(evidence, expectation, run).at(evidence, place)
+                yield _failed_command(evidence, expectation, run).at(evidence, location)
 
 
 def _failed_command(evidence: CellEvidence, expectation: Expectation, run: CommandRun) -> Finding:
     if is_illegal_instruction(run.code):
         return crash(run.code, None, evidence)
-    message = last_error(run.output)
+    error = last_error(run.output)
+    if fault := loader_messages.explain(error, evidence, expectation.libraries):
+        return fault
     command = " ".join(run.command[:4])[:100]
-    observed = f"{command} ended with {run.code}: {message}"
-    return loader_messages.explain(message, evidence, expectation.libraries) or finding(
-        expectation.conditions.failed_command, observed, command=command, code=run.code
-    )
+    fault = finding("use-not-supported", "command", command=command, code=run.code, error=error)
+    return replace(fault, name=expectation.conditions.failed_command)
 
 
 def index_asked_offline(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the first request to an index where the installer must make none."""
+    """Yield the first request to the index if the installer must make none."""
     if expectation.conditions.offline and (requests := installer_requests(evidence)):
-        path = requests[0].path
-        observed = f"the installer was to ask no index, and asked for {path}"
-        yield finding("use-not-supported", observed, path=path).at(evidence, "install")
+        fault = finding("use-not-supported", "offline", path=requests[0].path)
+        yield fault.at(evidence, "install")
 
 
 def second_install_faults(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield what a second installation changed, and its failure."""
+    """Yield the failure of a second installation, and what it changed."""
     run = evidence.again
     if run is None:
         return
     if run.code:
-        observed = f"ended with {run.code}: {last_error(run.output)}"
-        fault = finding("use-not-supported", observed, code=run.code)
+        error = last_error(run.output)
+        fault = finding("use-not-supported", "again", code=run.code, error=error)
         yield fault.at(evidence, "installed again")
     kind = paths.path_type(evidence)
     changed = [
@@ -71,25 +72,21 @@ def second_install_faults(evidence: CellEvidence) -> Iterator[Cause]:
         if not paths.is_cache(kind(path))
     ]
     if changed:
-        observed = f"{len(changed)} paths were changed, first {changed[0]}"
-        fault = finding("use-not-supported", observed, count=len(changed), path=changed[0])
+        facts: dict[str, FactValue] = {"count": len(changed), "path": changed[0]}
+        fault = finding("use-not-supported", "again-changed", **facts)
         yield fault.at(evidence, "installed again")
 
 
 def other_release(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield that another release was installed than the published one."""
+    """Yield a cause if another release than the published one is installed."""
     version = paths.installed_version(evidence, expectation.project)
     if not version or not paths.is_other_version(version, expectation.version):
         return
-    facts = {"installed": version, "published": expectation.version}
-    if expectation.refused_upload:
-        observed = f"{expectation.refused_upload}, and the installer took {version}"
-        yield finding("upload-refused", observed, **facts).at(evidence, "installed")
-        return
-    if names := expectation.unpublished:
-        observed = f"the release requires {', '.join(names)}, which no package index has; "
-        observed += f"the installer installed {version}"
-        yield finding("missing-dependency", observed, **facts).at(evidence, "installed")
-        return
-    observed = f"{version} was installed, published was {expectation.version}"
-    yield finding("silent-fallback", observed, **facts).at(evidence, "installed")
+    facts: dict[str, FactValue] = {"installed": version, "published": expectation.version}
+    if reason := expectation.refused_upload:
+        fault = finding("upload-refused", "older", **facts, reason=reason)
+    elif dependencies := expectation.unpublished:
+        fault = finding("missing-dependency", "older", **facts, dependencies=dependencies)
+    else:
+        fault = finding("silent-fallback", "installed", **facts)
+    yield fault.at(evidence, "installed")

@@ -20,7 +20,7 @@ FULL_DISK = re.compile(r"No space left on device|database or disk is full")
 _NO_WHEEL = re.compile(
     r"ecause (([\w.-]+?)(?:[=<>!~]=?\S+)?) (?:was not found|has no wheels|has no source)"
 )
-# How pip and uv say that nothing fits; the groups are the requirement and the project in it.
+# The messages of pip and uv if nothing fits. The groups are the requirement and its project.
 _NOTHING_FITS = (
     re.compile(r"No matching distribution found for (([\w.-]+)[^\s;]*)"),
     _NO_WHEEL,
@@ -37,7 +37,7 @@ _BEFORE_RESOLUTION = (
         re.compile(r"In --require-hashes mode|no trusted hash was provided"),
         "missing-dependency",
     ),
-    # To pip, an index that does not answer has no distribution either.
+    # pip also reports that no distribution exists if the index does not answer.
     (
         re.compile(
             r".*(?:Temporary failure in name resolution|SSLError"
@@ -73,11 +73,11 @@ _AFTER_RESOLUTION = (
     ),
 )
 _WHOLE_LINE = ("index-unreachable", "unsupported-python", "wheel-version", "entry-point-broken")
-"""The causes whose pattern takes the line that says it; the others show the last error."""
+"""The causes whose pattern matches the line with the reason. The others show the last error."""
 
 
 def install_error(evidence: CellEvidence, expectation: Expectation, run: CommandRun) -> Cause:
-    """Return why the installer ended without having installed the release."""
+    """Return why the installer did not install the release."""
     return _fault(evidence, expectation, run).at(evidence, " ".join(run.command[-2:]))
 
 
@@ -88,17 +88,16 @@ def _fault(evidence: CellEvidence, expectation: Expectation, run: CommandRun) ->
         return fault
     if match := _first_match(run.output):
         return _nothing_fits(evidence, expectation, match)
-    observed = f"ended with {run.code}: {last_error(run.output)}"
     return _first_message(run.output, _AFTER_RESOLUTION) or finding(
-        "unclassified", observed, code=run.code
+        "unclassified", "installer", code=run.code, error=last_error(run.output)
     )
 
 
-def _first_message(output: str, known: Sequence[tuple[re.Pattern[str], str]]) -> Finding | None:
-    for pattern, cause in known:
+def _first_message(output: str, causes: Sequence[tuple[re.Pattern[str], str]]) -> Finding | None:
+    for pattern, cause in causes:
         if match := pattern.search(output):
             line = match[0].strip()[:400] if cause in _WHOLE_LINE else last_error(output)
-            return finding(cause, line, message=line)
+            return finding(cause, "installer", message=line)
     return None
 
 
@@ -106,7 +105,7 @@ def _first_match(output: str) -> re.Match[str] | None:
     return next((match for pattern in _NOTHING_FITS if (match := pattern.search(output))), None)
 
 
-# ---- where nothing fits ----
+# ---- nothing fits ----
 
 
 def _nothing_fits(
@@ -115,28 +114,27 @@ def _nothing_fits(
     """Return why the installer found nothing that fits the requirement in ``match``."""
     output = match.string
     project, name = canonicalize_name(expectation.project), canonicalize_name(match[2])
-    # uv explains many requirements at once; one of them may be the project's own.
-    is_own = name == project or any(
-        canonicalize_name(found[2]) == project for found in _NO_WHEEL.finditer(output)
+    # uv explains many requirements at once. One of them may be the release itself.
+    is_release = name == project or any(
+        canonicalize_name(line[2]) == project for line in _NO_WHEEL.finditer(output)
     )
-    listed = project if is_own or name not in expectation.locked else name
+    listed = project if is_release or name not in expectation.locked else name
     if fault := _page_not_served(evidence, expectation, listed):
         return fault
-    if not is_own:
+    if not is_release:
         return _missing_dependency(expectation, requirement=match[1].rstrip(","), written=match[2])
-    if expectation.refused_upload:
-        return finding("upload-refused", expectation.refused_upload)
+    if reason := expectation.refused_upload:
+        return finding("upload-refused", "refused", reason=reason)
     for rule in (_other_python, _other_abi):
         if fault := rule(evidence, _matching_tags(evidence, expectation)):
             return fault
     if line := _OTHER_PYTHON.search(output):
-        observed = line[0].strip()[:400]
-        return finding("unsupported-python", observed, message=observed)
+        return finding("unsupported-python", "installer", message=line[0].strip()[:400])
     return _other_platform(evidence, expectation)
 
 
 def is_page(line: IndexRequest, project: str) -> bool:
-    """Return whether the index served its list of the project's files (PyPA: simple repository)."""
+    """Return whether the index served its page of the project (PyPA: simple repository API)."""
     return line.path == f"/simple/{canonicalize_name(project)}/" and line.status in (200, 304)
 
 
@@ -145,7 +143,7 @@ def _page_not_served(
 ) -> Finding | None:
     """Return the index's failure if it did not serve the page of the project.
 
-    An installer has the same message if a page lists nothing that fits and if there is no page.
+    An installer prints the same message for a page without a fitting file and for a missing page.
     """
     if (
         expectation.refused_upload
@@ -153,41 +151,36 @@ def _page_not_served(
         or any(is_page(line, project) for line in evidence.requests)
     ):
         return None
-    asked = [str(line.status) for line in evidence.requests if f"/{project}/" in line.path]
-    answers = ", ".join(dict.fromkeys(asked)) or "nothing"
-    observed = f"it refused without the index's page of {project}, which alone can tell; asked for,"
-    observed += f" it was answered with {answers}"
-    return finding("index-unreachable", observed, project=project, answers=answers)
+    statuses = [str(line.status) for line in evidence.requests if f"/{project}/" in line.path]
+    if not statuses:
+        return finding("index-unreachable", "no-request", project=project)
+    answers = ", ".join(dict.fromkeys(statuses))
+    return finding("index-unreachable", "page", project=project, answers=answers)
 
 
 def _missing_dependency(expectation: Expectation, requirement: str, written: str) -> Finding:
-    name = canonicalize_name(written)
-    version = expectation.locked.get(name)
-    must_work = expectation.kind is ExpectationKind.WORKS
+    cause, name = "missing-dependency", canonicalize_name(written)
     if expectation.conditions.offline:
-        reason = "which is not among the files that it was given"
-    elif name in expectation.unpublished:
-        reason = "which no package index has"
-    elif version:
-        reason = f"and the index has {written} {version}"
-    elif must_work:
-        # The installer asks for nothing that is not declared.
-        observed = f"needs {requirement}, which is declared and not on the index of the run"
-        return finding("dependency-not-served", observed, requirement=requirement)
-    else:
-        reason = "which is not among the locked dependencies"
-    observed = f"needs {requirement}, {reason}"
-    return finding("missing-dependency", observed, requirement=requirement)
+        return finding(cause, "given", requirement=requirement)
+    if name in expectation.unpublished:
+        return finding(cause, "unpublished", requirement=requirement)
+    if version := expectation.locked.get(name):
+        available = f"{written} {version}"
+        return finding(cause, "version", requirement=requirement, available=available)
+    if expectation.kind is ExpectationKind.WORKS:
+        # The installer requests only declared dependencies.
+        return finding("dependency-not-served", "requirement", requirement=requirement)
+    return finding(cause, "unlocked", requirement=requirement)
 
 
 def _matching_tags(evidence: CellEvidence, expectation: Expectation) -> list[Tag]:
-    """Return the tags of the release's wheels for the machine's kind of system."""
-    kinds: tuple[str, ...] = ("musllinux", "linux", "any")
+    """Return the tags of the release's wheels for the machine's operating system and libc."""
+    platforms: tuple[str, ...] = ("musllinux", "linux", "any")
     if evidence.os == "windows":
-        kinds = ("win", "any")
+        platforms = ("win", "any")
     elif evidence.libc[0] == "glibc":
-        kinds = ("manylinux", "linux", "any")
-    return [tag for tag in _tags(expectation) if tag.platform.startswith(kinds)]
+        platforms = ("manylinux", "linux", "any")
+    return [tag for tag in _tags(expectation) if tag.platform.startswith(platforms)]
 
 
 def _tags(expectation: Expectation) -> Iterator[Tag]:
@@ -209,22 +202,19 @@ def _other_python(evidence: CellEvidence, tags: Sequence[Tag]) -> Finding | None
     fitting |= {tag.interpreter for tag in tags if tag.abi == "abi3"} & stable
     if not interpreters or interpreters & fitting:
         return None
-    listed = ", ".join(sorted(interpreters))
-    observed = f"CPython {major}.{minor} refused cleanly: the release's wheels are for {listed}"
-    return finding("unsupported-python", observed, python=f"{major}.{minor}", wheels=listed)
+    facts = {"python": f"{major}.{minor}", "wheels": ", ".join(sorted(interpreters))}
+    return finding("unsupported-python", "interpreter", **facts)
 
 
 def _other_abi(evidence: CellEvidence, tags: Sequence[Tag]) -> Finding | None:
     """Return the refusal if a free-threaded Python finds only wheels of the ordinary ABI."""
     major, minor = _python(evidence)
     abis = {tag.abi for tag in tags}
-    # PEP 703: a free-threaded build takes neither the ordinary ABI nor abi3.
+    # PEP 703: a free-threaded build supports neither the ordinary ABI nor abi3.
     if "t" not in evidence.abiflags or not abis or abis & {f"cp{major}{minor}t", "none"}:
         return None
-    listed = ", ".join(sorted(abis))
-    observed = f"CPython {major}.{minor}t (free-threaded) refused cleanly: the release's wheels"
-    observed += f" are for the ABI {listed}"
-    return finding("unsupported-python", observed, python=f"{major}.{minor}t", wheels=listed)
+    facts = {"python": f"{major}.{minor}t", "wheels": ", ".join(sorted(abis))}
+    return finding("unsupported-python", "abi", **facts)
 
 
 def _other_platform(evidence: CellEvidence, expectation: Expectation) -> Finding:
@@ -233,5 +223,4 @@ def _other_platform(evidence: CellEvidence, expectation: Expectation) -> Finding
     host = f"{evidence.machine} with {libc}"
     if evidence.os == "windows":
         host = f"Windows on {evidence.machine}"
-    observed = f"{host} refused cleanly: the wheels are for {listed}"
-    return finding("unsupported-platform", observed, machine=host, wheels=listed)
+    return finding("unsupported-platform", "tags", machine=host, wheels=listed)

@@ -1,4 +1,4 @@
-"""What is installed, and where. Paths are compared by the rules of their machine."""
+"""What is installed, and where. Paths compare by the rules of their operating system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.version import Version
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 
-# Where pip and uv keep what they download: ~/.cache/pip, %LocalAppData%\\pip.
+# The caches of pip and uv: ~/.cache/pip, %LocalAppData%\\pip.
 _CACHE_HOMES = (".cache", "Local")
 _INSTALLERS = ("pip", "uv")
 
@@ -27,12 +27,12 @@ class Distribution(NamedTuple):
 
 
 def path_type(evidence: CellEvidence) -> type[PurePath]:
-    """Return the kind of the machine's paths; on Windows, upper and lower case are the same."""
+    """Return the class of the machine's paths. Windows paths ignore upper and lower case."""
     return PureWindowsPath if evidence.os == "windows" else PurePosixPath
 
 
 def added_paths(evidence: CellEvidence) -> frozenset[PurePath]:
-    """Return what the installation added to the machine."""
+    """Return the paths that the installation added to the machine."""
     return frozenset(map(path_type(evidence), evidence.installed.added))
 
 
@@ -48,13 +48,13 @@ def distributions(evidence: CellEvidence) -> Mapping[NormalizedName, Distributio
     step = evidence.steps.distributions
     values = step.value if step and step.value else {}
     return {
-        canonicalize_name(name): Distribution(name, one.version or "", one.folder)
-        for name, one in values.items()
+        canonicalize_name(name): Distribution(name, value.version or "", value.folder)
+        for name, value in values.items()
     }
 
 
 def installed_version(evidence: CellEvidence, project: str) -> str:
-    """Return the version of the project that is installed; empty if none is known."""
+    """Return the installed version of the project; empty if it is unknown."""
     distribution = distributions(evidence).get(canonicalize_name(project))
     return distribution.version if distribution else ""
 
@@ -62,8 +62,8 @@ def installed_version(evidence: CellEvidence, project: str) -> str:
 def chose_release(evidence: CellEvidence, expectation: Expectation) -> bool:
     """Return whether the installer chose a wheel of the release itself.
 
-    The interpreter reports what is installed. Where it died before that, the index knows which
-    files it served.
+    The interpreter reports what is installed. If it died before that, the log of the index shows
+    which files it served.
     """
     if evidence.install is None or evidence.install.code:
         return False
@@ -73,7 +73,7 @@ def chose_release(evidence: CellEvidence, expectation: Expectation) -> bool:
 
 
 def is_other_version(first: str, second: str) -> bool:
-    """Return whether two versions differ; the same version can be written in several ways."""
+    """Return whether two versions differ. One version can be written in several ways (PEP 440)."""
     try:
         return Version(first) != Version(second)
     except ValueError:
@@ -81,7 +81,7 @@ def is_other_version(first: str, second: str) -> bool:
 
 
 def is_cache(path: PurePath) -> bool:
-    """Return whether ``path`` is in an installer's own cache, or is the folder of caches."""
+    """Return whether ``path`` is in the cache of an installer, or is the folder of caches."""
     if path.name == ".cache":
         return True
     pairs = itertools.pairwise(path.parts)
@@ -89,12 +89,12 @@ def is_cache(path: PurePath) -> bool:
 
 
 def is_within(path: PurePath, package: str) -> bool:
-    """Return whether ``path`` is a folder or file of the import package of this name."""
+    """Return whether ``path`` belongs to the import package of this name."""
     return package in path.parts
 
 
 def is_bundled(name: str, libraries: tuple[str, ...]) -> bool:
-    """Return whether ``name`` is one of these libraries, under any version."""
-    # A loader may ask for a library by its versioned name: libx.so.0 is libx.so.
-    name = name.lower()
-    return any(name == own.lower() or name.startswith(f"{own.lower()}.") for own in libraries)
+    """Return whether ``name`` is one of these libraries, with any version suffix."""
+    # A loader may request a library by its versioned name: libx.so.0 is libx.so.
+    name, bundled = name.lower(), tuple(library.lower() for library in libraries)
+    return name in bundled or name.startswith(tuple(f"{library}." for library in bundled))

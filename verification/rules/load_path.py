@@ -13,22 +13,22 @@ from verification.rules.finding import Finding, finding
 from verification.rules.loader_messages import missing_libraries
 from verification.wheel.library_names import base_name, is_library_name
 
-# Messages of cffi and ctypes, with the name that the code asked for.
-_ASKED = re.compile(r"cannot load library '([^']+)'|Could not find module '([^']+)'")
-_NOT_THERE = (
+# Messages of cffi and ctypes, with the name that the code opened.
+_OPENED = re.compile(r"cannot load library '([^']+)'|Could not find module '([^']+)'")
+_ABSENT = (
     "{name}: cannot open shared object file",  # glibc
     "Error loading shared library {name}: No such file",  # musl
     "cannot load library '{name}': error 0x7e",  # cffi on Windows
     "Could not find module '{name}'",  # ctypes on Windows
 )
 _GLIBC_NAME = re.compile(r"OSError: ([\w.+-]+\.so[\w.]*): cannot open shared object file")
-# The words of packages that report a missing library themselves.
+# The messages of packages that report a missing library themselves.
 _REPORTED = re.compile(
     r"[Mm]issing:? '?([\w.+-]+)|([\w.+-]+)'? (?:is missing|was not found|does not exist)"
 )
 _WORD = re.compile(r"(?<![\\/\w.+-])[\w.+-]+(?![\\/])")  # not a part of a path
 _FOLDER_ADDED = "add_dll_directory"
-# Windows' words for a missing folder, in a message of the package's own about its libraries.
+# The error of Windows for a missing folder, in a message of the package about its libraries.
 _NO_FOLDER = re.compile(r"\b(?:librar(?:y|ies)|dlls?)\b.*\[WinError [23]\]", re.IGNORECASE)
 _END_OF_PATH = r"[^\s'\"():;,]+"
 
@@ -38,8 +38,8 @@ def wrong_load_path(
 ) -> Finding | None:
     """Return a finding if the package opens a library by a path where it is not installed.
 
-    ``message`` and ``trace`` are the exception's. A library that another library needs does not
-    count: the package does not open it.
+    ``message`` and ``trace`` are those of the exception. A library that another library needs does
+    not count: the package does not open it.
     """
     libraries = _libraries(evidence, expectation)
     if not libraries or missing_libraries(evidence.loader):
@@ -50,7 +50,7 @@ def wrong_load_path(
         installed = _matching(files[0].name, libraries)
         return _finding(files[0], installed) if installed else None
     folder = next(iter(missing), None)
-    names = [_asked_name(message, trace, evidence), *_reported_names(message, folder)]
+    names = [_opened_name(message, trace, evidence), *_reported_names(message, folder)]
     for name in filter(None, names):
         installed = _matching(name, libraries)
         if installed and (folder or installed.name != name or name == names[0]):
@@ -61,10 +61,8 @@ def wrong_load_path(
 
 
 def _finding(sought: PurePath, installed: PurePath) -> Finding:
-    observed = f"the package looks for {sought}, and the library is installed as {installed}"
-    return finding(
-        "wrong-load-path", observed, library=installed.name, sought=str(sought), path=str(installed)
-    )
+    facts = {"library": installed.name, "sought": str(sought), "path": str(installed)}
+    return finding("wrong-load-path", "path", **facts)
 
 
 def _libraries(evidence: CellEvidence, expectation: Expectation) -> list[PurePath]:
@@ -92,7 +90,8 @@ def _missing_paths(
 ) -> Iterator[PurePath]:
     """Yield the paths in the package's folder that the message names and that do not exist.
 
-    They are compared by what follows the package's folder: a path can be written in several ways.
+    The comparison uses the part of a path from the package's folder on, because one path can be
+    written in several ways.
     """
     kind, module = paths.path_type(evidence), expectation.module
     present = set()
@@ -109,7 +108,7 @@ def _missing_paths(
 
 
 def _tail(path: PurePath, module: str) -> PurePath | None:
-    """Return the part of a path from the package's folder on; None if it is not in it."""
+    """Return the part of a path from the package's folder on; None if it is outside the folder."""
     parts: list[str] = []
     for part in path.parts:
         if part == "..":
@@ -123,7 +122,7 @@ def _tail(path: PurePath, module: str) -> PurePath | None:
 
 
 def _reported_names(message: str, folder: PurePath | None) -> Iterator[str]:
-    """Yield the libraries that the message reports as missing; with a folder, all that it names."""
+    """Yield the libraries that a message reports as missing; with a folder, all in the message."""
     pattern = _WORD if folder else _REPORTED
     for match in pattern.finditer(message):
         name = next(filter(None, (*match.groups(), match[0]))).rstrip(".")
@@ -131,17 +130,16 @@ def _reported_names(message: str, folder: PurePath | None) -> Iterator[str]:
             yield name
 
 
-def _asked_name(message: str, trace: str, evidence: CellEvidence) -> str:
-    """Return the bare name of a library that the package's code opened and that was not there."""
-    if match := _ASKED.search(message):
+def _opened_name(message: str, trace: str, evidence: CellEvidence) -> str:
+    """Return the name without a folder of a missing library that the package's code opened."""
+    if match := _OPENED.search(message):
         name = match[1] or match[2]
-        # Windows does not report whether the library itself is missing or one that it needs. Wine
-        # does.
+        # Wine reports whether the library itself is missing or one that it needs. Windows does not.
         is_named = evidence.os != "windows" or bool(evidence.loader)
         if PurePath(name).name != name or "\\" in name or not is_named:
             return ""
-        return name if any(text.format(name=name) in message for text in _NOT_THERE) else ""
-    # ctypes names only the missing library. If the code has this name, the package opened it.
+        return name if any(text.format(name=name) in message for text in _ABSENT) else ""
+    # ctypes names only the missing library. If this name is in the code, the package opened it.
     match = _GLIBC_NAME.search(message)
     code = trace.rpartition("\nOSError")[0]
     return match[1] if match and match[1] in code else ""

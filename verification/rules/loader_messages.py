@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
 
+from verification.models.cause import FactValue
 from verification.models.evidence import CellEvidence
 from verification.rules import install_paths as paths
 from verification.rules.finding import Finding, finding
@@ -24,7 +25,7 @@ _NO_LIBRARY = re.compile(
     r"ELF file version (ident )?does not match current one|"
     r"ELF load command (address/offset|alignment) not (page-aligned|properly aligned))"
 )
-_OTHER_KIND = "only ET_DYN"  # a whole file, such as an object file
+_OTHER_FILE_TYPE = "only ET_DYN"  # an undamaged file of another type, such as an object file
 _NO_SYMBOL = re.compile(r"([^\s:'\"]+\.so[\w.]*): undefined symbol: (\w+)")
 _NO_VERSION = re.compile(r"version [`'](\w+?)_([\w.]+)' not found \(required by ([^)]+)\)")
 _NO_VERSIONED = re.compile(
@@ -38,33 +39,27 @@ _EXEC_STACK = re.compile(r"([^\s:'\"]+\.so[\w.]*): cannot enable executable stac
 _VERSIONS = dict.fromkeys(("GLIBCXX", "CXXABI", "GCC", "LIBATOMIC"), "libstdcxx-floor")
 _VERSIONS["GLIBC"] = "glibc-floor"
 
-# cffi (its message for ffi.dlopen) and ctypes; the numbers are Windows' own.
+# cffi (its message for ffi.dlopen) and ctypes, with error codes of Windows.
 _NOT_LOCATED = re.compile(r"did not manage to locate a library called '([^']+)'")
 _NO_FUNCTION = re.compile(r"function/symbol '(\w+)' not found in library '([^']+)'")
-_IMPORTING = re.compile(r"DLL load failed while importing \w+")  # CPython, of an extension module
+_IMPORTING = re.compile(r"DLL load failed while importing \w+")  # CPython, for an extension module
 _NUMBERED = re.compile(r"cannot load library '([^']+)': error 0x([0-9a-fA-F]+)")
 _CTYPES = re.compile(r"\[WinError (\d+)\].*'([^']+\.dll)'|Could not find module '([^']+)'")
 
-# Windows' error codes (Microsoft, System Error Codes).
+# Error codes of Windows (Microsoft, System Error Codes), with cause and form of its message.
 _MODULE_NOT_FOUND = 126
 _BAD_FORMAT = 193
 _NTSTATUS_ERROR = 0xC0000000  # an exception's code, of severity error ([MS-ERREF] 2.3)
 _WINDOWS_ERRORS = {
-    5: ("permission", "{library}: error {number}: Windows does not let the user load it"),
-    127: (
-        "symbol-not-found",
-        "{library}: error {number}: it needs a symbol that nothing loaded provides",
-    ),
-    _BAD_FORMAT: ("wrong-architecture", "{library} is no library of this machine (error {number})"),
-    998: (
-        "crash",
-        "{library}: error {number}: it touched memory that is not its own while it was loaded",
-    ),
-    1114: ("crash", "{library}: error {number}: its initialisation failed while it was loaded"),
+    5: ("permission", "windows"),
+    127: ("symbol-not-found", "windows"),
+    _BAD_FORMAT: ("wrong-architecture", "windows"),
+    998: ("crash", "memory"),
+    1114: ("crash", "initialisation"),
 }
-_DIED = ("crash", "{library}: error {number}: the code that runs when it is loaded died")
+_START_UP_DIED = ("crash", "start-up")
 
-# Wine (dlls/ntdll/loader.c, dlls/ntdll/unix/virtual.c); within L"..." a backslash is written twice.
+# Wine (dlls/ntdll/loader.c, dlls/ntdll/unix/virtual.c); in L"..." a backslash is doubled.
 _WINE_MISSING = re.compile(
     r"Library (\S+) \(which is needed by L\"([^\"]+)\"\) not found", re.IGNORECASE
 )
@@ -91,7 +86,7 @@ class StubSymbol:
 
 
 def missing_libraries(lines: Sequence[str]) -> list[MissingLibrary]:
-    """Return the libraries that Wine's loader did not find, each once."""
+    """Return the libraries that Wine's loader did not find, without duplicates."""
     matches = (_WINE_MISSING.search(line) for line in lines)
     return list(
         dict.fromkeys(MissingLibrary(match[1], _wide(match[2])) for match in matches if match)
@@ -99,7 +94,7 @@ def missing_libraries(lines: Sequence[str]) -> list[MissingLibrary]:
 
 
 def stub_symbols(lines: Sequence[str]) -> list[StubSymbol]:
-    """Return the symbols that Wine's loader says no library exports, each once."""
+    """Return the symbols for which Wine's loader reports a stub, without duplicates."""
     matches = (_WINE_STUB.search(line) for line in lines)
     return list(
         dict.fromkeys(StubSymbol(match[1], match[2], _wide(match[3])) for match in matches if match)
@@ -107,7 +102,7 @@ def stub_symbols(lines: Sequence[str]) -> list[StubSymbol]:
 
 
 def called_stubs(lines: Sequence[str]) -> list[tuple[str, str]]:
-    """Return library and name of the called functions that Wine knows by name only."""
+    """Return library and name of each called function that Wine does not implement."""
     matches = (_WINE_CALLED.search(line) for line in lines)
     return list(dict.fromkeys((match[1], match[2]) for match in matches if match))
 
@@ -119,7 +114,7 @@ def _wide(text: str) -> PureWindowsPath:
 def explain(message: str, evidence: CellEvidence, libraries: Libraries) -> Finding | None:
     """Return the fault that a loader reports in ``message``, or None if no loader wrote it.
 
-    ``libraries`` are the package's own.
+    ``libraries`` are the native libraries of the package.
     """
     for rule in _RULES:
         if fault := rule(message, evidence, libraries):
@@ -134,8 +129,7 @@ def _no_function(message: str, _evidence: CellEvidence, _libraries: Libraries) -
     if not (match := _NO_FUNCTION.search(message)):
         return None
     library = PurePath(match[2]).name
-    observed = f"{library} does not export {match[1]}"
-    return finding("symbol-not-found", observed, library=library, symbol=match[1])
+    return finding("symbol-not-found", "call", library=library, symbol=match[1])
 
 
 def _failed_import(message: str, evidence: CellEvidence, libraries: Libraries) -> Finding | None:
@@ -152,18 +146,17 @@ def _numbered(message: str, evidence: CellEvidence, libraries: Libraries) -> Fin
     if number == _MODULE_NOT_FOUND:
         return _not_found_on_windows(path, evidence, libraries)
     if number == _BAD_FORMAT and (section := _cut_off_section(path, evidence)):
-        observed = f"{path.name} ends before its section {section} (error 0x{number:x})"
-        return finding("damaged-library", observed, library=path.name, section=section)
-    known = _WINDOWS_ERRORS.get(number, _DIED if number >= _NTSTATUS_ERROR else None)
+        facts: dict[str, FactValue] = {"section": section, "error": number}
+        return finding("damaged-library", "section", library=path.name, **facts)
+    known = _WINDOWS_ERRORS.get(number, _START_UP_DIED if number >= _NTSTATUS_ERROR else None)
     if known is None:
         return None
-    cause, observed = known
-    text = observed.format(library=path.name, number=f"0x{number:x}")
-    return finding(cause, text, library=path.name, error=number)
+    cause, form = known
+    return finding(cause, form, library=path.name, error=number)
 
 
 def _cut_off_section(path: PureWindowsPath, evidence: CellEvidence) -> str:
-    """Return the section of a library that Wine's loader did not find in the file, or nothing."""
+    """Return the section that Wine's loader did not find in a library file; empty if none."""
     for line in evidence.loader:
         match = _WINE_CUT_OFF.search(line)
         if match and _wide(match[1]).name.lower() == path.name.lower():
@@ -174,33 +167,30 @@ def _cut_off_section(path: PureWindowsPath, evidence: CellEvidence) -> str:
 def _not_found_on_windows(
     path: PureWindowsPath, evidence: CellEvidence, libraries: Libraries
 ) -> Finding:
-    """Return which library is missing: this one, or one that it needs. Windows does not say."""
+    """Return which library is missing: this one, or one that it needs. Windows reports neither."""
     if fault := _first_missing(evidence, libraries):
         return fault
-    if _is_there(path, evidence):
-        observed = f"{path.name} is there, and a library that it imports was not found (error 0x7e)"
-        return finding("missing-runtime-library", observed, needed_by=path.name)
-    observed = f"{path.name} is neither in the package nor on the system (error 0x7e)"
-    return _missing_library(path.name, libraries, observed)
+    if _is_installed(path, evidence):
+        return finding("missing-runtime-library", "unknown", needed_by=path.name)
+    return _missing_library(path.name, libraries, "absent")
 
 
-def _is_there(path: PureWindowsPath, evidence: CellEvidence) -> bool:
+def _is_installed(path: PureWindowsPath, evidence: CellEvidence) -> bool:
     added = paths.added_paths(evidence)
-    return path in added or any(path.name == own.name for own in added)
+    return path in added or any(path.name == file.name for file in added)
 
 
 def _first_missing(evidence: CellEvidence, libraries: Libraries) -> Finding | None:
-    for lost in missing_libraries(evidence.loader):
-        needed_by = lost.needed_by.name
-        observed = f"{needed_by} imports {lost.library}, which was not found (error 0x7e)"
-        return _missing_library(lost.library, libraries, observed, needed_by=needed_by)
+    for missing in missing_libraries(evidence.loader):
+        needed_by = missing.needed_by.name
+        return _missing_library(missing.library, libraries, "needed", needed_by=needed_by)
     return None
 
 
-def _missing_library(name: str, libraries: Libraries, observed: str, **facts: str) -> Finding:
-    bundled = paths.is_bundled(name, libraries)
-    cause = "missing-bundled-library" if bundled else "missing-runtime-library"
-    return finding(cause, observed, library=name, **facts)
+def _missing_library(name: str, libraries: Libraries, form: str, **facts: str) -> Finding:
+    is_bundled = paths.is_bundled(name, libraries)
+    cause = "missing-bundled-library" if is_bundled else "missing-runtime-library"
+    return finding(cause, form, library=name, **facts)
 
 
 # ---- glibc ----
@@ -212,8 +202,7 @@ def _no_version(message: str, _evidence: CellEvidence, _libraries: Libraries) ->
     family, number, path = match.groups()
     library, version = PurePosixPath(path).name, f"{family}_{number}"
     cause = _VERSIONS.get(family, "symbol-not-found")
-    older = "the machine has older" if family in _VERSIONS else "which nothing loaded provides"
-    return finding(cause, f"{library} needs {version}, {older}", library=library, version=version)
+    return finding(cause, "version", library=library, version=version)
 
 
 def _other_processor(
@@ -221,20 +210,19 @@ def _other_processor(
 ) -> Finding | None:
     if not (match := _OTHER_PROCESSOR.search(message)):
         return None
-    # glibc, where the library's own property asks for x86-64-v2 or later.
-    cause = "illegal-instruction" if "ISA" in match[2] else "wrong-architecture"
-    library = PurePosixPath(match[1]).name
-    return finding(cause, f"{library}: {match[2]}", library=library)
+    facts = {"library": PurePosixPath(match[1]).name, "reason": match[2]}
+    # glibc reports this if a property of the library requires x86-64-v2 or later.
+    if "ISA" in match[2]:
+        return finding("illegal-instruction", "required", **facts)
+    return finding("wrong-architecture", "reason", **facts)
 
 
 def _no_versioned(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
     if not (match := _NO_VERSIONED.search(message)):
         return None
     needed_by, symbol, library = match.groups()
-    observed = f"{needed_by} needs {symbol} of {library}, which does not have it"
-    return finding(
-        "symbol-not-found", observed, library=library, symbol=symbol, needed_by=needed_by
-    )
+    facts = {"library": library, "symbol": symbol, "needed_by": needed_by}
+    return finding("symbol-not-found", "versioned", **facts)
 
 
 def _executable_stack(
@@ -242,53 +230,47 @@ def _executable_stack(
 ) -> Finding | None:
     if not (match := _EXEC_STACK.search(message)):
         return None
-    return finding("executable-stack", match[0], library=PurePosixPath(match[1]).name)
+    library = PurePosixPath(match[1]).name
+    return finding("executable-stack", "loader", library=library, message=match[0])
 
 
 def _no_symbol(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
     if not (match := _NO_SYMBOL.search(message)):
         return None
     needed_by = PurePosixPath(match[1]).name
-    observed = f"{needed_by} needs {match[2]}, which nothing loaded provides"
-    return finding("symbol-not-found", observed, symbol=match[2], needed_by=needed_by)
+    return finding("symbol-not-found", "undefined", symbol=match[2], needed_by=needed_by)
 
 
 def _no_library(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
     if not (match := _NO_LIBRARY.search(message)):
         return None
-    cause = "missing-bundled-library" if match[2].startswith(_OTHER_KIND) else "damaged-library"
+    facts = {"library": PurePosixPath(match[1]).name, "reason": match[2]}
     if "class" in match[2]:
-        cause = "wrong-architecture"
-    library = PurePosixPath(match[1]).name
-    observed = f"{library} is no library of this machine ({match[2]})"
-    return finding(cause, observed, library=library)
+        return finding("wrong-architecture", "reason", **facts)
+    if match[2].startswith(_OTHER_FILE_TYPE):
+        return finding("missing-bundled-library", "no-library", **facts)
+    return finding("damaged-library", "reason", **facts)
 
 
 def _not_found(message: str, evidence: CellEvidence, libraries: Libraries) -> Finding | None:
     if not (match := _NOT_FOUND.search(message)):
         return None
-    library = match[1]
+    library, text = match[1], message[:200]
     if any(f"{path}: cannot open shared" in message for path in evidence.installed.added):
-        # glibc passes over a library for another processor as if it were not there.
-        observed = f"{library} is there and the loader does not take it: {message[:200]}"
-        return finding("wrong-architecture", observed, library=library)
-    return _missing_library(library, libraries, f"{library} is not found: {message[:200]}")
+        # glibc ignores a library for another processor as if it did not exist.
+        return finding("wrong-architecture", "skipped", library=library, message=text)
+    return _missing_library(library, libraries, "not-found", message=text)
 
 
-# ---- cffi, and the package's own message ----
+# ---- cffi, and messages of the package ----
 
 
 def _not_located(message: str, evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
     if not (match := _NOT_LOCATED.search(message)):
         return None
-    is_there = paths.path_type(evidence)(match[1]) in paths.added_paths(evidence)
-    state = (
-        "is there and cannot be loaded"
-        if is_there
-        else "is neither in the package nor on the system"
-    )
-    observed = f"{match[1]} {state}: {message[:300]}"
-    return finding("missing-bundled-library", observed, library=match[1])
+    is_installed = paths.path_type(evidence)(match[1]) in paths.added_paths(evidence)
+    form = "unloadable" if is_installed else "unlocated"
+    return finding("missing-bundled-library", form, library=match[1], message=message[:300])
 
 
 def _reported_missing(
@@ -298,7 +280,8 @@ def _reported_missing(
         name = re.escape(library)
         pattern = rf"{name}\S* (is missing|was not found|does not exist)|[Mm]issing: {name}"
         if re.search(pattern, message):
-            return finding("missing-bundled-library", message[:300], library=library)
+            facts = {"library": library, "message": message[:300]}
+            return finding("missing-bundled-library", "reported", **facts)
     return None
 
 
@@ -316,4 +299,4 @@ _RULES: tuple[Callable[[str, CellEvidence, Libraries], Finding | None], ...] = (
     _not_located,
     _reported_missing,
 )
-"""The first rule that fits has the cause."""
+"""The first rule that applies returns the cause."""

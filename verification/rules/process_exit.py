@@ -1,4 +1,4 @@
-"""Check how a process ended: normally, with a hang, or with a crash."""
+"""Check how a process ended: normally, by a hang or by a crash."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from verification.rules import loader_messages
 from verification.rules.finding import Finding, finding
 
 ALARM = -14
-"""Ended by SIGALRM, which own_tests_plugin.py has set for the end of its time."""
+"""The exit code after SIGALRM, with which own_tests_plugin.py limits the time of the tests."""
 _ILLEGAL = (-4, 132, 0xC000001D)
-"""Ended by SIGILL, as Python and a shell have it, and by Windows' STATUS_ILLEGAL_INSTRUCTION."""
+"""The exit codes after SIGILL (of Python and of a shell) and STATUS_ILLEGAL_INSTRUCTION."""
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV"}
 _BUS_ERROR = (-7, 135)
-"""The exit codes after SIGBUS: the process read a mapped file beyond its end."""
-# The innermost frame of a process that loads a library: of cffi, ctypes or an extension module.
+"""The exit codes after SIGBUS: the process read beyond the end of a mapped file."""
+# The innermost frame of a process that loads a library by cffi, ctypes or the import system.
 _LOADING = re.compile(
     r'cffi/api\.py", line \d+ in (_load_backend_lib|dlopen)|'
     r'ctypes/__init__\.py", line \d+ in (__init__|_load_library)|'
     r'_bootstrap>", line \d+ in _call_with_frames_removed\n.*_external>", line \d+ in create_module'
 )
-_NTSTATUS_ERROR = 0xC0000000  # an NTSTATUS of severity error ([MS-ERREF] 2.3)
+_NTSTATUS_ERROR = 0xC0000000  # the first NTSTATUS of severity error ([MS-ERREF] 2.3)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
 _ILLEGAL_TRACE = "Fatal Python error: Illegal instruction"
-# How QEMU says that it failed itself; the "uncaught target signal" is the program's own.
+# Messages of QEMU about its failures. An "uncaught target signal" comes from the program.
 _QEMU_FAILED = re.compile(
     r"^(?:qemu(?:-x86_64)?: (?!uncaught target signal).+"
     r"|(?:Bail out! )?ERROR:\S*/(?:accel|tcg|linux-user|target/i386)/.+"
@@ -39,36 +39,36 @@ _MICROSOFT_14 = 14
 
 
 def last_error(output: str) -> str:
-    """Return the last line that reports an error, or else the last line; with uv's reasons."""
+    """Return the last line that reports an error, else the last line. Reasons of uv are added."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
-    # uv's reasons follow, the innermost last.
+    # The reasons of uv follow the error, the innermost last.
     reason = "".join(f" ({line})" for line in lines if errors and line.startswith("cause: "))
     return ((errors or lines or ["no output"])[-1] + reason)[:400]
 
 
-# ---- what ends a process ----
+# ---- the end of a process ----
 
 
 def abnormal_exits(
     evidence: CellEvidence, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
-    """Yield how the import or the exercise ended, if it did not end by itself."""
+    """Yield how the import or the exercise ended, if it did not end normally."""
     if import_run.timed_out:
         yield hang(import_run).at(evidence, "import")
     elif has_crashed(import_run.code, ""):
         yield crash(import_run.code, None, evidence).at(evidence, "import")
     elif not _is_finished(exercise):
-        begun = _begun_step(exercise.steps)
-        place = "at exit" if exercise.steps.end else begun or "start"
-        yield _end_of_exercise(evidence, exercise, place != "start").at(evidence, place)
+        unfinished = _unfinished_step(exercise.steps)
+        location = "at exit" if exercise.steps.end else unfinished or "start"
+        yield _end_of_exercise(evidence, exercise, location != "start").at(evidence, location)
 
 
 def _is_finished(exercise: Exercise) -> bool:
     return bool(exercise.steps.end) and exercise.code == 0 and not exercise.timed_out
 
 
-def _begun_step(steps: Steps) -> str:
+def _unfinished_step(steps: Steps) -> str:
     """Return the name of the step that began and did not end; empty if there is none."""
     return next((step.step for step in steps.by_name().values() if step.begun), "")
 
@@ -79,100 +79,100 @@ def _end_of_exercise(evidence: CellEvidence, exercise: Exercise, in_step: bool) 
         return hang(exercise, trace)
     if has_crashed(code, trace):
         return crash(code, trace, evidence)
-    observed = f"the interpreter ended with {code}: {last_error(exercise.stderr)}"
-    return finding("crash" if in_step else "unclassified", observed, code=code)
+    name, message = "crash" if in_step else "unclassified", last_error(exercise.stderr)
+    return finding(name, "interpreter", code=code, message=message)
 
 
 def hang(run: CommandRun, trace: str | None = None) -> Finding:
-    """Return the hang of a process, or the testbed's failure if the machine stood still."""
+    """Return the hang of a process, or a testbed failure if the machine stood still."""
     return hang_after(run.seconds, run.stalled, trace)
 
 
 def hang_after(seconds: float, stalled: float, trace: str | None = None) -> Finding:
-    """Return the hang of a process that had this many seconds, of which the machine stood still."""
-    observed = f"no end after {seconds:.0f} s"
+    """Return the hang of a process, or a testbed failure if the machine stood still.
+
+    ``seconds`` is the time that the process had. During ``stalled`` seconds of it the machine stood
+    still. ``trace`` is the text of faulthandler; None if it was not enabled.
+    """
     facts: dict[str, FactValue] = {"seconds": seconds}
+    at = ""
     if trace is not None:
-        facts["frame"] = frame(trace)
-        observed += f"; the stack's innermost frame: {facts['frame']}"
+        at, facts["frame"] = "-at", frame(trace)
     if stalled:
-        observed += f"; but the machine itself stood still for {stalled:.0f} s of it"
-        return finding("machine-lost", observed, **facts, stalled=stalled)
-    return finding("hang", observed, **facts)
+        return finding("machine-lost", f"stalled{at}", **facts, stalled=stalled)
+    return finding("hang", f"seconds{at}", **facts)
 
 
 def has_crashed(code: int, trace: str) -> bool:
-    """Return whether a process died, by its exit code and by what faulthandler wrote."""
-    # Windows has no signals: the code is an NTSTATUS, which some programs read as signed.
+    """Return whether a process died, by its exit code and the text of faulthandler."""
+    # Windows has no signals. The code is an NTSTATUS, which some programs read as signed.
     status = code & 0xFFFFFFFF >= _NTSTATUS_ERROR
     return code < 0 or status or is_illegal_instruction(code) or "Fatal Python" in trace
 
 
 def crash(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
-    """Return of what a process died; ``trace`` is None where faulthandler was not enabled."""
-    observed = _signal(code)
-    facts: dict[str, FactValue] = {"code": code}
+    """Return why a process died. ``trace`` is None if faulthandler was not enabled."""
+    facts: dict[str, FactValue] = {"code": code, "signal": _signal(code)}
+    form = "signal"
     if trace is not None:
-        facts["frame"] = frame(trace)
-        observed += f"; the last frame: {facts['frame']}"
+        form, facts["frame"] = "signal-at", frame(trace)
     if code in _BUS_ERROR and _is_loading(trace or _exercise_trace(evidence)):
-        observed += "; a library that it was loading ends before its headers say"
-        return finding("damaged-library", observed, **facts)
+        return finding("damaged-library", "loading", **facts)
     if not is_illegal_instruction(code) and _ILLEGAL_TRACE not in (trace or ""):
-        return finding("crash", observed, **facts)
+        return finding("crash", form, **facts)
     processor = evidence.cell.processor or evidence.processor or evidence.machine
-    observed += f"; the processor is {processor}"
-    return finding("illegal-instruction", observed, **facts, processor=processor)
+    return finding("illegal-instruction", form, **facts, processor=processor)
 
 
 def is_illegal_instruction(code: int) -> bool:
-    """Return whether a process died of an instruction that its processor does not have."""
+    """Return whether a process died because its processor does not have an instruction."""
     return code in _ILLEGAL or code & 0xFFFFFFFF in _ILLEGAL
 
 
 def _signal(code: int) -> str:
+    """Return the name of the signal, or the NTSTATUS as a hexadecimal number."""
     if code == 132:
         code = -4
-    if -65 < code < 0:  # anything less is an NTSTATUS, read as a signed number
-        return f"killed by {_SIGNALS.get(-code, f'signal {-code}')}"
-    return f"ended with 0x{code & 0xFFFFFFFF:08x}"
+    if -65 < code < 0:  # a lower number is an NTSTATUS, read as signed
+        return _SIGNALS.get(-code, f"signal {-code}")
+    return f"0x{code & 0xFFFFFFFF:08x}"
 
 
 def _exercise_trace(evidence: CellEvidence) -> str:
-    """Return the stacks of the exercise, which imports the package as well."""
+    """Return the stacks of the exercise. It also imports the package."""
     return evidence.exercise.trace if evidence.exercise else ""
 
 
 def _is_loading(trace: str) -> bool:
     """Return whether the innermost frame of faulthandler's text loads a library."""
-    first, match = _FRAME.search(trace), _LOADING.search(trace)
-    return bool(first and match and match.start() <= first.end())
+    innermost, loading = _FRAME.search(trace), _LOADING.search(trace)
+    return bool(innermost and loading and loading.start() <= innermost.end())
 
 
 def frame(trace: str) -> str:
-    """Return the innermost frame of faulthandler's text, which has the most recent call first."""
+    """Return the innermost frame of faulthandler's text. It lists the most recent call first."""
     match = _FRAME.search(trace)
     return f"{match[1]}:{match[2]} in {match[3]}" if match else "unknown"
 
 
-# ---- what explains it ----
+# ---- failures of the emulators, and old run-time libraries ----
 
 
 def reclassify_emulated_fault(cause: Cause, evidence: CellEvidence) -> Cause:
-    """Return the cause, or the testbed's failure if the emulated processor explains it."""
+    """Return the cause, or a testbed failure if the emulated processor explains it."""
     if not evidence.cell.processor:
         return cause
+    facts = {"message": cause.message[:500]}
     if cause.name == "hang":
-        reason = "its processor is emulated, which takes some ten times as long"
+        fault = finding("emulator-gap", "slow", **facts)
     elif _NO_SYSTEM_CALL in cause.message:
-        reason = "QEMU lacks a system call"
-    elif cause.severity is Severity.BROKEN and (message := _qemu_failure(evidence)):
-        reason = message
+        fault = finding("emulator-gap", "system-call", **facts)
+    elif cause.severity is Severity.BROKEN and (reason := _qemu_failure(evidence)):
+        fault = finding("emulator-gap", "emulator", **facts, reason=reason)
     else:
         return cause
-    _, _, place = cause.where.partition(": ")
-    gap = finding("emulator-gap", f"{reason}: {cause.message}"[:600], reason=reason)
-    return gap.at(evidence, place)
+    _, _, location = cause.where.partition(": ")
+    return fault.at(evidence, location)
 
 
 def _qemu_failure(evidence: CellEvidence) -> str:
@@ -181,29 +181,27 @@ def _qemu_failure(evidence: CellEvidence) -> str:
     return next((match[0].strip()[:200] for match in matches if match), "")
 
 
-def reclassify_wine_fault(evidence: CellEvidence, ended: list[Cause]) -> list[Cause]:
-    """Return how a process ended, or the testbed's failure if Wine has not what it asked for.
+def reclassify_wine_fault(evidence: CellEvidence, causes: list[Cause]) -> list[Cause]:
+    """Return the causes of a crash, or a testbed failure if Wine lacks a function.
 
-    A crash proves nothing where a library imports a symbol that Wine's Windows does not have, or
-    calls a function that Wine knows by name only.
+    A crash proves nothing if a library imports a symbol that Wine does not have, or calls a
+    function that Wine does not implement.
     """
+    message = causes[0].message
     for library, symbol in loader_messages.called_stubs(evidence.loader):
-        observed = f"{symbol} of {library} was called, which Wine knows by name only; then: "
-        observed += ended[0].message
-        gap = finding("emulator-gap", observed, library=library, symbol=symbol)
-        return [gap.at(evidence, library)]
+        facts = {"library": library, "symbol": symbol, "message": message}
+        return [finding("emulator-gap", "called", **facts).at(evidence, library)]
     for stub in loader_messages.stub_symbols(evidence.loader):
         if stub.needed_by in paths.added_paths(evidence):
             name = stub.needed_by.name
-            observed = f"{name} imports {stub.symbol} of {stub.library}, which Wine has not; then: "
-            observed += ended[0].message
-            facts = {"library": stub.library, "symbol": stub.symbol}
-            return [finding("emulator-gap", observed, **facts).at(evidence, name)]
-    return ended
+            facts = {"library": stub.library, "symbol": stub.symbol, "message": message}
+            fault = finding("emulator-gap", "imported", **facts, needed_by=name)
+            return [fault.at(evidence, name)]
+    return causes
 
 
 def old_runtimes(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the run-time libraries of the machine that are older than what the package needs.
+    """Yield the run-time libraries of the machine that are older than the package needs.
 
     Code of Microsoft's compiler 14.x needs a run-time library of 14.x or later (Microsoft, C++
     binary compatibility between Visual Studio versions).
@@ -212,12 +210,17 @@ def old_runtimes(evidence: CellEvidence) -> Iterator[Cause]:
     value = step.value if step else None
     if value is None:
         return
-    linked = [(by, name) for name, by in value.linked_by.items() if by[0] == _MICROSOFT_14]
-    newest, library = max(linked, default=((), ""))
+    linkers = [
+        (version, name) for name, version in value.linked_by.items() if version[0] == _MICROSOFT_14
+    ]
+    newest, library = max(linkers, default=((), ""))
     for name, run_time in value.loaded.items():
         if run_time.version and run_time.version[:2] < newest:
-            has, needs = (".".join(map(str, version)) for version in (run_time.version, newest))
-            observed = f"{library} was linked by Microsoft's {needs} and uses {name} {has} from "
-            observed += f"{run_time.path}; then the process died"
-            facts = {"library": library, "runtime": name, "version": has, "required": needs}
-            yield finding("runtime-too-old", observed, **facts).at(evidence, name)
+            facts = {
+                "library": library,
+                "runtime": name,
+                "version": ".".join(map(str, run_time.version)),
+                "required": ".".join(map(str, newest)),
+                "path": run_time.path,
+            }
+            yield finding("runtime-too-old", "died", **facts).at(evidence, name)

@@ -1,4 +1,4 @@
-"""Check a refusal: a clear message, and nothing downloaded, compiled or installed."""
+"""Check a refusal: a clear reason, and nothing downloaded, compiled or installed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from verification.rules import install_paths as paths
 from verification.rules.finding import Finding, finding
 from verification.rules.install_error import install_error, is_page
 
-# What pip and uv print when they begin to build a source distribution.
+# What pip and uv print when they start to build a source distribution.
 _COMPILING = re.compile(
     r"Building wheel|Preparing metadata|Getting requirements to build|subprocess-exited-with-error|"
     r"Installing build dependencies|Failed to build|Building source distribution"
 )
-# Of a virtual environment, and in the folder for temporary files of any other.
+# The lock files of uv: in a virtual environment, or in the folder for temporary files.
 _LOCK = re.compile(r"\.lock|uv-[0-9a-f]+\.lock")
-# How an installer can end that began to build a dependency, or that found none.
+# The causes with which an installer can end if it builds a dependency or finds none that fits.
 _DEPENDENCY_CAUSES = (
     "missing-dependency", "unclassified", "unsupported-python", "unsupported-platform",
 )  # fmt: skip
@@ -42,17 +42,23 @@ _REASON = re.compile(r"^(?:ERROR:|error:|\s*cause:|hint:).*", re.MULTILINE)
 def refusal_faults(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield what is wrong with the refusal of a release that cannot work on the machine.
+    """Yield the faults of the refusal of a release that cannot work on the machine.
 
-    ``run`` is the installation. If it passed, the installer took another release, or this one
+    ``run`` is the installation. If it passed, the installer installed another release, or this one
     although it cannot work.
     """
     error = install_error(evidence, expectation, run) if run.code else None
-    for rule in (_unfit_dependency, _building_of_older, _source_taken, _installed, _older_tried):
+    for rule in (
+        _unfit_dependency,
+        _older_release_built,
+        _source_downloaded,
+        _installed,
+        _older_release_unmet,
+    ):
         if fault := rule(evidence, expectation, run, error):
             yield fault
             return
-    # Of a release with many wheels an installer may find either reason.
+    # For a release with many wheels an installer may report either reason.
     if error and error.name not in _PROPER:
         yield error
         return
@@ -60,131 +66,121 @@ def refusal_faults(
 
 
 def refusal_reasons(run: CommandRun) -> list[str]:
-    """Return the installer's own reasons for the refusal, line by line."""
+    """Return the lines in which the installer gives its reasons for the refusal."""
     return [match[0].strip() for match in _REASON.finditer(run.output)]
 
 
-# ---- what stands in the place of a refusal ----
+# ---- what happens instead of a refusal ----
 
 
 def _unfit_dependency(
     evidence: CellEvidence, expectation: Expectation, _run: CommandRun, error: Cause | None
 ) -> Cause | None:
-    """Return the dependency that has no fitting wheel, where a wheel of the release fits."""
-    own = _fitting_wheel(evidence, expectation)
-    if error is None or not own or error.name not in _DEPENDENCY_CAUSES:
+    """Return a cause if a wheel of the release fits and a dependency has no wheel that fits."""
+    wheel = _fitting_wheel(evidence, expectation)
+    if error is None or not wheel or error.name not in _DEPENDENCY_CAUSES:
         return None
     for line in evidence.requests:
         project = _source_of(line)
         if project and project != canonicalize_name(expectation.project):
-            observed = f"{own} fits, and of what it needs the installer took the source, "
-            return finding(
-                "dependency-not-fitting", observed + line.file, wheel=own, source=line.file
-            ).at(evidence)
+            fault = finding("dependency-not-fitting", "source", wheel=wheel, source=line.file)
+            return fault.at(evidence)
     requirement = str(error.facts.get("requirement", ""))
-    needed = re.match(r"[\w.-]+", requirement)
-    # What the index does not know at all is a fault of the release.
-    if needed and any(is_page(line, needed[0]) for line in evidence.requests):
-        observed = f"{own} fits, and {_observed(error)}"
-        fault = finding("dependency-not-fitting", observed, wheel=own, requirement=requirement)
-        return fault.at(evidence)
+    dependency = re.match(r"[\w.-]+", requirement)
+    # A dependency without a page on the index is a fault of the release.
+    if dependency and any(is_page(line, dependency[0]) for line in evidence.requests):
+        facts = {"wheel": wheel, "requirement": requirement, "error": error.message}
+        return finding("dependency-not-fitting", "requirement", **facts).at(evidence)
     return None
 
 
-def _building_of_older(
+def _older_release_built(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun, _error: Cause | None
 ) -> Cause | None:
-    """Return that the installer began to build what an older release needs."""
+    """Return a cause if the installer began to build a dependency of an older release."""
     building = _COMPILING.search(run.output)
     older = _older_releases(evidence, expectation)
-    if not building or not older or _own_sources(evidence, expectation):
+    if not building or not older or _project_sources(evidence, expectation):
         return None
-    observed = f"no wheel fits ({expectation.refusal}), and the installer tried {older} and began "
-    observed += f"to build what that one needs ({building[0]})"
-    return _fallback(observed, older).at(evidence, "refused")
+    facts = {"installed": older, "refusal": expectation.refusal, "step": building[0]}
+    return _fallback("building", **facts).at(evidence, "refused")
 
 
-def _source_taken(
+def _source_downloaded(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun, _error: Cause | None
 ) -> Cause | None:
-    """Return that the installer took or built a source distribution."""
+    """Return a cause if the installer downloaded or built a source distribution."""
     building = _COMPILING.search(run.output)
-    sources = _own_sources(evidence, expectation)
-    if not building and not sources:
-        return None
-    observed = f"{run.command[-1]}: the installer took {', '.join(sources) or 'a source'}"
+    sources = tuple(_project_sources(evidence, expectation))
     if building:
-        observed += f" and began to build it ({building[0]})"
-    return finding("sdist-fallback", observed, sources=tuple(sources)).at(evidence)
+        form = "building" if sources else "unknown"
+        return finding("sdist-fallback", form, sources=sources, step=building[0]).at(evidence)
+    if sources:
+        return finding("sdist-fallback", "downloaded", sources=sources).at(evidence)
+    return None
 
 
 def _installed(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun, _error: Cause | None
 ) -> Cause | None:
-    """Return what the installer installed where it must refuse."""
+    """Return a cause if the installer installed something instead of refusing."""
     if run.code:
         return None
     project, refusal = expectation.project, expectation.refusal
     version = paths.installed_version(evidence, project)
     if version in ("", expectation.version):
-        observed = f"it was installed, and {refusal} was to be said"
-        return finding("unclean-refusal", observed, version=version).at(evidence)
-    own = _fitting_wheel(evidence, expectation)
-    reason = f"{own} fits and was passed over" if own else f"no wheel fits ({refusal})"
-    observed = f"{reason}, and the installer took {project} {version}"
-    return _fallback(observed, version).at(evidence, "installed")
+        fault = finding("unclean-refusal", "installed", version=version, refusal=refusal)
+        return fault.at(evidence)
+    facts = {"installed": version, "project": project}
+    if wheel := _fitting_wheel(evidence, expectation):
+        fault = _fallback("passed-over", **facts, wheel=wheel)
+    else:
+        fault = _fallback("older", **facts, refusal=refusal)
+    return fault.at(evidence, "installed")
 
 
-def _older_tried(
+def _older_release_unmet(
     evidence: CellEvidence, expectation: Expectation, _run: CommandRun, error: Cause | None
 ) -> Cause | None:
-    """Return that the installer tried an older release, and nothing fits what that one needs."""
+    """Return a cause if an older release was tried and no file fits one of its dependencies."""
     older = _older_releases(evidence, expectation)
     if error is None or error.name != "missing-dependency" or not older:
         return None
-    # The live index has the dependency's source as well, and the installer would build that.
-    observed = f"no wheel fits ({expectation.refusal}), and the installer tried {older}, which "
-    observed += f"needs what has none that fits either: {_observed(error)}"
-    return _fallback(observed, older).at(evidence, "refused")
+    # The live index also has the source of the dependency, and the installer would build it.
+    facts = {"installed": older, "refusal": expectation.refusal, "error": error.message}
+    return _fallback("unmet", **facts).at(evidence, "refused")
 
 
-def _fallback(observed: str, version: str) -> Finding:
-    # The release promises this machine nothing: what is taken is the older release's fault.
-    return finding("silent-fallback", observed, installed=version).as_risk()
+def _fallback(form: str, **facts: str) -> Finding:
+    # The release does not declare this machine. The older release is at fault.
+    return finding("silent-fallback", form, **facts).as_risk()
 
 
-def _observed(error: Cause) -> str:
-    return error.message.partition(";")[0]
-
-
-# ---- what makes a refusal unclean ----
+# ---- unclean refusals ----
 
 
 def _unclean(evidence: CellEvidence, run: CommandRun) -> Iterator[Cause]:
     if not refusal_reasons(run):
-        observed = f"it ended with {run.code} and said nothing"
-        yield finding("unclean-refusal", observed, code=run.code).at(evidence)
+        yield finding("unclean-refusal", "silent", code=run.code).at(evidence)
     kind = paths.path_type(evidence)
     for change, names in evidence.installed.by_kind().items():
-        if touched := [path for path in names if not _is_installers_own(kind(path))]:
-            verb = "left" if change == "added" else change
-            observed = f"it refused and {verb} {len(touched)} paths, first {touched[0]}"
-            fault = finding("unclean-refusal", observed, count=len(touched), path=touched[0])
+        if changed := [path for path in names if not _is_installer_file(kind(path))]:
+            fault = finding("unclean-refusal", change, count=len(changed), path=changed[0])
             yield fault.at(evidence)
 
 
-def _is_installers_own(path: PurePath) -> bool:
-    """Return whether an installer leaves this of its own: caches, bytecode, uv's locks."""
+def _is_installer_file(path: PurePath) -> bool:
+    """Return whether every installation can leave this path: a cache, bytecode or a lock of uv."""
     is_lock = _LOCK.fullmatch(path.name) is not None
     return is_lock or "__pycache__" in path.parts or paths.is_cache(path)
 
 
-# ---- what the index was asked ----
+# ---- requests to the index ----
 
 
 def _source_of(line: IndexRequest) -> str:
     """Return the project whose source distribution was served; empty if none was."""
-    # The metadata of a file are no source.
+    # The metadata of a file is not its content.
     if not line.is_served or line.path.endswith(".metadata"):
         return ""
     with contextlib.suppress(InvalidSdistFilename):
@@ -192,15 +188,15 @@ def _source_of(line: IndexRequest) -> str:
     return ""
 
 
-def _own_sources(evidence: CellEvidence, expectation: Expectation) -> list[str]:
+def _project_sources(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     project = canonicalize_name(expectation.project)
     return [line.file for line in evidence.requests if _source_of(line) == project]
 
 
-def _asked_wheels(
+def _requested_wheels(
     evidence: CellEvidence, expectation: Expectation
 ) -> Iterator[tuple[Version, str]]:
-    """Yield version and name of each wheel of the project that the index was asked for."""
+    """Yield version and file name of each requested wheel of the project."""
     for line in evidence.requests:
         file = line.file.removesuffix(".metadata")
         with contextlib.suppress(InvalidWheelFilename):
@@ -210,14 +206,14 @@ def _asked_wheels(
 
 
 def _fitting_wheel(evidence: CellEvidence, expectation: Expectation) -> str:
-    """Return the wheel of the release that was asked for, itself or its metadata: it fits."""
-    wheels = _asked_wheels(evidence, expectation)
+    """Return the wheel of the release whose content or metadata was requested, so that it fits."""
+    wheels = _requested_wheels(evidence, expectation)
     return next((file for version, file in wheels if str(version) == expectation.version), "")
 
 
 def _older_releases(evidence: CellEvidence, expectation: Expectation) -> str:
     """Return the older releases that the installer tried, if no wheel of this one fits."""
-    versions = {version for version, _ in _asked_wheels(evidence, expectation)}
+    versions = {version for version, _ in _requested_wheels(evidence, expectation)}
     if not versions or str(max(versions)) == expectation.version:
         return ""
     return ", ".join(f"{expectation.project} {version}" for version in sorted(versions))

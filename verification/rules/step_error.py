@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from verification.models.cause import FactValue
 from verification.models.evidence import CellEvidence, StepError
 from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
@@ -16,20 +17,20 @@ from verification.rules.load_path import wrong_load_path
 from verification.wheel import stdlib
 
 INTERPOSED = "Interposed"
-"""What a use of the subject raises if another library's code answers."""
+"""The exception that a use of the subject raises if the code of another library answers."""
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _NO_NAME = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
-_ROOM = 50_000_000
-"""Free bytes with which no step of the exercise can fill a disk."""
+_ENOUGH_SPACE = 50_000_000
+"""With so many free bytes no step of the exercise can fill the disk."""
 
 
 class Failure(NamedTuple):
-    """What a step raised."""
+    """The exception of a failed step."""
 
     step: str
     type: str
     message: str
-    """Type and message."""
+    """Type and message of the exception."""
     trace: str = ""
     """The traceback; empty if there is none."""
 
@@ -38,28 +39,33 @@ class Failure(NamedTuple):
         """Return the failure of a step."""
         return cls(step, error.type, f"{error.type}: {error.message}", error.trace)
 
-
-NEVER_REACHED = Failure("", "", "it was never reached")
+    @classmethod
+    def not_reached(cls, step: str) -> Failure:
+        """Return the failure of a step that the exercise did not reach."""
+        return cls(step, "", "")
 
 
 def step_error(failure: Failure, evidence: CellEvidence, expectation: Expectation) -> Finding:
-    """Return the fault that a failed step shows."""
+    """Return the fault of a failed step."""
     for rule in _RULES:
         if fault := rule(failure, evidence, expectation):
             return fault
     name = "round-trip-failed" if failure.step == "round-trip" else "unclassified"
-    return finding(name, failure.message[:300], error=failure.type)
+    if not failure.message:
+        return finding(name, "not-reached")
+    return finding(name, "step", error=failure.type, message=failure.message[:300])
 
 
 def _full_disk(failure: Failure, evidence: CellEvidence, _: Expectation) -> Finding | None:
-    if (evidence.free_bytes or 0) < _ROOM and FULL_DISK.search(failure.message):
-        return finding("disk-full", failure.message[:300], free_bytes=evidence.free_bytes or 0)
+    if (evidence.free_bytes or 0) < _ENOUGH_SPACE and FULL_DISK.search(failure.message):
+        facts: dict[str, FactValue] = {"free_bytes": evidence.free_bytes or 0}
+        return finding("disk-full", "step", message=failure.message[:300], **facts)
     return None
 
 
 def _syntax_error(failure: Failure, _: CellEvidence, __: Expectation) -> Finding | None:
     if failure.type == "SyntaxError":
-        return finding("syntax-error", failure.message[:300])
+        return finding("syntax-error", "step", message=failure.message[:300])
     return None
 
 
@@ -76,25 +82,22 @@ def _loader(failure: Failure, evidence: CellEvidence, expectation: Expectation) 
 def _missing_module(
     failure: Failure, evidence: CellEvidence, expectation: Expectation
 ) -> Finding | None:
-    # A message of the package's own can mention a module.
+    # Another message of the package can mention a module.
     is_import = failure.type == "ImportError" or "ModuleNotFoundError" in failure.message
     match = _NO_MODULE.search(failure.message)
     if not is_import or not match:
         return None
     module, package = match[1], match[1].split(".")[0]
     if _was_installed(module, evidence, expectation):
-        observed = "the installed files are gone or no package: nothing of it can be imported"
-        return finding("record-mismatch", observed, module=module)
+        return finding("record-mismatch", "gone", module=module)
     if package in stdlib.NAMES:
-        observed = f"needs the module {module}, which this Python's standard library has not"
-        return finding("standard-library-mismatch", observed, module=module)
+        return finding("standard-library-mismatch", "module", module=module)
     missing = module if package == expectation.module else package
-    observed = f"needs the module {missing}, which was not installed with it"
-    return finding("missing-dependency", observed, module=missing)
+    return finding("missing-dependency", "module", module=missing)
 
 
 def _was_installed(module: str, evidence: CellEvidence, expectation: Expectation) -> bool:
-    """Return whether the package itself, or a module of it, was installed."""
+    """Return whether the installation added this module of the package, or the package itself."""
     if not module.startswith(f"{expectation.module}."):
         return module == expectation.module
     file = f"/{module.replace('.', '/')}.py"
@@ -106,29 +109,27 @@ def _missing_name(failure: Failure, _: CellEvidence, expectation: Expectation) -
     if not match or match[2].split(".")[0] == expectation.module:
         return None
     name, module = match.groups()
-    if module.split(".")[0] in stdlib.NAMES:
-        observed = f"needs {name} of {module}, which this Python's standard library has not"
-        return finding("standard-library-mismatch", observed, symbol=name, module=module)
-    observed = f"needs {name} of {module}, and the version that was installed has none"
-    return finding("missing-dependency", observed, symbol=name, module=module)
+    is_standard = module.split(".")[0] in stdlib.NAMES
+    cause = "standard-library-mismatch" if is_standard else "missing-dependency"
+    return finding(cause, "symbol", symbol=name, module=module)
 
 
 def _interposed(failure: Failure, _: CellEvidence, __: Expectation) -> Finding | None:
     if failure.type == INTERPOSED:
-        observed = failure.message.removeprefix(f"{INTERPOSED}: ")[:400]
-        return finding("symbol-interposition", observed)
+        message = failure.message.removeprefix(f"{INTERPOSED}: ")[:400]
+        return finding("symbol-interposition", "answered", message=message)
     return None
 
 
 def _interpreter_ended(failure: Failure, _: CellEvidence, __: Expectation) -> Finding | None:
     if failure.type == "SystemExit":
-        return finding("crash", f"the package ended the interpreter ({failure.message})")
+        return finding("crash", "exit", message=failure.message)
     return None
 
 
 def _permission(failure: Failure, _: CellEvidence, __: Expectation) -> Finding | None:
     if "PermissionError" in failure.message:
-        return finding("permission", failure.message[:300])
+        return finding("permission", "step", message=failure.message[:300])
     return None
 
 
@@ -143,4 +144,4 @@ _RULES: tuple[Callable[[Failure, CellEvidence, Expectation], Finding | None], ..
     _interpreter_ended,
     _permission,
 )
-"""The first rule that fits has the cause."""
+"""The first rule that applies returns the cause."""

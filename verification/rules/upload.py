@@ -1,6 +1,6 @@
 """Find out who refused an upload: twine or the index.
 
-A failed upload that neither of them refused says nothing about the files.
+A failed upload that neither of them refused says nothing about the package.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def refusal(upload: Upload) -> str:
 
 
 def failure(upload: Upload) -> str:
-    """Return how an upload failed without a refusal; empty if it passed or was refused."""
+    """Return why an upload failed without a refusal; empty if it passed or was refused."""
     if not upload.code or refusal(upload):
         return ""
-    observed = f"twine ended with {upload.code}, and the index refused nothing"
-    return f"{observed}: {_last_record(upload.output) or 'twine printed nothing'}"
+    reason = _last_record(upload.output) or "no output"
+    return f"twine ended with {upload.code}, and the index refused nothing: {reason}"
 
 
 def twine_refusal(output: str) -> str:
@@ -39,10 +39,10 @@ def twine_refusal(output: str) -> str:
 
 
 def _last_record(output: str) -> str:
-    """Return the last error that twine reports, or else its last lines, in one line."""
+    """Return the last error that twine reports, else its last lines, in one line."""
     lines = [" ".join(_COLOUR.sub("", line).split()) for line in output.splitlines()]
     lines = [line for line in lines if line]
-    # A narrow terminal breaks the record into lines.
+    # twine breaks a long record into lines.
     starts = [number for number, line in enumerate(lines) if line.startswith("ERROR ")]
     text = " ".join(lines[starts[-1] :] if starts else lines[-3:])
     return text.removeprefix("ERROR ")[:_LENGTH]

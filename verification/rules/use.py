@@ -1,8 +1,9 @@
-"""Find what fails when the package is imported and used."""
+"""Find the faults of the import and the use of the package."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from packaging.utils import canonicalize_name
 
@@ -35,8 +36,8 @@ STEPS = (
     *("import", "native-call", "round-trip", "closed-file", "failing-calls"),
     *("mapped", "distributions", "record"),
 )
-"""The steps that must succeed, in their order."""
-# Causes that report no more than that something failed.
+"""The steps that must succeed, in order."""
+# The causes that say nothing except that a step failed.
 _VAGUE = ("unclassified", "round-trip-failed")
 _MISSING = ("missing-bundled-library", "missing-runtime-library", "wrong-load-path")
 
@@ -44,7 +45,7 @@ _MISSING = ("missing-bundled-library", "missing-runtime-library", "wrong-load-pa
 def use_faults(
     evidence: CellEvidence, expectation: Expectation, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
-    """Yield what went wrong when the package was imported and used."""
+    """Yield the faults of the import and the use of the package."""
     if ended := list(end_faults(evidence, expectation, import_run, exercise)):
         yield from ended
         return
@@ -69,20 +70,20 @@ def use_faults(
 def end_faults(
     evidence: CellEvidence, expectation: Expectation, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
-    """Yield what explains everything that follows: it keeps the steps from meaning anything."""
+    """Yield the causes that make all results of the steps meaningless."""
     if unresolved := list(unresolved_symbols(evidence, expectation)):
-        yield from unresolved  # a crash follows from it
-    elif ended := list(abnormal_exits(evidence, import_run, exercise)):
-        yield from list(old_runtimes(evidence)) or reclassify_wine_fault(evidence, ended)
-    elif shadow := list(shadowed_import(evidence, expectation)):
-        yield from shadow  # whatever else was observed is the other package's
+        yield from unresolved  # a crash is a consequence of it
+    elif exits := list(abnormal_exits(evidence, import_run, exercise)):
+        yield from list(old_runtimes(evidence)) or reclassify_wine_fault(evidence, exits)
+    elif shadowed := list(shadowed_import(evidence, expectation)):
+        yield from shadowed  # every other observation is about the other package
     elif (prelude := evidence.steps.prelude) and prelude.error:
-        observed = prelude.error.message
-        yield finding("testbed-defect", observed).at(evidence, "prelude")
+        fault = finding("testbed-defect", "prelude", message=prelude.error.message)
+        yield fault.at(evidence, "prelude")
 
 
 def failed_steps(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the first step that failed, and those in which another library's code answered."""
+    """Yield the first failed step, and each step in which the code of another library answered."""
     steps = evidence.steps.by_name()
     conditions = expectation.conditions
     failed = False
@@ -90,99 +91,99 @@ def failed_steps(evidence: CellEvidence, expectation: Expectation) -> Iterator[C
         step = steps.get(name)
         if step and step.ok:
             continue
-        failure = Failure(name, "", "it was never reached")
-        if step and step.error:
-            failure = Failure.of(name, step.error)
-        # A step that fails later only follows.
+        failure = Failure.of(name, step.error) if step and step.error else None
+        failure = failure or Failure.not_reached(name)
+        # A later failure is a consequence of the first.
         if not failed or failure.type == INTERPOSED:
             fault = step_error(failure, evidence, expectation)
             is_use = name in conditions.uses
-            yield _named_by_scenario(fault, evidence, expectation, is_use).at(evidence, name)
+            yield _for_scenario(fault, evidence, expectation, is_use).at(evidence, name)
         failed = True
 
 
-def _named_by_scenario(
+def _for_scenario(
     fault: Finding, evidence: CellEvidence, expectation: Expectation, is_use: bool
 ) -> Finding:
-    """Return the fault; if it has no exact name, by the scenario's name for it.
+    """Return the fault; if it has no exact name, with the cause of the scenario.
 
-    A scenario's name that weighs less stands for what was proven to be no more than that.
+    If the severities of the two causes differ, the name is `use-not-supported`.
     """
     conditions = expectation.conditions
     native = evidence.steps.native_call
-    # What was loaded before is there, whatever the loader reports of this way to it.
+    # A library that was loaded before is not missing, even if the loader reports it here.
     is_loaded = is_use and fault.name in _MISSING and native is not None and native.ok
     if not conditions.cause or not (fault.name in _VAGUE or is_loaded):
         return fault
     name, entries = conditions.cause, catalogue()
     if entries[name].severity != entries[fault.name].severity:
         name = "use-not-supported"
-    return finding(name, f"{conditions.title}: {fault.observed}", **fault.facts)
+    return replace(fault, name=name, message=f"{conditions.title}: {fault.message}")
 
 
 def failed_import(
     evidence: CellEvidence, expectation: Expectation, run: ImportRun
 ) -> Iterator[Cause]:
-    """Yield how the import alone failed, where the same import succeeded in the exercise."""
+    """Yield why the separate import failed, although the import of the exercise passed."""
     if run.code:
-        kind, _, message = last_error(run.output).partition(": ")
-        message = message or f"it ended with {run.code}"
-        failure = Failure("import", kind, f"{kind}: {message}", run.output)
+        error = last_error(run.output)
+        kind, separator, _ = error.partition(": ")
+        message = error if separator else f"{error} (exit code {run.code})"
+        failure = Failure("import", kind, message, run.output)
         yield step_error(failure, evidence, expectation).at(evidence, "import")
 
 
 def wrong_versions(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield where the native library or the module has another version than the release."""
+    """Yield the versions of the native library and the module that differ from the release."""
     steps, version = evidence.steps, expectation.version
     if canonicalize_name(expectation.project) not in paths.distributions(evidence):
         return
     if (native := steps.native_call) and native.ok:
         reported = native.value.version if native.value else None
         if reported != version:
-            observed = f"the native library says {reported}, the release is {version}"
-            fault = finding("version-mismatch", observed, version=str(reported), release=version)
+            facts = {"version": str(reported), "release": version}
+            fault = finding("version-mismatch", "native", **facts)
             yield fault.at(evidence, "version()")
     module = steps.import_package.value if steps.import_package else None
     if module and module.version and paths.is_other_version(module.version, version):
-        observed = f"{expectation.module}.__version__ is {module.version}, the release is {version}"
-        facts = {"version": module.version, "release": version}
-        yield finding("version-mismatch", observed, **facts).as_risk().at(evidence, "__version__")
+        facts = {"module": expectation.module, "version": module.version, "release": version}
+        fault = finding("version-mismatch", "module", **facts)
+        yield fault.as_risk().at(evidence, "__version__")
 
 
 def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the distributions beside the package that are not in their locked version."""
+    """Yield the installed dependencies that do not have their locked version."""
     if expectation.conditions.keeps_dependencies:
         return
-    every = paths.distributions(evidence)
+    installed = paths.distributions(evidence)
     project = canonicalize_name(expectation.project)
-    home = every[project].folder if project in every else None
-    for name, one in every.items():
-        # Elsewhere is the system's own, and pip came with the machine.
-        if one.folder != home or name in (project, "pip"):
+    folder = installed[project].folder if project in installed else None
+    for name, dependency in installed.items():
+        # Distributions in other folders belong to the system, and pip to the machine.
+        if dependency.folder != folder or name in (project, "pip"):
             continue
         locked = expectation.locked.get(name, "none")
-        if locked != one.version:
-            observed = f"{one.name} {one.version} is installed, locked is {locked}"
-            facts = {"dependency": one.name, "version": one.version, "locked": locked}
-            yield finding("version-mismatch", observed, **facts).at(evidence, "dependencies")
+        if locked != dependency.version:
+            facts = {"dependency": dependency.name, "version": dependency.version}
+            fault = finding("version-mismatch", "dependency", **facts, locked=locked)
+            yield fault.at(evidence, "dependencies")
 
 
 def record_faults(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield what is wrong with the installed files and with the entry points."""
+    """Yield the faults of the installed files and of the entry points."""
     step, entries = evidence.steps.record, evidence.steps.entry_points
     if step is None or step.value is None:
         return
     record = step.value
     for wrong in record.wrong:
-        observed = f"the installed file has {wrong.observed} than RECORD tells"
-        yield finding("record-mismatch", observed, file=wrong.file).at(evidence, wrong.file)
+        fault = finding("record-mismatch", "content", file=wrong.file, difference=wrong.observed)
+        yield fault.at(evidence, wrong.file)
     if not record.checked:
-        yield finding("record-mismatch", "it lists no hash at all").at(evidence, "RECORD")
+        yield finding("record-mismatch", "unhashed").at(evidence, "RECORD")
     for module in record.unreadable:
-        fault = finding("syntax-error", module.observed, file=module.file)
+        fault = finding("syntax-error", "module", file=module.file, error=module.observed)
         yield fault.at(evidence, module.file)
     for entry in entries.value if entries and entries.value else ():
-        observed = f"{entry.name} = {entry.value}: {entry.observed}"[:400]
-        # It is installed and the package works: the lesser severity.
-        fault = finding("entry-point-broken", observed, entry_point=entry.name)
+        facts = {"value": entry.value, "error": entry.observed[:400]}
+        # The entry point is installed and the package works: the lesser severity.
+        fault = finding("entry-point-broken", "entry", entry_point=entry.name, **facts)
         yield fault.as_risk().at(evidence, "entry points")

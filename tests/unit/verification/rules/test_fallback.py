@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers.sample_evidence import CELL, Change, Fields, evidence, failed_step
-from tests.helpers.sample_expectation import EXPECTATION, names, shown, under
+from tests.helpers.sample_expectation import EXPECTATION, names, summary, under
 from verification.models.cause import Cause
 from verification.models.expectation import Conditions, Expectation
 from verification.rules.fallback import UNUSABLE, is_fallback, unusable_fallback
@@ -16,7 +16,7 @@ def older(fields: Fields) -> None:
     steps["native-call"]["value"]["version"] = "0.1.0"
 
 
-def judged(*changes: Change, expectation: Expectation = EXPECTATION) -> list[Cause]:
+def diagnosed(*changes: Change, expectation: Expectation = EXPECTATION) -> list[Cause]:
     observed = evidence(older, *changes)
     assert observed.import_run is not None
     assert observed.exercise is not None
@@ -29,25 +29,24 @@ def fails(name: str, message: str = "no", kind: str = "OSError") -> Change:
     )
 
 
-def test_a_fallback_is_another_release() -> None:
+def test_other_release_is_a_fallback() -> None:
     assert is_fallback(evidence(older), EXPECTATION)
     assert not is_fallback(evidence(), EXPECTATION)
     unknown = evidence(lambda fields: fields["exercise"]["steps"].pop("distributions"))
     assert not is_fallback(unknown, EXPECTATION)
 
 
-def test_an_older_release_that_works_is_usable() -> None:
-    assert judged() == []
+def test_working_older_release_has_no_cause() -> None:
+    assert diagnosed() == []
 
 
-def test_a_native_call_that_fails_makes_it_unusable() -> None:
-    lost = "libquiver.so: cannot open shared object file: No such file"
-    fallback, cause = judged(fails("native-call", lost))
-    assert shown(fallback) == (
+def test_failed_native_call_makes_the_older_release_unusable() -> None:
+    message = "libquiver.so: cannot open shared object file: No such file"
+    fallback, cause = diagnosed(fails("native-call", message))
+    assert summary(fallback) == (
         "unusable-fallback",
         f"{CELL}: installed",
-        "0.1.0 was installed, and it does not work: missing-bundled-library",
-        {"installed": "0.1.0"},
+        {"installed": "0.1.0", "reason": "missing-bundled-library"},
     )
     assert (fallback.severity, fallback.follows) == ("broken", "")
     assert (cause.name, cause.where) == ("missing-bundled-library", f"{CELL}: native-call")
@@ -69,20 +68,20 @@ def test_a_native_call_that_fails_makes_it_unusable() -> None:
         (lambda fields: fields["installed"].update(added=[]), "shadowed-import"),
     ],
 )
-def test_whatever_keeps_it_from_working_makes_it_unusable(change: Change, name: str) -> None:
-    found = judged(change)
-    assert found[0].name == UNUSABLE
-    assert {cause.name for cause in found[1:]} == {name}
-    assert {cause.follows for cause in found[1:]} == {UNUSABLE}
+def test_each_broken_cause_makes_the_older_release_unusable(change: Change, name: str) -> None:
+    causes = diagnosed(change)
+    assert causes[0].name == UNUSABLE
+    assert {cause.name for cause in causes[1:]} == {name}
+    assert {cause.follows for cause in causes[1:]} == {UNUSABLE}
 
 
-def test_a_step_and_a_value_can_both_be_wrong() -> None:
-    found = judged(
+def test_failed_step_and_wrong_value_are_both_reported() -> None:
+    causes = diagnosed(
         fails("native-call"),
         lambda f: f["exercise"]["steps"]["round-trip"]["value"]["returned"].clear(),
         lambda fields: fields["import"].update(code=1),
     )
-    assert names(found) == [UNUSABLE, "unclassified", "round-trip-failed"]
+    assert names(causes) == [UNUSABLE, "unclassified", "round-trip-failed"]
 
 
 @pytest.mark.parametrize(
@@ -95,24 +94,24 @@ def test_a_step_and_a_value_can_both_be_wrong() -> None:
     ],
     ids=["process", "record", "version", "libraries"],
 )
-def test_another_flaw_of_the_older_release_is_not_judged(change: Change) -> None:
-    assert judged(change) == []
+def test_other_flaws_of_the_older_release_are_ignored(change: Change) -> None:
+    assert diagnosed(change) == []
 
 
-def test_the_uses_of_the_scenario_are_not_asked_of_it() -> None:
+def test_uses_of_the_scenario_are_not_required() -> None:
     conditions = Conditions(title="t", cause="use-not-supported", uses=("in_forked_child",))
-    assert judged(expectation=under(conditions)) == []
-    found = judged(fails("round-trip"), expectation=under(conditions))
-    assert names(found) == [UNUSABLE, "round-trip-failed"]
+    assert diagnosed(expectation=under(conditions)) == []
+    causes = diagnosed(fails("round-trip"), expectation=under(conditions))
+    assert names(causes) == [UNUSABLE, "round-trip-failed"]
 
 
-def test_a_testbeds_failure_says_nothing_about_it() -> None:
+def test_testbed_failure_does_not_follow_from_the_fallback() -> None:
     changes = {"timed_out": True, "stalled": 72.0}
-    (cause,) = judged(lambda fields: fields["import"].update(changes))
+    (cause,) = diagnosed(lambda fields: fields["import"].update(changes))
     assert (cause.name, cause.severity, cause.follows) == ("machine-lost", "testbed", "")
 
 
-def test_the_release_itself_is_no_fallback() -> None:
+def test_current_release_is_no_fallback() -> None:
     observed = evidence(fails("native-call"))
     assert observed.import_run is not None
     assert observed.exercise is not None
