@@ -16,7 +16,7 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.evidence import CellEvidence, CommandRun
 from verification.models.expectation import Expectation
 from verification.models.index_log import IndexRequest
@@ -165,8 +165,8 @@ def _unclean(evidence: CellEvidence, run: CommandRun) -> Iterator[Cause]:
     kind = paths.path_type(evidence)
     for change, names in evidence.installed.by_kind().items():
         if changed := [path for path in names if not _is_installer_file(kind(path))]:
-            fault = finding("unclean-refusal", change, count=len(changed), path=changed[0])
-            yield fault.at(evidence)
+            facts: dict[str, FactValue] = {"count": len(changed), "path": changed[0]}
+            yield finding("unclean-refusal", change, change=change, **facts).at(evidence)
 
 
 def _is_installer_file(path: PurePath) -> bool:
