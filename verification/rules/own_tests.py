@@ -123,7 +123,7 @@ def _reported(text: str) -> str:
     """Return the error that pytest reports, in one line: its lines with an E, or the last line."""
     lines = [line for line in text.splitlines() if line.strip()]
     marked = [line[1:].strip() for line in lines if line.startswith("E ")]
-    return " ".join(marked or lines[-1:])[:300]
+    return " ".join(" ".join(marked or lines[-1:]).split())[:300]
 
 
 def _errors(run: CommandRun | OwnTests) -> str:

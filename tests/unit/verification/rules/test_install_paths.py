@@ -14,7 +14,7 @@ def distributions(value: Fields | None) -> CellEvidence:
     return evidence(lambda fields: fields["exercise"]["steps"]["distributions"].update(value=value))
 
 
-def test_paths_are_of_the_machines_kind() -> None:
+def test_paths_are_of_the_machines_operating_system() -> None:
     windows = evidence(lambda fields: fields.update(os="windows"))
     assert paths.path_type(evidence()) is PurePosixPath
     assert paths.path_type(windows) is PureWindowsPath
@@ -23,11 +23,11 @@ def test_paths_are_of_the_machines_kind() -> None:
 
 
 def test_distributions_have_normalised_names() -> None:
-    found = paths.distributions(
-        distributions({"Quiver_DB": {"version": "1.0", "folder": SITE}, "x": {"version": None,
-                                                                           "folder": "/"}})
-    )  # fmt: skip
-    assert found == {
+    value = {
+        "Quiver_DB": {"version": "1.0", "folder": SITE},
+        "x": {"version": None, "folder": "/"},
+    }
+    assert paths.distributions(distributions(value)) == {
         "quiver-db": paths.Distribution("Quiver_DB", "1.0", SITE),
         "x": paths.Distribution("x", "", "/"),
     }
@@ -35,7 +35,7 @@ def test_distributions_have_normalised_names() -> None:
     assert paths.distributions(evidence(lambda fields: fields.pop("exercise"))) == {}
 
 
-def test_the_installed_version_is_known_by_the_normalised_name() -> None:
+def test_installed_version_uses_the_normalised_name() -> None:
     observed = distributions({"Quiver_DB": {"version": "1.0", "folder": SITE}})
     assert paths.installed_version(observed, "quiver.db") == "1.0"
     assert paths.installed_version(observed, "other") == ""
@@ -44,7 +44,7 @@ def test_the_installed_version_is_known_by_the_normalised_name() -> None:
 @pytest.mark.parametrize(
     ("version", "chosen"), [("1.2.0", True), ("1.2", True), ("1.1.0", False), ("", True)]
 )
-def test_the_release_was_chosen_if_it_is_installed(version: str, chosen: bool) -> None:
+def test_release_is_chosen_if_it_is_installed(version: str, chosen: bool) -> None:
     value = {"quiverdb": {"version": version, "folder": SITE}} if version else {}
     assert paths.chose_release(distributions(value), EXPECTATION) == chosen
 
@@ -57,23 +57,21 @@ def test_the_release_was_chosen_if_it_is_installed(version: str, chosen: bool) -
         (request("/packages/other.whl", "other.whl"), False),
     ],
 )
-def test_where_the_interpreter_died_the_index_knows_what_was_chosen(
-    line: Fields, chosen: bool
-) -> None:
+def test_release_is_chosen_if_it_was_served_before_a_crash(line: Fields, chosen: bool) -> None:
     observed = evidence(
         lambda fields: fields.pop("exercise"), lambda fields: fields.update(requests=[line])
     )
     assert paths.chose_release(observed, EXPECTATION) == chosen
 
 
-def test_nothing_was_chosen_where_nothing_was_installed() -> None:
+def test_nothing_is_chosen_without_an_installation() -> None:
     failed = evidence(lambda fields: fields["install"].update(code=1))
     assert not paths.chose_release(failed, EXPECTATION)
     assert not paths.chose_release(evidence(lambda fields: fields.pop("install")), EXPECTATION)
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "differ"),
+    ("first", "second", "differ"),
     [
         ("1.2", "1.2.0", False),
         ("1.2.0", "1.2.1", True),
@@ -83,12 +81,12 @@ def test_nothing_was_chosen_where_nothing_was_installed() -> None:
         ("", "1.0", True),
     ],
 )
-def test_versions_are_the_same_however_they_are_written(one: str, other: str, differ: bool) -> None:
-    assert paths.is_other_version(one, other) == differ
+def test_versions_compare_by_value(first: str, second: str, differ: bool) -> None:
+    assert paths.is_other_version(first, second) == differ
 
 
 @pytest.mark.parametrize(
-    ("path", "is_it"),
+    ("path", "expected"),
     [
         ("/home/user/.cache", True),
         ("/home/user/.cache/pip", True),
@@ -98,8 +96,8 @@ def test_versions_are_the_same_however_they_are_written(one: str, other: str, di
         ("/home/user/pip", False),
     ],
 )
-def test_a_cache_is_an_installers(path: str, is_it: bool) -> None:
-    assert paths.is_cache(PurePosixPath(path)) == is_it
+def test_only_caches_of_installers_are_caches(path: str, expected: bool) -> None:
+    assert paths.is_cache(PurePosixPath(path)) == expected
 
 
 @pytest.mark.parametrize("name", ["pip", "uv"])
@@ -109,13 +107,13 @@ def test_caches_on_windows_are_in_the_local_folder(name: str) -> None:
     assert not paths.is_cache(PureWindowsPath(f"{home}\\Roaming\\{name}\\cache\\a"))
 
 
-def test_a_path_is_within_a_package_by_its_parts() -> None:
+def test_path_is_within_a_package_by_its_parts() -> None:
     assert paths.is_within(PurePosixPath("/x/quiverdb/a.py"), "quiverdb")
     assert not paths.is_within(PurePosixPath("/x/quiverdb-1.0/a.py"), "quiverdb")
 
 
 @pytest.mark.parametrize(
-    ("name", "is_it"),
+    ("name", "expected"),
     [
         ("libx.so", True),
         ("LIBX.so", True),
@@ -125,5 +123,5 @@ def test_a_path_is_within_a_package_by_its_parts() -> None:
         ("liby.so", True),
     ],
 )
-def test_a_bundled_library_is_known_under_any_version(name: str, is_it: bool) -> None:
-    assert paths.is_bundled(name, ("libX.so", "liby.so")) == is_it
+def test_bundled_library_has_any_version_suffix(name: str, expected: bool) -> None:
+    assert paths.is_bundled(name, ("libX.so", "liby.so")) == expected

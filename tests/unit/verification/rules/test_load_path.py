@@ -13,7 +13,7 @@ TAIL = "Additionally, ctypes.util.find_library() did not manage to locate a libr
 WINDOWS_CORE = DLL.replace("libquiver_c", "libquiver")
 FOLDER = DLL.rpartition("\\")[0]
 WINE = 'warn:module:import_dll No implementation for KERNEL32.dll.X imported from L"python.dll"'
-LOST = f'err:module:import_dll Library X.dll (which is needed by L"{WINDOWS_CORE}") not found'
+NOT_FOUND = f'err:module:import_dll Library X.dll (which is needed by L"{WINDOWS_CORE}") not found'
 
 
 def _linux(*files: str) -> CellEvidence:
@@ -34,9 +34,9 @@ def _windows(*loader: str, files: tuple[str, ...] = (WINDOWS_CORE, DLL)) -> Cell
     return evidence(change)
 
 
-def _cffi(asked: str, reason: str = "") -> str:
-    reason = reason or f"{asked}: {NO_FILE}"
-    return f"OSError: cannot load library '{asked}': {reason}.  {TAIL} '{asked}'"
+def _cffi(library: str, reason: str = "") -> str:
+    reason = reason or f"{library}: {NO_FILE}"
+    return f"OSError: cannot load library '{library}': {reason}.  {TAIL} '{library}'"
 
 
 def _paths(fault: Finding | None) -> tuple[object, object] | None:
@@ -77,23 +77,21 @@ def _paths(fault: Finding | None) -> tuple[object, object] | None:
         ),
     ],
 )
-def test_a_path_where_the_library_is_not_is_named_with_the_one_where_it_is(
-    message: str, sought: str
-) -> None:
+def test_wrong_path_is_reported_with_the_installed_path(message: str, sought: str) -> None:
     assert _paths(wrong_load_path(message, "", _linux(), EXPECTATION)) == (sought, CORE)
 
 
-def test_a_library_with_a_hash_in_its_name_is_the_one_that_is_looked_for() -> None:
+def test_installed_library_may_have_a_hash_in_its_name() -> None:
     hashed = f"{SITE}/quiverdb.libs/libquiver-0a1b2c3d.so"
-    shown = _linux(hashed, API)
-    assert _paths(wrong_load_path(_cffi(CORE), "", shown, EXPECTATION)) == (CORE, hashed)
+    observed = _linux(hashed, API)
+    assert _paths(wrong_load_path(_cffi(CORE), "", observed, EXPECTATION)) == (CORE, hashed)
 
 
-def test_a_library_that_a_package_reports_as_missing_has_another_name() -> None:
+def test_reported_library_may_be_installed_under_another_name() -> None:
     hashed = f"{LIBS}/libquiver-0a1b2c3d.so"
     message = f"RuntimeError: Searched: {LIBS} (not found), system PATH. Missing: libquiver.so"
-    shown = _linux(hashed, API)
-    assert _paths(wrong_load_path(message, "", shown, EXPECTATION)) == ("libquiver.so", hashed)
+    observed = _linux(hashed, API)
+    assert _paths(wrong_load_path(message, "", observed, EXPECTATION)) == ("libquiver.so", hashed)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +113,11 @@ def test_a_library_that_a_package_reports_as_missing_has_another_name() -> None:
         "RuntimeError: no",
     ],
 )
-def test_a_library_that_another_one_needs_or_that_is_there_has_no_wrong_path(message: str) -> None:
+def test_needed_or_installed_library_has_no_wrong_path(message: str) -> None:
     assert wrong_load_path(message, "", _linux(), EXPECTATION) is None
 
 
-def test_a_library_that_the_wheel_does_not_have_has_no_other_path() -> None:
+def test_library_outside_the_wheel_has_no_wrong_path() -> None:
     reported = f"RuntimeError: {CORE} is missing"
     others = f"{reported}, libquiver_c.so is there. Install quiverdb again."
     for message in (_cffi(CORE), _cffi("libquiver.so"), reported, others):
@@ -127,12 +125,12 @@ def test_a_library_that_the_wheel_does_not_have_has_no_other_path() -> None:
         assert wrong_load_path(message, "", _linux(f"{PACKAGE}/x.py"), EXPECTATION) is None
 
 
-def test_a_bare_name_of_ctypes_is_the_packages_own_if_its_code_has_it() -> None:
+def test_name_without_folder_counts_if_the_code_has_it() -> None:
     message = f"OSError: libquiver.so: {NO_FILE}"
     trace = 'File "_loader.py", line 3\n    ctypes.CDLL("libquiver.so")\n'
     for code, expected in ((trace, ("libquiver.so", CORE)), ("    ctypes.CDLL(path)\n", None)):
-        whole = f"{code}\n{message}"
-        assert _paths(wrong_load_path(message, whole, _linux(), EXPECTATION)) == expected
+        traceback = f"{code}\n{message}"
+        assert _paths(wrong_load_path(message, traceback, _linux(), EXPECTATION)) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,23 +145,23 @@ def test_a_bare_name_of_ctypes_is_the_packages_own_if_its_code_has_it() -> None:
         ("FileNotFoundError: Could not find module 'libquiver.dll' (or one of", "libquiver.dll"),
     ],
 )
-def test_windows_looks_where_the_library_is_not(message: str, sought: str) -> None:
+def test_wrong_path_on_windows_is_reported(message: str, sought: str) -> None:
     fault = wrong_load_path(message, "", _windows(WINE), WINDOWS)
     assert _paths(fault) == (sought, WINDOWS_CORE)
-    assert wrong_load_path(message, "", _windows(WINE, LOST), WINDOWS) is None
+    assert wrong_load_path(message, "", _windows(WINE, NOT_FOUND), WINDOWS) is None
 
 
-def test_windows_itself_does_not_say_whether_a_bare_name_or_its_dependency_is_missing() -> None:
+def test_windows_does_not_name_the_missing_library() -> None:
     assert wrong_load_path(_cffi("libquiver.dll", "error 0x7e"), "", _windows(), WINDOWS) is None
 
 
 @pytest.mark.parametrize("path", [WINDOWS_CORE, WINDOWS_CORE.upper(), f"Z:{WINDOWS_CORE[2:]}"])
-def test_a_library_of_windows_that_is_there_lacks_another(path: str) -> None:
+def test_installed_library_on_windows_has_no_wrong_path(path: str) -> None:
     assert wrong_load_path(_cffi(path, "error 0x7e"), "", _windows(WINE), WINDOWS) is None
 
 
 @pytest.mark.parametrize(("number", "folder"), [(2, "bin"), (3, "native\\x")])
-def test_a_folder_that_is_added_to_the_search_and_does_not_exist(number: int, folder: str) -> None:
+def test_missing_folder_of_the_dll_search_is_a_wrong_path(number: int, folder: str) -> None:
     path = f"{FOLDER}\\{folder}"
     message = f"FileNotFoundError: [WinError {number}] not found: {path!r}"
     trace = "    os.add_dll_directory(str(folder))\n"

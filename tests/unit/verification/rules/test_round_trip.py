@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.helpers.sample_evidence import (
@@ -27,77 +29,96 @@ def stored(table: Fields) -> Change:
 
 
 def answers(*changes: Change) -> list[tuple[str, dict[str, object]]]:
-    """Return where each wrong answer is, and its facts."""
+    """Return location and facts of each wrong answer."""
     causes = list(wrong_answers(evidence(*changes)))
     assert {cause.name for cause in causes} <= {"round-trip-failed"}
     return [(cause.where, dict(cause.facts)) for cause in causes]
 
 
-def test_right_answers_are_no_fault_in_any_order_of_rows_and_columns() -> None:
+def test_right_answers_in_any_order_have_no_cause() -> None:
     assert answers() == []
     assert answers(returned([[2, None], [1, 20]])) == []
     assert answers(returned([[20, 1], [None, 2]], "units", "id")) == []
 
 
 @pytest.mark.parametrize(
-    "rows",
+    ("rows", "facts"),
     [
-        [[1, 20.0], [2, None]],
-        [[1, "20"], [2, None]],
-        [[1, True], [2, None]],
-        [[1, 20], [2, 0]],
-        [[1, None], [2, 20]],
-        [[1, 20]],
-        [[1, 20], [2, None], [2, None]],
+        ([[1, 20.0], [2, None]], {"column": "units", "actual": "20.0", "written": "20"}),
+        ([[1, "20"], [2, None]], {"column": "units", "actual": '"20"', "written": "20"}),
+        ([[1, True], [2, None]], {"column": "units", "actual": "true", "written": "20"}),
+        ([[1, 20], [2, 0]], {"column": "units", "actual": "0", "written": "null"}),
+        (
+            [[1, None], [2, 20]],
+            {"column": "units", "actual": "null", "written": "20", "rows": 2},
+        ),
+        ([[1, 20]], {"row": "2, null"}),
+        ([[1, 20], [2, None], [2, None]], {"row": "2, null"}),
     ],
 )
-def test_a_cell_of_another_value_or_type_is_a_wrong_answer(rows: list[list[object]]) -> None:
+def test_other_value_type_or_row_is_a_wrong_answer(
+    rows: list[list[object]], facts: dict[str, object]
+) -> None:
     table = {"columns": ["id", "units"], "rows": rows}
-    number = 2 if rows[0] == [1, None] else 1
-    facts = {"table": "Plant", "rows": number}
+    facts = {"table": "Plant", "rows": 1, "total": 2} | facts
     assert answers(returned(rows)) == [(RETURNED, facts)]
     assert answers(stored(table)) == [(FILE, facts)]
     assert answers(returned(rows), stored(table)) == [(RETURNED, facts), (FILE, facts)]
 
 
 @pytest.mark.parametrize(("first", "second"), [(20, -1), ("é", "e\u0301"), (0.1, 0.10000000149)])
-def test_the_message_has_the_cell_that_differs(first: object, second: object) -> None:
+def test_wrong_answer_names_the_column_and_both_values(first: object, second: object) -> None:
     def choose(fields: Fields) -> None:
         fields["chosen"]["tables"]["Plant"]["rows"][0][1] = first
         fields["on_disk"]["tables"]["Plant"] = fields["chosen"]["tables"]["Plant"]
 
     (cause,) = wrong_answers(evidence(choose, returned([[2, None], [1, second]])))
+    values = {"actual": json.dumps(second), "written": json.dumps(first)}
     assert cause.where == RETURNED
-    assert "Plant.units" in cause.message
+    assert cause.facts.items() >= {"table": "Plant", "column": "units", **values}.items()
+
+
+def test_long_values_are_shortened() -> None:
+    ((_, facts),) = answers(returned([[1, "x" * 200], [2, None]]))
+    assert 80 < len(str(facts["actual"])) < 100
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "error"),
     [
-        lambda fields: fields.pop("on_disk"),
-        lambda fields: fields.update(on_disk={"read_by": "x", "error": "not a database"}),
-        lambda fields: fields.update(on_disk={"read_by": "x", "tables": {}}),
-        stored({"columns": ["id"], "rows": [[1], [2]]}),
+        (lambda fields: fields.pop("on_disk"), ""),
+        (
+            lambda fields: fields.update(on_disk={"read_by": "x", "error": "not a database"}),
+            "not a database",
+        ),
+        (lambda fields: fields.update(on_disk={"read_by": "x", "tables": {}}), ""),
     ],
 )
-def test_a_file_without_the_values_is_a_wrong_answer(change: Change) -> None:
-    assert answers(change) == [(FILE, {"table": "Plant"})]
+def test_file_without_the_table_is_a_wrong_answer(change: Change, error: str) -> None:
+    ((where, facts),) = answers(change)
+    assert (where, facts["table"]) == (FILE, "Plant")
+    assert error in str(facts["error"])
 
 
-def test_a_table_that_is_not_returned_is_a_wrong_answer() -> None:
-    assert answers(returned([[1], [2]], "id")) == [(RETURNED, {"table": "Plant"})]
-    nothing = lambda f: f["exercise"]["steps"]["round-trip"]["value"]["returned"].clear()  # noqa: E731
-    assert answers(nothing) == [(RETURNED, {"table": "Plant"})]
+def test_table_without_a_column_is_a_wrong_answer() -> None:
+    facts = {"table": "Plant", "columns": ("units",)}
+    assert answers(stored({"columns": ["id"], "rows": [[1], [2]]})) == [(FILE, facts)]
+    assert answers(returned([[1], [2]], "id")) == [(RETURNED, facts)]
 
 
-def test_what_the_machine_says_was_chosen_does_not_count() -> None:
+def test_table_that_is_not_returned_is_a_wrong_answer() -> None:
+    change = [lambda f: f["exercise"]["steps"]["round-trip"]["value"]["returned"].clear()]
+    assert answers(*change) == [(RETURNED, {"table": "Plant"})]
+
+
+def test_values_are_compared_with_the_choice_of_the_host() -> None:
     def echo(fields: Fields) -> None:
         fields["chosen"]["tables"]["Plant"]["rows"][0][1] = 2**63 - 1
 
     assert [where for where, _ in answers(echo)] == [RETURNED, FILE]
 
 
-def test_nothing_is_compared_where_nothing_was_chosen_or_the_round_trip_failed() -> None:
+def test_no_comparison_without_a_choice_or_after_a_failed_round_trip() -> None:
     wrong = returned([[1, 21]])
     assert answers(wrong, lambda fields: fields.pop("chosen")) == []
     failed = failed_step("round-trip", "broken")
@@ -117,12 +138,14 @@ def closed(**changes: object) -> CellEvidence:
         {"refused": "PermissionError: [WinError 32]"},
     ],
 )
-def test_a_file_that_is_still_open_is_named(changes: dict[str, object]) -> None:
-    name, where, _, _ = only(open_files(closed(**changes)))
-    assert (name, where) == ("file-left-open", f"{CELL}: data.db")
+def test_open_file_is_reported(changes: dict[str, object]) -> None:
+    facts = {"handles": (), "remains": (), "refused": ""}
+    facts |= {key: tuple(v) if isinstance(v, list) else v for key, v in changes.items()}
+    expected = ("file-left-open", f"{CELL}: data.db", facts)
+    assert only(open_files(closed(**changes))) == expected
 
 
-def test_a_closed_file_is_no_fault() -> None:
+def test_closed_file_has_no_cause() -> None:
     assert list(open_files(closed())) == []
     for change in (
         lambda f: f["exercise"]["steps"]["closed-file"].update(value=None),
@@ -131,7 +154,7 @@ def test_a_closed_file_is_no_fault() -> None:
         assert list(open_files(evidence(change))) == []
 
 
-def test_a_file_left_open_by_a_failed_round_trip_only_follows() -> None:
+def test_open_file_after_a_failed_round_trip_is_ignored() -> None:
     observed = evidence(
         lambda f: f["exercise"]["steps"]["closed-file"]["value"].update(handles=["data.db"]),
         lambda f: f["exercise"]["steps"].update(
@@ -142,17 +165,17 @@ def test_a_file_left_open_by_a_failed_round_trip_only_follows() -> None:
 
 
 @pytest.mark.parametrize("raised", ["", "RuntimeError"])
-def test_a_call_that_does_not_raise_its_error_is_named(raised: str) -> None:
+def test_call_without_its_error_is_reported(raised: str) -> None:
     call = failing_call(raised=raised, as_expected=False)
     observed = evidence(
         lambda f: f["exercise"]["steps"]["failing-calls"].update(value=[failing_call(), call])
     )
-    name, where, _, facts = only(missing_errors(observed))
-    assert (name, where) == ("error-not-raised", f"{CELL}: failing-calls")
-    assert facts == {"call": call["call"], "expected": "QuiverError", "raised": raised}
+    facts = {name: call[name] for name in ("call", "expected", "raised", "message")}
+    expected = ("error-not-raised", f"{CELL}: failing-calls", facts)
+    assert only(missing_errors(observed)) == expected
 
 
-def test_errors_that_are_raised_are_no_fault() -> None:
+def test_raised_errors_have_no_cause() -> None:
     assert list(missing_errors(evidence())) == []
     without = evidence(lambda f: f["exercise"]["steps"].pop("failing-calls"))
     assert list(missing_errors(without)) == []
