@@ -66,7 +66,7 @@ def test_message_and_remedy_are_filled_with_facts_in_one_line(tmp_path: Path) ->
     causes = load(write(tmp_path, f"[some-fault]{ENTRY}"))
     facts: dict[str, FactValue] = {"file": "{b}\n.so", "folders": ("x", "y"), "size": 1.25}
     message = causes["some-fault"].message("lost", facts)
-    cause = causes.cause("some-fault", where="a.whl", observed=message, **facts)
+    cause = causes.cause("some-fault", where="a.whl", observed=message, risk=False, **facts)
     assert cause.message == "{b} .so is not in x, y (1.2 kB)"
     assert cause.remedy == "Put {b} .so into a.whl."
     assert cause.facts == facts

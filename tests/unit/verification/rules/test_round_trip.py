@@ -133,14 +133,13 @@ def closed(**changes: object) -> CellEvidence:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"handles": ["data.db"]},
-        {"remains": ["data.db-wal"]},
+        {"handles": ("data.db",)},
+        {"remains": ("data.db-wal",)},
         {"refused": "PermissionError: [WinError 32]"},
     ],
 )
 def test_open_file_is_reported(changes: dict[str, object]) -> None:
-    facts = {"handles": (), "remains": (), "refused": ""}
-    facts |= {key: tuple(v) if isinstance(v, list) else v for key, v in changes.items()}
+    facts = {"handles": (), "remains": (), "refused": "", **changes}
     expected = ("file-left-open", f"{CELL}: data.db", facts)
     assert only(open_files(closed(**changes))) == expected
 
