@@ -90,7 +90,8 @@ class Catalogue(Mapping[str, Entry]):
     ) -> Cause:
         """Return a cause of this name.
 
-        ``where`` is the file, cell or job. ``observed`` is the message: what happened there.
+        ``where`` is the file, cell or job. ``observed`` is the message: what happened there. A full
+        stop at its end is removed, because reports append one.
         ``facts`` are the values in the message; they also fill the placeholders of the remedy.
         ``risk`` means that the fault is possible and not proven: the cause then has the lesser
         severity of the entry.
@@ -106,7 +107,7 @@ class Catalogue(Mapping[str, Entry]):
             name=name,
             severity=entry.risk if risk and entry.risk else entry.severity,
             where=_one_line(where),
-            message=_one_line(observed),
+            message=_one_line(observed).removesuffix("."),
             remedy=_one_line(entry.filled_remedy({"where": where, **facts})),
             facts=facts,
         )

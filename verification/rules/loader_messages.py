@@ -78,7 +78,7 @@ class MissingLibrary:
 
 @dataclass(frozen=True)
 class StubSymbol:
-    """A symbol that no library exports. Wine puts a stub in its place; Windows refuses to load."""
+    """A symbol that no library exports. Wine uses a stub for it; Windows refuses to load."""
 
     library: str
     symbol: str

@@ -80,6 +80,10 @@ def test_message_shortens_a_long_list(tmp_path: Path) -> None:
     assert "3" in message
 
 
+def test_full_stop_at_the_end_of_a_message_is_removed() -> None:
+    assert catalogue().cause("crash", where="a", observed="It is. Yes.").message == "It is. Yes"
+
+
 def test_control_characters_are_escaped() -> None:
     cause = catalogue().cause("crash", where="\x1b[31mred.py", observed="a\x00b\x07, José 日本 🦊")
     assert cause.where == "\\x1b[31mred.py"

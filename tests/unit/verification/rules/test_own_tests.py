@@ -200,11 +200,15 @@ def test_failure_without_a_marked_line_shows_the_last_line(text: str, error: str
     assert fault(failures=[failure("a", text=text)])[2] == {"test": "a", "error": error}
 
 
-def test_more_than_five_failures_are_summarised() -> None:
-    first, *_, last = failed = causes(failures=[failure(f"t.py::{n}") for n in range(9)])
-    assert [cause.name for cause in failed] == ["own-tests-failed"] * 6
+@pytest.mark.parametrize(
+    ("outcome", "name"), [("failed", "own-tests-failed"), ("uncollected", NOT_RUN)]
+)
+def test_more_than_five_failures_are_summarised(outcome: str, name: str) -> None:
+    failures = [failure(f"t.py::{n}", outcome) for n in range(9)]
+    first, *_, last = failed = causes(failures=failures)
+    assert [cause.name for cause in failed] == [name] * 6
     assert [cause.where for cause in failed[:5]] == [f"{CELL}: t.py::{n}" for n in range(5)]
     assert first.facts["test"] == "t.py::0"
     facts = {"count": 4, "tests": ("t.py::5", "t.py::6", "t.py::7")}
-    assert summary(last) == ("own-tests-failed", f"{CELL}: own tests", facts)
+    assert summary(last) == (name, f"{CELL}: own tests", facts)
     assert len(causes(failures=[failure(str(number)) for number in range(5)])) == 5

@@ -38,7 +38,7 @@ def leftovers(observed: CellEvidence) -> list[str]:
     return uninstall.leftovers(observed, EXPECTATION)
 
 
-def left(*paths: str, installed: tuple[str, ...] = ()) -> CellEvidence:
+def remaining(*paths: str, installed: tuple[str, ...] = ()) -> CellEvidence:
     def change(fields: Fields) -> None:
         fields["left"]["added"] = list(paths)
         fields["installed"]["added"] += installed
@@ -127,7 +127,7 @@ def test_first_of_many_remaining_paths_are_named() -> None:
     ],
 )
 def test_dependencies_bytecode_and_caches_are_no_leftovers(path: str) -> None:
-    assert leftovers(left(path)) == []
+    assert leftovers(remaining(path)) == []
 
 
 @pytest.mark.parametrize("name", ["pip", "uv"])
@@ -142,8 +142,8 @@ def test_caches_on_windows_are_no_leftovers(name: str) -> None:
 def test_cache_with_the_package_counts() -> None:
     path = f"/home/user/.cache/uv/a{PACKAGE}/x"
     expectation = under(Conditions(keeps_in_cache=True))
-    assert uninstall.leftovers(left(path), expectation) == [path]
-    assert leftovers(left(path)) == []
+    assert uninstall.leftovers(remaining(path), expectation) == [path]
+    assert leftovers(remaining(path)) == []
 
 
 def test_leftovers_without_a_record_are_identified_by_name() -> None:
@@ -169,8 +169,8 @@ def test_file_of_record_outside_the_package_is_a_leftover() -> None:
 
 
 def test_folder_with_a_dependency_is_no_leftover() -> None:
-    assert leftovers(left(SITE, CFFI, installed=(SITE,))) == []
-    assert leftovers(left(SITE, installed=(SITE,))) == [SITE]
+    assert leftovers(remaining(SITE, CFFI, installed=(SITE,))) == []
+    assert leftovers(remaining(SITE, installed=(SITE,))) == [SITE]
 
 
 # ---- the machine and other distributions ----

@@ -221,7 +221,7 @@ def test_library_that_was_not_loaded_is_missing_in_a_use(change: Change) -> None
     assert use._for_scenario(fault, observed, under(FORK), is_use=True) == fault
 
 
-# ---- the import alone ----
+# ---- the separate import ----
 
 
 def test_failed_separate_import_is_reported() -> None:
@@ -416,7 +416,7 @@ def test_entry_point_that_cannot_be_loaded_is_flawed() -> None:
         lambda fields: fields["exercise"]["steps"]["entry-points"].update(value=None),
     ],
 )
-def test_what_was_not_read_is_no_fault_of_the_files(change: Change) -> None:
+def test_missing_record_is_no_fault(change: Change) -> None:
     assert list(use.record_faults(evidence(change))) == []
 
 
