@@ -221,31 +221,33 @@ def test_undefined_symbol_is_missing() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("reason", "cause"),
-    [
-        ("invalid ELF header", "damaged-library"),
-        ("file too short", "damaged-library"),
-        ("ELF load command past end of file", "damaged-library"),
-        ("cannot read file data", "damaged-library"),
-        ("object file has no dynamic section", "damaged-library"),
-        ("object file has no loadable segments", "damaged-library"),
-        ("cannot dynamically load executable", "damaged-library"),
-        ("cannot dynamically load position-independent executable", "damaged-library"),
-        ("ELF file version does not match current one", "damaged-library"),
-        ("ELF file version ident does not match current one", "damaged-library"),
-        ("nonzero padding in e_ident", "damaged-library"),
-        ("ELF load command alignment not page-aligned", "damaged-library"),
-        ("ELF load command address/offset not page-aligned", "damaged-library"),
-        ("ELF load command address/offset not properly aligned", "damaged-library"),
-        ("only ET_DYN and ET_EXEC can be loaded", "missing-bundled-library"),
-        ("ELF file's phentsize not the expected size", "damaged-library"),
-        ("wrong ELF class: ELFCLASS32", "wrong-architecture"),
-    ],
-)
-def test_file_that_is_not_a_library_has_a_cause(reason: str, cause: str) -> None:
-    expected = (cause, {"library": "libquiver.so", "reason": reason})
-    assert explained(f"{CORE}: {reason}") == expected
+BAD_FILES = [
+    ("invalid ELF header", "damaged-library"),
+    ("file too short", "damaged-library"),
+    ("ELF load command past end of file", "damaged-library"),
+    ("cannot read file data", "damaged-library"),
+    ("object file has no dynamic section", "damaged-library"),
+    ("object file has no loadable segments", "damaged-library"),
+    ("cannot dynamically load executable", "damaged-library"),
+    ("cannot dynamically load position-independent executable", "damaged-library"),
+    ("ELF file version does not match current one", "damaged-library"),
+    ("ELF file version ident does not match current one", "damaged-library"),
+    ("nonzero padding in e_ident", "damaged-library"),
+    ("ELF load command alignment not page-aligned", "damaged-library"),
+    ("ELF load command address/offset not page-aligned", "damaged-library"),
+    ("ELF load command address/offset not properly aligned", "damaged-library"),
+    ("only ET_DYN and ET_EXEC can be loaded", "missing-bundled-library"),
+    ("ELF file's phentsize not the expected size", "damaged-library"),
+    ("wrong ELF class: ELFCLASS32", "wrong-architecture"),
+]
+
+
+def test_file_that_is_not_a_library_has_a_cause() -> None:
+    observed = [(reason, explained(f"{CORE}: {reason}")) for reason, _ in BAD_FILES]
+    assert observed == [
+        (reason, (cause, {"library": "libquiver.so", "reason": reason}))
+        for reason, cause in BAD_FILES
+    ]
 
 
 def test_installed_library_that_is_skipped_is_for_another_processor() -> None:

@@ -279,33 +279,36 @@ def on_emulated(*changes: Change) -> CellEvidence:
     return evidence(lambda fields: fields["cell"].update(processor=EMULATED), *changes)
 
 
+def printed(process: str, stderr: str) -> Change:
+    """Return a change after which a process prints this to its standard error."""
+    return lambda fields: fields[process].update(stderr=stderr)
+
+
 def crash_cause(evidence: CellEvidence, name: str = "crash", message: str = "killed") -> Cause:
     return Finding(name, message).at(evidence, "round-trip")
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "qemu-x86_64: QEMU internal SIGSEGV {code=MAPERR, addr=0x20}",
-        "qemu: 0x7f00: unhandled CPU exception 0x6 - aborting",
-        "ERROR:../../accel/tcg/cpu-exec.c:9:cpu_exec: assertion failed: (cpu == current_cpu)",
-        "Bail out! ERROR:../../linux-user/signal.c:9:host_signal: should not be reached",
-        "ERROR:../target/i386/tcg/x.c: assertion",
-        "../../tcg/tcg.c:2233: tcg fatal error",
-    ],
-)
-@pytest.mark.parametrize("process", ["install", "import", "exercise"])
-def test_failure_of_the_emulator_is_a_testbed_failure(message: str, process: str) -> None:
-    def change(fields: Fields) -> None:
-        fields[process]["stderr"] = f"warning: x\n{message}\n"
+QEMU_MESSAGES = [
+    "qemu-x86_64: QEMU internal SIGSEGV {code=MAPERR, addr=0x20}",
+    "qemu: 0x7f00: unhandled CPU exception 0x6 - aborting",
+    "ERROR:../../accel/tcg/cpu-exec.c:9:cpu_exec: assertion failed: (cpu == current_cpu)",
+    "Bail out! ERROR:../../linux-user/signal.c:9:host_signal: should not be reached",
+    "ERROR:../target/i386/tcg/x.c: assertion",
+    "../../tcg/tcg.c:2233: tcg fatal error",
+]
 
-    observed = on_emulated(change)
-    cause = reclassify_emulated_fault(crash_cause(observed), observed)
-    facts = {"reason": message, "message": "killed"}
-    assert summary(cause) == ("emulator-gap", f"{CELL}: round-trip", facts)
-    real_processor = evidence(change)
-    cause = crash_cause(real_processor)
-    assert reclassify_emulated_fault(cause, real_processor) == cause
+
+@pytest.mark.parametrize("process", ["install", "import", "exercise"])
+def test_failure_of_the_emulator_is_a_testbed_failure(process: str) -> None:
+    for message in QEMU_MESSAGES:
+        change = printed(process, f"warning: x\n{message}\n")
+        observed = on_emulated(change)
+        cause = reclassify_emulated_fault(crash_cause(observed), observed)
+        facts = {"reason": message, "message": "killed"}
+        assert summary(cause) == ("emulator-gap", f"{CELL}: round-trip", facts)
+        real_processor = evidence(change)
+        cause = crash_cause(real_processor)
+        assert reclassify_emulated_fault(cause, real_processor) == cause
 
 
 def test_failure_of_the_emulator_in_the_own_tests_is_a_testbed_failure() -> None:

@@ -281,19 +281,22 @@ def test_change_of_the_machines_registry_is_forbidden(change: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("key", "reported"),
-    [
-        ("HKCU\\Software\\Policies", False),
-        ("HKCU\\Software\\Policies\\Microsoft", False),
-        ("hkcu\\software\\policies\\microsoft\\systemcertificates\\CA", False),
-        ("HKLM\\Software\\Microsoft\\SystemCertificates\\ROOT", False),
-        ("HKCU\\Software\\Microsoft\\SystemCertificates", False),
-        ("HKCU\\Software\\Microsoft\\SystemCertificatesX", True),
-        ("HKCU\\Software\\Policies\\Microsoft\\Edge", True),
-        ("HKCU\\Software\\Policies\\Other", True),
-        ("HKCU\\X\\HKCU\\Software\\Policies", True),
-    ],
-)
-def test_keys_of_windows_are_ignored(key: str, reported: bool) -> None:
-    assert bool(list(uninstall.registry_changes(registry(added=[key])))) == reported
+KEYS = [
+    ("HKCU\\Software\\Policies", False),
+    ("HKCU\\Software\\Policies\\Microsoft", False),
+    ("hkcu\\software\\policies\\microsoft\\systemcertificates\\CA", False),
+    ("HKLM\\Software\\Microsoft\\SystemCertificates\\ROOT", False),
+    ("HKCU\\Software\\Microsoft\\SystemCertificates", False),
+    ("HKCU\\Software\\Microsoft\\SystemCertificatesX", True),
+    ("HKCU\\Software\\Policies\\Microsoft\\Edge", True),
+    ("HKCU\\Software\\Policies\\Other", True),
+    ("HKCU\\X\\HKCU\\Software\\Policies", True),
+]
+"""Keys of the registry, and whether a new one is reported."""
+
+
+def test_keys_of_windows_are_ignored() -> None:
+    observed = [
+        (key, bool(list(uninstall.registry_changes(registry(added=[key]))))) for key, _ in KEYS
+    ]
+    assert observed == KEYS
