@@ -1,7 +1,7 @@
-"""Run on the machine: repeat the user's steps of the cell, and open a shell in the cell's folder.
+"""Repeat the user's steps of a cell on its machine, or open a shell in the cell's folder.
 
-    enter.py instructions.json            a shell, in the cell's folder and environment
-    enter.py instructions.json STEP ...   the commands of these steps; stop at the first failure
+    enter.py instructions.json            open a shell in the cell's folder and environment
+    enter.py instructions.json STEP ...   run the commands of these steps; stop at the first failure
 
 Standard library only, any CPython from 3.8, on Linux and on Windows.
 """
@@ -19,7 +19,10 @@ from typing import Dict, List, Sequence, TypedDict
 
 
 class Instructions(TypedDict):
-    """What to do on this machine; verification/scenarios/instructions.py writes it."""
+    """The keys of the instructions file that this script uses.
+
+    verification/scenarios/instructions.py writes the file.
+    """
 
     folder: str
     cwd: str
@@ -44,27 +47,27 @@ def commands(spec: Instructions, step: str) -> List[List[str]]:
 
 
 def run(command: Sequence[str]) -> int:
-    """Run one command as the user types it; show it only if it fails."""
-    found = shutil.which(command[0]) or command[0]
-    ended = subprocess.run(
-        [found, *command[1:]],
+    """Run one command as the user types it, print its output if it fails, return its exit code."""
+    program = shutil.which(command[0]) or command[0]
+    result = subprocess.run(
+        [program, *command[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    if ended.returncode:
+    if result.returncode:
         print(f"$ {' '.join(command)}", file=sys.stderr)
-        print(ended.stdout.decode("utf-8", "replace"), file=sys.stderr)
-    return ended.returncode
+        print(result.stdout.decode("utf-8", "replace"), file=sys.stderr)
+    return result.returncode
 
 
 def shell(spec: Instructions) -> int:
-    """Become the machine's shell; on Windows, where no program can become another, wait for it."""
+    """Replace this process with a shell. On Windows, run the shell and return its exit code."""
     if sys.platform == "win32":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it belongs to the shell
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the shell
         if sys.stdin.isatty():
             return subprocess.call(["cmd.exe"])
-        # Wine's cmd seeks back to the next command after each one: it needs a file.
+        # After each command, Wine's cmd seeks to the next one in its input. A pipe cannot seek.
         with tempfile.TemporaryFile() as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
             file.seek(0)
@@ -77,7 +80,7 @@ def shell(spec: Instructions) -> int:
 
 
 def main() -> int:
-    """Do what the arguments ask for."""
+    """Run the steps of the command line, or a shell if there are none; return the exit code."""
     with open(sys.argv[1], encoding="utf-8") as file:
         spec: Instructions = json.load(file)
     os.environ.update(spec["env"])

@@ -1,12 +1,11 @@
-"""Use the package as a user does first, and record each step.
+"""Use the package for the first time, as a user does, and record each step.
 
-It runs inside the interpreter under test, from ``python -c``, so that the current folder is first
+It runs in the interpreter under test, started with ``python -c``. The current folder is then first
 on the import path, as for a user. Standard library only. Each step is one line of JSON in the file
-named by E2E_STEPS, written as soon as the step ends. A crash or a hang does not lose earlier steps.
+E2E_STEPS, written when the step ends. After a crash or a hang the file has all earlier steps.
 
-The subject's own files are in the same folder: ``own.py`` has the functions ``native_call``,
-``round_trip`` and optionally ``failing_calls``; ``uses.py`` has the further uses that a scenario
-names.
+Two files of the subject are in the same folder. ``own.py`` has the functions ``native_call``,
+``round_trip`` and optionally ``failing_calls``. ``uses.py`` has the actions that a scenario names.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import traceback
 import types
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict
 
-# Bound before the package can put something else in their place.
+# Bound before the package can replace it.
 _dumps = json.dumps
 _STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (open to the end)
 _TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
@@ -32,7 +31,7 @@ Action = Callable[[], object]
 
 
 class StepError(TypedDict):
-    """What a step raised."""
+    """The exception of a failed step."""
 
     type: str
     message: str
@@ -41,26 +40,26 @@ class StepError(TypedDict):
 
 
 def step(name: str, action: Action) -> bool:
-    """Run ``action`` and write its value or its error; return whether it succeeded."""
+    """Run ``action``, write its value or its error, and return True if it succeeded."""
     _write({"step": name, "begun": True})
-    began = time.perf_counter()
+    start = time.perf_counter()
     value: object = None
     error: Optional[StepError] = None
     try:
         value = action()
         _dumps(value)
-    except BaseException as raised:  # noqa: BLE001  (whatever it is, it is evidence)
-        value, error = None, _error(raised)
-    seconds = round(time.perf_counter() - began, 4)
+    except BaseException as exception:  # noqa: BLE001  (every exception is evidence)
+        value, error = None, _error(exception)
+    seconds = round(time.perf_counter() - start, 4)
     _write({"step": name, "ok": not error, "value": value, "error": error, "seconds": seconds})
     return not error
 
 
-def _error(raised: BaseException) -> StepError:
-    number = getattr(raised, "winerror", None) or getattr(raised, "errno", None)
+def _error(exception: BaseException) -> StepError:
+    number = getattr(exception, "winerror", None) or getattr(exception, "errno", None)
     return {
-        "type": type(raised).__name__,
-        "message": str(raised),
+        "type": type(exception).__name__,
+        "message": str(exception),
         "number": number if isinstance(number, int) else None,
         "trace": traceback.format_exc()[-4000:],
     }
@@ -71,7 +70,7 @@ def _write(line: Values) -> None:
     _STEPS.flush()
 
 
-_FOLDER = os.path.dirname(step.__code__.co_filename)  # what is run by -c has no __file__
+_FOLDER = os.path.dirname(step.__code__.co_filename)  # code of ``python -c`` has no __file__
 
 
 # ---- the package ----
@@ -79,7 +78,7 @@ _FOLDER = os.path.dirname(step.__code__.co_filename)  # what is run by -c has no
 
 @functools.lru_cache(maxsize=None)
 def subject_module(name: str) -> types.ModuleType:
-    """Return a file of the subject, executed once."""
+    """Execute a file of the subject once, and return it as a module."""
     source = os.path.join(_FOLDER, f"{name}.py")
     module = types.ModuleType(name)
     with open(source, "rb") as file:
@@ -88,7 +87,7 @@ def subject_module(name: str) -> types.ModuleType:
 
 
 class ImportValue(TypedDict):
-    """Where the imported package came from."""
+    """The file, folder and version of the imported package."""
 
     file: Optional[str]
     folder: str
@@ -96,11 +95,11 @@ class ImportValue(TypedDict):
 
 
 def import_package() -> ImportValue:
-    """Import the package and return its place; nothing native loads by this alone."""
+    """Import the package and return its location. The import alone loads no native library."""
     import importlib
 
     package = importlib.import_module(os.environ["E2E_PACKAGE"])
-    file = package.__file__  # None for a folder without code
+    file = package.__file__  # None for a namespace package
     version = getattr(package, "__version__", None)
     return {
         "file": file,
@@ -110,10 +109,13 @@ def import_package() -> ImportValue:
 
 
 def native_call() -> Values:
-    """Make the first native call; return the version, and more if the subject has it.
+    """Make the first native call, and return the version that it reports.
 
-    ``source`` is which copy of its libraries the package reports that it loaded; ``lacking`` are
-    the functions that it declares and its libraries do not export.
+    ``source`` names the copy of its libraries that the package loaded, if the package reports it.
+    ``lacking`` are the functions that the package declares and its libraries do not export.
+
+    Raises:
+        TypeError: the subject's function returned no version.
     """
     value = _mapping("native_call", subject_module("own").native_call())
     if value is None or "version" not in value:
@@ -127,31 +129,34 @@ def native_call() -> Values:
 
 
 def round_trip() -> Optional[Values]:
-    """Use the package as a user does; return the values that the package returned.
+    """Write and read data as a user does. Return the values that the package returned.
 
-    The instructions have the tables that the host chose, if the subject has any: the package must
-    store them in the file data.db. ``returned`` are the same tables as the package returned them.
-    ``not_offered`` names what this release cannot do yet.
+    If the subject has tables, their values are in the instructions: the host chose them. The
+    package must store them in the file data.db. ``returned`` are the tables as the package returned
+    them. ``not_offered`` names what this release cannot do. Without tables, the result is None.
+
+    Raises:
+        TypeError: the subject's function returned nothing, although there are tables.
     """
     tables = instructions().get("tables")
     action = subject_module("own").round_trip
     value = _mapping("round_trip", action() if tables is None else action(tables))
     if tables is None:
-        return None  # it reports only by what it raises
+        return None  # the subject reports a fault only by an exception
     if value is None:
         raise TypeError("round_trip of the subject returned nothing")
     return {"returned": value["returned"], "not_offered": value.get("not_offered", [])}
 
 
 def instructions() -> Values:
-    """Return the instructions of the probe, which are in the same folder."""
+    """Return the instructions of the probe. Their file is in the same folder."""
     with open(os.path.join(_FOLDER, "instructions.json"), encoding="utf-8") as file:
-        read: Values = json.load(file)
-    return read
+        content: Values = json.load(file)
+    return content
 
 
 class ClosedFile(TypedDict):
-    """What is left of an open database file."""
+    """The signs that a database is still open after the package closed it."""
 
     handles: List[str]
     remains: List[str]
@@ -159,10 +164,10 @@ class ClosedFile(TypedDict):
 
 
 def closed_file() -> Optional[ClosedFile]:
-    """Rename and delete the file that the package closed; leave a copy of it for the host.
+    """Rename and delete the database that the package closed, and write a copy for the host.
 
-    Windows refuses both while the file is open. Linux does not: there the open files of this
-    process are read (proc(5), /proc/pid/fd).
+    Windows refuses to rename and delete an open file. Linux does not, so the open files of this
+    process are listed there (proc(5), /proc/pid/fd).
     """
     path = os.path.realpath("data.db")
     if not os.path.exists(path):
@@ -188,21 +193,21 @@ def closed_file() -> Optional[ClosedFile]:
 
 
 def open_files(paths: Sequence[str]) -> List[str]:
-    """Return which of these files this process has open, deleted ones included; Linux only."""
+    """Return the names of these files that this process has open, also deleted ones; Linux only."""
     names = []
     if sys.platform == "linux":
         for number in os.listdir("/proc/self/fd"):
             try:
                 name = os.readlink(f"/proc/self/fd/{number}")
             except OSError:
-                continue  # the descriptor of the listing itself, closed by now
+                continue  # the descriptor of the listing, closed in the meantime
             if name in paths or name in [f"{path} (deleted)" for path in paths]:
                 names.append(os.path.basename(name))
     return sorted(names)
 
 
 class FailingCall(TypedDict):
-    """One call that must fail, and what it did."""
+    """The result of one call that must fail."""
 
     call: str
     expected: str
@@ -212,7 +217,7 @@ class FailingCall(TypedDict):
 
 
 def failing_calls() -> List[FailingCall]:
-    """Make the subject's calls that must fail; return what each of them raised."""
+    """Make the subject's calls that must fail, and return the exception of each."""
     calls = getattr(subject_module("own"), "failing_calls", None)
     values: List[FailingCall] = []
     for name, expected, call in calls() if calls else ():
@@ -225,7 +230,7 @@ def failing_calls() -> List[FailingCall]:
         }
         try:
             value["message"] = f"it returned {call()!r}"[:300]
-        except BaseException as error:  # noqa: BLE001  (whatever it is, it is evidence)
+        except BaseException as error:  # noqa: BLE001  (every exception is evidence)
             value["raised"] = type(error).__name__
             value["as_expected"] = isinstance(error, expected)
             value["message"] = str(error)[:300]
@@ -240,13 +245,13 @@ def _mapping(name: str, value: object) -> Optional[Values]:
 
 
 def use(name: str) -> object:
-    """Try one of the uses that the scenario names."""
+    """Run one of the actions that the scenario names."""
     action: Action = getattr(subject_module("uses"), name)
     return action()
 
 
 def prelude() -> None:
-    """Do what the scenario has happen in the process before the package is imported."""
+    """Run the scenario's code that must run before the package is imported."""
     exec(os.environ["E2E_PRELUDE"], {})  # noqa: S102  (the scenario's own code)
 
 
@@ -316,16 +321,16 @@ class LoadedRuntime(TypedDict):
 
 
 class RunTimes(TypedDict, total=False):
-    """The C++ run-time libraries in the process; nothing on Linux."""
+    """The C++ run-time libraries in the process; empty on Linux."""
 
     loaded: Dict[str, LoadedRuntime]
     linked_by: Dict[str, List[int]]
 
 
 def run_times() -> RunTimes:
-    """Return the C++ run-time libraries in this process that are the machine's, with versions.
+    """Return the machine's C++ run-time libraries in this process, with their versions.
 
-    ``linked_by`` holds the linker's version of each library of the package that uses one of them.
+    ``linked_by`` has the linker version of each loaded library of the package.
     """
     if sys.platform != "win32":
         return {}
@@ -350,7 +355,7 @@ def linker_version(path: str) -> List[int]:
 
 
 def file_version(path: str) -> List[int]:
-    """Return the four numbers of a file's version resource, none if it has none."""
+    """Return the four numbers of a file's version resource; an empty list without a resource."""
     if sys.platform != "win32":
         return []
     import ctypes
@@ -384,7 +389,7 @@ def distributions() -> Dict[str, Dict[str, str]]:
 
 
 class Record(TypedDict):
-    """The installed files of the package against its RECORD."""
+    """The comparison of the installed files of the package with its RECORD."""
 
     checked: int
     wrong: List[Dict[str, str]]
@@ -394,7 +399,7 @@ class Record(TypedDict):
 
 
 def record() -> Record:
-    """Check every installed file of the package against its RECORD (PyPA: recording installs)."""
+    """Compare each installed file of the package with its RECORD (PyPA: recording installs)."""
     import base64
     import importlib.metadata
 
@@ -425,9 +430,10 @@ def record() -> Record:
 
 
 def entry_points() -> List[Dict[str, str]]:
-    """Load what the package offers as commands and plug-ins; return what cannot be loaded.
+    """Load the entry points of the package; return those that cannot be loaded.
 
-    What needs an extra (PyPA: entry points) is left out. A command is called by its script.
+    Entry points that need an extra (PyPA: entry points) are skipped. The script of a command calls
+    its entry point, so this must be callable.
     """
     import importlib.metadata
 
@@ -437,11 +443,11 @@ def entry_points() -> List[Dict[str, str]]:
             fault = ""
             try:
                 loaded = entry.load()
-            except BaseException as error:  # noqa: BLE001  (whatever it is, it is evidence)
+            except BaseException as error:  # noqa: BLE001  (every exception is evidence)
                 fault = f"{type(error).__name__}: {error}"
             else:
                 if entry.group in ("console_scripts", "gui_scripts") and not callable(loaded):
-                    fault = f"{type(loaded).__name__} is no function to call"
+                    fault = f"a {type(loaded).__name__} is not callable"
             if fault:
                 faults.append({"name": entry.name, "value": entry.value, "observed": fault})
     return faults
@@ -451,7 +457,7 @@ def entry_points() -> List[Dict[str, str]]:
 
 
 def process_state() -> Dict[str, str]:
-    """Return the state of the whole process that a package must leave as it is."""
+    """Return the state of the process that a package must not change."""
     import locale
     import signal
 
@@ -461,12 +467,12 @@ def process_state() -> Dict[str, str]:
         "current folder": os.getcwd(),
         "umask": oct(mask),
         "locale": locale.setlocale(locale.LC_ALL),
-        # A library that is linked with -ffast-math makes zero of them, in everybody's code.
+        # A library linked with -ffast-math makes subnormal numbers zero in the whole process.
         "half of the smallest normal number": repr(sys.float_info.min / 2),
     }
     for number in (signal.SIGINT, signal.SIGTERM):
         state[f"handler of {number.name}"] = repr(signal.getsignal(number))
-    if sys.platform == "linux":  # what native code sets, Python does not know: proc(5), status
+    if sys.platform == "linux":  # Python does not know handlers set by native code: proc(5), status
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             lines = (line.split(":") for line in file if line.startswith(("SigIgn", "SigCgt")))
             names = {"SigIgn": "signals ignored", "SigCgt": "signals handled"}
@@ -475,7 +481,7 @@ def process_state() -> Dict[str, str]:
 
 
 def changed_state(before: Mapping[str, str]) -> Dict[str, Tuple[str, str]]:
-    """Return the state that is not as it was ``before``: by name, both values."""
+    """Return the state that differs from ``before``: by name, the old and the new value."""
     after = process_state()
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
@@ -484,7 +490,7 @@ def changed_state(before: Mapping[str, str]) -> Dict[str, Tuple[str, str]]:
 
 
 def steps() -> None:
-    """Run the steps in a user's order; a failed step does not stop those that still show more."""
+    """Run the steps in the order of a user. A failed step does not stop the later ones."""
     if os.environ.get("E2E_PRELUDE"):
         step("prelude", prelude)
     before = process_state()
@@ -504,7 +510,7 @@ def steps() -> None:
 
 
 def main() -> None:
-    """Run the steps, in the main thread or in another, within their time."""
+    """Run the steps within the time limit, in the main thread or in another one."""
     faulthandler.enable(file=_TRACE, all_threads=True)
     limit = float(os.environ["E2E_LIMIT_SECONDS"])
     faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)

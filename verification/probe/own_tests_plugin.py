@@ -1,9 +1,9 @@
 """A pytest plugin that immediately records the result of each of the package's own tests.
 
 It runs on the machine under test, in the interpreter that runs the tests. Each event is one line of
-JSON in the file named by E2E_LEDGER, written as soon as it is known. A crash or a hang does not
-lose earlier events, and leaves the running test without an end. The stacks of all threads then go
-to the file named by E2E_TRACE. The plugin does not judge.
+JSON in the file E2E_LEDGER, written immediately. After a crash or a hang the file has all earlier
+events, and the event that started the running test. The stacks of all threads are then in the file
+E2E_TRACE. The plugin does not judge.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import List, Union
 
 import pytest
 
-# Bound before a test can put something else in their place.
+# Bound before a test can replace it.
 _dumps = json.dumps
-# Numbers of files, not objects: what is open to the end must not become a test's ResourceWarning.
+# File descriptors, not file objects: an unclosed file object causes a ResourceWarning in a test.
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _LEDGER = os.open(os.environ["E2E_LEDGER"], _FLAGS)
 _TRACE = os.open(os.environ["E2E_TRACE"], _FLAGS)
@@ -28,25 +28,25 @@ _CHARACTERS = 2000
 
 
 def record(kind: str, **values: Union[str, int, List[str], None]) -> None:
-    """Write one line."""
+    """Write one event."""
     os.write(_LEDGER, (_dumps({"kind": kind, **values}) + "\n").encode())
 
 
 def pytest_sessionstart() -> None:
-    """Begin the watch. Pytest's own is switched off: it writes where the tests write."""
+    """Start the time limit. Pytest's own faulthandler is off: it writes into the tests' output."""
     faulthandler.enable(file=_TRACE, all_threads=True)
     limit = float(os.environ["E2E_LIMIT_SECONDS"])
     if sys.platform == "win32":
         faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
     else:
-        # That would be a thread, and Python warns of a fork where there is more than one.
+        # dump_traceback_later starts a thread, and Python warns if a process with threads forks.
         faulthandler.register(signal.SIGALRM, file=_TRACE, all_threads=True, chain=True)
         signal.setitimer(signal.ITIMER_REAL, limit)
     record("start", pytest=pytest.__version__, folder=os.getcwd())
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Record a file that cannot be read, or that leaves itself out."""
+    """Record a file that cannot be collected, or that skips itself."""
     if report.failed:
         record("report", node=report.nodeid, outcome="uncollected", text=_text(report))
     elif report.skipped:
@@ -54,22 +54,22 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Record which tests the tests' own settings leave out."""
+    """Record the tests that the package's pytest settings deselect."""
     record("deselected", nodes=[item.nodeid for item in items])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Record how many tests there are to run."""
+    """Record the number of collected tests."""
     record("collected", number=len(session.items))
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
-    """Record that a test begins."""
+    """Record the start of a test."""
     record("begun", node=nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Record how one of the three parts of a test ended, if that decides its outcome."""
+    """Record the result of set-up, call or teardown, if it decides the outcome of the test."""
     expected = hasattr(report, "wasxfail")
     if report.failed:
         outcome = "failed" if report.when == "call" else "error"
@@ -83,18 +83,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_runtest_logfinish(nodeid: str) -> None:
-    """Record that a test ended."""
+    """Record the end of a test."""
     record("ended", node=nodeid)
 
 
 def pytest_internalerror(excrepr: object) -> None:
-    """Record a failure of pytest itself, or of a plugin in the tests' settings."""
+    """Record a failure of pytest or of a plugin."""
     record("internal", text=str(excrepr)[-_CHARACTERS:])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """Record that the run came to its end, and which file of the package was tested."""
+    """Record the end of the run, and which file of the package was tested."""
     name = os.environ["E2E_SUBJECT"]
     module = sys.modules.get(name)
     spec = None if module else importlib.util.find_spec(name)
@@ -107,12 +107,12 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 
 def _text(report: pytest.CollectReport | pytest.TestReport) -> str:
-    """Return the last lines that pytest writes about a failure."""
+    """Return the end of pytest's description of a failure."""
     return report.longreprtext[-_CHARACTERS:]
 
 
 def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:
-    """Return why it is left out, or was expected to fail."""
-    written = report.longrepr
-    reason = written[2] if isinstance(written, tuple) else getattr(report, "wasxfail", "")
+    """Return the reason of a skip or of an expected failure."""
+    skip = report.longrepr
+    reason = skip[2] if isinstance(skip, tuple) else getattr(report, "wasxfail", "")
     return str(reason).removeprefix("Skipped: ")[:_CHARACTERS]

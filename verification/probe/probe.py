@@ -1,6 +1,6 @@
-"""The script that runs inside a cell: install, exercise, uninstall, and print the evidence as JSON.
+"""Install, exercise and uninstall the package on a machine, and print the evidence as JSON.
 
-Standard library only, any CPython from 3.8. It reads a file with instructions. It does not judge.
+Standard library only, any CPython from 3.8. It reads a file of instructions. It does not judge.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Tree = Dict[str, List[int]]
 Environment = Mapping[str, str]
 Evidence = Dict[str, object]
 
-_KEPT_OUTPUT = 20_000
-_KEPT_COMMAND = 300  # the machine's first program has the suite's files among its words
+_OUTPUT_CHARACTERS = 20_000
+_COMMAND_CHARACTERS = 300  # the command line of the machine's first process contains a whole script
 _TICK = 100_000_000
 """More than a tick of the kernel's clock, in nanoseconds."""
 _STALL_SECONDS = 5.0
-"""A second's sleep that takes so long is no longer the load of a busy machine."""
+"""A one-second wait that takes this long shows a stalled machine, not only a busy one."""
 _DATABASE_BYTES = 4_000_000
-"""More than the exercise can ever write."""
+"""More than the exercise can write."""
 
 
 class OwnTestsInstructions(TypedDict):
-    """What the instructions say of the package's own tests."""
+    """The part of the instructions for the package's own tests."""
 
     source: str
     folder: str
@@ -73,13 +73,13 @@ class _Required(TypedDict):
 
 
 class Instructions(_Required, total=False):
-    """What to do on this machine; verification/scenarios/instructions.py writes it."""
+    """The instructions for this machine; verification/scenarios/instructions.py writes them."""
 
     tests: OwnTestsInstructions
 
 
 class CommandRun(TypedDict):
-    """One command and how it ended."""
+    """One command and its result."""
 
     command: Sequence[str]
     code: int
@@ -95,44 +95,47 @@ class CommandRun(TypedDict):
 
 
 class Folder:
-    """What a folder holds."""
-
-    def __init__(
-        self, state: Optional[Tuple[int, ...]], folders: List[str], fixed: List[str], own: List[str]
-    ) -> None:
-        self.state = state
-        """Changes with every entry that comes, goes or gets another name; None if unknown."""
-        self.folders = folders
-        self.fixed = fixed
-        """Files that the user cannot change in their place."""
-        self.own = own
-        """All other files."""
-
-
-class FilesystemSnapshot:
-    """What is on the machine: path to [kind and mode, size, modification time in ns]."""
+    """The entries of a folder."""
 
     def __init__(
         self,
-        tops: Sequence[str],
-        skipped: Sequence[str],
-        last: Optional[FilesystemSnapshot] = None,
+        state: Optional[Tuple[int, ...]],
+        folders: List[str],
+        fixed_files: List[str],
+        other_files: List[str],
     ) -> None:
-        """Read everything below ``tops``; with ``last``, only what can have changed since.
+        self.state = state
+        """Changes when an entry is added, removed or renamed; None if unknown."""
+        self.folders = folders
+        self.fixed_files = fixed_files
+        """Files whose content the user cannot change."""
+        self.other_files = other_files
+
+
+class FilesystemSnapshot:
+    """The files of the machine: path to [kind and mode, size, mtime in ns]."""
+
+    def __init__(
+        self,
+        roots: Sequence[str],
+        skipped: Sequence[str],
+        previous: Optional[FilesystemSnapshot] = None,
+    ) -> None:
+        """Read everything below ``roots``; with ``previous``, only what can have changed since.
 
         Most folders and files of a machine are the system's. A folder with the same ctime (stat(2))
-        has the same entries, and a file that the user may not write to is unchanged.
+        has the same entries. A file that the user cannot write to is unchanged.
         """
         self.tree: Tree = {}
         self._folders: Dict[str, Folder] = {}
-        began = time.time_ns()
-        stack = list(tops)
+        start = time.time_ns()
+        stack = list(roots)
         while stack:
             path = stack.pop()
             try:
-                folder = self._folder(path, skipped, last, began)
+                folder = self._folder(path, skipped, previous, start)
             except OSError:
-                continue  # the user may not read it
+                continue  # the user cannot read it
             self._folders[path] = folder
             stack += folder.folders
 
@@ -140,20 +143,20 @@ class FilesystemSnapshot:
         self,
         path: str,
         skipped: Sequence[str],
-        last: Optional[FilesystemSnapshot],
-        began: int,
+        previous: Optional[FilesystemSnapshot],
+        start: int,
     ) -> Folder:
-        if sys.platform == "win32":  # a folder's own times cost more there than all it holds
+        if sys.platform == "win32":  # there, reading a folder's times takes longer than scanning it
             return self._scan(path, skipped)
         info = os.lstat(path)
         state = (info.st_ino, info.st_ctime_ns, info.st_mtime_ns)
-        known = last._folders.get(path) if last else None
-        if last and known and known.state == state:
-            self._refresh(known, last)
+        known = previous._folders.get(path) if previous else None
+        if previous and known and known.state == state:
+            self._refresh(known, previous)
             return known
         folder = self._scan(path, skipped)
-        # The kernel's clock ticks in milliseconds: within one tick, times prove nothing.
-        if info.st_ctime_ns < began - _TICK:
+        # The kernel's clock ticks in milliseconds. Two changes within one tick have the same time.
+        if info.st_ctime_ns < start - _TICK:
             folder.state = state
         return folder
 
@@ -170,15 +173,15 @@ class FilesystemSnapshot:
             if stat.S_ISDIR(info.st_mode):
                 folder.folders.append(entry.path)
             elif _writable(info):
-                folder.own.append(entry.path)
+                folder.other_files.append(entry.path)
             else:
-                folder.fixed.append(entry.path)
+                folder.fixed_files.append(entry.path)
         return folder
 
-    def _refresh(self, known: Folder, last: FilesystemSnapshot) -> None:
-        for path in known.fixed:
-            self.tree[path] = last.tree[path]
-        for path in (*known.own, *known.folders):
+    def _refresh(self, known: Folder, previous: FilesystemSnapshot) -> None:
+        for path in known.fixed_files:
+            self.tree[path] = previous.tree[path]
+        for path in (*known.other_files, *known.folders):
             try:
                 self._add(path, os.lstat(path))
             except OSError:
@@ -192,23 +195,22 @@ class FilesystemSnapshot:
 
 
 def _writable(info: os.stat_result) -> bool:
-    """Return whether the user may change this file, or who may write to it."""
+    """Return True if the user can change the content or the mode of this file."""
     if sys.platform == "win32":
         return True
-    # A link is what its folder says, and the access lists of acl(5) show in the group's bits.
-    own = os.geteuid() in (0, info.st_uid)
-    return not stat.S_ISLNK(info.st_mode) and (own or bool(info.st_mode & 0o022))
+    # A link cannot be changed, only replaced in its folder. The group bits show acl(5) entries.
+    is_owner = os.geteuid() in (0, info.st_uid)
+    return not stat.S_ISLNK(info.st_mode) and (is_owner or bool(info.st_mode & 0o022))
 
 
 class RegistrySnapshot:
-    """What is in the Windows registry: key and name to type and value; nothing elsewhere."""
+    """The Windows registry: key and name to type and value; empty on other systems."""
 
-    def __init__(self, skipped: Sequence[str], last: Optional[RegistrySnapshot] = None) -> None:
-        """Read the user's own hive, and of the machine's all but what is in ``skipped``.
+    def __init__(self, skipped: Sequence[str], previous: Optional[RegistrySnapshot] = None) -> None:
+        """Read the user's hive and the machine's hive, without the keys ``skipped``.
 
-        Of the skipped keys only the number of their direct keys and values is read. A key with the
-        same time as in ``last`` (RegQueryInfoKeyW, "last write time") has the same values and the
-        same direct keys.
+        Of a skipped key only the number of its subkeys and values is read. A key with the same last
+        write time as in ``previous`` (RegQueryInfoKeyW) has the same values and the same subkeys.
         """
         self.values: Dict[str, str] = {}
         self._keys: Dict[str, Tuple[int, List[str], List[Tuple[str, str, int]]]] = {}
@@ -227,19 +229,19 @@ class RegistrySnapshot:
                     if name in skipped:
                         self.values[name] = f"{keys} keys, {values} values"
                         continue
-                    known = last._keys.get(name) if last else None
+                    known = previous._keys.get(name) if previous else None
                     if known is None or known[0] != changed:
-                        below = [winreg.EnumKey(key, number) for number in range(keys)]
-                        found = [winreg.EnumValue(key, number) for number in range(values)]
-                        known = (changed, below, found)
+                        subkeys = [winreg.EnumKey(key, number) for number in range(keys)]
+                        entries = [winreg.EnumValue(key, number) for number in range(values)]
+                        known = (changed, subkeys, entries)
             except OSError:
-                continue  # the user may not read it, or it is no key of the ordinary sort
+                continue  # the user cannot read it, or it is not an ordinary key
             self._keys[name] = known
-            _, below, found = known
+            _, subkeys, entries = known
             self.values[name] = ""
-            for called, value, kind in found:
-                self.values[f"{name}:{called}"] = f"{kind} {value!r}"[:500]
-            stack += [(hive, f"{path}\\{one}" if path else one) for one in below]
+            for value_name, value, kind in entries:
+                self.values[f"{name}:{value_name}"] = f"{kind} {value!r}"[:500]
+            stack += [(hive, f"{path}\\{subkey}" if path else subkey) for subkey in subkeys]
 
 
 def difference(
@@ -257,11 +259,11 @@ def difference(
 
 
 def run(command: Sequence[str], env: Environment, cwd: str, seconds: float) -> CommandRun:
-    """Run one command as the user types it; end its whole process group after ``seconds``.
+    """Run one command as the user types it; kill its whole process group after ``seconds``.
 
-    Its output goes to files: a process that it leaves behind cannot hold us up by holding a pipe.
+    Its output goes to files. With a pipe, reading would wait for a child that keeps running.
     """
-    began, began_at = time.perf_counter(), time.time()
+    start, start_time = time.perf_counter(), time.time()
     with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
         process = subprocess.Popen(
             command,
@@ -274,57 +276,57 @@ def run(command: Sequence[str], env: Environment, cwd: str, seconds: float) -> C
         )
         watch = ProcessWatch(process, seconds)
         process.wait()
-        watch.close()  # it may just be ending what the process left
+        watch.close()  # it may still be killing the children of the process
         out, err = (_tail(file) for file in (out_file, err_file))
     return {
         "command": command,
         "code": process.returncode,
         "stdout": out,
         "stderr": err,
-        "began": round(began_at, 3),
-        "seconds": round(time.perf_counter() - began, 3),
+        "began": round(start_time, 3),
+        "seconds": round(time.perf_counter() - start, 3),
         "timed_out": watch.late,
         "stalled": round(watch.stalled, 1),
     }
 
 
 class ProcessWatch:
-    """Ends a process that takes too long, and measures for how long the machine stood still.
+    """A thread that kills a process after a time limit, and measures how long the machine stalls.
 
-    With a limit of its own, wait() looks only every twentieth of a second.
+    ``Popen.wait`` with a timeout would notice the end of the process up to 0.05 s late.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self.late = False
         self.stalled = 0.0
-        """For how many seconds no thread here was scheduled, not even this one."""
+        """The seconds in which this thread did not run although it was ready."""
         self._process = process
-        self._end_at = time.monotonic() + seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._deadline = time.monotonic() + seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Watch no longer."""
-        self._over.set()
+        """End the thread."""
+        self._stop.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        last = time.monotonic()
-        while not self._over.wait(max(0.0, min(1.0, self._end_at - last))):
+    def _watch(self) -> None:
+        previous = time.monotonic()
+        while not self._stop.wait(max(0.0, min(1.0, self._deadline - previous))):
             now = time.monotonic()
-            if now - last > _STALL_SECONDS:
-                self.stalled += now - last
-            last = now
-            if now >= self._end_at:
+            if now - previous > _STALL_SECONDS:
+                self.stalled += now - previous
+            previous = now
+            if now >= self._deadline:
                 self.late = True
-                _end(self._process)
+                _kill(self._process)
                 return
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if sys.platform == "win32":
-        # /T ends what it started as well: pip.exe only starts a python.exe.
+        # /T also kills the children: pip.exe only starts a python.exe.
         subprocess.run(
             ["taskkill", "/F", "/T", "/PID", str(process.pid)],
             stdin=subprocess.DEVNULL,
@@ -333,18 +335,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         )
         process.kill()
     else:
-        with contextlib.suppress(ProcessLookupError):  # it ended in this very moment
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.killpg(process.pid, signal.SIGKILL)
 
 
 def _tail(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _KEPT_OUTPUT))
+    file.seek(max(0, size - _OUTPUT_CHARACTERS))
     return file.read().decode("utf-8", "replace")
 
 
 def _read(path: str) -> str:
-    """Return the text of a file; empty if there is none."""
+    """Return the text of a file; empty if the file does not exist."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -353,7 +355,7 @@ def _read(path: str) -> str:
 
 
 def which(command: Sequence[str], env: Environment) -> List[str]:
-    """Return ``command`` with its first word as found on the user's PATH, if it is there."""
+    """Return ``command`` with the path of its program, if the program is on the user's PATH."""
     return [shutil.which(command[0], path=env.get("PATH")) or command[0], *command[1:]]
 
 
@@ -363,7 +365,7 @@ def which(command: Sequence[str], env: Environment) -> List[str]:
 def processes() -> List[str]:
     """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline).
 
-    On Windows these are the paths of their programs, and their numbers.
+    On Windows, return the path of the program and the number of each process.
     """
     if sys.platform == "win32":
         return windows_processes()
@@ -375,26 +377,26 @@ def processes() -> List[str]:
                     with open(f"/proc/{name}/cmdline", "rb") as file:
                         lines.append(file.read().replace(b"\0", b" ").decode("utf-8", "replace"))
             except OSError:
-                continue  # it ended meanwhile
-    return sorted(line.strip()[:_KEPT_COMMAND] for line in lines if line.strip())
+                continue  # it has ended
+    return sorted(line.strip()[:_COMMAND_CHARACTERS] for line in lines if line.strip())
 
 
-def left_running(before: Sequence[str]) -> List[str]:
-    """Return what runs and did not ``before``; what is about to end has two seconds to do so.
+def new_processes(before: Sequence[str]) -> List[str]:
+    """Return the processes that did not run ``before`` and that do not end within two seconds.
 
-    Python's own helpers, such as multiprocessing's, notice the end of their parent a moment later.
+    Python's helper processes, such as those of multiprocessing, end a moment after their parent.
     """
-    left: List[str] = []
+    running: List[str] = []
     for _ in range(20):
-        left = sorted(set(processes()) - set(before))
-        if not left:
+        running = sorted(set(processes()) - set(before))
+        if not running:
             break
         time.sleep(0.1)
-    return left
+    return running
 
 
 def windows_processes() -> List[str]:
-    """Return the other programs that run (K32EnumProcesses, QueryFullProcessImageNameW)."""
+    """Return the other running programs (K32EnumProcesses, QueryFullProcessImageNameW)."""
     if sys.platform != "win32":
         return []
     import ctypes
@@ -427,7 +429,7 @@ def windows_processes() -> List[str]:
 
 
 def database_files(folder: str) -> Dict[str, str]:
-    """Return the database and what SQLite keeps beside it, by name, in base64."""
+    """Return the database and SQLite's files for it, by name, in base64."""
     files = {}
     for name in ("data.db", "data.db-wal", "data.db-journal"):
         try:
@@ -448,7 +450,7 @@ def network() -> Dict[str, List[List[str]]]:
 
 
 def c_library() -> List[str]:
-    """Return the C library by name and version (confstr(3)); empty where it is not glibc."""
+    """Return the name and version of glibc (confstr(3)); empty strings for another C library."""
     if sys.platform == "win32":
         return ["", ""]
     try:
@@ -461,7 +463,7 @@ def c_library() -> List[str]:
 def system() -> Tuple[str, str]:
     """Return the system and the processor.
 
-    The module platform asks Windows for far more, which takes a tenth of a second.
+    The module platform asks Windows for much more, and takes 0.1 s.
     """
     if sys.platform == "win32":
         version = sys.getwindowsversion()
@@ -472,20 +474,20 @@ def system() -> Tuple[str, str]:
 
 
 def processor() -> str:
-    """Return the processor's name (proc(5), /proc/cpuinfo); empty where the system has none."""
+    """Return the processor's name (proc(5), /proc/cpuinfo); empty if the system reports none."""
     if sys.platform == "win32":
         return os.environ.get("PROCESSOR_IDENTIFIER", "")
     with open("/proc/cpuinfo", "rb") as file:
-        first = file.read(1024).decode("ascii", "replace")
-    names = (line.partition(":") for line in first.splitlines())
-    return next((value.strip() for key, _, value in names if key.strip() == "model name"), "")
+        text = file.read(1024).decode("ascii", "replace")
+    fields = (line.partition(":") for line in text.splitlines())
+    return next((value.strip() for key, _, value in fields if key.strip() == "model name"), "")
 
 
 # ---- the steps of a cell ----
 
 
 def read_steps(path: str) -> Dict[str, Evidence]:
-    """Return the steps of the exercise by name, those that began and never ended included."""
+    """Return the steps of the exercise by name, also one that started and did not end."""
     steps: Dict[str, Evidence] = {}
     for line in _read(path).splitlines():
         try:
@@ -497,15 +499,16 @@ def read_steps(path: str) -> Dict[str, Evidence]:
 
 
 def exercise(spec: Instructions, env: Environment, cwd: str) -> Evidence:
-    """Run the exercise in an interpreter of its own and return its steps and how it ended."""
-    own = {**env, **exercise_environment(spec, spec["folder"])}
-    ended = run(which(exercise_command(spec), env), own, cwd, spec["seconds"]["exercise"] + 10)
-    trace = _read(own["E2E_TRACE"])[:_KEPT_OUTPUT]
-    return {**ended, "trace": trace, "steps": read_steps(own["E2E_STEPS"])}
+    """Run the exercise in a new interpreter, and return its result and its steps."""
+    environment = {**env, **exercise_environment(spec, spec["folder"])}
+    limit = spec["seconds"]["exercise"] + 10
+    result = run(which(exercise_command(spec), env), environment, cwd, limit)
+    trace = _read(environment["E2E_TRACE"])[:_OUTPUT_CHARACTERS]
+    return {**result, "trace": trace, "steps": read_steps(environment["E2E_STEPS"])}
 
 
 def exercise_environment(spec: Instructions, scratch: str) -> Dict[str, str]:
-    """Return the variables of the exercise; it writes its files into the folder ``scratch``."""
+    """Return the variables of the exercise. It writes its files into the folder ``scratch``."""
     return {
         "E2E_STEPS": os.path.join(scratch, "steps.jsonl"),
         "E2E_TRACE": os.path.join(scratch, "trace.txt"),
@@ -521,7 +524,7 @@ def exercise_environment(spec: Instructions, scratch: str) -> Dict[str, str]:
 def exercise_command(spec: Instructions) -> List[str]:
     """Return the command that starts the exercise."""
     source = os.path.join(spec["folder"], "exercise.py")
-    # Read as bytes: compile() knows that source is UTF-8, open() on Windows does not.
+    # Read as bytes: compile() reads source as UTF-8; open() on Windows has another encoding.
     code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
     return [*spec["python"], "-c", code]
 
@@ -529,17 +532,17 @@ def exercise_command(spec: Instructions) -> List[str]:
 def own_tests(
     spec: Instructions, instructions: OwnTestsInstructions, env: Environment, cwd: str
 ) -> Evidence:
-    """Run the package's own tests on what is installed; pytest is installed beforehand."""
+    """Install pytest, and run the package's own tests on the installed package."""
     tool = run(which(instructions["tool"], env), env, cwd, spec["seconds"]["install"])
     if tool["code"]:
         return {"tool": tool, "ledger": "", "trace": ""}
     os.makedirs(instructions["scratch"])
     tests = os.path.join(instructions["folder"], "tests")
-    if os.path.isdir(instructions["source"]):  # an empty one is not there at all
+    if os.path.isdir(instructions["source"]):  # an empty folder is not copied to the machine
         shutil.copytree(instructions["source"], tests)
     else:
         os.makedirs(tests)
-    own = {
+    environment = {
         **env,
         **instructions["env"],
         "E2E_LEDGER": instructions["ledger"],
@@ -547,28 +550,28 @@ def own_tests(
         "E2E_SUBJECT": instructions["subject"],
         "E2E_LIMIT_SECONDS": str(spec["seconds"]["tests"]),
     }
-    ended = run(
-        which(instructions["command"], own),
-        own,
+    result = run(
+        which(instructions["command"], environment),
+        environment,
         instructions["folder"],
         spec["seconds"]["tests"] + 10,
     )
-    ledger, trace = _read(instructions["ledger"]), _read(instructions["trace"])[:_KEPT_OUTPUT]
-    return {**ended, "tool": tool, "ledger": ledger, "trace": trace}
+    ledger, trace = _read(instructions["ledger"]), _read(instructions["trace"])[:_OUTPUT_CHARACTERS]
+    return {**result, "tool": tool, "ledger": ledger, "trace": trace}
 
 
 class ProbeRun:
-    """The user's commands on this machine, one after another, and the evidence of them."""
+    """Runs the commands of a user on this machine, one after another, and collects the evidence."""
 
     def __init__(self, spec: Instructions) -> None:
         self.spec = spec
         self.env = {**os.environ, **spec["env"]}
         self.evidence: Evidence = {}
-        self._began = time.perf_counter()
+        self._start = time.perf_counter()
         self._seconds: Dict[str, float] = {}
 
     def run(self) -> None:
-        """Do everything; what the cell does not reach has no evidence."""
+        """Carry out the instructions. A step that the cell does not reach has no evidence."""
         spec = self.spec
         os.makedirs(spec["cwd"], exist_ok=True)
         before_processes = processes()
@@ -576,7 +579,7 @@ class ProbeRun:
         if spec["umask"] >= 0:
             os.umask(spec["umask"])
         self._commands("setup", spec["setup"])
-        skipped = (*spec["skipped"], spec["cwd"])  # the project is the user's own
+        skipped = (*spec["skipped"], spec["cwd"])  # the user's project can change
         before = FilesystemSnapshot(spec["roots"], skipped)
         registry = RegistrySnapshot(spec["skipped_keys"])
         self._time("first-look")
@@ -586,17 +589,17 @@ class ProbeRun:
         self.evidence["installed"] = difference(before.tree, installed.tree)
         if install["code"] == 0:
             if spec["reinstall"]:
-                self._install_again(installed, skipped)
+                self._reinstall(installed, skipped)
             self._use(before_processes)
-        last = FilesystemSnapshot(spec["roots"], skipped, installed)
-        self.evidence["left"] = difference(before.tree, last.tree)
-        self.evidence["since_installed"] = difference(installed.tree, last.tree)
-        after = RegistrySnapshot(spec["skipped_keys"], registry)
-        self.evidence["registry"] = difference(registry.values, after.values)
+        after = FilesystemSnapshot(spec["roots"], skipped, installed)
+        self.evidence["left"] = difference(before.tree, after.tree)
+        self.evidence["since_installed"] = difference(installed.tree, after.tree)
+        registry_after = RegistrySnapshot(spec["skipped_keys"], registry)
+        self.evidence["registry"] = difference(registry.values, registry_after.values)
         self._time("all")
 
     def _describe(self, running: List[str]) -> None:
-        named, machine = system()
+        system_name, machine = system()
         self.evidence.update(
             python=sys.version.split()[0],
             abiflags=getattr(sys, "abiflags", ""),
@@ -604,7 +607,7 @@ class ProbeRun:
             libc=c_library(),
             machine=machine,
             processor=processor(),
-            system=named,
+            system=system_name,
             os="windows" if sys.platform == "win32" else "linux",
             env={k: v for k, v in sorted(self.env.items()) if not k.startswith("E2E_")},
             network=network(),
@@ -613,51 +616,51 @@ class ProbeRun:
         )
 
     def _time(self, name: str) -> None:
-        self._seconds[name] = round(time.perf_counter() - self._began, 3)
+        self._seconds[name] = round(time.perf_counter() - self._start, 3)
 
     def _run(self, command: Sequence[str], limit: str) -> CommandRun:
         seconds = self.spec["seconds"][limit]
         return run(which(command, self.env), self.env, self.spec["cwd"], seconds)
 
     def _command(self, name: str, command: Sequence[str]) -> CommandRun:
-        ended = self._run(command, "install")
-        self.evidence[name] = ended
-        return ended
+        result = self._run(command, "install")
+        self.evidence[name] = result
+        return result
 
     def _commands(self, name: str, commands: Sequence[Sequence[str]]) -> None:
-        """Run these commands, up to one that fails."""
-        done: List[CommandRun] = []
+        """Run these commands until one fails."""
+        results: List[CommandRun] = []
         for command in commands:
-            done.append(self._run(command, "install"))
-            if done[-1]["code"]:
+            results.append(self._run(command, "install"))
+            if results[-1]["code"]:
                 break
-        self.evidence[name] = done
+        self.evidence[name] = results
 
-    def _install_again(self, installed: FilesystemSnapshot, skipped: Sequence[str]) -> None:
-        ended = self._run(self.spec["install"], "install")
-        again = FilesystemSnapshot(self.spec["roots"], skipped, installed)
-        self.evidence["again"] = {**ended, "difference": difference(installed.tree, again.tree)}
+    def _reinstall(self, installed: FilesystemSnapshot, skipped: Sequence[str]) -> None:
+        result = self._run(self.spec["install"], "install")
+        after = FilesystemSnapshot(self.spec["roots"], skipped, installed)
+        self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 
     def _use(self, running: Sequence[str]) -> None:
-        """Import, exercise and test what was installed, and remove it."""
+        """Import, exercise, test and uninstall the package."""
         spec, cwd = self.spec, self.spec["cwd"]
         self._commands("after_install", spec["after_install"])
-        there = set(os.listdir(cwd))
-        imported = self._run([*spec["python"], "-c", spec["import_statement"]], "import")
-        self.evidence["import"] = {**imported, "made": sorted(set(os.listdir(cwd)) - there)}
-        exercised = exercise(spec, self.env, cwd)
-        self.evidence["exercise"] = exercised
+        before = set(os.listdir(cwd))
+        import_run = self._run([*spec["python"], "-c", spec["import_statement"]], "import")
+        self.evidence["import"] = {**import_run, "made": sorted(set(os.listdir(cwd)) - before)}
+        exercise_run = exercise(spec, self.env, cwd)
+        self.evidence["exercise"] = exercise_run
         self.evidence["on_disk"] = database_files(cwd)
         self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
-        self.evidence["processes"] = left_running(running)
-        if "tests" in spec and exercised["code"] == 0:
+        self.evidence["processes"] = new_processes(running)
+        if "tests" in spec and exercise_run["code"] == 0:
             self.evidence["tests"] = own_tests(spec, spec["tests"], self.env, cwd)
         self._commands("before_uninstall", spec["before_uninstall"])
         self._command("uninstall", spec["uninstall"])
 
 
 def main() -> None:
-    """Carry out the instructions in the named file; print the evidence, as the last line."""
+    """Carry out the instructions in a file, and print the evidence as the last line."""
     with open(sys.argv[1], encoding="utf-8") as file:
         cell = ProbeRun(json.load(file))
     cell.run()
