@@ -1,4 +1,4 @@
-"""Create the cells of a run: combine machines, installers and scenarios."""
+"""Combine machines, installers and scenarios into the cells of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from verification.scenarios.profiles import Profile
 def cells(
     machines: Iterable[MachineSpec], subject: Subject, profile: Profile | None = None
 ) -> list[Cell]:
-    """Return the cells of ``machines`` in the order of machines.toml; with a profile, its cells.
+    """Return the cells of ``machines``, in their order; with a profile, only the cells it selects.
 
     Raises:
         WrongUse: a machine names an unknown installer or scenario.
@@ -30,17 +30,17 @@ def cells(
 
 
 def cell(machine: MachineSpec, subject: Subject, installer: str, scenario: str) -> Cell:
-    """Return the cell of these names, whether or not machines.toml has it.
+    """Return the cell of an installer and a scenario, also if machines.toml does not list it.
 
     Raises:
-        KeyError: there is no such installer, or no such scenario on the machine's system.
+        KeyError: the installer is unknown, or the machine's system has no such scenario.
     """
-    found = scenarios.load()[machine.os][scenario]
+    known = scenarios.load()[machine.os][scenario]
     return Cell(
         machine=machine,
         installer=installers.named(installer),
-        scenario=found,
-        refusal=found.refusal or declared_refusal(subject, machine) or "",
+        scenario=known,
+        refusal=known.refusal or declared_refusal(subject, machine) or "",
     )
 
 
@@ -49,11 +49,11 @@ def _of_machine(machine: MachineSpec, subject: Subject) -> Iterator[Cell]:
     _check(machine, "scenario", machine.scenarios, scenarios.load()[machine.os])
     for installer in machine.installers:
         for scenario in machine.scenarios:
-            found = cell(machine, subject, installer, scenario)
-            if installer in (found.scenario.installers or machine.installers) and scenario in (
-                found.installer.scenarios or machine.scenarios
-            ):
-                yield found
+            combination = cell(machine, subject, installer, scenario)
+            installers_of_scenario = combination.scenario.installers or machine.installers
+            scenarios_of_installer = combination.installer.scenarios or machine.scenarios
+            if installer in installers_of_scenario and scenario in scenarios_of_installer:
+                yield combination
 
 
 def _check(machine: MachineSpec, kind: str, names: Iterable[str], known: Collection[str]) -> None:

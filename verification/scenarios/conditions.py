@@ -1,4 +1,4 @@
-"""The consequences of a scenario and an installer for the judgement of a cell."""
+"""The facts about a scenario and an installer that the rules need to judge a cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ORDINARY = ("venv", "system")
 
 
 def conditions(cell: Cell) -> Conditions:
-    """Return what the scenario and the installer of a cell imply for its judgement."""
+    """Return the conditions under which the rules judge a cell."""
     scenario = cell.scenario
     return Conditions(
         title=scenario.title,

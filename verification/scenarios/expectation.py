@@ -1,4 +1,4 @@
-"""The expectation of a machine: whether a release has a wheel that an installer can use there."""
+"""Compute from tags and Requires-Python whether an installer on a machine refuses a release."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from verification.models.subject import Subject
 _OLDEST_GLIBC = 5
 """The minor version of the oldest glibc that a manylinux tag for x86_64 names (PEP 600)."""
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-"""The tags that came before PEP 600, by the minor version of their glibc."""
+"""The manylinux tags from before PEP 600, by the minor version of their glibc."""
 _PATCHES = range(100)
 
 
 def refusal(
     wheel_tags: Iterable[Tag], requires_python: str, machine: MachineSpec
 ) -> Refusal | None:
-    """Return the cause by which an installer on ``machine`` must refuse a release, or None.
+    """Return the cause for which an installer on ``machine`` must refuse a release, or None.
 
-    ``wheel_tags`` are the tags of all its wheels, ``requires_python`` is its Requires-Python.
+    ``wheel_tags`` are the tags of all wheels of the release.
     """
     tags = frozenset(wheel_tags)
     if not allows_python(requires_python, machine.python_version):
@@ -45,7 +45,7 @@ def supported_tags(machine: MachineSpec) -> frozenset[Tag]:
 def python_tags(
     version: tuple[int, int], platforms: Sequence[str], *, free_threaded: bool = False
 ) -> frozenset[Tag]:
-    """Return the tags of the wheels that a CPython accepts where these platform tags fit."""
+    """Return the tags that a CPython accepts on a system with these platform tags."""
     interpreter = f"cp{''.join(map(str, version))}"
     abi = f"{interpreter}t" if free_threaded else interpreter
     return frozenset(
@@ -57,7 +57,7 @@ def python_tags(
 
 
 def declared_tags(subject: Subject) -> frozenset[Tag]:
-    """Return the tags of the wheels that a release of ``subject`` has at least."""
+    """Return the tags of the wheels that every release of ``subject`` must have."""
     return frozenset(
         tag
         for platform in subject.platforms
@@ -67,10 +67,10 @@ def declared_tags(subject: Subject) -> frozenset[Tag]:
 
 
 def declared_refusal(subject: Subject, machine: MachineSpec) -> Refusal | None:
-    """Return the cause by which an installer on ``machine`` must refuse what ``subject`` declares.
+    """Return the cause for which ``machine`` must refuse the declared wheels, or None.
 
-    A release may have more wheels than it declares: an installer that selects one of them has not
-    refused, and that wheel must then work.
+    A release can also have additional wheels. If the installer selects one, it does not refuse, and
+    this wheel must work.
     """
     return refusal(declared_tags(subject), "", machine)
 
@@ -78,7 +78,7 @@ def declared_refusal(subject: Subject, machine: MachineSpec) -> Refusal | None:
 def allows_python(requires_python: str, version: tuple[int, int], full: str = "") -> bool:
     """Return True if Requires-Python allows a Python of this minor version.
 
-    ``full`` is its full version, such as 3.13.2. Without it, any patch release counts.
+    ``full`` is the full version, such as 3.13.2. Without it, one allowed patch release is enough.
     """
     specifiers = SpecifierSet(requires_python)
     if full:
@@ -88,7 +88,7 @@ def allows_python(requires_python: str, version: tuple[int, int], full: str = ""
 
 
 def linux_platforms(libc: str, version: tuple[int, int], processor: str) -> Iterator[str]:
-    """Yield the platform tags that fit a Linux, the most specific first (PEP 600, 656).
+    """Yield the platform tags that fit a Linux system, the most specific first (PEP 600, PEP 656).
 
     ``libc`` is ``glibc`` or ``musl``.
     """

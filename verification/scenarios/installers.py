@@ -15,7 +15,7 @@ from verification.models.scenario import Installer
 PATH = Path(__file__).with_name("installers.toml")
 _PIP_VERSION = re.compile(r"pip-(\d+(?:\.\d+)*)")
 _READS_SYSTEM_STORE = Version("24.2")
-"""The first pip that trusts the machine's own certificate store (pip's NEWS, 24.2)."""
+"""The first pip that trusts the system certificate store (pip's NEWS, 24.2)."""
 
 
 @functools.cache
@@ -29,10 +29,10 @@ def load(path: Path = PATH) -> Mapping[str, Installer]:
 
 
 def named(name: str) -> Installer:
-    """Return the installer of this name. ``pip-24.3`` is pip of that version, from the index.
+    """Return an installer by name. ``pip-24.3`` is that version of pip, installed from the index.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the name is unknown.
     """
     known = load()
     if name in known or not (match := _PIP_VERSION.fullmatch(name)):

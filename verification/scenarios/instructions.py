@@ -1,4 +1,4 @@
-"""The instructions of a cell for the probe: the commands exactly as a user types them."""
+"""The instructions of a cell for the probe, with the commands exactly as a user types them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from verification.models.subject import Subject
 from verification.subjects.subject import older_dependency
 
 TIME_LIMITS: Mapping[str, int] = {"install": 120, "import": 30, "exercise": 60, "tests": 300}
-"""How long each kind of work may take, in seconds, before it counts as hanging."""
+"""The time limit of each kind of work, in seconds. Work that takes longer counts as a hang."""
 _LOADER_LOG: Mapping[RunsOn, Mapping[str, str]] = {
     "linux": {},
-    # Wine puts a stub in the place of a symbol that nothing exports, where Windows refuses to load.
-    # It reports that as a warning.
+    # If no library exports a symbol, Windows does not load the library that needs it. Wine loads it
+    # with a stub for the symbol, and logs a warning.
     "wine": {"WINEDEBUG": "-all,err+module,warn+module"},
     "windows": {},
 }
-"""The variables by which the machine's loader logs more, while the package is exercised."""
+"""The variables that make the machine's loader log more while the package is exercised."""
 _LEDGER, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
 _ACTIONS = "exec(compile(open(r'{suite}/uses.py', 'rb').read(), r'{suite}/uses.py', 'exec'))"
 
@@ -29,8 +29,8 @@ _ACTIONS = "exec(compile(open(r'{suite}/uses.py', 'rb').read(), r'{suite}/uses.p
 class OwnTestsInstructions(Model):
     """The part of the instructions for the package's own tests.
 
-    All paths are in the user's project, which snapshots leave out: the tests, pytest with its
-    dependencies, and what the tests write. The package stays alone where it was installed.
+    Tests, pytest with its dependencies, and the files that the tests write are in the user's
+    project. Snapshots leave it out, and nothing is added to the folder of the installed package.
     """
 
     source: str
@@ -39,7 +39,7 @@ class OwnTestsInstructions(Model):
     ledger: str
     trace: str
     subject: str
-    """The name that is imported."""
+    """The name of the import package."""
     tool: Command
     """The command that installs pytest."""
     command: Command
@@ -50,7 +50,7 @@ class ProbeInstructions(Model):
     """What the probe does on a machine. Its JSON is the file that the probe reads."""
 
     folder: str
-    """The folder of the suite's own files."""
+    """The folder with the files of the suite."""
     cwd: str
     env: Mapping[str, str]
     exercise_env: Mapping[str, str]
@@ -58,10 +58,10 @@ class ProbeInstructions(Model):
     python: Command
     setup: tuple[Command, ...]
     first: tuple[Command, ...]
-    """What the user types between the first snapshot and the installation."""
+    """The commands between the first snapshot and the installation."""
     install: Command
     reinstall: bool
-    """Whether the installation is repeated."""
+    """True if the installation is repeated."""
     umask: int
     after_install: tuple[Command, ...]
     before_uninstall: tuple[Command, ...]
@@ -70,13 +70,13 @@ class ProbeInstructions(Model):
     tables: Mapping[str, TableRows] | None
     """The tables that the smoke test writes; None if it chooses its values itself."""
     uses: tuple[str, ...]
-    """The actions after the exercise."""
+    """The names of the actions after the exercise."""
     deviation: str
     """How the command differs from the literal one."""
     subject: str
     """The name of the package on the index."""
     package: str
-    """The name that is imported."""
+    """The name of the import package."""
     import_statement: str
     uninstall: Command
     roots: tuple[str, ...]
@@ -103,8 +103,8 @@ def instructions(
 ) -> ProbeInstructions:
     """Return the instructions of a cell.
 
-    ``version`` is the version under test, ``previous`` that of the newest earlier release, and
-    ``chosen`` what the smoke test writes.
+    ``version`` is the version under test, and ``previous`` the version of the newest earlier
+    release. ``chosen`` has the values that the smoke test writes. ``seconds`` are the time limits.
     """
     layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
     values = {**_values(cell, subject), "version": version, "previous": previous}
@@ -113,7 +113,7 @@ def instructions(
         (*installer.install, *command[1:]) if command[0] == "install" else command
         for command in scenario.before_install
     )
-    own_uninstall = (*installer.uninstall, *options, "{subject}")
+    default_uninstall = (*installer.uninstall, *options, "{subject}")
     return ProbeInstructions(
         folder=layout.user_folder,
         cwd=scenario.cwd,
@@ -136,7 +136,9 @@ def instructions(
         subject=subject.name,
         package=subject.import_package,
         import_statement=f"import {subject.import_package}",
-        uninstall=_expand(scenario.uninstall or installer.uninstall_all or own_uninstall, values),
+        uninstall=_expand(
+            scenario.uninstall or installer.uninstall_all or default_uninstall, values
+        ),
         roots=scenario.snapshot_roots,
         skipped=(*scenario.ignored_paths, layout.user_folder),
         skipped_keys=scenario.ignored_keys,
@@ -146,24 +148,24 @@ def instructions(
 
 
 def root_commands(cell: Cell, subject: Subject) -> tuple[Command, ...]:
-    """Return the commands of a cell that run as root, before the user's first one."""
+    """Return the commands of a cell that run as root before the first command of the user."""
     return _expand_all(cell.scenario.as_root, _values(cell, subject))
 
 
 def _values(cell: Cell, subject: Subject) -> dict[str, str]:
-    """Return what the placeholders of commands stand for."""
-    of_system = [one for one in subject.platforms if one.target.system == cell.machine.os]
+    """Return the values of the placeholders in commands, by name."""
+    platforms = [item for item in subject.platforms if item.target.system == cell.machine.os]
     return {
         "actions": _ACTIONS,
         "subject": subject.name,
-        "libraries": " ".join(of_system[0].libraries if of_system else ()),
+        "libraries": " ".join(platforms[0].libraries if platforms else ()),
         "older_dependency": older_dependency(subject),
         "suite": cell.machine.layout.user_folder,
     }
 
 
 def _expand(command: Command, values: Mapping[str, str]) -> Command:
-    """Fill in the placeholders of a command. A value may have placeholders that come later."""
+    """Fill in the placeholders of a command. A value can contain later placeholders."""
     words = command
     for name, value in values.items():
         words = tuple(word.replace(f"{{{name}}}", value) for word in words)

@@ -13,7 +13,7 @@ from verification.models.base import Model, read_tables
 
 PATH = Path(__file__).with_name("profiles.toml")
 EarlierReleasesChoice = Literal["none", "all"]
-"""Which earlier releases are on the index as well."""
+"""The earlier releases that are also on the index."""
 
 
 class Profile(Model):
@@ -26,8 +26,9 @@ class Profile(Model):
     history: EarlierReleasesChoice
 
     def selects(self, installer: str, scenario: str) -> bool:
-        """Return True if the profile has this installer with this scenario."""
-        return any(fnmatch.fnmatchcase(f"{installer}-{scenario}", one) for one in self.cells)
+        """Return True if the profile includes the cells of this installer and this scenario."""
+        name = f"{installer}-{scenario}"
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.cells)
 
 
 def load(path: Path = PATH) -> Mapping[str, Profile]:

@@ -1,4 +1,4 @@
-"""Compare the files of a release with the machine of a bug report: which wheel fits, or none."""
+"""Compare the files of a release with the machine of a bug report."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from verification.models.base import Model
 from verification.scenarios.expectation import allows_python, linux_platforms, python_tags
 from verification.scenarios.similar_machine import BugReport
 
-# The assumed version if the report names none. A wheel that does not fit the newest fits no older.
+# The assumed versions if the report names none. What does not fit these does not fit older ones.
 _NEWEST = {"glibc": (2, 99), "musl": (1, 9)}
 _NEWEST_MACOS = (99, 0)
 _WINDOWS_TAGS = {"": "win_amd64", "x86_64": "win_amd64", "aarch64": "win_arm64", "i686": "win32"}
-_SHOWN = 3
+_SHOWN_NAMES = 3
 
 
 class PublishedFile(Model):
@@ -33,7 +33,7 @@ class PublishedFile(Model):
 
 
 class ReleaseFiles(Model):
-    """The files of a release, and the earlier files that an installer can choose instead."""
+    """The files of a release, and of the releases that an installer can choose instead."""
 
     project: str
     version: str
@@ -41,22 +41,22 @@ class ReleaseFiles(Model):
     earlier: tuple[PublishedFile, ...] = ()
     """The files of earlier releases that are neither yanked nor prereleases."""
     unknown: str = ""
-    """Why the release may have more files than these; empty if these are all."""
+    """Why the list of files may be incomplete; empty if it is complete."""
 
 
 class FilesAnswer(Model):
-    """The answer of the files. They can prove that none fits; a file that fits may still fail."""
+    """The answer of the files: they can prove that none fits. A file that fits can still fail."""
 
     works: bool | None
-    """False if no installer can use the release there, None if the files do not decide."""
+    """False if no installer can use the release there; None if the files do not decide."""
     text: str
     """The reason, in one sentence without a full stop."""
 
 
 def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
-    """Return whether an installer on the machine of the report can use a file of the release.
+    """Decide from the files whether an installer on the machine of the report can use the release.
 
-    Only tags and Requires-Python are compared. What the report does not name counts as matching.
+    Only tags and Requires-Python are compared. What the report does not name counts as a match.
     """
     name = f"{release.project} {release.version}"
     allowed = [file for file in release.files if _allows(report, file)]
@@ -72,8 +72,9 @@ def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
         text = f"Requires-Python {' or '.join(required)} excludes Python {report.python}"
     else:
         names = sorted(file.name for file in release.files if file.is_wheel)
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        text = f"no wheel of {name} fits; it has {', '.join(names[:_SHOWN]) or 'none'}{more}"
+        hidden = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        shown = ", ".join(names[:_SHOWN_NAMES]) or "no wheel"
+        text = f"no wheel of {name} fits; the release has {shown}{hidden}"
     if fallback := _fallback(report, release.earlier):
         text += f"; without a named version, an installer chooses {release.project} {fallback}"
     return FilesAnswer(works=False, text=text)
@@ -98,7 +99,7 @@ def _fits(report: BugReport, name: str) -> bool:
     try:
         tags = parse_wheel_filename(name)[3]
     except InvalidWheelFilename:
-        return False  # no installer accepts it
+        return False  # no installer accepts such a name
     platforms = tuple(_platforms(report))
     if report.python_version is None:
         return any(tag.platform in ("any", *platforms) for tag in tags)

@@ -1,4 +1,4 @@
-"""Answer the question of a bug report: does the release work on such a machine?"""
+"""Answer a bug report: does the release work on such a machine?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORDS = {
     Outcome.WORKS: "works",
     Outcome.WORKS_FLAWED: "works with a flaw",
     Outcome.REFUSED: "is refused",
-    Outcome.FALLS_BACK: "is passed over for an older release",
+    Outcome.FALLS_BACK: "is replaced by an older release",
     Outcome.FAILS: "fails",
     Outcome.UNVERIFIED: "was not judged",
     Outcome.TESTBED: "was not judged, because the testbed failed,",
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
     verdict: Verdict
     text: str
     differences: tuple[str, ...] = ()
-    """All differences between the machine that ran and the one of the report."""
+    """All differences between the machine that ran and the machine of the report."""
 
 
 class MachineRun(NamedTuple):
@@ -50,23 +50,24 @@ class MachineRun(NamedTuple):
 def answer(
     report: BugReport, files: FilesAnswer, run: MachineRun | None, unavailable: tuple[str, ...] = ()
 ) -> Answer:
-    """Return the answer to a bug report; `unavailable`: why more similar machines did not run.
+    """Return the answer to a bug report.
 
-    `run` is None if no machine with the Python, the processor and the C library's kind ran.
+    `run` is None if no machine with this Python, this processor and this kind of C library ran.
+    `unavailable` are the reasons why more similar machines did not run.
 
-    *Verified*: a machine with what the report says executed the release, and it works. *Failed*: it
-    does not work there, as such a machine or the files show. A release that an installer refuses,
-    or passes over for an older one, does not work there. Everything else is *unverified*: no
-    machine executed it, or only one with a decisive difference.
+    - *Verified*: a machine without a decisive difference executed the release, and it works.
+    - *Failed*: such a machine or the files show that it does not work. A release does not work if
+      an installer refuses it, or installs an older one.
+    - *Unverified*: no machine, or only one with a decisive difference, executed it.
     """
     if run is None:
-        return _from_files(files, (*unavailable, "no machine with what was asked ran"))
-    texts, decides = _differences(report, run)
+        return _from_files(files, (*unavailable, "no machine that matches the report ran"))
+    texts, decisive_texts = _differences(report, run)
     texts = (*texts, *unavailable)
     outcome = run.result.outcome
     ran = f"the release {_WORDS[outcome]} on {run.machine.spec.name}"
     ran += _names(run.result.causes)
-    if outcome not in _NOT_JUDGED and not decides:
+    if outcome not in _NOT_JUDGED and not decisive_texts:
         verdict = Verdict.VERIFIED if outcome in _WORKS else Verdict.FAILED
         return Answer(AnswerKind.EXECUTED, verdict, ran, texts)
     if files.works is False:
@@ -88,25 +89,25 @@ def _from_files(files: FilesAnswer, differences: tuple[str, ...]) -> Answer:
 
 
 def _differences(report: BugReport, run: MachineRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return all differences, and the decisive ones."""
+    """Return the texts of all differences, and of the decisive ones."""
     spec: MachineSpec = run.machine.spec
     differences = (*run.machine.differences, *observed_differences(report, spec, run.evidence))
     return (
         tuple(difference.text for difference in differences),
-        tuple(difference.text for difference in differences if difference.decides),
+        tuple(difference.text for difference in differences if difference.decisive),
     )
 
 
 def _is_broken_in_files(run: MachineRun) -> bool:
-    """Return True if the inspection of the wheel names a cause of the failed cell as well."""
-    names = {
+    """Return True if the inspection of the wheel reports a cause of the failed cell too."""
+    inspection_causes = {
         name
         for wheel in run.inspection.wheels
         if wheel.file == run.result.wheel
         for name in wheel.cause_names(Severity.BROKEN)
     }
     return run.result.outcome is Outcome.FAILS and any(
-        cause.name in names for cause in run.result.causes
+        cause.name in inspection_causes for cause in run.result.causes
     )
 
 

@@ -23,11 +23,11 @@ LINUX_ONLY = {
     "setup",
     "uninstall",
 }
-"""The keys of a table of Linux that do not hold for the same scenario on Windows."""
+"""The keys that a scenario on Windows does not take from the same scenario on Linux."""
 
 
 class _Table(pydantic.BaseModel):
-    """A table of the file. Its other keys are fields of Scenario."""
+    """A table of the file. Keys without a field here are fields of Scenario."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="allow")
 
@@ -62,11 +62,11 @@ def load(path: Path = PATH) -> Mapping[OperatingSystem, Mapping[str, Scenario]]:
 
 def _scenario(file: _File, system: OperatingSystem, name: str, table: _Table) -> Scenario:
     defaults = file.defaults[system]
-    same = file.linux.get(name, _Table())
+    on_linux = file.linux.get(name, _Table())
     environment = {**defaults.environment, **table.environment}
     fields = {
         **defaults.fields,
-        **{key: value for key, value in same.fields.items() if key not in LINUX_ONLY},
+        **{key: value for key, value in on_linux.fields.items() if key not in LINUX_ONLY},
         **table.fields,
         "name": name,
         "system": system,

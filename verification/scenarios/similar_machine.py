@@ -1,4 +1,4 @@
-"""Find the machine that is most similar to the machine of a bug report."""
+"""Rank the machines by their similarity to the machine of a bug report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from verification.models.machine import MachineSpec
 
 PATH = Path(__file__).with_name("systems.toml")
 _PROCESSOR = "x86_64"
-"""The processor of every machine of machines.toml."""
-# A difference that matters more to a wheel has a larger weight.
-_SIMULATED, _ADDED, _GLIBC, _FAMILY, _SYSTEM, _SCENARIO = 20, 15, 3, 2, 1, 1
+"""The processor of all machines of machines.toml."""
+# The weights of differences. One that is more important for a wheel has a larger weight.
+_SIMULATED, _LIBRARY, _GLIBC, _FAMILY, _SYSTEM, _SCENARIO = 20, 15, 3, 2, 1, 1
 _PROCESSORS = {
     "x86_64": "x86_64",
     "amd64": "x86_64",
@@ -43,7 +43,7 @@ class System(Model):
 
 
 class BugReport(Model):
-    """What a bug report says about its machine; empty or None is what it does not say."""
+    """The machine of a bug report. A value that the report does not name is empty or None."""
 
     python: str = ""
     system: System | None = None
@@ -60,17 +60,17 @@ class BugReport(Model):
 
     @property
     def libc(self) -> str:
-        """The C library that the report names, or that its system has."""
+        """The C library that the report names, else that of its system."""
         return self.glibc or (self.system.glibc if self.system else "")
 
     @property
     def python_version(self) -> tuple[int, int] | None:
-        """The minor version of its Python; None if the report does not say one."""
+        """The major and minor version of its Python; None if the report does not name them."""
         return minor_version(self.python)
 
     @property
     def full_python(self) -> str:
-        """The full version of its Python, such as 3.13.2; empty if the report does not say it."""
+        """The full version of its Python, such as 3.13.2; empty if the report does not name it."""
         match = _PYTHON_VERSION.fullmatch(self.python)
         return self.python.removesuffix("t") if match and match[3] else ""
 
@@ -81,7 +81,7 @@ class BugReport(Model):
 
     @property
     def title(self) -> str:
-        """A short description of the machine, from the report."""
+        """A short description of the machine."""
         system = self.system.title if self.system else ""
         libc = f"glibc {self.glibc}" if self.glibc else ""
         python = f"Python {self.python}" if self.python else ""
@@ -89,23 +89,23 @@ class BugReport(Model):
 
 
 class Difference(NamedTuple):
-    """How a machine differs from the one that was asked for."""
+    """A difference between a machine and the machine of the report."""
 
     text: str
     weight: int = 0
-    decides: bool = False
-    """True if the release may work on one of the two and not on the other."""
+    decisive: bool = False
+    """True if the release could work on one of the two and fail on the other."""
 
 
 class RankedMachine(NamedTuple):
-    """A machine, and how it differs from the one that was asked for."""
+    """A machine, and its differences from the machine of the report."""
 
     spec: MachineSpec
     differences: tuple[Difference, ...]
 
     @property
     def distance(self) -> int:
-        """The sum of the weights."""
+        """The sum of the weights of its differences."""
         return sum(difference.weight for difference in self.differences)
 
     def __str__(self) -> str:
@@ -132,10 +132,11 @@ def bug_report(
     installer: str = "",
     scenario: str = "",
 ) -> BugReport:
-    """Return what a bug report says, checked.
+    """Check the values of a bug report and return them as a model.
 
     Raises:
-        WrongUse: a system or processor is unknown, or a version is not valid.
+        WrongUse: the system or the processor is unknown, a version is not valid, or a version of
+            glibc is given for a system without glibc.
     """
     system = _system_named(os) if os else None
     if arch and arch.lower() not in _PROCESSORS:
@@ -145,7 +146,7 @@ def bug_report(
     if glibc and not _VERSION.fullmatch(glibc):
         raise WrongUse(f"--glibc {glibc}: not a version; write one such as 2.31")
     if glibc and system and (system.os != "linux" or system.glibc == "musl"):
-        raise WrongUse(f"--glibc {glibc}: {system.title} has none; leave it out")
+        raise WrongUse(f"--glibc {glibc}: {system.title} does not use glibc; remove this option")
     return BugReport(
         python=python,
         system=system,
@@ -156,26 +157,28 @@ def bug_report(
     )
 
 
-def _system_named(words: str) -> System:
-    name = re.sub(r"[\s_:]+", "-", words.strip().lower())
-    known = {alias: one for one in systems().values() for alias in (one.name, *one.aliases)}
+def _system_named(text: str) -> System:
+    name = re.sub(r"[\s_:]+", "-", text.strip().lower())
+    known = {
+        alias: system for system in systems().values() for alias in (system.name, *system.aliases)
+    }
     if name not in known:
-        raise WrongUse(f"--os {words}: unknown; there are: {', '.join(sorted(known))}")
+        raise WrongUse(f"--os {text}: unknown; there are: {', '.join(sorted(known))}")
     return known[name]
 
 
 def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> System | None:
-    """Return the system of a machine: the longest name that its own begins with."""
-    systems_of_name = [
-        one for one in (known or systems()).values() if spec.name.startswith(one.name)
+    """Return the system with the longest name that the machine's name starts with; None if none."""
+    matching = [
+        system for system in (known or systems()).values() if spec.name.startswith(system.name)
     ]
-    return max(systems_of_name, key=lambda one: len(one.name), default=None)
+    return max(matching, key=lambda system: len(system.name), default=None)
 
 
 def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> list[RankedMachine]:
-    """Return the machines with the Python that was asked for, the most similar first.
+    """Return the machines with the Python of the report, the most similar first.
 
-    Machines with another minor version of Python are left out, because it decides which wheel fits.
+    The minor version of Python decides which wheel fits, so machines with another one are left out.
     A report that names no Python matches every machine.
     """
     known = systems()
@@ -184,31 +187,31 @@ def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> l
         for spec in machines.values()
         if _is_candidate(spec, report) and _has_python(spec, report)
     ]
-    return sorted(ranking, key=lambda one: one.distance)  # stable: the first of machines.toml wins
+    return sorted(ranking, key=lambda machine: machine.distance)  # stable: keeps the file's order
 
 
 def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
-    """Return True if the machine can stand in for the one asked for, whatever its Python."""
-    kind = report.installer.partition("-")[0]
+    """Return True if the machine can replace the one of the report; its Python does not count."""
+    program = report.installer.partition("-")[0]
     return (
         spec.os == report.os
         and report.processor in ("", _PROCESSOR)
         and spec.runs_on != "windows"
         and bool(spec.musl) == (report.libc == "musl")
-        and (not kind or kind in {name.partition("-")[0] for name in spec.installers})
+        and (not program or program in {name.partition("-")[0] for name in spec.installers})
     )
 
 
 def is_built_here(report: BugReport) -> bool:
-    """Return True if a build of the source makes a wheel for the system and processor."""
+    """Return True if a build on this host makes a wheel for the system and processor."""
     return report.os != "macos" and report.processor in ("", _PROCESSOR)
 
 
 def _has_python(spec: MachineSpec, report: BugReport) -> bool:
     if report.python_version is None:
         return True
-    asked = (report.python_version, report.free_threaded)
-    return (spec.python_version, spec.free_threaded) == asked
+    required = (report.python_version, report.free_threaded)
+    return (spec.python_version, spec.free_threaded) == required
 
 
 def _differences(
@@ -216,60 +219,65 @@ def _differences(
 ) -> Iterator[Difference]:
     if spec.glibc and report.libc not in ("", "musl", spec.glibc):
         distance = spec.libc_version[1] - _minor(report.libc)
-        newer = " (newer: what needs it works here and not there)" if distance > 0 else ""
-        text = f"glibc {spec.glibc} for {report.libc}{newer}"
-        yield Difference(text, _GLIBC * abs(distance), decides=True)
+        newer = ", a newer version that can hide a failure" if distance > 0 else ""
+        text = f"glibc {spec.glibc} instead of {report.libc}{newer}"
+        yield Difference(text, _GLIBC * abs(distance), decisive=True)
     yield from _system_differences(spec, report, system_of(spec, known))
     if spec.runs_on == "wine":
-        yield Difference("Wine stands in for Windows (docs/explanation/stand-ins.md states the limits)")
-    yield from (Difference(f"it has {library}", _ADDED, decides=True) for library in spec.has)
+        yield Difference("Wine instead of Windows (limits: docs/explanation/stand-ins.md)")
+    for library in spec.has:
+        yield Difference(f"it has {library}", _LIBRARY, decisive=True)
     for library in spec.lacks:
-        yield Difference(f"it has no {library}", _ADDED, decides=True)
+        yield Difference(f"it has no {library}", _LIBRARY, decisive=True)
     if report.scenario and report.scenario not in spec.scenarios:
-        yield Difference(f"machines.toml does not judge it in {report.scenario}", _SCENARIO)
+        text = f"machines.toml does not list the scenario {report.scenario} for it"
+        yield Difference(text, _SCENARIO)
 
 
 def _system_differences(
     spec: MachineSpec, report: BugReport, system: System | None
 ) -> Iterator[Difference]:
     if system and system.family == "simulated":
-        yield Difference(f"it is simulated: {spec.title}", _SIMULATED, decides=True)
+        yield Difference(f"it is simulated: {spec.title}", _SIMULATED, decisive=True)
     if not report.system or (system and system.name == report.system.name):
         return
-    # On Linux the C library decides what loads. Each version of Windows has other libraries.
-    decides = spec.os != "linux"
+    # On Linux the C library decides what loads. Versions of Windows differ in their libraries.
+    decisive = spec.os != "linux"
     if system is None:
-        yield Difference(f"{spec.title}, for {report.system.title}", _SYSTEM, decides)
+        yield Difference(f"{spec.title} instead of {report.system.title}", _SYSTEM, decisive)
     else:
         weight = _SYSTEM if system.family == report.system.family else _FAMILY
-        yield Difference(f"{system.title} for {report.system.title}", weight, decides)
+        yield Difference(f"{system.title} instead of {report.system.title}", weight, decisive)
 
 
 def observed_differences(
     report: BugReport, spec: MachineSpec, evidence: CellEvidence
 ) -> list[Difference]:
-    """Return the differences that show only when the machine runs."""
+    """Return the differences that are known only after the machine ran."""
     differences = []
     if report.python and evidence.python:
         observed = f"{evidence.python}{evidence.abiflags}"
         same = minor_version(observed) == report.python_version
         same = same and (evidence.abiflags == "t") == report.free_threaded
         if not same or report.full_python not in ("", evidence.python):
-            text = f"Python {observed} for {report.python}"
-            differences.append(Difference(text, decides=not same))
+            text = f"Python {observed} instead of {report.python}"
+            differences.append(Difference(text, decisive=not same))
     libc, version = evidence.libc
     if libc == "glibc" and version != spec.glibc and report.libc not in ("", version):
-        differences.append(Difference(f"glibc {version} for {report.libc}", decides=True))
+        text = f"glibc {version} instead of {report.libc}"
+        differences.append(Difference(text, decisive=True))
     processor = _PROCESSORS.get(evidence.machine.lower(), evidence.machine)
     if report.processor and processor and processor != report.processor:
-        differences.append(Difference(f"{processor} for {report.processor}", decides=True))
+        text = f"the processor {processor} instead of {report.processor}"
+        differences.append(Difference(text, decisive=True))
     if evidence.deviation:
-        differences.append(Difference(f"the command is not the literal one: {evidence.deviation}"))
+        text = f"the command differs from the literal one: {evidence.deviation}"
+        differences.append(Difference(text))
     return differences
 
 
 def minor_version(python: str) -> tuple[int, int] | None:
-    """Return a Python's major and minor version; None if it begins with none."""
+    """Return the major and minor version of a version of Python; None if it has none."""
     match = re.match(r"(\d+)\.(\d+)", python)
     return (int(match[1]), int(match[2])) if match else None
 
