@@ -1,7 +1,7 @@
-"""Choose the values that a smoke test writes: at the edges of each type, and new in each run.
+"""Choose the values that a smoke test writes: at the limits of each type, and new in each run.
 
-The host compares them with what the package returns and with what its file holds. A package that
-returns constants, or that returns its input without storing it, fails.
+The host compares them with the values that the package returns and with those in its file. So a
+package fails that returns constants, or returns its input without storing it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from verification.models.subject import Subject
 _Choice = Callable[[random.Random], JsonValue]
 _CHILDREN = (3, 0, 1, 4, 2)
 """The numbers of rows of successive parents."""
-_MOST, _LEAST = 2**63 - 1, -(2**63)  # SQLite's integers (sqlite.org, "Datatypes In SQLite")
-# A narrower type changes each of these values. Most of them stay distinct in it, so that a set of
-# them can still be stored. The lists have no -0.0 and no NaN, which SQLite stores as 0.0 and NULL;
-# no infinity, which JSON does not have; no zero character, which ends text in C; and no white space
-# at the ends of text, which some packages remove on purpose.
+_MAXIMUM, _MINIMUM = 2**63 - 1, -(2**63)  # SQLite's integers (sqlite.org, "Datatypes In SQLite")
+# A narrower type changes each of these values. Most of them stay distinct in it, so that a set can
+# still contain them. These values are left out:
+# - -0.0 and NaN, which SQLite stores as 0.0 and NULL
+# - infinity, which JSON does not have
+# - the zero character, which ends a text in C
+# - white space at the ends of a text, which some packages remove on purpose
 _INTEGERS: tuple[_Choice, ...] = (
-    lambda _: _LEAST,
-    lambda _: _MOST,
-    lambda rng: _LEAST + rng.randrange(1, 10**9),
-    lambda rng: _MOST - rng.randrange(1, 10**9),
-    lambda rng: 2**53 + 1 + 2 * rng.randrange(10**6),  # no double has these
+    lambda _: _MINIMUM,
+    lambda _: _MAXIMUM,
+    lambda rng: _MINIMUM + rng.randrange(1, 10**9),
+    lambda rng: _MAXIMUM - rng.randrange(1, 10**9),
+    lambda rng: 2**53 + 1 + 2 * rng.randrange(10**6),  # a double cannot represent these
     lambda rng: 2**32 + rng.randrange(1, 2**31),
     lambda rng: -(2**31) - rng.randrange(1, 10**9),
     lambda rng: rng.randrange(2, 100),
@@ -45,7 +47,7 @@ _FLOATS: tuple[_Choice, ...] = (
     lambda rng: -(rng.randrange(1, 10**6) + 0.1),
     lambda rng: float(2**53 + 2 * rng.randrange(1, 10**6)),
     lambda rng: rng.uniform(-1, 1) / 3,
-    lambda rng: float(rng.randrange(-100, 100)),  # without a fraction, and not an integer
+    lambda rng: float(rng.randrange(-100, 100)),  # a float without a fraction
 )
 _TEXTS: tuple[_Choice, ...] = (
     lambda _: "",
@@ -66,7 +68,7 @@ _CHOICES: Mapping[str, tuple[_Choice, ...]] = {
         lambda _: "9999-12-31T23:59:59",
         lambda rng: _time(rng, 1000, 1600),
         lambda rng: _time(rng, 1900, 1970),  # before the epoch
-        lambda rng: _time(rng, 2039, 9998),  # after 32 bits of seconds
+        lambda rng: _time(rng, 2039, 9998),  # too late for 32 bits of seconds
         lambda rng: _time(rng, 1970, 2038),
     ),
 }
@@ -76,19 +78,22 @@ def load(path: Path) -> Mapping[str, TableForm]:
     """Return the tables of a values file, by name.
 
     Raises:
-        DataError: the file cannot be read or does not fit the model, or a parent is not above it.
+        DataError: the file cannot be read or does not fit the model, or a parent is not defined
+            before its children.
     """
     forms = read_tables(TableForm, path)
     known: set[str] = set()
     for form in forms.values():
         if form.parent and form.parent not in known:
-            raise DataError(f"{path.name}: {form.name}: no table {form.parent} stands above it")
+            raise DataError(
+                f"{path.name}: {form.name}: its parent {form.parent} is not defined before it"
+            )
         known.add(form.name)
     return forms
 
 
 def for_subject(subject: Subject, seed: int) -> ChosenValues | None:
-    """Return the values for the smoke test of a subject; None if it chooses its values itself.
+    """Return the values for the smoke test of a subject; None if the subject has no values file.
 
     Raises:
         DataError: the values file of the subject does not fit the model.
@@ -103,7 +108,7 @@ def new_seed() -> int:
 
 def choose(forms: Mapping[str, TableForm], seed: int) -> ChosenValues:
     """Return the rows of all tables; the same seed gives the same rows."""
-    rng = random.Random(seed)  # noqa: S311  (the seed is no secret once the run is over)
+    rng = random.Random(seed)  # noqa: S311  (the seed is not a secret after the run)
     tables: dict[str, TableRows] = {}
     for name, form in forms.items():
         numbers = _row_numbers(form, tables)
@@ -115,7 +120,7 @@ def choose(forms: Mapping[str, TableForm], seed: int) -> ChosenValues:
 
 
 def _row_numbers(form: TableForm, tables: Mapping[str, TableRows]) -> list[tuple[int, int]]:
-    """Return the number of each row's parent, 0 without one, and the row's position from 1."""
+    """Return for each row the number of its parent, 0 without a parent, and its position from 1."""
     if not form.parent:
         return [(0, number + 1) for number in range(form.rows)]
     return [
@@ -128,7 +133,7 @@ def _row_numbers(form: TableForm, tables: Mapping[str, TableRows]) -> list[tuple
 def _column(
     kind: ValueKind, numbers: Sequence[tuple[int, int]], rng: random.Random
 ) -> list[JsonValue]:
-    """Return the values of a column; each choice of its type is among them if there is room."""
+    """Return the values of a column. With enough rows, each choice of its type is among them."""
     if kind == "parent":
         return [parent for parent, _ in numbers]
     if kind == "position":

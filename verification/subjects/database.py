@@ -18,9 +18,9 @@ from verification.models.errors import WrongUse
 from verification.models.evidence import DatabaseFile
 
 _FILES = ("data.db", "data.db-wal", "data.db-journal")
-# Many more than a smoke test writes.
-_TABLES, _ROWS, _LONGEST, _CHARACTERS = 100, 1000, 100_000, 2_000_000
-# No view and no virtual table: reading them runs code.
+# Much more than a smoke test writes.
+_TABLES, _ROWS, _BYTES_OF_VALUE, _CHARACTERS = 100, 1000, 100_000, 2_000_000
+# Views and virtual tables are left out: reading them runs code of the file.
 _NAMES = """
 SELECT name FROM pragma_table_list
 WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
@@ -29,29 +29,28 @@ ORDER BY name
 
 
 def check() -> None:
-    """Make sure that this Python's SQLite knows STRICT tables (sqlite.org, "STRICT Tables").
+    """Check that this Python's SQLite supports STRICT tables (sqlite.org, "STRICT Tables").
 
     Raises:
-        WrongUse: it does not.
+        WrongUse: SQLite is too old.
     """
     if sqlite3.sqlite_version_info < (3, 37):
         raise WrongUse(
-            f"this Python's SQLite is {sqlite3.sqlite_version}, which cannot read what the package"
-            " writes; take a Python with SQLite 3.37 or newer"
+            f"this Python has SQLite {sqlite3.sqlite_version}, which cannot read the package's"
+            " database; use a Python with SQLite 3.37 or newer"
         )
 
 
 def read(files: Mapping[str, str], seconds: float = 10) -> DatabaseFile:
-    """Return the tables of data.db with their rows, ordered by the first column, or an error.
+    """Return the tables of data.db, with their rows ordered by the first column, or an error.
 
-    ``files`` are data.db and what SQLite keeps beside it (sqlite.org, "Temporary Files Used By
-    SQLite"), by name, in base64. They are the package's, and may be anything: no view, trigger or
-    virtual table of theirs is run, too long or too many values are an error, and the reading ends
-    after ``seconds``.
+    ``files`` are data.db and SQLite's files for it (sqlite.org, "Temporary Files Used By SQLite"),
+    by name, in base64. Their content is untrusted: views, triggers and virtual tables do not run,
+    values that are too long or too many are an error, and reading ends after ``seconds``.
     """
     read_by = f"SQLite {sqlite3.sqlite_version}"
     if "data.db" not in files:
-        error = "there is no data.db in the project's folder"
+        error = "the project's folder has no data.db"
         return DatabaseFile(read_by=read_by, error=error)
     with tempfile.TemporaryDirectory() as folder:
         for name in set(_FILES) & set(files):
@@ -68,7 +67,7 @@ def read(files: Mapping[str, str], seconds: float = 10) -> DatabaseFile:
 
 def _tables(connection: sqlite3.Connection) -> dict[str, TableRows]:
     connection.execute("PRAGMA trusted_schema = OFF")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _BYTES_OF_VALUE)
     connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
     tables = {}
     remaining = _CHARACTERS
@@ -81,7 +80,7 @@ def _tables(connection: sqlite3.Connection) -> dict[str, TableRows]:
             rows.append(tuple(map(_value, row)))
             remaining -= sum(len(value) for value in rows[-1] if isinstance(value, str))
             if remaining < 0:
-                raise sqlite3.DataError(f"the tables hold more than {_CHARACTERS} characters")
+                raise sqlite3.DataError(f"the tables have more than {_CHARACTERS} characters")
         tables[name] = TableRows(columns=columns, rows=tuple(rows))
     return tables
 

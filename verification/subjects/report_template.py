@@ -1,4 +1,4 @@
-"""The rows of a package's VERIFICATION.md that are not items of the run."""
+"""The texts of a package's VERIFICATION.md that do not come from a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PreviousReport(Model):
 
 
 class LinkTemplate(Model):
-    """A connection that the release needs."""
+    """A connection between two parts of the release pipeline."""
 
     source: str
     target: str
@@ -28,7 +28,7 @@ class LinkTemplate(Model):
 
 
 class RequirementTemplate(Model):
-    """A requirement, with the truths and the items that cover it."""
+    """A requirement, with the numbers of its truths and the ids of its items."""
 
     id: str
     plan: str
@@ -38,7 +38,7 @@ class RequirementTemplate(Model):
 
 
 class ItemTemplate(Model):
-    """An item of the run, with what its verdict stands for."""
+    """The description of an item: what is tested, and the expected result."""
 
     item: str
     title: str
@@ -47,27 +47,27 @@ class ItemTemplate(Model):
 
 
 class ReportTemplate(Model):
-    """The rows and words of a package's VERIFICATION.md."""
+    """The texts of a package's VERIFICATION.md."""
 
     title: str
     goal: str
     phase: str = ""
     previous: PreviousReport | None = None
-    """A report whose items a person had to look at."""
+    """An earlier report with items that a person had to check."""
     truths: Mapping[str, str] = {}
-    """By their numbers."""
+    """The statements that must be true, by number."""
     artifacts: Mapping[str, str] = {}
-    """What is expected of a file, by its path."""
+    """The expected content of each file, by path."""
     links: tuple[LinkTemplate, ...] = ()
     requirements: tuple[RequirementTemplate, ...] = ()
     items: tuple[ItemTemplate, ...] = ()
 
 
 def load(subject: str) -> ReportTemplate:
-    """Return the template of a package: its ``verification.toml``, or one that fits any package.
+    """Return the template of a package from its ``verification.toml``, or a generic template.
 
     Raises:
-        DataError: its file has another form.
+        DataError: the file does not fit the model.
     """
     path = _FOLDER / subject / _NAME
     if path.is_file():
@@ -80,7 +80,7 @@ def load(subject: str) -> ReportTemplate:
                 item=f"{system.lower()}-install",
                 title=f"Clean {system} install",
                 test=f"pip install {subject} on a clean {system} machine",
-                expected=f"{subject} installs, is imported and works without any setup of the "
+                expected=f"{subject} installs, can be imported and works without any setup of the "
                 "system",
             )
             for system in ("Windows", "Linux")

@@ -10,7 +10,7 @@ from verification.models.base import DataError, load_toml, validate
 from verification.models.subject import Subject
 
 (DEFAULT_SUBJECT,) = Path(__file__).parent.glob("*/subject.toml")
-"""The description of the default subject: the only one beside this module."""
+"""The description of the default subject: the only one in a folder next to this module."""
 _FILES = (
     "exercise",
     "values",
@@ -25,8 +25,8 @@ _FILES = (
 def load(path: Path = DEFAULT_SUBJECT) -> Subject:
     """Read the description of a subject.
 
-    The files that it names are relative to it. A description without ``dependencies`` has those of
-    the default subject: the index serves the installers from there.
+    The paths in it are relative to its folder. If it has no ``dependencies``, the locks of the
+    default subject are used, because they contain the installers that the index serves.
 
     Raises:
         DataError: the description does not fit the model, or a file cannot be read.
@@ -43,18 +43,18 @@ def load(path: Path = DEFAULT_SUBJECT) -> Subject:
 
 
 def older_dependency(subject: Subject) -> str:
-    """Return the first requirement of the subject's locks of older dependencies; empty if none."""
+    """Return the first requirement in the locks of older dependencies; empty if there is none."""
     words = (lock.read_text("utf-8").split() for lock in subject.older_dependencies)
-    return next((one[0] for one in words if one), "")
+    return next((requirement for requirement, *_ in filter(None, words)), "")
 
 
 def _resolve(path: Path, key: str, value: JsonValue) -> JsonValue:
-    """Return the file or files that a key names, as absolute paths."""
+    """Return the absolute path or paths of the files that a key names."""
     if isinstance(value, list):
-        return [_resolve(path, key, one) for one in value]
+        return [_resolve(path, key, item) for item in value]
     if not isinstance(value, str):
-        return value  # the model refuses it
+        return value  # the model reports the wrong type
     file = (path.parent / value).resolve()
     if not file.is_file():
-        raise DataError(f"{path.name}: {key} names {value}, and there is no such file beside it")
+        raise DataError(f"{path.name}: {key}: {file} does not exist; correct the path")
     return str(file)

@@ -1,6 +1,6 @@
-"""The smoke test of quiverdb: the first native call, a database that is written and read, errors.
+"""The smoke test of quiverdb: the first native call, a round trip of data, calls that must fail.
 
-The exercise calls the functions on the machine under test, on any CPython from 3.8. They use only
+The exercise calls these functions on the machine under test, on any CPython from 3.8. They use only
 the standard library and the package.
 """
 
@@ -90,18 +90,18 @@ _TYPES = {
     **dict.fromkeys(("label", "note", "date_start", "kind", "reason", "tag"), "string"),
 }
 _GAPS = "Plant_vector_gaps"
-"""The vectors with NULL."""
+"""The table of vectors with NULL."""
 _SERIES = "Plant_time_series_"
-_NOTHING = "(nothing)"
-"""Stands for a value that the package did not return."""
+_MISSING = "(nothing)"
+"""Represents a value that the package did not return."""
 _NUMBERS = ("id", "vector_index")
-"""The columns that the package numbers itself."""
+"""The columns whose values the package assigns."""
 _closed: List[quiverdb.Database] = []
-"""Closed databases, kept so that garbage collection cannot close their files."""
+"""The closed databases. The references keep garbage collection from closing their files."""
 
 
 class NativeCall(TypedDict):
-    """What the first native call shows."""
+    """The result of the first native call."""
 
     version: str
     source: Optional[str]
@@ -116,14 +116,14 @@ class Table(TypedDict):
 
 
 class RoundTrip(TypedDict):
-    """The tables that were read back."""
+    """The tables as the package returns them after the file was closed and opened again."""
 
     returned: Mapping[str, Table]
     not_offered: List[str]
 
 
 def native_call() -> NativeCall:
-    """Return the version, and which declared functions the libraries do not export."""
+    """Return the version, and the declared functions that the libraries do not export."""
     import quiverdb
     from quiverdb import _c_api, _loader
 
@@ -133,7 +133,7 @@ def native_call() -> NativeCall:
         _, library = _c_api.api()
     elif hasattr(_c_api, "get_lib"):  # older releases
         library = _c_api.get_lib()
-    # cffi looks for a function when it is first asked for (its documentation, "ABI, in-line").
+    # cffi looks up a function at its first use (its documentation, "ABI, in-line").
     lacking = [name for name in dir(library) if not hasattr(library, name)] if library else []
     return {
         "version": version,
@@ -143,7 +143,7 @@ def native_call() -> NativeCall:
 
 
 def round_trip(tables: Mapping[str, Table]) -> RoundTrip:
-    """Create a database, write these tables, close it, open it again and read them."""
+    """Create a database, write the tables, close it, open it again and read the tables."""
     import quiverdb
 
     not_offered: List[str] = []
@@ -157,7 +157,7 @@ def round_trip(tables: Mapping[str, Table]) -> RoundTrip:
     if hasattr(quiverdb.Database, "open"):
         _close(database)
         database = quiverdb.Database.open("data.db")
-    else:  # releases before 0.7.9 cannot open a file again without a schema
+    else:  # releases before 0.7.9 cannot open an existing file without a schema
         not_offered.append("Database.open")
     returned: Dict[str, Table] = {
         name: {"columns": table["columns"], "rows": _read(database, name, table["columns"], ids)}
@@ -209,7 +209,7 @@ def _close(database: quiverdb.Database) -> None:
 
 
 def _elements(tables: Mapping[str, Table], separate: Sequence[str]) -> List[Attributes]:
-    """Return the attributes of each element: its scalars, and its groups' columns as lists.
+    """Return the attributes of each element: its scalars, and the columns of its groups as lists.
 
     The tables ``separate`` are left out.
     """
@@ -247,9 +247,9 @@ def _write_gaps(
     import sqlite3
 
     not_offered.append("NULL in a vector")
-    places = ", ".join("?" * len(table["columns"]))
+    values = ", ".join("?" * len(table["columns"]))
     with sqlite3.connect("data.db") as connection:
-        connection.executemany(f"INSERT INTO {_GAPS} VALUES ({places})", table["rows"])  # noqa: S608
+        connection.executemany(f"INSERT INTO {_GAPS} VALUES ({values})", table["rows"])  # noqa: S608
     connection.close()
 
 
@@ -271,7 +271,7 @@ def _create(
     not_offered.append("datetime")
     try:
         return int(database.create_element(collection, **values))
-    except TypeError:  # releases before 0.6.0 take an Element
+    except TypeError:  # releases before 0.6.0 need an Element
         not_offered.append("create_element(**attributes)")
         element = quiverdb.Element()
         for key, value in values.items():
@@ -280,7 +280,7 @@ def _create(
 
 
 def _is_older() -> bool:
-    """Return whether the release is older than 0.12 and accepts no datetimes."""
+    """Return True if the release is older than 0.12 and does not accept datetimes."""
     try:
         from quiverdb import _helpers
     except ImportError:
@@ -289,14 +289,14 @@ def _is_older() -> bool:
 
 
 def _refuses_null_in_vectors() -> bool:
-    """Return whether `create_element` accepts no NULL in a vector, as in published releases."""
+    """Return True if `create_element` rejects NULL in a vector, as in published releases."""
     import quiverdb
 
     return hasattr(quiverdb.Database, "update_vector_group") or _is_older()
 
 
 def _typed(values: Attributes) -> Attributes:
-    """Return the attributes with times and flags of Python's own types."""
+    """Return the attributes with times as datetime and flags as bool."""
     return {name: _as_python(name, value) for name, value in values.items()}
 
 
@@ -314,10 +314,10 @@ def _as_python(name: str, value: object) -> object:
 def _read(
     database: quiverdb.Database, table: str, columns: Sequence[str], ids: Sequence[int]
 ) -> List[Sequence[Value]]:
-    """Return the rows of a table as the package returns them."""
+    """Read a table with the package, and return its rows."""
     if table == "Plant":
         values = [_column(database, "scalar", column, ids) for column in columns if column != "id"]
-        return [list(row) for row in zip_longest(ids, *values, fillvalue=_NOTHING)]
+        return [list(row) for row in zip_longest(ids, *values, fillvalue=_MISSING)]
     if table == _GAPS and _is_older():
         return _read_with_sqlite(table)
     groups: List[Mapping[str, Sequence[Value]]]
@@ -330,15 +330,15 @@ def _read(
         groups = [dict(zip_longest(names, row)) for row in zip_longest(*lists, fillvalue=())]
     rows: List[Sequence[Any]] = []
     for number, group in enumerate(groups):
-        group_rows = zip_longest(*group.values(), fillvalue=_NOTHING)
+        group_rows = zip_longest(*group.values(), fillvalue=_MISSING)
         for position, items in enumerate(group_rows, 1):
             row = {"id": ids[number], "vector_index": position, **_by_column(list(group), items)}
-            rows.append([row.get(column, _NOTHING) for column in columns])
+            rows.append([row.get(column, _MISSING) for column in columns])
     return rows
 
 
 def _read_with_sqlite(table: str) -> List[Sequence[Value]]:
-    """Read a table that the release cannot read, with the standard library as its users do."""
+    """Read a table that the release cannot read with the standard library, as users do."""
     import sqlite3
 
     connection = sqlite3.connect("data.db")
@@ -348,11 +348,11 @@ def _read_with_sqlite(table: str) -> List[Sequence[Value]]:
 
 
 def _column(database: quiverdb.Database, kind: str, name: str, ids: Sequence[int]) -> List[Any]:
-    """Return a column for all elements: values, or lists of values for a vector or set."""
+    """Return a column of all elements: values of a scalar, or lists for a vector or set."""
     reader = f"read_{kind}_{_TYPES[name]}"
     if hasattr(database, "open"):
         return list(getattr(database, f"{reader}s")("Plant", name))
-    # The first releases omit NULL and elements without rows when they read all elements.
+    # If the first releases read all elements, they omit NULL and elements without rows.
     by_id = getattr(database, f"{reader}_by_id" if kind == "scalar" else f"{reader}s_by_id")
     return [by_id("Plant", name, element) for element in ids]
 
@@ -367,7 +367,7 @@ def _series(database: quiverdb.Database, group: str, element: int) -> Mapping[st
 
 
 def _as_text(value: object) -> Value:
-    """Return a value of a time series in its JSON form."""
+    """Return the JSON form of a value of a time series."""
     if isinstance(value, datetime.datetime):
         return value.replace(tzinfo=None).isoformat()
     assert value is None or isinstance(value, (int, float, str))

@@ -1,7 +1,7 @@
-"""Ways of using quiverdb after the smoke test. Scenarios select them by name.
+"""Actions with quiverdb after the smoke test. Scenarios select them by name.
 
 The exercise calls these functions in its interpreter, on any CPython from 3.8. Each function
-returns what it observed, or raises. They use only the standard library and the package.
+returns its observations, or raises. They use only the standard library and the package.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CREATE TABLE Plant (id INTEGER PRIMARY KEY, label TEXT UNIQUE NOT NULL, units IN
 
 
 class Interposed(Exception):
-    """Another's code answers in place of the package's own."""
+    """Code of another library runs instead of the package's code."""
 
 
-def _make(path: str, schema: str = "uses.sql") -> quiverdb.Database:
+def _create(path: str, schema: str = "uses.sql") -> quiverdb.Database:
     import quiverdb
 
     with open(schema, "w", encoding="utf-8") as file:
@@ -37,7 +37,7 @@ def _add(database: quiverdb.Database, label: str, units: int) -> None:
 
     try:
         database.create_element("Plant", label=label, units=units)
-    except TypeError:  # releases before 0.6.0 take an Element
+    except TypeError:  # releases before 0.6.0 need an Element
         element = quiverdb.Element()
         element.set("label", label)
         element.set("units", units)
@@ -45,14 +45,14 @@ def _add(database: quiverdb.Database, label: str, units: int) -> None:
 
 
 def write_old_data() -> None:
-    """Write the database that another release will read."""
-    database = _make("old.db")
+    """Write the database that another release reads later."""
+    database = _create("old.db")
     _add(database, "Itaipú", 20)
     database.close()
 
 
 def old_data() -> Dict[str, Union[List[str], List[int]]]:
-    """Read what another release wrote, and write to it."""
+    """Write to the database of another release, and read it."""
     import quiverdb
 
     database = quiverdb.Database.open("old.db")
@@ -61,54 +61,58 @@ def old_data() -> Dict[str, Union[List[str], List[int]]]:
     units = list(database.read_scalar_integers("Plant", "units"))
     database.close()
     if labels != ["Itaipú", "new"] or units != [20, 1]:
-        raise ValueError(f"another release wrote Itaipú and 20, read were {labels} and {units}")
+        raise ValueError(
+            f"another release wrote Itaipú and 20, and this one reads {labels} and {units}"
+        )
     return {"labels": labels, "units": units}
 
 
 def absolute_paths() -> List[str]:
-    """Make and open databases by full paths, in folders with names of all sorts.
+    """Create and open databases by absolute paths, in folders with unusual names.
 
-    Schema, migrations, database and log are each where they ought to be, and nothing is elsewhere.
+    Schema, migrations, database and log must be in the expected folder. No other file may appear.
     """
     import quiverdb
 
-    top = os.getcwd()
-    longest = 100
-    if sys.platform == "win32":  # at most 259 characters, of which SQLite's journal takes 8
-        longest = min(longest, (245 - len(top)) // 2)
-    made = []
+    project = os.getcwd()
+    length = 100
+    if sys.platform == "win32":  # at most 259 characters with the 8 of SQLite's "-journal"
+        length = min(length, (245 - len(project)) // 2)
+    paths = []
     os.makedirs("elsewhere")
-    os.chdir("elsewhere")  # where nothing may appear
-    for name in ("with space", "José Müller", "日本語", "x" * longest):
-        folder = os.path.join(top, name)
+    os.chdir("elsewhere")  # the package must not write here
+    for name in ("with space", "José Müller", "日本語", "x" * length):
+        folder = os.path.join(project, name)
         os.makedirs(folder)
         path = os.path.join(folder, f"{name}.db")
-        database = _make(path, os.path.join(folder, f"{name}.sql"))
+        database = _create(path, os.path.join(folder, f"{name}.sql"))
         _add(database, name, 1)
-        told = database.path() if hasattr(database, "path") else path
+        reported_path = database.path() if hasattr(database, "path") else path
         database.close()
         labels = [name]
         if hasattr(quiverdb.Database, "open"):
             database = quiverdb.Database.open(path)
             labels = list(database.read_scalar_strings("Plant", "label"))
             database.close()
-        if labels != [name] or os.path.normcase(told) != os.path.normcase(path):
-            raise ValueError(f"{told} holds {labels}, {path} was to hold {name}")
+        if labels != [name] or os.path.normcase(reported_path) != os.path.normcase(path):
+            raise ValueError(
+                f"expected {name} in {path}, and the package reports {labels} in {reported_path}"
+            )
         _migrate(folder, name)
-        wanted = {f"{name}.db", f"{name}.sql", "steps", "m.db", "quiver_database.log"}
+        expected = {f"{name}.db", f"{name}.sql", "steps", "m.db", "quiver_database.log"}
         if not hasattr(quiverdb.Database, "from_migrations"):
-            wanted.remove("m.db")
-        if set(os.listdir(folder)) != wanted:
-            raise ValueError(f"{folder} holds {os.listdir(folder)}, and ought to hold {wanted}")
-        made.append(path)
-    if strays := os.listdir("."):
-        raise ValueError(f"in the current folder there appeared {strays}")
-    os.chdir(top)
-    return made
+            expected.remove("m.db")
+        if set(os.listdir(folder)) != expected:
+            raise ValueError(f"{folder} has {os.listdir(folder)}, expected {expected}")
+        paths.append(path)
+    if files := os.listdir("."):
+        raise ValueError(f"the package wrote {files} into the current folder")
+    os.chdir(project)
+    return paths
 
 
 def _migrate(folder: str, name: str) -> None:
-    """Bring a database to version 2 by migrations in a folder of this name."""
+    """Migrate a database to version 2, with migrations in a folder of this name."""
     import quiverdb
 
     steps = os.path.join(folder, "steps", name[:20])
@@ -123,14 +127,14 @@ def _migrate(folder: str, name: str) -> None:
     version = database.current_version()
     database.close()
     if version != 2:
-        raise ValueError(f"two migrations in {steps} made version {version}")
+        raise ValueError(f"after two migrations in {steps} the version is {version}")
 
 
 def as_another_user() -> List[str]:
-    """Use the package as somebody who may read it and no more.
+    """Use the package as two users who can read it and cannot change it.
 
-    That is user 1000, at home in a folder of his own; and a number that no account has and whose
-    home is the root, as containers are run where each project has a number of its own.
+    The first is user 1000, with a home folder. The second is a user number without an account and
+    with the home folder ``/``, as on clusters that run each project's containers under a number.
     """
     return [_as_user(1000, at_home=True), _as_user(1_000_660_000, at_home=False)]
 
@@ -144,7 +148,7 @@ def _as_user(number: int, *, at_home: bool) -> str:
     source = as_another_user.__code__.co_filename
     code = f"exec(compile(open({source!r}, 'rb').read(), 'uses.py', 'exec')); write_old_data()"
     try:
-        ran = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code],
             user=number,
             group=number,
@@ -155,59 +159,62 @@ def _as_user(number: int, *, at_home: bool) -> str:
             capture_output=True,
             timeout=30,
         )
-        found = sorted(os.listdir(folder))
+        files = sorted(os.listdir(folder))
     finally:
         shutil.rmtree(folder)
-    if ran.returncode or "old.db" not in found:
-        who = "another user" if at_home else "a user without an account"
-        last = ran.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise PermissionError(f"{who} gets {ran.returncode} and {last}")
-    return str(found)
+    if result.returncode or "old.db" not in files:
+        user = "another user" if at_home else "a user without an account"
+        last_line = result.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise PermissionError(f"for {user} it ended with {result.returncode}: {last_line}")
+    return str(files)
 
 
-# ---- what goes on while the package is replaced ----
+# ---- a process that uses the package while it is replaced ----
 
 _HOLDER = """
 import os, sys, time, json, quiverdb
 exec(compile(open(sys.argv[1], "rb").read(), "uses.py", "exec"))
-database = _make("held.db", "held.sql")
+database = _create("held.db", "held.sql")
 before = quiverdb.version()
 _add(database, "before", 1)
 open("holding", "w").close()
 for _ in range(1200):
-    if os.path.exists("go-on"):
+    if os.path.exists("continue"):
         break
     time.sleep(0.1)
-told = {"before": before}
+report = {"before": before}
 try:
     _add(database, "after", 2)
-    told["after"] = quiverdb.version()
-    told["labels"] = sorted(database.read_scalar_strings("Plant", "label"))
+    report["after"] = quiverdb.version()
+    report["labels"] = sorted(database.read_scalar_strings("Plant", "label"))
     database.close()
-    again = _make("again.db", "held.sql")
-    _add(again, "again", 3)
-    again.close()
+    new_database = _create("again.db", "held.sql")
+    _add(new_database, "again", 3)
+    new_database.close()
 except Exception as error:
-    told["error"] = repr(error)
+    report["error"] = repr(error)
 with open("held.partial", "w") as file:
-    json.dump(told, file)
+    json.dump(report, file)
 os.replace("held.partial", "held.json")
 """
 
 
 def start_holder(source: str) -> None:
-    """Start a process that uses the package, and leave it running until it is told to go on.
+    """Start a process that uses the package and then waits for the file ``continue``.
 
-    ``source`` is this file, which that process needs as well.
+    ``source`` is the path of this file. The process executes it too.
+
+    Raises:
+        SystemExit: the process did not start to use the package.
     """
     import time
 
-    with open("holder.txt", "wb") as said:
+    with open("holder.txt", "wb") as output:
         holder = subprocess.Popen(
             [sys.executable, "-c", _HOLDER, source],
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
     for _ in range(600):
@@ -216,13 +223,13 @@ def start_holder(source: str) -> None:
         if holder.poll() is not None:
             break
         time.sleep(0.05)
-    with open("holder.txt", encoding="utf-8", errors="replace") as told:
-        last = (told.read().strip().splitlines() or ["it said nothing"])[-1]
-    raise SystemExit(f"error: the process that was to hold the library: {last}")
+    with open("holder.txt", encoding="utf-8", errors="replace") as file:
+        last_line = (file.read().strip().splitlines() or ["no output"])[-1]
+    raise SystemExit(f"error: the process that loads the library: {last_line}")
 
 
-class Held(TypedDict, total=False):
-    """What the process reports that had the library loaded."""
+class HolderReport(TypedDict, total=False):
+    """The report of the process that has the library loaded."""
 
     before: str
     after: str
@@ -231,41 +238,48 @@ class Held(TypedDict, total=False):
     new: str
 
 
-def held_library() -> Held:
-    """Let that process go on: the library that it has must still work, and the data be one."""
+def held_library() -> HolderReport:
+    """Let the process of ``start_holder`` continue after the package was replaced.
+
+    The library that it has loaded must still work, and the new release must read its data.
+    """
     import json
     import time
 
-    open("go-on", "w").close()
-    began = os.path.exists("holding")
-    for _ in range(400 if began else 0):
+    open("continue", "w").close()
+    started = os.path.exists("holding")
+    for _ in range(400 if started else 0):
         if os.path.exists("held.json"):
             break
         time.sleep(0.05)
     else:
-        with open("holder.txt", encoding="utf-8", errors="replace") as said:
-            raise RuntimeError(f"the process that had it loaded is gone: {said.read()[-300:]}")
+        with open("holder.txt", encoding="utf-8", errors="replace") as output:
+            last_output = output.read()[-300:]
+        raise RuntimeError(f"the process with the loaded library gave no result: {last_output}")
     with open("held.json", encoding="utf-8") as file:
-        told: Held = json.load(file)
-    if "error" in told or told["before"] != told["after"] or told["labels"] != ["after", "before"]:
-        raise ValueError(f"the process that had it loaded says {told}")
+        report: HolderReport = json.load(file)
+    is_error = "error" in report or report["before"] != report["after"]
+    if is_error or report["labels"] != ["after", "before"]:
+        raise ValueError(f"the process with the loaded library reports {report}")
     import quiverdb
 
-    told["new"] = quiverdb.version()
+    report["new"] = quiverdb.version()
     if hasattr(quiverdb.Database, "open"):
         database = quiverdb.Database.open("held.db")
         labels = sorted(database.read_scalar_strings("Plant", "label"))
         database.close()
-        if labels != told["labels"]:
-            raise ValueError(f"the old process wrote {told['labels']}, the new one reads {labels}")
-    return told
+        if labels != report["labels"]:
+            raise ValueError(
+                f"the old process wrote {report['labels']}, and the new one reads {labels}"
+            )
+    return report
 
 
 def interrupt_installation() -> None:
-    """Leave the package as pip does when it is killed between removing and unpacking it.
+    """Leave the package in the state in which a killed pip leaves it during an installation.
 
-    What was there is set aside under a name with a tilde (pip, utils/temp_dir.py,
-    AdjacentTempDirectory); the new files are there in part, and nothing says whose they are.
+    pip has renamed the old files to a name with a tilde (pip, utils/temp_dir.py,
+    AdjacentTempDirectory). It has written a part of the new files, and no metadata.
     """
     import importlib.metadata
     import shutil
@@ -283,126 +297,138 @@ def interrupt_installation() -> None:
         path = os.path.join(libraries, library)
         with open(path, "rb") as file:
             half = file.read(os.path.getsize(path) // 2)
-        os.remove(path)  # uv's file is one with that of its cache
+        os.remove(path)  # uv hard-links it to the file in its cache, which must not change
         with open(path, "wb") as file:
             file.write(half)
     os.remove(os.path.join(home, "database.py"))
 
 
-# ---- whose code runs ----
+# ---- which library's code runs ----
 
 
 def own_sqlite() -> Dict[str, str]:
-    """Ask the package and the other SQLite in this process who they are."""
+    """Compare the source ids of the bundled SQLite and of the machine's SQLite in this process.
+
+    Raises:
+        Interposed: the package reports the machine's SQLite.
+    """
     import sqlite3
 
     connection = sqlite3.connect(":memory:")
     (theirs,) = connection.execute("SELECT sqlite_source_id()").fetchone()
     connection.close()
-    database = _make("sqlite.db")
+    database = _create("sqlite.db")
     if not hasattr(database, "query_string"):
         return {"theirs": theirs, "not_offered": "query_string"}
     ours = database.query_string("SELECT sqlite_source_id()")
     database.close()
-    # The machine's distributor may have marked its own build at the end.
-    if ours[:60] == theirs[:60] and not _holds(ours[:60]):
-        raise Interposed(f"calls of the bundled SQLite ended in the machine's: {ours}")
+    # A Linux distribution can change the end of the id of its build.
+    if ours[:60] == theirs[:60] and not _libraries_contain(ours[:60]):
+        raise Interposed(f"calls of the bundled SQLite reach the machine's SQLite: {ours}")
     return {"ours": ours, "theirs": theirs}
 
 
-def _holds(text: str) -> bool:
-    """Return whether a library of the package has this text: then it may be its own answer."""
+def _libraries_contain(text: str) -> bool:
+    """Return True if a library of the package contains this text."""
     import quiverdb
 
-    found = False
     for folder, _, names in os.walk(os.path.dirname(quiverdb.__file__)):
         for name in names:
             if ".so" in name or name.endswith(".dll"):
                 with open(os.path.join(folder, name), "rb") as file:
-                    found = found or text.encode() in file.read()
-    return found
+                    if text.encode() in file.read():
+                        return True
+    return False
 
 
 def own_symbols() -> Dict[str, Dict[str, int]]:
-    """Look where the linker bound what the package's libraries define: it must be in the package.
+    """Count by library where the symbols of the package's libraries are bound.
 
-    The slots of the relocation tables are read where they are in this process. Weak symbols, which
-    C++ means to be shared, are counted and not judged.
+    The slots of the relocation tables are read in the memory of this process. A strong symbol that
+    the package defines must be bound in the package. Weak symbols, which C++ shares on purpose, are
+    only counted.
+
+    Raises:
+        Interposed: a strong symbol of the package is bound in another library.
+        RuntimeError: the libraries have no symbols to check.
     """
     import ctypes
 
     import quiverdb
 
     home = os.path.dirname(quiverdb.__file__)
-    places = _places()
-    # The address that a library is loaded at is where the file's beginning is mapped.
-    own = {path: start for start, _, path in reversed(places) if path.startswith(home)}
-    tables = {path: _symbols(path) for path in own}
+    mappings = _mappings()
+    # The load address of a library is the address at which the start of its file is mapped.
+    load_addresses = {path: start for start, _, path in reversed(mappings) if path.startswith(home)}
+    tables = {path: _symbols(path) for path in load_addresses}
     defined = {name for exports, _ in tables.values() for name in exports}
-    answered: Dict[str, Dict[str, int]] = {}
-    strays = []
-    for path, base in own.items():
-        counted: Dict[str, int] = {}
+    counts: Dict[str, Dict[str, int]] = {}
+    interposed = []
+    for path, base in load_addresses.items():
+        owners: Dict[str, int] = {}
         for name, weak, offset, addend in tables[path][1]:
             address = ctypes.c_uint64.from_address(base + offset).value - addend
-            owner = next((p for start, end, p in places if start <= address < end), "nobody")
+            owner = next((p for start, end, p in mappings if start <= address < end), "nobody")
             key = os.path.basename(owner) + (", weak" if weak else "")
-            counted[key] = counted.get(key, 0) + 1
-            if name in defined and not weak and address and owner not in own:
-                strays.append(f"{name} of {os.path.basename(path)} is answered by {owner}")
-        answered[os.path.basename(path)] = counted
-    if strays:
-        raise Interposed(f"{len(strays)} symbols of its own, first {strays[0]}; {answered}")
-    if not any(answered.values()):
-        raise RuntimeError(f"nothing of it could be looked at: {sorted(own)} name no symbols")
-    return answered
+            owners[key] = owners.get(key, 0) + 1
+            if name in defined and not weak and address and owner not in load_addresses:
+                interposed.append(f"{name} of {os.path.basename(path)} is bound in {owner}")
+        counts[os.path.basename(path)] = owners
+    if interposed:
+        raise Interposed(
+            f"{len(interposed)} symbols of the package are bound in other libraries: "
+            f"{interposed[0]}; all counts: {counts}"
+        )
+    if not any(counts.values()):
+        raise RuntimeError(f"there are no symbols to check in {sorted(load_addresses)}")
+    return counts
 
 
-def _places() -> List[Tuple[int, int, str]]:
-    """Return where files are mapped in this process: start, end, path (proc(5))."""
-    found = []
+def _mappings() -> List[Tuple[int, int, str]]:
+    """Return the mapped files of this process: start, end, path (proc(5), /proc/pid/maps)."""
+    mappings = []
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             fields = line.split(None, 5)
             if len(fields) == 6 and fields[5].startswith("/"):
                 start, _, end = fields[0].partition("-")
-                found.append((int(start, 16), int(end, 16), fields[5].rstrip("\n")))
-    return found
+                mappings.append((int(start, 16), int(end, 16), fields[5].rstrip("\n")))
+    return mappings
 
 
 def _symbols(path: str) -> Tuple[Set[str], List[Tuple[str, bool, int, int]]]:
-    """Return what a library defines for all, and its slots: name, whether weak, offset, addend.
+    """Return the global symbols of a library, and its slots: name, is weak, offset, addend.
 
-    System V gABI, chapters 4 and 5: sections of type SHT_DYNSYM and SHT_RELA, 64 bits. A slot is
-    what a call or an address goes through, or a place in a table of pointers (R_X86_64_GLOB_DAT,
-    R_X86_64_JUMP_SLOT and R_X86_64_64; psABI, chapter 4): only the last has an addend.
+    System V gABI, chapters 4 and 5: sections of type SHT_DYNSYM and SHT_RELA, 64 bits. A slot holds
+    the address of a function or variable (R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT), or is an entry in
+    a table of pointers (R_X86_64_64; psABI, chapter 4). Only the last kind has an addend.
     """
     import struct
 
     with open(path, "rb") as file:
         data = file.read()
-    (at,) = struct.unpack_from("<Q", data, 40)
+    (table,) = struct.unpack_from("<Q", data, 40)
     size, count = struct.unpack_from("<HH", data, 58)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", data, at + n * size) for n in range(count)]
+    sections = [struct.unpack_from("<IIQQQQIIQQ", data, table + n * size) for n in range(count)]
     symbols: List[Tuple[str, int, int]] = []
     for _, kind, _, _, start, length, link, _, _, _ in sections:
         if kind != 11:
             continue
         names = sections[link][4]
-        for place in range(start, start + length, 24):
-            name, info, _, section, _, _ = struct.unpack_from("<IBBHQQ", data, place)
+        for position in range(start, start + length, 24):
+            name, info, _, section, _, _ = struct.unpack_from("<IBBHQQ", data, position)
             end = data.index(b"\0", names + name)
             symbols.append((data[names + name : end].decode("latin-1"), info >> 4, section))
     slots = []
     for _, kind, _, _, start, length, _, _, _, _ in sections:
         if kind != 4:
             continue
-        for place in range(start, start + length, 24):
-            offset, info, addend = struct.unpack_from("<QQq", data, place)
+        for position in range(start, start + length, 24):
+            offset, info, addend = struct.unpack_from("<QQq", data, position)
             name, binding, _ = symbols[info >> 32]
-            how = info & 0xFFFFFFFF
-            if how in (1, 6, 7) and name:
-                slots.append((name, binding != 1, offset, addend if how == 1 else 0))
+            relocation = info & 0xFFFFFFFF
+            if relocation in (1, 6, 7) and name:
+                slots.append((name, binding != 1, offset, addend if relocation == 1 else 0))
     return {name for name, binding, section in symbols if section and binding == 1}, slots
 
 
@@ -415,24 +441,24 @@ def in_forked_child() -> int:
     child = os.fork()
     if child == 0:
         try:
-            database = _make("child.db")
+            database = _create("child.db")
             _add(database, "child", 1)
             database.close()
             quiverdb.version()
-        except BaseException as error:  # noqa: BLE001  (told by the file: it must not return)
-            with open("child.txt", "w", encoding="utf-8") as said:
-                said.write(f": {type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001  (the child must not return from here)
+            with open("child.txt", "w", encoding="utf-8") as file:
+                file.write(f": {type(error).__name__}: {error}")
             os._exit(1)
         os._exit(0)
     for _ in range(200):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
             if status:
-                last = ""
+                reason = ""
                 if os.path.exists("child.txt"):
-                    with open("child.txt", encoding="utf-8") as said:
-                        last = said.read()
-                raise RuntimeError(f"the forked child ended with {status}{last}")
+                    with open("child.txt", encoding="utf-8") as file:
+                        reason = file.read()
+                raise RuntimeError(f"the forked child ended with {status}{reason}")
             return status
         time.sleep(0.05)
     os.kill(child, 9)
@@ -440,25 +466,25 @@ def in_forked_child() -> int:
     raise RuntimeError("the forked child did not end in 10 s")
 
 
-# A child that starts anew imports its work by name, so that is a module in the current folder.
+# A spawned child imports its function by name, so it is in a module of the current folder.
 _SPAWNED = """
-def work(source, answer):
+def work(source, pipe):
     try:
-        known = {"__name__": "uses"}
+        uses = {"__name__": "uses"}
         with open(source, "rb") as file:
-            exec(compile(file.read(), source, "exec"), known)
-        database = known["_make"]("spawned.db")
-        known["_add"](database, "spawned", 1)
+            exec(compile(file.read(), source, "exec"), uses)
+        database = uses["_create"]("spawned.db")
+        uses["_add"](database, "spawned", 1)
         database.close()
         import quiverdb
-        answer.send(("", quiverdb.version()))
+        pipe.send(("", quiverdb.version()))
     except BaseException as error:
-        answer.send((f"{type(error).__name__}: {error}", ""))
+        pipe.send((f"{type(error).__name__}: {error}", ""))
 """
 
 
 def in_spawned_child() -> str:
-    """Use the package in a child that starts anew and gets its work by name."""
+    """Use the package in a spawned child."""
     import importlib
     import multiprocessing
 
@@ -469,21 +495,21 @@ def in_spawned_child() -> str:
     importlib.invalidate_caches()
     work = importlib.import_module("spawned_work").work
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=work, args=(in_spawned_child.__code__.co_filename, theirs))
+    parent_end, child_end = context.Pipe()
+    child = context.Process(target=work, args=(in_spawned_child.__code__.co_filename, child_end))
     child.start()
-    theirs.close()
+    child_end.close()
     try:
-        error, version = ours.recv() if ours.poll(30) else ("it said nothing in 30 s", "")
+        error, version = parent_end.recv() if parent_end.poll(30) else ("no answer in 30 s", "")
     except EOFError:
-        error, version = "it ended without a word", ""
+        error, version = "no answer", ""
     child.join(10)
     if child.exitcode is None:
         child.kill()
         child.join()
     if error or child.exitcode or version != quiverdb.version():
-        told = error or f"it says {version}"
-        raise RuntimeError(f"the spawned child ended with {child.exitcode}: {told}")
+        reason = error or f"it reports the version {version}"
+        raise RuntimeError(f"the spawned child ended with {child.exitcode}: {reason}")
     return str(version)
 
 
@@ -507,7 +533,7 @@ for number in range(20):
             last = error
             time.sleep(0.02)
     else:
-        raise SystemExit(f"it was refused for 4 s: {last}")
+        raise SystemExit(f"all attempts of 4 s were refused: {last}")
 database.close()
 print(refused)
 if refused > 20:
@@ -516,15 +542,15 @@ if refused > 20:
 
 
 def two_interpreters() -> Dict[str, Union[int, str, List[int]]]:
-    """Let two interpreters, both of which have it open, write to one database; every row is there.
+    """Write to one database from two interpreters at the same time; no row may be lost.
 
-    An attempt may be refused and made again, but not more often than every second one.
+    If the package refuses an attempt, the writer repeats it. At most half of them may be refused.
     """
     import quiverdb
 
     if not hasattr(quiverdb.Database, "open"):
         return {"not_offered": "Database.open"}  # releases before 0.7.9
-    _make("shared.db").close()
+    _create("shared.db").close()
     source = two_interpreters.__code__.co_filename
     writers = [
         subprocess.Popen(
@@ -537,20 +563,21 @@ def two_interpreters() -> Dict[str, Union[int, str, List[int]]]:
     refused = []
     try:
         for writer in writers:
-            told, errors = writer.communicate(timeout=40)
+            output, errors = writer.communicate(timeout=40)
             if writer.returncode:
-                last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
-                raise RuntimeError(f"one of two writers ended with {writer.returncode}: {last}")
-            refused.append(int(told.split()[-1]))
+                last_line = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
+                message = f"one of two writers ended with {writer.returncode}: {last_line}"
+                raise RuntimeError(message)
+            refused.append(int(output.split()[-1]))
     finally:
-        for writer in writers:  # one that waits for the other is not the package's doing
+        for writer in writers:  # after a failure the other writer still waits for its partner
             writer.kill()
             writer.wait()
     database = quiverdb.Database.open("shared.db")
     labels = set(database.read_scalar_strings("Plant", "label"))
     database.close()
     if len(labels) != 40:
-        raise ValueError(f"two interpreters wrote 40 rows, {len(labels)} are there")
+        raise ValueError(f"two interpreters wrote 40 rows, and the database has {len(labels)}")
     return {"rows": len(labels), "refused": refused}
 
 
@@ -560,50 +587,56 @@ def in_another_folder() -> str:
 
     os.makedirs("another")
     code = "import os, quiverdb; os.chdir('another'); print(quiverdb.version())"
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
     )
-    told = ran.stdout.decode("utf-8", "replace").split()[-1:]
-    if ran.returncode or told != [quiverdb.version()]:
-        last = ran.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        raise RuntimeError(f"the first call in another folder ended with {ran.returncode}: {last}")
-    return told[0]
+    versions = result.stdout.decode("utf-8", "replace").split()[-1:]
+    if result.returncode or versions != [quiverdb.version()]:
+        last_line = result.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise RuntimeError(
+            f"the first call in another folder ended with {result.returncode}: {last_line}"
+        )
+    return versions[0]
 
 
 def from_zip() -> str:
-    """Import the package from a zip archive: the first call must say that this cannot work."""
+    """Import the package from a zip archive. The first call must raise an error with the reason."""
     archive = os.path.abspath("packages.zip")
     _pack(archive)
-    beside = _dependencies_alone()
-    return _works_or_says_why(f"{_ALONE}sys.path[:0] = [{archive!r}, {beside!r}]")
+    dependencies = _copy_dependencies()
+    prelude = f"{_WITHOUT_SITE_PACKAGES}sys.path[:0] = [{archive!r}, {dependencies!r}]"
+    return _works_or_says_why(prelude)
 
 
-# What programs that freeze others do: a module's file need not exist, for its code is elsewhere.
+# Imports modules as a frozen program does: the code is in an archive, and the files do not exist.
 _FROZEN = """
 import importlib.machinery, importlib.util, os, sys, zipfile
 folder, archive = sys.argv[1:]
 sys.frozen, sys._MEIPASS = True, folder
-held = zipfile.ZipFile(archive)
+modules = zipfile.ZipFile(archive)
 class Finder:
     def find_spec(self, name, path=None, target=None):
         for ending in ("/__init__.py", ".py"):
-            inside = name.replace(".", "/") + ending
-            if inside in held.namelist():
-                place = os.path.join(folder, *inside.split("/"))
-                package = [os.path.dirname(place)] if ending[0] == "/" else None
+            member = name.replace(".", "/") + ending
+            if member in modules.namelist():
+                path_of_file = os.path.join(folder, *member.split("/"))
+                package = [os.path.dirname(path_of_file)] if ending[0] == "/" else None
                 return importlib.util.spec_from_file_location(
-                    name, place + "c", loader=self, submodule_search_locations=package)
+                    name, path_of_file + "c", loader=self, submodule_search_locations=package)
     def create_module(self, spec):
         return None
     def exec_module(self, module):
-        inside = os.path.relpath(module.__file__[:-1], folder).replace(os.sep, "/")
-        exec(compile(held.read(inside), module.__file__, "exec"), module.__dict__)
+        member = os.path.relpath(module.__file__[:-1], folder).replace(os.sep, "/")
+        exec(compile(modules.read(member), module.__file__, "exec"), module.__dict__)
 sys.meta_path.insert(0, Finder())
 """
 
 
 def from_frozen() -> List[str]:
-    """Import the package as a frozen program does, its libraries beside it and left out."""
+    """Import the package as a frozen program does, with its libraries in the folder and without.
+
+    Without the libraries it must not work. If it does, it uses libraries from another folder.
+    """
     import shutil
 
     import quiverdb
@@ -611,26 +644,29 @@ def from_frozen() -> List[str]:
     home = os.path.dirname(quiverdb.__file__)
     archive = os.path.abspath("frozen.zip")
     _pack(archive)
-    beside = _dependencies_alone()
-    said = []
+    dependencies = _copy_dependencies()
+    results = []
     for name in ("whole", "without-libraries"):
         folder = os.path.abspath(name)
         os.makedirs(folder)
         if name == "whole":
             shutil.copytree(os.path.join(home, "_libs"), os.path.join(folder, "quiverdb", "_libs"))
-        prelude = f"{_ALONE}sys.path.insert(0, {beside!r})\n{_FROZEN}"
-        said.append(_works_or_says_why(prelude, folder, archive))
-    if said[1] == "it works":
-        raise RuntimeError("it works without its libraries: whose it uses is not known")
-    return said
+        prelude = f"{_WITHOUT_SITE_PACKAGES}sys.path.insert(0, {dependencies!r})\n{_FROZEN}"
+        results.append(_works_or_says_why(prelude, folder, archive))
+    if results[1] == _WORKS:
+        raise RuntimeError("without its libraries it uses libraries from an unknown folder")
+    return results
 
 
-# Where the package is in an archive it is not installed as well.
-_ALONE = "import sys; sys.path[:] = [p for p in sys.path if not p.endswith('-packages')]\n"
+_WORKS = "it works"
+# Hides the installed package, so that only the one in the archive can be imported.
+_WITHOUT_SITE_PACKAGES = (
+    "import sys; sys.path[:] = [p for p in sys.path if not p.endswith('-packages')]\n"
+)
 
 
-def _dependencies_alone() -> str:
-    """Return a folder with what the package depends on, and without the package."""
+def _copy_dependencies() -> str:
+    """Copy the dependencies of the package into a new folder, and return the folder."""
     import importlib.metadata
     import shutil
 
@@ -645,7 +681,7 @@ def _dependencies_alone() -> str:
 
 
 def _pack(archive: str) -> None:
-    """Put the package into a zip archive."""
+    """Write the package into a zip archive."""
     import zipfile
 
     import quiverdb
@@ -658,34 +694,34 @@ def _pack(archive: str) -> None:
                 target.write(path, os.path.relpath(path, os.path.dirname(home)))
 
 
-def _raw(message: str) -> bool:
-    """Return whether the loader or the interpreter speaks, and nobody for the package."""
-    kind, _, told = message.partition(": ")
-    if kind == "ImportError" and ("cannot import name" in told or told.startswith("DLL load")):
+def _is_from_loader(message: str) -> bool:
+    """Return True if the loader or the interpreter wrote the message, and not the package."""
+    kind, _, text = message.partition(": ")
+    if kind == "ImportError" and ("cannot import name" in text or text.startswith("DLL load")):
         return True
-    return told.partition(": ")[2].startswith("cannot open shared object file")
+    return text.partition(": ")[2].startswith("cannot open shared object file")
 
 
 def _works_or_says_why(prelude: str, *arguments: str) -> str:
-    """Import the package and call it, after this code; return what it says.
+    """Run this code, import the package and call it; return "it works", or the package's error.
 
     Raises:
-        RuntimeError: it neither worked nor said why not: an error raised on purpose, the package's
-            own or Python's for imports and for what nothing else fits, that names what is missing.
+        RuntimeError: it did not work, and the error does not explain why. An error of the package,
+            an ImportError or a RuntimeError explains it if its message names what is missing.
     """
     code = f"{prelude}\nimport quiverdb; print(quiverdb.version())"
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=30,
     )
-    errors = ran.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-    last = errors[-1]
-    if ran.returncode == 0:
-        return "it works"
-    meant = last.startswith(("quiverdb.", "ImportError: ", "RuntimeError: "))
-    clear = meant and "quiver" in last.partition(": ")[2] and not _raw(last)
-    if ran.returncode < 0 or not clear:
-        raise RuntimeError(f"it ended with {ran.returncode} and said: {last}")
-    return last
+    errors = result.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
+    last_line = errors[-1]
+    if result.returncode == 0:
+        return _WORKS
+    is_deliberate = last_line.startswith(("quiverdb.", "ImportError: ", "RuntimeError: "))
+    names_cause = "quiver" in last_line.partition(": ")[2] and not _is_from_loader(last_line)
+    if result.returncode < 0 or not (is_deliberate and names_cause):
+        raise RuntimeError(f"it ended with {result.returncode}: {last_line}")
+    return last_line
