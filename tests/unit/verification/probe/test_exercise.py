@@ -1,29 +1,43 @@
+"""The exercise, run in a new interpreter on a small installed package."""
+
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from verification import probe
-from verification.models.evidence import ClosedFile, Steps
+from verification.models.evidence import ClosedFile, EntryPointFault, ExerciseStep, FileFault, Steps
 
 EXERCISE = Path(probe.__file__).with_name("exercise.py")
-PACKAGE = "packaging"
-OWN = f"""
+ValueT = TypeVar("ValueT")
+FILES = {
+    "sample/__init__.py": "__version__ = '1.2'\n",
+    "sample/core.py": "def run(): ...\n",
+    "sample_package-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: sample-package\n"
+    "Version: 1.2\n",
+    "sample_package-1.2.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
+    "sample_package-1.2.dist-info/entry_points.txt": "[console_scripts]\n"
+    "sample = sample.core:run\n",
+}
+"""The installed package. RECORD has the hash of each file."""
+OWN = """
 calls = []
 def native_call():
-    import {PACKAGE}
+    import sample
     calls.append(1)
-    return {{"version": {PACKAGE}.__version__, "more": 1}}
+    return {"version": sample.__version__, "more": 1}
 def round_trip(tables):
     rows = [[len(calls), tables["Plant"]["rows"][0][0]]]
-    return {{"returned": {{"Plant": {{"columns": ["calls", "x"], "rows": rows}}}}}}
+    return {"returned": {"Plant": {"columns": ["calls", "x"], "rows": rows}}}
 """
 INSTRUCTIONS = {"tables": {"Plant": {"columns": ["x"], "rows": [[2**63 - 1]]}}}
 NAMES = [
@@ -32,8 +46,8 @@ NAMES = [
 ]  # fmt: skip
 
 
-class Ran(NamedTuple):
-    """An exercise that ran in an interpreter of its own."""
+class Result(NamedTuple):
+    """The result of an exercise."""
 
     code: int
     lines: list[dict[str, Any]]
@@ -41,7 +55,29 @@ class Ran(NamedTuple):
     trace: str
 
 
-def run(folder: Path, own: str = OWN, uses: str = "", **environment: str) -> Ran:
+def install(folder: Path) -> Path:
+    """Write the files of the package and its RECORD into a folder, and return the folder."""
+    record = ""
+    for name, text in FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+        record += f"{name},sha256={digest.decode()},{len(text)}\n"
+    (folder / "sample_package-1.2.dist-info" / "RECORD").write_text(record, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with the installed package."""
+    return install(tmp_path_factory.mktemp("installed"))
+
+
+def exercise(
+    folder: Path, installed: Path, own: str = OWN, uses: str = "", **environment: str
+) -> Result:
+    """Run the exercise in a folder, with these two files of the subject."""
     files = {
         "exercise.py": EXERCISE.read_text("utf-8"),
         "own.py": own,
@@ -51,15 +87,17 @@ def run(folder: Path, own: str = OWN, uses: str = "", **environment: str) -> Ran
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
     source = str(folder / "exercise.py")
-    ended = subprocess.run(
-        [sys.executable, "-c", f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"],
+    code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", code],  # -S: without the packages of this environment
         cwd=folder,
         env={
             **os.environ,
+            "PYTHONPATH": str(installed),
             "E2E_STEPS": str(folder / "steps.jsonl"),
             "E2E_TRACE": str(folder / "trace.txt"),
-            "E2E_SUBJECT": PACKAGE,
-            "E2E_PACKAGE": PACKAGE,
+            "E2E_SUBJECT": "sample-package",
+            "E2E_PACKAGE": "sample",
             "E2E_LIMIT_SECONDS": "30",
             **environment,
         },
@@ -68,236 +106,238 @@ def run(folder: Path, own: str = OWN, uses: str = "", **environment: str) -> Ran
         check=False,
     )
     lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
-    ended_steps = {line["step"]: line for line in lines}
-    trace = (folder / "trace.txt").read_text()
-    return Ran(ended.returncode, lines, Steps.model_validate(ended_steps), trace)
+    steps = Steps.model_validate({line["step"]: line for line in lines})
+    return Result(result.returncode, lines, steps, (folder / "trace.txt").read_text())
 
 
-def test_the_steps_are_recorded_in_a_users_order(tmp_path: Path) -> None:
-    ran = run(tmp_path)
-    assert ran.code == 0
-    begun = [line["step"] for line in ran.lines if line.get("begun")]
-    assert begun == [*NAMES, "end"]
-    assert [line["step"] for line in ran.lines if "ok" in line] == begun
-    assert all(step.ok for step in ran.steps.by_name().values())
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Result:
+    """Return the result of an exercise without a fault."""
+    return exercise(tmp_path_factory.mktemp("exercise"), installed)
 
 
-def test_the_subjects_functions_are_of_one_module(tmp_path: Path) -> None:
-    steps = run(tmp_path).steps
-    assert steps.native_call is not None
-    assert steps.native_call.value is not None
-    assert steps.import_package is not None
-    assert steps.import_package.value is not None
-    assert steps.native_call.value.version == steps.import_package.value.version
-    assert (steps.native_call.value.source, steps.native_call.value.lacking) == (None, ())
-    assert steps.round_trip is not None
-    assert steps.round_trip.value is not None
-    assert steps.round_trip.value.returned["Plant"].rows == ((1, 2**63 - 1),)
-    assert steps.round_trip.value.not_offered == ()
+def value(step: ExerciseStep[ValueT] | None) -> ValueT:
+    """Return the value of a successful step."""
+    assert step is not None
+    assert step.value is not None
+    return step.value
 
 
-def test_the_installed_files_are_compared_with_record(tmp_path: Path) -> None:
-    record = run(tmp_path).steps.record
-    assert record is not None
-    assert record.value is not None
-    assert record.value.checked > 5
-    assert (record.value.wrong, record.value.unreadable) == ((), ())
-    assert record.value.tags == ("py3-none-any",)
+def test_all_steps_are_recorded_in_order(result: Result) -> None:
+    assert result.code == 0
+    started = [line["step"] for line in result.lines if line.get("begun")]
+    assert started == [*NAMES, "end"]
+    assert [line["step"] for line in result.lines if "ok" in line] == started
+    assert all(step.ok for step in result.steps.by_name().values())
+
+
+def test_the_values_of_the_subject_are_recorded(result: Result) -> None:
+    native_call = value(result.steps.native_call)
+    assert native_call.version == value(result.steps.import_package).version == "1.2"
+    assert (native_call.source, native_call.lacking) == (None, ())
+    round_trip = value(result.steps.round_trip)
+    # The first value counts the native calls: both functions are in one module.
+    assert round_trip.returned["Plant"].rows == ((1, 2**63 - 1),)
+    assert round_trip.not_offered == ()
+
+
+def test_correct_installed_files_have_no_fault(result: Result) -> None:
+    record = value(result.steps.record)
+    assert record.checked == len(FILES)
+    assert (record.wrong, record.unreadable) == ((), ())
+    assert record.tags == ("py3-none-any",)
+    assert value(result.steps.distributions)["sample-package"].version == "1.2"
+
+
+def test_wrong_installed_files_and_entry_points_are_recorded(tmp_path: Path) -> None:
+    broken = install(tmp_path / "installed")
+    (broken / "sample/core.py").write_text("def")
+    (broken / "sample_package-1.2.dist-info/WHEEL").unlink()
+    steps = exercise(tmp_path, broken).steps
+    record = value(steps.record)
+    assert [fault.file for fault in record.wrong] == [
+        "sample/core.py",
+        "sample_package-1.2.dist-info/WHEEL",
+    ]
+    assert record.wrong[1] == FileFault(
+        file="sample_package-1.2.dist-info/WHEEL", observed="FileNotFoundError"
+    )
+    assert [fault.file for fault in record.unreadable] == ["sample/core.py"]
+    (fault,) = value(steps.entry_points)
+    assert isinstance(fault, EntryPointFault)
+    assert (fault.name, fault.value) == ("sample", "sample.core:run")
+    assert fault.observed.startswith("SyntaxError")
 
 
 @pytest.mark.parametrize(
-    ("own", "step", "message"),
+    ("own", "errors"),
     [
-        ("def native_call(): return 3", "native-call", "native_call of the subject returned int"),
-        ("def native_call(): return {}", "native-call", "returned no version"),
-        ("def native_call(): pass", "native-call", "returned no version"),
-        ("def round_trip(): return [1]", "round-trip", "round_trip of the subject returned list"),
-        ("def round_trip(tables): return {'written': {}}", "round-trip", "'returned'"),
         (
-            "def round_trip(tables): pass",
-            "round-trip",
-            "round_trip of the subject returned nothing",
+            "def native_call(): return 3\ndef round_trip(): return [1]",
+            {"native-call": "TypeError", "round-trip": "TypeError"},
         ),
         (
-            "def round_trip(tables): return {'returned': {1, 2}}",
-            "round-trip",
-            "is not JSON serializable",
+            "def native_call(): return {}\ndef round_trip(tables): return {'written': {}}",
+            {"native-call": "TypeError", "round-trip": "KeyError"},
         ),
-        ("", "native-call", "has no attribute 'native_call'"),
-        ("raise OSError(7, 'broken')", "native-call", "[Errno 7] broken"),
+        (
+            "def native_call(): pass\ndef round_trip(tables): pass",
+            {"native-call": "TypeError", "round-trip": "TypeError"},
+        ),
+        (
+            "def round_trip(tables): return {'returned': {1, 2}}",  # JSON has no sets
+            {"native-call": "AttributeError", "round-trip": "TypeError"},
+        ),
+        ("raise OSError(7, 'broken')", {"native-call": "OSError", "round-trip": "OSError"}),
     ],
 )
-def test_a_function_of_the_subject_that_fails_is_recorded(
-    tmp_path: Path, own: str, step: str, message: str
+def test_a_faulty_function_of_the_subject_is_recorded(
+    tmp_path: Path, installed: Path, own: str, errors: dict[str, str]
 ) -> None:
-    ran = run(tmp_path, own)
-    failed = ran.steps.by_name()[step]
-    assert ran.code == 0
-    assert not failed.ok
-    assert failed.error is not None
-    assert message in failed.error.message
-    assert failed.error.number == (7 if "Errno" in message else None)
-    assert ran.steps.end is not None
+    result = exercise(tmp_path, installed, own)
+    failed = {name: step.error for name, step in result.steps.by_name().items() if not step.ok}
+    assert result.code == 0
+    for name, error_type in errors.items():
+        error = failed[name]
+        assert error is not None
+        assert error.type == error_type
+        assert error.number == (7 if error_type == "OSError" else None)
+    assert result.steps.end is not None
 
 
-def test_a_round_trip_that_returns_nothing_has_no_value(tmp_path: Path) -> None:
-    step = run(tmp_path, "def round_trip(): pass").steps.round_trip
+def test_a_round_trip_without_tables_has_no_value(tmp_path: Path, installed: Path) -> None:
+    step = exercise(tmp_path, installed, "def round_trip(): pass").steps.round_trip
     assert step is not None
     assert (step.ok, step.value) == (True, None)
 
 
-WRITES = """
+OPEN_DATABASE = """
 import sqlite3
-kept = []
+references = []
 def round_trip():
     connection = sqlite3.connect("data.db")
     connection.execute("CREATE TABLE t (x)")
     connection.commit()
-    kept.append(connection)
+    references.append(connection)
 """
+CLOSED_DATABASE = OPEN_DATABASE.replace("references.append(connection)", "connection.close()")
 
 
-def test_a_closed_file_is_renamed_and_deleted_and_a_copy_is_left(tmp_path: Path) -> None:
-    step = run(tmp_path, WRITES.replace("kept.append(connection)", "connection.close()")).steps
-    assert step.closed_file is not None
-    assert step.closed_file.value == ClosedFile()
+def closed_file(tmp_path: Path, installed: Path, own: str) -> ClosedFile:
+    """Return the record of the database that the subject closed."""
+    return value(exercise(tmp_path, installed, own).steps.closed_file)
+
+
+def test_a_closed_file_can_be_renamed_and_deleted_and_is_copied(
+    tmp_path: Path, installed: Path
+) -> None:
+    # Another file of the package with a similar name is open.
+    own = CLOSED_DATABASE + "    references.append(open('data.db.lock', 'w'))"
+    assert closed_file(tmp_path, installed, own) == ClosedFile()
     with sqlite3.connect(tmp_path / "data.db") as connection:
         assert connection.execute("SELECT * FROM t").fetchall() == []
     connection.close()
     assert not (tmp_path / "data.db.renamed").exists()
 
 
-def test_a_file_that_is_still_open_is_recorded(tmp_path: Path) -> None:
-    step = run(tmp_path, WRITES).steps.closed_file
-    assert step is not None
-    assert step.value == ClosedFile(handles=("data.db",))
+def test_an_open_file_is_recorded(tmp_path: Path, installed: Path) -> None:
+    expected = ClosedFile(handles=("data.db",))
+    assert closed_file(tmp_path, installed, OPEN_DATABASE) == expected
 
 
-def test_a_lock_of_the_package_next_to_the_file_is_not_the_file(tmp_path: Path) -> None:
-    own = WRITES.replace("kept.append(connection)", "connection.close()")
-    own += "    kept.append(open('data.db.lock', 'w'))"
-    step = run(tmp_path, own).steps.closed_file
-    assert step is not None
-    assert step.value == ClosedFile()
+def test_a_deleted_file_that_is_open_is_recorded(tmp_path: Path, installed: Path) -> None:
+    own = CLOSED_DATABASE + (
+        "    import os; references.append(open('data.db')); os.remove('data.db')\n"
+        "    open('data.db', 'w').close()"
+    )
+    assert closed_file(tmp_path, installed, own) == ClosedFile(handles=("data.db (deleted)",))
 
 
-def test_a_deleted_file_that_is_still_open_is_recorded(tmp_path: Path) -> None:
-    replaces = "import os; kept.append(open('data.db')); os.remove('data.db')"
-    own = WRITES.replace("kept.append(connection)", f"connection.close(); {replaces}")
-    own += "    open('data.db', 'w').close()"
-    step = run(tmp_path, own).steps.closed_file
-    assert step is not None
-    assert step.value == ClosedFile(handles=("data.db (deleted)",))
-
-
-def test_a_file_that_sqlite_keeps_next_to_an_open_one_is_recorded(tmp_path: Path) -> None:
-    wal = WRITES.replace(
+def test_files_that_sqlite_did_not_remove_are_recorded(tmp_path: Path, installed: Path) -> None:
+    own = OPEN_DATABASE.replace(
         "    connection.commit()", "    connection.execute('PRAGMA journal_mode=WAL')"
     )
-    own = wal.replace("    kept", "    connection.execute('INSERT INTO t VALUES (1)')\n    kept")
-    step = run(tmp_path, own).steps.closed_file
-    assert step is not None
-    assert step.value is not None
-    assert "data.db-wal" in step.value.remains
+    own = own.replace(
+        "    references", "    connection.execute('INSERT INTO t VALUES (1)')\n    references"
+    )
+    assert "data.db-wal" in closed_file(tmp_path, installed, own).remains
 
 
-def test_a_file_that_cannot_be_renamed_is_recorded(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_renamed_is_recorded(tmp_path: Path, installed: Path) -> None:
     own = "import os\ndef round_trip(): os.mkdir('data.db.renamed'); open('data.db', 'w').close()"
-    step = run(tmp_path, own).steps.closed_file
-    assert step is not None
-    assert step.value is not None
-    assert "IsADirectoryError" in step.value.refused
+    assert "IsADirectoryError" in closed_file(tmp_path, installed, own).refused
     assert (tmp_path / "data.db").is_file()
 
 
-def test_a_package_without_a_database_has_no_file_to_close(tmp_path: Path) -> None:
-    step = run(tmp_path).steps.closed_file
+def test_a_package_without_a_database_has_no_closed_file(result: Result) -> None:
+    step = result.steps.closed_file
     assert step is not None
     assert (step.ok, step.value) == (True, None)
 
 
-@pytest.mark.parametrize(
-    ("call", "raised", "as_expected"),
-    [
-        ("int('x')", "ValueError", True),
-        ("open('')", "FileNotFoundError", False),
-        ("exit(1)", "SystemExit", False),
-        ("None", "", False),
-    ],
-)
-def test_a_call_that_must_fail_is_recorded_with_what_it_raised(
-    tmp_path: Path, call: str, raised: str, as_expected: bool
-) -> None:
-    own = f"def failing_calls(): yield 'a call', ValueError, lambda: {call}"
-    step = run(tmp_path, own).steps.failing_calls
-    assert step is not None
-    assert step.value is not None
-    (found,) = step.value
-    assert (found.call, found.expected) == ("a call", "ValueError")
-    assert (found.raised, found.as_expected) == (raised, as_expected)
+def test_each_call_that_must_fail_is_recorded(tmp_path: Path, installed: Path) -> None:
+    calls = {
+        "int('x')": ("ValueError", True),
+        "open('')": ("FileNotFoundError", False),
+        "exit(1)": ("SystemExit", False),
+        "None": ("", False),
+    }
+    # Without site there is no built-in exit().
+    own = "import sys\nexit = sys.exit\ndef failing_calls():\n" + "".join(
+        f"    yield {call!r}, ValueError, lambda: {call}\n" for call in calls
+    )
+    records = value(exercise(tmp_path, installed, own).steps.failing_calls)
+    assert {record.call: (record.raised, record.as_expected) for record in records} == calls
+    assert {record.expected for record in records} == {"ValueError"}
 
 
-def test_a_subject_without_failing_calls_has_none(tmp_path: Path) -> None:
-    step = run(tmp_path).steps.failing_calls
-    assert step is not None
-    assert (step.ok, step.value) == (True, ())
+def test_a_subject_without_failing_calls_has_no_records(result: Result) -> None:
+    assert value(result.steps.failing_calls) == ()
 
 
-def test_a_crash_loses_no_step_before_it(tmp_path: Path) -> None:
+def test_after_a_crash_earlier_steps_are_recorded(tmp_path: Path, installed: Path) -> None:
     own = "def native_call():\n    import faulthandler\n    faulthandler._sigsegv()"
-    ran = run(tmp_path, own)
-    assert ran.code == -11
-    assert list(ran.steps.by_name()) == ["import", "native-call"]
-    assert ran.steps.by_name()["native-call"].begun
-    assert "line 3 in native_call" in ran.trace
+    result = exercise(tmp_path, installed, own)
+    assert result.code == -11
+    assert list(result.steps.by_name()) == ["import", "native-call"]
+    assert result.steps.by_name()["native-call"].begun
+    assert "line 3 in native_call" in result.trace
 
 
-def test_a_hang_is_ended_with_its_stack(tmp_path: Path) -> None:
+def test_a_hang_ends_with_its_stack(tmp_path: Path, installed: Path) -> None:
     own = "def native_call():\n    import time\n    time.sleep(60)"
-    ran = run(tmp_path, own, E2E_LIMIT_SECONDS="1")
-    assert ran.code == 1
-    assert "Timeout" in ran.trace
-    assert "line 3 in native_call" in ran.trace
+    result = exercise(tmp_path, installed, own, E2E_LIMIT_SECONDS="0.5")
+    assert result.code == 1
+    assert "Timeout" in result.trace
+    assert "line 3 in native_call" in result.trace
 
 
-def test_the_uses_of_the_scenario_come_last(tmp_path: Path) -> None:
+def test_the_prelude_runs_first_and_the_actions_run_last(tmp_path: Path, installed: Path) -> None:
     uses = "def one(): return [1]\ndef two(): raise ValueError('no')\n"
-    steps = run(tmp_path, uses=uses, E2E_USES="one two").steps
-    assert (steps.uses["one"].ok, steps.uses["one"].value) == (True, [1])
-    assert steps.uses["two"].error is not None
-    assert steps.uses["two"].error.message == "no"
-    assert list(steps.by_name())[-2:] == ["one", "two"]
+    prelude = "import sys; assert 'sample' not in sys.modules"
+    result = exercise(tmp_path, installed, uses=uses, E2E_USES="one two", E2E_PRELUDE=prelude)
+    assert [line["step"] for line in result.lines if line.get("ok")][:2] == ["prelude", "import"]
+    assert (result.steps.uses["one"].ok, result.steps.uses["one"].value) == (True, [1])
+    assert result.steps.uses["two"].error is not None
+    assert result.steps.uses["two"].error.message == "no"
+    assert list(result.steps.by_name())[-2:] == ["one", "two"]
 
 
-def test_the_prelude_runs_before_the_import(tmp_path: Path) -> None:
-    prelude = f"import sys; assert {PACKAGE!r} not in sys.modules"
-    ran = run(tmp_path, E2E_PRELUDE=prelude)
-    assert ran.lines[0]["step"] == "prelude"
-    assert ran.lines[1]["ok"]
-
-
-def test_the_steps_can_run_in_another_thread(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("thread", "is_main"), [("", True), ("thread", False)])
+def test_the_steps_run_in_the_chosen_thread(
+    tmp_path: Path, installed: Path, thread: str, is_main: bool
+) -> None:
     own = (
         "def native_call():\n    import threading\n"
         "    main = threading.current_thread() is threading.main_thread()\n"
         "    return {'version': str(main)}"
     )
-    here, there = tmp_path / "here", tmp_path / "there"
-    for folder, environment, version in (
-        (here, {}, "True"),
-        (there, {"E2E_IN": "thread"}, "False"),
-    ):
-        folder.mkdir()
-        step = run(folder, own, **environment).steps.native_call
-        assert step is not None
-        assert step.value is not None
-        assert step.value.version == version
+    steps = exercise(tmp_path, installed, own, E2E_IN=thread).steps
+    assert value(steps.native_call).version == str(is_main)
 
 
-def test_a_changed_state_of_the_process_is_recorded(tmp_path: Path) -> None:
+def test_a_changed_state_of_the_process_is_recorded(tmp_path: Path, installed: Path) -> None:
     own = "def native_call():\n    import os\n    os.umask(0o77)\n    return {'version': '1'}"
-    step = run(tmp_path, own).steps.process_state
-    assert step is not None
-    assert step.value is not None
-    assert step.value["umask"][1] == "0o77"
-    assert list(step.value) == ["umask"]
+    changes = value(exercise(tmp_path, installed, own).steps.process_state)
+    assert list(changes) == ["umask"]
+    assert changes["umask"][1] == "0o77"

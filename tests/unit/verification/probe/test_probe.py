@@ -1,3 +1,5 @@
+"""The probe: snapshots, commands, and the evidence of a cell."""
+
 from __future__ import annotations
 
 import json
@@ -16,7 +18,7 @@ from verification.probe.probe import CommandRun, FilesystemSnapshot, Instruction
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with the system's files and the user's, who is not this test's."""
+    """Return a folder with files of the system, and with files that another user can write."""
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     for name in ("system/bin/tool", "system/lib/deep/library", "home/notes", "home/empty/.keep"):
         path = tmp_path / name
@@ -28,22 +30,22 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 CHANGES = {
-    "nothing": "true",
-    "a file of the user's is changed": "echo other >home/notes",
-    "its mode is changed": "chmod 600 home/notes",
-    "a file is added": "touch system/lib/deep/new",
-    "a file is removed": "rm system/bin/tool",
-    "a file is replaced": "mv system/lib/deep/library system/bin/tool",
-    "a link is replaced": "ln -sf lib/deep/library system/link",
-    "a folder is added": "mkdir -p home/empty/folder/below",
-    "a folder gets another mode": "chmod 700 system/lib",
-    "a folder is renamed": "mv system/lib system/other",
-    "a folder becomes a file": "rm -r home/empty; touch home/empty",
+    "none": "true",
+    "change a user's file": "echo other >home/notes",
+    "change the mode of a file": "chmod 600 home/notes",
+    "add a file": "touch system/lib/deep/new",
+    "remove a file": "rm system/bin/tool",
+    "replace a file": "mv system/lib/deep/library system/bin/tool",
+    "replace a link": "ln -sf lib/deep/library system/link",
+    "add a folder": "mkdir -p home/empty/folder/below",
+    "change the mode of a folder": "chmod 700 system/lib",
+    "rename a folder": "mv system/lib system/other",
+    "replace a folder by a file": "rm -r home/empty; touch home/empty",
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_second_snapshot_equals_a_first_one(
+def test_a_second_snapshot_equals_a_full_one(
     machine: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "_TICK", 0)
@@ -51,21 +53,19 @@ def test_a_second_snapshot_equals_a_first_one(
     before = FilesystemSnapshot([str(machine)], [])
     time.sleep(0.02)
     subprocess.run(["sh", "-ec", CHANGES[change]], cwd=machine, check=True)
-    fresh = FilesystemSnapshot([str(machine)], [])
+    full = FilesystemSnapshot([str(machine)], [])
 
-    assert FilesystemSnapshot([str(machine)], [], before).tree == fresh.tree
-    assert (fresh.tree == before.tree) == (change == "nothing")
+    assert FilesystemSnapshot([str(machine)], [], before).tree == full.tree
+    assert (full.tree == before.tree) == (change == "none")
 
 
-def test_a_change_in_the_tick_of_the_snapshot_is_recorded(machine: Path) -> None:
-    # What was made a moment ago is looked at in full the next time, whatever its time of change.
+def test_a_change_within_one_tick_of_the_clock_is_recorded(machine: Path) -> None:
+    # The next snapshot reads a folder again that changed just before the snapshot.
     for number in range(50):
+        path = machine / f"system/bin/{number}"
         before = FilesystemSnapshot([str(machine)], [])
-        (machine / f"system/bin/{number}").touch()
-        assert (
-            str(machine / f"system/bin/{number}")
-            in FilesystemSnapshot([str(machine)], [], before).tree
-        )
+        path.touch()
+        assert str(path) in FilesystemSnapshot([str(machine)], [], before).tree
 
 
 def test_unchanged_system_files_are_not_read_again(
@@ -74,66 +74,67 @@ def test_unchanged_system_files_are_not_read_again(
     monkeypatch.setattr(probe, "_TICK", 0)
     time.sleep(0.02)
     before = FilesystemSnapshot([str(machine)], [])
-    asked: list[str] = []
+    paths: list[str] = []
     lstat = os.lstat
 
-    def noted(path: str) -> os.stat_result:
-        asked.append(path)
+    def recording_lstat(path: str) -> os.stat_result:
+        paths.append(path)
         return lstat(path)
 
-    monkeypatch.setattr(os, "lstat", noted)
+    monkeypatch.setattr(os, "lstat", recording_lstat)
     FilesystemSnapshot([str(machine)], [], before)
 
-    assert str(machine / "home/notes") in asked
-    assert str(machine / "system/bin/tool") not in asked
+    assert str(machine / "home/notes") in paths
+    assert str(machine / "system/bin/tool") not in paths
 
 
-def test_a_folder_left_out_is_left_out_both_times(machine: Path) -> None:
+def test_skipped_folders_are_in_no_snapshot(machine: Path) -> None:
     skipped = [str(machine / "home")]
     first = FilesystemSnapshot([str(machine)], skipped)
-    again = FilesystemSnapshot([str(machine)], skipped, first)
-    assert first.tree == again.tree
+    second = FilesystemSnapshot([str(machine)], skipped, first)
+    assert first.tree == second.tree
     assert not [path for path in first.tree if path.startswith(skipped[0])]
 
 
-# ---- a command ----
+# ---- commands ----
 
 
 def _run(tmp_path: Path, script: str, seconds: float = 20) -> CommandRun:
     return probe.run(["sh", "-c", script], os.environ, str(tmp_path), seconds)
 
 
-def test_a_command_tells_how_it_ended_and_what_it_said(tmp_path: Path) -> None:
-    told = _run(tmp_path, "echo out; echo err >&2; exit 3")
-    assert (told["code"], told["stdout"], told["stderr"]) == (3, "out\n", "err\n")
-    assert not told["timed_out"]
+def test_the_exit_code_and_the_output_of_a_command_are_recorded(tmp_path: Path) -> None:
+    result = _run(tmp_path, "echo out; echo err >&2; exit 3")
+    assert (result["code"], result["stdout"], result["stderr"]) == (3, "out\n", "err\n")
+    assert not result["timed_out"]
 
 
-def test_a_command_that_does_not_end_is_ended_with_all_it_started(tmp_path: Path) -> None:
-    told = _run(tmp_path, "sleep 50 & echo $! >child; wait", 0.3)
-    assert told["timed_out"]
-    assert told["code"] == -9
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    result = _run(tmp_path, "sleep 50 & echo $! >child; wait", 0.3)
+    assert result["timed_out"]
+    assert result["code"] == -9
     child = int((tmp_path / "child").read_text())
-    for _ in range(100):  # whoever inherits it has to take notice of its end first
+    for _ in range(100):  # until the new parent process reaps the child
         state = Path(f"/proc/{child}/stat")
         if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
             return
         time.sleep(0.05)
-    pytest.fail("what it had started still runs")
+    pytest.fail("the child still runs")
 
 
-def test_a_command_that_leaves_a_process_behind_holds_nobody_up(tmp_path: Path) -> None:
-    told = _run(tmp_path, "sleep 50 & echo $!")
-    os.kill(int(told["stdout"]), 9)
-    assert (told["code"], told["timed_out"]) == (0, False)
+def test_a_child_that_keeps_running_does_not_delay_its_command(tmp_path: Path) -> None:
+    result = _run(tmp_path, "sleep 50 & echo $!")
+    os.kill(int(result["stdout"]), 9)
+    assert (result["code"], result["timed_out"]) == (0, False)
 
 
-# ---- a cell ----
+# ---- the evidence of a cell ----
 
 
 @pytest.fixture
-def spec(tmp_path: Path) -> Instructions:
-    """Return the instructions of a cell in which a file is installed and removed again."""
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instructions:
+    """Return the instructions of a cell that creates a file as its installation and removes it."""
+    monkeypatch.setattr(probe, "processes", list)  # other tests start and end processes
     (tmp_path / "suite").mkdir()
     (tmp_path / "suite" / "exercise.py").write_text(
         "import os\nopen(os.environ['E2E_STEPS'], 'w').write('{\"step\": \"end\"}\\nnoise\\n')\n"
@@ -168,18 +169,18 @@ def spec(tmp_path: Path) -> Instructions:
 def _evidence(spec: Instructions, **changes: Any) -> dict[str, Any]:
     cell = probe.ProbeRun(cast(Instructions, {**spec, **changes}))
     cell.run()
-    made: dict[str, Any] = json.loads(json.dumps(cell.evidence))
-    return made
+    evidence: dict[str, Any] = json.loads(json.dumps(cell.evidence))
+    return evidence
 
 
-def test_a_cell_records_what_each_of_its_commands_did(spec: Instructions, tmp_path: Path) -> None:
+def test_the_result_of_each_command_is_recorded(spec: Instructions, tmp_path: Path) -> None:
     evidence = _evidence(spec)
     installed = str(tmp_path / "installed")
     assert evidence["installed"] == {"added": [installed], "removed": [], "changed": []}
     assert evidence["since_installed"] == {"added": [], "removed": [installed], "changed": []}
     assert evidence["left"] == {"added": [], "removed": [], "changed": []}
     assert evidence["registry"] == {"added": [], "removed": [], "changed": []}
-    assert [run["code"] for run in evidence["setup"]] == [0, 4], "up to the one that fails"
+    assert [run["code"] for run in evidence["setup"]] == [0, 4], "the last command did not run"
     assert evidence["import"]["made"] == ["made"]
     assert evidence["exercise"]["trace"] == "trace"
     assert list(evidence["exercise"]["steps"]) == ["end", "garbled"]
@@ -192,14 +193,14 @@ def test_a_cell_records_what_each_of_its_commands_did(spec: Instructions, tmp_pa
     assert "tests" not in evidence
 
 
-def test_a_cell_whose_installation_fails_has_no_use(spec: Instructions) -> None:
+def test_after_a_failed_installation_the_package_is_not_used(spec: Instructions) -> None:
     evidence = _evidence(spec, install=["sh", "-c", "echo no >&2; exit 1"], reinstall=True)
     assert (evidence["install"]["code"], evidence["install"]["stderr"]) == (1, "no\n")
     assert not {"again", "import", "exercise", "on_disk", "uninstall"} & set(evidence)
     assert evidence["left"]["added"] == []
 
 
-def test_an_installation_can_be_repeated(spec: Instructions, tmp_path: Path) -> None:
+def test_a_repeated_installation_is_recorded(spec: Instructions, tmp_path: Path) -> None:
     command = ["sh", "-c", f"date +%N >> {tmp_path / 'installed'}"]
     evidence = _evidence(spec, install=command, reinstall=True)
     assert evidence["again"]["code"] == 0
@@ -208,7 +209,7 @@ def test_an_installation_can_be_repeated(spec: Instructions, tmp_path: Path) -> 
 
 def test_the_packages_own_tests_run_after_the_exercise(spec: Instructions, tmp_path: Path) -> None:
     (tmp_path / "suite" / "tests").mkdir()
-    told = {
+    own_tests = {
         "source": str(tmp_path / "suite" / "tests"),
         "folder": str(tmp_path / "project" / "own-tests"),
         "scratch": str(tmp_path / "project" / "scratch"),
@@ -219,10 +220,30 @@ def test_the_packages_own_tests_run_after_the_exercise(spec: Instructions, tmp_p
         "command": ["sh", "-c", "ls; echo line > $E2E_LEDGER; echo stack > $E2E_TRACE; exit 3"],
         "env": {},
     }
-    tests = _evidence(spec, tests=told)["tests"]
+    tests = _evidence(spec, tests=own_tests)["tests"]
     assert (tests["code"], tests["stdout"], tests["tool"]["code"]) == (3, "tests\n", 0)
     assert (tests["ledger"], tests["trace"]) == ("line\n", "stack\n")
-    failed = _evidence(spec, tests=told | {"tool": ["false"]})["tests"]
-    assert (failed["tool"]["code"], failed["ledger"], "code" in failed) == (1, "", False)
-    crashed = {**spec, "python": ["sh", "-c", "exit 3"]}
-    assert "tests" not in _evidence(cast(Instructions, crashed), tests=told)
+    without_pytest = _evidence(spec, tests=own_tests | {"tool": ["false"]})["tests"]
+    assert without_pytest["tool"]["code"] == 1
+    assert without_pytest["ledger"] == ""
+    assert "code" not in without_pytest
+    crash = {**spec, "python": ["sh", "-c", "exit 3"]}
+    assert "tests" not in _evidence(cast(Instructions, crash), tests=own_tests)
+
+
+def test_a_process_that_keeps_running_is_recorded(
+    spec: Instructions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = iter([["init"]])
+    monkeypatch.setattr(probe, "processes", lambda: next(running, ["init", "child"]))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    evidence = _evidence(spec)
+    assert (evidence["processes_before"], evidence["processes"]) == (["init"], ["child"])
+
+
+def test_running_processes_are_listed_by_their_command_lines() -> None:
+    with subprocess.Popen(["sleep", "50.125"]) as process:
+        try:
+            assert "sleep 50.125" in probe.processes()
+        finally:
+            process.kill()
