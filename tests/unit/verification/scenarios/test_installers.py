@@ -8,7 +8,7 @@ from verification.models.base import DataError
 from verification.scenarios import installers
 
 
-def test_pip_of_a_version_is_installed_first() -> None:
+def test_a_version_of_pip_is_installed_in_the_setup() -> None:
     assert installers.named("pip-24.3").setup[0][-1] == "pip==24.3"
     assert installers.named("pip-24.3").name == "pip-24.3"
 
@@ -16,21 +16,19 @@ def test_pip_of_a_version_is_installed_first() -> None:
 @pytest.mark.parametrize(
     ("name", "variable"), [("pip-24.1", "PIP_CERT"), ("pip-24.2", ""), ("pip-26", "")]
 )
-def test_an_older_pip_is_told_the_certificate(name: str, variable: str) -> None:
+def test_only_an_older_pip_needs_a_variable_for_the_certificate(name: str, variable: str) -> None:
     assert installers.named(name).ca_variable == variable
     assert bool(installers.named(name).deviation) == bool(variable)
 
 
 @pytest.mark.parametrize("name", ["magic", "pip-", "pip-newer", "uv-24.3"])
-def test_there_is_no_other_installer(name: str) -> None:
+def test_an_unknown_installer_is_an_error(name: str) -> None:
     with pytest.raises(KeyError):
         installers.named(name)
 
 
-def test_a_wrong_installer_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_an_unknown_key_is_reported_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "installers.toml"
     path.write_text('[magic]\ninstall = ["magic"]\nwand = true\n')
-    with pytest.raises(
-        DataError, match=r"^installers\.toml: magic: wand: unknown key; there are: ca_variable, "
-    ):
+    with pytest.raises(DataError, match=r"^installers\.toml: magic: wand: .*ca_variable, .*$"):
         installers.load(path)

@@ -10,7 +10,7 @@ from verification.models.base import DataError
 from verification.models.machine import MachineSpec
 from verification.scenarios import machines
 
-LINE = """
+TABLE = """
 [debian]
 title = "debian"
 os = "linux"
@@ -23,6 +23,9 @@ runs_on = "linux"
 has = []
 profiles = ["gate"]
 """
+REQUIRED = (
+    *("title", "os", "image", "python", "installers", "scenarios", "runs_on", "has", "profiles"),
+)
 
 
 def _load(folder: Path, text: str) -> Mapping[str, MachineSpec]:
@@ -31,73 +34,68 @@ def _load(folder: Path, text: str) -> Mapping[str, MachineSpec]:
     return machines.load(path)
 
 
-def test_a_line_is_a_machine(tmp_path: Path) -> None:
-    assert _load(tmp_path, LINE) == {"debian": sample_machine()}
+def _error(folder: Path, text: str) -> str:
+    """Return the message of the error in a file; it has one line and starts with the file name."""
+    with pytest.raises(DataError) as raised:
+        _load(folder, text)
+    message = str(raised.value)
+    assert message.startswith("machines.toml")
+    assert "\n" not in message
+    return message
+
+
+def test_a_table_is_a_machine(tmp_path: Path) -> None:
+    assert _load(tmp_path, TABLE) == {"debian": sample_machine()}
 
 
 def test_machines_keep_the_order_of_the_file(tmp_path: Path) -> None:
-    text = LINE.replace("[debian]", "[zebra]") + LINE
+    text = TABLE.replace("[debian]", "[zebra]") + TABLE
     assert list(_load(tmp_path, text)) == ["zebra", "debian"]
 
 
-def test_an_unknown_key_is_refused_with_the_keys_there_are(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError,
-        match=r"machines\.toml: debian: colour: unknown key; "
-        "there are: glibc, has, image, installers, lacks, musl, os, processor, profiles, python, "
-        "runs_on, scenarios, title",
-    ):
-        _load(tmp_path, f'{LINE}colour = "red"\n')
+def test_an_unknown_key_is_reported_with_the_known_keys(tmp_path: Path) -> None:
+    message = _error(tmp_path, f'{TABLE}colour = "red"\n')
+    assert message.startswith("machines.toml: debian: colour: ")
+    assert all(key in message for key in (*REQUIRED, "glibc", "lacks", "musl", "processor"))
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "title",
-        "os",
-        "image",
-        "python",
-        "installers",
-        "scenarios",
-        "runs_on",
-        "has",
-        "profiles",
-    ],
-)
+@pytest.mark.parametrize("key", REQUIRED)
 def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
-    text = "\n".join(line for line in LINE.splitlines() if not line.startswith(key))
-    with pytest.raises(DataError, match=f"debian: {key}: Field required"):
-        _load(tmp_path, text)
+    text = "\n".join(line for line in TABLE.splitlines() if not line.startswith(key))
+    assert _error(tmp_path, text).startswith(f"machines.toml: debian: {key}: ")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "location"),
     [
-        ('["pip", "uv"]', '"pip"', "debian: installers: Input should be a valid tuple"),
-        ('["venv"]', "true", "debian: scenarios: Input should be a valid tuple"),
-        ('"3.13"', "3.13", "debian: python: Input should be a valid string"),
-        ('runs_on = "linux"', 'runs_on = "dos"', "runs_on: Input should be 'linux', 'wine' or"),
-        ('glibc = "2.41"', "", "debian: .*a machine of Linux has glibc or musl"),
-        ('os = "linux"', 'os = "windows"', "debian: .*one of Windows has neither"),
-        ('"2.41"', '"new"', "debian: glibc: String should match"),
-        ("has = []", 'has = "all"', "debian: has: Input should be a valid tuple"),
-        ("[debian]", "debian = 5", "debian: it is not a table"),
-        ("[debian]", 'debian = "os"', "debian: it is not a table"),
-        ("has = []", 'name = "x"', r"debian: it has a key name; the name is in \[debian\]"),
-        ("[debian]", "[debian", r"machines\.toml is not TOML: "),
+        ('["pip", "uv"]', '"pip"', ": debian: installers: "),
+        ('["venv"]', "true", ": debian: scenarios: "),
+        ('"3.13"', "3.13", ": debian: python: "),
+        ('runs_on = "linux"', 'runs_on = "dos"', ": debian: runs_on: "),
+        ('glibc = "2.41"', "", ": debian: "),  # Linux needs glibc or musl
+        ('os = "linux"', 'os = "windows"', ": debian: "),  # Windows has no glibc
+        ('"2.41"', '"new"', ": debian: glibc: "),
+        ("has = []", 'has = "all"', ": debian: has: "),
+        ("[debian]", "debian = 5", ": debian: "),
+        ("[debian]", 'debian = "os"', ": debian: "),
+        ("has = []", 'name = "x"', ": debian: "),
+        ("[debian]", "[debian", " "),
     ],
 )
-def test_a_wrong_value_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        _load(tmp_path, LINE.replace(old, new))
+def test_a_wrong_value_is_reported_with_its_location(
+    tmp_path: Path, old: str, new: str, location: str
+) -> None:
+    text = TABLE.replace(old, new)
+    assert text != TABLE
+    assert _error(tmp_path, text).startswith(f"machines.toml{location}")
 
 
 def test_the_machines_of_the_repository_can_be_read() -> None:
-    found = machines.load()
-    assert found
-    assert all(spec.os in ("linux", "windows") for spec in found.values())
-    assert all(spec.installers and spec.scenarios for spec in found.values())
+    known = machines.load()
+    assert known
+    assert all(spec.os in ("linux", "windows") for spec in known.values())
+    assert all(spec.installers and spec.scenarios for spec in known.values())
 
 
-def test_only_the_minimal_machine_lacks_what_its_platform_promises() -> None:
+def test_only_the_minimal_machine_lacks_a_library_of_its_platform() -> None:
     assert [spec.name for spec in machines.load().values() if spec.lacks] == ["debian-13-minimal"]

@@ -20,34 +20,34 @@ def _load(folder: Path, text: str) -> Mapping[str, profiles.Profile]:
 
 
 def test_a_table_is_a_profile(tmp_path: Path) -> None:
-    found = _load(tmp_path, GOOD)["gate"]
-    assert found.selects("pip", "venv")
-    assert not found.selects("uv", "venv")
+    profile = _load(tmp_path, GOOD)["gate"]
+    assert profile.selects("pip", "venv")
+    assert not profile.selects("uv", "venv")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "location"),
     [
-        ('history = "all"', 'history = "some"', "gate: history: Input should be 'none' or 'all'"),
-        ('["pip-venv"]', '"pip-venv"', "gate: cells: Input should be a valid tuple"),
-        ('["pip-venv"]', "[]", "gate: cells: Tuple should have at least 1 item"),
-        ("title", "titel", "gate: titel: unknown key; there are: cells, history, title"),
-        ("[gate]", "[gate", r"profiles\.toml is not TOML: "),
+        ('history = "all"', 'history = "some"', ": gate: history: .*none.*all"),
+        ('["pip-venv"]', '"pip-venv"', ": gate: cells: "),
+        ('["pip-venv"]', "[]", ": gate: cells: "),
+        ("title", "titel", ": gate: titel: .*cells, history, title"),
+        ("[gate]", "[gate", " "),
     ],
 )
-def test_a_wrong_profile_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(DataError, match=message):
+def test_a_wrong_value_is_reported_with_its_location(
+    tmp_path: Path, old: str, new: str, location: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^profiles\.toml{location}"):
         _load(tmp_path, GOOD.replace(old, new))
 
 
 def _cells(profile: str) -> list[str]:
-    known = machines.load().values()
-    asked = profiles.load()[profile]
-    chosen = [spec for spec in known if profile in spec.profiles]
-    return [cell.id for cell in cells.cells(chosen, load(), asked)]
+    selected = [spec for spec in machines.load().values() if profile in spec.profiles]
+    return [cell.id for cell in cells.cells(selected, load(), profiles.load()[profile])]
 
 
-def test_the_gate_asks_for_what_most_users_have() -> None:
+def test_the_gate_has_the_cells_of_most_users() -> None:
     assert _cells("gate") == [
         "debian-13-pip-venv",
         "debian-13-pip-own-tests",
@@ -61,19 +61,19 @@ def test_the_gate_asks_for_what_most_users_have() -> None:
     ]
 
 
-def test_quick_is_a_part_of_the_gate_the_gate_of_full_and_full_of_everywhere() -> None:
+def test_each_profile_contains_the_smaller_one() -> None:
     names = ("quick", "gate", "full", "everywhere")
     quick, gate, full, everywhere = (set(_cells(name)) for name in names)
     assert quick < gate < full < everywhere
 
 
-def test_full_asks_for_nothing_that_a_linux_engine_without_a_registry_cannot_have() -> None:
+def test_full_has_exactly_the_machines_that_need_no_registry() -> None:
     known = machines.load().values()
-    elsewhere = {spec.name for spec in known if recipes.load(spec.image).registry}
-    assert {"almalinux-8", "alpine", "windows-servercore"} <= elsewhere
-    assert {spec.name for spec in known if "full" not in spec.profiles} == elsewhere
+    from_registry = {spec.name for spec in known if recipes.load(spec.image).registry}
+    assert {"almalinux-8", "alpine", "windows-servercore"} <= from_registry
+    assert {spec.name for spec in known if "full" not in spec.profiles} == from_registry
 
 
-def test_every_profile_that_a_machine_names_is_one() -> None:
+def test_machines_name_only_known_profiles() -> None:
     known = profiles.load()
     assert all(set(spec.profiles) <= set(known) for spec in machines.load().values())

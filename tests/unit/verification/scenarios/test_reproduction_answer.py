@@ -15,38 +15,39 @@ from verification.scenarios.release_files import FilesAnswer
 from verification.scenarios.reproduction_answer import MachineRun, answer
 from verification.scenarios.similar_machine import BugReport, ranked_machines
 
-EVERY = machines.load()
-FITS = FilesAnswer(works=None, text="an installer there chooses the wheel")
-REFUSED = FilesAnswer(works=False, text="no wheel fits")
+MACHINES = machines.load()
+FITS = FilesAnswer(works=None, text="a wheel fits")
+NO_WHEEL = FilesAnswer(works=False, text="no wheel fits")
 EXECUTED, FILES = AnswerKind.EXECUTED, AnswerKind.FILES
 SIMILAR, NOT_RUN = AnswerKind.SIMILAR_MACHINE, AnswerKind.NOT_RUN
 
 
 def _evidence(machine: str, changes: Mapping[str, object]) -> CellEvidence:
-    spec = EVERY[machine]
-    shown: dict[str, object] = {
+    spec = MACHINES[machine]
+    values: dict[str, object] = {
         "python": f"{spec.python.removesuffix('t')}.5",
         "abiflags": "t" * spec.free_threaded,
         "libc": ("glibc", spec.glibc) if spec.glibc else ("", ""),
         "machine": "x86_64" if spec.os == "linux" else "AMD64",
         **changes,
     }
-    return evidence().model_copy(update=shown)
+    return evidence().model_copy(update=values)
 
 
 def _run(
-    report: BugReport, machine: str, outcome: Outcome, shown: Mapping[str, object] | None = None
+    report: BugReport, machine: str, outcome: Outcome, changes: Mapping[str, object] | None = None
 ) -> MachineRun:
-    near = next(one for one in ranked_machines(report, EVERY) if one.spec.name == machine)
+    ranking = ranked_machines(report, MACHINES)
+    ranked = next(item for item in ranking if item.spec.name == machine)
     causes = (crash(),) if outcome is Outcome.FAILS else ()
     result = cell(f"{machine}-pip-venv", *causes, outcome=outcome)
-    return MachineRun(near, _evidence(machine, shown or {}), result, ReleaseInspection())
+    return MachineRun(ranked, _evidence(machine, changes or {}), result, ReleaseInspection())
 
 
 class Case(NamedTuple):
-    """A question, the machine that ran with its outcome, and the answer."""
+    """A bug report, the machine that ran, its outcome, and the expected answer."""
 
-    asked: dict[str, str]
+    options: dict[str, str]
     machine: str
     outcome: Outcome
     files: FilesAnswer
@@ -57,8 +58,8 @@ class Case(NamedTuple):
 UBUNTU = {"os": "Ubuntu 24.04", "python": "3.13"}
 WORKS, FAILS = Outcome.WORKS, Outcome.FAILS
 CASES = {
-    "the machine itself": Case({"os": "debian-13"}, "debian-13", WORKS, FITS, 0, EXECUTED),
-    "nothing in particular": Case({}, "debian-13", WORKS, FITS, 0, EXECUTED),
+    "the same machine": Case({"os": "debian-13"}, "debian-13", WORKS, FITS, 0, EXECUTED),
+    "no options": Case({}, "debian-13", WORKS, FITS, 0, EXECUTED),
     "with a flaw": Case({}, "debian-13", Outcome.WORKS_FLAWED, FITS, 0, EXECUTED),
     "another patch release": Case({"python": "3.13.1"}, "debian-13", WORKS, FITS, 0, EXECUTED),
     "the same glibc": Case({"glibc": "2.41"}, "debian-13", WORKS, FITS, 0, EXECUTED),
@@ -69,54 +70,54 @@ CASES = {
     "free-threaded": Case({"python": "3.13t"}, "debian-12-python-3.13t", WORKS, FITS, 0, EXECUTED),
     "musl": Case({"os": "alpine"}, "debian-13-musl", WORKS, FITS, 0, EXECUTED),
     "any Windows": Case({"os": "windows"}, "windows-wine", WORKS, FITS, 0, EXECUTED),
-    "it fails": Case({"os": "debian-13"}, "debian-13", FAILS, FITS, 1, EXECUTED),
-    "it is refused": Case(
-        {"python": "3.11"}, "debian-12-python-3.11", Outcome.REFUSED, REFUSED, 1, EXECUTED
+    "a failure": Case({"os": "debian-13"}, "debian-13", FAILS, FITS, 1, EXECUTED),
+    "a refusal": Case(
+        {"python": "3.11"}, "debian-12-python-3.11", Outcome.REFUSED, NO_WHEEL, 1, EXECUTED
     ),
     "an older release": Case(
-        {"python": "3.14"}, "debian-forky-python-3.14", Outcome.FALLS_BACK, REFUSED, 1, EXECUTED
+        {"python": "3.14"}, "debian-forky-python-3.14", Outcome.FALLS_BACK, NO_WHEEL, 1, EXECUTED
     ),
     "a newer glibc": Case(UBUNTU, "debian-13", WORKS, FITS, 5, SIMILAR),
     "an older glibc": Case(UBUNTU, "debian-12", WORKS, FITS, 5, SIMILAR),
-    "a failure elsewhere": Case(UBUNTU, "debian-13", FAILS, FITS, 5, SIMILAR),
-    "a refusal elsewhere": Case(UBUNTU, "debian-13", Outcome.REFUSED, FITS, 5, SIMILAR),
-    "a newer glibc, and no wheel fits": Case(UBUNTU, "debian-13", WORKS, REFUSED, 1, FILES),
+    "a failure on a similar machine": Case(UBUNTU, "debian-13", FAILS, FITS, 5, SIMILAR),
+    "a refusal on a similar machine": Case(UBUNTU, "debian-13", Outcome.REFUSED, FITS, 5, SIMILAR),
+    "a newer glibc, and no wheel fits": Case(UBUNTU, "debian-13", WORKS, NO_WHEEL, 1, FILES),
     "a simulated glibc": Case({"os": "centos-7"}, "debian-13-glibc-2.17", WORKS, FITS, 5, SIMILAR),
     "an emulated processor": Case(
         {"os": "debian-13"}, "debian-13-x86-64-v1", WORKS, FITS, 5, SIMILAR
     ),
     "without a library": Case({"os": "debian-13"}, "debian-13-minimal", FAILS, FITS, 5, SIMILAR),
-    "a certain Windows": Case({"os": "Windows 11"}, "windows-wine", WORKS, FITS, 5, SIMILAR),
+    "a version of Windows": Case({"os": "Windows 11"}, "windows-wine", WORKS, FITS, 5, SIMILAR),
     "with a redistributable": Case(
         {"os": "windows"}, "windows-wine-vcredist", WORKS, FITS, 5, SIMILAR
     ),
     "the testbed failed": Case({}, "debian-13", Outcome.TESTBED, FITS, 3, NOT_RUN),
     "the testbed failed, and no wheel fits": Case(
-        {}, "debian-13", Outcome.TESTBED, REFUSED, 1, FILES
+        {}, "debian-13", Outcome.TESTBED, NO_WHEEL, 1, FILES
     ),
     "not judged": Case({}, "debian-13", Outcome.UNVERIFIED, FITS, 5, NOT_RUN),
 }
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_answer_to_a_question(case: Case) -> None:
-    report = similar_machine.bug_report(**case.asked)
-    answered = answer(report, case.files, _run(report, case.machine, case.outcome))
-    assert (EXIT_CODES[answered.verdict], answered.kind) == (case.code, case.kind)
+def test_the_answer_follows_from_the_machine_its_outcome_and_the_files(case: Case) -> None:
+    report = similar_machine.bug_report(**case.options)
+    result = answer(report, case.files, _run(report, case.machine, case.outcome))
+    assert (EXIT_CODES[result.verdict], result.kind) == (case.code, case.kind)
     if case.kind is SIMILAR:
-        assert answered.differences
+        assert result.differences
 
 
-@pytest.mark.parametrize(("files", "code"), [(FITS, 5), (REFUSED, 1)])
-def test_without_a_machine_the_files_answer(files: FilesAnswer, code: int) -> None:
+@pytest.mark.parametrize(("files", "code"), [(FITS, 5), (NO_WHEEL, 1)])
+def test_without_a_machine_the_files_decide_the_answer(files: FilesAnswer, code: int) -> None:
     report = similar_machine.bug_report(os="macos", python="3.13")
-    answered = answer(report, files, None, ("x cannot run here",))
-    assert (EXIT_CODES[answered.verdict], answered.kind) == (code, FILES)
-    assert "x cannot run here" in answered.differences
+    result = answer(report, files, None, ("x cannot run",))
+    assert (EXIT_CODES[result.verdict], result.kind) == (code, FILES)
+    assert "x cannot run" in result.differences
 
 
 @pytest.mark.parametrize(
-    ("asked", "shown"),
+    ("options", "changes"),
     [
         ({"python": "3.13"}, {"python": "3.12.1"}),
         ({"python": "3.13"}, {"abiflags": "t"}),
@@ -125,12 +126,12 @@ def test_without_a_machine_the_files_answer(files: FilesAnswer, code: int) -> No
         ({"arch": "x86_64"}, {"machine": "aarch64"}),
     ],
 )
-def test_what_the_machine_itself_shows_outranks_its_description(
-    asked: dict[str, str], shown: dict[str, object]
+def test_a_difference_in_the_evidence_of_the_machine_counts(
+    options: dict[str, str], changes: dict[str, object]
 ) -> None:
-    report = similar_machine.bug_report(**asked)
-    answered = answer(report, FITS, _run(report, "debian-13", Outcome.WORKS, shown))
-    assert (EXIT_CODES[answered.verdict], answered.kind) == (5, SIMILAR)
+    report = similar_machine.bug_report(**options)
+    result = answer(report, FITS, _run(report, "debian-13", Outcome.WORKS, changes))
+    assert (EXIT_CODES[result.verdict], result.kind) == (5, SIMILAR)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +142,13 @@ def test_what_the_machine_itself_shows_outranks_its_description(
         ("other-1-py3-none-any.whl", "crash", 5),
     ],
 )
-def test_a_failure_on_a_similar_machine_counts_if_the_files_of_its_wheel_show_it(
+def test_a_failure_on_a_similar_machine_counts_if_the_inspection_has_the_same_cause(
     wheel: str, cause: str, code: int
 ) -> None:
     report = similar_machine.bug_report(**UBUNTU)
     run = _run(report, "debian-13", Outcome.FAILS)
-    shown = crash().model_copy(update={"name": cause})
-    inspected = inspection(LINUX_WHEEL, "a" * 64).model_copy(update={"causes": (shown,)})
+    inspected_cause = crash().model_copy(update={"name": cause})
+    inspected = inspection(LINUX_WHEEL, "a" * 64).model_copy(update={"causes": (inspected_cause,)})
     run = run._replace(
         result=run.result.model_copy(update={"wheel": wheel}),
         inspection=ReleaseInspection(wheels=(inspected,)),

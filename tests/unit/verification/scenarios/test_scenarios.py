@@ -12,9 +12,9 @@ from verification.scenarios import installers, machines, scenarios
 from verification.subjects.quiverdb import uses
 
 ROOT = Path(__file__).parents[4]
-EVERY = [one for known in scenarios.load().values() for one in known.values()]
+SCENARIOS = [scenario for known in scenarios.load().values() for scenario in known.values()]
 LINUX, WINDOWS = scenarios.load()["linux"], scenarios.load()["windows"]
-HEADS = """
+DEFAULTS = """
 [defaults.linux]
 home = "/home/user"
 cwd = "{home}/project"
@@ -31,24 +31,24 @@ installers = ["uv"]
 
 
 def _load(folder: Path, text: str) -> dict[str, Scenario]:
-    """Return the scenarios of a file by system and name; the file has the defaults above."""
+    """Return the scenarios of a file with the defaults above, by system and name."""
     path = folder / "scenarios.toml"
-    path.write_text(HEADS + text, "utf-8")
+    path.write_text(DEFAULTS + text, "utf-8")
     return {
-        f"{s}/{name}": one
-        for s, known in scenarios.load(path).items()
-        for name, one in known.items()
+        f"{system}/{name}": scenario
+        for system, known in scenarios.load(path).items()
+        for name, scenario in known.items()
     }
 
 
 # ---- the file ----
 
 
-def test_the_home_is_filled_in_and_what_a_table_leaves_out_is_the_default(tmp_path: Path) -> None:
-    found = _load(tmp_path, '[linux.a]\ntitle = "t"\nhome = "/x"\n[windows]\n')
-    assert found["linux/a"].cwd == "/x/project"
-    assert found["linux/a"].environment == {"HOME": "/x", "VIRTUAL_ENV": "/x/venv"}
-    assert found["linux/a"].installers == ("pip",)
+def test_missing_keys_have_default_values_with_the_home_filled_in(tmp_path: Path) -> None:
+    scenario = _load(tmp_path, '[linux.a]\ntitle = "t"\nhome = "/x"\n[windows]\n')["linux/a"]
+    assert scenario.cwd == "/x/project"
+    assert scenario.environment == {"HOME": "/x", "VIRTUAL_ENV": "/x/venv"}
+    assert scenario.installers == ("pip",)
 
 
 def test_variables_are_added_and_an_empty_one_is_removed(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_variables_are_added_and_an_empty_one_is_removed(tmp_path: Path) -> None
     assert _load(tmp_path, text)["linux/a"].environment == {"HOME": "/home/user", "A": "b"}
 
 
-def test_on_windows_a_scenario_has_what_does_not_depend_on_the_system(tmp_path: Path) -> None:
+def test_a_scenario_on_windows_inherits_only_keys_that_fit_both_systems(tmp_path: Path) -> None:
     text = """
 [linux.a]
 title = "t"
@@ -68,23 +68,26 @@ environment = { A = "b" }
 [windows.a]
 actions = []
 """
-    found = _load(tmp_path, text)["windows/a"]
-    assert (found.title, found.requirement, found.actions) == ("t", ("x",), ())
-    assert (found.python, found.environment, found.installers) == (("python",), {}, ("uv",))
-    assert found.cwd == "C:\\Users\\project"
+    scenario = _load(tmp_path, text)["windows/a"]
+    assert (scenario.title, scenario.requirement, scenario.actions) == ("t", ("x",), ())
+    assert (scenario.python, scenario.environment) == (("python",), {})
+    assert scenario.installers == ("uv",)
+    assert scenario.cwd == "C:\\Users\\project"
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "location"),
     [
-        ("[linux.a]\n", r"scenarios\.toml: linux\.a: title: Field required"),
-        ('[linux.a]\ntitle = "t"\nx = 1\n', r"linux\.a: x: unknown key; there are: actions, "),
-        ('[linux.a]\ntitle = "t"\nfiles = ["x"]\n', r"linux\.a: files\.0: Input should be "),
-        ('[macos.a]\ntitle = "t"\n', r"macos: unknown key; there are: defaults, linux, windows"),
+        ("[linux.a]\n", r"linux\.a: title: "),
+        ('[linux.a]\ntitle = "t"\nx = 1\n', r"linux\.a: x: .*actions, "),
+        ('[linux.a]\ntitle = "t"\nfiles = ["x"]\n', r"linux\.a: files\.0: "),
+        ('[macos.a]\ntitle = "t"\n', "macos: .*defaults, linux, windows"),
     ],
 )
-def test_a_wrong_scenario_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(DataError, match=message) as raised:
+def test_a_wrong_value_is_reported_with_its_location(
+    tmp_path: Path, text: str, location: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^scenarios\.toml: {location}") as raised:
         _load(tmp_path, text + "[windows]\n")
     assert "\n" not in str(raised.value)
 
@@ -92,51 +95,54 @@ def test_a_wrong_scenario_is_refused_in_one_line(tmp_path: Path, text: str, mess
 # ---- the scenarios of the repository ----
 
 
-@pytest.mark.parametrize("one", EVERY, ids=lambda one: f"{one.system}-{one.name}")
-def test_a_scenario_can_be_carried_out(one: Scenario) -> None:
-    assert one.title
-    assert one.cause in catalogue()
-    assert set(one.installers) <= set(installers.load())
-    known = machines.load().values()
-    assert any(one.name in spec.scenarios for spec in known if spec.os == one.system), "unused"
-    assert set(one.actions) <= set(dir(uses))
+def test_scenarios_have_known_causes_installers_machines_and_actions() -> None:
+    for scenario in SCENARIOS:
+        name = f"{scenario.system}/{scenario.name}"
+        assert scenario.title, name
+        assert scenario.cause in catalogue(), name
+        assert set(scenario.installers) <= set(installers.load()), name
+        known = [spec for spec in machines.load().values() if spec.os == scenario.system]
+        assert any(scenario.name in spec.scenarios for spec in known), name
+        assert set(scenario.actions) <= set(dir(uses)), name
 
 
 @pytest.mark.parametrize("system", ["linux", "windows"])
-def test_every_scenario_of_a_machine_is_for_its_system(system: OperatingSystem) -> None:
+def test_machines_name_only_scenarios_of_their_system(system: OperatingSystem) -> None:
     for spec in (spec for spec in machines.load().values() if spec.os == system):
         assert set(spec.scenarios) <= set(scenarios.load()[system]), spec.name
 
 
-def test_on_windows_no_command_is_one_of_linux() -> None:
-    for one in WINDOWS.values():
-        commands = [*one.setup, *one.before_install, one.requirement, one.python, one.uninstall]
-        assert "/home/" not in str([commands, one.environment, one.cwd]), one.name
+def test_scenarios_on_windows_have_no_paths_of_linux() -> None:
+    for scenario in WINDOWS.values():
+        commands = [
+            *(*scenario.setup, *scenario.before_install),
+            *(scenario.requirement, scenario.python, scenario.uninstall),
+        ]
+        values = str([commands, scenario.environment, scenario.cwd])
+        assert "/home/" not in values, scenario.name
     assert WINDOWS["upgrade-in-use"].needs_previous is False
 
 
-def test_on_a_clean_windows_no_earlier_release_needs_to_load() -> None:
+def test_a_clean_windows_installs_no_earlier_release() -> None:
     for name in machines.load()["windows-wine"].scenarios:
         assert "{previous}" not in str(WINDOWS[name].before_install), name
 
 
-def test_every_scenario_and_installer_is_described() -> None:
+def test_all_scenarios_and_installers_are_documented() -> None:
     text = (ROOT / "docs" / "reference" / "scenarios.md").read_text("utf-8")
     names = (*LINUX, *WINDOWS, *installers.load())
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-def test_only_what_the_exercise_shows_is_asked_of_another_package() -> None:
-    own = {one.name for one in EVERY if one.package_specific and one.system == "linux"}
+def test_scenarios_with_actions_of_the_package_are_specific_to_it() -> None:
+    specific = {item.name for item in SCENARIOS if item.package_specific}
+    with_actions = {item.name for item in SCENARIOS if item.actions or item.before_install}
 
-    assert {"upgrade", "fork", "zip", "decoy"} <= own
-    assert not {"venv", "system", "pinned", "user", "offline", "isolated"} & own
-
-
-@pytest.mark.parametrize("one", EVERY, ids=lambda one: f"{one.system}-{one.name}")
-def test_what_uses_actions_of_the_package_is_specific_to_it(one: Scenario) -> None:
-    assert one.package_specific or not (one.actions or one.before_install)
+    assert with_actions <= specific
+    assert {"upgrade", "fork", "zip", "decoy"} <= specific
+    assert not {"venv", "system", "pinned", "offline", "isolated"} & specific
+    assert not LINUX["user"].package_specific
 
 
-def test_the_scenarios_that_name_the_version_are_known() -> None:
-    assert {one.name for one in EVERY if one.pinned} == {"pinned", "no-binary"}
+def test_only_these_scenarios_name_the_version() -> None:
+    assert {item.name for item in SCENARIOS if item.pinned} == {"pinned", "no-binary"}

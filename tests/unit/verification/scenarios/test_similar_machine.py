@@ -3,29 +3,29 @@ from __future__ import annotations
 import pytest
 
 from verification.models.errors import WrongUse
-from verification.models.machine import MachineSpec
-from verification.scenarios import machines
-from verification.scenarios import similar_machine as nearest
+from verification.scenarios import machines, similar_machine
 from verification.scenarios.similar_machine import RankedMachine
 
 
-def _ranked(**asked: str) -> list[RankedMachine]:
-    return nearest.ranked_machines(nearest.bug_report(**asked), machines.load())
+def _ranked(**options: str) -> list[RankedMachine]:
+    report = similar_machine.bug_report(**options)
+    return similar_machine.ranked_machines(report, machines.load())
 
 
-def _lines(near: RankedMachine) -> list[str]:
-    return [difference.text for difference in near.differences]
+def _named(name: str, **options: str) -> RankedMachine:
+    """Return the machine of this name from the ranking for a bug report."""
+    return next(machine for machine in _ranked(**options) if machine.spec.name == name)
 
 
-def test_every_system_has_a_name_of_its_own() -> None:
-    known = nearest.systems()
-    words = [word for one in known.values() for word in (one.name, *one.aliases)]
-    assert len(words) == len(set(words)) > 20
-    assert {one.os for one in known.values()} == {"linux", "windows", "macos"}
+def test_names_and_aliases_of_systems_are_unique() -> None:
+    systems = similar_machine.systems().values()
+    names = [name for system in systems for name in (system.name, *system.aliases)]
+    assert len(names) == len(set(names)) > 20
+    assert {system.os for system in systems} == {"linux", "windows", "macos"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("options", "expected"),
     [
         ({"python": "3.13", "os": "debian-11"}, "debian-11"),
         ({"os": "Debian 12"}, "debian-12"),
@@ -43,31 +43,34 @@ def test_every_system_has_a_name_of_its_own() -> None:
         ({}, "debian-13"),
     ],
 )
-def test_the_machine_that_comes_nearest_is_first(asked: dict[str, str], expected: str) -> None:
-    found = _ranked(**asked)
-    assert found[0].spec.name == expected
-    distances = [near.distance for near in found]
+def test_the_most_similar_machine_is_first(options: dict[str, str], expected: str) -> None:
+    ranking = _ranked(**options)
+    assert ranking[0].spec.name == expected
+    distances = [machine.distance for machine in ranking]
     assert distances == sorted(distances)
 
 
-def test_the_very_machine_differs_in_nothing() -> None:
-    near = _ranked(python="3.13", os="debian-11", installer="pip", scenario="venv")[0]
-    assert near.differences == ()
-    assert str(near) == "debian-11: 0"
+def test_the_same_machine_has_no_differences() -> None:
+    machine = _ranked(python="3.13", os="debian-11", installer="pip", scenario="venv")[0]
+    assert machine.differences == ()
+    assert str(machine) == "debian-11: 0"
 
 
-def test_each_difference_is_a_line_and_the_distance_is_their_sum() -> None:
-    near = next(n for n in _ranked(python="3.13", os="ubuntu-22.04") if n.spec.name == "debian-12")
-    assert _lines(near) == [
-        "glibc 2.36 for 2.35 (newer: what needs it works here and not there)",
-        "Debian 12 for Ubuntu 22.04",
-    ]
-    assert near.distance == 4
-    assert str(near).startswith("debian-12: 4 = glibc 2.36 for 2.35")
+def test_the_distance_is_the_sum_of_the_weights_of_all_differences() -> None:
+    machine = _named("debian-12", python="3.13", os="ubuntu-22.04")
+    glibc, system = machine.differences
+    assert (glibc.weight, glibc.decisive, system.weight, system.decisive) == (3, True, 1, False)
+    assert machine.distance == 4
+    assert "2.36" in glibc.text
+    assert "2.35" in glibc.text
+    assert "Debian 12" in system.text
+    assert "Ubuntu 22.04" in system.text
+    assert str(machine).startswith("debian-12: 4 = ")
+    assert glibc.text in str(machine)
 
 
 @pytest.mark.parametrize(
-    ("asked", "pythons"),
+    ("options", "pythons"),
     [
         ({"python": "3.14"}, {"3.14"}),
         ({"python": "3.13.2"}, {"3.13"}),
@@ -78,37 +81,40 @@ def test_each_difference_is_a_line_and_the_distance_is_their_sum() -> None:
         ({}, {"3.11", "3.13", "3.13t", "3.14", "3.15"}),
     ],
 )
-def test_a_machine_with_another_python_stands_in_for_none(
-    asked: dict[str, str], pythons: set[str]
+def test_only_machines_with_the_python_of_the_report_are_ranked(
+    options: dict[str, str], pythons: set[str]
 ) -> None:
-    assert {near.spec.python for near in _ranked(**asked)} == pythons
+    assert {machine.spec.python for machine in _ranked(**options)} == pythons
 
 
-@pytest.mark.parametrize("asked", [{"os": "macos"}, {"os": "darwin"}, {"arch": "arm64"}])
-def test_there_is_no_machine_of_another_system_or_processor(asked: dict[str, str]) -> None:
-    assert _ranked(**asked) == []
+@pytest.mark.parametrize("options", [{"os": "macos"}, {"os": "darwin"}, {"arch": "arm64"}])
+def test_no_machine_fits_another_system_or_processor(options: dict[str, str]) -> None:
+    assert _ranked(**options) == []
 
 
-def test_a_machine_without_a_promised_library_comes_after_the_others() -> None:
-    ranked = _ranked(os="debian-13", python="3.13")
-    minimal = next(near for near in ranked if near.spec.name == "debian-13-minimal")
-    assert _lines(minimal) == ["it has no libstdc++"]
-    assert minimal.distance > 0
+def test_a_missing_library_is_a_decisive_difference() -> None:
+    (difference,) = _named("debian-13-minimal", os="debian-13", python="3.13").differences
+    assert "libstdc++" in difference.text
+    assert difference.weight > 0
+    assert difference.decisive
 
 
-def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_others() -> None:
-    names = [near.spec.name for near in _ranked(os="windows")]
+def test_wine_is_a_difference_without_weight() -> None:
+    ranking = _ranked(os="windows")
+    names = [machine.spec.name for machine in ranking]
     assert names[0] == "windows-wine"
     assert "windows-servercore" not in names, "it cannot be started on a Linux engine"
-    assert any("Wine stands in" in line for line in _lines(_ranked(os="windows")[0]))
-    simulated = next(
-        near for near in _ranked(glibc="2.31") if near.spec.name == "debian-13-glibc-2.17"
-    )
-    assert any("simulated" in line for line in _lines(simulated))
+    wine = next(item for item in ranking[0].differences if "Wine" in item.text)
+    assert (wine.weight, wine.decisive) == (0, False)
+
+
+def test_a_simulated_glibc_is_a_decisive_difference() -> None:
+    simulated = _named("debian-13-glibc-2.17", glibc="2.31")
+    assert any(item.decisive and item.weight == 20 for item in simulated.differences)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "options",
     [
         {"os": "debian-13", "python": "3.13", "installer": "uv"},
         {"os": "debian-13", "installer": "uv", "scenario": "zip"},
@@ -116,49 +122,55 @@ def test_a_simulated_machine_or_one_with_more_than_a_clean_one_comes_after_the_o
         {},
     ],
 )
-def test_a_machine_with_an_emulated_processor_is_no_ordinary_one(asked: dict[str, str]) -> None:
-    found = _ranked(**asked)
-    assert found[0].spec.name == "debian-13"
-    emulated = next(near for near in found if near.spec.name == "debian-13-x86-64-v1")
-    assert any("it is simulated" in line and "QEMU" in line for line in _lines(emulated))
+def test_an_emulated_processor_is_a_decisive_difference(options: dict[str, str]) -> None:
+    assert _ranked(**options)[0].spec.name == "debian-13"
+    emulated = _named("debian-13-x86-64-v1", **options)
+    texts = [item.text for item in emulated.differences if item.decisive and item.weight == 20]
+    assert len(texts) == 1
+    assert "QEMU" in texts[0]
 
 
-def test_every_machine_with_an_emulated_processor_is_of_a_simulated_system() -> None:
+def test_machines_with_an_emulated_processor_belong_to_simulated_systems() -> None:
     emulated = [spec for spec in machines.load().values() if spec.processor]
-    found = [nearest.system_of(spec) for spec in emulated]
-    assert [system.family for system in found if system] == ["simulated"] * len(emulated) != []
+    systems = [similar_machine.system_of(spec) for spec in emulated]
+    families = [system.family for system in systems if system]
+    assert families == ["simulated"] * len(emulated) != []
 
 
-def test_a_machine_with_musl_stands_in_for_no_other() -> None:
-    assert [near.spec.name for near in _ranked(os="alpine")] == ["alpine", "debian-13-musl"]
-    assert "debian-13-musl" not in {near.spec.name for near in _ranked(os="debian-13")}
+def test_a_machine_with_musl_is_ranked_only_for_musl() -> None:
+    assert [machine.spec.name for machine in _ranked(os="alpine")] == ["alpine", "debian-13-musl"]
+    assert "debian-13-musl" not in {machine.spec.name for machine in _ranked(os="debian-13")}
 
 
-@pytest.mark.parametrize("spec", machines.load().values(), ids=machines.load())
-def test_a_machine_has_the_c_library_of_its_system(spec: MachineSpec) -> None:
-    system = nearest.system_of(spec)
-    if system and not spec.musl:
-        assert spec.glibc == system.glibc
+def test_machines_have_the_c_library_of_their_system() -> None:
+    for spec in machines.load().values():
+        system = similar_machine.system_of(spec)
+        if system and not spec.musl:
+            assert spec.glibc == system.glibc, spec.name
 
 
-def test_a_scenario_the_machine_is_not_judged_in_is_a_difference() -> None:
-    near = _ranked(os="debian-11", scenario="zip")[0]
-    assert _lines(near) == ["machines.toml does not judge it in zip"]
+def test_a_scenario_that_machines_toml_does_not_list_is_a_difference() -> None:
+    machine = _ranked(os="debian-11", scenario="zip")[0]
+    (difference,) = machine.differences
+    assert "zip" in difference.text
+    assert (difference.weight, difference.decisive) == (1, False)
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("options", "words"),
     [
-        ({"os": "beos"}, "--os beos: unknown; there are: almalinux-10"),
-        ({"python": "three"}, "--python three: not a version"),
-        ({"glibc": "new"}, "--glibc new: not a version"),
-        ({"os": "windows", "glibc": "2.31"}, "Windows has none"),
-        ({"os": "alpine", "glibc": "2.31"}, "Alpine Linux has none"),
-        ({"arch": "mips"}, "--arch mips: unknown; there are: x86_64"),
+        ({"os": "beos"}, ("--os beos", "almalinux-10")),
+        ({"python": "three"}, ("--python three",)),
+        ({"glibc": "new"}, ("--glibc new",)),
+        ({"os": "windows", "glibc": "2.31"}, ("--glibc 2.31", "Windows")),
+        ({"os": "alpine", "glibc": "2.31"}, ("--glibc 2.31", "Alpine Linux")),
+        ({"arch": "mips"}, ("--arch mips", "x86_64")),
     ],
 )
-def test_what_there_is_not_is_wrong_use_in_one_line(asked: dict[str, str], message: str) -> None:
+def test_a_wrong_option_is_reported_with_its_value_in_one_line(
+    options: dict[str, str], words: tuple[str, ...]
+) -> None:
     with pytest.raises(WrongUse) as raised:
-        _ranked(**asked)
-    assert message in str(raised.value)
+        _ranked(**options)
+    assert all(word in str(raised.value) for word in words)
     assert "\n" not in str(raised.value)
