@@ -3,7 +3,7 @@ from __future__ import annotations
 from verification.subjects import report_template
 
 
-def test_quiverdbs_template_names_rows_that_there_are() -> None:
+def test_the_template_of_quiverdb_refers_to_its_own_truths_and_items() -> None:
     template = report_template.load("quiverdb")
 
     assert template.previous
@@ -15,7 +15,7 @@ def test_quiverdbs_template_names_rows_that_there_are() -> None:
         assert set(requirement.items) <= items
 
 
-def test_another_package_has_its_two_installs() -> None:
+def test_the_generic_template_has_one_install_for_each_system() -> None:
     template = report_template.load("xxhash")
 
     assert [item.item for item in template.items] == ["windows-install", "linux-install"]

@@ -1,4 +1,4 @@
-"""The smoke test with a fake package that stores its data with the standard library."""
+"""The smoke test, with a fake package that stores its data with the standard library."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class QuiverError(Exception):
 
 
 class Element:
-    """What older releases take instead of keywords."""
+    """The argument of ``create_element`` in the first releases."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -55,14 +55,15 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self.connection = sqlite3.connect(path)
+        self.connection.execute("PRAGMA synchronous = OFF")  # the tests need no durable files
 
     @classmethod
     def from_schema(cls, path: str, schema: str) -> Database:
         if not Path(schema).exists():
             raise QuiverError(f"no {schema}")
-        made = cls(path)
-        made.connection.executescript(Path(schema).read_text("utf-8"))
-        return made
+        database = cls(path)
+        database.connection.executescript(Path(schema).read_text("utf-8"))
+        return database
 
     @classmethod
     def open(cls, path: str) -> Database:
@@ -70,7 +71,7 @@ class Database:
 
     def create_element(self, collection: str, **values: object) -> int:
         scalars = {k: _plain(v) for k, v in values.items() if not isinstance(v, list)}
-        made = self._insert(collection, scalars)
+        element = self._insert(collection, scalars)
         groups: dict[str, dict[str, list[object]]] = {}
         for name, value in values.items():
             if isinstance(value, list):
@@ -78,19 +79,20 @@ class Database:
         for table, columns in groups.items():
             for number, row in enumerate(zip(*columns.values(), strict=True), 1):
                 index = {"vector_index": number} if "_vector_" in table else {}
-                self._insert(table, {"id": made, **index, **dict(zip(columns, row, strict=True))})
-        return made
+                values_of_row = dict(zip(columns, row, strict=True))
+                self._insert(table, {"id": element, **index, **values_of_row})
+        return element
 
     def _insert(self, table: str, values: Mapping[str, object]) -> int:
-        columns, places = ", ".join(values), ", ".join("?" * len(values))
-        text = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608
+        columns, parameters = ", ".join(values), ", ".join("?" * len(values))
+        text = f"INSERT INTO {table} ({columns}) VALUES ({parameters})"  # noqa: S608
         try:
-            made = self.connection.execute(text, tuple(values.values())).lastrowid
+            row = self.connection.execute(text, tuple(values.values())).lastrowid
             self.connection.commit()
         except sqlite3.Error as error:
             raise QuiverError(str(error)) from None
-        assert made is not None
-        return made
+        assert row is not None
+        return row
 
     def _read(self, collection: str, attribute: str) -> list[Any]:
         text = f"SELECT {attribute} FROM {collection} ORDER BY id"  # noqa: S608
@@ -121,7 +123,7 @@ class Database:
         names = [name for name, table in TABLES.items() if table.endswith(f"_series_{group}")]
         columns = {name: self._group("Plant", name, element) for name in names}
         times = map(datetime.datetime.fromisoformat, columns["date_time"])
-        return {**columns, "date_time": [one.replace(tzinfo=datetime.UTC) for one in times]}
+        return {**columns, "date_time": [time.replace(tzinfo=datetime.UTC) for time in times]}
 
     def close(self) -> None:
         self.connection.commit()
@@ -143,7 +145,7 @@ def _series_by_row(self: Database, collection: str, group: str, element: int) ->
 
 
 def old_database() -> type:
-    """Return the interface of the first releases: it takes elements, and cannot open a file."""
+    """Return the interface of the first releases: it needs elements and cannot open a file."""
     names = {
         **Database.__dict__,
         "create_element": _create_from_element,
@@ -162,27 +164,27 @@ def old_database() -> type:
 
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """Return the stand-in, as it is imported; the current folder is an empty one."""
-    made = ModuleType("quiverdb")
-    made.__dict__.update(
+    """Return the fake package as an importable module; the current folder is empty."""
+    module = ModuleType("quiverdb")
+    module.__dict__.update(
         Database=Database, Element=Element, QuiverError=QuiverError, version=lambda: "1.2.0"
     )
-    made.__dict__["_c_api"] = made.__dict__["_loader"] = ModuleType("part")
-    monkeypatch.setitem(sys.modules, "quiverdb", made)
+    module.__dict__["_c_api"] = module.__dict__["_loader"] = ModuleType("part")
+    monkeypatch.setitem(sys.modules, "quiverdb", module)
     monkeypatch.chdir(tmp_path)
-    return made
+    return module
 
 
 @pytest.fixture
 def tables() -> Mapping[str, TableRows]:
-    """Return what the host chose."""
+    """Return the values that the host chose."""
     chosen = chosen_values.for_subject(load_subject(), 5)
     assert chosen is not None
     return chosen.tables
 
 
 def round_trip(tables: Mapping[str, TableRows]) -> RoundTripValue:
-    """Return what the smoke test returns, with what the host chose as the machine reads it."""
+    """Return the result of the smoke test, which reads the tables as JSON on a machine."""
     plain: Any = {name: table.model_dump(mode="json") for name, table in tables.items()}
     return RoundTripValue.model_validate(smoke.round_trip(plain))
 
@@ -192,7 +194,7 @@ def _sorted(tables: Mapping[str, TableRows]) -> dict[str, list[str]]:
 
 
 @pytest.mark.usefixtures("package")
-def test_what_is_written_is_read_again_and_stored(tables: Mapping[str, TableRows]) -> None:
+def test_the_written_values_are_returned_and_stored(tables: Mapping[str, TableRows]) -> None:
     value = round_trip(tables)
     assert _sorted(value.returned) == _sorted(tables)
     assert value.not_offered == ()
@@ -204,7 +206,7 @@ def test_what_is_written_is_read_again_and_stored(tables: Mapping[str, TableRows
     connection.close()
 
 
-def test_an_old_release_is_read_before_it_is_closed(
+def test_an_old_release_does_not_offer_newer_functions(
     package: ModuleType, tables: Mapping[str, TableRows]
 ) -> None:
     package.__dict__["Database"] = old_database()
@@ -216,7 +218,7 @@ def test_an_old_release_is_read_before_it_is_closed(
     )
 
 
-def test_a_release_whose_elements_take_no_null_in_a_vector_has_a_function_for_it(
+def test_null_in_a_vector_is_written_with_the_function_of_the_release(
     package: ModuleType, monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, TableRows]
 ) -> None:
     def update(self: Database, _: str, group: str, element: int, columns: Any) -> None:
@@ -244,32 +246,30 @@ def test_a_release_whose_elements_take_no_null_in_a_vector_has_a_function_for_it
     ],
 )
 @pytest.mark.usefixtures("package")
-def test_a_value_that_changes_or_is_lost_is_returned_as_it_came(
+def test_a_changed_or_lost_value_is_returned_without_correction(
     monkeypatch: pytest.MonkeyPatch,
     tables: Mapping[str, TableRows],
     reader: str,
     returned: object,
 ) -> None:
     monkeypatch.setattr(Database, reader, lambda *_: returned)
-    differing = {
-        name for name, rows in _sorted(round_trip(tables).returned).items()
-        if rows != _sorted(tables)[name]
-    }  # fmt: skip
+    expected, returned_tables = _sorted(tables), _sorted(round_trip(tables).returned)
+    differing = [name for name, rows in returned_tables.items() if rows != expected[name]]
     assert len(differing) == (2 if "vector" in reader else 1)
 
 
 @pytest.mark.usefixtures("package")
-def test_a_closed_database_is_kept_so_that_nothing_else_closes_it(
+def test_closed_databases_stay_referenced(
     monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, TableRows]
 ) -> None:
-    kept: list[Any] = []
-    monkeypatch.setattr(smoke, "_closed", kept)
+    closed: list[Any] = []
+    monkeypatch.setattr(smoke, "_closed", closed)
     round_trip(tables)
-    assert [type(one) for one in kept] == [Database, Database]
+    assert [type(database) for database in closed] == [Database, Database]
 
 
 @pytest.mark.usefixtures("package")
-def test_every_call_that_must_fail_raises_the_packages_error() -> None:
+def test_each_call_that_must_fail_raises_the_error_of_the_package() -> None:
     names = []
     for name, error, call in smoke.failing_calls():
         assert error is QuiverError
@@ -280,7 +280,7 @@ def test_every_call_that_must_fail_raises_the_packages_error() -> None:
 
 
 class Library:
-    """The functions that the package declares, of which one is in no library."""
+    """The functions that the package declares; its libraries do not export one of them."""
 
     quiver_version = None
 
@@ -288,7 +288,7 @@ class Library:
         return ["quiver_version", "quiver_missing"]
 
 
-def test_the_native_call_returns_version_source_and_what_is_lacking(package: ModuleType) -> None:
+def test_the_native_call_returns_version_source_and_lacking_functions(package: ModuleType) -> None:
     package.__dict__["_loader"].__dict__["_load_source"] = "bundled"
     package.__dict__["_c_api"].__dict__["api"] = lambda: (None, Library())
     assert smoke.native_call() == {
@@ -298,7 +298,7 @@ def test_the_native_call_returns_version_source_and_what_is_lacking(package: Mod
     }
 
 
-def test_an_older_release_hands_out_its_library_otherwise(package: ModuleType) -> None:
+def test_an_older_release_returns_its_library_from_get_lib(package: ModuleType) -> None:
     package.__dict__["_c_api"].__dict__["get_lib"] = Library
     assert smoke.native_call() == {
         "version": "1.2.0",
@@ -308,5 +308,5 @@ def test_an_older_release_hands_out_its_library_otherwise(package: ModuleType) -
 
 
 @pytest.mark.usefixtures("package")
-def test_a_release_without_such_a_library_lacks_nothing() -> None:
+def test_a_release_without_access_to_its_library_lacks_no_functions() -> None:
     assert smoke.native_call() == {"version": "1.2.0", "source": None, "lacking": []}

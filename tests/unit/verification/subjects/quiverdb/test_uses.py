@@ -6,10 +6,10 @@ from tests.helpers import binaries
 from verification.subjects.quiverdb import uses
 
 
-def test_the_symbols_that_a_library_defines_and_the_slots_that_it_calls_through(
+def test_the_global_symbols_and_the_slots_of_a_library_are_read(
     tmp_path: Path,
 ) -> None:
-    library = tmp_path / "some.so"
+    library = tmp_path / "sample.so"
     library.write_bytes(binaries.elf(exports=["own", "other"], own_calls=["own"]))
     exports, slots = uses._symbols(str(library))
     assert exports == {"own", "other"}
