@@ -1,7 +1,7 @@
-"""Measure the gate: wall time of whole runs and of their cells.
+"""Measure the gate: the wall time of whole runs and of their cells.
 
-Run ``python3 tests/benchmarks/gate.py [--runs N] [--cold] [OPTIONS OF THE GATE]``. ``--cold`` first
-removes every image, wheel and download with ``./e2e clean``. Standard library only.
+Run ``python3 tests/benchmarks/gate.py [--runs N] [--cold] [OPTIONS OF THE GATE]``. With ``--cold``,
+``./e2e clean`` removes all images, wheels and downloads before each run. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def measure(options: list[str]) -> tuple[float, dict[str, float]]:
-    """Run one gate; return its wall time and the time of each cell, all in seconds.
+    """Run one gate; return its wall time and the time of each cell, in seconds.
 
     Raises:
-        SystemExit: the gate did not end with a verdict of verified.
+        SystemExit: the verdict is not *verified*.
     """
-    with tempfile.TemporaryDirectory() as report:
-        began = time.perf_counter()
-        command = [str(ROOT / "e2e"), "gate", f"--report={report}", *options]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - began
-        if ran.returncode:
-            raise SystemExit(f"the gate ended with {ran.returncode}:\n{ran.stdout[-2000:]}")
-        told = json.loads((Path(report) / "results.json").read_text("utf-8"))
-    return seconds, {cell["id"]: cell["seconds"] for cell in told["cells"]}
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        command = [str(ROOT / "e2e"), "gate", f"--report={folder}", *options]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - start
+        if result.returncode:
+            raise SystemExit(f"the gate ended with {result.returncode}:\n{result.stdout[-2000:]}")
+        report = json.loads((Path(folder) / "results.json").read_text("utf-8"))
+    return seconds, {cell["id"]: cell["seconds"] for cell in report["cells"]}
 
 
 def main() -> None:
@@ -40,19 +40,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--cold", action="store_true")
-    asked, options = parser.parse_known_args()
+    options, gate_options = parser.parse_known_args()
     figures: dict[str, list[float]] = {}
-    for number in range(asked.runs):
-        if asked.cold:
+    for number in range(options.runs):
+        if options.cold:
             subprocess.run([str(ROOT / "e2e"), "clean"], stdout=subprocess.DEVNULL, check=True)
-        seconds, cells = measure(options)
+        seconds, cells = measure(gate_options)
         print(f"run {number + 1}: {seconds:.1f} s", file=sys.stderr)
         for name, value in {"gate": seconds, **cells}.items():
             figures.setdefault(name, []).append(value)
     print("| what | min | median | max |\n|---|---|---|---|")
     for name, values in figures.items():
-        middle = statistics.median(values)
-        print(f"| {name} | {min(values):.1f} | {middle:.1f} | {max(values):.1f} |")
+        median = statistics.median(values)
+        print(f"| {name} | {min(values):.1f} | {median:.1f} | {max(values):.1f} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Mutation testing: change the product in one place, and see whether a test of it fails.
+"""Mutation testing: change the product in one place, and check that a unit test fails.
 
-Run ``python3 tests/benchmarks/mutation.py [OPTIONS] [FILES OR FOLDERS]``; without files it takes
-those of mutation.toml. It needs the environment of `tox run -e mutation`. mutmut makes the
-mutants, and each is tested in a copy of the checkout by the test file that mirrors its module.
+Run ``python3 tests/benchmarks/mutation.py [OPTIONS] [FILES OR FOLDERS]`` in the environment of
+``tox run -e mutation``. Without paths it uses those of mutation.toml. mutmut creates the mutants.
+Each is tested in a copy of the checkout, by the test file that mirrors its module.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ sys.path.insert(0, str(ROOT))
 from tests.helpers.mirror import mirror_of
 
 PLAN = Path(__file__).with_suffix(".toml")
-# Imported once, before the processes of the tests are forked: it takes longer than most tests.
+# Imported once, before the test processes are forked: these imports take longer than most tests.
 PRELOADED = (
     *("auditwheel.policy", "check_wheel_contents.checker", "delvewheel._dll_list", "docker"),
     *("elftools.elf.elffile", "hypothesis.strategies", "jinja2", "pefile", "pydantic", "rich.live"),
@@ -67,7 +67,7 @@ class Mutant:
 
 
 def change_string(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """Yield another value of a string that is no prose: tests compare facts and not sentences."""
+    """Yield another value of a string without spaces: tests compare facts and not sentences."""
     if isinstance(node, cst.SimpleString) and not node.value.startswith(('"""', "'''")):
         value = str(node.raw_value)
         if " " not in value:
@@ -76,7 +76,7 @@ def change_string(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
 
 
 def remove_statement(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """Yield `pass` for a statement that acts: a call, a yield, a raise or an assignment by `+=`."""
+    """Yield `pass` instead of a call, a yield, a raise or an augmented assignment such as `+=`."""
     match node:
         case cst.Expr(value=cst.Call() | cst.Yield()) | cst.AugAssign() | cst.Raise():
             yield cst.Pass()
@@ -85,7 +85,7 @@ def remove_statement(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
 
 
 def negate_condition(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """Yield the opposite condition of an `if`, a `while`, a comprehension or a guard."""
+    """Yield the negated condition of an `if`, a `while`, a comprehension or a guard."""
     match node:
         case cst.If(test=test) | cst.While(test=test) | cst.CompIf(test=test):
             yield node.with_changes(test=_negated(test))
@@ -118,7 +118,7 @@ OPERATORS: list[tuple[type, Operator]] = [
 
 
 def mutants(file: str) -> list[Callable[[], Mutant]]:
-    """Return a function for each mutant of a file: to write its code takes long."""
+    """Return a function for each mutant of a file. It makes the mutant, which is slow."""
     wrapper = MetadataWrapper(cst.parse_module((ROOT / file).read_text("utf-8")))
     visitor = MutationVisitor(OPERATORS, IgnoredCode(set(), set(), set()))
     module = wrapper.visit(visitor)
@@ -150,11 +150,11 @@ def mirrored_tests(file: str) -> str:
 
 
 _copy = Path()
-"""The checkout of this process, in which it tests its mutants."""
+"""The copy of the checkout in which this process tests mutants."""
 
 
 def start_worker(folder: str) -> None:
-    """Copy the checkout for this process, and import what takes long."""
+    """Copy the checkout for this process, and import the slow packages."""
     global _copy
     _copy = Path(folder) / str(os.getpid())
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -169,18 +169,18 @@ def start_worker(folder: str) -> None:
 
 
 def is_killed(mutant: Mutant, seconds: float) -> bool:
-    """Return whether a test of the module fails, or does not end in time, with this mutant."""
+    """Return True if a test of the module fails or exceeds the time limit with this mutant."""
     path = _copy / mutant.file
-    good = path.read_text("utf-8")
+    original = path.read_text("utf-8")
     path.write_text(mutant.code, "utf-8")
     try:
         return run_tests(mirrored_tests(mutant.file), seconds) != 0
     finally:
-        path.write_text(good, "utf-8")
+        path.write_text(original, "utf-8")
 
 
 def run_tests(tests: str, seconds: float) -> int | None:
-    """Return the exit code of pytest for these tests in this process's copy; None if it hangs."""
+    """Run tests in the copy of this process; return pytest's exit code, or None if it hangs."""
     child = os.fork()
     if child == 0:
         os._exit(_pytest(tests))
@@ -203,7 +203,7 @@ def _pytest(tests: str) -> int:
         os.dup2(sink, stream)
     sys.path[0] = str(_copy)
     sys.dont_write_bytecode = True
-    # The conftest.py of the checkout is for the gate.
+    # --confcutdir: the conftest.py of the checkout is for the gate.
     options = [
         "-x",
         "-q",
@@ -212,15 +212,15 @@ def _pytest(tests: str) -> int:
         f"--rootdir={_copy}",
         "--confcutdir=tests/unit",
     ]
-    # Plugins that are imported before this cannot be rewritten.
+    # pytest cannot rewrite the assertions of modules that are already imported.
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, tests]))
 
 
 def measure(tests: str) -> float | None:
-    """Return how long the tests take without a mutant, in seconds; None if they fail."""
-    began = time.monotonic()
-    return time.monotonic() - began if run_tests(tests, 600) == 0 else None
+    """Return the time of the tests without a mutant, in seconds; None if they fail."""
+    start = time.monotonic()
+    return time.monotonic() - start if run_tests(tests, 600) == 0 else None
 
 
 # ---- the command ----
@@ -228,21 +228,21 @@ def measure(tests: str) -> float | None:
 
 def files_of(paths: Iterable[str]) -> list[str]:
     """Return the modules in these files and folders, relative to the checkout."""
-    found = []
+    files = []
     for path in paths:
-        whole = (ROOT / path).resolve()
-        modules = sorted(whole.rglob("*.py")) if whole.is_dir() else [whole]
-        found += [str(module.relative_to(ROOT)) for module in modules]
-    return found
+        absolute = (ROOT / path).resolve()
+        modules = sorted(absolute.rglob("*.py")) if absolute.is_dir() else [absolute]
+        files += [str(module.relative_to(ROOT)) for module in modules]
+    return files
 
 
 def survivors(chosen: Sequence[Mutant], jobs: int) -> list[Mutant]:
-    """Test the mutants and return those that no test kills; print each when it is found.
+    """Test the mutants, and return and print those that no test kills.
 
     Raises:
-        SystemExit: tests fail without any mutant.
+        SystemExit: the tests fail without a mutant.
     """
-    found = []
+    alive = []
     tests = sorted({mirror_of(mutant.file) for mutant in chosen})
     context = multiprocessing.get_context("fork")
     with (
@@ -252,27 +252,31 @@ def survivors(chosen: Sequence[Mutant], jobs: int) -> list[Mutant]:
         limits = {}
         for name, seconds in zip(tests, pool.map(measure, tests), strict=True):
             if seconds is None:
-                raise SystemExit(f"{name} fails without any mutant")
+                raise SystemExit(f"{name} fails without a mutant; correct it first")
             limits[name] = 20 + 5 * seconds
         allowed = [limits[mirror_of(mutant.file)] for mutant in chosen]
         for mutant, killed in zip(chosen, pool.map(is_killed, chosen, allowed), strict=True):
             if not killed:
                 print(f"survived  {mutant}", flush=True)
-                found.append(mutant)
-    return found
+                alive.append(mutant)
+    return alive
 
 
 def judge(title: str, chosen: Sequence[Mutant], jobs: int, percent: float) -> bool:
-    """Test mutants, print how many were killed, and return whether it is this many per cent."""
+    """Test mutants, print the result, and return True if at least ``percent`` % were killed."""
     listed = tomllib.loads(PLAN.read_text("utf-8")).get("equivalent", [])
-    equivalent = {(one["file"], one["original"], one["mutant"]) for one in listed}
-    considered = [one for one in chosen if (one.file, one.original, one.mutant) not in equivalent]
+    equivalent = {(entry["file"], entry["original"], entry["mutant"]) for entry in listed}
+    considered = [
+        mutant
+        for mutant in chosen
+        if (mutant.file, mutant.original, mutant.mutant) not in equivalent
+    ]
     alive = len(survivors(considered, jobs))
     killed = len(considered) - alive
     rate = 100 * killed / len(considered) if considered else 100.0
     skipped = len(chosen) - len(considered)
-    more = f"; {skipped} are listed as equivalent" if skipped else ""
-    print(f"{title}: {killed} of {len(considered)} mutants killed ({rate:.1f} %){more}", flush=True)
+    note = f"; {skipped} are listed as equivalent" if skipped else ""
+    print(f"{title}: {killed} of {len(considered)} mutants killed ({rate:.1f} %){note}", flush=True)
     return rate >= percent
 
 
@@ -280,26 +284,27 @@ def main() -> int:
     """Return 0 if enough mutants are killed, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="*", help="modules and folders (default: mutation.toml)")
-    parser.add_argument("--sample", type=int, help="this many mutants of the paths, not all")
+    parser.add_argument("--sample", type=int, help="the number of mutants (default: all)")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--percent", type=float, help="how many must be killed (default: all)")
-    asked = parser.parse_args()
+    parser.add_argument("--percent", type=float, help="the percentage to be killed (default: 100)")
+    options = parser.parse_args()
     plan = tomllib.loads(PLAN.read_text("utf-8"))
 
     def drawn(paths: Iterable[str], count: int | None) -> list[Mutant]:
-        every = [mutant for file in files_of(paths) for mutant in mutants(file)]
-        if count is not None and count < len(every):
-            print(f"{count} of {len(every)} mutants, drawn by --seed {asked.seed}", flush=True)
-            every = random.Random(asked.seed).sample(every, count)  # noqa: S311 - no secret
-        return [make() for make in every]
+        makers = [make for file in files_of(paths) for make in mutants(file)]
+        if count is not None and count < len(makers):
+            print(f"{count} of {len(makers)} mutants, drawn by --seed {options.seed}", flush=True)
+            makers = random.Random(options.seed).sample(makers, count)  # noqa: S311 - no secret
+        return [make() for make in makers]
 
-    if asked.paths:
-        chosen = drawn(asked.paths, asked.sample)
-        return 0 if judge(" ".join(asked.paths), chosen, asked.jobs, asked.percent or 100) else 1
-    whole = judge(" ".join(plan["whole"]), drawn(plan["whole"], None), asked.jobs, 100)
-    sample = drawn(plan["sampled"], asked.sample or plan["sample"])
-    sampled = judge(" ".join(plan["sampled"]), sample, asked.jobs, plan["percent"])
+    if options.paths:
+        title, percent = " ".join(options.paths), options.percent or 100
+        chosen = drawn(options.paths, options.sample)
+        return 0 if judge(title, chosen, options.jobs, percent) else 1
+    whole = judge(" ".join(plan["whole"]), drawn(plan["whole"], None), options.jobs, 100)
+    sample = drawn(plan["sampled"], options.sample or plan["sample"])
+    sampled = judge(" ".join(plan["sampled"]), sample, options.jobs, plan["percent"])
     return 0 if whole and sampled else 1
 
 

@@ -1,7 +1,7 @@
-"""Measure what a processor of its own spares a machine on Wine.
+"""Measure the time that commands on Wine need on all processors and on one processor.
 
-Run ``python3 tests/benchmarks/wine.py [--runs N]``. The same commands run in a fresh container of
-windows-wine, on all processors and on one; the image is made where it is missing.
+Run ``python3 tests/benchmarks/wine.py [--runs N]``. Each command runs in a new container of
+windows-wine. The image is built if it is missing.
 """
 
 from __future__ import annotations
@@ -27,36 +27,37 @@ COMMANDS = {
 
 
 def seconds(tag: str, run: Run, command: str, *options: str) -> float:
-    """Return how long the container takes whose only command this is.
+    """Run a command in a new container; return its wall time.
 
     Raises:
         SystemExit: the command failed.
     """
     labels = [f"--label={key}={value}" for key, value in run.labels().items()]
-    started = ["docker", "run", "--rm", "--init", "--network=none", *labels, *options, tag]
-    began = time.perf_counter()
-    ran = subprocess.run([*started, "sh", "-c", command], capture_output=True, check=False)
-    if ran.returncode:
-        raise SystemExit(f"{command}: {ran.stderr[-300:].decode('utf-8', 'replace')}")
-    return time.perf_counter() - began
+    container = ["docker", "run", "--rm", "--init", "--network=none", *labels, *options, tag]
+    start = time.perf_counter()
+    result = subprocess.run([*container, "sh", "-c", command], capture_output=True, check=False)
+    if result.returncode:
+        raise SystemExit(f"{command}: {result.stderr[-300:].decode('utf-8', 'replace')}")
+    return time.perf_counter() - start
 
 
 def main() -> None:
-    """Print the median of each command, both ways."""
+    """Print the medians of each command on all processors and on one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     runs = range(parser.parse_args().runs)
-    found = engine.ensure()
+    docker = engine.ensure()
     run = Run.new()
-    tag = images.ensure(found, "windows-wine").tag
+    tag = images.ensure(docker, "windows-wine").tag
     print("| command | all processors, s | one, s |\n|---|---|---|")
-    with processors.reserve(found) as number:
+    with processors.reserve(docker) as number:
         for name, command in COMMANDS.items():
-            every, one = [], []
-            for _ in runs:  # in turn, since a shared machine is now slow and now fast
-                every.append(seconds(tag, run, command))
-                one.append(seconds(tag, run, command, f"--cpuset-cpus={number}"))
-            print(f"| {name} | {statistics.median(every):.2f} | {statistics.median(one):.2f} |")
+            on_all, on_one = [], []
+            for _ in runs:  # alternate, because the speed of a shared host changes
+                on_all.append(seconds(tag, run, command))
+                on_one.append(seconds(tag, run, command, f"--cpuset-cpus={number}"))
+            medians = [f"{statistics.median(values):.2f}" for values in (on_all, on_one)]
+            print(f"| {name} | {' | '.join(medians)} |")
 
 
 if __name__ == "__main__":

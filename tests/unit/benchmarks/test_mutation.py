@@ -1,3 +1,5 @@
+"""Mutation testing: the mutants, and the tests and files that belong to them."""
+
 from __future__ import annotations
 
 import tomllib
@@ -34,12 +36,12 @@ def changes(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> list[Mu
         ),
     ],
 )
-def test_a_mutant_is_made(
+def test_an_operator_makes_this_mutant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, mutant: str
 ) -> None:
-    found = changes(tmp_path, monkeypatch, code)
-    assert mutant in [one.code for one in found]
-    assert all(one.code != code for one in found)
+    codes = [item.code for item in changes(tmp_path, monkeypatch, code)]
+    assert mutant in codes
+    assert code not in codes
 
 
 @pytest.mark.parametrize(
@@ -48,20 +50,16 @@ def test_a_mutant_is_made(
         '"""Text: a > b."""\n',
         "def f(a: int | None) -> int: ...\n",
         "import a\n",
+        "def f():\n    return 'two words'\n",
     ],
 )
-def test_what_tests_do_not_look_at_is_not_changed(
+def test_docstrings_annotations_imports_and_prose_are_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     assert changes(tmp_path, monkeypatch, code) == []
 
 
-def test_prose_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = changes(tmp_path, monkeypatch, "def f():\n    return 'two words'\n")
-    assert found == []
-
-
-def test_a_mutant_is_shown_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_is_printed_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *_ = changes(tmp_path, monkeypatch, "\nx = a == b\n")
     assert str(first) == "m.py:2: x = a == b -> x = None"
 
@@ -74,7 +72,7 @@ def test_a_mutant_is_shown_in_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         ("verification/wheel/errors.py", "tests/unit/verification/wheel"),
     ],
 )
-def test_a_module_is_tested_by_the_file_that_mirrors_it(module: str, tests: str) -> None:
+def test_a_module_is_tested_by_its_mirrored_test_file(module: str, tests: str) -> None:
     assert mirrored_tests(module) == tests
 
 
