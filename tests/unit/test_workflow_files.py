@@ -1,4 +1,4 @@
-"""The content of gate.yml and nightly.yml, and the reaction of their scripts to each exit code.
+"""The content of ci.yml, gate.yml and nightly.yml, and the exit codes of the nightly scripts.
 
 The rules of verification/pipeline check publish.yml.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,23 +20,34 @@ from verification.models.workflow_file import load, parse
 
 FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
 TRIGGERS = {
+    "ci.yml": {"pull_request", "push", "workflow_dispatch"},
     "gate.yml": {"pull_request", "workflow_call"},
     "nightly.yml": {"schedule", "workflow_dispatch"},
 }
-"""What may start each: nothing that runs a stranger's code with more rights."""
-GRANTS = {("contents", "read"), ("actions", "read")}
-ANSWER = """\
+"""The allowed triggers. None of them runs code of a stranger with more permissions."""
+PERMISSIONS = {("contents", "read"), ("actions", "read")}
+E2E = """\
 #!/bin/bash
 echo "e2e $*" >&2
 case $1 in
-  gate) echo "history of tonight" > "$QUIVERDB_E2E_HISTORY"; exit ${GATE:-0} ;;
-  compare) printf '%s\\n' "$TOLD"; exit ${COMPARED:-0} ;;
+  gate) echo "new history" > "$QUIVERDB_E2E_HISTORY"; exit ${GATE:-0} ;;
+  compare) printf '%s\\n' "$COMPARE_OUTPUT"; exit ${COMPARE:-0} ;;
 esac
 """
+"""A program that replaces `./e2e`. It ends with the exit codes of its environment."""
+
+
+def text_of(name: str) -> str:
+    return (FOLDER / name).read_text("utf-8")
+
+
+def load_strings(text: str) -> Any:
+    """Return YAML with all scalars as strings, also `on`."""
+    return yaml.load(text, yaml.BaseLoader)  # noqa: S506  (it creates only strings)
 
 
 def pins() -> dict[str, tuple[str, str]]:
-    """Return the commit and the version of each action that publish.yml names."""
+    """Return the commit and the version of each action in publish.yml."""
     return {
         step.action: (step.uses.partition("@")[2], step.comment)
         for job in load(FOLDER / "publish.yml").jobs.values()
@@ -49,50 +59,45 @@ def pins() -> dict[str, tuple[str, str]]:
 KNOWN = pins() | {"actions/setup-python": ("5fda3b95a4ea91299a34e894583c3862153e4b97", "v7.0.0")}
 
 
-def texts(text: str) -> Any:
-    """Return YAML as it is written: no word is a value, `on` neither."""
-    return yaml.load(text, yaml.BaseLoader)  # noqa: S506  (it makes nothing but texts)
+# ---- the form of the workflows ----
 
 
-def faults(found: Workflow, text: str) -> Iterator[str]:
-    """Yield what is wrong with the form of a workflow that verifies."""
-    if set(found.on) != TRIGGERS[found.path.name]:
+def faults(workflow: Workflow, text: str) -> Iterator[str]:
+    """Yield the faults in the form of a workflow."""
+    if set(workflow.on) != TRIGGERS[workflow.path.name]:
         yield "triggers"
-    if found.permissions != {}:
+    if workflow.permissions != {}:
         yield "workflow permissions"
     if "secrets" in text or "id-token" in text or "pull_request_target" in text:
         yield "secrets"
-    if found.concurrency is None:
-        yield "concurrency"
-    limits = texts(text)["jobs"]
-    for name, job in found.jobs.items():
-        if job.permissions_from != "job" or not set(job.permissions.items()) <= GRANTS:
+    if workflow.concurrency is None:
+        yield "no concurrency"
+    strings = load_strings(text)["jobs"]
+    for name, job in workflow.jobs.items():
+        if job.permissions_from != "job" or not set(job.permissions.items()) <= PERMISSIONS:
             yield f"{name}: permissions"
-        if "timeout-minutes" not in limits[name]:
-            yield f"{name}: no limit of time"
+        if "timeout-minutes" not in strings[name]:
+            yield f"{name}: no time limit"
         for step in job.steps:
-            yield from _of_step(name, step)
+            yield from (f"{name}: {fault}" for fault in _step_faults(step))
 
 
-def _of_step(job: str, step: WorkflowStep) -> Iterator[str]:
-    if step.uses:
-        _, _, commit = step.uses.partition("@")
-        if KNOWN.get(str(step.action)) != (commit, step.comment):
-            yield f"{job}: {step.action} is not pinned as elsewhere"
+def _step_faults(step: WorkflowStep) -> Iterator[str]:
+    if step.uses and KNOWN.get(str(step.action)) != (step.uses.partition("@")[2], step.comment):
+        yield f"{step.action} has another commit or version than in publish.yml"
     if step.action == "actions/checkout" and step.with_.get("persist-credentials") != "false":
-        yield f"{job}: the checkout keeps its token"
+        yield "the checkout stores its token"
     if step.action == "actions/upload-artifact" and step.condition != "always()":
-        yield f"{job}: what failed leaves no {step.with_['path']}"
+        yield f"after a failure {step.with_['path']} is not uploaded"
     if step.run and "${{" in step.run:
-        yield f"{job}: an expression within a script"
-    if step.run and step.shell != "bash":
-        yield f"{job}: without `shell: bash` a script goes on after a failure in a pipe"
+        yield "an expression in a script"
+    if step.run and "|" in step.run and step.shell != "bash":
+        yield "a failure in a pipe is ignored without `shell: bash`"
 
 
-@pytest.mark.parametrize("name", sorted(TRIGGERS))
-def test_the_workflows_that_verify_may_do_little_and_run_pinned_actions(name: str) -> None:
-    path = FOLDER / name
-    assert list(faults(load(path), path.read_text("utf-8"))) == []
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_a_workflow_has_minimal_permissions_and_pinned_actions(name: str) -> None:
+    assert list(faults(load(FOLDER / name), text_of(name))) == []
 
 
 @pytest.mark.parametrize(
@@ -101,28 +106,30 @@ def test_the_workflows_that_verify_may_do_little_and_run_pinned_actions(name: st
         ("gate.yml", "  pull_request:", "  pull_request_target:", "triggers"),
         ("gate.yml", "permissions: {}\n", "permissions: {contents: write}\n", "workflow perm"),
         ("nightly.yml", "      actions: read", "      actions: write", "linux-engine: permissions"),
-        ("gate.yml", "    timeout-minutes: 90\n", "", "gate: no limit of time"),
-        ("nightly.yml", "@3d3c42e5", "@4d3c42e5", "actions/checkout is not pinned"),
-        ("nightly.yml", "# v7.0.1", "# v7.0.2", "actions/checkout is not pinned"),
-        ("gate.yml", "persist-credentials: false", "persist-credentials: true", "keeps its token"),
-        ("gate.yml", "        if: always()\n", "", "leaves no report"),
+        ("gate.yml", "    timeout-minutes: 90\n", "", "gate: no time limit"),
+        ("nightly.yml", "@3d3c42e5", "@4d3c42e5", "actions/checkout has another commit"),
+        ("nightly.yml", "# v7.0.1", "# v7.0.2", "actions/checkout has another commit"),
+        ("ci.yml", "persist-credentials: false", "persist-credentials: true", "stores its token"),
+        ("gate.yml", "        if: always()\n", "", "report is not uploaded"),
         ("nightly.yml", '--branch "$BRANCH"', '--branch "${{ github.ref }}"', "an expression"),
-        ("nightly.yml", "shell: bash\n        env:\n          CO", "env:\n          CO", "goes on"),
+        ("nightly.yml", "shell: bash\n        env:\n          CO", "env:\n          CO", "a pipe"),
         ("gate.yml", "GITHUB_OUTPUT\"", "GITHUB_OUTPUT\" # ${X:-secrets}", "secrets"),
     ],
 )  # fmt: skip
-def test_each_fault_of_the_form_is_found(name: str, old: str, new: str, fault: str) -> None:
-    text = (FOLDER / name).read_text("utf-8")
+def test_a_planted_fault_in_a_workflow_is_reported(
+    name: str, old: str, new: str, fault: str
+) -> None:
+    text = text_of(name)
     changed = text.replace(old, new, 1)
     assert changed != text
-    found = list(faults(parse(changed, FOLDER / name), changed))
-    assert any(fault in one for one in found), found
+    reported = list(faults(parse(changed, FOLDER / name), changed))
+    assert any(fault in line for line in reported), reported
 
 
-def test_the_gate_tells_its_caller_the_verdict() -> None:
-    called = texts((FOLDER / "gate.yml").read_text("utf-8"))["on"]["workflow_call"]
+def test_the_gate_returns_the_verdict_to_its_caller() -> None:
+    called = load_strings(text_of("gate.yml"))["on"]["workflow_call"]
     assert set(called["inputs"]) == {"artifact", "profile", "strict", "options", "report"}
-    assert all("default" in given for given in called["inputs"].values())
+    assert all("default" in settings for settings in called["inputs"].values())
     job = load(FOLDER / "gate.yml").jobs["gate"]
     for name, output in called["outputs"].items():
         assert output["value"] == f"${{{{ jobs.gate.outputs.{name} }}}}"
@@ -130,14 +137,14 @@ def test_the_gate_tells_its_caller_the_verdict() -> None:
         assert f"{name}=" in str(step("gate.yml", "Verify").run)
 
 
-def test_only_a_pull_requests_run_gives_way_to_a_newer_one() -> None:
+def test_only_a_run_of_a_pull_request_is_cancelled_by_a_newer_one() -> None:
     concurrency = load(FOLDER / "gate.yml").concurrency
     assert concurrency is not None
     assert concurrency.cancel_in_progress == "${{ github.event_name == 'pull_request' }}"
     assert "github.run_id" in concurrency.group
 
 
-# ---- the nights' scripts, with a gate and a comparison that only tell an exit code ----
+# ---- the scripts of nightly.yml ----
 
 
 def step(file: str, name: str) -> WorkflowStep:
@@ -145,112 +152,120 @@ def step(file: str, name: str) -> WorkflowStep:
     return next(step for job in jobs for step in job.steps if step.name == name)
 
 
+def write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    e2e = tmp_path / "e2e"
-    e2e.write_text(ANSWER)
-    e2e.chmod(e2e.stat().st_mode | stat.S_IXUSR)
-    sudo = tmp_path / "sudo"  # where these tests are not run by root
-    sudo.write_text('#!/bin/sh\nshift\nexec "$@"\n')
-    sudo.chmod(sudo.stat().st_mode | stat.S_IXUSR)
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with the programs that the scripts run, and with a history."""
+    write_program(tmp_path / "e2e", E2E)
+    write_program(tmp_path / "sudo", '#!/bin/sh\nshift\nexec "$@"\n')  # for a user without root
     (tmp_path / "history").mkdir()
-    (tmp_path / "history" / "history.sqlite3").write_text("history of the nights before\n")
+    (tmp_path / "history" / "history.sqlite3").write_text("old history\n")
     return tmp_path
 
 
-def script(place: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    run = step("nightly.yml", name).run
-    assert run
+def run_script(folder: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of a step of nightly.yml, as the runner does."""
+    script = step("nightly.yml", name).run
+    assert script
     return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", run],
-        cwd=place,
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+        cwd=folder,
         env={
             **os.environ,
-            "PATH": f"{place}:{os.environ['PATH']}",
-            "GITHUB_OUTPUT": str(place / "output"),
-            "GITHUB_STEP_SUMMARY": str(place / "summary"),
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "GITHUB_OUTPUT": str(folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(folder / "summary"),
             **environment,
         },
         capture_output=True,
         text=True,
+        check=False,
     )
 
 
 @pytest.mark.parametrize(
-    ("gate", "ends", "kept"),
+    ("gate", "code", "uploaded"),
     [(0, 0, True), (1, 0, True), (5, 0, True), (3, 3, False), (4, 4, False)],
 )
-def test_a_night_without_a_verdict_on_the_package_fails_and_is_not_kept(
-    place: Path, gate: int, ends: int, kept: bool
+def test_a_night_without_a_verdict_on_the_package_fails_and_keeps_the_old_history(
+    folder: Path, gate: int, code: int, uploaded: bool
 ) -> None:
-    ran = script(place, "Verify", OPTIONS="--profile full", WHAT="source", GATE=str(gate))
-    assert ran.returncode == ends, ran.stderr
-    assert "e2e gate --profile full\n" in ran.stderr
-    assert (place / "output").read_text() == f"code={gate}\n"
-    told = (place / "history" / "history.sqlite3").read_text()
-    assert told == ("history of tonight\n" if kept else "history of the nights before\n")
+    result = run_script(folder, "Verify", OPTIONS="--profile full", WHAT="source", GATE=str(gate))
+    assert result.returncode == code, result.stderr
+    assert "e2e gate --profile full\n" in result.stderr
+    assert (folder / "output").read_text() == f"code={gate}\n"
+    history = (folder / "history" / "history.sqlite3").read_text()
+    assert history == ("new history\n" if uploaded else "old history\n")
 
 
-def test_the_last_release_is_asked_of_the_package_index(place: Path) -> None:
-    pip = place / "python3"
-    pip.write_text(
-        "#!/bin/sh\nprintf '%s\\n' 'quiverdb (1.2.3)' 'Available versions: 1.2.3, 1.0'\n"
-    )
-    pip.chmod(0o755)
-    ran = script(place, "Verify", OPTIONS="-n 2", WHAT="release")
-    assert "e2e gate -n 2 --release 1.2.3\n" in ran.stderr, ran.stderr
+def test_the_version_of_the_last_release_is_read_from_pip(folder: Path) -> None:
+    output = "'quiverdb (1.2.3)' 'Available versions: 1.2.3, 1.0'"
+    write_program(folder / "python3", f"#!/bin/sh\nprintf '%s\\n' {output}\n")
+    result = run_script(folder, "Verify", OPTIONS="-n 2", WHAT="release")
+    assert "e2e gate -n 2 --release 1.2.3\n" in result.stderr, result.stderr
 
 
 NEW = "✘ new-failure: debian-13-uv-venv: failed (crash); first bad run 7"
 
 
 @pytest.mark.parametrize(
-    ("gate", "compared", "told", "ends"),
+    ("gate", "compare", "output", "code"),
     [
-        (0, 0, "nothing new and bad", 0),
-        (1, 0, "nothing new and bad", 0),  # what is bad is known
+        (0, 0, "nothing new", 0),
+        (1, 0, "nothing new", 0),  # only known failures
         (1, 1, NEW, 1),
         (0, 1, "✘ grown-wheel: a.whl: 1 -> 2 bytes", 1),
-        (0, 4, "e2e: compare: there is no earlier run like 1", 0),
-        (1, 4, "e2e: compare: there is no earlier run like 1", 1),  # the first night
-        (5, 4, "e2e: compare: there is no earlier run like 1", 5),
-        (0, 3, "e2e: compare: history.sqlite3: malformed", 3),
+        (0, 4, "no earlier run", 0),
+        (1, 4, "no earlier run", 1),  # the first night
+        (5, 4, "no earlier run", 5),
+        (0, 3, "history.sqlite3: malformed", 3),
     ],
 )
-def test_a_night_fails_for_what_is_new(
-    place: Path, gate: int, compared: int, told: str, ends: int
+def test_a_night_fails_only_for_new_failures(
+    folder: Path, gate: int, compare: int, output: str, code: int
 ) -> None:
-    ran = script(place, "Say what is new", CODE=str(gate), COMPARED=str(compared), TOLD=told)
-    assert ran.returncode == ends, ran.stderr
-    assert told in ran.stdout
-    assert told in (place / "summary").read_text("utf-8")
-    errors = re.findall("^::error title=New tonight::(.*)$", ran.stdout, re.MULTILINE)
-    assert errors == ([told.removeprefix("✘ ")] if compared == 1 else [])
-    known = "::warning title=Known::" in ran.stdout
-    assert known == (gate == 1 and compared == 0), "what is known to be bad is shown"
+    result = run_script(
+        folder,
+        "Report new failures",
+        CODE=str(gate),
+        COMPARE=str(compare),
+        COMPARE_OUTPUT=output,
+    )
+    assert result.returncode == code, result.stderr
+    assert output in result.stdout
+    assert output in (folder / "summary").read_text("utf-8")
+    errors = re.findall("^::error title=New tonight::(.*)$", result.stdout, re.MULTILINE)
+    assert errors == ([output.removeprefix("✘ ")] if compare == 1 else [])
+    warning = "::warning title=Known::" in result.stdout
+    assert warning == (gate == 1 and compare == 0), "only known failures give a warning"
 
 
 @pytest.mark.parametrize(
-    ("nights", "ends", "said"),
+    ("runs", "code", "history"),
     [
-        ("3 2 1", 0, "the history is that of the run 2"),  # that of 3 has none
-        ("3", 0, "::notice title=No history::"),
-        ("", 0, "::notice title=No history::"),
-        (None, 7, ""),  # that none can be asked for is no reason to begin anew
+        ("3 2 1", 0, "2"),  # run 3 has no history
+        ("3", 0, None),
+        ("", 0, None),
+        (None, 7, None),  # a failed request must not start a new history
     ],
 )
-def test_the_history_is_that_of_the_last_night_that_kept_one(
-    place: Path, nights: str | None, ends: int, said: str
+def test_the_history_is_from_the_last_run_that_has_one(
+    folder: Path, runs: str | None, code: int, history: str | None
 ) -> None:
-    gh = place / "gh"
-    listed = "exit 7" if nights is None else f"printf '%s\\n' {nights}"
-    gh.write_text(
-        f'#!/bin/sh\nif [ "$2" = list ]; then {listed}; else [ "$3" -lt 3 ] && mkdir history; fi\n'
+    listing = "exit 7" if runs is None else f"printf '%s\\n' {runs}"
+    download = '[ "$3" -lt 3 ] && mkdir history && echo "$3" > history/run'
+    write_program(
+        folder / "gh", f'#!/bin/sh\nif [ "$2" = list ]; then {listing}; else {download}; fi\n'
     )
-    gh.chmod(0o755)
-    (place / "history" / "history.sqlite3").unlink()
-    (place / "history").rmdir()
-    ran = script(place, "Fetch the history", BRANCH="main", NAME="history-source")
-    assert ran.returncode == ends
-    assert said in ran.stdout
-    assert (place / "history").is_dir() == (ends == 0)
+    (folder / "history" / "history.sqlite3").unlink()
+    (folder / "history").rmdir()
+    result = run_script(folder, "Fetch the history", BRANCH="main", NAME="history-source")
+    assert result.returncode == code
+    run = folder / "history" / "run"
+    assert (run.read_text().strip() if run.exists() else None) == history
+    assert ("::notice title=No history::" in result.stdout) == (code == 0 and history is None)
+    assert (folder / "history").is_dir() == (code == 0)
