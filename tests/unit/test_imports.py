@@ -1,4 +1,4 @@
-"""Imports go in one direction: models, rules, session and report, commands."""
+"""Imports go one way: models, rules, session and report, commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OURS = ("containers", "verification", "tests", "conftest")
 
 @functools.cache
 def _imports(path: Path) -> list[str]:
-    """Return the modules that a file imports anywhere in it, as dotted names."""
+    """Return the dotted names of all modules that a file imports, also inside functions."""
     return list(_imported(path))
 
 
@@ -30,15 +30,15 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _is_in(module: str, *packages: str) -> bool:
-    return any(module == one or module.startswith(f"{one}.") for one in packages)
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def _files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def _broken(folder: str, allows: Callable[[str, str], bool]) -> set[tuple[str, str]]:
-    """Return the imports of our own modules below a folder that a rule does not allow."""
+def _violations(folder: str, allows: Callable[[str, str], bool]) -> set[tuple[str, str]]:
+    """Return the imports of our modules in a folder that a rule does not allow: file, module."""
     return {
         (name, module)
         for path in _files(folder)
@@ -49,23 +49,23 @@ def _broken(folder: str, allows: Callable[[str, str], bool]) -> set[tuple[str, s
 
 
 RULES: dict[str, tuple[str, Callable[[str, str], bool]]] = {
-    "the models import nothing of ours but models": (
+    "the models import only models": (
         "verification/models",
         lambda _, module: _is_in(module, "verification.models"),
     ),
-    "the testbed imports the models only": (
+    "the testbed imports only the models": (
         "containers",
         lambda name, module: name.startswith("containers/images/")
         or _is_in(module, "containers", "verification.models"),
     ),
-    "programs in images import nothing of ours": ("containers/images", lambda *_: False),
-    "programs on machines import nothing of ours": ("verification/probe", lambda *_: False),
+    "programs in images import none of our modules": ("containers/images", lambda *_: False),
+    "programs on machines import none of our modules": ("verification/probe", lambda *_: False),
     "only sessions and commands import the testbed": (
         "verification",
         lambda name, module: name.startswith(("verification/session/", "verification/commands/"))
         or not _is_in(module, "containers"),
     ),
-    "only commands import commands, and only they and sessions import sessions": (
+    "only commands import commands, and only commands and sessions import sessions": (
         "verification",
         lambda name, module: not _is_in(
             module,
@@ -87,27 +87,29 @@ RULES: dict[str, tuple[str, Callable[[str, str], bool]]] = {
 @pytest.mark.parametrize("rule", RULES)
 def test_imports_go_one_way(rule: str) -> None:
     folder, allows = RULES[rule]
-    assert _broken(folder, allows) == set(), rule
+    assert _violations(folder, allows) == set(), rule
 
 
 @pytest.mark.parametrize("module", ["verification.commands.parser", "verification.commands.doctor"])
-def test_the_command_line_needs_the_standard_library_only(module: str) -> None:
-    bare = [sys.executable, "-S", "-c", f"import {module}"]  # -S: no installed packages
-    ran = subprocess.run(bare, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stderr) == (0, "")
+def test_the_command_line_needs_only_the_standard_library(module: str) -> None:
+    command = [sys.executable, "-S", "-c", f"import {module}"]  # -S: no installed packages
+    result = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_broken_rule_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_in_the_wrong_direction_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "verification" / "models"
     folder.mkdir(parents=True)
     text = "def f():\n    from verification import rules\nimport containers.engine, json\n"
     (folder / "a.py").write_text(text, "utf-8")
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     name = "verification/models/a.py"
-    assert _broken(*RULES["the models import nothing of ours but models"]) == {
+    assert _violations(*RULES["the models import only models"]) == {
         (name, "verification.rules"),
         (name, "containers.engine"),
     }
-    assert (name, "containers.engine") in _broken(
+    assert (name, "containers.engine") in _violations(
         *RULES["only sessions and commands import the testbed"]
     )

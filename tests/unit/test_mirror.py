@@ -1,9 +1,11 @@
-"""Every module with behaviour has a test file of its own, where its path says."""
+"""Each module with behaviour has a test file, and the path of the module gives the path of it."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import functools
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,21 +18,22 @@ EXCEPTIONS: Mapping[str, str] = {}
 """Why a module with behaviour has no test file, by the path of the module."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+TEST = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
 
 
 def has_body(function: Function) -> bool:
-    """Return True if a function does something: it is more than a docstring and an ellipsis."""
+    """Return True if a function has more than a docstring and an ellipsis."""
     return not all(
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         for statement in function.body
     )
 
 
-def functions(path: Path) -> Iterator[Function]:
-    """Yield every function and method of a module."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, Function):
-            yield node
+@functools.cache
+def has_behaviour(path: Path) -> bool:
+    """Return True if a module has a function or a method with a body."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return any(isinstance(node, Function) and has_body(node) for node in nodes)
 
 
 def modules(root: Path) -> list[str]:
@@ -42,16 +45,16 @@ def modules(root: Path) -> list[str]:
 
 def with_behaviour(root: Path) -> list[str]:
     """Return the modules that have a function or a method with a body."""
-    return [name for name in modules(root) if any(map(has_body, functions(root / name)))]
+    return [name for name in modules(root) if has_behaviour(root / name)]
 
 
 def has_tests(path: Path) -> bool:
-    """Return True if a file is there and has a test."""
-    return path.is_file() and any(one.name.startswith("test_") for one in functions(path))
+    """Return True if a file exists and has a test."""
+    return path.is_file() and bool(TEST.search(path.read_text("utf-8")))
 
 
 def without_tests(root: Path) -> set[str]:
-    """Return the modules with behaviour that have no tests in the file that mirrors them."""
+    """Return the modules with behaviour whose mirrored file has no tests."""
     return {name for name in with_behaviour(root) if not has_tests(root / mirror_of(name))}
 
 
@@ -62,21 +65,21 @@ def without_module(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in files} - mirrors
 
 
-def test_every_module_with_behaviour_has_a_test_file() -> None:
+def test_all_modules_with_behaviour_have_a_test_file() -> None:
     missing = {name: mirror_of(name) for name in without_tests(ROOT) - EXCEPTIONS.keys()}
     assert missing == {}, "write the test file, or list the module in EXCEPTIONS with the reason"
 
 
-def test_every_exception_is_needed_and_has_a_reason() -> None:
+def test_all_exceptions_are_needed_and_have_a_reason() -> None:
     assert EXCEPTIONS.keys() - without_tests(ROOT) == set(), "these modules need no exception"
     assert all(EXCEPTIONS.values())
 
 
-def test_every_test_file_mirrors_a_module() -> None:
+def test_all_test_files_mirror_a_module() -> None:
     assert without_module(ROOT) == set(), "move the tests into the file that mirrors their module"
 
 
-# ---- the rules, on a product that is made up ----
+# ---- the rules, on an invented product ----
 
 
 def write(root: Path, files: Mapping[str, str]) -> None:
@@ -119,7 +122,7 @@ def test_behaviour_is_a_function_with_a_body(tmp_path: Path, text: str, behaves:
         ),
     ],
 )
-def test_a_module_has_its_test_file_at_its_own_path(module: str, file: str) -> None:
+def test_the_path_of_a_module_gives_the_path_of_its_tests(module: str, file: str) -> None:
     assert mirror_of(module) == file
 
 

@@ -1,3 +1,5 @@
+"""The lock files fit pyproject.toml, and all imports are declared."""
+
 from __future__ import annotations
 
 import ast
@@ -24,7 +26,7 @@ LOCKS = {
     "bindings": ("bindings",),
     "tox": ("tox",),
 }
-"""The groups that each lock is made from."""
+"""The dependency groups of each lock file."""
 
 
 def _groups() -> dict[str, list[Requirement]]:
@@ -33,43 +35,44 @@ def _groups() -> dict[str, list[Requirement]]:
     return {name: list(map(Requirement, lines)) for name, lines in groups.items()}
 
 
-def _locked(name: str) -> dict[str, list[Requirement]]:
-    """Return the requirements of a lock by project; each must have a hash."""
+@functools.cache
+def _locked(name: str) -> Mapping[str, list[Requirement]]:
+    """Return the requirements of a lock file by project, and check that each has a hash."""
     text = (REQUIREMENTS / f"{name}.txt").read_text("utf-8")
-    found: dict[str, list[Requirement]] = {}
+    locked: dict[str, list[Requirement]] = {}
     for entry in re.sub(r"^#.*\n", "", text, flags=re.M).replace("\\\n", "").splitlines():
         requirement, *hashes = re.split(r"\s+--hash=", entry)
-        assert hashes, f"{entry}: without a hash"
+        assert hashes, f"{entry} has no hash"
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", digest.strip()) for digest in hashes)
         parsed = Requirement(requirement)
-        found.setdefault(canonicalize_name(parsed.name), []).append(parsed)
-    return found
+        locked.setdefault(canonicalize_name(parsed.name), []).append(parsed)
+    return locked
 
 
-# ---- the locks ----
+# ---- the lock files ----
 
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_fits_its_groups(name: str) -> None:
     groups, locked = _groups(), _locked(name)
-    for wanted in (requirement for group in LOCKS[name] for requirement in groups[group]):
-        pins = locked.get(canonicalize_name(wanted.name), [])
-        assert pins, f"{name}.txt has no {wanted.name}; run: tox run -e lock"
+    for required in (requirement for group in LOCKS[name] for requirement in groups[group]):
+        pins = locked.get(canonicalize_name(required.name), [])
+        assert pins, f"{name}.txt has no {required.name}; run: tox run -e lock"
         for pin in pins:
             (specifier,) = pin.specifier
             assert specifier.operator == "=="
-            assert wanted.specifier.contains(specifier.version, prereleases=True), (
-                f"{name}.txt has {pin}, and pyproject.toml wants {wanted}; run: tox run -e lock"
+            assert required.specifier.contains(specifier.version, prereleases=True), (
+                f"{name}.txt has {pin}, pyproject.toml requires {required}; run: tox run -e lock"
             )
 
 
-def test_every_lock_is_known() -> None:
+def test_all_lock_files_and_groups_are_listed() -> None:
     assert {path.stem for path in REQUIREMENTS.iterdir()} == set(LOCKS)
     assert set().union(*LOCKS.values()) == set(_groups())
 
 
 @pytest.mark.parametrize("name", sorted(set(LOCKS) - {"tox"}))
-def test_the_locks_have_the_same_versions(name: str) -> None:
+def test_the_lock_files_have_the_same_versions(name: str) -> None:
     largest = _locked("lint")
     for project, pins in _locked(name).items():
         allowed = {str(pin.specifier) for pin in largest[project]}
@@ -77,25 +80,25 @@ def test_the_locks_have_the_same_versions(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_names_no_index(name: str) -> None:
+def test_a_lock_file_names_no_index(name: str) -> None:
     text = (REQUIREMENTS / f"{name}.txt").read_text("utf-8")
     assert not re.search(r"://|--(?:extra-)?index-url|--find-links|-i ", text)
 
 
-def test_every_environment_is_installed_from_a_lock() -> None:
+def test_all_environments_are_installed_from_a_lock_file() -> None:
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", "utf-8")
-    named = {name: tox[name].get("deps", "") for name in tox if name.startswith("testenv")}
+    environments = {name: tox[name].get("deps", "") for name in tox if name.startswith("testenv")}
     assert "--require-hashes" in tox["testenv"]["install_command"]
-    assert "testenv:lint" in named
-    for name, line in named.items():
+    assert "testenv:lint" in environments
+    for name, line in environments.items():
         assert not any(key in tox[name] for key in ("dependency_groups", "extras")), name
         if line:
             (lock,) = re.findall(r"-r \{tox_root\}/requirements/(\w+)\.txt", line)
             assert lock in LOCKS
 
 
-# ---- what is imported is declared ----
+# ---- imports ----
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -127,16 +130,16 @@ def _undeclared(
 
 
 def _product(*folders: str) -> list[Path]:
-    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    assert found
-    return [path for path in found if IMAGES not in path.parents]
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    assert paths
+    return [path for path in paths if IMAGES not in path.parents]
 
 
-def test_what_the_product_imports_is_declared() -> None:
+def test_all_imports_of_the_product_are_declared() -> None:
     assert _undeclared(_product("containers", "verification"), _groups()["suite"]) == set()
 
 
-def test_what_the_programs_in_images_import_is_declared_or_in_their_image() -> None:
+def test_all_imports_of_programs_in_images_are_declared_or_in_the_image() -> None:
     groups = _groups()
     modules = {path.name.removesuffix(".py") for path in IMAGES.glob("*")}
     for image in IMAGES.iterdir():
