@@ -29,7 +29,7 @@ FILES = {
     "sample = sample.core:run\n",
 }
 """The installed package. RECORD has the hash of each file."""
-OWN = """
+SMOKE = """
 calls = []
 def native_call():
     import sample
@@ -75,14 +75,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exercise(
-    folder: Path, installed: Path, own: str = OWN, uses: str = "", **environment: str
+    folder: Path, installed: Path, smoke: str = SMOKE, uses: str = "", **environment: str
 ) -> Result:
     """Run the exercise in a folder, with these two files of the subject."""
     files = {
         "exercise.py": EXERCISE.read_text("utf-8"),
-        "own.py": own,
+        "own.py": smoke,
         "uses.py": uses,
-        "instructions.json": json.dumps(INSTRUCTIONS if "tables" in own else {}),
+        "instructions.json": json.dumps(INSTRUCTIONS if "tables" in smoke else {}),
     }
     for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
@@ -170,7 +170,7 @@ def test_wrong_installed_files_and_entry_points_are_recorded(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("own", "errors"),
+    ("smoke", "errors"),
     [
         (
             "def native_call(): return 3\ndef round_trip(): return [1]",
@@ -192,9 +192,9 @@ def test_wrong_installed_files_and_entry_points_are_recorded(tmp_path: Path) -> 
     ],
 )
 def test_a_faulty_function_of_the_subject_is_recorded(
-    tmp_path: Path, installed: Path, own: str, errors: dict[str, str]
+    tmp_path: Path, installed: Path, smoke: str, errors: dict[str, str]
 ) -> None:
-    result = exercise(tmp_path, installed, own)
+    result = exercise(tmp_path, installed, smoke)
     failed = {name: step.error for name, step in result.steps.by_name().items() if not step.ok}
     assert result.code == 0
     for name, error_type in errors.items():
@@ -223,17 +223,17 @@ def round_trip():
 CLOSED_DATABASE = OPEN_DATABASE.replace("references.append(connection)", "connection.close()")
 
 
-def closed_file(tmp_path: Path, installed: Path, own: str) -> ClosedFile:
+def closed_file(tmp_path: Path, installed: Path, smoke: str) -> ClosedFile:
     """Return the record of the database that the subject closed."""
-    return value(exercise(tmp_path, installed, own).steps.closed_file)
+    return value(exercise(tmp_path, installed, smoke).steps.closed_file)
 
 
 def test_a_closed_file_can_be_renamed_and_deleted_and_is_copied(
     tmp_path: Path, installed: Path
 ) -> None:
     # Another file of the package with a similar name is open.
-    own = CLOSED_DATABASE + "    references.append(open('data.db.lock', 'w'))"
-    assert closed_file(tmp_path, installed, own) == ClosedFile()
+    smoke = CLOSED_DATABASE + "    references.append(open('data.db.lock', 'w'))"
+    assert closed_file(tmp_path, installed, smoke) == ClosedFile()
     with sqlite3.connect(tmp_path / "data.db") as connection:
         assert connection.execute("SELECT * FROM t").fetchall() == []
     connection.close()
@@ -246,26 +246,26 @@ def test_an_open_file_is_recorded(tmp_path: Path, installed: Path) -> None:
 
 
 def test_a_deleted_file_that_is_open_is_recorded(tmp_path: Path, installed: Path) -> None:
-    own = CLOSED_DATABASE + (
+    smoke = CLOSED_DATABASE + (
         "    import os; references.append(open('data.db')); os.remove('data.db')\n"
         "    open('data.db', 'w').close()"
     )
-    assert closed_file(tmp_path, installed, own) == ClosedFile(handles=("data.db (deleted)",))
+    assert closed_file(tmp_path, installed, smoke) == ClosedFile(handles=("data.db (deleted)",))
 
 
 def test_files_that_sqlite_did_not_remove_are_recorded(tmp_path: Path, installed: Path) -> None:
-    own = OPEN_DATABASE.replace(
+    smoke = OPEN_DATABASE.replace(
         "    connection.commit()", "    connection.execute('PRAGMA journal_mode=WAL')"
     )
-    own = own.replace(
+    smoke = smoke.replace(
         "    references", "    connection.execute('INSERT INTO t VALUES (1)')\n    references"
     )
-    assert "data.db-wal" in closed_file(tmp_path, installed, own).remains
+    assert "data.db-wal" in closed_file(tmp_path, installed, smoke).remains
 
 
 def test_a_file_that_cannot_be_renamed_is_recorded(tmp_path: Path, installed: Path) -> None:
-    own = "import os\ndef round_trip(): os.mkdir('data.db.renamed'); open('data.db', 'w').close()"
-    assert "IsADirectoryError" in closed_file(tmp_path, installed, own).refused
+    smoke = "import os\ndef round_trip(): os.mkdir('data.db.renamed'); open('data.db', 'w').close()"
+    assert "IsADirectoryError" in closed_file(tmp_path, installed, smoke).refused
     assert (tmp_path / "data.db").is_file()
 
 
@@ -283,10 +283,10 @@ def test_each_call_that_must_fail_is_recorded(tmp_path: Path, installed: Path) -
         "None": ("", False),
     }
     # Without site there is no built-in exit().
-    own = "import sys\nexit = sys.exit\ndef failing_calls():\n" + "".join(
+    smoke = "import sys\nexit = sys.exit\ndef failing_calls():\n" + "".join(
         f"    yield {call!r}, ValueError, lambda: {call}\n" for call in calls
     )
-    records = value(exercise(tmp_path, installed, own).steps.failing_calls)
+    records = value(exercise(tmp_path, installed, smoke).steps.failing_calls)
     assert {record.call: (record.raised, record.as_expected) for record in records} == calls
     assert {record.expected for record in records} == {"ValueError"}
 
@@ -296,8 +296,8 @@ def test_a_subject_without_failing_calls_has_no_records(result: Result) -> None:
 
 
 def test_after_a_crash_earlier_steps_are_recorded(tmp_path: Path, installed: Path) -> None:
-    own = "def native_call():\n    import faulthandler\n    faulthandler._sigsegv()"
-    result = exercise(tmp_path, installed, own)
+    smoke = "def native_call():\n    import faulthandler\n    faulthandler._sigsegv()"
+    result = exercise(tmp_path, installed, smoke)
     assert result.code == -11
     assert list(result.steps.by_name()) == ["import", "native-call"]
     assert result.steps.by_name()["native-call"].begun
@@ -305,8 +305,8 @@ def test_after_a_crash_earlier_steps_are_recorded(tmp_path: Path, installed: Pat
 
 
 def test_a_hang_ends_with_its_stack(tmp_path: Path, installed: Path) -> None:
-    own = "def native_call():\n    import time\n    time.sleep(60)"
-    result = exercise(tmp_path, installed, own, E2E_LIMIT_SECONDS="0.5")
+    smoke = "def native_call():\n    import time\n    time.sleep(60)"
+    result = exercise(tmp_path, installed, smoke, E2E_LIMIT_SECONDS="0.5")
     assert result.code == 1
     assert "Timeout" in result.trace
     assert "line 3 in native_call" in result.trace
@@ -327,17 +327,17 @@ def test_the_prelude_runs_first_and_the_actions_run_last(tmp_path: Path, install
 def test_the_steps_run_in_the_chosen_thread(
     tmp_path: Path, installed: Path, thread: str, is_main: bool
 ) -> None:
-    own = (
+    smoke = (
         "def native_call():\n    import threading\n"
         "    main = threading.current_thread() is threading.main_thread()\n"
         "    return {'version': str(main)}"
     )
-    steps = exercise(tmp_path, installed, own, E2E_IN=thread).steps
+    steps = exercise(tmp_path, installed, smoke, E2E_IN=thread).steps
     assert value(steps.native_call).version == str(is_main)
 
 
 def test_a_changed_state_of_the_process_is_recorded(tmp_path: Path, installed: Path) -> None:
-    own = "def native_call():\n    import os\n    os.umask(0o77)\n    return {'version': '1'}"
-    changes = value(exercise(tmp_path, installed, own).steps.process_state)
+    smoke = "def native_call():\n    import os\n    os.umask(0o77)\n    return {'version': '1'}"
+    changes = value(exercise(tmp_path, installed, smoke).steps.process_state)
     assert list(changes) == ["umask"]
     assert changes["umask"][1] == "0o77"
