@@ -130,7 +130,8 @@ def run_scripts(
         """Run the script of a cell, and return an error or an empty string."""
         plan = cell_instructions(cell, release)
         folder = Path(scratch) / cell.id
-        folder.mkdir(mode=0o755)
+        folder.mkdir()
+        folder.chmod(0o755)  # the user in the container reads it
         files = probe_files(plan, load_subject())
         for name, content in {**files, "ca.pem": bed.network.ca_certificate.encode()}.items():
             (folder / name).write_bytes(content)

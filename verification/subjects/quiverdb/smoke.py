@@ -338,7 +338,7 @@ def _read(
 
 
 def _read_with_sqlite(table: str) -> List[Sequence[Value]]:
-    """Read a table that the release cannot read with the standard library, as users do."""
+    """Read a table with the standard library, as users do if their release cannot read it."""
     import sqlite3
 
     connection = sqlite3.connect("data.db")
@@ -352,7 +352,7 @@ def _column(database: quiverdb.Database, kind: str, name: str, ids: Sequence[int
     reader = f"read_{kind}_{_TYPES[name]}"
     if hasattr(database, "open"):
         return list(getattr(database, f"{reader}s")("Plant", name))
-    # If the first releases read all elements, they omit NULL and elements without rows.
+    # In the first releases, the readers of all elements omit NULL and elements without rows.
     by_id = getattr(database, f"{reader}_by_id" if kind == "scalar" else f"{reader}s_by_id")
     return [by_id("Plant", name, element) for element in ids]
 
