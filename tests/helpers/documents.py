@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import re
 import shlex
@@ -26,6 +27,8 @@ _INLINE = re.compile(r"(?<!`)`(\./e2e(?: [^`]*)?)`(?!`)")
 _LINK = re.compile(r"(?<!\\)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.*?) *#*$")
 _PLACEHOLDER = re.compile(r"<.*>|[A-Z][A-Z0-9_-]*|\.\.\.|…")
+_VALUE = re.compile(rf"(?:^|(?<==))(?:{_PLACEHOLDER.pattern})$")
+"""A placeholder as a word, or as the value after an equals sign."""
 _REMARK = re.compile(r"\s{2,}# ")
 _SHELLS = ("console", "sh", "bash", "shell")
 
@@ -162,6 +165,20 @@ class _Choices(list[str]):
         return super().__contains__(word) or bool(_PLACEHOLDER.fullmatch(str(word)))
 
 
+@functools.cache
+def _lenient_parsers(machines: tuple[str, ...]) -> Mapping[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands. They also accept placeholders and these machines."""
+    parsers = parser.build_parsers()[1]
+    for action in [action for command in parsers.values() for action in command._actions]:
+        action.type = None
+        if action.choices is not None:
+            action.choices = _Choices([*action.choices, *machines])
+        if not action.option_strings and action.nargs is None:
+            action.nargs = "?"  # a text can name a command without its arguments
+            action.required = False
+    return parsers
+
+
 def usage_error(
     text: str, pytest_parser: argparse.ArgumentParser, machines: Sequence[str] = ()
 ) -> str:
@@ -178,20 +195,13 @@ def usage_error(
     if not words or words[0] in ("--help", "-h", "help"):
         return ""
     name, *arguments = itertools.takewhile(lambda word: word not in ("--", "--help"), words)
-    command = parser.build_parsers()[1].get(name)
+    command = _lenient_parsers(tuple(machines)).get(name)
     if command is None:
         return f"unknown command {name}"
-    for action in command._actions:  # argparse has no public access to them
-        action.type = None
-        if action.choices is not None:
-            action.choices = _Choices([*action.choices, *machines])
-        if not action.option_strings and action.nargs is None:
-            action.nargs = "?"  # a text can name a command without its arguments
-            action.required = False
     try:
         _, remaining = command.parse_known_args(arguments)
         if name in parser.PYTEST_COMMANDS:
-            values = [re.sub(_PLACEHOLDER.pattern + "$", "0", word) for word in remaining]
+            values = [_VALUE.sub("0", word) for word in remaining]  # a number is valid everywhere
             options, remaining = pytest_parser.parse_known_intermixed_args(values)
             remaining += [] if name == "test" else options.file_or_dir
     except (WrongUse, pytest.UsageError) as error:

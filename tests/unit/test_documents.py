@@ -169,7 +169,7 @@ def test_output_is_compared_without_white_space(
     [
         ("./e2e gate --machine debian-13 -k 'pip and venv' -n0 --strict", ""),
         ("./e2e gate --profile=full --release VERSION -n N", ""),
-        ("./e2e gate --machine NAME", ""),
+        ("./e2e gate --machine NAME -W error --numprocesses=N", ""),
         ("./e2e shell", ""),
         ("./e2e test -q tests/unit --collect-only", ""),
         ("./e2e compare --list", ""),
