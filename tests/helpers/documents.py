@@ -22,10 +22,13 @@ import pytest
 from verification.commands import parser
 from verification.models.errors import WrongUse
 
-_FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^`]*)$")
+_BLOCK = re.compile(
+    r"^(?P<indent> *)(?P<fence>`{3,})(?P<info>[^`\n]*)\n(?P<text>.*?)^ *(?P=fence)`* *$",
+    re.MULTILINE | re.DOTALL,
+)
 _INLINE = re.compile(r"(?<!`)`(\./e2e(?: [^`]*)?)`(?!`)")
 _LINK = re.compile(r"(?<!\\)\[[^\]]*\]\(([^)\s]+)\)")
-_HEADING = re.compile(r"^#{1,6} +(.*?) *#*$")
+_HEADING = re.compile(r"^#{1,6} +(.*?) *#*$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"<.*>|[A-Z][A-Z0-9_-]*|\.\.\.|…")
 _VALUE = re.compile(rf"(?:^|(?<==))(?:{_PLACEHOLDER.pattern})$")
 """A placeholder as a word, or as the value after an equals sign."""
@@ -70,39 +73,27 @@ def documents(root: Path) -> list[Path]:
 # ---- blocks and commands ----
 
 
-def _parse(text: str) -> tuple[list[Block], list[tuple[int, str]]]:
-    """Return the fenced blocks, and the lines outside of them with their numbers."""
-    blocks: list[Block] = []
-    prose = []
-    lines = enumerate(text.splitlines(), 1)
-    for number, line in lines:
-        fence = _FENCE.match(line)
-        if not fence:
-            prose.append((number, line))
-            continue
-        language, *words = fence["info"].split() or [""]
-        if invalid := [word for word in words if "=" not in word]:
-            raise ValueError(f"line {number}: {invalid[0]!r} has no value; write name=value")
-        content = []
-        for _, inner in lines:
-            end = _FENCE.match(inner)
-            if end and end["fence"].startswith(fence["fence"]) and not end["info"].strip():
-                break
-            content.append(inner.removeprefix(fence["indent"]))
-        else:
-            raise ValueError(f"line {number}: the block is not closed")
-        settings = dict(word.split("=", 1) for word in words)
-        blocks.append(Block(number + 1, language, settings, tuple(content)))
-    return blocks, prose
-
-
 def blocks(text: str) -> list[Block]:
     """Return the fenced blocks of a document.
 
     Raises:
         ValueError: a block is not closed, or a setting in its info string has no value.
     """
-    return _parse(text)[0]
+    if "```" in _prose(text):
+        raise ValueError("a block is not closed")
+    parsed = []
+    for match in _BLOCK.finditer(text):
+        language, *settings = match["info"].split() or [""]
+        pairs = dict(setting.split("=", 1) for setting in settings)
+        lines = (line.removeprefix(match["indent"]) for line in match["text"].splitlines())
+        line = text.count("\n", 0, match.start("text")) + 1
+        parsed.append(Block(line, language, pairs, tuple(lines)))
+    return parsed
+
+
+def _prose(text: str) -> str:
+    """Return a document with empty lines instead of its blocks."""
+    return _BLOCK.sub(lambda match: "\n" * match[0].count("\n"), text)
 
 
 def commands(text: str) -> list[Command]:
@@ -115,19 +106,12 @@ def commands_of(block: Block) -> Iterator[Command]:
     if block.language not in _SHELLS:
         return
     codes = tuple(int(code) for code in block.settings.get("exit", "0").split(","))
-    command: tuple[int, str] | None = None
-    output: list[str] = []
-    for number, line in enumerate(block.lines, block.line):
-        if command and command[1].endswith("\\"):
-            command = (command[0], command[1][:-1].rstrip() + " " + line.strip())
-        elif line.startswith("$ "):
-            if command:
-                yield Command(*command, codes, tuple(output))
-            command, output = (number, _without_remark(line[2:])), []
-        elif line.strip():
-            output.append(line)
-    if command:
-        yield Command(*command, codes, tuple(output))
+    parts = re.split(r"^\$ (.*)\n", block.text, flags=re.MULTILINE)  # text, command, output, ...
+    line = block.line + parts[0].count("\n")
+    for command, output in zip(parts[1::2], parts[2::2], strict=True):
+        printed = tuple(filter(str.strip, output.splitlines()))
+        yield Command(line, _without_remark(command), codes, printed)
+        line += 1 + output.count("\n")
 
 
 def _without_remark(line: str) -> str:
@@ -140,8 +124,8 @@ def _without_remark(line: str) -> str:
 
 def inline_commands(text: str) -> list[Command]:
     """Return the commands of this project in the text outside of blocks."""
-    prose = _parse(text)[1]
-    return [Command(number, words) for number, line in prose for words in _INLINE.findall(line)]
+    lines = enumerate(_prose(text).splitlines(), 1)
+    return [Command(number, words) for number, line in lines for words in _INLINE.findall(line)]
 
 
 def missing_output(expected: Sequence[str], printed: str) -> list[str]:
@@ -216,7 +200,7 @@ def links(text: str) -> list[tuple[int, str]]:
     """Return the line and the target of each link to a file of this project."""
     return [
         (number, target)
-        for number, line in _parse(text)[1]
+        for number, line in enumerate(_prose(text).splitlines(), 1)
         for target in _LINK.findall(re.sub(r"`[^`]*`", "", line))
         if not re.match(r"[a-z]+:", target)
     ]
@@ -237,10 +221,9 @@ def dead_links(path: Path, root: Path) -> list[tuple[int, str]]:
 def anchors(text: str) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a document (as of 2026)."""
     names: set[str] = set()
-    for _, line in _parse(text)[1]:
-        if heading := _HEADING.match(line):
-            plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
-            name = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-            numbered = (f"{name}-{number}" for number in itertools.count(1))
-            names.add(name if name not in names else next(n for n in numbered if n not in names))
+    for heading in _HEADING.findall(_prose(text)):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        name = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        numbered = (f"{name}-{number}" for number in itertools.count(1))
+        names.add(name if name not in names else next(n for n in numbered if n not in names))
     return names
