@@ -1,4 +1,4 @@
-"""The files of a wheel, including those of a damaged wheel."""
+"""Read the files of a wheel, also of a damaged one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from verification.wheel.errors import BadWheel
 
-# What zipfile raises for damage: a bad checksum or stream, a short file, an impossible field, and
-# (RuntimeError) encryption or a compression method that it does not know.
+# The exceptions of zipfile for a damaged archive: a wrong checksum, a bad stream, a short file or
+# an invalid field. RuntimeError is for encryption and for unknown compression methods.
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -30,37 +30,37 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Archive:
-    """A wheel's files."""
+    """The files of a wheel."""
 
     name: str
     """The file name of the wheel."""
     sha256: str
     size: int
     names: tuple[str, ...]
-    """Every file as the archive lists it, repeats included; no folders."""
+    """The names of the files in the order of the archive, with repeats and without folders."""
     files: Mapping[str, bytes]
     """The content of each readable file."""
     unreadable: Mapping[str, str]
-    """Why the other files cannot be read."""
+    """The reason for each file that cannot be read."""
 
     @cached_property
     def install_paths(self) -> dict[str, str]:
-        """Where each file is installed, by its name in the wheel (PEP 427: the .data folder)."""
+        """The install path of each file by its name in the wheel (PEP 427: the .data folder)."""
         return {name: _install_path(name) for name in self.names}
 
     @cached_property
     def installed(self) -> dict[str, bytes]:
-        """The content of each readable file by where it is installed."""
+        """The content of each readable file by its install path."""
         return {self.install_paths[name]: data for name, data in self.files.items()}
 
     @cached_property
     def dist_infos(self) -> tuple[str, ...]:
-        """The metadata folders at the top of the wheel; a good wheel has one."""
-        tops = {name.partition("/")[0] for name in self.names if "/" in name}
-        return tuple(sorted(top for top in tops if top.endswith(".dist-info")))
+        """The metadata folders at the top level of the wheel; a valid wheel has exactly one."""
+        folders = {name.partition("/")[0] for name in self.names if "/" in name}
+        return tuple(sorted(folder for folder in folders if folder.endswith(".dist-info")))
 
     def metadata_file(self, name: str) -> str | None:
-        """Return the text of a file of the metadata folder, or None if it cannot be read."""
+        """Return the text of a file in a metadata folder, or None if no folder has it."""
         for folder in self.dist_infos:
             if (data := self.files.get(f"{folder}/{name}")) is not None:
                 return data.decode("utf-8", errors="replace")
@@ -78,7 +78,7 @@ def open_wheel(path: Path) -> Archive:
     """Read a wheel into memory.
 
     Raises:
-        BadWheel: there is no such file, or it is no zip archive, or a truncated one.
+        BadWheel: the file does not exist, is not a zip archive, or is truncated.
     """
     try:
         data = path.read_bytes()
@@ -93,10 +93,10 @@ def open_wheel(path: Path) -> Archive:
                 try:
                     files[member.filename] = archive.read(member)
                 except _DAMAGE as error:
-                    # The other members may well be readable.
+                    # The other members may be readable.
                     unreadable[member.filename] = (str(error) or type(error).__name__)[:120]
     except _DAMAGE as error:
-        raise BadWheel(f"{path} is no wheel: {error} ({len(data)} bytes)") from error
+        raise BadWheel(f"{path} is not a wheel: {error} (size: {len(data)} bytes)") from error
     return Archive(
         name=path.name,
         sha256=hashlib.sha256(data).hexdigest(),

@@ -1,4 +1,4 @@
-"""The dependencies that a wheel declares, and the imports that no dependency provides."""
+"""Find the declared dependencies of a wheel, and the imports that no dependency provides."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _WINDOWS_MACHINES = {"x86_64": "AMD64", "aarch64": "ARM64", "i686": "x86"}
 
 
 def declared_dependencies(identity: WheelIdentity, subject: Subject) -> frozenset[NormalizedName]:
-    """Return the declared dependencies that hold on the wheel's platform.
+    """Return the declared dependencies that apply on the wheel's platform.
 
-    One that holds for some patch releases of the Python only is left out: a machine has any.
+    A dependency that applies only to some patch releases of the Python is left out, because a
+    machine can have any patch release.
     """
     environment = marker_environment(Target.of(identity.platform_tag), subject.python_version)
     texts = identity.metadata.get("requires_dist", ())
@@ -51,19 +52,19 @@ def marker_environment(target: Target, python: tuple[int, int]) -> dict[str, str
 def requirements(
     texts: Iterable[str], environment: Mapping[str, str], extras: Iterable[str] = ()
 ) -> Iterator[Requirement]:
-    """Yield the requirements that hold in an environment, with these extras.
+    """Yield the requirements that apply in an environment, with these extras.
 
-    A requirement that holds only for some patch releases of the Python is left out.
+    A requirement that applies only to some patch releases of the Python is left out.
     """
     for text in texts:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            # Declares nothing: an import of it is then a missing dependency.
+            # An invalid requirement declares nothing. An import of it is a missing dependency.
             continue
         marker = requirement.marker
         if marker is None or any(
-            _holds(marker, {**environment, "extra": extra}) for extra in ("", *extras)
+            _applies(marker, {**environment, "extra": extra}) for extra in ("", *extras)
         ):
             yield requirement
 
@@ -77,58 +78,63 @@ def faults(
 ) -> Iterator[Cause]:
     """Yield the imports that nothing provides.
 
-    Counted is what runs on import, and of the package's own modules also what functions import.
-    Where it may not run, the cause is a mere risk. ``modules`` are the top-level modules of the
-    known distributions; any other is assumed to have a module of its own name. If it is declared,
-    it may provide what is imported: the cause is a mere risk as well.
+    The check covers the imports that run when a module is imported. An import in a function counts
+    only if it imports a module of the package. If the import may never run, the cause is a risk.
+
+    ``modules`` are the top-level modules of the known distributions. A distribution that is not in
+    it is assumed to have a module of its name. If the wheel requires such a distribution, it may
+    provide any missing module, so the cause is a risk.
     """
     package = subject.import_package
     install_paths = archive.install_paths.values()
     if not any(path.startswith(f"{package}/") and path.endswith(".py") for path in install_paths):
-        observed = f"holds no module of the package {package}"
-        yield catalogue().cause("missing-dependency", where=archive.name, observed=observed)
+        observed = f"contains no module of the package {package}"
+        yield _fault(archive.name, observed, package, risk=False)
         return
     declared = declared_dependencies(identity, subject)
     installed = installed_modules(archive, identity)
     available = stdlib.NAMES | installed | {name.replace("-", "_") for name in declared}
     available = available.union(*(modules.get(name, ()) for name in declared))
     unknown = sorted(declared - modules.keys()) if modules else []
-    run = reachable_modules(code.links, package)
-    certainly_run = reachable_modules(_certain_links(code), package)
-    for path, imported in ((path, one) for path, every in code.imports.items() for one in every):
-        top = imported.module.partition(".")[0]
-        certain, is_risk = imported.certain, False
-        if top == package:
-            absent = _absent_module(imported, installed, code.names)
-            if not absent:
+    executed = reachable_modules(code.links, package)
+    always_executed = reachable_modules(_unconditional_links(code), package)
+    requires = ", ".join(sorted(declared)) or "nothing"
+    for path, imports in code.imports.items():
+        for imported in imports:
+            top = imported.module.partition(".")[0]
+            certain = imported.certain
+            if top == package:
+                if not (module := _absent_module(imported, installed, code.names)):
+                    continue
+                # Code for some systems may import modules that only their wheels have.
+                certain = certain and path in always_executed
+                observed = f"imports {module}, but the wheel does not contain it"
+                observed += "; the import is in a function" * imported.in_function
+                providers = []
+            elif imported.in_function or top in available:
                 continue
-            module = absent
-            # What only some systems run may import what only their wheels have.
-            certain = certain and path in certainly_run
-            observed = f"imports {absent}, which is not in the wheel"
-            observed += ", when a function is called" * imported.in_function
-        elif imported.in_function or top in available:
-            continue
-        else:
-            module = top
-            names = ", ".join(sorted(declared)) or "nothing"
-            observed = f"imports {top}, and the wheel requires {names}"
-            if unknown:
-                observed += f"; the modules of {', '.join(unknown)} are not known"
-                is_risk = True
-        if path not in run:
-            observed += "; the package itself does not import this module"
-        elif not certain:
-            observed += "; under a condition"
-        risk = is_risk or path not in run or not certain
-        yield catalogue().cause(
-            "missing-dependency", where=path, observed=observed, risk=risk, module=module
-        )
+            else:
+                module, providers = top, unknown
+                observed = f"imports {top}, but the wheel requires only {requires}"
+                if unknown:
+                    observed += f"; {', '.join(unknown)} may provide it: its modules are unknown"
+            if path not in executed:
+                observed += "; importing the package does not run this file"
+            elif not certain:
+                observed += "; the import is under a condition"
+            risk = bool(providers) or path not in executed or not certain
+            yield _fault(path, observed, module, risk=risk)
 
 
-def _certain_links(code: PackageCode) -> dict[str, set[str]]:
+def _fault(where: str, observed: str, module: str, *, risk: bool) -> Cause:
+    return catalogue().cause(
+        "missing-dependency", where=where, observed=observed, risk=risk, module=module
+    )
+
+
+def _unconditional_links(code: PackageCode) -> dict[str, set[str]]:
     return {
-        path: {module for one in imports if one.certain for module in one.modules}
+        path: {module for imported in imports if imported.certain for module in imported.modules}
         for path, imports in code.imports.items()
     }
 
@@ -138,17 +144,17 @@ def _absent_module(
     installed: frozenset[str],
     names: Mapping[str, frozenset[str] | None],
 ) -> str | None:
-    """Return the module of the package that is imported and is not in the wheel."""
+    """Return the imported module of the package if the wheel does not contain it, else None."""
     if imported.module not in installed:
         return imported.module
     defined = names.get(f"{imported.module.replace('.', '/')}/__init__.py")
     module = f"{imported.module}.{imported.name}"
-    if not imported.name or defined is None or imported.name in defined or module in installed:
-        return None
-    return module
+    may_exist = defined is None or imported.name in defined or module in installed
+    return module if imported.name and not may_exist else None
 
 
-def _holds(marker: Marker, environment: Mapping[str, str]) -> bool:
+def _applies(marker: Marker, environment: Mapping[str, str]) -> bool:
+    """Return whether a marker is true for all patch releases of the environment's Python."""
     reads_patch = re.search("python_full_version|implementation_version", str(marker))
     versions = [f"{environment['python_version']}.{patch}" for patch in PATCHES]
     return all(
@@ -160,7 +166,7 @@ def _holds(marker: Marker, environment: Mapping[str, str]) -> bool:
 
 
 def _platform_machine(target: Target) -> str:
-    """Return what `platform.machine()` returns there."""
+    """Return the result of `platform.machine()` on a target."""
     if target.system == "windows":
         return _WINDOWS_MACHINES.get(target.machine, target.machine)
     return "arm64" if (target.system, target.machine) == ("macos", "aarch64") else target.machine

@@ -29,7 +29,7 @@ from verification.wheel.errors import (
 )
 from verification.wheel.truncation import elf_ends
 
-# What pyelftools raises for damage, most of it by accident: it trusts offsets, sizes and links.
+# The exceptions of pyelftools for a damaged file. It does not check offsets, sizes and links.
 _DAMAGE = (
     ELFError,
     ConstructError,
@@ -52,7 +52,7 @@ _MACHINES = {
     "EM_S390": "s390x",
     "EM_RISCV": "riscv64",
 }
-_TEXT_TAGS = {  # and what pyelftools calls their value
+_TEXT_TAGS = {  # the attribute of pyelftools that has the tag's value
     "DT_NEEDED": "needed",
     "DT_SONAME": "soname",
     "DT_RPATH": "rpath",
@@ -62,8 +62,8 @@ _DF_SYMBOLIC = 0x2
 _DF_1_PIE = 0x0800_0000
 _PF_X = 0x1
 _ISA_NEEDED = "GNU_PROPERTY_X86_ISA_1_NEEDED"
-_GLOBAL, _WEAK, _UNIQUE = 1, 2, 10  # symbol bindings (the last is GNU's)
-_DEFAULT, _PROTECTED = 0, 3  # symbol visibilities that export
+_GLOBAL, _WEAK, _UNIQUE = 1, 2, 10  # symbol bindings; _UNIQUE is a GNU extension
+_DEFAULT, _PROTECTED = 0, 3  # the visibilities of exported symbols
 
 
 class _Dynamic(NamedTuple):
@@ -73,7 +73,7 @@ class _Dynamic(NamedTuple):
     soname: str | None
     run_paths: tuple[str, ...]
     symbolic: bool
-    """The library binds its own symbols itself."""
+    """The library binds calls to its own symbols itself; no other library can replace them."""
 
 
 class _Symbols(NamedTuple):
@@ -85,7 +85,7 @@ class _Symbols(NamedTuple):
 
 
 class _Versions(NamedTuple):
-    """The symbol versions that a file needs of others."""
+    """The symbol versions that a file needs from other libraries."""
 
     by_library: Mapping[str, tuple[str, ...]]
     by_index: Mapping[int, tuple[str, str]]
@@ -93,22 +93,22 @@ class _Versions(NamedTuple):
 
 
 def read(data: bytes) -> Binary:
-    """Return what an ELF file says.
+    """Return the contents of the headers and symbol tables of an ELF file.
 
     Raises:
-        UnreadableBinary: the file is damaged, or nothing loads it.
+        UnreadableBinary: the file is damaged, or no loader loads files of its type.
     """
     try:
         ends = elf_ends(data)
     except _DAMAGE as error:
         raise UnreadableBinary(f"a damaged ELF file ({_reason(error)})") from error
     if ends.debug_only:
-        raise DebugFile("debug information of another file, which nothing loads")
+        raise DebugFile("it has only the debug information of another file")
     if len(data) < ends.segments:
-        reason = f"it ends at byte {len(data)}, and what is loaded of it ends at {ends.segments}"
+        reason = f"{len(data)} bytes, but its segments end at byte {ends.segments}"
         raise UnreadableBinary(f"a damaged ELF file ({reason})")
     if len(data) < ends.sections:
-        reason = f"it ends at byte {len(data)}, and its section headers end at {ends.sections}"
+        reason = f"{len(data)} bytes, but its section headers end at byte {ends.sections}"
         raise CutOffSections(f"a damaged ELF file ({reason})")
     try:
         elf = ELFFile(io.BytesIO(data))
@@ -118,34 +118,34 @@ def read(data: bytes) -> Binary:
     except _DAMAGE as error:
         raise UnreadableBinary(f"a damaged ELF file ({_reason(error)})") from error
     if is_object:
-        raise ObjectFile("an object file, which nothing loads")
+        raise ObjectFile("it is an object file for the linker")
     raise UnreadableBinary(f"a damaged ELF file ({fault})")
 
 
 def check_library(data: bytes) -> None:
-    """Check that a readable ELF file is a library and no program (glibc, elf/dl-load.c).
+    """Check that a readable ELF file is a library (glibc, elf/dl-load.c).
 
     Raises:
-        Program: it is one.
+        Program: the file is a program.
     """
     elf = ELFFile(io.BytesIO(data))
     if elf["e_type"] == "ET_EXEC":
-        raise Program("a program, which nothing loads as a library")
+        raise Program("it is a program")
     if any(
         tag.entry.d_tag == "DT_FLAGS_1" and tag.entry.d_val & _DF_1_PIE
         for tag in _dynamic_tags(elf)
     ):
-        raise Program("a position-independent program, which nothing loads as a library")
+        raise Program("it is a position-independent program")
 
 
 def _fault(elf: ELFFile) -> str | None:
-    """Return why no system loads a file that has no part missing, or None."""
+    """Return why no system loads a complete file, or None."""
     kind = elf["e_type"]
     types = {segment["p_type"] for segment in elf.iter_segments()}
     if {elf["e_ident"]["EI_VERSION"], elf["e_version"]} != {"EV_CURRENT"}:
         return "its version is not 1"
     if kind not in ("ET_DYN", "ET_EXEC"):
-        return f"its type is {kind}, neither a library nor a program"
+        return f"its type is {kind}; a library has ET_DYN"
     if "PT_LOAD" not in types:
         return "it has no segment to load"
     if kind == "ET_DYN" and "PT_DYNAMIC" not in types:
@@ -171,9 +171,7 @@ def _binary(elf: ELFFile) -> Binary:
         versions=versions.by_library,
         executable_stack=_executable_stack(elf),
         instruction_set=_instruction_set(elf),
-        unread=None
-        if dynsym is not None
-        else "it has no section headers, so its symbols were not read",
+        unread=None if dynsym is not None else "no section headers, so its symbols were not read",
         imports=symbols.imports,
         exports=symbols.exports,
         interposable=symbols.interposable,
@@ -214,7 +212,7 @@ def _symbols(elf: ELFFile, dynsym: Section, versions: _Versions, dynamic: _Dynam
         if not name:
             continue
         if section == 0:
-            # A weak reference may stay unresolved: it is the program's way to say "if any".
+            # A weak reference may stay unresolved.
             if binding == _GLOBAL:
                 index = indexes[number] & 0x7FFF if number < len(indexes) else 0
                 library, version = versions.by_index.get(index, (None, None))
@@ -227,9 +225,9 @@ def _symbols(elf: ELFFile, dynsym: Section, versions: _Versions, dynamic: _Dynam
 
 
 def _symbol_table(elf: ELFFile, dynsym: Section) -> Iterator[tuple[str, int, int, int]]:
-    """Yield name, info, other and section index of every dynamic symbol.
+    """Yield name, info, other and section index of each dynamic symbol.
 
-    By struct and not by pyelftools' objects: those take a second for a real library.
+    This function uses struct because the objects of pyelftools take a second for a real library.
     """
     names = elf.get_section(dynsym["sh_link"]).data()
     layout = struct.Struct(_order(elf) + ("IBBHQQ" if elf.elfclass == 64 else "IIIBBH"))
@@ -248,15 +246,15 @@ def _versions(elf: ELFFile) -> _Versions:
         return _Versions({}, {})
     by_library: dict[str, tuple[str, ...]] = {}
     by_index: dict[int, tuple[str, str]] = {}
-    # A damaged count would keep pyelftools busy for minutes: an entry has 16 bytes at the least.
-    most = section["sh_size"] // 16
-    if section["sh_info"] > most:
+    # pyelftools needs minutes for a damaged count. An entry has at least 16 bytes.
+    maximum = section["sh_size"] // 16
+    if section["sh_info"] > maximum:
         raise ELFError(f"{section['sh_info']} needed versions in {section['sh_size']} bytes")
-    for need, parts in section.iter_versions():
-        listed = list(itertools.islice(parts, most))
+    for need, entries in section.iter_versions():
+        versions = list(itertools.islice(entries, maximum))
         library = str(need.name)
-        by_library[library] = tuple(sorted(str(part.name) for part in listed))
-        by_index |= {part["vna_other"]: (library, str(part.name)) for part in listed}
+        by_library[library] = tuple(sorted(str(version.name) for version in versions))
+        by_index |= {version["vna_other"]: (library, str(version.name)) for version in versions}
     return _Versions(by_library, by_index)
 
 
@@ -272,14 +270,14 @@ def _version_indexes(elf: ELFFile) -> Sequence[int]:
 def _relocated(elf: ELFFile) -> set[int]:
     """Return the numbers of the dynamic symbols that are bound when the library is loaded."""
     wide = elf.elfclass == 64
-    found: set[int] = set()
+    numbers: set[int] = set()
     for section in elf.iter_sections():
         if section["sh_type"] not in ("SHT_RELA", "SHT_REL"):
             continue
         entry_format = ("QQq" if wide else "IIi")[: 3 if section["sh_type"] == "SHT_RELA" else 2]
         layout = struct.Struct(_order(elf) + entry_format)
-        found |= {entry[1] >> (32 if wide else 8) for entry in layout.iter_unpack(section.data())}
-    return found
+        numbers |= {entry[1] >> (32 if wide else 8) for entry in layout.iter_unpack(section.data())}
+    return numbers
 
 
 def _order(elf: ELFFile) -> str:
@@ -287,23 +285,23 @@ def _order(elf: ELFFile) -> str:
 
 
 def _executable_stack(elf: ELFFile) -> bool:
-    # Without the header the kernel's default holds, which on the processors here is executable
-    # for x86 only (glibc 2.41 refuses both; see its NEWS).
+    # Without the header, the default of the kernel applies: executable on x86, not on the other
+    # processors. glibc 2.41 refuses an executable stack in both cases (see its NEWS).
     for segment in elf.iter_segments(type="PT_GNU_STACK"):
         return bool(segment["p_flags"] & _PF_X)
     return elf["e_machine"] in ("EM_386", "EM_X86_64")
 
 
 def _instruction_set(elf: ELFFile) -> int:
-    """Return the version of x86-64 that the library says it needs, 1 for every such processor.
+    """Return the x86-64 version that the library needs; 1 means every x86-64 processor.
 
-    It is a bit for each version in a property of the note .note.gnu.property (x86-64 psABI,
-    "Program Property").
+    A property of the note .note.gnu.property has one bit for each version (x86-64 psABI, "Program
+    Property").
     """
     if elf["e_machine"] != "EM_X86_64":
         return 1
     needed = 0
-    with contextlib.suppress(*_DAMAGE):  # the notes of others need not have a known form
+    with contextlib.suppress(*_DAMAGE):  # notes of other vendors can have any form
         for segment in elf.iter_segments(type="PT_NOTE"):
             assert isinstance(segment, NoteSegment)
             for note in segment.iter_notes():

@@ -21,7 +21,7 @@ _COMMANDS = ("console_scripts", "gui_scripts")
 
 
 class _Parser(configparser.RawConfigParser):
-    """The form of entry_points.txt: names keep their case, and may hold a colon."""
+    """A parser for entry_points.txt: names keep their case and may contain a colon."""
 
     def __init__(self) -> None:
         super().__init__(delimiters=("=",), default_section="")
@@ -31,7 +31,7 @@ class _Parser(configparser.RawConfigParser):
 
 
 def faults(archive: Archive, identity: WheelIdentity, subject: Subject) -> Iterator[Cause]:
-    """Yield what keeps the wheel from being installed, or an entry point from being loaded."""
+    """Yield the reasons why an installer refuses the wheel or an entry point cannot be loaded."""
     text = archive.metadata_file("entry_points.txt")
     if text is None:
         return
@@ -39,26 +39,27 @@ def faults(archive: Archive, identity: WheelIdentity, subject: Subject) -> Itera
     try:
         parser.read_string(text)
     except (configparser.Error, ValueError) as error:
-        yield _fault(f"cannot be read ({error})")
+        yield _fault(f"cannot be parsed: {error}")
         return
     installed = installed_modules(archive, identity)
     for group in parser.sections():
         for name, value in parser.items(group):
-            entry = f"has {name} = {value} in {group}"
+            entry = f"has `{name} = {value}` in [{group}]"
             reference = _REFERENCE.fullmatch(value.strip())
             if group in _COMMANDS and not (reference and reference["name"]):
-                yield _fault(f"{entry}, which names no function: installers refuse it")
+                yield _fault(f"{entry}, but this is not `module:function`", entry=name)
             elif reference is None:
-                yield _fault(f"{entry}, which names nothing that can be imported", risk=True)
+                yield _fault(f"{entry}, but this is not a valid reference", risk=True, entry=name)
             elif not reference["extras"] and _is_absent(reference["module"], installed, subject):
-                yield _fault(f"{entry}, and {reference['module']} is not in the wheel", risk=True)
+                observed = f"{entry}, but the wheel does not contain {reference['module']}"
+                yield _fault(observed, risk=True, entry=name, module=reference["module"])
 
 
 def _is_absent(module: str, installed: frozenset[str], subject: Subject) -> bool:
     return module.partition(".")[0] == subject.import_package and module not in installed
 
 
-def _fault(observed: str, *, risk: bool = False) -> Cause:
+def _fault(observed: str, *, risk: bool = False, **facts: str) -> Cause:
     return catalogue().cause(
-        "entry-point-broken", where="entry_points.txt", observed=observed, risk=risk
+        "entry-point-broken", where="entry_points.txt", observed=observed, risk=risk, **facts
     )

@@ -1,20 +1,21 @@
-"""The errors of wheels and binaries that cannot be inspected."""
+"""The errors for wheels and binaries that cannot be inspected."""
 
 
 class BadWheel(ValueError):
-    """The input is no wheel at all: nothing in it can be inspected."""
+    """The file is not a wheel, so nothing in it can be inspected."""
 
 
 class UnreadableBinary(ValueError):
-    """The file starts like a native format and cannot be loaded: it is damaged."""
+    """A file that starts like a native format and cannot be loaded. The message says why."""
 
     cause = "damaged-library"
+    """The name of the cause for such a file."""
     risk = False
-    """Whether a loader may still load it."""
+    """True if a loader may still load the file."""
 
 
 class CutOffSections(UnreadableBinary):
-    """The end of the file, which no loader reads, is missing."""
+    """The end of the file is missing. No loader reads this part."""
 
     risk = True
 
@@ -26,7 +27,7 @@ class ObjectFile(UnreadableBinary):
 
 
 class Program(UnreadableBinary):
-    """A complete program, which no process loads as a library."""
+    """A complete program. No process loads it as a library."""
 
 
 class DebugFile(UnreadableBinary):

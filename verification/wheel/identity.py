@@ -1,4 +1,4 @@
-"""The identity of a wheel by its file name, WHEEL and METADATA, and whether they agree."""
+"""Read the identity of a wheel, and check that file name, WHEEL and METADATA agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.subject import Platform, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
@@ -21,12 +21,15 @@ from verification.wheel.wheel_file import WheelFile, read_wheel_file
 from verification.wheel.wording import listing
 
 PATCHES = range(100)
-"""The patch releases of a Python, up to one later than any that is made. A release is for all."""
+"""The possible patch releases of a Python minor version. A wheel must support all of them."""
 
 
 @dataclass(frozen=True)
 class WheelIdentity:
-    """What a wheel says it is. The file name counts where it can be read: installers go by it."""
+    """Name, version and tags of a wheel. Like installers, the suite takes them from the file name.
+
+    If the file name is invalid, they come from METADATA and WHEEL.
+    """
 
     name: str
     version: str
@@ -34,21 +37,21 @@ class WheelIdentity:
     metadata: RawMetadata
     wheel_file: WheelFile
     platform: Platform | None
-    """The subject's platform that the wheel is for."""
+    """The subject's platform that fits a tag of the wheel, or None."""
 
     @property
     def platform_tag(self) -> str:
-        """The wheel's platform tag; of several, the one for the oldest systems."""
+        """The platform tag of the wheel. If it has several, the one for the oldest systems."""
         return oldest_platform_tag(self.tags)
 
     @property
     def pure(self) -> bool:
-        """Whether the tags let every platform take the wheel."""
+        """True if the wheel has a tag for every platform."""
         return any(tag.platform == "any" for tag in self.tags)
 
 
 def identify(archive: Archive, subject: Subject) -> WheelIdentity:
-    """Return what the wheel says it is. Without a readable file name, METADATA and WHEEL count."""
+    """Return the identity of a wheel."""
     metadata, _ = parse_email(archive.metadata_file("METADATA") or "")
     wheel_file = read_wheel_file(archive)
     name, version = metadata.get("name", "unknown"), metadata.get("version", "unknown")
@@ -59,18 +62,18 @@ def identify(archive: Archive, subject: Subject) -> WheelIdentity:
         pass
     else:
         name, version = str(file_name), str(file_version)
-    fitting = (
+    matching = (
         platform
         for platform in subject.platforms
         if any(platform.fits(tag.platform) for tag in tags)
     )
-    return WheelIdentity(name, version, tags, metadata, wheel_file, next(fitting, None))
+    return WheelIdentity(name, version, tags, metadata, wheel_file, next(matching, None))
 
 
 def faults(
     archive: Archive, identity: WheelIdentity, subject: Subject, *, additional: bool = False
 ) -> Iterator[Cause]:
-    """Yield where the file name, WHEEL and METADATA disagree, or do not fit the subject.
+    """Yield the differences between file name, WHEEL, METADATA and subject.
 
     An ``additional`` wheel may be for another Python or a newer C library than the subject.
     """
@@ -84,50 +87,52 @@ def faults(
 def _names(archive: Archive, identity: WheelIdentity, subject: Subject) -> Iterator[Cause]:
     name, version = identity.metadata.get("name", ""), identity.metadata.get("version", "")
     if archive.metadata_file("METADATA") is None:
-        yield _fault("version-mismatch", archive, "has no METADATA")
+        yield _fault("version-mismatch", archive, "has no METADATA", missing="METADATA")
     else:
         if canonicalize_name(name) != canonicalize_name(identity.name):
-            observed = f"is named {identity.name}, and METADATA names {name or 'nothing'}"
-            yield _fault("version-mismatch", archive, observed)
+            observed = f"has the name {identity.name}, but METADATA has Name: {name or '(none)'}"
+            yield _fault("version-mismatch", archive, observed, metadata_name=name)
         if _version(version) != _version(identity.version):
-            observed = f"is version {identity.version}, and METADATA says {version or 'none'}"
-            yield _fault("version-mismatch", archive, observed)
+            observed = f"has the version {identity.version}, but METADATA has"
+            observed += f" Version: {version or '(none)'}"
+            yield _fault("version-mismatch", archive, observed, metadata_version=version)
     if canonicalize_name(identity.name) != canonicalize_name(subject.name):
         observed = f"is a wheel of {identity.name}, not of {subject.name}"
-        yield _fault("version-mismatch", archive, observed)
+        yield _fault("version-mismatch", archive, observed, package=identity.name)
     if len(archive.dist_infos) > 1:
         observed = f"has {len(archive.dist_infos)} metadata folders: {listing(archive.dist_infos)}"
-        yield _fault("version-mismatch", archive, observed)
+        yield _fault("version-mismatch", archive, observed, folders=archive.dist_infos)
     for folder in archive.dist_infos:
         name, _, version = folder.removesuffix(".dist-info").rpartition("-")
         same_name = canonicalize_name(name) == canonicalize_name(identity.name)
         if not same_name or _version(version) != _version(identity.version):
-            observed = f"is {identity.name} {identity.version}, and its metadata folder is {folder}"
-            yield _fault("version-mismatch", archive, observed)
+            observed = f"is {identity.name} {identity.version}, but its metadata folder is {folder}"
+            yield _fault("version-mismatch", archive, observed, folder=folder)
 
 
 def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     try:
         parse_wheel_filename(archive.name)
     except InvalidWheelFilename as error:
-        observed = f"is no wheel file name that installers accept ({error})"
-        yield _fault("tag-mismatch", archive, observed)
+        yield _fault("tag-mismatch", archive, f"has an invalid file name ({error})")
         return
     if archive.metadata_file("WHEEL") is None:
-        yield _fault("tag-mismatch", archive, "has no WHEEL file")
+        yield _fault("tag-mismatch", archive, "has no WHEEL file", missing="WHEEL")
         return
-    wheel_file, tags = identity.wheel_file, _shown(identity.tags)
+    wheel_file, tags = identity.wheel_file, _tag_list(identity.tags)
     if invalid := [line for line in wheel_file.tag_lines if not is_tag(line)]:
-        yield _fault("tag-mismatch", archive, f"WHEEL says Tag: {invalid[0]}, which is none")
+        observed = f"WHEEL has Tag: {invalid[0]}, but this is not a tag"
+        yield _fault("tag-mismatch", archive, observed, invalid=tuple(invalid))
     if wheel_file.tags != identity.tags:
-        observed = f"is tagged {tags}, and WHEEL says {_shown(wheel_file.tags) or 'nothing'}"
-        yield _fault("tag-mismatch", archive, observed)
+        observed = f"has the tags {tags}, but WHEEL has {_tag_list(wheel_file.tags) or 'none'}"
+        wheel_tags = tuple(sorted(map(str, wheel_file.tags)))
+        yield _fault("tag-mismatch", archive, observed, wheel_tags=wheel_tags)
     if not re.fullmatch(r"1\.\d+", wheel_file.wheel_version):
-        observed = f"WHEEL says Wheel-Version: {wheel_file.wheel_version or 'nothing'}"
-        yield _fault("wheel-version", archive, observed)
-    if wheel_file.root_is_purelib != ("true" if identity.pure else "false"):
-        observed = f"is tagged {tags}, and WHEEL says Root-Is-Purelib: {wheel_file.root_is_purelib}"
-        yield _fault("tag-mismatch", archive, observed)
+        observed = f"WHEEL has Wheel-Version: {wheel_file.wheel_version or '(none)'}"
+        yield _fault("wheel-version", archive, observed, version=wheel_file.wheel_version)
+    if (purelib := wheel_file.root_is_purelib) != ("true" if identity.pure else "false"):
+        observed = f"has the tags {tags}, but WHEEL has Root-Is-Purelib: {purelib or '(none)'}"
+        yield _fault("tag-mismatch", archive, observed, root_is_purelib=purelib)
 
 
 def _python(
@@ -135,7 +140,7 @@ def _python(
 ) -> Iterator[Cause]:
     python = ".".join(map(str, subject.python_version))
     supported = python_tags(subject, {tag.platform for tag in identity.tags})
-    if additional:  # the tags of another Python, with whatever flags it was built
+    if additional:  # the wheel may be for another Python, built with any ABI flags
         supported |= {
             tag
             for tag in identity.tags
@@ -143,16 +148,18 @@ def _python(
             or re.fullmatch(rf"{tag.interpreter}[a-z]*", tag.abi)
         }
     if identity.tags and not identity.tags & supported:
-        observed = f"is tagged {_shown(identity.tags)}, which Python {python} does not take"
-        yield _fault("unsupported-python", archive, observed)
+        tags = _tag_list(identity.tags)
+        observed = f"has the tags {tags}, but Python {python} does not support them"
+        yield _fault("unsupported-python", archive, observed, python=python)
     requires = identity.metadata.get("requires_python")
-    if requires is not None and (refused := _refused_patches(requires, python)):
-        first = f"{python}.{refused[0]}" if len(refused) < len(PATCHES) else python
-        observed = f"says Requires-Python: {requires}, which Python {first} does not meet"
-        yield _fault("unsupported-python", archive, observed)
+    if requires is not None and (excluded := _excluded_patches(requires, python)):
+        version = f"{python}.{excluded[0]}" if len(excluded) < len(PATCHES) else python
+        observed = f"has Requires-Python: {requires}, which excludes Python {version}"
+        facts = {"requires_python": requires, "python": version}
+        yield _fault("unsupported-python", archive, observed, **facts)
 
 
-def _refused_patches(requires: str, python: str) -> list[int]:
+def _excluded_patches(requires: str, python: str) -> list[int]:
     try:
         specifiers = SpecifierSet(requires)
     except InvalidSpecifier:
@@ -164,30 +171,30 @@ def _platforms(
     archive: Archive, identity: WheelIdentity, subject: Subject, *, additional: bool
 ) -> Iterator[Cause]:
     if identity.platform is None:
-        # `libraries` has the cause for a pure wheel.
+        # `native_code` reports a pure wheel.
         if identity.tags and not identity.pure:
             declared = ", ".join(platform.tag for platform in subject.platforms)
-            observed = (
-                f"is tagged {_shown(identity.tags)}, and the release's platforms are {declared}"
-            )
-            yield _fault("tag-mismatch", archive, observed)
+            observed = f"has the tags {_tag_list(identity.tags)}, but the platforms of the release"
+            observed += f" are {declared}"
+            platforms = tuple(sorted({tag.platform for tag in identity.tags}))
+            yield _fault("tag-mismatch", archive, observed, platforms=platforms)
         return
     for tag in sorted({tag.platform for tag in identity.tags}):
         if not identity.platform.fits(tag):
-            observed = f"is tagged {tag} as well, and its code is for {identity.platform.tag}"
-            yield _fault("tag-mismatch", archive, observed)
+            observed = f"also has the platform tag {tag}, but its code is for"
+            observed += f" {identity.platform.tag}"
+            yield _fault("tag-mismatch", archive, observed, platforms=(tag,))
     if not additional and is_newer(identity.platform_tag, identity.platform):
-        observed = (
-            f"is tagged {identity.platform_tag}, and the release promises {identity.platform.tag}"
-        )
-        yield _fault("glibc-floor", archive, observed)
+        observed = f"has the platform tag {identity.platform_tag}, but the release supports"
+        observed += f" {identity.platform.tag}"
+        yield _fault("glibc-floor", archive, observed, tag=identity.platform_tag)
 
 
 def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     if archive.metadata_file("METADATA") is None:
         return
     metadata = identity.metadata
-    absent = [
+    missing = [
         title
         for title, value in (
             ("summary", metadata.get("summary")),
@@ -199,14 +206,17 @@ def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         )
         if not value
     ]
-    if absent:
-        where = f"{archive.dist_infos[0]}/METADATA"
-        observed = f"has no {', '.join(absent)}"
-        yield catalogue().cause("metadata-incomplete", where=where, observed=observed)
+    if missing:
+        yield catalogue().cause(
+            "metadata-incomplete",
+            where=f"{archive.dist_infos[0]}/METADATA",
+            observed=f"has no {', '.join(missing)}",
+            missing=tuple(missing),
+        )
 
 
-def _fault(name: str, archive: Archive, observed: str) -> Cause:
-    return catalogue().cause(name, where=archive.name, observed=observed)
+def _fault(name: str, archive: Archive, observed: str, **facts: FactValue) -> Cause:
+    return catalogue().cause(name, where=archive.name, observed=observed, risk=False, **facts)
 
 
 def _version(text: str) -> Version | str:
@@ -216,5 +226,5 @@ def _version(text: str) -> Version | str:
         return text
 
 
-def _shown(tags: frozenset[Tag]) -> str:
+def _tag_list(tags: frozenset[Tag]) -> str:
     return listing(sorted(map(str, tags)))

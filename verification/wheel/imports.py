@@ -1,4 +1,4 @@
-"""Find what the code of a package imports, from its source."""
+"""Find the imports of a package in its source code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from verification.wheel.archive import Archive
 
-# What the condition of an `if` reads where its body is for some runs only.
+# Names in the condition of an `if` whose body runs only on some systems or Pythons.
 _RUN_CONDITION = re.compile(
     r"attr='(TYPE_CHECKING|version_info|platform|implementation|name|system|machine)'"
     r"|id='(TYPE_CHECKING|version_info|platform|__name__)'"
 )
-# How code gives its package names that cannot be read from it.
+# Names that code uses to define names at run time.
 _DYNAMIC = {"globals", "locals", "vars", "setattr", "exec", "eval", "__getattr__"}
 _IMPLICIT_NAMES = {"*", "__name__", "__file__", "__path__", "__doc__", "__spec__", "__loader__"}
 
@@ -27,29 +27,29 @@ class ImportedModule(NamedTuple):
 
     module: str
     name: str
-    """What is taken from the module, which may be a module as well; empty if nothing is."""
+    """The name in `from module import name`, maybe a submodule; empty for `import module`."""
     certain: bool
-    """The import is under no condition."""
+    """True if the import is under no condition."""
     in_function: bool
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What may be modules of it."""
+        """The modules that the statement may import."""
         return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
 
 
 @dataclass(frozen=True)
 class PackageCode:
-    """The code of a package, by the path of each of its modules."""
+    """The code of a package, by the path of each module."""
 
     imports: Mapping[str, tuple[ImportedModule, ...]]
-    """What a module imports, apart from what it imports on some runs only."""
+    """The imports of each module, without imports that run only on some systems."""
     links: Mapping[str, frozenset[str]]
-    """Every module that a module may import, whenever and on whatever condition."""
+    """All modules that each module may import, under any condition."""
     names: Mapping[str, frozenset[str] | None]
-    """The names that each `__init__.py` may define; None if they cannot be read."""
+    """The names that each `__init__.py` may define; None if it defines names at run time."""
     unparsed: Mapping[str, str]
-    """Why a file cannot be parsed."""
+    """The reason for each file that cannot be parsed."""
 
 
 def read_package(archive: Archive, package: str) -> PackageCode:
@@ -64,7 +64,7 @@ def read_package(archive: Archive, package: str) -> PackageCode:
         try:
             tree = ast.parse(data)
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            # Not a fault by itself: the package may be written for a newer Python than this one.
+            # This alone is not a fault: the package may need a newer Python than the suite runs on.
             python = ".".join(map(str, sys.version_info[:2]))
             unparsed[path] = (
                 f"Python {python} cannot parse it ({str(error) or type(error).__name__})"
@@ -78,29 +78,29 @@ def read_package(archive: Archive, package: str) -> PackageCode:
 
 
 def reachable_modules(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
-    """Return the files of the package that importing the package may run."""
+    """Return the files that run when the package is imported."""
 
     def files(module: str) -> Iterator[str]:
         parts = module.split(".")
-        for length in range(1, len(parts) + 1):  # a package runs before what is in it
+        for length in range(1, len(parts) + 1):  # the parent packages run first
             base = "/".join(parts[:length])
             yield from (name for name in (f"{base}/__init__.py", f"{base}.py") if name in links)
 
-    found: set[str] = set()
+    reached: set[str] = set()
     pending = [package]
     while pending:
-        for path in set(files(pending.pop())) - found:
-            found.add(path)
+        for path in set(files(pending.pop())) - reached:
+            reached.add(path)
             pending += [name for name in links[path] if name.partition(".")[0] == package]
-    return found
+    return reached
 
 
 def _imports(
     body: list[ast.stmt], path: str, *, certain: bool = True, in_function: bool = False
 ) -> Iterator[ImportedModule]:
-    """Yield what these statements import when they run.
+    """Yield the modules that these statements import when they run.
 
-    Not the imports of a `try`: it says that the module may be absent.
+    Imports in a `try` are left out, because the code handles their failure.
     """
     for statement in body:
         match statement:
@@ -112,23 +112,23 @@ def _imports(
                 for alias in statement.names:
                     yield ImportedModule(base, alias.name, certain, in_function)
             case ast.If() if not _RUN_CONDITION.search(ast.dump(statement.test)):
-                # In a function, most conditions are about its arguments.
-                sure = certain and in_function and not _reads_constant(statement.test)
+                # In a function, most conditions test the arguments. Some call makes them true.
+                still_certain = certain and in_function and not _reads_constant(statement.test)
                 inner = [*statement.body, *statement.orelse]
-                yield from _imports(inner, path, certain=sure, in_function=in_function)
+                yield from _imports(inner, path, certain=still_certain, in_function=in_function)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield from _imports(statement.body, path, certain=certain, in_function=True)
             case _:
                 inner = list(_unconditional(statement, in_function=in_function))
                 yield from _imports(inner, path, certain=certain, in_function=in_function)
-        if in_function and isinstance(statement, ast.If) and _leaves(statement):
+        if in_function and isinstance(statement, ast.If) and _ends_function(statement):
             return
 
 
 def _unconditional(statement: ast.stmt, *, in_function: bool) -> Iterator[ast.stmt]:
-    """Yield the statements inside a statement that run with it.
+    """Yield the statements inside a statement that always run with it.
 
-    Loops and matches count in functions only: there they are about the arguments.
+    In functions, this includes the bodies of loops and `match`, because they depend on arguments.
     """
     match statement:
         case ast.With() | ast.AsyncWith() if not _suppresses(statement):
@@ -145,13 +145,13 @@ def _unconditional(statement: ast.stmt, *, in_function: bool) -> Iterator[ast.st
 
 
 def _base(statement: ast.ImportFrom, path: str) -> str:
-    """Return the full name of the module that names are taken from."""
+    """Return the full name of the module in a `from` import."""
     parents = PurePosixPath(path).parts[: -statement.level] if statement.level else ()
     return ".".join((*parents, *((statement.module,) if statement.module else ())))
 
 
 def _reads_constant(test: ast.expr) -> bool:
-    """Return whether a condition reads a constant, which is often about the system (PEP 8)."""
+    """Return whether a condition reads a constant, such as `WINDOWS` (PEP 8: upper case)."""
     return any(
         (isinstance(node, ast.Name) and node.id.isupper())
         or (isinstance(node, ast.Attribute) and node.attr.isupper())
@@ -159,15 +159,15 @@ def _reads_constant(test: ast.expr) -> bool:
     )
 
 
-def _leaves(statement: ast.If) -> bool:
-    """Return whether a function ends here on some systems: what follows is for the others."""
+def _ends_function(statement: ast.If) -> bool:
+    """Return whether the function ends here on some systems, so the rest is for other systems."""
     ends = isinstance(statement.body[-1], ast.Return | ast.Raise)
     test = statement.test
     return ends and bool(_RUN_CONDITION.search(ast.dump(test)) or _reads_constant(test))
 
 
 def _suppresses(statement: ast.With | ast.AsyncWith) -> bool:
-    """Return whether it is `with contextlib.suppress(...)`, another way to write `try`."""
+    """Return whether a statement is `with contextlib.suppress(...)`, which works like `try`."""
     for item in statement.items:
         match item.context_expr:
             case ast.Call(func=ast.Name(id="suppress") | ast.Attribute(attr="suppress")):
@@ -186,9 +186,9 @@ def _links(tree: ast.Module, path: str) -> Iterator[str]:
 
 
 def _names(tree: ast.Module, path: str) -> frozenset[str] | None:
-    """Return the names that a package may have by its own code, or None if that cannot be read.
+    """Return the names that a package's code may define, or None if it does so at run time.
 
-    Without its modules. Any text may be a name that `__getattr__` knows.
+    Submodules are not included. All string constants are, because `__getattr__` may use them.
     """
     names = set(_IMPLICIT_NAMES)
     package = ".".join(PurePosixPath(path).parts[:-1])
@@ -200,14 +200,14 @@ def _names(tree: ast.Module, path: str) -> frozenset[str] | None:
 
 
 def _is_dynamic(node: ast.AST) -> bool:
-    """Return whether a package with this code may have names that the code does not show."""
+    """Return whether this code may define names at run time."""
     match node:
         case ast.Name(id=name):
             return name in _DYNAMIC
         case ast.Attribute(attr="modules" | "__dict__"):
             return True
         case ast.FunctionDef(name="__getattr__"):
-            return _passes_on(node)
+            return _uses_argument(node)
         case ast.ImportFrom(names=[ast.alias(name="*")]):
             return True
         case _:
@@ -225,14 +225,18 @@ def _defined(node: ast.AST, package: str, path: str) -> set[str]:
         case ast.Import():
             return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
         case ast.ImportFrom():
-            own = _base(node, path) == package
-            return {alias.asname or alias.name for alias in node.names if alias.asname or not own}
+            from_package = _base(node, path) == package  # the names may be submodules
+            return {
+                alias.asname or alias.name
+                for alias in node.names
+                if alias.asname or not from_package
+            }
         case _:
             return set()
 
 
-def _passes_on(function: ast.FunctionDef) -> bool:
-    """Return whether `__getattr__` does more with the name than compare it and put it in texts."""
+def _uses_argument(function: ast.FunctionDef) -> bool:
+    """Return whether `__getattr__` uses the name except in comparisons and f-strings."""
     arguments = {argument.arg for argument in function.args.args}
     pending: list[ast.AST] = list(function.body)
     while pending:

@@ -10,14 +10,14 @@ _HASH = re.compile(r"-[0-9a-f]{6,}$")
 
 
 def is_library_name(name: str) -> bool:
-    """Return whether a file name is that of a native library."""
+    """Return whether a file has the name of a native library."""
     return _LIBRARY.search(name.lower()) is not None
 
 
 def is_extension_module(path: str) -> bool:
-    """Return whether CPython can import the file of this name, or path, as an extension module.
+    """Return whether CPython can import a file with this path as an extension module.
 
-    It cannot import from a folder whose name is no identifier, such as ``.debug``.
+    CPython cannot import from a folder whose name is not an identifier, such as ``.debug``.
     """
     *folders, name = path.split("/")
     names = (*folders, name.partition(".")[0])
@@ -35,7 +35,7 @@ def is_same_library(first: str, second: str) -> bool:
 def base_name(name: str) -> str:
     """Return the name of a library without prefix, version, ABI tag, hash and suffix.
 
-    ``libx.so.1``, ``libx-0a1b2c3d.so`` (auditwheel) and ``x.dll`` are all ``x``.
+    The result for ``libx.so.1``, ``libx-0a1b2c3d.so`` (auditwheel) and ``x.dll`` is ``x``.
     """
-    first = name.lower().partition(".")[0].removeprefix("lib")
-    return _HASH.sub("", first)
+    stem = name.lower().partition(".")[0].removeprefix("lib")
+    return _HASH.sub("", stem)

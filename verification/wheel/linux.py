@@ -1,7 +1,7 @@
-"""Find what prevents the libraries of a wheel from loading on a Linux system of its tag.
+"""Find the reasons why the libraries of a wheel cannot load on a Linux system of its tag.
 
-auditwheel's policy data defines the libraries and symbol versions that every system of a manylinux
-or musllinux tag has (PEP 600, PEP 656).
+The policy data of auditwheel defines the libraries and symbol versions that every system of a
+manylinux or musllinux tag has (PEP 600, PEP 656).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from verification.wheel.wording import listing
 
 _ORIGIN = re.compile(r"\$ORIGIN\b|\$\{ORIGIN\}")
 
-# The dynamic linker is always there: it is what loads the rest.
+# The dynamic linker is on every system, because it loads all other libraries.
 _LINKER = re.compile(r"ld-linux.*|ld64\.so\.\d|ld-musl-.*")
 
-# Libraries whose every symbol has a version when linked against: a symbol without one that a
-# library needs beside these is not theirs.
+# All symbols of these libraries have a version. A library that is linked with one of them needs its
+# symbols with their version, so these libraries do not provide a symbol without a version.
 _VERSIONED = {
     "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
     "libresolv.so.2", "libmvec.so.1", "libgcc_s.so.1", "libstdc++.so.6",
 }  # fmt: skip
 
-# A library that was not linked against libm, libpthread or the interpreter takes their symbols
-# without a version from the process. Names like theirs are left to the machines to decide.
+# A library that is not linked with libm, libpthread or the interpreter uses their symbols from the
+# process, without a version. Only a machine can show whether symbols with such names exist.
 _MAYBE_SYSTEM = re.compile(
     r"_*[a-z0-9]+(_r|_l|_chk)?"
     r"|(pthread|sem|shm|mq|aio|timer|thrd|mtx|cnd|tss|clock|posix)_\w+"
@@ -47,7 +47,7 @@ _MAYBE_SYSTEM = re.compile(
 
 
 def faults(code: NativeCode) -> Iterator[Cause]:
-    """Yield what keeps the libraries of a wheel from loading on a system of its tag."""
+    """Yield the reasons why libraries of a wheel cannot load on a system of its tag."""
     policy = _policy(code.target)
     for library in code.matching:
         yield from _missing_libraries(library, code, policy)
@@ -55,34 +55,38 @@ def faults(code: NativeCode) -> Iterator[Cause]:
         yield from _missing_symbols(library, code)
         if library.instruction_set > 1:
             version = f"x86-64-v{library.instruction_set}"
-            observed = f"asks for a processor of {version}, and {code.tag} is for every x86-64"
+            observed = f"needs a processor with {version}, but {code.tag} is for every x86-64"
             yield _fault("illegal-instruction", library, observed, processor=version)
         foreign = [path for path in library.run_paths if path and not _ORIGIN.match(path)]
         if foreign:
-            folders = listing(foreign)
-            observed = f"looks for libraries in {folders}, a folder of the machine that built it"
+            observed = f"has the run path {listing(foreign)}, a folder of the build machine"
             yield _fault("foreign-run-path", library, observed, folders=tuple(foreign))
         if library.executable_stack:
-            yield _fault("executable-stack", library, "asks for an executable stack")
+            yield _fault("executable-stack", library, "requires an executable stack")
 
 
 def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iterator[Cause]:
-    """Yield the libraries whose embedded third-party code another copy could take over."""
+    """Yield the libraries whose calls to embedded third-party code can reach another copy of it."""
     prefixes = tuple(prefixes)
     for library in libraries:
         for prefix in prefixes:
             exposed = [name for name in library.interposable if name.startswith(prefix)]
             if exposed:
-                observed = (
-                    f"exports {len(exposed)} {prefix}* symbols and binds its own calls to them"
+                observed = f"exports {len(exposed)} {prefix}* symbols ({listing(exposed)}) and"
+                observed += " calls them through the dynamic linker"
+                yield _fault(
+                    "symbol-interposition",
+                    library,
+                    observed,
+                    risk=True,
+                    prefix=prefix,
+                    symbols=len(exposed),
                 )
-                observed += f" when it is loaded ({listing(exposed)})"
-                yield _fault("symbol-interposition", library, observed, risk=True, prefix=prefix)
 
 
 @functools.cache
 def _policy(target: Target) -> Policy | None:
-    """Return what the tag promises: its own policy, or else that of the next older tag."""
+    """Return the policy of the tag, or of the next older tag that auditwheel knows."""
     if target.libc is None:
         return None
     libc, name = Libc.GLIBC, "manylinux"
@@ -95,14 +99,14 @@ def _policy(target: Target) -> Policy | None:
         policies = WheelPolicies(libc=libc, arch=architecture, musl_policy=musl_policy)
     except (ValueError, LookupError, AssertionError):
         return None
-    fitting = [
+    policies_up_to_tag = [
         (policy_libc, policy)
         for policy in policies
         if policy.name.startswith(f"{name}_")
         and (policy_libc := Target.of(policy.name).libc)
         and policy_libc <= target.libc
     ]
-    return max(fitting, key=lambda pair: pair[0], default=(None, None))[1]
+    return max(policies_up_to_tag, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def _missing_libraries(
@@ -112,20 +116,25 @@ def _missing_libraries(
         if _LINKER.fullmatch(name) or (policy and name in policy.whitelist):
             continue
         if re.sub(r"\.so\..*", ".so", name) in code.absent:
-            continue  # the absent library has a cause of its own
-        carriers = _carriers(code, name)
-        if carriers and not _is_found(carriers, name, code):
-            observed = f"needs {name}, and no run path leads to {carriers[0].path}"
-            yield _fault("missing-runtime-library", library, observed, library=name)
-        elif not carriers and policy:
-            observed = (
-                f"needs {name}, which the wheel does not carry and {code.tag} does not promise"
+            continue  # `native_code` reports the missing library
+        bundled = _bundled(code, name)
+        if bundled and not _can_load(bundled, name, code):
+            observed = f"needs {name}, but no run path leads to {bundled[0].path}"
+            yield _fault(
+                "missing-runtime-library",
+                library,
+                observed,
+                library=name,
+                bundled=bundled[0].path,
             )
+        elif not bundled and policy:
+            observed = f"needs {name}, but a system of {code.tag} need not have it and the wheel"
+            observed += " does not contain it"
             yield _fault("missing-runtime-library", library, observed, library=name)
 
 
-def _carriers(code: NativeCode, name: str) -> list[Library]:
-    """Return the libraries that answer to a needed name: by soname or by file name."""
+def _bundled(code: NativeCode, name: str) -> list[Library]:
+    """Return the libraries of the wheel that have a needed name as soname or as file name."""
     return [
         library
         for library in code.libraries
@@ -133,23 +142,24 @@ def _carriers(code: NativeCode, name: str) -> list[Library]:
     ]
 
 
-def _is_found(carriers: Iterable[Library], name: str, code: NativeCode) -> bool:
-    """Return whether the linker finds one of the carriers.
+def _can_load(bundled: Iterable[Library], name: str, code: NativeCode) -> bool:
+    """Return whether the dynamic linker can load one of the bundled libraries.
 
-    It does if the package loaded it before (the linker knows it by its soname), or if the run path
-    of any library that needs it leads there.
+    It can if the package loads the library itself (the linker then knows the soname), or if the
+    run path of a library that needs it leads to it.
     """
     return any(
-        set(code.declared) & set(carrier.paths)
+        set(code.declared) & set(candidate.paths)
         or any(
-            name in library.needed and _reaches(library, carrier, name)
+            name in library.needed and _leads_to(library, candidate, name)
             for library in code.libraries
         )
-        for carrier in carriers
+        for candidate in bundled
     )
 
 
-def _reaches(library: Library, carrier: Library, name: str) -> bool:
+def _leads_to(library: Library, bundled: Library, name: str) -> bool:
+    """Return whether a run path of ``library`` leads to a file ``name`` of ``bundled``."""
     folders = {
         posixpath.normpath(_ORIGIN.sub(posixpath.dirname(path), run_path))
         for path in library.paths
@@ -157,36 +167,41 @@ def _reaches(library: Library, carrier: Library, name: str) -> bool:
     }
     return any(
         posixpath.basename(path) == name and posixpath.dirname(path) in folders
-        for path in carrier.paths
+        for path in bundled.paths
     )
 
 
 def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Iterator[Cause]:
-    """Yield the symbol versions above what the tag promises: one cause for each kind."""
+    """Yield the symbol versions that are newer than the tag allows, one cause for each kind."""
     if policy is None:
         return
     excess: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for source, versions in library.versions.items():
         for version in versions:
             kind, _, number = version.partition("_")
-            promised = policy.symbol_versions.get(kind)
-            if promised is None or number in promised:
+            allowed = policy.symbol_versions.get(kind)
+            if allowed is None or number in allowed:
                 continue
-            # A tag may lie between two that auditwheel knows; for glibc its number decides.
-            numbered = kind == "GLIBC" and re.fullmatch(r"[\d.]+", number)
-            if not numbered or _number(number) > (code.target.libc or ()):
-                excess[_floor_of(kind)].append((version, source))
+            # auditwheel does not know every tag. For glibc, the number of the tag decides.
+            is_glibc_number = kind == "GLIBC" and re.fullmatch(r"[\d.]+", number)
+            if not is_glibc_number or _number(number) > (code.target.libc or ()):
+                excess[_cause_name(kind)].append((version, source))
     for cause, newer in excess.items():
         version, source = max(newer, key=lambda pair: (_number(pair[0]), pair))
-        users = sorted(wanted.symbol for wanted in library.imports if wanted.version == version)
-        by = f" ({listing(users, 2)})" if users else ""
+        symbols = sorted(
+            imported.symbol for imported in library.imports if imported.version == version
+        )
+        used_by = f" ({listing(symbols, 2)})" if symbols else ""
         others = len(newer) - 1
-        more = f" and {others} more such version{'s' * (others > 1)}" if others else ""
-        observed = f"needs {version} of {source}{by}{more}, above {code.tag}"
-        yield _fault(cause, library, observed, library=source, version=version)
+        rest = f" and {others} other newer version{'s' * (others > 1)}" if others else ""
+        observed = f"needs {version} of {source}{used_by}{rest}, newer than {code.tag} allows"
+        yield _fault(
+            cause, library, observed, library=source, version=version, symbols=tuple(symbols)
+        )
 
 
-def _floor_of(kind: str) -> str:
+def _cause_name(kind: str) -> str:
+    """Return the name of the cause for a kind of symbol version that is too new."""
     match kind:
         case "GLIBC":
             return "glibc-floor"
@@ -201,41 +216,42 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
-    """Yield the symbols that nothing can provide, where that is certain.
+    """Yield the symbols that certainly no library provides.
 
-    Certain is: no library of the wheel exports it; all needed libraries are in the wheel or have
-    versions on all their symbols; and the symbol is none that the system could have.
+    This is certain if no library of the wheel exports the symbol, each needed library is in the
+    wheel or has versions on all its symbols, and the system cannot have a symbol with this name.
     """
-    carriers = {name: _carriers(code, name) for name in library.needed}
-    known = {other.paths for other in code.matching if other.unread is None}
-    if any(other.paths not in known for others in carriers.values() for other in others):
-        return  # what such a library exports is not known
-    exported = frozenset[str]().union(*(other.exports for other in code.libraries))
+    bundled = {name: _bundled(code, name) for name in library.needed}
+    readable = {matching.paths for matching in code.matching if matching.unread is None}
+    if any(provider.paths not in readable for found in bundled.values() for provider in found):
+        return  # the exports of such a library are unknown
+    exported = frozenset[str]().union(*(provider.exports for provider in code.libraries))
     families = {_family(symbol) for symbol in exported} - {None}
-    closed = all(
-        others or name in _VERSIONED or _LINKER.fullmatch(name) for name, others in carriers.items()
+    all_known = all(
+        providers or name in _VERSIONED or _LINKER.fullmatch(name)
+        for name, providers in bundled.items()
     )
 
-    def is_certain(wanted: Import) -> bool:
-        if wanted.library and carriers.get(wanted.library):
+    def is_certain(imported: Import) -> bool:
+        if imported.library and bundled.get(imported.library):
             return True
-        if not closed or wanted.version or _MAYBE_SYSTEM.fullmatch(wanted.symbol):
+        if not all_known or imported.version or _MAYBE_SYSTEM.fullmatch(imported.symbol):
             return False
-        # Without libc among the needed libraries, its symbols have no versions either.
-        return "libc.so.6" in library.needed or _family(wanted.symbol) in families
+        # If libc is not among the needed libraries, its symbols have no versions either.
+        return "libc.so.6" in library.needed or _family(imported.symbol) in families
 
-    missing = [
-        wanted.symbol
-        for wanted in library.imports
-        if wanted.symbol not in exported and is_certain(wanted)
-    ]
+    missing = sorted(
+        imported.symbol
+        for imported in library.imports
+        if imported.symbol not in exported and is_certain(imported)
+    )
     if missing:
-        observed = f"needs {listing(sorted(missing))}, which no library it loads provides"
-        yield _fault("symbol-not-found", library, observed, symbols=tuple(sorted(missing)))
+        observed = f"needs {listing(missing)}, but no library that it loads exports this"
+        yield _fault("symbol-not-found", library, observed, symbols=tuple(missing))
 
 
 def _family(symbol: str) -> str | None:
-    """Return what similar symbols have in common: a prefix such as `zlib_`, or a C++ name."""
+    """Return the common part of similar symbols: a prefix such as `zlib_`, or a C++ name."""
     if cpp := re.match(r"_ZN?K?(\d{1,3})", symbol):  # the length of the name comes first
         return symbol[cpp.end() :][: int(cpp[1])]
     prefix = re.match(r"[A-Za-z0-9]+_", symbol)
@@ -243,6 +259,6 @@ def _family(symbol: str) -> str | None:
 
 
 def _fault(
-    name: str, user: Library, observed: str, *, risk: bool = False, **facts: FactValue
+    name: str, where: Library, observed: str, *, risk: bool = False, **facts: FactValue
 ) -> Cause:
-    return catalogue().cause(name, where=user.path, observed=observed, risk=risk, **facts)
+    return catalogue().cause(name, where=where.path, observed=observed, risk=risk, **facts)

@@ -9,12 +9,12 @@ from verification.models.inspection import Binary
 from verification.wheel.errors import UnreadableBinary
 
 UNIVERSAL = "universal"
-"""The processor of a file that has code for several."""
+"""The value of ``machine`` for a file with code for several processors."""
 
 _THIN = b"\xcf\xfa\xed\xfe"
 _MACHINES = {0x0100_0007: "x86_64", 0x0100_000C: "aarch64"}
 _HEADER = struct.Struct("<4xI8xII8x")
-"""The processor, then the number of load commands and their size together, in bytes."""
+"""The processor, the number of load commands, and their total size in bytes."""
 _COMMAND, _SEGMENT = struct.Struct("<II"), struct.Struct("<40xQQ")
 _LC_SEGMENT_64 = 0x19
 _SLICES = {  # the offset and size of each slice
@@ -24,7 +24,9 @@ _SLICES = {  # the offset and size of each slice
 
 
 def read(data: bytes) -> Binary:
-    """Return the processor of a thin 64-bit or a universal file. What it needs is not read.
+    """Return the processor of a thin 64-bit file or of a universal file.
+
+    The needed libraries are not read.
 
     Raises:
         UnreadableBinary: the file is cut off or damaged.
@@ -38,9 +40,9 @@ def read(data: bytes) -> Binary:
     except ValueError as error:
         raise UnreadableBinary(f"a damaged Mach-O file ({error})") from error
     if len(data) < end:
-        reason = f"it ends at byte {len(data)}, and its headers need {end} bytes"
+        reason = f"{len(data)} bytes, but its headers describe {end} bytes"
         raise UnreadableBinary(f"a damaged Mach-O file ({reason})")
-    unread = "what a Mach-O library needs is not read"
+    unread = "the suite does not read the needed libraries of Mach-O files"
     return Binary(format="mach-o", machine=machine, unread=unread)
 
 
@@ -50,17 +52,17 @@ def _machine(data: bytes) -> str:
 
 
 def _segment_ends(data: bytes) -> Iterator[int]:
-    """Yield the ends of the load commands and of each segment, in bytes from the start."""
+    """Yield the end of the load commands and of each segment, in bytes from the start."""
     _, commands, size = _HEADER.unpack_from(data)
-    end, at = _HEADER.size + size, _HEADER.size
+    end, offset = _HEADER.size + size, _HEADER.size
     yield end
     for _ in range(commands if end <= len(data) else 0):
-        kind, length = _COMMAND.unpack_from(data, at)
-        if length < _COMMAND.size or at + length > end:
-            raise ValueError(f"a load command of {length} bytes at byte {at}")
+        kind, length = _COMMAND.unpack_from(data, offset)
+        if length < _COMMAND.size or offset + length > end:
+            raise ValueError(f"a load command of {length} bytes at byte {offset}")
         if kind == _LC_SEGMENT_64:
-            yield sum(_SEGMENT.unpack_from(data, at))
-        at += length
+            yield sum(_SEGMENT.unpack_from(data, offset))
+        offset += length
 
 
 def _slice_ends(data: bytes) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The native code of a wheel, in any format."""
+"""Read the native code of a wheel in all formats, and check what does not depend on the system."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MAGIC: dict[bytes, LibraryFormat] = {
     b"\xca\xfe\xba\xbf": "mach-o",
 }
 _UNIVERSAL = {"universal2", "universal", "intel", "fat", "fat3", "fat32", "fat64"}
-"""What a macOS tag has for a processor if its wheel is for several."""
+"""The processor part of a macOS tag whose wheel is for several processors."""
 
 _FORMATS: dict[str, LibraryFormat] = {
     "linux": "elf",
@@ -50,7 +50,7 @@ class NativeCode:
     tag: str
     """The wheel's platform tag."""
     declared: tuple[str, ...]
-    """The paths of the libraries that the package loads by itself, in this order."""
+    """The paths of the libraries that the package itself loads, in load order."""
 
     @property
     def target(self) -> Target:
@@ -59,15 +59,15 @@ class NativeCode:
 
     @property
     def format(self) -> LibraryFormat | None:
-        """The format of native code on that system; None where it is not known."""
+        """The format of native code on the system; None if the system is unknown."""
         return _FORMATS.get(self.target.system)
 
     @cached_property
     def matching(self) -> tuple[Library, ...]:
         """The libraries that the system can load."""
-        return tuple(library for library in self.libraries if self._fits(library))
+        return tuple(library for library in self.libraries if self._is_loadable(library))
 
-    def _fits(self, library: Library) -> bool:
+    def _is_loadable(self, library: Library) -> bool:
         if library.format != self.format:
             return False
         is_any_processor = library.format == "mach-o" and (
@@ -77,7 +77,7 @@ class NativeCode:
 
     @cached_property
     def absent(self) -> frozenset[str]:
-        """The file names of the declared libraries that the wheel does not have."""
+        """The file names of the declared libraries that the wheel does not contain."""
         paths = {path for library in self.libraries for path in library.paths}
         present = {_fold_case(path, self.target) for path in paths}
         return frozenset(
@@ -88,17 +88,18 @@ class NativeCode:
 
 
 def declared_paths(platform: Platform | None, subject: Subject) -> tuple[str, ...]:
-    """Return the paths of the libraries that a platform's wheel must have, in load order."""
+    """Return the paths of the libraries that the platform's wheel must contain, in load order."""
     names = platform.libraries if platform else ()
     return tuple(f"{subject.libs_path}/{name}" for name in names)
 
 
 def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], list[Cause]]:
-    """Return the libraries of a wheel, each once, and a cause for each that cannot be loaded.
+    """Return the libraries of a wheel, and a cause for each file that cannot be loaded as one.
 
-    A file is native code by its content, whatever its name: programs need libraries as well. A
-    file that only begins like native code counts if it is named like a library. It may be data for
-    tests, and only a risk, unless something loads it: the package, Python or another library.
+    The content of a file decides whether it is native code, because programs also need libraries.
+    A file that starts like native code and cannot be read counts only if it has the name of a
+    library. It may be test data, so the cause is a risk. It is not a risk if the package, Python
+    or another library loads the file.
     """
     preferred = set(declared)
     files = _native_files(archive, preferred)
@@ -115,14 +116,15 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
         loaded = next(filter(is_loaded, file.paths), None)
         content = file.as_library() if loaded else file.content
         if isinstance(content, Binary):
-            if file.is_named or content.format != "mach-o":  # Java classes begin like Mach-O
+            # Java classes start like Mach-O files.
+            if file.has_library_name or content.format != "mach-o":
                 libraries.append(file.library(content))
         elif loaded:
             causes.append(_unloadable(loaded, content, risk=content.risk))
-        elif file.is_named and not isinstance(content, DebugFile):
+        elif file.has_library_name and not isinstance(content, DebugFile):
             causes.append(_unloadable(file.paths[0], content, risk=True))
     causes += (
-        _no_library(path, data)
+        _not_native(path, data)
         for path, data in archive.installed.items()
         if format_of(data) is None and is_loaded(path) and path.lower() not in declared_paths
     )
@@ -132,7 +134,7 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
 def faults(
     archive: Archive, identity: WheelIdentity, subject: Subject, code: NativeCode
 ) -> Iterator[Cause]:
-    """Yield what is wrong with the libraries of a wheel, whatever its platform."""
+    """Yield the faults of a wheel's libraries that do not depend on the system."""
     yield from _copies(code.libraries)
     if identity.platform:
         yield from _absent(archive, code)
@@ -143,21 +145,21 @@ def faults(
 
 @dataclass(frozen=True)
 class _NativeFile:
-    """A file that begins like native code."""
+    """A file that starts like native code."""
 
     data: bytes
     paths: tuple[str, ...]
-    """Where it is installed, the declared path first."""
+    """The install paths of the file, the declared path first."""
     content: Binary | UnreadableBinary
-    """What it says, or why it cannot be read."""
+    """The contents of the headers, or the error if they cannot be read."""
 
     @property
-    def is_named(self) -> bool:
-        """Whether it is named like a library."""
+    def has_library_name(self) -> bool:
+        """True if a path of the file has the name of a library."""
         return any(is_library_name(posixpath.basename(path)) for path in self.paths)
 
     def as_library(self) -> Binary | UnreadableBinary:
-        """Return what it says, or why it cannot be loaded as a library."""
+        """Return the contents of the headers, or the error if no process can load the file."""
         if isinstance(self.content, Binary) and self.content.format == "elf":
             try:
                 elf.check_library(self.data)
@@ -166,13 +168,13 @@ class _NativeFile:
         return self.content
 
     def library(self, binary: Binary) -> Library:
-        """Return it as a library of the wheel."""
+        """Return the library of the wheel with these headers."""
         digest = hashlib.sha256(self.data).hexdigest()
         return Library(**dict(binary), paths=self.paths, sha256=digest, size=len(self.data))
 
 
 def _native_files(archive: Archive, preferred: Container[str]) -> list[_NativeFile]:
-    """Return the native files of a wheel, each content once."""
+    """Return the native files of a wheel. Files with the same content are one native file."""
     paths: dict[bytes, list[str]] = defaultdict(list)
     for name, data in archive.files.items():
         if format_of(data):
@@ -185,7 +187,7 @@ def _native_files(archive: Archive, preferred: Container[str]) -> list[_NativeFi
 
 
 def _unmet_needs(files: Iterable[_NativeFile]) -> set[str]:
-    """Return the names, in lower case, that libraries need and that no readable file has."""
+    """Return the lower-case names that libraries need and that no readable file has."""
     needed: set[str] = set()
     present: set[str] = set()
     for file in files:
@@ -214,20 +216,20 @@ def _content(data: bytes) -> Binary | UnreadableBinary:
 
 
 def _unloadable(path: str, error: UnreadableBinary, *, risk: bool) -> Cause:
-    observed = f"is no library that can be loaded: {error}"
+    observed = f"cannot be loaded as a library: {error}"
     return catalogue().cause(error.cause, where=path, observed=observed, risk=risk)
 
 
-def _no_library(path: str, data: bytes) -> Cause:
-    observed = f"is no native library ({len(data)} bytes)"
-    return catalogue().cause("damaged-library", where=path, observed=observed)
+def _not_native(path: str, data: bytes) -> Cause:
+    observed = f"is not a native library ({len(data)} bytes)"
+    return catalogue().cause("damaged-library", where=path, observed=observed, bytes=len(data))
 
 
 def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
     for library in libraries:
         if (count := len(library.paths)) > 1:
-            observed = f"is in the wheel {count} times, {byte_size(library.size)} each"
-            observed += f" (also as {listing(library.paths[1:])})"
+            observed = f"is in the wheel {count} times with {byte_size(library.size)} each,"
+            observed += f" also as {listing(library.paths[1:])}"
             yield catalogue().cause(
                 "duplicate-library",
                 where=library.path,
@@ -241,10 +243,12 @@ def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> I
     folder = f"{subject.libs_path}/"
     native = next((library.path for library in libraries if library.path.startswith(folder)), None)
     if native:
-        observed = f"is tagged for any platform and carries {native}"
-        yield catalogue().cause("tag-mismatch", where=archive.name, observed=observed)
+        observed = f"has a tag for any platform, but contains the native library {native}"
+        yield catalogue().cause(
+            "tag-mismatch", where=archive.name, observed=observed, native=native
+        )
     else:
-        yield _missing(archive.name, f"is a pure wheel without anything native in {folder}")
+        yield _missing(archive.name, f"is a pure wheel without a native library in {folder}")
 
 
 def _absent(archive: Archive, code: NativeCode) -> Iterator[Cause]:
@@ -254,18 +258,18 @@ def _absent(archive: Archive, code: NativeCode) -> Iterator[Cause]:
     for path in code.declared:
         folded = _fold_case(path, target)
         if folded not in present:
-            yield _elsewhere(path, code) or _missing(path, "is not in the wheel")
+            yield _wrong_path(path, code) or _missing(path, "is not in the wheel")
         elif folded in contents and format_of(contents[folded]) is None:
-            yield _no_library(path, contents[folded])
+            yield _not_native(path, contents[folded])
 
 
-def _elsewhere(declared: str, code: NativeCode) -> Cause | None:
+def _wrong_path(declared: str, code: NativeCode) -> Cause | None:
     """Return a cause if the wheel has a declared library under another path."""
     name = posixpath.basename(declared)
     for library in code.matching:
         for path in library.paths:
             if path not in code.declared and is_same_library(posixpath.basename(path), name):
-                observed = f"is not in the wheel, which has it as {path}"
+                observed = f"is not in the wheel; the wheel has this library as {path}"
                 return catalogue().cause(
                     "wrong-load-path", where=declared, observed=observed, sought=declared, path=path
                 )
@@ -274,15 +278,19 @@ def _elsewhere(declared: str, code: NativeCode) -> Cause | None:
 
 def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:
     if code.format is None:
-        return  # `identity` has a cause for a tag of an unknown system
+        return  # `identity` reports a tag of an unknown system
     for library in code.libraries:
         if library in code.matching:
             continue
         if library.format == code.format or set(code.declared) & set(library.paths):
-            observed = f"is {library.format.upper()} code for {library.machine}"
-            observed += f", in a wheel for {code.tag}"
+            observed = f"is {library.format.upper()} code for {library.machine}, but the wheel is"
+            observed += f" for {code.tag}"
             yield catalogue().cause(
-                "wrong-architecture", where=library.path, observed=observed, machine=library.machine
+                "wrong-architecture",
+                where=library.path,
+                observed=observed,
+                format=library.format,
+                machine=library.machine,
             )
 
 
@@ -291,5 +299,5 @@ def _missing(where: str, observed: str) -> Cause:
 
 
 def _fold_case(path: str, target: Target) -> str:
-    """Return a path as its system compares it: Windows ignores the case."""
+    """Return a path in the form that a target compares: Windows ignores the case."""
     return path.lower() if target.system == "windows" else path

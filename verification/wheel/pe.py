@@ -16,10 +16,10 @@ _TABLES = ("EXPORT", "IMPORT", "DELAY_IMPORT")
 
 
 def read(data: bytes) -> Binary:
-    """Return what a PE file says.
+    """Return the contents of the headers and tables of a PE file.
 
     Raises:
-        UnreadableBinary: the file is damaged.
+        UnreadableBinary: the file is damaged, or has only debug information.
     """
     try:
         image = pefile.PE(data=data, fast_load=True)
@@ -33,7 +33,7 @@ def read(data: bytes) -> Binary:
     if fault:
         raise UnreadableBinary(f"a damaged PE file ({fault})")
     if _is_debug_only(image):
-        raise DebugFile("debug information of another file, which nothing loads")
+        raise DebugFile("it has only the debug information of another file")
     needed = list(getattr(image, "DIRECTORY_ENTRY_IMPORT", ()))
     delayed = list(getattr(image, "DIRECTORY_ENTRY_DELAY_IMPORT", ()))
     exports = getattr(image, "DIRECTORY_ENTRY_EXPORT", None)
@@ -48,7 +48,7 @@ def read(data: bytes) -> Binary:
             Import(symbol=_text(symbol.name), library=_text(entry.dll))
             for entry in (*needed, *delayed)
             for symbol in entry.imports
-            if symbol.name  # the others are imported by number
+            if symbol.name  # imports by number have no name
         ),
         exports=frozenset(
             _text(symbol.name) for symbol in (exports.symbols if exports else ()) if symbol.name
@@ -60,16 +60,16 @@ def _fault(image: pefile.PE, size: int) -> str | None:
     """Return why Windows does not load a file of ``size`` bytes, or None."""
     magic = image.OPTIONAL_HEADER.Magic
     if magic not in _MAGIC:
-        return f"its optional header begins with {magic:#x}, neither 0x10b nor 0x20b"
+        return f"its optional header starts with {magic:#x} instead of 0x10b or 0x20b"
     if not image.FILE_HEADER.NumberOfSections:
         return "it has no sections"
     if missing := list(missing_pe_sections(image, size)):
-        return f"it ends at byte {size}, before the end of {listing(missing)}"
+        return f"{size} bytes, but this is before the end of {listing(missing)}"
     return None
 
 
 def _is_debug_only(image: pefile.PE) -> bool:
-    """Return whether the file has no byte of its code, or of any section if it has no code."""
+    """Return whether the file has no bytes of its code sections, or of any section without code."""
     code = [section for section in image.sections if section.Characteristics & _CODE]
     return not any(section.SizeOfRawData for section in code or image.sections)
 

@@ -1,4 +1,4 @@
-"""Find private files of the wheel's builder: secrets, and traces of a local installation."""
+"""Find private files of the person who built the wheel: secrets and records of an installation."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from verification.wheel.archive import Archive
 _DIRECT_URL = re.compile(r"[^/]+\.dist-info/direct_url\.json")
 _SECRETS = {".env", ".pypirc", ".netrc", "_netrc"}
 _KEY_SUFFIXES = {"", ".pem", ".key", ".crt", ".cer", ".ppk"}
-# RFC 7468; OpenSSH and OpenSSL write further words before these.
+# RFC 7468. OpenSSH and OpenSSL write additional words before "PRIVATE KEY".
 _PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----", re.MULTILINE)
-_TESTS = re.compile(r"tests?|testing")  # the keys of tests open nothing
+_TESTS = re.compile(r"tests?|testing")  # keys for tests protect nothing
 
 
 def faults(archive: Archive) -> Iterator[Cause]:
-    """Yield the files that belong to those who built the wheel."""
+    """Yield the files that must not be published."""
     for name, data in archive.files.items():
-        if fault := _fault(name, data):
-            yield catalogue().cause("private-file", where=name, observed=fault)
+        if observed := _fault(name, data):
+            yield catalogue().cause("private-file", where=name, observed=observed)
 
 
 def _fault(name: str, data: bytes) -> str | None:
     path = PurePosixPath(name)
     if _DIRECT_URL.fullmatch(name):
-        return "tells where it was installed from, which is for the installer to write"
+        return "records the origin of an installation; only an installer writes this file"
     if path.name in _SECRETS and data.strip():
-        return "is where passwords and tokens are kept"
+        return "has the name of a file for passwords and tokens, and is not empty"
     if (
         path.suffix in _KEY_SUFFIXES
         and _PRIVATE_KEY.search(data)
         and not any(_TESTS.fullmatch(part) for part in path.parts[:-1])
     ):
-        return "holds a private key"
+        return "contains a private key"
     return None

@@ -1,4 +1,4 @@
-"""Inspect the wheels of one release together: whether all exist and have the same source."""
+"""Inspect the wheels of one release: each wheel, completeness, and equal source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from verification.models.cause import Cause, sorted_causes
+from verification.models.cause import Cause, FactValue, sorted_causes
 from verification.models.inspection import ReleaseInspection, WheelInspection
 from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
@@ -29,12 +29,12 @@ from verification.wheel.wording import listing
 def inspect_release(
     wheels: Iterable[Path], subject: Subject, modules: Modules | None = None
 ) -> ReleaseInspection:
-    """Read each wheel once and inspect it by all rules, alone and with the others.
+    """Read each wheel once, apply all rules to it, and apply the rules for the release.
 
     ``modules`` are the top-level modules of the distributions that the release may depend on.
 
     Raises:
-        BadWheel: one of the files is no wheel at all.
+        BadWheel: one of the files is not a wheel.
     """
     paths = tuple(wheels)
     additional = _additional([path.name for path in paths], subject)
@@ -48,7 +48,7 @@ def inspect_release(
 def narrow(inspection: ReleaseInspection, subject: Subject) -> ReleaseInspection:
     """Return the inspection of the wheels for the platforms of ``subject``, without the others.
 
-    ``subject`` is the subject of the inspection with fewer platforms. No wheel is read again.
+    ``subject`` is the inspected subject with fewer platforms. This function does not read a wheel.
     """
     wheels = tuple(
         wheel for wheel in inspection.wheels if may_fit(parse_tags(wheel.tags), subject.platforms)
@@ -57,7 +57,7 @@ def narrow(inspection: ReleaseInspection, subject: Subject) -> ReleaseInspection
 
 
 def release_causes(wheels: Sequence[WheelInspection], subject: Subject) -> tuple[Cause, ...]:
-    """Return what is wrong with the wheels of a release as a set."""
+    """Return the faults of a release as a set of wheels."""
     return sorted_causes(
         [
             *_incomplete(wheels, subject),
@@ -68,9 +68,10 @@ def release_causes(wheels: Sequence[WheelInspection], subject: Subject) -> tuple
 
 
 def _additional(names: Sequence[str], subject: Subject) -> frozenset[str]:
-    """Return the wheels that the subject does not declare and that are judged by their own tags.
+    """Return the file names of the additional wheels. They are inspected by their own tags.
 
-    They are for platforms with a declared wheel, or for platforms that it does not declare.
+    A wheel that the subject does not declare is additional if all its platforms have a declared
+    wheel, or if the subject declares none of its platforms.
     """
     declared = {name: declared_platform(name, subject) for name in names}
     provided = {platform for platform in declared.values() if platform}
@@ -90,17 +91,16 @@ def _incomplete(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator
     provided = {wheel.platform for wheel in wheels}
     for wheel in wheels:
         if wheel.platform is None:
-            observed = "is for no platform of the release"
+            observed = "fits no platform of the release"
             yield catalogue().cause("incomplete-release", where=wheel.file, observed=observed)
     for platform in subject.platforms:
         if platform.required and platform.tag not in provided:
-            yield _release_cause(
-                "incomplete-release", subject, f"holds no wheel for {platform.tag}"
-            )
+            observed = f"has no wheel for {platform.tag}"
+            yield _release_cause("incomplete-release", subject, observed, missing=platform.tag)
 
 
 def _same_tags(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[Cause]:
-    """Yield for each platform a tag that several wheels have."""
+    """Yield one cause for each platform on which several wheels have the same tag."""
     files: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for wheel in wheels:
         for tag in wheel.tags:
@@ -109,46 +109,59 @@ def _same_tags(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[
     for by_tag in files.values():
         for tag, names in by_tag.items():
             if len(names) > 1:
-                observed = f"holds {len(names)} wheels for {tag}: {', '.join(sorted(names))}"
-                yield _release_cause("incomplete-release", subject, observed)
+                observed = f"has {len(names)} wheels for {tag}: {', '.join(sorted(names))}"
+                files_with_tag = tuple(sorted(names))
+                yield _release_cause(
+                    "incomplete-release", subject, observed, tag=tag, files=files_with_tag
+                )
                 break
 
 
 def _different_sources(wheels: Sequence[WheelInspection], subject: Subject) -> Iterator[Cause]:
     versions = sorted({wheel.version for wheel in wheels})
     if len(versions) > 1:
-        observed = f"holds wheels of {len(versions)} versions: {', '.join(versions)}"
-        yield _release_cause("version-mismatch", subject, observed)
+        observed = f"has wheels of {len(versions)} versions: {', '.join(versions)}"
+        yield _release_cause("version-mismatch", subject, observed, versions=tuple(versions))
         return
-    # The others are compared with a declared wheel.
-    known = sorted((one for one in wheels if one.platform), key=lambda one: one.additional)
+    # A declared wheel comes first. The other wheels are compared with it.
+    known = sorted(
+        (wheel for wheel in wheels if wheel.platform), key=lambda wheel: wheel.additional
+    )
     for other in known[1:]:
-        for observed in _differences(known[0], other):
-            yield catalogue().cause("wheels-differ", where=other.file, observed=observed)
+        for observed, part, values in _differences(known[0], other):
+            yield catalogue().cause(
+                "wheels-differ", where=other.file, observed=observed, part=part, values=values
+            )
 
 
-def _differences(first: WheelInspection, other: WheelInspection) -> Iterator[str]:
-    """Yield how a wheel is of another source than the first."""
-    for field, one, two in (
+def _differences(
+    first: WheelInspection, other: WheelInspection
+) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield each difference in source as a phrase, the name of the part, and the values."""
+    for field, first_texts, other_texts in (
         ("Requires-Dist", first.requires, other.requires),
         ("Requires-Python", (first.requires_python,), (other.requires_python,)),
         ("Provides-Extra", first.extras, other.extras),
     ):
-        if differing := {_normalized(text) for text in one} ^ {_normalized(text) for text in two}:
-            yield f"has another {field} than {first.file} ({listing(sorted(differing))})"
+        differing = sorted(set(map(_normalized, first_texts)) ^ set(map(_normalized, other_texts)))
+        if differing:
+            observed = f"has another {field} than {first.file} ({listing(differing)})"
+            yield observed, field, tuple(differing)
     common = first.sources.keys() & other.sources.keys()
     if changed := sorted(path for path in common if first.sources[path] != other.sources[path]):
-        yield f"has other code than {first.file} in {listing(changed)}"
-    if absent := sorted(filter(is_public, first.sources.keys() - other.sources.keys())):
-        yield f"has no {listing(absent)}, which {first.file} has"
+        observed = f"has other code than {first.file} in {listing(changed)}"
+        yield observed, "changed modules", tuple(changed)
+    if missing := sorted(filter(is_public, first.sources.keys() - other.sources.keys())):
+        yield f"has no {listing(missing)}, but {first.file} has", "missing modules", tuple(missing)
     if added := sorted(filter(is_public, other.sources.keys() - first.sources.keys())):
-        yield f"has {listing(added)}, which {first.file} has not"
+        yield f"has {listing(added)}, but {first.file} does not", "added modules", tuple(added)
 
 
 def _normalized(text: str | None) -> str:
-    """Return a line of METADATA without what does not change its meaning."""
+    """Return a line of METADATA without characters that do not change its meaning."""
     return re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
 
 
-def _release_cause(name: str, subject: Subject, observed: str) -> Cause:
-    return catalogue().cause(name, where=f"release of {subject.name}", observed=observed)
+def _release_cause(name: str, subject: Subject, observed: str, **facts: FactValue) -> Cause:
+    where = f"release of {subject.name}"
+    return catalogue().cause(name, where=where, observed=observed, risk=False, **facts)

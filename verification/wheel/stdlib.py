@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-# PEP 632 (3.12) and PEP 594 (3.13), with what went in the same releases (What's New in Python).
+# PEP 632 (3.12), PEP 594 (3.13), and other modules removed in the same releases (What's New in
+# Python).
 REMOVED = frozenset(
     (
         *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils"),
@@ -15,4 +16,4 @@ REMOVED = frozenset(
 # What's New in Python 3.14: PEP 649 and PEP 784; in 3.15: PEP 799.
 _ADDED = frozenset({"annotationlib", "compression", "profiling"})
 NAMES = sys.stdlib_module_names | REMOVED | _ADDED
-"""All of them, whichever Python the suite itself runs on."""
+"""The names for all supported CPythons. They do not depend on the Python that runs the suite."""

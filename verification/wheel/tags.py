@@ -1,4 +1,4 @@
-"""Compatibility tags, and the platform of the subject that a wheel is for (PEP 425, 600, 656)."""
+"""Match compatibility tags with the platforms of the subject (PEP 425, PEP 600, PEP 656)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from verification.models.subject import Platform, Subject, Target
 
 
 def parse_tags(lines: Iterable[str]) -> frozenset[Tag]:
-    """Return the tags of the lines of a WHEEL file; a line that is no tag is left out."""
+    """Return the tags in the lines of a WHEEL file. Invalid lines are left out."""
     return frozenset[Tag]().union(*map(parse_tag, filter(is_tag, lines)))
 
 
 def is_tag(text: str) -> bool:
-    """Return whether a text is one tag, or a compressed set of tags."""
+    """Return whether a text is a tag or a compressed tag set."""
     try:
         return text.count("-") == 2 and bool(parse_tag(text))
     except ValueError:  # packaging's InvalidTag is one
@@ -26,7 +26,7 @@ def is_tag(text: str) -> bool:
 
 
 def oldest_platform_tag(tags: Iterable[Tag]) -> str:
-    """Return the platform tag for the oldest systems; `unknown` if there is none."""
+    """Return the platform tag for the oldest systems, or `unknown` without tags."""
     return min((tag.platform for tag in tags), key=_age, default="unknown")
 
 
@@ -40,7 +40,7 @@ def python_tags(subject: Subject, platforms: Iterable[str]) -> set[Tag]:
 
 
 def may_fit(tags: Iterable[Tag], platforms: Iterable[Platform]) -> bool:
-    """Return whether a CPython on one of these platforms may take a wheel with these tags."""
+    """Return whether a CPython on one of these platforms may install a wheel with these tags."""
     platforms, tags = tuple(platforms), tuple(tags)
     return any(tag.interpreter[:2] in ("cp", "py") for tag in tags) and any(
         tag.platform == "any" or matching_platform(tag.platform, platforms) for tag in tags
@@ -48,13 +48,13 @@ def may_fit(tags: Iterable[Tag], platforms: Iterable[Platform]) -> bool:
 
 
 def matching_platform(tag: str, platforms: Iterable[Platform]) -> Platform | None:
-    """Return the platform that a platform tag is for; a musl tag is for the glibc platform."""
+    """Return the platform that fits a platform tag. For a musl tag, this is the glibc platform."""
     glibc_tag = re.sub("^musllinux_", "manylinux_", tag)
     return next((platform for platform in platforms if platform.fits(glibc_tag)), None)
 
 
 def declared_platform(name: str, subject: Subject) -> Platform | None:
-    """Return the platform that a wheel of this file name is the declared wheel of, if any."""
+    """Return the platform whose declared wheel has this file name, or None."""
     try:
         tags = parse_wheel_filename(name)[3]
     except InvalidWheelFilename:
@@ -67,9 +67,9 @@ def declared_platform(name: str, subject: Subject) -> Platform | None:
 
 
 def undeclared_platforms(tags: Iterable[Tag], subject: Subject) -> tuple[Platform, ...]:
-    """Return the platforms of a wheel that fits no platform of the subject, without libraries.
+    """Return the platforms of a wheel that fits no platform of the subject.
 
-    Return none if a tag is for no known system.
+    They have no libraries. The result is empty if a tag is for an unknown system.
     """
     names = sorted({tag.platform for tag in tags})
     systems = {Target.of(name).system for name in names}
@@ -87,14 +87,14 @@ def is_newer(tag: str, platform: Platform) -> bool:
 
 
 def subject_for_wheel(name: str, subject: Subject) -> Subject:
-    """Return the subject with the Python and the C library of a wheel of this file name."""
+    """Return the subject with the Python and the C library of the wheel with this file name."""
     tags = parse_wheel_filename(name)[3]
     cpython = [tag for tag in tags if re.fullmatch(r"cp3\d+", tag.interpreter)]
-    first = min(cpython, key=str, default=None)
-    python = first.interpreter if first else subject.python
+    oldest = min(cpython, key=str, default=None)
+    python = oldest.interpreter if oldest else subject.python
     if tags & python_tags(subject, {tag.platform for tag in tags}):
-        python = subject.python  # the tag of an abi3 wheel names only its oldest Python
-    abi = first.abi if first and first.abi.startswith(python) else python
+        python = subject.python  # the tag of an abi3 wheel has only its oldest Python
+    abi = oldest.abi if oldest and oldest.abi.startswith(python) else python
     musl = [
         platform.model_copy(update={"tag": tag})
         for tag in sorted({tag.platform for tag in tags})
@@ -110,9 +110,9 @@ def subject_for_wheel(name: str, subject: Subject) -> Subject:
 
 
 def _renamed(platform: Platform, old_python: str, python: str, abi: str) -> tuple[str, ...]:
-    """Return the libraries' names for another ABI: modules have ABI and system in them (PEP 3149).
+    """Return the library names for another ABI. Modules have ABI and system in it (PEP 3149).
 
-    Before 3.11, CPython named musl like glibc (its issue 43112).
+    CPython before 3.11 uses the suffix of glibc on musl too (CPython issue 43112).
     """
     libraries = platform.libraries
     names = {
@@ -127,5 +127,6 @@ def _renamed(platform: Platform, old_python: str, python: str, abi: str) -> tupl
 
 
 def _age(platform_tag: str) -> tuple[bool, tuple[int, int], str]:
+    """Return a sort key: the tag for the oldest C library comes first."""
     libc = Target.of(platform_tag).libc
     return (libc is None, libc or (sys.maxsize, 0), platform_tag)

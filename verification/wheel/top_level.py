@@ -1,4 +1,4 @@
-"""Find what a wheel installs in addition to the package."""
+"""Find files that a wheel installs in addition to the package."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def faults(
     subject: Subject,
     modules: Mapping[NormalizedName, frozenset[str]],
 ) -> Iterator[Cause]:
-    """Yield one cause for each top-level entry that is not the package's.
+    """Yield one cause for each top-level file or folder that does not belong to the package.
 
-    ``modules`` are the top-level modules of the other distributions: an entry of the same name
-    overwrites them.
+    ``modules`` are the top-level modules of the other distributions. A file or folder with the
+    same name overwrites them.
     """
     owners = {
         module: distribution
@@ -40,11 +40,19 @@ def faults(
         files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
         where = top if top in names else f"{top}/"
         if owner := owners.get(top.partition(".")[0]):
-            observed = f"is a module of {owner}, which is installed as well: {files}"
-            yield catalogue().cause("dependency-overwritten", where=where, observed=observed)
+            observed = f"overwrites a module of {owner}, which is also installed: {files}"
+            yield catalogue().cause(
+                "dependency-overwritten",
+                where=where,
+                observed=observed,
+                files=len(names),
+                distribution=owner,
+            )
         else:
-            observed = f"is installed beside the package: {files}"
-            yield catalogue().cause("stray-top-level", where=where, observed=observed)
+            observed = f"is installed next to the package: {files}"
+            yield catalogue().cause(
+                "stray-top-level", where=where, observed=observed, files=len(names)
+            )
 
 
 def _by_top(archive: Archive) -> Mapping[str, list[str]]:
@@ -53,7 +61,7 @@ def _by_top(archive: Archive) -> Mapping[str, list[str]]:
         parts = PurePosixPath(path).parts or (name,)
         top = parts[0]
         if top.endswith(".data") and len(parts) > 2:
-            top = f"{top}/{parts[1]}"  # headers, scripts and data are installed elsewhere
+            top = f"{top}/{parts[1]}"  # headers, scripts and data have other install paths
         groups[top].append(name)
     return groups
 

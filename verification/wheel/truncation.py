@@ -1,6 +1,6 @@
 """Find native code that is shorter than its headers state (System V ABI; Microsoft's PE Format).
 
-Data after the end that the headers state, such as a signature or an archive, is no fault.
+Additional data at the end, such as a signature or an archive, is not a fault.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ _SECTOR, _PAGE = 0x200, 0x1000
 
 
 class ElfEnds(NamedTuple):
-    """The least length of an ELF file, in bytes."""
+    """The minimum length of an ELF file, in bytes."""
 
     segments: int
     """The end of the last byte that a loader maps."""
     sections: int
-    """The end of the section headers, which no loader reads; 0 without any."""
+    """The end of the section headers; 0 without section headers. No loader reads them."""
     debug_only: bool
-    """True if it has only debug information for code in another file. Nothing loads it."""
+    """True if the file has only debug information for the code of another file."""
 
 
 def elf_ends(data: bytes) -> ElfEnds:
-    """Return where an ELF file must end.
+    """Return the minimum length of an ELF file.
 
     Raises:
         struct.error: the file header or the program headers are cut off.
-        KeyError: the file is for neither 32 nor 64 bits.
+        KeyError: the file header has neither the 32-bit nor the 64-bit class.
     """
     wide, order = data[4:5] == b"\x02", ">" if data[5:6] == b"\x02" else "<"
     header = struct.unpack_from(order + _ELF_HEADER[data[4] if len(data) > 4 else 0], data)
-    segments_at, sections_at, segment_size, segments, section_size, sections = header
-    ends = [segments_at + segments * segment_size]
+    segment_table, section_table, segment_size, segments, section_size, sections = header
+    ends = [segment_table + segments * segment_size]
     layout = struct.Struct(order + ("I4xQ16xQ" if wide else "II8xI"))
     for number in range(segments):
-        kind, offset, size = layout.unpack_from(data, segments_at + number * segment_size)
+        kind, offset, size = layout.unpack_from(data, segment_table + number * segment_size)
         if kind == _PT_LOAD:
             ends.append(offset + size)
-    sections_end = sections_at + sections * section_size
+    sections_end = section_table + sections * section_size
     section_layout = struct.Struct(order + ("4xIQ" if wide else "4xII"))
     debug_only = 0 < sections_end <= len(data) and any(
         kind == _SHT_NOBITS and flags & _SHF_EXECINSTR
         for kind, flags in (
-            section_layout.unpack_from(data, sections_at + number * section_size)
+            section_layout.unpack_from(data, section_table + number * section_size)
             for number in range(sections)
         )
     )
@@ -57,17 +57,17 @@ def elf_ends(data: bytes) -> ElfEnds:
 
 
 def missing_pe_sections(image: pefile.PE, size: int) -> Iterator[str]:
-    """Yield the sections of a PE file of ``size`` bytes that lie beyond its end.
+    """Yield the sections of a PE file of ``size`` bytes that end after the end of the file.
 
-    Like Windows, it counts in sectors of 512 bytes and reads no more than the section has in
-    memory: linkers need not fill the last sector.
+    Like Windows, this function rounds to sectors of 512 bytes, because linkers need not fill the
+    last sector. It counts at most the size of the section in memory.
     """
     declared = image.FILE_HEADER.NumberOfSections
     if declared > len(image.sections):
         yield f"{declared - len(image.sections)} section headers"
     for section in image.sections:
         if not section.PointerToRawData or not section.SizeOfRawData:
-            continue  # it has memory and no bytes in the file
+            continue  # the section has no bytes in the file
         start = section.PointerToRawData & ~(_SECTOR - 1)
         in_memory = _rounded(section.Misc_VirtualSize or section.SizeOfRawData, _PAGE)
         if start + min(_rounded(section.SizeOfRawData, _SECTOR), in_memory) > _rounded(

@@ -16,7 +16,7 @@ from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
 from verification.wheel.record import record_rows
 
-# Its other checks are made by `top_level` and `libraries`, with the names of the files, or need the
+# `top_level` and `native_code` replace most other checks of check-wheel-contents. The rest need the
 # source tree.
 _CHECKS = {Check.W001, Check.W004}
 
@@ -24,7 +24,7 @@ _CHECKS = {Check.W001, Check.W004}
 def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     """Yield the files that no interpreter uses.
 
-    Of a wheel whose RECORD or WHEEL is invalid, none: other modules have a cause for that.
+    A wheel with an invalid RECORD or WHEEL is not checked. Other modules report it.
     """
     if not archive.dist_infos:
         return
@@ -39,7 +39,9 @@ def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
             if path.partition("/")[0].endswith((".dist-info", ".data")):
                 continue
             observed = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
-            yield catalogue().cause("stray-file", where=path, observed=observed)
+            yield catalogue().cause(
+                "stray-file", where=path, observed=observed, check=failure.check.name
+            )
 
 
 def _contents(archive: Archive, identity: WheelIdentity) -> WheelContents:

@@ -1,4 +1,4 @@
-"""The file WHEEL of a wheel (PEP 427)."""
+"""Read the file WHEEL of a wheel (PEP 427)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from verification.wheel.tags import parse_tags
 
 @dataclass(frozen=True)
 class WheelFile:
-    """The fields of WHEEL, empty where they are absent."""
+    """The fields of WHEEL. A missing field is empty."""
 
     wheel_version: str
     root_is_purelib: str
@@ -22,12 +22,12 @@ class WheelFile:
 
     @property
     def tags(self) -> frozenset[Tag]:
-        """The tags; a line that is no tag is left out."""
+        """The tags, without invalid lines."""
         return parse_tags(self.tag_lines)
 
 
 def read_wheel_file(archive: Archive) -> WheelFile:
-    """Return the fields of WHEEL: a header file in the manner of e-mail."""
+    """Return the fields of WHEEL. It has the format of e-mail headers."""
     message = email.message_from_string(archive.metadata_file("WHEEL") or "")
     return WheelFile(
         wheel_version=message.get("Wheel-Version", "").strip(),

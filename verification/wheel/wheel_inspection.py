@@ -1,7 +1,6 @@
-"""Inspect one wheel by all rules.
+"""Apply all rules to one wheel.
 
-The inspection collects every fault and does not stop at the first. It lists everything that it
-cannot check as unverified.
+The inspection collects all faults. It lists everything that it cannot check as unverified.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ def inspect_wheel(
 ) -> WheelInspection:
     """Inspect one wheel.
 
-    An ``additional`` wheel is for more than the subject declares, alongside a declared wheel: it is
-    judged by its own tags.
+    An ``additional`` wheel is one that the subject does not declare. Its own tags decide which
+    Python and which platforms it must support.
     """
     modules = modules or {}
     if additional:
@@ -50,8 +49,8 @@ def inspect_wheel(
     ident = identity.identify(archive, subject)
     code = imports.read_package(archive, subject.import_package)
     declared = native_code.declared_paths(ident.platform, subject)
-    gathered, unloadable = native_code.gather(archive, declared)
-    native = NativeCode(tuple(gathered), ident.platform_tag, declared)
+    libraries, unloadable = native_code.gather(archive, declared)
+    native = NativeCode(tuple(libraries), ident.platform_tag, declared)
     causes = [
         *unloadable,
         *identity.faults(archive, ident, subject, additional=additional),
@@ -83,20 +82,20 @@ def inspect_wheel(
         requires_python=ident.metadata.get("requires_python"),
         requires=tuple(ident.metadata.get("requires_dist", ())),
         extras=tuple(ident.metadata.get("provides_extra", ())),
-        libraries=tuple(library.summary() for library in gathered),
+        libraries=tuple(library.summary() for library in libraries),
         files=archive.names,
         sources=sources.digests(archive, subject.import_package),
         additional=additional,
         unverified=(
             *(f"imports of {path}: {reason}" for path, reason in code.unparsed.items()),
-            *(f"{library.path}: {library.unread}" for library in gathered if library.unread),
+            *(f"{library.path}: {library.unread}" for library in libraries if library.unread),
         ),
         causes=sorted_causes(_located(causes, archive.name) if additional else causes),
     )
 
 
 def _located(causes: Iterable[Cause], wheel: str) -> Iterator[Cause]:
-    """Yield the causes with the wheel's name: a platform has several wheels."""
+    """Yield the causes with the name of the wheel, because a platform can have several wheels."""
     for cause in causes:
         where = cause.where if wheel in cause.where else f"{wheel}: {cause.where}"
         yield cause.model_copy(update={"where": where})

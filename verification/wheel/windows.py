@@ -1,6 +1,6 @@
-"""Find what prevents the libraries of a wheel from loading on a clean Windows.
+"""Find the reasons why the libraries of a wheel cannot load on a clean Windows.
 
-delvewheel's data defines the libraries of a clean Windows and a clean CPython.
+The data of delvewheel defines the libraries of a clean Windows and a clean CPython.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from verification.rules.catalogue import catalogue
 from verification.wheel.native_code import NativeCode
 from verification.wheel.wording import listing
 
-# delvewheel counts from Windows 7; CPython 3.13 starts on Windows 10 and later only, which has
-# the universal C run-time as a part of the system.
+# The data of delvewheel is for Windows 7 and later. CPython 3.13 needs Windows 10, which includes
+# the universal C runtime.
 _WINDOWS_10 = {"ucrtbase.dll"}
 
 
 def faults(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[Cause]:
-    """Yield what keeps the libraries of a wheel with these tags from loading on a clean Windows."""
+    """Yield the reasons why libraries of a wheel with these tags cannot load on a clean Windows."""
     provided = _provided(subject.python, code.tag) | {name.lower() for name in code.absent}
-    own_python = _python_library(subject, tags)
-    carriers = {
+    python_library = _python_library(subject, tags)
+    bundled_libraries = {
         posixpath.basename(path).lower(): library
         for library in code.libraries
         for path in library.paths
@@ -38,67 +38,73 @@ def faults(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[
     for library in code.matching:
         for name in (*library.needed, *library.delayed):
             lower = name.lower()
-            if lower in provided or _is_provided(lower, own_python):
+            if lower in provided or _is_provided(lower, python_library):
                 continue
-            verb = "imports" if name in library.needed else "imports on first use"
-            carrier = carriers.get(lower)
-            if carrier is None:
-                observed = f"{verb} {name}, which no clean Windows has and the wheel does not carry"
-            elif not _is_in(carrier, lower, {*folders, posixpath.dirname(library.path)}):
-                observed = f"{verb} {name}, and Windows does not look where {carrier.path} is"
+            delayed = name not in library.needed
+            observed = f"needs {name}{' on first use' * delayed}, but "
+            bundled = bundled_libraries.get(lower)
+            if bundled is None:
+                observed += "a clean Windows does not have it and the wheel does not contain it"
+            elif not _is_in(bundled, lower, {*folders, posixpath.dirname(library.path)}):
+                observed += f"Windows does not search the folder of {bundled.path}"
             else:
                 continue
             yield catalogue().cause(
-                "missing-runtime-library", where=library.path, observed=observed, library=name
+                "missing-runtime-library",
+                where=library.path,
+                observed=observed,
+                library=name,
+                delayed=delayed,
+                bundled=bundled.path if bundled else "",
             )
-        yield from _missing_symbols(library, code, carriers)
+        yield from _missing_symbols(library, code, bundled_libraries)
 
 
 def _missing_symbols(
-    library: Library, code: NativeCode, carriers: Mapping[str, Library]
+    library: Library, code: NativeCode, bundled_libraries: Mapping[str, Library]
 ) -> Iterator[Cause]:
     missing = sorted(
-        f"{wanted.symbol} of {wanted.library}"
-        for wanted in library.imports
-        if (carrier := carriers.get((wanted.library or "").lower()))
-        and carrier in code.matching
-        and wanted.symbol not in carrier.exports
+        f"{imported.symbol} of {imported.library}"
+        for imported in library.imports
+        if (bundled := bundled_libraries.get((imported.library or "").lower()))
+        and bundled in code.matching
+        and imported.symbol not in bundled.exports
     )
     if missing:
-        observed = f"imports {listing(missing)}, which it does not export"
+        observed = f"needs {listing(missing)}, but this library does not export it"
         yield catalogue().cause(
             "symbol-not-found", where=library.path, observed=observed, symbols=tuple(missing)
         )
 
 
 def _search_folders(code: NativeCode, subject: Subject) -> set[str]:
-    """Return the folders of the wheel where Windows is told to look."""
+    """Return the folders of the wheel that the package adds to the DLL search path."""
     folders = {posixpath.dirname(path) for library in code.libraries for path in library.paths}
-    # delvewheel puts its libraries in such a folder, and adds it to the search path.
+    # delvewheel puts libraries into a .libs folder and adds it to the search path.
     return {subject.libs_path, *(folder for folder in folders if folder.endswith(".libs"))}
 
 
 def _python_library(subject: Subject, tags: Iterable[Tag]) -> str:
-    """Return the library of the Python; that of a free-threaded one has a t in its name."""
+    """Return the name of Python's library. For a free-threaded Python, it has a `t` at the end."""
     threaded = any(tag.abi == f"{subject.python}t" for tag in tags)
     return f"{subject.python.replace('cp', 'python')}{'t' * threaded}.dll"
 
 
 @functools.cache
 def _provided(python: str, tag: str) -> frozenset[str]:
-    """Return the libraries, in lower case, of a clean Windows with a clean CPython."""
+    """Return the lower-case names of the libraries of a clean Windows with a clean CPython."""
     machine = _dll_list.MachineType.platform_tag_to_type(tag)
     names = _WINDOWS_10 | set(_dll_list.ignore_names.get(machine, ()))
-    for pattern, more in _dll_list.ignore_by_abi_platform.items():
+    for pattern, python_names in _dll_list.ignore_by_abi_platform.items():
         if re.fullmatch(pattern, f"{python}-{tag}"):
-            names |= more
+            names |= python_names
     return frozenset(names)
 
 
-def _is_provided(name: str, own_python: str) -> bool:
-    """Return whether it is this Python's library, or one of a family that Windows has."""
+def _is_provided(name: str, python_library: str) -> bool:
+    """Return whether a library is Python's, or matches a name pattern of the Windows libraries."""
     if re.fullmatch(r"python3\d+t?\.dll", name):
-        return name == own_python
+        return name == python_library
     return any(pattern.fullmatch(name) for pattern in _dll_list.ignore_regexes)
 
 

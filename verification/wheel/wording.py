@@ -1,4 +1,4 @@
-"""Phrases of messages."""
+"""Format lists and sizes for messages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 
 def listing(names: Iterable[str], limit: int = 3) -> str:
-    """Return the first ``limit`` names, and the number of the others."""
-    every = list(names)
-    more = f" and {len(every) - limit} more" if len(every) > limit else ""
-    return ", ".join(every[:limit]) + more
+    """Return the first ``limit`` names and the number of the other names."""
+    items = list(names)
+    others = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + others
 
 
 def byte_size(size: int) -> str:
