@@ -1,1 +1,1 @@
-"""The rules for the release pipeline, and the faults that they find."""
+"""The rules for the release workflow and for its run."""

@@ -1,7 +1,7 @@
 """Read the inputs of a step, and check that its action has them.
 
-Every rule that depends on an input reads it through this module: a name can have aliases and any
-case, and each action reads yes and no in its own way.
+All rules read inputs through this module, because an input name can have aliases and any case, and
+actions parse boolean values in different ways.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _definition(action: str) -> ActionDefinition | None:
 
 
 def inputs_of(step: WorkflowStep) -> GivenInputs:
-    """Return the inputs of a step; without defaults and aliases if its action has no stand-in.
+    """Return the inputs of a step. Defaults and aliases are known only for actions with a stand-in.
 
     Raises:
         DataError: the stand-in's files cannot be used.
@@ -43,7 +43,7 @@ def inputs_of(step: WorkflowStep) -> GivenInputs:
 
 
 def check_inputs(workflow: Workflow) -> Iterator[Cause]:
-    """Yield every input that its action does not have. GitHub warns about it and ignores it."""
+    """Yield each input that its action does not have. GitHub warns about it and ignores it."""
     for job in workflow.jobs.values():
         for step in job.steps:
             if step.action and _definition(step.action):
@@ -53,7 +53,7 @@ def check_inputs(workflow: Workflow) -> Iterator[Cause]:
 
 
 def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:
-    """Yield every input that a real action of the run does not have.
+    """Yield each input that a real action of the run does not have.
 
     Actions with a stand-in are left out, because `check_inputs` reports them.
     """
@@ -65,7 +65,7 @@ def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:
 
 
 def _unknown_input(where: str, action: str, name: str, similar: str) -> Cause:
-    observed = f"gives {action} the input `{name}`, which it does not have"
+    observed = f"passes the input `{name}`, but {action} has no such input"
     if similar:
         observed += f"; it has `{similar}`"
     return cause("unknown-input", where, observed, action=action, input=name, similar=similar)

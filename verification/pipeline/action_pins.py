@@ -1,4 +1,4 @@
-"""Check which actions a workflow uses, and whether each is pinned to a known commit."""
+"""Check the actions of a workflow: allowed actions, pinned commits, installations, runners."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _INSTALL = re.compile(
     r"\s+(?:-\S+\s+)*(?:install|add|ci|run|i)\b"
     r"|\b(?:uvx|npx)\s|\b(?:curl|wget)\b"
 )
-_MAY_BE_CALLED = "publish"
-"""The job that may call a workflow of the repository: the rules read the called jobs instead."""
+_MAY_CALL = "publish"
+"""The job that may call a workflow of the repository. The rules then check the called jobs."""
 _LOCKED = re.compile(r"--require-hashes|--locked|\bnpm\s+ci\b|==[\w.]+")
 
 
 def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield every job, action, script and image that the plan does not have, or that is missing."""
+    """Yield jobs, actions, scripts and images that are not planned, and missing planned steps."""
     for job in workflow.jobs.values():
         where = step_location(workflow, job)
         planned = plan.jobs.get(job.id)
         if planned is None:
-            observed = f"is none of the pipeline's jobs, which are {', '.join(plan.jobs)}"
+            observed = f"is not a planned job; the planned jobs are {', '.join(plan.jobs)}"
             yield cause("unknown-job", where, observed, job=job.id)
-        if job.uses and (job.id != _MAY_BE_CALLED or job.id not in workflow.called):
-            observed = f"is the work of another workflow: {job.uses}"
+        if job.uses and (job.id != _MAY_CALL or job.id not in workflow.called):
+            observed = f"calls the workflow {job.uses}, which is not allowed"
             yield cause("unknown-action", where, observed, workflow=job.uses)
         running_jobs = workflow.running(job.id)
         for running in running_jobs:
@@ -44,7 +44,7 @@ def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 
 def _images(running: RunningJob) -> Iterator[Cause]:
     for image in running.job.containers:
-        observed = f"runs in the container image {image}, or uses it as a service"
+        observed = f"uses the container image {image}"
         where = step_location(running.workflow, running.job)
         yield cause("unknown-action", where, observed, image=image)
 
@@ -54,10 +54,10 @@ def _unplanned_steps(workflow: Workflow, job: WorkflowJob, planned: PlannedJob) 
         where = step_location(workflow, job, step)
         if step.action and step.action not in planned.all_actions:
             allowed = ", ".join(sorted(planned.all_actions))
-            observed = f"uses {step.action}, and may use {allowed}"
+            observed = f"uses {step.action}, but the plan allows only {allowed}"
             yield cause("unknown-action", where, observed, action=step.action)
         if planned.action and step.run is not None:
-            observed = "runs a script, and its work is that of actions alone"
+            observed = "runs a script, but this job must use only actions"
             yield cause("unknown-action", where, observed)
 
 
@@ -68,11 +68,11 @@ def _missing_step(
         observed = f"has no step that uses {planned.action}"
         yield cause("step-missing", where, observed, action=planned.action)
     elif not planned.action and all(step.run is None for step in steps):
-        yield cause("step-missing", where, "has no step that runs anything")
+        yield cause("step-missing", where, "has no step with a command")
 
 
 def check_pins(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield every action that is not pinned, or is pinned to another commit than it says."""
+    """Yield each action that is not pinned, or whose commit and version comment do not match."""
     for job in workflow.jobs.values():
         for step in job.steps:
             if step.uses and not step.uses.startswith("./"):
@@ -82,25 +82,25 @@ def check_pins(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 def _pin_faults(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
     action, _, ref = (step.uses or "").partition("@")
     if not _COMMIT.fullmatch(ref):
-        observed = f"takes {action} by {ref or 'nothing'}, which can be moved"
+        observed = f"uses {action}@{ref}, but this can change; only a full commit hash is fixed"
         yield cause("unpinned-action", where, observed, action=action, ref=ref)
         return
     pin = plan.pin(action)
     if pin is None:
-        return  # no action of this pipeline: check_actions reports it
+        return  # check_actions reports an action that is not planned
     version = step.comment.partition(" ")[0]
     facts = {"action": action, "ref": ref, "version": version}
     if ref != pin.commit:
-        observed = f"takes {action} by {ref}, and {pin.version} is {pin.commit}"
+        observed = f"uses {action}@{ref}, but {pin.version} is the commit {pin.commit}"
         yield cause("pin-mismatch", where, observed, **facts)
     elif version != pin.version:
-        says = f"says {version}" if version else "says no version"
-        observed = f"{says} of {action} beside the commit of {pin.version}"
+        comment = f"the comment {version}" if version else "no version comment"
+        observed = f"has {comment}, but the commit of {action} is {pin.version}"
         yield cause("pin-mismatch", where, observed, **facts)
 
 
 def check_installs(workflow: Workflow) -> Iterator[Cause]:
-    """Yield what is installed unpinned, and every script that runs next to the identity token."""
+    """Yield unpinned installations, and the scripts of jobs with an identity token."""
     for job in workflow.jobs.values():
         trusted = job.permissions.get("id-token") == "write"
         for step in job.steps:
@@ -113,18 +113,18 @@ def check_installs(workflow: Workflow) -> Iterator[Cause]:
                 if _INSTALL.search(line) and not _LOCKED.search(line)
             ]
             if unlocked:
-                observed = f"installs what is newest: {unlocked[0]}"
+                observed = f"installs the newest version: {unlocked[0]}"
                 yield (cause if trusted else possible_cause)("unpinned-install", where, observed)
             elif trusted:
-                observed = "runs a script where the identity token can be asked for"
+                observed = "runs a script in a job that can request the identity token"
                 yield cause("unpinned-install", where, observed)
 
 
 def check_runners(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield every job that runs on a machine that is not GitHub's own, fresh for each job."""
+    """Yield each job that does not run on a fresh runner of GitHub."""
     for job in workflow.jobs.values():
         for label in job.runs_on:
             if not any(label.startswith(f"{system}-") for system in plan.runners):
                 known = ", ".join(f"{system}-*" for system in plan.runners)
-                observed = f"runs on {label}, none of {known}"
+                observed = f"runs on {label}, but only {known} are allowed"
                 yield cause("unknown-runner", step_location(workflow, job), observed, label=label)

@@ -1,4 +1,4 @@
-"""Replace expressions that are a plain name: `${{ matrix.os }}`, `${{ github.ref_name }}`."""
+"""Replace expressions that are only a name: `${{ matrix.os }}`, `${{ github.ref_name }}`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NAME = re.compile(r"\$\{\{\s*([A-Za-z_][\w.-]*)\s*\}\}")
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """Put the values of the names that are known into a text; the others stay as they are."""
+    """Replace the expressions whose name has a value. Other expressions do not change."""
 
     def value(match: re.Match[str]) -> str:
         return values.get(match[1], match[0])
@@ -18,5 +18,5 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 
 def is_filled(text: str) -> bool:
-    """Tell whether no expression is left in a text."""
+    """Return whether a text has no expression."""
     return "${{" not in text

@@ -1,8 +1,8 @@
-"""Name the failures of a run: the testbed's, the package's and the workflow's.
+"""Assign each failure of a run to the testbed, the package or the workflow.
 
-A failure is the package's or the workflow's only if the evidence shows it: a refusal in the index's
-log, twine's check of a file, or the exit code of a step's command. It counts only if the job's
-container still ran and every server answered. Otherwise the failure is the testbed's.
+The package or the workflow failed only if the evidence shows it: a refusal in the log of the
+index, a refusal by twine, or the exit code of a step's command. In addition, the container of the
+job must still run, and all servers must answer. Otherwise the testbed failed.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _ACTIONS = {
     "pypa/cibuildwheel": "build-failed",
     "softprops/action-gh-release": "release-missing",
 }
-"""The cause of a failed step that uses an action, if no more is known."""
+"""The cause of a failed step by its action, if the evidence shows no other cause."""
 _UNREACHABLE: dict[ServerName, str] = {"forge": "forge-unreachable", "index": "index-unreachable"}
 _KILLED = 137
-"""The exit code of a command that was ended by SIGKILL, for example because memory ran out."""
-_SHOWN = 400
+"""The exit code of a command that SIGKILL ended, for example because memory ran out."""
+_MAX_OBSERVED = 400  # characters
 
 
 def cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
     """Return a cause, with the observed text shortened."""
-    return workflow_causes.cause(name, where, " ".join(observed.split())[:_SHOWN], **facts)
+    return workflow_causes.cause(name, where, " ".join(observed.split())[:_MAX_OBSERVED], **facts)
 
 
 def failures_of_testbed(evidence: PipelineEvidence) -> Iterator[Cause]:
-    """Yield the failures of the testbed after which nothing else of the run can be judged."""
+    """Yield the failures of the testbed. With such a failure, the rest of a run is not judged."""
     for failure in evidence.run.failures:
         yield cause(failure.cause, failure.where, failure.observed)
     for server in evidence.servers:
@@ -52,7 +52,7 @@ def failures_of_testbed(evidence: PipelineEvidence) -> Iterator[Cause]:
 
 
 def refused_uploads(index: IndexRecord) -> Iterator[Cause]:
-    """Yield the uploads that the index refused, from its own log."""
+    """Yield the uploads that the index refused, from the log of the index."""
     for log in index.upload_logs:
         if log.refused:
             where = f"upload of {log.file or 'a file'}"
@@ -60,13 +60,13 @@ def refused_uploads(index: IndexRecord) -> Iterator[Cause]:
 
 
 def is_failed(job: JobRun) -> bool:
-    """Return whether a job failed by itself, and not because an earlier job failed."""
+    """Return whether a job itself failed. A job that did not run after a failure is not failed."""
     lost = job.container_state is not None and job.container_state.failure
     return job.result in ("failure", "hung") or bool(lost)
 
 
 def job_failure(job: JobRun, evidence: PipelineEvidence, version: str) -> Cause:
-    """Return the cause of a job that failed by itself."""
+    """Return the cause of a failed job."""
     step = job.failing
     where = f"job {job.title}" + (f": step {step.name} (line {step.line})" if step else "")
     name, observed, facts = _fault(job, evidence, version)
@@ -74,7 +74,7 @@ def job_failure(job: JobRun, evidence: PipelineEvidence, version: str) -> Cause:
 
 
 class _Fault(NamedTuple):
-    """What failed: the name of the cause, what was observed, and the facts in it."""
+    """The name of a cause, the observed text, and the facts in it."""
 
     name: str
     observed: str
@@ -82,12 +82,12 @@ class _Fault(NamedTuple):
 
 
 def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
-    if lost := next(_testbed_faults(job, evidence), None):
-        return lost
+    if testbed_fault := next(_testbed_faults(job, evidence), None):
+        return testbed_fault
     if job.result == "hung":
-        return _Fault("hang", job.reason or "it was ended: it took too long")
+        return _Fault("hang", job.reason or "it reached the time limit")
     step = job.failing
-    assert step is not None  # a job that fails without a step is the testbed's
+    assert step is not None  # a job that fails without a step is a testbed failure
     if refused := _refusal(job, step, evidence.index):
         return refused
     action = step.action
@@ -96,14 +96,14 @@ def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
     name = _ACTIONS.get(action, "job-failed")
     if not action and evidence.run.push.tag != f"v{version}":
         name = "version-mismatch"
-    return _Fault(name, _why(step, job))
+    return _Fault(name, f"it failed: {_reason(step, job)}")
 
 
 # ---- the testbed ----
 
 
 def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]:
-    """Yield the evidence that the testbed ended the job, or may have ended it."""
+    """Yield the testbed failures that ended the job or may have ended it."""
     if job.container_state and job.container_state.failure:
         yield _Fault("machine-lost", job.container_state.failure)
     for failure in job.failures:
@@ -116,57 +116,58 @@ def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]
             if request.client == job.address:
                 yield _Fault(_UNREACHABLE[server.name], request.observed)
     if job.result == "failure":
-        yield from _unexplained_end(job)
+        yield from _lost_machine(job)
 
 
-def _unexplained_end(job: JobRun) -> Iterator[_Fault]:
-    """Yield a fault if no command of a step ended by itself."""
+def _lost_machine(job: JobRun) -> Iterator[_Fault]:
+    """Yield a fault if the evidence has no exit code of a command that ended normally."""
     step = job.failing
     if step is None:
-        yield _Fault("machine-lost", f"no step of it failed: {_why(None, job)}")
+        yield _Fault("machine-lost", f"the job failed without a failed step: {_reason(None, job)}")
     elif step.exit_code is None:
-        yield _Fault("machine-lost", f"no command of the step ended: {_why(step, job)}")
+        yield _Fault("machine-lost", f"no command of the step ended: {_reason(step, job)}")
     elif step.exit_code == _KILLED:
-        yield _Fault("machine-lost", f"a command of the step was killed: {_why(step, job)}")
+        yield _Fault("machine-lost", f"a command of the step was killed: {_reason(step, job)}")
 
 
 # ---- the package and the workflow ----
 
 
 def _refusal(job: JobRun, step: StepRun, index: IndexRecord) -> _Fault | None:
-    """Return what the index or twine refused of this job; None if they refused nothing."""
+    """Return the fault if the index or twine refused a request or file of the job, else None."""
 
     def of_job(requests: tuple[IndexRequest, ...]) -> Iterator[IndexRequest]:
-        return (line for line in requests if line.client == job.address)
+        return (request for request in requests if request.client == job.address)
 
-    for line in of_job(index.exchanges):
-        if line.oidc and line.oidc.code:
-            observed = f"the index refused the identity: {line.oidc.code}: {line.oidc.description}"
-            return _Fault("publisher-mismatch", observed)
-    # The index's own reasons; the step's log has what twine printed of them.
-    logs = (line.upload for line in of_job(index.uploads))
+    for request in of_job(index.exchanges):
+        if request.oidc and request.oidc.code:
+            answer = f"{request.oidc.code}: {request.oidc.description}"
+            observed = f"the index refused the identity: {answer}"
+            return _Fault("publisher-mismatch", observed, {"code": request.oidc.code})
+    # The index has the complete reasons. The log of the step has only what twine printed.
+    logs = (request.upload for request in of_job(index.uploads))
     if refused := tuple(log.refused for log in logs if log and log.refused):
-        return _Fault("upload-refused", _why(step, job), {"refused": refused})
+        return _Fault("upload-refused", _reason(step, job), {"refused": refused})
     if reason := upload.twine_refusal("\n".join(step.log)):
         return _Fault("upload-refused", reason)
     return None
 
 
 def _publish_fault(job: JobRun, step: StepRun) -> _Fault:
-    """Return why the publish action failed, where neither the index nor twine refused a file."""
+    """Return the fault of the publish action if neither the index nor twine refused a file."""
     commands = [line.split() for line in step.log if line.startswith("[command]twine ")]
     match commands[-1][1] if commands else "":
         case "check":
-            return _Fault("upload-refused", _why(step, job))
+            return _Fault("upload-refused", _reason(step, job))
         case "upload":
-            observed = f"the upload failed, and the index refused nothing: {_why(step, job)}"
+            observed = f"the upload failed without a refusal by the index: {_reason(step, job)}"
             return _Fault("index-unreachable", observed)
     name = "job-failed" if job.permissions.get("id-token") == "write" else "permission-missing"
-    return _Fault(name, _why(step, job))
+    return _Fault(name, _reason(step, job))
 
 
-def _why(step: StepRun | None, job: JobRun) -> str:
+def _reason(step: StepRun | None, job: JobRun) -> str:
+    """Return the first error lines of a log, else its last lines, else the reason of the job."""
     lines = [line for line in (step or job).log if line.strip()]
     errors = [line for line in lines if "::error" in line or line.lower().startswith("error")]
-    text = " | ".join(errors[:3] or lines[-3:]) or job.reason or "it gave no reason"
-    return f"it failed: {text}"
+    return " | ".join(errors[:3] or lines[-3:]) or job.reason or "no reason in the log"

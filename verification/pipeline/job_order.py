@@ -1,4 +1,4 @@
-"""Check what starts the workflow, the order of its jobs, and what could interrupt a run."""
+"""Check the triggers of the workflow, the order of its jobs, conditions, and interruptions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from verification.pipeline.plan import Plan, PlannedJob
 from verification.pipeline.triggers import decide
 from verification.pipeline.workflow_causes import cause, step_location
 
-# Conditions that hold in any case where a tag starts the workflow and all before has passed.
+# Conditions that are always true if a tag started the workflow and all earlier jobs passed.
 _HARMLESS = {
     "success()",
     "true",
@@ -21,37 +21,37 @@ _HARMLESS = {
     "startsWith(github.ref,'refs/tags/v')",
 }
 _REGARDLESS = re.compile(r"\b(?:always|failure|cancelled)\s*\(")
-_OWN_GROUP = re.compile(r"github\.(?:ref|ref_name|run_id|sha)\b")
+_GROUP_OF_RUN = re.compile(r"github\.(?:ref|ref_name|run_id|sha)\b")
 
 
 def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
-    """Yield what keeps a version tag from starting the workflow, and what else starts it.
+    """Yield version tags that do not start the workflow, and other events that start it.
 
     Raises:
-        BadWorkflow: if a filter is none that GitHub takes.
+        BadWorkflow: a filter is not a valid pattern of GitHub.
     """
     where = workflow.at(workflow.lines["on"])
     for ref in dict.fromkeys([f"refs/tags/{tag}", *plan.starting_refs]):
         if not (decision := decide(workflow, Event(ref=ref))):
-            observed = f"is not started by {ref}: {decision.reason}"
+            observed = f"a push of {ref} does not start the workflow: {decision.reason}"
             yield cause("workflow-not-triggered", where, observed, ref=ref)
     for ref in plan.other_refs:
         if decision := decide(workflow, Event(ref=ref, changed=("README.md",))):
-            observed = f"is started by {ref}: {decision.reason}"
+            observed = f"a push of {ref} starts the workflow: {decision.reason}"
             yield cause("untrusted-trigger", where, observed, ref=ref)
     for event, trigger in workflow.on.items():
         if event != "push":
-            observed = f"is started by {event} as well"
+            observed = f"the event {event} also starts the workflow"
             yield cause("untrusted-trigger", workflow.at(trigger.line), observed, event=event)
     for file in workflow.files[1:]:
         for event, trigger in file.on.items():
             if event != "workflow_call":
-                observed = f"is called, and is started by {event} as well"
+                observed = f"the event {event} also starts the called workflow"
                 yield cause("untrusted-trigger", file.at(trigger.line), observed, event=event)
 
 
 def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield every job that is missing, or does not wait for what it must."""
+    """Yield each job that is missing, waits for too few jobs, or waits for too many."""
     for name, planned in plan.jobs.items():
         if job := workflow.jobs.get(name):
             yield from _order_faults(workflow, job, planned, plan)
@@ -65,21 +65,21 @@ def _order_faults(
 ) -> Iterator[Cause]:
     before = workflow.before(job.id)
     where = step_location(workflow, job)
-    required = {*planned.after, *(before - plan.jobs.keys())}
-    apart = set(planned.independent_of)
+    allowed = {*planned.after, *(before - plan.jobs.keys())}
+    independent = set(planned.independent_of)
     if missing := [name for name in planned.after if name in workflow.jobs.keys() - before]:
         observed = f"does not wait for {', '.join(missing)}"
         yield cause("job-order", where, observed, job=job.id, other=tuple(missing))
-    if early := sorted(before - required - apart):
-        observed = f"waits for {', '.join(early)}, which comes after it"
-        yield cause("job-order", where, observed, job=job.id, other=tuple(early))
-    if joined := sorted(before & apart):
-        observed = f"waits for {', '.join(joined)}, beside which it must run"
-        yield cause("job-order", where, observed, job=job.id, other=tuple(joined))
+    if later := sorted(before - allowed - independent):
+        observed = f"waits for {', '.join(later)}, but must run first"
+        yield cause("job-order", where, observed, job=job.id, other=tuple(later))
+    if dependent := sorted(before & independent):
+        observed = f"waits for {', '.join(dependent)}, but must run independently"
+        yield cause("job-order", where, observed, job=job.id, other=tuple(dependent))
 
 
 def check_conditions(workflow: Workflow) -> Iterator[Cause]:
-    """Yield every job and step that could be left out, or could run after a failure."""
+    """Yield each job and step that may be skipped, may run after a failure, or may fail."""
     for job in workflow.jobs.values():
         yield from _condition_faults(step_location(workflow, job), "the job", job)
         for step in job.steps:
@@ -87,30 +87,30 @@ def check_conditions(workflow: Workflow) -> Iterator[Cause]:
 
 
 def _condition_faults(where: str, what: str, part: WorkflowJob | WorkflowStep) -> Iterator[Cause]:
+    """Yield the faults of a job or step; ``what`` is its kind for the message."""
     condition, lenient = part.condition, part.continue_on_error
     if condition is not None and not _harmless(condition):
         if _REGARDLESS.search(condition):
-            name, when = "job-order", "whatever happened before"
+            name, effect = "job-order", "may run after a failure"
         else:
-            name, when = "job-skipped", "only on a condition"
-        observed = f"lets {what} run {when}: if: {condition}"
-        yield cause(name, where, observed, condition=condition)
+            name, effect = "job-skipped", "may be skipped"
+        yield cause(name, where, f"{what} {effect}: `if: {condition}`", condition=condition)
     if lenient not in (None, "false"):
-        observed = f"lets {what} fail and the run pass: continue-on-error: {lenient}"
+        observed = f"{what} may fail without a failed run: `continue-on-error: {lenient}`"
         yield cause("failure-ignored", where, observed)
 
 
 def check_interruption(workflow: Workflow) -> Iterator[Cause]:
-    """Yield what lets a later run end a release that has begun, or one that waits."""
+    """Yield the concurrency groups in which a later run ends an earlier or a waiting one."""
     groups = [workflow.concurrency, *(job.concurrency for job in workflow.jobs.values())]
     for group in filter(None, groups):
         where, cancels = workflow.at(group.line), group.cancel_in_progress
         if cancels != "false":
             observed = f"has `cancel-in-progress: {cancels}`"
             yield cause("release-interrupted", where, observed, group=group.group)
-        elif not _OWN_GROUP.search(group.group):
-            one_group = f"has one group for all tags ({group.group})"
-            observed = f"{one_group}: of two that wait, one is dropped"
+        elif not _GROUP_OF_RUN.search(group.group):
+            observed = f"has one group for all tags ({group.group}), and GitHub keeps only one"
+            observed += " waiting run of a group"
             yield cause("release-interrupted", where, observed, group=group.group)
 
 

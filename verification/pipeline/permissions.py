@@ -12,7 +12,7 @@ from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.plan import Plan, PlannedJob
 from verification.pipeline.workflow_causes import cause, step_location
 
-# A job's own token is no secret that somebody stored; it ends with the job.
+# GITHUB_TOKEN is not a stored secret. It is valid only for its job.
 _STORED_SECRET = re.compile(r"\bsecrets\b(?!\s*\.\s*GITHUB_TOKEN\b)")
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r"\bpypi-[A-Za-z0-9_-]{16,}|\bgh[opsur]_[A-Za-z0-9]{16,}")
@@ -25,36 +25,38 @@ _CREDENTIAL_INPUTS = ("password", "user")
 
 
 def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield every permission that a job has without need, or lacks."""
+    """Yield each permission that a job has without need, and each one that it lacks."""
     if workflow.permissions:
         granted = _listed(workflow.permissions)
         where = workflow.at(workflow.lines["permissions"])
-        observed = f"grants {granted} to every job of the workflow"
+        observed = f"gives {granted} to all jobs of the workflow"
         yield cause("permissions-widened", where, observed, granted=granted)
     for job in workflow.jobs.values():
         planned = plan.jobs.get(job.id)
         yield from _permission_faults(step_location(workflow, job), job, planned)
-        yield from _withheld(workflow, job, planned)
+        yield from _missing_in_call(workflow, job, planned)
 
 
 def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
     needed = planned.permissions if planned else {}
     if job.permissions_from == "default":
-        observed = "declares no permissions, and so gets what the repository gives to every job"
+        observed = "declares no permissions, so it gets the defaults of the repository"
         yield cause("permissions-widened", where, observed, job=job.id)
         return
     if job.permissions_from == "workflow" and planned and needed != job.permissions:
-        observed = "declares no permissions of its own, and so gets those of the workflow"
+        observed = "declares no permissions, so it gets the permissions of the workflow"
         yield cause("permissions-widened", where, observed, job=job.id)
     elif extra := beyond(job.permissions, needed):
-        observed = f"has {_listed(extra)}, and its work needs {_listed(needed)}"
+        observed = f"has {_listed(extra)}, but needs only {_listed(needed)}"
         yield cause("permissions-widened", where, observed, job=job.id, granted=_listed(extra))
     if missing := beyond(needed, job.permissions):
         observed = f"lacks {_listed(missing)}"
         yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
 
 
-def _withheld(workflow: Workflow, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
+def _missing_in_call(
+    workflow: Workflow, job: WorkflowJob, planned: PlannedJob | None
+) -> Iterator[Cause]:
     """Yield the required permissions that no job of a called workflow has."""
     if planned is None or job.id not in workflow.called:
         return
@@ -65,27 +67,27 @@ def _withheld(workflow: Workflow, job: WorkflowJob, planned: PlannedJob | None) 
         beyond(planned.permissions, granted), beyond(planned.permissions, job.permissions)
     )
     if missing:
-        observed = f"calls {job.uses}, none of whose jobs has {_listed(missing)}"
+        observed = f"calls {job.uses}, but no job of it has {_listed(missing)}"
         where = step_location(workflow, job)
         yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
 
 
 def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield the reasons for the index to refuse the workflow's identity.
+    """Yield the reasons why the index refuses the identity of the workflow.
 
-    The index looks the publisher up by the claim `job_workflow_ref`: the file that has the job, not
-    the file that calls it.
+    The index finds the publisher by the claim `job_workflow_ref`. This is the file that contains
+    the job, not the file that calls it.
     """
     publishing = [running for running in workflow.running("publish") if _publishes(running)]
     if not publishing and workflow.path.name != plan.publisher:
-        observed = f"is not {plan.publisher}, the workflow that is registered"
+        observed = f"is not the registered workflow, {plan.publisher}"
         yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.publisher)
     for running in publishing:
         yield from _publisher_faults(running, plan)
     for file in workflow.files:
         for job in file.jobs.values():
             for step in job.steps:
-                yield from _other_index(file, step)
+                yield from _index_fault(file, step)
 
 
 def _publishes(running: RunningJob) -> bool:
@@ -97,41 +99,38 @@ def _publisher_faults(running: RunningJob, plan: Plan) -> Iterator[Cause]:
     job, file = running.job, running.workflow
     where = step_location(file, job)
     if other := job.uses or file.origin:
-        observed = (
-            f"is a job of {other}, and the index accepts only a workflow of the repository itself"
-        )
+        observed = f"is a job of {other}, but the index accepts only workflows of the repository"
         yield cause("publisher-mismatch", where, observed, workflow=other)
         return
     if file.path.name != plan.publisher:
-        observed = f"is a job of {file.path.name}, and {plan.publisher} is registered"
+        observed = f"is a job of {file.path.name}, but the registered workflow is {plan.publisher}"
         facts = {"workflow": file.path.name, "registered": plan.publisher}
         yield cause("publisher-mismatch", where, observed, **facts)
     # The index compares environments without regard to case.
     if (job.environment or "").lower() != plan.environment:
         environment = job.environment or ""
-        runs_in = f"the environment {environment}" if environment else "no environment"
-        observed = f"runs in {runs_in}, and {plan.environment} is registered"
+        has = f"the environment {environment}" if environment else "no environment"
+        observed = f"has {has}, but the registered environment is {plan.environment}"
         yield cause("publisher-mismatch", where, observed, environment=environment)
     for step in job.steps_with(_PUBLISH) if running.callers else ():
         if inputs_of(step).switch("attestations") != "false":
-            observed = (
-                f"signs attestations, whose certificates name the workflow that was started: the "
-                f"index refuses them from {file.path.name} without `attestations: false`"
-            )
+            observed = "publishes attestations without `attestations: false`; their certificates"
+            observed += f" have the workflow that started, so the index refuses {file.path.name}"
             where = step_location(file, job, step)
-            yield cause("publisher-mismatch", where, observed, workflow=file.path.name)
+            facts = {"workflow": file.path.name, "input": "attestations"}
+            yield cause("publisher-mismatch", where, observed, **facts)
 
 
-def _other_index(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
+def _index_fault(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
     inputs = inputs_of(step)
     if inputs.is_given("repository-url"):
         url = inputs.get("repository-url")
-        observed = f"uploads to {url}, and the publisher is registered on the default index"
+        observed = f"uploads to {url}, but the publisher is registered on the default index"
         yield cause("publisher-mismatch", workflow.at(step.line), observed, url=url)
 
 
 def check_tokens(workflow: Workflow) -> Iterator[Cause]:
-    """Yield every place where the workflow takes or holds a token or a password."""
+    """Yield each use of a stored token or password, and each token in the text."""
     yield from _variables(workflow.at(1), workflow.env)
     for job in workflow.jobs.values():
         where = workflow.at(job.line)
@@ -142,7 +141,7 @@ def check_tokens(workflow: Workflow) -> Iterator[Cause]:
 
 
 def check_credentials(workflow: Workflow) -> Iterator[Cause]:
-    """Yield every checkout that leaves the job's token behind for later steps."""
+    """Yield each checkout that stores the token of the job for later steps."""
     for job in workflow.jobs.values():
         for step in job.steps_with("actions/checkout"):
             if inputs_of(step).switch("persist-credentials") != "false":
@@ -157,7 +156,7 @@ def _step_tokens(where: str, step: WorkflowStep) -> Iterator[Cause]:
         inputs = inputs_of(step)
         for name in _CREDENTIAL_INPUTS:
             if inputs.is_given(name):
-                observed = f"publishes with the argument `{name}`"
+                observed = f"publishes with the input `{name}`"
                 yield cause("token-in-workflow", where, observed, input=name)
 
 
@@ -171,9 +170,9 @@ def _variables(where: str, env: Mapping[str, str]) -> Iterator[Cause]:
 def _texts(where: str, texts: Iterable[str]) -> Iterator[Cause]:
     for text in texts:
         if any(_STORED_SECRET.search(expression) for expression in _EXPRESSION.findall(text)):
-            yield cause("token-in-workflow", where, "takes a stored secret")
+            yield cause("token-in-workflow", where, "uses a stored secret")
         if _TOKEN.search(text):
-            yield cause("token-in-workflow", where, "holds a token in plain text")
+            yield cause("token-in-workflow", where, "contains a token in plain text")
 
 
 def _listed(permissions: Mapping[str, str]) -> str:

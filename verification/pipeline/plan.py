@@ -1,4 +1,4 @@
-"""The plan: the required properties of the release pipeline (`pipeline.toml`)."""
+"""Read the plan: the required properties of the release workflow (`pipeline.toml`)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from verification.models.base import Model, read_toml
 
 
 class PlannedJob(Model):
-    """What one job must be."""
+    """The required properties of one job."""
 
     after: tuple[str, ...]
-    """The jobs that must have passed before it."""
+    """The jobs that must pass before this job starts."""
     independent_of: tuple[str, ...]
-    """The jobs that it neither waits for nor is waited for by."""
+    """The jobs that run independently: neither job waits for the other."""
     permissions: Mapping[str, str]
-    """What its token can do, no more and no less."""
+    """The exact permissions of the job's token."""
     action: str
-    """The action that is its purpose; empty if its own script is."""
+    """The required action of the job; empty if the job must run a script."""
     actions: tuple[str, ...]
-    """The other actions that it may use."""
+    """The other actions that the job may use."""
 
     @property
     def all_actions(self) -> frozenset[str]:
-        """Every action that the job may use."""
+        """All actions that the job may use."""
         return frozenset({self.action, *self.actions} - {""})
 
 
 class Pin(Model):
-    """A version of an action, and the commit behind it."""
+    """A version of an action and its commit."""
 
     version: str
     commit: str
@@ -42,45 +42,45 @@ class Pin(Model):
 RunFact = Literal[
     "trigger", "jobs", "settings", "build", "version", "validation", "release", "upload"
 ]
-"""What a run can show of a claim (`verification.pipeline.report_parts`)."""
+"""The part of the evidence that shows a claim (`verification.pipeline.report_parts`)."""
 
 
 class PlannedClaim(Model):
-    """Something that must be true of the pipeline."""
+    """A statement that must be true for the release workflow."""
 
     title: str = ""
     refuted_by: frozenset[str]
-    """The names of the causes against it."""
+    """The names of the causes that refute the statement."""
     shown_by: RunFact
 
 
 class Link(Model):
-    """A connection that the release needs; it is judged as one of the claims is."""
+    """A connection that the release needs. It has the verdict of one of the claims."""
 
     source: str
     target: str
     via: str
     claim: int = Field(ge=1)
-    """The number of the claim."""
+    """The number of the claim; the first is 1."""
 
 
 class Plan(Model):
-    """What the release pipeline must be."""
+    """The required properties of the release workflow."""
 
     workflow: str
-    """The workflow's file, by its name alone."""
+    """The name of the workflow file, without its folder."""
     called_publisher: str = ""
-    """The registered file with the publishing job, if `workflow` calls it; empty if `workflow`
-    itself has the job."""
+    """The name of the registered file with the publishing job, if `workflow` calls it. Empty if
+    `workflow` contains the job."""
     environment: str
     package_dir: str
     """The folder of the package in the repository."""
     starting_refs: tuple[str, ...]
-    """The refs that must start the workflow, apart from the tag of the present version."""
+    """The refs that must start the workflow, in addition to the tag of the current version."""
     other_refs: tuple[str, ...]
-    """The refs that must not start it."""
+    """The refs that must not start the workflow."""
     runners: Mapping[str, str]
-    """The platforms of cibuildwheel, by the beginning of a runner's label."""
+    """The platforms of cibuildwheel by the first part of a runner's label."""
     jobs: Mapping[str, PlannedJob]
     pins: Mapping[str, Pin]
     claims: tuple[PlannedClaim, ...]
@@ -97,11 +97,11 @@ class Plan(Model):
 
     @property
     def publisher(self) -> str:
-        """The workflow file that is registered on the index, by its name alone."""
+        """The name of the workflow file that is registered on the index, without its folder."""
         return self.called_publisher or self.workflow
 
     def pin(self, action: str) -> Pin | None:
-        """Return the pin of an action; one in a subfolder has that of its repository."""
+        """Return the pin of an action, or None. Actions of one repository have the same pin."""
         return self.pins.get("/".join(action.split("/")[:2]))
 
 

@@ -1,6 +1,6 @@
-"""All static rules for the release pipeline, applied to its files and to the validate job's trials.
+"""Apply all static rules to the files of the release workflow and to the trials of validate.
 
-The rules collect all faults and do not stop at the first.
+The rules collect all faults.
 """
 
 from __future__ import annotations
@@ -38,13 +38,12 @@ from verification.pipeline.workflow_causes import cause
 def check_files(
     files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
 ) -> tuple[Cause, ...]:
-    """Return everything that is wrong with the release pipeline of a repository."""
+    """Return the faults of the release workflow in a repository."""
     if files.fault:
         return (_invalid(files.fault),)
     if files.workflow is None:
-        listed = ", ".join(files.workflows) or "none"
-        missing = "is not there, and it is the workflow that is registered"
-        observed = f"{missing}; the workflows are: {listed}"
+        workflows = ", ".join(files.workflows) or "none"
+        observed = f"is registered, but does not exist; the workflows are: {workflows}"
         where = str(WORKFLOW_FOLDER / plan.workflow)
         return (cause("publisher-mismatch", where, observed, registered=plan.workflow),)
     try:

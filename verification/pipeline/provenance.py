@@ -1,8 +1,8 @@
-"""Check which publisher uploaded the last release, by the provenance that the live index returns.
+"""Check which publisher uploaded the last release, by the provenance from the live index.
 
 The provenance objects have the structure of PEP 740. They are compared with a registration in
-`publishers.toml`. The names and digests of the attestations are checked. Their signatures are not:
-the publisher is the one that the index reports.
+`publishers.toml`. The names and digests in the attestations are checked. Their signatures are not
+checked, so the result depends on the publisher that the index reports.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from verification.pipeline.workflow_causes import cause
 
 
 class Unanswered(Exception):
-    """The live index gives no usable answer; the message, one line, says which and why."""
+    """The live index has no usable answer. The message is one line: the file and the reason."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PublishedFile:
 
 
 class _Answer(pydantic.BaseModel):
-    """A part of an answer of the live index, which may have further keys."""
+    """A part of an answer of the live index. Unknown keys are ignored."""
 
 
 class _Publisher(_Answer):
@@ -80,21 +80,24 @@ class _Statement(_Answer):
 def check_provenance(
     publisher: TrustedPublisher, version: str, answers: Mapping[PublishedFile, bytes]
 ) -> LivePublisherCheck:
-    """Compare the provenance object of each file of a release with a registration."""
+    """Compare the provenance object of each file of a release with a registration.
+
+    ``answers`` has the provenance object of each file, as the index sent it.
+    """
     causes: list[Cause] = []
     publishers: dict[str, str] = {}
-    reason = "the attestations' signatures are not verified"
+    reason = "the signatures of the attestations are not checked"
     if publisher.stand_in_owner:
-        reason += "; the repository's owner is not compared, as publishers.toml has a stand-in"
+        reason += "; the owner is not compared, because publishers.toml has a stand-in for it"
     verdict = Verdict.VERIFIED
     for file, answer in answers.items():
         try:
-            named = _publishers(answer, file)
+            file_publishers = _publishers(answer, file)
         except Unanswered as error:
             verdict, reason = Verdict.UNVERIFIED, str(error)
             break
-        publishers[file.name] = "; ".join(map(str, named))
-        causes += _differences(publisher, file, named)
+        publishers[file.name] = "; ".join(map(str, file_publishers))
+        causes += _differences(publisher, file, file_publishers)
     if causes and verdict is Verdict.VERIFIED:
         verdict = Verdict.FAILED
     return LivePublisherCheck(
@@ -107,7 +110,7 @@ def check_provenance(
 
 
 def _differences(
-    publisher: TrustedPublisher, file: PublishedFile, named: Iterable[_Publisher]
+    publisher: TrustedPublisher, file: PublishedFile, file_publishers: Iterable[_Publisher]
 ) -> Iterator[Cause]:
     registered = {
         "kind": "GitHub",
@@ -115,41 +118,41 @@ def _differences(
         "workflow": publisher.workflow,
         "environment": publisher.environment,
     }
-    for one in named:
-        values = one.model_dump()
+    for file_publisher in file_publishers:
+        values = file_publisher.model_dump()
         compared = {key: value or "" for key, value in values.items()}
         if publisher.stand_in_owner:
             compared["repository"] = compared["repository"].rpartition("/")[2]
         # The index compares names of repositories and environments without regard to case.
         differing = [key for key in registered if compared[key].lower() != registered[key].lower()]
         if differing:
-            listed = ", ".join(
+            differences = ", ".join(
                 f"{key} {values[key]!r} instead of {registered[key]!r}" for key in differing
             )
-            observed = f"was published with {listed} according to the index's provenance"
+            observed = f"was published with {differences}, according to the index"
             yield cause("publisher-mismatch", file.name, observed, differing=tuple(differing))
 
 
 def _publishers(answer: bytes, file: PublishedFile) -> list[_Publisher]:
-    """Return the publishers that a file's provenance names, after a check of what they attest.
+    """Check the attestations of a file, and return the publishers in its provenance.
 
     Raises:
-        Unanswered: it is not structured as PEP 740 says, or attests another file.
+        Unanswered: the answer does not have the structure of PEP 740, or attests another file.
     """
     try:
         provenance = _Provenance.model_validate_json(answer)
         if provenance.version != 1:
-            raise Unanswered(f"{file.name}: unknown version of a provenance object")
+            raise Unanswered(f"{file.name}: unknown provenance version {provenance.version}")
         attested = [
             subject
             for bundle in provenance.attestation_bundles
             for attestation in bundle.attestations
             for subject in _statement(attestation).subject
         ]
-    except ValueError:  # pydantic's errors are of this kind as well
-        raise Unanswered(f"{file.name}: not a provenance object as PEP 740 has it") from None
+    except ValueError:  # the errors of pydantic are ValueErrors too
+        raise Unanswered(f"{file.name}: the answer is not a provenance object (PEP 740)") from None
     if not attested:
-        raise Unanswered(f"{file.name}: its provenance attests nothing")
+        raise Unanswered(f"{file.name}: its provenance has no attestation")
     for subject in attested:
         if (subject.name, subject.digest.sha256) != (file.name, file.sha256):
             raise Unanswered(f"{file.name}: its provenance attests another file, {subject.name}")

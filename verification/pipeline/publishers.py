@@ -17,8 +17,8 @@ def load(path: Path) -> tuple[TrustedPublisher, ...]:
     """Read the registrations.
 
     Raises:
-        WrongUse: the file cannot be read, or the index's form would refuse it. The message is one
-            line with all faults.
+        WrongUse: the file cannot be read, or the form of the index would refuse a registration.
+            The message is one line with all faults.
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
@@ -28,9 +28,9 @@ def load(path: Path) -> tuple[TrustedPublisher, ...]:
     tables = data.get("publisher", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         tables = []
-        faults.append("publisher must be tables; write [[publisher]]")
+        faults.append("`publisher` must be an array of tables; write [[publisher]]")
     elif not tables and not faults:
-        faults.append("no publisher; write one [[publisher]] for each registration")
+        faults.append("the file has no publisher; write [[publisher]] for each registration")
     publishers = []
     for number, table in enumerate(tables, 1):
         try:
@@ -45,13 +45,13 @@ def load(path: Path) -> tuple[TrustedPublisher, ...]:
 
 def _faults(error: pydantic.ValidationError) -> Iterator[str]:
     """Yield the faults of a registration, each with the name of its key."""
-    for one in error.errors(include_url=False):
-        # An error of the whole registration is about its project.
-        key = str(one["loc"][0]) if one["loc"] else "project"
-        match one["type"]:
+    for details in error.errors(include_url=False):
+        # An error without location is about the project.
+        key = str(details["loc"][0]) if details["loc"] else "project"
+        match details["type"]:
             case "extra_forbidden":
                 known = ", ".join(sorted(TrustedPublisher.model_fields))
-                yield f"unknown key {key!r}; there are: {known}"
+                yield f"unknown key {key!r}; the keys are: {known}"
             case "missing":
                 yield f"missing key {key!r}"
             case "string_type":
@@ -59,14 +59,14 @@ def _faults(error: pydantic.ValidationError) -> Iterator[str]:
             case "bool_type":
                 yield f"{key} must be true or false"
             case _:
-                value = one["input"] if one["loc"] else one["input"][key]
-                yield f"{key} {value!r}: {one['ctx']['error']}"
+                value = details["input"] if details["loc"] else details["input"][key]
+                yield f"{key} {value!r}: {details['ctx']['error']}"
 
 
 def _repeated(publishers: Iterable[TrustedPublisher]) -> Iterator[str]:
-    """Yield the registrations that the index would refuse because it has them already.
+    """Yield the registrations that the index would refuse as duplicates.
 
-    A publisher in force may publish several projects; a pending one stands for one.
+    An active publisher may publish several projects. A pending publisher is for one project.
     """
     registered = Counter(
         (

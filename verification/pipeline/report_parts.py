@@ -1,4 +1,4 @@
-"""The parts of the report about the pipeline and about the publisher."""
+"""Make the parts of the report about the release workflow and about the publisher."""
 
 from __future__ import annotations
 
@@ -38,27 +38,29 @@ PUBLISHER_CAUSES = frozenset(
         "upload-refused",
     }
 )
-"""The causes that are about who publishes; they decide the item of the registered publisher."""
-_NOT_REACHED = "the run did not get there"
+"""The causes about the publisher. They decide the item of the registered publisher."""
+_NOT_REACHED = "the run ended before this"
 _LOG_LINES = 40
 _NOT_PROVABLE = (
-    "that the live index has this registration: nobody but its owner can see it; the provenance of "
-    "a published release tells which one was used",
-    "who owns the repository: the registration here has a stand-in for the owner",
+    "that the live index has this registration: only its owner can see it; the provenance of a "
+    "published release shows the registration that was used",
+    "the owner of the repository: the registration here has a stand-in for the owner",
 )
 
 
 def publisher_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
-    """Return those of the pipeline's causes that decide the publisher's item as well."""
+    """Return the causes of the release workflow that also decide the publisher's item."""
     return tuple(
-        one for one in causes if one.name in PUBLISHER_CAUSES or one.severity is Severity.TESTBED
+        candidate
+        for candidate in causes
+        if candidate.name in PUBLISHER_CAUSES or candidate.severity is Severity.TESTBED
     )
 
 
 def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
-    """Return the causes that decide the pipeline's item.
+    """Return the causes that decide the item of the release workflow.
 
-    Where the testbed failed, its failure alone does: nothing is known to have run.
+    If the testbed failed, its failure is the only cause, because it is unknown what ran.
     """
     match outcome:
         case PipelineResult():
@@ -70,12 +72,12 @@ def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
 
 
 def is_identity_exchanged(evidence: PipelineEvidence) -> bool:
-    """Return whether the index took an identity of the workflow and gave an upload token for it."""
+    """Return whether the index exchanged an identity of the workflow for an upload token."""
     return bool(_exchanges(evidence))
 
 
 def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> PipelinePart:
-    """Return what the report shows of the pipeline; the logs are in a file of their own."""
+    """Return the report's part about the release workflow. A separate file has the logs."""
     run, index = result.evidence.run, result.evidence.index
     claims = [_claim(claim, result, strict=strict) for claim in plan.claims]
     return PipelinePart(
@@ -125,9 +127,9 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
 
 
 def publisher_part(result: PipelineResult, *, registered: str) -> PublisherPart:
-    """Return what was proved of the registered publisher, and what cannot be proved here.
+    """Return the proved and the unprovable statements about the registered publisher.
 
-    ``registered`` is the file of the registration.
+    ``registered`` is the path of the registration file.
     """
     index = result.evidence.index
     uploaded = [log.file for log in index.upload_logs if log.identity and not log.refused]
@@ -137,7 +139,7 @@ def publisher_part(result: PipelineResult, *, registered: str) -> PublisherPart:
         refused=tuple(f"{log.code}: {log.description}" for log in refused),
         proved=(
             *_exchanges(result.evidence),
-            *(f"{file} was uploaded by that identity and by nothing else" for file in uploaded),
+            *(f"{file} was uploaded only with this identity" for file in uploaded),
         ),
         live=result.live,
         not_provable=_NOT_PROVABLE,
@@ -145,25 +147,26 @@ def publisher_part(result: PipelineResult, *, registered: str) -> PublisherPart:
 
 
 def _exchanges(evidence: PipelineEvidence) -> list[str]:
-    """Return a sentence for each identity that the index took."""
+    """Return a sentence for each identity that the index accepted."""
     return [
-        f"the index took the identity {log.identity.get('publisher')} for {', '.join(log.projects)}"
+        f"the index accepted the identity of {log.identity.get('publisher')} for"
+        f" {', '.join(log.projects)}"
         for log in evidence.index.exchange_logs
         if log.identity is not None and not log.code
     ]
 
 
 def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Claim:
-    against = [one for one in result.causes if one.name in planned.refuted_by]
+    refuting = [candidate for candidate in result.causes if candidate.name in planned.refuted_by]
     evidence = _EVIDENCE[planned.shown_by](result.evidence)
-    verdict = of_causes(against, strict=strict)
+    verdict = of_causes(refuting, strict=strict)
     if verdict is Verdict.VERIFIED and not evidence:
         verdict = Verdict.UNVERIFIED
-    text = "; ".join(map(str, against)) or evidence or _NOT_REACHED
+    text = "; ".join(map(str, refuting)) or evidence or _NOT_REACHED
     return Claim(title=planned.title, verdict=verdict, evidence=text)
 
 
-# What the run itself shows of a claim; empty if it did not get that far.
+# Each function returns the evidence for a claim, or an empty text if the run ended before it.
 
 
 def _trigger(evidence: PipelineEvidence) -> str:
@@ -182,7 +185,7 @@ def _wheels(evidence: PipelineEvidence) -> str:
 
 def _settings(evidence: PipelineEvidence) -> str:
     wheels = _wheels(evidence)
-    return f"by its settings: {wheels}" if wheels else ""
+    return f"built with its settings: {wheels}" if wheels else ""
 
 
 def _build(evidence: PipelineEvidence) -> str:
@@ -192,12 +195,12 @@ def _build(evidence: PipelineEvidence) -> str:
 
 def _version(evidence: PipelineEvidence) -> str:
     passed = _passed(evidence, "validate")
-    return f"validate passed {evidence.run.push.tag}" if passed else ""
+    return f"validate accepted {evidence.run.push.tag}" if passed else ""
 
 
 def _validation(evidence: PipelineEvidence) -> str:
     passed = _passed(evidence, "validate")
-    return f"validate passed with {_wheels(evidence)}" if passed else ""
+    return f"validate accepted {_wheels(evidence)}" if passed else ""
 
 
 def _release(evidence: PipelineEvidence) -> str:
@@ -207,7 +210,7 @@ def _release(evidence: PipelineEvidence) -> str:
 
 def _upload(evidence: PipelineEvidence) -> str:
     files = evidence.index.files
-    return f"by identity: {', '.join(sorted(files))}" if files else ""
+    return f"uploaded with the identity: {', '.join(sorted(files))}" if files else ""
 
 
 _EVIDENCE: Mapping[RunFact, Callable[[PipelineEvidence], str]] = {

@@ -1,4 +1,4 @@
-"""The files of a repository that decide how a release is made: the workflow and the project."""
+"""Read the files of a repository that define a release: the workflow and the project."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _VERSION_LINE = re.compile(r'^version\s*=\s*"([^"]+)"', re.MULTILINE)
 
 
 class Project(Model):
-    """The package's pyproject.toml, as far as a release depends on it."""
+    """The values in the package's pyproject.toml on which a release depends."""
 
     text: str
     version: str
     build: tuple[str, ...]
-    """The build identifiers that cibuildwheel selects, as patterns."""
+    """The patterns of the build identifiers that cibuildwheel builds."""
     skip: tuple[str, ...]
-    """Those that it leaves out, as patterns."""
+    """The patterns of the build identifiers that cibuildwheel skips."""
     is_tested: bool
-    """Whether cibuildwheel tests every wheel that it builds."""
+    """True if cibuildwheel tests every wheel that it builds."""
 
     @property
     def written_version(self) -> str | None:
-        """The version in the first line of the file that sets one."""
+        """The version in the first line of the file that sets a version, or None."""
         match = _VERSION_LINE.search(self.text)
         return match[1] if match else None
 
@@ -41,22 +41,22 @@ class Project(Model):
 
 
 class RepositoryFiles(Model):
-    """What a repository says about its releases."""
+    """The files of a repository that define a release."""
 
     workflows: tuple[str, ...]
-    """The names of its workflow files."""
+    """The names of the workflow files."""
     workflow: Workflow | None
-    """The workflow that is registered; None if it is not there or cannot be used."""
+    """The registered workflow; None if the file does not exist or is invalid."""
     fault: str
-    """Why the workflow cannot be used; empty if it can, or is not there."""
+    """The reason why the workflow is invalid; empty if it is valid or does not exist."""
     project: Project
 
 
 def load(repository: Path, plan: Plan) -> RepositoryFiles:
-    """Read the workflow and the project of a repository's work tree.
+    """Read the workflow and the project in the work tree of a repository.
 
     Raises:
-        WrongUse: the folder has no pyproject.toml of the package that can be read.
+        WrongUse: the package has no readable pyproject.toml, or it has no version.
     """
     project = _project(repository / plan.package_dir / "pyproject.toml")
     folder = repository / WORKFLOW_FOLDER
@@ -78,7 +78,7 @@ def _project(path: Path) -> Project:
         raise WrongUse(f"{path}: cannot be read: {error}") from None
     table = data.get("project")
     if not isinstance(table, dict) or not isinstance(table.get("version"), str):
-        raise WrongUse(f"{path}: has no `version` under [project]; the tag is compared with it")
+        raise WrongUse(f"{path}: [project] has no `version`; the suite compares it with the tag")
     settings = data.get("tool", {}).get("cibuildwheel", {})
     return Project(
         text=text,
@@ -90,5 +90,5 @@ def _project(path: Path) -> Project:
 
 
 def _words(selection: str | list[str]) -> tuple[str, ...]:
-    """Return a selection of cibuildwheel, which is a text or a list."""
+    """Return the patterns of a cibuildwheel option, which is a string or a list."""
     return tuple(selection.split() if isinstance(selection, str) else selection)

@@ -1,7 +1,7 @@
-"""Trials of the validate job: releases that it must accept, and releases that it must refuse.
+"""Check the validate job by trials: releases that it must accept, and releases that it must refuse.
 
-The rules do not interpret the job's script. The session runs the script on each release, in an
-empty folder with the files that the job would have (`verification.session.validate_job`).
+The rules do not interpret the script of the job. The session runs the script for each release, in
+a new folder with the files of this release (`verification.session.validate_job`).
 """
 
 from __future__ import annotations
@@ -21,40 +21,45 @@ _PLAIN_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 class TrialRelease(Model):
-    """A release as the validate job finds it."""
+    """The input of the validate job in one trial."""
 
     title: str
     tag: str
     version: str
     files: tuple[str, ...]
+    """The names of the wheels that the job downloads."""
     valid: bool
+    """True if the job must accept the release."""
 
 
 class Trial(Model):
-    """How the job's script ended on a release, and the outputs of its job."""
+    """The result of the job's script for one release."""
 
     release: TrialRelease
     code: int
+    """The exit code of the script."""
     output: str
+    """The text that the script printed."""
     outputs: Mapping[str, str]
+    """The outputs of the job."""
 
 
 class Trials(Model):
-    """What came of every release that was tried."""
+    """The results of all trials."""
 
     done: tuple[Trial, ...] = ()
     not_tried_reason: str = ""
-    """Why the script cannot be tried; empty if it can."""
+    """The reason why the suite cannot run the script; empty if it can."""
 
 
 def validate_job(workflow: Workflow | None) -> WorkflowJob | None:
-    """Return the job whose script can be tried, or None."""
+    """Return the validate job if it has a script, else None."""
     job = workflow.jobs.get("validate") if workflow else None
     return job if job and any(step.run is not None for step in job.steps) else None
 
 
 def wheel_names(subject: Subject, version: str) -> tuple[str, ...]:
-    """Return the exact names of the wheels that make a release."""
+    """Return the exact file names of the wheels of a release."""
     python = subject.python
     return tuple(
         f"{subject.name}-{version}-{python}-{python}-{platform.tag}.whl"
@@ -64,9 +69,9 @@ def wheel_names(subject: Subject, version: str) -> tuple[str, ...]:
 
 
 def trial_releases(subject: Subject, version: str) -> tuple[TrialRelease, ...]:
-    """Return releases of this version: valid ones, and invalid in one way each."""
+    """Return valid releases of this version, and releases with one fault each."""
     if plain := _PLAIN_VERSION.match(version):
-        version = plain[0]  # the pre-release is made of it
+        version = plain[0]  # without a suffix such as rc1
     return (*_valid_releases(subject, version), *_invalid_releases(subject, version))
 
 
@@ -84,43 +89,43 @@ def _invalid_releases(subject: Subject, version: str) -> Iterator[TrialRelease]:
     others = wheel_names(subject, "9.99.999")
     python = subject.python
     yield invalid("a tag of another version", *names, tag="v9.99.999")
-    yield invalid("a tag without its v", *names, tag=version)
-    yield invalid("a tag that only begins so", *names, tag=f"v{version}.1")
+    yield invalid("a tag without v", *names, tag=version)
+    yield invalid("a tag with an additional part", *names, tag=f"v{version}.1")
     for missing in names:
         yield invalid(f"no {missing}", *(name for name in names if name != missing))
     yield invalid("no wheels")
     extra = f"{subject.name}-{version}-{python}-{python}-macosx_11_0_arm64.whl"
-    yield invalid("a third wheel", *names, extra)
+    yield invalid("an additional wheel", *names, extra)
     yield invalid("a source distribution", *names, f"{subject.name}-{version}.tar.gz")
     yield invalid("wheels of another version", *others)
     yield invalid("wheels of two versions", names[0], *others[1:])
     second = names[0].replace(f"-{version}-", f"-{version}-1-")
-    yield invalid("one platform twice", names[0], second)
+    yield invalid("two wheels for one platform", names[0], second)
 
 
 def check_trials(
     workflow: Workflow, project: Project, plan: Plan, trials: Trials
 ) -> Iterator[Cause]:
-    """Yield every release that the validate job judges wrongly."""
+    """Yield each release that the validate job wrongly accepts or refuses."""
     job = validate_job(workflow)
     if job is None:
-        return  # the job, or its step, is missing: other rules report it
+        return  # other rules report the missing job or step
     where = step_location(workflow, job)
     if project.written_version is None:
-        observed = f"finds no version in {plan.package_dir}/pyproject.toml"
+        observed = f"cannot be tried: {plan.package_dir}/pyproject.toml has no line with a version"
         yield cause("validation-wrong", where, observed)
     for trial in trials.done:
         release = trial.release
         if release.valid and trial.code:
-            observed = f"refuses {release.title} ({release.tag}): {_last(trial.output)}"
+            observed = f"refuses {release.title} ({release.tag}): {_last_line(trial.output)}"
             yield cause("validation-wrong", where, observed, release=release.title)
         elif not release.valid and not trial.code:
-            observed = f"lets a release pass with {release.title} (tag {release.tag})"
+            observed = f"accepts a release with {release.title} (tag {release.tag})"
             yield cause("validation-wrong", where, observed, release=release.title)
     if trials.not_tried_reason:
         yield cause("validation-wrong", where, trials.not_tried_reason)
 
 
-def _last(output: str) -> str:
+def _last_line(output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip()]
-    return lines[-1] if lines else "without a word"
+    return lines[-1] if lines else "no output"

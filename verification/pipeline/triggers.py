@@ -1,8 +1,8 @@
 """Decide whether an event starts a workflow, by GitHub's documented rules for `on`.
 
-Act starts every workflow for every event; GitHub does not. The rules are those of "Workflow syntax
-for GitHub Actions" (`on`, "Filter pattern cheat sheet"), "Events that trigger workflows" and
-"Skipping workflow runs", as published in 2026.
+act starts each workflow for each event, but GitHub does not. The sources are "Workflow syntax for
+GitHub Actions" (`on`, "Filter pattern cheat sheet"), "Events that trigger workflows" and "Skipping
+workflow runs", as published in 2026.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from verification.models.workflow import (
 )
 
 MOST_TAGS = 3
-"""A push of more tags at once makes no event for any of them."""
+"""The largest number of tags in one push for which GitHub creates events."""
 
 _TAG = "refs/tags/"
 _BRANCH = "refs/heads/"
@@ -33,43 +33,43 @@ _RANGE = re.compile(r"[a-z]-[a-z]|[A-Z]-[A-Z]|[0-9]-[0-9]")
 
 
 def decide(workflow: Workflow, event: Event) -> Decision:
-    """Say whether the event starts the workflow.
+    """Decide whether an event starts a workflow.
 
     Raises:
-        BadWorkflow: if a filter of the event is none that GitHub takes.
+        BadWorkflow: a filter of the event has an invalid pattern.
     """
     trigger = workflow.on.get(event.name)
     if trigger is None:
-        events = ", ".join(workflow.on) or "nothing"
-        return _no(f"the workflow is started by {events}, not by {event.name}")
-    for text in trigger.filters.values():
-        for pattern in text:
+        events = ", ".join(workflow.on) or "no event"
+        return _no(f"`on` has {events}, not {event.name}")
+    for patterns in trigger.filters.values():
+        for pattern in patterns:
             compiled(workflow, pattern)
     if event.by_workflow and event.name not in ("workflow_dispatch", "repository_dispatch"):
-        return _no("what a job does with its own GITHUB_TOKEN starts no workflow")
+        return _no("events that a job causes with GITHUB_TOKEN start no workflow")
     match event.name:
         case "push":
             return _push(workflow, trigger, event)
         case name if name in _PULL_REQUESTS or name == "workflow_run":
             return _base(workflow, trigger, event)
         case name:
-            return _yes(f"the workflow is started by every {name}")
+            return _yes(f"every {name} starts the workflow")
 
 
 def decide_patterns(workflow: Workflow, patterns: Iterable[Pattern], name: str) -> bool:
-    """Say whether a list of patterns lets a name in: the last pattern that matches decides."""
-    found = False
+    """Return whether a list of patterns includes a name. The last matching pattern decides."""
+    included = False
     for pattern in patterns:
         if compiled(workflow, pattern).fullmatch(name):
-            found = not pattern.text.startswith("!")
-    return found
+            included = not pattern.text.startswith("!")
+    return included
 
 
 def compiled(workflow: Workflow, pattern: Pattern) -> re.Pattern[str]:
-    """Return a pattern as a regular expression for the whole name, without its `!`.
+    """Return a pattern, without its `!`, as a regular expression for the complete name.
 
     Raises:
-        BadWorkflow: if it is no pattern, with the line.
+        BadWorkflow: the pattern is invalid. The message has file and line.
     """
     try:
         return compile_pattern(pattern.text.removeprefix("!"))
@@ -82,12 +82,14 @@ def compiled(workflow: Workflow, pattern: Pattern) -> re.Pattern[str]:
 def compile_pattern(text: str) -> re.Pattern[str]:
     r"""Return a filter pattern as a regular expression.
 
-    `*` any characters but a slash, `**` any characters, `?` the character before it or nothing,
-    `+` the character before it once or more, `[...]` one letter or digit of those, `\` takes the
-    next character as it is. A `**` between slashes stands for no folder as well.
+    - `*` matches any characters except a slash, `**` matches any characters.
+    - `?` matches the previous character or nothing, `+` matches it once or more often.
+    - `[...]` matches one of the letters or digits in it.
+    - `\` makes the next character literal.
+    - `**/` at the start or after a slash also matches no folder.
 
     Raises:
-        ValueError: if the text is no pattern; the message completes "the pattern ...".
+        ValueError: the text is not a pattern. The message completes "the pattern ...".
     """
     if not text:
         raise ValueError("is empty")
@@ -95,82 +97,79 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    at = 0
-    repeatable = False  # whether there is one character for + or ? to repeat
-    while at < len(text):
-        char = text[at]
+    position = 0
+    repeatable = False  # True after a character that + or ? can repeat
+    while position < len(text):
+        char = text[position]
         match char:
-            case "*" if text.startswith("**/", at) and (at == 0 or text[at - 1] == "/"):
+            case "*" if text.startswith("**/", position) and text[:position][-1:] in ("", "/"):
                 yield "(?:.*/)?"
-                at, repeatable = at + 3, False
+                position, repeatable = position + 3, False
                 continue
-            case "*" if text.startswith("**", at):
+            case "*" if text.startswith("**", position):
                 yield ".*"
-                at, repeatable = at + 2, False
+                position, repeatable = position + 2, False
                 continue
             case "*":
                 yield "[^/]*"
                 repeatable = False
             case "?" | "+":
                 if not repeatable:
-                    raise ValueError(f"has a {char} after no character that it could repeat")
+                    raise ValueError(f"has a {char} that does not follow a character to repeat")
                 yield char
                 repeatable = False
             case "[":
-                end = text.find("]", at)
+                end = text.find("]", position)
                 if end < 0:
-                    raise ValueError("has a [ without its ]")
-                yield _one_of(text[at + 1 : end])
-                at, repeatable = end, True
+                    raise ValueError("has a [ without a ]")
+                yield _character_class(text[position + 1 : end])
+                position, repeatable = end, True
             case "\\":
-                at += 1
-                if at == len(text):
-                    raise ValueError("ends with a \\ that takes no character")
-                yield re.escape(text[at])
+                position += 1
+                if position == len(text):
+                    raise ValueError("has a \\ at its end, without a character to escape")
+                yield re.escape(text[position])
                 repeatable = True
             case _:
                 yield re.escape(char)
                 repeatable = True
-        at += 1
+        position += 1
 
 
-def _one_of(listed: str) -> str:
-    rest = _RANGE.sub("", listed)
-    if not listed or not re.fullmatch(r"[A-Za-z0-9]*", rest):
-        raise ValueError(
-            f"has [{listed}]; between [ and ] stand letters and digits, or ranges of them"
-        )
-    backwards = [found for found in _RANGE.findall(listed) if found[0] > found[2]]
-    if backwards:
-        raise ValueError(f"has the range {backwards[0]}, which runs backwards")
-    return f"[{listed}]"
+def _character_class(characters: str) -> str:
+    without_ranges = _RANGE.sub("", characters)
+    if not characters or not re.fullmatch(r"[A-Za-z0-9]*", without_ranges):
+        raise ValueError(f"has [{characters}], but only letters, digits and ranges are allowed")
+    descending = [span for span in _RANGE.findall(characters) if span[0] > span[2]]
+    if descending:
+        raise ValueError(f"has the range {descending[0]}, but its start is after its end")
+    return f"[{characters}]"
 
 
 def _push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
     if _skipped(event.message):
-        return _no("the commit's message asks for no workflows")
-    filters = trigger.filters
-    refs = {key for key in filters if key.startswith(("branches", "tags"))}
+        return _no("the commit message skips workflows")
+    filters = {key for key in trigger.filters if key.startswith(("branches", "tags"))}
     if event.ref.startswith(_TAG):
         if event.tags > MOST_TAGS:
-            return _no(f"{event.tags} tags pushed at once make no event")
+            return _no(f"GitHub creates no event for {event.tags} tags in one push")
         kind, name = "tags", event.ref.removeprefix(_TAG)
     elif event.ref.startswith(_BRANCH):
         kind, name = "branches", event.ref.removeprefix(_BRANCH)
     else:
         return _no(f"{event.ref!r} is neither a branch nor a tag")
-    if refs and not refs & {kind, f"{kind}-ignore"}:
-        given = ", ".join(sorted(refs))
-        return _no(f"`on.push` names {given} only, and {name} is one of the {kind}")
+    if filters and not filters & {kind, f"{kind}-ignore"}:
+        keys = ", ".join(sorted(filters))
+        return _no(f"`on.push` has filters only for {keys}, but {name} is one of the {kind}")
     decision = _filtered(workflow, trigger, kind, name)
-    if decision and kind == "branches":  # paths are not looked at when a tag is pushed
+    if decision and kind == "branches":  # GitHub ignores the path filters for tags
         return _paths(workflow, trigger, event, decision)
     return decision
 
 
 def _base(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
     if event.name == "pull_request" and _skipped(event.message):
-        return _no("the commit's message asks for no workflows")
+        return _no("the commit message skips workflows")
     types = [pattern.text for pattern in trigger.filters.get("types", ())]
     if not types and event.name in _PULL_REQUESTS:
         types = list(_PULL_REQUEST_TYPES)
@@ -184,26 +183,27 @@ def _filtered(workflow: Workflow, trigger: Trigger, kind: str, name: str) -> Dec
     where = f"`on.{trigger.event}.{kind}"
     if ignored := trigger.filters.get(f"{kind}-ignore"):
         if decide_patterns(workflow, ignored, name):
-            return _no(f"{where}-ignore` leaves {name} out")
-        return _yes(f"{where}-ignore` does not leave {name} out")
+            return _no(f"{where}-ignore` excludes {name}")
+        return _yes(f"{where}-ignore` does not exclude {name}")
     if kind not in trigger.filters:
         return _yes(f"`on.{trigger.event}` has no filter for {kind}")
     patterns = trigger.filters[kind]
-    listed = ", ".join(pattern.text for pattern in patterns)
+    texts = ", ".join(pattern.text for pattern in patterns)
     if decide_patterns(workflow, patterns, name):
-        return _yes(f"{where}` ({listed}) lets {name} in")
-    return _no(f"{where}` ({listed}) does not let {name} in")
+        return _yes(f"{where}` ({texts}) includes {name}")
+    return _no(f"{where}` ({texts}) does not include {name}")
 
 
-def _paths(workflow: Workflow, trigger: Trigger, event: Event, so_far: Decision) -> Decision:
+def _paths(workflow: Workflow, trigger: Trigger, event: Event, decision: Decision) -> Decision:
+    """Return ``decision`` unless the path filters exclude the changed files."""
     if ignored := trigger.filters.get("paths-ignore"):
         if all(decide_patterns(workflow, ignored, path) for path in event.changed):
-            return _no(f"`on.{event.name}.paths-ignore` leaves every changed file out")
-        return so_far
+            return _no(f"`on.{event.name}.paths-ignore` excludes all changed files")
+        return decision
     patterns = trigger.filters.get("paths")
     if patterns and not any(decide_patterns(workflow, patterns, path) for path in event.changed):
-        return _no(f"`on.{event.name}.paths` lets no changed file in")
-    return so_far
+        return _no(f"`on.{event.name}.paths` includes no changed file")
+    return decision
 
 
 def _yes(reason: str) -> Decision:

@@ -1,4 +1,4 @@
-"""Check which wheels the workflow builds, and how they are transferred between jobs."""
+"""Check which wheels the workflow builds and how it passes them between jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UPLOAD = "actions/upload-artifact"
 _BUILD = "pypa/cibuildwheel"
 _MERGE = "actions/upload-artifact/merge"
 _PUBLISH = "pypa/gh-action-pypi-publish"
-# What cibuildwheel could build where its selection has a wildcard.
+# The build identifiers that a wildcard in the selection of cibuildwheel can match.
 _PYTHONS = ("cp312", "cp313", "cp314")
 _SYSTEMS = (
     "manylinux_x86_64",
@@ -38,7 +38,7 @@ _SYSTEMS = (
 
 
 def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield what makes the workflow build, or publish, something else than the tagged source."""
+    """Yield the steps that build or publish something else than the tagged source."""
     for job in workflow.jobs.values():
         for step in job.steps:
             where = step_location(workflow, job, step)
@@ -46,15 +46,12 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
             match step.action:
                 case "actions/checkout":
                     for key in filter(inputs.is_given, ("ref", "repository")):
-                        observed = (
-                            f"checks out with `{key}: {inputs.get(key)}`, not what was tagged"
-                        )
+                        value = inputs.get(key)
+                        observed = f"checks out `{key}: {value}` instead of the tagged commit"
                         yield cause("wrong-source", where, observed, input=key)
                 case _ if step.action == _DOWNLOAD:
                     for key in filter(inputs.is_given, ("repository", "run-id")):
-                        observed = (
-                            f"fetches artifacts with `{key}`, which may be those of another run"
-                        )
+                        observed = f"downloads artifacts of another run (`{key}`)"
                         yield cause("wrong-source", where, observed, input=key)
                 case _ if step.action == _BUILD:
                     yield from _build_faults(where, workflow, job, step, plan.package_dir)
@@ -69,7 +66,7 @@ def _build_faults(
         observed = f"builds {folder}, not {package_dir}"
         yield cause("wrong-source", where, observed, folder=folder)
     for key in filter(inputs.is_given, ("config-file", "only")):
-        observed = f"gives cibuildwheel `{key}: {inputs.get(key)}`"
+        observed = f"passes `{key}: {inputs.get(key)}` to cibuildwheel"
         yield cause("settings-bypassed", where, observed, input=key)
     for name in {**workflow.env, **job.env, **step.env}:
         if name.startswith("CIBW_"):
@@ -79,10 +76,10 @@ def _build_faults(
 def check_built_wheels(
     workflow: Workflow, plan: Plan, subject: Subject, project: Project
 ) -> Iterator[Cause]:
-    """Yield where the wheels built are not the release's: one for each required platform."""
+    """Yield the differences between the built wheels and one wheel for each required platform."""
     if not project.is_tested:
         where = f"{plan.package_dir}/pyproject.toml"
-        observed = "does not have every wheel tested after it is built (test-command, test-skip)"
+        observed = "does not test every wheel after the build (test-command, test-skip)"
         yield cause("wheel-untested", where, observed)
     build = workflow.jobs.get("build")
     if build is None:
@@ -91,10 +88,10 @@ def check_built_wheels(
     selected = _identifiers(project)
     built: Counter[str] = Counter()
     for label in build.runs_on:
-        own = [identifier for identifier in selected if _runs(label, identifier, plan)]
-        built.update(own)
-        if not own:
-            observed = f"has a job on {label}, for which `[tool.cibuildwheel]` selects no wheel"
+        built_here = [identifier for identifier in selected if _runs(label, identifier, plan)]
+        built.update(built_here)
+        if not built_here:
+            observed = f"runs on {label}, but `[tool.cibuildwheel]` selects no wheel for it"
             yield cause("incomplete-release", where, observed, label=label)
     required = {
         _identifier(platform, subject): platform
@@ -104,15 +101,15 @@ def check_built_wheels(
     for identifier, platform in required.items():
         if built[identifier] != 1:
             count = f"{built[identifier]} wheels" if built[identifier] else "no wheel"
-            observed = f"builds {count} for {platform.tag} ({', '.join(build.runs_on)})"
+            observed = f"builds {count} for {platform.tag} on {', '.join(build.runs_on)}"
             yield cause("incomplete-release", where, observed, platform=platform.tag)
     for identifier in built.keys() - required.keys():
-        observed = f"builds {identifier} as well, which is not part of the release"
+        observed = f"builds {identifier}, but this is not part of the release"
         yield cause("incomplete-release", where, observed, identifier=identifier)
 
 
 def check_transfer(workflow: Workflow) -> Iterator[Cause]:
-    """Yield where a wheel would be lost between the jobs."""
+    """Yield the steps that would lose a wheel between the jobs."""
     build, merge = workflow.jobs.get("build"), workflow.jobs.get("merge")
     if build is None or merge is None:
         return
@@ -125,10 +122,10 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
         inputs = inputs_of(step)
         pattern = inputs.get("pattern")
         if lost := [name for name in names if not fnmatch.fnmatchcase(name, pattern)]:
-            observed = f"merges {pattern}, which leaves {', '.join(lost)} out"
+            observed = f"merges {pattern}, but this does not match {', '.join(lost)}"
             yield cause("artifact-lost", where, observed, artifacts=tuple(lost))
         if inputs.switch("separate-directories") != "false":
-            observed = "merges into separate directories, where no later step looks"
+            observed = "merges into separate directories, but later steps read one directory"
             yield cause("artifact-lost", where, observed)
         merged = inputs.get("name")
         for id_ in ("validate", "release", "publish"):
@@ -138,24 +135,25 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
 
 
 def _with_wheels(jobs: tuple[RunningJob, ...]) -> tuple[RunningJob, ...]:
-    """Return the jobs that must fetch the wheels.
+    """Return the jobs that must download the wheels.
 
-    If some jobs fetch artifacts, only these. A call whose workflow could not be read is left out.
+    If some jobs download artifacts, these are the jobs. Otherwise all jobs are. A call whose
+    workflow cannot be read is left out.
     """
     readable = tuple(running for running in jobs if not running.job.uses)
-    fetching = tuple(running for running in readable if running.job.steps_with(_DOWNLOAD))
-    return fetching or readable
+    downloading = tuple(running for running in readable if running.job.steps_with(_DOWNLOAD))
+    return downloading or readable
 
 
 def wheels_folder(job: WorkflowJob) -> str | None:
-    """Return where a job has the wheels, or None if it fetches none."""
+    """Return the folder with the wheels of a job, or None if the job downloads no artifact."""
     for step in job.steps_with(_DOWNLOAD):
         return posixpath.normpath(inputs_of(step).get("path"))
     return None
 
 
 def _artifact_names(build: WorkflowJob, step: WorkflowStep) -> Iterator[str]:
-    """Yield the name of the artifact of each combination."""
+    """Yield the name of the artifact for each combination of the matrix."""
     for combination in build.combinations:
         values = {f"matrix.{key}": str(value) for key, value in combination.items()}
         yield fill(inputs_of(step).get("name"), values)
@@ -171,40 +169,40 @@ def _upload_faults(
     for output in outputs:
         wheel = f"{output}/any.whl"
         if not any(fnmatch.fnmatchcase(wheel, path) or path == output for path in paths):
-            observed = f"keeps {', '.join(paths) or 'nothing'}, and the wheels are in {output}"
+            observed = f"uploads {', '.join(paths) or 'nothing'}, but the wheels are in {output}"
             yield cause("artifact-lost", where, observed, folder=output)
     for name, count in Counter(names).items():
         if count > 1:
-            observed = f"gives {count} jobs of the matrix one artifact, {name}: all but one fail"
+            observed = f"uploads the artifact {name} in {count} jobs of the matrix; only one passes"
             yield cause("artifact-lost", where, observed, artifacts=(name,))
 
 
 def _download_faults(workflow: Workflow, job: WorkflowJob, merged: str) -> Iterator[Cause]:
     downloads = job.steps_with(_DOWNLOAD)
     if not downloads:
-        yield cause("artifact-lost", step_location(workflow, job), "does not fetch the wheels")
+        yield cause("artifact-lost", step_location(workflow, job), "does not download the wheels")
     for step in downloads:
         if (name := inputs_of(step).get("name")) != merged:
-            observed = f"fetches {name or 'every artifact'}, and the wheels are in {merged}"
+            observed = f"downloads {name or 'all artifacts'}, but the wheels are in {merged}"
             yield cause("artifact-lost", step_location(workflow, job, step), observed)
 
 
 def _publish_faults(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
-    fetched = wheels_folder(job)
+    downloaded = wheels_folder(job)
     for step in job.steps_with(_PUBLISH):
         where = step_location(workflow, job, step)
         inputs = inputs_of(step)
         published = posixpath.normpath(inputs.get("packages-dir"))
-        if fetched is not None and published != fetched:
-            observed = f"publishes {published}, and the wheels are in {fetched}"
+        if downloaded is not None and published != downloaded:
+            observed = f"publishes {published}, but the wheels are in {downloaded}"
             yield cause("artifact-lost", where, observed, folder=published)
         if inputs.switch("skip-existing") != "false":
-            observed = "passes over files that the index has already, were they another build's"
+            observed = "skips files that the index already has, even if their content is different"
             yield cause("failure-ignored", where, observed)
 
 
 def _identifiers(project: Project) -> list[str]:
-    """Return the build identifiers that the project selects."""
+    """Return the build identifiers that the settings of cibuildwheel select."""
     known = [f"{python}-{system}" for python in _PYTHONS for system in _SYSTEMS]
     known += [pattern for pattern in project.build if not set(pattern) & set("*?[{")]
     return [
@@ -219,15 +217,12 @@ def _matches(identifier: str, patterns: Iterable[str]) -> bool:
 
 
 def _identifier(platform: Platform, subject: Subject) -> str:
-    return f"{subject.python}-" + re.sub(r"linux_\d+_\d+_|osx_\d+_\d+_", _plain, platform.tag)
-
-
-def _plain(match: re.Match[str]) -> str:
-    return re.sub(r"\d+_", "", match[0])
+    """Return the build identifier of a platform: its tag without the version of the system."""
+    return f"{subject.python}-" + re.sub(r"(linux_|osx_)\d+_\d+_", r"\1", platform.tag)
 
 
 def _runs(label: str, identifier: str, plan: Plan) -> bool:
-    """Return whether cibuildwheel builds the wheel on that runner: its system, its processor."""
+    """Return whether a runner has the system and the processor of a build identifier."""
     system = next((plan.runners[name] for name in plan.runners if label.startswith(name)), None)
     if system is None:
         return False

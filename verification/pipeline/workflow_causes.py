@@ -1,4 +1,4 @@
-"""Helpers of the rules for the release workflow: create a cause, and name the place of a step."""
+"""Make the causes of the rules for the release workflow, and the locations of jobs and steps."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
 
 
 def possible_cause(name: str, where: str, observed: str) -> Cause:
-    """Return a cause of the catalogue for a fault that is possible and not proven."""
+    """Return a cause for a possible fault; it has the lower severity of the catalogue entry."""
     return catalogue().cause(name, where=where, observed=observed, risk=True)
 
 
 def step_location(workflow: Workflow, job: WorkflowJob, step: WorkflowStep | None = None) -> str:
-    """Return where a job or one of its steps begins: file, line and job."""
+    """Return the start of a job or of one of its steps as `file:line (job)`."""
     return f"{workflow.at(step.line if step else job.line)} ({job.id})"
