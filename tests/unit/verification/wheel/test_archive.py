@@ -13,29 +13,36 @@ from verification.wheel.errors import BadWheel
 INFO = "quiverdb-1.0.0.dist-info"
 
 
-@pytest.mark.parametrize("keep", [0, 100, -10])
-def test_a_truncated_wheel_is_bad_input(tmp_path: Path, keep: int) -> None:
-    wheel = linux_wheel(tmp_path)
-    wheel.write_bytes(wheel.read_bytes()[:keep])
-    with pytest.raises(BadWheel, match=r"is no wheel: .* bytes"):
+def refusal(wheel: Path) -> str:
+    """Return the message for a file that is not a wheel."""
+    with pytest.raises(BadWheel) as raised:
         open_wheel(wheel)
+    message = str(raised.value)
+    assert str(wheel) in message
+    assert "\n" not in message
+    return message
 
 
-def test_a_file_that_is_no_archive_is_bad_input(tmp_path: Path) -> None:
+def test_truncated_wheel_is_refused_with_its_size(tmp_path: Path) -> None:
+    wheel = linux_wheel(tmp_path)
+    data = wheel.read_bytes()
+    for size in (0, 100, len(data) - 10):
+        wheel.write_bytes(data[:size])
+        assert f"{size} bytes" in refusal(wheel)
+
+
+def test_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     wheel = tmp_path / "quiverdb-1.0.0-cp313-cp313-win_amd64.whl"
     wheel.write_text("not found")
-    with pytest.raises(BadWheel, match=r"\(9 bytes\)") as raised:
-        open_wheel(wheel)
-    assert "\n" not in str(raised.value)
+    assert "9 bytes" in refusal(wheel)
 
 
-@pytest.mark.parametrize("name", ["absent.whl", "."])
-def test_an_unreadable_path_is_bad_input(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadWheel, match=r"cannot be read: (No such|Is a)"):
-        open_wheel(tmp_path / name)
+@pytest.mark.parametrize(("name", "reason"), [("absent.whl", "No such file"), (".", "Is a dir")])
+def test_unreadable_path_is_refused_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+    assert reason in refusal(tmp_path / name)
 
 
-def test_the_files_of_a_wheel_are_read(tmp_path: Path) -> None:
+def test_open_wheel_reads_all_files(tmp_path: Path) -> None:
     wheel = linux_wheel(tmp_path)
     archive = open_wheel(wheel)
     assert archive.name == wheel.name
@@ -46,7 +53,7 @@ def test_the_files_of_a_wheel_are_read(tmp_path: Path) -> None:
     assert archive.unreadable == {}
 
 
-def test_folders_are_no_files_and_repeats_are_listed(tmp_path: Path) -> None:
+def test_names_have_repeats_but_no_folders(tmp_path: Path) -> None:
     wheel = tmp_path / "x.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("folder/", "")
@@ -56,10 +63,10 @@ def test_folders_are_no_files_and_repeats_are_listed(tmp_path: Path) -> None:
     assert open_wheel(wheel).names == ("folder/a", "folder/a")
 
 
-def test_one_damaged_file_leaves_the_others_readable(tmp_path: Path) -> None:
+def test_damaged_file_does_not_affect_other_files(tmp_path: Path) -> None:
     wheel = tmp_path / "x.whl"
     with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr("bad", b"stored as it is")
+        file.writestr("bad", b"stored without compression")
         file.writestr("good", b"x")
     wheel.write_bytes(wheel.read_bytes().replace(b"stored", b"STORED"))
     archive = open_wheel(wheel)
@@ -68,27 +75,23 @@ def test_one_damaged_file_leaves_the_others_readable(tmp_path: Path) -> None:
     assert "CRC" in archive.unreadable["bad"]
 
 
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("quiverdb/a.py", "quiverdb/a.py"),
-        ("quiverdb-1.0.0.data/purelib/quiverdb/a.py", "quiverdb/a.py"),
-        ("quiverdb-1.0.0.data/platlib/a.py", "a.py"),
-        ("quiverdb-1.0.0.data/platlib", "quiverdb-1.0.0.data/platlib"),
-        ("quiverdb-1.0.0.data/scripts/a", "quiverdb-1.0.0.data/scripts/a"),
-        ("quiverdb/platlib/a.py", "quiverdb/platlib/a.py"),
-        ("quiverdb/x.data/platlib/a.py", "quiverdb/x.data/platlib/a.py"),
-    ],
-)
-def test_files_of_the_data_folder_are_installed_elsewhere(
-    tmp_path: Path, name: str, path: str
-) -> None:
-    archive = open_wheel(linux_wheel(tmp_path, {name: "x = 1"}))
-    assert archive.install_paths[name] == path
-    assert archive.installed[path] == b"x = 1"
+def test_install_paths_resolve_purelib_and_platlib_of_the_data_folder(tmp_path: Path) -> None:
+    paths = {
+        "quiverdb/a.py": "quiverdb/a.py",
+        "quiverdb-1.0.0.data/purelib/quiverdb/b.py": "quiverdb/b.py",
+        "quiverdb-1.0.0.data/platlib/a.py": "a.py",
+        "quiverdb-1.0.1.data/platlib": "quiverdb-1.0.1.data/platlib",
+        "quiverdb-1.0.0.data/scripts/a": "quiverdb-1.0.0.data/scripts/a",
+        "quiverdb/platlib/a.py": "quiverdb/platlib/a.py",
+        "quiverdb/x.data/platlib/a.py": "quiverdb/x.data/platlib/a.py",
+    }
+    archive = open_wheel(linux_wheel(tmp_path, {name: f"# {name}" for name in paths}))
+    assert {name: archive.install_paths[name] for name in paths} == paths
+    for name, path in paths.items():
+        assert archive.installed[path] == f"# {name}".encode()
 
 
-def test_the_metadata_is_read_from_the_first_folder_that_has_it(tmp_path: Path) -> None:
+def test_metadata_comes_from_the_first_folder_with_the_file(tmp_path: Path) -> None:
     files = {"quiverdb-0.9.0.dist-info/METADATA": b"\xff", "a.dist-info": b""}
     archive = open_wheel(linux_wheel(tmp_path, files))
     assert archive.dist_infos == ("quiverdb-0.9.0.dist-info", INFO)
@@ -97,6 +100,6 @@ def test_the_metadata_is_read_from_the_first_folder_that_has_it(tmp_path: Path) 
     assert archive.metadata_file("absent") is None
 
 
-def test_a_name_without_parts_is_read(tmp_path: Path) -> None:
+def test_name_that_is_only_a_dot_is_read(tmp_path: Path) -> None:
     wheel = linux_wheel(tmp_path, {"./.": ""})
     assert "./." in open_wheel(wheel).names

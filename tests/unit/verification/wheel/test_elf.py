@@ -9,12 +9,12 @@ from elftools.elf.elffile import ELFFile
 from tests.helpers.binaries import ElfSymbol, elf, property_note
 from tests.helpers.sample_wheels import MEMCPY, linux_core, symbol
 from verification.wheel.elf import check_library, read
-from verification.wheel.errors import Program, UnreadableBinary
+from verification.wheel.errors import ObjectFile, Program, UnreadableBinary
 
 ISA_NEEDED, ISA_USED = 0xC0008002, 0xC0010002
 
 
-def test_the_facts_of_a_library_are_read() -> None:
+def test_headers_and_symbols_of_a_library_are_read() -> None:
     data = elf(
         soname="liba.so",
         needed=["libb.so", "libc.so.6"],
@@ -37,7 +37,7 @@ def test_the_facts_of_a_library_are_read() -> None:
     assert binary.unread is None
 
 
-def test_a_bare_library_has_no_facts() -> None:
+def test_library_without_symbols_has_empty_fields() -> None:
     binary = read(elf())
     assert (binary.soname, binary.needed, binary.run_paths) == (None, (), ())
     assert (binary.versions, binary.imports, binary.exports) == ({}, (), frozenset())
@@ -46,7 +46,7 @@ def test_a_bare_library_has_no_facts() -> None:
 @pytest.mark.parametrize(
     "machine", ["x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64"]
 )
-def test_every_processor_is_read_alike(machine: str) -> None:
+def test_library_for_each_processor_is_read(machine: str) -> None:
     imports = [MEMCPY, symbol("b_open"), symbol("exp", "libm.so.6", "GLIBC_2.29")]
     exports = [ElfSymbol("a_open"), ElfSymbol("a_weak", binding=2)]
     data = elf(machine=machine, imports=imports, exports=exports, own_calls=["a_weak"])
@@ -58,15 +58,15 @@ def test_every_processor_is_read_alike(machine: str) -> None:
     assert not binary.executable_stack
 
 
-def test_an_unknown_processor_has_the_name_of_its_format() -> None:
+def test_unknown_processor_has_its_elf_name() -> None:
     assert read(elf(machine="loongarch64")).machine == "EM_LOONGARCH"
 
 
-def test_both_kinds_of_run_path_are_read() -> None:
+def test_rpath_and_runpath_are_read() -> None:
     assert read(elf(rpath="/a:/b", run_path="/c")).run_paths == ("/a", "/b", "/c")
 
 
-def test_the_versions_of_a_library_are_in_order() -> None:
+def test_symbol_versions_are_sorted() -> None:
     imports = [symbol(name, "libc.so.6", f"GLIBC_2.{name}") for name in ("3", "1", "2")]
     assert read(elf(imports=imports)).versions == {
         "libc.so.6": ("GLIBC_2.1", "GLIBC_2.2", "GLIBC_2.3")
@@ -86,10 +86,10 @@ def test_the_versions_of_a_library_are_in_order() -> None:
         (ElfSymbol("a", visibility=3), True, False),
         (ElfSymbol("a", visibility=2), False, False),
         (ElfSymbol("a", visibility=1), False, False),
-        (ElfSymbol("a", visibility=0x60), True, True),  # further bits are the processor's
+        (ElfSymbol("a", visibility=0x60), True, True),  # the other bits depend on the processor
     ],
 )
-def test_a_symbol_is_exported_by_its_binding_and_visibility(
+def test_binding_and_visibility_decide_whether_a_symbol_is_exported(
     entry: ElfSymbol, *, is_exported: bool, is_interposable: bool
 ) -> None:
     binary = read(elf(exports=[entry], own_calls=["a"]))
@@ -99,26 +99,26 @@ def test_a_symbol_is_exported_by_its_binding_and_visibility(
 
 
 @pytest.mark.parametrize(("binding", "is_imported"), [(1, True), (2, False), (0, False)])
-def test_only_what_must_be_there_is_imported(binding: int, *, is_imported: bool) -> None:
+def test_only_global_undefined_symbols_are_imported(binding: int, *, is_imported: bool) -> None:
     binary = read(elf(exports=[ElfSymbol("a", binding=binding, section=0)]))
     assert binary.imports == ((symbol("a"),) if is_imported else ())
     assert binary.exports == frozenset()
 
 
-def test_a_hidden_version_is_read() -> None:
+def test_hidden_version_is_read() -> None:
     entry = ElfSymbol("old_memcpy", section=0, version=0x8002)
-    (_, found) = read(elf(imports=[MEMCPY], exports=[entry])).imports
-    assert found == symbol("old_memcpy", "libc.so.6", "GLIBC_2.14")
+    (_, imported) = read(elf(imports=[MEMCPY], exports=[entry])).imports
+    assert imported == symbol("old_memcpy", "libc.so.6", "GLIBC_2.14")
 
 
-def test_symbols_without_a_name_do_not_count() -> None:
+def test_symbols_without_a_name_are_ignored() -> None:
     binary = read(elf(exports=[ElfSymbol(""), ElfSymbol("", section=0), "a"]))
     assert (binary.imports, binary.exports) == ((), frozenset({"a"}))
 
 
 @pytest.mark.parametrize("with_addends", [True, False])
 @pytest.mark.parametrize("machine", ["x86_64", "i686", "s390x"])
-def test_only_symbols_that_are_bound_on_loading_are_interposable(
+def test_only_symbols_that_are_bound_at_load_time_are_interposable(
     machine: str, *, with_addends: bool
 ) -> None:
     exports = [f"a{number}" for number in range(300)]
@@ -128,17 +128,15 @@ def test_only_symbols_that_are_bound_on_loading_are_interposable(
 
 
 @pytest.mark.parametrize(("flags", "is_bound"), [(2, True), (0xA, True), (8, False)])
-def test_a_library_that_binds_its_own_symbols_has_none_to_interpose(
-    flags: int, *, is_bound: bool
-) -> None:
-    found = read(elf(exports=["a"], own_calls=["a"], flags=flags)).interposable
-    assert found == (() if is_bound else ("a",))
+def test_symbolic_library_has_no_interposable_symbols(flags: int, *, is_bound: bool) -> None:
+    interposable = read(elf(exports=["a"], own_calls=["a"], flags=flags)).interposable
+    assert interposable == (() if is_bound else ("a",))
     assert read(elf(exports=["a"], own_calls=["a"], symbolic=True)).interposable == ()
 
 
-def test_a_library_without_section_headers_is_unread() -> None:
+def test_symbols_of_a_library_without_section_headers_are_unread() -> None:
     binary = read(elf(soname="liba.so", needed=["libc.so.6"], section_headers=False))
-    assert binary.unread == "it has no section headers, so its symbols were not read"
+    assert binary.unread
     assert (binary.soname, binary.needed) == ("liba.so", ("libc.so.6",))
 
 
@@ -146,7 +144,7 @@ def test_a_library_without_section_headers_is_unread() -> None:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "i686", "aarch64"])
-def test_a_stack_header_decides(machine: str) -> None:
+def test_stack_header_decides_whether_the_stack_is_executable(machine: str) -> None:
     assert not read(elf(machine=machine)).executable_stack
     assert read(elf(machine=machine, executable_stack=True)).executable_stack
 
@@ -154,12 +152,12 @@ def test_a_stack_header_decides(machine: str) -> None:
 @pytest.mark.parametrize(
     ("machine", "executable"), [("x86_64", True), ("i686", True), ("aarch64", False)]
 )
-def test_without_a_stack_header_the_processor_decides(machine: str, *, executable: bool) -> None:
+def test_stack_without_header_is_executable_on_x86(machine: str, *, executable: bool) -> None:
     assert read(elf(machine=machine, stack_header=False)).executable_stack == executable
 
 
 @pytest.mark.parametrize(("bits", "version"), [(0, 1), (1, 1), (3, 2), (7, 3), (8, 4), (4, 3)])
-def test_the_processor_that_a_library_needs_is_read(bits: int, version: int) -> None:
+def test_needed_processor_version_is_the_highest_bit(bits: int, version: int) -> None:
     note = property_note((ISA_USED, 15)) + property_note((ISA_NEEDED, bits))
     assert read(elf(note=note)).instruction_set == version
     assert read(elf(note=property_note((ISA_USED, 15), (ISA_NEEDED, bits)))).instruction_set == (
@@ -167,7 +165,7 @@ def test_the_processor_that_a_library_needs_is_read(bits: int, version: int) -> 
     )
 
 
-def test_the_needs_of_several_notes_are_joined() -> None:
+def test_bits_of_several_notes_are_combined() -> None:
     note = property_note((ISA_NEEDED, 2)) + property_note((ISA_NEEDED, 1))
     assert read(elf(note=note)).instruction_set == 2
 
@@ -180,11 +178,11 @@ def test_the_needs_of_several_notes_are_joined() -> None:
         b"\xff" * 40,
     ],
 )
-def test_other_notes_say_nothing_of_the_processor(note: bytes) -> None:
+def test_other_notes_are_ignored(note: bytes) -> None:
     assert read(elf(note=note)).instruction_set == 1
 
 
-def test_another_processor_has_no_versions() -> None:
+def test_processor_version_is_only_for_x86_64() -> None:
     note = property_note((ISA_NEEDED, 8))
     assert read(elf(note=note, machine="aarch64")).instruction_set == 1
 
@@ -193,38 +191,38 @@ def test_another_processor_has_no_versions() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x7fELF", b"\x7fELF\x02\x01\x01" * 20, linux_core()[:200]])
-def test_damage_is_named(data: bytes) -> None:
-    with pytest.raises(UnreadableBinary, match=r"^a damaged ELF file \(.+\)$"):
+def test_damaged_file_is_unreadable(data: bytes) -> None:
+    with pytest.raises(UnreadableBinary) as damaged:
         read(data)
+    assert damaged.value.cause == "damaged-library"
 
 
-def test_an_object_file_is_loaded_by_nothing() -> None:
-    with pytest.raises(UnreadableBinary, match="an object file"):
+def test_object_file_is_unreadable() -> None:
+    with pytest.raises(ObjectFile):
         read(elf(kind=1))
 
 
-def test_a_count_of_versions_beyond_the_file_is_damage_and_no_long_wait() -> None:
+def test_version_count_beyond_the_file_is_refused_at_once() -> None:
     data = linux_core()
     file = ELFFile(io.BytesIO(data))
     number = next(
         n for n in range(file.num_sections()) if file.get_section(n).name == ".gnu.version_r"
     )
-    at = file["e_shoff"] + number * file["e_shentsize"] + 44  # sh_info
-    damaged = data[:at] + struct.pack("<I", 0xFFFFFFFF) + data[at + 4 :]
-    with pytest.raises(UnreadableBinary, match="4294967295 needed versions in 64 bytes"):
-        read(damaged)
+    offset = file["e_shoff"] + number * file["e_shentsize"] + 44  # sh_info
+    with pytest.raises(UnreadableBinary, match="4294967295"):
+        read(_changed(data, offset, "<I", 0xFFFFFFFF))
 
 
-def _changed(data: bytes, at: int, layout: str, value: int) -> bytes:
+def _changed(data: bytes, offset: int, layout: str, value: int) -> bytes:
     changed = bytearray(data)
-    struct.pack_into(layout, changed, at, value)
+    struct.pack_into(layout, changed, offset, value)
     return bytes(changed)
 
 
 def _without_segment(data: bytes, kind: int) -> bytes:
-    places = range(64, 64 + 4 * 56, 56)
-    at = next(place for place in places if struct.unpack_from("<I", data, place) == (kind,))
-    return _changed(data, at, "<I", 0)
+    headers = range(64, 64 + 4 * 56, 56)
+    offset = next(header for header in headers if struct.unpack_from("<I", data, header) == (kind,))
+    return _changed(data, offset, "<I", 0)
 
 
 UNLOADABLE = {
@@ -240,13 +238,13 @@ UNLOADABLE = {
 
 
 @pytest.mark.parametrize("data", UNLOADABLE.values(), ids=UNLOADABLE)
-def test_a_whole_file_that_no_system_loads_is_damaged(data: bytes) -> None:
+def test_complete_file_that_no_system_loads_is_damaged(data: bytes) -> None:
     with pytest.raises(UnreadableBinary) as damaged:
         read(data)
     assert (damaged.value.cause, damaged.value.risk) == ("damaged-library", False)
 
 
-def test_a_program_is_readable_and_no_library() -> None:
+def test_program_is_readable_but_not_a_library() -> None:
     static = _without_segment(linux_core(kind=2), 2)
     independent = linux_core(flags_1=0x0800_0001)
     for data in (linux_core(kind=2), static, independent):
