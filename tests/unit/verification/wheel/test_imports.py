@@ -1,8 +1,9 @@
-"""What the code of a package imports. `test_dependencies` tests whether they are available."""
+"""Tests of reading imports. `test_dependencies` tests whether the modules are available."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -25,33 +26,36 @@ def imports(folder: Path, code: str) -> set[ImportedModule]:
     return set(read(folder, m=code).imports["p/m.py"])
 
 
-@pytest.mark.parametrize(
-    ("code", "module", "name"),
-    [
-        ("import a.b as c", "a.b", ""),
-        ("from a.b import c as d", "a.b", "c"),
-        ("from . import c", "p", "c"),
-        ("from .a import c", "p.a", "c"),
-        ("from .. import c", "", "c"),
-        ("class A:\n    import a", "a", ""),
-        ("with open('x'):\n    import a", "a", ""),
-    ],
-)
-def test_what_runs_on_import_is_certain(tmp_path: Path, code: str, module: str, name: str) -> None:
-    assert imports(tmp_path, code) == {(module, name, True, False)}
+def imports_by_code(folder: Path, codes: Iterable[str]) -> dict[str, set[ImportedModule]]:
+    """Return the imports of several modules."""
+    return {code: imports(folder, code) for code in codes}
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_import_that_runs_with_the_module_is_certain(tmp_path: Path) -> None:
+    expected = {
+        "import a.b as c": ("a.b", ""),
+        "from a.b import c as d": ("a.b", "c"),
+        "from . import c": ("p", "c"),
+        "from .a import c": ("p.a", "c"),
+        "from .. import c": ("", "c"),
+        "class A:\n    import a": ("a", ""),
+        "with open('x'):\n    import a": ("a", ""),
+    }
+    assert imports_by_code(tmp_path, expected) == {
+        code: {(module, name, True, False)} for code, (module, name) in expected.items()
+    }
+
+
+def test_import_in_a_function_is_certain_and_marked(tmp_path: Path) -> None:
+    codes = [
         "def f():\n    import a",
         "async def f():\n    import a",
         "class A:\n  def f(self):\n    import a",
         "def f():\n    with open('x'):\n        import a",
         "async def f():\n    async with x:\n        import a",
-        "def f(x):\n    for one in x:\n        import a",
-        "def f(x):\n    for one in x:\n        pass\n    else:\n        import a",
-        "async def f(x):\n    async for one in x:\n        import a",
+        "def f(x):\n    for y in x:\n        import a",
+        "def f(x):\n    for y in x:\n        pass\n    else:\n        import a",
+        "async def f(x):\n    async for y in x:\n        import a",
         "def f(x):\n    while x:\n        import a",
         "def f(x):\n    match x:\n        case 1: pass\n        case 2: import a",
         "def f(x):\n    if x:\n        import a",
@@ -59,50 +63,43 @@ def test_what_runs_on_import_is_certain(tmp_path: Path, code: str, module: str, 
         "def f(x):\n    if x:\n        return\n    import a",
         "def f(x):\n    if WINDOWS:\n        x = 1\n    import a",
         "def f():\n    def g():\n        import a",
-    ],
-)
-def test_what_a_function_imports_is_certain_when_it_is_called(tmp_path: Path, code: str) -> None:
-    assert imports(tmp_path, code) == {("a", "", True, True)}
+    ]
+    assert imports_by_code(tmp_path, codes) == {key: {("a", "", True, True)} for key in codes}
 
 
-@pytest.mark.parametrize(
-    ("code", "in_function"),
-    [
-        ("if x:\n    import a", False),
-        ("if x:\n    pass\nelse:\n    import a", False),
-        ("if x:\n    class A:\n        import a", False),
-        ("if WINDOWS:\n    def f():\n        import a", True),
-        ("def f():\n    if WINDOWS:\n        import a", True),
-        ("def f():\n    if os.WINDOWS:\n        import a", True),
-        ("def f(x):\n    if WINDOWS:\n        if x:\n            import a", True),
-    ],
-)
-def test_what_is_under_a_condition_is_not_certain(
-    tmp_path: Path, code: str, *, in_function: bool
-) -> None:
-    assert imports(tmp_path, code) == {("a", "", False, in_function)}
+def test_import_under_a_condition_is_not_certain(tmp_path: Path) -> None:
+    in_function = {
+        "if x:\n    import a": False,
+        "if x:\n    pass\nelse:\n    import a": False,
+        "if x:\n    class A:\n        import a": False,
+        "if WINDOWS:\n    def f():\n        import a": True,
+        "def f():\n    if WINDOWS:\n        import a": True,
+        "def f():\n    if os.WINDOWS:\n        import a": True,
+        "def f(x):\n    if WINDOWS:\n        if x:\n            import a": True,
+    }
+    assert imports_by_code(tmp_path, in_function) == {
+        code: {("a", "", False, value)} for code, value in in_function.items()
+    }
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
+@pytest.mark.parametrize("context", ["{}", "def f():\n    {}", "class A:\n    {}"])
+def test_import_for_some_systems_is_left_out(tmp_path: Path, context: str) -> None:
+    codes = []
+    for condition in (
         "sys.version_info < (3, 11)", "version_info < (3, 11)", "sys.platform == 'win32'",
         "platform == 'win32'", "os.name == 'nt'", "__name__ == '__main__'", "TYPE_CHECKING",
         "typing.TYPE_CHECKING", "sys.implementation.version", "platform.system() == 'Linux'",
         "platform.machine() == 'x86_64'", "not sys.platform.startswith('win')",
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("place", ["{}", "def f():\n    {}", "class A:\n    {}"])
-def test_what_some_runs_import_does_not_count(tmp_path: Path, condition: str, place: str) -> None:
-    code = f"if {condition}:\n        import a\n    else:\n        import b"
-    if place == "{}":
-        code = textwrap.dedent(f"    {code}")
-    assert imports(tmp_path, place.format(code)) == set()
+    ):  # fmt: skip
+        code = f"if {condition}:\n        import a\n    else:\n        import b"
+        if context == "{}":
+            code = textwrap.dedent(f"    {code}")
+        codes.append(context.format(code))
+    assert imports_by_code(tmp_path, codes) == {key: set() for key in codes}
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_import_that_may_fail_or_may_not_run_is_left_out(tmp_path: Path) -> None:
+    codes = [
         "try:\n    import a\nexcept ImportError:\n    import b\nelse:\n    import c",
         "with suppress(ImportError):\n    import a",
         "with contextlib.suppress(ImportError):\n    import a",
@@ -112,22 +109,18 @@ def test_what_some_runs_import_does_not_count(tmp_path: Path, condition: str, pl
         "match x:\n    case 1:\n        import a",
         "def f():\n    if os.name != 'nt':\n        return\n    import a",
         "def f():\n    if not WINDOWS:\n        raise OSError\n    import a",
-    ],
-)
-def test_what_may_be_absent_does_not_count(tmp_path: Path, code: str) -> None:
-    assert imports(tmp_path, code) == set()
+    ]
+    assert imports_by_code(tmp_path, codes) == {key: set() for key in codes}
 
 
-def test_what_follows_a_return_on_some_systems_does_not_count_in_that_function_alone(
-    tmp_path: Path,
-) -> None:
+def test_return_on_some_systems_ends_only_its_function(tmp_path: Path) -> None:
     code = "def f():\n    if os.name == 'nt':\n        return\n    import a\nimport b"
     assert imports(tmp_path, code) == {("b", "", True, False)}
     code = "if os.name == 'nt':\n    raise OSError\nimport b"
     assert imports(tmp_path, code) == {("b", "", True, False)}
 
 
-def test_each_import_is_listed_once_and_in_order(tmp_path: Path) -> None:
+def test_imports_are_sorted_without_repeats(tmp_path: Path) -> None:
     code = read(tmp_path, m="import b, a\nimport b\nfrom a import y, x\n")
     assert code.imports["p/m.py"] == (
         ImportedModule("a", "", True, False),
@@ -137,12 +130,12 @@ def test_each_import_is_listed_once_and_in_order(tmp_path: Path) -> None:
     )
 
 
-def test_a_name_that_is_taken_may_be_a_module() -> None:
+def test_imported_name_may_be_a_module() -> None:
     assert ImportedModule("a", "", True, False).modules == ("a",)
     assert ImportedModule("a", "b", True, False).modules == ("a", "a.b")
 
 
-def test_links_are_all_modules_that_may_be_imported(tmp_path: Path) -> None:
+def test_links_contain_all_modules_that_may_be_imported(tmp_path: Path) -> None:
     code = """
         import a.b
         from . import c
@@ -163,19 +156,24 @@ def test_only_the_package_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["match = = 1\n", "x = '\0'", "x = " + "-" * 100_000 + "1"])
-def test_a_file_that_cannot_be_parsed_has_a_reason(tmp_path: Path, text: str) -> None:
+def test_file_that_cannot_be_parsed_has_a_reason(tmp_path: Path, text: str) -> None:
     code = read(tmp_path, m=text, n="import a")
     assert list(code.unparsed) == ["p/m.py"]
-    assert "cannot parse it (" in code.unparsed["p/m.py"]
+    assert code.unparsed["p/m.py"]
     assert list(code.imports) == ["p/n.py"]
 
 
 # ---- names ----
 
 
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [
+def package_names(folder: Path, code: str) -> frozenset[str]:
+    names = read(folder, __=code).names["p/__init__.py"]
+    assert names is not None
+    return names
+
+
+def test_names_that_a_package_defines_are_read(tmp_path: Path) -> None:
+    for code, name in (
         ("x = 1", "x"),
         ("x: int = 1", "x"),
         ("for x in y: pass", "x"),
@@ -194,27 +192,19 @@ def test_a_file_that_cannot_be_parsed_has_a_reason(tmp_path: Path, text: str) ->
         ("def __getattr__(name):\n    if name == 'x':\n        return 1", "x"),
         ("", "__path__"),
         ("", "*"),
-    ],
-)
-def test_the_names_of_a_package_are_read(tmp_path: Path, code: str, name: str) -> None:
-    names = read(tmp_path, __=code).names["p/__init__.py"]
-    assert names is not None
-    assert name in names
+    ):
+        assert name in package_names(tmp_path, code), code
 
 
-@pytest.mark.parametrize(
-    "code",
-    ["from . import x", "y = x", "y.x", "import y.x", "import x as y", "from a import x as y"],
-)
-def test_what_defines_no_name_gives_none(tmp_path: Path, code: str) -> None:
-    names = read(tmp_path, __=code).names["p/__init__.py"]
-    assert names is not None
-    assert "x" not in names
+def test_code_that_only_uses_a_name_does_not_define_it(tmp_path: Path) -> None:
+    for code in (
+        "from . import x", "y = x", "y.x", "import y.x", "import x as y", "from a import x as y",
+    ):  # fmt: skip
+        assert "x" not in package_names(tmp_path, code), code
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
+def test_names_that_are_defined_at_run_time_are_unknown(tmp_path: Path) -> None:
+    for code in (
         "globals()['x'] = 1",
         "exec('x = 1')",
         "sys.modules[__name__] = 1",
@@ -223,13 +213,11 @@ def test_what_defines_no_name_gives_none(tmp_path: Path, code: str) -> None:
         "__getattr__, x = attach()",
         "def __getattr__(name):\n    return table[name]",
         "def __getattr__(name):\n    if name == 'x':\n        return load(name)",
-    ],
-)
-def test_names_that_are_made_at_run_time_cannot_be_read(tmp_path: Path, code: str) -> None:
-    assert read(tmp_path, __=code).names["p/__init__.py"] is None
+    ):
+        assert read(tmp_path, __=code).names["p/__init__.py"] is None, code
 
 
-def test_a_getter_that_only_compares_and_reports_the_name_is_read(tmp_path: Path) -> None:
+def test_getattr_that_only_compares_and_formats_the_name_is_read(tmp_path: Path) -> None:
     code = """
         def __getattr__(name):
             if name == "x":
@@ -243,10 +231,10 @@ def test_only_packages_have_names(tmp_path: Path) -> None:
     assert list(read(tmp_path, __="", m="x = 1").names) == ["p/__init__.py"]
 
 
-# ---- what is reached ----
+# ---- reachable modules ----
 
 
-def test_what_a_package_runs_is_followed() -> None:
+def test_reachable_modules_follow_the_imports_of_the_package() -> None:
     links = {
         "p/__init__.py": {"p.a", "os"},
         "p/a.py": {"p.b.c", "p"},
@@ -259,6 +247,6 @@ def test_what_a_package_runs_is_followed() -> None:
     assert reachable_modules(links, "p") == set(links) - {"p/b/e.py", "q.py"}
 
 
-def test_another_package_is_not_followed() -> None:
+def test_reachable_modules_do_not_include_other_packages() -> None:
     links = {"p/__init__.py": {"q"}, "q/__init__.py": {"p.a"}, "p/a.py": set[str]()}
     assert reachable_modules(links, "p") == {"p/__init__.py"}

@@ -24,22 +24,22 @@ WIDE = universal_macho(macho(), macho(machine="x86_64"), wide=True)
         (WIDE, "universal"),
     ],
 )
-def test_the_processor_of_a_whole_file_is_read(data: bytes, machine: str) -> None:
+def test_processor_of_a_complete_file_is_read(data: bytes, machine: str) -> None:
     binary = read(data)
     assert (binary.format, binary.machine) == ("mach-o", machine)
     assert binary.unread
 
 
 @pytest.mark.parametrize("data", [macho(), UNIVERSAL, WIDE], ids=["thin", "universal", "wide"])
-def test_a_file_that_is_cut_off_anywhere_is_damaged(data: bytes) -> None:
-    for keep in range(4, len(data)):
+def test_file_that_is_cut_off_anywhere_is_damaged(data: bytes) -> None:
+    for size in range(4, len(data)):
         with pytest.raises(UnreadableBinary) as damaged:
-            read(data[:keep])
+            read(data[:size])
         assert (damaged.value.cause, damaged.value.risk) == ("damaged-library", False)
 
 
 @pytest.mark.parametrize("length", [0, 7, 73, 0xFFFFFFFF])
-def test_a_load_command_of_an_impossible_size_is_damage(length: int) -> None:
+def test_load_command_with_an_impossible_size_is_damaged(length: int) -> None:
     data = bytearray(macho())
     struct.pack_into("<I", data, 36, length)
     with pytest.raises(UnreadableBinary):
@@ -55,6 +55,6 @@ def test_a_load_command_of_an_impossible_size_is_damage(length: int) -> None:
     ],
     ids=["zeros", "no slice", "a class of Java"],
 )
-def test_other_data_that_begins_like_a_library_is_unreadable(data: bytes) -> None:
+def test_other_data_that_starts_like_a_library_is_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableBinary):
         read(data)

@@ -18,17 +18,17 @@ def installed(folder: Path, *paths: str, tag: str = wheels.LINUX_TAG) -> set[str
     return {name for name in names if name and "dist-info" not in name}
 
 
-def test_the_top_level_modules_of_wheels_are_read(tmp_path: Path) -> None:
+def test_top_level_modules_are_read_from_wheels(tmp_path: Path) -> None:
     name = "A_b-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
     with zipfile.ZipFile(tmp_path / name, "w") as archive:
         for path in ("one/two/__init__.py", "_two.cpython-313.so", "a_b-1.0.dist-info/RECORD"):
             archive.writestr(path, "")
         archive.writestr("A_b.libs/x.so", "")
-    found = top_level_modules([tmp_path / "a-1.0.tar.gz", tmp_path / name])
-    assert found == {"a-b": frozenset({"one", "_two"})}
+    modules = top_level_modules([tmp_path / "a-1.0.tar.gz", tmp_path / name])
+    assert modules == {"a-b": frozenset({"one", "_two"})}
 
 
-def test_modules_and_folders_have_full_names(tmp_path: Path) -> None:
+def test_installed_modules_and_folders_have_full_names(tmp_path: Path) -> None:
     assert installed(tmp_path, "a/b/c.py", "top.py", "a/data.txt", "x-1.0.data/purelib/d.py") == {
         "a",
         "a.b",
@@ -52,9 +52,9 @@ def test_modules_and_folders_have_full_names(tmp_path: Path) -> None:
         ("x.pyi", set()),
     ],
 )
-def test_a_module_for_another_abi_is_not_installed(
+def test_extension_module_is_installed_only_for_its_abi(
     tmp_path: Path, file: str, tags: set[str]
 ) -> None:
-    every = ("cp313-cp313", "cp313-cp313t", "cp39-abi3", "py3-none")
-    found = {tag for tag in every if "x" in installed(tmp_path, file, tag=f"{tag}-win_amd64")}
-    assert found == tags
+    all_tags = ("cp313-cp313", "cp313-cp313t", "cp39-abi3", "py3-none")
+    matching = {tag for tag in all_tags if "x" in installed(tmp_path, file, tag=f"{tag}-win_amd64")}
+    assert matching == tags
