@@ -10,7 +10,7 @@ from verification.wheel import tags
 LINUX, WINDOWS = SUBJECT.platforms[:2]
 
 
-def test_lines_that_are_no_tag_are_left_out() -> None:
+def test_parse_tags_leaves_out_invalid_lines() -> None:
     lines = ["cp313-cp313-win_amd64", "py2.py3-none-any", "broken", "a-b-c-d", "--", "cp313-cp313-"]
     assert tags.parse_tags(lines) == {
         Tag("cp313", "cp313", "win_amd64"),
@@ -24,7 +24,7 @@ def test_lines_that_are_no_tag_are_left_out() -> None:
     ("text", "expected"),
     [("py3-none-any", True), ("py2.py3-none-any", True), ("py3-none", False), ("a-b-c-d", False)],
 )
-def test_a_tag_has_three_parts(text: str, *, expected: bool) -> None:
+def test_tag_has_three_parts(text: str, *, expected: bool) -> None:
     assert tags.is_tag(text) == expected
 
 
@@ -38,15 +38,15 @@ def test_a_tag_has_three_parts(text: str, *, expected: bool) -> None:
         ("win_amd64.win32", "win32"),
     ],
 )
-def test_the_oldest_platform_tag_is_found(platforms: str, oldest: str) -> None:
+def test_oldest_platform_tag_needs_the_oldest_c_library(platforms: str, oldest: str) -> None:
     assert tags.oldest_platform_tag(parse_tag(f"cp313-cp313-{platforms}")) == oldest
 
 
-def test_no_tag_has_no_platform() -> None:
+def test_oldest_platform_tag_without_tags_is_unknown() -> None:
     assert tags.oldest_platform_tag([]) == "unknown"
 
 
-def test_the_tags_of_the_subjects_python_are_supported() -> None:
+def test_python_tags_are_the_tags_of_the_subjects_python() -> None:
     supported = tags.python_tags(SUBJECT, {"win_amd64", "any"})
     for tag in ("cp313-cp313-win_amd64", "cp39-abi3-win_amd64", "py3-none-any", "cp313-none-any"):
         assert parse_tag(tag) <= supported, tag
@@ -69,7 +69,7 @@ def test_the_tags_of_the_subjects_python_are_supported() -> None:
         ("cp313-cp313-manylinux_2_28_aarch64", False),
     ],
 )
-def test_a_wheel_is_for_the_platforms_of_its_tags(tag: str, *, expected: bool) -> None:
+def test_wheel_may_fit_the_platforms_of_its_tags(tag: str, *, expected: bool) -> None:
     assert tags.may_fit(parse_tag(tag), [LINUX]) == expected
 
 
@@ -85,7 +85,9 @@ def test_a_wheel_is_for_the_platforms_of_its_tags(tag: str, *, expected: bool) -
         ("any", None),
     ],
 )
-def test_a_tag_is_for_the_platform_of_its_system_and_processor(tag: str, platform: object) -> None:
+def test_matching_platform_has_the_system_and_processor_of_the_tag(
+    tag: str, platform: object
+) -> None:
     assert tags.matching_platform(tag, SUBJECT.platforms) == platform
 
 
@@ -103,11 +105,11 @@ def test_a_tag_is_for_the_platform_of_its_system_and_processor(tag: str, platfor
         ("py3-none-any", None),
     ],
 )
-def test_a_wheel_is_the_declared_one_of_one_platform_or_of_none(tag: str, platform: object) -> None:
+def test_declared_platform_depends_on_python_and_c_library(tag: str, platform: object) -> None:
     assert tags.declared_platform(f"quiverdb-1.0.0-{tag}.whl", SUBJECT) == platform
 
 
-def test_a_file_with_another_name_is_no_declared_wheel() -> None:
+def test_file_with_an_invalid_name_has_no_declared_platform() -> None:
     assert tags.declared_platform("quiverdb.whl", SUBJECT) is None
 
 
@@ -121,7 +123,7 @@ def test_a_file_with_another_name_is_no_declared_wheel() -> None:
         ("win_amd64", False),
     ],
 )
-def test_a_tag_above_the_declared_c_library_is_newer(tag: str, *, expected: bool) -> None:
+def test_tag_with_a_newer_c_library_than_declared_is_newer(tag: str, *, expected: bool) -> None:
     assert tags.is_newer(tag, LINUX) == expected
     assert not tags.is_newer(tag, WINDOWS)
 
@@ -153,7 +155,7 @@ EXTENSIONS = SUBJECT.model_copy(
         ("pp311-pypy311_pp73-win_amd64", "cp313", "_x.cp313-win_amd64.pyd"),
     ],
 )
-def test_what_is_declared_reads_otherwise_for_another_python(
+def test_subject_for_wheel_has_the_python_and_libraries_of_the_tag(
     tag: str, python: str, library: str
 ) -> None:
     subject = tags.subject_for_wheel(f"quiverdb-1.0.0-{tag}.whl", EXTENSIONS)
@@ -163,22 +165,22 @@ def test_what_is_declared_reads_otherwise_for_another_python(
     assert platform.libraries == (library, "libx.so")
 
 
-def test_a_subject_for_a_musl_wheel_has_its_platform_as_well() -> None:
+def test_subject_for_a_musl_wheel_has_an_additional_platform() -> None:
     name = "quiverdb-1.0.0-cp313-cp313-musllinux_1_2_x86_64.whl"
     musl = LINUX.model_copy(update={"tag": "musllinux_1_2_x86_64"})
-    found = tags.subject_for_wheel(name, SUBJECT)
-    assert found == SUBJECT.model_copy(update={"platforms": (musl, *SUBJECT.platforms)})
+    subject = tags.subject_for_wheel(name, SUBJECT)
+    assert subject == SUBJECT.model_copy(update={"platforms": (musl, *SUBJECT.platforms)})
 
 
 @pytest.mark.parametrize("tag", ["musllinux_1_2_s390x", "win32", "macosx_12_0_x86_64"])
-def test_a_subject_for_a_wheel_of_an_undeclared_platform_has_it_as_well(tag: str) -> None:
-    found = tags.subject_for_wheel(f"quiverdb-1.0.0-cp313-cp313-{tag}.whl", SUBJECT)
-    platform = found.platform_for(tag)
+def test_subject_for_a_wheel_of_an_undeclared_platform_has_that_platform(tag: str) -> None:
+    subject = tags.subject_for_wheel(f"quiverdb-1.0.0-cp313-cp313-{tag}.whl", SUBJECT)
+    platform = subject.platform_for(tag)
     assert platform is not None
     assert (platform.tag, platform.libraries) == (tag, ())
     assert (platform.required, platform.execute) == (False, False)
 
 
 @pytest.mark.parametrize("tag", ["linux_s390x", "any", "win32.any", "win_amd64.win32"])
-def test_a_subject_for_a_wheel_of_an_unknown_system_has_no_more_platforms(tag: str) -> None:
+def test_subject_for_a_wheel_of_an_unknown_system_is_unchanged(tag: str) -> None:
     assert tags.subject_for_wheel(f"quiverdb-1.0.0-cp313-cp313-{tag}.whl", SUBJECT) == SUBJECT
