@@ -1,7 +1,7 @@
-"""Native libraries for tests, written byte by byte: no compiler is needed.
+"""Write native libraries for tests without a compiler.
 
-They say what real ones say to whoever reads them (needed libraries, symbols, versions), and hold no
-code: they cannot be run.
+Their headers and tables are like those of real libraries (needed libraries, symbols, versions).
+They contain no code and cannot run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _PE_MACHINES = {"x86_64": 0x8664, "i686": 0x14C, "aarch64": 0xAA64}
 
 _MACHO_MACHINES = {"x86_64": 0x1000007, "aarch64": 0x100000C, "arm64_32": 0x200000C}
 
-_PE_SECTION = 0x1000  # where the only section is in memory
-_PE_HEADERS = 0x400  # and in the file
+_PE_SECTION = 0x1000  # the address of the only section in memory
+_PE_HEADERS = 0x400  # the offset of the only section in the file
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ElfSymbol:
     visibility: int = 0
     """0 default, 2 hidden, 3 protected."""
     section: int = 1
-    """0 if the symbol is taken from elsewhere."""
+    """0 if the symbol is undefined: another library must export it."""
     version: int = 1
     """1 if the symbol has no version."""
 
@@ -57,8 +57,8 @@ def elf(
 ) -> bytes:
     """Return a shared library (System V ABI, gABI chapters 4 and 5).
 
-    `own_calls` are the exports that it binds through the dynamic linker. `kind` is the type of the
-    file, 1 for an object file. `note` is the content of the PT_NOTE segment.
+    `own_calls` are the exports that the library calls through the dynamic linker. `kind` is the
+    type of the file, 1 for an object file. `note` is the content of the PT_NOTE segment.
     """
     form = _ELF_FORMS[machine]
     strings = _Strings()
@@ -70,17 +70,17 @@ def elf(
             numbers[library, version] = len(numbers) + 2  # 0 and 1 are local and unversioned
     symbols = [
         ElfSymbol(
-            wanted.symbol,
+            needed_symbol.symbol,
             section=0,
-            version=numbers.get((wanted.library or "", wanted.version or ""), 1),
+            version=numbers.get((needed_symbol.library or "", needed_symbol.version or ""), 1),
         )
-        for wanted in imported
+        for needed_symbol in imported
     ]
     symbols += [ElfSymbol(name) if isinstance(name, str) else name for name in exports]
-    places = {symbol.name: number for number, symbol in enumerate(symbols, 1)}
-    table = bytes(form.symbol_size) + b"".join(form.symbol(one, strings) for one in symbols)
+    indexes = {symbol.name: number for number, symbol in enumerate(symbols, 1)}
+    table = bytes(form.symbol_size) + b"".join(form.symbol(symbol, strings) for symbol in symbols)
     versym = form.pack(f"{len(symbols) + 1}H", 0, *(symbol.version for symbol in symbols))
-    relocations = b"".join(form.relocation(places[name], with_addends) for name in own_calls)
+    relocations = b"".join(form.relocation(indexes[name], with_addends) for name in own_calls)
     verneed = _verneed(form, versioned, numbers, strings)
     texts = [(1, name) for name in needed]
     texts += [(tag, text) for tag, text in ((14, soname), (15, rpath), (29, run_path)) if text]
@@ -106,44 +106,44 @@ def elf(
     body += bytes(-len(body) % 8)
     tags += [(5, offsets[".dynstr"]), (10, len(strings.data)), (6, offsets[".dynsym"]), (0, 0)]
     dynamic = b"".join(form.pack(form.words(2), *tag) for tag in tags)
-    dynamic_at = header_size + len(body)
+    dynamic_offset = header_size + len(body)
     body += dynamic
 
     names = _Strings()
     sections = bytearray(form.section_size)
     for name, (section_type, link, entry, data) in contents.items():
-        # For symbols: the first that is not local; for versions: how many libraries follow.
+        # For symbols: the first symbol that is not local. For versions: the number of libraries.
         info = {".dynsym": 1, ".gnu.version_r": len(versioned)}.get(name, 0)
-        at, size = offsets[name], len(data)
-        sections += form.section(names.add(name), section_type, 2, at, size, link, info, entry)
+        offset, size = offsets[name], len(data)
+        sections += form.section(names.add(name), section_type, 2, offset, size, link, info, entry)
     sections += form.section(
-        names.add(".dynamic"), 6, 2, dynamic_at, len(dynamic), 1, 0, 2 * form.word
+        names.add(".dynamic"), 6, 2, dynamic_offset, len(dynamic), 1, 0, 2 * form.word
     )
-    name_place = names.add(".shstrtab")
-    names_at = header_size + len(body)
+    name_offset = names.add(".shstrtab")
+    names_offset = header_size + len(body)
     body += names.data
-    sections += form.section(name_place, 3, 0, names_at, len(names.data), 0, 0, 0)
+    sections += form.section(name_offset, 3, 0, names_offset, len(names.data), 0, 0, 0)
     body += bytes(-len(body) % 8)
-    sections_at = header_size + len(body)
+    sections_offset = header_size + len(body)
     count = len(sections) // form.section_size
     header = b"\x7fELF" + bytes([form.word // 4, 2 if form.order == ">" else 1, 1]) + bytes(9)
     header += form.pack(
         f"HHI{form.words(3)}IHHHHHH",
-        kind, form.machine, 1, 0, form.header_size, sections_at if section_headers else 0, 0,
+        kind, form.machine, 1, 0, form.header_size, sections_offset if section_headers else 0, 0,
         form.header_size, form.segment_size, 4, form.section_size,
         count if section_headers else 0, count - 1 if section_headers else 0,
     )  # fmt: skip
     end = header_size + len(body)
     stack = 0x6474E551 if stack_header else 0
     header += form.segment(1, 5, 0, end)
-    header += form.segment(2, 6, dynamic_at, len(dynamic))
+    header += form.segment(2, 6, dynamic_offset, len(dynamic))
     header += form.segment(stack, 7 if executable_stack else 6, 0, 0)
     header += form.segment(4 if note else 0, 4, offsets[".note"], len(note))
     return header + bytes(body) + (bytes(sections) if section_headers else b"")
 
 
 def property_note(*properties: tuple[int, int], name: bytes = b"GNU\0") -> bytes:
-    """Return a note .note.gnu.property with these types and values, for 64-bit files."""
+    """Return the note .note.gnu.property of a 64-bit file with these types and values."""
     data = b"".join(struct.pack("<III4x", kind, 4, value) for kind, value in properties)
     return struct.pack("<III", len(name), len(data), 5) + name + data
 
@@ -159,7 +159,7 @@ def pe(
 ) -> bytes:
     """Return a DLL that imports and exports these names (Microsoft's PE Format, PE32+ or PE32).
 
-    ``entry`` is machine code that runs when it is loaded; without it none does.
+    ``entry`` is machine code that runs when the DLL is loaded. By default, no code runs.
     """
     wide = machine != "i686"
     section = _Section()
@@ -167,9 +167,9 @@ def pe(
     start = section.put(entry) if entry else 0
     exported = _pe_exports(section, name, sorted(exports), code)
     imported = _pe_imports(section, imports or {}, wide=wide)
-    late = _pe_delayed(section, delayed or {}, wide=wide)
+    delay_imported = _pe_delayed(section, delayed or {}, wide=wide)
     directories = [(0, 0)] * 16
-    directories[0], directories[1], directories[13] = exported, imported, late
+    directories[0], directories[1], directories[13] = exported, imported, delay_imported
 
     size = len(section.data)
     raw = size + -size % 0x200
@@ -201,17 +201,17 @@ def universal_macho(*slices: bytes, wide: bool = False) -> bytes:
     """Return a universal file of thin libraries (Apple's mach-o/fat.h)."""
     row = struct.Struct(">IIQQII" if wide else ">IIIII")
     head = struct.pack(">II", 0xCAFEBABF if wide else 0xCAFEBABE, len(slices))
-    at = len(head) + row.size * len(slices)
-    for one in slices:
-        (processor,) = struct.unpack_from("<4xI", one)
-        head += row.pack(processor, 0, at, len(one), 0, *[0] * wide)
-        at += len(one)
+    offset = len(head) + row.size * len(slices)
+    for library in slices:
+        (processor,) = struct.unpack_from("<4xI", library)
+        head += row.pack(processor, 0, offset, len(library), 0, *[0] * wide)
+        offset += len(library)
     return head + b"".join(slices)
 
 
 @dataclass(frozen=True)
 class _ElfForm:
-    """How a processor's ELF files are written: 32 or 64 bits, little- or big-endian."""
+    """The ELF format of a processor: 32 or 64 bits, little- or big-endian."""
 
     machine: int
     word: int = 8
@@ -252,15 +252,23 @@ class _ElfForm:
         return self.pack(self.words(3 if with_addend else 2), 0x2000, info, *[0] * with_addend)
 
     def section(
-        self, name: int, kind: int, flags: int, at: int, size: int, link: int, info: int, entry: int
+        self,
+        name: int,
+        kind: int,
+        flags: int,
+        offset: int,
+        size: int,
+        link: int,
+        info: int,
+        entry: int,
     ) -> bytes:
         layout = f"II{self.words(4)}II{self.words(2)}"
-        return self.pack(layout, name, kind, flags, at, at, size, link, info, 8, entry)
+        return self.pack(layout, name, kind, flags, offset, offset, size, link, info, 8, entry)
 
-    def segment(self, kind: int, flags: int, at: int, size: int) -> bytes:
+    def segment(self, kind: int, flags: int, offset: int, size: int) -> bytes:
         if self.word == 8:
-            return self.pack("IIQQQQQQ", kind, flags, at, at, at, size, size, 8)
-        return self.pack("IIIIIIII", kind, at, at, at, size, size, flags, 8)
+            return self.pack("IIQQQQQQ", kind, flags, offset, offset, offset, size, size, 8)
+        return self.pack("IIIIIIII", kind, offset, offset, offset, size, size, flags, 8)
 
 
 _ELF_FORMS = {
@@ -282,22 +290,24 @@ class _Strings:
         self.data = bytearray(1)
 
     def add(self, text: str) -> int:
-        place = len(self.data)
+        """Add a string, and return its offset in the table."""
+        offset = len(self.data)
         self.data += text.encode() + b"\0"
-        return place
+        return offset
 
 
 class _Section:
-    """The bytes of a PE section, placed one after the other."""
+    """The content of a PE section."""
 
     def __init__(self) -> None:
         self.data = bytearray()
 
     def put(self, data: bytes) -> int:
+        """Append data, and return its address in memory."""
         self.data += bytes(-len(self.data) % 8)
-        place = _PE_SECTION + len(self.data)
+        address = _PE_SECTION + len(self.data)
         self.data += data
-        return place
+        return address
 
     def text(self, text: str) -> int:
         return self.put(text.encode() + b"\0")
@@ -305,11 +315,11 @@ class _Section:
 
 def _group(imports: Iterable[Import]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
-    for wanted in imports:
-        if wanted.library and wanted.version:
-            versions = grouped.setdefault(wanted.library, [])
-            if wanted.version not in versions:
-                versions.append(wanted.version)
+    for symbol in imports:
+        if symbol.library and symbol.version:
+            versions = grouped.setdefault(symbol.library, [])
+            if symbol.version not in versions:
+                versions.append(symbol.version)
     return grouped
 
 
@@ -323,10 +333,10 @@ def _verneed(
     for position, (library, versions) in enumerate(versioned.items(), 1):
         following = 16 + 16 * len(versions) if position < len(versioned) else 0
         data += form.pack("HHIII", 1, len(versions), strings.add(library), 16, following)
-        for place, version in enumerate(versions, 1):
-            after = 16 if place < len(versions) else 0
+        for version_position, version in enumerate(versions, 1):
+            next_version = 16 if version_position < len(versions) else 0
             number = numbers[library, version]
-            data += form.pack("IHHII", 0, 0, number, strings.add(version), after)
+            data += form.pack("IHHII", 0, 0, number, strings.add(version), next_version)
     return data
 
 
@@ -343,8 +353,8 @@ def _pe_exports(section: _Section, name: str, exports: Sequence[str], code: int)
 
 
 def _pe_thunks(section: _Section, symbols: Sequence[str], *, wide: bool) -> int:
-    places = [section.put(b"\0\0" + symbol.encode() + b"\0") for symbol in symbols]
-    return section.put(struct.pack(f"<{len(places) + 1}{'Q' if wide else 'I'}", *places, 0))
+    addresses = [section.put(b"\0\0" + symbol.encode() + b"\0") for symbol in symbols]
+    return section.put(struct.pack(f"<{len(addresses) + 1}{'Q' if wide else 'I'}", *addresses, 0))
 
 
 def _pe_imports(

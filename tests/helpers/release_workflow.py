@@ -1,4 +1,4 @@
-"""The real publish.yml with one edit, and what the static rules say of it."""
+"""Change the real publish.yml, and return the causes of the static rules for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from verification.pipeline import policy
 from verification.pipeline import repository_files as repositories
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER, Project
-from verification.pipeline.trials import Trials, trial_releases, validate_job
+from verification.pipeline.trials import Trial, Trials, trial_releases, validate_job
+from verification.pipeline.wheel_transfer import wheels_folder
 from verification.session.validate_job import try_releases
 from verification.subjects.subject import load as load_subject
 
@@ -34,7 +35,7 @@ PUBLISH_STEPS = next(
 
 
 def repository(folder: Path, workflow: str | None = None, project: str | None = None) -> Path:
-    """Write a repository with a workflow and a project, the real ones where none is given."""
+    """Write a repository with a workflow and a project. The default is the real file."""
     root = folder / "repository"
     (root / WORKFLOW_FOLDER).mkdir(parents=True)
     package = root / "bindings" / "python"
@@ -47,57 +48,61 @@ def repository(folder: Path, workflow: str | None = None, project: str | None = 
 
 
 def causes(root: Path, plan: Plan = PLANNED) -> tuple[Cause, ...]:
-    """Return the causes of a repository. Jobs that are the same run their trials once."""
+    """Return the causes of a repository. The trials end with the first wrong result."""
     files = repositories.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
-    trials = Trials()
-    if job and version:
-        trials = _tried(job, files.project, version)
+    trials = _run_trials(job, files.project, version) if job and version else Trials()
     return policy.check_files(files, plan, SUBJECT, trials)
 
 
 _TRIALS: dict[str, Trials] = {}
 
 
-def _tried(job: WorkflowJob, project: Project, version: str) -> Trials:
-    steps = tuple(step.model_copy(update={"line": 0}) for step in job.steps)
-    same = job.model_copy(update={"line": 0, "needs": (), "steps": steps})
-    key = same.model_dump_json() + project.model_dump_json()
+def _run_trials(job: WorkflowJob, project: Project, version: str) -> Trials:
+    """Return the trials of a job. Equal scripts run once for each version of the project."""
+    scripts = [
+        (step.id, step.run, step.shell, step.working_directory, step.env)
+        for step in job.steps
+        if step.run is not None
+    ]
+    key = repr((scripts, job.env, job.defaults, job.outputs, wheels_folder(job), version))
     if key not in _TRIALS:
-        releases = trial_releases(SUBJECT, version)
-        _TRIALS[key] = try_releases(job, releases, project, PLANNED.package_dir)
+        done: list[Trial] = []
+        reason = ""
+        for release in trial_releases(SUBJECT, version):
+            trials = try_releases(job, [release], project, PLANNED.package_dir)
+            done += trials.done
+            reason = trials.not_tried_reason
+            if reason or any(release.valid == bool(trial.code) for trial in trials.done):
+                break
+        _TRIALS[key] = Trials(done=tuple(done), not_tried_reason=reason)
     return _TRIALS[key]
 
 
-def names(folder: Path, workflow: str | None = None, project: str | None = None) -> set[str]:
-    """Return the names of the causes of a repository with these texts."""
+def cause_names(folder: Path, workflow: str | None = None, project: str | None = None) -> set[str]:
+    """Return the names of the causes of a repository with these files."""
     return {cause.name for cause in causes(repository(folder, workflow, project))}
 
 
 def edited(old: str, new: str, count: int = 1, *, of: Path = WORKFLOW) -> str:
-    """Return the real file with one edit; an edit that changes nothing is a mistake of the test."""
+    """Return the real file after one replacement. The replacement must change the file."""
     text = of.read_text("utf-8")
-    assert old in text, f"the file has no {old!r} any more: fix the mutant"
+    assert old in text, f"{of.name} no longer contains {old!r}: fix the mutant"
     mutant = text.replace(old, new, count)
     assert mutant != text
     return mutant
 
 
-def after(marker: str, old: str, new: str) -> str:
-    """Return the real file with one edit behind a marker, such as the beginning of a job."""
-    text = WORKFLOW.read_text("utf-8")
-    at = text.index(marker)
-    assert old in text[at:], f"there is no {old!r} behind {marker!r} any more: fix the mutant"
-    return text[:at] + text[at:].replace(old, new, 1)
-
-
 def in_job(job: str, old: str, new: str) -> str:
-    """Return the real file with one edit in a job."""
-    return after(f"\n  {job}:\n", old, new)
+    """Return the real file after one replacement in a job, or in the jobs after it."""
+    text = WORKFLOW.read_text("utf-8")
+    start = text.index(f"\n  {job}:\n")
+    assert old in text[start:], f"the job {job} no longer contains {old!r}: fix the mutant"
+    return text[:start] + text[start:].replace(old, new, 1)
 
 
 def calling(called: str = "upload.yml", job: str = "publish") -> dict[str, str]:
-    """Return the real file with its publishing job in a workflow that it calls, by file name.
+    """Return the real file without its publishing job, and a called workflow with it, by file name.
 
     ``job`` is the id of the job in the called workflow.
     """

@@ -1,4 +1,4 @@
-"""Small good wheels of the subject, to plant faults in."""
+"""Write small good wheels of the subject. Tests plant faults in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WINDOWS_API = "quiverdb/_libs/libquiver_c.dll"
 
 
 def symbol(name: str, library: str | None = None, version: str | None = None) -> Import:
-    """Return a needed symbol."""
+    """Return a symbol that a library imports."""
     return Import(symbol=name, library=library, version=version)
 
 
@@ -38,31 +38,31 @@ PYTHON_FILES: Files = {
 
 
 def linux_core(**changes: Any) -> bytes:
-    """Return a good core library for Linux, changed by arguments of `binaries.elf`."""
-    given: dict[str, Any] = {
+    """Return a good core library for Linux. ``changes`` replace arguments of `binaries.elf`."""
+    defaults: dict[str, Any] = {
         "soname": "libquiver.so",
         "needed": ["libstdc++.so.6", "libc.so.6", "ld-linux-x86-64.so.2"],
         "imports": [MEMCPY, symbol("_Znwm", "libstdc++.so.6", "GLIBCXX_3.4")],
         "exports": ["quiver_core_open"],
     }
-    return elf(**(given | changes))
+    return elf(**(defaults | changes))
 
 
 def linux_api(**changes: Any) -> bytes:
-    """Return a good C API library for Linux, changed by arguments of `binaries.elf`."""
-    given: dict[str, Any] = {
+    """Return a good C API library for Linux. ``changes`` replace arguments of `binaries.elf`."""
+    defaults: dict[str, Any] = {
         "soname": "libquiver_c.so",
         "needed": ["libquiver.so", "libc.so.6"],
         "run_path": "$ORIGIN",
         "imports": [MEMCPY, symbol("quiver_core_open")],
         "exports": ["quiver_version"],
     }
-    return elf(**(given | changes))
+    return elf(**(defaults | changes))
 
 
 def windows_core(**changes: Any) -> bytes:
-    """Return a good core library for Windows, changed by arguments of `binaries.pe`."""
-    given: dict[str, Any] = {
+    """Return a good core library for Windows. ``changes`` replace arguments of `binaries.pe`."""
+    defaults: dict[str, Any] = {
         "name": "libquiver.dll",
         "imports": {
             "KERNEL32.dll": ["CreateFileW"],
@@ -72,34 +72,36 @@ def windows_core(**changes: Any) -> bytes:
         },
         "exports": ["quiver_core_open"],
     }
-    return pe(**(given | changes))
+    return pe(**(defaults | changes))
 
 
 def windows_api(**changes: Any) -> bytes:
-    """Return a good C API library for Windows, changed by arguments of `binaries.pe`."""
-    given: dict[str, Any] = {
+    """Return a good C API library for Windows. ``changes`` replace arguments of `binaries.pe`."""
+    defaults: dict[str, Any] = {
         "name": "libquiver_c.dll",
         "imports": {"libquiver.dll": ["quiver_core_open"], "KERNEL32.dll": ["CloseHandle"]},
         "exports": ["quiver_version"],
     }
-    return pe(**(given | changes))
+    return pe(**(defaults | changes))
 
 
 def linux_wheel(
     folder: Path, files: Mapping[str, bytes | str] | None = None, **changes: Any
 ) -> Path:
-    """Write a good Linux wheel; `files` replace or join its own, `changes` go to `wheels.build`."""
-    own = {**PYTHON_FILES, LINUX_CORE: linux_core(), LINUX_API: linux_api()}
-    return wheels.build(folder, own | dict(files or {}), **changes)
+    """Write a good Linux wheel.
+
+    ``files`` replace its files or add to them. ``changes`` are arguments of `wheel_builder.build`.
+    """
+    good = {**PYTHON_FILES, LINUX_CORE: linux_core(), LINUX_API: linux_api()}
+    return wheels.build(folder, good | dict(files or {}), **changes)
 
 
 def windows_wheel(
     folder: Path, files: Mapping[str, bytes | str] | None = None, **changes: Any
 ) -> Path:
-    """Write a good Windows wheel, as `linux_wheel` does."""
-    own = {**PYTHON_FILES, WINDOWS_CORE: windows_core(), WINDOWS_API: windows_api()}
-    given = {"tag": wheels.WINDOWS_TAG, **changes}
-    return wheels.build(folder, own | dict(files or {}), **given)
+    """Write a good Windows wheel; the arguments are those of `linux_wheel`."""
+    good = {**PYTHON_FILES, WINDOWS_CORE: windows_core(), WINDOWS_API: windows_api()}
+    return wheels.build(folder, good | dict(files or {}), **{"tag": wheels.WINDOWS_TAG, **changes})
 
 
 def inspect(
@@ -109,11 +111,11 @@ def inspect(
     *,
     additional: bool = False,
 ) -> WheelInspection:
-    """Read a wheel and inspect it by all rules."""
+    """Read a wheel and apply all rules to it."""
     return inspect_wheel(open_wheel(wheel), subject, modules, additional=additional)
 
 
 def only_cause(wheel: Path) -> Cause:
-    """Return the cause that an inspection finds in a wheel, which must be the only one."""
+    """Return the cause of a wheel, which must have exactly one."""
     (cause,) = inspect(wheel).causes
     return cause

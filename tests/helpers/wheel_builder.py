@@ -1,7 +1,7 @@
-"""Wheels for tests: building a small one, and planting faults in any.
+"""Build small wheels for tests, and plant faults in wheels.
 
-A planted fault must be the only one, so RECORD is written anew unless asked otherwise, and naming a
-file that is not there is refused.
+The planted fault must be the only one. RECORD is therefore written again by default, and an unknown
+file name is an error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def build(
 ) -> Path:
     """Write a wheel with these files and return its path.
 
-    METADATA is complete unless `metadata` replaces it; WHEEL and RECORD are right (PEP 427).
+    METADATA is complete unless `metadata` replaces it. WHEEL and RECORD are correct (PEP 427).
     """
     info = f"{name}-{version}.dist-info"
     members: dict[str, bytes] = {path: _bytes(data) for path, data in files.items()}
@@ -57,19 +57,19 @@ def mutate(
     fix_record: bool = True,
     rename: str | None = None,
 ) -> Path:
-    """Write a changed copy of a wheel into the folder and return its path.
+    """Write a changed copy of a wheel into a folder and return its path.
 
     The changes are made in the order of the parameters. A path in `remove` or `move` that ends
-    with a slash means all files under it. `rename` is the new file name. Without `fix_record`,
-    RECORD stays as it was.
+    with a slash means all files in this folder. `rename` is the new file name. Without
+    `fix_record`, RECORD does not change.
 
     Raises:
-        ValueError: if a change names a file that is not in the wheel, adds one that is, or would
-            overwrite the wheel itself.
+        ValueError: the wheel does not contain a file to change, already contains a file to add,
+            or the copy would overwrite the wheel.
     """
     target = folder / (rename or wheel.name)
     if target.resolve() == wheel.resolve():
-        raise ValueError(f"{target} would overwrite the wheel; give another folder or `rename`")
+        raise ValueError(f"{target} would overwrite the wheel; use another folder or `rename`")
     with zipfile.ZipFile(wheel) as archive:
         members = {
             member.filename: (member, archive.read(member))
@@ -88,46 +88,46 @@ def mutate(
         members[match] = (members[match][0], change(members[match][1]))
     for path, data in (add or {}).items():
         if path in members:
-            raise ValueError(f"{path} is in the wheel already; edit it")
+            raise ValueError(f"{path} is already in the wheel; use `edit`")
         members[path] = (_member(path), _bytes(data))
     _write(target, members, fix_record=fix_record)
     return target
 
 
 def set_version(wheel: Path, folder: Path, version: str) -> Path:
-    """Write a copy of a wheel that says it is another version; the code inside stays as it is.
+    """Write a copy of a wheel with another version in file name and METADATA, but the same code.
 
     Raises:
-        ValueError: as `mutate` does.
+        ValueError: see `mutate`.
     """
     name, old, tags = wheel.name.split("-", 2)
     before, after = f"{name}-{old}.dist-info/", f"{name}-{version}.dist-info/"
 
-    def say(data: bytes) -> bytes:
+    def change(data: bytes) -> bytes:
         return data.replace(f"\nVersion: {old}\n".encode(), f"\nVersion: {version}\n".encode(), 1)
 
     return mutate(
         wheel,
         folder,
         move={before: after},
-        edit={f"{after}METADATA": say},
+        edit={f"{after}METADATA": change},
         rename=f"{name}-{version}-{tags}",
     )
 
 
 def _matches(members: Mapping[str, object], path: str) -> list[str]:
-    found = [
+    matches = [
         name for name in members if name == path or (path[-1:] == "/" and name.startswith(path))
     ]
-    if not found:
+    if not matches:
         raise ValueError(f"{path} is not in the wheel; its files are: {', '.join(members)}")
-    return found
+    return matches
 
 
 def _write(
     wheel: Path, members: Mapping[str, tuple[zipfile.ZipInfo, bytes]], *, fix_record: bool
 ) -> None:
-    # RECORD comes last, after what it lists.
+    # RECORD comes after the files that it lists.
     records = [path for path in members if path.endswith(".dist-info/RECORD")]
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, (member, data) in members.items():
@@ -151,9 +151,10 @@ def _record(members: Mapping[str, tuple[zipfile.ZipInfo, bytes]], record: str) -
     return text.getvalue().encode()
 
 
-def _member(path: str, like: zipfile.ZipInfo | None = None) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(path, like.date_time if like else _EPOCH)
-    member.external_attr = like.external_attr if like else 0o100644 << 16
+def _member(path: str, template: zipfile.ZipInfo | None = None) -> zipfile.ZipInfo:
+    """Return a new entry with the time and the mode of the template."""
+    member = zipfile.ZipInfo(path, template.date_time if template else _EPOCH)
+    member.external_attr = template.external_attr if template else 0o100644 << 16
     return member
 
 

@@ -1,4 +1,4 @@
-"""How the rules read the inputs of a step; mutants of the real publish.yml with other spellings."""
+"""Tests of inputs, with mutants of the real publish.yml that spell inputs in other ways."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.release_workflow import causes, edited, in_job, names, repository
+from tests.helpers.release_workflow import cause_names, causes, edited, in_job, repository
 from verification.models.cause import Severity
 from verification.models.pipeline import ActionUse
 from verification.models.workflow_file import parse
@@ -15,33 +15,33 @@ from verification.pipeline.action_inputs import check_real_inputs, inputs_of
 
 PUBLISHED = "packages-dir: dist"
 
-# What was done to the file, and the one cause that must name it.
+# The change of the file, and the name of the only cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
-    "a missing folder by the older name": (
+    "another folder by the older name": (
         "artifact-lost",
         lambda: edited(PUBLISHED, "packages_dir: wheels"),
     ),
-    "a missing folder in upper case": (
+    "another folder in upper case": (
         "artifact-lost",
         lambda: edited(PUBLISHED, "Packages-Dir: wheels"),
     ),
-    "the newer name counts": (
+    "older and newer name": (
         "artifact-lost",
         lambda: edited(PUBLISHED, "packages_dir: dist\n          packages-dir: wheels"),
     ),
-    "files that exist are skipped": (
+    "skip existing files": (
         "failure-ignored",
         lambda: edited(PUBLISHED, f"{PUBLISHED}\n          skip-existing: true"),
     ),
-    "files that exist are skipped by the older name": (
+    "skip existing files by the older name": (
         "failure-ignored",
         lambda: edited(PUBLISHED, f"{PUBLISHED}\n          skip_existing: true"),
     ),
-    "a word that is not false is true": (
+    "true by a word that is not false": (
         "failure-ignored",
         lambda: edited(PUBLISHED, f"{PUBLISHED}\n          Skip_Existing: 'no'"),
     ),
-    "an expression may be true": (
+    "an expression that may be true": (
         "failure-ignored",
         lambda: edited(PUBLISHED, f"{PUBLISHED}\n          skip-existing: ${{{{ env.SKIP }}}}"),
     ),
@@ -53,11 +53,11 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "token-in-workflow",
         lambda: edited(PUBLISHED, f"{PUBLISHED}\n          PASSWORD: x"),
     ),
-    "credentials kept, in upper case": (
+    "persistent credentials in upper case": (
         "credentials-persisted",
         lambda: in_job("build", "persist-credentials: false", "Persist-Credentials: 'True'"),
     ),
-    "notes that the action reads as off": (
+    "release notes disabled by upper case": (
         "release-missing",
         lambda: edited("generate_release_notes: true", "generate_release_notes: 'True'"),
     ),
@@ -65,11 +65,11 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "unknown-input",
         lambda: edited(PUBLISHED, "package-dirs: dist"),
     ),
-    "an input of no action": (
+    "an input of another action": (
         "unknown-input",
         lambda: edited("pattern: wheel-*", "pattern: wheel-*\n          depth: 1"),
     ),
-    "one input in two cases": (
+    "an input in two spellings": (
         "workflow-invalid",
         lambda: edited(PUBLISHED, f"{PUBLISHED}\n          Packages-Dir: dist"),
     ),
@@ -77,12 +77,12 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+def test_mutant_has_only_its_cause(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
-    assert names(tmp_path, mutate()) == {cause}
+    assert cause_names(tmp_path, mutate()) == {cause}
 
 
-def test_a_misspelled_input_is_named_with_the_similar_one(tmp_path: Path) -> None:
+def test_misspelled_input_is_flawed_and_has_the_similar_name(tmp_path: Path) -> None:
     (cause,) = causes(repository(tmp_path, MUTANTS["a misspelled input"][1]()))
 
     assert cause.severity is Severity.FLAWED
@@ -104,11 +104,11 @@ def test_a_misspelled_input_is_named_with_the_similar_one(tmp_path: Path) -> Non
         ("          persist-credentials: false", "          PERSIST-CREDENTIALS: 'False'"),
     ],
 )
-def test_another_spelling_of_the_same_is_no_fault(old: str, new: str, tmp_path: Path) -> None:
-    assert names(tmp_path, edited(old, new)) == set()
+def test_equivalent_spelling_has_no_cause(old: str, new: str, tmp_path: Path) -> None:
+    assert cause_names(tmp_path, edited(old, new)) == set()
 
 
-def test_of_an_unknown_action_a_rule_reads_what_the_step_says() -> None:
+def test_inputs_of_an_unknown_action_are_read_without_defaults() -> None:
     text = "on: push\njobs: {a: {runs-on: x, steps: [{uses: a/b@v1, with: {Some: ' 1 '}}]}}"
     (step,) = parse(text, Path("a.yml")).jobs["a"].steps
 
@@ -117,7 +117,7 @@ def test_of_an_unknown_action_a_rule_reads_what_the_step_says() -> None:
     assert inputs_of(step).get("other") == ""
 
 
-def test_unknown_inputs_of_a_real_action_come_from_its_run() -> None:
+def test_unknown_inputs_of_a_real_action_are_reported_from_its_run() -> None:
     stand_in = ActionUse(
         uses="actions/checkout@v7",
         where="a.yml:1",

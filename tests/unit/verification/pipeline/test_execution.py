@@ -30,18 +30,18 @@ from verification.pipeline.execution import diagnose_pipeline, ran_side_by_side
 from verification.verdict import of_causes
 
 Change = Callable[[PipelineEvidence], PipelineEvidence]
-OTHERS = {name: digest for name, digest in BUILT.items() if name != LINUX}
+WITHOUT_LINUX = {name: digest for name, digest in BUILT.items() if name != LINUX}
 
 
-def causes(whole: PipelineEvidence) -> tuple[Cause, ...]:
-    return diagnose_pipeline(whole, PLANNED, version="1.2.0")
+def causes(run: PipelineEvidence) -> tuple[Cause, ...]:
+    return diagnose_pipeline(run, PLANNED, version="1.2.0")
 
 
-def names(whole: PipelineEvidence) -> list[str]:
-    return [cause.name for cause in causes(whole)]
+def names(run: PipelineEvidence) -> list[str]:
+    return [cause.name for cause in causes(run)]
 
 
-def test_a_good_release_has_no_cause() -> None:
+def test_good_release_has_no_cause() -> None:
     assert names(evidence()) == []
 
 
@@ -60,7 +60,7 @@ def test_a_good_release_has_no_cause() -> None:
         (lambda e: with_job(e, "release", needs=("validate", "publish")), ["job-order"]),
         (lambda e: with_push(e, tag="v1.2.1"), ["release-missing", "version-mismatch"]),
         (lambda e: with_run(e, artifacts=()), ["artifact-lost"]),
-        (lambda e: with_artifact(e, OTHERS), ["artifact-lost"]),
+        (lambda e: with_artifact(e, WITHOUT_LINUX), ["artifact-lost"]),
         (lambda e: with_artifact(e, BUILT | {LINUX: "c"}), ["hash-mismatch"]),
         (lambda e: with_artifact(e, BUILT | {"x.whl": "c"}), ["hash-mismatch"]),
         (lambda e: changed(e, releases=()), ["release-missing"]),
@@ -75,7 +75,7 @@ def test_a_good_release_has_no_cause() -> None:
             ),
             ["hash-mismatch"],
         ),
-        (lambda e: with_index(e, files=OTHERS), ["incomplete-release"]),
+        (lambda e: with_index(e, files=WITHOUT_LINUX), ["incomplete-release"]),
         (lambda e: with_index(e, files=BUILT | {LINUX: "c"}), ["hash-mismatch"]),
         (lambda e: with_index(e, files=BUILT | {"third.whl": "c"}), ["hash-mismatch"]),
         (lambda e: with_upload(e, identity=None), ["publisher-mismatch"]),
@@ -86,74 +86,73 @@ def test_a_good_release_has_no_cause() -> None:
         (lambda e: with_upload(e, identity={"run_id": "5"}), []),
     ],
 )
-def test_what_went_wrong_has_a_name(change: Change, expected: list[str]) -> None:
+def test_each_fault_of_a_run_has_its_cause(change: Change, expected: list[str]) -> None:
     assert names(change(evidence())) == expected
 
 
-def test_what_a_stand_in_cannot_do_is_no_failure_of_the_job() -> None:
-    whole = with_failed(with_run(evidence(), unsupported=("publish: no",)), "publish")
-    whole = with_job(whole, "release", result="not run", started=None, ended=None)
-    (found,) = causes(whole)
+def test_limit_of_a_stand_in_is_a_testbed_failure() -> None:
+    run = with_failed(with_run(evidence(), unsupported=("publish: no",)), "publish")
+    run = with_job(run, "release", result="not run", started=None, ended=None)
+    (cause,) = causes(run)
 
-    assert found.name == "stand-in-limited"
-    assert of_causes([found], strict=True) is Verdict.TESTBED
+    assert cause.name == "stand-in-limited"
+    assert of_causes([cause], strict=True) is Verdict.TESTBED
 
 
-def test_an_input_that_a_real_action_does_not_have_is_named() -> None:
+def test_unknown_input_of_a_real_action_is_reported() -> None:
     use = ActionUse(
         uses="a/b@v1", where="a.yml:1", kind="real", version="v1", folder="x", unknown=("depth",)
     )
-    (found,) = causes(with_run(evidence(), actions=(use,)))
+    (cause,) = causes(with_run(evidence(), actions=(use,)))
 
-    assert (found.name, found.where, found.facts["input"]) == ("unknown-input", "a.yml:1", "depth")
-
-
-def test_a_refused_upload_has_the_index_s_reason_and_its_file() -> None:
-    (found,) = causes(with_upload(evidence(), refused="400 File already exists"))
-
-    assert found.where == f"upload of {LINUX}"
-    assert "400 File already exists" in found.message
-    assert found.facts == {"file": LINUX}
+    assert (cause.name, cause.where, cause.facts["input"]) == ("unknown-input", "a.yml:1", "depth")
 
 
-def test_what_only_follows_from_a_failure_has_no_cause() -> None:
-    whole = with_failed(evidence(), "validate")
+def test_refused_upload_has_the_reason_of_the_index_and_the_file() -> None:
+    (cause,) = causes(with_upload(evidence(), refused="400 File already exists"))
+
+    assert "400 File already exists" in cause.message
+    assert cause.facts == {"file": LINUX}
+
+
+def test_consequence_of_a_failure_has_no_cause() -> None:
+    run = with_failed(evidence(), "validate")
     for name in ("release", "publish"):
-        whole = with_job(whole, name, result="not run", started=None, ended=None)
-    whole = with_index(changed(whole, releases=()), files={}, uploads=(), exchanges=())
+        run = with_job(run, name, result="not run", started=None, ended=None)
+    run = with_index(changed(run, releases=()), files={}, uploads=(), exchanges=())
 
-    assert names(whole) == ["job-failed"]
+    assert names(run) == ["job-failed"]
 
 
-def test_each_job_that_failed_by_itself_has_a_cause() -> None:
+def test_each_failed_job_has_a_cause() -> None:
     assert names(with_failed(with_failed(evidence(), "release"), "publish")) == [
         "job-failed",
         "release-missing",
     ]
 
 
-def test_after_a_failure_of_the_testbed_only_that_and_a_logged_refusal_count() -> None:
-    whole = with_failed(changed(evidence(), releases=()), "release")
-    whole = with_run(with_server(whole, "forge", state=KILLED), artifacts=())
+def test_testbed_failure_hides_all_causes_except_a_refused_upload() -> None:
+    run = with_failed(changed(evidence(), releases=()), "release")
+    run = with_run(with_server(run, "forge", state=KILLED), artifacts=())
 
-    assert names(whole) == ["forge-unreachable"]
-    assert names(with_upload(whole, refused="400 no")) == ["forge-unreachable", "upload-refused"]
+    assert names(run) == ["forge-unreachable"]
+    assert names(with_upload(run, refused="400 no")) == ["forge-unreachable", "upload-refused"]
 
 
-def test_a_wheel_of_another_version_is_named() -> None:
+def test_wheel_of_another_version_is_a_version_mismatch() -> None:
     other = LINUX.replace("1.2.0", "1.3.0")
     files = {other if name == LINUX else name: digest for name, digest in BUILT.items()}
-    whole = evidence()
-    wheels = (changed(whole.run.wheels[0], name=other), whole.run.wheels[1])
+    run = evidence()
+    wheels = (changed(run.run.wheels[0], name=other), run.run.wheels[1])
     assets = (changed(release().assets[0], name=other), release().assets[1])
-    whole = with_artifact(with_run(whole, wheels=wheels), files)
-    whole = with_index(with_release(whole, assets=assets), files=files)
+    run = with_artifact(with_run(run, wheels=wheels), files)
+    run = with_index(with_release(run, assets=assets), files=files)
 
-    assert [(cause.name, cause.where) for cause in causes(whole)] == [("version-mismatch", other)]
+    assert [(cause.name, cause.where) for cause in causes(run)] == [("version-mismatch", other)]
 
 
 @pytest.mark.parametrize(
-    ("release_span", "publish_span", "together"),
+    ("release_span", "publish_span", "overlap"),
     [
         ((15.0, 17.0), (15.5, 18.0), True),
         ((15.0, 17.0), (17.0, 18.0), False),
@@ -161,15 +160,16 @@ def test_a_wheel_of_another_version_is_named() -> None:
     ],
 )
 def test_jobs_run_side_by_side_if_their_times_overlap(
-    release_span: tuple[float, float], publish_span: tuple[float, float], together: bool
+    release_span: tuple[float, float], publish_span: tuple[float, float], overlap: bool
 ) -> None:
-    whole = with_run(evidence(), jobs=(job("release", release_span), job("publish", publish_span)))
+    run = with_run(evidence(), jobs=(job("release", release_span), job("publish", publish_span)))
 
-    assert ran_side_by_side(whole.run, "release", "publish") is together
-    assert not ran_side_by_side(whole.run, "release", "none")
+    assert ran_side_by_side(run.run, "release", "publish") is overlap
+    assert not ran_side_by_side(run.run, "release", "none")
 
 
-def test_the_combinations_of_a_matrix_count_as_one_job() -> None:
-    whole = with_run(evidence(), jobs=(job("build", (0.0, 14.0)), *evidence().run.jobs))
+def test_combinations_of_a_matrix_are_one_job() -> None:
+    run = with_run(evidence(), jobs=(job("build", (0.0, 14.0)), *evidence().run.jobs))
 
-    assert {cause.where for cause in causes(whole)} == {"job merge", "job validate"}
+    facts = [(cause.facts["job"], cause.facts["other"]) for cause in causes(run)]
+    assert facts == [("merge", "build"), ("validate", "build")]

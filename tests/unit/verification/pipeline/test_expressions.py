@@ -17,7 +17,7 @@ VALUES = {"matrix.os": "ubuntu-latest", "github.ref_name": "v1.0", "a-b": "x", "
         ("plain $matrix.os {{ matrix.os }}", "plain $matrix.os {{ matrix.os }}"),
     ],
 )
-def test_the_value_of_a_known_name_is_filled_in(text: str, result: str) -> None:
+def test_expression_with_a_known_name_is_replaced(text: str, result: str) -> None:
     assert fill(text, VALUES) == result
     assert is_filled(result)
 
@@ -31,16 +31,16 @@ def test_the_value_of_a_known_name_is_filled_in(text: str, result: str) -> None:
         "${{ 1 }}",
     ],
 )
-def test_every_other_expression_stays_as_it_is(text: str) -> None:
+def test_other_expression_does_not_change(text: str) -> None:
     assert fill(text, VALUES) == text
     assert not is_filled(text)
 
 
-def test_a_text_with_one_unknown_name_is_not_filled() -> None:
+def test_text_with_an_unknown_name_is_not_filled() -> None:
     text = fill("${{ matrix.os }}-${{ matrix.cpu }}", VALUES)
     assert text == "ubuntu-latest-${{ matrix.cpu }}"
     assert not is_filled(text)
 
 
-def test_a_value_is_not_filled_in_again() -> None:
+def test_expression_in_a_value_is_not_replaced() -> None:
     assert fill("${{ a }}", {"a": "${{ b }}", "b": "x"}) == "${{ b }}"

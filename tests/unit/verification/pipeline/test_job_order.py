@@ -1,7 +1,4 @@
-"""What starts the workflow, the order of its jobs, and what could interrupt it.
-
-Each mutant of the real publish.yml is caught by the name of its cause.
-"""
+"""Tests of triggers, job order, conditions and interruption, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 
@@ -11,38 +8,38 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.release_workflow import (
+    cause_names,
     edited,
     in_job,
-    names,
     without_job,
 )
 
-# What was done to the file, and the one cause that must name it.
+# The change of the file, and the name of its cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
-    # what starts it
-    "a tag filter with a part too many": (
+    # triggers
+    "a tag filter with four parts": (
         "workflow-not-triggered",
         lambda: edited('["v*.*.*"]', '["v*.*.*.*"]'),
     ),
-    "a tag filter for capitals": ("workflow-not-triggered", lambda: edited('"v*.*.*"', '"V*.*.*"')),
-    "a tag filter for finals alone": (
+    "a tag filter with V": ("workflow-not-triggered", lambda: edited('"v*.*.*"', '"V*.*.*"')),
+    "a tag filter without pre-releases": (
         "workflow-not-triggered",
         lambda: edited('"v*.*.*"', '"v[0-9]+.[0-9]+.[0-9]+"'),
     ),
-    "a tag filter that leaves all out again": (
+    "a tag filter that excludes all tags": (
         "workflow-not-triggered",
         lambda: edited('["v*.*.*"]', '["v*.*.*", "!v*"]'),
     ),
-    "a branch filter in place of the tags": (
+    "a branch filter instead of a tag filter": (
         "workflow-not-triggered",
         lambda: edited("tags:", "branches:"),
     ),
-    "any branch as well": (
+    "all branches": (
         "untrusted-trigger",
         lambda: edited('tags: ["v*.*.*"]', 'tags: ["v*.*.*"]\n    branches: ["**"]'),
     ),
-    "any tag": ("untrusted-trigger", lambda: edited('"v*.*.*"', '"*"')),
-    "every push": (
+    "all tags": ("untrusted-trigger", lambda: edited('"v*.*.*"', '"*"')),
+    "all pushes": (
         "untrusted-trigger",
         lambda: edited('on:\n  push:\n    tags: ["v*.*.*"]', "on: push"),
     ),
@@ -50,20 +47,23 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "untrusted-trigger",
         lambda: edited("on:\n", "on:\n  pull_request_target:\n"),
     ),
-    "by hand": ("untrusted-trigger", lambda: edited("on:\n", "on:\n  workflow_dispatch:\n")),
-    "a pattern that is none": ("workflow-invalid", lambda: edited('"v*.*.*"', '"v*+.*"')),
+    "workflow_dispatch": (
+        "untrusted-trigger",
+        lambda: edited("on:\n", "on:\n  workflow_dispatch:\n"),
+    ),
+    "an invalid pattern": ("workflow-invalid", lambda: edited('"v*.*.*"', '"v*+.*"')),
     "a pattern without quotes": ("workflow-invalid", lambda: edited('["v*.*.*"]', "[*.*.*]")),
     "tags and tags-ignore": (
         "workflow-invalid",
         lambda: edited('["v*.*.*"]', '["v*.*.*"]\n    tags-ignore: ["v0*"]'),
     ),
-    # which jobs, in which order
+    # jobs and their order
     "merge needs nothing": ("job-order", lambda: in_job("merge", "    needs: build\n", "")),
     "validate needs nothing": ("job-order", lambda: in_job("validate", "    needs: merge\n", "")),
-    "validate needs build alone": ("job-order", lambda: edited("needs: merge", "needs: build")),
+    "validate needs only build": ("job-order", lambda: edited("needs: merge", "needs: build")),
     "release needs nothing": ("job-order", lambda: in_job("release", "    needs: validate\n", "")),
     "publish needs nothing": ("job-order", lambda: in_job("publish", "    needs: validate\n", "")),
-    "publish needs merge alone": (
+    "publish needs only merge": (
         "job-order",
         lambda: in_job("publish", "needs: validate", "needs: merge"),
     ),
@@ -81,43 +81,43 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "    needs: build\n", "", 1
         ),
     ),
-    "jobs that wait for one another": (
+    "jobs that wait for each other": (
         "workflow-invalid",
         lambda: in_job("build", "    strategy:", "    needs: merge\n    strategy:"),
     ),
-    "a job that needs a stranger": (
+    "a job that needs an unknown job": (
         "workflow-invalid",
         lambda: edited("needs: merge", "needs: merges"),
     ),
     "no release job": ("job-missing", lambda: without_job("release")),
     "no publish job": ("job-missing", lambda: without_job("publish")),
-    "publish under another name": (
+    "another name for publish": (
         "job-missing",
         lambda: edited("\n  publish:\n", "\n  upload:\n"),
     ),
-    "a misspelt key": ("workflow-invalid", lambda: edited("needs: merge", "need: merge")),
-    "a key twice": (
+    "a misspelled key": ("workflow-invalid", lambda: edited("needs: merge", "need: merge")),
+    "a repeated key": (
         "workflow-invalid",
         lambda: edited("needs: merge", "needs: merge\n    needs: build"),
     ),
-    # what could leave a part out, or go on after a failure
+    # conditions
     "publish never": (
         "job-skipped",
         lambda: in_job("publish", "needs: validate", "needs: validate\n    if: false"),
     ),
-    "publish on main alone": (
+    "publish only on main": (
         "job-skipped",
         lambda: in_job(
             "publish", "needs: validate", "needs: validate\n    if: github.ref == 'refs/heads/main'"
         ),
     ),
-    "a validation that is left out": (
+    "a validation with a condition": (
         "job-skipped",
         lambda: edited(
             "id: validate", "id: validate\n        if: github.event_name == 'workflow_run'"
         ),
     ),
-    "publish whatever happened": (
+    "publish always": (
         "job-order",
         lambda: in_job("publish", "needs: validate", "needs: validate\n    if: always()"),
     ),
@@ -135,11 +135,11 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "failure-ignored",
         lambda: in_job("validate", "needs: merge", "needs: merge\n    continue-on-error: true"),
     ),
-    "files that are there already": (
+    "skip existing files": (
         "failure-ignored",
         lambda: edited("packages-dir: dist", "packages-dir: dist\n          skip-existing: true"),
     ),
-    "a later run ends an earlier": (
+    "a later run ends an earlier one": (
         "release-interrupted",
         lambda: edited("cancel-in-progress: false", "cancel-in-progress: true"),
     ),
@@ -157,14 +157,13 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         ),
     ),
 }
-# Where one edit breaks a second thing, that has a cause as well.
-ALSO = {
-    "a branch filter in place of the tags": {"untrusted-trigger"},
-    "publish under another name": {"unknown-job", "permissions-widened"},
+ADDITIONAL_CAUSES = {
+    "a branch filter instead of a tag filter": {"untrusted-trigger"},
+    "another name for publish": {"unknown-job", "permissions-widened"},
 }
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+def test_mutant_has_only_its_causes(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
-    assert names(tmp_path, mutate()) == {cause} | ALSO.get(title, set())
+    assert cause_names(tmp_path, mutate()) == {cause} | ADDITIONAL_CAUSES.get(title, set())

@@ -1,7 +1,4 @@
-"""The permissions, environments, tokens and credentials of each job.
-
-Each mutant of the real publish.yml is caught by the name of its cause.
-"""
+"""Tests of permissions, publisher, tokens and credentials, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 
@@ -15,17 +12,17 @@ from tests.helpers.release_workflow import (
     PLANNED,
     WORKFLOW,
     calling,
+    cause_names,
     causes,
     edited,
     in_job,
-    names,
     repository,
 )
 from verification.models.cause import Cause
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER
 
-# What was done to the file, and the one cause that must name it.
+# The change of the file, and the name of its cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
     # permissions
     "no identity token": (
@@ -48,11 +45,11 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "permissions-widened",
         lambda: in_job("release", "contents: write", "id-token: write\n      contents: write"),
     ),
-    "everything for everybody": (
+    "all permissions for all jobs": (
         "permissions-widened",
         lambda: edited("\njobs:\n", "\npermissions: write-all\njobs:\n"),
     ),
-    "everything for merge": (
+    "all permissions for merge": (
         "permissions-widened",
         lambda: edited("permissions: {}", "permissions: write-all"),
     ),
@@ -64,17 +61,17 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "permissions-widened",
         lambda: edited("id-token: write", "contents: write\n      id-token: write"),
     ),
-    "what the repository gives": (
+    "the default permissions of the repository": (
         "permissions-widened",
         lambda: edited("    permissions: {}\n", ""),
     ),
-    "another job with an identity token": (
+    "an additional job with an identity token": (
         "permissions-widened",
         lambda: WORKFLOW.read_text("utf-8")
         + "\n  extra:\n    needs: publish\n    runs-on: ubuntu-latest\n"
         "    permissions: {id-token: write}\n    steps:\n      - run: 'true'\n",
     ),
-    # who the index trusts
+    # publisher
     "another environment": (
         "publisher-mismatch",
         lambda: edited("environment: pypi", "environment: release"),
@@ -121,23 +118,24 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "generate_release_notes: true\n          token: ${{ secrets['RELEASE_TOKEN'] }}",
         ),
     ),
-    "a checkout that keeps the token": (
+    "a checkout that stores the token": (
         "credentials-persisted",
         lambda: in_job("build", "persist-credentials: false", "persist-credentials: true"),
     ),
-    "a checkout that says nothing about it": (
+    "a checkout that stores the token by default": (
         "credentials-persisted",
         lambda: in_job("validate", "persist-credentials: false", "fetch-depth: 1"),
     ),
 }
-# Where one edit breaks a second thing, that has a cause as well.
-ALSO = {"another job with an identity token": {"unknown-job", "unpinned-install"}}
+ADDITIONAL_CAUSES = {
+    "an additional job with an identity token": {"unknown-job", "unpinned-install"}
+}
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+def test_mutant_has_only_its_causes(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
-    assert names(tmp_path, mutate()) == {cause} | ALSO.get(title, set())
+    assert cause_names(tmp_path, mutate()) == {cause} | ADDITIONAL_CAUSES.get(title, set())
 
 
 CALLED = PLANNED.model_copy(update={"called_publisher": "upload.yml"})
@@ -147,7 +145,7 @@ NO_ATTESTATIONS = ("packages-dir: dist", "packages-dir: dist\n          attestat
 def called_causes(
     folder: Path, plan: Plan, *edits: tuple[str, str], files: Mapping[str, str] | None = None
 ) -> list[Cause]:
-    """Return the causes where the publishing job is in a called workflow with these edits."""
+    """Return the causes if the publishing job is in a called workflow with these edits."""
     root = repository(folder)
     for name, text in (files or calling()).items():
         for old, new in edits if name != "publish.yml" else ():
@@ -157,11 +155,11 @@ def called_causes(
     return list(causes(root, plan))
 
 
-def test_a_registered_workflow_that_is_called_may_publish(tmp_path: Path) -> None:
+def test_registered_called_workflow_may_publish(tmp_path: Path) -> None:
     assert called_causes(tmp_path, CALLED, NO_ATTESTATIONS) == []
 
 
-def test_a_called_workflow_that_is_not_registered_may_not_publish(tmp_path: Path) -> None:
+def test_unregistered_called_workflow_may_not_publish(tmp_path: Path) -> None:
     (cause,) = called_causes(tmp_path, PLANNED, NO_ATTESTATIONS)
 
     assert (cause.name, cause.where) == ("publisher-mismatch", "upload.yml:3 (publish)")
@@ -173,10 +171,10 @@ def test_attestations_of_a_called_workflow_are_refused(tmp_path: Path) -> None:
 
     assert cause.name == "publisher-mismatch"
     assert cause.where.startswith("upload.yml:")
-    assert "attestations" in cause.message
+    assert cause.facts == {"workflow": "upload.yml", "input": "attestations"}
 
 
-def test_the_job_that_publishes_must_be_in_the_registered_file(tmp_path: Path) -> None:
+def test_publishing_job_must_be_in_the_registered_file(tmp_path: Path) -> None:
     (cause,) = causes(repository(tmp_path), CALLED)
 
     assert (cause.name, cause.facts["registered"]) == ("publisher-mismatch", "upload.yml")
@@ -200,17 +198,17 @@ TO_PUBLISH = "packages-dir: dist"
         ("pypa/gh-action-pypi-publish@", "someone/else@", "unknown-action"),
     ],
 )
-def test_a_called_workflow_is_checked_as_the_file_itself(
+def test_all_rules_apply_to_a_called_workflow(
     tmp_path: Path, old: str, new: str, name: str
 ) -> None:
-    found = called_causes(tmp_path, CALLED, NO_ATTESTATIONS, (old, new))
+    called = called_causes(tmp_path, CALLED, NO_ATTESTATIONS, (old, new))
 
-    assert name in {cause.name for cause in found}
-    assert any(cause.where.startswith("upload.yml") for cause in found) or name.startswith("perm")
+    assert name in {cause.name for cause in called}
+    assert any(cause.where.startswith("upload.yml") for cause in called) or name.startswith("perm")
 
 
-def test_a_workflow_of_another_repository_may_not_publish(tmp_path: Path) -> None:
+def test_workflow_of_another_repository_may_not_publish(tmp_path: Path) -> None:
     text = calling()["publish.yml"].replace("uses: ./", "uses: someone/else/") + "@v1"
-    found = called_causes(tmp_path, PLANNED, files={"publish.yml": text.replace("yml\n@", "yml@")})
+    called = called_causes(tmp_path, PLANNED, files={"publish.yml": text.replace("yml\n@", "yml@")})
 
-    assert {cause.name for cause in found} == {"publisher-mismatch", "unknown-action"}
+    assert {cause.name for cause in called} == {"publisher-mismatch", "unknown-action"}

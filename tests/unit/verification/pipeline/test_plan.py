@@ -11,14 +11,14 @@ from verification.pipeline import publishers
 from verification.pipeline.plan import load
 
 
-def test_the_plan_and_the_registration_name_the_same_workflow_and_environment() -> None:
+def test_plan_and_registration_have_the_same_workflow_and_environment() -> None:
     (registered,) = publishers.load(PUBLISHERS)
 
     assert PLANNED.workflow == registered.workflow
     assert PLANNED.environment == registered.environment
 
 
-def test_every_action_of_the_plan_has_a_pin_that_is_a_commit() -> None:
+def test_each_planned_action_is_pinned_to_a_commit() -> None:
     for job in PLANNED.jobs.values():
         for action in job.all_actions:
             pin = PLANNED.pin(action)
@@ -28,38 +28,33 @@ def test_every_action_of_the_plan_has_a_pin_that_is_a_commit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "location"),
     [
-        ("", "workflow = ", r"^pipeline\.toml is not TOML"),
-        (
-            'workflow = "publish.yml"',
-            'flow = "publish.yml"',
-            r"^pipeline\.toml: flow: unknown key; there are: called_publisher, claims, ",
-        ),
-        (
-            "independent_of = []\n",
-            "",
-            r"^pipeline\.toml: jobs\.build\.independent_of: Field required",
-        ),
-        ("after = []", "after = 5", r"^pipeline\.toml: jobs\.build\.after: "),
-        ('environment = "pypi"', 'environment = "pypi"\nx = 1', r"^pipeline\.toml: x: "),
-        ('shown_by = "jobs"', 'shown_by = "page"', r"^pipeline\.toml: files\."),
-        ("claim = 5", "claim = 7", r"^pipeline\.toml: .*claim 7"),
+        ("", "workflow = ", ""),
+        ('workflow = "publish.yml"', 'flow = "publish.yml"', "flow: "),
+        ("independent_of = []\n", "", "jobs.build.independent_of: "),
+        ("after = []", "after = 5", "jobs.build.after: "),
+        ('environment = "pypi"', 'environment = "pypi"\nx = 1', "x: "),
+        ('shown_by = "jobs"', 'shown_by = "page"', "files."),
+        ("claim = 5", "claim = 7", "claim 7"),
     ],
 )
-def test_a_plan_that_cannot_be_used_is_refused_in_one_line(
-    old: str, new: str, message: str, tmp_path: Path
+def test_invalid_plan_is_refused_in_one_line(
+    old: str, new: str, location: str, tmp_path: Path
 ) -> None:
     text = PLAN.read_text("utf-8")
     assert old in text
     path = tmp_path / "pipeline.toml"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(DataError) as refused:
         load(path)
-    assert "\n" not in str(caught.value)
+    message = str(refused.value)
+    assert message.startswith("pipeline.toml")
+    assert location in message
+    assert "\n" not in message
 
 
-def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+def test_missing_plan_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.toml"):
         load(tmp_path / "none.toml")

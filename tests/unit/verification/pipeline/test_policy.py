@@ -1,4 +1,4 @@
-"""The rules together: the real files and equivalent variants have no fault."""
+"""Tests of all rules together: the real files and equivalent files have no cause."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from tests.helpers.release_workflow import (
     PROJECT,
     WORKFLOW,
+    cause_names,
     causes,
     edited,
-    names,
     repository,
 )
 from tests.unit.verification.pipeline import (
@@ -43,46 +43,45 @@ MUTANTS = [
 ]
 
 
-def test_the_pipeline_as_it_is_has_no_fault(tmp_path: Path) -> None:
+def test_real_workflow_has_no_cause(tmp_path: Path) -> None:
     assert [str(cause) for cause in causes(repository(tmp_path))] == []
 
 
-def test_a_renamed_workflow_is_not_the_one_that_is_registered(tmp_path: Path) -> None:
+def test_renamed_workflow_is_not_registered(tmp_path: Path) -> None:
     root = repository(tmp_path)
     (root / WORKFLOW_FOLDER / "publish.yml").rename(root / WORKFLOW_FOLDER / "release.yml")
 
     (cause,) = causes(root)
 
     assert cause.name == "publisher-mismatch"
+    assert cause.facts == {"registered": "publish.yml"}
     assert "release.yml" in cause.message
 
 
-def test_a_workflow_that_is_not_yaml_has_a_cause_with_its_place(tmp_path: Path) -> None:
-    (cause,) = causes(repository(tmp_path, edited('["v*.*.*"]', "[*.*.*]")))
-
-    assert cause.where == f"publish.yml:{_line_of('tags:')}"
-    assert "quote" in cause.message
-    assert str(tmp_path) not in str(cause)
-
-
-def test_a_pattern_that_is_none_has_a_cause_with_its_place(tmp_path: Path) -> None:
-    (cause,) = causes(repository(tmp_path, edited('"v*.*.*"', '"v*+.*"')))
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('["v*.*.*"]', "[*.*.*]"), ('"v*.*.*"', '"v*+.*"')],
+    ids=["invalid YAML", "invalid pattern"],
+)
+def test_invalid_workflow_has_a_cause_with_its_line(tmp_path: Path, old: str, new: str) -> None:
+    (cause,) = causes(repository(tmp_path, edited(old, new)))
 
     assert (cause.name, cause.where) == ("workflow-invalid", f"publish.yml:{_line_of('tags:')}")
     assert str(tmp_path) not in str(cause)
 
 
-def test_another_version_in_the_project_needs_its_own_tag(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("1.0.0rc2", set()), ("1.0", {"workflow-not-triggered", "validation-wrong"})],
+)
+def test_version_of_the_project_must_match_the_tag_filter(
+    tmp_path: Path, version: str, expected: set[str]
+) -> None:
     old = re.search(r'^version = ".*"$', PROJECT.read_text("utf-8"), re.MULTILINE)
     assert old is not None
+    project = edited(old[0], f'version = "{version}"', of=PROJECT)
 
-    assert (
-        names(tmp_path / "a", project=edited(old[0], 'version = "1.0.0rc2"', of=PROJECT)) == set()
-    )
-    assert names(tmp_path / "b", project=edited(old[0], 'version = "1.0"', of=PROJECT)) == {
-        "workflow-not-triggered",
-        "validation-wrong",
-    }
+    assert cause_names(tmp_path, project=project) == expected
 
 
 @pytest.mark.parametrize(
@@ -98,20 +97,18 @@ def test_another_version_in_the_project_needs_its_own_tag(tmp_path: Path) -> Non
         ("shell: bash", "env: {TAG: '${{ github.ref_name }}'}\n        shell: bash"),
     ],
 )
-def test_what_is_written_otherwise_and_means_the_same_is_no_fault(
-    old: str, new: str, tmp_path: Path
-) -> None:
-    assert names(tmp_path, edited(old, new)) == set()
+def test_equivalent_workflow_has_no_cause(old: str, new: str, tmp_path: Path) -> None:
+    assert cause_names(tmp_path, edited(old, new)) == set()
 
 
 def test_every_cause_of_the_static_rules_has_a_mutant() -> None:
-    caught = {cause for cause, _ in MUTANTS} | {"wheel-untested"}
+    tested = {cause for cause, _ in MUTANTS} | {"wheel-untested"}
     modules = set(Path(policy.__file__).parent.glob("*.py"))
-    # The causes of these occur only when the workflow runs: test_execution.py, test_failures.py.
+    # The causes of these modules need a run: test_execution.py, test_failures.py.
     modules -= {path for path in modules if path.stem in ("execution", "failures", "report_parts")}
     source = "".join(path.read_text("utf-8") for path in modules)
 
-    assert {name for name in catalogue() if f'"{name}"' in source} == caught
+    assert {name for name in catalogue() if f'"{name}"' in source} == tested
 
 
 def _line_of(text: str) -> int:

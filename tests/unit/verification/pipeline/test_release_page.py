@@ -13,8 +13,8 @@ import pytest
 
 from tests.helpers.release_workflow import (
     WORKFLOW,
+    cause_names,
     edited,
-    names,
 )
 
 # What was done to the file, and the one cause that must name it.
@@ -82,11 +82,11 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 @pytest.mark.parametrize("title", MUTANTS)
 def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
-    assert names(tmp_path, mutate()) == {cause}
+    assert cause_names(tmp_path, mutate()) == {cause}
 
 
 def test_the_files_of_the_release_may_be_named_by_a_pattern(tmp_path: Path) -> None:
     text = WORKFLOW.read_text("utf-8")
     text = re.sub(r"files: \|\n(?:            .*\n)+", "files: dist/*.whl\n", text)
 
-    assert names(tmp_path, text) == set()
+    assert cause_names(tmp_path, text) == set()

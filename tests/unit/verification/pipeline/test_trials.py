@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.release_workflow import (
+    cause_names,
     edited,
-    names,
 )
 
 # What was done to the file, and the one cause that must name it.
@@ -79,4 +79,4 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 @pytest.mark.parametrize("title", MUTANTS)
 def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
-    assert names(tmp_path, mutate()) == {cause}
+    assert cause_names(tmp_path, mutate()) == {cause}

@@ -12,9 +12,9 @@ import pytest
 
 from tests.helpers.release_workflow import (
     PROJECT,
+    cause_names,
     edited,
     in_job,
-    names,
 )
 
 # What was done to the file, and the one cause that must name it.
@@ -97,7 +97,7 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 @pytest.mark.parametrize("title", MUTANTS)
 def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
-    assert names(tmp_path, mutate()) == {cause}
+    assert cause_names(tmp_path, mutate()) == {cause}
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
 def test_settings_that_build_something_else_are_caught(
     old: str, new: str, cause: str, tmp_path: Path
 ) -> None:
-    assert names(tmp_path, project=edited(old, new, of=PROJECT)) == {cause}
+    assert cause_names(tmp_path, project=edited(old, new, of=PROJECT)) == {cause}
