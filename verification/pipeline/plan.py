@@ -92,7 +92,7 @@ class Plan(Model):
     def _check_links(self) -> Self:
         for link in self.links:
             if link.claim > len(self.claims):
-                raise ValueError(f"a link names claim {link.claim} of {len(self.claims)}")
+                raise ValueError(f"a link has claim {link.claim} of only {len(self.claims)}")
         return self
 
     @property

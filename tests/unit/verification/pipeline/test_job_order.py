@@ -1,4 +1,4 @@
-"""Tests of triggers, job order, conditions and interruption, with mutants of the real publish.yml."""
+"""Tests of triggers, job order and interruption, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_each_planned_action_is_pinned_to_a_commit() -> None:
         ("after = []", "after = 5", "jobs.build.after: "),
         ('environment = "pypi"', 'environment = "pypi"\nx = 1', "x: "),
         ('shown_by = "jobs"', 'shown_by = "page"', "files."),
-        ("claim = 5", "claim = 7", "claim 7"),
+        ("claim = 5", "claim = 7", "7"),
     ],
 )
 def test_invalid_plan_is_refused_in_one_line(

@@ -1,4 +1,4 @@
-"""The file of registrations: everything that the form refuses is reported, in one line."""
+"""Tests of publishers.toml: one line reports everything that the form of the index refuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD = {
 
 
 def write(folder: Path, *changes: dict[str, str]) -> Path:
-    """Write registrations; a key changed to '' is left out."""
+    """Write a registration for each change. A key with an empty value is left out."""
     text = ""
     for change in changes:
         lines = [f"{key} = {value}" for key, value in {**GOOD, **change}.items() if value]
@@ -34,14 +34,16 @@ def write(folder: Path, *changes: dict[str, str]) -> Path:
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(WrongUse) as caught:
+    """Return the message for a file that is refused."""
+    with pytest.raises(WrongUse) as refused:
         load(path)
-    message = str(caught.value)
+    message = str(refused.value)
+    assert path.name in message
     assert "\n" not in message
     return message
 
 
-def test_the_projects_own_file_says_what_was_registered() -> None:
+def test_file_of_the_subject_is_read() -> None:
     (publisher,) = load(PUBLISHERS)
     assert publisher.project == "quiverdb"
     assert publisher.repository == "quiver2"
@@ -51,7 +53,7 @@ def test_the_projects_own_file_says_what_was_registered() -> None:
     assert publisher.stand_in_owner
 
 
-def test_a_registration_is_kept_as_the_index_keeps_it(tmp_path: Path) -> None:
+def test_registration_is_normalized_like_on_the_index(tmp_path: Path) -> None:
     change = {"project": '"Quiver_DB"', "environment": '"PyPI"', "owner": '"Octo-Org"'}
     assert load(write(tmp_path, change)) == (
         TrustedPublisher(
@@ -66,102 +68,83 @@ def test_a_registration_is_kept_as_the_index_keeps_it(tmp_path: Path) -> None:
     )
 
 
-def test_without_an_environment_any_or_none_will_do(tmp_path: Path) -> None:
+def test_environment_is_optional(tmp_path: Path) -> None:
     (publisher,) = load(write(tmp_path, {"environment": ""}))
     assert publisher.environment == ""
     assert "environment" not in publisher.form()
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "reason"),
-    [
-        ("project", '""', "letters, digits"),
-        ("project", '"-quiverdb"', "a letter or digit at both ends"),
-        ("project", '"quiver db"', "letters, digits"),
-        ("project", '"quivérdb"', "letters, digits"),
-        ("project", '"json"', "the name of a module of Python's standard library"),
-        ("project", '"Turtle"', "the name of a module of Python's standard library"),
-        ("owner", '""', "a user or organisation of GitHub"),
-        ("owner", '"-octo"', "a user or organisation of GitHub"),
-        ("owner", '"octo_org"', "a user or organisation of GitHub"),
-        ("owner", '"octo/quiver2"', "a user or organisation of GitHub"),
-        ("owner_id", '"octo"', "a number in quotes"),
-        ("owner_id", "42", "owner_id must be a string"),
-        ("repository", '""', "without the owner"),
-        ("repository", '"octo-org/quiver2"', "without the owner"),
-        ("repository", '"quiver 2"', "without the owner"),
-        ("repository", '"quiver2\\n"', "without the owner"),
-        ("workflow", '""', "must end with .yml or .yaml"),
-        ("workflow", '".yml"', "must end with .yml or .yaml"),
-        ("workflow", '"publish"', "must end with .yml or .yaml"),
-        ("workflow", '"publish.yml "', "must end with .yml or .yaml"),
-        ("workflow", '"publish.YML"', "must end with .yml or .yaml"),
-        ("workflow", '".github/workflows/publish.yml"', "the file's name only"),
-        ("workflow", '"pub\\nlish.yml"', "the file's name only"),
-        ("environment", '" pypi"', "must not start or end with a space"),
-        ("environment", '"pypi "', "must not start or end with a space"),
-        ("environment", '"py\\tpi"', "must not contain control characters"),
-        ("environment", '"it\'s"', "must not contain control characters"),
-        ("environment", '"a;b"', "must not contain control characters"),
-        ("environment", '"a,b"', "must not contain control characters"),
-        ("environment", '"a\\\\b"', "must not contain control characters"),
-        ("environment", '"a`b"', "must not contain control characters"),
-        ("environment", "'a\"b'", "must not contain control characters"),
-        ("environment", f'"{"e" * 256}"', "longer than 255 characters"),
-        ("environment", "5", "environment must be a string"),
-        ("pending", '"yes"', "pending must be true or false"),
-        ("pending", "1", "pending must be true or false"),
-        ("stand_in_owner", '"no"', "stand_in_owner must be true or false"),
-        ("worflow", '"publish.yml"', "unknown key 'worflow'; there are: environment, owner,"),
-    ],
-)
-def test_what_the_form_would_refuse_is_refused(
-    tmp_path: Path, key: str, value: str, reason: str
-) -> None:
-    message = refusal(write(tmp_path, {key: value}))
-    assert message.startswith("publishers.toml: publisher 1: ")
-    assert key in message
-    assert reason in message
+INVALID = {
+    "project": ('""', '"-quiverdb"', '"quiver db"', '"quivérdb"', '"json"', '"Turtle"'),
+    "owner": ('""', '"-octo"', '"octo_org"', '"octo/quiver2"'),
+    "owner_id": ('"octo"', "42"),
+    "repository": ('""', '"octo-org/quiver2"', '"quiver 2"', '"quiver2\\n"'),
+    "workflow": (
+        '""',
+        '".yml"',
+        '"publish"',
+        '"publish.yml "',
+        '"publish.YML"',
+        '".github/workflows/publish.yml"',
+        '"pub\\nlish.yml"',
+    ),
+    "environment": (
+        '" pypi"',
+        '"pypi "',
+        '"py\\tpi"',
+        '"it\'s"',
+        '"a;b"',
+        '"a,b"',
+        '"a\\\\b"',
+        '"a`b"',
+        "'a\"b'",
+        f'"{"e" * 256}"',
+        "5",
+    ),
+    "pending": ('"yes"', "1"),
+    "stand_in_owner": ('"no"',),
+    "worflow": ('"publish.yml"',),
+}
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("project", '"a"'),
-        ("project", '"a.b_c-d9"'),
-        ("repository", '"a.b_c-d"'),
-        ("workflow", '"release please.yaml"'),
-        ("workflow", '"a@b.yml"'),
-        ("environment", '"Päckchen / prod"'),
-        ("environment", f'"{"e" * 255}"'),
-    ],
-)
-def test_what_the_form_would_take_is_taken(tmp_path: Path, key: str, value: str) -> None:
-    (publisher,) = load(write(tmp_path, {key: value}))
-    assert getattr(publisher, key)
+@pytest.mark.parametrize("key", INVALID)
+def test_value_that_the_form_refuses_is_refused_with_its_key(tmp_path: Path, key: str) -> None:
+    for value in INVALID[key]:
+        message = refusal(write(tmp_path, {key: value}))
+        assert key in message, value
 
 
-def test_a_project_in_force_may_be_named_like_a_module(tmp_path: Path) -> None:
+VALID = {
+    "project": ('"a"', '"a.b_c-d9"'),
+    "repository": ('"a.b_c-d"',),
+    "workflow": ('"release please.yaml"', '"a@b.yml"'),
+    "environment": ('"Päckchen / prod"', f'"{"e" * 255}"'),
+}
+
+
+@pytest.mark.parametrize("key", VALID)
+def test_value_that_the_form_accepts_is_accepted(tmp_path: Path, key: str) -> None:
+    for value in VALID[key]:
+        (publisher,) = load(write(tmp_path, {key: value}))
+        assert getattr(publisher, key), value
+
+
+def test_active_project_may_have_the_name_of_a_module(tmp_path: Path) -> None:
     (publisher,) = load(write(tmp_path, {"project": '"dataclasses"', "pending": "false"}))
     assert publisher.project == "dataclasses"
 
 
 @pytest.mark.parametrize("key", sorted(set(GOOD) - {"environment"}))
-def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
-    assert f"publisher 1: missing key '{key}'" in refusal(write(tmp_path, {key: ""}))
+def test_missing_key_is_refused(tmp_path: Path, key: str) -> None:
+    assert f"'{key}'" in refusal(write(tmp_path, {key: ""}))
 
 
-def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     message = refusal(
         write(tmp_path, {"owner": '"-"', "workflow": '"a/b"'}, {"pending": "", "project": '"!"'})
     )
-    for fault in (
-        "publisher 1: owner '-'",
-        "publisher 1: workflow 'a/b'",
-        "publisher 2: missing key 'pending'",
-        "publisher 2: project '!'",
-    ):
-        assert fault in message
+    for key_or_value in ("owner", "'-'", "workflow", "'a/b'", "'pending'", "project", "'!'"):
+        assert key_or_value in message
 
 
 @pytest.mark.parametrize(
@@ -177,38 +160,36 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         ({"pending": "false"}, {"pending": "false", "project": '"other"'}, False),
     ],
 )
-def test_what_is_registered_already_is_refused(
+def test_repeated_registration_is_refused(
     tmp_path: Path, first: dict[str, str], second: dict[str, str], repeated: bool
 ) -> None:
     path = write(tmp_path, first, second)
     if repeated:
-        assert "octo-org/quiver2 with publish.yml and environment pypi is registered 2 times" in (
-            refusal(path)
-        )
+        message = refusal(path)
+        for value in ("octo-org/quiver2", "publish.yml", "pypi"):
+            assert value in message
     else:
         assert len(load(path)) == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "fix"),
     [
-        ("", "no publisher; write one [[publisher]]"),
-        ("not toml", "Expected"),
-        ("publisher = 5", "write [[publisher]]"),
-        ("[publisher]\nproject = 'x'", "write [[publisher]]"),
-        ("[[publishers]]", "unknown key 'publishers'; write [[publisher]]"),
-        ("publisher = [5]", "write [[publisher]]"),
+        ("", "[[publisher]]"),
+        ("not toml", "line 1"),
+        ("publisher = 5", "[[publisher]]"),
+        ("[publisher]\nproject = 'x'", "[[publisher]]"),
+        ("[[publishers]]", "[[publisher]]"),
+        ("publisher = [5]", "[[publisher]]"),
     ],
 )
-def test_a_file_that_holds_no_registration_is_refused(
-    tmp_path: Path, text: str, reason: str
-) -> None:
+def test_file_without_a_registration_is_refused(tmp_path: Path, text: str, fix: str) -> None:
     path = tmp_path / "publishers.toml"
     path.write_text(text, "utf-8")
-    assert reason in refusal(path)
+    assert fix in refusal(path)
 
 
-def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    assert "binary.toml" in refusal(tmp_path / "binary.toml")
+    assert refusal(tmp_path / "binary.toml")

@@ -1,7 +1,4 @@
-"""What the release job puts on the release page.
-
-Each mutant of the real publish.yml is caught by the name of its cause.
-"""
+"""Tests of the release page, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 
@@ -17,37 +14,36 @@ from tests.helpers.release_workflow import (
     edited,
 )
 
-# What was done to the file, and the one cause that must name it.
+# The change of the file, and the name of the only cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
-    # the release page
     "no files": (
         "release-missing",
         lambda: re.sub(
             r"          files: \|\n(?:            .*\n)+", "", WORKFLOW.read_text("utf-8")
         ),
     ),
-    "a pattern for no file": (
+    "a pattern that matches no file": (
         "release-missing",
         lambda: re.sub(
             r"files: \|\n(?:            .*\n)+", "files: dist/*.zip\n", WORKFLOW.read_text("utf-8")
         ),
     ),
-    "one wheel forgotten": (
+    "without the Windows wheel": (
         "release-missing",
         lambda: re.sub(
             r"            dist/quiverdb-.*win_amd64.whl\n", "", WORKFLOW.read_text("utf-8")
         ),
     ),
-    "an output that validate does not give": (
+    "an output that validate does not set": (
         "release-missing",
         lambda: edited("version: ${{ steps.validate", "release: ${{ steps.validate"),
     ),
     "no notes": ("release-missing", lambda: edited("          generate_release_notes: true\n", "")),
-    "notes switched off": (
+    "notes disabled": (
         "release-missing",
         lambda: edited("generate_release_notes: true", "generate_release_notes: false"),
     ),
-    "a missing wheel that is passed over": (
+    "a missing wheel is ignored": (
         "release-missing",
         lambda: edited("          fail_on_unmatched_files: true\n", ""),
     ),
@@ -57,11 +53,11 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "generate_release_notes: true", "generate_release_notes: true\n          draft: true"
         ),
     ),
-    "pre-releases as releases": (
+    "a pre-release as a release": (
         "release-missing",
         lambda: re.sub(r"          prerelease: .*needs.*\n", "", WORKFLOW.read_text("utf-8")),
     ),
-    "everything as a pre-release": (
+    "a release as a pre-release": (
         "release-missing",
         lambda: edited("prerelease: ${{ needs.validate.outputs.prerelease }}", "prerelease: true"),
     ),
@@ -80,12 +76,12 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+def test_mutant_has_only_its_cause(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
     assert cause_names(tmp_path, mutate()) == {cause}
 
 
-def test_the_files_of_the_release_may_be_named_by_a_pattern(tmp_path: Path) -> None:
+def test_pattern_for_all_wheels_has_no_cause(tmp_path: Path) -> None:
     text = WORKFLOW.read_text("utf-8")
     text = re.sub(r"files: \|\n(?:            .*\n)+", "files: dist/*.whl\n", text)
 

@@ -1,7 +1,4 @@
-"""What the validate job accepts and refuses.
-
-Each mutant of the real publish.yml is caught by the name of its cause.
-"""
+"""Tests of the trials of the validate job, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 
@@ -15,24 +12,23 @@ from tests.helpers.release_workflow import (
     edited,
 )
 
-# What was done to the file, and the one cause that must name it.
+# The change of the file, and the name of the only cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
-    # what validate decides
     "a version that is not compared": (
         "validation-wrong",
         lambda: edited('if tag != f"v{version}":', "if False:"),
     ),
-    "a version compared from its beginning": (
+    "only the start of the version is compared": (
         "validation-wrong",
         lambda: edited('if tag != f"v{version}":', 'if not tag.startswith(f"v{version}"):'),
     ),
-    "another project's version": (
+    "the version of another project": (
         "validation-wrong",
         lambda: edited(
             'open("bindings/python/pyproject.toml", "rb")', 'open("pyproject.toml", "rb")'
         ),
     ),
-    "wheels that are counted and not named": (
+    "wheels are only counted": (
         "validation-wrong",
         lambda: edited(
             'faults += [f"the wheel {name} is missing" for name in sorted(expected - found)]',
@@ -42,34 +38,37 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "",
         ),
     ),
-    "files too many": (
+    "additional files are ignored": (
         "validation-wrong",
         lambda: edited("sorted(found - expected)", "[]"),
     ),
-    "files too few": ("validation-wrong", lambda: edited("sorted(expected - found)", "[]")),
-    "faults that are told and let pass": (
+    "missing files are ignored": (
+        "validation-wrong",
+        lambda: edited("sorted(expected - found)", "[]"),
+    ),
+    "faults are printed and ignored": (
         "validation-wrong",
         lambda: edited("sys.exit(1)", "sys.exit(0)"),
     ),
-    "a script that never ends well": (
+    "a script that refuses all releases": (
         "validation-wrong",
         lambda: edited("if faults:", "if not faults:"),
     ),
-    "a script that needs what only a run has": (
+    "a script that needs a value of a run": (
         "validation-wrong",
         lambda: edited("python3 - <<'EOS'", "echo ${{ github.actor }}; python3 - <<'EOS'"),
     ),
-    "a script in a folder that is not there": (
+    "a script in a missing folder": (
         "validation-wrong",
         lambda: edited("shell: bash", "shell: bash\n        working-directory: src"),
     ),
-    "a script in another folder by default": (
+    "another default folder for scripts": (
         "validation-wrong",
         lambda: edited(
             "\njobs:\n", "\ndefaults:\n  run:\n    working-directory: bindings\njobs:\n"
         ),
     ),
-    "a script in a shell that cannot be tried": (
+    "a script in an unsupported shell": (
         "validation-wrong",
         lambda: edited("shell: bash", "shell: pwsh"),
     ),
@@ -77,6 +76,6 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+def test_mutant_has_only_its_cause(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
     assert cause_names(tmp_path, mutate()) == {cause}

@@ -1,4 +1,4 @@
-"""The rules for `on`, on the examples that GitHub publishes for them."""
+"""Tests of the rules for `on`, with the examples in the documentation of GitHub."""
 
 from __future__ import annotations
 
@@ -55,22 +55,19 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("pattern", "name"),
-    [
+@pytest.mark.parametrize("examples", [REFS, PATHS], ids=["refs", "paths"])
+def test_documented_examples_match(examples: dict[str, list[str]]) -> None:
+    not_matching = [
         (pattern, name)
-        for table in (REFS, PATHS)
-        for pattern, names in table.items()
+        for pattern, names in examples.items()
         for name in names
-    ],
-)
-def test_the_published_examples_match(pattern: str, name: str) -> None:
-    assert matches(pattern, name)
+        if not matches(pattern, name)
+    ]
+    assert not_matching == []
 
 
-@pytest.mark.parametrize(
-    ("pattern", "name"),
-    [
+def test_other_names_do_not_match() -> None:
+    others = [
         ("feature/*", "feature/a/b"),
         ("*", "a/b"),
         ("v2*", "v2/x"),
@@ -88,13 +85,11 @@ def test_the_published_examples_match(pattern: str, name: str) -> None:
         ("v*.*.*", "v1.2.3/x"),
         ("v*.*.*", "V1.2.3"),
         ("[0-9]", "10"),
-    ],
-)
-def test_what_a_pattern_does_not_name_does_not_match(pattern: str, name: str) -> None:
-    assert not matches(pattern, name)
+    ]
+    assert [(pattern, name) for pattern, name in others if matches(pattern, name)] == []
 
 
-def test_a_backslash_takes_a_special_character_as_it_is() -> None:
+def test_backslash_makes_a_special_character_literal() -> None:
     assert matches(r"c\+\+", "c++")
     assert not matches(r"c\+\+", "ccc")
     assert matches(r"a\*", "a*")
@@ -105,21 +100,20 @@ def test_a_backslash_takes_a_special_character_as_it_is() -> None:
     "pattern",
     ["", "+a", "?", "a*+", "a**?", "a+?", "[", "[]", "[a", "[a_]", "[z-a]", "[A-z]", "a\\"],
 )
-def test_what_is_no_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match=r"^(is|has|ends)\b"):
+def test_invalid_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="."):
         compile_pattern(pattern)
 
 
-def test_a_bad_pattern_is_told_with_its_line() -> None:
+def test_invalid_pattern_is_reported_with_its_line() -> None:
     workflow = on("  push:\n    tags:\n      - v1\n      - '[v'")
 
-    with pytest.raises(BadWorkflow, match=r"^demo\.yml:5: the pattern '\[v' has a \[ without"):
+    with pytest.raises(BadWorkflow, match=r"^demo\.yml:5: .*'\[v'"):
         decide(workflow, Event(ref="refs/tags/v1"))
 
 
-@pytest.mark.parametrize(
-    ("patterns", "path", "started"),
-    [
+def test_last_matching_pattern_decides() -> None:
+    for patterns, path, started in (
         ("'*.md', '!README.md'", "hello.md", True),
         ("'*.md', '!README.md'", "README.md", False),
         ("'*.md', '!README.md'", "docs/hello.md", False),
@@ -128,28 +122,24 @@ def test_a_bad_pattern_is_told_with_its_line() -> None:
         ("'*.md', '!README.md', README*", "README.doc", True),
         ("'sub-project/**', '!sub-project/docs/**'", "sub-project/src/index.js", True),
         ("'sub-project/**', '!sub-project/docs/**'", "sub-project/docs/readme.md", False),
-    ],
-)
-def test_the_last_pattern_that_matches_decides(patterns: str, path: str, started: bool) -> None:
-    workflow = on(f"  push:\n    paths: [{patterns}]")
-
-    assert decide(workflow, Event(ref="refs/heads/main", changed=(path,))).triggered is started
+    ):
+        workflow = on(f"  push:\n    paths: [{patterns}]")
+        event = Event(ref="refs/heads/main", changed=(path,))
+        assert decide(workflow, event).triggered is started, (patterns, path)
 
 
-@pytest.mark.parametrize(
-    ("branch", "started"),
-    [
-        ("releases/10", True),
-        ("releases/beta/mona", True),
-        ("releases/10-alpha", False),
-        ("releases/beta/3-alpha", False),
-        ("main", False),
-    ],
-)
-def test_the_published_example_of_branches_to_leave_out(branch: str, started: bool) -> None:
+def test_documented_example_of_excluded_branches() -> None:
     workflow = on("  push:\n    branches: ['releases/**', '!releases/**-alpha']")
-
-    assert decide(workflow, Event(ref=f"refs/heads/{branch}")).triggered is started
+    started = {
+        "releases/10": True,
+        "releases/beta/mona": True,
+        "releases/10-alpha": False,
+        "releases/beta/3-alpha": False,
+        "main": False,
+    }
+    assert {
+        branch: decide(workflow, Event(ref=f"refs/heads/{branch}")).triggered for branch in started
+    } == started
 
 
 MAIN, TAG = "refs/heads/main", "refs/tags/v1"
@@ -168,7 +158,7 @@ MAIN, TAG = "refs/heads/main", "refs/tags/v1"
         ("{branches: [main], tags: [v2]}", True, False),
         ("{branches: [dev], tags: ['v*']}", False, True),
         ("{branches: [main], tags-ignore: [v1]}", True, False),
-        # Paths are not looked at when a tag is pushed.
+        # GitHub ignores the path filters for tags.
         ("paths: [docs/**]", False, True),
         ("{branches: [main], paths: [src/**]}", True, False),
         ("{branches: [main], paths: [docs/**]}", False, False),
@@ -177,9 +167,9 @@ MAIN, TAG = "refs/heads/main", "refs/tags/v1"
         ("paths-ignore: [docs/**]", True, True),
     ],
 )
-def test_filters_for_one_kind_leave_out_the_other(filters: str, branch: bool, tag: bool) -> None:
-    written = f"  push: {filters}" if filters.startswith("{") else f"  push:\n    {filters}"
-    workflow = on(written if filters else "  push:")
+def test_filters_decide_for_branches_and_tags(filters: str, branch: bool, tag: bool) -> None:
+    text = f"  push: {filters}" if filters.startswith("{") else f"  push:\n    {filters}"
+    workflow = on(text if filters else "  push:")
 
     decisions = [decide(workflow, Event(ref=ref, changed=("src/a.py",))) for ref in (MAIN, TAG)]
 
@@ -187,16 +177,16 @@ def test_filters_for_one_kind_leave_out_the_other(filters: str, branch: bool, ta
     assert all(decision.reason for decision in decisions)
 
 
-def test_ignored_paths_count_only_where_they_are_all_there_is() -> None:
+def test_ignored_paths_exclude_an_event_only_if_all_changed_files_match() -> None:
     workflow = on("  push:\n    paths-ignore: ['docs/**']")
 
     assert decide(workflow, Event(ref=MAIN, changed=("docs/a.md", "src/a.py")))
     assert not decide(workflow, Event(ref=MAIN, changed=("docs/a.md", "docs/b.md")))
 
 
-@pytest.mark.parametrize("written", ["on: push", "on: [push, pull_request]", "on: {push: }"])
-def test_an_event_may_be_a_word_a_list_or_a_table(written: str) -> None:
-    workflow = parse(f"{written}\n{JOBS}", Path("demo.yml"))
+@pytest.mark.parametrize("text", ["on: push", "on: [push, pull_request]", "on: {push: }"])
+def test_events_may_be_a_string_a_list_or_a_table(text: str) -> None:
+    workflow = parse(f"{text}\n{JOBS}", Path("demo.yml"))
 
     assert decide(workflow, Event(ref=TAG))
     assert not decide(workflow, Event(name="schedule"))
@@ -212,11 +202,11 @@ def test_an_event_may_be_a_word_a_list_or_a_table(written: str) -> None:
         Event(ref="v1"),
     ],
 )
-def test_what_makes_no_event_starts_nothing(event: Event) -> None:
+def test_push_without_an_event_starts_nothing(event: Event) -> None:
     assert not decide(on("  push:"), event)
 
 
-def test_three_tags_at_once_are_three_events() -> None:
+def test_three_tags_in_one_push_are_events() -> None:
     assert decide(on("  push:"), Event(ref=TAG, tags=3))
 
 
@@ -234,7 +224,7 @@ def test_three_tags_at_once_are_three_events() -> None:
         ("", Event(name="pull_request", base="main", message="[no ci]"), False),
     ],
 )
-def test_pull_requests_are_filtered_by_what_they_go_into(
+def test_pull_requests_are_filtered_by_type_base_and_paths(
     filters: str, event: Event, started: bool
 ) -> None:
     workflow = on(f"  pull_request:\n    {filters}")
@@ -242,17 +232,15 @@ def test_pull_requests_are_filtered_by_what_they_go_into(
     assert decide(workflow, event).triggered is started
 
 
-@pytest.mark.parametrize(
-    ("ref", "started"),
-    [
-        ("refs/tags/v0.5.0", True),
-        ("refs/tags/v0.5.0rc1", True),
-        ("refs/tags/v10.20.30", True),
-        ("refs/tags/v0.5", False),
-        ("refs/tags/0.5.0", False),
-        ("refs/heads/main", False),
-        ("refs/heads/v0.5.0", False),
-    ],
-)
-def test_the_real_workflow_is_started_by_version_tags_alone(ref: str, started: bool) -> None:
-    assert decide(load(REAL), Event(ref=ref)).triggered is started
+def test_only_version_tags_start_the_real_workflow() -> None:
+    started = {
+        "refs/tags/v0.5.0": True,
+        "refs/tags/v0.5.0rc1": True,
+        "refs/tags/v10.20.30": True,
+        "refs/tags/v0.5": False,
+        "refs/tags/0.5.0": False,
+        "refs/heads/main": False,
+        "refs/heads/v0.5.0": False,
+    }
+    workflow = load(REAL)
+    assert {ref: decide(workflow, Event(ref=ref)).triggered for ref in started} == started

@@ -1,7 +1,4 @@
-"""Which wheels are built, and how they are transferred between jobs.
-
-Each mutant of the real publish.yml is caught by the name of its cause.
-"""
+"""Tests of built wheels and their transfer between jobs, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 
@@ -17,9 +14,8 @@ from tests.helpers.release_workflow import (
     in_job,
 )
 
-# What was done to the file, and the one cause that must name it.
+# The change of the file, and the name of the only cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
-    # the source and its wheels
     "another folder": (
         "wrong-source",
         lambda: edited("package-dir: bindings/python", "package-dir: ."),
@@ -42,7 +38,7 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "output-dir: wheelhouse\n        env:\n          CIBW_TEST_SKIP: '*'",
         ),
     ),
-    "one wheel alone": (
+    "only one wheel": (
         "settings-bypassed",
         lambda: edited(
             "output-dir: wheelhouse", "output-dir: wheelhouse\n          only: cp313-win_amd64"
@@ -52,18 +48,18 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "incomplete-release",
         lambda: edited("[ubuntu-latest, windows-latest]", "[ubuntu-latest]"),
     ),
-    "Windows left out": (
+    "Windows excluded": (
         "incomplete-release",
         lambda: edited(
             "os: [ubuntu-latest, windows-latest]",
             "os: [ubuntu-latest, windows-latest]\n        exclude: [{os: windows-latest}]",
         ),
     ),
-    "a third platform": (
+    "an additional platform": (
         "incomplete-release",
         lambda: edited("windows-latest]", "windows-latest, macos-latest]"),
     ),
-    "the same platform twice": (
+    "a repeated platform": (
         "incomplete-release",
         lambda: edited("windows-latest]", "windows-latest, ubuntu-24.04]"),
     ),
@@ -71,15 +67,15 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "artifact-lost",
         lambda: edited("name: wheel-${{ matrix.os }}", "name: wheel-all"),
     ),
-    "a pattern that misses": (
+    "a pattern that matches no artifact": (
         "artifact-lost",
         lambda: edited("pattern: wheel-*", "pattern: wheels-*"),
     ),
-    "a pattern that misses one": (
+    "a pattern that matches one artifact": (
         "artifact-lost",
         lambda: edited("pattern: wheel-*", "pattern: wheel-ubuntu*"),
     ),
-    "wheels kept from elsewhere": (
+    "wheels uploaded from another folder": (
         "artifact-lost",
         lambda: edited("path: wheelhouse/*.whl", "path: dist/*.whl"),
     ),
@@ -95,7 +91,7 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
+def test_mutant_has_only_its_cause(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
     assert cause_names(tmp_path, mutate()) == {cause}
 
@@ -111,7 +107,7 @@ def test_every_mutant_is_caught_by_name(title: str, tmp_path: Path) -> None:
         ('test-command = "', 'test-skip = "*"\ntest-command = "', "wheel-untested"),
     ],
 )
-def test_settings_that_build_something_else_are_caught(
+def test_settings_that_build_other_wheels_have_a_cause(
     old: str, new: str, cause: str, tmp_path: Path
 ) -> None:
     assert cause_names(tmp_path, project=edited(old, new, of=PROJECT)) == {cause}

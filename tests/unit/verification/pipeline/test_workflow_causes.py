@@ -17,15 +17,15 @@ POSSIBLE = [name for name, entry in catalogue().items() if entry.risk]
 CERTAIN = [name for name, entry in catalogue().items() if not entry.risk]
 
 
-def test_a_cause_has_its_place_its_facts_and_the_severity_of_the_catalogue() -> None:
+def test_cause_has_its_location_its_facts_and_the_severity_of_the_catalogue() -> None:
     hang = cause("hang", "job build", "too long", job="build")
     assert (hang.name, hang.where) == ("hang", "job build")
     assert hang.severity is catalogue()["hang"].severity
     assert hang.facts == {"job": "build"}
-    assert hang.message.startswith("too long; ")
+    assert "too long" in hang.message
 
 
-def test_a_possible_cause_has_the_lesser_severity() -> None:
+def test_possible_cause_has_the_lower_severity() -> None:
     (name, *_) = [name for name in POSSIBLE if "{" not in catalogue()[name].remedy]
     entry = catalogue()[name]
     assert possible_cause(name, "publish.yml", "x").severity is entry.risk
@@ -33,17 +33,17 @@ def test_a_possible_cause_has_the_lesser_severity() -> None:
     assert entry.risk in {Severity.FLAWED, Severity.NOTE}
 
 
-def test_a_cause_that_is_always_certain_is_never_possible() -> None:
+def test_cause_without_a_lower_severity_cannot_be_possible() -> None:
     with pytest.raises(CatalogueError):
         possible_cause(CERTAIN[0], "publish.yml", "x")
 
 
-def test_a_cause_that_is_not_in_the_catalogue_is_refused() -> None:
+def test_unknown_cause_is_refused() -> None:
     with pytest.raises(CatalogueError):
         cause("no-such-cause", "publish.yml", "x")
 
 
-def test_a_place_is_the_line_of_the_job_or_of_its_step() -> None:
+def test_location_is_the_line_of_the_job_or_step() -> None:
     job = WORKFLOW.jobs["one"]
     assert step_location(WORKFLOW, job) == "publish.yml:3 (one)"
     assert [step_location(WORKFLOW, job, step) for step in job.steps] == [
