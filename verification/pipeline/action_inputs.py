@@ -26,9 +26,9 @@ def _definition(action: str) -> ActionDefinition | None:
     Raises:
         DataError: the stand-in's files cannot be used.
     """
-    owner, _, rest = action.partition("/")
-    name, _, path = rest.partition("/")
-    folder = _STAND_INS / f"{owner}-{name}" / path
+    owner, _, subpath = action.partition("/")
+    repository, _, path = subpath.partition("/")
+    folder = _STAND_INS / f"{owner}-{repository}" / path
     return ActionDefinition.load(folder) if (folder / "inputs.toml").is_file() else None
 
 

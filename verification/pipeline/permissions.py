@@ -50,7 +50,7 @@ def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None)
         observed = f"has {_listed(extra)}, but needs only {_listed(needed)}"
         yield cause("permissions-widened", where, observed, job=job.id, granted=_listed(extra))
     if missing := beyond(needed, job.permissions):
-        observed = f"lacks {_listed(missing)}"
+        observed = f"does not have {_listed(missing)}"
         yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
 
 

@@ -88,9 +88,9 @@ def check_built_wheels(
     selected = _identifiers(project)
     built: Counter[str] = Counter()
     for label in build.runs_on:
-        built_here = [identifier for identifier in selected if _runs(label, identifier, plan)]
-        built.update(built_here)
-        if not built_here:
+        identifiers = [identifier for identifier in selected if _runs(label, identifier, plan)]
+        built.update(identifiers)
+        if not identifiers:
             observed = f"runs on {label}, but `[tool.cibuildwheel]` selects no wheel for it"
             yield cause("incomplete-release", where, observed, label=label)
     required = {

@@ -223,7 +223,7 @@ def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
     """
     bundled = {name: _bundled(code, name) for name in library.needed}
     readable = {matching.paths for matching in code.matching if matching.unread is None}
-    if any(provider.paths not in readable for found in bundled.values() for provider in found):
+    if any(provider.paths not in readable for group in bundled.values() for provider in group):
         return  # the exports of such a library are unknown
     exported = frozenset[str]().union(*(provider.exports for provider in code.libraries))
     families = {_family(symbol) for symbol in exported} - {None}

@@ -24,10 +24,10 @@ NO_BASE64: JsonValue = json.loads(json.dumps(RIGHT).replace('"statement": "', '"
 
 
 def check(
-    *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, named: JsonValue = NAMED
+    *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, uploader: JsonValue = NAMED
 ) -> LivePublisherCheck:
     """Check these answers for the first wheels. The other wheels have the correct answer."""
-    objects = [*answers, *(provenance(name, named) for name in WHEELS[len(answers) :])]
+    objects = [*answers, *(provenance(name, uploader) for name in WHEELS[len(answers) :])]
     files = [PublishedFile(name, DIGEST) for name in WHEELS]
     bodies = [json.dumps(answer).encode() for answer in objects]
     return check_provenance(publisher, "1.2.0", dict(zip(files, bodies, strict=True)))
@@ -64,8 +64,8 @@ def test_release_of_another_publisher_is_failed(key: str, value: str | None) -> 
 
 
 def test_case_of_names_is_ignored() -> None:
-    named = NAMED | {"repository": "Octo-Org/Quiver2", "environment": "PyPI"}
-    assert check(named=named).verdict is Verdict.VERIFIED
+    uploader = NAMED | {"repository": "Octo-Org/Quiver2", "environment": "PyPI"}
+    assert check(uploader=uploader).verdict is Verdict.VERIFIED
 
 
 def test_stand_in_owner_is_not_compared_and_the_reason_mentions_it() -> None:
@@ -73,13 +73,13 @@ def test_stand_in_owner_is_not_compared_and_the_reason_mentions_it() -> None:
     assert result.verdict is Verdict.VERIFIED
     assert result.reason != check().reason
     other = NAMED | {"repository": "octo-org/quiver"}
-    assert check(publisher=STAND_IN, named=other).verdict is Verdict.FAILED
+    assert check(publisher=STAND_IN, uploader=other).verdict is Verdict.FAILED
 
 
 def test_registration_without_environment_matches_a_provenance_without_environment() -> None:
     without_environment = PUBLISHER.model_copy(update={"environment": ""})
-    named = NAMED | {"environment": None}
-    assert check(publisher=without_environment, named=named).verdict is Verdict.VERIFIED
+    uploader = NAMED | {"environment": None}
+    assert check(publisher=without_environment, uploader=uploader).verdict is Verdict.VERIFIED
 
 
 @pytest.mark.parametrize(
