@@ -112,7 +112,8 @@ def _versions(run: PipelineRun, plan: Plan, version: str) -> Iterator[Cause]:
         yield cause("version-mismatch", f"tag {tag}", observed, tag=tag, version=version)
     for wheel in run.wheels:
         if parse_wheel_filename(wheel.name)[1] != Version(version):
-            yield cause("version-mismatch", wheel.name, f"the tag is {tag}", tag=tag)
+            observed = f"its version is not the version of the tag {tag}"
+            yield cause("version-mismatch", wheel.name, observed, tag=tag)
 
 
 def _built(run: PipelineRun) -> dict[str, str]:

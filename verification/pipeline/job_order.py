@@ -106,7 +106,7 @@ def check_interruption(workflow: Workflow) -> Iterator[Cause]:
     for group in filter(None, groups):
         where, cancels = workflow.at(group.line), group.cancel_in_progress
         if cancels != "false":
-            observed = f"has `cancel-in-progress: {cancels}`"
+            observed = f"has `cancel-in-progress: {cancels}`, so a later run may end this one"
             yield cause("release-interrupted", where, observed, group=group.group)
         elif not _GROUP_OF_RUN.search(group.group):
             observed = f"has one group for all tags ({group.group}), and GitHub keeps only one"

@@ -145,7 +145,8 @@ def check_credentials(workflow: Workflow) -> Iterator[Cause]:
     for job in workflow.jobs.values():
         for step in job.steps_with("actions/checkout"):
             if inputs_of(step).switch("persist-credentials") != "false":
-                observed = "checks out without `persist-credentials: false`"
+                observed = "checks out without `persist-credentials: false`, so later steps can"
+                observed += " read the token of the job"
                 yield cause("credentials-persisted", step_location(workflow, job, step), observed)
 
 
@@ -164,7 +165,8 @@ def _variables(where: str, env: Mapping[str, str]) -> Iterator[Cause]:
     yield from _texts(where, env.values())
     for name in env:
         if _CREDENTIAL_NAMES.fullmatch(name.upper()):
-            yield cause("token-in-workflow", where, f"sets the variable {name}", variable=name)
+            observed = f"sets the variable {name}, which is for credentials"
+            yield cause("token-in-workflow", where, observed, variable=name)
 
 
 def _texts(where: str, texts: Iterable[str]) -> Iterator[Cause]:

@@ -117,10 +117,10 @@ def check_trials(
     for trial in trials.done:
         release = trial.release
         if release.valid and trial.code:
-            observed = f"refuses {release.title} ({release.tag}): {_last_line(trial.output)}"
+            observed = f"refuses a valid release, {release.tag}: {_last_line(trial.output)}"
             yield cause("validation-wrong", where, observed, release=release.title)
         elif not release.valid and not trial.code:
-            observed = f"accepts a release with {release.title} (tag {release.tag})"
+            observed = f"accepts an invalid release with {release.title} (tag {release.tag})"
             yield cause("validation-wrong", where, observed, release=release.title)
     if trials.not_tried_reason:
         yield cause("validation-wrong", where, trials.not_tried_reason)

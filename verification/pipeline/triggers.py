@@ -20,7 +20,7 @@ from verification.models.workflow import (
     Workflow,
 )
 
-MOST_TAGS = 3
+_MAX_TAGS_PER_PUSH = 3
 """The largest number of tags in one push for which GitHub creates events."""
 
 _TAG = "refs/tags/"
@@ -151,7 +151,7 @@ def _push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
         return _no("the commit message skips workflows")
     filters = {key for key in trigger.filters if key.startswith(("branches", "tags"))}
     if event.ref.startswith(_TAG):
-        if event.tags > MOST_TAGS:
+        if event.tags > _MAX_TAGS_PER_PUSH:
             return _no(f"GitHub creates no event for {event.tags} tags in one push")
         kind, name = "tags", event.ref.removeprefix(_TAG)
     elif event.ref.startswith(_BRANCH):

@@ -66,11 +66,12 @@ def _build_faults(
         observed = f"builds {folder}, not {package_dir}"
         yield cause("wrong-source", where, observed, folder=folder)
     for key in filter(inputs.is_given, ("config-file", "only")):
-        observed = f"passes `{key}: {inputs.get(key)}` to cibuildwheel"
+        observed = f"passes `{key}: {inputs.get(key)}` instead of the settings in pyproject.toml"
         yield cause("settings-bypassed", where, observed, input=key)
     for name in {**workflow.env, **job.env, **step.env}:
         if name.startswith("CIBW_"):
-            yield cause("settings-bypassed", where, f"sets {name}", variable=name)
+            observed = f"sets {name}, which overrides the settings in pyproject.toml"
+            yield cause("settings-bypassed", where, observed, variable=name)
 
 
 def check_built_wheels(

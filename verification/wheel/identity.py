@@ -128,7 +128,8 @@ def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         wheel_tags = tuple(sorted(map(str, wheel_file.tags)))
         yield _fault("tag-mismatch", archive, observed, wheel_tags=wheel_tags)
     if not re.fullmatch(r"1\.\d+", wheel_file.wheel_version):
-        observed = f"WHEEL has Wheel-Version: {wheel_file.wheel_version or '(none)'}"
+        observed = f"WHEEL has Wheel-Version: {wheel_file.wheel_version or '(none)'}, but"
+        observed += " installers support only 1.x"
         yield _fault("wheel-version", archive, observed, version=wheel_file.wheel_version)
     if (purelib := wheel_file.root_is_purelib) != ("true" if identity.pure else "false"):
         observed = f"has the tags {tags}, but WHEEL has Root-Is-Purelib: {purelib or '(none)'}"

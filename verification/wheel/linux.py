@@ -62,7 +62,8 @@ def faults(code: NativeCode) -> Iterator[Cause]:
             observed = f"has the run path {listing(foreign)}, a folder of the build machine"
             yield _fault("foreign-run-path", library, observed, folders=tuple(foreign))
         if library.executable_stack:
-            yield _fault("executable-stack", library, "requires an executable stack")
+            observed = "requires an executable stack, which glibc 2.41 and later refuse"
+            yield _fault("executable-stack", library, observed)
 
 
 def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iterator[Cause]:
