@@ -82,7 +82,8 @@ def check_pins(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 def _pin_faults(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
     action, _, ref = (step.uses or "").partition("@")
     if not _COMMIT.fullmatch(ref):
-        observed = f"uses {action}@{ref}, but this can change; only a full commit hash is fixed"
+        version = f"@{ref}, which can change" if ref else " without a version"
+        observed = f"uses {action}{version}; only a full commit hash is fixed"
         yield cause("unpinned-action", where, observed, action=action, ref=ref)
         return
     pin = plan.pin(action)
