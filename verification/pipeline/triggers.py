@@ -49,9 +49,9 @@ def decide(workflow: Workflow, event: Event) -> Decision:
         return _no("events that a job causes with GITHUB_TOKEN start no workflow")
     match event.name:
         case "push":
-            return _push(workflow, trigger, event)
+            return _decide_push(workflow, trigger, event)
         case name if name in _PULL_REQUESTS or name == "workflow_run":
-            return _base(workflow, trigger, event)
+            return _decide_base(workflow, trigger, event)
         case name:
             return _yes(f"every {name} starts the workflow")
 
@@ -146,7 +146,8 @@ def _character_class(characters: str) -> str:
     return f"[{characters}]"
 
 
-def _push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
+def _decide_push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
+    """Decide for a push by its ref and its changed files."""
     if _skipped(event.message):
         return _no("the commit message skips workflows")
     filters = {key for key in trigger.filters if key.startswith(("branches", "tags"))}
@@ -161,13 +162,14 @@ def _push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
     if filters and not filters & {kind, f"{kind}-ignore"}:
         keys = ", ".join(sorted(filters))
         return _no(f"`on.push` has filters only for {keys}, but {name} is one of the {kind}")
-    decision = _filtered(workflow, trigger, kind, name)
+    decision = _decide_name(workflow, trigger, kind, name)
     if decision and kind == "branches":  # GitHub ignores the path filters for tags
-        return _paths(workflow, trigger, event, decision)
+        return _decide_paths(workflow, trigger, event, decision)
     return decision
 
 
-def _base(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
+def _decide_base(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
+    """Decide for a pull request or a workflow run by type, base branch and changed files."""
     if event.name == "pull_request" and _skipped(event.message):
         return _no("the commit message skips workflows")
     types = [pattern.text for pattern in trigger.filters.get("types", ())]
@@ -175,11 +177,12 @@ def _base(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
         types = list(_PULL_REQUEST_TYPES)
     if types and event.type and event.type not in types:
         return _no(f"`types` has {', '.join(types)}, not {event.type}")
-    decision = _filtered(workflow, trigger, "branches", event.base)
-    return _paths(workflow, trigger, event, decision) if decision else decision
+    decision = _decide_name(workflow, trigger, "branches", event.base)
+    return _decide_paths(workflow, trigger, event, decision) if decision else decision
 
 
-def _filtered(workflow: Workflow, trigger: Trigger, kind: str, name: str) -> Decision:
+def _decide_name(workflow: Workflow, trigger: Trigger, kind: str, name: str) -> Decision:
+    """Decide by the filters for ``kind``, which is `branches` or `tags`."""
     where = f"`on.{trigger.event}.{kind}"
     if ignored := trigger.filters.get(f"{kind}-ignore"):
         if decide_patterns(workflow, ignored, name):
@@ -194,7 +197,9 @@ def _filtered(workflow: Workflow, trigger: Trigger, kind: str, name: str) -> Dec
     return _no(f"{where}` ({texts}) does not include {name}")
 
 
-def _paths(workflow: Workflow, trigger: Trigger, event: Event, decision: Decision) -> Decision:
+def _decide_paths(
+    workflow: Workflow, trigger: Trigger, event: Event, decision: Decision
+) -> Decision:
     """Return ``decision`` unless the path filters exclude the changed files."""
     if ignored := trigger.filters.get("paths-ignore"):
         if all(decide_patterns(workflow, ignored, path) for path in event.changed):

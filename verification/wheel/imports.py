@@ -108,7 +108,7 @@ def _imports(
                 for alias in statement.names:
                     yield ImportedModule(alias.name, "", certain, in_function)
             case ast.ImportFrom():
-                base = _base(statement, path)
+                base = _source_module(statement, path)
                 for alias in statement.names:
                     yield ImportedModule(base, alias.name, certain, in_function)
             case ast.If() if not _RUN_CONDITION.search(ast.dump(statement.test)):
@@ -144,7 +144,7 @@ def _unconditional(statement: ast.stmt, *, in_function: bool) -> Iterator[ast.st
             pass
 
 
-def _base(statement: ast.ImportFrom, path: str) -> str:
+def _source_module(statement: ast.ImportFrom, path: str) -> str:
     """Return the full name of the module in a `from` import."""
     parents = PurePosixPath(path).parts[: -statement.level] if statement.level else ()
     return ".".join((*parents, *((statement.module,) if statement.module else ())))
@@ -180,7 +180,7 @@ def _links(tree: ast.Module, path: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = _base(node, path)
+            base = _source_module(node, path)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
@@ -225,7 +225,7 @@ def _defined(node: ast.AST, package: str, path: str) -> set[str]:
         case ast.Import():
             return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
         case ast.ImportFrom():
-            from_package = _base(node, path) == package  # the names may be submodules
+            from_package = _source_module(node, path) == package  # the names may be submodules
             return {
                 alias.asname or alias.name
                 for alias in node.names

@@ -33,7 +33,7 @@ def faults(
         if distribution != canonicalize_name(identity.name)
         for module in names
     }
-    for top, names in _by_top(archive).items():
+    for top, names in _names_by_top_level(archive).items():
         if _is_expected(top, identity, subject):
             continue
         size = byte_size(sum(len(archive.files.get(name, b"")) for name in names))
@@ -55,7 +55,7 @@ def faults(
             )
 
 
-def _by_top(archive: Archive) -> Mapping[str, list[str]]:
+def _names_by_top_level(archive: Archive) -> Mapping[str, list[str]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name, path in archive.install_paths.items():
         parts = PurePosixPath(path).parts or (name,)
