@@ -101,7 +101,7 @@ def test_backslash_makes_a_special_character_literal() -> None:
     ["", "+a", "?", "a*+", "a**?", "a+?", "[", "[]", "[a", "[a_]", "[z-a]", "[A-z]", "a\\"],
 )
 def test_invalid_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         compile_pattern(pattern)
 
 
