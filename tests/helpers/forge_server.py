@@ -1,4 +1,4 @@
-"""For tests of the forge: a running forge, its jobs, a client for each job."""
+"""A running forge for tests, with a client and jobs."""
 
 from __future__ import annotations
 
@@ -57,37 +57,35 @@ BEARER = {"Authorization": f"bearer {REQUEST_TOKEN}"}
 
 @dataclasses.dataclass(frozen=True)
 class Forge:
-    """A forge in a process of its own; the test is the job at 127.0.0.1."""
+    """A forge in another process. The test is the job at 127.0.0.1."""
 
     process: subprocess.Popen[str]
     port: int
     folder: Path
+    session: requests.Session
 
     def register(self, identity: JobIdentity | str, address: str = "127.0.0.1") -> None:
-        """Say which job the test is; a text is put into the file as it is."""
-        told = identity if isinstance(identity, str) else identity.model_dump_json()
-        fresh = self.folder / "jobs" / "fresh"
-        fresh.write_text(told)
-        fresh.replace(self.folder / "jobs" / f"{address}.json")
+        """Register a job for an address. A string becomes the content of the file."""
+        text = identity if isinstance(identity, str) else identity.model_dump_json()
+        temporary = self.folder / "jobs" / "temporary"
+        temporary.write_text(text)
+        temporary.replace(self.folder / "jobs" / f"{address}.json")
 
-    def forget(self, address: str = "127.0.0.1") -> None:
+    def unregister(self, address: str = "127.0.0.1") -> None:
         (self.folder / "jobs" / f"{address}.json").unlink(missing_ok=True)
 
     def send(
         self, method: str, url: str, *, token: str | None = TOKEN, **options: Any
     ) -> requests.Response:
-        """Send a request to the name in ``url``, wherever that really is, without redirection."""
+        """Send a request to the forge with the host name of ``url``. Do not follow redirects."""
         parts = urlsplit(url)
         headers = {"Host": parts.netloc, **options.pop("headers", {})}
         if token is not None:
             headers.setdefault("Authorization", f"token {token}")
-        here = parts._replace(netloc=f"127.0.0.1:{self.port}").geturl()
-        with requests.Session() as session:
-            session.trust_env = False
-            session.verify = str(self.folder / "ca.pem")
-            return session.request(
-                method, here, headers=headers, timeout=20, allow_redirects=False, **options
-            )
+        local_url = parts._replace(netloc=f"127.0.0.1:{self.port}").geturl()
+        return self.session.request(
+            method, local_url, headers=headers, timeout=20, allow_redirects=False, **options
+        )
 
     def api(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request about the repository to the API."""
@@ -96,97 +94,98 @@ class Forge:
         )
 
     def create(self, tag: str, **values: Any) -> dict[str, Any]:
-        """Make a release and return it."""
-        made = self.api("POST", "/releases", json={"tag_name": tag, **values})
-        assert made.status_code == 201, made.text
-        return dict(made.json())
+        """Create a release and return it."""
+        response = self.api("POST", "/releases", json={"tag_name": tag, **values})
+        assert response.status_code == 201, response.text
+        return dict(response.json())
 
     def upload(
         self, release: dict[str, Any], name: str, content: bytes, **query: str
     ) -> requests.Response:
-        """Upload an asset as clients do: to the address that the release told."""
+        """Upload an asset to the URL in the release, as clients do."""
         url = release["upload_url"].partition("{")[0]
         return self.send("POST", url, params={"name": name, **query}, data=content)
 
     def tags(self) -> dict[str, str]:
-        """Return the tags with their commits, in the order of the API."""
+        """Return the tags and their commits, in the order of the API."""
         return {tag["name"]: tag["commit"]["sha"] for tag in self.api("GET", "/tags").json()}
 
-    def ask_token(self, audience: str | None = "pypi", **options: Any) -> requests.Response:
-        """Ask for an identity token."""
+    def request_token(self, audience: str | None = "pypi", **options: Any) -> requests.Response:
+        """Request an identity token."""
         query = f"&audience={audience}" if audience is not None else ""
         return self.send(
             "GET", f"{TOKEN_ENDPOINT}{query}", token=None, **{"headers": BEARER, **options}
         )
 
     def identity_token(self, audience: str | None = "pypi") -> str:
-        """Return an identity token, which must be granted."""
-        answer = self.ask_token(audience)
-        assert answer.status_code == 200, answer.text
-        body = answer.json()
+        """Return an identity token."""
+        response = self.request_token(audience)
+        assert response.status_code == 200, response.text
+        body = response.json()
         assert set(body) == {"count", "value"}
         assert body["count"] == len(body["value"])
         return str(body["value"])
 
     def issuer_keys(self) -> KeySet:
-        """Find the keys as an index does: from the issuer's own document."""
-        found = self.send("GET", f"{ISSUER}/.well-known/openid-configuration", token=None).json()
-        assert found["issuer"] == ISSUER
-        return KeySet.import_key_set(self.send("GET", found["jwks_uri"], token=None).json())
+        """Return the keys of the issuer, by discovery."""
+        url = f"{ISSUER}/.well-known/openid-configuration"
+        document = self.send("GET", url, token=None).json()
+        assert document["issuer"] == ISSUER
+        return KeySet.import_key_set(self.send("GET", document["jwks_uri"], token=None).json())
 
     def claims(self, audience: str | None = "pypi") -> dict[str, Any]:
-        """Ask for a token, verify its signature and return its claims."""
+        """Request a token, verify its signature and return its claims."""
         token = self.identity_token(audience)
         return dict(jwt.decode(token, self.issuer_keys(), algorithms=["RS256"]).claims)
 
-    def lines(self, **wanted: Any) -> list[dict[str, Any]]:
-        """Give the log's lines with these values; a line is written when its answer has ended."""
+    def lines(self, **values: Any) -> list[dict[str, Any]]:
+        """Return the log lines with these values. Wait up to 5 s for the first one."""
         deadline = time.monotonic() + 5
         while True:
             text = (self.folder / "requests.jsonl").read_text()
-            whole = text[: text.rfind("\n") + 1]
-            entries: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
-            found = [
+            complete_lines = text[: text.rfind("\n") + 1].splitlines()
+            entries: list[dict[str, Any]] = [json.loads(line) for line in complete_lines]
+            matching = [
                 entry
                 for entry in entries
-                if all(entry.get(key) == value for key, value in wanted.items())
+                if all(entry.get(key) == value for key, value in values.items())
             ]
-            if found or time.monotonic() > deadline:
-                return found
+            if matching or time.monotonic() > deadline:
+                return matching
             time.sleep(0.01)
 
-    def line(self, answered: requests.Response) -> dict[str, Any]:
-        """Give the log's line of one answer."""
-        (found,) = self.lines(request_id=answered.headers["X-GitHub-Request-Id"])
-        return found
+    def line(self, response: requests.Response) -> dict[str, Any]:
+        """Return the log line of a response."""
+        (line,) = self.lines(request_id=response.headers["X-GitHub-Request-Id"])
+        return line
 
-    def kept(self) -> list[dict[str, Any]]:
-        """Give the releases as the host side reads them."""
-        told: list[dict[str, Any]] = json.loads((self.folder / "releases.json").read_text())
-        return told
+    def stored_releases(self) -> list[dict[str, Any]]:
+        """Return the releases in the file for the host."""
+        releases: list[dict[str, Any]] = json.loads((self.folder / "releases.json").read_text())
+        return releases
 
-    def clean(self) -> None:
-        """Take away what a test left: releases, tags, keys; the test is the release job again."""
+    def reset(self) -> None:
+        """Remove the releases, tags and keys of a test, and register the release job."""
         (self.folder / "keys.json").unlink(missing_ok=True)
         self.register(RELEASE)
-        for release in self.kept():
+        for release in self.stored_releases():
             assert self.api("DELETE", f"/releases/{release['id']}").status_code == 204
         for tag in self.api("GET", "/tags?per_page=100").json():
             if tag["name"] not in REPOSITORY.tags:
-                gone = self.api("DELETE", f"/git/refs/tags/{quote(tag['name'])}")
-                assert gone.status_code == 204
+                response = self.api("DELETE", f"/git/refs/tags/{quote(tag['name'])}")
+                assert response.status_code == 204
 
-    def choose_keys(self, signing: int, published: list[int]) -> None:
-        self.control(json.dumps({"signing": signing, "published": published}))
+    def select_keys(self, signing: int, published: list[int]) -> None:
+        self.write_keys_file(json.dumps({"signing": signing, "published": published}))
 
-    def control(self, text: str) -> None:
-        fresh = self.folder / "keys.new"
-        fresh.write_text(text)
-        fresh.replace(self.folder / "keys.json")
+    def write_keys_file(self, text: str) -> None:
+        temporary = self.folder / "keys.new"
+        temporary.write_text(text)
+        temporary.replace(self.folder / "keys.json")
 
 
 def configure(folder: Path, /, **changes: Any) -> Path:
-    """Write a configuration, with a certificate of its own, and give its path."""
+    """Write a configuration and a certificate. Return the path of the configuration."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", *HOSTS)
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -224,14 +223,17 @@ def launch(config: Path) -> subprocess.Popen[str]:
 
 @contextlib.contextmanager
 def running(folder: Path, /, **changes: Any) -> Iterator[Forge]:
-    """Run a forge for as long as the block lasts; it must not have failed to answer anything."""
+    """Run a forge during the block. Then check that its error output has no traceback."""
     folder.mkdir(exist_ok=True)
     process = launch(configure(folder, **changes))
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
         assert line.startswith("ready 127.0.0.1:"), (folder / "stderr").read_text()
-        yield Forge(process, int(line.rpartition(":")[2]), folder)
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify = str(folder / "ca.pem")
+            yield Forge(process, int(line.rpartition(":")[2]), folder, session)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
@@ -239,11 +241,11 @@ def running(folder: Path, /, **changes: Any) -> Iterator[Forge]:
     assert "Traceback" not in (folder / "stderr").read_text(), (folder / "stderr").read_text()
 
 
-def refused_fields(answer: requests.Response) -> list[tuple[str, str, str]]:
-    """Return the resource, field and code of each error of an answer, which must be 422."""
-    body = answer.json()
-    assert answer.status_code == 422
+def refused_fields(response: requests.Response) -> list[tuple[str, str, str]]:
+    """Return the resource, field and code of each error in a response with status 422."""
+    body = response.json()
+    assert response.status_code == 422
     assert body["message"] == "Validation Failed"
     assert body["status"] == "422"
     assert body["documentation_url"].startswith("https://docs.github.com/")
-    return [(one["resource"], one.get("field", ""), one["code"]) for one in body["errors"]]
+    return [(item["resource"], item.get("field", ""), item["code"]) for item in body["errors"]]

@@ -1,4 +1,4 @@
-"""The scripts of the images' recipes, loaded from their files."""
+"""Scripts of the images, loaded from their files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IMAGES = Path(__file__).resolve().parents[2] / "containers" / "images"
 
 
 def load_script(image: str, name: str) -> ModuleType:
-    """Return the script as a module. The folder of a recipe is no package: it has no import."""
+    """Return a script as a module. The folder of an image is not a package."""
     path = IMAGES / image / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"image_script_{name}", path)
     assert spec is not None

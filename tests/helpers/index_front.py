@@ -1,4 +1,4 @@
-"""For tests of the index: a running index, files for it, clean clients."""
+"""A running index for tests, files for it, and clients without settings of this machine."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ SCOPED = "index-front-scoped-password"
 
 @dataclass(frozen=True)
 class Front:
-    """A running index, in a process of its own."""
+    """A running index in another process."""
 
     process: subprocess.Popen[str]
     port: int
     folder: Path
+    shared_session: requests.Session
 
     @property
     def store(self) -> Path:
         return self.folder / "store"
 
     @property
-    def authority(self) -> Path:
+    def ca(self) -> Path:
         return self.folder / "ca.pem"
 
     @property
@@ -60,15 +61,12 @@ class Front:
         return f"{self.index}/simple/"
 
     def session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
-        session.verify = str(self.authority)
-        return session
+        """Return a new client session with separate connections."""
+        return _session(self.ca)
 
     def get(self, url: str, **options: Any) -> requests.Response:
-        with self.session() as session:
-            where = url if url.startswith("https:") else f"{self.index}{url}"
-            return session.get(where, timeout=20, **options)
+        full_url = url if url.startswith("https:") else f"{self.index}{url}"
+        return self.shared_session.get(full_url, timeout=20, **options)
 
     def put(self, file: tuple[str, bytes]) -> str:
         """Write a file into the store, and return its name."""
@@ -90,7 +88,7 @@ class Front:
         username: str = "__token__",
         **changes: str,
     ) -> requests.Response:
-        """Upload as a client does; a form field changed to '' is left out."""
+        """Upload as a client does. A form field that is changed to '' is left out."""
         filename, content = file or ("", b"")
         name, version = [*filename.split("-"), "", ""][:2]
         form = {
@@ -103,62 +101,69 @@ class Front:
             "sha256_digest": sha256(content),
             **{f":{key}" if key == "action" else key: value for key, value in changes.items()},
         }
-        with self.session() as session:
-            return session.post(
-                f"{self.upload}/legacy/",
-                data={key: value for key, value in form.items() if value},
-                files={"content": (filename, content)} if file else {"other": b""},
-                auth=None if password is None else (username, password),
-                timeout=30,
-            )
+        return self.shared_session.post(
+            f"{self.upload}/legacy/",
+            data={key: value for key, value in form.items() if value},
+            files={"content": (filename, content)} if file else {"other": b""},
+            auth=None if password is None else (username, password),
+            timeout=30,
+        )
 
     def mark(self, client: str = "") -> str:
-        """Ask for a mark in the log; give its token."""
+        """Request a mark in the log and return its token."""
         token = secrets.token_hex(8)
         assert self.process.stdin is not None
         self.process.stdin.write(f"{token} {client}\n")
         self.process.stdin.flush()
         return token
 
-    def until(self, token: str) -> list[dict[str, Any]]:
-        """Give the log's lines up to a mark, which is the last of them."""
+    def lines_until(self, token: str) -> list[dict[str, Any]]:
+        """Wait for a mark. Return the log lines up to and including it."""
         deadline = time.monotonic() + 10
         while True:
             text = (self.folder / "log.jsonl").read_text()
-            # What follows the last newline is a line that is still being written.
-            whole = text[: text.rfind("\n") + 1]
-            entries: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
-            for number, entry in enumerate(entries, 1):
-                if entry.get("mark") == token:
-                    return entries[:number]
-            assert time.monotonic() < deadline, "the mark does not come"
+            if token in text:
+                # The text after the last newline is not a complete line.
+                complete_lines = text[: text.rfind("\n") + 1].splitlines()
+                entries: list[dict[str, Any]] = [json.loads(line) for line in complete_lines]
+                for number, entry in enumerate(entries, 1):
+                    if entry.get("mark") == token:
+                        return entries[:number]
+            assert time.monotonic() < deadline, "the log has no mark"
             time.sleep(0.01)
 
-    def lines(self, **wanted: Any) -> list[dict[str, Any]]:
-        """Give the log's lines with these values, once every answer given is in it."""
-        entries = self.until(self.mark())
+    def lines(self, **values: Any) -> list[dict[str, Any]]:
+        """Return the log lines with these values, after all responses are in the log."""
+        entries = self.lines_until(self.mark())
         return [
             entry
             for entry in entries
-            if all(entry.get(key) == value for key, value in wanted.items())
+            if all(entry.get(key) == value for key, value in values.items())
         ]
 
     @contextlib.contextmanager
     def faults(self, *faults: dict[str, Any] | str) -> Iterator[None]:
-        """Have faults in force; a text is put into the control file as it is."""
+        """Plant faults. A string becomes the content of the control file."""
         control = self.folder / "faults.json"
         text = faults[0] if faults and isinstance(faults[0], str) else json.dumps(faults)
-        fresh = control.with_suffix(".new")
-        fresh.write_text(text)
-        fresh.replace(control)
+        temporary = control.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.replace(control)
         try:
             yield
         finally:
             control.unlink()
 
 
+def _session(ca: Path) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = str(ca)
+    return session
+
+
 def configure(folder: Path, **changes: Any) -> Path:
-    """Write a configuration, with a certificate of its own, and give its path."""
+    """Write a configuration and a certificate. Return the path of the configuration."""
     (folder / "store").mkdir(exist_ok=True)
     authority = trustme.CA()
     certificate = authority.issue_cert(INDEX_HOST, UPLOAD_HOST)
@@ -186,7 +191,7 @@ def configure(folder: Path, **changes: Any) -> Path:
 
 
 def launch(config: Path) -> subprocess.Popen[str]:
-    """Start a front without waiting for it."""
+    """Start an index without waiting for it."""
     with (config.parent / "stderr").open("w") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "index.main", str(config)],
@@ -199,7 +204,7 @@ def launch(config: Path) -> subprocess.Popen[str]:
 
 
 def refusal(config: Path) -> str:
-    """Start an index that cannot start, and return the one line that it prints."""
+    """Start an index with a wrong configuration and return its error line."""
     process = launch(config)
     assert process.stdout is not None
     with process.stdout:
@@ -211,13 +216,14 @@ def refusal(config: Path) -> str:
 
 @contextlib.contextmanager
 def running(folder: Path, **changes: Any) -> Iterator[Front]:
-    """Run a front for as long as the block lasts."""
+    """Run an index during the block. Then check that its error output has no traceback."""
     process = launch(configure(folder, **changes))
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("ready 127.0.0.1:"), (folder / "stderr").read_text()
-        yield Front(process, int(line.rpartition(":")[2]), folder)
+        with _session(folder / "ca.pem") as session:
+            yield Front(process, int(line.rpartition(":")[2]), folder, session)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
@@ -228,7 +234,7 @@ def running(folder: Path, **changes: Any) -> Iterator[Front]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Give an environment that has nothing of this machine's settings for pip, uv and twine."""
+    """Return an environment without this machine's settings for pip, uv and twine."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(home),
@@ -245,7 +251,7 @@ def environment(home: Path) -> dict[str, str]:
 def run(
     command: Sequence[str | Path], home: Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a client in a clean environment; its standard error is in its output."""
+    """Run a client in a clean environment. Its standard output includes the error output."""
     return subprocess.run(
         [str(part) for part in command],
         env={**environment(home), **variables},
@@ -259,12 +265,12 @@ def run(
 
 
 def pip(
-    front: Front, home: Path, *arguments: str | Path, trusting: bool = True
+    front: Front, home: Path, *arguments: str | Path, with_ca: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run pip against an index, with or without the CA certificate of the index."""
+    """Run pip with an index, with or without the CA certificate of the index."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir"]
-    trust = ["--cert", str(front.authority)] if trusting else []
-    return run([*command, *arguments, "--index-url", front.simple, "--retries", "0", *trust], home)
+    cert = ["--cert", str(front.ca)] if with_ca else []
+    return run([*command, *arguments, "--index-url", front.simple, "--retries", "0", *cert], home)
 
 
 def sha256(data: bytes) -> str:
@@ -272,13 +278,13 @@ def sha256(data: bytes) -> str:
 
 
 def metadata(name: str, version: str, **fields: str | Sequence[str]) -> str:
-    """Write core metadata; a field given as a sequence is repeated."""
+    """Return core metadata. A field with a sequence as value is repeated."""
     lines = [f"Metadata-Version: {fields.pop('metadata_version', '2.1')}"]
     lines += [f"Name: {name}", f"Version: {version}"]
     for field, value in fields.items():
-        shown = field.replace("_", "-").title()
+        title = field.replace("_", "-").title()
         values = [value] if isinstance(value, str) else value
-        lines += [f"{shown}: {item}" for item in values]
+        lines += [f"{title}: {item}" for item in values]
     return "\n".join(lines) + "\n"
 
 
@@ -292,16 +298,16 @@ def wheel(
     payload: bytes = b"",
     **fields: str | Sequence[str],
 ) -> tuple[str, bytes]:
-    """Make a wheel and give its file name and bytes.
+    """Build a wheel. Return its file name and content.
 
     Args:
-        name: the project's name.
-        version: its version.
+        name: the name of the project.
+        version: the version.
         tag: the compatibility tag.
-        text: the METADATA, instead of one made of the name, the version and the fields.
+        text: the complete METADATA. The default is made from name, version and fields.
         without: members of dist-info to leave out.
-        payload: what the package's one data file holds.
-        fields: further metadata fields.
+        payload: the content of the data file of the package.
+        fields: additional metadata fields.
     """
     stem = f"{name.replace('-', '_').lower()}-{version}"
     folder = f"{stem}.dist-info"
@@ -327,7 +333,7 @@ def wheel(
 
 
 def sdist(name: str, version: str, *, without: Sequence[str] = ()) -> tuple[str, bytes]:
-    """Make a source distribution and give its file name and bytes."""
+    """Build a source distribution. Return its file name and content."""
     stem = f"{name.replace('-', '_').lower()}-{version}"
     members = {"PKG-INFO": metadata(name, version), "pyproject.toml": ""}
     content = io.BytesIO()
@@ -337,7 +343,7 @@ def sdist(name: str, version: str, *, without: Sequence[str] = ()) -> tuple[str,
                 item = tarfile.TarInfo(f"{stem}/{path}")
                 item.size = len(text)
                 archive.addfile(item, io.BytesIO(text.encode()))
-    # Without the time: the bytes are part of tests' names, which every worker must know alike.
+    # Without a time, so that the content is always the same.
     return f"{stem}.tar.gz", gzip.compress(content.getvalue(), mtime=0)
 
 

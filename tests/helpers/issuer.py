@@ -1,6 +1,6 @@
-"""A small issuer of identity tokens, for tests: discovery, keys, and tokens for whoever asks.
+"""A small issuer of identity tokens for tests: discovery, keys, and an endpoint for tokens.
 
-It needs joserfc and the standard library, so it also runs in the index's image:
+It requires only joserfc and the standard library, so it also runs in the image of the index:
 `python3 issuer.py SETTINGS.json`, with `url`, `port`, `certificate`, `claims` and `bearer`.
 """
 
@@ -29,11 +29,13 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Issuer:
-    """A running issuer; a context manager that stops it at the end.
+    """A running issuer. As a context manager, it stops at the end of the block.
 
-    `url` is what its tokens name; without it, the address it listens on. `published` are the keys
-    of its key set, `answers` are what a test puts in the place of an answer, by path, and `asked`
-    is what it was asked for so far.
+    Attributes:
+        url: the issuer in its tokens. The default is the URL on which it listens.
+        published: the keys of its key set.
+        answers: path to a function that answers instead of the issuer.
+        requests: the paths of all requests.
     """
 
     def __init__(
@@ -47,13 +49,13 @@ class Issuer:
         self.key = new_key()
         self.published: list[dict[str, Any]] = [public(self.key)]
         self.answers: dict[str, Answer] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.claims: dict[str, Any] = {}
         self.bearer = ""
         self._server = _Server((address, port), self)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-        # Hands are shaken in the thread that serves: no client holds up another.
+        # The thread that serves a client does the handshake, so clients do not delay each other.
         self._server.socket = context.wrap_socket(
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )
@@ -67,7 +69,7 @@ class Issuer:
         self.stop()
 
     def stop(self) -> None:
-        """Stop; from then on connections are refused."""
+        """Stop the server. It then refuses connections."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -76,34 +78,34 @@ class Issuer:
         self._server.serve_forever()
 
     def rotate(self) -> None:
-        """Sign with a new key from now on; the old one is withdrawn."""
+        """Replace the key by a new one. Only the new key is published."""
         self.key = new_key()
         self.published = [public(self.key)]
 
     def token(self, claims: dict[str, Any], **header: Any) -> str:
-        """Sign claims with the key in use; a header parameter given as None is left out."""
+        """Sign claims with the current key. A header parameter with the value None is left out."""
         return sign(
             claims, self.key, {"alg": "RS256", "typ": "JWT", "kid": kid(self.key), **header}
         )
 
 
 def new_key() -> RSAKey:
-    """Make a key, with an id."""
+    """Return a new key with a random id."""
     return RSAKey.generate_key(2048, {"kid": secrets.token_hex(8), "use": "sig"})
 
 
 def public(key: RSAKey) -> dict[str, Any]:
-    """Give the public half of a key, as a key set holds it."""
+    """Return the public part of a key as a member of a key set."""
     return dict(key.as_dict(private=False))
 
 
 def kid(key: RSAKey) -> str:
-    """Give a key's id."""
+    """Return the id of a key."""
     return str(key.kid)
 
 
 def sign(claims: dict[str, Any], key: RSAKey, header: dict[str, Any]) -> str:
-    """Sign claims as the header says, by RS256 or another algorithm for such a key."""
+    """Sign claims with the algorithm in the header (RS256 or another one for RSA keys)."""
     header = {name: value for name, value in header.items() if value is not None}
     registry = jws.JWSRegistry(
         algorithms=["RS256", "RS384", "RS512", "PS256"], strict_check_header=False
@@ -111,11 +113,11 @@ def sign(claims: dict[str, Any], key: RSAKey, header: dict[str, Any]) -> str:
     return jws.serialize_compact(header, json.dumps(claims).encode(), key, registry=registry)
 
 
-def standard_claims(issuer: str, *, audience: str = "pypi", **others: Any) -> dict[str, Any]:
-    """Give the claims that every token has: who, for whom, from when until when, and its id."""
+def standard_claims(issuer: str, *, audience: str = "pypi", **claims: Any) -> dict[str, Any]:
+    """Return the claims that all tokens have (issuer, audience, times, id), and more claims."""
     now = int(time.time())
     times = {"iat": now, "nbf": now - 5, "exp": now + 300}
-    return {"iss": issuer, "aud": audience, "jti": secrets.token_hex(16), **times, **others}
+    return {"iss": issuer, "aud": audience, "jti": secrets.token_hex(16), **times, **claims}
 
 
 class _Server(ThreadingHTTPServer):
@@ -127,7 +129,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that break off: some tests are about them."""
+        """Do not report clients that disconnect. Some tests do that."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -137,32 +139,32 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         issuer = self.server.issuer
         parts = urlsplit(self.path)
-        issuer.asked.append(parts.path)
+        issuer.requests.append(parts.path)
         if parts.path in issuer.answers:
             issuer.answers[parts.path](self)
         elif parts.path == DISCOVERY:
             send(self, {"issuer": issuer.url, "jwks_uri": f"{issuer.url}{KEYS}"})
         elif parts.path == KEYS:
             send(self, {"keys": issuer.published})
-        elif parts.path == ID_TOKEN and self._may_ask(issuer.bearer):
+        elif parts.path == ID_TOKEN and self._has_bearer(issuer.bearer):
             audience = parse_qs(parts.query).get("audience", [""])[0]
             claims = standard_claims(issuer.url, audience=audience) | issuer.claims
             send(self, {"value": issuer.token(claims)})
         else:
-            send(self, {"message": "no such thing"}, 404)
+            send(self, {"message": "not found"}, 404)
 
-    def _may_ask(self, bearer: str) -> bool:
-        # Clients differ in how they write the scheme, whose case says nothing (RFC 9110, 11.1).
-        scheme, _, given = (self.headers["Authorization"] or "").partition(" ")
-        return scheme.lower() == "bearer" and given == bearer
+    def _has_bearer(self, bearer: str) -> bool:
+        # The scheme is not case-sensitive (RFC 9110, section 11.1).
+        scheme, _, token = (self.headers["Authorization"] or "").partition(" ")
+        return scheme.lower() == "bearer" and token == bearer
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
-def send(handler: BaseHTTPRequestHandler, table: Any, status: int = 200) -> None:
+def send(handler: BaseHTTPRequestHandler, value: Any, status: int = 200) -> None:
     """Answer with JSON."""
-    body = json.dumps(table).encode()
+    body = json.dumps(value).encode()
     handler.send_response(status)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(body)))
@@ -170,11 +172,16 @@ def send(handler: BaseHTTPRequestHandler, table: Any, status: int = 200) -> None
     handler.wfile.write(body)
 
 
-def main(settings: Path) -> None:
-    """Serve as a file of settings says, until the process ends."""
-    told = json.loads(settings.read_text("utf-8"))
-    issuer = Issuer(Path(told["certificate"]), url=told["url"], address="", port=int(told["port"]))
-    issuer.claims, issuer.bearer = told["claims"], told["bearer"]
+def main(path: Path) -> None:
+    """Serve with the settings in a file until the process ends."""
+    settings = json.loads(path.read_text("utf-8"))
+    issuer = Issuer(
+        Path(settings["certificate"]),
+        url=settings["url"],
+        address="",
+        port=int(settings["port"]),
+    )
+    issuer.claims, issuer.bearer = settings["claims"], settings["bearer"]
     print("ready", flush=True)
     issuer.serve_forever()
 

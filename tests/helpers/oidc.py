@@ -1,4 +1,4 @@
-"""For tests of trusted publishing: an index that knows publishers, and their issuer."""
+"""An index with registered publishers, and their issuer, for tests of trusted publishing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_FOUND = "Publisher with matching claims was not found"
 
 
 def publisher(project: str, repository: str, environment: str = "pypi") -> dict[str, str]:
-    """Fill in a registration."""
+    """Return a registration."""
     form = {
         "project": project,
         "owner": OWNER,
@@ -44,23 +44,24 @@ ACTIVE = (
 )
 PENDING = (
     publisher("fresh", "fresh"),
+    publisher("upload-first", "upload-first"),
     publisher("contested", "contested"),
-    publisher("taken", "taken"),
+    publisher("existing", "existing"),
     publisher("Strict", "late"),
 )
 
 
 @dataclass(frozen=True)
 class PublishingIndex:
-    """A running index and a running issuer that it knows."""
+    """A running index and its running issuer."""
 
     front: Front
     issuer: Issuer
     folder: Path
 
-    def claims(self, named: str = "strict", /, **changes: Any) -> dict[str, Any]:
-        """Give the claims of a job that may publish; one changed to None is left out."""
-        slug = f"{OWNER}/{named}"
+    def claims(self, repository: str = "strict", /, **changes: Any) -> dict[str, Any]:
+        """Return the claims of a job that can publish. A claim changed to None is left out."""
+        slug = f"{OWNER}/{repository}"
         claims = standard_claims(
             self.issuer.url,
             sub=f"repo:{slug}:environment:pypi",
@@ -78,36 +79,36 @@ class PublishingIndex:
         )
         return {name: value for name, value in (claims | changes).items() if value is not None}
 
-    def token(self, named: str = "strict", /, **changes: Any) -> str:
-        """Give a token with such claims."""
-        return self.issuer.token(self.claims(named, **changes))
+    def token(self, repository: str = "strict", /, **changes: Any) -> str:
+        """Return a token with these claims."""
+        return self.issuer.token(self.claims(repository, **changes))
 
     def post(self, body: Any, path: str = "/_/oidc/mint-token") -> requests.Response:
-        """Send a body, as it is or as JSON, to the exchange."""
+        """Send a body to the exchange. Values other than bytes are sent as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        with self.front.session() as session:
-            return session.post(f"{self.front.upload}{path}", data=data, timeout=30)
+        url = f"{self.front.upload}{path}"
+        return self.front.shared_session.post(url, data=data, timeout=30)
 
     def exchange(self, token: str) -> requests.Response:
-        """Ask for an upload token."""
+        """Request an upload token."""
         return self.post({"token": token})
 
-    def mint(self, named: str = "strict", /, **changes: Any) -> str:
-        """Give an upload token, which must be granted."""
-        answer = self.exchange(self.token(named, **changes))
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["token"])
+    def mint(self, repository: str = "strict", /, **changes: Any) -> str:
+        """Return an upload token."""
+        response = self.exchange(self.token(repository, **changes))
+        assert response.status_code == 200, response.text
+        return str(response.json()["token"])
 
     def upload(self, token: str, file: tuple[str, bytes]) -> requests.Response:
         """Upload a wheel as a client does."""
         return self.front.send_upload(file, password=token)
 
-    def noted(self) -> dict[str, Any]:
-        """Give what the log notes of the last exchange."""
+    def last_exchange(self) -> dict[str, Any]:
+        """Return the notes of the last exchange in the log."""
         return dict([line["oidc"] for line in self.front.lines() if "oidc" in line][-1])
 
     def logs(self) -> str:
-        """Give all that the index wrote down: its log and its standard error."""
+        """Return the log of the index and its error output."""
         return json.dumps(self.front.lines()) + (self.front.folder / "stderr").read_text()
 
 
@@ -119,9 +120,9 @@ def publishing_index(
     pending: Sequence[dict[str, str]] = PENDING,
     **changes: Any,
 ) -> Iterator[PublishingIndex]:
-    """Run an index and its issuer for as long as the block lasts."""
+    """Run an index and its issuer during the block."""
     (folder / "store").mkdir()
-    name, content = wheel("taken", "0.1")
+    name, content = wheel("existing", "0.1")
     (folder / "store" / name).write_bytes(content)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "issuer-ca.pem")
@@ -139,16 +140,16 @@ def publishing_index(
             yield PublishingIndex(front, issuer, folder)
 
 
-def assert_refused(answer: requests.Response, code: str, description: str) -> None:
-    """Check that a token was refused in the very words of the default index."""
-    assert answer.status_code == 422, answer.text
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json() == {
+def assert_refused(response: requests.Response, code: str, description: str) -> None:
+    """Check that a token was refused with the words of the default index."""
+    assert response.status_code == 422, response.text
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json() == {
         "message": "Token request failed",
         "errors": [{"code": code, "description": description}],
     }
 
 
 def no_publisher(reason: str) -> str:
-    """Give the description for claims that no publisher fits."""
+    """Return the description for claims that match no publisher."""
     return f"valid token, but no corresponding publisher ({reason})"

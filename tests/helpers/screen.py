@@ -1,4 +1,4 @@
-"""A terminal's screen: it carries out the control sequences that rich writes."""
+"""The screen of a terminal. It applies the control sequences that rich writes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import re
 
 
 class Terminal(io.StringIO):
-    """A stream that says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         """Return True."""
         return True
 
     def fileno(self) -> int:
-        """Refuse: there is no file behind it."""
+        """Raise an error: the stream has no file."""
         raise io.UnsupportedOperation
 
 
 def screen(text: str) -> list[str]:
-    """Return the lines that are on the screen once ``text`` is written, to the last with text.
+    """Return the lines on the screen after ``text`` is written, without empty lines at the end.
 
     Raises:
-        ValueError: a control sequence is not known here.
+        ValueError: unknown control sequence.
     """
     lines, row, column = [""], 0, 0
     for part in re.findall(r"\x1b\[\??\d*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", text):
@@ -36,7 +36,7 @@ def screen(text: str) -> list[str]:
         elif up := re.fullmatch(r"\x1b\[(\d+)A", part):
             row -= int(up[1])
         elif part.startswith("\x1b"):
-            if part not in ("\x1b[?25l", "\x1b[?25h"):  # the cursor, hidden and shown
+            if part not in ("\x1b[?25l", "\x1b[?25h"):  # hide and show the cursor
                 raise ValueError(f"unknown control sequence {part!r}")
         else:
             lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]

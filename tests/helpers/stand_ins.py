@@ -1,4 +1,4 @@
-"""The stand-in actions, run as their action.yml runs them."""
+"""Stand-in actions, run with the inputs of their action.yml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNNER = Path(__file__).resolve().parents[2] / "containers" / "images" / "runner
 
 
 class Action:
-    """A stand-in action that is written in Python, in this process."""
+    """A stand-in action in Python. It runs in this process."""
 
     def __init__(
         self, name: str, action: str, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -24,26 +24,27 @@ class Action:
         self.module: ModuleType = importlib.import_module(f"stand_ins.{name}")
         self.folder = folder
         self._monkeypatch = monkeypatch
-        told = yaml.safe_load((RUNNER / "actions" / action / "action.yml").read_text("utf-8"))
+        definition = yaml.safe_load((RUNNER / "actions" / action / "action.yml").read_text("utf-8"))
         self._defaults = {
-            name: str((of or {}).get("default", "")) for name, of in told["inputs"].items()
+            name: str((details or {}).get("default", ""))
+            for name, details in definition["inputs"].items()
         }
         monkeypatch.chdir(folder)
         for variable in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH"):
             monkeypatch.setenv(variable, str(folder / variable.lower()))
 
     def run(self, **inputs: str) -> None:
-        """Run it with these inputs, and the defaults of the others."""
-        given = self._defaults | {name.replace("__", "-"): text for name, text in inputs.items()}
+        """Run the action with these inputs, and the defaults for all others."""
+        values = self._defaults | {name.replace("__", "-"): text for name, text in inputs.items()}
         for name in [name for name in os.environ if name.startswith("INPUT_")]:
             self._monkeypatch.delenv(name)
-        for name, text in given.items():
+        for name, text in values.items():
             self._monkeypatch.setenv(f"INPUT_{name.upper()}", text)
         self.module.main()
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What it put out."""
+        """The outputs of the action."""
         lines = iter((self.folder / "github_output").read_text("utf-8").splitlines())
         return {
             line.partition("<<")[0]: "\n".join(iter(lines.__next__, line.partition("<<")[2]))

@@ -1,4 +1,4 @@
-"""Access: the run's token, with the permissions of the job that sends it."""
+"""Access control: the token of the run, with the permissions of the job that sends it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from .routing import Access, Problem, Request, not_found
 
 
 class AccessControl:
-    """Judges requests by the rules of GitHub's REST API for a workflow's token."""
+    """Applies the rules of GitHub's REST API for the token of a workflow."""
 
     def __init__(self, settings: Settings, jobs: Jobs) -> None:
         self._token = settings.token
         self._repository = settings.repository
         self._jobs = jobs
 
-    def admit(self, request: Request, access: Access, repository: str | None) -> None:
-        """Admit a request to a route that needs this access, or raise the answer that refuses it.
+    def check(self, request: Request, access: Access, repository: str | None) -> None:
+        """Check that a request has the access that its route requires.
 
-        ``repository`` is the full name of the repository that the path names, if it names one.
+        ``repository`` is the full name of the repository in the path, or None.
 
         Raises:
-            Problem: 401 for a token that is not the run's, and for none where one is needed; 403
-                where the job lacks a permission; 404 for a repository that does not exist, or is
-                private to a client without a token.
+            Problem: 401 for a wrong or missing token, 403 for a missing permission, 404 for an
+                unknown repository, or a private repository and a client without a token.
             ConfigError: the file of the job at this address is not valid.
         """
         if access == "open":
@@ -42,12 +41,12 @@ class AccessControl:
                 raise not_found()
             raise Problem(401, "Requires authentication")
         request.writes = job.may("contents", "write")
-        refused = access == "write" and not request.writes
-        # What anyone can read without a token, a job can read with one.
+        denied = access == "write" and not request.writes
+        # Everyone can read a public repository, so a job needs no permission for it.
         if access == "read" and not self._repository.public:
-            refused = not job.may("contents", "read")
-        if refused:
-            request.notes["refused"] = f"contents: {access} is not among its permissions"
+            denied = not job.may("contents", "read")
+        if denied:
+            request.notes["refused"] = f"the job has no permission contents: {access}"
             raise Problem(403, "Resource not accessible by integration")
 
     def _identify(self, request: Request) -> JobIdentity | None:
@@ -61,7 +60,7 @@ class AccessControl:
 
 
 def _token(header: str) -> str | None:
-    """Return the token of an Authorization header, or None if there is none."""
+    """Return the token in an Authorization header. None if the header is empty."""
     scheme, _, value = header.strip().partition(" ")
     if not header.strip():
         return None

@@ -1,4 +1,4 @@
-"""The forge as a WSGI application: hosts, routes, access, and the request log around them."""
+"""The forge as a WSGI application: hosts, routes, access control and the request log."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 class ForgeApp:
-    """Answers every request, and leaves a line in the log for each."""
+    """Answers each request and logs it."""
 
     def __init__(self, settings: Settings) -> None:
         folder, repository = settings.folder, settings.repository
@@ -51,7 +51,7 @@ class ForgeApp:
             host: Router(strict_slashes=False) for host in HOSTS
         }
         keys = Keys(folder)
-        keys.published()  # the first key takes a moment: before anyone waits for it
+        keys.published()  # creates the first key now, so that no request waits for it
         refs, representations = Refs(repository), Representations(repository)
         store = ReleaseStore(folder, refs)
         for route in (
@@ -65,7 +65,7 @@ class ForgeApp:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
-        # The server leaves %2F as it came; GitHub takes it for a slash.
+        # The server does not decode %2F. GitHub reads it as a slash.
         environ["PATH_INFO"] = _SLASH.sub("/", environ.get("PATH_INFO", ""))
         entry = self.log.begin(environ)
         request_id = secrets.token_hex(8).upper()
@@ -84,31 +84,31 @@ class ForgeApp:
             request.notes.setdefault("problem", problem.message)
             return problem.response()
         except HTTPException as error:
-            # GitHub answers an unknown method of a known path as an unknown path.
+            # GitHub answers 404 for an unknown method of a known path.
             if error.code in (404, 405):
                 return not_found().response()
             return Problem(error.code or 500, error.name).response()
         except ConfigError as error:
             request.notes["error"] = str(error)
             return Problem(500, f"a file of the testbed is not valid: {error}").response()
-        except Exception as error:  # noqa: BLE001 - the line in the log must not be lost
-            _log.exception("the forge failed to answer %s", request.path)
+        except Exception as error:  # noqa: BLE001 - the request must get a line in the log
+            _log.exception("the forge cannot answer %s", request.path)
             request.notes["error"] = f"{type(error).__name__}: {error}"
-            return Problem(500, "the forge failed; its own log says why").response()
+            return Problem(500, "the forge failed; see the log of the forge").response()
 
     def _answer(self, request: Request) -> Response:
         host = request.headers.get("Host", "").partition(":")[0].lower()
         if host not in self._routers:
-            raise Problem(421, f"this forge answers to {', '.join(HOSTS)}, not to {host[:80]}")
-        self._name_job(request)
+            raise Problem(421, f"unknown host {host[:80]}; this forge is {', '.join(HOSTS)}")
+        self._note_job(request)
         route, arguments = self._routers[host].match(request)
         owner, name = arguments.pop("owner", None), arguments.pop("repo", None)
-        self._access.admit(request, route.access, None if owner is None else f"{owner}/{name}")
+        self._access.check(request, route.access, None if owner is None else f"{owner}/{name}")
         return route.handler(request, **arguments)
 
-    def _name_job(self, request: Request) -> None:
+    def _note_job(self, request: Request) -> None:
         try:
             job = self._jobs.find(request.remote_addr or "")
         except ConfigError:
-            return  # it may be half written; where it matters, it is read again
+            return  # the file may be incomplete; the access control reads it again
         request.notes["job"] = job.job if job else None

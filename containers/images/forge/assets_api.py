@@ -27,19 +27,19 @@ from .routing import (
     redirect,
 )
 
-_LARGEST = 2 * 1024**3  # "each file must be under 2 GiB" (GitHub docs, "About releases")
+_MAX_BYTES = 2 * 1024**3  # "each file must be under 2 GiB" (GitHub docs, "About releases")
 
 
 @dataclass(frozen=True, slots=True)
 class AssetsApi:
-    """Answers for assets, on the hosts on which GitHub has them."""
+    """Answers requests for assets, on the same hosts as GitHub."""
 
     _store: ReleaseStore
     _representations: Representations
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         top = "/repos/<owner>/<repo>/releases"
         asset = f"{top}/assets/<int:number>"
         files = f"{top}/<int:number>/assets"
@@ -53,23 +53,23 @@ class AssetsApi:
             Route(f"{page_top}/download/<path:tag>/<name>", self.download, "read", WEB),
             Route(f"{page_top}/latest/download/<name>", self.download_latest, "read", WEB),
             Route(f"{page_top}/latest", self.latest_page, "read", WEB),
-            # The signature in the address is the permission.
+            # The signature in the URL is the permission.
             Route("/assets/<int:number>/<signature>/<name>", self.content, "open", FILES),
         ]
 
     def list(self, request: Request, number: int) -> Response:
-        """Answer with a page of a release's assets."""
+        """Answer with a page of the assets of a release."""
         release = self._store.find(number, drafts=request.writes)
         assets = [self._representations.asset(release, asset) for asset in release.assets]
         return page_response(request, assets)
 
     def upload(self, request: Request, number: int) -> Response:
-        """Store a file: its name is in the query, its bytes are the body."""
+        """Store a file. Its name is in the query and its content is the body."""
         release = self._store.find(number, drafts=True)
         name = request.args.get("name", "")
         if not request.content_length:
             raise Problem(400, "Bad Content-Length")
-        if request.content_length > _LARGEST:
+        if request.content_length > _MAX_BYTES:
             raise Problem(422, "size must be less than 2147483648")
         upload = Upload(
             name=name,
@@ -88,11 +88,12 @@ class AssetsApi:
             }
         )
         location = self._representations.asset_url(asset)
-        made = self._representations.asset(release, asset)
-        return json_response(made, 201, {"Location": location})
+        return json_response(
+            self._representations.asset(release, asset), 201, {"Location": location}
+        )
 
     def get(self, request: Request, number: int) -> Response:
-        """Answer with an asset, or redirect a client that asks for the bytes."""
+        """Answer with an asset. Redirect a client that requests the content."""
         release, asset = self._store.asset(number, drafts=request.writes)
         accepted = {kind for kind, _ in request.accept_mimetypes}
         if "application/octet-stream" in accepted:
@@ -119,11 +120,11 @@ class AssetsApi:
         return no_content()
 
     def download(self, _request: Request, tag: str, name: str) -> Response:
-        """Redirect from a link of a release's page to the file."""
+        """Redirect a link of the release page to the file."""
         return self._redirect_to(self._store.by_tag(tag), name)
 
     def download_latest(self, _request: Request, name: str) -> Response:
-        """Redirect from a link to a file of the latest release to the file."""
+        """Redirect a link to a file of the latest release to this file."""
         return self._redirect_to(self._store.latest(), name)
 
     def latest_page(self, _request: Request) -> Response:
@@ -134,7 +135,7 @@ class AssetsApi:
         return redirect(self._representations.release_page(release))
 
     def content(self, request: Request, number: int, signature: str, name: str) -> Response:
-        """Answer with the bytes of an asset."""
+        """Answer with the content of an asset."""
         release, asset = self._store.asset(number, drafts=True)
         if not hmac.compare_digest(self._sign(number).encode(), signature.encode()):
             raise not_found()

@@ -1,7 +1,7 @@
-"""The claims of an identity token: what it says of the job that asked for it.
+"""The claims of an identity token. They describe the job that requested it.
 
-The names, their order of precedence in ``sub`` and the times are GitHub's ("OpenID Connect
-reference", GitHub Docs).
+The names, the precedence in ``sub`` and the times are from GitHub Docs, "OpenID Connect
+reference".
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ _NOT_BEFORE_SECONDS = 600
 
 
 def default_audience(repository: Repository) -> str:
-    """Return the audience of a token if the client names none."""
+    """Return the audience of a token for a request without an audience."""
     return f"https://github.com/{repository.owner}"
 
 
 def job_claims(
     repository: Repository, run: WorkflowRun, job: JobIdentity, audience: str
 ) -> JsonObject:
-    """Return all claims of a token made now for this job."""
+    """Return all claims of a new token for a job."""
     now = int(time.time())
-    full = f"{repository.full_name}/{run.path}@{run.ref}"
+    workflow_ref = f"{repository.full_name}/{run.path}@{run.ref}"
     claims: JsonObject = {
         "jti": str(uuid.uuid4()),
         "sub": subject(repository, run, job),
@@ -86,9 +86,9 @@ def job_claims(
         "event_name": run.event_name,
         "ref_protected": str(run.ref_protected).lower(),
         "ref_type": "tag" if run.ref.startswith("refs/tags/") else "branch",
-        "workflow_ref": full,
+        "workflow_ref": workflow_ref,
         "workflow_sha": run.sha,
-        "job_workflow_ref": full,
+        "job_workflow_ref": workflow_ref,
         "job_workflow_sha": run.sha,
         "runner_environment": "github-hosted",
         "iss": ISSUER_URL,
@@ -98,12 +98,12 @@ def job_claims(
     }
     if job.environment:
         claims["environment"] = job.environment
-    # A claim that the job's file has as null is left out.
+    # A claim with the value null in the file of the job is left out.
     return {name: value for name, value in {**claims, **job.claims}.items() if value is not None}
 
 
 def subject(repository: Repository, run: WorkflowRun, job: JobIdentity) -> str:
-    """Return the subject: by environment, else by pull request, else by ref."""
+    """Return the subject. It contains the environment, or else the pull request or the ref."""
     if job.environment:
         context = f"environment:{job.environment.replace(':', '%3A')}"
     elif run.event_name in ("pull_request", "pull_request_target"):

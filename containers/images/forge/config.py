@@ -1,6 +1,6 @@
-"""The configuration of the forge: one JSON file, read once at the start.
+"""The configuration of the forge: one JSON file, read at the start.
 
-What changes during a run is in files of ``folder``; see `jobs` and `keys`.
+Values that change during a run are in files of ``folder``; see `jobs` and `keys`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """The one repository that this forge has, as it was when the workflow began."""
+    """The only repository of this forge, at the start of the workflow."""
 
     owner: str
     name: str
@@ -40,13 +40,13 @@ class Repository:
 
     @property
     def public(self) -> bool:
-        """True if anyone may read it."""
+        """True if a client without a token can read it."""
         return self.visibility == "public"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """The facts of the run that all of its jobs share."""
+    """The values of a workflow run that all of its jobs share."""
 
     workflow: str
     path: str
@@ -77,7 +77,7 @@ class Settings:
     repository: Repository
     run: WorkflowRun
     patience_seconds: float
-    """How long to wait until a client's address is registered."""
+    """How many seconds a request waits until the address of its client is registered."""
 
 
 def load(path: Path) -> Settings:

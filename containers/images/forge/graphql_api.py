@@ -1,6 +1,6 @@
-"""The part of GitHub's GraphQL API that `gh release` uses, with a real GraphQL engine behind it.
+"""The part of GitHub's GraphQL API that `gh release` uses, on a real GraphQL engine.
 
-Names and types are those of GitHub's public schema; a field that is not here is an unknown field.
+The names and types are from GitHub's public schema. All other fields are unknown.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .representations import BOT_LOGIN, BOT_NODE_ID, Representations
 from .routing import Problem, Request, Route, json_response
 
 Node: TypeAlias = "dict[str, Value]"
-"""An object of the schema: its fields are values, or functions that make them when asked."""
+"""An object of the schema. Its fields are values, or functions that compute values on request."""
 Value: TypeAlias = "Node | list[Node] | Callable[..., Node | None] | str | int | bool | None"
 
-_LONGEST_QUERY = 20_000
-_LARGEST_PAGE = 100
+_MAX_QUERY_LENGTH = 20_000
+_MAX_PAGE_SIZE = 100
 _BOT: Node = {"login": BOT_LOGIN, "id": BOT_NODE_ID}
 _SCHEMA = build_schema(
     """
@@ -85,17 +85,17 @@ class GraphqlApi:
     _representations: Representations
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         return [Route("/graphql", self.query, "token", methods=("POST",))]
 
     def query(self, request: Request) -> Response:
-        """Answer a query; an error in it is an answer too, with status 200."""
+        """Answer a query. An error in the query is an answer with status 200."""
         body = request.body()
         query = body.get("query", str)
         variables, operation = body.get("variables", dict), body.get("operationName", str)
         if not query:
             raise Problem(400, "A query attribute must be specified and must be a string.")
-        if len(query) > _LONGEST_QUERY:
+        if len(query) > _MAX_QUERY_LENGTH:
             raise Problem(400, "The query is too long.")
         try:
             result = graphql_sync(
@@ -146,12 +146,13 @@ class GraphqlApi:
                     extensions={"type": "MISSING_PAGINATION_BOUNDARIES"},
                 )
             order = orderBy or {"field": "CREATED_AT", "direction": "DESC"}
-            listed = self._store.all(drafts=writes)
+            sorted_releases = self._store.all(drafts=writes)
             if order["field"] == "NAME":
-                listed.sort(key=lambda release: release.name or "", reverse=True)
+                sorted_releases.sort(key=lambda release: release.name or "", reverse=True)
             if order["direction"] == "ASC":
-                listed.reverse()
-            return _connection([self._release_node(release) for release in listed], first, after)
+                sorted_releases.reverse()
+            nodes = [self._release_node(release) for release in sorted_releases]
+            return _connection(nodes, first, after)
 
         latest = self._store.latest()
         return {
@@ -239,19 +240,19 @@ def _error(error: GraphQLError) -> Json:
 
 
 def _connection(nodes: list[Node], first: int | None, after: str | None) -> Node:
-    size = _LARGEST_PAGE if first is None else first
-    if not 0 <= size <= _LARGEST_PAGE:
-        raise GraphQLError(f"`first` must be from 0 to {_LARGEST_PAGE}.")
+    size = _MAX_PAGE_SIZE if first is None else first
+    if not 0 <= size <= _MAX_PAGE_SIZE:
+        raise GraphQLError(f"`first` must be from 0 to {_MAX_PAGE_SIZE}.")
     begin = _position(after)
-    shown = nodes[begin : begin + size]
+    page = nodes[begin : begin + size]
     return {
-        "nodes": shown,
+        "nodes": page,
         "totalCount": len(nodes),
         "pageInfo": {
             "hasNextPage": begin + size < len(nodes),
-            "endCursor": _cursor(begin + len(shown)) if shown else None,
+            "endCursor": _cursor(begin + len(page)) if page else None,
             "hasPreviousPage": begin > 0,
-            "startCursor": _cursor(begin + 1) if shown else None,
+            "startCursor": _cursor(begin + 1) if page else None,
         },
     }
 

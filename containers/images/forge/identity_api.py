@@ -1,4 +1,4 @@
-"""The issuer of identity tokens: discovery, keys, and the endpoint at which a job asks for one."""
+"""The issuer of identity tokens: discovery, keys, and the endpoint for token requests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .routing import ACTIONS, ISSUER, Problem, Request, Route, json_response
 
 @dataclass(frozen=True, slots=True)
 class IdentityApi:
-    """Answers as GitHub's issuer and as the service that a runner asks."""
+    """Answers as GitHub's issuer, and as the service for token requests of a runner."""
 
     _settings: Settings
     _jobs: Jobs
     _keys: Keys
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         return [
             Route("/.well-known/openid-configuration", self.discovery, "open", ISSUER),
             Route("/.well-known/jwks", self.jwks, "open", ISSUER),
@@ -32,7 +32,7 @@ class IdentityApi:
         ]
 
     def discovery(self, _request: Request) -> Response:
-        """Answer with the address of the keys and the form of the tokens."""
+        """Answer with the URL of the keys and the format of the tokens."""
         return json_response(
             {
                 "issuer": ISSUER_URL,
@@ -54,17 +54,17 @@ class IdentityApi:
     def token(self, request: Request, run: int) -> Response:
         """Answer with a token for the job at the client's address.
 
-        A runner gives the address and the bearer token of this endpoint only to a job with
-        ``id-token: write``. A job that got them another way is refused.
+        A runner passes the URL and the bearer token of this endpoint only to a job with
+        ``id-token: write``. A job without this permission gets 403.
         """
         scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
-        same = hmac.compare_digest(token.strip().encode(), self._settings.request_token.encode())
-        if scheme.lower() != "bearer" or not same or run != self._settings.run.run_id:
+        matches = hmac.compare_digest(token.strip().encode(), self._settings.request_token.encode())
+        if scheme.lower() != "bearer" or not matches or run != self._settings.run.run_id:
             request.notes["refused"] = "the request token is not the run's"
             raise Problem(401, "Bad credentials")
         job = self._jobs.authenticate(request)
         if not job.may("id-token", "write"):
-            request.notes["refused"] = "id-token: write is not among its permissions"
+            request.notes["refused"] = "the job has no permission id-token: write"
             raise Problem(403, "Resource not accessible by integration")
         audience = request.args.get("audience") or default_audience(self._settings.repository)
         claims = job_claims(self._settings.repository, self._settings.run, job, audience)

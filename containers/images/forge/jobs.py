@@ -1,8 +1,8 @@
-"""The job that sends a request, found by the client's address.
+"""The job that sends a request, identified by the address of the client.
 
-The host puts one file into ``folder`` for each address, named by it, when it sees the job's
-container: ``{"job", "permissions", "environment", "claims"}``. A file is read for every request, so
-an address that goes to another job is that job's from the moment its file is there.
+When the container of a job starts, the host writes the file ``ADDRESS.json`` into ``folder``:
+``{"job", "permissions", "environment", "claims"}``. The forge reads the file for each request. When
+another job gets the address, a new file replaces the old one.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class JobIdentity:
-    """A job as the workflow file makes it."""
+    """A job of the workflow."""
 
     job: str
     permissions: Mapping[str, str]
-    """The permissions of its tokens, after the workflow's and the job's own `permissions`."""
+    """The permissions of its tokens, from `permissions` of the workflow and of the job."""
     environment: str | None
     claims: JsonObject
-    """Claims of its identity token that differ from what the run and the job would make."""
+    """Claims of its identity token that replace the computed ones."""
 
     def may(self, scope: str, level: str) -> bool:
-        """Return whether a permission is granted; write includes read."""
-        granted = self.permissions.get(scope, "none")
-        return granted == "write" or (granted == "read" and level == "read")
+        """Return True if the job has a permission. Write includes read."""
+        permission = self.permissions.get(scope, "none")
+        return permission == "write" or (permission == "read" and level == "read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Jobs:
     _stopping: threading.Event
 
     def authenticate(self, request: Request) -> JobIdentity:
-        """Return the job that sends a request, and name it in the log.
+        """Return the job that sends a request, and add its name to the log line.
 
         Raises:
-            Problem: 401: no job is registered at the client's address. Only the testbed can cause
-                this: the caller has checked the token.
-            ConfigError: the job's file is not valid.
+            Problem: 401: no job is registered at the client's address. The caller has checked
+                the token, so this is a fault of the testbed.
+            ConfigError: the file of the job is not valid.
         """
         job = self.find(request.remote_addr or "", wait=True)
         if job is None:
@@ -64,17 +64,17 @@ class Jobs:
         return job
 
     def find(self, address: str, *, wait: bool = False) -> JobIdentity | None:
-        """Return the job at an address; ``wait`` gives the host time to register it.
+        """Return the job at an address. With ``wait``, wait until the host has registered it.
 
         Raises:
-            ConfigError: its file is not valid, and stays so.
+            ConfigError: the file is not valid, also at the end of the wait.
         """
         deadline = time.monotonic() + (self._patience_seconds if wait else 0)
         while True:
             fault: ConfigError | None = None
             try:
                 job = self._read(address)
-            except ConfigError as error:  # it may be half written
+            except ConfigError as error:  # the file may be incomplete
                 job, fault = None, error
             if job is not None:
                 return job

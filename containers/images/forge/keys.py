@@ -1,8 +1,8 @@
-"""The issuer's keys: made here, chosen by a file of the host.
+"""The keys of the issuer. A file of the host selects the key that signs and the published keys.
 
-``keys.json`` in the folder is ``{"signing": 2, "published": [1, 2, 3]}``; keys are numbered and
-made when they are first named. A key that signs and is not published is a planted fault: nobody can
-verify what it signed. The file is read for every request.
+``keys.json`` in the folder is ``{"signing": 2, "published": [1, 2, 3]}``. The keys have numbers and
+are created at their first use. To plant a fault, the host selects a signing key that is not
+published, so that nobody can verify its signatures. The forge reads the file for each request.
 """
 
 from __future__ import annotations
@@ -16,58 +16,58 @@ from server import config
 from server.json_reader import JsonObject, ObjectReader
 
 _BITS = 2048
-_HIGHEST = 50
+_MAX_NUMBER = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _Selection:
     signing: int
     published: tuple[int, ...]
 
 
 class Keys:
-    """The numbered keys, and which of them sign and are published."""
+    """The numbered keys of the issuer."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "keys.json"
         self._lock = threading.Lock()
-        self._made: dict[int, RSAKey] = {}
+        self._keys: dict[int, RSAKey] = {}
 
     def signing(self) -> RSAKey:
         """Return the key that signs now.
 
         Raises:
-            ConfigError: the host's file is not valid.
+            ConfigError: the file of the host is not valid.
         """
-        return self._key(self._chosen().signing)
+        return self._key(self._read_selection().signing)
 
     def published(self) -> list[JsonObject]:
-        """Return the public halves of the published keys, as a JWK set has them.
+        """Return the public parts of the published keys, as members of a JWK set.
 
         Raises:
             ConfigError: as for `signing`.
         """
-        return [_public(self._key(number)) for number in self._chosen().published]
+        return [_public(self._key(number)) for number in self._read_selection().published]
 
     def _key(self, number: int) -> RSAKey:
         with self._lock:
-            if number not in self._made:
-                self._made[number] = RSAKey.generate_key(_BITS, auto_kid=True)
-            return self._made[number]
+            if number not in self._keys:
+                self._keys[number] = RSAKey.generate_key(_BITS, auto_kid=True)
+            return self._keys[number]
 
-    def _chosen(self) -> _Choice:
+    def _read_selection(self) -> _Selection:
         try:
-            return config.read(self._path, _choice)
+            return config.read(self._path, _selection)
         except FileNotFoundError:
-            return _Choice(1, (1,))
+            return _Selection(1, (1,))
 
 
-def _choice(reader: ObjectReader) -> _Choice:
+def _selection(reader: ObjectReader) -> _Selection:
     signing = reader.required("signing", int)
     published = reader.optional_list("published", int) or []
-    if not all(0 < number <= _HIGHEST for number in (signing, *published)):
-        reader.add_fault("signing", f"and published must be from 1 to {_HIGHEST}")
-    return _Choice(signing, tuple(published))
+    if not all(0 < number <= _MAX_NUMBER for number in (signing, *published)):
+        reader.add_fault("signing", f"and published must be from 1 to {_MAX_NUMBER}")
+    return _Selection(signing, tuple(published))
 
 
 def _public(key: RSAKey) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The repository's branches and tags; a release can make a tag, and a client can delete one."""
+"""The branches and tags of the repository. A release can create a tag; a client can delete one."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_well_formed(name: str) -> bool:
-    """Return whether a tag can have this name."""
+    """Return True if a tag can have this name."""
     return bool(name) and not _MALFORMED.search(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The object that a branch or a tag points to: ``commit`` or ``tag``, and its hash."""
+    """The object of a branch or a tag: its type, ``commit`` or ``tag``, and its hash."""
 
     type: str
     sha: str
 
 
 class Refs:
-    """The branches and tags of the repository, as this run changes them."""
+    """The branches and tags of the repository. They change during a run."""
 
     def __init__(self, repository: Repository) -> None:
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Refs:
             return dict(sorted(self._branches.items()))
 
     def commit(self, commitish: str) -> str | None:
-        """Return the commit of a branch, a tag or a known commit; None if there is none."""
+        """Return the commit of a branch, a tag or a known commit hash, or None."""
         with self._lock:
             known = {*self._branches.values(), *self._tags.values()}
             if _COMMIT.fullmatch(commitish) and commitish in known:
@@ -62,7 +62,7 @@ class Refs:
             return self._branches.get(branch) or self._tags.get(tag)
 
     def find(self, name: str) -> Target | None:
-        """Return what git has under ``refs/heads/...`` or ``refs/tags/...``."""
+        """Return the object of a full name (``refs/heads/...`` or ``refs/tags/...``), or None."""
         kind, _, short = name.removeprefix("refs/").partition("/")
         with self._lock:
             if kind == "heads" and short in self._branches:
@@ -74,29 +74,29 @@ class Refs:
         return None
 
     def names(self, prefix: str) -> list[str]:
-        """Return the full names that begin with ``refs/`` and ``prefix``."""
+        """Return the full names that start with ``refs/`` and ``prefix``."""
         with self._lock:
-            every = [f"refs/heads/{name}" for name in self._branches]
-            every += [f"refs/tags/{name}" for name in self._tags]
-        return sorted(name for name in every if name.startswith(f"refs/{prefix}"))
+            full_names = [f"refs/heads/{name}" for name in self._branches]
+            full_names += [f"refs/tags/{name}" for name in self._tags]
+        return sorted(name for name in full_names if name.startswith(f"refs/{prefix}"))
 
     def tag_of(self, sha: str) -> tuple[str, str] | None:
-        """Return the name and the commit of an annotated tag by its tag object."""
+        """Return the name and the commit of the annotated tag with this tag object, or None."""
         with self._lock:
             for name, tag_object in self._annotated.items():
                 if tag_object == sha and name in self._tags:
                     return name, self._tags[name]
         return None
 
-    def make_tag(self, name: str, commitish: str) -> None:
-        """Make a plain tag, as publishing a release for a missing one does."""
+    def create_tag(self, name: str, commitish: str) -> None:
+        """Create a lightweight tag if it does not exist."""
         commit = self.commit(commitish or self._default)
         with self._lock:
             if commit is not None:
                 self._tags.setdefault(name, commit)
 
     def delete(self, name: str) -> bool:
-        """Delete a tag by its full name; return whether it existed."""
+        """Delete a tag by its full name. Return True if it existed."""
         short = name.removeprefix("refs/tags/") if name.startswith("refs/tags/") else ""
         with self._lock:
             self._annotated.pop(short, None)
@@ -104,7 +104,7 @@ class Refs:
 
 
 def version_key(tag: str) -> tuple[tuple[int, ...], bool, str]:
-    """Return a key that sorts tags as versions; a tag that is no version comes first."""
+    """Return a key that sorts tags by version. Other tags come first."""
     match = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)(.*)", tag, re.ASCII | re.DOTALL)
     if not match:
         return (), False, tag

@@ -1,7 +1,7 @@
-"""Generated release notes: the same release always gets the same ones.
+"""Generated release notes. They are a function of the tags.
 
-GitHub lists the merged pull requests first; this forge has none. GitHub then writes the one line
-that is written here.
+They contain the last line of GitHub's notes. GitHub lists the merged pull requests before it; this
+forge has none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def previous(tag: str, tags: list[str]) -> str | None:
 
 
 def generate(repository: Repository, tag: str, before: str | None) -> str:
-    """Return the body for ``tag``, with a link to what changed since the tag ``before``."""
-    home = f"https://{WEB}/{repository.full_name}"
-    link = f"{home}/compare/{before}...{tag}" if before else f"{home}/commits/{tag}"
+    """Return the notes for ``tag``: a link to the changes since the tag ``before``."""
+    web = f"https://{WEB}/{repository.full_name}"
+    link = f"{web}/compare/{before}...{tag}" if before else f"{web}/commits/{tag}"
     return f"**Full Changelog**: {link}"

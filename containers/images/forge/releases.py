@@ -1,7 +1,7 @@
-"""Releases and their assets: the rules, in memory, with a copy on disk for the host.
+"""Releases and their assets, in memory, with a copy on disk for the host.
 
-``releases.json`` in the folder is replaced as a whole after each change; the bytes of an asset are
-in ``assets/ID``.
+Each change replaces the file ``releases.json`` in the folder. The content of an asset is in the
+file ``assets/ID``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import IO
 from .refs import Refs, is_well_formed, version_key
 from .routing import Problem, invalid, not_found
 
-_BLOCK = 1 << 20
-# GitHub keeps other characters in the name of an asset; these become a full stop.
-_RENAMED = re.compile(r"[^A-Za-z0-9_.@+~-]+")
+_BLOCK_SIZE = 1 << 20
+# GitHub replaces these characters in the name of an asset by a full stop.
+_REPLACED = re.compile(r"[^A-Za-z0-9_.@+~-]+")
 
 
 @dataclasses.dataclass
@@ -42,18 +42,18 @@ class Asset:
 
     @property
     def node_id(self) -> str:
-        """Its id in GraphQL."""
+        """The id in GraphQL."""
         return f"RA_{self.id}"
 
     @property
     def digest(self) -> str:
-        """Its digest as GitHub writes it."""
+        """The digest in GitHub's format."""
         return f"sha256:{self.sha256}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Upload:
-    """An asset on its way in."""
+    """A request to upload an asset."""
 
     name: str
     label: str | None
@@ -64,7 +64,7 @@ class Upload:
 
 @dataclasses.dataclass
 class Release:
-    """A release, published or a draft."""
+    """A published release or a draft."""
 
     id: int
     tag: str
@@ -75,14 +75,14 @@ class Release:
     prerelease: bool
     created_at: str
     untagged: str
-    """The part of a draft's address where a published release has its tag."""
+    """A random text. The URL of a draft contains it in the place of the tag."""
     published_at: str | None = None
     assets: list[Asset] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReleaseFields:
-    """The fields of a release that a client sets; None leaves a field as it is."""
+    """The fields of a release that a client can set. None does not change a field."""
 
     tag: str | None = None
     target: str | None = None
@@ -93,7 +93,7 @@ class ReleaseFields:
 
 
 class ReleaseStore:
-    """All releases; every change goes through `changing`."""
+    """All releases. Each change uses `changing`."""
 
     def __init__(self, folder: Path, refs: Refs) -> None:
         self._folder = folder
@@ -101,20 +101,20 @@ class ReleaseStore:
         self._lock = threading.RLock()
         self._releases: dict[int, Release] = {}
         self._latest: int | None = None
-        self._passed_over: set[int] = set()
+        self._never_latest: set[int] = set()
         self._last_id = 0
         (folder / "assets").mkdir(exist_ok=True)
         self._save()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Lock the store for a change, and write the copy after it."""
+        """Lock the store for a change, then write the copy on disk."""
         with self._lock:
             yield
             self._save()
 
     def all(self, *, drafts: bool) -> list[Release]:
-        """Return the releases, the newest first."""
+        """Return the releases, newest first."""
         with self._lock:
             releases = [rel for rel in self._releases.values() if drafts or not rel.draft]
         return sorted(releases, key=lambda release: release.id, reverse=True)
@@ -123,7 +123,7 @@ class ReleaseStore:
         """Return a release by its id.
 
         Raises:
-            Problem: 404: there is none, or it is a draft and ``drafts`` is false.
+            Problem: 404: it does not exist, or it is a draft and ``drafts`` is false.
         """
         release = self._releases.get(number)
         if release is None or (release.draft and not drafts):
@@ -131,15 +131,15 @@ class ReleaseStore:
         return release
 
     def by_tag(self, tag: str) -> Release | None:
-        """Return the published release of a tag."""
+        """Return the published release of a tag, or None."""
         return next((release for release in self.all(drafts=False) if release.tag == tag), None)
 
     def latest(self) -> Release | None:
-        """Return the release that is marked as the latest one."""
+        """Return the release that is marked as the latest, else the highest version, or None."""
         candidates = [
             release
             for release in self.all(drafts=False)
-            if not release.prerelease and release.id not in self._passed_over
+            if not release.prerelease and release.id not in self._never_latest
         ]
         marked = [release for release in candidates if release.id == self._latest]
         return max(
@@ -149,10 +149,11 @@ class ReleaseStore:
         )
 
     def create(self, fields: ReleaseFields, make_latest: str) -> Release:
-        """Make a release; its tag too, if it is published and there is none.
+        """Create a release. A published release also creates its tag if it does not exist.
 
         Raises:
-            Problem: 422: no valid tag, an unknown target, or a published release has the tag.
+            Problem: 422: the tag is not valid, the target is unknown, or another published release
+                has the tag.
         """
         with self.changing():
             release = Release(
@@ -176,22 +177,22 @@ class ReleaseStore:
         """Change a release.
 
         Raises:
-            Problem: as for `create`; nothing is changed then.
+            Problem: as for `create`. The release does not change.
         """
         with self.changing():
             changed = dataclasses.replace(release)
             _apply(fields, changed)
             self._check(changed)
-            first = release.draft and not changed.draft
+            is_first_publication = release.draft and not changed.draft
             _apply(fields, release)
-            if first:
+            if is_first_publication:
                 self._publish(release, make_latest or "true")
             elif not release.draft:
-                self._refs.make_tag(release.tag, release.target)
-                self._mark(release, make_latest)
+                self._refs.create_tag(release.tag, release.target)
+                self._mark_latest(release, make_latest)
 
     def delete(self, release: Release) -> None:
-        """Delete a release with its assets; its tag stays."""
+        """Delete a release with its assets. Its tag stays."""
         with self.changing():
             for asset in release.assets:
                 self.path(asset).unlink(missing_ok=True)
@@ -199,9 +200,9 @@ class ReleaseStore:
 
     def _check(self, release: Release) -> None:
         if not is_well_formed(release.tag):
-            about = {"resource": "Release", "field": "tag_name"}
-            errors = [] if release.tag else [about | {"code": "missing_field"}]
-            errors.append(about | {"code": "custom", "message": "tag_name is not well-formed"})
+            tag_error = {"resource": "Release", "field": "tag_name"}
+            errors = [] if release.tag else [tag_error | {"code": "missing_field"}]
+            errors.append(tag_error | {"code": "custom", "message": "tag_name is not well-formed"})
             if not release.draft:
                 message = "Published releases must have a valid tag"
                 errors.append({"resource": "Release", "code": "custom", "message": message})
@@ -219,22 +220,22 @@ class ReleaseStore:
 
     def _publish(self, release: Release, make_latest: str) -> None:
         release.published_at = now()
-        self._refs.make_tag(release.tag, release.target)
-        self._mark(release, make_latest)
+        self._refs.create_tag(release.tag, release.target)
+        self._mark_latest(release, make_latest)
 
-    def _mark(self, release: Release, make_latest: str | None) -> None:
+    def _mark_latest(self, release: Release, make_latest: str | None) -> None:
         if release.prerelease:
-            return  # it cannot be the latest
+            return  # a pre-release is never the latest
         if make_latest in ("true", "legacy"):
-            self._passed_over.discard(release.id)
+            self._never_latest.discard(release.id)
             self._latest = release.id if make_latest == "true" else None
         elif make_latest == "false":
-            self._passed_over.add(release.id)
+            self._never_latest.add(release.id)
 
     # Assets.
 
     def asset(self, number: int, *, drafts: bool) -> tuple[Release, Asset]:
-        """Return an asset by its id, and its release.
+        """Return the release and the asset with this id.
 
         Raises:
             Problem: 404: as for `find`.
@@ -246,14 +247,14 @@ class ReleaseStore:
         raise not_found()
 
     def path(self, asset: Asset) -> Path:
-        """Return the file with the bytes of an asset."""
+        """Return the path of the content of an asset."""
         return self._folder / "assets" / str(asset.id)
 
     def check_name(self, release: Release, name: str, keep: Asset | None = None) -> str:
         """Return the name that an asset gets.
 
         Raises:
-            Problem: 422: another asset of the release has it, or there is none.
+            Problem: 422: the name is empty, or another asset than ``keep`` has it.
         """
         renamed = rename(name)
         if not renamed:
@@ -263,11 +264,11 @@ class ReleaseStore:
         return renamed
 
     def attach(self, release: Release, upload: Upload) -> Asset:
-        """Store an asset's bytes and attach it.
+        """Store the content of an asset and add it to a release.
 
         Raises:
-            Problem: as for `check_name`, also if another upload of that name was faster; 400 if
-                the client sends fewer bytes than it announced.
+            Problem: as for `check_name`, also if a simultaneous upload of this name ended first;
+                400 if the client sends fewer bytes than announced.
         """
         self.check_name(release, upload.name)
         with self._lock:
@@ -310,9 +311,9 @@ class ReleaseStore:
             for release in self.all(drafts=True)
         ]
         path = self._folder / "releases.json"
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(table), "utf-8")
-        fresh.replace(path)
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(table), "utf-8")
+        temporary.replace(path)
 
 
 def _apply(fields: ReleaseFields, release: Release) -> None:
@@ -326,7 +327,7 @@ def _store(upload: Upload, path: Path) -> str:
     digest = hashlib.sha256()
     size = 0
     with path.open("wb") as file:
-        while block := upload.content.read(_BLOCK):
+        while block := upload.content.read(_BLOCK_SIZE):
             digest.update(block)
             size += file.write(block)
     if size != upload.length:
@@ -335,10 +336,10 @@ def _store(upload: Upload, path: Path) -> str:
 
 
 def rename(name: str) -> str:
-    """Return the name that GitHub gives an uploaded file: special characters become full stops."""
-    return _RENAMED.sub(".", name).strip(".")
+    """Return the name that GitHub gives to an uploaded file."""
+    return _REPLACED.sub(".", name).strip(".")
 
 
 def now() -> str:
-    """Return the time as GitHub writes it."""
+    """Return the current time in GitHub's format."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

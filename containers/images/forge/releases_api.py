@@ -14,12 +14,12 @@ from .releases import Release, ReleaseFields, ReleaseStore
 from .representations import Representations
 from .routing import Problem, Request, Route, invalid, json_response, no_content, not_found
 
-_LONGEST_BODY = 125_000
+_MAX_BODY_LENGTH = 125_000
 
 
 @dataclass(frozen=True, slots=True)
 class _ReleaseRequest:
-    """The body of a request to make or change a release."""
+    """The body of a request that creates or changes a release."""
 
     fields: ReleaseFields
     generate_notes: bool
@@ -28,7 +28,7 @@ class _ReleaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReleasesApi:
-    """Answers for releases; `AssetsApi` answers for their assets."""
+    """Answers requests for releases. `AssetsApi` answers requests for their assets."""
 
     _repository: Repository
     _store: ReleaseStore
@@ -36,7 +36,7 @@ class ReleasesApi:
     _representations: Representations
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         top = "/repos/<owner>/<repo>/releases"
         return [
             Route(top, self.list, "read"),
@@ -50,7 +50,7 @@ class ReleasesApi:
         ]
 
     def list(self, request: Request) -> Response:
-        """Answer with a page of the releases; with drafts for a client that may write."""
+        """Answer with a page of the releases. Only a client that can write gets drafts."""
         releases = self._store.all(drafts=request.writes)
         return page_response(request, [self._representations.release(rel) for rel in releases])
 
@@ -59,7 +59,7 @@ class ReleasesApi:
         return self._release_response(self._store.latest())
 
     def by_tag(self, _request: Request, tag: str) -> Response:
-        """Answer with the published release of a tag; a draft has no tag yet."""
+        """Answer with the published release of a tag, never with a draft."""
         return self._release_response(self._store.by_tag(tag))
 
     def get(self, request: Request, number: int) -> Response:
@@ -67,30 +67,30 @@ class ReleasesApi:
         return self._release_response(self._store.find(number, drafts=request.writes))
 
     def create(self, request: Request) -> Response:
-        """Make a release."""
-        asked = self._read(request)
-        fields = asked.fields
+        """Create a release."""
+        parsed = self._read(request)
+        fields = parsed.fields
         if fields.tag is None:
             raise Problem(422, 'Invalid request.\n\n"tag_name" wasn\'t supplied.')
         fields = replace(fields, target=fields.target or self._repository.default_branch)
-        if asked.generate_notes:
+        if parsed.generate_notes:
             fields = self._with_notes(fields, fields.tag or "", fields.name, fields.body)
-        release = self._store.create(fields, asked.make_latest or "true")
+        release = self._store.create(fields, parsed.make_latest or "true")
         request.notes["release"] = release.tag
         location = self._representations.release_url(release)
         return json_response(self._representations.release(release), 201, {"Location": location})
 
     def update(self, request: Request, number: int) -> Response:
-        """Change a release; `draft: false` publishes a draft."""
+        """Change a release. `draft: false` publishes a draft."""
         release = self._store.find(number, drafts=True)
-        asked = self._read(request)
-        fields = asked.fields
-        if asked.generate_notes:
+        parsed = self._read(request)
+        fields = parsed.fields
+        if parsed.generate_notes:
             tag = release.tag if fields.tag is None else fields.tag
             name = release.name if fields.name is None else fields.name
             body = release.body if fields.body is None else fields.body
             fields = self._with_notes(fields, tag, name, body)
-        self._store.update(release, fields, asked.make_latest)
+        self._store.update(release, fields, parsed.make_latest)
         request.notes["release"] = release.tag
         return self._release_response(release)
 
@@ -102,7 +102,7 @@ class ReleasesApi:
         return no_content()
 
     def notes(self, request: Request) -> Response:
-        """Answer with a name and generated notes, and keep nothing."""
+        """Answer with a name and generated notes. Nothing is stored."""
         body = request.body()
         tag = body.get("tag_name", str)
         target = body.get("target_commitish", str) or self._repository.default_branch
@@ -121,7 +121,7 @@ class ReleasesApi:
 
     def _read(self, request: Request) -> _ReleaseRequest:
         body = request.body()
-        asked = _ReleaseRequest(
+        parsed = _ReleaseRequest(
             ReleaseFields(
                 tag=body.get("tag_name", str),
                 target=body.get("target_commitish", str),
@@ -134,19 +134,19 @@ class ReleasesApi:
             make_latest=body.get("make_latest", str),
         )
         category = body.get("discussion_category_name", str)
-        if asked.make_latest not in (None, "true", "false", "legacy"):
+        if parsed.make_latest not in (None, "true", "false", "legacy"):
             raise Problem(
                 422,
                 'Invalid request.\n\nmake_latest is not a member of ["true", "false", "legacy"].',
             )
-        if len(asked.fields.body or "") > _LONGEST_BODY:
-            message = f"body is too long (maximum is {_LONGEST_BODY} characters)"
+        if len(parsed.fields.body or "") > _MAX_BODY_LENGTH:
+            message = f"body is too long (maximum is {_MAX_BODY_LENGTH} characters)"
             raise invalid(
                 {"resource": "Release", "code": "custom", "field": "body", "message": message}
             )
         if category:
             raise not_found()  # the repository has no discussions
-        return asked
+        return parsed
 
     def _with_notes(
         self, fields: ReleaseFields, tag: str, name: str | None, body: str | None

@@ -1,4 +1,4 @@
-"""The rest of the REST API that release clients use: the repository, its refs, the API itself."""
+"""The REST API for the repository, its refs, and the API itself."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .routing import API, Problem, Request, Route, json_response, no_content, no
 
 @dataclass(frozen=True, slots=True)
 class RepositoryApi:
-    """Answers for the repository as a whole."""
+    """Answers requests for the repository and its refs."""
 
     _repository: Repository
     _refs: Refs
     _representations: Representations
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         top = "/repos/<owner>/<repo>"
         return [
             Route("/", self.root, "open"),
@@ -41,7 +41,7 @@ class RepositoryApi:
         ]
 
     def root(self, _request: Request) -> Response:
-        """Answer with the addresses that clients begin with."""
+        """Answer with the URLs that clients start from."""
         return json_response(
             {
                 "current_user_url": f"https://{API}/user",
@@ -51,7 +51,7 @@ class RepositoryApi:
         )
 
     def meta(self, _request: Request) -> Response:
-        """Answer without an installed version: by that, clients know an enterprise server."""
+        """Answer without `installed_version`. Only an enterprise server has this key."""
         return json_response({"verifiable_password_authentication": False})
 
     def rate(self, _request: Request) -> Response:
@@ -60,7 +60,7 @@ class RepositoryApi:
         return json_response({"resources": {"core": core}, "rate": core})
 
     def user(self, _request: Request) -> Response:
-        """Refuse: a workflow's token does not belong to a user."""
+        """Refuse the request. The token of a workflow has no user."""
         raise Problem(403, "Resource not accessible by integration")
 
     def get(self, request: Request) -> Response:
@@ -96,7 +96,7 @@ class RepositoryApi:
         )
 
     def commit(self, _request: Request, name: str) -> Response:
-        """Answer with the commit of a name."""
+        """Answer with the commit of a branch, a tag or a commit hash."""
         sha = self._refs.commit(name)
         if sha is None:
             raise Problem(422, f"No commit found for SHA: {name}")
@@ -105,7 +105,7 @@ class RepositoryApi:
         )
 
     def ref(self, _request: Request, name: str) -> Response:
-        """Answer with the object that git has under one full name."""
+        """Answer with the git object of a full ref name."""
         target = self._refs.find(f"refs/{name}")
         if target is None:
             raise not_found()
@@ -139,7 +139,7 @@ class RepositoryApi:
         )
 
     def delete(self, request: Request, name: str) -> Response:
-        """Delete a tag; a branch is not for a release to delete."""
+        """Delete a tag. Branches cannot be deleted."""
         if not self._refs.delete(f"refs/{name}"):
             raise Problem(422, "Reference does not exist")
         request.notes["deleted"] = f"refs/{name}"

@@ -1,4 +1,4 @@
-"""Objects as JSON, as GitHub's REST API represents them ("REST API endpoints for releases")."""
+"""Objects as JSON, in the format of GitHub's REST API ("REST API endpoints for releases")."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BOT: JsonObject = {
 
 
 class Representations:
-    """Makes the JSON for the objects of one repository."""
+    """Returns the JSON of the objects of one repository."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
@@ -34,7 +34,7 @@ class Representations:
         self.web = f"https://{WEB}/{repository.full_name}"
 
     def repository(self, *, writes: bool) -> JsonObject:
-        """Return the repository; ``writes`` is whether the client may write to it."""
+        """Return the repository. ``writes`` is True if the client can write to it."""
         repository = self._repository
         return {
             "id": repository.id,
@@ -62,19 +62,19 @@ class Representations:
         }
 
     def release_page(self, release: Release) -> str:
-        """Return the address of a release's page."""
+        """Return the URL of the page of a release."""
         return f"{self.web}/releases/tag/{_tag_in_url(release)}"
 
     def release_url(self, release: Release) -> str:
-        """Return the address of a release in the API."""
+        """Return the URL of a release in the API."""
         return f"{self.api}/releases/{release.id}"
 
     def asset_url(self, asset: Asset) -> str:
-        """Return the address of an asset in the API."""
+        """Return the URL of an asset in the API."""
         return f"{self.api}/releases/assets/{asset.id}"
 
     def download_url(self, release: Release, asset: Asset) -> str:
-        """Return the address of an asset for a browser."""
+        """Return the download URL of an asset for a browser."""
         return f"{self.web}/releases/download/{_tag_in_url(release)}/{quote(asset.name)}"
 
     def release(self, release: Release) -> JsonObject:
@@ -127,7 +127,7 @@ class Representations:
         }
 
     def ref(self, name: str, target: Target) -> JsonObject:
-        """Return a branch or a tag as git has it."""
+        """Return a branch or a tag."""
         kind = "tags" if target.type == "tag" else "commits"
         url = f"{self.api}/git/{kind}/{target.sha}"
         return {

@@ -1,4 +1,4 @@
-"""How a module of the forge offers what it answers: routes, each on a host and with an access."""
+"""Routes of the forge, each with a host and the required access. Requests and responses."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Access: TypeAlias = Literal["open", "token", "read", "write"]
 """No token; the run's token; ``contents: read``; ``contents: write``."""
 
 _DOCUMENTATION = "https://docs.github.com/rest"
-_LARGEST_JSON = 1024 * 1024
+_MAX_JSON_BYTES = 1024 * 1024
 _KIND_NAMES: dict[type, str] = {str: "a string", bool: "a boolean", dict: "an object"}
 
 _Value = TypeVar("_Value")
 
 
 class Problem(Exception):
-    """An answer that is an error, as GitHub words it."""
+    """An error response with GitHub's words."""
 
     def __init__(self, status: int, message: str, *errors: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class Problem(Exception):
         self.errors = errors
 
     def response(self) -> Response:
-        """Return the JSON response that clients look into."""
+        """Return the JSON response."""
         body: JsonObject = {"message": self.message}
         if self.errors:
             body["errors"] = [{**error} for error in self.errors]
@@ -48,17 +48,17 @@ class Problem(Exception):
 
 
 def not_found() -> Problem:
-    """Return the answer that hides whether something exists."""
+    """Return the error 404. It hides whether something exists."""
     return Problem(404, "Not Found")
 
 
 def invalid(*errors: Mapping[str, str]) -> Problem:
-    """Return the answer to input that is well-formed but not acceptable."""
+    """Return the error 422 for well-formed input with values that are not valid."""
     return Problem(422, "Validation Failed", *errors)
 
 
 class Body:
-    """The JSON object that a client sent; a value that is null counts as absent."""
+    """The JSON object in a request. A null value counts as absent."""
 
     def __init__(self, values: JsonObject) -> None:
         self._values = values
@@ -67,7 +67,7 @@ class Body:
         """Return a value of a kind, which is one of `str`, `bool` and `dict`.
 
         Raises:
-            Problem: 422: the value is of another kind.
+            Problem: 422: the value has another kind.
         """
         value = self._values.get(name)
         if value is None or isinstance(value, kind):
@@ -80,16 +80,17 @@ class Request(server.routing.Request):
     """A request to the forge."""
 
     writes: bool = False
-    """True if the asking job may write contents; it then sees drafts."""
+    """True if the job can write contents. Such a job also gets drafts."""
 
     def body(self) -> Body:
-        """Return the JSON object that was sent.
+        """Return the JSON object in the body.
 
         Raises:
-            Problem: no JSON, no object, or too large.
+            Problem: the body is not JSON, not an object, or too large.
         """
-        if (self.content_length or 0) > _LARGEST_JSON:
-            raise Problem(422, "The body is too large")  # the server cuts a 413 off
+        if (self.content_length or 0) > _MAX_JSON_BYTES:
+            # With 413, the server ends the connection before the client reads the response.
+            raise Problem(422, "The body is too large")
         try:
             value: Json = json.loads(self.get_data() or b"{}")
         except (ValueError, RecursionError):
@@ -101,7 +102,7 @@ class Request(server.routing.Request):
 
 @dataclass(frozen=True, slots=True)
 class Route(server.routing.Route):
-    """A route on one of the hosts, and the access that it needs."""
+    """A route on one of the hosts, and the access that it requires."""
 
     access: Access
     host: str = API
@@ -110,19 +111,19 @@ class Route(server.routing.Route):
 def json_response(
     value: Json, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return a response with a JSON value, typed as GitHub types it."""
+    """Return a response with a JSON value and GitHub's content type."""
     response = server.routing.json_response(value, status, headers)
     response.content_type = "application/json; charset=utf-8"
     return response
 
 
 def no_content() -> Response:
-    """Return the response to a deletion."""
+    """Return a response without content, for a deletion."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response
 
 
 def redirect(url: str) -> Response:
-    """Return a response that sends the client elsewhere."""
+    """Return a redirection to a URL."""
     return Response(status=302, headers={"Location": url})

@@ -1,1 +1,1 @@
-"""The package index: pypiserver behind a TLS front that adds what a real index has."""
+"""The package index: pypiserver behind a TLS front with the functions of the default index."""

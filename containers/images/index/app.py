@@ -1,4 +1,4 @@
-"""The index as a WSGI application: routes, the request log around them, faults in between."""
+"""The index as a WSGI application: routes, request log and planted faults."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _log = logging.getLogger("index")
-_REPORTED = ("pypiserver", "cheroot", "werkzeug", "packaging", "joserfc")
+_REPORTED_PACKAGES = ("pypiserver", "cheroot", "werkzeug", "packaging", "joserfc")
 
 
 class IndexApp:
-    """Answers every request, and leaves a line in the log for each."""
+    """Answers each request and logs it."""
 
     def __init__(self, settings: Settings) -> None:
         self.listener = settings.listener
@@ -43,7 +43,7 @@ class IndexApp:
         self.stopping = threading.Event()
         self._hosts = settings.hosts
         self._faults = Faults(settings.faults)
-        self._versions = {name: version(name) for name in _REPORTED}
+        self._versions = {name: version(name) for name in _REPORTED_PACKAGES}
         self._router: Router[Route] = Router(strict_slashes=True)
         keyring = Keyring(settings.credentials)
         store, facts = PackageStore(settings.store), FileFactsCache()
@@ -59,47 +59,47 @@ class IndexApp:
         """Answer a request (PEP 3333).
 
         Raises:
-            ConnectionError: a fault closes the connection here.
+            ConnectionError: a planted fault closes the connection.
         """
         request = Request(environ)
         entry = self.log.begin(environ)
         fault: Fault | None = None
         try:
-            fault = self._fault(request)
+            fault = self._next_fault(request)
         except ConfigError as error:
             entry.notes["fault"] = "control-file"
-            response = text_response(f"the index's faults are unknown: {error}", 500)
+            response = text_response(f"cannot read the planted faults: {error}", 500)
         else:
             if fault is not None:
                 entry.notes["fault"] = fault.kind
-                if fault.silent:
-                    self._fall_silent(fault, environ, entry)
+                if fault.sends_nothing:
+                    self._close_without_response(fault, environ, entry)
             response = self._respond(request, fault)
         body, status, headers = response.get_wsgi_response(environ)
         if fault is not None:
             length = response.content_length or 0
-            body = distort(fault, body, length, environ.get(RESET, _nothing), self.stopping)
+            body = distort(fault, body, length, environ.get(RESET, _no_reset), self.stopping)
         start_response(status, headers)
         return entry.send(response.status_code, body)
 
-    def _fault(self, request: Request) -> Fault | None:
-        # Never for the health report: it says whether the testbed works.
+    def _next_fault(self, request: Request) -> Fault | None:
+        # The health report has no faults: it shows whether the testbed works.
         if request.path == "/_/health":
             return None
         return self._faults.take(request.path, request.remote_addr or "")
 
-    def _fall_silent(self, fault: Fault, environ: WSGIEnvironment, entry: Entry) -> None:
+    def _close_without_response(self, fault: Fault, environ: WSGIEnvironment, entry: Entry) -> None:
         try:
             if fault.kind == "hang":
                 self.stopping.wait(fault.seconds)
-            environ.get(RESET, _nothing)()
+            environ.get(RESET, _no_reset)()
         finally:
             entry.finish(None, complete=False)
-        raise ConnectionResetError(errno.ECONNRESET, f"{fault.kind} on request")
+        raise ConnectionResetError(errno.ECONNRESET, f"planted fault: {fault.kind}")
 
     def _respond(self, request: Request, fault: Fault | None) -> Response:
         if fault is not None and fault.kind == "status":
-            return text_response("a fault on request", fault.status)
+            return text_response("planted fault: status", fault.status)
         host = request.host.partition(":")[0].lower()
         try:
             route, arguments = self._router.match(request)
@@ -107,25 +107,25 @@ class IndexApp:
                 return route.handler(request, **arguments)
             if host in self._hosts.names():
                 return text_response("404 Not Found", 404)
-            known = ", ".join(self._hosts.names())
-            return text_response(f"this index answers to {known}, not to {host}", 421)
+            names = ", ".join(self._hosts.names())
+            return text_response(f"unknown host {host}; this index is {names}", 421)
         except HTTPException as error:
             response = text_response(f"{error.code} {error.name}", error.code or 500)
             allowed = getattr(error, "valid_methods", None)
             if allowed:
                 response.headers["Allow"] = ", ".join(sorted(allowed))
             return response
-        except Exception as error:  # noqa: BLE001 - the line in the log must not be lost
-            _log.exception("the index failed to answer %s", request.path)
+        except Exception as error:  # noqa: BLE001 - the request must get a line in the log
+            _log.exception("the index cannot answer %s", request.path)
             request.notes["error"] = f"{type(error).__name__}: {error}"
-            return text_response("500 the index failed; its own log says why", 500)
+            return text_response("500 the index failed; see the log of the index", 500)
 
     def _health(self, _request: Request) -> Response:
         failure = self.log.failure
         return json_response(
             {
                 "status": "ok" if failure is None else failure,
-                # Without this request itself: at 0 the log holds every request answered so far.
+                # Without this request. At 0, the log has all requests that were answered.
                 "in_flight": self.log.in_flight - 1,
                 "versions": {"python": platform.python_version(), **self._versions},
             },
@@ -133,5 +133,5 @@ class IndexApp:
         )
 
 
-def _nothing() -> None:
-    """Stand in for the server's reset where there is no connection to break."""
+def _no_reset() -> None:
+    """Do nothing. Replaces the reset function if there is no connection."""

@@ -1,4 +1,4 @@
-"""The configuration of the index: one JSON file, read once at the start."""
+"""The configuration of the index: one JSON file, read at the start."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .routing import Role
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The host names that the index answers to; a name may serve several roles."""
+    """The host names of the index. One name can have several roles."""
 
     index: str
     upload: str
     files: str | None = None
 
     def serves(self, role: Role, name: str) -> bool:
-        """Return whether requests of a role belong on a host."""
+        """Return True if a host has a role."""
         names: dict[Role, set[str]] = {
             "index": {self.index},
             "upload": {self.upload},
             "files": {self.files or self.index},
-            # twine and uv ask the upload host, a person's own script the index.
+            # twine and uv use the upload host. Scripts of users use the index.
             "publishing": {self.index, self.upload},
             "any": {name},
         }
@@ -41,14 +41,14 @@ class Hosts:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A user name and a password or token, for all projects or for some."""
+    """A user name and a password or token, for all projects or for named ones."""
 
     username: str
     password: str = field(repr=False)
     projects: frozenset[str] | None = None
     expires: float | None = None
     publisher: dict[str, str] | None = None
-    """For the log: the trusted publisher that it was minted for, and its token's main claims."""
+    """For the log: the trusted publisher of a minted token, and its main claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Settings:
     faults: Path | None
     credentials: tuple[Credential, ...]
     yanked: dict[str, str]
-    """The reasons for which files are yanked, by file name."""
+    """File name to the reason for yanking."""
     trusted_publishing: bool
     issuers: tuple[TrustedIssuer, ...]
     publishers: tuple[RegisteredPublisher, ...]

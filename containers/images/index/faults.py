@@ -1,7 +1,7 @@
-"""Planted faults: what a test makes the index do wrong, from a control file.
+"""Planted faults of the index, from a control file.
 
-The file holds a JSON list of faults and is read again when it changes; without it there are
-none. The first fault that matches a request applies.
+The file contains a JSON list of faults. The index reads it again when it changes. Without the file
+there are no faults. The first fault that matches a request applies.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that the index does wrong.
+    """One planted fault.
 
     Attributes:
-        match: searched for in the request's path.
-        kind: truncate announces the whole length and closes early; status answers with a
-            status alone; hang sends nothing more; corrupt flips the bits of one byte; reset
-            breaks the connection off.
-        status: the status for `status`.
-        after: how many bytes of the body are sent first. Without it truncate and corrupt
-            strike in the middle, and hang and reset before anything is sent.
-        client: the one client's address it is for, or all.
-        times: how often it strikes, or always.
-        seconds: how long a hang lasts before the connection is closed.
+        match: a regular expression that is searched in the path of the request.
+        kind: truncate announces the full length and closes early; status answers with only a
+            status; hang stops sending; corrupt inverts the bits of one byte; reset resets the
+            connection.
+        status: the status for the kind status.
+        after: how many bytes of the body are sent before the fault. The default is half of the
+            body for truncate and corrupt, and nothing, also no header, for hang and reset.
+        client: the address of the client, or None for all clients.
+        times: how many requests get the fault, or None for all.
+        seconds: how many seconds a hang lasts before the connection is closed.
     """
 
     match: re.Pattern[str]
@@ -48,37 +48,37 @@ class Fault:
     seconds: float = 60.0
 
     @property
-    def silent(self) -> bool:
-        """True if nothing at all is sent."""
+    def sends_nothing(self) -> bool:
+        """True if the client gets no part of a response."""
         return self.kind in {"hang", "reset"} and self.after is None
 
 
 class Faults:
-    """The faults in force."""
+    """The current planted faults."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
         self._faults: list[Fault] = []
-        self._struck: list[int] = []
+        self._counts: list[int] = []
 
     def take(self, path: str, client: str) -> Fault | None:
-        """Return the fault that a request is to meet, counting it, or None.
+        """Return the fault for a request and count it, or return None.
 
         Raises:
-            ConfigError: the control file is there but cannot be read or has a mistake. Going on
-                without it would look like a test that ran.
+            ConfigError: the control file exists, but it cannot be read or is not valid. Without
+                the error, a test of a fault would run without the fault.
         """
         if self._path is None:
             return None
         with self._lock:
             self._refresh(self._path)
             for number, fault in enumerate(self._faults):
-                if fault.times is not None and self._struck[number] >= fault.times:
+                if fault.times is not None and self._counts[number] >= fault.times:
                     continue
                 if fault.client in {None, client} and fault.match.search(path):
-                    self._struck[number] += 1
+                    self._counts[number] += 1
                     return fault
         return None
 
@@ -88,10 +88,10 @@ class Faults:
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp != self._stamp:
                 self._faults = config.read(path, _faults, wrap="faults")
-                self._struck = [0] * len(self._faults)
+                self._counts = [0] * len(self._faults)
                 self._stamp = stamp
         except FileNotFoundError:
-            self._stamp, self._faults, self._struck = None, [], []
+            self._stamp, self._faults, self._counts = None, [], []
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error}") from error
 
@@ -128,17 +128,17 @@ def distort(
     reset: Callable[[], None],
     stopping: threading.Event,
 ) -> Iterator[bytes]:
-    """Pass a body on as the fault changes it.
+    """Yield a body with a planted fault.
 
     Args:
-        fault: what to do wrong.
-        body: what would have been sent.
-        length: how many bytes that is.
-        reset: breaks the connection off.
-        stopping: set when the front is to end; it ends a hang.
+        fault: the fault.
+        body: the body of the response.
+        length: the length of the body in bytes.
+        reset: resets the connection.
+        stopping: set when the index ends; it ends a hang.
 
     Raises:
-        ConnectionError: the connection is to be closed here.
+        ConnectionError: the fault closes the connection.
     """
     middle = length // 2
     try:
@@ -146,18 +146,18 @@ def distort(
             case "corrupt":
                 yield from _flip(body, middle if fault.after is None else fault.after)
             case "truncate":
-                kept = middle if fault.after is None else fault.after
-                # One byte short at most, or nothing would be missing.
-                yield from _first(body, min(kept, max(length - 1, 0)))
-                raise ConnectionAbortedError(errno.ECONNABORTED, "truncated on request")
+                sent = middle if fault.after is None else fault.after
+                # At least the last byte is missing.
+                yield from _first(body, min(sent, max(length - 1, 0)))
+                raise ConnectionAbortedError(errno.ECONNABORTED, "planted fault: truncate")
             case "hang":
                 yield from _first(body, fault.after or 0)
                 stopping.wait(fault.seconds)
-                raise ConnectionAbortedError(errno.ECONNABORTED, "hung on request")
+                raise ConnectionAbortedError(errno.ECONNABORTED, "planted fault: hang")
             case "reset":
                 yield from _first(body, fault.after or 0)
                 reset()
-                raise ConnectionResetError(errno.ECONNRESET, "reset on request")
+                raise ConnectionResetError(errno.ECONNRESET, "planted fault: reset")
             case "status":
                 yield from body
             case _:

@@ -1,4 +1,4 @@
-"""What a distribution file contains: its digest, its metadata, its requirements."""
+"""Facts of a distribution file: digest, metadata, required Python."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is read from one file."""
+    """The facts of one file."""
 
     size: int
     mtime: float
@@ -41,10 +41,10 @@ class FileFacts:
 
 
 class FileFactsCache:
-    """Reads each file once, and again when its size or mtime differs."""
+    """Reads each file once, and again when its size, mtime or inode changes."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, int, int], FileFacts]] = {}
+        self._entries: dict[Path, tuple[tuple[int, int, int], FileFacts]] = {}
         self._lock = threading.Lock()
 
     def read(self, path: Path) -> FileFacts:
@@ -55,17 +55,17 @@ class FileFactsCache:
         """
         status = path.stat()
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        # Held while reading, so that many clients asking at once cost one reading.
+        # Locked while reading, so that simultaneous requests read the file only once.
         with self._lock:
-            known = self._known.get(path)
-            if known is None or known[0] != stamp:
-                known = (stamp, _read(path, status.st_size, status.st_mtime))
-                self._known[path] = known
-        return known[1]
+            entry = self._entries.get(path)
+            if entry is None or entry[0] != stamp:
+                entry = (stamp, _read(path, status.st_size, status.st_mtime))
+                self._entries[path] = entry
+        return entry[1]
 
 
 def version_of(filename: str) -> str | None:
-    """Return the version in a file's name, or None if the name is not valid."""
+    """Return the version in a file name, or None if the name is not valid."""
     try:
         if filename.endswith(".whl"):
             return str(parse_wheel_filename(filename)[1])
@@ -75,7 +75,10 @@ def version_of(filename: str) -> str | None:
 
 
 def read_metadata(content: IO[bytes], filename: str) -> bytes | None:
-    """Return the METADATA of a wheel or the PKG-INFO of an sdist; None if there is not just one."""
+    """Return the METADATA of a wheel or the PKG-INFO of an sdist.
+
+    Return None if the file has none or several, or is not readable.
+    """
     try:
         if filename.endswith((".whl", ".zip")):
             pattern = _WHEEL_METADATA if filename.endswith(".whl") else _SDIST_METADATA
@@ -87,7 +90,7 @@ def read_metadata(content: IO[bytes], filename: str) -> bytes | None:
             member = archive_tar.extractfile(members[0]) if len(members) == 1 else None
             return None if member is None else member.read()
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, NotImplementedError):
-        # A broken file is served as it is: finding out what a client makes of it is the point.
+        # The index serves a broken file without a change, so that a test can show its effect.
         return None
 
 

@@ -1,10 +1,10 @@
-"""The rules of the default index for the fields that describe a package.
+"""The rules of the default index for the metadata of a package.
 
-These are the checks that its upload code adds to those of packaging.metadata, and their words, as
-of 2026: `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in
+The default index adds these checks to the checks of packaging.metadata. The checks and the messages
+are those of 2026: `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in
 warehouse/forklift/legacy.py, `is_valid_uri` in warehouse/utils/http.py and `render` in
-warehouse/utils/readme.py. The libraries are those that it uses. They take longer to import than the
-front to start, so this module is imported by the first upload.
+warehouse/utils/readme.py. This module uses the same libraries. Their import takes longer than the
+start of the index, so the first upload imports this module.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LABEL_LENGTH = 32
 
 
 def faults(metadata: Metadata) -> Iterator[InvalidMetadata]:
-    """Yield the faults that the default index finds in valid metadata."""
+    """Yield the faults that the default index reports for well-formed metadata."""
     if metadata.summary is not None and len(metadata.summary) > _SUMMARY_LENGTH:
         yield InvalidMetadata(
             "summary", f"'summary' field must be {_SUMMARY_LENGTH} characters or less."
@@ -44,7 +44,7 @@ def faults(metadata: Metadata) -> Iterator[InvalidMetadata]:
 
 
 def description_fault(metadata: Metadata) -> str | None:
-    """Return how the description fails to render, or None if it renders."""
+    """Return the error of a description that does not render, or None."""
     if not metadata.description:
         return None
     content_type = metadata.description_content_type
@@ -60,7 +60,7 @@ def _addresses(metadata: Metadata) -> Iterator[InvalidMetadata]:
         ("author-email", metadata.author_email),
         ("maintainer-email", metadata.maintainer_email),
     ):
-        # Of several addresses it finds none, and looks at none.
+        # parseaddr returns no address for a list, so the default index does not check lists.
         _, address = parseaddr(value or "")
         if not address:
             continue
@@ -74,8 +74,8 @@ def _classifiers(metadata: Metadata) -> Iterator[InvalidMetadata]:
     for classifier in sorted(set(metadata.classifiers or ())):
         if classifier in deprecated_classifiers:
             message = f"The classifier {classifier!r} has been deprecated"
-            others = deprecated_classifiers[classifier]
-            message += f", use one of {others} instead." if others else "."
+            replacements = deprecated_classifiers[classifier]
+            message += f", use one of {replacements} instead." if replacements else "."
             yield InvalidMetadata("classifier", message)
         elif classifier not in classifiers:
             yield InvalidMetadata("classifier", f"{classifier!r} is not a valid classifier.")
@@ -132,7 +132,7 @@ def _is_url(url: str) -> bool:
 def _renders(text: str, content_type: str) -> bool:
     message = EmailMessage()
     message["content-type"] = content_type
-    # A variant of Markdown is not handed on. Plain text always renders.
+    # The default index ignores the variant of Markdown. Plain text always renders.
     match message.get_content_type():
         case "text/x-rst":
             from readme_renderer import rst

@@ -1,8 +1,8 @@
-"""The platform tags that the default index takes.
+"""The platform tags that the default index accepts.
 
-Taken from the default index's upload code, 2026. A plain linux tag says nothing about the
-libraries that a machine must have, so it is refused. manylinux (PEP 600) and musllinux (PEP 656)
-tags do.
+The list is from the upload code of the default index, 2026. Plain linux tags are refused, because
+they do not state the required libraries. manylinux (PEP 600) and musllinux (PEP 656) tags state
+them.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ _ACCEPTED = re.compile(
 
 
 def is_accepted(platform: str) -> bool:
-    """Return whether a wheel for a platform tag may be uploaded."""
+    """Return True if the index accepts wheels with a platform tag."""
     return _ACCEPTED.fullmatch(platform) is not None

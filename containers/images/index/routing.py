@@ -1,4 +1,4 @@
-"""How a module of the index offers what it answers: routes, each on the host its role has."""
+"""Routes of the index, each on the host with its role. Requests and responses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Role: TypeAlias = Literal["index", "upload", "files", "publishing", "any"]
 
 
 class Request(server.routing.Request):
-    """A request whose form may carry a whole project description."""
+    """A request. Its form can contain a long project description."""
 
     max_form_memory_size = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Route(server.routing.Route):
-    """A route for the host that has a role."""
+    """A route on the host with a role."""
 
     role: Role = "index"
 

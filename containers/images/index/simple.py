@@ -1,6 +1,6 @@
-"""The simple API and the files it links to, as the default index answers.
+"""The simple API and its files, with the responses of the default index.
 
-Specified by PEP 503 (pages), PEP 592 (yanked), PEP 629 (version), PEP 658 and PEP 714
+The specifications are PEP 503 (pages), PEP 592 (yanked), PEP 629 (version), PEP 658 and PEP 714
 (metadata of a file), PEP 691 (JSON and negotiation) and PEP 700 (size, time, versions).
 """
 
@@ -30,8 +30,8 @@ API_VERSION = "1.1"
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
 PLAIN_HTML = "text/html"
-# Offered in the order in which the index prefers them when a client has no preference.
-_OFFERS = {
+# Accepted type to content type, in the order of preference for clients without a preference.
+_CONTENT_TYPES = {
     PLAIN_HTML: PLAIN_HTML,
     HTML: HTML,
     JSON: JSON,
@@ -42,7 +42,7 @@ _OFFERS = {
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file as the pages list it."""
+    """A file on a project page."""
 
     filename: str
     url: str
@@ -50,14 +50,14 @@ class ListedFile:
     size: int
     upload_time: str
     yanked: str | None
-    """Why it is yanked, which may be empty; None if it is not."""
+    """The reason for yanking, possibly empty. None if the file is not yanked."""
     requires_python: str | None
     metadata_sha256: str | None
-    """The digest of a wheel's metadata, where the index serves it."""
+    """The digest of the metadata of a wheel, or None if the index does not serve it."""
 
     def json(self) -> JsonObject:
-        """Return it as the JSON page has it (PEP 691)."""
-        described: JsonObject = {
+        """Return the entry of the JSON page (PEP 691)."""
+        entry: JsonObject = {
             "filename": self.filename,
             "url": self.url,
             "hashes": {"sha256": self.sha256},
@@ -66,15 +66,15 @@ class ListedFile:
             "yanked": False if self.yanked is None else self.yanked,
         }
         if self.requires_python is not None:
-            described["requires-python"] = self.requires_python
+            entry["requires-python"] = self.requires_python
         if self.metadata_sha256 is not None:
-            # The second key is the one older clients ask for (PEP 714).
+            # Older clients read the second key (PEP 714).
             for key in ("core-metadata", "data-dist-info-metadata"):
-                described[key] = {"sha256": self.metadata_sha256}
-        return described
+                entry[key] = {"sha256": self.metadata_sha256}
+        return entry
 
     def anchor(self) -> str:
-        """Return it as the HTML page has it (PEP 503)."""
+        """Return the link of the HTML page (PEP 503)."""
         attributes = {"href": f"{self.url}#sha256={self.sha256}"}
         if self.requires_python is not None:
             attributes["data-requires-python"] = self.requires_python
@@ -83,11 +83,11 @@ class ListedFile:
                 attributes[key] = f"sha256={self.metadata_sha256}"
         if self.yanked is not None:
             attributes["data-yanked"] = self.yanked
-        shown = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
-        return f"<a {shown}>{html.escape(self.filename)}</a>"
+        text = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
+        return f"<a {text}>{html.escape(self.filename)}</a>"
 
     def project_json(self) -> JsonObject:
-        """Return it as the JSON about a project has it."""
+        """Return the entry of the project's JSON document."""
         return {
             "filename": self.filename,
             "url": self.url,
@@ -103,7 +103,7 @@ class ListedFile:
 
 @dataclass(frozen=True, slots=True)
 class SimpleApi:
-    """The pages, the files and the projects' JSON."""
+    """Answers requests for pages, files and the JSON documents of projects."""
 
     _store: PackageStore
     _facts: FileFactsCache
@@ -111,20 +111,20 @@ class SimpleApi:
     _yanked: Mapping[str, str]
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         return [
-            Route("/simple", self._to_root),
+            Route("/simple", self._redirect_to_root),
             Route("/simple/", self._root),
-            Route("/simple/<project>", self._to_project),
+            Route("/simple/<project>", self._redirect_to_project),
             Route("/simple/<project>/", self._project),
-            Route("/pypi/<project>/json", self._about),
+            Route("/pypi/<project>/json", self._project_document),
             Route("/packages/<path:name>", self._file, role="files"),
         ]
 
-    def _to_root(self, _request: Request) -> Response:
+    def _redirect_to_root(self, _request: Request) -> Response:
         return _redirect("/simple/")
 
-    def _to_project(self, _request: Request, project: str) -> Response:
+    def _redirect_to_project(self, _request: Request, project: str) -> Response:
         return _redirect(f"/simple/{quote(canonicalize_name(project))}/")
 
     def _root(self, request: Request) -> Response:
@@ -140,7 +140,7 @@ class SimpleApi:
         name = canonicalize_name(project)
         if project != name:
             return _redirect(f"/simple/{quote(name)}/")
-        files = [self._listed(request, file) for file in self._store.files(name)]
+        files = [self._listed_file(request, file) for file in self._store.files(name)]
         if not files:
             raise NotFound
         versions = {version_of(file.filename) for file in files}
@@ -152,7 +152,7 @@ class SimpleApi:
         }
         return _negotiated(request, page, f"Links for {name}", [file.anchor() for file in files])
 
-    def _listed(self, request: Request, file: StoredFile) -> ListedFile:
+    def _listed_file(self, request: Request, file: StoredFile) -> ListedFile:
         facts = self._facts.read(file.path)
         filename = file.path.name
         return ListedFile(
@@ -169,7 +169,7 @@ class SimpleApi:
     def _files_base(self, request: Request) -> str:
         if self._hosts.files is None:
             return ""
-        # The port by which this client reached the index is the one it can reach again.
+        # The client can reach the port that it used for this request.
         port = request.host.partition(":")[2]
         return f"https://{self._hosts.files}{':' if port else ''}{port}"
 
@@ -190,7 +190,7 @@ class SimpleApi:
             request.notes["range"] = response.headers.get("Content-Range")
         return response
 
-    def _about(self, request: Request, project: str) -> Response:
+    def _project_document(self, request: Request, project: str) -> Response:
         name = canonicalize_name(project)
         files = self._store.files(name)
         if not files:
@@ -199,7 +199,7 @@ class SimpleApi:
         for file in files:
             version = version_of(file.path.name)
             if version is not None:
-                releases.setdefault(version, []).append(self._listed(request, file))
+                releases.setdefault(version, []).append(self._listed_file(request, file))
         latest = max(releases, key=_latest_rank, default=None)
         newest = releases[latest] if latest is not None else []
         return json_response(
@@ -211,8 +211,8 @@ class SimpleApi:
                     "requires_python": newest[0].requires_python if newest else None,
                 },
                 "releases": {
-                    version: [file.project_json() for file in listed]
-                    for version, listed in releases.items()
+                    version: [file.project_json() for file in release_files]
+                    for version, release_files in releases.items()
                 },
                 "urls": [file.project_json() for file in newest],
             }
@@ -222,11 +222,11 @@ class SimpleApi:
 def choose(accept: MIMEAccept) -> str:
     """Return the content type for an Accept header.
 
-    Without a header, or with one that allows nothing there is, HTML is sent: PEP 691 lets an
-    index do either that or answer 406, and the default index does this.
+    Return HTML without a header, or if the header allows no available type. PEP 691 permits this
+    or a response 406. The default index returns HTML.
     """
-    best = accept.best_match(_OFFERS, PLAIN_HTML)
-    return _OFFERS[best]
+    best = accept.best_match(_CONTENT_TYPES, PLAIN_HTML)
+    return _CONTENT_TYPES[best]
 
 
 def _latest_rank(version: str) -> tuple[bool, Version]:
@@ -235,7 +235,7 @@ def _latest_rank(version: str) -> tuple[bool, Version]:
 
 
 def _utc(seconds: float) -> str:
-    # PEP 700: the format of PEP 691's example, in UTC with a Z.
+    # PEP 700: the format of the example in PEP 691, in UTC with a Z.
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -257,7 +257,7 @@ def _negotiated(request: Request, page: JsonObject, title: str, anchors: list[st
         )
     response = Response(text, content_type=kind if kind == JSON else f"{kind}; charset=utf-8")
     response.headers["Vary"] = "Accept"
-    # The default index lets pages age ten minutes. Here a page must show what was just
-    # published, and a cell is too short for the difference to matter otherwise.
+    # The default index permits caching of pages for ten minutes. In a run, a page must show a
+    # release immediately after its upload.
     response.headers["Cache-Control"] = "no-cache"
     return response

@@ -1,4 +1,4 @@
-"""pypiserver: it keeps the files and hands them out."""
+"""The store of the index: pypiserver stores and serves the files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from werkzeug.wrappers import Response
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-# What a real index tells caches about its files: they never change (RFC 8246's reasoning).
-_FOREVER = 365_000_000
+# The max-age in seconds that the default index sends for files. Files never change (RFC 8246).
+_CACHE_SECONDS = 365_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file in the store: its path below the store's folder, its project and its location."""
+    """A file in the store. ``name`` is its path relative to the folder of the store."""
 
     name: str
     project: str
@@ -30,7 +30,7 @@ class StoredFile:
 
 
 class PackageStore:
-    """pypiserver over one folder, with its fallback to another index switched off."""
+    """pypiserver for one folder, without the fallback to another index."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
@@ -38,33 +38,33 @@ class PackageStore:
             roots=[self._folder],
             disable_fallback=True,
             authenticate=[],
-            password_file=".",  # noqa: S106 - no file: uploads never come this way
+            password_file=".",  # noqa: S106 - no password file: pypiserver gets no uploads
             backend_arg="simple-dir",
             hash_algo="sha256",
-            cache_control=_FOREVER,
+            cache_control=_CACHE_SECONDS,
         )
         self._app: WSGIApplication = app
         self._backend: _Backend = app._pypiserver_config.backend
 
     def projects(self) -> list[str]:
-        """Return the normalised names of the projects that have files, sorted."""
+        """Return the sorted normalised names of the projects with files."""
         return sorted(self._backend.get_projects())
 
     def files(self, project: str | None = None) -> list[StoredFile]:
-        """Return the files, of one project by its normalised name or of all, sorted by name."""
+        """Return the files of a project (normalised name) or of all projects, sorted by name."""
         return sorted(self._files(project), key=lambda file: file.name)
 
     def find(self, name: str) -> StoredFile | None:
-        """Return the file with a path below the store's folder, or None."""
+        """Return the file with a path relative to the folder of the store, or None."""
         return next((file for file in self._files(None) if file.name == name), None)
 
     def add(self, filename: str, content: IO[bytes]) -> None:
-        """Store a new file; readers see all of it or nothing.
+        """Store a new file. A reader gets the complete file or no file.
 
         Raises:
             OSError: the file cannot be written.
         """
-        # pypiserver does not list a hidden file.
+        # pypiserver does not list hidden files.
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as partial:
             hidden = Path(partial.name)
             try:
@@ -77,9 +77,9 @@ class PackageStore:
                 raise
 
     def serve(self, environ: WSGIEnvironment, name: str) -> Response:
-        """Let pypiserver answer a request for a file, ranges and conditions included."""
-        inner = {**environ, "SCRIPT_NAME": "", "PATH_INFO": f"/packages/{name}"}
-        return Response.from_app(self._app, inner)
+        """Return pypiserver's response to a request for a file, also with ranges or conditions."""
+        file_environ = {**environ, "SCRIPT_NAME": "", "PATH_INFO": f"/packages/{name}"}
+        return Response.from_app(self._app, file_environ)
 
     def _files(self, project: str | None) -> Iterator[StoredFile]:
         if project is None:
@@ -93,7 +93,7 @@ class PackageStore:
 
 
 class _Package(Protocol):
-    """What pypiserver says of a file."""
+    """A file in pypiserver's list."""
 
     relfn_unix: str
     pkgname: str

@@ -1,9 +1,9 @@
-"""Uploads, with the rules and the words of the default index.
+"""Uploads, with the rules and the messages of the default index.
 
-The checks and the reasons given are those of the default index's upload code as
-of 2026; those of the fields that describe the package are in metadata_rules.py. Two checks are
-stricter: the METADATA inside the file is validated, and its name and version must be those of the
-form, where the default index reads the form alone. Attestations sent along are not looked at.
+The checks and the messages are from the upload code of the default index, 2026. The rules for the
+metadata fields are in metadata_rules.py. Two checks are stricter: the METADATA in the file must be
+valid, and its name and version must be equal to the form. The default index reads only the form.
+Attestations are ignored.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _METADATA_HELP = "See the core metadata specification for more information."
 
 
 class UploadRefused(Exception):
-    """An upload is refused; the message is the reason that the client gets."""
+    """An upload is refused. The client gets the message."""
 
     def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ class UploadRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """The fields of the form that describe the file in it."""
+    """The fields of the form that describe the file."""
 
     name: str
     version: Version
@@ -67,17 +67,17 @@ class UploadForm:
 
     @property
     def project(self) -> NormalizedName:
-        """The project's normalised name."""
+        """The normalised name of the project."""
         return canonicalize_name(self.name)
 
     @property
     def escaped(self) -> str:
-        """The project's name as file names carry it (the binary distribution format)."""
+        """The name of the project in file names (binary distribution format)."""
         return self.project.replace("-", "_")
 
 
 class UploadApi:
-    """Takes files in."""
+    """Receives uploaded files."""
 
     def __init__(
         self, store: PackageStore, facts: FileFactsCache, keyring: Keyring, hosts: Hosts
@@ -86,30 +86,31 @@ class UploadApi:
         self._facts = facts
         self._keyring = keyring
         self._hosts = hosts
-        # One upload at a time is judged and stored: of two files with one name, one wins.
+        # Only one upload at a time is checked and stored. If two files have the same name, the
+        # second one is refused.
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         return [Route("/legacy/", self._receive, role="upload", methods=("POST",))]
 
     def _receive(self, request: Request) -> Response:
         notes: JsonObject = {}
         request.notes["upload"] = notes
         try:
-            self._take(request, notes)
-        except UploadRefused as refused:
-            notes["refused"] = refused.reason
-            return self._refusal(refused)
+            self._check_and_store(request, notes)
+        except UploadRefused as refusal:
+            notes["refused"] = refusal.reason
+            return self._refusal_response(refusal)
         return text_response("OK")
 
-    def _refusal(self, refused: UploadRefused) -> Response:
-        # Clients show the reason phrase, so the default index puts its message there; a
+    def _refusal_response(self, refusal: UploadRefused) -> Response:
+        # Clients show the reason phrase, so the default index puts its message there. A
         # phrase has to be one line of Latin-1 (RFC 9112, section 4).
-        phrase = " ".join(refused.reason.split()).encode("latin-1", "replace").decode("latin-1")
-        return text_response(f"{refused.status} {refused.reason}", f"{refused.status} {phrase}")
+        phrase = " ".join(refusal.reason.split()).encode("latin-1", "replace").decode("latin-1")
+        return text_response(f"{refusal.status} {refusal.reason}", f"{refusal.status} {phrase}")
 
-    def _take(self, request: Request, notes: JsonObject) -> None:
+    def _check_and_store(self, request: Request, notes: JsonObject) -> None:
         credential = self._identify(request)
         if credential.publisher is not None:
             notes["identity"] = {**credential.publisher}
@@ -138,7 +139,7 @@ class UploadApi:
                     "uploaded file.",
                 )
         with self._lock:
-            if self._is_known(filename, digests):
+            if self._is_stored(filename, digests):
                 notes["known"] = True
                 return
             metadata = _check_file(content.stream, filename, form)
@@ -147,9 +148,11 @@ class UploadApi:
             self._store.add(filename, content.stream)
 
     def _identify(self, request: Request) -> Credential:
-        sent = request.authorization
-        if sent is not None and sent.type == "basic":
-            credential = self._keyring.find(sent.username or "", sent.password or "")
+        authorization = request.authorization
+        if authorization is not None and authorization.type == "basic":
+            credential = self._keyring.find(
+                authorization.username or "", authorization.password or ""
+            )
             if credential is not None:
                 return credential
         raise UploadRefused(
@@ -158,14 +161,14 @@ class UploadApi:
             403,
         )
 
-    def _is_known(self, filename: str, digests: dict[str, str]) -> bool:
+    def _is_stored(self, filename: str, digests: dict[str, str]) -> bool:
         for file in self._store.files():
             same_name = file.path.name == filename
             same_bytes = self._facts.read(file.path).sha256 == digests["sha256"]
             if same_name and same_bytes:
                 return True
             if same_name or same_bytes:
-                raise UploadRefused(  # twine --skip-existing looks for how this begins.
+                raise UploadRefused(  # twine --skip-existing looks for the first words.
                     f"File already exists ({filename!r}, with blake2_256 hash "
                     f"{digests['blake2_256']!r}). See {self._help('file-name-reuse')} "
                     "for more information.",
@@ -217,11 +220,11 @@ def _read_form(fields: MultiDict[str, str]) -> UploadForm:
         for algorithm in ("md5", "sha256", "blake2_256")
         if fields.get(f"{algorithm}_digest")
     }
-    for algorithm, shown in (("sha256", "SHA256"), ("blake2_256", "BLAKE2")):
+    for algorithm, title in (("sha256", "SHA256"), ("blake2_256", "BLAKE2")):
         if algorithm in digests and not re.fullmatch("[0-9A-Fa-f]{64}", digests[algorithm]):
             raise UploadRefused(
                 f"Invalid value for {algorithm}_digest. "
-                f"Error: Use a valid, hex-encoded, {shown} message digest.",
+                f"Error: Use a valid, hex-encoded, {title} message digest.",
             )
     if not digests:
         raise UploadRefused("Error: Include at least one message digest.")
@@ -268,10 +271,10 @@ def _digest(content: IO[bytes]) -> dict[str, str]:
 
 
 def _check_file(content: IO[bytes], filename: str, form: UploadForm) -> Metadata:
-    """Check what is inside the file against its name and against the form; give its metadata.
+    """Compare the content of a file with its name and the form. Return its metadata.
 
     Raises:
-        UploadRefused: the first thing that is wrong.
+        UploadRefused: a check failed. The message is that of the first failed check.
     """
     if filename.endswith(".whl"):
         _check_wheel_name(filename, form)
@@ -293,7 +296,7 @@ def _check_file(content: IO[bytes], filename: str, form: UploadForm) -> Metadata
 
 @dataclass(frozen=True, slots=True)
 class _Licences:
-    """Where an archive keeps its licence files (PEP 639), and the members it has."""
+    """The folder of the licence files in an archive (PEP 639), and the members of the archive."""
 
     folder: str
     members: frozenset[str]
@@ -310,11 +313,11 @@ def _check_wheel_name(filename: str, form: UploadForm) -> None:
                 f"Binary wheel '{filename}' has an unsupported platform tag '{platform}'."
             )
     _check_name_and_version(name, version, form)
-    written = filename.partition("-")[0]
-    if written != form.escaped:
+    name_in_file = filename.partition("-")[0]
+    if name_in_file != form.escaped:
         raise UploadRefused(
             f"Filename {filename!r} should contain the normalized project name "
-            f"{form.escaped!r}, not {written!r}.",
+            f"{form.escaped!r}, not {name_in_file!r}.",
         )
 
 
@@ -388,12 +391,14 @@ def _check_sdist(content: IO[bytes], filename: str) -> _Licences:
 
 def _check_metadata(data: bytes | None, filename: str, form: UploadForm) -> Metadata:
     if data is None:
-        raise UploadRefused(f"Invalid distribution file. {filename} has not just one metadata file")
-    from . import metadata_rules  # its libraries are not needed to start, and take long to import
+        raise UploadRefused(
+            f"Invalid distribution file. {filename} has no or several metadata files"
+        )
+    from . import metadata_rules  # imported here, because its libraries are slow to import
 
     raw, _ = parse_email(data)
     if _is_older(raw.get("metadata_version", ""), "2.4"):
-        # setuptools wrote it long before it was a field; clients leave it out of the form.
+        # setuptools wrote this field before a specification had it. Clients do not send it.
         raw.pop("license_files", None)
     try:
         metadata = Metadata.from_raw(raw)
@@ -401,13 +406,13 @@ def _check_metadata(data: bytes | None, filename: str, form: UploadForm) -> Meta
         raise _invalid(errors.exceptions) from errors
     if canonicalize_name(metadata.name) != form.project:
         raise UploadRefused(
-            f"The metadata in {filename!r} is of {metadata.name!r}, the upload is of "
+            f"The metadata in {filename!r} has the name {metadata.name!r}, the form has "
             f"{form.name!r}.",
         )
     if metadata.version != form.version:
         raise UploadRefused(
-            f"The metadata in {filename!r} is of version {str(metadata.version)!r}, the upload "
-            f"is of {str(form.version)!r}.",
+            f"The metadata in {filename!r} has the version {str(metadata.version)!r}, the form has "
+            f"{str(form.version)!r}.",
         )
     faults = list(metadata_rules.faults(metadata))
     if faults:
@@ -415,16 +420,16 @@ def _check_metadata(data: bytes | None, filename: str, form: UploadForm) -> Meta
     return metadata
 
 
-def _is_older(version: str, than: str) -> bool:
+def _is_older(version: str, limit: str) -> bool:
     try:
-        return Version(version) < Version(than)
+        return Version(version) < Version(limit)
     except InvalidVersion:
         return False
 
 
 def _invalid(errors: Iterable[Exception]) -> UploadRefused:
-    """Return the refusal for the one fault that the default index reports."""
-    # The version of the metadata decides which fields are valid, so its fault says most.
+    """Return the refusal for the fault that the default index reports first."""
+    # The metadata version decides which fields are valid, so its fault comes first.
     order = {"metadata-version": 0, "name": 1, "version": 2}
 
     def rank(error: Exception) -> tuple[int, str]:

@@ -1,1 +1,1 @@
-"""What the server programs share: TLS server, start and end, configuration, routes, request log."""
+"""Code that the server programs share: TLS server, start and end, configuration, routes, log."""

@@ -1,4 +1,4 @@
-"""The files by which the host configures a server: one at the start, others while it runs."""
+"""Configuration files of a server: one is read at the start, others while it runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .json_reader import Json, ObjectReader
 
-# The container's own network is the boundary, so every interface of it is meant.
+# The container's network is the boundary, so the server listens on every interface.
 _ADDRESS = "0.0.0.0"  # noqa: S104
 _PORT = 443
 
@@ -18,12 +18,12 @@ _Model = TypeVar("_Model")
 
 
 class ConfigError(Exception):
-    """A file of the host cannot be used; the message is one line and names every fault."""
+    """A configuration file is not usable. The message is one line with all faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where a server listens, and the certificate with which it does."""
+    """The address and port on which a server listens, and its certificate."""
 
     address: str
     port: int
@@ -32,7 +32,7 @@ class Listener:
 
 
 def read_listener(reader: ObjectReader) -> Listener:
-    """Read the keys of a configuration that every server has."""
+    """Read the configuration keys that all servers have."""
     port = reader.get("port", _PORT)
     if not 0 <= port <= 65535:
         reader.add_fault("port", "must be from 0 to 65535")
@@ -45,10 +45,10 @@ def read_listener(reader: ObjectReader) -> Listener:
 
 
 def load(path: Path, parse: Callable[[ObjectReader], _Model]) -> _Model:
-    """Read the configuration with which a server starts.
+    """Read the configuration at the start of a server.
 
     Raises:
-        ConfigError: as for `read`; also if there is no such file.
+        ConfigError: as for `read`, and if the file does not exist.
     """
     try:
         return read(path, parse)
@@ -57,11 +57,13 @@ def load(path: Path, parse: Callable[[ObjectReader], _Model]) -> _Model:
 
 
 def read(path: Path, parse: Callable[[ObjectReader], _Model], *, wrap: str = "") -> _Model:
-    """Read a JSON file into a model; ``wrap`` puts its value under a key first.
+    """Read a JSON file into a model.
+
+    With ``wrap``, ``parse`` gets an object with this key, and the file's value under it.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ConfigError: it cannot be read or is not JSON, or a key is missing, unknown or wrong.
+        FileNotFoundError: the file does not exist.
+        ConfigError: the file cannot be read or is not JSON, or a key is missing, unknown or wrong.
     """
     try:
         value: Json = json.loads(path.read_text("utf-8"))
@@ -71,22 +73,22 @@ def read(path: Path, parse: Callable[[ObjectReader], _Model], *, wrap: str = "")
         raise ConfigError(f"cannot read {path}: {error}") from error
     reader = ObjectReader({wrap: value} if wrap else value)
     model = parse(reader)
-    _raise(reader.finish())
+    _raise_faults(reader.finish())
     return model
 
 
 def check_paths(files: Iterable[tuple[str, Path]], folders: Iterable[tuple[str, Path]]) -> None:
-    """Check that the files and folders that a configuration names exist.
+    """Check that the files and folders in a configuration exist.
 
     Raises:
-        ConfigError: one does not; the message has all of them, each with its key.
+        ConfigError: some do not exist. The message has all of them, each with its key.
     """
     faults = [f"{key}: no such file: {path}" for key, path in files if not path.is_file()]
     faults += [f"{key}: no such folder: {path}" for key, path in folders if not path.is_dir()]
-    _raise(faults)
+    _raise_faults(faults)
 
 
-def _raise(faults: Iterable[str]) -> None:
-    """Raise `ConfigError` with all faults in one line, if there are any."""
+def _raise_faults(faults: Iterable[str]) -> None:
+    """Raise `ConfigError` with all faults in one line. Do nothing without faults."""
     if line := "; ".join(faults):
         raise ConfigError(line)

@@ -1,4 +1,4 @@
-"""JSON values with types, and a reader for JSON objects that nobody has checked yet."""
+"""Types of JSON values, and a reader for unchecked JSON objects."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _KIND_NAMES: dict[type, str] = {
 
 
 class ObjectReader:
-    """Reads the keys of a JSON object, and collects all faults instead of raising the first.
+    """Reads the keys of a JSON object. Collects all faults instead of raising the first one.
 
-    A key that is null counts as absent. A key that is wrong reads as the empty value of its kind,
-    which is one of `str`, `int`, `float` and `bool`.
+    A kind is one of `str`, `int`, `float` and `bool`. A null value counts as absent. For a wrong
+    value, a method returns the empty value of the kind.
     """
 
     def __init__(self, value: Json, path: str = "", faults: list[str] | None = None) -> None:
@@ -34,19 +34,19 @@ class ObjectReader:
             self._faults.append(f"{path or 'the document'} must be a JSON object")
 
     def finish(self) -> list[str]:
-        """Return all faults, with those of nested objects; a key that was not read is one."""
+        """Return all faults, including those of nested objects. An unread key is a fault."""
         self._faults += [f"{self._name(key)} is not a known key" for key in self._unread]
         for nested in self._nested:
             nested.finish()
         return self._faults
 
     def add_fault(self, key: str, text: str) -> None:
-        """Add a fault of a key: ``text`` follows the key's name."""
+        """Add a fault: the name of the key, then ``text``."""
         self._faults.append(f"{self._name(key)} {text}")
 
     def required(self, key: str, kind: type[_Value]) -> _Value:
-        """Return a value of a kind; a string must not be empty."""
-        value = self._take(key)
+        """Return a value of a kind. An empty string is a fault."""
+        value = self._pop_required(key)
         if value == "" and kind is str:
             self.add_fault(key, "must not be empty")
         checked = None if value is None else self._check(key, value, kind)
@@ -58,7 +58,7 @@ class ObjectReader:
         return None if value is None else self._check(key, value, kind)
 
     def get(self, key: str, default: _Value) -> _Value:
-        """Return a value of the kind of the default, or the default if it is absent."""
+        """Return a value of the same kind as ``default``, or ``default`` if it is absent."""
         value = self.optional(key, type(default))
         return default if value is None else value
 
@@ -71,26 +71,26 @@ class ObjectReader:
         return [item for item in checked if item is not None]
 
     def nested(self, key: str) -> ObjectReader:
-        """Return a reader for the object under a key, which must be there."""
-        value = self._take(key)
+        """Return a reader for the object under a required key."""
+        value = self._pop_required(key)
         return ObjectReader({}) if value is None else self._nest(key, value)
 
     def nested_list(self, key: str) -> list[ObjectReader]:
-        """Return a reader for each object of a list; an absent list is empty."""
+        """Return a reader for each object of a list. An absent list is empty."""
         return [self._nest(name, item) for name, item in self._items(key)]
 
     def strings(self, key: str) -> dict[str, str]:
-        """Return an object of strings, which must be there."""
+        """Return an object of strings under a required key."""
         reader = self.nested(key)
         return {name: reader.required(name, str) for name in list(reader._unread)}
 
     def values(self, key: str) -> JsonObject:
-        """Return an object as it is, which must be there."""
+        """Return the unchecked object under a required key."""
         reader = self.nested(key)
         values, reader._unread = reader._unread, {}
         return values
 
-    def _take(self, key: str) -> Json:
+    def _pop_required(self, key: str) -> Json:
         value = self._unread.pop(key, None)
         if value is None and self._is_object:
             self.add_fault(key, "is missing")

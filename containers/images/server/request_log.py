@@ -1,10 +1,10 @@
-"""The request log: one JSON line for each request, written when its answer has ended.
+"""The request log: one JSON line for each request, written after its response.
 
-A line is written by a single write to a file opened for appending, so lines never mix. A reader
-can still see the beginning of one that is being written: what follows the last newline is not
-a line yet.
-Query strings and request headers other than Host and User-Agent are left out: they may
-hold secrets.
+Each line is one write to a file opened for appending, so lines never mix. A reader can find the
+beginning of a line that is not complete. It ignores the text after the last newline.
+
+The log does not contain query strings and request headers, except Host and User-Agent. They can
+contain secrets.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 NOTES = "server.notes"
-"""The key of a request's environment under which its handler adds to the line."""
-# How many seconds a mark waits for requests under way: one that hangs on request does not end.
+"""The WSGI environment key of the notes. The log line of the request contains the notes."""
+# How many seconds a mark waits for active requests. A planted fault can keep a request open.
 _MARK_SECONDS = 2
 
 
 class RequestLog:
-    """The file of evidence, and the requests whose line is still to come."""
+    """The log file, and the active requests."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -45,11 +45,11 @@ class RequestLog:
 
     @property
     def in_flight(self) -> int:
-        """How many requests have begun and have no line yet."""
+        """The number of active requests. They have no line yet."""
         return len(self._requests)
 
     def begin(self, environ: WSGIEnvironment) -> Entry:
-        """Open the entry of a request; what handlers put into its notes ends up in the line."""
+        """Open the entry of a request. Its log line will contain the notes that handlers add."""
         entry = Entry(self, environ)
         with self._changed:
             self._requests[entry] = None
@@ -57,7 +57,7 @@ class RequestLog:
         return entry
 
     def end(self, entry: Entry, line: JsonObject) -> None:
-        """Write an entry's line; a reader never finds the entry both written and open."""
+        """Write the line of an entry and close the entry, under one lock."""
         with self._changed:
             self._write(line)
             del self._requests[entry]
@@ -65,7 +65,7 @@ class RequestLog:
 
     @contextmanager
     def handshake(self, client: str) -> Iterator[None]:
-        """Count a TLS handshake as under way: one that fails leaves a line as well."""
+        """Count a TLS handshake as active. A mark waits for it, because it can log a failure."""
         with self._changed:
             self._handshakes[client] += 1
         try:
@@ -76,54 +76,54 @@ class RequestLog:
                 self._changed.notify_all()
 
     def refuse(self, client: str, reason: str) -> None:
-        """Log a failed handshake: a client that does not trust the server leaves this."""
+        """Log a failed handshake, for example of a client that does not trust the server."""
         self._write({"time": utc_now(), "client": client, "tls_refused": reason})
 
-    def read_marks(self, requests: TextIO) -> None:
-        """Write a mark for each line ``TOKEN CLIENT``, or ``TOKEN`` alone for all clients."""
-        for line in requests:
+    def read_marks(self, commands: TextIO) -> None:
+        """Write a mark for each command ``TOKEN CLIENT``, or ``TOKEN`` for all clients."""
+        for line in commands:
             token, _, client = line.strip().partition(" ")
-            # In its own thread: one slow client does not delay the marks of the others.
+            # In a separate thread, so that a slow client delays only its own marks.
             threading.Thread(target=self.mark, args=(token, client), daemon=True).start()
 
     def mark(self, token: str, client: str) -> None:
-        """Write a line with ``token`` after every line of ``client``, or of all if it is empty.
+        """Write a line with ``token`` after all lines of ``client``. Empty means all clients.
 
-        A client gets its answer before the line is written. A reader of the log up to the mark
-        misses nothing: a request that goes on for longer has a line of its own, `open`.
+        A client gets its response before the log gets the line. With the mark, a reader knows
+        that it has all lines. A request that is still active gets a line with `open` first.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._is_quiet(client), _MARK_SECONDS)
-            for entry in self._open(client):
+            self._changed.wait_for(lambda: self._is_idle(client), _MARK_SECONDS)
+            for entry in self._open_entries(client):
                 self._write({**entry.line, "status": None, "open": True})
         self._write({"mark": token})
 
-    def _open(self, client: str) -> list[Entry]:
+    def _open_entries(self, client: str) -> list[Entry]:
         return [entry for entry in self._requests if client in ("", entry.client)]
 
-    def _is_quiet(self, client: str) -> bool:
+    def _is_idle(self, client: str) -> bool:
         handshakes = self._handshakes[client] if client else self._handshakes.total()
-        return not handshakes and not self._open(client)
+        return not handshakes and not self._open_entries(client)
 
     def _write(self, line: JsonObject) -> None:
-        """Append a line. If that fails, print why and keep the reason for the health report."""
+        """Append a line. If that fails, print the error and keep it for the health report."""
         data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
         try:
             if os.write(self._file, data) == len(data):
                 return
-            reason = "the disk took only a part of a line"
+            reason = "only a part of a line was written; the disk may be full"
         except OSError as error:
             reason = str(error)
-        self.failure = f"the request log cannot be written: {reason}"
+        self.failure = f"cannot write the request log: {reason}"
         print(self.failure, file=sys.stderr, flush=True)
 
 
 class Entry:
-    """One request on its way to becoming a line."""
+    """An active request. It becomes a line of the log."""
 
     def __init__(self, log: RequestLog, environ: WSGIEnvironment) -> None:
         self._log = log
-        self._begun = time.monotonic()
+        self._start = time.monotonic()
         self.client: str = environ.get("REMOTE_ADDR", "")
         self.notes: JsonObject = {}
         uri: str = environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
@@ -137,11 +137,11 @@ class Entry:
         }
 
     def send(self, status: int, body: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass the body on, and write the line when it ends, is abandoned or fails.
+        """Yield the body. Write the line when the body ends, is abandoned or fails.
 
-        A chunk counts once the server asks for the next one: only then has it been handed
-        to the connection. `complete` therefore means that all of it was; a client that
-        breaks off during the last chunk looks like one that got it.
+        A chunk counts as sent when the server requests the next one. `complete` means that all
+        chunks were passed to the connection. If a client disconnects during the last chunk, the
+        line says `complete` all the same.
         """
         digest = hashlib.sha256()
         size = 0
@@ -161,16 +161,16 @@ class Entry:
             self.finish(status, size, complete=complete)
 
     def finish(self, status: int | None, size: int = 0, *, complete: bool) -> None:
-        """Write the line; a status of None says that there was no answer."""
-        ended: JsonObject = {
+        """Write the line. The status is None if there was no response."""
+        outcome: JsonObject = {
             "status": status,
             "bytes": size,
             "complete": complete,
-            "seconds": round(time.monotonic() - self._begun, 4),
+            "seconds": round(time.monotonic() - self._start, 4),
         }
-        self._log.end(self, {**self.line, **ended, **self.notes})
+        self._log.end(self, {**self.line, **outcome, **self.notes})
 
 
 def utc_now() -> str:
-    """Return the time in UTC, to the millisecond."""
+    """Return the current UTC time in ISO format, with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

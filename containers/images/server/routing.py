@@ -1,4 +1,4 @@
-"""Routes: which handler answers which path."""
+"""Routes: a path and the handler that answers it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Handler: TypeAlias = Callable[..., Response]
 
 
 class Request(WerkzeugRequest):
-    """A request, with the notes that go into its line of the log."""
+    """A request with notes for the log."""
 
     @property
     def notes(self) -> JsonObject:
-        """What its line of the log says beyond the request and the answer."""
+        """Additional values for the log line of this request."""
         notes: JsonObject = self.environ[NOTES]
         return notes
 
@@ -56,7 +56,7 @@ class Router(Generic[_Route]):
         """Return the route of a request, and the values of the variables in its path.
 
         Raises:
-            HTTPException: there is none for this path, or none for this method.
+            HTTPException: no route matches the path and the method.
         """
         number, values = self._map.bind_to_environ(request.environ).match()
         return self._routes[number], dict(values)

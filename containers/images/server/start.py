@@ -1,9 +1,9 @@
 """Start a server and run it until a signal ends it.
 
-It prints `ready ADDRESS:PORT` when it listens. For a line `TOKEN CLIENT` on standard input, or a
-`TOKEN` alone, it writes a mark into the request log: every line of that client, or of all, is
-before it. It ends with 0 after SIGTERM or SIGINT, and with 2 and one line of reason when it cannot
-start.
+The server prints `ready ADDRESS:PORT` when it listens. For a line `TOKEN CLIENT` or `TOKEN` on
+standard input, it writes a mark into the request log, after all lines of the client or of all
+clients. The exit code is 0 after SIGTERM or SIGINT. It is 2, with a message of one line, if the
+server cannot start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .tls import Server
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# How long, in seconds, requests under way may take to end after the signal.
+# How many seconds active requests get to end after the signal.
 _GRACE_SECONDS = 3
 
 
@@ -36,17 +36,17 @@ class Application(Protocol):
     listener: Listener
     log: RequestLog
     stopping: threading.Event
-    """Set when the server is to end; whatever waits in the application watches it."""
+    """Set when the server ends. Code of the application that waits must check it."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
 
 
 def main(name: str, create: Callable[[Path], Application]) -> NoReturn:
-    """Run the application that the configuration file named on the command line describes."""
+    """Run an application with the configuration file from the command line."""
     code = run(name, create, sys.argv[1:])
     sys.stdout.flush()
-    # Idle connections and clients that neither read nor leave must not keep the process.
+    # Without waiting for threads: idle connections and clients must not keep the process alive.
     os._exit(code)
 
 
@@ -60,13 +60,13 @@ def run(name: str, create: Callable[[Path], Application], arguments: list[str]) 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     stopping = application.stopping
     for number in (signal.SIGTERM, signal.SIGINT):
-        # In a thread: the main one may hold the event's own lock when the signal comes.
+        # In a thread: the main thread may hold the lock of the event when the signal arrives.
         signal.signal(number, lambda *_: threading.Thread(target=stopping.set).start())
     threading.Thread(target=server.serve, daemon=True).start()
     threading.Thread(target=application.log.read_marks, args=(sys.stdin,), daemon=True).start()
     address, port = server.bind_addr
     print(f"ready {address}:{port}", flush=True)
-    while not stopping.wait(1):  # a signal just before it sleeps would not wake it
+    while not stopping.wait(1):  # a signal immediately before the wait does not end it
         pass
     deadline = time.monotonic() + _GRACE_SECONDS
     while application.log.in_flight and time.monotonic() < deadline:
@@ -77,19 +77,19 @@ def run(name: str, create: Callable[[Path], Application], arguments: list[str]) 
 def _prepare(
     name: str, create: Callable[[Path], Application], arguments: list[str]
 ) -> tuple[Application, Server]:
-    """Make the application and a server that listens.
+    """Create the application and a listening server.
 
     Raises:
-        ConfigError: one of them cannot be made as it is configured.
+        ConfigError: the configuration is not usable.
     """
     if len(arguments) != 1:
-        raise ConfigError("give one configuration file, as the only argument")
+        raise ConfigError("expected one argument, the configuration file")
     try:
         application = create(Path(arguments[0]))
         listener = application.listener
         server = Server(name, listener, application, application.log)
     except ssl.SSLError as error:
-        raise ConfigError(f"the certificate or its key cannot be used: {error}") from error
+        raise ConfigError(f"cannot use the certificate or its key: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot start: {error}") from error
     try:

@@ -1,7 +1,7 @@
-"""The server: cheroot with TLS, where no client can delay another.
+"""The server: cheroot with TLS, in which no client can delay another one.
 
-cheroot shakes hands in the thread that accepts, so a client that connects and says nothing
-would stop all others. Here each handshake is left to the worker that serves the connection.
+cheroot does the TLS handshake in the thread that accepts connections, so a client that connects
+and sends nothing stops all others. Here the worker thread of the connection does the handshake.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 RESET = "server.reset"
-"""The key of a request's environment with a function that breaks its connection off."""
-# More than the 64 clients at once that a full run has, each with a thread of its own.
+"""The WSGI environment key of a function that resets the connection."""
+# Each client uses a thread. A full run has up to 64 simultaneous clients.
 _THREADS = 80
-_KEPT_ALIVE = 512
-_QUEUE = 256
+_IDLE_CONNECTIONS = 512
+_QUEUE_SIZE = 256
 _TIMEOUT_SECONDS = 60
 
 
 class Server(CherootServer):
-    """Serves an application, and logs the handshakes that fail."""
+    """Serves an application and logs failed handshakes."""
 
-    keep_alive_conn_limit = _KEPT_ALIVE
+    keep_alive_conn_limit = _IDLE_CONNECTIONS
 
     def __init__(
         self, name: str, listener: Listener, application: WSGIApplication, log: RequestLog
@@ -46,7 +46,7 @@ class Server(CherootServer):
             application,
             numthreads=_THREADS,
             server_name=name,
-            request_queue_size=_QUEUE,
+            request_queue_size=_QUEUE_SIZE,
             timeout=_TIMEOUT_SECONDS,
         )
         self.ConnectionClass = _Connection
@@ -55,13 +55,13 @@ class Server(CherootServer):
         self.log = log
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Keep what clients do to their connections to a line; only errors need the stack."""
+        """Log a problem with a connection in one line. Only errors get a stack trace."""
         logger = logging.getLogger(str(self.server_name))
         logger.log(level, msg, exc_info=traceback and level >= logging.ERROR)
 
 
 class _Adapter(BuiltinSSLAdapter):
-    """TLS by the standard library, with the handshake left for later."""
+    """TLS of the standard library, without the handshake."""
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, str]]:
         context: ssl.SSLContext = self.context
@@ -70,29 +70,29 @@ class _Adapter(BuiltinSSLAdapter):
 
 
 class _Connection(HTTPConnection):
-    """A connection that begins with its handshake, in the worker's thread."""
+    """A connection that does the handshake in the worker thread."""
 
     server: Server
-    _has_shaken_hands = False
+    _is_encrypted = False
 
     def communicate(self) -> bool:
-        """Serve the next request; return whether the connection is to be kept."""
-        if not self._has_shaken_hands:
+        """Serve the next request. Return True if the connection stays open."""
+        if not self._is_encrypted:
             with self.server.log.handshake(self.remote_addr):
-                self._has_shaken_hands = self._shake_hands()
-            if not self._has_shaken_hands:
+                self._is_encrypted = self._do_handshake()
+            if not self._is_encrypted:
                 return False
         try:
             return bool(HTTPConnection.communicate(self))
         except OSError as error:
-            # The client left before it got the answer that its request cannot be read.
-            self.server.error_log(f"a client broke off: {error}")
+            # The client disconnected before it got the response to an unreadable request.
+            self.server.error_log(f"a client disconnected: {error}")
             return False
 
-    def _shake_hands(self) -> bool:
+    def _do_handshake(self) -> bool:
         try:
             self.socket.do_handshake()
-            # With TLS 1.3 a client's refusal may arrive only after the handshake.
+            # With TLS 1.3 the client's refusal can arrive after the handshake.
             self.rfile.peek(1)
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             return False
@@ -104,15 +104,15 @@ class _Connection(HTTPConnection):
         return True
 
     def reset(self) -> None:
-        """Break the connection off: the client sees a reset, not an end."""
+        """Reset the connection. The client gets an error, not an end of data."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.socket.detach())
-        # Nothing is left for cheroot to shut down.
+        # The socket is closed, so cheroot must not shut it down.
         self.linger = True
 
 
 def _gateway(request: HTTPRequest) -> Gateway_10:
-    """Return cheroot's own gateway; the environment also has a way to break the connection off."""
+    """Return cheroot's gateway with the reset function in the environment of the request."""
     gateway = Gateway_10(request)
     gateway.env[RESET] = request.conn.reset
     return gateway

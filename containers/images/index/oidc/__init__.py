@@ -1,1 +1,1 @@
-"""Trusted publishing: identity tokens of a known issuer, exchanged for upload tokens."""
+"""Trusted publishing: the exchange of identity tokens of a trusted issuer for upload tokens."""

@@ -1,6 +1,7 @@
-"""An issuer of identity tokens: its keys, found by discovery, kept, and fetched again if unknown.
+"""An issuer of identity tokens, and its keys.
 
-Discovery is OpenID Connect Discovery 1.0, section 4; key sets are RFC 7517.
+The index gets the keys by discovery (OpenID Connect Discovery 1.0, section 4; key sets: RFC 7517).
+It stores them, and fetches them again when a token names an unknown key.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ _MAX_SIZE = 1 << 20
 
 
 class IssuerUnreachable(Exception):
-    """The issuer's keys cannot be fetched; the message is one line: the address and the reason."""
+    """The keys of the issuer cannot be fetched. The message is one line with URL and reason."""
 
 
 class Issuer:
-    """One issuer, whose keys are fetched over TLS and with its own CA certificate alone.
+    """One issuer. Its keys are fetched over TLS. Only the CA certificate of the issuer is trusted.
 
-    `cooldown` is how many seconds pass after an answer before an unknown key leads to another
-    request: or every token with an invented key would be a request to the issuer. The default
-    index waits a minute; a run is over by then. `seconds` bounds discovery, and the key set.
+    `cooldown` is the number of seconds after a response in which an unknown key does not cause
+    another request. Otherwise each token with an invented key would cause a request to the issuer.
+    The default index waits a minute, which is too long for a run. `seconds` is the time limit for
+    each of the two requests, discovery and key set.
 
     Raises:
-        OSError: the file of the CA certificate cannot be read, or has none.
+        OSError: the file of the CA certificate cannot be read or contains no certificate.
     """
 
     def __init__(self, url: str, ca: Path, *, cooldown: float = 1.0, seconds: float = 5.0) -> None:
@@ -46,50 +48,54 @@ class Issuer:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._keys: dict[str, JsonObject] = {}
-        self._answered: float | None = None
-        self._ended = 0.0
+        self._last_response: float | None = None
+        self._last_request_end = 0.0
         self._failure: str | None = None
 
     def key(self, kid: str) -> RSAKey | None:
-        """Return the key with an id, or None if the issuer has no usable one of that id.
+        """Return the key with an id, or None if the issuer has no usable key with it.
 
         Raises:
-            IssuerUnreachable: it is not among the known ones, and the issuer could not be asked.
+            IssuerUnreachable: the key is unknown, and the issuer cannot be reached.
         """
-        arrived = time.monotonic()
+        started = time.monotonic()
         key = self._keys.get(kid)
         if key is None:
-            # A thread that waited here while another asked takes that answer, so no thread waits
-            # for more than the request under way and one of its own.
+            # A thread that waits while another thread fetches the keys uses these keys. So each
+            # thread waits for at most two requests: the active one and its own.
             with self._lock:
-                if kid not in self._keys and self._ended < arrived and not self._cooling():
+                is_current = self._last_request_end >= started or self._is_cooling()
+                if kid not in self._keys and not is_current:
                     self._refresh()
                 key = self._keys.get(kid)
                 if key is None and self._failure is not None:
                     raise IssuerUnreachable(self._failure)
         return None if key is None else _rsa(key)
 
-    def _cooling(self) -> bool:
-        return self._answered is not None and time.monotonic() - self._answered < self._cooldown
+    def _is_cooling(self) -> bool:
+        return (
+            self._last_response is not None
+            and time.monotonic() - self._last_response < self._cooldown
+        )
 
     def _refresh(self) -> None:
         self._failure = None
         try:
-            self._keys = self._ask()
-            self._answered = time.monotonic()
+            self._keys = self._fetch_keys()
+            self._last_response = time.monotonic()
         except IssuerUnreachable as failure:
             self._failure = str(failure)
         finally:
-            self._ended = time.monotonic()
+            self._last_request_end = time.monotonic()
 
-    def _ask(self) -> dict[str, JsonObject]:
-        where = f"{self.url}{_DISCOVERY}"
-        jwks_uri = self._fetch(where).get("jwks_uri")
+    def _fetch_keys(self) -> dict[str, JsonObject]:
+        discovery = f"{self.url}{_DISCOVERY}"
+        jwks_uri = self._fetch(discovery).get("jwks_uri")
         if not isinstance(jwks_uri, str):
-            raise IssuerUnreachable(f"{where} names no jwks_uri")
+            raise IssuerUnreachable(f"{discovery} has no jwks_uri")
         keys = self._fetch(jwks_uri).get("keys")
         if not isinstance(keys, list) or not keys:
-            raise IssuerUnreachable(f"{jwks_uri} holds no keys")
+            raise IssuerUnreachable(f"{jwks_uri} has no keys")
         return {
             kid: key
             for key in keys
@@ -101,37 +107,37 @@ class Issuer:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or 443
         except ValueError as error:
-            raise IssuerUnreachable(f"{url!r} is no address: {error}") from error
+            raise IssuerUnreachable(f"{url!r} is not a URL: {error}") from error
         if parts.scheme != "https" or host is None:
-            raise IssuerUnreachable(f"{url!r} is not an https address")
+            raise IssuerUnreachable(f"{url!r} is not an https URL")
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         try:
             with self._connected(host, port) as connection:
                 connection.request("GET", target or "/", headers={"Accept": "application/json"})
-                answer = connection.getresponse()
-                body = answer.read(_MAX_SIZE + 1)
+                response = connection.getresponse()
+                body = response.read(_MAX_SIZE + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise IssuerUnreachable(
-                f"{url}: {' '.join(str(error).split()) or 'no answer'}"
+                f"{url}: {' '.join(str(error).split()) or 'no response'}"
             ) from error
-        if answer.status != 200:
-            # A redirect is not followed: where keys come from is not for an answer to decide.
-            raise IssuerUnreachable(f"{url} answers {answer.status}, not 200")
+        if response.status != 200:
+            # Redirects are not followed: a response must not select the origin of the keys.
+            raise IssuerUnreachable(f"{url} returned status {response.status} instead of 200")
         if len(body) > _MAX_SIZE:
-            raise IssuerUnreachable(f"{url} answers with more than {_MAX_SIZE >> 20} MB")
+            raise IssuerUnreachable(f"{url} returned more than {_MAX_SIZE >> 20} MB")
         try:
-            table: Json = json.loads(body)
+            document: Json = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise IssuerUnreachable(f"{url} does not answer with JSON") from error
-        if not isinstance(table, dict):
-            raise IssuerUnreachable(f"{url} does not answer with a JSON object")
-        return table
+            raise IssuerUnreachable(f"{url} did not return JSON") from error
+        if not isinstance(document, dict):
+            raise IssuerUnreachable(f"{url} did not return a JSON object")
+        return document
 
     @contextlib.contextmanager
     def _connected(self, host: str, port: int) -> Iterator[http.client.HTTPConnection]:
-        """Connect; whatever is going on is cut off when the time is up.
+        """Yield a connection that is shut down at the deadline.
 
-        A time-out of the socket alone would not do: a byte now and then would renew it.
+        A time-out of the socket is not sufficient: each received byte restarts it.
         """
         deadline = time.monotonic() + self._seconds
         with (
@@ -140,9 +146,9 @@ class Issuer:
                 plain, server_hostname=host, do_handshake_on_connect=False
             ) as secure,
         ):
-            cut = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (secure,))
-            cut.daemon = True
-            cut.start()
+            timer = threading.Timer(max(0.0, deadline - time.monotonic()), _shut_down, (secure,))
+            timer.daemon = True
+            timer.start()
             try:
                 secure.do_handshake()
                 connection = http.client.HTTPConnection(host, port)
@@ -153,13 +159,13 @@ class Issuer:
                 if time.monotonic() < deadline:
                     raise
             finally:
-                cut.cancel()
+                timer.cancel()
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"no whole answer within {self._seconds:g} s")
+                raise TimeoutError(f"no complete response within {self._seconds:g} s")
 
 
-def _cut(secure: ssl.SSLSocket) -> None:
-    # The plain socket's way: TLS's own would wait for the other side.
+def _shut_down(secure: ssl.SSLSocket) -> None:
+    # The method of the plain socket, because that of the TLS socket waits for the other side.
     with contextlib.suppress(OSError):
         socket.socket.shutdown(secure, socket.SHUT_RDWR)
 

@@ -1,6 +1,7 @@
-"""The exchange: an identity token comes in, an upload token for the publisher's projects goes out.
+"""The exchange of an identity token for an upload token for the projects of its publisher.
 
-Paths, order of the checks, codes and descriptions are those of the default index as of 2026.
+The paths, the order of the checks, the codes and the descriptions are those of the default index,
+2026.
 """
 
 from __future__ import annotations
@@ -41,43 +42,44 @@ _LOGGED_CLAIMS = (
     "run_attempt",
     "actor",
 )
-"""The claims by which the log identifies who published."""
+"""The claims that identify the publisher in the log."""
 _LOGGED_LENGTH = 300
 
 
 class Denied(Exception):
-    """No upload token is given; the client gets the code and the description."""
+    """The index denies an upload token. The client gets the code and the description."""
 
-    def __init__(self, code: str, description: str, *, status: int = 422, why: str = "") -> None:
+    def __init__(self, code: str, description: str, *, status: int = 422, detail: str = "") -> None:
         super().__init__(description)
         self.code = code
         self.description = description
         self.status = status
-        self.why = why
+        self.detail = detail
+        """The exact reason. Only the log has it."""
 
 
 class MintApi:
     """Exchanges identity tokens for upload tokens.
 
     Raises:
-        ConfigError: the CA certificate of an issuer is none.
+        ConfigError: the CA certificate of an issuer is not usable.
     """
 
     def __init__(self, settings: Settings, store: PackageStore, keyring: Keyring) -> None:
         self._enabled = settings.trusted_publishing
-        self._issuers = {known.url: _issuer(known) for known in settings.issuers}
+        self._issuers = {trusted.url: _issuer(trusted) for trusted in settings.issuers}
         self._publishers = PublisherRegistry(settings.publishers, settings.pending_publishers)
         self._replay = Replay()
         self._store = store
         self._keyring = keyring
-        # One exchange at a time is judged: of two for one new project, one creates it.
+        # Only one exchange at a time, so that a project is created only once.
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
-        """Return the routes that this module answers."""
+        """Return the routes of this module."""
         return [
             Route("/_/oidc/audience", self._audience, role="publishing"),
-            *(Route(path, self._answer, role="publishing", methods=("POST",)) for path in _PATHS),
+            *(Route(path, self._mint, role="publishing", methods=("POST",)) for path in _PATHS),
         ]
 
     def _audience(self, _request: Request) -> Response:
@@ -85,15 +87,15 @@ class MintApi:
             return json_response({"message": "Trusted publishing functionality not enabled"}, 403)
         return json_response({"audience": tokens.AUDIENCE})
 
-    def _answer(self, request: Request) -> Response:
+    def _mint(self, request: Request) -> Response:
         notes: JsonObject = {}
         request.notes["oidc"] = notes
         try:
             return json_response(self._exchange(request, notes))
         except Denied as denied:
             notes["code"], notes["description"] = denied.code, denied.description
-            if denied.why:
-                notes["why"] = denied.why
+            if denied.detail:
+                notes["why"] = denied.detail
             error: Json = {"code": denied.code, "description": denied.description}
             return json_response(
                 {"message": "Token request failed", "errors": [error]}, denied.status
@@ -105,33 +107,33 @@ class MintApi:
             claims = tokens.verify(unverified, issuer)
         except tokens.InvalidToken as error:
             raise Denied(
-                "invalid-token", "malformed or invalid token", why=str(error)[:_LOGGED_LENGTH]
+                "invalid-token", "malformed or invalid token", detail=str(error)[:_LOGGED_LENGTH]
             ) from error
         except IssuerUnreachable as error:
-            # Not a code of the default index, which has none: the testbed is at fault here.
+            # This code is ours. The default index has none for this fault of the testbed.
             raise Denied(
                 "issuer-unreachable",
-                f"the keys of the token's issuer cannot be had: {error}",
+                f"cannot fetch the keys of the token's issuer: {error}",
                 status=503,
             ) from error
-        logged = _logged(claims)
-        notes["identity"] = {**logged}
+        logged_claims = _logged_claims(claims)
+        notes["identity"] = {**logged_claims}
         with self._lock:
-            workflow, projects = self._judge(claims, issuer)
+            workflow, projects = self._redeem(claims, issuer)
             expires = int(time.time()) + LIFETIME
-            minted = f"pypi-{secrets.token_urlsafe(96)}"
-            publisher = {**logged, "publisher": str(workflow)}
-            self._keyring.add(Credential("__token__", minted, projects, expires, publisher))
+            upload_token = f"pypi-{secrets.token_urlsafe(96)}"
+            publisher = {**logged_claims, "publisher": str(workflow)}
+            self._keyring.add(Credential("__token__", upload_token, projects, expires, publisher))
         notes["identity"] = {**publisher}
         notes["projects"], notes["expires"] = [*sorted(projects)], expires
-        return {"success": True, "token": minted, "expires": expires}
+        return {"success": True, "token": upload_token, "expires": expires}
 
     def _read(self, request: Request) -> tuple[tokens.UnverifiedToken, Issuer]:
         text = _token_of(request)
         try:
             unverified = tokens.read(text)
         except tokens.MalformedToken as error:
-            raise Denied("invalid-payload", "malformed JWT", why=str(error)) from error
+            raise Denied("invalid-payload", "malformed JWT", detail=str(error)) from error
         url = unverified.issuer
         issuer = self._issuers.get(url) if isinstance(url, str) else None
         if issuer is None:
@@ -140,11 +142,13 @@ class MintApi:
             raise Denied("not-enabled", "github trusted publishing functionality not enabled")
         return unverified, issuer
 
-    def _judge(self, claims: JsonObject, issuer: Issuer) -> tuple[WorkflowIdentity, frozenset[str]]:
-        """Return the workflow that asks and its projects, and mark the token as used."""
+    def _redeem(
+        self, claims: JsonObject, issuer: Issuer
+    ) -> tuple[WorkflowIdentity, frozenset[str]]:
+        """Mark a token as used. Return its workflow and the projects of this workflow."""
         jti, expires = claims.get("jti"), claims.get("exp")
         pending = self._publishers.find_pending(claims)
-        if pending is not None and pending.project in self._existing():
+        if pending is not None and pending.project in self._existing_projects():
             self._publishers.discard(pending)
             raise Denied("invalid-pending-publisher", "valid token, but project already exists")
         if isinstance(jti, str) and self._replay.is_used(issuer.url, jti):
@@ -160,12 +164,12 @@ class MintApi:
         if (
             not isinstance(jti, str)
             or not isinstance(expires, int | float)
-            or not self._replay.take(issuer.url, jti, expires)
+            or not self._replay.mark_used(issuer.url, jti, expires)
         ):
             raise Denied("invalid-reuse-token", "invalid token: already used")
         return publisher
 
-    def _existing(self) -> set[str]:
+    def _existing_projects(self) -> set[str]:
         stored = {str(canonicalize_name(name)) for name in self._store.projects()}
         return stored | self._publishers.projects
 
@@ -174,7 +178,7 @@ def _issuer(trusted: TrustedIssuer) -> Issuer:
     try:
         return Issuer(trusted.url, trusted.ca)
     except OSError as error:
-        raise ConfigError(f"issuers: {trusted.ca} holds no certificate: {error}") from error
+        raise ConfigError(f"issuers: {trusted.ca} is not a CA certificate: {error}") from error
 
 
 def _token_of(request: Request) -> str:
@@ -193,7 +197,7 @@ def _token_of(request: Request) -> str:
     return token
 
 
-def _logged(claims: JsonObject) -> dict[str, str]:
+def _logged_claims(claims: JsonObject) -> dict[str, str]:
     return {
         name: str(claims[name])[:_LOGGED_LENGTH]
         for name in _LOGGED_CLAIMS

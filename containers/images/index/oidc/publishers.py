@@ -1,11 +1,11 @@
-"""The registered publishers: who may publish, found and checked by the claims of a token.
+"""The registered publishers, and the check of the claims of a token.
 
-The look-up, its order and the reasons given are those of the default index's code as of 2026, for
-GitHub's tokens.
+The look-up, its order and the messages are those of the default index, 2026, for GitHub's tokens.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,51 +21,51 @@ REQUIRED = (
     "ref",
     "sha",
 )
-"""The claims that must be there. The last two may have any value."""
-_TEXTS = REQUIRED[:6]
+"""The required claims. The last two can have any value."""
+_STRING_CLAIMS = REQUIRED[:6]
 _FORBIDDEN_EVENT = "pull_request_target"
 
 
 class NoPublisher(Exception):
-    """No publisher corresponds to the claims; the message is the reason that the client gets."""
+    """No publisher matches the claims. The client gets the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowIdentity:
-    """The workflow that a registration names; two registrations with the same are one publisher."""
+    """The workflow of a registration. It can be registered for several projects."""
 
     owner: str
     owner_id: str
     repository: str
     file: str
     environment: str = ""
-    """In lower case; empty if the registration names none."""
+    """In lower case; empty if the registration has none."""
 
     def __str__(self) -> str:
-        where = f", environment {self.environment}" if self.environment else ""
-        return f"{self.ref}{where}"
+        environment = f", environment {self.environment}" if self.environment else ""
+        return f"{self.ref}{environment}"
 
     @property
     def slug(self) -> str:
-        """Owner and name of the repository, as GitHub joins them."""
+        """The repository, ``owner/name``."""
         return f"{self.owner}/{self.repository}"
 
     @property
     def ref(self) -> str:
-        """The workflow's file, as the claim has it before the @."""
+        """The workflow file, in the format of the claim, without @ and ref."""
         return f"{self.slug}/.github/workflows/{self.file}"
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredPublisher:
-    """A registration: this workflow may publish this project, named as it is normalised."""
+    """A registration: the workflow may publish the project (normalised name)."""
 
     project: str
     workflow: WorkflowIdentity
 
 
 class PublisherRegistry:
-    """The registrations in force, and those that wait for their project's first release."""
+    """The active registrations, and the pending ones of projects without a release."""
 
     def __init__(
         self, active: Iterable[RegisteredPublisher], pending: Iterable[RegisteredPublisher]
@@ -75,39 +75,39 @@ class PublisherRegistry:
 
     @property
     def projects(self) -> set[str]:
-        """The projects that have a publisher in force, and so exist."""
+        """The projects with an active publisher. They exist."""
         return {publisher.project for publisher in self._active}
 
     def find(self, claims: JsonObject) -> tuple[WorkflowIdentity, frozenset[str]]:
-        """Return the workflow in force that the claims fit, with the projects it publishes.
+        """Return the active workflow that matches the claims, and its projects.
 
         Raises:
-            NoPublisher: there is none, or a claim differs.
+            NoPublisher: no workflow matches, or a claim differs.
         """
         workflow = _find(claims, self._active).workflow
         return workflow, frozenset(
-            other.project for other in self._active if other.workflow == workflow
+            publisher.project for publisher in self._active if publisher.workflow == workflow
         )
 
     def find_pending(self, claims: JsonObject) -> RegisteredPublisher | None:
-        """Return the waiting publisher that the claims fit, or None."""
+        """Return the pending publisher that matches the claims, or None."""
         try:
             return _find(claims, self._pending)
         except NoPublisher:
             return None
 
     def promote(self, publisher: RegisteredPublisher) -> None:
-        """Put a waiting publisher in force: its project exists from now on."""
+        """Make a pending publisher active. This creates its project."""
         self._pending.remove(publisher)
         self._active.append(publisher)
 
     def discard(self, publisher: RegisteredPublisher) -> None:
-        """Drop a waiting publisher that came too late."""
+        """Remove a pending publisher because its project exists."""
         self._pending.remove(publisher)
 
 
 def _find(claims: JsonObject, publishers: Iterable[RegisteredPublisher]) -> RegisteredPublisher:
-    texts = _texts(claims)
+    texts = _string_claims(claims)
     file = _workflow_file(texts["job_workflow_ref"])
     if file is None:
         raise NoPublisher("Could not job extract workflow filename from OIDC claims")
@@ -115,9 +115,10 @@ def _find(claims: JsonObject, publishers: Iterable[RegisteredPublisher]) -> Regi
     claimed = (owner, texts["repository_owner_id"], repository, file)
     candidates: dict[str, RegisteredPublisher] = {}
     for publisher in publishers:
-        known = publisher.workflow
-        if (known.owner, known.owner_id, known.repository, known.file) == claimed:
-            candidates.setdefault(known.environment, publisher)
+        workflow = publisher.workflow
+        registered = (workflow.owner, workflow.owner_id, workflow.repository, workflow.file)
+        if registered == claimed:
+            candidates.setdefault(workflow.environment, publisher)
     matching = candidates.get(texts["environment"].lower()) or candidates.get("")
     if matching is None:
         raise NoPublisher("Publisher with matching claims was not found")
@@ -126,13 +127,17 @@ def _find(claims: JsonObject, publishers: Iterable[RegisteredPublisher]) -> Regi
     return matching
 
 
-def _texts(claims: JsonObject) -> dict[str, str]:
-    """Return the claims that must be strings, if all required claims are there."""
+def _string_claims(claims: JsonObject) -> dict[str, str]:
+    """Return the claims that must be strings.
+
+    Raises:
+        NoPublisher: a required claim is missing, or a claim is not a string.
+    """
     for name in REQUIRED:
         if claims.get(name) is None:
             raise NoPublisher(f"Missing claim {name!r}")
     texts: dict[str, str] = {}
-    for name in _TEXTS:
+    for name in _STRING_CLAIMS:
         value = claims[name]
         if not isinstance(value, str):
             raise NoPublisher(f"Check failed for required claim {name!r}")
@@ -144,36 +149,34 @@ def _texts(claims: JsonObject) -> dict[str, str]:
 
 
 def _workflow_file(ref: str) -> str | None:
-    """Return the workflow's file in a claim like OWNER/REPO/.github/workflows/FILE@REF, or None.
+    """Return the file name in a claim OWNER/REPO/.github/workflows/FILE@REF, or None.
 
-    It is in the first part between slashes where a name ending .yml or .yaml stands before an @:
-    both characters may be in file names and in what follows, too.
+    It is in the first part between slashes that contains `.yml@` or `.yaml@`. FILE and REF can
+    contain @ as well, so the last `.yml@` or `.yaml@` of the part ends the name.
     """
     for part in ref.split("/"):
-        ends = [part.rfind(f"{suffix}@") + len(suffix) for suffix in (".yml", ".yaml")]
-        # rfind gives -1 for none; and a name is more than its suffix.
-        names = [part[:end] for end, least in zip(ends, (5, 6), strict=True) if end >= least]
-        if names:
-            return max(names, key=len)
+        match = re.match(r"(.+\.ya?ml)@", part, re.DOTALL)
+        if match:
+            return match[1]
     return None
 
 
 def _check(workflow: WorkflowIdentity, texts: dict[str, str], refs: list[str]) -> None:
-    expected = {
+    matches = {
         "repository": texts["repository"].lower() == workflow.slug.lower(),
         "repository_owner": texts["repository_owner"] == workflow.owner,
         "repository_owner_id": texts["repository_owner_id"] == workflow.owner_id,
     }
-    for name, holds in expected.items():
-        if not holds:
+    for name, is_equal in matches.items():
+        if not is_equal:
             raise NoPublisher(f"Check failed for required claim {name!r}")
     if not refs:
         raise NoPublisher("The ref and sha claims are empty")
-    fitting = sorted({f"{workflow.ref}@{ref}" for ref in refs})
-    if texts["job_workflow_ref"] not in fitting:
+    expected_refs = sorted({f"{workflow.ref}@{ref}" for ref in refs})
+    if texts["job_workflow_ref"] not in expected_refs:
         raise NoPublisher(
             "The job_workflow_ref claim does not match, expecting one of "
-            f"{fitting!r}, got {texts['job_workflow_ref']!r}"
+            f"{expected_refs!r}, got {texts['job_workflow_ref']!r}"
         )
     if texts["event_name"] == _FORBIDDEN_EVENT:
         raise NoPublisher(

@@ -1,4 +1,4 @@
-"""Each identity token is good for one exchange: its `jti` is kept until it has expired."""
+"""Each identity token can be exchanged once. The index stores its `jti` until it expires."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import threading
 import time
 from collections.abc import Callable
 
-# Beyond the leeway with which a token is still taken after its end.
-_KEPT = 35
+# How many seconds an id is stored after the expiry. Longer than the leeway for expired tokens.
+_EXTRA_SECONDS = 35
 
 
 class Replay:
-    """The ids of the tokens that have been exchanged."""
+    """The ids of the exchanged tokens."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._until: dict[tuple[str, str], float] = {}
+        self._expiry: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._until)
+            return len(self._expiry)
 
     def is_used(self, issuer: str, jti: str) -> bool:
-        """Return whether a token has been exchanged already."""
+        """Return True if a token was already exchanged."""
         with self._lock:
-            self._forget()
-            return (issuer, jti) in self._until
+            self._remove_expired()
+            return (issuer, jti) in self._expiry
 
-    def take(self, issuer: str, jti: str, expires: float) -> bool:
-        """Mark a token as exchanged; return False if another exchange was first."""
+    def mark_used(self, issuer: str, jti: str, expires: float) -> bool:
+        """Mark a token as exchanged. Return False if it was already marked."""
         with self._lock:
-            self._forget()
-            if (issuer, jti) in self._until:
+            self._remove_expired()
+            if (issuer, jti) in self._expiry:
                 return False
-            self._until[issuer, jti] = expires + _KEPT
+            self._expiry[issuer, jti] = expires + _EXTRA_SECONDS
             return True
 
-    def _forget(self) -> None:
+    def _remove_expired(self) -> None:
         now = self._clock()
-        for name in [name for name, until in self._until.items() if until <= now]:
-            del self._until[name]
+        self._expiry = {key: expiry for key, expiry in self._expiry.items() if expiry > now}

@@ -1,4 +1,4 @@
-"""Identity tokens: signed JWTs (RFC 7519) that name the job and the workflow that ask."""
+"""Identity tokens: signed JWTs (RFC 7519) that identify a job and its workflow."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .issuer import Issuer
 AUDIENCE = "pypi"
 LEEWAY = 30
 _ALGORITHM = "RS256"
-_CHECKED = ("iss", "aud", "exp", "iat", "nbf")
+_CHECKED_CLAIMS = ("iss", "aud", "exp", "iat", "nbf")
 
 
 class MalformedToken(Exception):
-    """This is no JWT, or one that does not name its issuer."""
+    """The text is not a JWT, or the JWT has no issuer."""
 
 
 class InvalidToken(Exception):
-    """The token is not valid; the message says why, for the index's own log."""
+    """The token is not valid. The message is for the log of the index."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """A token whose signature and claims are not verified yet."""
+    """A token before the check of its signature and claims."""
 
     text: str
     header: JsonObject
@@ -37,43 +37,43 @@ class UnverifiedToken:
 
     @property
     def issuer(self) -> Json:
-        """The issuer that the token names."""
+        """The issuer in the token."""
         return self.claims["iss"]
 
 
 def read(text: str) -> UnverifiedToken:
-    """Take a token apart.
+    """Decode a token without a check of its signature.
 
     Raises:
-        MalformedToken: it has not the three parts of a signed JWT, a part cannot be decoded, or it
-            has no `iss`.
+        MalformedToken: the token does not have three parts, a part cannot be decoded, or `iss` is
+            missing.
     """
     parts = text.split(".")
     if len(parts) != 3:
         raise MalformedToken(f"{len(parts)} parts instead of three")
-    header, claims = (_table(part) for part in parts[:2])
+    header, claims = (_decode(part) for part in parts[:2])
     if "iss" not in claims:
         raise MalformedToken("no iss")
     return UnverifiedToken(text, header, claims)
 
 
-def _table(part: str) -> JsonObject:
+def _decode(part: str) -> JsonObject:
     try:
         data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-        table: Json = json.loads(data)
+        value: Json = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise MalformedToken("a part is not JSON in base64") from error
-    if not isinstance(table, dict):
+    if not isinstance(value, dict):
         raise MalformedToken("a part is not a JSON object")
-    return table
+    return value
 
 
 def verify(unverified: UnverifiedToken, issuer: Issuer) -> JsonObject:
-    """Check signature, issuer, audience and times; return the claims, which the issuer signed.
+    """Check the signature, issuer, audience and times of a token. Return its claims.
 
     Raises:
-        InvalidToken: the first thing that is wrong.
-        IssuerUnreachable: the issuer's keys cannot be fetched.
+        InvalidToken: a check failed.
+        IssuerUnreachable: the keys of the issuer cannot be fetched.
     """
     kid = unverified.header.get("kid")
     if not isinstance(kid, str):
@@ -83,7 +83,7 @@ def verify(unverified: UnverifiedToken, issuer: Issuer) -> JsonObject:
     key = issuer.key(kid)
     if key is None:
         raise InvalidToken("the issuer has no such key")
-    # The header may carry parameters that we do not know: only critical ones matter (RFC 7515).
+    # The header may have unknown parameters. Only critical parameters must be known (RFC 7515).
     registry = JWSRegistry(algorithms=[_ALGORITHM], strict_check_header=False)
     required = jwt.JWTClaimsRegistry(
         leeway=LEEWAY,
@@ -94,7 +94,7 @@ def verify(unverified: UnverifiedToken, issuer: Issuer) -> JsonObject:
     )
     try:
         claims: JsonObject = jwt.decode(unverified.text, key, registry=registry).claims
-        required.validate({name: claims[name] for name in _CHECKED if name in claims})
+        required.validate({name: claims[name] for name in _CHECKED_CLAIMS if name in claims})
     except (JoseError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidToken(f"{type(error).__name__}: {error}") from error
     if not isinstance(claims["aud"], str):

@@ -1,4 +1,4 @@
-"""Servers that the tests of one module share."""
+"""Running servers that all tests share. Each test uses its own projects, tags and paths."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from tests.helpers.oidc import PublishingIndex, publishing_index
 YANKED = {"withdrawn-2.0-py3-none-any.whl": 'broken "badly"'}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """An index that one file is yanked from."""
+    """An index with one yanked file."""
     with running_index(tmp_path_factory.mktemp("index"), yanked=YANKED) as front:
         yield front
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
     """An index with registered publishers, and their issuer."""
     with publishing_index(tmp_path_factory.mktemp("publishing")) as index:
         yield index
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def started_forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    """A forge that keeps what earlier tests left."""
+    """A forge with the state of earlier tests."""
     with running_forge(tmp_path_factory.mktemp("forge")) as forge:
         yield forge
 
 
 @pytest.fixture
 def forge(started_forge: Forge) -> Forge:
-    """A forge without releases; the test is its release job."""
-    started_forge.clean()
+    """A forge without releases. The test is its release job."""
+    started_forge.reset()
     return started_forge
 
 
 @pytest.fixture
 def publish_job(forge: Forge) -> None:
-    """The test is the forge's publish job, which may ask for identity tokens."""
+    """The test is the publish job of the forge. It can request identity tokens."""
     forge.register(PUBLISH)

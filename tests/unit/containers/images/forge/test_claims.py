@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forge import config, jobs
+from forge.claims import job_claims
 
 from containers.forge import ISSUER
 from tests.helpers.forge_server import (
@@ -14,21 +16,22 @@ from tests.helpers.forge_server import (
     PUBLISH,
     WORKFLOW,
     Forge,
-    running,
+    configure,
 )
 from verification.models.forge import JobIdentity
 
 pytestmark = pytest.mark.usefixtures("publish_job")
 
 
-def test_a_token_says_all_that_is_true_of_the_run_and_the_job(forge: Forge) -> None:
-    made = forge.claims()
+def test_token_has_the_claims_of_the_run_and_the_job(forge: Forge) -> None:
+    claims = forge.claims()
     now = int(time.time())
-    assert now - 5 <= made["iat"] <= now
-    assert made["nbf"] == made["iat"] - 600
-    assert made["exp"] == made["iat"] + 300
-    told = {key: value for key, value in made.items() if key not in ("jti", "iat", "nbf", "exp")}
-    assert told == {
+    assert now - 5 <= claims["iat"] <= now
+    assert claims["nbf"] == claims["iat"] - 600
+    assert claims["exp"] == claims["iat"] + 300
+    for name in ("jti", "iat", "nbf", "exp"):
+        del claims[name]
+    assert claims == {
         "iss": "https://token.actions.githubusercontent.com",
         "aud": "pypi",
         "sub": "repo:quiver-owner/quiver2:environment:pypi",
@@ -73,13 +76,13 @@ def test_a_token_says_all_that_is_true_of_the_run_and_the_job(forge: Forge) -> N
         ),
     ],
 )
-def test_the_subject_is_the_environment_or_else_the_ref(
+def test_subject_is_the_environment_or_else_the_ref(
     forge: Forge, identity: JobIdentity, subject: str
 ) -> None:
     forge.register(identity)
-    made = forge.claims()
-    assert made["sub"] == f"repo:quiver-owner/quiver2:{subject}"
-    assert made.get("environment") == identity.environment
+    claims = forge.claims()
+    assert claims["sub"] == f"repo:quiver-owner/quiver2:{subject}"
+    assert claims.get("environment") == identity.environment
 
 
 @pytest.mark.parametrize(
@@ -109,21 +112,22 @@ def test_the_subject_is_the_environment_or_else_the_ref(
     ],
     ids=["pull-request", "branch"],
 )
-def test_another_run_has_other_claims(
+def test_claims_depend_on_event_and_ref(
     tmp_path: Path, changes: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    with running(tmp_path / "other", run=WORKFLOW.model_dump(mode="json") | changes) as forge:
-        forge.register(JobIdentity(job="j", permissions={"id-token": "write"}))
-        made = forge.claims()
-    assert {key: made[key] for key in expected} == expected
+    run = WORKFLOW.model_dump(mode="json") | changes
+    settings = config.load(configure(tmp_path, run=run))
+    job = jobs.JobIdentity("j", {"id-token": "write"}, None, {})
+    claims = job_claims(settings.repository, settings.run, job, "pypi")
+    assert {key: claims[key] for key in expected} == expected
 
 
-def test_claims_can_be_planted_and_left_out(forge: Forge) -> None:
+def test_file_of_the_job_can_replace_and_remove_claims(forge: Forge) -> None:
     planted = {"repository": "evil/quiver2", "jti": None, "exp": 5}
     forge.register(PUBLISH.model_copy(update={"claims": planted}))
-    made = forge.claims()
-    assert (made["repository"], made["exp"]) == ("evil/quiver2", 5)
-    assert "jti" not in made
+    claims = forge.claims()
+    assert (claims["repository"], claims["exp"]) == ("evil/quiver2", 5)
+    assert "jti" not in claims
 
 
 @pytest.mark.parametrize(
@@ -136,14 +140,15 @@ def test_claims_can_be_planted_and_left_out(forge: Forge) -> None:
         ("https%3A%2F%2Fx.example%2F%26", "https://x.example/&"),
     ],
 )
-def test_the_audience_is_the_one_asked_for_or_the_owner(
+def test_audience_is_the_requested_one_or_the_owner(
     forge: Forge, audience: str | None, expected: str
 ) -> None:
     assert forge.claims(audience)["aud"] == expected
 
 
-def test_discovery_names_every_claim_that_a_token_has(forge: Forge) -> None:
-    found = forge.send("GET", f"{ISSUER}/.well-known/openid-configuration", token=None).json()
-    assert set(found["claims_supported"]) == set(forge.claims())
-    assert found["id_token_signing_alg_values_supported"] == ["RS256"]
-    assert found["scopes_supported"] == ["openid"]
+def test_discovery_names_all_claims_of_a_token(forge: Forge) -> None:
+    url = f"{ISSUER}/.well-known/openid-configuration"
+    document = forge.send("GET", url, token=None).json()
+    assert set(document["claims_supported"]) == set(forge.claims())
+    assert document["id_token_signing_alg_values_supported"] == ["RS256"]
+    assert document["scopes_supported"] == ["openid"]

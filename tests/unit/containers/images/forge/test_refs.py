@@ -1,4 +1,4 @@
-"""Branches and tags, without the server."""
+"""Branches and tags."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refs() -> Refs:
 
 
 @pytest.mark.parametrize("name", ["v1.0", "python/v1.0", "a@b", "1", "v1.0.locked", "ä"])
-def test_a_name_that_git_accepts_is_well_formed(name: str) -> None:
+def test_name_that_git_accepts_is_well_formed(name: str) -> None:
     assert is_well_formed(name)
 
 
@@ -39,15 +39,15 @@ def test_a_name_that_git_accepts_is_well_formed(name: str) -> None:
         "\ud800",
     ],
 )
-def test_a_name_that_git_refuses_is_not_well_formed(name: str) -> None:
+def test_name_that_git_refuses_is_not_well_formed(name: str) -> None:
     assert not is_well_formed(name)
 
 
-def test_tags_are_listed_with_the_highest_version_first(refs: Refs) -> None:
+def test_tags_are_sorted_with_the_highest_version_first(refs: Refs) -> None:
     assert list(refs.tags().items()) == [("v1.10", NEW), ("v1.2", OLD), ("v1.0", OLD)]
 
 
-def test_branches_are_listed_by_name(refs: Refs) -> None:
+def test_branches_are_sorted_by_name(refs: Refs) -> None:
     assert list(refs.branches().items()) == [("fix", OLD), ("main", MAIN)]
 
 
@@ -66,7 +66,7 @@ def test_branches_are_listed_by_name(refs: Refs) -> None:
         ("", None),
     ],
 )
-def test_a_commit_has_its_hash_and_the_names_of_its_refs(
+def test_commit_is_found_by_its_hash_branch_or_tag(
     refs: Refs, commitish: str, commit: str | None
 ) -> None:
     assert refs.commit(commitish) == commit
@@ -83,13 +83,13 @@ def test_a_commit_has_its_hash_and_the_names_of_its_refs(
         ("refs/notes/v1.0", None),
     ],
 )
-def test_a_ref_points_to_a_commit_or_a_tag_object(
+def test_ref_points_to_a_commit_or_a_tag_object(
     refs: Refs, name: str, target: Target | None
 ) -> None:
     assert refs.find(name) == target
 
 
-def test_names_are_complete_and_sorted(refs: Refs) -> None:
+def test_names_with_a_prefix_are_full_and_sorted(refs: Refs) -> None:
     assert refs.names("tags/v1.1") == ["refs/tags/v1.10"]
     assert refs.names("") == [
         *("refs/heads/fix", "refs/heads/main"),
@@ -98,26 +98,26 @@ def test_names_are_complete_and_sorted(refs: Refs) -> None:
     assert refs.names("tags/v9") == []
 
 
-def test_a_tag_object_belongs_to_its_tag(refs: Refs) -> None:
+def test_annotated_tag_is_found_by_its_tag_object(refs: Refs) -> None:
     assert refs.tag_of(TAG_OBJECT) == ("v1.10", NEW)
     assert refs.tag_of(NEW) is None
 
 
-def test_a_new_tag_is_at_its_target_or_at_the_default_branch(refs: Refs) -> None:
-    refs.make_tag("v2.0", "fix")
-    refs.make_tag("v2.1", "")
-    refs.make_tag("v2.2", "nowhere")
+def test_new_tag_points_to_its_target_or_the_default_branch(refs: Refs) -> None:
+    refs.create_tag("v2.0", "fix")
+    refs.create_tag("v2.1", "")
+    refs.create_tag("v2.2", "nowhere")
     tags = refs.tags()
     assert (tags["v2.0"], tags["v2.1"]) == (OLD, MAIN)
     assert "v2.2" not in tags
 
 
-def test_an_existing_tag_stays_where_it_is(refs: Refs) -> None:
-    refs.make_tag("v1.0", "main")
+def test_existing_tag_is_not_moved(refs: Refs) -> None:
+    refs.create_tag("v1.0", "main")
     assert refs.tags()["v1.0"] == OLD
 
 
-def test_a_deleted_tag_is_gone_with_its_tag_object(refs: Refs) -> None:
+def test_deleting_a_tag_removes_its_tag_object(refs: Refs) -> None:
     assert refs.delete("refs/tags/v1.10")
     assert refs.find("refs/tags/v1.10") is None
     assert refs.tag_of(TAG_OBJECT) is None
@@ -125,20 +125,20 @@ def test_a_deleted_tag_is_gone_with_its_tag_object(refs: Refs) -> None:
 
 
 @pytest.mark.parametrize("name", ["refs/heads/main", "v1.0", "refs/tags/", "refs/tags/main"])
-def test_only_a_tag_by_its_full_name_is_deleted(refs: Refs, name: str) -> None:
-    before = refs.names("")
+def test_only_full_names_of_tags_are_deleted(refs: Refs, name: str) -> None:
+    names = refs.names("")
     assert not refs.delete(name)
-    assert refs.names("") == before
+    assert refs.names("") == names
 
 
-def test_the_repository_of_the_configuration_is_not_changed(refs: Refs) -> None:
+def test_returned_mappings_are_copies(refs: Refs) -> None:
     refs.tags().clear()
     refs.branches().clear()
     assert len(refs.tags()) == 3
     assert len(refs.branches()) == 2
 
 
-def test_versions_are_compared_by_number_and_a_release_comes_after_its_candidates() -> None:
+def test_versions_are_sorted_by_number_and_candidates_before_releases() -> None:
     tags = ["v1.10", "v1.9", "v1.10rc1", "nightly", "1.10.1", "v1.9-extra", "v٣"]
     assert sorted(tags, key=version_key) == [
         *("nightly", "v٣", "v1.9-extra", "v1.9", "v1.10rc1", "v1.10", "1.10.1"),

@@ -6,11 +6,11 @@ import pytest
 
 from tests.helpers.forge_server import Forge, refused_fields
 
-HOME = "https://github.com/quiver-owner/quiver2"
+WEB = "https://github.com/quiver-owner/quiver2"
 
 
 @pytest.mark.parametrize(
-    ("asked", "link"),
+    ("body", "link"),
     [
         ({"tag_name": "v0.5.0"}, "compare/v0.4.0...v0.5.0"),
         ({"tag_name": "v0.10.0"}, "compare/v0.6.0...v0.10.0"),
@@ -20,20 +20,20 @@ HOME = "https://github.com/quiver-owner/quiver2"
         ({"tag_name": "nightly"}, "commits/nightly"),
     ],
 )
-def test_generated_notes_link_what_changed_and_keep_nothing(
-    forge: Forge, asked: dict[str, str], link: str
+def test_notes_contain_a_link_to_the_changes_and_are_not_stored(
+    forge: Forge, body: dict[str, str], link: str
 ) -> None:
-    told = forge.api("POST", "/releases/generate-notes", json=asked)
-    assert told.status_code == 200
-    assert told.json() == {
-        "name": asked["tag_name"],
-        "body": f"**Full Changelog**: {HOME}/{link}",
+    response = forge.api("POST", "/releases/generate-notes", json=body)
+    assert response.status_code == 200
+    assert response.json() == {
+        "name": body["tag_name"],
+        "body": f"**Full Changelog**: {WEB}/{link}",
     }
-    assert forge.kept() == []
+    assert forge.stored_releases() == []
 
 
-def test_generated_notes_follow_the_body_of_a_release(forge: Forge) -> None:
-    notes = f"**Full Changelog**: {HOME}/compare/v0.4.0...v0.5.0"
+def test_notes_are_added_after_the_body_of_a_release(forge: Forge) -> None:
+    notes = f"**Full Changelog**: {WEB}/compare/v0.4.0...v0.5.0"
     release = forge.create("v0.5.0", body="Mine", generate_release_notes=True)
     assert (release["name"], release["body"]) == ("v0.5.0", f"Mine\n\n{notes}")
     plain = forge.create("v0.6.0", name="Six", draft=True)
@@ -41,20 +41,20 @@ def test_generated_notes_follow_the_body_of_a_release(forge: Forge) -> None:
         "PATCH", f"/releases/{plain['id']}", json={"generate_release_notes": True}
     ).json()
     assert changed["name"] == "Six"
-    assert changed["body"] == f"**Full Changelog**: {HOME}/compare/v0.5.0...v0.6.0"
+    assert changed["body"] == f"**Full Changelog**: {WEB}/compare/v0.5.0...v0.6.0"
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("body", "field"),
     [
         ({"tag_name": "a b"}, "tag_name"),
         ({"tag_name": "v9", "target_commitish": "nowhere"}, "target_commitish"),
         ({"tag_name": "v0.5.0", "previous_tag_name": "v0.0.1"}, "previous_tag_name"),
     ],
 )
-def test_notes_for_what_is_not_there_are_refused(
-    forge: Forge, asked: dict[str, str], field: str
+def test_notes_for_an_unknown_tag_or_target_are_refused(
+    forge: Forge, body: dict[str, str], field: str
 ) -> None:
-    told = forge.api("POST", "/releases/generate-notes", json=asked)
-    assert refused_fields(told) == [("Release", field, "invalid")]
+    response = forge.api("POST", "/releases/generate-notes", json=body)
+    assert refused_fields(response) == [("Release", field, "invalid")]
     assert forge.api("POST", "/releases/generate-notes", json={}).status_code == 422

@@ -1,4 +1,4 @@
-"""The rules for releases and assets, without the server."""
+"""The rules for releases and assets."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def upload(name: str = "a.whl", content: bytes = b"bytes", length: int | None = 
     return Upload(name, None, "application/zip", io.BytesIO(content), size)
 
 
-def written(folder: Path) -> list[Mapping[str, Json]]:
-    """Return the releases as the host reads them."""
-    table: list[Mapping[str, Json]] = json.loads((folder / "releases.json").read_text("utf-8"))
-    return table
+def file_content(folder: Path) -> list[Mapping[str, Json]]:
+    """Return the releases in the file for the host."""
+    releases: list[Mapping[str, Json]] = json.loads((folder / "releases.json").read_text("utf-8"))
+    return releases
 
 
 def codes(problem: Problem) -> list[str]:
@@ -74,16 +74,14 @@ def latest_tag(store: ReleaseStore) -> str:
     return release.tag if release else ""
 
 
-def test_a_new_store_has_no_release_and_its_file_is_there(
-    tmp_path: Path, store: ReleaseStore
-) -> None:
+def test_new_store_is_empty_and_has_a_file(tmp_path: Path, store: ReleaseStore) -> None:
     assert store.all(drafts=True) == []
     assert store.latest() is None
-    assert written(tmp_path) == []
+    assert file_content(tmp_path) == []
     assert (tmp_path / "assets").is_dir()
 
 
-def test_a_published_release_has_a_time_and_is_public(store: ReleaseStore) -> None:
+def test_published_release_has_a_time_and_is_public(store: ReleaseStore) -> None:
     release = create(store)
     assert release.published_at is not None
     assert store.by_tag("v1.0") is release
@@ -91,7 +89,7 @@ def test_a_published_release_has_a_time_and_is_public(store: ReleaseStore) -> No
     assert store.latest() is release
 
 
-def test_a_draft_is_for_writers_only(store: ReleaseStore) -> None:
+def test_draft_is_only_for_writers(store: ReleaseStore) -> None:
     draft = create(store, draft=True)
     assert draft.published_at is None
     assert re.fullmatch("[0-9a-f]{20}", draft.untagged)
@@ -103,7 +101,7 @@ def test_a_draft_is_for_writers_only(store: ReleaseStore) -> None:
     assert store.latest() is None
 
 
-def test_a_release_that_does_not_exist_is_not_there(store: ReleaseStore) -> None:
+def test_unknown_id_is_not_found(store: ReleaseStore) -> None:
     with pytest.raises(Problem) as problem:
         store.find(7, drafts=True)
     assert problem.value.status == 404
@@ -112,7 +110,7 @@ def test_a_release_that_does_not_exist_is_not_there(store: ReleaseStore) -> None
     assert problem.value.status == 404
 
 
-def test_releases_are_listed_with_the_newest_first(store: ReleaseStore) -> None:
+def test_releases_are_sorted_with_the_newest_first(store: ReleaseStore) -> None:
     first, draft, last = create(store), create(store, "v2.0", draft=True), create(store, "v3.0")
     assert store.all(drafts=True) == [last, draft, first]
     assert store.all(drafts=False) == [last, first]
@@ -129,7 +127,7 @@ def test_releases_are_listed_with_the_newest_first(store: ReleaseStore) -> None:
         ("v1.0", "main", False, ["already_exists"]),
     ],
 )
-def test_a_release_that_breaks_a_rule_is_refused_and_not_stored(
+def test_invalid_release_is_refused_and_not_stored(
     store: ReleaseStore, tag: str, target: str, draft: bool, expected: list[str]
 ) -> None:
     existing = create(store)
@@ -140,24 +138,24 @@ def test_a_release_that_breaks_a_rule_is_refused_and_not_stored(
     assert store.all(drafts=True) == [existing]
 
 
-def test_a_draft_may_have_the_tag_of_a_published_release(store: ReleaseStore) -> None:
+def test_draft_can_have_the_tag_of_a_published_release(store: ReleaseStore) -> None:
     create(store)
     assert create(store, draft=True).tag == "v1.0"
 
 
-def test_publishing_makes_the_tag_at_its_target(store: ReleaseStore, refs: Refs) -> None:
+def test_publishing_creates_the_tag_at_its_target(store: ReleaseStore, refs: Refs) -> None:
     draft = create(store, "v9", target="v1.0", draft=True)
     assert "v9" not in refs.tags()
     store.update(draft, ReleaseFields(draft=False), None)
     assert refs.tags()["v9"] == OLD
 
 
-def test_an_unknown_target_is_accepted_if_the_tag_exists(store: ReleaseStore, refs: Refs) -> None:
+def test_unknown_target_is_accepted_if_the_tag_exists(store: ReleaseStore, refs: Refs) -> None:
     create(store, "v1.0", target="nowhere")
     assert refs.tags()["v1.0"] == OLD
 
 
-def test_an_update_changes_the_named_fields_only(store: ReleaseStore) -> None:
+def test_update_changes_only_the_named_fields(store: ReleaseStore) -> None:
     release = create(store)
     published = release.published_at
     store.update(release, ReleaseFields(body="new"), None)
@@ -165,7 +163,7 @@ def test_an_update_changes_the_named_fields_only(store: ReleaseStore) -> None:
     assert release.published_at == published
 
 
-def test_an_update_that_is_refused_changes_nothing(store: ReleaseStore) -> None:
+def test_refused_update_changes_nothing(store: ReleaseStore) -> None:
     create(store)
     other = create(store, "v2.0")
     with pytest.raises(Problem) as problem:
@@ -174,26 +172,28 @@ def test_an_update_that_is_refused_changes_nothing(store: ReleaseStore) -> None:
     assert (other.tag, other.body) == ("v2.0", None)
 
 
-def test_the_last_published_release_is_the_latest(store: ReleaseStore) -> None:
+def test_last_published_release_is_the_latest(store: ReleaseStore) -> None:
     create(store, "v3.0")
     create(store, "v1.0")
     assert latest_tag(store) == "v1.0"
 
 
-def test_a_release_that_is_not_to_be_the_latest_is_passed_over(store: ReleaseStore) -> None:
+def test_prerelease_and_make_latest_false_are_never_the_latest(store: ReleaseStore) -> None:
     create(store, "v1.0")
     create(store, "v2.0", make_latest="false")
     create(store, "v3.0", prerelease=True)
     assert latest_tag(store) == "v1.0"
 
 
-def test_with_legacy_the_highest_version_is_the_latest(store: ReleaseStore) -> None:
+def test_make_latest_legacy_selects_the_highest_version(store: ReleaseStore) -> None:
     create(store, "v3.0")
     create(store, "v1.0", make_latest="legacy")
     assert latest_tag(store) == "v3.0"
 
 
-def test_without_the_marked_release_the_highest_version_is_the_latest(store: ReleaseStore) -> None:
+def test_highest_version_is_the_latest_without_a_marked_release(
+    store: ReleaseStore,
+) -> None:
     create(store, "v2.0")
     create(store, "v1.0")
     marked = create(store, "v3.0")
@@ -201,24 +201,24 @@ def test_without_the_marked_release_the_highest_version_is_the_latest(store: Rel
     assert latest_tag(store) == "v2.0"
 
 
-def test_a_release_can_become_the_latest_again(store: ReleaseStore) -> None:
+def test_update_can_make_a_release_the_latest(store: ReleaseStore) -> None:
     release = create(store, "v1.0", make_latest="false")
     assert latest_tag(store) == ""
     store.update(release, ReleaseFields(), "true")
     assert latest_tag(store) == "v1.0"
 
 
-def test_the_file_marks_the_latest_release(tmp_path: Path, store: ReleaseStore) -> None:
+def test_file_marks_the_latest_release(tmp_path: Path, store: ReleaseStore) -> None:
     create(store, "v1.0")
     create(store, "v2.0")
-    assert [(one["tag"], one["latest"]) for one in written(tmp_path)] == [
+    assert [(release["tag"], release["latest"]) for release in file_content(tmp_path)] == [
         ("v2.0", True),
         ("v1.0", False),
     ]
     assert list(tmp_path.glob("*.new")) == []
 
 
-def test_an_asset_is_stored_with_its_digest(tmp_path: Path, store: ReleaseStore) -> None:
+def test_asset_is_stored_with_its_digest(tmp_path: Path, store: ReleaseStore) -> None:
     release = create(store)
     asset = store.attach(release, upload())
     digest = hashlib.sha256(b"bytes").hexdigest()
@@ -227,7 +227,7 @@ def test_an_asset_is_stored_with_its_digest(tmp_path: Path, store: ReleaseStore)
     assert asset.id != release.id
     assert store.path(asset).read_bytes() == b"bytes"
     assert store.asset(asset.id, drafts=False) == (release, asset)
-    assert written(tmp_path)[0]["assets"] == [
+    assert file_content(tmp_path)[0]["assets"] == [
         {
             "id": asset.id,
             "name": "a.whl",
@@ -242,7 +242,7 @@ def test_an_asset_is_stored_with_its_digest(tmp_path: Path, store: ReleaseStore)
     ]
 
 
-def test_the_asset_of_a_draft_is_for_writers_only(store: ReleaseStore) -> None:
+def test_asset_of_a_draft_is_only_for_writers(store: ReleaseStore) -> None:
     asset = store.attach(create(store, draft=True), upload())
     assert store.asset(asset.id, drafts=True)[1] is asset
     with pytest.raises(Problem) as problem:
@@ -251,7 +251,7 @@ def test_the_asset_of_a_draft_is_for_writers_only(store: ReleaseStore) -> None:
 
 
 @pytest.mark.parametrize("length", [4, 6])
-def test_an_upload_of_another_length_than_announced_leaves_nothing(
+def test_upload_with_a_wrong_length_stores_nothing(
     tmp_path: Path, store: ReleaseStore, length: int
 ) -> None:
     release = create(store)
@@ -265,7 +265,7 @@ def test_an_upload_of_another_length_than_announced_leaves_nothing(
 @pytest.mark.parametrize(
     ("name", "code"), [("...", "missing_field"), ("a b.whl", "already_exists")]
 )
-def test_a_name_is_used_once_and_is_not_empty(store: ReleaseStore, name: str, code: str) -> None:
+def test_empty_and_duplicate_names_are_refused(store: ReleaseStore, name: str, code: str) -> None:
     release = create(store)
     store.attach(release, upload("a.b.whl"))
     with pytest.raises(Problem) as problem:
@@ -274,13 +274,13 @@ def test_a_name_is_used_once_and_is_not_empty(store: ReleaseStore, name: str, co
     assert store.attach(create(store, "v2.0"), upload("a.b.whl")).name == "a.b.whl"
 
 
-def test_an_asset_keeps_its_own_name(store: ReleaseStore) -> None:
+def test_asset_can_be_renamed_to_its_current_name(store: ReleaseStore) -> None:
     release = create(store)
     asset = store.attach(release, upload())
     assert store.check_name(release, "a.whl", keep=asset) == "a.whl"
 
 
-def test_a_name_that_another_upload_uses_first_is_refused(store: ReleaseStore) -> None:
+def test_upload_is_refused_if_another_one_used_its_name_first(store: ReleaseStore) -> None:
     release = create(store)
 
     class Slow(io.BytesIO):
@@ -297,7 +297,7 @@ def test_a_name_that_another_upload_uses_first_is_refused(store: ReleaseStore) -
     assert list(store.path(asset).parent.iterdir()) == [store.path(asset)]
 
 
-def test_a_detached_asset_is_gone_with_its_bytes(store: ReleaseStore) -> None:
+def test_detaching_an_asset_deletes_its_content(store: ReleaseStore) -> None:
     release = create(store)
     first, second = (store.attach(release, upload(name)) for name in ("a.whl", "b.whl"))
     store.detach(release, first)
@@ -306,7 +306,7 @@ def test_a_detached_asset_is_gone_with_its_bytes(store: ReleaseStore) -> None:
     assert store.path(second).exists()
 
 
-def test_a_deleted_release_is_gone_with_its_assets_and_its_tag_stays(
+def test_deleting_a_release_deletes_its_assets_but_not_its_tag(
     tmp_path: Path, store: ReleaseStore, refs: Refs
 ) -> None:
     release = create(store, "v9")
@@ -314,7 +314,7 @@ def test_a_deleted_release_is_gone_with_its_assets_and_its_tag_stays(
     store.delete(release)
     assert store.all(drafts=True) == []
     assert not store.path(asset).exists()
-    assert written(tmp_path) == []
+    assert file_content(tmp_path) == []
     assert refs.tags()["v9"] == MAIN
 
 
@@ -329,9 +329,9 @@ def test_a_deleted_release_is_gone_with_its_assets_and_its_tag_stays(
         ("...", ""),
     ],
 )
-def test_special_characters_become_full_stops(name: str, renamed: str) -> None:
+def test_special_characters_are_replaced_by_full_stops(name: str, renamed: str) -> None:
     assert rename(name) == renamed
 
 
-def test_a_time_is_in_utc_without_fractions() -> None:
+def test_time_is_in_utc_without_fractions() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", now())

@@ -1,4 +1,4 @@
-"""The repository and its refs, as the REST API returns them."""
+"""The REST API for the repository and its refs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.helpers.forge_server import (
 )
 
 
-def test_a_workflows_token_is_no_users(forge: Forge) -> None:
+def test_token_of_a_workflow_has_no_user(forge: Forge) -> None:
     assert forge.send("GET", "https://api.github.com/user").status_code == 403
     assert forge.send("GET", "https://api.github.com/user", token=None).status_code == 401
     root = forge.send("GET", "https://api.github.com/", token=None).json()
@@ -20,46 +20,48 @@ def test_a_workflows_token_is_no_users(forge: Forge) -> None:
     assert "installed_version" not in forge.send("GET", "https://api.github.com/meta").json()
 
 
-def test_refs_are_told_as_git_has_them(forge: Forge) -> None:
+def test_refs_have_their_git_objects(forge: Forge) -> None:
     for path in ("tags/v0.5.0", "tags%2Fv0.5.0"):
         ref = forge.api("GET", f"/git/ref/{path}").json()
         assert ref["ref"] == "refs/tags/v0.5.0"
         assert (ref["object"]["type"], ref["object"]["sha"]) == ("tag", TAG_OBJECT)
     tag = forge.api("GET", f"/git/tags/{TAG_OBJECT}").json()
     assert (tag["tag"], tag["object"]["sha"]) == ("v0.5.0", NEW)
-    plain = forge.api("GET", "/git/ref/tags/v0.4.0").json()["object"]
-    assert (plain["type"], plain["sha"]) == ("commit", OLD)
+    lightweight = forge.api("GET", "/git/ref/tags/v0.4.0").json()["object"]
+    assert (lightweight["type"], lightweight["sha"]) == ("commit", OLD)
     assert forge.api("GET", "/git/ref/heads/main").json()["object"]["sha"] == MAIN
-    found = [one["ref"] for one in forge.api("GET", "/git/matching-refs/tags/v0.").json()]
-    assert found == [f"refs/tags/v0.{number}.0" for number in (10, 4, 5, 6)]
+    refs = [ref["ref"] for ref in forge.api("GET", "/git/matching-refs/tags/v0.").json()]
+    assert refs == [f"refs/tags/v0.{number}.0" for number in (10, 4, 5, 6)]
     assert forge.api("GET", "/commits/v0.5.0").json()["sha"] == NEW
     assert forge.api("GET", f"/commits/{NEW}").json()["sha"] == NEW
-    assert [one["name"] for one in forge.api("GET", "/branches").json()] == ["main"]
+    assert [branch["name"] for branch in forge.api("GET", "/branches").json()] == ["main"]
     assert [*forge.tags()] == ["v0.10.0", "v0.6.0", "v0.5.0", "v0.4.0", "nightly"]
 
 
-def test_refs_that_are_not_there_are_not_found(forge: Forge) -> None:
+def test_unknown_refs_are_not_found(forge: Forge) -> None:
     assert forge.api("GET", "/git/ref/tags/v9").status_code == 404
     assert forge.api("GET", f"/git/tags/{OLD}").status_code == 404
     assert forge.api("GET", "/git/matching-refs/tags/v9").json() == []
-    told = forge.api("GET", "/commits/v9")
-    assert (told.status_code, told.json()["message"]) == (422, "No commit found for SHA: v9")
+    response = forge.api("GET", "/commits/v9")
+    assert response.status_code == 422
+    assert response.json()["message"] == "No commit found for SHA: v9"
 
 
-def test_a_tag_can_be_deleted_and_a_branch_cannot(forge: Forge) -> None:
+def test_tags_can_be_deleted_and_branches_cannot(forge: Forge) -> None:
     forge.create("v1.0")
     assert forge.api("GET", "/git/ref/tags/v1.0").status_code == 200
     assert forge.api("DELETE", "/git/refs/tags/v1.0").status_code == 204
     assert forge.api("GET", "/git/ref/tags/v1.0").status_code == 404
-    again = forge.api("DELETE", "/git/refs/tags/v1.0")
-    assert (again.status_code, again.json()["message"]) == (422, "Reference does not exist")
+    response = forge.api("DELETE", "/git/refs/tags/v1.0")
+    assert (response.status_code, response.json()["message"]) == (422, "Reference does not exist")
     assert forge.api("DELETE", "/git/refs/heads/main").status_code == 422
     assert forge.api("GET", "/git/ref/heads/main").status_code == 200
 
 
-def test_the_repository_tells_what_the_job_may_do(forge: Forge) -> None:
-    told = forge.api("GET", "").json()
-    assert (told["full_name"], told["id"], told["owner"]["id"]) == ("quiver-owner/quiver2", 74, 65)
-    assert (told["default_branch"], told["private"]) == ("main", False)
-    assert told["permissions"]["push"] is True
+def test_repository_has_its_names_and_the_permissions_of_the_job(forge: Forge) -> None:
+    repository = forge.api("GET", "").json()
+    assert repository["full_name"] == "quiver-owner/quiver2"
+    assert (repository["id"], repository["owner"]["id"]) == (74, 65)
+    assert (repository["default_branch"], repository["private"]) == ("main", False)
+    assert repository["permissions"]["push"] is True
     assert forge.api("GET", "", token=None).json()["permissions"]["push"] is False

@@ -1,3 +1,5 @@
+"""The router: the route of a path and a method."""
+
 from __future__ import annotations
 
 import json
@@ -17,10 +19,10 @@ FOLDER = Route("/simple/", Response)
 
 
 def router(*, strict_slashes: bool = False) -> Router[Route]:
-    made: Router[Route] = Router(strict_slashes=strict_slashes)
+    router: Router[Route] = Router(strict_slashes=strict_slashes)
     for route in (READ, WRITE, NUMBER, FOLDER):
-        made.add(route)
-    return made
+        router.add(route)
+    return router
 
 
 def request(path: str, method: str = "GET") -> Request:
@@ -38,7 +40,7 @@ def request(path: str, method: str = "GET") -> Request:
         ("/simple/", "GET", FOLDER, {}),
     ],
 )
-def test_a_request_has_the_route_of_its_path_and_method(
+def test_router_matches_path_and_method(
     path: str, method: str, route: Route, values: dict[str, str | int]
 ) -> None:
     match, variables = router().match(request(path, method))
@@ -47,33 +49,33 @@ def test_a_request_has_the_route_of_its_path_and_method(
 
 
 @pytest.mark.parametrize("path", ["/", "/files/", "/files/a/b", "/releases/-1", "//simple/"])
-def test_a_path_without_a_route_is_not_there(path: str) -> None:
+def test_path_without_a_route_is_not_found(path: str) -> None:
     with pytest.raises(NotFound):
         router().match(request(path))
 
 
-def test_a_method_without_a_route_is_not_allowed() -> None:
-    with pytest.raises(MethodNotAllowed) as refused:
+def test_method_without_a_route_is_not_allowed() -> None:
+    with pytest.raises(MethodNotAllowed) as error:
         router().match(request("/files/a.whl", "PUT"))
-    assert set(refused.value.valid_methods or ()) == {"GET", "HEAD", "POST", "DELETE"}
+    assert set(error.value.valid_methods or ()) == {"GET", "HEAD", "POST", "DELETE"}
 
 
-def test_a_path_without_its_slash_is_redirected_only_where_slashes_are_strict() -> None:
+def test_path_without_final_slash_is_redirected_only_with_strict_slashes() -> None:
     assert router().match(request("/simple")) == (FOLDER, {})
-    with pytest.raises(RequestRedirect) as redirected:
+    with pytest.raises(RequestRedirect) as redirection:
         router(strict_slashes=True).match(request("/simple"))
-    assert redirected.value.new_url.endswith("/simple/")
+    assert redirection.value.new_url.endswith("/simple/")
 
 
-def test_the_notes_of_a_request_are_those_of_its_line() -> None:
-    asked = request("/simple/")
+def test_notes_of_a_request_are_the_notes_of_its_log_line() -> None:
+    noted_request = request("/simple/")
     notes: dict[str, str] = {}
-    asked.environ[NOTES] = notes
-    asked.notes["file"] = "a.whl"
+    noted_request.environ[NOTES] = notes
+    noted_request.notes["file"] = "a.whl"
     assert notes == {"file": "a.whl"}
 
 
-def test_a_json_response_has_its_status_and_headers() -> None:
+def test_json_response_has_its_status_and_headers() -> None:
     response = json_response(["ä", None], 202, {"X-Name": "x"})
     assert (response.status_code, response.headers["X-Name"]) == (202, "x")
     assert response.headers["Content-Type"] == "application/json"
