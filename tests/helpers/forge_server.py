@@ -164,7 +164,7 @@ class Forge:
         releases: list[dict[str, Any]] = json.loads((self.folder / "releases.json").read_text())
         return releases
 
-    def reset(self) -> None:
+    def clean(self) -> None:
         """Remove the releases, tags and keys of a test, and register the release job."""
         (self.folder / "keys.json").unlink(missing_ok=True)
         self.register(RELEASE)

@@ -39,7 +39,7 @@ def started_forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
 @pytest.fixture
 def forge(started_forge: Forge) -> Forge:
     """A forge without releases. The test is its release job."""
-    started_forge.reset()
+    started_forge.clean()
     return started_forge
 
 

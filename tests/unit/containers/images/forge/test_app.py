@@ -157,7 +157,7 @@ def test_no_request_causes_an_internal_error(
 def test_no_values_cause_an_internal_error_or_a_wrong_copy_for_the_host(
     forge: Forge, call: tuple[str, str], body: dict[str, Any]
 ) -> None:
-    forge.reset()
+    forge.clean()
     release = forge.create("v0.6.0")
     asset = forge.upload(release, "a.whl", b"x").json()
     path = call[1].format(id=release["id"], asset=asset["id"])
