@@ -1,8 +1,8 @@
-// Run a part of a stand-in action that is written in Python. It reads the inputs as a node action
-// does, from INPUT_NAME: act finds those of a composite action only as action.yml spells them.
+// Run a Python module of the stand-in actions. The actions are node actions and not composite ones,
+// because act passes inputs in INPUT_NAME to a node action whatever the case of their names.
 import { spawnSync } from 'node:child_process'
 
-/** Run a module of the stand-ins; return whether it passed. Its exit code becomes the action's. */
+/** Run a module. Set the exit code of the action to the module's, and return true if it is 0. */
 export function python(module, ...args) {
   const { error, status } = spawnSync('/opt/runner/venv/bin/python', ['-P', '-m', `stand_ins.${module}`, ...args], {
     env: { ...process.env, PYTHONPATH: '/opt/runner' },

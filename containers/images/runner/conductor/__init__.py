@@ -1,1 +1,1 @@
-"""What runs in act's own container: act, the relay before the engine, the artifact service."""
+"""The programs in act's container: act, the relay to the engine, the artifact service."""

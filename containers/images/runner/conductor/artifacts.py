@@ -1,11 +1,11 @@
-"""The artifact service of a run, by version 4 of its protocol.
+"""The artifact service of a run (version 4 of the protocol).
 
-act has one too. It is not used: act 0.2.89 refuses a request with a field that it does not know,
-and the client that actions/upload-artifact 7 carries sends one (``mime_type``). A name that the
-attempt has already is refused, as by GitHub.
+The service of act is not used: act 0.2.89 refuses requests with unknown fields, and the client in
+actions/upload-artifact 7 sends one (``mime_type``). A name that the attempt has already used is
+refused, as on GitHub.
 
-The calls and their fields are those of the client's own definitions (npm package @actions/artifact,
-``artifact.ts``); the blob's are Azure's "Put Block", "Put Block List" and "Put Blob".
+The calls and their fields are from the client (npm package @actions/artifact, ``artifact.ts``). The
+calls for blobs are Azure's "Put Block", "Put Block List" and "Put Blob".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([^<]+)<")
 
 
 class Refused(Exception):
-    """A call is refused: the status and the protocol's word for it."""
+    """A call is refused, with a status and an error code of the protocol."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class Refused(Exception):
 
 
 class Call(TypedDict, total=False):
-    """The fields of the calls, as far as they are read here."""
+    """The fields of calls that the service reads."""
 
     name: str
     mime_type: str | None
@@ -64,23 +64,23 @@ class Entry:
 
 
 class Store:
-    """The artifacts, in a folder that outlives the attempt; each knows of which attempt it is."""
+    """The artifacts of all attempts of a run, in a folder."""
 
     def __init__(self, folder: Path, attempt: int) -> None:
         self._folder = folder
         self._attempt = attempt
         self._blocks: dict[str, bytes] = {}
-        self._changing = threading.RLock()
+        self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def call(self, method: str, call: Call, base: str) -> dict[str, Json]:
         """Answer a call.
 
         Raises:
-            Refused: it is refused.
+            Refused: the call is not valid.
         """
         name = str(call.get("name", ""))
-        with self._changing:
+        with self._lock:
             match method:
                 case "CreateArtifact":
                     return self._create(name, call, base)
@@ -92,7 +92,7 @@ class Store:
                     return {"signed_url": f"{base}/blobs/{self._entry(name).id}"}
                 case "DeleteArtifact":
                     return self._delete(name)
-        raise Refused(404, "bad_route", f"no such call: {method}")
+        raise Refused(404, "bad_route", f"unknown call: {method}")
 
     def _create(self, name: str, call: Call, base: str) -> dict[str, Json]:
         index = self._index()
@@ -110,9 +110,9 @@ class Store:
         content = self.blob(str(entry.id)).read_bytes()
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if call.get("hash") not in (None, digest):
-            raise Refused(400, "invalid_argument", "the digest is not that of what was uploaded")
+            raise Refused(400, "invalid_argument", "the uploaded content has another digest")
         if int(call.get("size", len(content))) != len(content):
-            raise Refused(400, "invalid_argument", "the size is not that of what was uploaded")
+            raise Refused(400, "invalid_argument", "the uploaded content has another size")
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         complete = dataclasses.replace(
             entry, complete=True, size=len(content), digest=digest, created=now
@@ -151,7 +151,7 @@ class Store:
     def _entry(self, name: str, *, complete: bool = True) -> Entry:
         entry = self._index().get(name)
         if entry is None or entry.complete < complete:
-            raise Refused(404, "not_found", f"there is no artifact {name}")
+            raise Refused(404, "not_found", f"artifact {name} does not exist")
         return entry
 
     def type_of(self, number: str) -> str:
@@ -160,19 +160,19 @@ class Store:
         return next(types, "application/zip")
 
     def blob(self, number: str) -> Path:
-        """Return the file of a blob."""
+        """Return the path of a blob."""
         return self._folder / f"{int(number)}.blob"
 
     def put(self, number: str, query: dict[str, list[str]], content: bytes) -> None:
-        """Store a blob, or a block of one, or join the blocks of a list."""
-        with self._changing:
+        """Store a blob or a block, or join the blocks of a block list to a blob."""
+        with self._lock:
             match query.get("comp", [""])[0]:
                 case "block":
                     self._blocks[f"{number}/{query['blockid'][0]}"] = content
                 case "blocklist":
                     names = [match.decode() for match in _BLOCK.findall(content)]
-                    whole = b"".join(self._blocks.pop(f"{number}/{name}") for name in names)
-                    self.blob(number).write_bytes(whole)
+                    blob = b"".join(self._blocks.pop(f"{number}/{name}") for name in names)
+                    self.blob(number).write_bytes(blob)
                 case _:
                     self.blob(number).write_bytes(content)
 
@@ -189,7 +189,7 @@ class Store:
 
 
 class Service(ThreadingHTTPServer):
-    """Listens for the jobs."""
+    """The HTTP server for the jobs."""
 
     daemon_threads = True
 
@@ -215,8 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             method = self.path.removeprefix(_SERVICE)
-            answer = self.server.store.call(method, json.loads(body), base)
-            self._answer(200, json.dumps(answer).encode(), "application/json")
+            result = self.server.store.call(method, json.loads(body), base)
+            self._answer(200, json.dumps(result).encode(), "application/json")
         except Refused as error:
             self._fail(error.status, error.code, str(error))
         except ValueError as error:
@@ -239,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             content = self.server.store.blob(number).read_bytes()
         except (ValueError, OSError):
-            self._answer(404, b"there is no such blob", "text/plain")
+            self._answer(404, b"the blob does not exist", "text/plain")
         else:
             self._answer(200, content, self.server.store.type_of(number))
 
@@ -249,12 +249,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            whole = b""
+            body = b""
             while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
-                whole += self.rfile.read(size)
+                body += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-            return whole
+            return body
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
@@ -265,4 +265,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
-        """Print nothing: what a job did is in the job's log."""
+        """Print nothing. The log of the job has its uploads and downloads."""

@@ -1,4 +1,4 @@
-"""What the host configures the conductor with (`containers/runner/runs.py`)."""
+"""The configuration of the conductor. The host writes it (`containers/runner/runs.py`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class IdentityEndpoint:
-    """Where a job asks for an identity token."""
+    """The endpoint for requests of identity tokens."""
 
     url: str
     token: str
@@ -17,7 +17,7 @@ class IdentityEndpoint:
 
 @dataclass(frozen=True)
 class Config:
-    """The command of act, and what the containers of the run are given."""
+    """The command of act, and the settings of the containers that act starts."""
 
     command: list[str]
     environment: dict[str, str]
@@ -25,12 +25,12 @@ class Config:
     labels: dict[str, str]
     dns: list[str]
     prefix: str
-    """The beginning of the names of containers and volumes."""
+    """The prefix of the names of containers and volumes."""
     volume: str
-    """The run's own volume, which every job has."""
+    """The volume of the run. All jobs mount it."""
     known: str
-    """The folder with a file for each container whose job the forge knows; it holds ``identity`` if
-    the job may ask for an identity token."""
+    """The folder with a file for each container of a job that the forge knows. The file contains
+    ``identity`` if the job can request identity tokens."""
     artifacts: str
     """The folder of the artifacts."""
     attempt: int

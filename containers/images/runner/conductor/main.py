@@ -1,8 +1,8 @@
 """Run act in this container.
 
-Prints one JSON object a line: ``{"at", "act"}`` for a line of act's log, ``{"at", "job"}`` for a
-job's container, ``{"at", "removed"}`` for a container that act removes, ``{"at", "text"}`` for
-anything else that act says, ``{"at", "ended"}`` at the end.
+Print one JSON object per line: ``{"at", "act"}`` for a line of act's log, ``{"at", "job"}`` for the
+container of a job, ``{"at", "removed"}`` for a container that act removes, ``{"at", "text"}`` for
+other output of act, ``{"at", "ended"}`` with the exit code at the end.
 
 Usage: python3 -m conductor.main CONFIG.json
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .artifacts import Service, Store
 from .config import load
-from .output import say
+from .output import report
 from .relay import RELAY, Relay
 
 _PORT = 8080
@@ -26,7 +26,7 @@ _ACT_PORT = 34567
 
 
 def main() -> int:
-    """Run act as the configuration says; return its exit code."""
+    """Run act with the configuration and return its exit code."""
     config = load(Path(sys.argv[1]))
     address = socket.gethostbyname(socket.gethostname())
     store = Store(Path(config.artifacts), config.attempt)
@@ -34,7 +34,7 @@ def main() -> int:
     Relay(config, f"http://{address}:{_ACT_PORT}/", f"http://{address}:{_PORT}/").start()
     command = [
         *config.command,
-        # Only a run with an artifact server has the variables that tell jobs of one.
+        # act sets the variables for artifacts only if it has an artifact server.
         "--artifact-server-path=/tmp/act-artifacts",
         f"--artifact-server-addr={address}",
         f"--artifact-server-port={_ACT_PORT}",
@@ -50,18 +50,18 @@ def main() -> int:
         encoding="utf-8",
         errors="replace",
     )
-    assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
+    assert process.stdout is not None  # noqa: S101 - stdout is a pipe
     for line in process.stdout:
         try:
-            logged = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
-            logged = None
-        if isinstance(logged, dict):
-            say(act=logged)
+            entry = None
+        if isinstance(entry, dict):
+            report(act=entry)
         else:
-            say(text=line.rstrip("\n"))
+            report(text=line.rstrip("\n"))
     code = process.wait()
-    say(ended=code)
+    report(ended=code)
     return code
 
 

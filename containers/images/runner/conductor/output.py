@@ -1,4 +1,4 @@
-"""Lines for the host: one JSON object each."""
+"""Output for the host: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from typing import TypeAlias
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-"""A value as JSON has it."""
-_PRINTING = threading.Lock()
+"""A JSON value."""
+_LOCK = threading.Lock()
 
 
-def say(**values: Json) -> None:
-    """Print one line for the host."""
-    with _PRINTING:
+def report(**values: Json) -> None:
+    """Print a line with the current time (seconds since 1970) and these values."""
+    with _LOCK:
         print(json.dumps({"at": time.time(), **values}), flush=True)

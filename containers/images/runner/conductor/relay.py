@@ -1,11 +1,14 @@
-"""Stand between act and the engine.
+"""The relay between act and the engine.
 
-act names its containers and volumes after the workflow alone, so two runs of one workflow would
-remove each other's, and it labels none of the volumes. What it asks of the engine goes through a
-relay that gives names and labels of the run to all that it makes, mounts the run's own volume into
-the jobs and reports which container is which job's, and in which state each container is when act
-removes it. The relay also gives the two variables with
-which an identity token is asked for to the jobs that may have one, as GitHub does, and to no other.
+act derives the names of containers and volumes from the workflow only, so two runs of one workflow
+would remove each other's containers. It does not label volumes. Therefore its requests to the
+engine go through this relay:
+
+- It gives all containers and volumes a name and labels of the run.
+- It mounts the volume of the run into the jobs.
+- It reports the container of each job, and the state of each container that act removes.
+- It sets the two variables for requests of identity tokens, only in jobs with the permission, as
+  GitHub does.
 """
 
 from __future__ import annotations
@@ -22,19 +25,19 @@ from typing import TypedDict
 from urllib.parse import parse_qs, urlencode
 
 from .config import Config
-from .output import Json, say
+from .output import Json, report
 
 ENGINE = "/var/run/docker.sock"
 RELAY = "/run/relay.sock"
 _CREATE = re.compile(r"/v[\d.]+/containers/create$")
 _EXEC = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})/exec$")
 _REMOVE = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})$")
-_MOST_HEAD = 1 << 20
-_PATIENCE = 10.0
+_MAX_HEAD_BYTES = 1 << 20
+_REGISTRATION_SECONDS = 10.0
 
 
 class Mount(TypedDict, total=False):
-    """A mount of a container. These classes have the keys that are changed here."""
+    """A mount of a container. These classes have only the keys that the relay changes."""
 
     Type: str
     Source: str
@@ -44,7 +47,7 @@ class Mount(TypedDict, total=False):
 
 
 class HostConfig(TypedDict, total=False):
-    """What a container is given of its host."""
+    """The host settings of a container."""
 
     Dns: list[str]
     Init: bool
@@ -52,7 +55,7 @@ class HostConfig(TypedDict, total=False):
 
 
 class CreateRequest(TypedDict, total=False):
-    """A request to make a container."""
+    """A request to create a container."""
 
     Labels: dict[str, str] | None
     HostConfig: HostConfig
@@ -65,18 +68,18 @@ class ExecRequest(TypedDict, total=False):
 
 
 class Relay:
-    """Passes requests on to the engine; changes those that make containers and start programs."""
+    """Forwards requests to the engine. Changes requests that create containers or run programs."""
 
-    def __init__(self, config: Config, artifacts: str, service: str) -> None:
-        """Make it; jobs are sent to ``service`` where act would send them to ``artifacts``."""
+    def __init__(self, config: Config, act_service: str, service: str) -> None:
+        """Listen. In variables of jobs, ``service`` replaces the URL ``act_service``."""
         self._config = config
-        self._artifacts = artifacts
+        self._act_service = act_service
         self._service = service
         self._reported: set[str] = set()
         self._names: dict[str, str] = {}
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(RELAY)
-        self._listening.listen(64)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(RELAY)
+        self._listener.listen(64)
 
     def start(self) -> None:
         """Serve until the process ends."""
@@ -84,7 +87,7 @@ class Relay:
 
     def _accept(self) -> None:
         while True:
-            client, _ = self._listening.accept()
+            client, _ = self._listener.accept()
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -93,50 +96,54 @@ class Relay:
             if not head:
                 return
             engine.connect(ENGINE)
-            changed = self._changed(head, body, client)
-            engine.sendall(changed)
-            back = threading.Thread(target=_pump, args=(client, engine), daemon=True)
-            back.start()
-            created = _CREATE.search(head.split(b" ")[1].decode().partition("?")[0])
-            self._answer(engine, client, changed if created else b"")
-            back.join(timeout=1)
+            request = self._change(head, body, client)
+            engine.sendall(request)
+            upload = threading.Thread(target=_copy, args=(client, engine), daemon=True)
+            upload.start()
+            if _CREATE.search(head.split(b" ")[1].decode().partition("?")[0]):
+                self._forward_creation(engine, client, request)
+            else:
+                _copy(engine, client)
+            upload.join(timeout=1)
 
-    def _answer(self, engine: socket.socket, client: socket.socket, created: bytes) -> None:
-        if not created:
-            _pump(engine, client)
-            return
-        answer = b""
-        while piece := engine.recv(1 << 16):
-            answer += piece
-            client.sendall(piece)
-        if found := re.search(rb'"Id":"([0-9a-f]{64})"', answer):
-            name = parse_qs(created.split(b" ")[1].decode().partition("?")[2])["name"][0]
-            self._names[found[1].decode()] = name
+    def _forward_creation(
+        self, engine: socket.socket, client: socket.socket, request: bytes
+    ) -> None:
+        """Forward the response to the creation of a container, and store the container's name."""
+        response = b""
+        while data := engine.recv(1 << 16):
+            response += data
+            client.sendall(data)
+        if match := re.search(rb'"Id":"([0-9a-f]{64})"', response):
+            name = parse_qs(request.split(b" ")[1].decode().partition("?")[2])["name"][0]
+            self._names[match[1].decode()] = name
 
-    def _changed(self, head: bytes, body: bytes, client: socket.socket) -> bytes:
+    def _change(self, head: bytes, body: bytes, client: socket.socket) -> bytes:
+        """Return the request for the engine. Read the rest of the body if it must change."""
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, protocol = first.split(" ")
         path, _, query = target.partition("?")
         headers = [line for line in lines if line]
         upgrade = any(line.lower().startswith("upgrade:") for line in headers)
         if not upgrade:
-            # One request a connection: the next one may have to be changed too.
+            # Only one request per connection, so that the relay gets each request.
             headers = [line for line in headers if not line.lower().startswith("connection:")]
             headers.append("Connection: close")
         if method == "DELETE" and (removes := _REMOVE.search(path)):
-            # Each job's container must still run now: nobody else ends it.
-            say(removed={"container": removes[1], "state": _state(removes[1])})
+            # The host checks that the container still runs, because only act may end it.
+            report(removed={"container": removes[1], "state": _state(removes[1])})
         creates = method == "POST" and _CREATE.search(path)
         executes = method == "POST" and _EXEC.search(path)
         if creates:
-            values = {key: found[0] for key, found in parse_qs(query).items()}
-            query = urlencode({**values, "name": self._config.prefix + values.get("name", "")})
+            parameters = {key: values[0] for key, values in parse_qs(query).items()}
+            name = self._config.prefix + parameters.get("name", "")
+            query = urlencode({**parameters, "name": name})
         if creates or executes:
             request = json.loads(_read_body(client, headers, body))
             if executes:
-                self._execute(executes[1], request)
+                self._change_execution(executes[1], request)
             else:
-                self._create(request)
+                self._change_creation(request)
             body = json.dumps(request).encode()
             headers = [
                 line
@@ -145,10 +152,10 @@ class Relay:
             ]
             headers.append(f"Content-Length: {len(body)}")
         target = f"{path}?{query}" if query else path
-        top = "\r\n".join([f"{method} {target} {protocol}", *headers, "", ""])
-        return top.encode("latin-1") + body
+        new_head = "\r\n".join([f"{method} {target} {protocol}", *headers, "", ""])
+        return new_head.encode("latin-1") + body
 
-    def _create(self, request: CreateRequest) -> None:
+    def _change_creation(self, request: CreateRequest) -> None:
         labels, config = self._config.labels, self._config
         request["Labels"] = {**(request.get("Labels") or {}), **labels}
         host = request["HostConfig"]
@@ -168,31 +175,31 @@ class Relay:
         )
         host["Mounts"] = [*mounts, run_volume]
 
-    def _await(self, container: str) -> None:
-        """Wait until the forge knows whose this container's address now is."""
-        known = Path(self._config.known) / container
-        deadline = time.monotonic() + _PATIENCE
-        while not known.exists() and time.monotonic() < deadline:
+    def _wait_for_registration(self, container: str) -> None:
+        """Wait until the forge knows the job of a container."""
+        path = Path(self._config.known) / container
+        deadline = time.monotonic() + _REGISTRATION_SECONDS
+        while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def _may_ask(self, container: str) -> bool:
-        """Return whether the job of a container may ask for an identity token."""
+    def _has_identity(self, container: str) -> bool:
+        """Return True if the job of a container can request identity tokens."""
         try:
             return (Path(self._config.known) / container).read_bytes() == b"identity"
         except FileNotFoundError:
             return False
 
-    def _execute(self, container: str, request: ExecRequest) -> None:
+    def _change_execution(self, container: str, request: ExecRequest) -> None:
         variables = [
-            entry.replace(self._artifacts, self._service) for entry in request.get("Env") or []
+            entry.replace(self._act_service, self._service) for entry in request.get("Env") or []
         ]
         job = dict(entry.partition("=")[::2] for entry in variables).get("GITHUB_JOB")
         if job and container not in self._reported:
             self._reported.add(container)
-            say(job={"id": job, "container": container, "name": self._names.get(container, "")})
-            self._await(container)
+            report(job={"id": job, "container": container, "name": self._names.get(container, "")})
+            self._wait_for_registration(container)
         identity = self._config.identity
-        if job and self._may_ask(container):
+        if job and self._has_identity(container):
             variables += [
                 f"ACTIONS_ID_TOKEN_REQUEST_URL={identity.url}",
                 f"ACTIONS_ID_TOKEN_REQUEST_TOKEN={identity.token}",
@@ -208,9 +215,9 @@ def _state(container: str) -> dict[str, Json]:
         engine.connect(ENGINE)
         connection.sock = engine
         connection.request("GET", f"/containers/{container}/json")
-        answer = connection.getresponse()
-        content = answer.read()
-    if answer.status != 200:
+        response = connection.getresponse()
+        content = response.read()
+    if response.status != 200:
         return {"status": "gone"}
     state = json.loads(content)["State"]
     return {
@@ -221,13 +228,13 @@ def _state(container: str) -> dict[str, Json]:
 
 
 def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
-    read = b""
-    while b"\r\n\r\n" not in read:
-        piece = client.recv(1 << 16)
-        if not piece or len(read) > _MOST_HEAD:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        data = client.recv(1 << 16)
+        if not data or len(received) > _MAX_HEAD_BYTES:
             return b"", b""
-        read += piece
-    head, _, body = read.partition(b"\r\n\r\n")
+        received += data
+    head, _, body = received.partition(b"\r\n\r\n")
     return head, body
 
 
@@ -238,16 +245,16 @@ def _read_body(client: socket.socket, headers: list[str], body: bytes) -> bytes:
         if line.lower().startswith("content-length:")
     )
     while len(body) < length:
-        piece = client.recv(1 << 16)
-        if not piece:
+        data = client.recv(1 << 16)
+        if not data:
             break
-        body += piece
+        body += data
     return body
 
 
-def _pump(source: socket.socket, into: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while piece := source.recv(1 << 16):
-            into.sendall(piece)
+        while data := source.recv(1 << 16):
+            target.sendall(data)
     with contextlib.suppress(OSError):
-        into.shutdown(socket.SHUT_WR)
+        target.shutdown(socket.SHUT_WR)

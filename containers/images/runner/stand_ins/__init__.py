@@ -1,1 +1,1 @@
-"""The stand-in actions that are written in Python; each is run by its action.yml."""
+"""Stand-in actions in Python. Their action.yml starts them."""

@@ -1,4 +1,4 @@
-"""Check the inputs of a stand-in that is not written in Python.
+"""Check the inputs of a stand-in action in JavaScript.
 
 Usage: python -m stand_ins.check ACTION
 """

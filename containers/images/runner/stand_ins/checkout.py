@@ -1,4 +1,4 @@
-"""Stand-in for actions/checkout: real git, from the bare clone that plays the repository's host."""
+"""Stand-in for actions/checkout. It runs git and clones a bare repository in the runner."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ ORIGIN = "file:///e2e/repository.git"
 
 
 def git(*arguments: str, folder: Path) -> str:
-    """Run git, show the command and return its output.
+    """Print a git command, run it and return its output.
 
     Raises:
-        Failure: it failed.
+        Failure: git failed.
     """
     print(f"[command]git {' '.join(arguments)}", flush=True)
-    done = subprocess.run(
+    process = subprocess.run(
         ("git", "-c", "safe.directory=*", "-c", "advice.detachedHead=false", *arguments),
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
-    print(done.stdout, end="", flush=True)
-    if done.returncode:
-        raise Failure(f"The process 'git' failed with exit code {done.returncode}")
-    return done.stdout.strip()
+    print(process.stdout, end="", flush=True)
+    if process.returncode:
+        raise Failure(f"The process 'git' failed with exit code {process.returncode}")
+    return process.stdout.strip()
 
 
 def main() -> None:
-    """Check out."""
-    given = inputs("actions-checkout")
+    """Check out the repository of the workflow."""
+    values = inputs("actions-checkout")
     repository = os.environ["GITHUB_REPOSITORY"]
-    if (given["repository"] or repository).lower() != repository.lower():
-        unsupported(f"checking out another repository, {given['repository']}")
+    if (values["repository"] or repository).lower() != repository.lower():
+        unsupported(f"checkout of another repository, {values['repository']}")
     workspace = Path(os.environ["GITHUB_WORKSPACE"])
-    folder = (workspace / given["path"]).resolve()
+    folder = (workspace / values["path"]).resolve()
     if not folder.is_relative_to(workspace.resolve()):
         raise Failure(f"Repository path '{folder}' is not under '{workspace}'")
-    _prepare(folder, clean=not given["clean"] or given.switch("clean"))
-    ref = given["ref"] or os.environ["GITHUB_REF"]
-    commit = "" if given["ref"] else os.environ["GITHUB_SHA"]
+    _prepare(folder, clean=not values["clean"] or values.switch("clean"))
+    ref = values["ref"] or os.environ["GITHUB_REF"]
+    commit = "" if values["ref"] else os.environ["GITHUB_SHA"]
     git("init", "--quiet", str(folder), folder=folder)
     server = os.environ["GITHUB_SERVER_URL"]
     git("remote", "add", "origin", f"{server}/{os.environ['GITHUB_REPOSITORY']}", folder=folder)
-    number = _depth(given["fetch-depth"])
+    number = _depth(values["fetch-depth"])
     depth = [f"--depth={number}"] if number else []
-    every = ["--tags"] if given.switch("fetch-tags") or not depth else ["--no-tags"]
-    specs = _specs(ref, commit, full=not depth)
-    git("fetch", "--quiet", *every, *depth, ORIGIN, *specs, folder=folder)
+    tags = "--tags" if values.switch("fetch-tags") or not depth else "--no-tags"
+    refspecs = _refspecs(ref, commit, full=not depth)
+    git("fetch", "--quiet", tags, *depth, ORIGIN, *refspecs, folder=folder)
     if ref.startswith("refs/heads/"):
         branch = ref.removeprefix("refs/heads/")
         git("checkout", "--quiet", "--force", "-B", branch, f"origin/{branch}", folder=folder)
@@ -62,13 +62,17 @@ def main() -> None:
         git("checkout", "--quiet", "--force", "FETCH_HEAD", folder=folder)
     head = git("log", "-1", "--format=%H", folder=folder)
     if commit and head != commit:
-        raise Failure(f"{ref} is commit {head}, and the event is of {commit}")
+        raise Failure(f"{ref} is commit {head}, but the event has commit {commit}")
     output("ref", ref)
     output("commit", head)
 
 
 def _prepare(folder: Path, *, clean: bool) -> None:
-    """Leave of an earlier checkout only what git keeps; leave nothing that is no repository."""
+    """Prepare the folder for a checkout.
+
+    Keep an earlier checkout. With ``clean``, remove its untracked files and its changes. Empty a
+    folder that is not a repository.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / ".git").is_dir():
         git("remote", "remove", "origin", folder=folder)
@@ -84,14 +88,14 @@ def _prepare(folder: Path, *, clean: bool) -> None:
 
 
 def _depth(value: str) -> int:
-    """Return how many commits are fetched; 0 for all, also for what is no such number."""
+    """Return the number of commits to fetch. 0 means all, also for an invalid number."""
     try:
         return max(int(float(value or "1")), 0)
     except ValueError:
         return 0
 
 
-def _specs(ref: str, commit: str, *, full: bool) -> list[str]:
+def _refspecs(ref: str, commit: str, *, full: bool) -> list[str]:
     if full:
         return ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
     if ref.startswith("refs/heads/"):

@@ -1,4 +1,4 @@
-"""Stand-in for pypa/gh-action-pypi-publish: identity exchange, then twine's check and upload."""
+"""Stand-in for pypa/gh-action-pypi-publish: identity exchange, twine check, twine upload."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _CLAIMS = (
 
 
 def main() -> None:
-    """Publish."""
-    given = inputs("pypa-gh-action-pypi-publish")
-    folder = Path(given["packages-dir"])
-    repository = given["repository-url"] or DEFAULT_REPOSITORY
-    trusted = given["user"] == "__token__" and not given["password"]
-    password, claims = _exchange(repository) if trusted else (given["password"], {})
-    attests = trusted and given.switch("attestations")
-    if attests:
-        message = "the stand-in makes no attestations; the real action would sign and upload them"
+    """Check and upload the files of a folder."""
+    values = inputs("pypa-gh-action-pypi-publish")
+    folder = Path(values["packages-dir"])
+    repository = values["repository-url"] or DEFAULT_REPOSITORY
+    is_trusted = values["user"] == "__token__" and not values["password"]
+    password, claims = _exchange(repository) if is_trusted else (values["password"], {})
+    has_attestations = is_trusted and values.switch("attestations")
+    if has_attestations:
+        message = "the stand-in makes no attestations; the real action signs and uploads them"
         print(f"::notice::{message}")
     files = sorted(path for path in folder.glob("*") if path.is_file())
     if not any(path.name.endswith((".whl", ".tar.gz")) for path in files):
@@ -48,59 +48,61 @@ def main() -> None:
         )
         print(f"::warning::It looks like {message}")
     names = [str(path) for path in files] or [f"{folder}/*"]
-    if given.switch("verify-metadata"):
+    if values.switch("verify-metadata"):
         _twine("check", *names)
-    if given.switch("print-hash") or given.switch("verbose"):
+    if values.switch("print-hash") or values.switch("verbose"):
         for path in files:
             print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
     options = ["--non-interactive", "--disable-progress-bar"]
-    if given.switch("verbose"):
+    if values.switch("verbose"):
         options.append("--verbose")
     os.environ |= {
-        "TWINE_USERNAME": given["user"],
+        "TWINE_USERNAME": values["user"],
         "TWINE_PASSWORD": password,
         "TWINE_REPOSITORY_URL": repository,
     }
-    if attests:
+    if has_attestations:
         _check_attestations(claims)
     _twine("upload", *options, *names)
 
 
 def _check_attestations(claims: dict[str, object]) -> None:
-    """Fail as the upload of attestations from a called workflow does.
+    """Check that the index would accept attestations of this job.
 
-    Their certificate names the workflow that was started; the publisher is the file of the job.
+    The certificate of an attestation names the started workflow. The publisher is the workflow file
+    of the job. They differ in a called (reusable) workflow.
 
     Raises:
-        Failure: with the index's words.
+        Failure: they differ. The message has the words of the index.
     """
-    started, file = str(claims.get("workflow_ref")), str(claims.get("job_workflow_ref"))
-    if started != file:
-        name = file.partition("@")[0].rpartition("/")[2]
+    started_workflow = str(claims.get("workflow_ref"))
+    job_workflow = str(claims.get("job_workflow_ref"))
+    if started_workflow != job_workflow:
+        name = job_workflow.partition("@")[0].rpartition("/")[2]
         raise Failure(
             "400 Invalid attestations supplied during upload: Verification failed: Certificate's "
-            f"Build Config URI ({started}) does not match expected Trusted Publisher ({name} @ "
-            f"{claims.get('repository')})"
+            f"Build Config URI ({started_workflow}) does not match expected Trusted Publisher "
+            f"({name} @ {claims.get('repository')})"
         )
 
 
 def _twine(*arguments: str) -> None:
     print(f"[command]twine {' '.join(arguments)}", flush=True)
-    done = subprocess.run((sys.executable, "-m", "twine", *arguments), check=False)
-    if done.returncode:
-        raise Failure(f"twine {arguments[0]} ended with exit code {done.returncode}")
+    process = subprocess.run((sys.executable, "-m", "twine", *arguments), check=False)
+    if process.returncode:
+        raise Failure(f"twine {arguments[0]} ended with exit code {process.returncode}")
 
 
 def _exchange(repository: str) -> tuple[str, dict[str, object]]:
-    """Return a token of the index for the identity of this job, and the claims of the identity.
+    """Exchange the identity of this job. Return an upload token and the claims of the identity.
 
     Raises:
-        Failure: with the index's own reasons.
+        Failure: no identity is available, or the index refuses it.
     """
     host = urlsplit(repository).netloc
-    answer = requests.get(f"https://{host}/_/oidc/audience", timeout=_SECONDS)
+    response = requests.get(f"https://{host}/_/oidc/audience", timeout=_SECONDS)
     try:
-        identity = identities.detect_credential(_value(answer, "audience"))
+        identity = identities.detect_credential(_value(response, "audience"))
     except identities.IdentityError as error:
         raise Failure(
             f"Trusted publishing exchange failure: OpenID Connect token retrieval failed: {error}. "
@@ -111,35 +113,37 @@ def _exchange(repository: str) -> tuple[str, dict[str, object]]:
         testbed_failure("forge-unreachable", str(error))
     if identity is None:
         raise Failure("Trusted publishing exchange failure: no identity is available here")
-    answer = requests.post(
+    response = requests.post(
         f"https://{host}/_/oidc/mint-token", json={"token": identity}, timeout=_SECONDS
     )
     claims = _claims(identity)
-    if not answer.ok:
-        shown = {name: claims.get(name, "(missing)") for name in _CLAIMS}
-        print(f"The claims of this job: {json.dumps(shown, indent=2)}")
-    token = _value(answer, "token")
+    if not response.ok:
+        main_claims = {name: claims.get(name, "(missing)") for name in _CLAIMS}
+        print(f"The claims of this job: {json.dumps(main_claims, indent=2)}")
+    token = _value(response, "token")
     print(f"::add-mask::{token}", flush=True)
     return token, claims
 
 
-def _value(answer: requests.Response, key: str) -> str:
-    """Return a text of the index's answer.
+def _value(response: requests.Response, key: str) -> str:
+    """Return a string from the index's response.
 
     Raises:
-        Failure: it has none, or is a refusal; with the index's own reasons.
+        Failure: the index refuses the request, or the response does not have the key.
     """
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
         body = None
-    table = body if isinstance(body, dict) else {}
-    if answer.ok and isinstance(table.get(key), str):
-        return str(table[key])
-    reasons = [f"`{one.get('code')}`: {one.get('description')}" for one in table.get("errors", [])]
-    text = "; ".join(reasons) or str(table.get("message") if table else answer.text[:200])
+    values = body if isinstance(body, dict) else {}
+    if response.ok and isinstance(values.get(key), str):
+        return str(values[key])
+    reasons = [
+        f"`{error.get('code')}`: {error.get('description')}" for error in values.get("errors", [])
+    ]
+    text = "; ".join(reasons) or str(values.get("message") if values else response.text[:200])
     raise Failure(
-        f"Trusted publishing exchange failure: the index answered {answer.status_code}: {text}"
+        f"Trusted publishing exchange failure: the index answered {response.status_code}: {text}"
     )
 
 
@@ -152,4 +156,4 @@ def _claims(identity: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    run(main, lost={requests.RequestException: "index-unreachable"})
+    run(main, testbed_errors={requests.RequestException: "index-unreachable"})

@@ -1,4 +1,4 @@
-"""Stand-in for actions/setup-python: the runner has one Python, Debian's, and offers that."""
+"""Stand-in for actions/setup-python. It provides the only Python of the runner, Debian's."""
 
 from __future__ import annotations
 
@@ -15,58 +15,61 @@ HOME = Path("/opt/python/3.13")
 
 
 def main() -> None:
-    """Put it on PATH."""
-    given = inputs("actions-setup-python")
+    """Add the Python to PATH if it is the requested one."""
+    values = inputs("actions-setup-python")
     for name in ("check-latest", "allow-prereleases"):
-        given.switch(name)  # another word than true or false fails
-    versions = _versions(given)
-    if not versions:
+        values.switch(name)  # fails for an invalid value
+    requested_versions = _requested_versions(values)
+    if not requested_versions:
         print("::warning::The `python-version` input is not set.")
         return
-    own = Version(platform.python_version())
-    for version in versions:
-        if not _fits(version, own):
-            unsupported(f"Python {version}: this runner has {own} only")
-    if given.switch("update-environment"):
+    available = Version(platform.python_version())
+    for requested in requested_versions:
+        if not _matches(requested, available):
+            unsupported(f"Python {requested}: this runner only has {available}")
+    if values.switch("update-environment"):
         with Path(os.environ["GITHUB_PATH"]).open("a", encoding="utf-8") as file:
             file.write(f"{HOME / 'bin'}\n")
         with Path(os.environ["GITHUB_ENV"]).open("a", encoding="utf-8") as file:
             names = ("pythonLocation", "Python_ROOT_DIR", "Python3_ROOT_DIR")
             file.writelines(f"{name}={HOME}\n" for name in names)
-    output("python-version", str(own))
+    output("python-version", str(available))
     output("python-path", str(HOME / "bin" / "python"))
     output("cache-hit", "false")
-    print(f"Successfully set up CPython ({own})")
+    print(f"Successfully set up CPython ({available})")
 
 
-def _versions(given: Inputs) -> list[str]:
-    """Return the versions that are asked for: by the input, or by a file that has them.
+def _requested_versions(values: Inputs) -> list[str]:
+    """Return the versions in the input python-version, or else in the version file.
 
     Raises:
-        Failure: there is no such file.
+        Failure: the file of the input python-version-file does not exist.
     """
-    if versions := lines(given["python-version"]):
+    if versions := lines(values["python-version"]):
         return versions
-    file = Path(given["python-version-file"] or ".python-version")
+    file = Path(values["python-version-file"] or ".python-version")
     if not file.is_file():
-        if not given["python-version-file"]:
+        if not values["python-version-file"]:
             return []
         raise Failure(f"The specified python version file at: {file} doesn't exist.")
     if file.suffix == ".toml" or file.name in ("Pipfile", ".tool-versions"):
         unsupported(f"the input python-version-file: {file}")
-    plain = lines(file.read_text("utf-8"))
-    return [line for line in plain if not line.startswith("#")]
+    return [line for line in lines(file.read_text("utf-8")) if not line.startswith("#")]
 
 
-def _fits(version: str, own: Version) -> bool:
-    """Return whether a version, a beginning of one or a range is what this Python is."""
-    plain = version.removesuffix("-dev").removesuffix(".x").removesuffix(".*")
-    if plain and plain[0].isdigit() and all(part.isdigit() for part in plain.split(".")):
-        return own.public.split(".")[: plain.count(".") + 1] == plain.split(".")
+def _matches(requested: str, available: Version) -> bool:
+    """Return True if the available version matches a version, a prefix (3.13, 3.x) or a range.
+
+    Raises:
+        Failure: the request is not a version.
+    """
+    prefix = requested.removesuffix("-dev").removesuffix(".x").removesuffix(".*").split(".")
+    if all(part.isdigit() for part in prefix):
+        return available.public.split(".")[: len(prefix)] == prefix
     try:
-        return SpecifierSet(version.replace(" ", ",")).contains(own)
+        return SpecifierSet(requested.replace(" ", ",")).contains(available)
     except InvalidSpecifier:
-        raise Failure(f"Version {version} is none") from None
+        raise Failure(f"{requested} is not a version of Python") from None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stand-in for softprops/action-gh-release: the release is made over GitHub's REST API."""
+"""Stand-in for softprops/action-gh-release. It creates a release with GitHub's REST API."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import requests
 from .toolkit import Failure, Inputs, inputs, lines, output, run, unsupported
 
 _SECONDS = 60
-_BEYOND_GLOB = re.compile(r"[{}\\]|[!?*+@]\(")
-"""Parts of a pattern that the real action knows and Python does not."""
+_UNSUPPORTED_GLOB = re.compile(r"[{}\\]|[!?*+@]\(")
+"""Parts of a pattern that the real action supports and Python does not."""
 
 
 class Asset(TypedDict):
-    """A file of a release, as far as it is read here."""
+    """A file of a release, with the keys that are read here."""
 
     id: int
     name: str
 
 
 class Release(TypedDict):
-    """A release, as far as it is read here."""
+    """A release, with the keys that are read here."""
 
     id: int
     tag_name: str
@@ -41,11 +41,11 @@ class Release(TypedDict):
 
 
 Values = dict[str, str | bool]
-"""What a release is made from."""
+"""The fields of a request that creates or changes a release."""
 
 
 class Api:
-    """GitHub's REST API, as far as releases go."""
+    """The part of GitHub's REST API for releases."""
 
     def __init__(self, token: str, repository: str) -> None:
         self._session = requests.Session()
@@ -59,25 +59,25 @@ class Api:
         self._top = f"{os.environ['GITHUB_API_URL']}/repos/{repository}"
 
     def release(self, tag: str) -> Release | None:
-        """Return the release of a tag, which may be a draft.
+        """Return the release or draft of a tag, or None.
 
         Raises:
-            Failure: GitHub refuses, with its own words.
+            Failure: GitHub refuses the request. The message has its words.
         """
         path = f"/releases/tags/{tag}"
-        answer = self._session.get(f"{self._top}{path}", timeout=_SECONDS)
-        if answer.status_code != 404:
-            found: Release = _checked(answer, "GET", path).json()
-            return found
-        # A draft is not found by its tag.
+        response = self._session.get(f"{self._top}{path}", timeout=_SECONDS)
+        if response.status_code != 404:
+            release: Release = _checked(response, "GET", path).json()
+            return release
+        # GitHub does not find drafts by their tag.
         releases: list[Release] = self._send("GET", "/releases?per_page=100").json()
         return next((release for release in releases if release["tag_name"] == tag), None)
 
     def save(self, method: str, path: str, values: Values | None = None) -> Release:
-        """Make, change or read a release, and return it.
+        """Create, change or read a release, and return it.
 
         Raises:
-            Failure: GitHub refuses, with its own words.
+            Failure: GitHub refuses the request. The message has its words.
         """
         release: Release = self._send(method, path, values).json()
         return release
@@ -86,26 +86,26 @@ class Api:
         """Delete a file of a release.
 
         Raises:
-            Failure: GitHub refuses, with its own words.
+            Failure: GitHub refuses the request. The message has its words.
         """
         self._send("DELETE", f"/releases/assets/{asset['id']}")
 
     def upload(self, release: Release, path: Path) -> None:
-        """Attach a file to a release.
+        """Add a file to a release.
 
         Raises:
-            Failure: GitHub refuses, with its own words.
+            Failure: GitHub refuses the request. The message has its words.
         """
         url = release["upload_url"].partition("{")[0]
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        answer = self._session.post(
+        response = self._session.post(
             url,
             params={"name": path.name},
             data=path.read_bytes(),
             headers={"Content-Type": kind},
             timeout=_SECONDS,
         )
-        _checked(answer, "POST", url)
+        _checked(response, "POST", url)
 
     def _send(self, method: str, path: str, values: Values | None = None) -> requests.Response:
         url = f"{self._top}{path}"
@@ -114,49 +114,50 @@ class Api:
         )
 
 
-def _checked(answer: requests.Response, method: str, path: str) -> requests.Response:
-    if answer.ok:
-        return answer
+def _checked(response: requests.Response, method: str, path: str) -> requests.Response:
+    if response.ok:
+        return response
     try:
-        refusal = answer.json()
+        refusal = response.json()
     except ValueError:
-        refusal = {"message": answer.text[:200]}
-    more = f" {json.dumps(refusal['errors'])}" if refusal.get("errors") else ""
+        refusal = {"message": response.text[:200]}
+    errors = f" {json.dumps(refusal['errors'])}" if refusal.get("errors") else ""
     raise Failure(
-        f"GitHub release failed with status: {answer.status_code}: {refusal.get('message')}{more} "
-        f"({method} {path.partition('?')[0]})"
+        f"GitHub release failed with status: {response.status_code}: "
+        f"{refusal.get('message')}{errors} ({method} {path.partition('?')[0]})"
     )
 
 
 def main() -> None:
-    """Make the release."""
-    given = inputs("softprops-action-gh-release")
+    """Create or update the release and upload its files."""
+    action_inputs = inputs("softprops-action-gh-release")
     ref = os.environ["GITHUB_REF"]
-    draft = given.switch("draft")
-    tag = given["tag_name"].removeprefix("refs/tags/")
+    draft = action_inputs.switch("draft")
+    tag = action_inputs["tag_name"].removeprefix("refs/tags/")
     if not tag and not ref.startswith("refs/tags/") and not draft:
         raise Failure("GitHub Releases requires a tag")
     tag = tag or ref.removeprefix("refs/tags/")
-    files = _files(given)
-    api = Api(given["token"], given["repository"] or os.environ["GITHUB_REPOSITORY"])
-    present = api.release(tag)
-    values = _values(given, tag, present)
-    prerelease = given.switch("prerelease")
-    if present is None:
+    files = _files(action_inputs)
+    repository = action_inputs["repository"] or os.environ["GITHUB_REPOSITORY"]
+    api = Api(action_inputs["token"], repository)
+    existing = api.release(tag)
+    values = _values(action_inputs, tag, existing)
+    prerelease = action_inputs.switch("prerelease")
+    if existing is None:
         print(f"Creating new GitHub release for tag {tag}...")
-        # Users see it when it is whole: it is a draft until its files are there. A prerelease is
-        # not, for no event would report it later.
+        # The release is a draft until it has its files, so that users get a complete release. A
+        # pre-release is published at once, because its later publication would cause no event.
         release = api.save("POST", "/releases", values | {"draft": draft or not prerelease})
     else:
-        print(f"Found release {present['name']} (with id={present['id']})")
-        release = api.save("PATCH", f"/releases/{present['id']}", values)
+        print(f"Found release {existing['name']} (with id={existing['id']})")
+        release = api.save("PATCH", f"/releases/{existing['id']}", values)
     for path in files:
-        _upload(api, release, path, overwrite=given.switch("overwrite_files"))
+        _upload(api, release, path, overwrite=action_inputs.switch("overwrite_files"))
     if release["draft"] and not draft:
-        final: Values = {"draft": False}
-        if latest := _make_latest(given):
-            final["make_latest"] = latest
-        release = api.save("PATCH", f"/releases/{release['id']}", final)
+        publication: Values = {"draft": False}
+        if latest := _make_latest(action_inputs):
+            publication["make_latest"] = latest
+        release = api.save("PATCH", f"/releases/{release['id']}", publication)
     release = api.save("GET", f"/releases/{release['id']}")
     print(f"Release ready at {release['html_url']}")
     output("url", release["html_url"])
@@ -165,60 +166,63 @@ def main() -> None:
     output("assets", json.dumps(release["assets"]))
 
 
-def _files(given: Inputs) -> list[Path]:
-    folder = Path(given["working_directory"] or ".")
+def _files(action_inputs: Inputs) -> list[Path]:
+    folder = Path(action_inputs["working_directory"] or ".")
     files: list[Path] = []
-    for pattern in _patterns(given["files"]):
-        # A pattern may be absolute, which Path.glob refuses.
+    for pattern in _patterns(action_inputs["files"]):
+        # Not Path.glob, because it refuses absolute patterns.
         path = str(folder / Path(pattern).expanduser())
         names = glob.glob(path, recursive=True, include_hidden=True)  # noqa: PTH207
-        matched = sorted(Path(name) for name in names if Path(name).is_file())
-        if not matched:
+        matches = sorted(Path(name) for name in names if Path(name).is_file())
+        if not matches:
             message = f"Pattern '{pattern}' does not match any files."
-            if given.switch("fail_on_unmatched_files"):
+            if action_inputs.switch("fail_on_unmatched_files"):
                 raise Failure(message)
             print(f"::warning::{message}")
-        files += [path for path in matched if path not in files]
+        files += [path for path in matches if path not in files]
     return files
 
 
-def _patterns(files: str) -> list[str]:
-    """Return the patterns of the input, which are on lines and between commas."""
-    if beyond := _BEYOND_GLOB.search(files):
-        unsupported(f"{beyond[0]} in a pattern of the input files")
-    return lines(files.replace(",", "\n"))
+def _patterns(text: str) -> list[str]:
+    """Return the patterns of the input `files`. Line ends and commas separate them."""
+    if match := _UNSUPPORTED_GLOB.search(text):
+        unsupported(f"{match[0]} in a pattern of the input files")
+    return lines(text.replace(",", "\n"))
 
 
-def _values(given: Inputs, tag: str, present: Release | None) -> Values:
-    body = given["body"]
-    if given["body_path"]:
+def _values(action_inputs: Inputs, tag: str, existing: Release | None) -> Values:
+    body = action_inputs["body"]
+    if body_path := action_inputs["body_path"]:
         try:
-            body = Path(given["body_path"]).read_text("utf-8")
+            body = Path(body_path).read_text("utf-8")
         except OSError as error:
-            print(f"Failed to read body_path {given['body_path']} ({error}); body is used instead")
-    old_body = (present["body"] if present else None) or ""
-    if given.switch("append_body") and old_body:
+            print(f"Failed to read body_path {body_path} ({error}); body is used instead")
+    old_body = (existing["body"] if existing else None) or ""
+    if action_inputs.switch("append_body") and old_body:
         body = f"{old_body}\n{body}"
     flags = {"draft": False, "prerelease": False}
-    if present:
-        flags = {"draft": present["draft"], "prerelease": present["prerelease"]}
+    if existing:
+        flags = {"draft": existing["draft"], "prerelease": existing["prerelease"]}
     values: Values = {
         "tag_name": tag,
-        "name": given["name"] or (present["name"] if present else None) or tag,
+        "name": action_inputs["name"] or (existing["name"] if existing else None) or tag,
         "body": body or old_body,
-        "generate_release_notes": given.switch("generate_release_notes"),
-        **{key: given.switch(key) if given[key] else flags[key] for key in flags},
+        "generate_release_notes": action_inputs.switch("generate_release_notes"),
+        **{
+            key: action_inputs.switch(key) if action_inputs[key] else default
+            for key, default in flags.items()
+        },
     }
-    if given["target_commitish"]:
-        values["target_commitish"] = given["target_commitish"]
-    if latest := _make_latest(given):
+    if action_inputs["target_commitish"]:
+        values["target_commitish"] = action_inputs["target_commitish"]
+    if latest := _make_latest(action_inputs):
         values["make_latest"] = latest
     return values
 
 
-def _make_latest(given: Inputs) -> str:
-    """Return what the release is to be for the latest one; empty if GitHub decides."""
-    value = given["make_latest"]
+def _make_latest(action_inputs: Inputs) -> str:
+    """Return the value of make_latest for GitHub. Empty means GitHub's default."""
+    value = action_inputs["make_latest"]
     return value if value in ("true", "false", "legacy") else ""
 
 
@@ -236,4 +240,4 @@ def _upload(api: Api, release: Release, path: Path, *, overwrite: bool) -> None:
 
 
 if __name__ == "__main__":
-    run(main, OSError, lost={requests.RequestException: "forge-unreachable"})
+    run(main, OSError, testbed_errors={requests.RequestException: "forge-unreachable"})

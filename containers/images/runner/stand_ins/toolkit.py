@@ -1,4 +1,4 @@
-"""What the stand-in actions share: their inputs, their outputs, and how they fail."""
+"""Functions of all stand-in actions: inputs, outputs and failures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ACTIONS = Path(__file__).resolve().parents[1] / "actions"
 
 
 class Failure(Exception):
-    """The action fails as the real one would; the message is its error."""
+    """The action fails, as the real action does. The message is the error of the step."""
 
 
 class InputRule(TypedDict, total=False):
-    """What the stand-in does with an input, as far as it is read here (`inputs.toml`)."""
+    """The treatment of an input (`inputs.toml`), with the keys that are read here."""
 
     aliases: list[str]
     switch: str
@@ -28,27 +28,27 @@ class InputRule(TypedDict, total=False):
 
 
 class Inputs:
-    """The inputs of the action that runs, by the names in its `inputs.toml`."""
+    """The inputs of the running action, by their names in its `inputs.toml`."""
 
     def __init__(self, action: str) -> None:
-        """Read the inputs of a stand-in, named by its folder in ``actions``."""
+        """Read the rules of a stand-in. ``action`` is the name of its folder in ``actions``."""
         text = (ACTIONS / action / "inputs.toml").read_text("utf-8")
         self._rules: dict[str, InputRule] = tomllib.loads(text)
 
     def __getitem__(self, name: str) -> str:
-        """Return an input without the space around it; empty if it is not given.
+        """Return the stripped value of an input, or an empty string if it is not set.
 
-        Of an input with several names, the first one that is given and not empty counts.
+        If the input has several names, return the first value that is not empty.
         """
         names = (name, *self._rules[name].get("aliases", ()))
         values = (os.environ.get(f"INPUT_{key.upper()}", "").strip() for key in names)
         return next((value for value in values if value), "")
 
     def switch(self, name: str) -> bool:
-        """Return whether an input is on, by the reading of the real action.
+        """Return the boolean value of an input, converted in the same way as by the real action.
 
         Raises:
-            Failure: it is a word that the real action refuses.
+            Failure: the real action refuses the value.
         """
         value = self[name]
         match self._rules[name]["switch"]:
@@ -63,10 +63,10 @@ class Inputs:
             case _ if value in ("false", "False", "FALSE"):
                 return False
             case _:
-                raise Failure(f"the input {name} is {value!r}; it must be true or false")
+                raise Failure(f"the input {name} must be true or false, not {value!r}")
 
     def check(self) -> None:
-        """End the action as one that the stand-in cannot do if an input asks for more."""
+        """End the action as unsupported if an input has a value that the stand-in cannot do."""
         for name, rule in self._rules.items():
             value = self[name]
             if not value or "only" not in rule:
@@ -78,58 +78,60 @@ class Inputs:
 
 
 def inputs(action: str) -> Inputs:
-    """Return the inputs of a stand-in; end the action if it cannot do what they ask."""
-    given = Inputs(action)
-    given.check()
-    return given
+    """Return the inputs of a stand-in after `Inputs.check`."""
+    checked_inputs = Inputs(action)
+    checked_inputs.check()
+    return checked_inputs
 
 
 def lines(value: str) -> list[str]:
-    """Return the lines of a multi-line input that are not empty."""
+    """Return the non-empty lines of an input with several lines."""
     return [line.strip() for line in value.splitlines() if line.strip()]
 
 
 def output(name: str, value: str) -> None:
-    """Set an output."""
-    mark = uuid.uuid4().hex  # a value may have several lines
+    """Set an output of the step. The value can have several lines."""
+    delimiter = uuid.uuid4().hex
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
-        file.write(f"{name}<<{mark}\n{value}\n{mark}\n")
+        file.write(f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
 
 
 def run(
-    action: Callable[[], None], *errors: type[Exception], lost: Mapping[type[Exception], str] = {}
+    action: Callable[[], None],
+    *step_errors: type[Exception],
+    testbed_errors: Mapping[type[Exception], str] = {},
 ) -> NoReturn:
-    """Run an action and end; its failure, or one of these errors, is its error.
+    """Run an action and exit with code 0 or 1.
 
-    ``lost`` are the errors of which the testbed is the cause, with the name of that cause. Any
-    error that is not expected is the stand-in's own.
+    - `Failure` and ``step_errors`` fail the step, as in the real action.
+    - ``testbed_errors`` are reported as a failure of the testbed. The mapping has their causes.
+    - All other errors are defects of the stand-in, also reported as a failure of the testbed.
     """
-    reported: tuple[type[Exception], ...] = (Failure, *errors)
     try:
         action()
-    except tuple(lost) as error:
-        cause = next(cause for kind, cause in lost.items() if isinstance(error, kind))
+    except tuple(testbed_errors) as error:
+        cause = next(cause for kind, cause in testbed_errors.items() if isinstance(error, kind))
         testbed_failure(cause, str(error))
-    except reported as error:
+    except (Failure, *step_errors) as error:
         print(f"::error::{_escaped(str(error))}", flush=True)
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the workflow is not blamed for it
+    except Exception as error:  # noqa: BLE001 - a defect must not count against the workflow
         traceback.print_exc(file=sys.stdout)
         testbed_failure("testbed-defect", f"{type(error).__name__}: {error}")
     sys.exit(0)
 
 
-def testbed_failure(cause: str, why: str) -> NoReturn:
-    """Report that the testbed failed, and not the workflow; end. ``cause`` is its name."""
-    print(f"e2e-failure {json.dumps({'cause': cause, 'why': why})}", flush=True)
-    print(f"::error::the testbed failed: {_escaped(why)}", flush=True)
+def testbed_failure(cause: str, message: str) -> NoReturn:
+    """Report a failure of the testbed, with the name of its cause, and exit with code 1."""
+    print(f"e2e-failure {json.dumps({'cause': cause, 'why': message})}", flush=True)
+    print(f"::error::the testbed failed: {_escaped(message)}", flush=True)
     sys.exit(1)
 
 
-def unsupported(message: str) -> NoReturn:
-    """Report that the real action can do this and the stand-in cannot, and end."""
-    print(f"e2e-unsupported {json.dumps({'why': message})}", flush=True)
-    print(f"::error::the stand-in cannot do this: {_escaped(message)}", flush=True)
+def unsupported(feature: str) -> NoReturn:
+    """Report a feature of the real action that the stand-in does not have. Exit with code 1."""
+    print(f"e2e-unsupported {json.dumps({'why': feature})}", flush=True)
+    print(f"::error::the stand-in does not support this: {_escaped(feature)}", flush=True)
     sys.exit(1)
 
 

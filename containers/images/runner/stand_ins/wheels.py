@@ -1,7 +1,8 @@
-"""Stand-in for pypa/cibuildwheel: that says what it would build, the suite's builder builds.
+"""Stand-in for pypa/cibuildwheel. The builder of the suite builds the wheels.
 
-The builder is outside: it starts containers, and a job here has no engine. What it is asked for is
-one line of output, which the host reads; the wheel and the log come into this container.
+The real cibuildwheel lists the build identifiers. The builder runs on the host, because it starts
+containers and a job has no engine. The request is one line of output, which the host reads. The
+host then puts the wheels and the log into this container.
 """
 
 from __future__ import annotations
@@ -19,60 +20,65 @@ from pathlib import Path
 from .toolkit import Failure, inputs, run, testbed_failure, unsupported
 
 PLATFORMS = {"linux": ("x86_64",), "windows": ("AMD64", "x86")}
-"""The architectures that cibuildwheel builds for by default on GitHub's runners."""
+"""The default architectures of cibuildwheel on GitHub's runners."""
 _SECONDS = 2400
 
 
 def main() -> None:
-    """Ask for the wheel and wait for it."""
-    given = inputs("pypa-cibuildwheel")
+    """Request the wheels and wait for them."""
+    values = inputs("pypa-cibuildwheel")
     if settings := sorted(key for key in os.environ if key.startswith("CIBW_")):
         unsupported(f"settings in the environment: {', '.join(settings)}")
-    source = Path(given["package-dir"]).resolve()
+    source = Path(values["package-dir"]).resolve()
     if not any((source / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
         names = "{setup.py, setup.cfg, pyproject.toml}"
         raise Failure(f"cibuildwheel: Could not find any of {names} at root of package {source}")
-    answer = Path(os.environ["RUNNER_TEMP"]) / f"e2e-build-{uuid.uuid4().hex}"
-    answer.mkdir(parents=True)
+    results = Path(os.environ["RUNNER_TEMP"]) / f"e2e-build-{uuid.uuid4().hex}"
+    results.mkdir(parents=True)
     request = {
         "container": socket.gethostname(),
         "source": str(source),
-        # Which of these it is to be, the host knows: by the label of the runner.
+        # The host selects the platform by the label of the runner.
         "would": {platform: _identifiers(source, platform) for platform in PLATFORMS},
-        "answer": str(answer),
+        "answer": str(results),
     }
     print(f"e2e-build {json.dumps(request)}", flush=True)
     deadline = time.monotonic() + _SECONDS
-    while not (answer / "done.json").exists():
+    while not (results / "done.json").exists():
         if time.monotonic() > deadline:
             testbed_failure("machine-lost", f"the builder did not answer in {_SECONDS} s")
         time.sleep(0.1)
-    done = json.loads((answer / "done.json").read_text("utf-8"))
-    print((answer / "build.log").read_text("utf-8", "replace"), end="", flush=True)
-    if done["unsupported"]:
-        unsupported(done["unsupported"])
-    if done["error"]:
-        raise Failure(done["error"])
-    output = Path(given["output-dir"])
+    build = json.loads((results / "done.json").read_text("utf-8"))
+    print((results / "build.log").read_text("utf-8", "replace"), end="", flush=True)
+    if build["unsupported"]:
+        unsupported(build["unsupported"])
+    if build["error"]:
+        raise Failure(build["error"])
+    output = Path(values["output-dir"])
     output.mkdir(parents=True, exist_ok=True)
-    for wheel in sorted(answer.glob("*.whl")):
+    for wheel in sorted(results.glob("*.whl")):
         shutil.copyfile(wheel, output / wheel.name)
-        how = "reused: built before from these very files" if done["reused"] else "built now"
-        print(f"{wheel.name}: {how}, in {done['seconds']:.1f} s")
+        origin = "reused from an earlier build of the same files" if build["reused"] else "built"
+        print(f"{wheel.name}: {origin}, in {build['seconds']:.1f} s")
 
 
 def _identifiers(source: Path, platform: str) -> list[str]:
+    """Return the build identifiers that cibuildwheel selects for a platform.
+
+    Raises:
+        Failure: cibuildwheel refuses its settings.
+    """
     command = (sys.executable, "-m", "cibuildwheel", "--print-build-identifiers")
-    done = subprocess.run(
+    process = subprocess.run(
         (*command, "--platform", platform, "--archs", ",".join(PLATFORMS[platform]), str(source)),
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        print(done.stdout + done.stderr, flush=True)
-        raise Failure(f"cibuildwheel: Process completed with exit code {done.returncode}.")
-    return done.stdout.split()
+    if process.returncode:
+        print(process.stdout + process.stderr, flush=True)
+        raise Failure(f"cibuildwheel: Process completed with exit code {process.returncode}.")
+    return process.stdout.split()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Import the programs of the image under the names that they have in the image."""
+"""Make the programs of the image importable under their names in the image."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The artifact service: names, blobs, refused calls."""
+
 from __future__ import annotations
 
 import hashlib
@@ -13,19 +15,20 @@ BASE = "http://10.0.0.2:8080"
 
 
 def upload(store: Any, name: str, content: bytes) -> str:
-    made = store.call("CreateArtifact", {"name": name, "mime_type": "application/zip"}, BASE)
-    number = str(made["signed_upload_url"]).rpartition("/")[2]
+    created = store.call("CreateArtifact", {"name": name, "mime_type": "application/zip"}, BASE)
+    number = str(created["signed_upload_url"]).rpartition("/")[2]
     store.put(number, {}, content)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    asked = {"name": name, "size": str(len(content)), "hash": digest}
-    return str(store.call("FinalizeArtifact", asked, BASE)["artifact_id"])
+    call = {"name": name, "size": str(len(content)), "hash": digest}
+    return str(store.call("FinalizeArtifact", call, BASE)["artifact_id"])
 
 
-def names(store: Any, **asked: str) -> list[str]:
-    return [found["name"] for found in store.call("ListArtifacts", dict(asked), BASE)["artifacts"]]
+def names(store: Any, **filters: str) -> list[str]:
+    artifacts = store.call("ListArtifacts", dict(filters), BASE)["artifacts"]
+    return [artifact["name"] for artifact in artifacts]
 
 
-def test_an_artifact_is_listed_by_name_and_number_and_comes_back(tmp_path: Path) -> None:
+def test_artifact_is_listed_by_name_and_number_and_has_its_content(tmp_path: Path) -> None:
     store = Store(tmp_path, 1)
     first, second = upload(store, "a", b"one"), upload(store, "b", b"two")
     assert names(store) == ["a", "b"]
@@ -35,37 +38,38 @@ def test_an_artifact_is_listed_by_name_and_number_and_comes_back(tmp_path: Path)
     assert store.blob(second).read_bytes() == b"two"
 
 
-def test_a_name_is_taken_once_in_an_attempt_and_again_in_the_next(tmp_path: Path) -> None:
+def test_name_can_be_used_once_in_each_attempt(tmp_path: Path) -> None:
     upload(Store(tmp_path, 1), "a", b"one")
-    with pytest.raises(Refused, match="already exists") as caught:
+    with pytest.raises(Refused) as refusal:
         Store(tmp_path, 1).call("CreateArtifact", {"name": "a"}, BASE)
-    assert (caught.value.status, caught.value.code) == (409, "already_exists")
+    assert (refusal.value.status, refusal.value.code) == (409, "already_exists")
     number = upload(Store(tmp_path, 2), "a", b"two")
     assert Store(tmp_path, 2).blob(number).read_bytes() == b"two"
 
 
-def test_blocks_make_a_blob_in_the_order_of_their_list(tmp_path: Path) -> None:
+def test_blob_has_its_blocks_in_the_order_of_the_list(tmp_path: Path) -> None:
     store = Store(tmp_path, 1)
     store.put("7", {"comp": ["block"], "blockid": ["Mg=="]}, b"two")
     store.put("7", {"comp": ["block"], "blockid": ["MQ=="]}, b"one")
-    listed = b"<BlockList><Latest>MQ==</Latest><Latest>Mg==</Latest></BlockList>"
-    store.put("7", {"comp": ["blocklist"]}, listed)
+    block_list = b"<BlockList><Latest>MQ==</Latest><Latest>Mg==</Latest></BlockList>"
+    store.put("7", {"comp": ["blocklist"]}, block_list)
     assert store.blob("7").read_bytes() == b"onetwo"
 
 
 @pytest.mark.parametrize("wrong", [{"hash": "sha256:00"}, {"size": "99"}])
-def test_an_upload_that_is_not_what_was_announced_is_refused(
+def test_upload_with_another_digest_or_size_is_refused(
     tmp_path: Path, wrong: dict[str, str]
 ) -> None:
     store = Store(tmp_path, 1)
-    made = store.call("CreateArtifact", {"name": "a"}, BASE)
-    store.put(str(made["signed_upload_url"]).rpartition("/")[2], {}, b"content")
-    with pytest.raises(Refused, match="not that of what was uploaded"):
+    created = store.call("CreateArtifact", {"name": "a"}, BASE)
+    store.put(str(created["signed_upload_url"]).rpartition("/")[2], {}, b"content")
+    with pytest.raises(Refused) as refusal:
         store.call("FinalizeArtifact", {"name": "a", **wrong}, BASE)
+    assert (refusal.value.status, refusal.value.code) == (400, "invalid_argument")
     assert names(store) == []
 
 
-def test_a_deleted_artifact_is_gone_and_its_name_is_free(tmp_path: Path) -> None:
+def test_name_of_a_deleted_artifact_can_be_used_again(tmp_path: Path) -> None:
     store = Store(tmp_path, 1)
     number = upload(store, "a", b"one")
     store.call("DeleteArtifact", {"name": "a"}, BASE)
@@ -76,12 +80,12 @@ def test_a_deleted_artifact_is_gone_and_its_name_is_free(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("method", ["GetSignedArtifactURL", "DeleteArtifact", "FinalizeArtifact"])
-def test_what_is_not_there_is_refused(tmp_path: Path, method: str) -> None:
-    with pytest.raises(Refused) as caught:
+def test_unknown_artifact_is_not_found(tmp_path: Path, method: str) -> None:
+    with pytest.raises(Refused) as refusal:
         Store(tmp_path, 1).call(method, {"name": "none"}, BASE)
-    assert caught.value.status == 404
+    assert refusal.value.status == 404
 
 
-def test_a_blob_is_named_by_a_number_only(tmp_path: Path) -> None:
+def test_name_of_a_blob_is_a_number(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         Store(tmp_path, 1).blob("../../etc/passwd")

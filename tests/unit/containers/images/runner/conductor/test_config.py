@@ -1,3 +1,5 @@
+"""The configuration of the conductor."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -23,7 +25,7 @@ VALUES = {
 }
 
 
-def test_a_configuration_is_read(tmp_path: Path) -> None:
+def test_configuration_is_read(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(VALUES))
 
@@ -31,7 +33,7 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", [{**VALUES, "colour": "blue"}, {"identity": {}}])
-def test_an_unknown_or_missing_key_is_refused(tmp_path: Path, values: object) -> None:
+def test_unknown_or_missing_key_is_refused(tmp_path: Path, values: object) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(values))
 

@@ -1,4 +1,4 @@
-"""How act is run, with a small program in its place."""
+"""The command, environment and output of act. A small program replaces act."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ADDRESS = "10.0.0.9"
 REPORT = """
 import json, os, pathlib, sys
 variables = {name: os.environ.get(name) for name in ("DOCKER_HOST", "GITHUB_TOKEN", "OUTSIDE")}
-print(json.dumps({"words": sys.argv[1:], "folder": os.getcwd(), "variables": variables}))
+print(json.dumps({"arguments": sys.argv[1:], "folder": os.getcwd(), "variables": variables}))
 """
 
 
 @dataclasses.dataclass
-class Started:
-    """What a server of the conductor was started with."""
+class FakeServer:
+    """A server that does not listen, with its arguments."""
 
     arguments: tuple[Any, ...]
     running: bool = False
@@ -32,33 +32,33 @@ class Started:
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Started]:
-    """Return the servers by name. None of them listens."""
-    made: dict[str, Started] = {}
+def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeServer]:
+    """Return the created servers by name."""
+    created: dict[str, FakeServer] = {}
 
-    def of(name: str) -> Any:
-        def start(*arguments: Any) -> Started:
-            made[name] = Started(arguments)
-            return made[name]
+    def factory(name: str) -> Any:
+        def create(*arguments: Any) -> FakeServer:
+            created[name] = FakeServer(arguments)
+            return created[name]
 
-        return start
+        return create
 
     for name in ("Service", "Relay"):
-        monkeypatch.setattr(conductor, name, of(name))
+        monkeypatch.setattr(conductor, name, factory(name))
     monkeypatch.setattr(conductor.socket, "gethostbyname", lambda _: ADDRESS)
-    return made
+    return created
 
 
 @dataclasses.dataclass(frozen=True)
 class Act:
-    """Runs the conductor with a program as act."""
+    """Runs the conductor with a Python program instead of act."""
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     captured: pytest.CaptureFixture[str]
 
     def run(self, program: str) -> tuple[int, list[dict[str, Any]]]:
-        """Return the exit code, and the lines without their times."""
+        """Return the exit code and the lines without their times."""
         config = {
             "command": [sys.executable, "-c", program],
             "environment": {"GITHUB_TOKEN": "x"},
@@ -88,12 +88,12 @@ def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 @pytest.mark.usefixtures("servers")
 @pytest.mark.parametrize("code", [0, 3])
-def test_the_exit_code_of_act_is_the_last_line(act: Act, code: int) -> None:
+def test_last_line_has_the_exit_code_of_act(act: Act, code: int) -> None:
     assert act.run(f"raise SystemExit({code})") == (code, [{"ended": code}])
 
 
 @pytest.mark.usefixtures("servers")
-def test_lines_of_acts_log_and_other_text_are_kept_apart(act: Act) -> None:
+def test_log_lines_and_other_output_of_act_have_separate_keys(act: Act) -> None:
     program = r"""
 import sys
 print('{"msg": "a"}', flush=True)
@@ -111,7 +111,7 @@ sys.stdout.buffer.write(b"[1]\n\n\xff\n")
 
 
 @pytest.mark.usefixtures("servers")
-def test_act_has_its_folder_its_variables_and_the_relay_as_its_engine(
+def test_act_gets_folder_variables_and_the_relay_as_engine(
     act: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OUTSIDE", "1")
@@ -124,17 +124,18 @@ def test_act_has_its_folder_its_variables_and_the_relay_as_its_engine(
     }
 
 
-def test_jobs_are_sent_from_acts_artifact_server_to_ours(
-    act: Act, servers: dict[str, Started]
+def test_relay_replaces_the_artifact_server_of_act_by_the_service(
+    act: Act, servers: dict[str, FakeServer]
 ) -> None:
     _, (line, _) = act.run(REPORT)
-    options = dict(word.removeprefix("--").split("=") for word in line["act"]["words"])
+    arguments = line["act"]["arguments"]
+    options = dict(argument.removeprefix("--").split("=") for argument in arguments)
     assert options["artifact-server-addr"] == ADDRESS
     assert "artifact-server-path" in options
     address, store = servers["Service"].arguments
-    _, acts, ours = servers["Relay"].arguments
-    assert acts == f"http://{ADDRESS}:{options['artifact-server-port']}/"
-    assert ours == f"http://{address[0]}:{address[1]}/"
-    assert acts != ours
+    _, act_url, service_url = servers["Relay"].arguments
+    assert act_url == f"http://{ADDRESS}:{options['artifact-server-port']}/"
+    assert service_url == f"http://{address[0]}:{address[1]}/"
+    assert act_url != service_url
     assert isinstance(store, conductor.Store)
     assert all(server.running for server in servers.values())

@@ -1,3 +1,5 @@
+"""The output of the conductor for the host."""
+
 from __future__ import annotations
 
 import importlib
@@ -14,9 +16,9 @@ def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in captured.readouterr().out.splitlines()]
 
 
-def test_a_line_is_one_json_object_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_line_is_a_json_object_with_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     before = time.time()
-    output.say(job={"id": "build"}, text="a\nb")
+    output.report(job={"id": "build"}, text="a\nb")
     (line,) = lines(capsys)
     at = line.pop("at")
     assert isinstance(at, float)
@@ -24,8 +26,8 @@ def test_a_line_is_one_json_object_with_its_time(capsys: pytest.CaptureFixture[s
     assert line == {"job": {"id": "build"}, "text": "a\nb"}
 
 
-def test_lines_of_several_threads_do_not_mix(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_simultaneous_threads_are_complete(capsys: pytest.CaptureFixture[str]) -> None:
     texts = [f"{number}" * 10_000 for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda text: output.say(text=text), texts))
+        list(pool.map(lambda text: output.report(text=text), texts))
     assert sorted(str(line["text"]) for line in lines(capsys)) == texts

@@ -1,3 +1,5 @@
+"""The relay between act and the engine: the changes of requests, and the reports for the host."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -41,47 +43,46 @@ def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return relays.Relay(config, "http://10.0.0.2:1/", "http://10.0.0.2:2/")
 
 
-def test_containers_and_their_volumes_are_given_the_runs_labels(relay: Any) -> None:
+def test_containers_and_volumes_get_names_and_labels_of_the_run(relay: Any) -> None:
     mount = {"Type": "volume", "Source": "act-x", "Target": "/x"}
-    asked: dict[str, Any] = {"Labels": {"a": "b"}, "HostConfig": {"Mounts": [mount]}}
-    relay._create(asked)
-    assert asked["Labels"] == {"a": "b", "run": "1"}
-    first, second = asked["HostConfig"]["Mounts"]
+    request: dict[str, Any] = {"Labels": {"a": "b"}, "HostConfig": {"Mounts": [mount]}}
+    relay._change_creation(request)
+    assert request["Labels"] == {"a": "b", "run": "1"}
+    first, second = request["HostConfig"]["Mounts"]
     assert (first["Source"], first["VolumeOptions"]["Labels"]) == ("mine-act-x", {"run": "1"})
     assert (second["Source"], second["Target"], second["ReadOnly"]) == ("shared", "/e2e", True)
-    assert asked["HostConfig"]["Dns"] == ["127.0.0.1"]
+    assert request["HostConfig"]["Dns"] == ["127.0.0.1"]
 
 
-@pytest.mark.parametrize(
-    ("job", "known", "given"), [("publish", "identity", True), ("publish", "", False)]
-)
-def test_only_a_job_that_may_ask_for_a_token_is_told_where(
-    relay: Any, job: str, known: str, given: bool, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("content", "has_identity"), [("identity", True), ("", False)])
+def test_only_a_job_with_identity_gets_the_variables_for_token_requests(
+    relay: Any, content: str, has_identity: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (Path(relay._config.known) / ("c" * 64)).write_text(known, "utf-8")
-    asked: dict[str, Any] = {"Env": [f"GITHUB_JOB={job}"]}
-    relay._execute("c" * 64, asked)
-    names = {entry.partition("=")[0] for entry in asked["Env"]}
-    wanted = {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
-    assert (wanted <= names) is given
-    assert (not wanted & names) is not given
-    assert f'"id": "{job}"' in capsys.readouterr().out
+    (Path(relay._config.known) / ("c" * 64)).write_text(content, "utf-8")
+    request: dict[str, Any] = {"Env": ["GITHUB_JOB=publish"]}
+    relay._change_execution("c" * 64, request)
+    names = {entry.partition("=")[0] for entry in request["Env"]}
+    variables = {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
+    assert names & variables == (variables if has_identity else set())
+    assert '"id": "publish"' in capsys.readouterr().out
 
 
-def test_a_container_is_told_once(relay: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_container_of_a_job_is_reported_once(
+    relay: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     for _ in range(2):
-        relay._execute("c" * 64, {"Env": ["GITHUB_JOB=a"]})
-    relay._execute("d" * 64, {"Env": None})
+        relay._change_execution("c" * 64, {"Env": ["GITHUB_JOB=a"]})
+    relay._change_execution("d" * 64, {"Env": None})
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_jobs_are_sent_to_our_artifact_service(relay: Any) -> None:
-    asked = {"Env": ["ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "OTHER=x"]}
-    relay._execute("c" * 64, asked)
-    assert asked["Env"] == ["ACTIONS_RESULTS_URL=http://10.0.0.2:2/", "OTHER=x"]
+def test_variables_get_the_url_of_the_artifact_service(relay: Any) -> None:
+    request = {"Env": ["ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "OTHER=x"]}
+    relay._change_execution("c" * 64, request)
+    assert request["Env"] == ["ACTIONS_RESULTS_URL=http://10.0.0.2:2/", "OTHER=x"]
 
 
-def test_a_job_waits_until_its_address_is_known(
+def test_job_waits_until_the_forge_knows_its_container(
     relay: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waits: list[float] = []
@@ -91,7 +92,7 @@ def test_a_job_waits_until_its_address_is_known(
         (Path(relay._config.known) / ("e" * 64)).touch()
 
     monkeypatch.setattr(relays.time, "sleep", sleep)
-    relay._execute("e" * 64, {"Env": ["GITHUB_JOB=publish"]})
+    relay._change_execution("e" * 64, {"Env": ["GITHUB_JOB=publish"]})
     assert len(waits) == 1
     assert "publish" in capsys.readouterr().out
 
@@ -112,7 +113,7 @@ def test_a_job_waits_until_its_address_is_known(
         (404, {"message": "No such container"}, {"status": "gone"}),
     ],
 )
-def test_the_state_of_a_container_that_act_removes_is_reported(
+def test_state_of_a_removed_container_is_reported(
     relay: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -121,11 +122,11 @@ def test_the_state_of_a_container_that_act_removes_is_reported(
     body: dict[str, Any],
     state: dict[str, Any],
 ) -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Engine(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             content = json.dumps(body).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(content)))
@@ -139,7 +140,7 @@ def test_the_state_of_a_container_that_act_removes_is_reported(
     with socketserver.UnixStreamServer(relays.ENGINE, Engine) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         head = f"DELETE /v1.41/containers/{'c' * 64}?force=1 HTTP/1.1\r\nHost: x".encode()
-        relay._changed(head, b"", None)
-    assert asked == [f"/containers/{'c' * 64}/json"]
-    reported = json.loads(capsys.readouterr().out)["removed"]
-    assert reported == {"container": "c" * 64, "state": state}
+        relay._change(head, b"", None)
+    assert paths == [f"/containers/{'c' * 64}/json"]
+    removed = json.loads(capsys.readouterr().out)["removed"]
+    assert removed == {"container": "c" * 64, "state": state}

@@ -1,3 +1,5 @@
+"""The stand-in for pypa/gh-action-pypi-publish, with fake responses of the index."""
+
 from __future__ import annotations
 
 import base64
@@ -14,50 +16,50 @@ from tests.helpers.stand_ins import Action
 CLAIMS = base64.urlsafe_b64encode(json.dumps({"sub": "repo:o/n"}).encode()).decode().rstrip("=")
 
 
-def answer(status: int, body: object) -> requests.Response:
-    made = requests.Response()
-    made.status_code = status
-    made._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return made
+def response(status: int, body: object) -> requests.Response:
+    fake = requests.Response()
+    fake.status_code = status
+    fake._content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return fake
 
 
 @pytest.fixture
 def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
-    made = Action("publish", "pypa-gh-action-pypi-publish", tmp_path, monkeypatch)
-    monkeypatch.setattr(made.module.identities, "detect_credential", lambda _: f"a.{CLAIMS}.c")
-    audience = answer(200, {"audience": "index"})
-    monkeypatch.setattr(made.module.requests, "get", lambda *_, **__: audience)
+    publish = Action("publish", "pypa-gh-action-pypi-publish", tmp_path, monkeypatch)
+    monkeypatch.setattr(publish.module.identities, "detect_credential", lambda _: f"a.{CLAIMS}.c")
+    audience = response(200, {"audience": "index"})
+    monkeypatch.setattr(publish.module.requests, "get", lambda *_, **__: audience)
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist" / "a.whl").write_bytes(b"a")
-    return made
+    return publish
 
 
-def commands(
-    action: Action, monkeypatch: pytest.MonkeyPatch, answered: requests.Response, **inputs: str
+def twine_commands(
+    action: Action, monkeypatch: pytest.MonkeyPatch, exchange: requests.Response, **inputs: str
 ) -> list[tuple[str, ...]]:
-    """Run it with this answer of the index and these inputs; return the commands of twine."""
-    ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(action.module.requests, "post", lambda *_, **__: answered)
-    monkeypatch.setattr(action.module, "_twine", lambda *arguments: ran.append(arguments))
+    """Run the action with this response to the exchange. Return the commands of twine."""
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(action.module.requests, "post", lambda *_, **__: exchange)
+    monkeypatch.setattr(action.module, "_twine", lambda *arguments: commands.append(arguments))
     action.run(**{"repository__url": "https://upload.example/legacy/", **inputs})
-    return ran
+    return commands
 
 
-def test_the_token_of_the_exchange_uploads_what_is_checked(
+def test_files_are_checked_and_uploaded_with_the_token_of_the_exchange(
     action: Action, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("TWINE_USERNAME", "TWINE_PASSWORD", "TWINE_REPOSITORY_URL"):
         monkeypatch.setenv(name, "")
-    check, upload = commands(action, monkeypatch, answer(200, {"token": "pypi-x"}))
+    check, upload = twine_commands(action, monkeypatch, response(200, {"token": "pypi-x"}))
 
     assert check == ("check", "dist/a.whl")
     options = ("--non-interactive", "--disable-progress-bar", "--verbose")
     assert upload == ("upload", *options, "dist/a.whl")
     assert (os.environ["TWINE_USERNAME"], os.environ["TWINE_PASSWORD"]) == ("__token__", "pypi-x")
     assert os.environ["TWINE_REPOSITORY_URL"] == "https://upload.example/legacy/"
-    said = capsys.readouterr().out
-    assert "::add-mask::pypi-x" in said
-    assert "makes no attestations" in said
+    printed = capsys.readouterr().out
+    assert "::add-mask::pypi-x" in printed
+    assert "::notice::" in printed
 
 
 @pytest.mark.parametrize(
@@ -66,14 +68,14 @@ def test_the_token_of_the_exchange_uploads_what_is_checked(
         (
             422,
             {"errors": [{"code": "invalid-publisher", "description": "no"}]},
-            "the index answered 422: `invalid-publisher`: no",
+            "422: `invalid-publisher`: no",
         ),
-        (403, {"message": "not enabled"}, "the index answered 403: not enabled"),
-        (200, {"token": 5}, "the index answered 200: None"),
-        (502, b"<html>", "the index answered 502: <html>"),
+        (403, {"message": "not enabled"}, "403: not enabled"),
+        (200, {"token": 5}, "200: None"),
+        (502, b"<html>", "502: <html>"),
     ],
 )
-def test_a_refused_exchange_has_the_reasons_of_the_index(
+def test_refused_exchange_fails_with_the_reasons_of_the_index(
     action: Action,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -82,16 +84,16 @@ def test_a_refused_exchange_has_the_reasons_of_the_index(
     reason: str,
 ) -> None:
     with pytest.raises(Exception, match="Trusted publishing exchange failure") as failure:
-        commands(action, monkeypatch, answer(status, body))
+        twine_commands(action, monkeypatch, response(status, body))
 
     assert str(failure.value).endswith(reason)
-    shown = "The claims of this job" in capsys.readouterr().out
-    assert shown is (status != 200)
+    prints_claims = '"sub": "repo:o/n"' in capsys.readouterr().out
+    assert prints_claims is (status != 200)
 
 
-@pytest.mark.parametrize(("attestations", "refused"), [("true", True), ("false", False)])
+@pytest.mark.parametrize(("attestations", "fails"), [("true", True), ("false", False)])
 def test_attestations_of_a_called_workflow_are_refused(
-    action: Action, monkeypatch: pytest.MonkeyPatch, attestations: str, refused: bool
+    action: Action, monkeypatch: pytest.MonkeyPatch, attestations: str, fails: bool
 ) -> None:
     folder = "o/n/.github/workflows"
     claims = {
@@ -102,19 +104,20 @@ def test_attestations_of_a_called_workflow_are_refused(
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     monkeypatch.setattr(action.module.identities, "detect_credential", lambda _: f"a.{payload}.c")
     reason = r"publish\.yml.* does not match expected Trusted Publisher \(upload\.yml @ o/n\)"
-    with pytest.raises(Exception, match=reason) if refused else contextlib.nullcontext():
-        commands(action, monkeypatch, answer(200, {"token": "x"}), attestations=attestations)
+    exchange = response(200, {"token": "x"})
+    with pytest.raises(Exception, match=reason) if fails else contextlib.nullcontext():
+        twine_commands(action, monkeypatch, exchange, attestations=attestations)
 
 
-def test_a_job_without_the_permission_is_told_so(
+def test_error_of_a_job_without_the_permission_names_the_permission(
     action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: str) -> str:
         raise action.module.identities.IdentityError("no variables")
 
     monkeypatch.setattr(action.module.identities, "detect_credential", refuse)
-    with pytest.raises(Exception, match="the job needs `permissions: id-token: write`"):
-        commands(action, monkeypatch, answer(200, {}))
+    with pytest.raises(Exception, match=r"no variables.*id-token: write"):
+        twine_commands(action, monkeypatch, response(200, {}))
 
 
 @pytest.mark.parametrize(
@@ -126,32 +129,33 @@ def test_a_job_without_the_permission_is_told_so(
         ({"packages__dir": "", "packages_dir": "dist"}, "dist/a.whl"),
     ],
 )
-def test_the_folder_may_have_either_name(
+def test_input_for_the_folder_has_two_names(
     action: Action, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, str], files: str
 ) -> None:
-    ran = commands(action, monkeypatch, answer(200, {"token": "pypi-x"}), **inputs)
-    assert [command[-1] for command in ran] == [files, files]
+    exchange = response(200, {"token": "pypi-x"})
+    commands = twine_commands(action, monkeypatch, exchange, **inputs)
+    assert [command[-1] for command in commands] == [files, files]
 
 
 @pytest.mark.parametrize("inputs", [{"skip_existing": "true"}, {"skip__existing": "no"}])
-def test_files_that_exist_cannot_be_skipped_here(
+def test_skip_existing_is_unsupported(
     action: Action,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     inputs: dict[str, str],
 ) -> None:
     with pytest.raises(SystemExit):
-        commands(action, monkeypatch, answer(200, {"token": "pypi-x"}), **inputs)
+        twine_commands(action, monkeypatch, response(200, {"token": "pypi-x"}), **inputs)
     assert "e2e-unsupported" in capsys.readouterr().out
 
 
-def test_a_forge_that_does_not_answer_is_the_testbeds_failure(
+def test_forge_without_a_response_is_a_failure_of_the_testbed(
     action: Action, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def lose(_: str) -> str:
-        raise requests.ConnectionError("no answer")
+    def disconnect(_: str) -> str:
+        raise requests.ConnectionError("no response")
 
-    monkeypatch.setattr(action.module.identities, "detect_credential", lose)
+    monkeypatch.setattr(action.module.identities, "detect_credential", disconnect)
     with pytest.raises(SystemExit):
-        commands(action, monkeypatch, answer(200, {}))
+        twine_commands(action, monkeypatch, response(200, {}))
     assert 'e2e-failure {"cause": "forge-unreachable"' in capsys.readouterr().out

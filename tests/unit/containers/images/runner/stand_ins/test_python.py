@@ -1,3 +1,5 @@
+"""The stand-in for actions/setup-python."""
+
 from __future__ import annotations
 
 import importlib
@@ -13,7 +15,7 @@ python = importlib.import_module("stand_ins.python")
 
 
 @pytest.mark.parametrize(
-    ("asked", "fits"),
+    ("requested", "matches"),
     [
         ("3", True),
         ("3.13", True),
@@ -26,13 +28,13 @@ python = importlib.import_module("stand_ins.python")
         ("<3.13", False),
     ],
 )
-def test_a_version_is_a_prefix_or_a_range(asked: str, fits: bool) -> None:
-    assert python._fits(asked, Version("3.13.5")) is fits
+def test_requested_version_is_a_prefix_or_a_range(requested: str, matches: bool) -> None:
+    assert python._matches(requested, Version("3.13.5")) is matches
 
 
-def test_what_is_no_version_fails() -> None:
-    with pytest.raises(Exception, match="Version new is none"):
-        python._fits("new", Version("3.13.5"))
+def test_invalid_version_fails_the_step() -> None:
+    with pytest.raises(python.Failure, match="new"):
+        python._matches("new", Version("3.13.5"))
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
     return Action("python", "actions-setup-python", tmp_path, monkeypatch)
 
 
-def own() -> str:
+def available_version() -> str:
     return platform.python_version()
 
 
@@ -48,31 +50,31 @@ def own() -> str:
     ("update", "variables"),
     [("true", ["pythonLocation", "Python_ROOT_DIR", "Python3_ROOT_DIR"]), ("False", [])],
 )
-def test_the_environment_is_changed_on_demand(
+def test_update_environment_sets_variables(
     action: Action, update: str, variables: list[str]
 ) -> None:
-    action.run(python__version=own(), update__environment=update)
+    action.run(python__version=available_version(), update__environment=update)
 
     file = action.folder / "github_env"
     lines = file.read_text("utf-8").splitlines() if file.exists() else []
     assert [line.partition("=")[0] for line in lines] == variables
-    assert action.outputs["python-version"] == own()
+    assert action.outputs["python-version"] == available_version()
 
 
 @pytest.mark.parametrize("inputs", [{}, {"python__version__file": "other"}])
-def test_the_version_may_be_in_a_file(action: Action, inputs: dict[str, str]) -> None:
+def test_version_can_be_in_a_file(action: Action, inputs: dict[str, str]) -> None:
     file = inputs.get("python__version__file", ".python-version")
-    (action.folder / file).write_text(f"# ours\n{own()}\n", "utf-8")
+    (action.folder / file).write_text(f"# comment\n{available_version()}\n", "utf-8")
     action.run(**inputs)
-    assert action.outputs["python-version"] == own()
+    assert action.outputs["python-version"] == available_version()
 
 
-def test_without_a_version_nothing_is_set_up(action: Action) -> None:
+def test_nothing_is_set_up_without_a_version(action: Action) -> None:
     action.run()
     assert not (action.folder / "github_output").exists()
 
 
-def test_a_version_file_that_is_missing_fails(action: Action) -> None:
+def test_missing_version_file_fails_the_step(action: Action) -> None:
     with pytest.raises(Exception, match="file at: none doesn't exist"):
         action.run(python__version__file="none")
 
@@ -87,7 +89,7 @@ def test_a_version_file_that_is_missing_fails(action: Action) -> None:
         {"python__version__file": "pyproject.toml"},
     ],
 )
-def test_what_the_stand_in_cannot_do_ends_the_action(
+def test_unsupported_input_ends_the_action(
     action: Action, capsys: pytest.CaptureFixture[str], inputs: dict[str, str]
 ) -> None:
     (action.folder / "pyproject.toml").touch()

@@ -1,4 +1,4 @@
-"""The release action against the real forge; only the connection to it is fake."""
+"""The stand-in for softprops/action-gh-release with a running forge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.stand_ins import Action
 @pytest.fixture
 def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forge: Forge) -> Action:
     class Session:
-        """Sends each request to the forge, by the name that it is for."""
+        """Sends each request to the forge, with the host name of its URL."""
 
         def __init__(self) -> None:
             self.headers: dict[str, str] = {}
@@ -38,45 +38,45 @@ def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forge: Forge) -> Act
     monkeypatch.setenv("GITHUB_API_URL", "https://api.github.com")
     monkeypatch.setenv("GITHUB_REPOSITORY", "quiver-owner/quiver2")
     monkeypatch.setenv("GITHUB_REF", "refs/tags/v0.5.0")
-    made = Action("release", "softprops-action-gh-release", tmp_path, monkeypatch)
-    monkeypatch.setattr(made.module, "requests", SimpleNamespace(Session=Session))
+    release = Action("release", "softprops-action-gh-release", tmp_path, monkeypatch)
+    monkeypatch.setattr(release.module, "requests", SimpleNamespace(Session=Session))
     (tmp_path / "a.whl").write_bytes(b"first")
     (tmp_path / "b.whl").write_bytes(b"other")
-    return made
+    return release
 
 
 def sizes(forge: Forge) -> dict[str, int]:
-    (release,) = forge.kept()
+    (release,) = forge.stored_releases()
     return {asset["name"]: asset["size"] for asset in release["assets"]}
 
 
-def test_a_release_is_made_with_its_notes_and_its_files(action: Action, forge: Forge) -> None:
+def test_release_has_generated_notes_and_files(action: Action, forge: Forge) -> None:
     action.run(token=TOKEN, files="*.whl", generate_release_notes="true")
 
-    (release,) = forge.kept()
+    (release,) = forge.stored_releases()
     assert (release["tag"], release["draft"], release["prerelease"]) == ("v0.5.0", False, False)
     assert "Full Changelog" in release["body"]
     assert sizes(forge) == {"a.whl": 5, "b.whl": 5}
     assert action.outputs["id"] == str(release["id"])
 
 
-def test_a_prerelease_is_marked_as_one(action: Action, forge: Forge) -> None:
+def test_prerelease_is_published_and_marked(action: Action, forge: Forge) -> None:
     action.run(token=TOKEN, prerelease="true")
 
-    (release,) = forge.kept()
+    (release,) = forge.stored_releases()
     assert (release["draft"], release["prerelease"]) == (False, True)
 
 
-def test_a_draft_stays_one_and_is_found_again(action: Action, forge: Forge) -> None:
+def test_draft_is_found_and_published_by_a_second_run(action: Action, forge: Forge) -> None:
     action.run(token=TOKEN, draft="true", body="one")
     action.run(token=TOKEN, draft="false", body="two", append_body="true", name="Five")
 
-    (release,) = forge.kept()
+    (release,) = forge.stored_releases()
     assert (release["draft"], release["body"], release["name"]) == (False, "one\ntwo", "Five")
 
 
 @pytest.mark.parametrize(("overwrite", "size"), [("true", 6), ("false", 5)])
-def test_a_file_that_is_there_is_replaced_or_not(
+def test_overwrite_files_replaces_an_existing_file(
     action: Action, forge: Forge, overwrite: str, size: int
 ) -> None:
     action.run(token=TOKEN, files="a.whl")
@@ -86,37 +86,37 @@ def test_a_file_that_is_there_is_replaced_or_not(
     assert sizes(forge) == {"a.whl": size}
 
 
-def test_a_pattern_without_files_fails_on_demand(
+def test_fail_on_unmatched_files_fails_for_a_pattern_without_files(
     action: Action, forge: Forge, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(Exception, match=r"Pattern '\*\.zip' does not match any files"):
         action.run(token=TOKEN, files="*.zip", fail_on_unmatched_files="true")
-    assert forge.kept() == []
+    assert forge.stored_releases() == []
     action.run(token=TOKEN, files="*.zip")
     assert "::warning::Pattern '*.zip'" in capsys.readouterr().out
 
 
-def test_a_refusal_has_githubs_own_words(action: Action) -> None:
+def test_refusal_has_the_words_of_github(action: Action) -> None:
     with pytest.raises(Exception, match=r"failed with status: 401: Bad credentials .*\(GET"):
         action.run(token="wrong")  # noqa: S106
 
 
-def test_a_branch_makes_no_release(action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_branch_cannot_be_released(action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "GITHUB_REF", "refs/heads/main")
     with pytest.raises(Exception, match="GitHub Releases requires a tag"):
         action.run(token=TOKEN)
 
 
-def test_a_word_other_than_true_is_false(action: Action, forge: Forge) -> None:
+def test_only_the_exact_word_true_is_true(action: Action, forge: Forge) -> None:
     action.run(token=TOKEN, prerelease="yes", draft="True", make_latest="maybe")
 
-    (release,) = forge.kept()
+    (release,) = forge.stored_releases()
     assert (release["draft"], release["prerelease"]) == (False, False)
 
 
-def test_a_file_with_the_body_that_is_missing_leaves_the_body(action: Action, forge: Forge) -> None:
+def test_body_is_used_if_body_path_is_missing(action: Action, forge: Forge) -> None:
     action.run(token=TOKEN, body="text", body_path="none.md")
-    assert forge.kept()[0]["body"] == "text"
+    assert forge.stored_releases()[0]["body"] == "text"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_file_with_the_body_that_is_missing_leaves_the_body(action: Action, fo
         {"discussion_category_name": "News"},
     ],
 )
-def test_what_the_stand_in_cannot_do_ends_the_action(
+def test_unsupported_input_ends_the_action(
     action: Action, capsys: pytest.CaptureFixture[str], inputs: dict[str, str]
 ) -> None:
     with pytest.raises(SystemExit):

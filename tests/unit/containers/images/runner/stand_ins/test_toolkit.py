@@ -1,3 +1,5 @@
+"""Inputs, outputs and failures of the stand-in actions."""
+
 from __future__ import annotations
 
 import importlib
@@ -21,14 +23,14 @@ full = { switch = "yaml", only = ["true"] }
 
 @pytest.fixture(autouse=True)
 def action(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The action `some-action`, which has inputs of every kind."""
+    """The action `some-action` with inputs of all kinds."""
     (tmp_path / "some-action").mkdir()
     (tmp_path / "some-action" / "inputs.toml").write_text(RULES, "utf-8")
     monkeypatch.setattr(toolkit, "ACTIONS", tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("given", "value"),
+    ("variables", "value"),
     [
         ({}, ""),
         ({"INPUT_TO-DO": " a "}, "a"),
@@ -37,10 +39,10 @@ def action(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ({"INPUT_TO-DO": "", "INPUT_TO_DO": "b"}, "b"),
     ],
 )
-def test_an_input_is_read_by_each_of_its_names(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], value: str
+def test_input_is_read_by_all_its_names(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], value: str
 ) -> None:
-    for name, text in given.items():
+    for name, text in variables.items():
         monkeypatch.setenv(name, text)
     assert toolkit.inputs("some-action")["to-do"] == value
 
@@ -58,39 +60,39 @@ def test_an_input_is_read_by_each_of_its_names(
         ("any", "", False),
     ],
 )
-def test_yes_and_no_are_read_as_the_action_does(
+def test_boolean_is_converted_as_by_the_real_action(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: bool
 ) -> None:
     monkeypatch.setenv(f"INPUT_{name.upper()}", text)
     assert toolkit.inputs("some-action").switch(name) is value
 
 
-def test_a_word_that_the_action_refuses_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_boolean_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INPUT_DEEP", "yes")
-    with pytest.raises(toolkit.Failure, match="the input deep is 'yes'"):
+    with pytest.raises(toolkit.Failure, match=r"deep.*'yes'"):
         toolkit.inputs("some-action").switch("deep")
 
 
 @pytest.mark.parametrize(("name", "text"), [("mode", "slow\nly"), ("full", "False")])
-def test_a_value_that_the_stand_in_cannot_do_ends_the_action(
+def test_unsupported_value_ends_the_action(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, text: str
 ) -> None:
     monkeypatch.setenv(f"INPUT_{name.upper()}", text)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         toolkit.inputs("some-action")
-    assert ended.value.code == 1
-    assert f'e2e-unsupported {{"why": "the input {name}: ' in capsys.readouterr().out
+    assert exit_info.value.code == 1
+    report, _ = capsys.readouterr().out.splitlines()
+    assert report.startswith('e2e-unsupported {"why": ')
+    assert name in report
 
 
 @pytest.mark.parametrize(("name", "text"), [("mode", "fast"), ("mode", ""), ("full", "TRUE")])
-def test_a_value_that_the_stand_in_can_do_is_let_through(
-    monkeypatch: pytest.MonkeyPatch, name: str, text: str
-) -> None:
+def test_supported_value_is_returned(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.setenv(f"INPUT_{name.upper()}", text)
     assert toolkit.inputs("some-action")[name] == text
 
 
-def test_an_output_may_have_several_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_output_can_have_several_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     toolkit.output("a", "x\ny")
     first, *middle, last = (tmp_path / "output").read_text().splitlines()
@@ -99,25 +101,25 @@ def test_an_output_may_have_several_lines(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize("error", [toolkit.Failure("50%\nmore"), OSError("50%\nmore")])
-def test_a_failure_is_a_command_of_one_line(
+def test_failure_becomes_an_error_command_of_one_line(
     capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     def fail() -> None:
         raise error
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         toolkit.run(fail, OSError)
-    assert ended.value.code == 1
+    assert exit_info.value.code == 1
     assert capsys.readouterr().out == "::error::50%25%0Amore\n"
 
 
-def test_an_action_that_passes_ends_well() -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_successful_action_ends_with_code_0() -> None:
+    with pytest.raises(SystemExit) as exit_info:
         toolkit.run(lambda: None)
-    assert ended.value.code == 0
+    assert exit_info.value.code == 0
 
 
-def test_what_a_stand_in_cannot_do_is_reported_to_the_host(
+def test_unsupported_feature_is_reported_to_the_host(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
@@ -128,13 +130,13 @@ def test_what_a_stand_in_cannot_do_is_reported_to_the_host(
 @pytest.mark.parametrize(
     ("error", "cause"), [(OSError("gone"), "index-unreachable"), (KeyError("x"), "testbed-defect")]
 )
-def test_an_error_that_is_not_the_workflows_is_reported_to_the_host(
+def test_testbed_error_and_defect_are_reported_with_their_cause(
     capsys: pytest.CaptureFixture[str], error: Exception, cause: str
 ) -> None:
     def fail() -> None:
         raise error
 
-    with pytest.raises(SystemExit) as ended:
-        toolkit.run(fail, lost={OSError: "index-unreachable"})
-    assert ended.value.code == 1
+    with pytest.raises(SystemExit) as exit_info:
+        toolkit.run(fail, testbed_errors={OSError: "index-unreachable"})
+    assert exit_info.value.code == 1
     assert f'e2e-failure {{"cause": "{cause}"' in capsys.readouterr().out

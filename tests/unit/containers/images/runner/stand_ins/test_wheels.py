@@ -1,4 +1,4 @@
-"""The stand-in for cibuildwheel, with a builder that answers at once."""
+"""The stand-in for pypa/cibuildwheel, with a fake builder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 class Builder:
-    """Answers the request when the stand-in waits for it."""
+    """Answers the request while the stand-in waits."""
 
     def __init__(self, folder: Path, captured: Captured) -> None:
         self.files: dict[str, bytes] = {WHEEL: b"wheel", "build.log": b"the log\n"}
@@ -29,16 +29,16 @@ class Builder:
         self._captured = captured
 
     def wait(self, _seconds: float) -> None:
-        """Stand in for `time.sleep`."""
+        """Replace `time.sleep`."""
         self.output += self._captured.readouterr().out
         word, _, text = self.output.splitlines()[-1].partition(" ")
         assert word == "e2e-build"
         self.request = json.loads(text)
-        answer = Path(self.request["answer"])
-        assert answer.parent == self._folder
+        results = Path(self.request["answer"])
+        assert results.parent == self._folder
         for name, content in self.files.items():
-            (answer / name).write_bytes(content)
-        (answer / "done.json").write_text(json.dumps(self.answer), "utf-8")
+            (results / name).write_bytes(content)
+        (results / "done.json").write_text(json.dumps(self.answer), "utf-8")
 
 
 @pytest.fixture
@@ -46,26 +46,26 @@ def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
     for name in [name for name in os.environ if name.startswith("CIBW_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("RUNNER_TEMP", str(tmp_path / "temporary"))
-    made = Action("wheels", "pypa-cibuildwheel", tmp_path, monkeypatch)
+    wheels = Action("wheels", "pypa-cibuildwheel", tmp_path, monkeypatch)
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "pyproject.toml").touch()
-    return made
+    return wheels
 
 
 @pytest.fixture
 def builder(
     action: Action, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
 ) -> Builder:
-    made = Builder(tmp_path / "temporary", capsys)
+    fake = Builder(tmp_path / "temporary", capsys)
     identifiers = {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
     monkeypatch.setattr(action.module, "_identifiers", lambda _, platform: identifiers[platform])
-    monkeypatch.setattr(action.module.time, "sleep", made.wait)
+    monkeypatch.setattr(action.module.time, "sleep", fake.wait)
     monkeypatch.setattr(action.module.socket, "gethostname", lambda: "0123456789ab")
-    return made
+    return fake
 
 
 @pytest.mark.usefixtures("builder")
-def test_the_wheel_of_the_builder_is_in_the_output_folder(
+def test_built_wheel_is_copied_to_the_output_folder(
     action: Action, tmp_path: Path, capsys: Captured
 ) -> None:
     action.run(package__dir="package", output__dir="dist/wheels")
@@ -74,7 +74,7 @@ def test_the_wheel_of_the_builder_is_in_the_output_folder(
     assert capsys.readouterr().out.startswith("the log\n")
 
 
-def test_the_request_has_the_source_and_what_each_platform_would_build(
+def test_request_has_the_source_and_the_build_identifiers(
     action: Action, builder: Builder, tmp_path: Path
 ) -> None:
     action.run(package__dir="package")
@@ -84,17 +84,19 @@ def test_the_request_has_the_source_and_what_each_platform_would_build(
     assert builder.request["would"] == {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
 
 
-@pytest.mark.parametrize("reused", [True, False])
-def test_a_wheel_that_is_reused_is_reported_as_such(
-    action: Action, builder: Builder, capsys: Captured, reused: bool
+def test_reused_wheel_is_printed_in_another_way_than_a_new_one(
+    action: Action, builder: Builder, capsys: Captured
 ) -> None:
-    builder.answer["reused"] = reused
-    action.run(package__dir="package")
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(WHEEL)]
-    assert ("reused" in line) is reused
+    printed = set()
+    for reused in (True, False):
+        builder.answer["reused"] = reused
+        action.run(package__dir="package")
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(WHEEL)]
+        printed.add(line)
+    assert len(printed) == 2
 
 
-def test_a_build_that_fails_has_the_error_and_no_wheel(
+def test_failed_build_fails_the_step_without_a_wheel(
     action: Action, builder: Builder, tmp_path: Path
 ) -> None:
     builder.answer["error"] = "cibuildwheel: the compiler failed"
@@ -103,7 +105,7 @@ def test_a_build_that_fails_has_the_error_and_no_wheel(
     assert not (tmp_path / "wheelhouse").exists()
 
 
-def test_a_build_that_the_builder_cannot_do_is_unsupported(
+def test_build_that_the_builder_does_not_support_is_unsupported(
     action: Action, builder: Builder, tmp_path: Path, capsys: Captured
 ) -> None:
     builder.answer["unsupported"] = "another Python"
@@ -112,10 +114,10 @@ def test_a_build_that_the_builder_cannot_do_is_unsupported(
 
 
 def unsupported(action: Action, captured: Captured, **inputs: str) -> str:
-    """Run the action, which must end; return the reason that it reports."""
-    with pytest.raises(SystemExit) as ended:
+    """Run an action that ends as unsupported. Return the reported feature."""
+    with pytest.raises(SystemExit) as exit_info:
         action.run(**inputs)
-    assert ended.value.code == 1
+    assert exit_info.value.code == 1
     (line,) = [
         line.removeprefix("e2e-unsupported ")
         for line in captured.readouterr().out.splitlines()
@@ -125,20 +127,18 @@ def unsupported(action: Action, captured: Captured, **inputs: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["config-file", "only", "extras"])
-def test_an_input_that_the_builder_ignores_is_unsupported(
-    action: Action, capsys: Captured, name: str
-) -> None:
+def test_unsupported_input_ends_the_action(action: Action, capsys: Captured, name: str) -> None:
     assert name in unsupported(action, capsys, **{name.replace("-", "__"): "x"})
 
 
-def test_a_setting_in_the_environment_is_unsupported(
+def test_setting_in_the_environment_is_unsupported(
     action: Action, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("CIBW_BUILD", "cp313-*")
     assert "CIBW_BUILD" in unsupported(action, capsys, package__dir="package")
 
 
-def test_a_folder_without_a_project_fails_with_cibuildwheels_words(action: Action) -> None:
+def test_folder_without_a_project_fails_with_the_words_of_cibuildwheel(action: Action) -> None:
     with pytest.raises(Exception, match="Could not find any of") as failure:
         action.run()
     assert isinstance(failure.value, action.module.Failure)
@@ -146,7 +146,7 @@ def test_a_folder_without_a_project_fails_with_cibuildwheels_words(action: Actio
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "setup.py", "setup.cfg"])
 @pytest.mark.usefixtures("builder")
-def test_any_file_of_a_project_is_enough(action: Action, tmp_path: Path, name: str) -> None:
+def test_project_has_one_of_three_files(action: Action, tmp_path: Path, name: str) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / name).touch()
     action.run(package__dir="other")
@@ -154,7 +154,7 @@ def test_any_file_of_a_project_is_enough(action: Action, tmp_path: Path, name: s
 
 
 @pytest.mark.usefixtures("builder")
-def test_a_builder_that_does_not_answer_is_the_testbeds_failure(
+def test_builder_without_an_answer_is_a_failure_of_the_testbed(
     action: Action, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(action.module, "_SECONDS", -1)
@@ -166,7 +166,7 @@ def test_a_builder_that_does_not_answer_is_the_testbeds_failure(
 def identifiers(
     action: Action, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> tuple[list[str], list[str]]:
-    """Return what cibuildwheel would build for Windows, and the command that is asked."""
+    """Return the build identifiers for Windows, and the command that lists them."""
     commands: list[list[str]] = []
 
     def run(command: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
@@ -177,7 +177,7 @@ def identifiers(
     return action.module._identifiers(Path("/package"), "windows"), commands[0]
 
 
-def test_cibuildwheel_itself_lists_what_it_would_build(
+def test_cibuildwheel_lists_the_build_identifiers(
     action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names, command = identifiers(action, monkeypatch, 0)
@@ -186,7 +186,7 @@ def test_cibuildwheel_itself_lists_what_it_would_build(
     assert command[4:] == ["--platform", "windows", "--archs", "AMD64,x86", "/package"]
 
 
-def test_settings_that_cibuildwheel_refuses_fail_the_action(
+def test_settings_that_cibuildwheel_refuses_fail_the_step(
     action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Exception, match="exit code 2") as failure:
