@@ -32,6 +32,7 @@ class Issuer:
     """A running issuer. As a context manager, it stops at the end of the block.
 
     Attributes:
+        certificate: the file of its certificate and key.
         url: the issuer in its tokens. The default is the URL on which it listens.
         published: the keys of its key set.
         answers: path to a function that answers instead of the issuer.
@@ -46,6 +47,7 @@ class Issuer:
         address: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        self.certificate = certificate
         self.key = new_key()
         self.published: list[dict[str, Any]] = [public(self.key)]
         self.answers: dict[str, Answer] = {}

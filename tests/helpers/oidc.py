@@ -48,6 +48,8 @@ PENDING = (
     publisher("contested", "contested"),
     publisher("existing", "existing"),
     publisher("Strict", "late"),
+    publisher("Strict", "late-and-used"),
+    publisher("unused", "unused"),
 )
 
 

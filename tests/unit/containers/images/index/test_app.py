@@ -9,17 +9,18 @@ from tests.helpers.index_front import (
 )
 
 
-def test_each_host_name_answers_for_its_own_role_only(front: Front) -> None:
+def test_each_host_name_has_only_its_role(front: Front) -> None:
     with front.session() as session:
         assert session.post(f"{front.index}/legacy/", timeout=20).status_code == 404
         assert session.post(f"{front.upload}/legacy/", timeout=20).status_code == 403
         assert session.get(f"{front.upload}/legacy/", timeout=20).status_code == 405
-    stranger = front.get("/simple/", headers={"Host": "elsewhere.invalid"})
-    assert stranger.status_code == 421
-    assert f"answers to {INDEX_HOST}, {UPLOAD_HOST}, not to elsewhere.invalid" in stranger.text
+    unknown = front.get("/simple/", headers={"Host": "elsewhere.invalid"})
+    assert unknown.status_code == 421
+    for host in (INDEX_HOST, UPLOAD_HOST, "elsewhere.invalid"):
+        assert host in unknown.text
 
 
-def test_the_health_report_names_the_versions(front: Front) -> None:
+def test_health_report_has_the_versions(front: Front) -> None:
     report = front.get("/_/health").json()
     assert report["status"] == "ok"
     assert report["versions"].keys() == {

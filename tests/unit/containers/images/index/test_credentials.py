@@ -1,4 +1,4 @@
-"""Credentials: which are valid, for which projects, and for how long."""
+"""Credentials: their projects and their expiry."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from tests.helpers.oidc import PublishingIndex, publisher
     [("__token__", "wrong"), ("someone", PASSWORD), ("__token__", None)],
     ids=["wrong token", "wrong user", "no credentials"],
 )
-def test_without_valid_credentials_nothing_is_taken(
+def test_upload_with_wrong_credentials_is_refused(
     front: Front, username: str, password: str | None
 ) -> None:
     file = wheel("intruder", "1.0")
-    answer = front.send_upload(file, username=username, password=password)
-    assert answer.status_code == 403
-    assert answer.reason.startswith("Invalid or non-existent authentication information. See ")
+    response = front.send_upload(file, username=username, password=password)
+    assert response.status_code == 403
+    assert response.reason.startswith("Invalid or non-existent authentication information. See ")
     assert not (front.store / file[0]).exists()
 
 
-def test_a_token_for_one_project_uploads_to_that_project_only(front: Front) -> None:
+def test_token_for_one_project_cannot_upload_to_another(front: Front) -> None:
     assert front.send_upload(wheel("only-this", "1.0"), password=SCOPED).status_code == 200
     file = wheel("another", "1.0")
-    answer = front.send_upload(file, password=SCOPED)
-    assert answer.status_code == 403
-    assert answer.reason.startswith(
+    response = front.send_upload(file, password=SCOPED)
+    assert response.status_code == 403
+    assert response.reason.startswith(
         "The given token isn't allowed to upload to project 'another'. See "
     )
     assert not (front.store / file[0]).exists()
 
 
-def test_an_upload_token_ends_after_fifteen_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_credential_is_invalid_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     ring = Keyring()
     ring.add(Credential("__token__", "minted", frozenset({"app"}), expires=now + 900))
@@ -58,22 +58,22 @@ def test_an_upload_token_ends_after_fifteen_minutes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("time.time", lambda: now + 900)
     assert ring.find("__token__", "minted") is None
     ring.add(Credential("__token__", "next", frozenset({"app"}), expires=now + 1800))
-    assert len(ring._credentials) == 1, "what has ended is not kept"
+    assert len(ring._credentials) == 1
 
 
-# Importing pypiserver warns of its own ways.
+# pypiserver causes these warnings when it is imported.
 @pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ImportWarning")
-def test_a_minted_token_that_has_expired_opens_nothing(
+def test_minted_token_expires(
     index: PublishingIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # In this process, where the clock can be set.
+    # The index runs in this process, because the test changes the clock.
     from index.app import IndexApp
 
     publishers, log = [publisher("strict", "strict")], str(tmp_path / "log.jsonl")
-    told = json.loads((index.folder / "config.json").read_text())
-    told |= {"publishers": publishers, "pending_publishers": [], "log": log}
-    (tmp_path / "config.json").write_text(json.dumps(told))
+    config = json.loads((index.folder / "config.json").read_text())
+    config |= {"publishers": publishers, "pending_publishers": [], "log": log}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     client = Client(IndexApp(load(tmp_path / "config.json")))
 
     def upload(token: str, version: str) -> TestResponse:
@@ -98,5 +98,5 @@ def test_a_minted_token_that_has_expired_opens_nothing(
     monkeypatch.setattr("time.time", lambda: expires - 0.1)
     assert upload(token, "7.0").status == "200 OK"
     monkeypatch.setattr("time.time", lambda: expires)
-    late = upload(token, "7.1")
-    assert late.status.startswith("403 Invalid or non-existent authentication information.")
+    response = upload(token, "7.1")
+    assert response.status.startswith("403 Invalid or non-existent authentication information.")

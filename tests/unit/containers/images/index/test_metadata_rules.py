@@ -1,4 +1,4 @@
-"""The fields that describe a package: which the default index refuses, and its error messages."""
+"""Metadata fields that the index refuses, with the messages of the default index."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ FAILS = "The description failed to render "
             f"{FAILS}in the default format of reStructuredText. See ",
         ),
         (
-            # It says nothing at all once its comments are gone.
+            # The description contains only a comment.
             metadata("inner", "1.0", description_content_type="text/x-rst") + "\n.. hidden\n",
             f"{FAILS}for 'text/x-rst'.",
         ),
@@ -92,13 +92,13 @@ FAILS = "The description failed to render "
         ),
     ],
 )
-def test_metadata_that_the_default_index_does_not_take_is_refused_with_the_reason(
+def test_metadata_that_the_default_index_refuses_is_refused_with_its_reason(
     front: Front, text: str, reason: str
 ) -> None:
     file = wheel("inner", "1.0", text=text)
-    answer = front.send_upload(file)
-    assert answer.status_code == 400
-    assert reason in answer.reason
+    response = front.send_upload(file)
+    assert response.status_code == 400
+    assert reason in response.reason
     assert not (front.store / file[0]).exists()
 
 
@@ -109,22 +109,22 @@ def test_metadata_that_the_default_index_does_not_take_is_refused_with_the_reaso
         {"project_url": f"{'x' * 32}, https://example.invalid/a?b=c#d"},
         {"home_page": "http://example.invalid"},
         {"author_email": "Some One <one@example.com>"},
-        # Of several it reads none.
+        # The default index does not check lists of addresses.
         {"author_email": "one@example.com, two"},
         {"summary": "x" * 512},
         {"description_content_type": "text/markdown; charset=UTF-8; variant=CommonMark"},
         {"description_content_type": "text/plain"},
-        # What setuptools wrote before it was a field; the file need not be there.
+        # setuptools wrote this field before a specification had it. The file may be missing.
         {"license_file": "LICENSE.txt"},
     ],
     ids=str,
 )
-def test_metadata_that_the_default_index_takes_is_taken(
+def test_metadata_that_the_default_index_accepts_is_accepted(
     front: Front, fields: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    name = f"taken-{sha256(request.node.name.encode())[:8]}"
+    name = f"accepted-{sha256(request.node.name.encode())[:8]}"
     text = metadata(name, "1.0", **fields) + "\n# About\n\n`x`_ <b>\n"
     if "description_content_type" not in fields:
         text = metadata(name, "1.0", **fields) + "\nAbout\n=====\n\n*It works.*\n"
-    answer = front.send_upload(wheel(name, "1.0", text=text), name=name)
-    assert (answer.status_code, answer.reason) == (200, "OK")
+    response = front.send_upload(wheel(name, "1.0", text=text), name=name)
+    assert (response.status_code, response.reason) == (200, "OK")

@@ -1,4 +1,4 @@
-"""The platform tags that may be uploaded."""
+"""The platform tags that the index accepts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tests.helpers.index_front import (
         ("win_mips", False),
     ],
 )
-def test_a_platform_tag_decides_whether_a_wheel_is_taken(
+def test_only_wheels_with_accepted_platform_tags_are_stored(
     front: Front, platform: str, accepted: bool
 ) -> None:
     tag = f"cp313-cp313-{platform}"
-    answer = front.send_upload(wheel("tagged", "1.0", tag, payload=tag.encode()))
-    assert answer.status_code == (200 if accepted else 400)
+    response = front.send_upload(wheel("tagged", "1.0", tag, payload=tag.encode()))
+    assert response.status_code == (200 if accepted else 400)

@@ -1,4 +1,4 @@
-"""The simple API: pages, links and files, as real installers use them."""
+"""The simple API: pages, links and files, also with real installers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -26,20 +25,11 @@ from tests.helpers.index_front import (
 
 UV = Path(sys.executable).with_name("uv")
 
-needs_uv = pytest.mark.skipif(
-    not UV.exists(), reason="uv is not installed beside python: pip install uv"
-)
+needs_uv = pytest.mark.skipif(not UV.exists(), reason="this environment has no uv: pip install uv")
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
 HTML = "application/vnd.pypi.simple.v1+html"
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    folder = tmp_path_factory.mktemp("front")
-    with running(folder, yanked={"withdrawn-2.0-py3-none-any.whl": 'broken "badly"'}) as started:
-        yield started
 
 
 def compile_with_uv(front: Front, home: Path, requirement: str) -> subprocess.CompletedProcess[str]:
@@ -47,35 +37,35 @@ def compile_with_uv(front: Front, home: Path, requirement: str) -> subprocess.Co
     return run(
         [UV, "pip", "compile", "requirements.in", "--index-url", front.simple, "--no-header"],
         home,
-        SSL_CERT_FILE=str(front.authority),
+        SSL_CERT_FILE=str(front.ca),
     )
 
 
 class Anchors(HTMLParser):
-    """The anchors of a page by their text."""
+    """The attributes of the anchors of a page, by their text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: dict[str, dict[str, str | None]] = {}
-        self._open: dict[str, str | None] | None = None
+        self.attributes: dict[str, dict[str, str | None]] = {}
+        self._current: dict[str, str | None] | None = None
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._open = dict(attrs) if tag == "a" else None
+        self._current = dict(attrs) if tag == "a" else None
 
     def handle_data(self, data: str) -> None:
-        if self._open is not None:
-            self.found[data] = self._open
-            self._open = None
+        if self._current is not None:
+            self.attributes[data] = self._current
+            self._current = None
 
 
-def test_pip_downloads_the_bytes_that_were_stored_and_the_log_proves_it(
+def test_pip_downloads_the_stored_content_and_the_log_has_its_digest(
     front: Front, tmp_path: Path
 ) -> None:
     filename, content = wheel("plain", "1.0", payload=os.urandom(300_000))
     front.put((filename, content))
-    done = pip(front, tmp_path, "download", "plain", "--dest", tmp_path)
-    assert done.returncode == 0, done.stdout
+    process = pip(front, tmp_path, "download", "plain", "--dest", tmp_path)
+    assert process.returncode == 0, process.stdout
     assert (tmp_path / filename).read_bytes() == content
     (line,) = front.lines(file=filename)
     assert line["sha256"] == sha256(content)
@@ -87,12 +77,12 @@ def test_pip_downloads_the_bytes_that_were_stored_and_the_log_proves_it(
 
 
 @needs_uv
-def test_uv_resolves_from_the_metadata_beside_the_wheel(front: Front, tmp_path: Path) -> None:
+def test_uv_resolves_with_the_metadata_file_of_the_wheel(front: Front, tmp_path: Path) -> None:
     front.put(wheel("leaf", "1.0"))
     filename = front.put(wheel("stem", "1.0", requires_dist="leaf>=1"))
-    done = compile_with_uv(front, tmp_path, "stem")
-    assert "stem==1.0" in done.stdout, done.stdout
-    assert "leaf==1.0" in done.stdout
+    process = compile_with_uv(front, tmp_path, "stem")
+    assert "stem==1.0" in process.stdout, process.stdout
+    assert "leaf==1.0" in process.stdout
     assert front.lines(file=f"{filename}.metadata", status=200)
     assert not front.lines(file=filename)
 
@@ -101,42 +91,42 @@ def test_pip_installs_a_project_with_its_dependency(front: Front, tmp_path: Path
     front.put(wheel("base", "1.0"))
     front.put(wheel("Top_Level.Name", "1.0", requires_dist="base"))
     target = tmp_path / "site"
-    done = pip(front, tmp_path, "install", "top-level-name", "--target", target)
-    assert done.returncode == 0, done.stdout
+    process = pip(front, tmp_path, "install", "top-level-name", "--target", target)
+    assert process.returncode == 0, process.stdout
     assert (target / "base" / "__init__.py").is_file()
 
 
-def test_pip_passes_over_what_needs_another_python(front: Front, tmp_path: Path) -> None:
+def test_pip_skips_releases_for_another_python(front: Front, tmp_path: Path) -> None:
     front.put(wheel("aged", "1.0", requires_python=">=3.8,<4"))
     front.put(wheel("aged", "2.0", requires_python=">=99"))
-    done = pip(front, tmp_path, "install", "--dry-run", "--no-deps", "--target", "site", "aged")
-    assert "Would install aged-1.0" in done.stdout, done.stdout
+    process = pip(front, tmp_path, "install", "--dry-run", "--no-deps", "--target", "site", "aged")
+    assert "Would install aged-1.0" in process.stdout, process.stdout
     front.put(wheel("futuristic", "2.0", requires_python=">=99"))
-    done = pip(front, tmp_path, "download", "futuristic")
-    assert done.returncode != 0
-    assert "require a different" in done.stdout
+    process = pip(front, tmp_path, "download", "futuristic")
+    assert process.returncode != 0
+    assert "require a different" in process.stdout
 
 
 @needs_uv
-def test_uv_passes_over_what_needs_another_python(front: Front, tmp_path: Path) -> None:
+def test_uv_skips_releases_for_another_python(front: Front, tmp_path: Path) -> None:
     front.put(wheel("older", "1.0", requires_python=">=3.8,<4"))
     front.put(wheel("older", "2.0", requires_python=">=99"))
-    done = compile_with_uv(front, tmp_path, "older")
-    assert "older==1.0" in done.stdout, done.stdout
+    process = compile_with_uv(front, tmp_path, "older")
+    assert "older==1.0" in process.stdout, process.stdout
 
 
-def test_pip_passes_over_a_yanked_file_unless_it_is_asked_for(front: Front, tmp_path: Path) -> None:
+def test_pip_skips_a_yanked_file_unless_it_is_pinned(front: Front, tmp_path: Path) -> None:
     front.put(wheel("withdrawn", "1.0"))
     front.put(wheel("withdrawn", "2.0"))
-    usual = pip(front, tmp_path, "download", "withdrawn", "--dest", tmp_path)
-    assert "withdrawn-1.0" in usual.stdout
+    unpinned = pip(front, tmp_path, "download", "withdrawn", "--dest", tmp_path)
+    assert "withdrawn-1.0" in unpinned.stdout
     pinned = pip(front, tmp_path, "download", "withdrawn==2.0", "--dest", tmp_path)
     assert 'broken "badly"' in pinned.stdout
 
 
-def test_pip_is_told_that_a_project_does_not_exist(front: Front, tmp_path: Path) -> None:
-    done = pip(front, tmp_path, "download", "nowhere")
-    assert "No matching distribution found for nowhere" in done.stdout
+def test_pip_reports_an_unknown_project(front: Front, tmp_path: Path) -> None:
+    process = pip(front, tmp_path, "download", "nowhere")
+    assert "No matching distribution found for nowhere" in process.stdout
     assert front.get("/simple/nowhere/").status_code == 404
     assert front.lines(path="/simple/nowhere/", status=404)
 
@@ -157,109 +147,111 @@ def test_pip_is_told_that_a_project_does_not_exist(front: Front, tmp_path: Path)
         ("application/vnd.pypi.simple.v2+json", "text/html"),
     ],
 )
-def test_the_accept_header_chooses_the_page(front: Front, accept: str | None, kind: str) -> None:
-    front.put(wheel("chosen", "1.0"))
-    for path in ("/simple/", "/simple/chosen/"):
-        answer = front.get(path, headers={"Accept": accept})
-        assert answer.headers["Content-Type"].partition(";")[0] == kind
-        assert answer.headers["Vary"] == "Accept"
-        assert answer.text.startswith("{" if kind == JSON else "<!DOCTYPE html>")
+def test_accept_header_selects_the_content_type(
+    front: Front, accept: str | None, kind: str
+) -> None:
+    front.put(wheel("negotiated", "1.0"))
+    for path in ("/simple/", "/simple/negotiated/"):
+        response = front.get(path, headers={"Accept": accept})
+        assert response.headers["Content-Type"].partition(";")[0] == kind
+        assert response.headers["Vary"] == "Accept"
+        assert response.text.startswith("{" if kind == JSON else "<!DOCTYPE html>")
 
 
-def test_the_json_page_says_what_pep_691_and_700_ask_for(front: Front) -> None:
-    built = wheel("described", "1.10", requires_python=">=3.9")
+def test_json_page_has_the_fields_of_pep_691_and_700(front: Front) -> None:
+    wheel_file = wheel("described", "1.10", requires_python=">=3.9")
     source = sdist("described", "1.9")
-    front.put(built)
+    front.put(wheel_file)
     front.put(source)
     page = front.get("/simple/described/", headers={"Accept": JSON}).json()
     assert page["meta"] == {"api-version": "1.1"}
     assert page["name"] == "described"
     assert page["versions"] == ["1.9", "1.10"]
     files = {file["filename"]: file for file in page["files"]}
-    assert files.keys() == {built[0], source[0]}
-    for name, content in (built, source):
+    assert files.keys() == {wheel_file[0], source[0]}
+    for name, content in (wheel_file, source):
         assert files[name]["hashes"] == {"sha256": sha256(content)}
         assert files[name]["size"] == len(content)
         assert files[name]["yanked"] is False
         assert time.strptime(files[name]["upload-time"], "%Y-%m-%dT%H:%M:%S.%fZ")
-    assert files[built[0]]["requires-python"] == ">=3.9"
+    assert files[wheel_file[0]]["requires-python"] == ">=3.9"
     assert "requires-python" not in files[source[0]]
-    beside = front.get(files[built[0]]["url"] + ".metadata").content
-    assert b"Name: described" in beside
-    assert files[built[0]]["core-metadata"] == {"sha256": sha256(beside)}
+    metadata = front.get(files[wheel_file[0]]["url"] + ".metadata").content
+    assert b"Name: described" in metadata
+    assert files[wheel_file[0]]["core-metadata"] == {"sha256": sha256(metadata)}
     assert "core-metadata" not in files[source[0]]
     assert front.get(files[source[0]]["url"] + ".metadata").status_code == 404
 
 
-def test_the_root_page_lists_the_projects_by_their_normalised_names(front: Front) -> None:
+def test_root_page_has_the_normalised_names_of_projects(front: Front) -> None:
     front.put(wheel("Listed_Here", "1.0"))
     page = front.get("/simple/", headers={"Accept": JSON}).json()
     assert {"name": "listed-here"} in page["projects"]
-    assert Anchors(front.get("/simple/").text).found["listed-here"]["href"]
+    assert Anchors(front.get("/simple/").text).attributes["listed-here"]["href"]
 
 
-def test_the_anchors_carry_what_a_real_index_gives(front: Front) -> None:
+def test_anchors_have_the_attributes_of_the_default_index(front: Front) -> None:
     filename, content = wheel("anchored", "1.0", requires_python=">=3.8,<4")
     front.put((filename, content))
     text = front.get("/simple/anchored/").text
     assert 'data-requires-python="&gt;=3.8,&lt;4"' in text
-    anchor = Anchors(text).found[filename]
-    beside = front.get(f"/packages/{filename}.metadata").content
+    anchor = Anchors(text).attributes[filename]
+    metadata = front.get(f"/packages/{filename}.metadata").content
     assert anchor == {
         "href": f"/packages/{filename}#sha256={sha256(content)}",
         "data-requires-python": ">=3.8,<4",
-        "data-core-metadata": f"sha256={sha256(beside)}",
-        "data-dist-info-metadata": f"sha256={sha256(beside)}",
+        "data-core-metadata": f"sha256={sha256(metadata)}",
+        "data-dist-info-metadata": f"sha256={sha256(metadata)}",
     }
 
 
-def test_a_yanked_file_says_so_on_both_pages(front: Front) -> None:
+def test_yanked_file_is_marked_on_both_pages(front: Front) -> None:
     front.put(wheel("withdrawn", "1.0"))
     filename = front.put(wheel("withdrawn", "2.0"))
-    anchors = Anchors(front.get("/simple/withdrawn/").text).found
+    anchors = Anchors(front.get("/simple/withdrawn/").text).attributes
     assert anchors[filename]["data-yanked"] == 'broken "badly"'
     assert "data-yanked" not in anchors["withdrawn-1.0-py3-none-any.whl"]
     assert front.listed_files("withdrawn")[filename]["yanked"] == 'broken "badly"'
 
 
 @pytest.mark.parametrize(
-    ("asked", "sent_to"),
+    ("path", "location"),
     [
         ("/simple", "/simple/"),
         ("/simple/Some_Thing", "/simple/some-thing/"),
         ("/simple/Some_Thing/", "/simple/some-thing/"),
     ],
 )
-def test_a_name_that_is_not_normalised_is_redirected(
-    front: Front, asked: str, sent_to: str
+def test_request_without_the_normalised_name_is_redirected(
+    front: Front, path: str, location: str
 ) -> None:
-    answer = front.get(asked, allow_redirects=False)
-    assert (answer.status_code, answer.headers["Location"]) == (301, sent_to)
+    response = front.get(path, allow_redirects=False)
+    assert (response.status_code, response.headers["Location"]) == (301, location)
 
 
-def test_the_json_about_a_project_names_its_latest_release(front: Front) -> None:
+def test_json_document_of_a_project_names_its_latest_release(front: Front) -> None:
     for version in ("1.9", "1.10", "2.0rc1"):
-        front.put(wheel("told", version, summary="Words", requires_python=">=3.9"))
-    about = front.get("/pypi/told/json").json()
-    assert about["info"]["version"] == "1.10"
-    assert about["info"]["requires_python"] == ">=3.9"
-    assert about["releases"].keys() == {"1.9", "1.10", "2.0rc1"}
-    assert [file["packagetype"] for file in about["urls"]] == ["bdist_wheel"]
-    assert front.get("/pypi/untold/json").status_code == 404
+        front.put(wheel("documented", version, summary="Words", requires_python=">=3.9"))
+    document = front.get("/pypi/documented/json").json()
+    assert document["info"]["version"] == "1.10"
+    assert document["info"]["requires_python"] == ">=3.9"
+    assert document["releases"].keys() == {"1.9", "1.10", "2.0rc1"}
+    assert [file["packagetype"] for file in document["urls"]] == ["bdist_wheel"]
+    assert front.get("/pypi/undocumented/json").status_code == 404
 
 
-def test_a_range_is_served_and_logged_as_such(front: Front) -> None:
+def test_range_is_served_and_logged(front: Front) -> None:
     filename, content = wheel("ranged", "1.0", payload=os.urandom(5000))
     front.put((filename, content))
-    answer = front.get(f"/packages/{filename}", headers={"Range": "bytes=100-199"})
-    assert answer.status_code == 206
-    assert answer.content == content[100:200]
+    response = front.get(f"/packages/{filename}", headers={"Range": "bytes=100-199"})
+    assert response.status_code == 206
+    assert response.content == content[100:200]
     (line,) = front.lines(file=filename)
     assert line["range"] == f"bytes 100-199/{len(content)}"
     assert line["sha256"] == sha256(content[100:200])
 
 
-def test_a_name_of_its_own_for_files_is_where_links_lead(tmp_path: Path) -> None:
+def test_files_can_have_a_separate_host_name(tmp_path: Path) -> None:
     hosts = {"index": INDEX_HOST, "upload": UPLOAD_HOST, "files": UPLOAD_HOST}
     with running(tmp_path, hosts=hosts) as front:
         filename, content = wheel("apart", "1.0")
@@ -269,5 +261,5 @@ def test_a_name_of_its_own_for_files_is_where_links_lead(tmp_path: Path) -> None
         assert front.get(url).content == content
         assert front.get(f"/packages/{filename}").status_code == 404
         assert front.get(f"{front.upload}/simple/apart/").status_code == 404
-        done = pip(front, tmp_path, "download", "apart", "--dest", tmp_path / "got")
-        assert done.returncode == 0, done.stdout
+        process = pip(front, tmp_path, "download", "apart", "--dest", tmp_path / "downloads")
+        assert process.returncode == 0, process.stdout

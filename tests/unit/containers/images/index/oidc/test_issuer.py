@@ -1,111 +1,126 @@
-"""The issuer's keys: fetched once, fetched again for an unknown key, no token if a fetch fails."""
+"""The keys of the issuer: when the index fetches them, and errors of the issuer."""
 
 from __future__ import annotations
 
+import inspect
+import ssl
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import trustme
-from index.oidc.issuer import Issuer as IndexIssuer
+from index.oidc.issuer import Issuer, IssuerUnreachable
 
+from tests.helpers import issuer as issuers
 from tests.helpers.index_front import configure, refusal
-from tests.helpers.issuer import DISCOVERY, KEYS, Answer, Issuer, kid, new_key, public, send
-from tests.helpers.oidc import PublishingIndex, assert_refused, publishing_index
+from tests.helpers.issuer import DISCOVERY, KEYS, Answer, kid, new_key, public, send
+from tests.helpers.oidc import PublishingIndex, publishing_index
 
-COOLDOWN = 1.05
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[PublishingIndex]:
-    with publishing_index(tmp_path) as started:
-        yield started
+SECONDS = 0.3
+"""The time limit of the index."""
+FAULT_SECONDS = 20
+"""The duration of a slow response. The tests fail if the index waits for it."""
+COOLDOWN = 0.1
+RELEASED = threading.Event()
+"""Ends all silent responses."""
 
 
 @pytest.fixture(scope="module")
-def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
-    with publishing_index(tmp_path_factory.mktemp("troubled")) as started:
-        yield started
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[issuers.Issuer]:
+    """A running issuer. Its folder has the CA certificate `ca.pem`."""
+    folder = tmp_path_factory.mktemp("issuer")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    certificate = authority.issue_cert("localhost").private_key_and_cert_chain_pem
+    certificate.write_to_path(folder / "server.pem")
+    with issuers.Issuer(folder / "server.pem") as server:
+        yield server
 
 
-def assert_unreachable(answer: requests.Response, seen: str) -> None:
-    """Check that the testbed is blamed, and that no token is there."""
-    assert answer.status_code == 503, answer.text
-    told = answer.json()
-    assert told.keys() == {"message", "errors"}
-    (error,) = told["errors"]
-    assert error["code"] == "issuer-unreachable"
-    assert error["description"].startswith("the keys of the token's issuer cannot be had: https://")
-    assert seen in error["description"]
+@pytest.fixture(scope="module")
+def ca(server: issuers.Issuer) -> Path:
+    return server.certificate.parent / "ca.pem"
 
 
-def test_keys_are_asked_for_once(index: PublishingIndex) -> None:
+@pytest.fixture
+def issuer(server: issuers.Issuer, ca: Path) -> Iterator[Issuer]:
+    """The issuer as the index knows it, without keys."""
+    server.requests.clear()
+    RELEASED.clear()
+    yield Issuer(server.url, ca, cooldown=COOLDOWN, seconds=SECONDS)
+    RELEASED.set()
+    server.answers.clear()
+    server.published = [public(server.key)]
+
+
+def test_keys_are_fetched_once(issuer: Issuer, server: issuers.Issuer) -> None:
     for _ in range(3):
-        index.mint()
-    assert index.issuer.asked == [DISCOVERY, KEYS]
+        assert issuer.key(kid(server.key)) is not None
+    assert server.requests == [DISCOVERY, KEYS]
 
 
-def test_many_at_once_ask_once(index: PublishingIndex) -> None:
-    tokens = [index.token() for _ in range(30)]
+def test_simultaneous_look_ups_fetch_the_keys_once(issuer: Issuer, server: issuers.Issuer) -> None:
     with ThreadPoolExecutor(30) as pool:
-        answers = list(pool.map(index.exchange, tokens))
-    assert [answer.status_code for answer in answers] == [200] * 30
-    assert index.issuer.asked == [DISCOVERY, KEYS]
+        keys = list(pool.map(issuer.key, [kid(server.key)] * 30))
+    assert None not in keys
+    assert server.requests == [DISCOVERY, KEYS]
 
 
-def test_a_key_rotated_in_the_middle_is_fetched_and_the_old_one_forgotten(
-    index: PublishingIndex,
+def test_unknown_key_is_fetched_and_a_withdrawn_key_is_removed(
+    issuer: Issuer, server: issuers.Issuer
 ) -> None:
-    old = index.issuer.key
-    index.mint()
-    index.issuer.rotate()
+    old, new = server.key, new_key()
+    issuer.key(kid(old))
+    server.published = [public(new)]
     time.sleep(COOLDOWN)
-    index.mint()
-    assert index.issuer.asked == [DISCOVERY, KEYS] * 2
-    index.issuer.key = old
-    answer = index.exchange(index.token())
-    assert_refused(answer, "invalid-token", "malformed or invalid token")
+    assert issuer.key(kid(new)) is not None
+    assert server.requests == [DISCOVERY, KEYS] * 2
+    assert issuer.key(kid(old)) is None
 
 
-def test_a_key_added_beside_the_old_one_leaves_both_good(index: PublishingIndex) -> None:
-    index.mint()
-    old, fresh = index.issuer.key, new_key()
-    index.issuer.published.append(public(fresh))
+def test_old_key_stays_valid_next_to_a_new_one(issuer: Issuer, server: issuers.Issuer) -> None:
+    old, new = server.key, new_key()
+    issuer.key(kid(old))
+    server.published = [public(old), public(new)]
     time.sleep(COOLDOWN)
-    for key in (fresh, old, fresh):
-        index.issuer.key = key
-        index.mint()
+    assert issuer.key(kid(new)) is not None
+    assert issuer.key(kid(old)) is not None
 
 
-def test_invented_keys_do_not_make_the_index_ask_each_time(index: PublishingIndex) -> None:
+def test_invented_keys_do_not_cause_requests_during_the_cooldown(
+    server: issuers.Issuer, ca: Path
+) -> None:
+    server.requests.clear()
+    issuer = Issuer(server.url, ca, cooldown=3600)
     for number in range(20):
-        token = index.issuer.token(index.claims(), kid=f"invented-{number}")
-        answer = index.exchange(token)
-        assert_refused(answer, "invalid-token", "malformed or invalid token")
-    assert len(index.issuer.asked) <= 4
+        assert issuer.key(f"invented-{number}") is None
+    assert issuer.key(kid(server.key)) is not None
+    assert server.requests == [DISCOVERY, KEYS]
 
 
-def test_known_keys_serve_while_the_issuer_is_away(index: PublishingIndex) -> None:
-    index.mint()
-    index.issuer.answers[DISCOVERY] = status(500)
-    index.mint()
+def test_known_key_is_available_while_the_issuer_fails(
+    issuer: Issuer, server: issuers.Issuer
+) -> None:
+    issuer.key(kid(server.key))
+    server.answers[DISCOVERY] = status(500)
     time.sleep(COOLDOWN)
-    unknown = index.issuer.token(index.claims(), kid="unknown")
-    assert_unreachable(index.exchange(unknown), "answers 500, not 200")
-    index.mint()
+    with pytest.raises(IssuerUnreachable, match="500"):
+        issuer.key("unknown")
+    assert issuer.key(kid(server.key)) is not None
 
 
-def test_an_issuer_that_comes_back_is_asked_again_at_once(index: PublishingIndex) -> None:
-    index.issuer.answers[KEYS] = status(503)
-    token = index.token()
-    assert_unreachable(index.exchange(token), "answers 503, not 200")
-    del index.issuer.answers[KEYS]
-    assert index.exchange(token).status_code == 200, "the token was not used up"
+def test_request_after_a_failure_has_no_cooldown(server: issuers.Issuer, ca: Path) -> None:
+    issuer = Issuer(server.url, ca, cooldown=3600)
+    server.answers[KEYS] = status(503)
+    with pytest.raises(IssuerUnreachable, match="503"):
+        issuer.key(kid(server.key))
+    del server.answers[KEYS]
+    assert issuer.key(kid(server.key)) is not None
 
 
 @pytest.mark.parametrize(
@@ -121,18 +136,17 @@ def test_an_issuer_that_comes_back_is_asked_again_at_once(index: PublishingIndex
     ],
     ids=str,
 )
-def test_a_key_that_is_no_rsa_key_verifies_nothing(
-    index: PublishingIndex, key: dict[str, Any]
+def test_key_that_is_not_a_usable_rsa_key_is_ignored(
+    issuer: Issuer, server: issuers.Issuer, key: dict[str, Any]
 ) -> None:
-    index.issuer.published = [{**key, "kid": kid(index.issuer.key)}]
-    answer = index.exchange(index.token())
-    assert_refused(answer, "invalid-token", "malformed or invalid token")
+    server.published = [{**key, "kid": "x"}]
+    assert issuer.key("x") is None
 
 
-def test_keys_that_cannot_be_read_do_not_spoil_the_others(index: PublishingIndex) -> None:
-    odd: list[Any] = [5, {"kid": 5}, {"kid": "x", "kty": "new"}, {"n": "no kid"}]
-    index.issuer.published = [*odd, *index.issuer.published]
-    index.mint()
+def test_malformed_keys_do_not_affect_other_keys(issuer: Issuer, server: issuers.Issuer) -> None:
+    malformed: list[Any] = [5, {"kid": 5}, {"kid": "x", "kty": "new"}, {"n": "no kid"}]
+    server.published = [*malformed, *server.published]
+    assert issuer.key(kid(server.key)) is not None
 
 
 def status(code: int, **headers: str) -> Answer:
@@ -146,8 +160,8 @@ def status(code: int, **headers: str) -> Answer:
     return answer
 
 
-def says(table: Any) -> Answer:
-    return lambda handler: send(handler, table)
+def json_value(value: Any) -> Answer:
+    return lambda handler: send(handler, value)
 
 
 def raw(data: bytes) -> Answer:
@@ -158,164 +172,177 @@ def raw(data: bytes) -> Answer:
     return answer
 
 
-def drip(data: bytes, pause: float = 0.2, times: int = 200) -> Answer:
-    """Send a byte now and then, so that no single wait is ever long."""
+def silent(_handler: BaseHTTPRequestHandler) -> None:
+    RELEASED.wait(FAULT_SECONDS)
+
+
+def slow(data: bytes) -> Answer:
+    """Send data, then a byte every 50 ms, so that each read of the client is short."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(data)
-        for _ in range(times):
+        for _ in range(FAULT_SECONDS * 20):
             try:
                 handler.wfile.write(b" ")
                 handler.wfile.flush()
             except OSError:
                 return
-            time.sleep(pause)
+            time.sleep(0.05)
 
     return answer
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
-TROUBLE: dict[str, tuple[Callable[[Issuer], Answer], str]] = {
-    "an error": (lambda _: status(500), "answers 500, not 200"),
-    "nothing there": (lambda _: status(404), "answers 404, not 200"),
-    "a redirect to itself": (
-        lambda issuer: status(302, Location=f"{issuer.url}{DISCOVERY}"),
-        "answers 302, not 200",
-    ),
-    "a redirect to another server": (
-        lambda _: status(301, Location="https://elsewhere.invalid/"),
-        "answers 301, not 200",
-    ),
-    "no JSON": (lambda _: raw(OK + b"Content-Length: 5\r\n\r\nhello"), "answer with JSON"),
-    "deep JSON": (
-        lambda _: raw(OK + b"Content-Length: 90000\r\n\r\n" + b"[" * 90000),
-        "answer with JSON",
-    ),
-    "a list": (lambda _: says([1]), "does not answer with a JSON object"),
-    "an empty table": (lambda _: says({}), ""),
-    "no HTTP": (lambda _: raw(b"\0\1\2 garbage\r\n\r\n"), ""),
-    "nothing at all": (lambda _: raw(b""), ""),
-    "half an answer": (lambda _: raw(OK + b"Content-Length: 500\r\n\r\n{"), ""),
-    "too much": (
-        lambda _: raw(OK + b"Content-Length: 3000000\r\n\r\n" + b" " * 3_000_000),
-        "more than 1 MB",
-    ),
-    "silence": (lambda _: lambda _handler: time.sleep(12), "within 5 s"),
-    "a slow head": (lambda _: drip(b"HTTP/1.1 200 OK\r\nX-Slow: "), "within 5 s"),
-    "a slow body": (lambda _: drip(OK + b"Content-Length: 500\r\n\r\n"), "within 5 s"),
-    "a slow body without a length": (lambda _: drip(OK + b"\r\n"), "within 5 s"),
+FAULTS: dict[str, tuple[Answer, str, type[BaseException] | None]] = {
+    "status 500": (status(500), "500", None),
+    "status 404": (status(404), "404", None),
+    "a redirection": (status(301, Location="https://elsewhere.invalid/"), "301", None),
+    "not JSON": (raw(OK + b"Content-Length: 5\r\n\r\nhello"), "", ValueError),
+    "deep JSON": (raw(OK + b"Content-Length: 90000\r\n\r\n" + b"[" * 90000), "", RecursionError),
+    "a list": (json_value([1]), "", None),
+    "an empty object": (json_value({}), "", None),
+    "not HTTP": (raw(b"\0\1\2 garbage\r\n\r\n"), "", Exception),
+    "no data": (raw(b""), "", Exception),
+    "an incomplete response": (raw(OK + b"Content-Length: 500\r\n\r\n{"), "", Exception),
+    "3 MB": (raw(OK + b"Content-Length: 3000000\r\n\r\n" + b" " * 3_000_000), "", None),
+    "silence": (silent, "", TimeoutError),
+    "a slow header": (slow(b"HTTP/1.1 200 OK\r\nX-Slow: "), "", TimeoutError),
+    "a slow body": (slow(OK + b"Content-Length: 500\r\n\r\n"), "", TimeoutError),
+    "a slow body without a length": (slow(OK + b"\r\n"), "", TimeoutError),
 }
 
 
-@pytest.mark.parametrize(
-    ("trouble", "path"),
-    [
-        (trouble, path)
-        for trouble in TROUBLE
-        for path in (DISCOVERY, KEYS)
-        # Five seconds each: once is enough to see that they are bounded.
-        if path == KEYS or "slow" not in trouble
-    ],
-)
-def test_an_issuer_in_trouble_gives_a_clear_answer_in_time_and_never_a_token(
-    troubled: PublishingIndex, trouble: str, path: str
+@pytest.mark.parametrize("path", [DISCOVERY, KEYS])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_issuer_is_unreachable_within_the_time_limit(
+    issuer: Issuer, server: issuers.Issuer, fault: str, path: str
 ) -> None:
-    make, seen = TROUBLE[trouble]
-    troubled.issuer.answers[path] = make(troubled.issuer)
-    begun = time.monotonic()
-    try:
-        assert_unreachable(troubled.exchange(troubled.token()), seen)
-    finally:
-        del troubled.issuer.answers[path]
-    assert time.monotonic() - begun < 11
+    answer, text, cause = FAULTS[fault]
+    server.answers[path] = answer
+    start = time.monotonic()
+    with pytest.raises(IssuerUnreachable) as error:
+        issuer._fetch_keys()
+    assert time.monotonic() - start < FAULT_SECONDS / 2
+    assert f"{server.url}{path}" in str(error.value)
+    assert text in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+    if cause is not None:
+        assert isinstance(error.value.__cause__, cause)
 
 
 @pytest.mark.parametrize(
-    ("place", "seen"),
+    "jwks_uri",
     [
-        (None, "names no jwks_uri"),
-        (5, "names no jwks_uri"),
-        ("", "is not an https address"),
-        ("http://localhost/keys", "is not an https address"),
-        ("file:///etc/passwd", "is not an https address"),
-        ("https:///nowhere", "is not an https address"),
-        ("https://localhost:99999/keys", "is no address"),
-        ("https://[broken/keys", "is no address"),
-        ("https://localhost:1/keys", "Connection refused"),
-        ("https://issuer.invalid/keys", ""),
-        ("https://localhost/a b\r\nX: y", ""),
+        None,
+        5,
+        "",
+        "http://localhost/keys",
+        "file:///etc/passwd",
+        "https:///nowhere",
+        "https://localhost:99999/keys",
+        "https://[broken/keys",
+        "https://localhost:1/keys",
+        "https://issuer.invalid/keys",
+        "https://localhost/a b\r\nX: y",
     ],
+    ids=str,
 )
-def test_keys_are_had_from_an_https_address_only(
-    troubled: PublishingIndex, place: Any, seen: str
+def test_keys_need_a_reachable_https_url(
+    issuer: Issuer, server: issuers.Issuer, jwks_uri: Any
 ) -> None:
-    troubled.issuer.answers[DISCOVERY] = says({"jwks_uri": place})
-    try:
-        answer = troubled.exchange(troubled.token())
-    finally:
-        del troubled.issuer.answers[DISCOVERY]
-    assert answer.status_code == 503
-    assert seen in answer.json()["errors"][0]["description"]
+    server.answers[DISCOVERY] = json_value({"jwks_uri": jwks_uri})
+    with pytest.raises(IssuerUnreachable):
+        issuer.key(kid(server.key))
+    assert server.requests == [DISCOVERY]
 
 
-def test_an_issuer_that_is_down_is_named(tmp_path: Path) -> None:
-    with publishing_index(tmp_path) as index:
-        token = index.token()
-        index.issuer.stop()
-        assert_unreachable(index.exchange(token), "Connection refused")
+def test_stopped_issuer_is_unreachable(server: issuers.Issuer, ca: Path) -> None:
+    with issuers.Issuer(server.certificate) as stopped:
+        url = stopped.url
+    with pytest.raises(IssuerUnreachable, match=url) as error:
+        Issuer(url, ca)._fetch_keys()
+    assert isinstance(error.value.__cause__, ConnectionRefusedError)
 
 
-def test_a_server_that_another_authority_vouches_for_is_not_the_issuer(tmp_path: Path) -> None:
-    stranger = tmp_path / "stranger.pem"
-    with publishing_index(tmp_path) as index:
-        trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(stranger)
-        with Issuer(stranger) as impostor:
-            index.issuer.answers[DISCOVERY] = says({"jwks_uri": f"{impostor.url}{KEYS}"})
-            assert_unreachable(index.exchange(index.token()), "certificate verify failed")
-            assert impostor.asked == []
+def test_certificate_of_another_ca_is_refused(
+    issuer: Issuer, server: issuers.Issuer, tmp_path: Path
+) -> None:
+    certificate = tmp_path / "other.pem"
+    other_ca = trustme.CA()
+    other_ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+    with issuers.Issuer(certificate) as impostor:
+        server.answers[DISCOVERY] = json_value({"jwks_uri": f"{impostor.url}{KEYS}"})
+        with pytest.raises(IssuerUnreachable) as error:
+            issuer._fetch_keys()
+        assert isinstance(error.value.__cause__, ssl.SSLCertVerificationError)
+        assert impostor.requests == []
 
 
-def test_many_at_once_are_not_held_up_one_after_another(index: PublishingIndex) -> None:
-    index.issuer.answers[DISCOVERY] = lambda _handler: time.sleep(12)
-    tokens = [index.token() for _ in range(20)]
-    begun = time.monotonic()
+def test_simultaneous_look_ups_wait_for_at_most_two_requests(
+    issuer: Issuer, server: issuers.Issuer
+) -> None:
+    server.answers[DISCOVERY] = silent
+
+    def look_up(_number: int) -> Exception:
+        with pytest.raises(IssuerUnreachable) as error:
+            issuer.key(kid(server.key))
+        return error.value
+
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(index.exchange, tokens))
-    assert time.monotonic() - begun < 11
-    for answer in answers:
-        assert_unreachable(answer, "within 5 s")
+        assert len(list(pool.map(look_up, range(20)))) == 20
+    assert len(server.requests) <= 3
 
 
-def test_the_clients_without_a_token_are_served_meanwhile(index: PublishingIndex) -> None:
-    index.issuer.answers[DISCOVERY] = lambda _handler: time.sleep(12)
-    with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(index.exchange, index.token())
-        time.sleep(0.2)
-        begun = time.monotonic()
-        assert index.front.get("/simple/taken/").status_code == 200
-        assert time.monotonic() - begun < 2
-        assert_unreachable(slow.result(), "within 5 s")
+def test_default_time_limit_is_shorter_than_that_of_clients() -> None:
+    assert inspect.signature(Issuer).parameters["seconds"].default <= 10
 
 
-def test_the_cooldown_is_a_matter_of_the_answer_not_of_the_question(
-    tmp_path: Path,
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[PublishingIndex]:
+    with publishing_index(tmp_path) as index:
+        yield index
+
+
+def test_index_reports_an_unreachable_issuer_and_answers_other_clients(
+    index: PublishingIndex,
 ) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
-        tmp_path / "server.pem"
-    )
-    with Issuer(tmp_path / "server.pem") as server:
-        known = IndexIssuer(server.url, tmp_path / "ca.pem", cooldown=3600)
-        assert known.key(kid(server.key)) is not None
-        server.rotate()
-        assert known.key(kid(server.key)) is None, "asked again too soon"
-        assert server.asked == [DISCOVERY, KEYS]
+    waiting, answered = threading.Event(), threading.Event()
+
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        waiting.set()
+        answered.wait(10)
+        status(500)(handler)
+
+    index.issuer.answers[DISCOVERY] = wait
+    token = index.token()
+    with ThreadPoolExecutor(1) as pool:
+        exchange = pool.submit(index.exchange, token)
+        assert waiting.wait(10)
+        assert index.front.get("/simple/existing/").status_code == 200
+        answered.set()
+        response = exchange.result()
+    assert response.status_code == 503
+    body = response.json()
+    assert body.keys() == {"message", "errors"}
+    (error,) = body["errors"]
+    assert error["code"] == "issuer-unreachable"
+    assert f"{index.issuer.url}{DISCOVERY}" in error["description"]
+    del index.issuer.answers[DISCOVERY]
+    assert index.exchange(token).status_code == 200, "the failed exchange must not use up the token"
 
 
-def test_an_authority_that_is_no_certificate_is_named(tmp_path: Path) -> None:
-    (tmp_path / "not.pem").write_text("hello")
-    issuers = [{"url": "https://issuer", "ca": str(tmp_path / "not.pem")}]
-    line = refusal(configure(tmp_path, issuers=issuers))
-    assert line.startswith(f"index: issuers: {tmp_path / 'not.pem'} holds no certificate: ")
+def test_index_exchanges_a_token_of_a_rotated_key(index: PublishingIndex) -> None:
+    index.mint()
+    index.issuer.rotate()
+    time.sleep(1.05)  # the cooldown of the index
+    index.mint()
+    assert index.issuer.requests == [DISCOVERY, KEYS] * 2
+
+
+def test_index_does_not_start_with_a_ca_that_is_not_a_certificate(tmp_path: Path) -> None:
+    path = tmp_path / "not.pem"
+    path.write_text("hello")
+    line = refusal(configure(tmp_path, issuers=[{"url": "https://issuer", "ca": str(path)}]))
+    assert line.startswith("index: ")
+    assert str(path) in line

@@ -1,4 +1,4 @@
-"""Identity tokens that are not valid: forged, misdirected, too early, too late."""
+"""Invalid identity tokens: wrong signature, key, header or times."""
 
 from __future__ import annotations
 
@@ -27,76 +27,69 @@ def header(index: PublishingIndex, **changes: Any) -> dict[str, Any]:
     return {"alg": "RS256", "typ": "JWT", "kid": kid(index.issuer.key), **changes}
 
 
-@pytest.mark.parametrize("signature", ["", part(b"any"), part(b"\0" * 256)])
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "", None, 5, ["RS256"], "RS256"])
-def test_a_token_without_a_true_signature_is_refused(
-    index: PublishingIndex, alg: Any, signature: str
-) -> None:
-    forged = f"{part(header(index, alg=alg))}.{part(index.claims())}.{signature}"
-    assert_invalid(index, forged)
+def test_token_without_a_valid_signature_is_refused(index: PublishingIndex, alg: Any) -> None:
+    for signature in ("", part(b"any"), part(b"\0" * 256)):
+        assert_invalid(index, f"{part(header(index, alg=alg))}.{part(index.claims())}.{signature}")
 
 
-def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(index: PublishingIndex) -> None:
+def test_token_signed_with_the_public_key_as_a_secret_is_refused(index: PublishingIndex) -> None:
     for secret in (
         index.issuer.key.as_pem(private=False),
         index.issuer.key.as_der(private=False),
         json.dumps(index.issuer.published[0]).encode(),
     ):
         for alg in ("HS256", "RS256"):
-            signed = f"{part(header(index, alg=alg))}.{part(index.claims())}"
-            digest = hmac.digest(bytes(secret), signed.encode(), "sha256")
-            assert_invalid(index, f"{signed}.{part(digest)}")
+            content = f"{part(header(index, alg=alg))}.{part(index.claims())}"
+            digest = hmac.digest(bytes(secret), content.encode(), "sha256")
+            assert_invalid(index, f"{content}.{part(digest)}")
 
 
 @pytest.mark.parametrize("alg", ["RS384", "RS512", "PS256"])
-def test_a_token_signed_by_another_algorithm_for_the_same_key_is_refused(
-    index: PublishingIndex, alg: str
-) -> None:
+def test_token_signed_with_another_algorithm_is_refused(index: PublishingIndex, alg: str) -> None:
     assert_invalid(index, index.issuer.token(index.claims(), alg=alg))
 
 
-@pytest.mark.parametrize("other", ["unknown", "", None, 5, ["list"], {"a": "table"}])
-def test_a_token_that_names_no_key_of_the_issuer_is_refused(
-    index: PublishingIndex, other: Any
-) -> None:
-    key = header(index) | {"kid": other}
-    if other is None:
-        del key["kid"]
-    token = f"{part(key)}.{part(index.claims())}.{index.token().rpartition('.')[2]}"
-    assert_invalid(index, token)
+@pytest.mark.parametrize("key_id", ["unknown", "", None, 5, ["list"], {"a": "b"}])
+def test_token_with_an_unknown_key_is_refused(index: PublishingIndex, key_id: Any) -> None:
+    token_header = header(index) | {"kid": key_id}
+    if key_id is None:
+        del token_header["kid"]
+    signature = index.token().rpartition(".")[2]
+    assert_invalid(index, f"{part(token_header)}.{part(index.claims())}.{signature}")
 
 
-def test_another_key_under_the_issuers_key_id_is_refused(index: PublishingIndex) -> None:
+def test_other_key_with_the_key_id_of_the_issuer_is_refused(index: PublishingIndex) -> None:
     assert_invalid(index, sign(index.claims(), new_key(), header(index)))
 
 
-@pytest.mark.parametrize("place", ["jwk", "jku", "x5u", "x5c"])
-def test_a_key_that_the_token_brings_along_is_not_used(index: PublishingIndex, place: str) -> None:
-    mine = new_key()
-    brought: Any = {
-        "jwk": mine.as_dict(private=False),
-        "jku": f"{index.issuer.url}/mine",
-        "x5u": f"{index.issuer.url}/mine",
+def test_key_in_the_token_is_not_used(index: PublishingIndex) -> None:
+    key = new_key()
+    claims, signature = sign(index.claims(), key, header(index)).split(".")[1:]
+    parameters: dict[str, Any] = {
+        "jwk": key.as_dict(private=False),
+        "jku": f"{index.issuer.url}/other",
+        "x5u": f"{index.issuer.url}/other",
         "x5c": ["AAAA"],
-    }[place]
-    claims, signature = sign(index.claims(), mine, header(index)).split(".")[1:]
-    assert_invalid(index, f"{part(header(index, **{place: brought}))}.{claims}.{signature}")
-    assert "/mine" not in index.issuer.asked
+    }
+    for name, value in parameters.items():
+        assert_invalid(index, f"{part(header(index, **{name: value}))}.{claims}.{signature}")
+    assert "/other" not in index.issuer.requests
 
 
-def test_claims_exchanged_under_a_true_signature_are_refused(index: PublishingIndex) -> None:
+def test_changed_claims_with_a_valid_signature_are_refused(index: PublishingIndex) -> None:
     first, _, signature = index.token().split(".")
     assert_invalid(index, f"{first}.{part(index.claims('open'))}.{signature}")
 
 
-def test_a_header_that_says_something_more_is_no_obstacle_unless_critical(
+def test_unknown_header_parameter_is_refused_only_if_it_is_critical(
     index: PublishingIndex,
 ) -> None:
-    assert index.exchange(index.issuer.token(index.claims(), x5t="abc", more=1)).status_code == 200
-    claims = index.claims()
-    critical = header(index, crit=["more"], more=1)
-    signed = sign(claims, index.issuer.key, header(index)).split(".")
-    assert_invalid(index, f"{part(critical)}.{signed[1]}.{signed[2]}")
+    token = index.issuer.token(index.claims(), x5t="abc", extra=1)
+    assert index.exchange(token).status_code == 200
+    critical = header(index, crit=["extra"], extra=1)
+    _, claims, signature = sign(index.claims(), index.issuer.key, header(index)).split(".")
+    assert_invalid(index, f"{part(critical)}.{claims}.{signature}")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +108,7 @@ def test_a_header_that_says_something_more_is_no_obstacle_unless_critical(
     ],
     ids=str,
 )
-def test_clocks_may_differ_by_thirty_seconds(
+def test_clocks_can_differ_by_30_seconds(
     index: PublishingIndex, changes: dict[str, float], accepted: bool
 ) -> None:
     now = int(time.time())
@@ -126,8 +119,6 @@ def test_clocks_may_differ_by_thirty_seconds(
         assert_invalid(index, token)
 
 
-def test_the_log_says_why_a_token_is_invalid_where_the_answer_does_not(
-    index: PublishingIndex,
-) -> None:
+def test_only_the_log_has_the_reason_of_an_invalid_token(index: PublishingIndex) -> None:
     assert_invalid(index, index.token(exp=1))
-    assert "expired" in index.noted()["why"].lower()
+    assert "ExpiredTokenError" in index.last_exchange()["why"]
