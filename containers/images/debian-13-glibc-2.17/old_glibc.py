@@ -1,4 +1,4 @@
-"""Says that the C library of this Python is glibc 2.17, where packaging and uv ask for it."""
+"""Make Python report glibc 2.17. packaging and uv read the version with ``os.confstr``."""
 
 import os
 
@@ -6,7 +6,7 @@ _confstr = os.confstr
 
 
 def confstr(name):  # type: ignore[no-untyped-def]
-    """Return what os.confstr does, but for the version of glibc (confstr(3))."""
+    """Return glibc 2.17 for the version of the C library, else the real value (confstr(3))."""
     return "glibc 2.17" if name == "CS_GNU_LIBC_VERSION" else _confstr(name)
 
 

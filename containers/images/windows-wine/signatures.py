@@ -1,9 +1,13 @@
-"""Check that every Windows program in a folder bears its publisher's Authenticode signature.
+"""Check that each Windows program in a folder has an Authenticode signature of its publisher.
 
-Run while an image is built: ``signatures.py ROOTS PROGRAMS FOLDER PUBLISHER...``. ROOTS is a PEM
-file with many certificates; only those pinned here are trusted. PROGRAMS lists the programs that
-must be in the folder, one a line: one that is missing has no signature that could be wrong, and one
-too many may well have a good one. It stops at nothing and tells every fault.
+Runs during the build of an image: ``signatures.py ROOTS PROGRAMS FOLDER PUBLISHER...``.
+
+- ROOTS is a PEM file with root certificates. Only the roots that are pinned here are trusted.
+- PROGRAMS is a file with the names of the programs in the folder, one per line. A missing program
+  and an additional program are faults.
+- PUBLISHER is a key of PUBLISHERS. Names after the first one are additional publishers.
+
+The script checks all programs and prints all faults.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# SHA-256 of the root certificates, in DER: Microsoft publishes these as its Trusted Root Program.
+# SHA-256 of the root certificates in DER. They are in Microsoft's Trusted Root Program.
 PINNED = {
     "df545bf919a2439c36983b54cdfc903dfa4f37d3996d8d84b4c31eec6f3c163e": "Microsoft Root 2010",
     "847df6a78497943f27fc72eb93f9a637320a02b561d0a91b09e87a7807ed7c61": "Microsoft Root 2011",
@@ -28,26 +32,30 @@ PUBLISHERS = {
     "python": "Python Software Foundation",
     "microsoft": "Microsoft Corporation",
 }
-# What CPython's installer brings of Microsoft's.
-_MICROSOFTS = re.compile(r"vcruntime140(_1)?\.dll", re.IGNORECASE)
+# The libraries of Microsoft in CPython's installer.
+_MICROSOFT_LIBRARIES = re.compile(r"vcruntime140(_1)?\.dll", re.IGNORECASE)
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _SIGNERS = re.compile(r"Signer's certificate:\s+-+\s+Signer #0:\s+Subject: (.*)")
 
 
 def pinned_roots(bundle: str) -> list[str]:
-    """Return the pinned certificates of a PEM bundle; a missing one is an error."""
-    found = {}
+    """Return the pinned certificates of a PEM bundle.
+
+    Raises:
+        ValueError: the bundle does not have all of them.
+    """
+    roots = {}
     for pem in _CERTIFICATE.findall(bundle):
         digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
         if digest in PINNED:
-            found[digest] = pem
-    if missing := [name for digest, name in PINNED.items() if digest not in found]:
-        raise ValueError(f"the bundle of roots lacks {', '.join(missing)}")
-    return list(found.values())
+            roots[digest] = pem
+    if missing := [name for digest, name in PINNED.items() if digest not in roots]:
+        raise ValueError(f"the bundle does not have these roots: {', '.join(missing)}")
+    return list(roots.values())
 
 
 def programs(folder: Path) -> Iterator[Path]:
-    """Yield every file that Windows could load or run: those that begin as its programs do."""
+    """Yield the files in a folder that Windows can load or run. They start with ``MZ``."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             with path.open("rb") as file:
@@ -55,67 +63,67 @@ def programs(folder: Path) -> Iterator[Path]:
                     yield path
 
 
-def strays(found: set[str], listed: str) -> Iterator[str]:
-    """Yield a fault for each program that is missing, or that is there and is not ``listed``."""
-    expected = set(listed.split())
-    for name in sorted(expected - found):
-        yield f"{name}: it is missing"
-    for name in sorted(found - expected):
-        yield f"{name}: it is not one of the {len(expected)} programs expected here"
+def list_faults(names: set[str], program_list: str) -> Iterator[str]:
+    """Yield a fault for each missing program and for each program that is not in the list."""
+    expected = set(program_list.split())
+    for name in sorted(expected - names):
+        yield f"{name}: missing"
+    for name in sorted(names - expected):
+        yield f"{name}: not in the list of {len(expected)} programs"
 
 
 def publisher(name: str, expected: tuple[str, ...]) -> str:
-    """Return the organisation that must have signed the file of this name."""
-    if "microsoft" in expected and _MICROSOFTS.fullmatch(name):
+    """Return the organisation that must have signed the file with this name."""
+    if "microsoft" in expected and _MICROSOFT_LIBRARIES.fullmatch(name):
         return PUBLISHERS["microsoft"]
     return PUBLISHERS[expected[0]]
 
 
 def fault(output: str, code: int, organisation: str) -> str | None:
-    """Return what is wrong with a file, from what osslsigncode told of it, or None."""
+    """Return the fault that osslsigncode reports for a file, or None."""
     if "MISMATCH" in output:
-        return "it was changed after it was signed"
+        return "changed after it was signed"
     signers = _SIGNERS.findall(output)
     if not signers:
-        return "it bears no signature"
+        return "no signature"
     for signer in signers:
         if f"/O={organisation}/" not in signer:
-            return f"it is signed by {signer}, not by {organisation}"
+            return f"signed by {signer}, not by {organisation}"
     if code or "\nSucceeded" not in output:
-        told = [line for line in output.splitlines() if "rror" in line]
-        return f"its signature does not hold: {' | '.join(told)[:300] or output[-200:]}"
-    # A signature with a time stamp holds after its certificate expired; without one it would not.
+        errors = [line for line in output.splitlines() if "rror" in line]
+        return f"invalid signature: {' | '.join(errors)[:300] or output[-200:]}"
+    # Without a time stamp, a signature is invalid after its certificate expires.
     if output.count("Timestamp Server Signature verification: ok") < len(signers):
-        return "its signature bears no time stamp"
+        return "signature without a time stamp"
     return None
 
 
 def check(path: Path, roots: Path, organisation: str) -> str | None:
-    """Return what is wrong with the signature of one file, or None."""
-    # There is no network while an image is built, so revocation is not asked for; the files are
-    # pinned by hash besides.
+    """Return the fault of the signature of a file, or None."""
+    # Revocation is not checked, because the build of an image has no network. The files also have
+    # a pinned hash.
     command = ["osslsigncode", "verify", "-ignore-crl"]
     command += ["-CAfile", str(roots), "-TSA-CAfile", str(roots), "-in", str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    return fault(f"{told.stdout}\n{told.stderr}", told.returncode, organisation)
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    return fault(f"{process.stdout}\n{process.stderr}", process.returncode, organisation)
 
 
 def main(arguments: list[str]) -> int:
-    """Check a folder; print every fault and return 1 if there is one."""
-    bundle, listed, folder, *expected = arguments
-    found = {str(path.relative_to(folder)): path for path in programs(Path(folder))}
-    faults = list(strays(set(found), Path(listed).read_text("utf-8")))
+    """Check a folder and print all faults. Return 1 if there are faults or no programs."""
+    bundle, program_list, folder, *publishers = arguments
+    paths = {str(path.relative_to(folder)): path for path in programs(Path(folder))}
+    faults = list(list_faults(set(paths), Path(program_list).read_text("utf-8")))
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as roots:
         roots.write("\n".join(pinned_roots(Path(bundle).read_text("utf-8"))) + "\n")
         roots.flush()
-        for name, path in found.items():
-            wanted = publisher(path.name, tuple(expected))
-            if wrong := check(path, Path(roots.name), wanted):
-                faults.append(f"{name}: {wrong}")
+        for name, path in paths.items():
+            organisation = publisher(path.name, tuple(publishers))
+            if signature_fault := check(path, Path(roots.name), organisation):
+                faults.append(f"{name}: {signature_fault}")
     for line in faults:
         print(f"signature: {line}", file=sys.stderr)
-    print(f"{len(found)} signatures checked, {len(faults)} faults")
-    return 1 if faults or not found else 0
+    print(f"{len(paths)} signatures checked, {len(faults)} faults")
+    return 1 if faults or not paths else 0
 
 
 if __name__ == "__main__":

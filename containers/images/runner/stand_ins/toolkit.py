@@ -107,12 +107,13 @@ def run(
     - ``testbed_errors`` are reported as a failure of the testbed. The mapping has their causes.
     - All other errors are defects of the stand-in, also reported as a failure of the testbed.
     """
+    failures: tuple[type[Exception], ...] = (Failure, *step_errors)
     try:
         action()
     except tuple(testbed_errors) as error:
         cause = next(cause for kind, cause in testbed_errors.items() if isinstance(error, kind))
         testbed_failure(cause, str(error))
-    except (Failure, *step_errors) as error:
+    except failures as error:
         print(f"::error::{_escaped(str(error))}", flush=True)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - a defect must not count against the workflow

@@ -1,3 +1,5 @@
+"""The script that makes Python report glibc 2.17."""
+
 from __future__ import annotations
 
 import os
@@ -10,9 +12,9 @@ from tests.helpers.image_scripts import load_script
 
 @pytest.fixture
 def real_path(monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """Load the script, and return the value of another name from before."""
+    """Return the value of CS_PATH, then load the script, which replaces `os.confstr`."""
     value = os.confstr("CS_PATH")
-    monkeypatch.setattr(os, "confstr", os.confstr)  # the script replaces it
+    monkeypatch.setattr(os, "confstr", os.confstr)  # restores it after the test
     load_script("debian-13-glibc-2.17", "old_glibc")
     return value
 
@@ -23,7 +25,7 @@ def test_python_reports_glibc_2_17() -> None:
     assert platform.libc_ver() == ("glibc", "2.17")
 
 
-def test_every_other_name_keeps_its_value(real_path: str | None) -> None:
+def test_other_names_keep_their_values(real_path: str | None) -> None:
     assert real_path
     assert os.confstr("CS_PATH") == real_path
     with pytest.raises(ValueError, match="unrecognized"):

@@ -1,4 +1,4 @@
-"""What the image of the Windows machines removes from Wine."""
+"""The libraries that the image of the Windows machines removes from Wine."""
 
 from __future__ import annotations
 
@@ -24,46 +24,39 @@ def is_on_windows(name: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "msvcp140.dll", "msvcp140_1.dll", "msvcp120.dll", "concrt140.dll", "vcomp140.dll",
-        "vcruntime140.dll", "vcruntime140_1.dll", "msvcr70.dll", "msvcr120.dll", "mfc140u.dll",
-        "ucrtbased.dll", "atl100.dll", "d3dcompiler_43.dll", "zlib1.dll", "opencl.dll",
-        "something_new.dll",
-    ],
-)  # fmt: skip
-def test_a_clean_windows_lacks(name: str) -> None:
-    assert not is_on_windows(name)
+def test_clean_windows_does_not_have_runtimes_and_unknown_libraries() -> None:
+    names = """
+        msvcp140.dll msvcp140_1.dll msvcp120.dll concrt140.dll vcomp140.dll vcruntime140.dll
+        vcruntime140_1.dll msvcr70.dll msvcr120.dll mfc140u.dll ucrtbased.dll atl100.dll
+        d3dcompiler_43.dll zlib1.dll opencl.dll something_new.dll
+    """
+    assert [name for name in names.split() if is_on_windows(name)] == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "kernel32.dll", "ucrtbase.dll", "msvcrt.dll", "msvcp_win.dll", "ntdll.dll", "shcore.dll",
-        "api-ms-win-crt-runtime-l1-1-0.dll", "windows.gaming.input.dll", "d3dcompiler_47.dll",
-        "combase.dll", "wined3d.dll", "wbemprox.dll",
-    ],
-)  # fmt: skip
-def test_a_clean_windows_has(name: str) -> None:
-    assert is_on_windows(name)
+def test_clean_windows_has_its_system_libraries() -> None:
+    names = """
+        kernel32.dll ucrtbase.dll msvcrt.dll msvcp_win.dll ntdll.dll shcore.dll
+        api-ms-win-crt-runtime-l1-1-0.dll windows.gaming.input.dll d3dcompiler_47.dll
+        combase.dll wined3d.dll wbemprox.dll
+    """
+    assert [name for name in names.split() if not is_on_windows(name)] == []
 
 
-def test_a_private_name_has_the_same_length() -> None:
+def test_private_name_has_the_same_length() -> None:
     assert clean.private_name("zlib1.dll") == "_lib1.dll"
 
 
-def test_the_names_of_libraries_have_their_offsets() -> None:
+def test_imports_are_names_of_libraries_with_their_offsets() -> None:
     content = b"MZ\0A.dll\0\x80Bc.DLL\0a.dll\0not.dll"
     assert clean.imports(content) == {"a.dll": [3, 17]}
     assert clean.imports(b"MZ") == {}
 
 
-def test_a_name_at_the_beginning_of_a_file_has_offset_0() -> None:
+def test_name_at_the_start_of_a_file_has_offset_0() -> None:
     assert clean.imports(b"a.dll\0") == {"a.dll": [0]}
 
 
-def test_a_hidden_library_that_wine_is_made_of_stays_under_a_private_name(tmp_path: Path) -> None:
+def test_hidden_library_that_wine_imports_gets_a_private_name(tmp_path: Path) -> None:
     (tmp_path / "zlib1.dll").write_bytes(b"MZ zlib")
     (tmp_path / "msvcp140.dll").write_bytes(b"MZ runtime\0concrt140.dll\0")
     (tmp_path / "concrt140.dll").write_bytes(b"MZ")
@@ -76,7 +69,7 @@ def test_a_hidden_library_that_wine_is_made_of_stays_under_a_private_name(tmp_pa
     )
 
 
-def test_a_program_of_the_control_panel_keeps_no_library(tmp_path: Path) -> None:
+def test_library_that_only_the_control_panel_imports_is_removed(tmp_path: Path) -> None:
     (tmp_path / "zlib1.dll").write_bytes(b"MZ")
     (tmp_path / "main.cpl").write_bytes(b"MZ\0zlib1.dll\0")
     assert clean.hide(tmp_path, lambda _: False) == ["zlib1.dll"]
@@ -87,15 +80,15 @@ def test_a_program_of_the_control_panel_keeps_no_library(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("library", "code", "hidden"), [("msvcp140.dll", 0, "msvcp140.dll\n"), ("kernel32.dll", 1, "")]
 )
-def test_the_names_of_hidden_libraries_are_written_and_none_is_a_failure(
+def test_names_of_hidden_libraries_are_written_and_an_empty_list_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, code: int, hidden: str
 ) -> None:
     monkeypatch.setattr(clean.sys, "path", list(clean.sys.path))
     folder = tmp_path / "wine"
     folder.mkdir()
     (folder / library).write_bytes(b"MZ")
-    written = tmp_path / "hidden.txt"
+    output = tmp_path / "hidden.txt"
     lists = str(Path(delvewheel.__file__).parents[1])
-    assert clean.main([str(folder), lists, str(written)]) == code
-    assert written.read_text("utf-8") == hidden
+    assert clean.main([str(folder), lists, str(output)]) == code
+    assert output.read_text("utf-8") == hidden
     assert (folder / library).exists() is bool(code)

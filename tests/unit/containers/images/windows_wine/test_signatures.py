@@ -1,4 +1,4 @@
-"""Which programs the image of the Windows machines accepts as their publisher's own."""
+"""The signatures that the build of the Windows machines accepts."""
 
 from __future__ import annotations
 
@@ -17,47 +17,65 @@ PYTHON = "Python Software Foundation"
 MICROSOFT = "Microsoft Corporation"
 
 
-def verified(organisation: str, *, stamped: bool = True, end: str = "Succeeded") -> str:
-    """Return what osslsigncode prints for a program that this organisation signed."""
-    stamp = "Timestamp Server Signature verification: ok\n" if stamped else ""
+def tool_output(
+    organisation: str, *, has_time_stamp: bool = True, result: str = "Succeeded"
+) -> str:
+    """Return the output of osslsigncode for a program that this organisation signed."""
+    stamp = "Timestamp Server Signature verification: ok\n" if has_time_stamp else ""
     return (
         "Signer's certificate:\n\t------------------\n\tSigner #0:\n"
-        f"\t\tSubject: /C=US/O={organisation}/CN=Somebody\n{stamp}{end}\n"
+        f"\t\tSubject: /C=US/O={organisation}/CN=Somebody\n{stamp}{result}\n"
     )
 
 
-def test_a_signature_by_its_publisher_is_accepted() -> None:
-    assert signatures.fault(verified(PYTHON), 0, PYTHON) is None
+def test_signature_of_the_publisher_is_accepted() -> None:
+    assert signatures.fault(tool_output(PYTHON), 0, PYTHON) is None
 
 
-def test_every_signature_of_a_program_needs_a_time_stamp() -> None:
-    twice = verified(PYTHON) + verified(PYTHON)
+def test_all_signatures_of_a_program_need_a_time_stamp() -> None:
+    twice = tool_output(PYTHON) + tool_output(PYTHON)
     assert signatures.fault(twice, 0, PYTHON) is None
-    assert signatures.fault(verified(PYTHON, stamped=False) + verified(PYTHON), 0, PYTHON)
+    assert signatures.fault(
+        tool_output(PYTHON, has_time_stamp=False) + tool_output(PYTHON), 0, PYTHON
+    )
 
 
-def test_every_signature_of_a_program_is_by_its_publisher() -> None:
-    assert signatures.fault(verified(PYTHON) + verified("Someone Else"), 0, PYTHON)
+def test_all_signatures_of_a_program_must_be_from_its_publisher() -> None:
+    assert signatures.fault(tool_output(PYTHON) + tool_output("Someone Else"), 0, PYTHON)
 
 
 @pytest.mark.parametrize(
-    ("output", "code", "fault"),
+    ("output", "code", "detail"),
     [
-        ("No signature found\nFailed\n", 1, "no signature"),
-        ("Calculated message digest : AB    MISMATCH!!!\nFailed\n", 1, "changed after"),
-        (verified("Someone Else"), 0, "signed by /C=US/O=Someone Else"),
-        (verified(f"{PYTHON} Fans"), 0, f"O={PYTHON} Fans"),
-        (verified(PYTHON, end="Error: self-signed\nFailed"), 1, "does not hold: Error: self-"),
-        (verified(PYTHON), 1, "does not hold"),
-        (verified(PYTHON, end="Failed"), 0, "does not hold"),
-        (verified(PYTHON, stamped=False), 0, "no time stamp"),
+        ("No signature found\nFailed\n", 1, ""),
+        ("Calculated message digest : AB    MISMATCH!!!\nFailed\n", 1, ""),
+        (tool_output("Someone Else"), 0, "/C=US/O=Someone Else"),
+        (tool_output(f"{PYTHON} Fans"), 0, f"O={PYTHON} Fans"),
+        (tool_output(PYTHON, result="Error: self-signed\nFailed"), 1, "Error: self-signed"),
+        (tool_output(PYTHON), 1, ""),
+        (tool_output(PYTHON, result="Failed"), 0, ""),
+        (tool_output(PYTHON, has_time_stamp=False), 0, ""),
     ],
 )
-def test_a_signature_is_refused(output: str, code: int, fault: str) -> None:
-    assert fault in (signatures.fault(output, code, PYTHON) or "")
+def test_wrong_signature_is_a_fault_with_the_detail(output: str, code: int, detail: str) -> None:
+    fault = signatures.fault(output, code, PYTHON)
+    assert fault is not None
+    assert detail in fault
 
 
-def test_python_brings_two_libraries_of_microsofts_and_no_more() -> None:
+def test_different_faults_have_different_messages() -> None:
+    outputs = (
+        ("No signature found\nFailed\n", 1),
+        ("Calculated message digest : AB    MISMATCH!!!\nFailed\n", 1),
+        (tool_output("Someone Else"), 0),
+        (tool_output(PYTHON, result="Failed"), 0),
+        (tool_output(PYTHON, has_time_stamp=False), 0),
+    )
+    faults = {signatures.fault(output, code, PYTHON) for output, code in outputs}
+    assert len(faults) == len(outputs)
+
+
+def test_microsoft_signs_only_two_libraries_of_python() -> None:
     expected = ("python", "microsoft")
     assert signatures.publisher("vcruntime140_1.dll", expected) == MICROSOFT
     assert signatures.publisher("VCRUNTIME140.dll", expected) == MICROSOFT
@@ -66,7 +84,7 @@ def test_python_brings_two_libraries_of_microsofts_and_no_more() -> None:
     assert signatures.publisher("vcruntime140.dll", ("python",)) == PYTHON
 
 
-def test_a_bundle_without_the_pinned_roots_is_refused() -> None:
+def test_bundle_without_the_pinned_roots_is_refused() -> None:
     with pytest.raises(ValueError, match="DigiCert Trusted Root G4"):
         signatures.pinned_roots("")
 
@@ -80,7 +98,7 @@ def test_only_the_pinned_roots_of_a_bundle_are_trusted(monkeypatch: pytest.Monke
         signatures.pinned_roots(other)
 
 
-def test_only_what_windows_could_load_counts_as_a_program(tmp_path: Path) -> None:
+def test_only_files_that_windows_can_load_are_programs(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "a.pyd").write_bytes(b"MZ")
     (tmp_path / "b.txt").write_bytes(b"text")
@@ -88,37 +106,37 @@ def test_only_what_windows_could_load_counts_as_a_program(tmp_path: Path) -> Non
     assert [path.name for path in signatures.programs(tmp_path)] == ["a.pyd"]
 
 
-def test_a_program_that_is_missing_and_an_additional_one_are_faults() -> None:
-    faults = list(signatures.strays({"a.dll", "c.dll"}, "a.dll\nb.dll\n"))
+def test_missing_and_additional_programs_are_faults() -> None:
+    faults = list(signatures.list_faults({"a.dll", "c.dll"}, "a.dll\nb.dll\n"))
     assert [fault.partition(":")[0] for fault in faults] == ["b.dll", "c.dll"]
-    assert list(signatures.strays({"a.dll", "b.dll"}, "a.dll\nb.dll\n")) == []
+    assert list(signatures.list_faults({"a.dll", "b.dll"}, "a.dll\nb.dll\n")) == []
 
 
 @pytest.mark.parametrize(
     ("organisation", "code", "fault"), [(PYTHON, 0, None), ("Someone Else", 0, "Someone Else")]
 )
-def test_a_file_is_verified_against_the_roots_alone(
+def test_file_is_verified_with_only_the_given_roots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, organisation: str, code: int, fault: str | None
 ) -> None:
     commands: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         commands.append(command)
-        return subprocess.CompletedProcess(command, code, verified(organisation), "")
+        return subprocess.CompletedProcess(command, code, tool_output(organisation), "")
 
     monkeypatch.setattr(signatures.subprocess, "run", run)
     roots, path = tmp_path / "roots.pem", tmp_path / "a.dll"
     result = signatures.check(path, roots, PYTHON)
     assert fault in result if fault else result is None
-    ((program, *words),) = commands
-    assert (program, words[0]) == ("osslsigncode", "verify")
-    options = dict(zip(words[2::2], words[3::2], strict=True))
+    ((program, *arguments),) = commands
+    assert (program, arguments[0]) == ("osslsigncode", "verify")
+    options = dict(zip(arguments[2::2], arguments[3::2], strict=True))
     assert options == {"-CAfile": str(roots), "-TSA-CAfile": str(roots), "-in": str(path)}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of programs. The program that checks a signature prints the file's text."""
+    """Return a folder for programs. A fake osslsigncode prints the text of the checked file."""
     certificate = trustme.CA().cert_pem.bytes().decode()
     digest = hashlib.sha256(signatures.ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
     monkeypatch.setattr(signatures, "PINNED", {digest: "The root"})
@@ -132,39 +150,39 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "programs"
 
 
-def check_folder(folder: Path, listed: str, *publishers: str) -> int:
-    """Run the script for this folder; return its exit code."""
+def check_folder(folder: Path, program_list: str, *publishers: str) -> int:
+    """Run the script for a folder and return its exit code."""
     path = folder.parent / "programs.txt"
-    path.write_text(listed, "utf-8")
+    path.write_text(program_list, "utf-8")
     roots = folder.parent / "roots.pem"
     return int(signatures.main([str(roots), str(path), str(folder), *publishers]))
 
 
-def test_a_folder_of_signed_programs_passes(folder: Path) -> None:
-    (folder / "python.exe").write_text(f"MZ\n{verified(PYTHON)}", "utf-8")
-    (folder / "vcruntime140.dll").write_text(f"MZ\n{verified(MICROSOFT)}", "utf-8")
+def test_folder_of_signed_programs_has_no_faults(folder: Path) -> None:
+    (folder / "python.exe").write_text(f"MZ\n{tool_output(PYTHON)}", "utf-8")
+    (folder / "vcruntime140.dll").write_text(f"MZ\n{tool_output(MICROSOFT)}", "utf-8")
     assert check_folder(folder, "python.exe\nvcruntime140.dll\n", "python", "microsoft") == 0
 
 
-def test_every_fault_of_a_folder_is_reported(
+def test_all_faults_of_a_folder_are_reported(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "a.dll").write_text(f"MZ\n{verified('Someone Else')}", "utf-8")
+    (folder / "a.dll").write_text(f"MZ\n{tool_output('Someone Else')}", "utf-8")
     (folder / "b.dll").write_text("MZ\n", "utf-8")
-    (folder / "c.dll").write_text(f"MZ\n{verified(PYTHON)}", "utf-8")
+    (folder / "c.dll").write_text(f"MZ\n{tool_output(PYTHON)}", "utf-8")
     assert check_folder(folder, "a.dll b.dll gone.dll", "python") == 1
     faults = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
     assert faults == ["gone.dll", "c.dll", "a.dll", "b.dll"]
 
 
-def test_a_folder_without_programs_fails(folder: Path) -> None:
+def test_folder_without_programs_is_an_error(folder: Path) -> None:
     assert check_folder(folder, "", "python") == 1
 
 
 @pytest.mark.parametrize(
     "recipe", ["windows-wine", "windows-wine-vcredist", "windows-wine-vcredist-old"]
 )
-def test_every_recipe_lists_its_programs(recipe: str) -> None:
-    listed = (IMAGES / recipe / "programs.txt").read_text("utf-8").split()
-    assert len(listed) == len(set(listed)) > 10
-    assert [name for name in listed if not name.endswith((".dll", ".exe", ".pyd"))] == []
+def test_recipe_has_a_list_of_its_programs(recipe: str) -> None:
+    names = (IMAGES / recipe / "programs.txt").read_text("utf-8").split()
+    assert len(names) == len(set(names)) > 10
+    assert [name for name in names if not name.endswith((".dll", ".exe", ".pyd"))] == []
