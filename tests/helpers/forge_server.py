@@ -221,6 +221,14 @@ def launch(config: Path) -> subprocess.Popen[str]:
         )
 
 
+def client_session(folder: Path) -> requests.Session:
+    """Return a session that trusts the forge with this folder."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = str(folder / "ca.pem")
+    return session
+
+
 @contextlib.contextmanager
 def running(folder: Path, /, **changes: Any) -> Iterator[Forge]:
     """Run a forge during the block. Then check that its error output has no traceback."""
@@ -230,9 +238,7 @@ def running(folder: Path, /, **changes: Any) -> Iterator[Forge]:
     try:
         line = process.stdout.readline()
         assert line.startswith("ready 127.0.0.1:"), (folder / "stderr").read_text()
-        with requests.Session() as session:
-            session.trust_env = False
-            session.verify = str(folder / "ca.pem")
+        with client_session(folder) as session:
             yield Forge(process, int(line.rpartition(":")[2]), folder, session)
     finally:
         process.send_signal(signal.SIGTERM)

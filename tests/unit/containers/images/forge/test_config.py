@@ -9,7 +9,7 @@ import pytest
 from forge.config import load
 from server.config import ConfigError
 
-from tests.helpers.forge_server import configure, launch
+from tests.helpers.forge_server import configure
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,3 @@ def test_wrong_configuration_is_refused_with_all_faults(
     assert len(message.splitlines()) == 1
     for key in keys:
         assert key in message
-
-
-def test_server_prints_the_error_and_ends_with_code_2(tmp_path: Path) -> None:
-    process = launch(configure(tmp_path, key="/etc/hostname"))
-    output, _ = process.communicate(timeout=20)
-    (line,) = (tmp_path / "stderr").read_text().splitlines()
-    assert (process.returncode, output) == (2, "")
-    assert line.startswith("forge: ")

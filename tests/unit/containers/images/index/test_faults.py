@@ -56,12 +56,14 @@ def test_fault_applies_to_the_given_number_of_requests(front: Front) -> None:
     ]
 
 
-def test_pip_fails_on_status_503(front: Front, tmp_path: Path) -> None:
-    front.put(wheel("overloaded", "1.0"))
+def test_status_fault_of_a_file_has_no_content(front: Front) -> None:
+    filename, content = wheel("overloaded", "1.0")
+    front.put((filename, content))
     with front.faults({"match": r"overloaded.*\.whl$", "fault": "status"}):
-        process = pip(front, tmp_path, "download", "overloaded")
-    assert process.returncode != 0
-    assert "503" in process.stdout
+        assert front.get("/simple/overloaded/").status_code == 200
+        response = front.get(f"/packages/{filename}")
+    assert response.status_code == 503
+    assert content not in response.content
 
 
 def test_corrupt_download_has_its_length_and_fails_in_pip(front: Front, tmp_path: Path) -> None:

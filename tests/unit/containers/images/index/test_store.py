@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import requests
 
 from tests.helpers.index_front import (
     Front,
-    running,
     sha256,
     wheel,
 )
@@ -26,12 +24,9 @@ def test_hidden_file_is_not_served(front: Front) -> None:
     assert front.get("/packages/%2e%2e/config.json").status_code == 404
 
 
-def test_files_from_before_the_start_are_served(tmp_path: Path) -> None:
-    filename, content = wheel("early", "1.0")
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / filename).write_bytes(content)
-    with running(tmp_path) as front:
-        assert front.get(f"/packages/{filename}").content == content
+def test_files_from_before_the_start_are_served(index: PublishingIndex) -> None:
+    filename, content = wheel("existing", "0.1")
+    assert index.front.get(f"/packages/{filename}").content == content
 
 
 def installation_errors(index: PublishingIndex, session: requests.Session) -> list[str]:

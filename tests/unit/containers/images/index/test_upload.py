@@ -248,12 +248,10 @@ def test_reason_is_converted_to_one_line_of_latin_1(front: Front) -> None:
     assert response.reason.startswith("'?\\n1' is an invalid value for Version.")
 
 
-def twine(
-    front: Front, home: Path, file: Path, password: str = PASSWORD
-) -> subprocess.CompletedProcess[str]:
+def twine(front: Front, home: Path, file: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "twine", "upload", "--non-interactive"]
     repository = ["--repository-url", f"{front.upload}/legacy/", "--cert", str(front.ca)]
-    user = ["-u", "__token__", "-p", password]
+    user = ["-u", "__token__", "-p", PASSWORD]
     # In a wide terminal, each message is one line.
     return run([*command, "--disable-progress-bar", *repository, *user, file], home, COLUMNS="400")
 
@@ -263,11 +261,6 @@ def test_twine_uploads_and_prints_the_reason_of_a_refusal(front: Front, tmp_path
     filename, content = wheel("by-twine", "1.0")
     file = tmp_path / filename
     file.write_bytes(content)
-
-    refused = twine(front, tmp_path, file, password="wrong")  # noqa: S106 - wrong on purpose
-    assert refused.returncode != 0
-    assert "HTTPError: 403" in refused.stdout
-    assert "Invalid or non-existent authentication information" in refused.stdout
 
     accepted = twine(front, tmp_path, file)
     assert accepted.returncode == 0, accepted.stdout

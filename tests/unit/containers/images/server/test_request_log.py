@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import json
 import os
 import secrets
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from server import request_log
+from werkzeug.test import EnvironBuilder
 
 from tests.helpers.index_front import (
     Front,
@@ -45,11 +48,23 @@ def test_mark_follows_all_lines_of_its_client(front: Front) -> None:
     assert "open" not in line
 
 
-def test_mark_waits_two_seconds_and_lists_active_requests(front: Front) -> None:
-    with active_request(front, 2.5) as path:
-        lines = front.lines_until(front.mark())
-    (line,) = [line for line in lines if line.get("path") == path]
-    assert (line["open"], line["status"], line["client"]) == (True, None, "127.0.0.1")
+def test_mark_after_its_wait_lists_active_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "_MARK_SECONDS", 0.05)
+    log = request_log.RequestLog(tmp_path / "log.jsonl")
+    builder = EnvironBuilder(path="/slow", environ_overrides={"REMOTE_ADDR": "127.0.0.1"})
+    entry = log.begin(builder.get_environ())
+    log.mark("first", "")
+    entry.finish(200, complete=True)
+    log.mark("second", "")
+    text = (tmp_path / "log.jsonl").read_text()
+    open_line, first, closed_line, second = map(json.loads, text.splitlines())
+    assert (open_line["open"], open_line["status"]) == (True, None)
+    assert (open_line["path"], open_line["client"]) == ("/slow", "127.0.0.1")
+    assert (first, second) == ({"mark": "first"}, {"mark": "second"})
+    assert closed_line["status"] == 200
+    assert "open" not in closed_line
 
 
 def test_client_that_disconnects_is_logged_as_incomplete(front: Front) -> None:

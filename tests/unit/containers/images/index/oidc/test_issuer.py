@@ -332,14 +332,6 @@ def test_index_reports_an_unreachable_issuer_and_answers_other_clients(
     assert index.exchange(token).status_code == 200, "the failed exchange must not use up the token"
 
 
-def test_index_exchanges_a_token_of_a_rotated_key(index: PublishingIndex) -> None:
-    index.mint()
-    index.issuer.rotate()
-    time.sleep(1.05)  # the cooldown of the index
-    index.mint()
-    assert index.issuer.requests == [DISCOVERY, KEYS] * 2
-
-
 def test_index_does_not_start_with_a_ca_that_is_not_a_certificate(tmp_path: Path) -> None:
     path = tmp_path / "not.pem"
     path.write_text("hello")
