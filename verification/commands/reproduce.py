@@ -330,7 +330,9 @@ def _cell_lines(
     install = cell_run.evidence.install
     command = install.command if install else ()
     refused = (
-        f" (it must be refused here, {cell.refusal}: docs/reference/machines.md)" if cell.refusal else ""
+        f" (it must be refused here, {cell.refusal}: docs/reference/machines.md)"
+        if cell.refusal
+        else ""
     )
     lines = [
         f"used     {used.machine} ({used.title}), Python {used.python}"
