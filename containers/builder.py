@@ -23,7 +23,7 @@ import tempfile
 import threading
 import tomllib
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import docker
@@ -31,7 +31,7 @@ import docker.errors
 import pydantic
 import requests
 
-from containers import cache, images
+from containers import cache, commands, images
 from containers import engine as engines
 from containers.progress import print_line, step
 from containers.recipe import load as load_recipe
@@ -41,17 +41,20 @@ from verification.models.machine import OperatingSystem
 
 LABEL_BUILD = "quiverdb-e2e.build"
 _PYTHON = "cp313"
-_TAGS: dict[OperatingSystem, str] = {"linux": "manylinux_2_28_x86_64", "windows": "win_amd64"}
+_PLATFORM_TAGS: dict[OperatingSystem, str] = {
+    "linux": "manylinux_2_28_x86_64",
+    "windows": "win_amd64",
+}
 _RECIPES: dict[str, str] = {"linux": "builder", "windows": "builder-windows"}
 _BUILD_SECONDS = 1800
-_KILLED = 128 + signal.SIGKILL
-_FORMAT = b"1"
-"""Raised when this module builds another wheel of the same source."""
-_EPOCH = "1577836800"
-"""The time stamp of all files in a wheel (reproducible-builds.org, SOURCE_DATE_EPOCH), in seconds:
-the first of January 2020. A constant, so that a wheel's bytes depend on its content alone."""
+_EXIT_CODE_KILLED = 128 + signal.SIGKILL
+_FORMAT_VERSION = b"1"
+"""Increase it when this module builds a different wheel from the same source."""
+_SOURCE_DATE_EPOCH = "1577836800"
+"""The modification time of all files in a wheel, in seconds: 2020-01-01 (reproducible-builds.org,
+SOURCE_DATE_EPOCH). It is constant, so that the bytes of a wheel depend only on its content."""
 
-# What a build, a test run or an editor leaves behind; never part of a wheel.
+# The files of builds, test runs and editors. They are never part of a wheel.
 _IGNORED_ANYWHERE = {
     ".git",
     ".hypothesis",
@@ -68,9 +71,9 @@ _IGNORED_ANYWHERE = {
 _IGNORED_AT_TOP = {"build", "dist", "third_party", "wheelhouse"}
 _IGNORED_SUFFIXES = (".pyc", ".egg-info", ".dist-info")
 
-# All else of the caller's environment stays away from cibuildwheel: CIBW_*, PIP_* and what tells
-# a CI provider would change the build or its output.
-_PASSED = (
+# cibuildwheel gets no other variable of the caller. CIBW_*, PIP_* and the variables of a CI
+# provider would change the build or its output.
+_PASSED_VARIABLES = (
     "DOCKER_CERT_PATH",
     "DOCKER_CONFIG",
     "DOCKER_TLS_VERIFY",
@@ -84,8 +87,8 @@ _PASSED = (
 
 _HEADING = re.compile(r"[A-Z][\w -]*(?:container image \S+?)?\.\.\.")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-# What says best why a build failed: the first line that matches the first pattern that matches.
-_ERROR_LINES = tuple(
+# The patterns of error lines, the most specific first. The first matching line is reported.
+_ERROR_PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
         r"\S+:\d+(?::\d+)?: (?:fatal )?error: ",
@@ -97,8 +100,8 @@ _ERROR_LINES = tuple(
         r"^(?:ERROR|error)\b",
     )
 )
-# What the testbed says when it fails itself, by its cause.
-_TESTBED = (
+# Output that shows a failure of the testbed, with the cause.
+_TESTBED_ERRORS = (
     ("disk-full", "no space left on device"),
     ("machine-lost", "the container shell has exited"),
     ("engine-unreachable", "cannot connect to the docker daemon"),
@@ -116,32 +119,33 @@ def build(
     platform: OperatingSystem = "linux",
     manylinux_image: str | None = None,
 ) -> Path:
-    """Return the wheel of ``source`` for ``platform``; it is built unless it was before.
+    """Return the wheel of ``source`` for ``platform``. Build it if the cache does not have it.
 
-    The wheel is in the state folder, under a hash of all that decides its content. Nothing is
-    written into ``source``. ``manylinux_image`` names another image to build the Linux wheel in,
-    such as the official one; a build in it has a network, as it has everywhere else.
+    The wheel is in the state folder. The name of its folder is a hash of all inputs. Nothing is
+    written into ``source``. ``manylinux_image`` names another image for the Linux build, such as
+    the official one. A build in another image has a network.
 
     Raises:
-        WrongUse: ``source`` is no folder with a ``pyproject.toml``, or changes meanwhile.
-        BuildFailed: the source does not build, its wheel cannot be repaired or fails its tests.
-        TestbedFailure: the engine, the image or cibuildwheel is not as needed.
-        images.ImageUnavailable: the builder's image cannot be made on this host.
+        WrongUse: ``source`` is not a folder with a ``pyproject.toml``, or its files change during
+            the call.
+        BuildFailed: the source does not build, or its wheel cannot be repaired or fails its tests.
+        TestbedFailure: the engine, the image or cibuildwheel fails.
+        images.ImageUnavailable: the image of the builder is not available on this host.
     """
     if not source.is_dir():
-        raise WrongUse(f"{source}: there is no such folder; name the one with pyproject.toml")
+        raise WrongUse(f"{source} is not a folder; name the folder that contains pyproject.toml")
     if not (source / "pyproject.toml").is_file():
-        raise WrongUse(f"{source}: there is no pyproject.toml in it; name the folder that has one")
+        raise WrongUse(f"{source} has no pyproject.toml; name the folder that contains it")
     recipe = load_recipe(_RECIPES[platform])
     official = manylinux_image if platform == "linux" else None
     digest = source_hash(source)
     key = _key(digest, official or recipe.tag(), platform)
-    kept = state_folder() / "wheels" / key
-    if cache.is_intact(kept):
-        name = _wheel_in(kept).name
-        print_line(f"wheel for {platform}: {name} was built from this source before")
+    folder = state_folder() / "wheels" / key
+    if cache.is_intact(folder):
+        name = _wheel_in(folder).name
+        print_line(f"wheel for {platform}: the cache has {name} of this source")
 
-    def make(into: Path) -> None:
+    def build_into(empty_folder: Path) -> None:
         image = official or images.ensure(engine, recipe.name).tag
         log = state_folder() / "logs" / f"build-{platform}-{key}.log"
         log.parent.mkdir(exist_ok=True)
@@ -159,27 +163,27 @@ def build(
             job.output.mkdir()
             copy_source(source, job.tree)
             if source_hash(job.tree) != digest:
-                raise WrongUse(f"{source}: files changed while they were copied; run it again")
+                raise WrongUse(f"{source}: files changed while they were copied; try again")
             with step(f"{job.title}: building it from {source} (log: {log})"):
                 (_build_linux if platform == "linux" else _build_windows)(job)
-            wheel = _checked(job, _TAGS[platform])
-            shutil.copyfile(wheel, into / wheel.name)
+            wheel = _built_wheel(job, _PLATFORM_TAGS[platform])
+            shutil.copyfile(wheel, empty_folder / wheel.name)
 
-    return _wheel_in(cache.built_folder(kept, make))
+    return _wheel_in(cache.built_folder(folder, build_into))
 
 
 def recipes(platforms: Iterable[str]) -> list[str]:
-    """Return the names of the images that wheels for these platforms are built in."""
+    """Return the names of the images in which the wheels for these platforms are built."""
     return [_RECIPES[platform] for platform in platforms]
 
 
 def log_path(platform: OperatingSystem, wheel: Path) -> Path:
-    """Return the log of the build that made this wheel."""
+    """Return the path of the log of the build that made this wheel."""
     return state_folder() / "logs" / f"build-{platform}-{wheel.parent.name}.log"
 
 
 def source_hash(source: Path) -> str:
-    """Return the hash of the names, executable bits and contents of the files that matter."""
+    """Return the hash of the names, executable bits and contents of `source_files`."""
     digest = hashlib.sha256()
     for name in source_files(source):
         path = source / name
@@ -187,23 +191,23 @@ def source_hash(source: Path) -> str:
             kind, content = "link", os.fsencode(path.readlink())
         else:
             kind, content = "program" if path.stat().st_mode & 0o100 else "file", path.read_bytes()
-        # Lengths keep apart what would else run into one another.
+        # The length separates the content of a file from the next file.
         digest.update(f"{kind}\0{len(content)}\0".encode() + os.fsencode(name) + b"\0" + content)
     return digest.hexdigest()
 
 
 def source_files(source: Path) -> list[str]:
-    """Return the names, relative to ``source``, of the files that matter for a build.
+    """Return the names of the files of a build, relative to ``source``.
 
-    In a git work tree these are the files that git has or would add, else all; never what builds
-    and tests leave behind.
+    In a git work tree these are the files that git tracks or would add. In another folder these are
+    all files. The files of builds, tests and editors are left out.
     """
-    listed = _git_files(source)
-    if listed is None:
-        listed = (path.relative_to(source).as_posix() for path in source.rglob("*"))
+    names = _git_files(source)
+    if names is None:
+        names = (path.relative_to(source).as_posix() for path in source.rglob("*"))
     return sorted(
         name
-        for name in listed
+        for name in names
         if not _is_ignored(name) and ((source / name).is_file() or (source / name).is_symlink())
     )
 
@@ -212,17 +216,17 @@ def _git_files(source: Path) -> Iterable[str] | None:
     command = ("git", "-c", "safe.directory=*", "-C", str(source), "ls-files", "-z")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             (*command, "--cached", "--others", "--exclude-standard"),
             env=environment,
             capture_output=True,
             check=False,
         )
     except OSError:
-        return None  # there is no git
-    names = [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
-    # None, too, of a folder that git ignores as a whole, such as an unpacked release.
-    return names if done.returncode == 0 and "pyproject.toml" in names else None
+        return None  # git is not installed
+    names = [os.fsdecode(name) for name in result.stdout.split(b"\0") if name]
+    # git may ignore the complete folder, for example an unpacked release.
+    return names if result.returncode == 0 and "pyproject.toml" in names else None
 
 
 def _is_ignored(name: str) -> bool:
@@ -234,24 +238,24 @@ def _is_ignored(name: str) -> bool:
     )
 
 
-def copy_source(source: Path, into: Path) -> None:
-    """Copy the files that matter, with their executable bits and one time stamp for all."""
+def copy_source(source: Path, target: Path) -> None:
+    """Copy `source_files` to ``target`` with their executable bits and one modification time."""
     for name in source_files(source):
-        path, copy = source / name, into / name
+        path, copy = source / name, target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
             copy.symlink_to(path.readlink())
             continue
         shutil.copyfile(path, copy)
         copy.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-        os.utime(copy, (int(_EPOCH), int(_EPOCH)))
+        os.utime(copy, (int(_SOURCE_DATE_EPOCH), int(_SOURCE_DATE_EPOCH)))
 
 
 def _key(digest: str, image: str, platform: str) -> str:
-    whole = hashlib.sha256(_FORMAT)
+    key = hashlib.sha256(_FORMAT_VERSION)
     for part in (digest, image, _cibuildwheel_version(), platform):
-        whole.update(b"\0" + part.encode())
-    return whole.hexdigest()[:16]
+        key.update(b"\0" + part.encode())
+    return key.hexdigest()[:16]
 
 
 def _cibuildwheel_version() -> str:
@@ -261,7 +265,7 @@ def _cibuildwheel_version() -> str:
         raise TestbedFailure(
             "image-build-failed",
             "cibuildwheel",
-            f"it is not installed for {sys.executable}; run: pip install --group build",
+            f"{sys.executable} has no cibuildwheel. Run: pip install --group build",
         ) from None
 
 
@@ -274,35 +278,35 @@ def _wheel_in(folder: Path) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class _BuildJob:
-    """One build: the container it runs in, where its source is and where its wheel goes."""
+    """One build: its container, the folder of its source and the folder of its wheel."""
 
     engine: engines.Engine
     tree: Path
     output: Path
     image: str
     recipe: str | None
-    """The recipe of the image, which is then used without a network; None: an image of others."""
+    """The recipe of the image, whose builds have no network. None for any other image."""
     labels: dict[str, str]
     log: Path
     title: str
 
-    def failed(self, code: int, lines: list[str]) -> BuildFailed | TestbedFailure:
-        """Return what the failure with these lines of output is: the package's or the testbed's."""
-        for cause, words in _TESTBED:
-            if said := next((line for line in lines if words in line.lower()), None):
-                return TestbedFailure(cause, self.title, f"{said.strip()} (log: {self.log})")
+    def failure(self, code: int, output: list[str]) -> BuildFailed | TestbedFailure:
+        """Return the error for this output: a failure of the package or of the testbed."""
+        for cause, words in _TESTBED_ERRORS:
+            if line := next((line for line in output if words in line.lower()), None):
+                return TestbedFailure(cause, self.title, f"{line.strip()} (log: {self.log})")
         if self.recipe:
-            for line in lines:
+            for line in output:
                 if missing := _NOT_IN_WHEELHOUSE.search(line):
-                    message = f"the build needs {missing[1]}, and the image does not have it; "
-                    message += f"add it to images/{self.recipe}/requirements.in (log: {self.log})"
+                    message = f"the build needs {missing[1]}, but the image does not contain it. "
+                    message += f"Add it to images/{self.recipe}/requirements.in (log: {self.log})"
                     return TestbedFailure("image-build-failed", f"image {self.recipe}", message)
-        return BuildFailed(self.title, f"{error_line(lines)} (exit code {code})", str(self.log))
+        return BuildFailed(self.title, f"{error_line(output)} (exit code {code})", str(self.log))
 
     def remove_container(self) -> None:
-        """Remove what the build left on the engine; nothing, if it ended by itself."""
+        """Remove the containers of the build that still exist."""
         label = f"{LABEL_BUILD}={self.labels[LABEL_BUILD]}"
-        # What the engine does not remove now, the next run's sweep does.
+        # If the engine fails now, the sweep of the next run removes them.
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.engine.client(timeout_seconds=60)) as client,
@@ -312,13 +316,13 @@ class _BuildJob:
             ):
                 container.remove(force=True, v=True)
 
-    def follow(self, output: Iterable[bytes], stop: Callable[[], None]) -> list[str]:
-        """Write ``output`` to the log, say its headings and return its lines.
+    def read_output(self, output: Iterable[bytes], stop: Callable[[], None]) -> list[str]:
+        """Write ``output`` to the log, print its headings and return its lines.
 
-        ``stop`` is called when it takes longer than any build should.
+        ``stop`` is called at the time limit.
 
         Raises:
-            BuildFailed: it took that long.
+            BuildFailed: the build reached the time limit.
         """
         lines = []
         expired = threading.Event()
@@ -342,32 +346,30 @@ class _BuildJob:
         finally:
             timer.cancel()
         if expired.is_set():
-            message = (
-                f"it did not end in {_BUILD_SECONDS} s; its last line: {error_line(lines[-1:])}"
-            )
+            message = f"not finished after {_BUILD_SECONDS} s. Last line: {error_line(lines[-1:])}"
             raise BuildFailed(self.title, message, str(self.log))
         return lines
 
 
 def error_line(lines: list[str]) -> str:
-    """Return the line of a failed build's output that says why, or else its last lines."""
-    for pattern in _ERROR_LINES:
+    """Return the error line of a failed build's output, or its last lines if there is none."""
+    for pattern in _ERROR_PATTERNS:
         for number, line in enumerate(lines):
             if pattern.search(line):
                 # CMake writes its message below the location.
-                more = lines[number : number + 4] if line.startswith("CMake Error") else [line]
-                return " ".join(" ".join(more).split())[:500]
-    last = [line.strip() for line in lines if line.strip()][-3:]
-    return " | ".join(last)[-500:] or "no output"
+                message = lines[number : number + 4] if line.startswith("CMake Error") else [line]
+                return " ".join(" ".join(message).split())[:500]
+    last_lines = [line.strip() for line in lines if line.strip()][-3:]
+    return " | ".join(last_lines)[-500:] or "no output"
 
 
-def _checked(job: _BuildJob, tag: str) -> Path:
-    built = sorted(job.output.glob("*.whl"))
-    names = ", ".join(path.name for path in built) or "none"
-    if len(built) != 1 or tag not in built[0].stem.split("-")[-1].split("."):
-        message = f"one wheel tagged {tag} was expected, and there is: {names}"
+def _built_wheel(job: _BuildJob, tag: str) -> Path:
+    wheels = sorted(job.output.glob("*.whl"))
+    names = ", ".join(path.name for path in wheels) or "no wheel"
+    if len(wheels) != 1 or tag not in wheels[0].stem.split("-")[-1].split("."):
+        message = f"expected one wheel with the tag {tag}, but the build made {names}"
         raise BuildFailed(job.title, message, str(job.log))
-    return built[0]
+    return wheels[0]
 
 
 # ---- Linux: cibuildwheel ----
@@ -378,8 +380,8 @@ def _build_linux(job: _BuildJob) -> None:
         raise TestbedFailure(
             "engine-unreachable",
             "cibuildwheel",
-            "it needs the program `docker`, which is not on PATH. On Debian: "
-            "apt-get install docker-cli, or docker.io where there is no such package",
+            "the program `docker` is not on PATH. On Debian run: apt-get install docker-cli "
+            "(before Debian 13: docker.io)",
         )
     process = subprocess.Popen(
         _linux_command(job),
@@ -389,18 +391,18 @@ def _build_linux(job: _BuildJob) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
+    assert process.stdout is not None  # noqa: S101  (stdout is a pipe)
     try:
         with process:
             try:
-                lines = job.follow(process.stdout, process.kill)
+                output = job.read_output(process.stdout, process.kill)
             except BaseException:
                 process.kill()
                 raise
     finally:
         job.remove_container()
     if process.returncode:
-        raise job.failed(process.returncode, lines)
+        raise job.failure(process.returncode, output)
 
 
 def _linux_command(job: _BuildJob) -> list[str]:
@@ -409,14 +411,14 @@ def _linux_command(job: _BuildJob) -> list[str]:
 
 
 def _linux_environment(job: _BuildJob) -> dict[str, str]:
-    # cibuildwheel does not pull an image that the engine has (its oci_container.py).
+    # cibuildwheel does not pull an image that the engine has (cibuildwheel, oci_container.py).
     arguments = [f"'--label={key}={value}'" for key, value in job.labels.items()]
     if job.recipe:
         arguments.append("--network=none")
     return {
-        **{key: os.environ[key] for key in _PASSED if key in os.environ},
+        **{key: os.environ[key] for key in _PASSED_VARIABLES if key in os.environ},
         **job.engine.environment(),
-        # In our image its lock decides which virtualenv there is, not cibuildwheel's constraints.
+        # The lock of our image pins virtualenv. The constraints of cibuildwheel do not apply.
         **({"CIBW_DEPENDENCY_VERSIONS": "latest"} if job.recipe else {}),
         "CIBW_BUILD": f"{_PYTHON}-manylinux_x86_64",
         "CIBW_CONTAINER_ENGINE": (
@@ -424,7 +426,7 @@ def _linux_environment(job: _BuildJob) -> dict[str, str]:
         ),
         "CIBW_MANYLINUX_X86_64_IMAGE": job.image,
         "PYTHONUNBUFFERED": "1",
-        "SOURCE_DATE_EPOCH": _EPOCH,
+        "SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH,
     }
 
 
@@ -437,26 +439,28 @@ def _build_windows(job: _BuildJob) -> None:
         container = client.containers.create(
             job.image,
             ["sh", "-e", "-c", _windows_script(job)],
-            environment={"SOURCE_DATE_EPOCH": _EPOCH},
+            environment={"SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH},
             labels=job.labels,
             network_mode="none",
         )
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as tar:
-                tar.add(job.tree, "project", filter=_owned_by_root)
+                tar.add(job.tree, "project", filter=owned_by_root)
             packed.seek(0)
             container.put_archive("/", packed)
         container.start()
-        lines = job.follow(_lines(container.logs(stream=True, follow=True)), job.remove_container)
+        output = job.read_output(
+            commands.split_lines(container.logs(stream=True, follow=True)), job.remove_container
+        )
         container.reload()
         state = container.attrs["State"]
         code = int(state["ExitCode"])
-        if state["OOMKilled"] or code == _KILLED:
+        if state["OOMKilled"] or code == _EXIT_CODE_KILLED:
             raise TestbedFailure(
-                "machine-lost", job.title, f"killed while it built (log: {job.log})"
+                "machine-lost", job.title, f"the build was killed (log: {job.log})"
             )
         if code:
-            raise job.failed(code, lines)
+            raise job.failure(code, output)
         stream, _ = container.get_archive("/output/.")
         with tempfile.TemporaryFile() as packed:
             packed.writelines(stream)
@@ -471,11 +475,11 @@ def _build_windows(job: _BuildJob) -> None:
 
 
 def _windows_script(job: _BuildJob) -> str:
-    """Return what cibuildwheel would do on Windows, as far as it can be done elsewhere."""
+    """Return the build and repair steps of cibuildwheel on Windows as a shell script."""
     options = _windows_options(job)
     before, repair = _command(options.before_build), _command(options.repair_wheel_command)
-    # _PYTHON_HOST_PLATFORM is how a build back end that cross-compiles learns the wheel's platform
-    # (scikit-build-core, wheel_tag.py).
+    # A build back end that cross-compiles reads the platform of the wheel from
+    # _PYTHON_HOST_PLATFORM (scikit-build-core, wheel_tag.py).
     script = [
         "mkdir -p /output",
         "cd /project",
@@ -486,10 +490,10 @@ def _windows_script(job: _BuildJob) -> str:
         "echo 'Repairing wheel...'",
         repair or 'cp "$wheel" /output',
     ]
-    words = {"{package}": "/project", "{project}": "/project", "{dest_dir}": "/output"}
+    placeholders = {"{package}": "/project", "{project}": "/project", "{dest_dir}": "/output"}
     text = "\n".join(script).replace("{wheel}", '"$wheel"')
-    for word, value in words.items():
-        text = text.replace(word, value)
+    for placeholder, value in placeholders.items():
+        text = text.replace(placeholder, value)
     return text
 
 
@@ -498,12 +502,12 @@ def _option_name(field: str) -> str:
 
 
 class _CibuildwheelOptions(pydantic.BaseModel):
-    """The options of cibuildwheel that a Windows wheel is built by; others may be there."""
+    """The options of cibuildwheel that the build of a Windows wheel uses. Others are ignored."""
 
     model_config = pydantic.ConfigDict(frozen=True, alias_generator=_option_name)
 
     before_build: str | list[str] = ""
-    # The default is cibuildwheel's own (its defaults.toml).
+    # The default of cibuildwheel (its defaults.toml).
     repair_wheel_command: str | list[str] = "delvewheel repair -w {dest_dir} {wheel}"
 
 
@@ -514,7 +518,7 @@ def _windows_options(job: _BuildJob) -> _CibuildwheelOptions:
         return _CibuildwheelOptions.model_validate({**options, **options.get("windows", {})})
     except (ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())
-        message = f"pyproject.toml cannot be read: {reason}"
+        message = f"cannot read pyproject.toml: {reason}"
         raise BuildFailed(job.title, message, str(job.log)) from error
 
 
@@ -522,16 +526,8 @@ def _command(option: str | list[str]) -> str:
     return option if isinstance(option, str) else " && ".join(option)
 
 
-def _owned_by_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
+def owned_by_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Make root the owner of a member of an archive; a filter for ``TarFile.add``."""
     info.uid = info.gid = 0
     info.uname = info.gname = "root"
     return info
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest

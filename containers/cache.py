@@ -1,7 +1,7 @@
-"""Files that are fetched or built once and used by many runs, checked by sha256 at each use.
+"""Files that are fetched or built once and used by many runs. Each use checks their sha256.
 
-A folder is the unit of what is fetched together. The sha256 of each of its files is recorded in the
-folder. A file from the upstream index is checked against the sha256 on the index's page instead.
+Files that are fetched together share a folder. The folder contains a record with the sha256 of each
+file. A file from the upstream index is checked against the sha256 on the page of the index.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from verification.models.errors import TestbedFailure
 from verification.models.release import file_sha256
 
 RECORD = ".sha256"
-"""The file of a folder with a line for each other file, in the format of `sha256sum`."""
+"""The file of a folder that lists the sha256 of each other file, in the format of `sha256sum`."""
 
 
 def cached_folder(folder: Path, fetch: Callable[[Path], None]) -> Path:
-    """Return ``folder`` with the files that ``fetch`` writes into the empty folder it is given.
+    """Return ``folder`` with the files that ``fetch`` writes into an empty folder.
 
-    They are fetched if the folder has no record: it was never complete. They are fetched again if a
-    file is missing, changed or not recorded; a line says so.
+    A folder without a record was never complete: its files are fetched. If a file is missing,
+    changed or not recorded, a line reports this and all files are fetched again.
 
     Raises:
         TestbedFailure: ``cache-damaged``: a file is damaged and cannot be fetched again.
@@ -39,9 +39,9 @@ def cached_folder(folder: Path, fetch: Callable[[Path], None]) -> Path:
 
 
 def built_folder(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Return ``folder`` with the files that ``build`` makes, as `cached_folder` does.
+    """Return ``folder`` with the files that ``build`` writes into an empty folder.
 
-    If they cannot be built again, the error is that of ``build``.
+    As `cached_folder`, but if the files cannot be built again, the error of ``build`` is raised.
     """
     with locked(_lock(folder)):
         damaged = _damaged(folder)
@@ -53,12 +53,13 @@ def built_folder(folder: Path, build: Callable[[Path], None]) -> Path:
 
 
 def cached_file(path: Path, sha256: str, fetch: Callable[[], bytes]) -> Path:
-    """Return the file at ``path``, whose content has this sha256; ``fetch`` returns that content.
+    """Return the file at ``path`` with this sha256. ``fetch`` returns its content.
 
-    It is fetched if it is missing. It is fetched again if its content differs; a line says so.
+    A missing file is fetched. If the sha256 differs, a line reports this and the file is fetched
+    again.
 
     Raises:
-        TestbedFailure: ``cache-damaged``: it is damaged and cannot be fetched again.
+        TestbedFailure: ``cache-damaged``: the file is damaged and cannot be fetched again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(_lock(path.parent)):
@@ -71,13 +72,13 @@ def cached_file(path: Path, sha256: str, fetch: Callable[[], bytes]) -> Path:
 
 
 def replace_folder(folder: Path, fetch: Callable[[Path], None]) -> None:
-    """Replace the files of ``folder`` by those that ``fetch`` writes, and record them."""
+    """Replace the files of ``folder`` with the files that ``fetch`` writes, and record them."""
     with locked(_lock(folder)):
         _fill(folder, fetch)
 
 
 def is_intact(folder: Path) -> bool:
-    """Return True if the folder is complete, and all its files are as recorded."""
+    """Return True if the folder is complete and all its files are as recorded."""
     with locked(_lock(folder)):
         return _damaged(folder) == []
 
@@ -86,7 +87,7 @@ def _replace(name: str, replace: Callable[[], None]) -> None:
     """Replace the damaged file ``name``.
 
     Raises:
-        TestbedFailure: ``cache-damaged`` or ``disk-full``: it cannot be replaced.
+        TestbedFailure: ``cache-damaged`` or ``disk-full``: the file cannot be replaced.
     """
     try:
         replace()
@@ -99,21 +100,21 @@ def _replace(name: str, replace: Callable[[], None]) -> None:
 
 
 def damaged_file(name: str, reason: str) -> TestbedFailure:
-    """Return the failure of a run that needs a damaged file; ``reason``: why there is no other."""
-    line = " ".join(reason.split())[:300]
-    observed = f"the cached copy is damaged and cannot be fetched again: {line}"
+    """Return the failure of a run that needs a damaged file, with the reason of the fetch."""
+    reason_line = " ".join(reason.split())[:300]
+    observed = f"the cached copy is damaged and cannot be fetched again: {reason_line}"
     return TestbedFailure("cache-damaged", name, observed)
 
 
 def _lock(folder: Path) -> str:
     """Return the name of the lock of a folder."""
-    top = state_folder()
-    parts = folder.relative_to(top).parts if folder.is_relative_to(top) else folder.parts[1:]
+    state = state_folder()
+    parts = folder.relative_to(state).parts if folder.is_relative_to(state) else folder.parts[1:]
     return f"cache-{'-'.join(parts)}"
 
 
 def print_damage(names: Sequence[str], action: str) -> None:
-    """Print that files are damaged; ``action`` is what is done again."""
+    """Print that files are damaged. ``action`` is repeated now: "fetching it", "building it"."""
     others = f" and {len(names) - 1} other files" if len(names) > 1 else ""
     print_line(f"{names[0]}{others}: the cached copy is damaged; {action} again")
 
@@ -129,7 +130,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _damaged(folder: Path) -> list[str] | None:
-    """Return the names of the files that are not as recorded; None if there is no record."""
+    """Return the names of the files that differ from the record, or None without a record."""
     try:
         lines = (folder / RECORD).read_text("utf-8").splitlines()
     except (FileNotFoundError, NotADirectoryError):
@@ -153,7 +154,7 @@ def _damaged(folder: Path) -> list[str] | None:
 def _fill(folder: Path, fetch: Callable[[Path], None]) -> None:
     """Replace the files of the folder. An interrupted call leaves a folder without a record."""
     partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a killed run: this one holds the lock
+    shutil.rmtree(partial, ignore_errors=True)  # from a killed run; this run holds the lock
     partial.mkdir(parents=True)
     try:
         fetch(partial)
@@ -173,7 +174,7 @@ def _fill(folder: Path, fetch: Callable[[Path], None]) -> None:
 def _move_into(partial: Path, folder: Path) -> None:
     """Move all files into the folder, the record last, and remove its other files.
 
-    Another run may read the folder meanwhile: a file is replaced at once, and not removed first.
+    Another run may be reading the folder. Each file is therefore replaced in one operation.
     """
     (folder / RECORD).unlink(missing_ok=True)
     names = {path.relative_to(partial) for path in partial.rglob("*") if not _is_folder(path)}

@@ -1,9 +1,9 @@
 """The canary: prove in every run that a machine has no egress, and that the proof detects egress.
 
-A beacon listens outside the networks of the engine, behind a veth pair of its own, because the
-engine isolates its bridges from each other even if they are open. The canary must reach the beacon
-from an ordinary network; otherwise it cannot distinguish an open network from a closed one. It must
-not reach the beacon from the machines' network.
+A beacon listens outside the networks of the engine, behind a separate veth pair. It cannot be on a
+bridge of the engine, because the engine isolates its bridges from each other even if they are open.
+The canary must reach the beacon from an open network. Otherwise it cannot distinguish an open
+network from a closed one. It must not reach the beacon from the network of the machines.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ listener = socket.create_server(("", {_PORT}))
 while True:
     listener.accept()[0].close()
 """
-# A name below .invalid never exists (RFC 2606). A resolver that can ask somebody outside says so
-# for certain (EAI_NONAME); one that cannot, says that it failed for now (EAI_AGAIN).
+# A name below .invalid never exists (RFC 2606). A resolver that reaches an outside server returns
+# EAI_NONAME (no such name). A resolver that reaches none returns EAI_AGAIN (temporary failure).
 _OBSERVE = """
 import json, socket, sys, threading
 result = {"reached": False, "resolver": sys.argv[3]}
@@ -40,8 +40,8 @@ def reach():
         result["reached"] = True
     except OSError:
         pass
-reaching = threading.Thread(target=reach)
-reaching.start()
+connection = threading.Thread(target=reach)
+connection.start()
 if result["resolver"] == "closed":
     try:
         socket.getaddrinfo("canary.invalid", 443)
@@ -49,17 +49,17 @@ if result["resolver"] == "closed":
     except socket.gaierror as error:
         if error.errno == socket.EAI_NONAME:
             result["resolver"] = "open"
-reaching.join()
+connection.join()
 print(json.dumps(result))
 """
 
 
 def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
-    """Show that machines on ``network`` have no egress; return what was observed, as evidence.
+    """Prove that machines on ``network`` have no egress. Return the observations as evidence.
 
     Raises:
-        TestbedFailure: ``egress-open`` with the ways out; or with the reason why the canary could
-            not have noticed any.
+        TestbedFailure: ``egress-open``: the network has an egress, or the canary cannot detect one.
+            ``machine-lost``: the canary or its beacon failed.
     """
     engine, run = network.engine, network.run
     beacon = (
@@ -67,7 +67,7 @@ def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
         .with_command(["python3", "-c", _BEACON])
         .with_kwargs(
             labels=run.labels(),
-            network=None,  # else the library looks for a network of its own choice
+            network=None,  # otherwise the library selects a network
             network_mode="none",
             user="root",
             cap_add=["NET_ADMIN"],
@@ -83,19 +83,19 @@ def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
             control_canary = _canary(engine, run, image, outside.name)
             canary = _canary(engine, run, image, network.name, resolver="127.0.0.1")
             with ThreadPoolExecutor(2) as pool:
-                both = (
+                observations = (
                     pool.submit(_observe, control_canary, address, "not asked"),
                     pool.submit(_observe, canary, address, "closed"),
                 )
-                control, observed = (observation.result() for observation in both)
+                control, observed = (observation.result() for observation in observations)
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
             raise TestbedFailure("machine-lost", "canary", " ".join(str(error).split())) from error
     if not control.reached:
         raise TestbedFailure(
             "egress-open",
             "canary",
-            "it does not reach its beacon from an open network either, so it cannot prove one "
-            "closed; look at the engine's bridge and firewall",
+            "the canary cannot reach its beacon from an open network, so it cannot prove that a "
+            "network is closed. Check the engine's bridge and the firewall",
         )
     if observed.egress:
         raise TestbedFailure("egress-open", "canary", "; ".join(observed.egress))
@@ -103,22 +103,23 @@ def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
 
 
 def _connect(engine: Engine, run: Run, image: Image, beacon: DockerContainer) -> str:
-    """Lay a cable from the engine's host to the beacon; return the beacon's address.
+    """Connect the engine's host to the beacon with a veth pair. Return the beacon's address.
 
-    It goes with the beacon's network namespace. The addresses are of the range for benchmarks,
-    which no network routes (RFC 2544); each run has four of its own.
+    The pair disappears with the beacon's network namespace. The addresses are in the range for
+    benchmarks, which no network routes (RFC 2544). Each run has four of them.
     """
     wrapped = beacon.get_wrapped_container()
     wrapped.reload()
     first = int(run.id[:4], 16) * 4 % 65536
     subnet = f"198.18.{first // 256}"
-    near, far = f"{subnet}.{first % 256 + 1}", f"{subnet}.{first % 256 + 2}"
-    cable = f"e2e{run.id}"
+    host_address = f"{subnet}.{first % 256 + 1}"
+    beacon_address = f"{subnet}.{first % 256 + 2}"
+    interface = f"e2e{run.id}"
     script = (
-        f"ip link add {cable} type veth peer name eth1 netns {wrapped.attrs['State']['Pid']}"
-        f" && ip address add {near}/30 dev {cable} && ip link set {cable} up"
+        f"ip link add {interface} type veth peer name eth1 netns {wrapped.attrs['State']['Pid']}"
+        f" && ip address add {host_address}/30 dev {interface} && ip link set {interface} up"
     )
-    layer = (
+    connector = (
         new_container(engine, image)
         .with_command(["sh", "-c", script])
         .with_kwargs(
@@ -132,25 +133,25 @@ def _connect(engine: Engine, run: Run, image: Image, beacon: DockerContainer) ->
         )
     )
     try:
-        layer.start()
-        ended = layer.get_wrapped_container().wait(timeout=30)
-        if ended["StatusCode"]:
-            output = layer.get_wrapped_container().logs().decode("utf-8", "replace")
-            raise TestbedFailure("machine-lost", "canary", f"no cable to its beacon: {output}")
+        connector.start()
+        exit_status = connector.get_wrapped_container().wait(timeout=30)
+        if exit_status["StatusCode"]:
+            output = connector.get_wrapped_container().logs().decode("utf-8", "replace")
+            raise TestbedFailure("machine-lost", "canary", f"cannot connect the beacon: {output}")
     finally:
-        remove(layer)
-    done = execute(
+        remove(connector)
+    result = execute(
         wrapped,
         [
             "sh",
             "-c",
-            f"ip address add {far}/30 dev eth1 && ip link set eth1 up"
-            f" && ip route add default via {near}",
+            f"ip address add {beacon_address}/30 dev eth1 && ip link set eth1 up"
+            f" && ip route add default via {host_address}",
         ],
     )
-    if done.code:
-        raise TestbedFailure("machine-lost", "canary", done.output.strip())
-    return far
+    if result.code:
+        raise TestbedFailure("machine-lost", "canary", result.output.strip())
+    return beacon_address
 
 
 def _canary(
@@ -164,7 +165,7 @@ def _canary(
             labels=run.labels(),
             init=True,
             dns=[resolver] if resolver else None,
-            dns_opt=["timeout:2", "attempts:1"],  # the engine's resolver gives up only after ten
+            dns_opt=["timeout:2", "attempts:1"],  # by default a query ends after ten seconds
         )
     )
 
@@ -172,15 +173,15 @@ def _canary(
 def _observe(canary: DockerContainer, address: str, resolver: str) -> NetworkObservation:
     try:
         canary.start()
-        done = execute(
+        result = execute(
             canary.get_wrapped_container(),
             ["python3", "-c", _OBSERVE, address, str(_PORT), resolver],
         )
     finally:
         remove(canary)
     try:
-        return parse_json(NetworkObservation, done.output, "canary")
+        return parse_json(NetworkObservation, result.output, "canary")
     except DataError:
         raise TestbedFailure(
-            "machine-lost", "canary", f"exit {done.code}: {done.output[-300:]}"
+            "machine-lost", "canary", f"exit code {result.code}: {result.output[-300:]}"
         ) from None

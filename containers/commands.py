@@ -1,11 +1,11 @@
-"""Run a command in a container; remove a container at the end of its context."""
+"""Run a command in a container, read its state, and remove it at the end of its context."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +20,7 @@ from verification.models.testbed import ContainerState
 
 @dataclasses.dataclass(frozen=True)
 class CommandResult:
-    """What a command did: its exit code and its output."""
+    """The exit code of a command and its output."""
 
     code: int
     stdout: str
@@ -28,7 +28,7 @@ class CommandResult:
 
     @property
     def output(self) -> str:
-        """Both streams together, one after the other."""
+        """The standard output, followed by the standard error."""
         return self.stdout + self.stderr
 
 
@@ -46,15 +46,15 @@ def execute(
         docker.errors.DockerException, requests.RequestException: the engine or the container is
             gone.
     """
-    ran: Any = container.exec_run(  # which is not typed for demux
+    result: Any = container.exec_run(  # the library's type does not cover demux
         list(command), user=user, workdir=folder, environment=environment or {}, demux=True
     )
-    code, (stdout, stderr) = ran
+    code, (stdout, stderr) = result
     return CommandResult(-1 if code is None else code, _text(stdout), _text(stderr))
 
 
 def read_state(container: Container) -> ContainerState:
-    """Return the state of a container; gone also if the engine does not answer."""
+    """Return the state of a container. It is *gone* also if the engine does not answer."""
     try:
         container.reload()
     except (docker.errors.DockerException, requests.RequestException):
@@ -75,11 +75,11 @@ def send(container: Container, data: bytes) -> None:
             container is gone.
     """
     attached: Any = container.attach_socket(params={"stdin": 1, "stream": 1})
-    connection = getattr(attached, "_sock", attached)  # a reader's wrapper around the socket
+    connection = getattr(attached, "_sock", attached)  # the library may wrap the socket
     try:
         connection.sendall(data)
     finally:
-        # The wrapper and the answer hold each other: closing the wrapper alone closes nothing.
+        # The wrapper and the response refer to each other. Each of them must be closed.
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         for part in (getattr(attached, "_response", None), attached, connection):
@@ -87,13 +87,23 @@ def send(container: Container, data: bytes) -> None:
                 part.close()
 
 
+def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a stream that arrives in chunks, without the line ends."""
+    incomplete = b""
+    for chunk in chunks:
+        *lines, incomplete = (incomplete + chunk).split(b"\n")
+        yield from lines
+    if incomplete:
+        yield incomplete
+
+
 def _text(stream: bytes | None) -> str:
     return (stream or b"").decode("utf-8", "replace")
 
 
 def remove(container: DockerContainer) -> None:
-    """Remove ``container`` with its volumes; harmless if it never started or is gone already."""
-    # What the engine will not remove now carries our label: the sweep takes it.
+    """Remove ``container`` with its volumes. It may be removed already, or may not have started."""
+    # If the engine fails now, the sweep removes the container by its label.
     with contextlib.suppress(
         ContainerStartException, docker.errors.DockerException, requests.RequestException
     ):
@@ -115,7 +125,7 @@ class ManagedContainer:
         self.close()
 
     def close(self) -> None:
-        """Remove it; harmless if it is gone."""
+        """Remove the container. It may be removed already."""
         remove(self._container)
 
     def state(self) -> ContainerState:

@@ -1,4 +1,4 @@
-"""Find or start a Docker-compatible engine; label what runs start, and remove it afterwards."""
+"""Find or start a Docker-compatible engine. Label what runs start, and remove it afterwards."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ LABEL_RUN = "quiverdb-e2e.run"
 LABEL_OWNER = "quiverdb-e2e.owner"
 LABEL_IMAGE = "quiverdb-e2e.image"
 KEPT_PREFIX = "quiverdb-e2e-kept-"
-"""How the name of a container begins that outlives its run; labels cannot be changed later."""
+"""The prefix of the name of a kept container. The engine can change a name, but not a label."""
 KEPT_HOURS = 24
 
-_PID_FILES = {  # written by the daemon; a killed one leaves them, and their numbers get reused
+_PID_FILES = {  # a killed daemon leaves its pid file, and the system reuses the process number
     Path("/var/run/docker.pid"): "dockerd",
     Path("/run/docker/containerd/containerd.pid"): "containerd",
 }
 _START_SECONDS = 60
+_RETRY_SECONDS = 0.5
 _UNKNOWN_OWNER_HOURS = 12
 
 
 class Endpoint(Model):
-    """An address at which an engine may answer, and who named it."""
+    """An address at which an engine may answer, and where the address comes from."""
 
     url: str
     origin: str
     named_by_user: bool = False
-    """True if the user named it: then no other is tried in its place."""
+    """True if the user named it. Then no other endpoint is tried."""
 
 
 _DEFAULT_ENDPOINT = Endpoint(url="unix:///var/run/docker.sock", origin="the default socket")
@@ -59,18 +60,18 @@ class Engine(Model):
     origin: str
     version: str
     os: str
-    """``linux`` or ``windows``: the kind of containers it runs."""
+    """``linux`` or ``windows``: the kind of containers that it runs."""
 
     def client(self, timeout_seconds: int = 600) -> docker.DockerClient:
         """Return a new client for this engine."""
         return docker.DockerClient(base_url=self.url, timeout=timeout_seconds)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that point other programs at this engine."""
+        """Return the variables that make other programs use this engine."""
         return {"DOCKER_HOST": self.url}
 
     def library_arguments(self) -> dict[str, bool | dict[str, str]]:
-        """Return the `docker_client_kw` that point testcontainers at this engine.
+        """Return the `docker_client_kw` that make testcontainers use this engine.
 
         Without them the library uses the environment and the current Docker context.
         """
@@ -78,13 +79,13 @@ class Engine(Model):
 
 
 def endpoints() -> Iterator[Endpoint]:
-    """Yield where an engine may be: what the user named first, then the usual sockets.
+    """Yield the endpoints to try: the one that the user named, or the usual sockets.
 
-    Docker's own order is DOCKER_HOST, then the current context (Docker CLI reference, "docker
-    context"); after it come the system's socket and podman's.
+    The order is that of Docker: DOCKER_HOST, then the current context (Docker CLI reference,
+    "docker context"). Then come the default socket and podman's.
 
     Raises:
-        WrongUse: the named context is none.
+        WrongUse: the named context does not exist or has no address.
     """
     if named := os.environ.get("DOCKER_HOST"):
         yield Endpoint(url=named, origin="DOCKER_HOST", named_by_user=True)
@@ -108,25 +109,25 @@ def _current_context() -> Endpoint | None:
     if not url:
         folder = os.environ.get("DOCKER_CONFIG") or "~/.docker"
         raise WrongUse(
-            f"docker context {name}: there is no such context with an address in {folder}; "
-            "choose one with `docker context use`, or set DOCKER_HOST"
+            f"docker context {name}: {folder} has no such context with an address. "
+            "Select one with `docker context use`, or set DOCKER_HOST"
         )
     return Endpoint(url=url, origin=f"docker context {name}", named_by_user=True)
 
 
 def _context_url(name: str) -> str | None:
-    # Docker's reader finds the contexts next to config.json. Without that file it would look in
-    # the working folder.
+    # Docker's reader searches the folder of config.json. Without that file it would search the
+    # current folder.
     if find_config_file() is None:
         return None
     try:
         return ContextAPI.get_context(name).Host
-    except Exception:  # noqa: BLE001  (the reader raises whatever a broken file causes)
+    except Exception:  # noqa: BLE001  (a broken file can raise any error)
         return None
 
 
 def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
-    """Return the engine that answers at ``endpoint``, or one line that says why none does."""
+    """Return the engine that answers at ``endpoint``, or the reason as one line."""
     socket = Path(endpoint.url.removeprefix("unix://"))
     if endpoint.url.startswith("unix://") and not socket.exists():
         return f"{endpoint.url} ({endpoint.origin}): there is no such socket"
@@ -140,7 +141,7 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
         docker.errors.DockerException,
         requests.RequestException,
         OSError,
-        ValueError,  # the address is none
+        ValueError,  # the address is malformed
     ) as error:
         reason = " ".join(str(error).split())
         return f"{endpoint.url} ({endpoint.origin}): no engine answers: {reason[:200]}"
@@ -150,62 +151,61 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
 
 
 def find() -> tuple[Engine | None, list[str]]:
-    """Return the first engine that answers, and a line for each endpoint where none did."""
-    misses: list[str] = []
+    """Return the first engine that answers, and the reason of each endpoint before it."""
+    reasons: list[str] = []
     for endpoint in endpoints():
         answer = connect(endpoint)
         if isinstance(answer, Engine):
-            return answer, misses
-        misses.append(answer)
+            return answer, reasons
+        reasons.append(answer)
         if endpoint.named_by_user:
             break
-    return None, misses
+    return None, reasons
 
 
 def ensure(*, provision: bool = True) -> Engine:
-    """Return an engine that answers; where there is none and ``provision`` allows, provide one.
+    """Return an engine that answers. If none does and ``provision`` is true, start one.
 
     Raises:
-        TestbedFailure: ``engine-unreachable`` with what was tried and the command that fixes it.
+        TestbedFailure: ``engine-unreachable`` with the endpoints that were tried and a remedy.
     """
-    engine, misses = find()
+    engine, reasons = find()
     if engine:
         return engine
-    tried = "; ".join(misses)
     obstacle = "--no-provision forbids starting one" if not provision else start_obstacle()
     if obstacle:
         raise TestbedFailure(
             "engine-unreachable",
             "engine",
-            f"{tried}. {obstacle[0].upper()}{obstacle[1:]}. Start an engine, or as root on Debian: "
-            "apt-get install docker.io && dockerd",
+            f"{'; '.join(reasons)}. None is started: {obstacle}. Start an engine. As root on "
+            "Debian run: apt-get install docker.io && dockerd",
         )
     with locked("engine"):
-        engine, _ = find()  # another run may have started it while this one waited
+        engine, _ = find()  # another run may have started it before it released the lock
         if engine is None:
             _install(("dockerd",), ("docker.io",))
             install_client()
             _start_daemon()
-            engine, misses = find()
+            engine, reasons = find()
     if engine is None:
-        raise TestbedFailure("engine-unreachable", "engine", "; ".join(misses))
+        raise TestbedFailure("engine-unreachable", "engine", "; ".join(reasons))
     return engine
 
 
 def start_obstacle() -> str | None:
-    """Return why no engine would be started here where none answers, or None if one would."""
+    """Return why `ensure` would not start an engine, or None if it would."""
     obstacle = provision_obstacle()
     if obstacle is None and any(endpoint.named_by_user for endpoint in endpoints()):
-        obstacle = "you named that engine, so no other is started in its place"
+        obstacle = "you named that engine"
     return obstacle
 
 
 def provision_obstacle() -> str | None:
-    """Return why no engine can be provided here, or None if one can."""
+    """Return why this host cannot install and start an engine, or None if it can."""
     if os.geteuid() != 0:
-        return "only root can install and start one"
+        return "only root can install packages and start an engine"
     if not _is_debian():
-        return "one is provided on Debian and Ubuntu only"
+        return "packages can be installed on Debian and Ubuntu only"
     return None
 
 
@@ -223,7 +223,7 @@ def install_packages(programs: tuple[str, ...], packages: tuple[str, ...]) -> No
     """Install Debian ``packages`` unless all ``programs`` are on PATH.
 
     Raises:
-        TestbedFailure: ``engine-unreachable`` if apt-get fails or may not be used here.
+        TestbedFailure: ``engine-unreachable``: apt-get fails, or this host cannot use it.
     """
     with locked("apt"):
         _install(programs, packages)
@@ -236,8 +236,8 @@ def _install(programs: tuple[str, ...], packages: tuple[str, ...]) -> None:
         raise TestbedFailure(
             "engine-unreachable",
             "apt-get",
-            f"{' '.join(packages)} is needed and {obstacle}. "
-            f"Run: apt-get install {' '.join(packages)}",
+            f"{' '.join(packages)} must be installed, but {obstacle}. "
+            f"As root run: apt-get install {' '.join(packages)}",
         )
     apt = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -246,45 +246,45 @@ def _install(programs: tuple[str, ...], packages: tuple[str, ...]) -> None:
             (*apt, "update"),
             (*apt, "install", "--no-install-recommends", *packages),
         ):
-            done = subprocess.run(
+            result = subprocess.run(
                 command, env=environment, capture_output=True, text=True, check=False
             )
-            if done.returncode:
-                last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            if result.returncode:
+                last_line = (result.stderr.strip().splitlines() or ["no output"])[-1]
                 raise TestbedFailure(
                     "engine-unreachable",
                     "apt-get",
-                    f"`{' '.join(command)}` ended with {done.returncode}: {last}",
+                    f"`{' '.join(command)}` ended with exit code {result.returncode}: {last_line}",
                 )
 
 
 def install_client() -> None:
-    """Install the ``docker`` command where it is missing; cibuildwheel works through it.
+    """Install the ``docker`` command if it is missing. cibuildwheel uses it.
 
-    Debian splits it off docker.io from release 13 on.
+    From Debian 13 on, it is in the package docker-cli, before that in docker.io.
 
     Raises:
-        TestbedFailure: ``engine-unreachable`` if it cannot be installed.
+        TestbedFailure: ``engine-unreachable``: it cannot be installed.
     """
     if shutil.which("docker"):
         return
-    known = subprocess.run(("apt-cache", "show", "docker-cli"), capture_output=True, check=False)
-    _install(("docker",), ("docker.io" if known.returncode else "docker-cli",))
+    result = subprocess.run(("apt-cache", "show", "docker-cli"), capture_output=True, check=False)
+    _install(("docker",), ("docker.io" if result.returncode else "docker-cli",))
 
 
-def _running(program: str) -> list[int]:
-    found = []
+def _process_ids(program: str) -> list[int]:
+    process_ids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (folder / "comm").read_text("utf-8").strip() == program:
-                found.append(int(folder.name))
+                process_ids.append(int(folder.name))
         except OSError:
-            continue  # it ended while we looked
-    return found
+            continue  # the process ended
+    return process_ids
 
 
 def remove_stale_pid_files(pid_files: dict[Path, str] | None = None) -> list[Path]:
-    """Remove each pid file whose process is gone or is another program; return those removed."""
+    """Remove the pid files whose process is gone or is another program. Return these files."""
     removed = []
     for path, program in (_PID_FILES if pid_files is None else pid_files).items():
         try:
@@ -293,7 +293,7 @@ def remove_stale_pid_files(pid_files: dict[Path, str] | None = None) -> list[Pat
             continue
         except (OSError, ValueError):
             pid = 0
-        if pid not in _running(program):
+        if pid not in _process_ids(program):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
@@ -302,7 +302,7 @@ def remove_stale_pid_files(pid_files: dict[Path, str] | None = None) -> list[Pat
 def _start_daemon() -> None:
     log = state_folder() / "dockerd.log"
     process: subprocess.Popen[bytes] | None = None
-    if _running("dockerd"):
+    if _process_ids("dockerd"):
         print_line("a Docker engine is already starting; waiting for it")
     elif Path("/run/systemd/system").is_dir():
         print_line("starting the Docker engine: systemctl start docker")
@@ -310,7 +310,7 @@ def _start_daemon() -> None:
     else:
         for path in remove_stale_pid_files():
             print_line(f"removed the stale pid file {path}")
-        print_line(f"starting the Docker engine: dockerd (its log: {log})")
+        print_line(f"starting the Docker engine: dockerd (log: {log})")
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ("dockerd",),
@@ -324,36 +324,37 @@ def _start_daemon() -> None:
     while time.monotonic() < deadline:
         if isinstance(connect(_DEFAULT_ENDPOINT, 2), Engine):
             if process:
-                # It outlives us. An object without a return code is called a leak when it goes,
-                # at the latest when this program ends (CPython's subprocess, Popen.__del__).
+                # The daemon outlives this program. CPython warns about a Popen object that is
+                # deleted without a return code (subprocess, Popen.__del__).
                 process.returncode = 0
             return
         if process and process.poll() is not None:
-            last = (log.read_text("utf-8", "replace").strip().splitlines() or ["no output"])[-1]
+            lines = log.read_text("utf-8", "replace").strip().splitlines() or ["no output"]
             raise TestbedFailure(
                 "engine-unreachable",
                 "dockerd",
-                f"ended with {process.returncode} while starting: {last[:300]} (log: {log})",
+                f"ended with exit code {process.returncode} while starting: {lines[-1][:300]} "
+                f"(log: {log})",
             )
         time.sleep(0.2)
     raise TestbedFailure(
-        "engine-unreachable", "dockerd", f"does not answer after {_START_SECONDS} s (log: {log})"
+        "engine-unreachable", "dockerd", f"no answer after {_START_SECONDS} s (log: {log})"
     )
 
 
 def stop_provided() -> bool:
-    """Stop the daemon that this project started, if it still runs; return whether it did."""
+    """Stop the daemon that this project started. Return True if it was still running."""
     path = state_folder() / "dockerd.pid"
     try:
         pid = int(path.read_text("utf-8"))
     except (OSError, ValueError):
         return False
     path.unlink()
-    if pid not in _running("dockerd"):
+    if pid not in _process_ids("dockerd"):
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 30
-    while pid in _running("dockerd") and time.monotonic() < deadline:
+    while pid in _process_ids("dockerd") and time.monotonic() < deadline:
         time.sleep(0.1)
     return True
 
@@ -362,24 +363,25 @@ def stop_provided() -> bool:
 
 
 class Run(Model):
-    """One run of the suite: every container, network and volume it starts carries its labels."""
+    """One run of the suite. Each container, network and volume that it starts has its labels."""
 
     id: str
     owner: str
 
     @classmethod
     def new(cls) -> Run:
-        """Return a new run owned by this process."""
+        """Return a new run whose owner is this process."""
         return cls(id=uuid.uuid4().hex[:10], owner=_identity(os.getpid()))
 
     def labels(self) -> dict[str, str]:
-        """Return the labels to put on everything started for this run."""
+        """Return the labels for everything that this run starts."""
         return {LABEL_RUN: self.id, LABEL_OWNER: self.owner}
 
 
 def _identity(pid: int) -> str:
-    # A process number is reused, within a boot and across them and across pid namespaces; its
-    # start time (proc(5), field 22 of stat, which follows the parenthesised name) is not.
+    # The system reuses process numbers. Together with the boot, the pid namespace and the start
+    # time a number is unique. The start time is field 22 of stat (proc(5)). The name of the program
+    # in parentheses comes before it.
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     namespace = Path("/proc/self/ns/pid").stat().st_ino
     stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
@@ -388,12 +390,15 @@ def _identity(pid: int) -> str:
 
 
 def is_dead(owner: str, age_hours: float) -> bool:
-    """Return whether the process ``owner`` is gone; one we cannot see is after 12 hours."""
-    mine = _identity(os.getpid()).split(":")
+    """Return True if the owner's process has ended.
+
+    A process of another boot or pid namespace is not visible. It counts as ended after 12 hours.
+    """
+    current = _identity(os.getpid()).split(":")
     parts = owner.split(":")
     if len(parts) != 4:
         return True
-    if parts[:2] != mine[:2]:
+    if parts[:2] != current[:2]:
         return age_hours > _UNKNOWN_OWNER_HOURS
     try:
         return _identity(int(parts[2])) != owner
@@ -404,26 +409,27 @@ def is_dead(owner: str, age_hours: float) -> bool:
 def _age_hours(attributes: Mapping[str, object]) -> float:
     created = str(attributes.get("Created") or attributes.get("CreatedAt") or "")
     try:
-        then = datetime.datetime.fromisoformat(created)
+        created_at = datetime.datetime.fromisoformat(created)
     except ValueError:
         return 0.0
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=datetime.UTC)
-    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds() / 3600)
+    if created_at.tzinfo is None:
+        created_at = created_at.replace(tzinfo=datetime.UTC)
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - created_at).total_seconds() / 3600)
 
 
 def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bool = False) -> int:
-    """Remove what dead runs left; with ``run``, what that run left; return how many things went.
+    """Remove the containers, networks and volumes of runs that have ended. Return their number.
 
-    What was kept for a person stays for 24 hours, and its network with it.
+    With ``run``, remove those of this run. With ``everything``, remove those of all runs. Otherwise
+    a kept container stays for 24 hours.
 
     Raises:
-        TestbedFailure: ``engine-unreachable`` if the engine stops answering.
+        TestbedFailure: ``engine-unreachable``: the engine does not answer.
     """
     label = f"{LABEL_RUN}={run}" if run else LABEL_RUN
     removed = 0
 
-    def due(age_hours: float, labels: Mapping[str, str] | None) -> bool:
+    def is_due(age_hours: float, labels: Mapping[str, str] | None) -> bool:
         owner = (labels or {}).get(LABEL_OWNER, "")
         return bool(run or everything or is_dead(owner, age_hours))
 
@@ -432,27 +438,27 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
             all=True, filters={"label": label}, ignore_removed=True
         ):
             age_hours = _age_hours(container.attrs)
-            kept = is_kept(container.name) and age_hours < KEPT_HOURS
-            if everything or (not kept and due(age_hours, container.labels)):
-                removed += _gone(functools.partial(container.remove, force=True, v=True))
+            stays = is_kept(container.name) and age_hours < KEPT_HOURS
+            if everything or (not stays and is_due(age_hours, container.labels)):
+                removed += _remove(functools.partial(container.remove, force=True, v=True))
         for network in client.networks.list(filters={"label": label}):
-            if due(_age_hours(network.attrs), network.attrs.get("Labels")):
-                removed += _gone(network.remove)
+            if is_due(_age_hours(network.attrs), network.attrs.get("Labels")):
+                removed += _remove(network.remove)
         for volume in client.volumes.list(filters={"label": label}):
-            if due(_age_hours(volume.attrs), volume.attrs.get("Labels")):
-                removed += _gone(functools.partial(volume.remove, force=True))
+            if is_due(_age_hours(volume.attrs), volume.attrs.get("Labels")):
+                removed += _remove(functools.partial(volume.remove, force=True))
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "sweep", str(error)) from error
     return removed
 
 
 def is_kept(name: str | None) -> bool:
-    """Return whether the container of this name is kept for a person."""
+    """Return True if the container with this name is kept for its user."""
     return (name or "").lstrip("/").startswith(KEPT_PREFIX)
 
 
 def remove_kept(client: docker.DockerClient) -> int:
-    """Remove what runs kept for a person, and the networks of it; return how many things."""
+    """Remove the kept containers of all runs and their networks. Return how many were removed."""
     removed = 0
     try:
         runs = set()
@@ -461,38 +467,39 @@ def remove_kept(client: docker.DockerClient) -> int:
         ):
             if is_kept(container.name):
                 runs.add(container.labels[LABEL_RUN])
-                removed += _gone(functools.partial(container.remove, force=True, v=True))
+                removed += _remove(functools.partial(container.remove, force=True, v=True))
         for run in runs:
             for network in client.networks.list(filters={"label": f"{LABEL_RUN}={run}"}):
-                removed += _gone(network.remove)
+                removed += _remove(network.remove)
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "clean", str(error)) from error
     return removed
 
 
-def _gone(remove: Callable[[], None]) -> int:
-    """Remove a thing; return 1, or 0 if another sweep removes it.
+def _remove(remove: Callable[[], None]) -> int:
+    """Remove an object of the engine. Return 1, or 0 if another sweep removes it.
 
-    Two removals of one container at once can make the engine answer 500: it is asked again.
+    The engine can answer 500 if two programs remove one container at the same time. The removal is
+    therefore tried three times.
     """
-    for last in (False, False, True):
+    for is_last_attempt in (False, False, True):
         try:
             remove()
         except docker.errors.NotFound:
             return 0
         except docker.errors.APIError as error:
-            if error.status_code in (403, 409):  # removal in progress, of it or of what uses it
+            if error.status_code in (403, 409):  # it, or a container that uses it, is being removed
                 return 0
-            if last:
+            if is_last_attempt:
                 raise
-            time.sleep(0.5)
+            time.sleep(_RETRY_SECONDS)
         else:
             break
     return 1
 
 
 def remove_images(client: docker.DockerClient) -> int:
-    """Remove every image of this project; return how many."""
+    """Remove every image of this project. Return how many were removed."""
     images = client.images.list(filters={"label": LABEL_IMAGE})
     for image in images:
         for tag in image.tags or [str(image.id)]:

@@ -1,4 +1,4 @@
-"""The files that runs used, stored by their hash. A replay reads them long after its run."""
+"""The files that runs used, stored by their sha256. A replay reads them after its run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from containers.state import locked, state_folder
 from verification.models.release import file_sha256
 
 MAX_BYTES = 1_000_000_000
-"""How much is kept; beyond it the least recently used go."""
+"""The maximum size of the store. Beyond it, the least recently used files are removed."""
 
 
 class DamagedCopy(Exception):
-    """The kept copy of a file was damaged and has been removed."""
+    """The stored copy of a file was damaged. It is removed."""
 
 
 def _folder() -> Path:
@@ -25,29 +25,30 @@ def _folder() -> Path:
 
 
 def keep(paths: Iterable[Path], *, max_bytes: int = MAX_BYTES) -> dict[Path, str]:
-    """Keep a copy of each file; return the sha256 by path.
+    """Store a copy of each file. Return the sha256 by path.
 
-    Other files go, the least recently used first, until ``max_bytes`` bytes are left; these stay.
+    If the store is larger than ``max_bytes`` bytes, the least recently used of its other files are
+    removed.
 
     Raises:
-        OSError: they cannot be kept.
+        OSError: a file cannot be stored.
     """
-    found = {path: file_sha256(path) for path in dict.fromkeys(paths)}
+    digests = {path: file_sha256(path) for path in dict.fromkeys(paths)}
     with locked("files"):
-        for path, digest in found.items():
+        for path, digest in digests.items():
             target = _folder() / digest / path.name
-            if not _is_kept(path, digest, target):
+            if not _is_stored(path, digest, target):
                 _copy(path, target)
             os.utime(target)
-        _evict(set(found.values()), max_bytes)
-    return found
+        _evict(set(digests.values()), max_bytes)
+    return digests
 
 
 def find(digest: str, name: str) -> Path | None:
-    """Return the kept file with this content and this name; None if there is none any more.
+    """Return the stored file with this sha256 under this name, or None if there is none.
 
     Raises:
-        DamagedCopy: the content of the kept copy changed; it is removed.
+        DamagedCopy: the content of the stored copy has changed. The copy is removed.
     """
     folder = _folder() / digest
     is_damaged = False
@@ -68,18 +69,18 @@ def find(digest: str, name: str) -> Path | None:
     return None
 
 
-def _is_kept(path: Path, digest: str, target: Path) -> bool:
-    """Return whether the copy of ``path`` at ``target`` is there and has this sha256."""
+def _is_stored(path: Path, digest: str, target: Path) -> bool:
+    """Return True if ``target`` is a copy of ``path`` with this sha256."""
     return target.exists() and (target.samefile(path) or file_sha256(target) == digest)
 
 
 def _copy(path: Path, target: Path) -> None:
-    """Link or copy the file to ``target``, which is there as a whole or not at all."""
+    """Link or copy the file to ``target``. An interrupted call leaves no ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent.with_name(f"{target.parent.name}.partial")
     partial.unlink(missing_ok=True)
-    # A hard link costs no space: what is kept in the state folder is replaced, never written to.
-    # Whoever gave us a file of another folder may do so.
+    # A hard link needs no space. It is safe only in the state folder, whose files are replaced and
+    # never modified. Other programs may modify a file in another folder.
     if state_folder() in path.parents:
         with contextlib.suppress(OSError):
             partial.hardlink_to(path)
@@ -88,7 +89,7 @@ def _copy(path: Path, target: Path) -> None:
     partial.replace(target)
 
 
-def _evict(spared: set[str], max_bytes: int) -> None:
+def _evict(protected: set[str], max_bytes: int) -> None:
     folders = []
     total = 0
     for folder in _folder().iterdir():
@@ -99,6 +100,6 @@ def _evict(spared: set[str], max_bytes: int) -> None:
     for _, size, folder in sorted(folders):
         if total <= max_bytes:
             break
-        if folder.name not in spared:
+        if folder.name not in protected:
             shutil.rmtree(folder, ignore_errors=True)
             total -= size

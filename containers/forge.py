@@ -1,8 +1,8 @@
 """The forge of a run: the container that stands in for GitHub for the jobs of the release workflow.
 
 ``images/forge`` answers at the host names of GitHub, with certificates from the run's CA. The host
-configures it by files that the engine copies into the container. There is no configuration endpoint
-that a job could use.
+configures it with files that the engine copies into the container. The forge has no endpoint for
+its configuration, so a job cannot change it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ HOSTS = (
     "token.actions.githubusercontent.com",
     "pipelines.actions.githubusercontent.com",
 )
-"""The names that the forge has on its networks; see ``images/forge/routing.py``."""
+"""The host names of the forge on its networks (``images/forge/routing.py``)."""
 ISSUER = "https://token.actions.githubusercontent.com"
 _FOLDER = "/srv/forge"
 _JOBS = f"{_FOLDER}/jobs"
@@ -54,10 +54,10 @@ _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
 class Forge(ManagedContainer):
-    """The running forge; a context manager that removes it at the end.
+    """The running forge: a context manager that removes it at the end.
 
-    It starts on ``network``; `connect` puts it on further ones. ``patience`` is how many seconds it
-    waits for the registration of an address it does not know.
+    It starts on ``network``. `connect` adds further networks. ``patience`` is the time in seconds
+    that it waits for the registration of an unknown address.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Forge(ManagedContainer):
         self.workflow = workflow
         self.token = f"ghs_{_random(36)}"
         self.request_token = _random(64)
-        self._signing = 1
-        self._published = [1]
+        self._signing_key = 1
+        self._published_keys = [1]
         certificate = network.ca.issue_cert(*HOSTS)
         config = {
             "certificate": f"{_FOLDER}/certificate.pem",
@@ -120,16 +120,16 @@ class Forge(ManagedContainer):
             if isinstance(
                 error, (docker.errors.DockerException, requests.RequestException, OSError)
             ):
-                raise _lost(f"does not start: {error} {logs}") from error
+                raise _unreachable(f"cannot start: {error} {logs}") from error
             raise
         return self
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables through which a runner gives a job its tokens.
+        """The variables with which a runner passes the tokens to a job.
 
-        A real runner gives the two about identity only to a job with ``id-token: write``; the forge
-        refuses any other job that has got them.
+        A real runner sets the two variables for identity tokens only for a job with
+        ``id-token: write``. The forge refuses identity tokens for any other job.
         """
         return {
             "GITHUB_TOKEN": self.token,
@@ -140,7 +140,7 @@ class Forge(ManagedContainer):
         }
 
     def connect(self, network: str) -> None:
-        """Put the forge on a further network, with all of its names.
+        """Add the forge to a further network, with all its host names.
 
         Raises:
             TestbedFailure: ``forge-unreachable``.
@@ -149,25 +149,27 @@ class Forge(ManagedContainer):
             client = self._container.get_docker_client().client
             client.networks.get(network).connect(self.id, aliases=list(HOSTS))
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise _lost(error) from error
+            raise _unreachable(error) from error
 
     def register(self, address: str, identity: JobIdentity) -> None:
-        """Say that the container at ``address`` is this job's, from now on.
+        """Register the job whose container has this address.
 
         Raises:
-            TestbedFailure: ``forge-unreachable``; ``machine-lost`` if that is no address, as of a
-                container that has ended.
+            TestbedFailure: ``forge-unreachable``. ``machine-lost``: the address is not valid,
+                because the container has ended.
         """
         try:
             ipaddress.ip_address(address)
         except ValueError:
             raise TestbedFailure(
-                "machine-lost", f"job {identity.job}", f"its container has no address: {address!r}"
+                "machine-lost",
+                f"job {identity.job}",
+                f"the container has no valid address: {address!r}",
             ) from None
         self._put({f"{address}.json": identity.model_dump_json().encode()}, _JOBS)
 
     def forget(self, address: str) -> None:
-        """Say that no job is at ``address`` any more; the engine gives addresses out again.
+        """Remove the registration of an address. The engine can assign it to another container.
 
         Raises:
             TestbedFailure: ``forge-unreachable``.
@@ -175,21 +177,21 @@ class Forge(ManagedContainer):
         self._run(["rm", "-f", f"{_JOBS}/{address}.json"])
 
     def releases(self) -> tuple[ForgeRelease, ...]:
-        """Return every release there is, drafts too, the newest first.
+        """Return all releases, also drafts, the newest first.
 
         Raises:
-            TestbedFailure: ``forge-unreachable``; also if they have an unknown form.
+            TestbedFailure: ``forge-unreachable``, also if their format is unknown.
         """
         try:
             return _RELEASES.validate_json(self._get(f"{_FOLDER}/releases.json"))
         except ValueError as error:
-            raise _lost(f"its releases: {error}") from error
+            raise _unreachable(f"its releases cannot be read: {error}") from error
 
     def content(self, asset: ForgeAsset) -> bytes:
         """Return the bytes of an asset.
 
         Raises:
-            TestbedFailure: ``forge-unreachable``; also if the asset has been deleted.
+            TestbedFailure: ``forge-unreachable``, also if the asset does not exist any more.
         """
         return self._get(f"{_FOLDER}/assets/{asset.id}")
 
@@ -197,50 +199,52 @@ class Forge(ManagedContainer):
         """Return every request that the forge answered, oldest first.
 
         Raises:
-            TestbedFailure: ``forge-unreachable``; also if the log has an unknown form.
+            TestbedFailure: ``forge-unreachable``, also if the format of the log is unknown.
         """
-        whole, _, _ = self._get(f"{_FOLDER}/requests.jsonl").decode().rpartition("\n")
+        # The forge may be writing the last line.
+        lines, _, _ = self._get(f"{_FOLDER}/requests.jsonl").decode().rpartition("\n")
         try:
-            return [ForgeRequest.model_validate_json(line) for line in whole.splitlines()]
+            return [ForgeRequest.model_validate_json(line) for line in lines.splitlines()]
         except ValueError as error:
-            raise _lost(f"its log: {error}") from error
+            raise _unreachable(f"its log cannot be read: {error}") from error
 
     def rotate_keys(self, *, keep_published: bool = True) -> None:
-        """Sign with a new key from now on; the earlier ones stay published if asked to.
+        """Sign with a new key from now on. By default the earlier keys stay published.
 
         Raises:
             TestbedFailure: ``forge-unreachable``.
         """
-        new = self._signing + 1
-        kept = self._published if keep_published else []
-        self._choose(new, [*kept, new])
+        new_key = self._signing_key + 1
+        earlier_keys = self._published_keys if keep_published else []
+        self._set_keys(new_key, [*earlier_keys, new_key])
 
     def publish_next_key(self) -> None:
-        """Publish the key that `rotate_keys` will sign with, before it does.
+        """Publish the next key of `rotate_keys` in advance.
 
         Raises:
             TestbedFailure: ``forge-unreachable``.
         """
-        self._choose(self._signing, [*self._published, self._signing + 1])
+        self._set_keys(self._signing_key, [*self._published_keys, self._signing_key + 1])
 
     def sign_with_unpublished_key(self) -> None:
-        """Sign with a key that nobody can fetch: a planted fault.
+        """Sign with a key that is not published: a planted fault.
 
         Raises:
             TestbedFailure: ``forge-unreachable``.
         """
-        self._choose(max(self._signing + 1, *self._published) + 1, self._published)
+        unpublished_key = max(self._signing_key + 1, *self._published_keys) + 1
+        self._set_keys(unpublished_key, self._published_keys)
 
-    def _choose(self, signing: int, published: Iterable[int]) -> None:
-        self._signing, self._published = signing, sorted(set(published))
-        keys = {"signing": self._signing, "published": self._published}
+    def _set_keys(self, signing_key: int, published_keys: Iterable[int]) -> None:
+        self._signing_key, self._published_keys = signing_key, sorted(set(published_keys))
+        keys = {"signing": self._signing_key, "published": self._published_keys}
         self._put({"keys.json": json.dumps(keys).encode()}, _FOLDER)
 
     def _put(self, files: dict[str, bytes], folder: str) -> None:
         try:
             self._container.get_wrapped_container().put_archive("/", tar_of(files, folder))
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise _lost(error) from error
+            raise _unreachable(error) from error
 
     def _get(self, path: str) -> bytes:
         try:
@@ -249,21 +253,23 @@ class Forge(ManagedContainer):
                 member = tar.extractfile(tar.next() or "")
                 return member.read() if member else b""
         except (docker.errors.DockerException, requests.RequestException, KeyError) as error:
-            raise _lost(error) from error
+            raise _unreachable(error) from error
 
     def _run(self, command: list[str]) -> None:
         try:
-            done = execute(self._container.get_wrapped_container(), command)
+            result = execute(self._container.get_wrapped_container(), command)
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise _lost(error) from error
-        if done.code:
-            raise _lost(f"{' '.join(command)} ended with {done.code}: {done.output}")
+            raise _unreachable(error) from error
+        if result.code:
+            raise _unreachable(
+                f"`{' '.join(command)}` ended with exit code {result.code}: {result.output}"
+            )
 
 
-def _lost(observed: Exception | str) -> TestbedFailure:
+def _unreachable(observed: Exception | str) -> TestbedFailure:
     return TestbedFailure("forge-unreachable", "forge", " ".join(str(observed).split())[:400])
 
 
 def _random(length: int) -> str:
-    letters = string.ascii_letters + string.digits
-    return "".join(secrets.choice(letters) for _ in range(length))
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(length))

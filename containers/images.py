@@ -1,7 +1,7 @@
 """Build a content-addressed image from a recipe, from Debian packages or from a registry.
 
-The clients of the host first download everything that a Dockerfile needs, and check it by hash. The
-build itself runs without a network.
+The host first downloads all files that a Dockerfile needs and checks their hashes. The build has no
+network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 
 
 class ImageUnavailable(Exception):
-    """The image cannot be had on this host; the message is the reason, one line."""
+    """The image is not available on this host. The message is the reason, one line."""
 
 
 class NoMatchingFile(TestbedFailure):
@@ -44,56 +44,56 @@ class NoMatchingFile(TestbedFailure):
 
 
 def missing_images(engine: engines.Engine, names: Iterable[str]) -> set[str]:
-    """Return which of these images are to be built, with those that they are built upon.
+    """Return the images that must be built: those of ``names``, and the images that they need.
 
     Raises:
-        TestbedFailure: ``engine-unreachable``: the engine does not say what it has.
-        WrongUse: a recipe is unknown or wrong.
+        TestbedFailure: ``engine-unreachable``: the engine does not list its images.
+        WrongUse: a recipe is unknown or invalid.
     """
-    found: set[str] = set()
-    left = list(names)
+    missing: set[str] = set()
+    unchecked = list(names)
     try:
         with contextlib.closing(engine.client()) as client:
-            while left:
-                recipe = load_recipe(left.pop())
-                if recipe.name in found or recipe.os != engine.os:
+            while unchecked:
+                recipe = load_recipe(unchecked.pop())
+                if recipe.name in missing or recipe.os != engine.os:
                     continue
                 if _find(client, recipe.name, recipe.tag()) is None:
-                    found.add(recipe.name)
-                    left += recipe.needs()
+                    missing.add(recipe.name)
+                    unchecked += recipe.needs()
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "images", str(error)) from error
-    return found
+    return missing
 
 
 def ensure(engine: engines.Engine, name: str) -> Image:
-    """Return the image of recipe ``name``, built if the engine does not have it as it is now.
+    """Return the image of the recipe ``name``. Build it if the engine does not have it.
 
     Raises:
-        TestbedFailure: ``image-build-failed`` or ``disk-full``, with the builder's last lines.
-        ImageUnavailable: the recipe cannot be carried out on this host.
-        WrongUse: the recipe is unknown or wrong.
+        TestbedFailure: ``image-build-failed`` or ``disk-full``, with the last lines of the output.
+        ImageUnavailable: this host cannot build the recipe.
+        WrongUse: the recipe is unknown or invalid.
     """
     recipe = load_recipe(name)
     if recipe.os != engine.os:
         raise ImageUnavailable(
             f"{name} needs a {_SYSTEMS[recipe.os]}-container engine, "
-            f"and the one at {engine.url} runs {engine.os} containers"
+            f"but the engine at {engine.url} runs {engine.os} containers"
         )
     tag = recipe.tag()
     client = engine.client(timeout_seconds=1800)
     try:
-        if found := _find(client, name, tag):
-            return found
+        if image := _find(client, name, tag):
+            return image
         with locked(f"image-{name}"):
-            if found := _find(client, name, tag):
-                return found  # another run built it while this one waited
+            if image := _find(client, name, tag):
+                return image  # another run built it before it released the lock
             with step(f"image {name}: building"):
                 _build(engine, client, recipe, tag)
-        found = _find(client, name, tag)
-        if found is None:
-            raise _failed(name, "the engine reported success and has no such image")
-        return found
+        image = _find(client, name, tag)
+        if image is None:
+            raise _failed(name, "the engine reported success, but does not have the image")
+        return image
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise _failed(name, str(error)) from error
     finally:
@@ -111,7 +111,7 @@ def _find(client: docker.DockerClient, name: str, tag: str) -> Image | None:
 def _failed(name: str, reason: str) -> TestbedFailure:
     line = " ".join(reason.split())[-600:]
     if "no space left on device" in line.lower():
-        line += "; free some disk space (./e2e clean removes this project's own images)"
+        line += ". Free disk space: ./e2e clean removes the images of this project"
         return TestbedFailure("disk-full", f"image {name}", line)
     return TestbedFailure("image-build-failed", f"image {name}", line)
 
@@ -127,7 +127,7 @@ def _build(engine: engines.Engine, client: docker.DockerClient, recipe: Recipe, 
     elif recipe.registry:
         base = _pull(client, recipe.registry)
     else:
-        raise ImageUnavailable(f"{recipe.name} is made from Debian packages, and {obstacle}")
+        raise ImageUnavailable(f"{recipe.name} is built from Debian packages, but {obstacle}")
     if recipe.has_dockerfile:
         arguments = {"BASE": base, **recipe.arguments}
         for argument, name in recipe.uses.items():
@@ -137,8 +137,8 @@ def _build(engine: engines.Engine, client: docker.DockerClient, recipe: Recipe, 
             if recipe.source:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 suite, *packages = recipe.source
-                fetched = fetch_source((suite, *recipe.source_else), packages, folder)
-                source = [(f"source/{path.name}", path) for path in fetched]
+                paths = fetch_source((suite, *recipe.source_else), packages, folder)
+                source = [(f"source/{path.name}", path) for path in paths]
             _docker_build(client, recipe, arguments, tag, labels, source)
     elif base != tag:
         client.images.get(base).tag(tag)
@@ -160,22 +160,22 @@ def _mmdebstrap_obstacle() -> str | None:
     if shutil.which("mmdebstrap"):
         return None
     obstacle = engines.provision_obstacle()
-    return f"mmdebstrap is not installed and {obstacle}" if obstacle else None
+    return f"mmdebstrap is not installed, and {obstacle}" if obstacle else None
 
 
 def debian_sources(suite: str) -> list[str]:
-    """Return apt source lines for ``suite``, from the archive this host's own apt is set up with.
+    """Return apt source lines for ``suite``, with the archive that the apt of this host uses.
 
-    An empty list leaves the choice to mmdebstrap's own defaults.
+    With an empty list mmdebstrap uses its default archive.
     """
-    asked = subprocess.run(
+    result = subprocess.run(
         ("apt-get", "indextargets", "--format", "$(ORIGIN)\t$(CODENAME)\t$(REPO_URI)"),
         capture_output=True,
         text=True,
         check=False,
     )
     archive = security = ""
-    for line in asked.stdout.splitlines():
+    for line in result.stdout.splitlines():
         origin, codename, uri, *_ = [*line.split("\t"), "", ""]
         if origin == "Debian" and codename.endswith("-security"):
             security = security or uri
@@ -191,45 +191,48 @@ def debian_sources(suite: str) -> list[str]:
     return lines
 
 
-def fetch_source(suites: Sequence[str], packages: Sequence[str], into: Path) -> list[Path]:
-    """Fetch Debian source packages, whose signatures apt checks; return their files.
+def fetch_source(suites: Sequence[str], packages: Sequence[str], folder: Path) -> list[Path]:
+    """Download Debian source packages into ``folder``. apt checks their signatures.
 
-    Each is of the first of ``suites`` whose archive holds it: a mirror may list more than it holds.
+    A mirror may list a package but not have its files. Each package is therefore downloaded from
+    the first of ``suites`` whose archive has its files.
 
     Raises:
-        ImageUnavailable: this host's apt knows no Debian archive, or no archive has the
-            package.
+        ImageUnavailable: this host has no apt, its apt uses no Debian archive, or no archive has
+            the package.
     """
     if not shutil.which("apt-get"):
         raise ImageUnavailable(
-            f"the source of {' and '.join(packages)} comes by apt, which is not here"
+            f"the source of {' and '.join(packages)} is downloaded with apt, "
+            "but this host has no apt-get"
         )
-    into.chmod(0o755)  # apt's unprivileged downloader must be able to enter it
-    found: list[Path] = []
+    folder.chmod(0o755)  # apt downloads as an unprivileged user
+    files: list[Path] = []
     for package in packages:
-        refused = []
+        reasons = []
         for suite in suites:
             try:
-                found += _fetch_source(suite, package, into / suite)
+                files += _fetch_source(suite, package, folder / suite)
                 break
-            except ImageUnavailable as reason:
-                refused.append(f"{suite}: {reason}")
+            except ImageUnavailable as error:
+                reasons.append(f"{suite}: {error}")
         else:
-            reasons = "; ".join(refused)
-            raise ImageUnavailable(f"the source of {package} cannot be had from {reasons[:300]}")
-    return sorted(found, key=lambda path: path.name)
+            raise ImageUnavailable(
+                f"the source of {package} cannot be downloaded: {'; '.join(reasons)[:300]}"
+            )
+    return sorted(files, key=lambda path: path.name)
 
 
 def _fetch_source(suite: str, package: str, folder: Path) -> list[Path]:
     apt = ["apt-get", "-q", f"--option=Dir::Etc::sourcelist={folder}/sources.list"]
     apt += ["--option=Dir::Etc::sourceparts=-", f"--option=Dir::State::lists={folder}/lists"]
     if not folder.exists():
-        # The suite's own archive: of the sources of security updates a mirror may hold less still.
-        archive = [line.removeprefix("deb ") for line in debian_sources(suite)[:1]]
-        if not archive:
-            raise ImageUnavailable("apt knows no archive of Debian's")
+        # Only the main archive of the suite: a mirror may have few sources of security updates.
+        main_archive = [line.removeprefix("deb ") for line in debian_sources(suite)[:1]]
+        if not main_archive:
+            raise ImageUnavailable("the apt of this host uses no Debian archive")
         (folder / "lists" / "partial").mkdir(parents=True)
-        (folder / "sources.list").write_text(f"deb-src {archive[0]}\n", "utf-8")
+        (folder / "sources.list").write_text(f"deb-src {main_archive[0]}\n", "utf-8")
         _apt([*apt, "update"], folder)
     files = folder / package
     files.mkdir()
@@ -239,24 +242,25 @@ def _fetch_source(suite: str, package: str, folder: Path) -> list[Path]:
 
 
 def _apt(command: Sequence[str], folder: Path) -> None:
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        lines = [line for line in ran.stderr.splitlines() if line.startswith("E: ")]
-        raise ImageUnavailable((lines or ["E: no word of why"])[0].removeprefix("E: ")[:200])
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
+        reason = lines[0] if lines else f"apt-get ended with exit code {result.returncode}"
+        raise ImageUnavailable(reason.removeprefix("E: ")[:200])
 
 
 def _apt_options() -> list[str]:
-    """Return the host's own settings of proxy, CA and expiry for apt, as mmdebstrap options."""
-    dumped = subprocess.run(("apt-config", "dump"), capture_output=True, text=True, check=False)
-    settings = ("::Proxy ", "::CaInfo ", "::Check-Valid-Until ")
-    lines = [line for line in dumped.stdout.splitlines() if line.startswith("Acquire::")]
-    return [f"--aptopt={line}" for line in lines if any(name in line for name in settings)]
+    """Return the host's apt settings for proxy, CA and expiry, as options of mmdebstrap."""
+    result = subprocess.run(("apt-config", "dump"), capture_output=True, text=True, check=False)
+    names = ("::Proxy ", "::CaInfo ", "::Check-Valid-Until ")
+    lines = [line for line in result.stdout.splitlines() if line.startswith("Acquire::")]
+    return [f"--aptopt={line}" for line in lines if any(name in line for name in names)]
 
 
 def _scratch() -> Path:
-    # apt's unprivileged downloader must be able to enter it, so it cannot be below a home folder.
+    # apt downloads as an unprivileged user, who may not enter a folder below a home folder.
     scratch = Path(tempfile.gettempdir()) / "quiverdb-e2e-scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed build left: we hold the image lock
+    shutil.rmtree(scratch, ignore_errors=True)  # from a killed build; this one holds the lock
     scratch.mkdir(mode=0o755, parents=True)
     return scratch
 
@@ -282,7 +286,7 @@ def _bootstrap(
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, env=_environment(scratch)
             )
-            assert process.stdout is not None  # noqa: S101  (Popen was given a pipe)
+            assert process.stdout is not None  # noqa: S101  (stdout is a pipe)
             repository, _, version = tag.rpartition(":")
             changes = [f"LABEL {key}={value}" for key, value in labels.items()]
             try:
@@ -297,8 +301,10 @@ def _bootstrap(
                 code = process.wait()
         if code:
             client.images.remove(tag, force=True)
-            last = " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])
-            raise _failed(recipe.name, f"mmdebstrap ended with {code}: {last} (log: {log})")
+            lines = " | ".join(log.read_text("utf-8", "replace").strip().splitlines()[-3:])
+            raise _failed(
+                recipe.name, f"mmdebstrap ended with exit code {code}: {lines} (log: {log})"
+            )
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -310,11 +316,11 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 
 def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[str] = ()) -> Path:
-    """Download the files that ``lock`` lists with their hashes, with this Python's own pip.
+    """Download the files that ``lock`` lists with the pip of this Python. Return their folder.
 
-    ``lock`` is a requirements file in pip's hash-checking mode. Returns the folder with exactly
-    these files, none of another lock, Python or platform: it is named ``into`` and a hash of them,
-    so that another checkout with another lock never takes a file away that this one uses.
+    ``lock`` is a requirements file with hashes. The folder contains only these files. Its name is
+    that of ``into`` and a hash of the lock, the Python and the platforms. Another checkout with
+    another lock therefore uses another folder.
 
     Raises:
         NoMatchingFile: the upstream index has no file of a package for this Python and platform.
@@ -322,8 +328,8 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
             ``cache-damaged``.
     """
     platforms = tuple(platforms) or LINUX_PLATFORMS
-    asked = lock.read_bytes() + repr((python, platforms)).encode()
-    into = into.with_name(f"{into.name}-{hashlib.sha256(asked).hexdigest()[:12]}")
+    inputs = lock.read_bytes() + repr((python, platforms)).encode()
+    into = into.with_name(f"{into.name}-{hashlib.sha256(inputs).hexdigest()[:12]}")
     version = python.replace(".", "")
     command = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     command += [f"--python-version={python.removesuffix('t')}", "--implementation=cp"]
@@ -334,16 +340,16 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     def fetch(folder: Path) -> None:
         pip = [sys.executable, "-m", "pip", *command, f"--dest={folder}"]
         pip += ["--quiet", "--disable-pip-version-check"]
-        ran = subprocess.run(pip, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise _download_failure(ran.stderr, ran.returncode, lock)
+        result = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise _download_failure(result.stderr, result.returncode, lock)
 
     return cache.cached_folder(into, fetch)
 
 
 def _download_failure(errors: str, code: int, lock: Path) -> TestbedFailure:
-    last = [line for line in errors.splitlines() if line.startswith("ERROR")]
-    reason = " ".join(last or errors.splitlines()[-2:] or [f"exit code {code}"])
+    error_lines = [line for line in errors.splitlines() if line.startswith("ERROR")]
+    reason = " ".join(error_lines or errors.splitlines()[-2:] or [f"exit code {code}"])
     where = f"pip download -r {lock.name}"
     if "No space left on device" in errors:
         return TestbedFailure("disk-full", where, reason)
@@ -380,7 +386,7 @@ def _docker_build(
                 with path.open("rb") as file:
                     tar.addfile(info, file)
         packed.seek(0)
-        last = ""
+        output = ""
         for event in client.api.build(
             fileobj=packed,
             custom_context=True,
@@ -396,25 +402,25 @@ def _docker_build(
             if line.startswith("Step "):
                 print_line(f"image {recipe.name}: {line[:100]}")
             if line:
-                last = f"{last[-1500:]} | {line}"
+                output = f"{output[-1500:]} | {line}"
             if "error" in event:
-                # The engine repeats the whole command, which takes the place of what it said.
-                ended = re.sub(
+                # The engine repeats the complete command, which may be long.
+                error = re.sub(
                     r"^The command '.*' returned", "it returned", event["error"], flags=re.S
                 )
-                raise _failed(recipe.name, f"{last[-400:]} | {ended}")
+                raise _failed(recipe.name, f"{output[-400:]} | {error}")
 
 
 def tar_of(files: dict[str, bytes], folder: str, *, mode: int = 0o644, owner: int = 0) -> bytes:
-    """Return a tar archive of ``folder`` with ``files`` (path to content), as the engine takes it.
+    """Return a tar archive of ``folder`` with ``files`` (path to content) for the engine.
 
-    ``owner`` is the numeric user and group of the folder, of those below it and of the files.
+    ``owner`` is the number of the user and the group of all its folders and files.
     """
     buffer = io.BytesIO()
     top = PurePosixPath(folder.strip("/"))
-    below = {parent for name in files for parent in (top / name).parents if top in parent.parents}
+    subfolders = {path for name in files for path in (top / name).parents if top in path.parents}
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path in (top, *sorted(below)):
+        for path in (top, *sorted(subfolders)):
             info = tarfile.TarInfo(str(path))
             info.type = tarfile.DIRTYPE
             info.mode = 0o755

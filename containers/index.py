@@ -1,8 +1,7 @@
 """The package index of a testbed, and the files that are published to it.
 
-pypiserver behind a TLS front (``images/index``) stands in for the default index. On the internal
-network it answers at the host names that pip and twine use by default, with a certificate from the
-run's CA.
+pypiserver behind a TLS front (``images/index``) stands in for the default index. On the closed
+network it answers at the default host names of pip and twine, with a certificate from the run's CA.
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ from verification.models.testbed import Image, IndexHosts, Upload
 
 _FOLDER = "/srv/index"
 _LOG = "/dev/stdout"
-"""The engine keeps what a container prints, and gives it without starting a program there."""
-# An engine may be set up to keep its containers' logs elsewhere, or the last megabytes alone.
+"""The engine stores the output of a container and returns it without starting a program in it."""
+# By default an engine may store the logs elsewhere, or only the last megabytes.
 _LOG_CONFIG = LogConfig(type=LogConfig.types.JSON, config={"max-size": "1g"})
 _FAULTS = f"{_FOLDER}/faults.json"
 _CA_CERTIFICATE = f"{_FOLDER}/authority.pem"
@@ -60,9 +59,11 @@ _KEY = f"{_FOLDER}/key.pem"
 _CONFIG = f"{_FOLDER}/config.json"
 _READY_SECONDS = 30
 _MARK = b'{"mark":'
-_IDS = 65536
-"""How many users and groups a rootless engine has, as a rule (subuid(5), subgid(5))."""
-_ASK = (
+_ROOTLESS_ID_COUNT = 65536
+"""The usual number of user and group ids of a rootless engine (subuid(5), subgid(5))."""
+_PIP_FOLDER = "/usr/lib/python3/dist-packages"
+"""The folder of Debian's pip."""
+_PRINT_DEFAULT_HOSTS = (
     "import json;"
     "from pip._internal.models.index import PyPI;"
     "from twine.utils import DEFAULT_REPOSITORY;"
@@ -71,29 +72,30 @@ _ASK = (
 
 
 class IndexFault(Model):
-    """What the index does wrong on request, for tests; see ``images/index/faults.py``."""
+    """A fault that the index plants in its responses, for tests (``images/index/faults.py``)."""
 
     match: str
-    """A regular expression that is searched for in the path of a request."""
+    """A regular expression that matches a part of the request's path."""
     fault: Literal["truncate", "status", "hang", "corrupt", "reset"]
     status: int | None = None
     after: int | None = None
-    """Bytes of the body that are sent first."""
+    """The number of bytes of the body that are sent before the fault."""
     client: str | None = None
-    """The address of the only client that meets it."""
+    """The address of the client that gets the fault; None for all clients."""
     times: int | None = None
+    """The number of requests that get the fault; None for all requests."""
     seconds: float | None = None
-    """How long a hang lasts."""
+    """The duration of a hang."""
 
 
 class IndexContents(Model):
-    """What an index serves, and the project that can be uploaded to it."""
+    """The files that an index serves, and the project that can be uploaded to it."""
 
     project: str
     files: tuple[Path, ...] = ()
-    """Files that are there from the start, before any client can come."""
+    """The files that the index has before its first client."""
     yanked: Mapping[str, str] = Field(default_factory=dict)
-    """The reason by file name, of those that were withdrawn."""
+    """The reason of each yanked file, by file name."""
     faults: tuple[IndexFault, ...] = ()
 
 
@@ -102,13 +104,12 @@ class TrustedPublishing(Model):
 
     publishers: tuple[TrustedPublisher, ...] = ()
     issuers: tuple[str, ...] = ()
-    """The addresses whose identity tokens the index takes. Their certificates are of the run's CA.
-    """
+    """The URLs of the accepted issuers of identity tokens. Their TLS certificates are of our CA."""
     enabled: bool = True
 
 
 class UploadMachine(ManagedContainer):
-    """The machine from which a release is uploaded, with the real twine."""
+    """The machine that uploads a release with twine."""
 
     def __init__(self, image: Image, network: ClosedNetwork) -> None:
         self._container = (
@@ -122,26 +123,28 @@ class UploadMachine(ManagedContainer):
         return self
 
     def hosts(self) -> IndexHosts:
-        """Ask pip and twine where they go by default.
+        """Read the default host names from pip and twine.
 
         Raises:
-            TestbedFailure: ``image-build-failed``: they are not installed as they should be.
+            TestbedFailure: ``image-build-failed``: pip or twine cannot be read.
         """
-        answer = self._run(["python", "-c", f"import sys; sys.path.append('{_PIP}'); {_ASK}"])
+        script = f"import sys; sys.path.append('{_PIP_FOLDER}'); {_PRINT_DEFAULT_HOSTS}"
+        result = self._run(["python", "-c", script])
         try:
             index, files, upload = (
-                urlsplit(url).hostname or "" for url in json.loads(answer.output)
+                urlsplit(url).hostname or "" for url in json.loads(result.output)
             )
         except (ValueError, TypeError):
             raise TestbedFailure(
                 "image-build-failed",
                 "publisher",
-                f"pip and twine do not answer ({answer.code}): {answer.output}",
+                "cannot read the default hosts of pip and twine "
+                f"(exit code {result.code}): {result.output}",
             ) from None
         return IndexHosts(index=index, files=files, upload=upload)
 
     def upload(self, files: Sequence[Path], password: str) -> Upload:
-        """Upload ``files`` with ``twine upload``, to the index that twine takes by default."""
+        """Upload ``files`` with ``twine upload`` to the default index of twine."""
         for path in files:
             self._container.copy_into_container(path, f"/dist/{path.name}")
         command = ["twine", "upload", "--non-interactive", "--disable-progress-bar", "--verbose"]
@@ -153,34 +156,30 @@ class UploadMachine(ManagedContainer):
             "NO_COLOR": "1",
             "COLUMNS": "200",
         }
-        done = self._run(command, environment)
+        result = self._run(command, environment)
         return Upload(
             command=tuple(command),
-            code=done.code,
-            output=done.output.replace(password, "[hidden]"),
+            code=result.code,
+            output=result.output.replace(password, "[hidden]"),
         )
 
     def _run(self, command: list[str], environment: dict[str, str] | None = None) -> CommandResult:
         try:
-            result = execute(
+            return execute(
                 self._container.get_wrapped_container(), command, environment=environment
             )
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise TestbedFailure("machine-lost", "publisher", str(error)) from error
-        return result
-
-
-_PIP = "/usr/lib/python3/dist-packages"  # where Debian's own pip lives
 
 
 def publish(
     upload_machine: UploadMachine, index: Index, client: docker.DockerClient, files: Sequence[Path]
 ) -> Upload:
-    """Upload ``files`` to the index; return what twine did, and which files the index refused.
+    """Upload ``files`` to the index. Return the result of twine and the index's refusals.
 
     Raises:
-        TestbedFailure: ``machine-lost`` or ``index-unreachable``: the upload failed, and the upload
-            machine or the index ended, or the index gave no answer.
+        TestbedFailure: the upload failed. ``machine-lost``: the upload machine ended.
+            ``index-unreachable``: the index ended or sent no complete response.
     """
     upload = upload_machine.upload(files, index.password)
     if not upload.code:
@@ -250,7 +249,7 @@ class Index(ManagedContainer):
                 labels=network.run.labels(),
                 dns=["127.0.0.1"],
                 init=True,
-                # Detached, its standard input outlives the first that writes to it.
+                # If it is detached, its standard input stays open after the first writer.
                 stdin_open=True,
                 detach=True,
                 log_config=_LOG_CONFIG,
@@ -270,28 +269,28 @@ class Index(ManagedContainer):
                 self._fill(folder)
             except OSError as error:
                 cause = "disk-full" if error.errno == errno.ENOSPC else "index-unreachable"
-                raise TestbedFailure(cause, "index", f"its files: {error}") from error
-            if max(os.getuid(), os.getgid()) < _IDS:
-                # One folder is one call to the engine, and each file alone would be one as well.
+                raise TestbedFailure(cause, "index", f"cannot write its files: {error}") from error
+            if max(os.getuid(), os.getgid()) < _ROOTLESS_ID_COUNT:
+                # The complete folder needs one call to the engine.
                 self._container.with_copy_into_container(folder, str(Path(_FOLDER).parent))
             else:
-                # A folder goes with its owner, whom a rootless engine has not.
-                for path in (one for one in folder.rglob("*") if one.is_file()):
-                    where = f"{_FOLDER}/{path.relative_to(folder).as_posix()}"
-                    self._container.with_copy_into_container(path, where)
+                # A folder is copied with its owner. A rootless engine does not know this owner.
+                for path in filter(Path.is_file, folder.rglob("*")):
+                    target = f"{_FOLDER}/{path.relative_to(folder).as_posix()}"
+                    self._container.with_copy_into_container(path, target)
             _start(self._container, "index")
         return self
 
     def _fill(self, folder: Path) -> None:
         (folder / "store").mkdir(parents=True)
-        (folder / "store" / ".keep").touch()  # an empty folder is none where files go alone
+        (folder / "store" / ".keep").touch()  # copying single files skips an empty folder
         for path, content in self._files.items():
             (folder / Path(path).name).write_bytes(content)
         for file in self._store:
             shutil.copy(file, folder / "store")
 
     def close(self) -> None:
-        """Remove it; harmless if it is gone. One that is kept for a person stays."""
+        """Remove the container, unless it is kept. It may be removed already."""
         with contextlib.suppress(
             ContainerStartException, docker.errors.DockerException, requests.RequestException
         ):
@@ -304,16 +303,16 @@ class Index(ManagedContainer):
 
 
 def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
-    """Return the files of ``project`` that the index with this container id holds, by name.
+    """Return the files of ``project`` on the index with this container id, by name.
 
     Raises:
-        TestbedFailure: ``index-unreachable``: the index is gone.
+        TestbedFailure: ``index-unreachable``: the container or the engine is gone.
     """
     client = engine.client()
     try:
         chunks, _ = client.containers.get(index).get_archive(f"{_FOLDER}/store")
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-            found = {
+            files = {
                 Path(member.name).name: file.read()
                 for member in tar
                 if (file := tar.extractfile(member)) is not None
@@ -322,7 +321,7 @@ def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     finally:
         client.close()
-    return {name: data for name, data in found.items() if name.startswith(f"{project}-")}
+    return {name: data for name, data in files.items() if name.startswith(f"{project}-")}
 
 
 def read_log(
@@ -331,22 +330,22 @@ def read_log(
     since: datetime.datetime | None = None,
     address: str | None = None,
 ) -> list[IndexRequest]:
-    """Return the requests that the index with this container id got so far, oldest first.
+    """Return the requests that the index with this container id has answered, oldest first.
 
-    With ``since``, a time by the engine's clock, those alone that ended later; with ``address``,
-    those of this client alone.
+    With ``since``, a time of the engine's clock, return only requests that ended later. With
+    ``address``, return only requests of this client.
 
     Raises:
-        TestbedFailure: ``index-unreachable``: the index is gone, or does not write its log in the
-            known form.
+        TestbedFailure: ``index-unreachable``: the index is gone, writes no log, or its log has an
+            unknown format.
     """
     token = secrets.token_hex(8)
     try:
         container = client.containers.get(index)
         if failure := read_state(container).failure:
             raise TestbedFailure("index-unreachable", "index", failure)
-        # An answer is given before its line is written, and the engine takes the lines in its own
-        # time: what was written before this mark has been read when the mark has.
+        # The index writes a line after its response, and the engine reads the lines with a delay.
+        # The index copies this mark to its log. All lines before the mark are then complete.
         send(container, f"{token} {address or ''}\n".encode())
         deadline = time.monotonic() + _READY_SECONDS
         while True:
@@ -354,7 +353,9 @@ def read_log(
             if any(_MARK in line and token.encode() in line for line in lines):
                 break
             if time.monotonic() > deadline:
-                raise TestbedFailure("index-unreachable", "index", "it does not write its log")
+                raise TestbedFailure(
+                    "index-unreachable", "index", f"no log after {_READY_SECONDS} s"
+                )
             time.sleep(0.005)
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
@@ -365,10 +366,10 @@ def read_log(
     return log if address is None else [line for line in log if line.client == address]
 
 
-def _lines(printed: bytes) -> list[bytes]:
-    # A line that is just being written is not yet one; the front itself says when it is ready.
-    whole, _, _ = printed.rpartition(b"\n")
-    return [line for line in whole.splitlines() if line.startswith(b"{")]
+def _lines(output: bytes) -> list[bytes]:
+    # The last line may be incomplete. The front also prints a line when it is ready.
+    complete_lines, _, _ = output.rpartition(b"\n")
+    return [line for line in complete_lines.splitlines() if line.startswith(b"{")]
 
 
 def _start(container: DockerContainer, name: str) -> None:
@@ -384,5 +385,5 @@ def _start(container: DockerContainer, name: str) -> None:
         if isinstance(error, (docker.errors.DockerException, requests.RequestException, OSError)):
             reason = " ".join(f"{error} {logs}".split())[:400]
             cause = "index-unreachable" if name == "index" else "machine-lost"
-            raise TestbedFailure(cause, name, f"does not start: {reason}") from error
+            raise TestbedFailure(cause, name, f"cannot start: {reason}") from error
         raise

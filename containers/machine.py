@@ -1,4 +1,4 @@
-"""A clean machine: its running container."""
+"""A running clean machine: its container, its files and its commands."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from verification.models.machine import MachineSpec
 from verification.models.testbed import Image
 
 _USER_ID = 1000
-# Where the distributions keep the authorities that they trust: Debian, Alpine and the like; Red
-# Hat, Fedora and the like.
-_BUNDLES = (
+# The CA bundles of the distributions: Debian and Alpine first, then Red Hat and Fedora.
+_CA_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 )
 _READY = "/run/e2e-ready"
-# The machine's own first program, before anything else of it runs. The CA: what
-# update-ca-certificates and its like would write, without their half second. OpenSSL looks in the
-# folder as well, by a hash of the name (openssl-rehash(1)); where the program is missing, the
-# image's OpenSSL looks in the bundle. Wine makes the Windows certificate store from the bundle
-# alone. Then the suite's files: the engine takes longer to put an archive into a machine than to
-# run a program there. A small base image may be without tar, but then it has a Python.
-_FIRST = f"""
-for bundle in {" ".join(_BUNDLES)}; do [ ! -f $bundle ] || break; done
-[ -f $bundle ] || {{ echo "no CA bundle: none of {" ".join(_BUNDLES)}"; exit 1; }}
+# The first program of a machine.
+# 1. Trust the CA certificate. The script writes what update-ca-certificates would write, but does
+#    not need half a second. OpenSSL also searches the folder of the bundle, by a hash of the name
+#    (openssl-rehash(1)). An image without the program openssl reads the bundle. Wine makes the
+#    Windows certificate store from the bundle only.
+# 2. Unpack the suite's files. This is faster than an archive that the engine copies. A small base
+#    image may have no tar, but then it has a Python.
+_START_SCRIPT = f"""
+for bundle in {" ".join(_CA_BUNDLES)}; do [ ! -f $bundle ] || break; done
+[ -f $bundle ] || {{ echo "no CA bundle: none of {" ".join(_CA_BUNDLES)}"; exit 1; }}
 printf %s "$1" >>$bundle || exit
 if [ "$2" = linux ] && command -v openssl >/dev/null; then
     printf %s "$1" >/etc/ssl/certs/$(printf %s "$1" | openssl x509 -hash -noout).0 || exit
@@ -60,26 +60,26 @@ fi
 shift 3
 mkdir -p {_READY.rpartition("/")[0]} && : >{_READY} && exec "$@"
 """
-_ARGUMENT = 128 * 1024 - 1
-"""How long, in bytes, one argument of a program may be on Linux (execve(2), MAX_ARG_STRLEN)."""
-_WAIT = f'until [ -e {_READY} ]; do sleep 0.01; done; exec "$@"'
+_MAX_ARGUMENT_BYTES = 128 * 1024 - 1
+"""The maximum length of one argument of a program on Linux (execve(2), MAX_ARG_STRLEN)."""
+_WAIT_SCRIPT = f'until [ -e {_READY} ]; do sleep 0.01; done; exec "$@"'
 
 
 class MachineSetup(Model):
-    """What a machine starts with, in addition to its image."""
+    """The settings of a machine at its start, in addition to its image."""
 
     environment: Mapping[str, str] = Field(default_factory=dict)
     tmpfs: Mapping[str, str] = Field(default_factory=dict)
-    """Mount options by folder."""
+    """The mount options of each folder in memory."""
     files: Mapping[str, bytes] = Field(default_factory=dict)
-    """Files of the suite's own folder, by name."""
+    """The files of the suite's folder, by name."""
 
 
 class Machine(ManagedContainer):
-    """A running machine; a context manager that removes it at the end.
+    """A running machine: a context manager that removes it at the end.
 
-    It has one network, and on it one name answers: the index. Its certificate authorities are the
-    image's own and the run's. Commands run as the machine's user, never as root, unless asked.
+    It has one network, on which only the index answers. It trusts the CA certificates of its image
+    and of the run. By default commands run as the machine's user, who is not root.
     """
 
     def __init__(
@@ -97,20 +97,20 @@ class Machine(ManagedContainer):
         self._files = {"ca.pem": network.ca_certificate.encode(), **setup.files}
         self._stack = contextlib.ExitStack()
         self._is_ready = False
-        self._packed = self._pack()
-        """The files, as the machine's first program takes them; empty where they must be put."""
+        self._packed_files = self._pack()
+        """The files as an argument of the start script. Empty if the engine must copy them."""
         self._options: dict[str, str | bool | list[str] | dict[str, str]] = {
             "network": network.name,
             "labels": network.run.labels(),
             "user": self.layout.users["root"],
         }
         if spec.runs_on != "windows":
-            # The engine forwards names it does not know even on an internal network; sent to this
-            # address, within the machine itself, they find nobody.
+            # The engine forwards unknown names even on an internal network. This address is in the
+            # machine, where no resolver answers.
             self._options |= {"dns": ["127.0.0.1"], "init": True}
         self._container = (
             new_container(network.engine, image)
-            .with_command(self._first())
+            .with_command(self._start_command())
             .with_kwargs(**self._options)
             .with_envs(**setup.environment)
         )
@@ -120,7 +120,7 @@ class Machine(ManagedContainer):
     def __enter__(self) -> Self:
         try:
             self._start()
-            if not self._packed:
+            if not self._packed_files:
                 self.put(self._files)
             if self.spec.runs_on == "windows":
                 self._trust_ca()
@@ -140,12 +140,12 @@ class Machine(ManagedContainer):
         except docker.errors.APIError as error:
             if "CPUs are not available" not in str(error):
                 raise
-            # The engine has as many processors as this process, but others; nothing was made.
+            # The engine has the same number of processors as this process, but with other numbers.
             self._container.with_kwargs(**self._options)
             self._container.start()
 
     def close(self) -> None:
-        """Remove it; harmless if it is gone."""
+        """Remove the machine. It may be removed already."""
         try:
             super().close()
         finally:
@@ -153,15 +153,15 @@ class Machine(ManagedContainer):
 
     @property
     def client(self) -> docker.DockerClient:
-        """The connection to the engine that it is on; closed with it."""
+        """The machine's connection to its engine. It is closed with the machine."""
         client: docker.DockerClient = self._container.get_docker_client().client
         return client
 
-    def address_and_start(self) -> tuple[str, datetime.datetime]:
-        """Return its address on its network, and since when, by the engine's clock, it has that.
+    def address_and_start_time(self) -> tuple[str, datetime.datetime]:
+        """Return the address of the machine and the time of its start, by the engine's clock.
 
         Raises:
-            TestbedFailure: ``machine-lost``: it has none any more.
+            TestbedFailure: ``machine-lost``: it has no address, because it has ended.
         """
         wrapped = self._container.get_wrapped_container()
         try:
@@ -171,34 +171,34 @@ class Machine(ManagedContainer):
         networks = wrapped.attrs["NetworkSettings"]["Networks"]
         address = str(networks[self._network.name]["IPAddress"])
         if not address:
-            raise self._lost(f"it has no address: {self._output()}")
+            raise self._lost(f"the machine has no address: {self._output()}")
         return address, datetime.datetime.fromisoformat(wrapped.attrs["State"]["StartedAt"])
 
-    def _first(self) -> list[str]:
-        """Return the command that the machine starts with."""
+    def _start_command(self) -> list[str]:
+        """Return the command of the machine's container."""
         if self.spec.runs_on == "windows":
             return list(self.layout.idle)
-        arguments = (self._network.ca_certificate, self.spec.runs_on, self._packed)
-        return ["sh", "-c", _FIRST, "sh", *arguments, *self.layout.idle]
+        arguments = (self._network.ca_certificate, self.spec.runs_on, self._packed_files)
+        return ["sh", "-c", _START_SCRIPT, "sh", *arguments, *self.layout.idle]
 
     def _pack(self) -> str:
         if self.spec.runs_on == "windows":
             return ""
         archive = tar_of(self._files, self.layout.folder, owner=_USER_ID)
         packed = base64.b64encode(gzip.compress(archive, mtime=0)).decode("ascii")
-        return packed if len(packed) <= _ARGUMENT else ""
+        return packed if len(packed) <= _MAX_ARGUMENT_BYTES else ""
 
     def _trust_ca(self) -> None:
         command = ["certutil", "-addstore", "Root", self.layout.path("ca.pem")]
-        done = self.run(command, user="root")
-        if done.code:
-            raise TestbedFailure("machine-lost", self.spec.name, f"certutil: {done.output}")
+        result = self.run(command, user="root")
+        if result.code:
+            raise TestbedFailure("machine-lost", self.spec.name, f"certutil: {result.output}")
 
     def wait(self) -> None:
-        """Wait until it is as its user finds it. The first command that is run here waits as well.
+        """Block until the machine is ready for its first user command. `run` waits as well.
 
         Raises:
-            TestbedFailure: ``machine-lost``: it does not come so far.
+            TestbedFailure: ``machine-lost``: the machine ended before it was ready.
         """
         self.run(["true"])
 
@@ -206,14 +206,14 @@ class Machine(ManagedContainer):
         return TestbedFailure("machine-lost", self.spec.name, " ".join(str(error).split())[:300])
 
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
-        """Write ``files`` (names relative to ``folder``) on the machine, owned by its user.
+        """Write ``files`` (names relative to ``folder``) on the machine. Their owner is its user.
 
-        ``folder`` is as the engine sees it, the suite's own if it is left out.
+        ``folder`` is a path of the container. The default is the suite's folder.
 
         Raises:
             TestbedFailure: ``machine-lost``.
         """
-        # The engine wants paths from the root of the drive.
+        # The engine expects paths without the drive.
         path = (folder or self.layout.folder).removeprefix("C:")
         archive = tar_of(files, path, mode=mode, owner=_USER_ID)
         try:
@@ -222,7 +222,7 @@ class Machine(ManagedContainer):
             raise self._lost(error) from error
 
     def get(self, path: str) -> bytes | None:
-        """Return the content of a file on the machine, or None if there is none.
+        """Return the content of a file on the machine, or None if it does not exist.
 
         Raises:
             TestbedFailure: ``machine-lost``.
@@ -246,17 +246,17 @@ class Machine(ManagedContainer):
         environment: dict[str, str] | None = None,
         seconds: int | None = None,
     ) -> CommandResult:
-        """Run ``command`` on the machine and wait for it; it is ended after ``seconds`` (code 124).
+        """Run ``command`` on the machine and wait for it. After ``seconds`` it ends with code 124.
 
         Raises:
-            TestbedFailure: ``machine-lost`` if the machine or the engine goes away meanwhile.
+            TestbedFailure: ``machine-lost``: the machine or the engine ended.
         """
-        ran = " ".join(command)
+        command_line = " ".join(command)
         if seconds and self.spec.runs_on != "windows":
-            # BusyBox, on Alpine, knows the short option alone.
+            # BusyBox (Alpine) has only the short option.
             command = ["timeout", "-k", "5", str(seconds), *command]
         if not self._is_ready and self.spec.runs_on != "windows":
-            command = ["sh", "-c", _WAIT, "sh", *command]
+            command = ["sh", "-c", _WAIT_SCRIPT, "sh", *command]
         wrapped = self._container.get_wrapped_container()
         try:
             result = execute(
@@ -270,14 +270,14 @@ class Machine(ManagedContainer):
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise self._lost(f"{error}: {self._output()}") from error
         if wrapped.status != "running":
-            raise self._lost(f"the machine stopped while `{ran[:80]}` ran: {self._output()}")
+            raise self._lost(f"the machine ended during `{command_line[:80]}`: {self._output()}")
         self._is_ready = True
         return result
 
     def _output(self) -> str:
-        """Return the last lines that the machine's first program printed."""
+        """Return the last lines of the output of the machine's start script."""
         try:
             output = self._container.get_wrapped_container().logs(tail=3)
         except (docker.errors.DockerException, requests.RequestException):
-            return "the engine does not tell why"
-        return output.decode("utf-8", "replace") or "no word of why"
+            return "the engine does not return the machine's output"
+        return output.decode("utf-8", "replace") or "no output"

@@ -1,4 +1,4 @@
-"""The closed network of a run. Every container on it belongs to one engine and one run."""
+"""The closed network of a run. All containers on it belong to one engine and one run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from verification.models.base import Model
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
 
-# The image of the library's reaper is not available everywhere. The labels and the sweep do its
-# work.
+# The image of the library's reaper may be unavailable. The labels and the sweep replace it.
 testcontainers_config.ryuk_disabled = True
 
 
 class NetworkHandle(Model):
-    """What a process needs for starting machines on a network that another process made."""
+    """The values with which another process starts machines on an existing network."""
 
     engine: Engine
     run: Run
@@ -35,7 +34,7 @@ class NetworkHandle(Model):
 
 @dataclasses.dataclass(frozen=True)
 class ClosedNetwork:
-    """A network of a run, with the CA that its servers have their certificates from."""
+    """A network of a run, with the CA that issues the certificates of its servers."""
 
     engine: Engine
     run: Run
@@ -53,7 +52,7 @@ class ClosedNetwork:
         return self.ca.cert_pem.bytes()
 
     def handle(self) -> NetworkHandle:
-        """Return what another process needs for starting machines on this network."""
+        """Return the values with which another process starts machines on this network."""
         return NetworkHandle(
             engine=self.engine,
             run=self.run,
@@ -73,10 +72,10 @@ def new_container(engine: Engine, image: Image) -> DockerContainer:
 
 @contextlib.contextmanager
 def new_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[Network]:
-    """Make a network with the run's labels, and remove it at the end.
+    """Create a network with the run's labels, and remove it at the end.
 
     Raises:
-        TestbedFailure: ``machine-lost``: the engine makes none.
+        TestbedFailure: ``machine-lost``: the engine cannot create it.
     """
     try:
         network = Network(
@@ -89,7 +88,7 @@ def new_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[
     try:
         yield network
     finally:
-        # What cannot be removed now carries our label: the sweep removes it.
+        # If the engine fails now, the sweep removes the network by its label.
         with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
             network.remove()
         network._docker.client.close()  # the library leaves its connection open
@@ -97,10 +96,10 @@ def new_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[
 
 @contextlib.contextmanager
 def closed_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[ClosedNetwork]:
-    """Make the network of a run and its CA; ``internal=False`` plants an open network for tests.
+    """Create the network of a run and its CA. ``internal=False`` plants an open network for tests.
 
     Raises:
-        TestbedFailure: ``machine-lost``: there is no network.
+        TestbedFailure: ``machine-lost``: the engine cannot create the network.
     """
     with new_network(engine, run, internal=internal) as network:
         yield ClosedNetwork(engine, run, network, trustme.CA(organization_name="quiverdb-e2e"))

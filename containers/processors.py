@@ -1,8 +1,8 @@
 """Reserve one processor for a machine whose programs run on Wine.
 
-Every system call of such a program is a message to wineserver and an answer. On one processor, the
+Each system call of such a program is a message to wineserver and a reply. On one processor, the
 program and wineserver alternate. On two processors, each waits until an idle processor wakes up. On
-a virtual machine, this wait is the larger part of the time: tests/benchmarks/wine.py measures it.
+a virtual machine, this wait is the larger part of the time (tests/benchmarks/wine.py).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from containers.state import try_lock
 
 @contextlib.contextmanager
 def reserve(engine: Engine) -> Iterator[str]:
-    """Hold a processor of the engine's, by its number as ``--cpuset-cpus`` takes it.
+    """Reserve a processor of the engine, and yield its number as a value of ``--cpuset-cpus``.
 
-    It is one that no other machine of this user holds, while there is one. It is empty where the
-    engine cannot keep a machine to a processor, or runs on another computer.
+    If all processors are reserved by machines of this user, one of them is shared. The value is
+    empty if the engine cannot assign processors, or runs on another computer.
     """
-    numbers = _usable(engine)
+    numbers = _assignable_processors(engine)
     with contextlib.ExitStack() as stack:
         for number in numbers:
             if stack.enter_context(try_lock(f"processor-{number}")):
@@ -37,16 +37,16 @@ def reserve(engine: Engine) -> Iterator[str]:
 
 
 @functools.cache
-def _usable(engine: Engine) -> tuple[int, ...]:
+def _assignable_processors(engine: Engine) -> tuple[int, ...]:
     if not engine.url.startswith("unix://"):
         return ()
     client = engine.client()
     try:
         info = client.info()
     except (docker.errors.DockerException, requests.RequestException):
-        return ()  # what comes next tells
+        return ()  # the start of the machine reports the failure
     finally:
         client.close()
-    ours = tuple(sorted(os.sched_getaffinity(0)))
-    # An engine that was given other processors than we refuses ours.
-    return ours if info.get("CPUSet") and info.get("NCPU") == len(ours) else ()
+    processors = tuple(sorted(os.sched_getaffinity(0)))
+    # An engine with other processors than this process refuses their numbers.
+    return processors if info.get("CPUSet") and info.get("NCPU") == len(processors) else ()

@@ -1,7 +1,7 @@
-"""Show which steps run, how far they are and which are slow: live on a terminal, else line by line.
+"""Show the running steps and their durations: live on a terminal, otherwise line by line.
 
 On a terminal, the running steps are below the text and are refreshed every half second. Finished
-steps scroll above them. Elsewhere, and in continuous integration, each line has the time (UTC) and
+steps scroll above them. In a file and in continuous integration, each line has the time (UTC) and
 the seconds since the start. If nothing is printed for a long time, a line names the running steps.
 """
 
@@ -21,27 +21,28 @@ from rich.live import Live
 from rich.text import Text
 
 HEARTBEAT_SECONDS = 30
-"""After so long without a line, one names what still runs."""
+"""If nothing is printed for this time, a line names the running steps."""
 _REFRESH_SECONDS = 0.5
-_MOST_ROWS = 6
-_READER_IS_GONE = (OSError, ValueError)  # no reason to stop the work
+_MAX_ROWS = 6
+_READER_IS_GONE = (OSError, ValueError)  # the errors of a closed output; the run continues
 
 
 @dataclasses.dataclass
 class ProgressStep:
-    """Something that runs, or ran."""
+    """A running or finished step."""
 
     title: str
-    """What it is; of "image index: building" the part before the colon is its subject."""
+    """For example "image index: building". The part before the colon is the subject."""
     began: float
+    """The time of its start, by the clock of `Progress`."""
     detail: str = ""
-    """The last line about its subject while it ran."""
+    """The last line about its subject."""
     seconds: float = 0.0
-    """How long it took, once it has ended."""
+    """Its duration, when it has finished."""
 
     @property
     def subject(self) -> str:
-        """The part of its name that lines about it begin with."""
+        """The beginning of its title. Lines about the step begin with it."""
         return self.title.partition(": ")[0]
 
     @property
@@ -50,17 +51,17 @@ class ProgressStep:
         return self.subject.partition(" ")[0]
 
     def progress(self, now: float) -> str:
-        """Return its subject with how long it has been running and its detail."""
+        """Return its subject, its duration until ``now`` and its detail."""
         detail = f", {self.detail}" if self.detail else ""
         return f"{self.subject} ({now - self.began:.0f} s{detail})"
 
     def row(self, now: float) -> str:
-        """Return its row in the display."""
+        """Return its row in the live display."""
         return f"{now - self.began:7.0f} s  {self.title}{' | ' if self.detail else ''}{self.detail}"
 
 
 class Progress:
-    """The steps of a process and their display. All its threads share one."""
+    """The steps of a process and their display. All threads of the process share it."""
 
     def __init__(
         self,
@@ -71,11 +72,11 @@ class Progress:
         wall: Callable[[], float] = time.time,
         refreshes: bool = True,
     ) -> None:
-        """``file`` is stderr or stdout unless given; without ``refreshes`` only calls print."""
+        """Without ``file``, print to stderr or stdout. Without ``refreshes``, start no thread."""
         self.ended: list[ProgressStep] = []
-        """The steps that ended well, in that order."""
+        """The steps that succeeded, in the order of their ends."""
         self.status: Callable[[], str] = str
-        """The line above the steps that run; also printed with those that still run."""
+        """Returns the line above the running steps. The heartbeat line begins with it."""
         self._lock = threading.RLock()
         self._file = file
         self._end_line: Callable[[], None] = lambda: None
@@ -92,7 +93,7 @@ class Progress:
     # ---- steps ----
 
     def print_line(self, line: str) -> None:
-        """Print a line. On a terminal a line about a step that runs is shown next to that step."""
+        """Print a line. On a terminal, a line about a running step is shown next to that step."""
         with self._lock:
             subject, colon, detail = line.partition(": ")
             for step in self._running:
@@ -104,15 +105,15 @@ class Progress:
             self._print(line)
 
     def begin(self, title: str, *, quiet: bool = False) -> ProgressStep:
-        """Begin a step and print that, unless ``quiet``; return what `end` and `drop` take."""
+        """Begin a step and print its title, unless ``quiet``. Return it for `end` or `drop`."""
         with self._lock:
             step = ProgressStep(title, self._clock())
             self._running.append(step)
             if not quiet and not self.live:
-                most = self._expected.get(step.kind, 0)
+                expected = self._expected.get(step.kind, 0)
                 number = self._finished.get(step.kind, 0)
-                number += sum(other.kind == step.kind for other in self._running)
-                count = f" ({number} of {max(number, most)} {step.kind}s)" if most else ""
+                number += sum(running.kind == step.kind for running in self._running)
+                count = f" ({number} of {max(number, expected)} {step.kind}s)" if expected else ""
                 self._print(f"{title} ...{count}")
             self._show()
             if self._refreshes and self._thread is None:
@@ -121,33 +122,33 @@ class Progress:
             return step
 
     def end(self, step: ProgressStep, line: str | None = None) -> None:
-        """End a step that went well. Print how long it took, or ``line`` if that is given."""
+        """End a step that succeeded. Print ``line`` or, by default, the duration of the step."""
         with self._lock:
             step.seconds = self._clock() - step.began
             self._running.remove(step)
             self.ended.append(step)
-            done = self._finished[step.kind] = self._finished.get(step.kind, 0) + 1
+            finished = self._finished[step.kind] = self._finished.get(step.kind, 0) + 1
             if line is None:
                 line = f"{step.title}: done in {step.seconds:.1f} s"
-                if most := self._expected.get(step.kind):
-                    line += f" ({done} of {max(done, most)} {step.kind}s)"
+                if expected := self._expected.get(step.kind):
+                    line += f" ({finished} of {max(finished, expected)} {step.kind}s)"
             if line:
                 self._print(line)
             self._show()
 
     def drop(self, step: ProgressStep) -> None:
-        """End a step that failed. Whoever ends it prints why."""
+        """End a step that failed. The caller prints the reason."""
         with self._lock:
             self._running.remove(step)
             self._show()
 
     def expect(self, kind: str, number: int) -> None:
-        """Set how many steps of a kind there will be, so that each line says how far it is."""
+        """Set how many steps of a kind will follow. Their lines then show the progress."""
         with self._lock:
             self._expected[kind] = self._finished.get(kind, 0) + number
 
     def running(self) -> list[tuple[str, float]]:
-        """Return what runs and for how many seconds, what runs longest first."""
+        """Return the title and the duration (seconds) of each running step, the longest first."""
         with self._lock:
             now = self._clock()
             return [(step.title, now - step.began) for step in self._running]
@@ -156,45 +157,45 @@ class Progress:
 
     @property
     def file(self) -> TextIO:
-        """Where it is printed: stderr unless another is named.
+        """The output: the file of `print_to`, stdout on GitHub, otherwise stderr.
 
-        GitHub's log has both streams in one and keeps the order of the lines of one of them only:
-        there it is stdout, which pytest and the workflow commands use.
+        GitHub merges both streams into one log, but keeps the order only within one stream. pytest
+        and the workflow commands use stdout.
         """
         if self._file:
             return self._file
-        # Asked anew each time: tests replace both.
+        # Not cached, because tests replace both streams.
         return sys.stdout if self._environment.get("GITHUB_ACTIONS") == "true" else sys.stderr
 
     def print_to(self, file: TextIO | None, end_line: Callable[[], None] = lambda: None) -> None:
-        """Print to this file from now on; None is the usual one.
+        """Print to this file from now on. None selects the default output.
 
-        ``end_line`` is called before anything is printed: whoever else writes to the same terminal
-        ends the line that it is in the middle of.
+        ``end_line`` is called before each output. If another program writes to the same terminal,
+        it can end an incomplete line there.
         """
         with self.paused():
             self._file, self._end_line = file, end_line
 
     @property
     def live(self) -> bool:
-        """True if the display is live: on a terminal that is able to, and not in CI."""
+        """True if the display is live: on a terminal with cursor movement, and not in CI."""
         if self._environment.get("CI") or self._environment.get("TERM", "dumb") == "dumb":
             return False
         try:
             return self.file.isatty()
-        except ValueError:  # it is closed
+        except ValueError:  # the file is closed
             return False
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Remove the display while someone else writes to the terminal; other threads wait."""
+        """Remove the display while another program writes to the terminal. Other threads wait."""
         with self._lock:
             self._hide()
             yield
             self._show()
 
     def refresh(self) -> None:
-        """Renew the display; without one, print what still runs if nothing was printed for long."""
+        """Refresh the display. Without a display, print the heartbeat line when it is due."""
         with self._lock:
             if self.live:
                 self._show()
@@ -252,28 +253,28 @@ class Progress:
 
     def _rows(self) -> Group:
         now = self._clock()
-        rows = [step.row(now) for step in self._running[:_MOST_ROWS]]
+        rows = [step.row(now) for step in self._running[:_MAX_ROWS]]
         counts = [
-            f"{self._finished.get(kind, 0)} of {most} {kind}s"
-            for kind, most in self._expected.items()
+            f"{self._finished.get(kind, 0)} of {expected} {kind}s"
+            for kind, expected in self._expected.items()
             if any(step.kind == kind for step in self._running)
         ]
-        if (more := len(self._running) - _MOST_ROWS) > 0:
-            counts.append(f"and {more} more run")
+        if (hidden := len(self._running) - _MAX_ROWS) > 0:
+            counts.append(f"{hidden} more running")
         if status := self.status() or ", ".join(counts):
             rows.insert(0, status)
-        # The last row is empty: tox passes on whole lines only.
+        # The last row is empty, because tox only forwards complete lines.
         return Group(*(Text(row, no_wrap=True, overflow="ellipsis") for row in rows), "")
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Print no more, where rich would end the program."""
+        """Stop printing. By default rich would end the program."""
         self.quiet = True
 
 
 PROGRESS = Progress()
-"""That of this process."""
+"""The progress of this process."""
 
 
 def print_line(line: str) -> None:
@@ -282,20 +283,20 @@ def print_line(line: str) -> None:
 
 
 @contextlib.contextmanager
-def step(line: str) -> Iterator[None]:
-    """Print that a step begins and, when it ends without an error, how many seconds it took."""
-    begun = PROGRESS.begin(line)
+def step(title: str) -> Iterator[None]:
+    """Print the title of a step and, if it succeeds, its duration."""
+    running_step = PROGRESS.begin(title)
     try:
         yield
     except BaseException:
-        PROGRESS.drop(begun)
+        PROGRESS.drop(running_step)
         raise
-    PROGRESS.end(begun)
+    PROGRESS.end(running_step)
 
 
 @contextlib.contextmanager
 def group(title: str) -> Iterator[None]:
-    """Fold the lines up to the end, where the log is GitHub's ("Workflow commands", groups)."""
+    """Fold the lines of the block in the log of GitHub ("Workflow commands", groups)."""
     if PROGRESS.live or os.environ.get("GITHUB_ACTIONS") != "true":
         yield
         return
@@ -308,6 +309,6 @@ def group(title: str) -> Iterator[None]:
 
 
 def slowest(timed: list[tuple[str, float]], limit: int = 5) -> str:
-    """Return in one line what took longest, of what took a second or more; empty if nothing did."""
+    """Return the longest steps (title, seconds) as one line. Steps of less than 1 s are omitted."""
     longest = sorted(timed, key=lambda step: -step[1])[:limit]
-    return ", ".join(f"{what} {seconds:.1f} s" for what, seconds in longest if seconds >= 1)
+    return ", ".join(f"{title} {seconds:.1f} s" for title, seconds in longest if seconds >= 1)

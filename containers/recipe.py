@@ -1,4 +1,4 @@
-"""A recipe: how an image is built, and the hash of all inputs that decide the image's content.
+"""A recipe: the inputs of an image, and the hash of all these inputs.
 
 A recipe is a folder ``images/<name>/`` with a ``recipe.toml``. Most recipes also have a
 ``Dockerfile`` and the files that it copies.
@@ -18,90 +18,94 @@ from verification.models.errors import WrongUse
 
 RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"
-_FORMAT = b"1"
-"""Raised when `images` makes another image of the same recipe."""
-# What a recipe never takes from the one that it is like.
-_OWN = ("recipe.toml", "requirements.in", "requirements.txt")
-# What pip may install on our Debian images: any wheel for a glibc not newer than theirs.
+_FORMAT_VERSION = b"1"
+"""Increase it when `images` builds a different image from the same recipe."""
+# The files that are not shared with `Recipe.like`.
+_UNSHARED_FILES = ("recipe.toml", "requirements.in", "requirements.txt")
+# The platforms of our Debian images: each glibc that is not newer than theirs.
 LINUX_PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
     "manylinux2014_x86_64",
     "manylinux2010_x86_64",
     "manylinux1_x86_64",
 )
-# And on Alpine and the like, whose C library is musl.
+# The platforms of images with musl, such as Alpine.
 MUSL_PLATFORMS = ("musllinux_1_2_x86_64", "musllinux_1_1_x86_64")
 
 
 class Recipe(Model):
-    """How an image is made: from Debian packages, from a registry or upon another recipe."""
+    """The inputs of an image, which is built from Debian packages, a registry or another recipe."""
 
     name: str
     suite: str | None = None
-    """The Debian suite whose packages make it."""
+    """The Debian suite of ``packages``."""
     packages: tuple[str, ...] = ()
     registry: str | None = None
     """An image of a registry, with its digest (name@sha256:...)."""
     base: str | None = None
-    """Another recipe to build upon."""
+    """The recipe of the base image."""
     python: str = "3.13"
     """The version of Python for which the wheels of ``requirements.txt`` are downloaded."""
     platforms: tuple[str, ...] = LINUX_PLATFORMS
     """The platform tags for which these wheels are downloaded."""
     copies: tuple[str, ...] = ()
-    """Folders or files, relative to the repository's root, that the Dockerfile copies as well."""
+    """Additional folders or files for the Dockerfile, relative to the repository's root."""
     os: Literal["linux", "windows"] = "linux"
     """The kind of containers that the engine must run."""
     lock: str | None = None
-    """A file, relative to the repository's root, in place of ``requirements.txt``."""
+    """A file that replaces ``requirements.txt``, relative to the repository's root."""
     source: tuple[str, ...] = ()
-    """A Debian suite and source packages of it. Their files are in ``source/`` of the context."""
+    """A Debian suite and some of its source packages. They are in ``source/`` of the context."""
     source_else: tuple[str, ...] = ()
-    """Suites to take a source package from where the archive does not hold that suite's."""
+    """The suites that are tried next if the archive does not have a source package."""
     uses: Mapping[str, str] = Field(default_factory=dict)
-    """The recipes whose images the Dockerfile copies from, by the build argument with their tag."""
+    """The recipes whose images the Dockerfile copies from, by the build argument for their tag."""
     like: str | None = None
-    """A recipe whose Dockerfile and files are used, each unless this one has one of that name."""
+    """A recipe whose files are used as well. A file of the same name in this recipe replaces it."""
     arguments: Mapping[str, str] = Field(default_factory=dict)
     """Further build arguments."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not (self.suite or self.registry or self.base):
-            raise ValueError("one of suite, registry and base is needed")
+            raise ValueError("set one of suite, registry and base")
         if self.registry and "@sha256:" not in self.registry:
-            raise ValueError("registry must pin a digest (name@sha256:...)")
+            raise ValueError("registry must contain a digest (name@sha256:...)")
         if len(self.source) == 1:
             raise ValueError("source must be a suite and packages: ['trixie', 'python3.13']")
         if self.like and not (RECIPES / self.like / "Dockerfile").is_file():
-            raise ValueError(f"like names {self.like}, which has no Dockerfile")
+            raise ValueError(f"like: the recipe {self.like} has no Dockerfile")
         if self.lock and not self.requirements.is_file():
-            raise ValueError(f"lock names {self.lock}, and there is no such file")
+            raise ValueError(f"lock: the file {self.lock} does not exist")
         return self
 
     @property
     def folder(self) -> Path:
-        """The folder that holds the recipe, its Dockerfile and the files it copies."""
+        """The folder of the recipe, its Dockerfile and the files that the Dockerfile copies."""
         return RECIPES / self.name
 
     @property
     def requirements(self) -> Path:
-        """The file that lists the wheels to download; it need not exist."""
+        """The file that lists the wheels to download. It is optional."""
         return RECIPES.parent.parent / self.lock if self.lock else self.folder / "requirements.txt"
 
     @property
     def has_dockerfile(self) -> bool:
-        """True if anything is done to the image that it is made from."""
+        """True if a Dockerfile extends the base image."""
         return any(name == "Dockerfile" for name, _ in self.files())
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Yield the name within the build context and the path of each file of the context."""
-        found: dict[str, Path] = {}
+        paths: dict[str, Path] = {}
         if self.like:
-            other = RECIPES / self.like
-            found = {str(p.relative_to(other)): p for p in _walk(other) if p.name not in _OWN}
-        found |= {str(path.relative_to(self.folder)): path for path in _walk(self.folder)}
-        yield from sorted(found.items(), key=lambda file: Path(file[0]))
+            shared = RECIPES / self.like
+            paths = {
+                str(path.relative_to(shared)): path
+                for path in _walk(shared)
+                if path.name not in _UNSHARED_FILES
+            }
+        paths |= {str(path.relative_to(self.folder)): path for path in _walk(self.folder)}
+        yield from sorted(paths.items(), key=lambda file: Path(file[0]))
         root = RECIPES.parent.parent
         for name in self.copies:
             for path in _walk(root / name):
@@ -112,8 +116,8 @@ class Recipe(Model):
         return [*filter(None, (self.base,)), *self.uses.values()]
 
     def content_hash(self) -> str:
-        """Return the hash of all that decides what the image contains, 12 hexadecimal digits."""
-        digest = hashlib.sha256(_FORMAT)
+        """Return the hash of all inputs of the image, 12 hexadecimal digits."""
+        digest = hashlib.sha256(_FORMAT_VERSION)
         for name in self.needs():
             digest.update(load(name).content_hash().encode())
         if self.lock:
@@ -124,7 +128,7 @@ class Recipe(Model):
         return digest.hexdigest()[:12]
 
     def tag(self) -> str:
-        """Return the name under which the engine keeps the image of this recipe as it is now."""
+        """Return the name of the image of this recipe on an engine. It contains the hash."""
         return f"{REPOSITORY}/{self.name}:{self.content_hash()}"
 
 
@@ -137,11 +141,11 @@ def load(name: str) -> Recipe:
     """Read one recipe.
 
     Raises:
-        WrongUse: there is none of that name, or its file does not fit the model.
+        WrongUse: there is no recipe with this name, or its file is invalid.
     """
     path = RECIPES / name / "recipe.toml"
     if not path.is_file():
-        raise WrongUse(f"no image is named {name!r}; there are: {', '.join(names())}")
+        raise WrongUse(f"unknown image {name!r}; known images: {', '.join(names())}")
     try:
         return validate(
             Recipe, {"name": name, **load_toml(path)}, f"{name}/{path.name}", supplied="name"

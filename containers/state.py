@@ -12,27 +12,27 @@ from platformdirs.unix import Unix
 
 
 def state_folder() -> Path:
-    """Return the state folder, made when missing.
+    """Return the state folder. Create it if it does not exist.
 
-    ``QUIVERDB_E2E_STATE`` names another one; else it is in the user's cache folder (XDG base
-    directory specification, on every system). The launcher ``e2e`` uses the same.
+    It is the folder that ``QUIVERDB_E2E_STATE`` names, otherwise a folder in the user's cache
+    folder (XDG base directory specification, on every system). The launcher ``e2e`` uses the same.
     """
-    named = os.environ.get("QUIVERDB_E2E_STATE")
-    folder = Path(named) if named else Unix("quiverdb-e2e").user_cache_path
+    variable = os.environ.get("QUIVERDB_E2E_STATE")
+    folder = Path(variable) if variable else Unix("quiverdb-e2e").user_cache_path
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the lock ``name`` among all runs of this user; it is freed when its holder dies."""
+    """Hold the lock ``name``, which all runs of this user share. It is free if its holder ends."""
     with _lock(name):
         yield
 
 
 @contextlib.contextmanager
 def try_lock(name: str) -> Iterator[bool]:
-    """Hold the lock ``name`` if no run of this user has it; yield whether it is held."""
+    """Hold the lock ``name`` if it is free. Yield True if it is held, otherwise False."""
     lock = _lock(name)
     try:
         lock.acquire(blocking=False)
@@ -48,5 +48,5 @@ def try_lock(name: str) -> Iterator[bool]:
 def _lock(name: str) -> filelock.BaseFileLock:
     path = state_folder() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A lock may be released by another thread than the one that took it.
+    # Another thread than the one that acquired a lock may release it.
     return filelock.FileLock(path, thread_local=False, fallback_to_soft=False)

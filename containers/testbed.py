@@ -20,7 +20,7 @@ from verification.models.testbed import EgressProof, Image, IndexHosts, Upload
 
 
 class Testbed(Model):
-    """A running testbed, as plain values: another process can start machines on it too."""
+    """A running testbed, as plain values. Another process can start machines on it as well."""
 
     __test__ = False
 
@@ -30,7 +30,7 @@ class Testbed(Model):
     hosts: IndexHosts
     uploads: tuple[Upload, ...] = ()
     egress: EgressProof | None = None
-    """None where another testbed of the run has the proof."""
+    """None if another testbed of the run has the proof."""
 
     @property
     def engine(self) -> Engine:
@@ -49,35 +49,35 @@ class Testbed(Model):
         return Machine(spec, image, self.network, setup)
 
     def requests(self, machine: Machine) -> list[IndexRequest]:
-        """Return what a running machine asked of the index, oldest first."""
-        # An address is given to another machine once this one is gone.
-        address, since = machine.address_and_start()
-        return read_log(machine.client, self.index, since, address)
+        """Return the requests of a running machine to the index, oldest first."""
+        # Another machine may have had this address before.
+        address, start_time = machine.address_and_start_time()
+        return read_log(machine.client, self.index, start_time, address)
 
 
 @dataclasses.dataclass(frozen=True)
 class PreparedNetwork:
-    """A closed network, and what starts on it before there are wheels."""
+    """A closed network, with its upload machine and its canary, which need no wheels."""
 
     closed: ClosedNetwork
     upload_machine: Future[tuple[UploadMachine, IndexHosts]]
-    """The machine that uploads, once it runs, and where its clients go by default."""
+    """The running upload machine, and the default host names of its clients."""
     proof: Future[EgressProof] | None
-    """The proof that the network is closed, once the canary has it."""
+    """The proof that the network is closed."""
 
 
 @contextlib.contextmanager
 def prepare_network(
     engine: Engine, run: Run, image: Image, *, internal: bool = True, prove: bool = True
 ) -> Iterator[PreparedNetwork]:
-    """Make a network, which is removed at the end with what started on it.
+    """Create a network, and start the upload machine and the canary. Remove them at the end.
 
-    The upload machine and the canary are made of ``image``. What goes wrong with them is raised by
-    their results. ``internal=False`` plants an open network for tests. ``prove=False`` leaves the
-    canary out, where another testbed of the run has the proof.
+    ``image`` is the image of both. Their futures raise their errors. ``internal=False`` plants an
+    open network for tests. ``prove=False`` omits the canary, if another testbed of the run has the
+    proof.
 
     Raises:
-        TestbedFailure: ``machine-lost``: there is no network.
+        TestbedFailure: ``machine-lost``: the engine cannot create the network.
     """
     with contextlib.ExitStack() as stack:
         closed = stack.enter_context(closed_network(engine, run, internal=internal))
@@ -89,15 +89,15 @@ def prepare_network(
 
 
 def _start(upload_machine: UploadMachine) -> tuple[UploadMachine, IndexHosts]:
-    started = upload_machine.__enter__()  # it is closed with its network
-    return started, started.hosts()
+    upload_machine.__enter__()  # closed with its network
+    return upload_machine, upload_machine.hosts()
 
 
 @contextlib.contextmanager
 def start(
     network: PreparedNetwork, index_image: Image, contents: IndexContents, wheels: Sequence[Path]
 ) -> Iterator[Testbed]:
-    """Start an index, publish ``wheels`` on it with twine, and remove it at the end.
+    """Start an index and publish ``wheels`` on it with twine. Remove it at the end.
 
     Raises:
         TestbedFailure: ``egress-open``, ``index-unreachable`` or ``machine-lost``.

@@ -1,8 +1,8 @@
-"""Download releases of a project from the upstream index: one whole release, or the earlier ones.
+"""Download releases of a project from the upstream index: one complete release, or earlier ones.
 
 If a release has no matching file, an installer selects the newest older release that has one. The
-result for the user therefore depends on the earlier releases as well. Only those that an installer
-could select are kept: the newest of all releases with files for the same Pythons and platforms.
+result for the user therefore depends on the earlier releases as well. Only releases that an
+installer could select are downloaded: for the same Pythons and platforms, the newest one.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from verification.models.base import DataError, Model, read_json
 from verification.models.release import Release, ReleaseFile, project_and_version
 from verification.models.subject import Platform
 
-_NO_LISTING = (requests.RequestException, ValueError, pypi_simple.UnsupportedRepoVersionError)
-"""The errors of an index that does not answer, or not in a known form."""
+_LISTING_ERRORS = (requests.RequestException, ValueError, pypi_simple.UnsupportedRepoVersionError)
+"""The errors of an index that does not answer, or answers in an unknown format."""
 _MACHINE_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
-"""The platform tags that fit a machine of machines.toml."""
-_SECONDS = 20
-_LISTING = "files.json"
+"""The platform tags of the machines of machines.toml."""
+_TIMEOUT_SECONDS = 20
+_LISTING_FILE = "files.json"
 _DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
 
@@ -58,18 +58,18 @@ class IndexFile(Model):
     sha256: str
     """Empty if the index does not report it."""
     fits: tuple[str, ...]
-    """For whom it is: its tags, or ``sdist``, and the Pythons it requires."""
+    """Its tags, or ``sdist``, followed by its Requires-Python."""
     yanked: str | None
-    """Why its maintainer withdrew it; None for a file that counts."""
+    """The reason why its maintainer yanked it. None for a file that is not yanked."""
 
     @property
     def requires_python(self) -> str:
-        """Its Requires-Python; empty if the index does not report one."""
+        """Its Requires-Python. Empty if the index does not report one."""
         return self.fits[-1] if len(self.fits) > 1 else ""
 
     @property
     def has_machine(self) -> bool:
-        """True for a source, and for a wheel that a machine of machines.toml can use."""
+        """True for a source distribution, and for a wheel for a machine of machines.toml."""
         return not self.name.endswith(".whl") or any(
             _MACHINE_PLATFORM.fullmatch(tag.rpartition("-")[2]) for tag in self.fits[:-1]
         )
@@ -82,11 +82,11 @@ class IndexListing(Model):
 
 
 class EarlierReleases(Model):
-    """The files of the earlier releases, oldest first, and those of them that are yanked."""
+    """The files of the earlier releases, oldest first."""
 
     files: tuple[Path, ...] = ()
     yanked: Mapping[str, str] = Field(default_factory=dict)
-    """The reason, by file name."""
+    """The reason of each yanked file, by file name."""
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -98,13 +98,15 @@ class EarlierReleases(Model):
 
 
 def earlier(project: str, version: str, *, url: str | None = None) -> EarlierReleases:
-    """Return what the configured upstream index has of ``project`` before ``version``.
+    """Return the releases of ``project`` before ``version`` on the configured upstream index.
 
-    The index is asked in every run. Where it does not answer, its last answer is used. Each file is
-    fetched once and checked against the sha256 that the index reports. ``url`` names another index.
+    Each run requests the list of files. If the index does not answer, the cached list is used. Each
+    file is downloaded once and checked against the sha256 that the index reports. ``url`` names
+    another index.
 
     Raises:
-        ImageUnavailable: the index does not answer and never did, or does not give a file.
+        ImageUnavailable: the index does not answer and no list is cached, or a file cannot be
+            downloaded.
         TestbedFailure: ``cache-damaged``.
     """
     folder = state_folder() / "releases" / f"{project}-earlier"
@@ -131,34 +133,32 @@ def release(
     *,
     url: str | None = None,
 ) -> Release:
-    """Fetch the published wheels of one release, those for other Pythons and C libraries included.
+    """Download the published wheels of one release, also those for other Pythons and C libraries.
 
-    A wheel for a declared machine must be available. The others that cannot be fetched are in
+    A wheel for a declared machine must be available. Other wheels that cannot be downloaded are in
     ``not_fetched``. A wheel that is neither for a machine of machines.toml nor for one of the
-    ``platforms`` of the subject is not fetched and is in ``undeclared``. ``url`` names another
-    index for these.
+    ``platforms`` of the subject is not downloaded and is in ``undeclared``. ``url`` names another
+    index for the wheels that are not for a declared machine.
 
     Raises:
-        WrongUse: the version is not one, or the index has no such release.
-        TestbedFailure: ``index-unreachable``: the upstream index does not answer; or
-            ``cache-damaged``.
+        WrongUse: the version is not valid, or the index has no such release.
+        TestbedFailure: ``cache-damaged``, or ``index-unreachable``: the upstream index does not
+            answer.
     """
-    found = wheelhouse.from_release(version, project, locks)
-    folder = state_folder() / "releases" / project / f"{found.version}-others"
-    wheels = list(found.wheels)
-    known = set(found.digests())
+    declared = wheelhouse.from_release(version, project, locks)
+    folder = state_folder() / "releases" / project / f"{declared.version}-others"
+    wheels = list(declared.wheels)
+    declared_names = set(declared.digests())
     additional: list[Path] = []
     not_fetched: dict[str, str] = {}
     undeclared: list[str] = []
     try:
-        listed = listing(project, url=url)
+        files = listing(project, url=url)
     except ImageUnavailable as reason:
-        print_line(
-            f"release {found.version}: its wheels for other machines are not known: {reason}"
-        )
-        return found.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
-    for file in listed:
-        if file.name in known or Version(file.version) != Version(found.version):
+        print_line(f"release {declared.version}: wheels for other machines are unknown: {reason}")
+        return declared.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
+    for file in files:
+        if file.name in declared_names or Version(file.version) != Version(declared.version):
             continue
         if not file.name.endswith(".whl"):
             additional.append(Path(file.name))
@@ -170,41 +170,41 @@ def release(
             wheels.append(ReleaseFile.read(_cached(file, folder)))
         except ImageUnavailable as reason:
             not_fetched[file.name] = str(reason)
-    return found.model_copy(
+    return declared.model_copy(
         update={
             "wheels": tuple(sorted(wheels, key=lambda file: file.name)),
             "not_fetched": not_fetched,
             "undeclared": tuple(undeclared),
-            "additional": (*found.additional, *additional),
+            "additional": (*declared.additional, *additional),
         }
     )
 
 
 def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Path, ...]:
-    """Return the source distribution of each project in its version, as the upstream index has it.
+    """Return the source distribution of each project in ``versions`` (project to version).
 
-    ``versions`` is by project; one without a source distribution is left out. Each is fetched once,
-    and the index is not asked again: what is published does not change. ``url`` names another index
-    than the configured one.
+    A project without a source distribution is omitted. Published files do not change, so each is
+    downloaded once and the index is not asked again. ``url`` names another index.
 
     Raises:
-        ImageUnavailable: the index does not answer and never did, or does not give a file.
+        ImageUnavailable: the index does not answer and no list is cached, or a file cannot be
+            downloaded.
         TestbedFailure: ``cache-damaged``.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for project, version in versions.items():
         folder = state_folder() / "releases" / "sources" / f"{project}-{version}"
         with contextlib.suppress(_NoSource):
             cache.cached_folder(folder, functools.partial(_fetch_source, project, version, url))
-            found += folder.glob("[!.]*")
-    return tuple(found)
+            paths += folder.glob("[!.]*")
+    return tuple(paths)
 
 
 class _NoSource(Exception):
     """A version has no source distribution."""
 
 
-def _fetch_source(project: str, version: str, url: str | None, into: Path) -> None:
+def _fetch_source(project: str, version: str, url: str | None, folder: Path) -> None:
     files = [
         file
         for file in listing(project, url=url)
@@ -213,20 +213,20 @@ def _fetch_source(project: str, version: str, url: str | None, into: Path) -> No
     if not files:
         raise _NoSource(f"the index has no source distribution of {project} {version}")
     for file in files:
-        (into / file.name).write_bytes(_fetch(file))
+        (folder / file.name).write_bytes(_fetch(file))
 
 
 def has_file(requirement: Requirement, tags: Set[Tag], *, url: str | None = None) -> bool:
-    """Return whether the upstream index has a file of a required project for these tags.
+    """Return True if the upstream index has a file for a requirement and one of these tags.
 
-    A source distribution fits all tags. ``url`` names another index than the configured one.
+    A source distribution fits all tags. ``url`` names another index.
 
     Raises:
         ImageUnavailable: the index does not answer.
     """
     versions: set[Version] = set()
     try:
-        for package in _ask(requirement.name, url or _index_url()):
+        for package in _project_page(requirement.name, url or _index_url()):
             with contextlib.suppress(InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
                 if package.filename.endswith(".whl"):
                     _, version, _, file_tags = parse_wheel_filename(package.filename)
@@ -235,26 +235,26 @@ def has_file(requirement: Requirement, tags: Set[Tag], *, url: str | None = None
                     versions.add(parse_sdist_filename(package.filename)[1])
     except pypi_simple.NoSuchProjectError:
         return False
-    except _NO_LISTING as error:
+    except _LISTING_ERRORS as error:
         raise _not_listed(requirement.name, error) from error
     return any(requirement.specifier.filter(versions))
 
 
 def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
-    """Return the files that some installer could take, oldest release first.
+    """Return the files that an installer could select, oldest release first.
 
-    A file is left out where a newer release has one for the same Pythons and platforms.
+    A file is omitted if a newer release has a file for the same Pythons and platforms.
     """
-    found: list[IndexFile] = []
+    selected: list[IndexFile] = []
     covered: set[tuple[tuple[str, ...], bool]] = set()
     versions = {file: Version(file.version) for file in files}
     older = [file for file, v in versions.items() if v < before and not v.is_prerelease]
     for file in sorted(older, key=lambda file: (versions[file], file.name), reverse=True):
         key = (file.fits, file.yanked is None)
-        if key not in covered or any(other.version == file.version for other in found):
-            found.append(file)
+        if key not in covered or any(newer.version == file.version for newer in selected):
+            selected.append(file)
         covered.add(key)
-    return found[::-1]
+    return selected[::-1]
 
 
 def _fits_platform(file: IndexFile, platforms: Iterable[Platform]) -> bool:
@@ -263,23 +263,23 @@ def _fits_platform(file: IndexFile, platforms: Iterable[Platform]) -> bool:
 
 
 def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
-    """Return every file of a project on the upstream index.
+    """Return all files of a project on the upstream index.
 
-    If the index does not answer, its last answer is used. ``url`` names another index.
+    If the index does not answer, the cached list is used. ``url`` names another index.
 
     Raises:
-        ImageUnavailable: the index does not answer and never did.
+        ImageUnavailable: the index does not answer and no list is cached.
     """
-    kept = state_folder() / "releases" / "listings" / canonicalize_name(project)
+    folder = state_folder() / "releases" / "listings" / canonicalize_name(project)
     try:
-        files = tuple(_index_files(_ask(project, url or _index_url())))
-    except (*_NO_LISTING, pypi_simple.NoSuchProjectError) as error:
-        # A damaged copy counts as none: only the index could replace it.
+        files = tuple(_index_files(_project_page(project, url or _index_url())))
+    except (*_LISTING_ERRORS, pypi_simple.NoSuchProjectError) as error:
+        # A damaged list is not used. Only the index could replace it.
         with contextlib.suppress(DataError):
-            if cache.is_intact(kept):
-                return read_json(IndexListing, kept / _LISTING).files
+            if cache.is_intact(folder):
+                return read_json(IndexListing, folder / _LISTING_FILE).files
         raise _not_listed(project, error) from error
-    cache.replace_folder(kept, functools.partial(_write_listing, IndexListing(files=files)))
+    cache.replace_folder(folder, functools.partial(_write_listing, IndexListing(files=files)))
     return files
 
 
@@ -288,19 +288,19 @@ def _not_listed(project: str, error: Exception) -> ImageUnavailable:
     return ImageUnavailable(f"the upstream index does not list the files of {project}: {reason}")
 
 
-def _write_listing(answer: IndexListing, into: Path) -> None:
-    (into / _LISTING).write_text(answer.model_dump_json(), "utf-8")
+def _write_listing(index_listing: IndexListing, folder: Path) -> None:
+    (folder / _LISTING_FILE).write_text(index_listing.model_dump_json(), "utf-8")
 
 
-def _ask(project: str, endpoint: str) -> list[pypi_simple.DistributionPackage]:
-    # A newer minor version of the index's answers is no reason to stop.
+def _project_page(project: str, endpoint: str) -> list[pypi_simple.DistributionPackage]:
+    # A newer minor version of the API is compatible.
     with (
         warnings.catch_warnings(action="ignore", category=pypi_simple.UnexpectedRepoVersionWarning),
         pypi_simple.PyPISimple(endpoint, accept=pypi_simple.ACCEPT_JSON_PREFERRED) as client,
     ):
-        page = client.get_project_page(project, timeout=_SECONDS)
+        page = client.get_project_page(project, timeout=_TIMEOUT_SECONDS)
     if page.repository_version is None and not page.packages:
-        raise ValueError("its answer is no list of files")  # such as an error page in HTML
+        raise ValueError("its response is not a list of files")  # for example an error page
     return page.packages
 
 
@@ -314,7 +314,7 @@ def _index_files(packages: Iterable[pypi_simple.DistributionPackage]) -> Iterato
                 _, version = parse_sdist_filename(package.filename)
                 fits = ["sdist"]
         except (InvalidWheelFilename, InvalidSdistFilename):
-            continue  # no installer uses it either
+            continue  # installers ignore such a file as well
         yield IndexFile(
             name=package.filename,
             version=str(version),
@@ -327,10 +327,10 @@ def _index_files(packages: Iterable[pypi_simple.DistributionPackage]) -> Iterato
 
 @functools.cache
 def _index_url() -> str:
-    """Return the index that this host's own pip asks: as it is set up, else pip's default."""
+    """Return the URL of the index that pip uses on this host: from its settings, or the default."""
     pip = [sys.executable, "-m", "pip", "config", "list"]
-    ran = subprocess.run(pip, capture_output=True, text=True, check=False)
-    settings = dict(line.partition("=")[::2] for line in ran.stdout.splitlines())
+    result = subprocess.run(pip, capture_output=True, text=True, check=False)
+    settings = dict(line.partition("=")[::2] for line in result.stdout.splitlines())
     for name in (":env:.index-url", "global.index-url"):
         if name in settings:
             return str(ast.literal_eval(settings[name]))
@@ -344,30 +344,31 @@ def _cached(file: IndexFile, folder: Path) -> Path:
     """Return the file from the cache.
 
     Raises:
-        ImageUnavailable: the index does not give it.
+        ImageUnavailable: the file cannot be downloaded.
         TestbedFailure: ``cache-damaged``.
     """
     return cache.cached_file(folder / file.name, file.sha256, functools.partial(_fetch, file))
 
 
 def _fetch(file: IndexFile) -> bytes:
-    """Return the content of a file, which has the sha256 of its page.
+    """Download a file, and check it against the sha256 on its page.
 
     Raises:
-        ImageUnavailable: the index does not give it.
+        ImageUnavailable: the file cannot be downloaded, or its sha256 is missing or different.
     """
     try:
-        answer = requests.get(file.url, timeout=_SECONDS)
-        answer.raise_for_status()
+        response = requests.get(file.url, timeout=_TIMEOUT_SECONDS)
+        response.raise_for_status()
     except requests.RequestException as error:
         raise ImageUnavailable(
-            f"{file.name} cannot be fetched: {' '.join(str(error).split())[:200]}"
+            f"{file.name} cannot be downloaded: {' '.join(str(error).split())[:200]}"
         ) from error
     if not file.sha256:
-        raise ImageUnavailable(f"{file.name}: its page has no sha256 of it")
-    digest = hashlib.sha256(answer.content).hexdigest()
+        raise ImageUnavailable(f"{file.name}: the page of the index has no sha256 of it")
+    digest = hashlib.sha256(response.content).hexdigest()
     if digest != file.sha256:
         raise ImageUnavailable(
-            f"{file.name} has sha256 {digest[:16]}..., its page says {file.sha256[:16]}..."
+            f"{file.name} has the sha256 {digest[:16]}..., but the page of the index has "
+            f"{file.sha256[:16]}..."
         )
-    return answer.content
+    return response.content

@@ -25,42 +25,42 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Origin, Release, ReleaseFile, project_and_version
 
 OLDEST_PIP = Path(__file__).with_name("locks") / "pip-oldest.txt"
-"""The oldest pip that runs on the subject's Python. The index has it as well as the locked one."""
+"""The oldest pip that runs on the subject's Python. The index has it and the locked pip."""
 _PYTEST = Path(__file__).with_name("locks") / "pytest.txt"
-_INSTALLERS = ("pip", "uv")  # a subject's lock has them, and they are no dependencies
+_INSTALLERS = ("pip", "uv")  # in the lock of a subject, but not dependencies
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
 
 def dependencies(locks: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the files of these locks for every platform and the oldest pip, downloaded once.
+    """Return the files of these locks for all platforms and the oldest pip, downloaded once.
 
-    The last lock decides where two have the same file.
+    If two locks have the same file, that of the last one is returned.
 
     Raises:
-        TestbedFailure: the configured upstream index does not give them.
+        TestbedFailure: a file cannot be downloaded from the configured upstream index.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for lock in (OLDEST_PIP, *locks):
         for name, platforms in _PLATFORMS.items():
             folder = state_folder() / "downloads" / f"{lock.stem}-{name}"
             folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
-            found |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
-    return tuple(found.values())
+            files |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
+    return tuple(files.values())
 
 
 def locked_versions(lock: Path) -> dict[str, str]:
-    """Return the version of each package of the lock that is no installer, by name."""
+    """Return the locked version of each dependency, by name. Installers are omitted."""
     lines = lock.read_text("utf-8").splitlines()
-    named = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
-    return {name: version for name, version in named.items() if name not in _INSTALLERS}
+    versions = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
+    return {name: version for name, version in versions.items() if name not in _INSTALLERS}
 
 
 def tools() -> tuple[Path, ...]:
-    """Return the files of the locked pytest, downloaded once; they are the same for every platform.
+    """Return the files of the locked pytest for all platforms, downloaded once.
 
     Raises:
-        TestbedFailure: the configured upstream index does not give them.
+        TestbedFailure: a file cannot be downloaded from the configured upstream index.
     """
     folder = download_wheels(_PYTEST, state_folder() / "downloads" / _PYTEST.stem, python="3.13")
     return tuple(sorted(folder.glob("[!.]*")))
@@ -69,51 +69,52 @@ def tools() -> tuple[Path, ...]:
 def dependencies_for(
     lock: Path, python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS
 ) -> tuple[Path, ...]:
-    """Return the files of the lock for another Python on Linux; none where there are none.
+    """Return the files of the lock for another Python on Linux. Empty if a package has none.
 
-    The live index has them: an older release that such a Python takes would find them there.
+    An older release that this Python selects needs these files.
 
     Raises:
-        TestbedFailure: the configured upstream index does not give them.
+        TestbedFailure: a file cannot be downloaded from the configured upstream index.
     """
     folder = state_folder() / "downloads" / f"{lock.stem}-linux-{python}"
     try:
-        found = download_wheels(lock, folder, python=python, platforms=platforms)
+        folder = download_wheels(lock, folder, python=python, platforms=platforms)
     except NoMatchingFile:
         return ()
-    return tuple(sorted(found.glob("[!.]*")))
+    return tuple(sorted(folder.glob("[!.]*")))
 
 
 def pip_wheel(version: str) -> Path:
-    """Return the wheel of a certain pip, downloaded once.
+    """Return the wheel of one version of pip, downloaded once.
 
     Raises:
-        WrongUse: the version is none, or the configured upstream index has no such pip.
+        WrongUse: the version is not valid, or the configured upstream index does not have it.
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
     try:
         normalized = str(Version(version))
     except InvalidVersion:
-        raise WrongUse(f"--pip {version}: not a version; write one such as 24.3") from None
+        raise WrongUse(f"--pip {version}: not a version; use a version such as 24.3") from None
     folder = state_folder() / "downloads" / f"pip-{normalized}"
     cache.cached_folder(folder, functools.partial(_download_pip, normalized))
     return next(folder.glob("pip-*.whl"))
 
 
-def _download_pip(version: str, into: Path) -> None:
+def _download_pip(version: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
     command += ["--quiet", "--no-deps", "--only-binary=:all:"]
-    command += [f"--dest={into}", f"pip=={version}"]
-    with step(f"pip {version}: fetching it"):
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode and "from versions:" in ran.stderr and "Retrying" not in ran.stderr:
+    command += [f"--dest={folder}", f"pip=={version}"]
+    with step(f"pip {version}: downloading it"):
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    errors = result.stderr
+    if result.returncode and "from versions:" in errors and "Retrying" not in errors:
         raise WrongUse(
-            f"--pip {version}: the package index has no such pip; "
-            f"the newest are: {_published(ran.stderr)}"
+            f"--pip {version}: the upstream index has no such pip; "
+            f"newest versions: {_published_versions(errors)}"
         )
-    if ran.returncode:
-        last = (ran.stderr.strip().splitlines() or ["no output"])[-1]
-        raise TestbedFailure("index-unreachable", "upstream index", f"pip {version}: {last}")
+    if result.returncode:
+        last_line = (errors.strip().splitlines() or ["no output"])[-1]
+        raise TestbedFailure("index-unreachable", "upstream index", f"pip {version}: {last_line}")
 
 
 def from_folder(
@@ -126,48 +127,48 @@ def from_folder(
 ) -> Release:
     """Return the release of ``project`` whose wheels are in ``folder``.
 
-    ``locks`` are those of the subject's dependencies, which the index serves as well.
+    ``locks`` are the locks of the subject's dependencies, which the index serves as well.
 
     Raises:
-        WrongUse: no such folder, no wheel in it, a name that is no wheel's, another project's
-            wheel, or more than one version.
+        WrongUse: the folder does not exist or has no wheel, more than one version, an invalid file
+            name, or a wheel of another project.
     """
     if not folder.is_dir():
-        what = "is a file" if folder.is_file() else "there is no such folder"
-        raise WrongUse(f"--wheels {folder}: {what}; name the folder with the wheels")
+        reason = "this is a file" if folder.is_file() else "the folder does not exist"
+        raise WrongUse(f"--wheels {folder}: {reason}; name the folder with the wheels")
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
-        raise WrongUse(f"--wheels {folder}: there is no .whl file in it; build or download some")
+        raise WrongUse(f"--wheels {folder}: no .whl file in this folder; build or download wheels")
     versions = set()
     for path in wheels:
         try:
             name, version = project_and_version(path)
         except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion) as error:
-            raise WrongUse(f"--wheels {folder}: {error}; rename or remove it") from None
+            raise WrongUse(f"--wheels {folder}: {error}; rename or remove the file") from None
         if name != canonicalize_name(project):
             raise WrongUse(f"--wheels {folder}: {path.name} is not a wheel of {project}; remove it")
         versions.add(version)
     if len(versions) > 1:
-        listed = " and ".join(str(version) for version in sorted(versions))
+        version_list = ", ".join(str(version) for version in sorted(versions))
         raise WrongUse(
-            f"--wheels {folder}: two versions in one folder ({listed}); a release has one: "
-            "remove the other"
+            f"--wheels {folder}: more than one version in this folder ({version_list}); "
+            "keep the wheels of one version"
         )
-    others = {path for path in folder.glob("[!.]*") if path.is_file()}
+    files = {path for path in folder.glob("[!.]*") if path.is_file()}
     return Release(
         origin=origin,
         location=location or str(folder),
         version=str(versions.pop()),
         wheels=tuple(map(ReleaseFile.read, wheels)),
         dependencies=dependencies(locks),
-        additional=tuple(sorted(others - set(wheels))),
+        additional=tuple(sorted(files - set(wheels))),
     )
 
 
 def from_files(files: Iterable[Path], locks: Sequence[Path], *, location: str) -> Release:
-    """Return the release whose wheels were just built from the source at ``location``."""
+    """Return the release whose wheels were built from the source at ``location``."""
     wheels = tuple(files)
-    # The static inspection reports wheels of one source that disagree. One version names the set.
+    # If the versions of the wheels differ, the static inspection reports this.
     version = min(str(project_and_version(path)[1]) for path in wheels)
     return Release(
         origin="source",
@@ -184,51 +185,51 @@ def platforms(path: Path) -> frozenset[str]:
 
 
 def from_release(version: str, project: str, locks: Sequence[Path]) -> Release:
-    """Fetch the published wheels of one release from the configured upstream index, once.
+    """Download the published wheels of one release from the configured upstream index, once.
 
     Raises:
-        WrongUse: the version is not one, or the index has no such release.
+        WrongUse: the version is not valid, or the index has no such release.
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
     try:
         normalized = str(Version(version))
     except InvalidVersion:
-        raise WrongUse(f"--release {version}: not a version; write one such as 0.13.5") from None
+        raise WrongUse(f"--release {version}: not a version; use a version such as 1.2.0") from None
     folder = state_folder() / "releases" / project / normalized
     cache.cached_folder(folder, functools.partial(_download, normalized, project))
     return from_folder(folder, project, locks, origin="release", location=normalized)
 
 
-def _download(version: str, project: str, into: Path) -> None:
-    misses = []
-    with step(f"release {version}: fetching the published wheels"):
+def _download(version: str, project: str, folder: Path) -> None:
+    refusals = []
+    with step(f"release {version}: downloading the published wheels"):
         for name, platforms in _PLATFORMS.items():
             command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
             command += ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.13"]
             command += ["--implementation=cp", "--abi=cp313", "--abi=abi3", "--abi=none"]
             command += [f"--platform={platform}" for platform in platforms]
-            command += [f"--dest={into}", f"{project}=={version}"]
-            ran = subprocess.run(command, capture_output=True, text=True, check=False)
-            if ran.returncode:
-                misses.append(ran.stderr)
-                lines = ran.stderr.strip().splitlines() or ["no output"]
-                # To pip, an index that does not answer has no matching distribution either.
+            command += [f"--dest={folder}", f"{project}=={version}"]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            if result.returncode:
+                refusals.append(result.stderr)
+                lines = result.stderr.strip().splitlines() or ["no output"]
+                # pip reports no matching distribution also if the index does not answer.
                 retries = [line for line in lines if "Retrying" in line]
-                if retries or "No matching distribution" not in ran.stderr:
-                    last = (retries or lines)[-1]
-                    raise TestbedFailure("index-unreachable", "upstream index", f"{name}: {last}")
-    if not any(into.iterdir()):
+                if retries or "No matching distribution" not in result.stderr:
+                    line = (retries or lines)[-1]
+                    raise TestbedFailure("index-unreachable", "upstream index", f"{name}: {line}")
+    if not any(folder.iterdir()):
         raise WrongUse(
             f"--release {version}: {project} has no such release with wheels for CPython 3.13; "
-            f"the newest are: {_published(misses[-1])}"
+            f"newest versions: {_published_versions(refusals[-1])}"
         )
 
 
-def _published(output: str) -> str:
-    """Return the versions that pip listed in its refusal."""
+def _published_versions(output: str) -> str:
+    """Return the newest versions that pip listed in its refusal."""
     for line in output.splitlines():
         if "from versions:" in line:
             versions = line.partition("from versions:")[2].strip(" )")
             if versions != "none":
                 return ", ".join(versions.split(", ")[-8:])
-    return "none that pip told of"
+    return "pip lists none"

@@ -45,17 +45,17 @@ _REPOSITORY_ID = 1000002
 
 
 class TagPush(Model):
-    """Tags that are pushed at once, on a commit with the files of a folder as they are."""
+    """Tags of one push. Their commit has the current files of a folder."""
 
     root: Path
     tags: tuple[str, ...]
     annotated: bool = True
     overlays: Mapping[str, Path] = {}
-    """Other files or folders in place of some of the repository's, by their names in it."""
+    """Replacements for files or folders of the repository, by their names in it."""
 
 
 class IndexSetup(Model):
-    """The trusted publishers of the index, at least one, and the files that it has at the start."""
+    """The trusted publishers of the index, at least one, and its files before the run."""
 
     publishers: tuple[TrustedPublisher, ...] = Field(min_length=1)
     files: tuple[Path, ...] = ()
@@ -63,7 +63,7 @@ class IndexSetup(Model):
 
 @dataclasses.dataclass(frozen=True)
 class WorkflowTestbed:
-    """A running pipeline: what to push to, and who knows what came of it."""
+    """The running parts of a release pipeline: repository, runner, forge and index."""
 
     engine: Engine
     origin: GitRepository
@@ -72,7 +72,7 @@ class WorkflowTestbed:
     index: Index
     hosts: IndexHosts
     pushes: tuple[Push, ...]
-    """The tags that were pushed when the forge began."""
+    """The tags that were pushed before the forge started."""
     run_id: int
     """The id of the first run."""
 
@@ -81,16 +81,16 @@ class WorkflowTestbed:
         return self.runner.start(self.pushes, first_id=self.run_id)
 
     def files(self, project: str) -> dict[str, bytes]:
-        """Return the files of a project that the index has, by name."""
+        """Return the files of a project on the index, by name."""
         return read_files(self.engine, self.index.id, project)
 
     def evidence(self, run: PipelineRun, project: str) -> PipelineEvidence:
-        """Return what a run left behind: release page, index and requests.
+        """Return the results of a run: its releases, the files of the index and the requests.
 
-        If a server no longer runs, only its state is read.
+        If a server does not run any more, only its state is read.
 
         Raises:
-            TestbedFailure: a server that runs cannot be read, or its log has an unknown form.
+            TestbedFailure: a running server cannot be read, or its log has an unknown format.
         """
         forge, index = self.forge.state(), self.index.state()
         index_requests = [] if index.failure else self.index_log()
@@ -114,7 +114,7 @@ class WorkflowTestbed:
         )
 
     def index_log(self) -> list[IndexRequest]:
-        """Return every request that the index got so far, oldest first."""
+        """Return all requests that the index has answered, oldest first."""
         with contextlib.closing(self.engine.client()) as client:
             return read_log(client, self.index.id)
 
@@ -136,19 +136,23 @@ def start(
     setup: IndexSetup,
     decide: Decide,
 ) -> Iterator[WorkflowTestbed]:
-    """Set up everything, push the tags at once, and remove all at the end.
+    """Start the network and the servers, and push the tags at once. Remove all at the end.
 
-    ``decide`` returns whether an event starts a workflow.
+    ``decide`` returns whether an event starts the workflow. The owner of the repository is that of
+    the first publisher.
 
     Raises:
-        TestbedFailure: the engine, an image or a server is not as needed.
-        WrongUse: a folder, a tag or the workflow file is not as it should be.
+        TestbedFailure: the engine, an image or a server fails.
+        WrongUse: a folder, a tag or the workflow file is invalid.
     """
-    owner = setup.publishers[0]
+    publisher = setup.publishers[0]
     with contextlib.ExitStack() as stack:
         origin = stack.enter_context(
             GitRepository(
-                push.root, owner=owner.owner, name=owner.repository, overlays=push.overlays
+                push.root,
+                owner=publisher.owner,
+                name=publisher.repository,
+                overlays=push.overlays,
             )
         )
         pushes = tuple(origin.tag(tag, annotated=push.annotated) for tag in push.tags)
@@ -161,7 +165,7 @@ def start(
             Forge(
                 images.ensure(engine, "forge"),
                 network,
-                _repository(origin, pushes, int(owner.owner_id)),
+                _repository(origin, pushes, int(publisher.owner_id)),
                 WorkflowRun(
                     workflow=load(origin.tree / workflow.path).name,
                     path=workflow.path,

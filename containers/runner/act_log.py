@@ -1,4 +1,4 @@
-"""Read act's log: when each job and step ran, its result and its output."""
+"""Read act's log: the times, the results and the output of all jobs and steps."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ _OUTCOMES: dict[str, JobOutcome] = {
 }
 _SET_UP = ("--setup-job", "--complete-job")
 _NOT_IN_CONTAINER_NAME = re.compile(r"[^a-zA-Z0-9]")
-_MOST_NAME = 63 - len("act-")
-"""The maximum length of a name within a container's name, before the hash."""
+_MAX_NAME_LENGTH = 63 - len("act-")
+"""The maximum length of a job's name in the name of its container, before the hash."""
 _EXIT_CODE = re.compile(r"\W*exitcode '(\d+)': failure")
-"""What act prints after a command of a step failed."""
+"""The line that act prints after a command of a step failed."""
 
 
 class ActLine(Model):
-    """A line of act's log, as far as it is read here."""
+    """A line of act's log, without the fields that are not used."""
 
     model_config = pydantic.ConfigDict(extra="ignore")
 
     msg: str = ""
     job: str = ""
-    """The name of the workflow and of the job."""
+    """The names of the workflow and of the job."""
     job_id: str = Field(default="", alias="jobID")
-    """Empty for a line of no job."""
+    """Empty for a line without a job."""
     matrix: Combination | None = None
     step_id: tuple[str, ...] | None = Field(default=None, alias="stepID")
-    """The step, and the steps within it."""
+    """The id of the step, followed by the ids of nested steps."""
     stage: str = ""
     step_result: str = Field(default="", alias="stepResult")
     job_result: str = Field(default="", alias="jobResult")
     raw_output: bool = False
-    """Whether a program printed it, and not act."""
+    """True for the output of a program, False for a message of act."""
 
     @property
-    def printed(self) -> str | None:
-        """What a program printed; None for a line of act's own."""
+    def program_output(self) -> str | None:
+        """The line that a program printed. None for a message of act."""
         return self.msg.rstrip("\n") if self.raw_output else None
 
 
@@ -63,7 +63,7 @@ class JobContainer(Model):
     container: str
     """The engine's id of the container."""
     name: str
-    """The container's name, as act gave it."""
+    """The name that act gave to the container."""
 
 
 class RemovedContainer(Model):
@@ -82,14 +82,15 @@ class StandInFailure(Model):
 
 
 class ConductorLine(Model):
-    """A line of the conductor (``images/runner/conductor``); it has one of the optional values."""
+    """A line of the conductor (``images/runner/conductor``). It has one of the optional values."""
 
     at: float
+    """The time of the line, in seconds since the epoch."""
     act: ActLine | None = None
     job: JobContainer | None = None
     removed: RemovedContainer | None = None
     text: str | None = None
-    """What act printed and is not of its log."""
+    """A line of act that is not in the format of its log."""
     ended: int | None = None
     """Act's exit code."""
 
@@ -105,7 +106,7 @@ class _StepLog:
 
 @dataclasses.dataclass
 class _JobLog:
-    """One combination of a job, as far as the log shows it."""
+    """The log of one combination of a job."""
 
     name: str
     matrix: Combination
@@ -125,22 +126,25 @@ class _Container:
 
 
 class ActLog:
-    """What the conductor printed, line by line."""
+    """The output of the conductor. `add` reads one line."""
 
     def __init__(self) -> None:
-        self.others: list[str] = []
-        """Lines of no job."""
-        self.ended: int | None = None
-        """Act's exit code."""
+        self.other_lines: list[str] = []
+        """The lines that belong to no job."""
+        self.exit_code: int | None = None
+        """Act's exit code. None while act runs."""
         self.unsupported: list[str] = []
+        """The requests that a stand-in action does not support."""
         self._jobs: dict[tuple[str, str, str], _JobLog] = {}
-        """By the name and the id of the job, and its combination."""
+        """The logs by name of the job, id of the job and combination."""
         self._containers: dict[str, list[_Container]] = {}
+        """The containers by id of the job."""
         self._states: dict[str, ContainerState] = {}
+        """The states by id of the container."""
 
     @property
-    def began(self) -> bool:
-        """Whether any job began."""
+    def has_jobs(self) -> bool:
+        """True if at least one job started."""
         return bool(self._jobs)
 
     def add(self, line: ConductorLine) -> None:
@@ -148,24 +152,24 @@ class ActLog:
         if line.act and line.act.job_id:
             self._add(line.act, line.at)
         elif line.act:
-            self.others.append(line.act.msg.rstrip("\n"))
+            self.other_lines.append(line.act.msg.rstrip("\n"))
         elif line.removed:
             self.set_state(line.removed.container, line.removed.state)
         elif line.ended is not None:
-            self.ended = line.ended
+            self.exit_code = line.ended
         elif line.text is not None:
-            self.others.append(line.text)
+            self.other_lines.append(line.text)
 
-    def container(self, job: str, id: str, name: str, address: str) -> None:  # noqa: A002
-        """Add a container of a job."""
+    def add_container(self, job: str, id: str, name: str, address: str) -> None:  # noqa: A002
+        """Add the container of a job."""
         self._containers.setdefault(job, []).append(_Container(id, name, address))
 
     def set_state(self, container: str, state: ContainerState) -> None:
-        """Set the state of a container with this id; the first one counts."""
+        """Set the state of the container with this id. Later states are ignored."""
         self._states.setdefault(container, state)
 
     def lost_containers(self) -> Iterator[tuple[str, str]]:
-        """Yield the id of each container that did not run when act removed it, and its state."""
+        """Yield the id and the failure of each container that had ended before act removed it."""
         for container, state in self._states.items():
             if state.failure:
                 yield container, state.failure
@@ -187,7 +191,7 @@ class ActLog:
         step.lines.append(text if line.raw_output else text.strip())
         if len(line.step_id) == 1 and line.step_result:
             result = _outcome(line.step_result)
-            # The steps of an action before and after the main one count where they fail.
+            # The pre and post steps of an action change the result only if they fail.
             if line.stage == "Main" or result == "failure":
                 step.ended = at
                 step.result = "failure" if "failure" in (step.result, result) else result
@@ -197,7 +201,7 @@ class ActLog:
             step.exit_code = int(match[1])
 
     def _report(self, job: _JobLog, name: str, text: str) -> None:
-        """Read what a stand-in action prints for the host."""
+        """Read a line that a stand-in action prints for the host."""
         marker, _, report = text.partition(" ")
         if marker == "e2e-unsupported":
             self.unsupported.append(f"{name}: {json.loads(report)['why']}")
@@ -208,10 +212,10 @@ class ActLog:
             )
 
     def jobs(self, workflow: Workflow, *, hung: bool = False) -> tuple[JobRun, ...]:
-        """Return every job that the workflow runs, in its order, also those that never ran.
+        """Return all jobs of the workflow in its order, also those that did not run.
 
-        The jobs of a called workflow have the id of the job that calls it. ``hung`` says that the
-        run was ended because it took too long.
+        The jobs of a called workflow have the id of the job that calls it. ``hung`` is true if the
+        run reached its time limit.
         """
         runs: list[JobRun] = []
         running_jobs = workflow.running_jobs
@@ -245,7 +249,7 @@ class ActLog:
         return tuple(runs)
 
     def _logs_of(self, running: RunningJob, jobs: Iterable[RunningJob]) -> list[_JobLog]:
-        """Return the logs of a job, or those of the calling job if it never began."""
+        """Return the logs of a job, or those of the calling job if it did not start."""
         logs = [
             log
             for (name, id_, _), log in self._jobs.items()
@@ -259,7 +263,8 @@ class ActLog:
         containers = self._containers.get(job, [])
         if log is None or not containers:
             return None
-        # Act names a container after the job, with every other character a hyphen, and a hash.
+        # The name that act gives to a container contains the job's name and a hash. A hyphen
+        # replaces each other character.
         expected = f"act-{_NOT_IN_CONTAINER_NAME.sub('-', log.name)}"
         for container in containers:
             name = container.name[max(container.name.find("act-"), 0) :].rpartition("-")[0]
@@ -275,16 +280,16 @@ def _outcome(result: str) -> JobOutcome:
 def _result(
     job: WorkflowJob, log: _JobLog | None, before: Iterable[JobRun], *, hung: bool
 ) -> tuple[JobOutcome, str]:
-    """Return how a combination of a job ended, and why if no step shows it."""
+    """Return the result of a combination of a job, and the reason if no step shows it."""
     if log is None:
         return "not run", _why_not_run(job, before, hung=hung)
     if log.result is None and not log.steps:
         skipped = any("Skipping" in line for line in log.lines)
         return "skipped" if skipped else "not run", " ".join(log.lines[-1:])
     if log.result is None:
-        return ("hung", "it did not end") if hung else ("failure", "act ended before the job did")
+        return ("hung", "not finished") if hung else ("failure", "act ended before the job")
     if log.result == "failure" and len(job.combinations) > 1 and _passed(job, log):
-        # act 0.2.89 has one result for all combinations: that of the one that failed.
+        # If one combination fails, act 0.2.89 reports a failure of all combinations.
         return "success", ""
     return log.result, ""
 
@@ -294,17 +299,17 @@ def _why_not_run(job: WorkflowJob, before: Iterable[JobRun], *, hung: bool) -> s
     if failed:
         return f"needs {', '.join(dict.fromkeys(failed))}, which did not succeed"
     if hung:
-        return "the run was ended before its turn came"
+        return "the run ended before this job"
     condition = f" (if: {job.condition})" if job.condition else ""
     return f"act did not start it{condition}"
 
 
 def find_running(jobs: Iterable[RunningJob], id: str, name: str) -> RunningJob | None:  # noqa: A002
-    """Return the job with an id that act gives a name; None if there is none, or several.
+    """Return the job with this id and name. None if no job or more than one matches.
 
-    ``name`` is the name of its container, or its name in act's log. It is compared only if several
-    jobs have the id, as with called workflows: it begins with the names of the calling job, of the
-    workflow and of the job.
+    ``name`` is the name of the job's container, or the job's name in act's log. It is compared only
+    if several jobs have the id, for example with called workflows. It begins with the names of the
+    calling job, the workflow and the job.
     """
     matching = [running for running in jobs if running.job.id == id]
     if len(matching) > 1:
@@ -314,34 +319,35 @@ def find_running(jobs: Iterable[RunningJob], id: str, name: str) -> RunningJob |
 
 
 def _begins(name: str, running: RunningJob) -> bool:
-    """Return whether the plain name of a container begins like that of a job.
+    """Return True if the plain name of a container begins with the name of a job.
 
-    Only the length that act keeps is compared.
+    The names are compared up to the length to which act shortens them.
     """
     parts = [job.name for job in running.callers[-1:]] + [running.workflow.name, running.job.name]
-    # A job's expressions are not known here.
-    known = _plain("/".join(parts).partition("${{")[0])
-    length = min(len(known), _MOST_NAME)
-    return name[:length] == known[:length]
+    # The values of expressions are unknown.
+    prefix = _plain("/".join(parts).partition("${{")[0])
+    length = min(len(prefix), _MAX_NAME_LENGTH)
+    return name[:length] == prefix[:length]
 
 
 def _plain(name: str) -> str:
-    """Return a name in the form that act uses within a container's name."""
+    """Return a name in the form that act uses in the name of a container."""
     return _NOT_IN_CONTAINER_NAME.sub("-", name).replace("--", "-")
 
 
 def _name(running: RunningJob, log: _JobLog | None) -> str:
-    """Return the job's name with its expressions filled in; act numbers the combinations."""
+    """Return the job's name with the values of its expressions."""
     if running.callers:
         return " / ".join(job.name for job in (*running.callers, running.job))
     if log is None:
         return running.job.name
     name = log.name.partition("/")[2]
+    # act appends a number to the name of each combination.
     return re.sub(r"-\d+$", "", name) if log.matrix else name
 
 
 def is_same_combination(first: Combination, second: Combination) -> bool:
-    """Return whether two combinations have the same values; act may print a value as text."""
+    """Return True if two combinations have the same values. act may print a number as text."""
     return {key: str(value) for key, value in first.items()} == {
         key: str(value) for key, value in second.items()
     }
@@ -353,29 +359,29 @@ def _steps(job: WorkflowJob, log: _JobLog | None, *, hung: bool) -> tuple[StepRu
     last = max((number for number, key in enumerate(keys) if key in logs), default=-1)
     runs = []
     for number, step in enumerate(job.steps):
-        own = logs.get(keys[number])
+        step_log = logs.get(keys[number])
         result: JobOutcome
-        if own is None or (own.result is None and not _ran(own)):
+        if step_log is None or (step_log.result is None and not _ran(step_log)):
             result = "skipped" if log and log.result and number < last else "not run"
         else:
-            result = own.result or ("hung" if hung else "not run")
+            result = step_log.result or ("hung" if hung else "not run")
         runs.append(
             StepRun(
                 name=step.name or step.uses or (step.run or "").split("\n")[0],
                 uses=step.uses,
                 line=step.line,
                 result=result,
-                started=own.started if own else None,
-                ended=own.ended if own else None,
-                exit_code=own.exit_code if own and result == "failure" else None,
-                log=tuple(own.lines) if own else (),
+                started=step_log.started if step_log else None,
+                ended=step_log.ended if step_log else None,
+                exit_code=step_log.exit_code if step_log and result == "failure" else None,
+                log=tuple(step_log.lines) if step_log else (),
             )
         )
     return tuple(runs)
 
 
 def _passed(job: WorkflowJob, log: _JobLog) -> bool:
-    """Return whether every step of a combination passed or was skipped."""
+    """Return True if all steps of a combination succeeded or were skipped."""
     return (
         bool(log.steps)
         and not any("\N{CROSS MARK}" in line for line in log.lines)

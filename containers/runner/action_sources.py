@@ -1,4 +1,4 @@
-"""The source of each action that the workflow uses: the real action, or a stand-in of ours."""
+"""The source of each action that the workflow uses: the real action, or a stand-in action."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from verification.models.workflow import Workflow, WorkflowStep
 STAND_INS = RECIPES / "runner" / "actions"
 IN_IMAGE = "/opt/runner/actions"
 REAL = "/opt/real"
-"""Where real actions are put for act."""
+"""The folder of the real actions in the container of act."""
 
 
 class ActionVersion(Model):
-    """A version that a stand-in stands for, its commit, and the names by which it is asked for."""
+    """A version of an action that a stand-in replaces, with its commit and its other refs."""
 
     version: str
     commit: str
@@ -31,60 +31,62 @@ class ActionVersion(Model):
 
 
 class StandInAction(Model):
-    """A stand-in action: what it plays, and each version that it stands for."""
+    """A stand-in action: the action that it replaces, and the versions that it replaces."""
 
     action: str
     versions: tuple[ActionVersion, ...] = Field(alias="stands-for")
 
     @property
     def folder(self) -> Path:
-        """Its folder, which is named as the action."""
+        """Its folder. The name is that of the action, with a hyphen for the slash."""
         return STAND_INS / self.action.replace("/", "-")
 
     def version(self, ref: str) -> str | None:
-        """Return the version that ``ref`` means, if it stands for that."""
-        for known in self.versions:
-            if ref == known.commit or ref in known.refs:
-                return known.version
+        """Return the version of ``ref``, or None if the stand-in does not replace it."""
+        for version in self.versions:
+            if ref == version.commit or ref in version.refs:
+                return version.version
         return None
 
 
 def stand_in_actions() -> dict[str, StandInAction]:
-    """Return the stand-ins, by the action that they play."""
-    read = (read_toml(StandInAction, path) for path in sorted(STAND_INS.glob("*/stand-in.toml")))
-    return {stand_in.action: stand_in for stand_in in read}
+    """Return the stand-ins, by the action that they replace."""
+    paths = sorted(STAND_INS.glob("*/stand-in.toml"))
+    stand_ins = (read_toml(StandInAction, path) for path in paths)
+    return {stand_in.action: stand_in for stand_in in stand_ins}
 
 
 @dataclasses.dataclass(frozen=True)
 class ResolvedActions:
-    """The actions of a workflow, resolved."""
+    """The sources of the actions of a workflow."""
 
     uses: tuple[ActionUse, ...]
     options: tuple[str, ...]
-    """Act's options that say where each is."""
+    """Act's options with the folder of each action."""
     real: dict[str, Path]
-    """Folders of real actions, by where act is to find them."""
+    """The checkouts of real actions, by their folder in the container of act."""
 
 
 def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
     """Return the source of each action of the workflow, and of the workflows that it calls.
 
-    With ``folder`` the real action is run wherever ``folder/OWNER/NAME@REF`` or
-    ``folder/OWNER/NAME`` is. A called workflow of another repository must be there.
+    The real action runs if ``folder`` has its checkout as ``OWNER/NAME@REF`` or ``OWNER/NAME``,
+    otherwise a stand-in. ``folder`` must have the checkout of a called workflow of another
+    repository.
 
     Raises:
-        TestbedFailure: ``action-unavailable``: there is neither a real one nor a stand-in, or no
-            checkout of a called workflow.
-        WrongUse: the folder is none.
+        TestbedFailure: ``action-unavailable``: an action has neither a checkout nor a stand-in, or
+            a called workflow has no checkout.
+        WrongUse: the folder does not exist.
     """
     if folder and not folder.is_dir():
-        raise WrongUse(f"{folder}: there is no such folder of actions")
-    known = stand_in_actions()
+        raise WrongUse(f"{folder}: this folder of actions does not exist")
+    stand_ins = stand_in_actions()
     sources = [
-        _source(step, running.workflow.at(step.line), known, folder)
+        _source(step, running.workflow.at(step.line), stand_ins, folder)
         for running in workflow.running_jobs
         for step in running.job.steps
-        # An action of the repository itself is in the clone.
+        # The clone contains the actions of the repository.
         if step.uses and not step.uses.startswith("./")
     ]
     calls = dict(_calls(workflow, folder))
@@ -112,63 +114,63 @@ def _calls(workflow: Workflow, folder: Path | None) -> Iterator[tuple[str, Path]
                 raise _unavailable(
                     where,
                     f"{repository}@{ref}",
-                    "it has a workflow that is called, and there is no checkout of it",
+                    "the workflow calls a workflow of this repository, which has no checkout",
                 )
             yield f"{repository}@{ref}", checkout
 
 
 def _real_target(name: str) -> str:
-    """Return where act finds the checkout of OWNER/NAME@REF."""
+    """Return the folder of the checkout of OWNER/NAME@REF in the container of act."""
     return f"{REAL}/{name.replace('/', '-')}"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """What plays the action of one step."""
+    """The source of the action of one step."""
 
     use: ActionUse
     repository: str
     ref: str
     target: str
-    """Where act is to find it."""
+    """Its folder in the container of act."""
     checkout: Path | None
-    """The folder of a real action; None for a stand-in."""
+    """The checkout of a real action. None for a stand-in."""
 
 
 def _source(
-    step: WorkflowStep, where: str, known: Mapping[str, StandInAction], folder: Path | None
+    step: WorkflowStep, where: str, stand_ins: Mapping[str, StandInAction], folder: Path | None
 ) -> _Source:
     uses = step.uses or ""
     name, _, ref = uses.partition("@")
     if name.startswith("docker:") or not ref or name.count("/") < 1:
-        raise _unavailable(where, uses, "an action in an image of its own")
+        raise _unavailable(where, uses, "an action in a separate image is not supported")
     repository = "/".join(name.split("/")[:2])
     path = name.removeprefix(repository).lstrip("/")
-    stand_in = known.get(repository)
+    stand_in = stand_ins.get(repository)
     checkout = find_checkout(folder, repository, ref)
     kind: Literal["real", "stand-in"]
     if checkout:
         kind, version, action = "real", ref, checkout
-        target, shown = _real_target(f"{repository}@{ref}"), str(checkout)
-    elif stand_in and (own := stand_in.version(ref)):
-        kind, version, action = "stand-in", own, stand_in.folder
-        target, shown = f"{IN_IMAGE}/{action.name}", action.name
+        target, name = _real_target(f"{repository}@{ref}"), str(checkout)
+    elif stand_in and (replaced := stand_in.version(ref)):
+        kind, version, action = "stand-in", replaced, stand_in.folder
+        target, name = f"{IN_IMAGE}/{action.name}", action.name
     else:
-        offered = [one.version for one in stand_in.versions] if stand_in else known
-        raise _unavailable(where, uses, f"there are stand-ins for {', '.join(offered)} only")
+        available = [known.version for known in stand_in.versions] if stand_in else stand_ins
+        raise _unavailable(where, uses, f"stand-ins exist only for {', '.join(available)}")
     use = ActionUse(
         uses=uses,
         where=where,
         kind=kind,
         version=version,
-        folder=shown,
+        folder=name,
         unknown=_unknown_inputs(step, where, action / path),
     )
     return _Source(use, repository, ref, target, checkout)
 
 
 def _unknown_inputs(step: WorkflowStep, where: str, folder: Path) -> tuple[str, ...]:
-    """Return the inputs that a step gives and the action in a folder does not have."""
+    """Return the inputs of a step that the action in ``folder`` does not have."""
     try:
         return tuple(ActionDefinition.load(folder).read(step.with_).unknown)
     except DataError as error:
@@ -179,7 +181,7 @@ def _unavailable(where: str, uses: str, observed: str) -> TestbedFailure:
     return TestbedFailure(
         "action-unavailable",
         where,
-        f"{uses} cannot be run here: {observed}; give its checkout as FOLDER/{uses} (actions_from)",
+        f"{uses} cannot run: {observed}. Put its checkout at FOLDER/{uses} (actions_from)",
     )
 
 

@@ -1,7 +1,7 @@
 """Build the wheels that the jobs of a run request, outside the closed network.
 
-A job requests a build by a line of output (``images/runner/stand_ins/wheels.py``). The queue copies
-the wheel and the log into the job's container, and the answer last.
+A job requests a build with a line of output (``images/runner/stand_ins/wheels.py``). The queue
+copies the wheel and the log into the job's container, and then the answer.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _IDENTIFIERS: dict[OperatingSystem, str] = {
     "linux": "cp313-manylinux_x86_64",
     "windows": "cp313-win_amd64",
 }
-"""The build identifier of cibuildwheel for what the builder builds."""
+"""The build identifiers (cibuildwheel) of the wheels that the builder can build."""
 
 
 class BuildRequest(Model):
-    """What a job asks for."""
+    """The request of a job for a wheel."""
 
     container: str
     source: str
@@ -44,17 +44,17 @@ class BuildRequest(Model):
     would: Mapping[OperatingSystem, tuple[str, ...]]
     """The build identifiers that cibuildwheel selects, by platform."""
     answer: str
-    """The folder in the container that the answer belongs in."""
+    """The folder for the answer in the container."""
 
 
 class BuildAnswer(Model):
-    """What came of it."""
+    """The result of a request."""
 
     error: str = ""
     unsupported: str = ""
-    """Why the builder cannot build what cibuildwheel would."""
+    """The reason why the builder cannot build the requested wheels."""
     reused: bool = False
-    """Whether the wheel was built before, from the same files."""
+    """True if an earlier build from the same files made the wheel."""
     seconds: float = 0.0
 
 
@@ -74,11 +74,11 @@ class BuildQueue:
         self._pool.submit(self._serve, request, platform)
 
     def stop(self) -> None:
-        """Report no further failures: what the builds need is about to be removed."""
+        """Report no further failures. The containers of the run are about to be removed."""
         self._ending.set()
 
     def close(self, *, wait: bool) -> None:
-        """Drop what has not begun, and wait for the rest if asked to."""
+        """Cancel the builds that have not started. With ``wait``, wait for the others."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
 
     def _serve(self, request: BuildRequest, platform: OperatingSystem) -> None:
@@ -91,20 +91,20 @@ class BuildQueue:
                     self.failures.append(TestbedFailure("machine-lost", "runner", str(error)))
                 return
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-                # The answer comes last: it says that all is there.
+                # The answer is last. When it exists, the other files are complete.
                 for batch in (files, {"done.json": answer.model_dump_json().encode()}):
                     container.put_archive(request.answer, archive_of(batch))
 
     def _build(
         self, container: Container, request: BuildRequest, platform: OperatingSystem
     ) -> tuple[BuildAnswer, dict[str, bytes]]:
-        """Build a wheel; return the answer, and the wheel and its log by their names."""
-        if declined := _declined(request.would[platform], platform):
-            return declined, {"build.log": b""}
+        """Build a wheel. Return the answer, and the wheel and its log by name."""
+        if refusal := _refusal(request.would[platform], platform):
+            return refusal, {"build.log": b""}
         began = time.time()
         try:
             with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-checkout-") as scratch:
-                source = _fetch(container, request.source, Path(scratch))
+                source = _copy_from(container, request.source, Path(scratch))
                 wheel = builder.build(self._engine, source, self._run, platform=platform)
         except BuildFailed as error:
             log = _read(Path(error.log))
@@ -131,36 +131,36 @@ class BuildQueue:
             log = _read(builder.log_path(platform, wheel))
             answer = BuildAnswer(reused=reused, seconds=seconds)
             return answer, {wheel.name: content, "build.log": log}
-        failed = BuildAnswer(error=f"the testbed failed: {self.failures[-1]}")
-        return failed, {"build.log": b""}
+        answer = BuildAnswer(error=f"the testbed failed: {self.failures[-1]}")
+        return answer, {"build.log": b""}
 
 
-def _declined(selected: Sequence[str], platform: OperatingSystem) -> BuildAnswer | None:
-    """Return why the builder does not build what cibuildwheel would; None if it does."""
-    own = _IDENTIFIERS[platform]
+def _refusal(selected: Sequence[str], platform: OperatingSystem) -> BuildAnswer | None:
+    """Return the answer if the builder cannot build the selected identifiers, otherwise None."""
+    identifier = _IDENTIFIERS[platform]
     if not selected:
         return BuildAnswer(error="cibuildwheel: No build identifiers selected")
-    if list(selected) == [own]:
+    if list(selected) == [identifier]:
         return None
     return BuildAnswer(
-        unsupported=f"cibuildwheel would build {', '.join(selected)}, and the builder here builds "
-        f"{own}"
+        unsupported=f"cibuildwheel selects {', '.join(selected)}, but the builder can only build "
+        f"{identifier}"
     )
 
 
-def _fetch(container: Container, folder: str, into: Path) -> Path:
-    """Copy a folder out of a container."""
+def _copy_from(container: Container, folder: str, target: Path) -> Path:
+    """Copy a folder of a container into ``target``."""
     chunks, _ = container.get_archive(folder)
     with tempfile.TemporaryFile() as packed:
         packed.writelines(chunks)
         packed.seek(0)
         with tarfile.open(fileobj=packed) as tar:
-            tar.extractall(into, filter="data")
-    return into / Path(folder).name
+            tar.extractall(target, filter="data")
+    return target / Path(folder).name
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        return b"(the log of this build is gone)\n"
+        return b"(the log of this build does not exist any more)\n"

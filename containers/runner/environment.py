@@ -13,7 +13,7 @@ from verification.models.workflow import RunningJob, Workflow
 
 
 class JobRegistry(Protocol):
-    """Registers whose container is at an address."""
+    """Registers the job whose container has an address."""
 
     def __call__(
         self, address: str, job: RunningJob, push: Push, run_id: int, attempt: int, /
@@ -22,17 +22,17 @@ class JobRegistry(Protocol):
 
 
 class RunningForge(Protocol):
-    """What the jobs need of a forge (`containers.forge.Forge`)."""
+    """The part of a forge that the jobs need (`containers.forge.Forge`)."""
 
     repository: Repository
     workflow: WorkflowRun
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables through which a job gets its tokens."""
+        """The variables with which a job gets its tokens."""
 
     def register(self, address: str, identity: JobIdentity) -> None:
-        """Register whose container is at an address."""
+        """Register the job whose container has an address."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +43,12 @@ class RunnerEnvironment:
     ca_certificate: str
     """The certificate of the CA of the servers on the network, PEM."""
     register: JobRegistry | None = None
-    token: str = "ghs_none"  # noqa: S105  (act needs one; without a forge nothing reads it)
+    token: str = "ghs_none"  # noqa: S105  (act needs a token; without a forge nothing reads it)
     """GITHUB_TOKEN."""
     identity_url: str = ""
-    """Where a job asks for an identity token; empty if no job can."""
+    """The address for requests of an identity token. Empty if no job can request one."""
     identity_token: str = ""
-    """The token with which it asks."""
+    """The token of these requests."""
 
 
 def forge_environment(
@@ -56,8 +56,8 @@ def forge_environment(
 ) -> RunnerEnvironment:
     """Return the environment with this forge on a network.
 
-    The forge learns of a run of another tag than it was started for, or of a further attempt, by
-    the claims of its jobs.
+    The forge is started for one run. The claims of a job contain the differences of its run, such
+    as another tag or attempt.
     """
     variables = forge.environment
 
@@ -83,9 +83,9 @@ def forge_environment(
 def _claims(
     forge: RunningForge, running: RunningJob, push: Push, run_id: int, attempt: int
 ) -> dict[str, JsonValue]:
-    """Return the claims of a job that differ from the claims that the forge was started with.
+    """Return the claims of a job that differ from those of the forge's run.
 
-    `workflow_ref` names the file that was started, `job_workflow_ref` the file that has the job.
+    `workflow_ref` names the file that was started, `job_workflow_ref` the file of the job.
     """
     started, claims = forge.workflow, dict[str, JsonValue]()
     slug = f"{forge.repository.owner}/{forge.repository.name}"
@@ -109,7 +109,7 @@ def _claims(
 def _called_claims(called: Workflow, slug: str, push: Push) -> dict[str, JsonValue]:
     """Return the claims about the file of a called workflow.
 
-    The commit of another repository's workflow is known only if the call names it.
+    For a workflow of another repository, the commit is known only if the call names it.
     """
     if not called.origin:
         file = f"{slug}/.github/workflows/{called.path.name}@{push.ref}"

@@ -1,4 +1,4 @@
-"""The repository that a maintainer would push: a clone with the current source, and its tags."""
+"""The repository that a maintainer pushes: a clone with the current source, and its tags."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ from verification.models.pipeline import Push
 
 BRANCH = "main"
 _GIT = ("git", "-c", "safe.directory=*")
-_WHO = {"name": "The maintainer", "email": "maintainer@example.invalid"}
+_MAINTAINER = {"name": "The maintainer", "email": "maintainer@example.invalid"}
 
 
 class GitRepository:
-    """A bare repository in a temporary folder; a context manager that removes it.
+    """A bare repository in a temporary folder: a context manager that removes it at the end.
 
-    Its newest commit holds ``root`` as it lies there, uncommitted changes included. ``overlays``
-    puts other files or folders in place of some, by their names in the repository:
-    ``{"bindings/python": Path("elsewhere")}``.
+    Its newest commit has the current files of ``root``, also uncommitted changes. ``overlays``
+    replaces files or folders, by their names in the repository:
+    ``{"bindings/python": Path("other-folder")}``.
+
+    Raises:
+        WrongUse: ``root`` is not a folder, or an overlay does not exist.
     """
 
     def __init__(
@@ -42,10 +45,10 @@ class GitRepository:
         overlays: Mapping[str, Path] | None = None,
     ) -> None:
         if not root.is_dir():
-            raise WrongUse(f"{root}: there is no such folder; name the repository's")
+            raise WrongUse(f"{root} is not a folder; name the folder of the repository")
         for target, path in (overlays or {}).items():
             if not path.exists():
-                raise WrongUse(f"{path}: there is no such file or folder to put at {target}")
+                raise WrongUse(f"{path}, which is to replace {target}, does not exist")
         self.owner = owner
         self.name = name
         self.pushes: dict[str, Push] = {}
@@ -79,40 +82,39 @@ class GitRepository:
 
     def _make(self) -> None:
         base = self._clone()
-        for target, path in self._overlays.items():
-            place = self.tree / target
+        for name, path in self._overlays.items():
+            target = self.tree / name
             if path.is_dir():
-                shutil.rmtree(place, ignore_errors=True)
-                builder.copy_source(path, place)
+                shutil.rmtree(target, ignore_errors=True)
+                builder.copy_source(path, target)
             else:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, place)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
         self._git("add", "--all", "--force")
         changed = self._git("diff", "--cached", "--name-only", "-z").split("\0") if base else ()
         self.differs = tuple(filter(None, changed))
         if self.differs or not base:
-            self._git("commit", "--quiet", "--message", "The source folder as it is")
+            self._git("commit", "--quiet", "--message", "The current files of the source folder")
         self.sha = self._git("rev-parse", "HEAD")
         if not base:
-            self.source = f"the files of {self._root}, which is no git repository"
+            self.source = f"the files of {self._root}, which is not a git repository"
         elif self.differs:
-            self.source = f"commit {base[:12]} with {len(self.differs)} files as they lie there"
+            self.source = f"commit {base[:12]} with {len(self.differs)} uncommitted files"
         else:
             self.source = f"commit {base[:12]}"
         self._run("git", "clone", "--quiet", "--bare", str(self.tree), str(self.bare))
 
     def _clone(self) -> str:
-        """Put the files of the root into the tree; return the commit they are of, if any."""
-        checked = subprocess.run(
+        """Copy the files of the root into the tree. Return their commit, or an empty string."""
+        result = subprocess.run(
             (*_GIT, "-C", str(self._root), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
             env=_environment(),
             capture_output=True,
             text=True,
             check=False,
         )
-        base = checked.stdout.strip()
-        top = self._root / ".git"
-        if checked.returncode or not top.exists():
+        base = result.stdout.strip()
+        if result.returncode or not (self._root / ".git").exists():
             self._run("git", "init", "--quiet", f"--initial-branch={BRANCH}", str(self.tree))
             builder.copy_source(self._root, self.tree)
             return ""
@@ -126,38 +128,38 @@ class GitRepository:
             for path in self.tree.iterdir():
                 if path.name != ".git":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
-            self._copy()
+            self._copy_files()
         return base
 
-    def _copy(self) -> None:
-        """Copy what git has or would add."""
-        listed = self._run(
+    def _copy_files(self) -> None:
+        """Copy the files that git tracks or would add."""
+        names = self._run(
             *(*_GIT, "-C", str(self._root), "ls-files", "-z"),
             *("--cached", "--others", "--exclude-standard", "--deduplicate"),
         )
-        for name in filter(None, listed.split("\0")):
-            path, place = self._root / name, self.tree / name
+        for name in filter(None, names.split("\0")):
+            path, target = self._root / name, self.tree / name
             if path.is_symlink() or path.is_file():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, place, follow_symlinks=False)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, target, follow_symlinks=False)
 
     def tag(self, name: str, *, annotated: bool = True) -> Push:
-        """Make a tag on the newest commit and push it.
+        """Create a tag on the newest commit and push it.
 
         Raises:
-            WrongUse: git takes no tag of this name, or has it already.
+            WrongUse: git does not allow this name, or the tag exists already.
         """
         if name in self.pushes:
-            raise WrongUse(f"the tag {name} was pushed before")
-        checked = subprocess.run(
+            raise WrongUse(f"the tag {name} exists already; use another name")
+        result = subprocess.run(
             ("git", "check-ref-format", f"refs/tags/{name}"), capture_output=True, check=False
         )
-        if checked.returncode or name.startswith("-"):
-            raise WrongUse(f"{name!r} is no name for a tag")
+        if result.returncode or name.startswith("-"):
+            raise WrongUse(f"git does not allow the tag name {name!r}; use a name such as v1.2.0")
         options = ("--annotate", f"--message=Release {name}") if annotated else ()
         self._git("tag", *options, name)
         self._git("push", "--quiet", str(self.bare), f"refs/tags/{name}")
-        made = Push(
+        push = Push(
             tag=name,
             ref=f"refs/tags/{name}",
             annotated=annotated,
@@ -166,17 +168,17 @@ class GitRepository:
             source=self.source,
             differs=self.differs,
         )
-        self.pushes[name] = made
-        return made
+        self.pushes[name] = push
+        return push
 
     def event(self, push: Push) -> dict[str, JsonValue]:
         """Return the payload of the push event (GitHub's documentation, "Webhook events", push).
 
-        ``deleted`` is null where GitHub says false: act would else take ``after``, which names the
-        tag object of an annotated tag, for the commit.
+        ``deleted`` is null, but false on GitHub. With false, act uses ``after`` as the commit. For
+        an annotated tag, ``after`` is the tag object.
         """
         owner: JsonValue = {"login": self.owner, "name": self.owner, "type": "Organization"}
-        pusher: JsonValue = dict(_WHO)
+        pusher: JsonValue = dict(_MAINTAINER)
         url = f"https://github.com/{self.full_name}"
         message = self._git("log", "-1", "--format=%B", push.sha)
         commit: JsonValue = {
@@ -218,45 +220,39 @@ class GitRepository:
         }
 
     def message(self, push: Push) -> str:
-        """Return the message of the commit that was tagged."""
+        """Return the message of the tagged commit."""
         return self._git("log", "-1", "--format=%B", push.sha)
 
     def pack(self, tar: tarfile.TarFile, name: str) -> None:
-        """Add the bare repository to an archive, as a folder of this name."""
-
-        def owned(info: tarfile.TarInfo) -> tarfile.TarInfo:
-            info.uid = info.gid = 0
-            info.uname = info.gname = "root"
-            return info
-
-        tar.add(self.bare, name, filter=owned)
+        """Add the bare repository to an archive, as a folder with this name."""
+        tar.add(self.bare, name, filter=builder.owned_by_root)
 
     def _git(self, *arguments: str) -> str:
         return self._run("git", "-C", str(self.tree), *arguments)
 
     def _run(self, *command: str) -> str:
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 command, env=_environment(), capture_output=True, text=True, check=False
             )
         except OSError as error:
-            observed = f"git is needed: {error}; on Debian: apt-get install git"
+            observed = f"git cannot start: {error}. On Debian run: apt-get install git"
             raise TestbedFailure("machine-lost", "origin", observed) from error
-        if done.returncode:
-            last = " ".join(done.stderr.split())[-300:]
-            observed = f"`{' '.join(command)}` ended with {done.returncode}: {last}"
+        if result.returncode:
+            errors = " ".join(result.stderr.split())[-300:]
+            observed = f"`{' '.join(command)}` ended with exit code {result.returncode}: {errors}"
             raise TestbedFailure("machine-lost", "origin", observed)
-        return done.stdout.strip("\n")
+        return result.stdout.strip("\n")
 
 
 def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return kept | {
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return environment | {
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
         **{
             f"GIT_{role}_{key.upper()}": value
             for role in ("AUTHOR", "COMMITTER")
-            for key, value in _WHO.items()
+            for key, value in _MAINTAINER.items()
         },
     }

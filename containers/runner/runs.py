@@ -1,8 +1,8 @@
-"""Run the workflow with act, in a container of its own, and collect the results.
+"""Run the workflow with act in a separate container, and collect the results.
 
 act runs in a container (the conductor) on the closed network, so that the jobs reach its artifact
 server. The containers of the jobs have only that network. They cannot reach the engine. A job
-requests a wheel build, which needs the engine, by a line of output.
+therefore requests a wheel build with a line of output.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import requests
 from docker.models.containers import Container
 
 from containers import images
-from containers.commands import execute, read_state
+from containers.commands import execute, read_state, split_lines
 from containers.engine import Engine, Run
 from containers.progress import print_line, step
 from containers.runner.act_log import (
@@ -65,41 +65,45 @@ from verification.models.workflow_file import load
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
 IMAGE = "runner"
 RUNNER_SYSTEMS: dict[str, OperatingSystem] = {"ubuntu-latest": "linux", "windows-latest": "windows"}
-"""The platform that each runner label stands for."""
+"""The operating system of each runner label."""
 TIME_LIMIT_SECONDS = 1200
-"""How long a run may take, all its jobs together."""
+"""The time limit of a run with all its jobs."""
 _SOCKET = "/var/run/docker.sock"
 _ARTIFACTS = "/var/lib/artifacts"
 _ACTOR = "maintainer"
-_numbers = itertools.count(int(time.time()) % 100_000_000 * 10)
+_run_ids = itertools.count(int(time.time()) % 100_000_000 * 10)
 
 _STAND_INS = (
-    "runners are Debian 13 containers, not GitHub's machines; windows-latest is one too, where "
-    "runner.os is Linux and a step without `shell` runs in bash, not PowerShell",
-    "act runs the jobs: it knows no permissions, environments and concurrency; what a job may do "
-    "is decided by the forge, by the job's permissions in the file",
-    "the artifact service is ours, by version 4 of the protocol",
+    "the runners are Debian 13 containers, also windows-latest: there, runner.os is Linux, and a "
+    "step without `shell` runs in bash, not in PowerShell",
+    "act runs the jobs. It ignores permissions, environments and concurrency. The forge applies "
+    "the permissions of the jobs",
+    "the artifact service implements version 4 of GitHub's protocol",
 )
 
 Decide = Callable[[Workflow, Event], Decision]
-"""Whether an event starts a workflow."""
+"""Decides whether an event starts a workflow."""
 
 
 class WorkflowFile(Model):
-    """The workflow that is run, and how."""
+    """The file of the workflow, and the options of its runs."""
 
     path: str
-    """Relative to the repository."""
+    """The path in the repository."""
     actions_from: Path | None = None
-    """A folder with checkouts of real actions; stand-ins run in place of the others."""
+    """A folder with checkouts of real actions. Stand-ins replace the other actions."""
     seconds: int = TIME_LIMIT_SECONDS
-    """How long a run may take, all its jobs together."""
+    """The time limit of a run with all its jobs."""
 
 
 class Runner:
-    """Runs the workflow of ``origin`` for the tags that are pushed.
+    """Runs the workflow of ``origin`` for each pushed tag.
 
-    ``decide`` returns whether an event starts the workflow: act starts it for every event.
+    ``decide`` returns whether an event starts the workflow. act would start it for every event.
+
+    Raises:
+        TestbedFailure: ``runner-unavailable``: a job has an unknown runner label.
+            ``action-unavailable``: an action has neither a checkout nor a stand-in.
     """
 
     def __init__(
@@ -120,7 +124,7 @@ class Runner:
         self.workflow = with_called(load(origin.tree / file.path), origin.tree, find)
         self.actions = resolve(self.workflow, file.actions_from)
         self.artifacts: dict[int, bytes] = {}
-        """The artifacts that the earlier attempts of each run left, packed."""
+        """The artifacts of the earlier attempts of each run, as archives by run id."""
         self._decide = decide
         self._check_labels()
         self.image = images.ensure(engine, IMAGE).tag
@@ -133,8 +137,8 @@ class Runner:
                     raise TestbedFailure(
                         "runner-unavailable",
                         running.workflow.at(job.line),
-                        f"job {job.id} runs on {label}, and there are runners for "
-                        f"{', '.join(RUNNER_SYSTEMS)} only",
+                        f"job {job.id} needs the runner {label}, but only "
+                        f"{' and '.join(RUNNER_SYSTEMS)} are available",
                     )
 
     def label(self, job: WorkflowJob, matrix: Combination) -> str:
@@ -147,24 +151,24 @@ class Runner:
         return labels[0]
 
     def push(self, tags: Sequence[str], *, annotated: bool = True) -> list[PipelineRun]:
-        """Push ``tags`` at once; return the run of each, in their order. The runs are parallel.
+        """Push ``tags`` at once. Return the run of each tag, in the same order.
 
-        A failure of the testbed during a run is recorded in it.
+        The runs are parallel. A testbed failure of a run is recorded in its result.
 
         Raises:
-            WrongUse: a tag is none.
+            WrongUse: there is no tag, or a tag name is not valid.
         """
         if not tags:
-            raise WrongUse("no tag is given to push")
+            raise WrongUse("push needs at least one tag")
         pushes = [self.origin.tag(tag, annotated=annotated) for tag in tags]
         return self.start(pushes)
 
     def start(self, pushes: Sequence[Push], *, first_id: int | None = None) -> list[PipelineRun]:
-        """Run the workflow for tags that ``origin`` has; as `push`, for one push of them all.
+        """Run the workflow for existing tags of ``origin``, which were pushed at once.
 
-        ``first_id`` is the id of the first run.
+        ``first_id`` is the id of the first run. Otherwise as `push`.
         """
-        ids = [next(_numbers) for _ in pushes]
+        ids = [next(_run_ids) for _ in pushes]
         if first_id is not None:
             ids[0] = first_id
         decisions = [
@@ -175,40 +179,40 @@ class Runner:
             for push in pushes
         ]
         with ThreadPoolExecutor(len(pushes)) as pool:
-            return list(pool.map(self._one, pushes, ids, [1] * len(pushes), decisions))
+            return list(pool.map(self._run_attempt, pushes, ids, [1] * len(pushes), decisions))
 
     def rerun(self, previous: PipelineRun) -> PipelineRun:
-        """Run all jobs of a run once more: the next attempt, with the artifacts it has.
+        """Run all jobs of a run again, as the next attempt. It has the artifacts of the run.
 
         Raises:
-            WrongUse: the run was never started.
+            WrongUse: the run did not start.
         """
         if not previous.triggered:
-            raise WrongUse(f"the push of {previous.push.tag} started no run that could be repeated")
-        attempt = previous.attempt + 1
-        decision = Decision(triggered=True, reason=f"attempt {attempt} of run {previous.run_id}")
-        return self._one(previous.push, previous.run_id, attempt, decision)
+            raise WrongUse(f"the push of {previous.push.tag} started no run, so it cannot be rerun")
+        number = previous.attempt + 1
+        decision = Decision(triggered=True, reason=f"attempt {number} of run {previous.run_id}")
+        return self._run_attempt(previous.push, previous.run_id, number, decision)
 
-    def _one(self, push: Push, run_id: int, attempt: int, decision: Decision) -> PipelineRun:
+    def _run_attempt(self, push: Push, run_id: int, number: int, decision: Decision) -> PipelineRun:
         began = time.time()
-        conducted = _Attempt(self, push, run_id, attempt)
+        attempt = _Attempt(self, push, run_id, number)
         if decision.triggered:
             with step(f"workflow {self.workflow.name} for {push.tag}"):
-                conducted.go()
-        return conducted.result(decision, time.time() - began)
+                attempt.run()
+        return attempt.result(decision, time.time() - began)
 
 
 class _Attempt:
-    """One attempt of one run, from its conductor's start to its end."""
+    """One attempt of one run, from the start of its conductor to the end."""
 
-    def __init__(self, runner: Runner, push: Push, run_id: int, attempt: int) -> None:
+    def __init__(self, runner: Runner, push: Push, run_id: int, number: int) -> None:
         self.runner = runner
         self.push = push
         self.run_id = run_id
-        self.attempt = attempt
+        self.number = number
         self.log = ActLog()
         self.hung = False
-        self.act = ""
+        self.act_version = ""
         self.artifacts: tuple[WorkflowArtifact, ...] = ()
         self.failures: list[TestbedFailure] = []
         self.builds = BuildQueue(runner.engine, runner.run)
@@ -217,8 +221,8 @@ class _Attempt:
         self._filter: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         """The engine's filter for the containers and volumes of this run."""
 
-    def go(self) -> None:
-        """Run it and gather what it shows; leave nothing behind.
+    def run(self) -> None:
+        """Run act, collect the results, and remove all containers and volumes.
 
         A failure of the engine, the conductor or the builder is recorded.
         """
@@ -230,7 +234,7 @@ class _Attempt:
             timer.start()
             self._follow(client, conductor)
             if not self.hung:
-                self._gather(conductor)
+                self._collect_artifacts(conductor)
         except TestbedFailure as failure:
             self.failures.append(failure)
         except (docker.errors.DockerException, requests.RequestException) as error:
@@ -244,44 +248,44 @@ class _Attempt:
             self.builds.close(wait=not self.hung)
             client.close()
         self.failures += self.builds.failures
-        if not self.failures:  # after a failure, the host ended act
-            self._check_act()
+        if not self.failures:  # after another failure, the host has ended act
+            self._check_exit()
 
-    def _check_act(self) -> None:
-        """Record a failure if act or its container did not run to the end."""
-        ended = self.log.ended
+    def _check_exit(self) -> None:
+        """Record a failure if act or its container was killed, or if act started no job."""
+        code = self.log.exit_code
         observed = ""
-        if ended is None:
-            observed = "" if self.hung else "act's container ended before act did"
-        elif ended < 0:
-            observed = f"act was ended by signal {-ended}"
-        elif ended and not self.log.began:
-            last = " ".join(self.log.others[-3:])[:400] or f"it ended with {ended}"
-            observed = f"act started no job: {last}"
+        if code is None:
+            observed = "" if self.hung else "the container of act ended before act"
+        elif code < 0:
+            observed = f"signal {-code} ended act"
+        elif code and not self.log.has_jobs:
+            output = " ".join(self.log.other_lines[-3:])[:400] or f"exit code {code}"
+            observed = f"act started no job: {output}"
         if observed:
             self.failures.append(TestbedFailure("machine-lost", "runner", observed))
 
     def _lost_containers(self, jobs: Sequence[JobRun]) -> Iterator[TestbedFailure]:
-        """Yield the containers that ended too early and belong to no known job."""
-        known = {job.container for job in jobs}
+        """Yield a failure for each container that ended early and belongs to no known job."""
+        job_containers = {job.container for job in jobs}
         for container, observed in self.log.lost_containers():
-            if container not in known:
+            if container not in job_containers:
                 yield TestbedFailure("machine-lost", "a job's container", observed)
 
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
-        """Return what it showed."""
+        """Return the results of the attempt, which took this time."""
         jobs = self.log.jobs(self.runner.workflow, hung=self.hung)
         outcome: RunOutcome = "failure"
         if not decision.triggered:
             outcome = "not triggered"
         elif self.hung:
             outcome = "hung"
-        elif self.log.ended == 0 and all(job.result in ("success", "skipped") for job in jobs):
+        elif self.log.exit_code == 0 and all(job.result in ("success", "skipped") for job in jobs):
             outcome = "success"
         return PipelineRun(
             push=self.push,
             run_id=self.run_id,
-            attempt=self.attempt,
+            attempt=self.number,
             triggered=decision.triggered,
             decision=decision.reason,
             result=outcome,
@@ -292,8 +296,8 @@ class _Attempt:
             unsupported=tuple(self.log.unsupported),
             stand_ins=_STAND_INS,
             seconds=seconds,
-            act=self.act,
-            log=tuple(self.log.others),
+            act=self.act_version,
+            log=tuple(self.log.other_lines),
             failures=tuple(
                 map(TestbedFailureRecord.of, (*self.failures, *self._lost_containers(jobs)))
             ),
@@ -301,7 +305,8 @@ class _Attempt:
 
     def _expire(self) -> None:
         self.hung = True
-        print_line(f"workflow for {self.push.tag}: ended after {self.runner.file.seconds} s")
+        limit = self.runner.file.seconds
+        print_line(f"workflow for {self.push.tag}: stopped at the time limit of {limit} s")
         self._read_states()
         self._remove(volumes=False)
 
@@ -311,8 +316,8 @@ class _Attempt:
         volume = f"quiverdb-e2e-{self._id}"
         client.volumes.create(volume, labels=self._labels)
         socket = urlsplit(self.runner.engine.url)
-        # An engine that is reached over the network has its socket where engines have it.
-        place = socket.path if socket.scheme == "unix" else _SOCKET
+        # The socket of an engine on another computer is unknown. It is probably the default.
+        socket_path = socket.path if socket.scheme == "unix" else _SOCKET
         conductor = client.containers.create(
             self.runner.image,
             ["sleep", "infinity"],
@@ -323,7 +328,7 @@ class _Attempt:
             init=True,
             volumes={
                 volume: {"bind": "/e2e", "mode": "rw"},
-                place: {"bind": _SOCKET, "mode": "rw"},
+                socket_path: {"bind": _SOCKET, "mode": "rw"},
             },
         )
         conductor.start()
@@ -342,11 +347,11 @@ class _Attempt:
             f"git -c advice.detachedHead=false checkout --quiet {self.push.ref} && "
             "/opt/runner/act --version"
         )
-        done = execute(conductor, ["sh", "-ec", script])
-        if done.code:
-            observed = f"cannot be prepared: {done.output.strip()[-300:]}"
+        result = execute(conductor, ["sh", "-ec", script])
+        if result.code:
+            observed = f"the repository cannot be prepared: {result.output.strip()[-300:]}"
             raise TestbedFailure("machine-lost", "runner", observed)
-        self.act = done.output.strip().splitlines()[-1]
+        self.act_version = result.output.strip().splitlines()[-1]
         return conductor
 
     def _pack(self, tar: tarfile.TarFile, volume: str, folder: str) -> None:
@@ -361,7 +366,7 @@ class _Attempt:
             "volume": volume,
             "known": "/conduct/known",
             "artifacts": _ARTIFACTS,
-            "attempt": self.attempt,
+            "attempt": self.number,
             "identity": {
                 "url": environment.identity_url,
                 "token": environment.identity_token,
@@ -372,8 +377,8 @@ class _Attempt:
         add_file(tar, "conduct/event.json", json.dumps(event).encode())
         add_file(tar, "conduct/ca.pem", environment.ca_certificate.encode())
         self.runner.origin.pack(tar, "conduct/repository.git")
-        for place, checkout in self.runner.actions.real.items():
-            tar.add(checkout, place.lstrip("/"))
+        for target, checkout in self.runner.actions.real.items():
+            tar.add(checkout, target.lstrip("/"))
 
     def _command(self) -> list[str]:
         runner = self.runner
@@ -382,7 +387,7 @@ class _Attempt:
             "GITHUB_REPOSITORY_OWNER": runner.origin.owner,
             "GITHUB_RUN_ID": str(self.run_id),
             "GITHUB_RUN_NUMBER": "1",
-            "GITHUB_RUN_ATTEMPT": str(self.attempt),
+            "GITHUB_RUN_ATTEMPT": str(self.number),
             "GITHUB_RETENTION_DAYS": "90",
         }
         return [
@@ -409,60 +414,64 @@ class _Attempt:
 
     def _follow(self, client: docker.DockerClient, conductor: Container) -> None:
         command = ["python3", "-P", "-m", "conductor.main", "/conduct/config.json"]
-        started = client.api.exec_create(
+        process = client.api.exec_create(
             conductor.id, command, environment={"PYTHONPATH": "/opt/runner"}
         )
-        stream = client.api.exec_start(started["Id"], stream=True)
-        for raw in _lines(stream):
+        stream = client.api.exec_start(process["Id"], stream=True)
+        for raw in split_lines(stream):
             try:
                 line = ConductorLine.model_validate_json(raw)
             except ValueError:
-                self.log.others.append(raw.decode("utf-8", "replace"))
+                self.log.other_lines.append(raw.decode("utf-8", "replace"))
                 continue
             self.log.add(line)
             if line.job:
                 self._register(client, conductor, line.job)
-            elif line.act and line.act.printed and line.act.printed.startswith("e2e-build "):
-                self._build(line.act, line.act.printed.partition(" ")[2])
+            elif line.act:
+                marker, _, request = (line.act.program_output or "").partition(" ")
+                if marker == "e2e-build" and request:
+                    self._build(line.act, request)
 
     def _register(
-        self, client: docker.DockerClient, conductor: Container, started: JobContainer
+        self, client: docker.DockerClient, conductor: Container, job: JobContainer
     ) -> None:
         environment = self.runner.environment
-        container = client.containers.get(started.container)
+        container = client.containers.get(job.container)
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(environment.network, {}).get("IPAddress", ""))
-        self.log.container(started.id, str(container.id), str(container.name), address)
-        print_line(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {started.id}")
-        running = self._running(started.id, started.name)
+        self.log.add_container(job.id, str(container.id), str(container.name), address)
+        print_line(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {job.id}")
+        running = self._find_job(job.id, job.name)
         if environment.register:
-            environment.register(address, running, self.push, self.run_id, self.attempt)
-        may_ask = running.job.permissions.get("id-token") == "write" and environment.identity_url
-        # The job's first step waits for this: the address may have been another job's before.
-        known = {f"known/{container.id}": b"identity" if may_ask else b""}
-        conductor.put_archive("/conduct", archive_of(known))
+            environment.register(address, running, self.push, self.run_id, self.number)
+        has_identity = (
+            running.job.permissions.get("id-token") == "write" and environment.identity_url
+        )
+        # The first step of the job waits for this file. Another job may have had the address.
+        registration = {f"known/{container.id}": b"identity" if has_identity else b""}
+        conductor.put_archive("/conduct", archive_of(registration))
 
-    def _running(self, job: str, name: str) -> RunningJob:
-        """Return the job with this id whose container, or whose line of act's log, has this name.
+    def _find_job(self, job: str, name: str) -> RunningJob:
+        """Return the job with this id. ``name`` is that of its container or in act's log.
 
         Raises:
-            TestbedFailure: ``stand-in-limited``: several jobs may be meant.
+            TestbedFailure: ``stand-in-limited``: more than one job matches.
         """
         running = find_running(self.runner.workflow.running_jobs, job, name)
         if running is None:
-            observed = f"act names it {name}, which can be several jobs"
+            observed = f"act's name {name} does not identify one job"
             raise TestbedFailure("stand-in-limited", f"job {job}", observed)
         return running
 
     def _build(self, line: ActLine, request: str) -> None:
-        job = self._running(line.job_id, line.job).job
+        job = self._find_job(line.job_id, line.job).job
         label = self.runner.label(job, line.matrix or {})
         self.builds.submit(BuildRequest.model_validate_json(request), RUNNER_SYSTEMS[label])
 
     # ---- after ----
 
     def _read_states(self) -> None:
-        """Record the states of the containers before they are removed at the time limit."""
+        """Record the states of the containers. The time limit removes them afterwards."""
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
@@ -475,20 +484,20 @@ class _Attempt:
         containers = client.containers.list(all=True, filters=self._filter, ignore_removed=True)
         return sorted(containers, key=lambda container: not str(container.name).endswith("-act"))
 
-    def _gather(self, conductor: Container) -> None:
+    def _collect_artifacts(self, conductor: Container) -> None:
         chunks, _ = conductor.get_archive(_ARTIFACTS)
-        packed = b"".join(chunks)
-        self.runner.artifacts[self.run_id] = packed
-        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        archive = b"".join(chunks)
+        self.runner.artifacts[self.run_id] = archive
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             self.artifacts = tuple(_artifacts(tar))
 
     def _remove(self, *, volumes: bool = True) -> None:
-        """Remove all that this run started; what the engine does not remove, the sweep does."""
+        """Remove all containers and volumes of this run. If the engine fails, the sweep does it."""
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
         ):
-            # The conductor first: it would start others.
+            # The conductor is first, because it can start other containers.
             for container in self._containers(client):
                 with contextlib.suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
@@ -498,12 +507,12 @@ class _Attempt:
 
 
 def _artifacts(tar: tarfile.TarFile) -> Iterator[WorkflowArtifact]:
-    """Yield the artifacts that the artifact service keeps (``conductor/artifacts.py``)."""
+    """Yield the artifacts of the artifact service (``conductor/artifacts.py``)."""
     top = Path(_ARTIFACTS).name
     try:
         index = tar.extractfile(f"{top}/index.json")
     except KeyError:
-        return  # there was never one
+        return  # no artifact was uploaded
     entries = json.loads(index.read()) if index else {}
     for name, entry in sorted(entries.items()):
         if entry["complete"] and (file := tar.extractfile(f"{top}/{entry['id']}.blob")):
@@ -516,18 +525,9 @@ def _artifacts(tar: tarfile.TarFile) -> Iterator[WorkflowArtifact]:
 
 
 def _digests(content: bytes) -> dict[str, str]:
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {
-            info.filename: hashlib.sha256(packed.read(info)).hexdigest()
-            for info in packed.infolist()
+            info.filename: hashlib.sha256(archive.read(info)).hexdigest()
+            for info in archive.infolist()
             if not info.is_dir()
         }
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest

@@ -16,7 +16,7 @@ def add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def archive_of(files: Mapping[str, bytes]) -> bytes:
-    """Return an archive of files, path to content. It changes no folder that is there."""
+    """Return an archive of files (path to content). It contains no folders."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():

@@ -1,4 +1,4 @@
-"""A small Docker engine on a Unix socket: it answers what testcontainers asks, and records it."""
+"""A small Docker engine on a Unix socket. It answers and records the requests of testcontainers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 _VERSION = {"ApiVersion": "1.44", "MinAPIVersion": "1.24", "Version": "27.1", "Os": "linux"}
 _ANSWERS = (
@@ -25,16 +26,16 @@ _ANSWERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One request that the engine got."""
+    """A request to the engine."""
 
     method: str
     path: str
-    """Without the version of the API and without the query."""
+    """The path without the version of the API and without the query."""
     body: bytes
 
 
 class EngineServer(socketserver.ThreadingUnixStreamServer):
-    """The engine. ``requests`` are those that it got, oldest first."""
+    """The engine. ``requests`` is the list of its requests, oldest first."""
 
     daemon_threads = True
 
@@ -46,6 +47,10 @@ class EngineServer(socketserver.ThreadingUnixStreamServer):
     def paths(self, method: str) -> list[str]:
         """Return the paths of the requests with this method."""
         return [request.path for request in self.requests if request.method == method]
+
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        """Return the bodies of the requests with this path."""
+        return [json.loads(request.body) for request in self.requests if request.path == path]
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -76,7 +81,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Print nothing."""
 
     def address_string(self) -> str:
-        """Return a name: the peer of a Unix socket has no address."""
+        """Return a fixed name, because the peer of a Unix socket has no address."""
         return "client"
 
 

@@ -1,4 +1,4 @@
-"""Where the unit tests of a module are."""
+"""The unit test file of each module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TESTS = PurePosixPath("tests/unit")
 def mirror_of(module: str) -> str:
     """Return the test file of a module. Underscores replace the dashes and dots of its folders.
 
-    The tests of a package's own code have the name of the package.
+    The tests of an ``__init__.py`` have the name of the package.
     """
     path = PurePosixPath(module)
     stem = path.parent.name if path.stem == "__init__" else path.stem

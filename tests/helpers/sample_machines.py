@@ -14,7 +14,7 @@ def sample_machine(
     has: tuple[str, ...] = (),
     scenarios: tuple[str, ...] = ("venv",),
 ) -> MachineSpec:
-    """Return a machine of this name; one of Windows runs on Wine."""
+    """Return a machine with this name. A Windows machine runs on Wine."""
     return MachineSpec(
         name=name,
         title=name,

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ def source(tmp_path: Path) -> Path:
 
 
 class Cibuildwheel:
-    """Stands for the program: prints what it is told to, leaves wheels, counts its runs."""
+    """A stand-in for the program: it runs a shell script, writes wheels and counts its runs."""
 
     def __init__(self) -> None:
         self.script = ""
@@ -43,13 +44,10 @@ class Cibuildwheel:
         self.runs += 1
         for name in self.wheels:
             (job.output / name).write_bytes(b"wheel")
-        return [sys.executable, "-c", f"{self.script}\nimport sys\nsys.exit({self.code})"]
+        return ["sh", "-c", f"{self.script}\nexit {self.code}"]
 
-    def prints(self, *lines: str) -> None:
-        self.script = "\n".join(f"print({line!r})" for line in lines)
-
-    def fails(self, *lines: str) -> None:
-        self.prints(*lines)
+    def fail_with_output(self, *lines: str) -> None:
+        self.script = f"printf '%s\\n' {shlex.join(lines)}"
         self.wheels = ()
         self.code = 1
 
@@ -68,41 +66,30 @@ def cibuildwheel(monkeypatch: pytest.MonkeyPatch) -> Cibuildwheel:
     return stand_in
 
 
-# ---- what counts as the source ----
+# ---- the files of the source and their hash ----
 
 
-def test_the_hash_is_the_same_for_the_same_content_elsewhere(source: Path, tmp_path: Path) -> None:
+def test_source_hash_depends_on_content_name_and_executable_bit_only(
+    source: Path, tmp_path: Path
+) -> None:
     copy_source(source, tmp_path / "copy")
-    assert source_hash(tmp_path / "copy") == source_hash(source)
+    hashes = [source_hash(source)]
+    assert source_hash(tmp_path / "copy") == hashes[0], "the location does not matter"
+    path = source / "src" / "demo.c"
+    os.utime(path, (1, 1))
+    assert source_hash(source) == hashes[0], "the modification time does not matter"
+    path.chmod(0o755)
+    hashes.append(source_hash(source))
+    path.write_text("int other;\n", "utf-8")
+    hashes.append(source_hash(source))
+    path.rename(source / "src" / "other.c")
+    hashes.append(source_hash(source))
+    assert len(set(hashes)) == 4
 
 
-def test_the_hash_changes_with_a_files_content(source: Path) -> None:
-    before = source_hash(source)
-    (source / "src" / "demo.c").write_text("int other;\n", "utf-8")
-    assert source_hash(source) != before
-
-
-def test_the_hash_changes_with_a_files_name(source: Path) -> None:
-    before = source_hash(source)
-    (source / "src" / "demo.c").rename(source / "src" / "other.c")
-    assert source_hash(source) != before
-
-
-def test_the_hash_changes_with_an_executable_bit(source: Path) -> None:
-    before = source_hash(source)
-    (source / "src" / "demo.c").chmod(0o755)
-    assert source_hash(source) != before
-
-
-def test_the_hash_does_not_change_with_times(source: Path) -> None:
-    before = source_hash(source)
-    os.utime(source / "src" / "demo.c", (1, 1))
-    assert source_hash(source) == before
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_source_files_omit_files_of_builds_and_tests(source: Path) -> None:
+    names = source_files(source)
+    generated = (
         ".git/HEAD",
         "build/demo.o",
         "dist/demo.whl",
@@ -112,22 +99,14 @@ def test_the_hash_does_not_change_with_times(source: Path) -> None:
         "src/demo-1.0.dist-info/RECORD",
         "tests/.pytest_cache/README.md",
         ".venv/pyvenv.cfg",
-    ],
-)
-def test_what_builds_and_tests_leave_behind_does_not_count(source: Path, name: str) -> None:
-    before = source_hash(source)
-    (source / name).parent.mkdir(parents=True, exist_ok=True)
-    (source / name).write_text("left behind", "utf-8")
-    assert source_hash(source) == before
+    )
+    for name in (*generated, "src/build/steps.py"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text("", "utf-8")
+    assert source_files(source) == sorted([*names, "src/build/steps.py"])
 
 
-def test_a_folder_named_build_below_the_top_counts(source: Path) -> None:
-    (source / "src" / "build").mkdir()
-    (source / "src" / "build" / "steps.py").write_text("", "utf-8")
-    assert "src/build/steps.py" in source_files(source)
-
-
-def test_a_link_counts_by_where_it_points(source: Path, tmp_path: Path) -> None:
+def test_source_hash_depends_on_the_target_of_a_link(source: Path, tmp_path: Path) -> None:
     (source / "link").symlink_to("src/demo.c")
     before = source_hash(source)
     (source / "link").unlink()
@@ -137,7 +116,7 @@ def test_a_link_counts_by_where_it_points(source: Path, tmp_path: Path) -> None:
     assert (tmp_path / "copy" / "link").readlink() == Path("pyproject.toml")
 
 
-def test_in_a_work_tree_what_git_ignores_does_not_count(source: Path) -> None:
+def test_source_files_of_a_work_tree_omit_ignored_files(source: Path) -> None:
     git = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", str(source))
     subprocess.run((*git, "init", "-q"), check=True)
     (source / ".gitignore").write_text("*.so\n", "utf-8")
@@ -147,20 +126,22 @@ def test_in_a_work_tree_what_git_ignores_does_not_count(source: Path) -> None:
     assert source_files(source) == [".gitignore", "pyproject.toml", "src/demo.c", "src/new.c"]
 
 
-def test_a_file_that_git_has_and_the_folder_lacks_does_not_count(source: Path) -> None:
+def test_source_files_omit_a_deleted_tracked_file(source: Path) -> None:
     subprocess.run(("git", "-C", str(source), "init", "-q"), check=True)
     subprocess.run(("git", "-C", str(source), "add", "."), check=True)
     (source / "src" / "demo.c").unlink()
     assert source_files(source) == ["pyproject.toml"]
 
 
-def test_a_folder_that_git_ignores_as_a_whole_counts_whole(source: Path) -> None:
+def test_source_files_of_an_ignored_folder_are_all_its_files(source: Path) -> None:
     subprocess.run(("git", "-C", str(source.parent), "init", "-q"), check=True)
     (source.parent / ".gitignore").write_text("source/\n", "utf-8")
     assert source_files(source) == ["pyproject.toml", "src/demo.c"]
 
 
-def test_a_copy_keeps_executable_bits_and_has_one_time_stamp(source: Path, tmp_path: Path) -> None:
+def test_copy_keeps_executable_bits_and_has_one_modification_time(
+    source: Path, tmp_path: Path
+) -> None:
     (source / "src" / "demo.c").chmod(0o700)
     copy_source(source, tmp_path / "copy")
     copies = [tmp_path / "copy" / name for name in ("src/demo.c", "pyproject.toml")]
@@ -171,26 +152,22 @@ def test_a_copy_keeps_executable_bits_and_has_one_time_stamp(source: Path, tmp_p
 # ---- wrong use ----
 
 
-def test_no_such_folder_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="there is no such folder"):
-        build(NO_ENGINE, tmp_path / "none", RUN)
+@pytest.mark.parametrize("name", ["none", "."], ids=["no folder", "no pyproject.toml"])
+def test_invalid_source_folder_is_wrong_use(tmp_path: Path, name: str) -> None:
+    with pytest.raises(WrongUse, match=re.escape(str(tmp_path / name))):
+        build(NO_ENGINE, tmp_path / name, RUN)
 
 
-def test_a_folder_without_pyproject_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"there is no pyproject\.toml in it"):
-        build(NO_ENGINE, tmp_path, RUN)
+# ---- the cache ----
 
 
-# ---- built once ----
-
-
-def test_the_same_source_is_built_once(source: Path, cibuildwheel: Cibuildwheel) -> None:
+def test_same_source_is_built_once(source: Path, cibuildwheel: Cibuildwheel) -> None:
     first = build(NO_ENGINE, source, RUN)
     assert build(NO_ENGINE, source, RUN) == first
     assert (first.name, first.read_bytes(), cibuildwheel.runs) == (WHEEL, b"wheel", 1)
 
 
-def test_a_cached_wheel_needs_neither_image_nor_engine(
+def test_cached_wheel_needs_no_image_and_no_engine(
     source: Path, cibuildwheel: Cibuildwheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build(NO_ENGINE, source, RUN)
@@ -199,23 +176,21 @@ def test_a_cached_wheel_needs_neither_image_nor_engine(
     assert cibuildwheel.runs == 1
 
 
-def test_a_changed_source_is_built_again(source: Path, cibuildwheel: Cibuildwheel) -> None:
+def test_changed_source_is_built_again(source: Path, cibuildwheel: Cibuildwheel) -> None:
     first = build(NO_ENGINE, source, RUN)
     (source / "src" / "demo.c").write_text("int other;\n", "utf-8")
     assert build(NO_ENGINE, source, RUN) != first
     assert cibuildwheel.runs == 2
 
 
-def test_another_image_builds_again(source: Path, cibuildwheel: Cibuildwheel) -> None:
+def test_source_is_built_again_in_another_image(source: Path, cibuildwheel: Cibuildwheel) -> None:
     first = build(NO_ENGINE, source, RUN)
     assert build(NO_ENGINE, source, RUN, manylinux_image="manylinux_2_28") != first
     assert cibuildwheel.runs == 2
 
 
-def test_two_runs_that_want_one_wheel_build_it_once(
-    source: Path, cibuildwheel: Cibuildwheel
-) -> None:
-    cibuildwheel.script = "import time; time.sleep(0.3)"
+def test_concurrent_runs_build_a_wheel_once(source: Path, cibuildwheel: Cibuildwheel) -> None:
+    cibuildwheel.script = "sleep 0.1"
     threads = [threading.Thread(target=build, args=(NO_ENGINE, source, RUN)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -224,28 +199,27 @@ def test_two_runs_that_want_one_wheel_build_it_once(
     assert cibuildwheel.runs == 1
 
 
-def test_what_a_killed_run_left_half_kept_is_no_wheel(
+def test_partial_folder_of_a_killed_run_is_not_used(
     source: Path, cibuildwheel: Cibuildwheel
 ) -> None:
-    kept = build(NO_ENGINE, source, RUN).parent
-    kept.rename(kept.with_name(f"{kept.name}.partial"))
+    folder = build(NO_ENGINE, source, RUN).parent
+    folder.rename(folder.with_name(f"{folder.name}.partial"))
     assert build(NO_ENGINE, source, RUN).read_bytes() == b"wheel"
     assert cibuildwheel.runs == 2
 
 
-def test_a_damaged_wheel_is_built_again(
+def test_damaged_wheel_is_reported_and_built_again(
     source: Path, cibuildwheel: Cibuildwheel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wheel = build(NO_ENGINE, source, RUN)
     wheel.write_bytes(b"damaged")
     assert build(NO_ENGINE, source, RUN).read_bytes() == b"wheel"
     assert cibuildwheel.runs == 2
-    line = f"{wheel.name}: the cached copy is damaged; building it again"
-    assert capsys.readouterr().err.count(line) == 1
+    assert capsys.readouterr().err.count(wheel.name) == 1
 
 
-def test_the_source_folder_is_left_as_it_was(source: Path, cibuildwheel: Cibuildwheel) -> None:
-    cibuildwheel.script = "open('left-behind', 'w').close()"
+def test_build_does_not_change_the_source_folder(source: Path, cibuildwheel: Cibuildwheel) -> None:
+    cibuildwheel.script = ": >generated"
     before = sorted(source.rglob("*"))
     build(NO_ENGINE, source, RUN)
     assert sorted(source.rglob("*")) == before
@@ -254,10 +228,10 @@ def test_the_source_folder_is_left_as_it_was(source: Path, cibuildwheel: Cibuild
 # ---- failures ----
 
 
-def test_a_build_that_fails_tells_the_compilers_line(
+def test_failed_build_has_the_line_of_the_compiler_and_the_log(
     source: Path, cibuildwheel: Cibuildwheel
 ) -> None:
-    cibuildwheel.fails(
+    cibuildwheel.fail_with_output(
         "Building wheel...", "src/demo.c:1:4: error: expected ';'", "1 error generated."
     )
     with pytest.raises(BuildFailed, match=r"src/demo\.c:1:4: error: expected ';'") as caught:
@@ -265,20 +239,20 @@ def test_a_build_that_fails_tells_the_compilers_line(
     assert "1 error generated." in Path(caught.value.log).read_text("utf-8")
 
 
-def test_a_failed_build_is_not_kept(source: Path, cibuildwheel: Cibuildwheel) -> None:
-    cibuildwheel.fails("error: no")
+def test_failed_build_is_not_cached(source: Path, cibuildwheel: Cibuildwheel) -> None:
+    cibuildwheel.fail_with_output("error: no")
     for _ in range(2):
         with pytest.raises(BuildFailed):
             build(NO_ENGINE, source, RUN)
     assert cibuildwheel.runs == 2
 
 
-def test_a_wheel_with_another_tag_is_a_failed_build(
-    source: Path, cibuildwheel: Cibuildwheel
-) -> None:
+def test_wheel_with_another_tag_is_a_failed_build(source: Path, cibuildwheel: Cibuildwheel) -> None:
     cibuildwheel.wheels = ("demo-1.0-cp313-cp313-linux_x86_64.whl",)
-    with pytest.raises(BuildFailed, match=r"manylinux_2_28_x86_64 was expected.*linux_x86_64"):
+    with pytest.raises(BuildFailed) as caught:
         build(NO_ENGINE, source, RUN)
+    assert "manylinux_2_28_x86_64" in caught.value.observed
+    assert cibuildwheel.wheels[0] in caught.value.observed
 
 
 @pytest.mark.parametrize(
@@ -291,42 +265,45 @@ def test_a_wheel_with_another_tag_is_a_failed_build(
         ("image-build-failed", "ERROR: No matching distribution found for numpy>=2"),
     ],
 )
-def test_the_testbeds_failures_are_told_apart(
+def test_testbed_failure_of_a_build_has_its_cause(
     source: Path, cibuildwheel: Cibuildwheel, cause: str, line: str
 ) -> None:
-    cibuildwheel.fails(line, "cibuildwheel: error: Command failed with code 1.")
+    cibuildwheel.fail_with_output(line, "cibuildwheel: error: Command failed with code 1.")
     with pytest.raises(TestbedFailure) as caught:
         build(NO_ENGINE, source, RUN)
     assert caught.value.cause == cause
 
 
-def test_in_an_image_with_a_network_a_missing_requirement_is_the_packages_failure(
+def test_missing_requirement_is_a_failure_of_the_package_in_an_image_with_a_network(
     source: Path, cibuildwheel: Cibuildwheel
 ) -> None:
-    cibuildwheel.fails("ERROR: No matching distribution found for nonexistent")
+    cibuildwheel.fail_with_output("ERROR: No matching distribution found for nonexistent")
     with pytest.raises(BuildFailed, match="found for nonexistent"):
         build(NO_ENGINE, source, RUN, manylinux_image="manylinux_2_28")
 
 
-def test_without_the_docker_program_the_testbed_fails(
+def test_missing_docker_command_is_a_testbed_failure(
     source: Path, cibuildwheel: Cibuildwheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _name: None)
-    with pytest.raises(TestbedFailure, match="apt-get install docker-cli"):
+    with pytest.raises(TestbedFailure) as caught:
         build(NO_ENGINE, source, RUN)
+    assert (caught.value.cause, caught.value.where) == ("engine-unreachable", "cibuildwheel")
     assert cibuildwheel.runs == 0
 
 
-def test_a_build_that_does_not_end_is_ended(
+def test_build_is_stopped_at_the_time_limit(
     source: Path, cibuildwheel: Cibuildwheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(builder, "_BUILD_SECONDS", 0.5)
-    cibuildwheel.script = "import time; print('still here', flush=True); time.sleep(60)"
-    with pytest.raises(BuildFailed, match=r"did not end in 0\.5 s; its last line: still here"):
+    monkeypatch.setattr(builder, "_BUILD_SECONDS", 0.2)
+    cibuildwheel.script = "echo 'last line'; exec sleep 60"
+    with pytest.raises(BuildFailed) as caught:
         build(NO_ENGINE, source, RUN)
+    assert "0.2 s" in caught.value.observed
+    assert "last line" in caught.value.observed
 
 
-def test_an_interrupt_ends_the_program_and_removes_its_container(
+def test_interrupt_ends_the_program_and_removes_its_container(
     source: Path, cibuildwheel: Cibuildwheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     removed: list[str] = []
@@ -334,27 +311,25 @@ def test_an_interrupt_ends_the_program_and_removes_its_container(
         builder._BuildJob, "remove_container", lambda job: removed.append(job.image)
     )
     started = tmp_path / "started"
-    cibuildwheel.script = (
-        f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    )
+    cibuildwheel.script = f"echo $$ >{started}; exec sleep 60"
 
-    main = threading.get_ident()
+    main_thread = threading.get_ident()
 
     def interrupt() -> None:
         while not (started.exists() and started.read_text("utf-8")):
             time.sleep(0.01)
-        # To the main thread, as the kernel does: it is the one that waits for the program.
-        signal.pthread_kill(main, signal.SIGINT)
+        # As the kernel, send the signal to the main thread, which waits for the program.
+        signal.pthread_kill(main_thread, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         build(NO_ENGINE, source, RUN)
     assert removed == ["test/builder:1"]
-    assert not Path("/proc", started.read_text("utf-8")).exists()
+    assert not Path("/proc", started.read_text("utf-8").strip()).exists()
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("output", "expected"),
     [
         (["ld.lld: error: undefined symbol: f", "x"], "ld.lld: error: undefined symbol: f"),
         (
@@ -365,14 +340,17 @@ def test_an_interrupt_ends_the_program_and_removes_its_container(
         (["auditwheel: error: cannot repair it", "x"], "auditwheel: error: cannot repair it"),
         (["tomllib.TOMLDecodeError: Invalid value"], "tomllib.TOMLDecodeError: Invalid value"),
         (["one", "two", "three", "", "four"], "two | three | four"),
-        ([], "no output"),
     ],
 )
-def test_the_telling_line_is_found(lines: list[str], told: str) -> None:
-    assert error_line(lines).startswith(told)
+def test_error_line_is_the_most_specific_one(output: list[str], expected: str) -> None:
+    assert error_line(output).startswith(expected)
 
 
-# ---- how it is started ----
+def test_error_line_without_output_is_not_empty() -> None:
+    assert error_line([])
+
+
+# ---- the commands and their environments ----
 
 
 def job(tmp_path: Path, *, recipe: str | None) -> builder._BuildJob:
@@ -388,7 +366,7 @@ def job(tmp_path: Path, *, recipe: str | None) -> builder._BuildJob:
     )
 
 
-def test_no_setting_of_the_host_reaches_cibuildwheel(
+def test_settings_of_the_host_do_not_reach_cibuildwheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CIBW_BEFORE_ALL", "PIP_INDEX_URL", "GITHUB_ACTIONS", "DOCKER_CONTEXT"):
@@ -398,15 +376,17 @@ def test_no_setting_of_the_host_reaches_cibuildwheel(
     assert environment["DOCKER_HOST"] == NO_ENGINE.url
 
 
-def test_our_image_has_no_network_and_another_one_has(tmp_path: Path) -> None:
-    ours = builder._linux_environment(job(tmp_path, recipe="builder"))["CIBW_CONTAINER_ENGINE"]
-    other = builder._linux_environment(job(tmp_path, recipe=None))["CIBW_CONTAINER_ENGINE"]
-    assert "--network=none" in ours
-    assert "--network" not in other
-    assert "'--label=owner=boot:1:2'" in ours
+def test_only_a_build_in_another_image_has_a_network(tmp_path: Path) -> None:
+    recipe_image, other_image = (
+        builder._linux_environment(job(tmp_path, recipe=recipe))["CIBW_CONTAINER_ENGINE"]
+        for recipe in ("builder", None)
+    )
+    assert "--network=none" in recipe_image
+    assert "--network" not in other_image
+    assert "'--label=owner=boot:1:2'" in recipe_image
 
 
-def test_the_windows_steps_are_those_of_the_project(tmp_path: Path) -> None:
+def test_windows_build_has_the_steps_of_the_project(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         """
         [tool.cibuildwheel]
@@ -422,7 +402,7 @@ def test_the_windows_steps_are_those_of_the_project(tmp_path: Path) -> None:
     assert script[-1] == 'delvewheel repair --analyze-existing -w /output "$wheel"'
 
 
-def test_a_pyproject_that_is_no_toml_is_a_failed_build(tmp_path: Path) -> None:
+def test_invalid_pyproject_is_a_failed_build(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[", "utf-8")
-    with pytest.raises(BuildFailed, match=r"pyproject\.toml cannot be read"):
+    with pytest.raises(BuildFailed, match=r"pyproject\.toml"):
         builder._windows_script(job(tmp_path, recipe="builder-windows"))

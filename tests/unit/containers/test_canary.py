@@ -11,7 +11,7 @@ from verification.models.testbed import NetworkObservation
 
 
 class _Canary:
-    """The container of a canary, which does not run."""
+    """A fake container of a canary."""
 
     def start(self) -> None:
         """Start nothing."""
@@ -22,10 +22,10 @@ class _Canary:
 
 @pytest.fixture
 def removed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Return the containers that are removed."""
-    found: list[object] = []
-    monkeypatch.setattr(canary, "remove", found.append)
-    return found
+    """Return the list of removed containers."""
+    containers: list[object] = []
+    monkeypatch.setattr(canary, "remove", containers.append)
+    return containers
 
 
 def _observe(monkeypatch: pytest.MonkeyPatch, result: CommandResult) -> NetworkObservation:
@@ -43,7 +43,7 @@ def _observe(monkeypatch: pytest.MonkeyPatch, result: CommandResult) -> NetworkO
         assert commands[0][-3:] == ["198.18.0.2", str(canary._PORT), "closed"]
 
 
-def test_what_a_canary_observed_is_read(
+def test_observation_of_a_canary_is_read_and_its_container_removed(
     monkeypatch: pytest.MonkeyPatch, removed: list[object]
 ) -> None:
     result = CommandResult(0, '{"reached": true, "resolver": "closed"}')
@@ -52,9 +52,10 @@ def test_what_a_canary_observed_is_read(
 
 
 @pytest.mark.parametrize("output", ["", "Traceback", '{"reached": true}'])
-def test_a_canary_without_an_answer_is_the_testbeds_failure(
+def test_canary_without_an_observation_is_a_testbed_failure(
     monkeypatch: pytest.MonkeyPatch, removed: list[object], output: str
 ) -> None:
-    with pytest.raises(TestbedFailure, match="machine-lost: canary: exit 1: "):
+    with pytest.raises(TestbedFailure) as raised:
         _observe(monkeypatch, CommandResult(1, output))
+    assert (raised.value.cause, raised.value.where) == ("machine-lost", "canary")
     assert len(removed) == 1

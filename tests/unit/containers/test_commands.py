@@ -13,22 +13,22 @@ from containers import commands
 from containers.commands import CommandResult, ManagedContainer
 from verification.models.testbed import ContainerState
 
-Raw = tuple[int | None, tuple[bytes | None, bytes | None]]
+LibraryResult = tuple[int | None, tuple[bytes | None, bytes | None]]
 
 
 class _Container:
-    """A container that runs nothing: it notes the commands, and has a result for each."""
+    """A fake container that records the commands and returns one result for all of them."""
 
     id = "0123"
 
-    def __init__(self, result: Raw = (0, (None, None)), connection: Any = None) -> None:
+    def __init__(self, result: LibraryResult = (0, (None, None)), connection: Any = None) -> None:
         self.commands: list[list[str]] = []
         self.options: dict[str, Any] = {}
         self.removals: list[dict[str, Any]] = []
         self._result = result
         self._connection = connection
 
-    def exec_run(self, command: list[str], **options: Any) -> Raw:
+    def exec_run(self, command: list[str], **options: Any) -> LibraryResult:
         self.commands.append(command)
         self.options = options
         return self._result
@@ -42,7 +42,7 @@ class _Container:
 
 
 class _Library:
-    """The library's object around a container."""
+    """The library's wrapper of a container."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.container = _Container()
@@ -64,12 +64,12 @@ class _Library:
 # ---- a command ----
 
 
-def test_the_output_is_both_streams() -> None:
+def test_output_of_a_command_is_both_streams() -> None:
     assert CommandResult(0, "out\n", "err\n").output == "out\nerr\n"
     assert CommandResult(0, "out").output == "out"
 
 
-def execute(result: Raw) -> CommandResult:
+def execute(result: LibraryResult) -> CommandResult:
     container: Any = _Container(result)
     return commands.execute(container, ("true",))
 
@@ -83,11 +83,11 @@ def execute(result: Raw) -> CommandResult:
         ((0, (b"caf\xe9", b"\xff")), CommandResult(0, "caf\ufffd", "\ufffd")),
     ],
 )
-def test_a_command_has_its_exit_code_and_its_text(raw: Raw, result: CommandResult) -> None:
+def test_execute_returns_exit_code_and_text(raw: LibraryResult, result: CommandResult) -> None:
     assert execute(raw) == result
 
 
-def test_a_command_has_its_user_folder_and_variables() -> None:
+def test_execute_passes_user_folder_and_variables() -> None:
     container: Any = _Container()
     commands.execute(
         container, ("a", "b c"), user="root", folder="/work", environment={"NAME": "x"}
@@ -101,12 +101,12 @@ def test_a_command_has_its_user_folder_and_variables() -> None:
     }
 
 
-def test_an_engine_that_is_gone_is_an_error() -> None:
-    class Gone(_Container):
-        def exec_run(self, command: list[str], **options: Any) -> Raw:
+def test_execute_raises_the_error_of_a_lost_engine() -> None:
+    class Lost(_Container):
+        def exec_run(self, command: list[str], **options: Any) -> LibraryResult:
             raise docker.errors.NotFound(f"{command} {options}")
 
-    container: Any = Gone()
+    container: Any = Lost()
     with pytest.raises(docker.errors.NotFound):
         commands.execute(container, ("true",))
 
@@ -129,42 +129,36 @@ class _Reader(_Closable):
         self._response = _Closable()
 
 
-def test_data_is_sent_and_every_part_of_the_connection_is_closed() -> None:
-    near, far = socket.socketpair()
-    reader = _Reader(near)
-    container: Any = _Container(connection=reader)
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_send_closes_the_socket_and_its_wrapper(*, is_wrapped: bool) -> None:
+    client_end, container_end = socket.socketpair()
+    reader = _Reader(client_end)
+    container: Any = _Container(connection=reader if is_wrapped else client_end)
     commands.send(container, b"data")
-    with far:
-        far.settimeout(5)
-        assert (far.recv(16), far.recv(16)) == (b"data", b"")
-    assert near.fileno() == -1
-    assert reader.closed
-    assert reader._response.closed
+    with container_end:
+        container_end.settimeout(5)
+        assert (container_end.recv(16), container_end.recv(16)) == (b"data", b"")
+    assert client_end.fileno() == -1
+    assert reader.closed is reader._response.closed is is_wrapped
 
 
-def test_data_is_sent_where_the_library_returns_the_socket_itself() -> None:
-    near, far = socket.socketpair()
-    container: Any = _Container(connection=near)
-    commands.send(container, b"data")
-    with far:
-        far.settimeout(5)
-        assert (far.recv(16), far.recv(16)) == (b"data", b"")
-    assert near.fileno() == -1
-
-
-def test_a_connection_that_breaks_is_an_error_and_is_closed() -> None:
-    near, far = socket.socketpair()
-    far.close()
-    container: Any = _Container(connection=_Reader(near))
-    with pytest.raises(OSError, match="pipe"):
+def test_send_closes_a_broken_connection_and_raises_its_error() -> None:
+    client_end, container_end = socket.socketpair()
+    container_end.close()
+    container: Any = _Container(connection=_Reader(client_end))
+    with pytest.raises(BrokenPipeError):
         commands.send(container, b"data")
-    assert near.fileno() == -1
+    assert client_end.fileno() == -1
 
 
-# ---- the end of a container ----
+def test_split_lines_joins_chunks_and_keeps_an_incomplete_last_line() -> None:
+    assert list(commands.split_lines([b"a\nb", b"c\n", b"", b"\nd"])) == [b"a", b"bc", b"", b"d"]
 
 
-def test_a_container_is_removed_with_its_volumes() -> None:
+# ---- the removal of a container ----
+
+
+def test_container_is_removed_with_its_volumes() -> None:
     library: Any = _Library()
     commands.remove(library)
     assert library.container.removals == [{"force": True, "v": True}]
@@ -179,27 +173,27 @@ def test_a_container_is_removed_with_its_volumes() -> None:
         requests.ConnectionError("the engine is gone"),
     ],
 )
-def test_a_container_that_cannot_be_removed_is_left_to_the_sweep(error: Exception) -> None:
+def test_removal_ignores_errors_of_the_engine(error: Exception) -> None:
     library: Any = _Library(error)
     commands.remove(library)
     assert library.closed == 1
 
 
-def test_any_other_error_is_not_hidden() -> None:
-    library: Any = _Library(ValueError("a fault of ours"))
-    with pytest.raises(ValueError, match="a fault of ours"):
+def test_removal_raises_other_errors() -> None:
+    library: Any = _Library(ValueError("defect"))
+    with pytest.raises(ValueError, match="defect"):
         commands.remove(library)
 
 
 class _Server(ManagedContainer):
-    """A container of the test."""
+    """A managed container with a fake library object."""
 
     def __init__(self, library: Any) -> None:
         self._container = library
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("in the block")])
-def test_a_held_container_lives_as_long_as_its_context(error: Exception | None) -> None:
+def test_managed_container_is_removed_at_the_end_of_its_context(error: Exception | None) -> None:
     library = _Library()
     server = _Server(library)
     assert server.id == "0123"
@@ -227,7 +221,7 @@ def test_a_held_container_lives_as_long_as_its_context(error: Exception | None) 
         ({"Status": "paused", "Running": True}, ContainerState(status="paused"), True),
     ],
 )
-def test_the_state_of_a_container_is_that_of_the_engine(
+def test_state_of_a_container_is_read_from_the_engine(
     engine: dict[str, Any], state: ContainerState, fails: bool
 ) -> None:
     container: Any = SimpleNamespace(attrs={"State": engine}, reload=lambda: None)
@@ -236,7 +230,7 @@ def test_the_state_of_a_container_is_that_of_the_engine(
 
 
 @pytest.mark.parametrize("error", [docker.errors.NotFound("x"), requests.ConnectionError("x")])
-def test_a_container_that_the_engine_does_not_know_is_gone(error: Exception) -> None:
+def test_state_of_an_unknown_container_is_gone(error: Exception) -> None:
     def reload() -> None:
         raise error
 
@@ -245,7 +239,7 @@ def test_a_container_that_the_engine_does_not_know_is_gone(error: Exception) -> 
     assert ContainerState(status="gone").failure
 
 
-def test_a_managed_container_that_never_started_is_gone() -> None:
+def test_state_of_a_managed_container_before_its_start_is_gone() -> None:
     assert _Server(_Library(ContainerStartException("never"))).state() == ContainerState(
         status="gone"
     )

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,19 +20,19 @@ import pytest
 import requests
 
 from containers import engine
-from containers.engine import LABEL_OWNER, LABEL_RUN, Endpoint, Engine, Run
+from containers.engine import LABEL_IMAGE, LABEL_OWNER, LABEL_RUN, Endpoint, Engine, Run
 from verification.models.errors import TestbedFailure, WrongUse
 
-ANSWERING = Engine(url="unix:///somewhere.sock", origin="a test", version="1.2.3", os="linux")
+ENGINE = Engine(url="unix:///some.sock", origin="a test", version="1.2.3", os="linux")
 
 
-def _context(folder: Path, name: str, told: object) -> None:
+def _write_context(folder: Path, name: str, content: object) -> None:
     meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
     meta.mkdir(parents=True)
-    (meta / "meta.json").write_text(json.dumps(told))
+    (meta / "meta.json").write_text(json.dumps(content))
 
 
-def _address(url: str) -> dict[str, Any]:
+def _context(url: str) -> dict[str, Any]:
     return {"Name": "any", "Metadata": {}, "Endpoints": {"docker": {"Host": url}}}
 
 
@@ -51,16 +52,16 @@ def dead_pid() -> int:
 
 
 def _forbidden(*_: object, **__: object) -> Never:
-    pytest.fail("this must not be done here")
+    pytest.fail("unexpected call")
 
 
-# ---- where an engine may be ----
+# ---- the endpoints ----
 
 
-def test_docker_host_comes_before_any_context(
+def test_docker_host_comes_before_the_context(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _context(config, "mine", _address("tcp://context.example.invalid:2375"))
+    _write_context(config, "mine", _context("tcp://context.example.invalid:2375"))
     monkeypatch.setenv("DOCKER_CONTEXT", "mine")
     monkeypatch.setenv("DOCKER_HOST", "tcp://host.example.invalid:2375")
     assert list(engine.endpoints()) == [
@@ -68,8 +69,8 @@ def test_docker_host_comes_before_any_context(
     ]
 
 
-def test_the_current_context_comes_before_the_sockets(config: Path) -> None:
-    _context(config, "mine", _address("tcp://context.example.invalid:2375"))
+def test_current_context_comes_before_the_sockets(config: Path) -> None:
+    _write_context(config, "mine", _context("tcp://context.example.invalid:2375"))
     (config / "config.json").write_text('{"currentContext": "mine"}')
     assert list(engine.endpoints()) == [
         Endpoint(
@@ -84,62 +85,61 @@ def test_docker_context_overrides_the_current_context(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("mine", "other"):
-        _context(config, name, _address(f"tcp://{name}.example.invalid:2375"))
+        _write_context(config, name, _context(f"tcp://{name}.example.invalid:2375"))
     (config / "config.json").write_text('{"currentContext": "mine"}')
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
-    assert [found.url for found in engine.endpoints()] == ["tcp://other.example.invalid:2375"]
+    (endpoint,) = engine.endpoints()
+    assert endpoint.url == "tcp://other.example.invalid:2375"
 
 
-def test_contexts_are_looked_for_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_folder_of_contexts_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(os.environ["HOME"]) / ".docker"
-    _context(folder, "mine", _address("tcp://home.example.invalid:2375"))
+    _write_context(folder, "mine", _context("tcp://home.example.invalid:2375"))
     (folder / "config.json").write_text("{}")
     monkeypatch.setenv("DOCKER_CONTEXT", "mine")
-    assert [found.url for found in engine.endpoints()] == ["tcp://home.example.invalid:2375"]
+    (endpoint,) = engine.endpoints()
+    assert endpoint.url == "tcp://home.example.invalid:2375"
 
 
 @pytest.mark.parametrize(
     "text",
     [None, "{}", "not json", "[]", '{"currentContext": "default"}', '{"currentContext": ""}'],
 )
-def test_without_a_context_the_default_socket_is_first_and_not_demanded(
-    config: Path, text: str | None
-) -> None:
+def test_default_socket_is_first_without_a_context(config: Path, text: str | None) -> None:
     if text is not None:
         (config / "config.json").write_text(text)
-    assert next(engine.endpoints()) == Endpoint(
-        url="unix:///var/run/docker.sock", origin="the default socket", named_by_user=False
-    )
+    endpoint = next(engine.endpoints())
+    assert (endpoint.url, endpoint.named_by_user) == ("unix:///var/run/docker.sock", False)
 
 
-@pytest.mark.parametrize("told", [None, {}, {"Endpoints": None}, {"Endpoints": {"docker": {}}}])
-def test_a_named_context_that_is_none_is_refused_and_not_passed_over(
-    config: Path, monkeypatch: pytest.MonkeyPatch, told: object
+@pytest.mark.parametrize("content", [None, {}, {"Endpoints": None}, {"Endpoints": {"docker": {}}}])
+def test_invalid_named_context_is_wrong_use(
+    config: Path, monkeypatch: pytest.MonkeyPatch, content: object
 ) -> None:
-    if told is not None:
-        _context(config, "gone", told)
-    monkeypatch.setenv("DOCKER_CONTEXT", "gone")
-    with pytest.raises(WrongUse, match="docker context gone: there is no such context"):
+    if content is not None:
+        _write_context(config, "missing", content)
+    monkeypatch.setenv("DOCKER_CONTEXT", "missing")
+    with pytest.raises(WrongUse, match="docker context missing"):
         list(engine.endpoints())
 
 
-def test_podmans_socket_of_the_user_comes_after_the_default_socket(
+def test_podman_socket_of_the_user_comes_after_the_default_socket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     socket = tmp_path / "podman" / "podman.sock"
-    assert f"unix://{socket}" not in [found.url for found in engine.endpoints()]
+    assert f"unix://{socket}" not in [endpoint.url for endpoint in engine.endpoints()]
     socket.parent.mkdir()
     socket.touch()
     first, second, *_ = engine.endpoints()
-    assert first.origin == "the default socket"
-    assert second == Endpoint(url=f"unix://{socket}", origin="podman's socket")
+    assert first.url == "unix:///var/run/docker.sock"
+    assert (second.url, second.named_by_user) == (f"unix://{socket}", False)
 
 
-# ---- asking ----
+# ---- the connection ----
 
 
-def test_an_engine_that_answers_is_told_with_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connected_engine_has_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[bool] = []
     client = SimpleNamespace(
         version=lambda: {"Version": "27.1", "Os": "linux"}, close=lambda: closed.append(True)
@@ -153,9 +153,20 @@ def test_an_engine_that_answers_is_told_with_its_version(monkeypatch: pytest.Mon
     assert answer.environment() == {"DOCKER_HOST": "tcp://example.invalid:1"}
 
 
-def test_a_socket_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
-    answer = engine.connect(Endpoint(url=f"unix://{tmp_path}/nobody.sock", origin="DOCKER_HOST"))
-    assert answer == f"unix://{tmp_path}/nobody.sock (DOCKER_HOST): there is no such socket"
+def _assert_reason(answer: Engine | str, url: str, origin: str) -> None:
+    """Check that the answer is one line that names the endpoint."""
+    assert isinstance(answer, str)
+    assert answer.startswith(f"{url} ({origin}): ")
+    assert "\n" not in answer
+
+
+def test_missing_socket_has_a_reason_without_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker, "DockerClient", _forbidden)
+    url = f"unix://{tmp_path}/missing.sock"
+    answer = engine.connect(Endpoint(url=url, origin="DOCKER_HOST"))
+    _assert_reason(answer, url, "DOCKER_HOST")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +177,7 @@ def test_a_socket_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
         OSError("broken\npipe"),
     ],
 )
-def test_an_engine_that_does_not_answer_is_told_in_one_line_and_closed(
+def test_failed_connection_has_the_reason_and_is_closed(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     closed: list[bool] = []
@@ -177,121 +188,112 @@ def test_an_engine_that_does_not_answer_is_told_in_one_line_and_closed(
     client = SimpleNamespace(version=version, close=lambda: closed.append(True))
     monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
     answer = engine.connect(Endpoint(url="tcp://example.invalid:1", origin="a test"))
-    assert answer == "tcp://example.invalid:1 (a test): no engine answers: broken pipe"
+    _assert_reason(answer, "tcp://example.invalid:1", "a test")
+    assert "broken pipe" in str(answer)
     assert closed == [True]
 
 
 @pytest.mark.parametrize("url", ["foo://x", "tcp://host:port", "tcp://[::", "justname"])
-def test_an_address_that_is_none_is_told_in_one_line(url: str) -> None:
-    answer = engine.connect(Endpoint(url=url, origin="DOCKER_HOST"))
-    assert isinstance(answer, str)
-    assert answer.startswith(f"{url} (DOCKER_HOST): ")
-    assert "\n" not in answer
+def test_malformed_address_has_a_reason(url: str) -> None:
+    _assert_reason(engine.connect(Endpoint(url=url, origin="DOCKER_HOST")), url, "DOCKER_HOST")
 
 
-def test_the_first_engine_that_answers_is_taken_and_the_misses_are_told(
+def test_find_returns_the_first_engine_and_the_reasons_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places = [Endpoint(url=url, origin="a test") for url in ("one", "two", "three")]
-    monkeypatch.setattr(engine, "endpoints", lambda: iter(places))
-    answers: dict[str, Engine | str] = {"one": "one is silent", "two": ANSWERING}
-    monkeypatch.setattr(engine, "connect", lambda place: answers[place.url])
-    assert engine.find() == (ANSWERING, ["one is silent"])
+    endpoints = [Endpoint(url=url, origin="a test") for url in ("one", "two", "three")]
+    monkeypatch.setattr(engine, "endpoints", lambda: iter(endpoints))
+    answers: dict[str, Engine | str] = {"one": "reason one", "two": ENGINE}
+    monkeypatch.setattr(engine, "connect", lambda endpoint: answers[endpoint.url])
+    assert engine.find() == (ENGINE, ["reason one"])
 
 
-def test_no_other_engine_is_tried_in_place_of_the_demanded_one(
+def test_find_tries_only_the_endpoint_that_the_user_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places = [
+    endpoints = [
         Endpoint(url="one", origin="DOCKER_HOST", named_by_user=True),
         Endpoint(url="two", origin="a test"),
     ]
-    monkeypatch.setattr(engine, "endpoints", lambda: iter(places))
-    monkeypatch.setattr(engine, "connect", lambda place: f"{place.url} is silent")
-    assert engine.find() == (None, ["one is silent"])
+    monkeypatch.setattr(engine, "endpoints", lambda: iter(endpoints))
+    monkeypatch.setattr(engine, "connect", lambda endpoint: f"reason {endpoint.url}")
+    assert engine.find() == (None, ["reason one"])
 
 
-# ---- providing one ----
+# ---- starting an engine ----
 
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No engine answers, and one could be provided."""
-    monkeypatch.setattr(engine, "connect", lambda place, *_: f"{place.url}: no engine answers")
+    """No engine answers, and this host could start one."""
+    monkeypatch.setattr(engine, "connect", lambda endpoint, *_: f"{endpoint.url}: a reason")
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
     for name in ("_install", "install_client", "_start_daemon"):
         monkeypatch.setattr(engine, name, _forbidden)
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_a_demanded_engine_that_is_silent_is_named_and_no_other_is_started(
+def test_no_engine_replaces_an_unreachable_engine_that_the_user_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://named_by_user.example.invalid:2375")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://named-by-user.example.invalid:2375")
     with pytest.raises(TestbedFailure) as raised:
         engine.ensure()
     assert raised.value.cause == "engine-unreachable"
-    assert "tcp://named_by_user.example.invalid:2375" in raised.value.observed
-    assert "You named that engine" in raised.value.observed
+    assert "tcp://named-by-user.example.invalid:2375" in raised.value.observed
     assert "docker.sock" not in raised.value.observed
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_no_provision_ends_in_one_line_with_the_command_that_mends_it() -> None:
+def test_no_provision_is_one_line_with_the_endpoint_and_a_command() -> None:
     with pytest.raises(TestbedFailure) as raised:
         engine.ensure(provision=False)
-    message = str(raised.value)
-    assert message.startswith("engine-unreachable: engine: unix:///var/run/docker.sock")
-    assert "--no-provision forbids starting one" in message
-    assert "apt-get install docker.io && dockerd" in message
-    assert "\n" not in message
+    assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "engine")
+    for text in ("unix:///var/run/docker.sock", "--no-provision", "apt-get install docker.io"):
+        assert text in raised.value.observed
+    assert "\n" not in raised.value.observed
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_where_none_can_be_provided_the_obstacle_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "provision_obstacle", lambda: "only root can install and start one")
-    with pytest.raises(TestbedFailure, match="Only root can install and start one"):
+def test_failure_to_start_an_engine_has_the_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "provision_obstacle", lambda: "an obstacle")
+    with pytest.raises(TestbedFailure, match="an obstacle"):
         engine.ensure()
 
 
-def _finds(monkeypatch: pytest.MonkeyPatch, *answers: Engine | None) -> None:
-    left = list(answers)
-
-    def find() -> tuple[Engine | None, list[str]]:
-        return left.pop(0), ["it is silent"]
-
-    monkeypatch.setattr(engine, "find", find)
+def _answer_find(monkeypatch: pytest.MonkeyPatch, *engines: Engine | None) -> None:
+    """Make successive calls of `find` return these engines."""
+    answers = iter(engines)
+    monkeypatch.setattr(engine, "find", lambda: (next(answers), ["a reason"]))
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_an_engine_that_answers_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    _finds(monkeypatch, ANSWERING)
-    assert engine.ensure() is ANSWERING
-
-
-@pytest.mark.usefixtures("no_engine")
-def test_an_engine_started_by_another_run_meanwhile_is_taken(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "answers", [(ENGINE,), (None, ENGINE)], ids=["running", "started by another run"]
+)
+def test_existing_engine_is_used(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[Engine | None, ...]
 ) -> None:
-    _finds(monkeypatch, None, ANSWERING)
-    assert engine.ensure() is ANSWERING
+    _answer_find(monkeypatch, *answers)
+    assert engine.ensure() is ENGINE
 
 
 @pytest.mark.usefixtures("no_engine")
-@pytest.mark.parametrize("last", [ANSWERING, None])
-def test_a_missing_engine_is_installed_started_and_asked(
-    monkeypatch: pytest.MonkeyPatch, last: Engine | None
+@pytest.mark.parametrize("started", [ENGINE, None])
+def test_missing_engine_is_installed_and_started(
+    monkeypatch: pytest.MonkeyPatch, started: Engine | None
 ) -> None:
-    done: list[str] = []
+    calls: list[str] = []
     for name in ("_install", "install_client", "_start_daemon"):
-        monkeypatch.setattr(engine, name, lambda *_, name=name: done.append(name))
-    _finds(monkeypatch, None, None, last)
-    if last:
-        assert engine.ensure() is last
+        monkeypatch.setattr(engine, name, lambda *_, name=name: calls.append(name))
+    _answer_find(monkeypatch, None, None, started)
+    if started:
+        assert engine.ensure() is started
     else:
-        with pytest.raises(TestbedFailure, match="engine-unreachable: engine: it is silent"):
+        with pytest.raises(TestbedFailure, match="a reason") as raised:
             engine.ensure()
-    assert done == ["_install", "install_client", "_start_daemon"]
+        assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "engine")
+    assert calls == ["_install", "install_client", "_start_daemon"]
 
 
 def _os_release(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
@@ -305,35 +307,36 @@ def _os_release(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "text", "apt", "obstacle"),
+    ("user", "text", "apt", "has_obstacle"),
     [
-        (0, 'ID=debian\nNAME="x"', "/apt-get", None),
-        (0, "ID=ubuntu\nID_LIKE=debian", "/apt-get", None),
-        (0, 'ID=mint\nID_LIKE="ubuntu debian"', "/apt-get", None),
-        (1000, "ID=debian", "/apt-get", "only root can install and start one"),
-        (0, "ID=debian", None, "one is provided on Debian and Ubuntu only"),
-        (0, "ID=alpine", "/apt-get", "one is provided on Debian and Ubuntu only"),
-        (0, "ID=notdebian", "/apt-get", "one is provided on Debian and Ubuntu only"),
-        (0, None, "/apt-get", "one is provided on Debian and Ubuntu only"),
+        (0, 'ID=debian\nNAME="x"', "/apt-get", False),
+        (0, "ID=ubuntu\nID_LIKE=debian", "/apt-get", False),
+        (0, 'ID=mint\nID_LIKE="ubuntu debian"', "/apt-get", False),
+        (1000, "ID=debian", "/apt-get", True),
+        (0, "ID=debian", None, True),
+        (0, "ID=alpine", "/apt-get", True),
+        (0, "ID=notdebian", "/apt-get", True),
+        (0, None, "/apt-get", True),
     ],
 )
-def test_an_engine_is_provided_for_root_on_debian_and_its_kin_only(
+def test_only_root_on_debian_or_a_derivative_can_start_an_engine(
     monkeypatch: pytest.MonkeyPatch,
     user: int,
     text: str | None,
     apt: str | None,
-    obstacle: str | None,
+    *,
+    has_obstacle: bool,
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(shutil, "which", lambda _: apt)
     _os_release(monkeypatch, text)
-    assert engine.provision_obstacle() == obstacle
+    assert bool(engine.provision_obstacle()) is has_obstacle
 
 
-Ran = Callable[..., subprocess.CompletedProcess[str]]
+RunProgram = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def _apt(commands: list[tuple[str, ...]], *, failing: str = "") -> Ran:
+def _apt(commands: list[tuple[str, ...]], *, failing: str = "") -> RunProgram:
     def run(command: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
         commands.append(command)
         code = 100 if failing in command else 0
@@ -342,7 +345,7 @@ def _apt(commands: list[tuple[str, ...]], *, failing: str = "") -> Ran:
     return run
 
 
-def test_packages_are_installed_after_the_lists_were_updated(
+def test_package_lists_are_updated_before_the_installation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     commands: list[tuple[str, ...]] = []
@@ -354,7 +357,7 @@ def test_packages_are_installed_after_the_lists_were_updated(
     assert "--no-install-recommends" in commands[1]
 
 
-def test_packages_whose_programs_are_there_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_of_installed_programs_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(subprocess, "run", _forbidden)
     engine.install_packages(("tool",), ("tool-package",))
@@ -362,38 +365,39 @@ def test_packages_whose_programs_are_there_are_left_alone(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("failing", ["update", "install"])
-def test_an_apt_get_that_fails_is_told_with_its_last_line(
+def test_apt_get_failure_has_its_command_exit_code_and_last_line(
     monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(subprocess, "run", _apt([], failing=failing))
-    with pytest.raises(TestbedFailure, match=rf"apt-get .*{failing}.* ended with 100: E: no route"):
+    with pytest.raises(TestbedFailure, match=rf"apt-get .*{failing}.*100.*E: no route") as raised:
         engine.install_packages(("tool",), ("tool-package",))
+    assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "apt-get")
 
 
-def test_packages_that_may_not_be_installed_are_named_with_the_command(
+def test_packages_that_cannot_be_installed_are_reported_with_the_obstacle_and_a_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "provision_obstacle", lambda: "only root can")
+    monkeypatch.setattr(engine, "provision_obstacle", lambda: "an obstacle")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(subprocess, "run", _forbidden)
-    with pytest.raises(TestbedFailure, match=r"only root can\. Run: apt-get install tool-package"):
+    with pytest.raises(TestbedFailure, match=r"an obstacle.*apt-get install tool-package"):
         engine.install_packages(("tool",), ("tool-package",))
 
 
-@pytest.mark.parametrize(("known", "package"), [(0, "docker-cli"), (100, "docker.io")])
-def test_the_client_comes_from_the_package_that_the_release_has_it_in(
-    monkeypatch: pytest.MonkeyPatch, known: int, package: str
+@pytest.mark.parametrize(("code", "package"), [(0, "docker-cli"), (100, "docker.io")])
+def test_docker_command_is_installed_from_docker_io_without_docker_cli(
+    monkeypatch: pytest.MonkeyPatch, code: int, package: str
 ) -> None:
-    asked: list[tuple[str, ...]] = []
+    installed: list[tuple[str, ...]] = []
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(
-        subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, known)
+        subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, code)
     )
-    monkeypatch.setattr(engine, "_install", lambda _, packages: asked.append(packages))
+    monkeypatch.setattr(engine, "_install", lambda _, packages: installed.append(packages))
     engine.install_client()
-    assert asked == [(package,)]
+    assert installed == [(package,)]
 
 
 # ---- the daemon ----
@@ -404,13 +408,13 @@ def _write(path: Path, text: str) -> dict[Path, str]:
     return {path: Path("/proc/self/comm").read_text().strip()}
 
 
-def test_the_pid_file_of_a_dead_process_is_removed(tmp_path: Path, dead_pid: int) -> None:
+def test_pid_file_of_a_dead_process_is_removed(tmp_path: Path, dead_pid: int) -> None:
     files = _write(tmp_path / "dead.pid", f"{dead_pid}\n")
     assert engine.remove_stale_pid_files(files) == list(files)
     assert not (tmp_path / "dead.pid").exists()
 
 
-def test_a_pid_file_whose_number_another_program_has_is_removed(tmp_path: Path) -> None:
+def test_pid_file_of_another_program_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "reused.pid"
     path.write_text(str(os.getpid()))
     assert engine.remove_stale_pid_files({path: "dockerd-of-a-test"}) == [path]
@@ -418,24 +422,24 @@ def test_a_pid_file_whose_number_another_program_has_is_removed(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("text", ["", "\n", "garbage", "12 34", "-1", "0"])
-def test_a_pid_file_without_a_number_is_removed(tmp_path: Path, text: str) -> None:
+def test_pid_file_without_a_process_number_is_removed(tmp_path: Path, text: str) -> None:
     files = _write(tmp_path / "garbage.pid", text)
     assert engine.remove_stale_pid_files(files) == list(files)
     assert not (tmp_path / "garbage.pid").exists()
 
 
-def test_the_pid_file_of_the_program_that_runs_is_kept(tmp_path: Path) -> None:
+def test_pid_file_of_a_running_program_stays(tmp_path: Path) -> None:
     files = _write(tmp_path / "live.pid", f"{os.getpid()}\n")
     assert engine.remove_stale_pid_files(files) == []
     assert (tmp_path / "live.pid").exists()
 
 
-def test_a_pid_file_that_is_not_there_is_none_to_remove(tmp_path: Path) -> None:
+def test_missing_pid_file_is_not_removed(tmp_path: Path) -> None:
     assert engine.remove_stale_pid_files({tmp_path / "absent.pid": "dockerd"}) == []
 
 
 class _Daemon:
-    """A daemon that writes one line to its log and ends, or goes on."""
+    """A fake daemon that writes to its log. It has ended if it has an exit code."""
 
     def __init__(self, code: int | None) -> None:
         self.returncode = code
@@ -449,70 +453,59 @@ class _Daemon:
         return self.returncode
 
 
-def _start(monkeypatch: pytest.MonkeyPatch, daemon: _Daemon) -> None:
+def _start_daemon(monkeypatch: pytest.MonkeyPatch, answer: Engine | str) -> None:
+    """Start the daemon as on a host without systemd. The engine gives this answer."""
     is_dir = Path.is_dir
     monkeypatch.setattr(Path, "is_dir", lambda p: is_dir(p) and "systemd" not in p.parts)
-    monkeypatch.setattr(engine, "_running", lambda _: [])
+    monkeypatch.setattr(engine, "_process_ids", lambda _: [])
     monkeypatch.setattr(engine, "_PID_FILES", {})
-    monkeypatch.setattr(engine, "connect", lambda *_: "it is silent")
-    monkeypatch.setattr(subprocess, "Popen", daemon)
+    monkeypatch.setattr(engine, "connect", lambda *_: answer)
     engine._start_daemon()
 
 
-def test_a_daemon_that_ends_while_starting_is_told_with_its_last_line(
+def test_daemon_that_ends_while_starting_is_a_failure_with_its_last_line(
     monkeypatch: pytest.MonkeyPatch, isolated: Path
 ) -> None:
+    monkeypatch.setattr(subprocess, "Popen", _Daemon(7))
     with pytest.raises(TestbedFailure) as raised:
-        _start(monkeypatch, _Daemon(1))
-    assert raised.value.cause == "engine-unreachable"
-    assert "ended with 1 while starting: failed: no iptables" in raised.value.observed
-    assert str(isolated / "dockerd.log") in raised.value.observed
+        _start_daemon(monkeypatch, "a reason")
+    assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "dockerd")
+    for text in ("7", "failed: no iptables", str(isolated / "dockerd.log")):
+        assert text in raised.value.observed
 
 
-def test_a_daemon_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_daemon_without_an_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_START_SECONDS", 0)
-    with pytest.raises(TestbedFailure, match="does not answer after 0 s"):
-        _start(monkeypatch, _Daemon(None))
+    monkeypatch.setattr(subprocess, "Popen", _Daemon(None))
+    with pytest.raises(TestbedFailure) as raised:
+        _start_daemon(monkeypatch, "a reason")
+    assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "dockerd")
 
 
-_STARTS_A_DAEMON = """
-from pathlib import Path
-from containers import engine
-is_dir = Path.is_dir
-Path.is_dir = lambda path: is_dir(path) and "systemd" not in path.parts
-engine._PID_FILES = {}
-engine._running = lambda _: []
-found = engine.Engine(url="unix:///x.sock", origin="a test", version="1.2.3", os="linux")
-engine.connect = lambda *_: found
-engine._start_daemon()
-"""
-
-
-def test_the_daemon_outlives_the_program_that_started_it_and_nothing_is_called_a_leak(
-    isolated: Path, tmp_path: Path, pytestconfig: pytest.Config
+def test_started_daemon_is_in_a_new_session_and_causes_no_resource_warning(
+    monkeypatch: pytest.MonkeyPatch, isolated: Path, tmp_path: Path
 ) -> None:
     daemon = tmp_path / "dockerd"
     daemon.write_text("#!/bin/sh\nexec sleep 60\n")
     daemon.chmod(0o755)
-    ran = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", "-c", _STARTS_A_DAEMON],
-        cwd=pytestconfig.rootpath,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    started = int((isolated / "dockerd.pid").read_text())
-    os.kill(started, signal.SIGTERM)  # fails if it is not there any more
-    assert ran.returncode == 0, ran.stderr
-    assert "ResourceWarning" not in ran.stderr
-    assert "Traceback" not in ran.stderr
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _start_daemon(monkeypatch, ENGINE)
+        gc.collect()
+    process_id = int((isolated / "dockerd.pid").read_text())
+    try:
+        assert os.getsid(process_id) == process_id, "it does not end with this program"
+    finally:
+        os.kill(process_id, signal.SIGTERM)
+        os.waitpid(process_id, 0)
+    assert [str(warning.message) for warning in caught] == []
 
 
 @pytest.mark.parametrize(
-    "text", [None, "garbage", str(os.getpid())], ids=["none", "garbage", "other-program"]
+    "text", [None, "garbage", str(os.getpid())], ids=["no file", "garbage", "other program"]
 )
-def test_only_a_daemon_that_this_project_started_is_stopped(
+def test_only_a_daemon_of_this_project_is_stopped(
     monkeypatch: pytest.MonkeyPatch, isolated: Path, text: str | None
 ) -> None:
     monkeypatch.setattr(os, "kill", _forbidden)
@@ -522,20 +515,18 @@ def test_only_a_daemon_that_this_project_started_is_stopped(
     assert engine.stop_provided() is False
 
 
-def test_the_daemon_that_this_project_started_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, isolated: Path
-) -> None:
+def test_daemon_of_this_project_is_stopped(monkeypatch: pytest.MonkeyPatch, isolated: Path) -> None:
     isolated.mkdir(parents=True)
     (isolated / "dockerd.pid").write_text("1234567")
-    running = [1234567]
-    monkeypatch.setattr(engine, "_running", lambda _: running)
-    monkeypatch.setattr(os, "kill", lambda pid, _: running.remove(pid))
+    process_ids = [1234567]
+    monkeypatch.setattr(engine, "_process_ids", lambda _: process_ids)
+    monkeypatch.setattr(os, "kill", lambda pid, _: process_ids.remove(pid))
     assert engine.stop_provided() is True
-    assert running == []
+    assert process_ids == []
     assert not (isolated / "dockerd.pid").exists()
 
 
-# ---- whose things are dead ----
+# ---- the owners of runs ----
 
 
 def _owner(**changes: str) -> str:
@@ -544,36 +535,36 @@ def _owner(**changes: str) -> str:
     return ":".join((parts | changes).values())
 
 
-def test_a_process_that_runs_is_not_dead() -> None:
+def test_running_process_is_not_dead() -> None:
     assert not engine.is_dead(_owner(), age_hours=1000)
 
 
-def test_a_process_that_ended_is_dead(dead_pid: int) -> None:
+def test_ended_process_is_dead(dead_pid: int) -> None:
     assert engine.is_dead(_owner(pid=str(dead_pid)), age_hours=0)
 
 
-def test_a_process_number_that_was_reused_is_dead() -> None:
+def test_owner_with_a_reused_process_number_is_dead() -> None:
     assert engine.is_dead(_owner(started="1"), age_hours=0)
 
 
 @pytest.mark.parametrize("part", ["boot", "namespace"])
-def test_a_process_of_another_boot_or_namespace_is_dead_after_twelve_hours(part: str) -> None:
+def test_owner_of_another_boot_or_namespace_is_dead_after_twelve_hours(part: str) -> None:
     owner = _owner(**{part: "other"})
     assert not engine.is_dead(owner, age_hours=11.9)
     assert engine.is_dead(owner, age_hours=12.1)
 
 
-@pytest.mark.parametrize("owner", ["", "nobody", "a:b:c"])
-def test_an_owner_that_cannot_be_read_is_dead(owner: str) -> None:
+@pytest.mark.parametrize(
+    "owner",
+    ["", "nobody", "a:b:c", _owner(pid="x")],
+    ids=["empty", "one part", "three parts", "process number"],
+)
+def test_malformed_owner_is_dead(owner: str) -> None:
     assert engine.is_dead(owner, age_hours=0)
 
 
-def test_an_owner_without_a_process_number_is_dead() -> None:
-    assert engine.is_dead(_owner(pid="x"), age_hours=0)
-
-
 @pytest.mark.parametrize(
-    "told",
+    "attributes",
     [
         {"Created": "2024-05-01T12:00:00.123456789Z"},
         {"CreatedAt": "2024-05-01T12:00:00Z"},
@@ -581,15 +572,16 @@ def test_an_owner_without_a_process_number_is_dead() -> None:
         {"Created": "2024-05-01T12:00:00"},
     ],
 )
-def test_the_age_of_a_thing_counts_in_the_zone_that_it_is_told_in(told: dict[str, str]) -> None:
-    same = {"Created": "2024-05-01T12:00:00Z"}
-    assert engine._age_hours(told) == pytest.approx(engine._age_hours(same), abs=0.01)
-    assert engine._age_hours(told) > 1000
+def test_age_respects_the_time_zone(attributes: dict[str, str]) -> None:
+    same_time = {"Created": "2024-05-01T12:00:00Z"}
+    age_hours = engine._age_hours(attributes)
+    assert age_hours == pytest.approx(engine._age_hours(same_time), abs=0.01)
+    assert age_hours > 1000
 
 
-@pytest.mark.parametrize("told", [{}, {"Created": "yesterday"}, {"Created": None}])
-def test_a_thing_of_unknown_age_is_new(told: dict[str, Any]) -> None:
-    assert engine._age_hours(told) == 0
+@pytest.mark.parametrize("attributes", [{}, {"Created": "yesterday"}, {"Created": None}])
+def test_unknown_age_is_zero(attributes: dict[str, Any]) -> None:
+    assert engine._age_hours(attributes) == 0
 
 
 # ---- the sweep ----
@@ -598,7 +590,9 @@ DEAD = {LABEL_RUN: "dead", LABEL_OWNER: "nobody"}
 KINDS = ("containers", "networks", "volumes")
 
 
-class _Thing:
+class _Resource:
+    """A container, network or volume of an engine."""
+
     def __init__(
         self,
         labels: dict[str, str],
@@ -613,24 +607,27 @@ class _Thing:
         self.error = error
         self.removed: dict[str, bool] | None = None
 
-    def remove(self, **how: bool) -> None:
+    def remove(self, **options: bool) -> None:
         if self.error:
             raise self.error
-        self.removed = how
+        self.removed = options
 
 
-def _client(**things: list[_Thing]) -> Any:
-    """Return a client of an engine that has these things, and finds them by label."""
+def _client(**resources: list[_Resource]) -> Any:
+    """Return a client of an engine that has these resources and lists them by label."""
 
-    def listing(kind: str) -> Any:
-        def found(filters: dict[str, str], **__: bool) -> list[_Thing]:
+    def collection(kind: str) -> Any:
+        def list_by_label(filters: dict[str, str], **__: bool) -> list[_Resource]:
             key, _, value = filters["label"].partition("=")
-            have = things.get(kind, [])
-            return [t for t in have if key in t.labels and value in ("", t.labels[key])]
+            return [
+                resource
+                for resource in resources.get(kind, [])
+                if key in resource.labels and value in ("", resource.labels[key])
+            ]
 
-        return SimpleNamespace(list=found)
+        return SimpleNamespace(list=list_by_label)
 
-    return SimpleNamespace(**{kind: listing(kind) for kind in KINDS})
+    return SimpleNamespace(**{kind: collection(kind) for kind in KINDS})
 
 
 def _api_error(status: int) -> docker.errors.APIError:
@@ -639,30 +636,32 @@ def _api_error(status: int) -> docker.errors.APIError:
     return docker.errors.APIError("refused", response=response)
 
 
-def test_the_sweep_takes_what_dead_runs_left_and_nothing_else() -> None:
+def test_sweep_removes_only_resources_of_dead_runs() -> None:
     live = Run.new().labels()
-    mine = {kind: [_Thing(DEAD), _Thing(live), _Thing({"other": "project"})] for kind in KINDS}
-    assert engine.sweep(_client(**mine)) == 3
-    for things in mine.values():
-        assert [thing.removed is not None for thing in things] == [True, False, False]
+    resources = {
+        kind: [_Resource(DEAD), _Resource(live), _Resource({"other": "project"})] for kind in KINDS
+    }
+    assert engine.sweep(_client(**resources)) == 3
+    for of_kind in resources.values():
+        assert [resource.removed is not None for resource in of_kind] == [True, False, False]
 
 
-def test_the_sweep_forces_containers_off_with_their_volumes() -> None:
-    thing = _Thing(DEAD)
-    engine.sweep(_client(containers=[thing]))
-    assert thing.removed == {"force": True, "v": True}
+def test_sweep_removes_running_containers_with_their_volumes() -> None:
+    container = _Resource(DEAD)
+    engine.sweep(_client(containers=[container]))
+    assert container.removed == {"force": True, "v": True}
 
 
-def test_the_sweep_of_one_run_takes_all_of_it_though_it_lives() -> None:
+def test_sweep_of_one_run_removes_its_resources_although_it_is_alive() -> None:
     run = Run.new()
-    mine, others, dead = _Thing(run.labels()), _Thing(Run.new().labels()), _Thing(DEAD)
-    assert engine.sweep(_client(networks=[mine, others, dead]), run=run.id) == 1
-    assert mine.removed is not None
-    assert others.removed is dead.removed is None
+    swept, other, dead = (_Resource(labels) for labels in (run.labels(), Run.new().labels(), DEAD))
+    assert engine.sweep(_client(networks=[swept, other, dead]), run=run.id) == 1
+    assert swept.removed is not None
+    assert other.removed is dead.removed is None
 
 
-def test_the_sweep_of_everything_takes_live_runs_too() -> None:
-    live, foreign = _Thing(Run.new().labels()), _Thing({})
+def test_sweep_of_everything_removes_resources_of_live_runs() -> None:
+    live, foreign = _Resource(Run.new().labels()), _Resource({})
     assert engine.sweep(_client(volumes=[live, foreign]), everything=True) == 1
     assert foreign.removed is None
 
@@ -670,61 +669,74 @@ def test_the_sweep_of_everything_takes_live_runs_too() -> None:
 @pytest.mark.parametrize(
     "error", [docker.errors.NotFound("gone"), _api_error(409), _api_error(403)]
 )
-def test_what_another_sweep_is_removing_is_left_to_it(error: Exception) -> None:
-    assert engine.sweep(_client(networks=[_Thing(DEAD, error), _Thing(DEAD)])) == 1
+def test_sweep_ignores_a_resource_that_another_sweep_removes(error: Exception) -> None:
+    assert engine.sweep(_client(networks=[_Resource(DEAD, error), _Resource(DEAD)])) == 1
 
 
+@pytest.fixture
+def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeat a failed removal at once."""
+    monkeypatch.setattr(engine, "_RETRY_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("no_retry_delay")
 @pytest.mark.parametrize(("second", "removed"), [(None, 2), (docker.errors.NotFound("gone"), 1)])
-def test_a_removal_that_fails_once_is_tried_again(second: Exception | None, removed: int) -> None:
-    class Busy(_Thing):
-        def remove(self, **_how: bool) -> None:
+def test_sweep_repeats_a_failed_removal(second: Exception | None, removed: int) -> None:
+    class Busy(_Resource):
+        def remove(self, **_options: bool) -> None:
             first, self.error = self.error, second
             if first:
                 raise first
 
     busy = Busy(DEAD, _api_error(500))
-    assert engine.sweep(_client(containers=[busy, _Thing(DEAD)])) == removed
+    assert engine.sweep(_client(containers=[busy, _Resource(DEAD)])) == removed
 
 
+@pytest.mark.usefixtures("no_retry_delay")
 @pytest.mark.parametrize("error", [_api_error(500), requests.ConnectionError("gone")])
-def test_an_engine_that_fails_in_the_sweep_is_the_testbeds_failure(error: Exception) -> None:
+def test_engine_failure_in_the_sweep_is_a_testbed_failure(error: Exception) -> None:
     with pytest.raises(TestbedFailure) as raised:
-        engine.sweep(_client(containers=[_Thing(DEAD, error)]))
+        engine.sweep(_client(containers=[_Resource(DEAD, error)]))
     assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "sweep")
 
 
-def test_what_is_kept_for_a_person_outlives_its_run_for_a_day() -> None:
+def test_sweep_removes_a_kept_container_after_a_day() -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat()
-    young = _Thing(DEAD, name=f"{engine.KEPT_PREFIX}cell", created=now)
-    old = _Thing(DEAD, name=f"{engine.KEPT_PREFIX}cell")
-    other = _Thing(DEAD, created=now)
+    young = _Resource(DEAD, name=f"{engine.KEPT_PREFIX}cell", created=now)
+    old = _Resource(DEAD, name=f"{engine.KEPT_PREFIX}cell")
+    other = _Resource(DEAD, created=now)
     assert engine.sweep(_client(containers=[young, old, other])) == 2
     assert young.removed is None
     assert engine.sweep(_client(containers=[young]), run=DEAD[LABEL_RUN]) == 0
     assert engine.sweep(_client(containers=[young]), everything=True) == 1
 
 
-def test_what_is_kept_is_removed_with_its_network_and_nothing_else() -> None:
-    kept, index = (_Thing(DEAD, name=f"{engine.KEPT_PREFIX}{name}") for name in ("cell", "index"))
-    live = _Thing(Run.new().labels())
-    network, others = _Thing(DEAD), _Thing(Run.new().labels())
-    things = {"containers": [kept, index, live], "networks": [network, others]}
-    assert engine.remove_kept(_client(**things)) == 3
-    assert live.removed is others.removed is None
+def test_remove_kept_removes_only_kept_containers_and_their_networks() -> None:
+    cell, index = (
+        _Resource(DEAD, name=f"{engine.KEPT_PREFIX}{name}") for name in ("cell", "index")
+    )
+    live = _Resource(Run.new().labels())
+    network, other_network = _Resource(DEAD), _Resource(Run.new().labels())
+    resources = {"containers": [cell, index, live], "networks": [network, other_network]}
+    assert engine.remove_kept(_client(**resources)) == 3
+    assert live.removed is other_network.removed is None
 
 
-def test_two_runs_of_one_process_have_an_owner_in_common_and_names_of_their_own() -> None:
-    one, other = Run.new(), Run.new()
-    assert one.owner == other.owner
-    assert one.id != other.id
-    assert one.labels() == {LABEL_RUN: one.id, LABEL_OWNER: one.owner}
+def test_two_runs_of_one_process_have_the_same_owner_and_different_ids() -> None:
+    first, second = Run.new(), Run.new()
+    assert first.owner == second.owner
+    assert first.id != second.id
+    assert first.labels() == {LABEL_RUN: first.id, LABEL_OWNER: first.owner}
 
 
-def test_every_name_of_an_image_is_removed_and_a_nameless_one_by_its_id() -> None:
+def test_images_are_removed_by_all_their_tags_or_by_their_id() -> None:
     removed: list[str] = []
-    have = [SimpleNamespace(id="1", tags=["a:1", "a:2"]), SimpleNamespace(id="sha256:2", tags=[])]
+    tagged, untagged = (
+        SimpleNamespace(id="1", tags=["a:1", "a:2"]),
+        SimpleNamespace(id="sha256:2", tags=[]),
+    )
     images = SimpleNamespace(
-        list=lambda filters: have if filters == {"label": engine.LABEL_IMAGE} else [],
+        list=lambda filters: [tagged, untagged] if filters == {"label": LABEL_IMAGE} else [],
         remove=lambda tag, **_: removed.append(tag),
     )
     client: Any = SimpleNamespace(images=images)

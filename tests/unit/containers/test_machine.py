@@ -37,8 +37,8 @@ RUN = Run(id="1", owner="a:b:c:d")
 # ---- a running machine ----
 
 
-class _Wrapped:
-    """The engine's side of a container: its commands, its files, and how it ends."""
+class _EngineContainer:
+    """The engine's object of a container: its commands, its files and its state."""
 
     id = "0123"
 
@@ -51,22 +51,22 @@ class _Wrapped:
         self.commands: list[tuple[list[str], dict[str, Any]]] = []
         self.files: dict[str, bytes] = {}
         self.owners: set[int] = set()
-        self.answer: tuple[int | None, tuple[bytes | None, bytes | None]] = (0, (None, None))
-        self.said = b""
+        self.result: tuple[int | None, tuple[bytes | None, bytes | None]] = (0, (None, None))
+        self.output = b""
         self.error: Exception | None = None
-        self.removed = 0
+        self.removals = 0
 
     def _fail(self) -> None:
         if self.error:
             raise self.error
 
     def exec_run(
-        self, command: list[str], *, demux: bool, **how: Any
+        self, command: list[str], *, demux: bool, **options: Any
     ) -> tuple[int | None, tuple[bytes | None, bytes | None]]:
         self._fail()
         assert demux
-        self.commands.append((command, how))
-        return self.answer
+        self.commands.append((command, options))
+        return self.result
 
     def put_archive(self, _: str, data: bytes) -> None:
         self._fail()
@@ -92,20 +92,20 @@ class _Wrapped:
         self._fail()
 
     def logs(self, **_: int) -> bytes:
-        return self.said
+        return self.output
 
     def remove(self, **_: bool) -> None:
-        self.removed += 1
+        self.removals += 1
 
 
 class _Container:
-    """What stands in for the container library's own class."""
+    """A fake of the container class of the library."""
 
-    def __init__(self, image: str, wrapped: _Wrapped) -> None:
+    def __init__(self, image: str) -> None:
         self.image = image
-        self.wrapped = wrapped
-        self.how: dict[str, Any] = {}
-        self.envs: dict[str, str] = {}
+        self.wrapped = _EngineContainer()
+        self.options: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
         self.command: list[str] = []
         self.start_error: BaseException | None = None
 
@@ -113,45 +113,45 @@ class _Container:
         self.command = command
         return self
 
-    def with_kwargs(self, **how: Any) -> _Container:
-        self.how = how
+    def with_kwargs(self, **options: Any) -> _Container:
+        self.options = options
         return self
 
-    def with_envs(self, **envs: str) -> _Container:
-        self.envs = envs
+    def with_envs(self, **environment: str) -> _Container:
+        self.environment = environment
         return self
 
     def start(self) -> None:
         if self.start_error:
             raise self.start_error
 
-    def get_wrapped_container(self) -> _Wrapped:
+    def get_wrapped_container(self) -> _EngineContainer:
         return self.wrapped
 
     def get_docker_client(self) -> Any:
         return types.SimpleNamespace(client=types.SimpleNamespace(close=lambda: None))
 
 
-Make = Callable[..., tuple[Machine, _Container]]
+MakeMachine = Callable[..., tuple[Machine, _Container]]
 
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Return the way to a machine whose container is not real."""
+def make_machine(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
+    """Return a function that makes a machine with a fake container."""
 
-    def made(
+    def make(
         spec: MachineSpec = SPEC,
         files: dict[str, bytes] | None = None,
         **environment: str,
     ) -> tuple[Machine, _Container]:
         containers: list[_Container] = []
 
-        def container(image: str, docker_client_kw: dict[str, Any]) -> _Container:
+        def new_container(image: str, docker_client_kw: dict[str, Any]) -> _Container:
             assert docker_client_kw == ENGINE.library_arguments()
-            containers.append(_Container(image, _Wrapped()))
+            containers.append(_Container(image))
             return containers[0]
 
-        monkeypatch.setattr(network_module, "DockerContainer", container)
+        monkeypatch.setattr(network_module, "DockerContainer", new_container)
         machine = Machine(
             spec,
             Image(name="debian", tag="e2e/debian:1", id="sha256:1", created="2024"),
@@ -160,239 +160,256 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
         )
         return machine, containers[0]
 
-    return made
+    return make
 
 
-def test_a_machine_has_the_runs_labels_its_network_and_no_resolver(make: Make) -> None:
-    _, container = make(LANG="C")
+def _assert_lost(act: Callable[[], object], text: str = "") -> None:
+    with pytest.raises(TestbedFailure) as raised:
+        act()
+    assert (raised.value.cause, raised.value.where) == ("machine-lost", "debian")
+    assert text in raised.value.observed
+
+
+def test_machine_has_the_labels_of_the_run_its_network_and_no_resolver(
+    make_machine: MakeMachine,
+) -> None:
+    _, container = make_machine(LANG="C")
     assert container.image == "e2e/debian:1"
-    assert container.how["labels"] == RUN.labels()
-    assert container.how["network"] == "closed"
-    assert container.how["dns"] == ["127.0.0.1"]
-    assert container.envs == {"LANG": "C"}
+    assert container.options["labels"] == RUN.labels()
+    assert container.options["network"] == "closed"
+    assert container.options["dns"] == ["127.0.0.1"]
+    assert container.environment == {"LANG": "C"}
 
 
-def test_a_started_machine_trusts_the_runs_authority_and_is_removed_at_the_end(make: Make) -> None:
-    made, container = make()
-    assert container.how["user"] == "root"
+def test_machine_gets_the_ca_certificate_at_its_start_and_is_removed_at_the_end(
+    make_machine: MakeMachine,
+) -> None:
+    machine, container = make_machine()
+    assert container.options["user"] == "root"
     assert container.command[:2] == ["sh", "-c"]
     assert container.command[3:6] == ["sh", "CERTIFICATE", "linux"]
     assert container.command[7:] == ["sleep", "infinity"]
-    with made as machine:
+    with machine:
         assert container.wrapped.files == {}
-        address, since = machine.address_and_start()
+        address, start_time = machine.address_and_start_time()
         assert (machine.id, address) == ("0123", "10.0.0.2")
-        assert since.isoformat() == "2026-01-02T03:04:05.123456+00:00"
-        assert container.wrapped.removed == 0
-    assert container.wrapped.removed == 1
+        assert start_time.isoformat() == "2026-01-02T03:04:05.123456+00:00"
+        assert container.wrapped.removals == 0
+    assert container.wrapped.removals == 1
 
 
-def test_a_machine_that_has_lost_its_address_is_no_client_of_the_index(make: Make) -> None:
-    made, container = make()
-    with made as machine:
+def test_machine_without_an_address_is_lost(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
+    with machine:
         container.wrapped.attrs |= {"NetworkSettings": {"Networks": {"closed": {"IPAddress": ""}}}}
-        container.wrapped.said = b"Killed"
-        with pytest.raises(TestbedFailure, match=r"no address: Killed") as caught:
-            machine.address_and_start()
-    assert caught.value.cause == "machine-lost"
+        container.wrapped.output = b"Killed"
+        _assert_lost(machine.address_and_start_time, "Killed")
 
 
-def test_a_machine_whose_processor_the_engine_has_not_is_kept_to_none(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+def test_machine_on_wine_starts_without_a_processor_that_the_engine_refuses(
+    make_machine: MakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processors, "_usable", lambda _: (7,))
-    machine, container = make(sample_machine(system="windows"))
-    asked = []
+    monkeypatch.setattr(processors, "_assignable_processors", lambda _: (7,))
+    machine, container = make_machine(sample_machine(system="windows"))
+    requested = []
 
     def start() -> None:
-        asked.append(container.how.get("cpuset_cpus"))
-        if asked[-1]:
+        requested.append(container.options.get("cpuset_cpus"))
+        if requested[-1]:
             raise docker.errors.APIError("Requested CPUs are not available - requested 7")
 
     monkeypatch.setattr(container, "start", start)
     with machine:
-        assert asked == ["7", None]
+        assert requested == ["7", None]
 
 
-def test_a_machine_on_wine_alone_is_kept_to_one_processor_until_it_ends(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+def test_only_a_machine_on_wine_reserves_a_processor_until_its_end(
+    make_machine: MakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processors, "_usable", lambda _: (7, 8))
-    on_wine, wine = make(sample_machine(system="windows"))
-    ordinary, linux = make(SPEC)
-    with on_wine, ordinary:
-        assert wine.how["cpuset_cpus"] == "7"
-        assert wine.how["labels"] == RUN.labels()
-        assert "cpuset_cpus" not in linux.how
-        with processors.reserve(ENGINE) as other:
-            assert other == "8"
-    with processors.reserve(ENGINE) as again:
-        assert again == "7"
+    monkeypatch.setattr(processors, "_assignable_processors", lambda _: (7, 8))
+    wine_machine, wine_container = make_machine(sample_machine(system="windows"))
+    linux_machine, linux_container = make_machine(SPEC)
+    with wine_machine, linux_machine:
+        assert wine_container.options["cpuset_cpus"] == "7"
+        assert wine_container.options["labels"] == RUN.labels()
+        assert "cpuset_cpus" not in linux_container.options
+        with processors.reserve(ENGINE) as number:
+            assert number == "8"
+    with processors.reserve(ENGINE) as number:
+        assert number == "7"
 
 
 @pytest.mark.parametrize(
     "error", [docker.errors.DockerException("no\nspace"), requests.ConnectionError("no\nspace")]
 )
-def test_a_machine_that_does_not_start_is_lost_and_removed(make: Make, error: Exception) -> None:
-    machine, container = make()
+def test_machine_that_cannot_start_is_lost_and_removed(
+    make_machine: MakeMachine, error: Exception
+) -> None:
+    machine, container = make_machine()
     container.start_error = error
-    with pytest.raises(TestbedFailure, match="machine-lost: debian: no space"):
-        machine.__enter__()
-    assert container.wrapped.removed == 1
+    _assert_lost(machine.__enter__, "no space")
+    assert container.wrapped.removals == 1
 
 
-def test_an_interrupted_start_removes_the_machine_and_goes_on_ending(make: Make) -> None:
-    machine, container = make()
+def test_interrupted_start_removes_the_machine(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
     container.start_error = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         machine.__enter__()
-    assert container.wrapped.removed == 1
+    assert container.wrapped.removals == 1
 
 
-def _begin(
+# ---- the start script ----
+
+
+def _run_start_script(
     folder: Path,
     runs_on: str = "linux",
-    authority: str = "OURS\n",
-    packed: str = "",
+    ca_certificate: str = "RUN\n",
+    packed_files: str = "",
     tools: Sequence[str] = (),
-) -> subprocess.CompletedProcess[str]:
-    """Run what a machine starts with, on a file system below ``folder``; tell how it ended."""
-    script = machine_module._FIRST.replace("/etc", f"{folder}/etc").replace("/run", f"{folder}/run")
+) -> tuple[int, bool]:
+    """Run the start script in a file system below ``folder``.
+
+    Return its exit code, and whether the machine is ready.
+    """
+    script = machine_module._START_SCRIPT
+    for path in ("/etc", "/run"):
+        script = script.replace(path, f"{folder}{path}")
     script = script.replace("-C /", f"-C {folder}").replace("'/'", f"'{folder}'")
-    found = folder / "bin"
-    found.mkdir()
+    programs = folder / "bin"
+    programs.mkdir()
     for name in ("mkdir", "true", *tools):
-        real = sys.executable if name == "python3" else shutil.which(name)
-        (found / name).symlink_to(real or name)
-    return subprocess.run(
-        ["/bin/sh", "-c", script, "sh", authority, runs_on, packed, "true"],
-        env={"PATH": str(found)},
+        program = sys.executable if name == "python3" else shutil.which(name)
+        (programs / name).symlink_to(program or name)
+    result = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", ca_certificate, runs_on, packed_files, "true"],
+        env={"PATH": str(programs)},
         capture_output=True,
-        text=True,
         check=False,
     )
+    return result.returncode, Path(f"{folder}{machine_module._READY}").exists()
 
 
-@pytest.mark.parametrize("bundle", machine_module._BUNDLES)
-def test_a_machine_adds_the_authority_to_its_own_before_it_is_ready(
-    tmp_path: Path, bundle: str
+def _make_bundle(folder: Path, path: str = machine_module._CA_BUNDLES[0]) -> Path:
+    bundle = Path(f"{folder}{path}")
+    bundle.parent.mkdir(parents=True)
+    bundle.write_text("IMAGE\n", "utf-8")
+    return bundle
+
+
+@pytest.mark.parametrize("path", machine_module._CA_BUNDLES)
+def test_start_script_adds_the_ca_certificate_to_the_bundle(tmp_path: Path, path: str) -> None:
+    bundle = _make_bundle(tmp_path, path)
+    assert _run_start_script(tmp_path) == (0, True)
+    assert bundle.read_text("utf-8") == "IMAGE\nRUN\n"
+
+
+@pytest.mark.parametrize(("runs_on", "count"), [("linux", 1), ("wine", 0)])
+def test_start_script_adds_the_ca_certificate_by_its_hash_on_linux_only(
+    tmp_path: Path, ca_certificate: str, runs_on: str, count: int
 ) -> None:
-    kept = Path(f"{tmp_path}{bundle}")
-    kept.parent.mkdir(parents=True)
-    kept.write_text("OTHERS\n", "utf-8")
-    done = _begin(tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert kept.read_text("utf-8") == "OTHERS\nOURS\n"
-    assert Path(f"{tmp_path}{machine_module._READY}").exists()
+    folder = _make_bundle(tmp_path).parent
+    assert _run_start_script(tmp_path, runs_on, ca_certificate, tools=["openssl"]) == (0, True)
+    assert [path.read_text("utf-8") for path in folder.glob("*.0")] == [ca_certificate] * count
 
 
-@pytest.mark.parametrize(("runs_on", "number"), [("linux", 1), ("wine", 0)])
-def test_openssl_finds_the_authority_in_its_folder_by_a_hash(
-    tmp_path: Path, runs_on: str, number: int
-) -> None:
-    folder = tmp_path / "etc" / "ssl" / "certs"
-    folder.mkdir(parents=True)
-    (folder / "ca-certificates.crt").touch()
-    pem = trustme.CA().cert_pem.bytes().decode()
-    done = _begin(tmp_path, runs_on, pem, tools=["openssl"])
-    assert (done.returncode, done.stderr) == (0, "")
-    found = [path for path in folder.iterdir() if path.suffix == ".0"]
-    assert [path.read_text("utf-8") for path in found] == [pem] * number
+@pytest.fixture(scope="module")
+def ca_certificate() -> str:
+    return trustme.CA().cert_pem.bytes().decode()
 
 
-def test_a_machine_without_a_store_of_authorities_ends_and_is_never_ready(tmp_path: Path) -> None:
-    done = _begin(tmp_path)
-    assert (done.returncode, done.stderr) == (1, "")
-    assert "no CA bundle: none of" in done.stdout
-    assert not Path(f"{tmp_path}{machine_module._READY}").exists()
+def test_start_script_fails_without_a_ca_bundle(tmp_path: Path) -> None:
+    assert _run_start_script(tmp_path) == (1, False)
 
 
 @pytest.mark.parametrize("tools", [["base64", "tar", "gzip"], ["python3"]], ids=" ".join)
-def test_a_machine_begins_with_the_suites_files(
-    make: Make, tmp_path: Path, tools: list[str]
+def test_start_script_unpacks_the_files_of_the_suite(
+    make_machine: MakeMachine, tmp_path: Path, tools: list[str]
 ) -> None:
-    _, container = make()
-    bundle = tmp_path / machine_module._BUNDLES[0].strip("/")
-    bundle.parent.mkdir(parents=True)
-    bundle.touch()
-    done = _begin(tmp_path, packed=container.command[6], tools=tools)
-    assert (done.returncode, done.stderr) == (0, "")
-    kept = tmp_path / "e2e" / "ca.pem"
-    assert kept.read_text("utf-8") == "CERTIFICATE"
-    assert (kept.stat().st_uid, kept.stat().st_mode & 0o777) == (1000, 0o644)
-    assert Path(f"{tmp_path}{machine_module._READY}").exists()
+    _, container = make_machine()
+    _make_bundle(tmp_path)
+    packed_files = container.command[6]
+    assert _run_start_script(tmp_path, packed_files=packed_files, tools=tools) == (0, True)
+    path = tmp_path / "e2e" / "ca.pem"
+    assert path.read_text("utf-8") == "CERTIFICATE"
+    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (1000, 0o644)
 
 
-def test_a_machine_that_cannot_unpack_the_suites_files_is_never_ready(tmp_path: Path) -> None:
-    bundle = tmp_path / machine_module._BUNDLES[0].strip("/")
-    bundle.parent.mkdir(parents=True)
-    bundle.touch()
-    done = _begin(tmp_path, packed="bm8gYXJjaGl2ZQ==", tools=["base64", "tar", "gzip"])
-    assert done.returncode != 0
-    assert not Path(f"{tmp_path}{machine_module._READY}").exists()
+def test_start_script_fails_if_the_files_cannot_be_unpacked(tmp_path: Path) -> None:
+    _make_bundle(tmp_path)
+    invalid = "bm8gYXJjaGl2ZQ=="
+    code, is_ready = _run_start_script(
+        tmp_path, packed_files=invalid, tools=["base64", "tar", "gzip"]
+    )
+    assert code != 0
+    assert not is_ready
 
 
-def test_files_too_large_for_an_argument_are_put_into_the_machine(make: Make) -> None:
-    large = os.urandom(100_000)
-    machine, container = make(files={"large.bin": large})
+def test_files_that_are_too_large_for_an_argument_are_copied(make_machine: MakeMachine) -> None:
+    content = os.urandom(100_000)
+    machine, container = make_machine(files={"large.bin": content})
     assert container.command[6] == ""
     with machine:
-        told = {"/e2e/ca.pem": b"CERTIFICATE", "/e2e/large.bin": large}
-        assert container.wrapped.files == told
-    assert max(map(len, container.command)) < machine_module._ARGUMENT
+        expected = {"/e2e/ca.pem": b"CERTIFICATE", "/e2e/large.bin": content}
+        assert container.wrapped.files == expected
+    assert max(map(len, container.command)) < machine_module._MAX_ARGUMENT_BYTES
+
+
+# ---- commands and files ----
 
 
 @pytest.mark.parametrize("error", [None, docker.errors.APIError("it is not running")])
-def test_a_machine_that_ended_before_its_first_command_says_why(
-    make: Make, error: docker.errors.APIError | None
+def test_machine_that_ended_before_its_first_command_is_lost_with_its_output(
+    make_machine: MakeMachine, error: docker.errors.APIError | None
 ) -> None:
-    machine, container = make()
+    machine, container = make_machine()
     container.wrapped.status = "exited"
     container.wrapped.error = error
-    container.wrapped.said = b"no CA bundle: none of ..."
-    with pytest.raises(TestbedFailure, match=r"machine-lost: .*: no CA bundle: none of"):
-        machine.wait()
+    container.wrapped.output = b"the output of the script"
+    _assert_lost(machine.wait, "the output of the script")
 
 
-def test_a_command_runs_as_the_user_in_the_home_folder(make: Make) -> None:
-    machine, container = make()
-    container.wrapped.answer = (3, (b"no\xff", b"why"))
+def test_command_runs_as_the_user_in_the_home_folder(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
+    container.wrapped.result = (3, (b"out\xff", b"error"))
     result = machine.run(["id"], environment={"A": "b"})
-    assert (result.code, result.stdout) == (3, "no\N{REPLACEMENT CHARACTER}")
-    assert (result.stderr, result.output) == ("why", f"{result.stdout}why")
-    ((command, how),) = container.wrapped.commands
+    assert (result.code, result.stdout) == (3, "out\N{REPLACEMENT CHARACTER}")
+    assert (result.stderr, result.output) == ("error", f"{result.stdout}error")
+    ((command, options),) = container.wrapped.commands
     assert command[-1:] == ["id"]
-    assert how == {"user": "user", "workdir": "/home/user", "environment": {"A": "b"}}
+    assert options == {"user": "user", "workdir": "/home/user", "environment": {"A": "b"}}
 
 
-def test_the_first_command_alone_waits_until_the_machine_is_ready(make: Make) -> None:
-    machine, container = make()
+def test_only_the_first_command_waits_until_the_machine_is_ready(
+    make_machine: MakeMachine,
+) -> None:
+    machine, container = make_machine()
     machine.run(["id"])
     machine.run(["id"])
     (first, _), (second, _) = container.wrapped.commands
-    assert first == ["sh", "-c", machine_module._WAIT, "sh", "id"]
-    assert f"until [ -e {machine_module._READY} ]" in machine_module._WAIT
+    assert first == ["sh", "-c", machine_module._WAIT_SCRIPT, "sh", "id"]
+    assert f"until [ -e {machine_module._READY} ]" in machine_module._WAIT_SCRIPT
     assert second == ["id"]
 
 
-def test_a_command_with_a_limit_is_ended_by_it(make: Make) -> None:
-    machine, container = make()
+def test_command_with_a_time_limit_runs_under_timeout(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
     machine.run(["pip", "list"], seconds=7)
     ((command, _),) = container.wrapped.commands
     assert command[-6:] == ["timeout", "-k", "5", "7", "pip", "list"]
 
 
-def test_a_command_without_an_exit_code_has_failed(make: Make) -> None:
-    machine, container = make()
-    container.wrapped.answer = (None, (None, None))
+def test_command_without_an_exit_code_has_failed(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
+    container.wrapped.result = (None, (None, None))
     assert machine.run(["id"]).code == -1
 
 
-def test_a_machine_that_stopped_meanwhile_is_lost(make: Make) -> None:
-    machine, container = make()
+def test_machine_that_ended_during_a_command_is_lost(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
     container.wrapped.status = "exited"
-    with pytest.raises(TestbedFailure, match="the machine stopped while `pip list` ran: no word"):
-        machine.run(["pip", "list"])
+    _assert_lost(lambda: machine.run(["pip", "list"]), "`pip list`")
 
 
 def _run(machine: Machine) -> object:
@@ -407,51 +424,48 @@ def _get(machine: Machine) -> object:
     return machine.get("/e2e/a")
 
 
-@pytest.mark.parametrize("use", [_run, _put, _get])
+@pytest.mark.parametrize("act", [_run, _put, _get])
 @pytest.mark.parametrize(
     "error", [docker.errors.DockerException("gone"), requests.ConnectionError("gone")]
 )
-def test_a_machine_that_does_not_answer_is_lost(
-    make: Make, use: Callable[[Machine], object], error: Exception
+def test_machine_that_does_not_answer_is_lost(
+    make_machine: MakeMachine, act: Callable[[Machine], object], error: Exception
 ) -> None:
-    machine, container = make()
+    machine, container = make_machine()
     container.wrapped.error = error
-    with pytest.raises(TestbedFailure) as raised:
-        use(machine)
-    assert (raised.value.cause, raised.value.where) == ("machine-lost", "debian")
+    _assert_lost(lambda: act(machine))
 
 
-def test_a_file_can_be_put_on_a_machine_for_its_user_and_got_back(make: Make) -> None:
-    machine, container = make()
+def test_file_on_a_machine_belongs_to_its_user_and_can_be_read(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
     machine.put({"out.json": b"{}"})
     assert machine.get("/e2e/out.json") == b"{}"
     assert container.wrapped.owners == {1000}
 
 
-def test_a_file_that_is_not_there_is_none(make: Make) -> None:
-    machine, _ = make()
+def test_missing_file_on_a_machine_is_none(make_machine: MakeMachine) -> None:
+    machine, _ = make_machine()
     assert machine.get("/e2e/absent") is None
 
 
-def test_an_empty_answer_for_a_file_is_a_lost_machine(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+def test_machine_that_returns_an_empty_archive_is_lost(
+    make_machine: MakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine, container = make()
+    machine, container = make_machine()
     empty = io.BytesIO()
     tarfile.open(fileobj=empty, mode="w").close()
     monkeypatch.setattr(container.wrapped, "get_archive", lambda _: ([empty.getvalue()], {}))
-    with pytest.raises(TestbedFailure, match="machine-lost"):
-        machine.get("/e2e/out.json")
+    _assert_lost(lambda: machine.get("/e2e/out.json"))
 
 
-def test_closing_a_machine_that_is_gone_is_harmless(make: Make) -> None:
-    machine, container = make()
-    asked: list[bool] = []
+def test_closing_a_removed_machine_is_no_error(make_machine: MakeMachine) -> None:
+    machine, container = make_machine()
+    calls: list[bool] = []
 
     def remove(**_: bool) -> Never:
-        asked.append(True)
+        calls.append(True)
         raise docker.errors.NotFound("gone")
 
     container.wrapped = SimpleNamespace(remove=remove)  # type: ignore[assignment]
     machine.close()
-    assert asked == [True]
+    assert calls == [True]

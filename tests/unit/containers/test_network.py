@@ -53,31 +53,34 @@ def _run_machine(engine: Engine, folder: str) -> None:
 
 
 def _folders(server: EngineServer) -> list[str]:
-    """Return the folders of the machines that this engine made."""
-    made = [r for r in server.requests if r.path == "/containers/create"]
-    return [folder for r in made for folder in json.loads(r.body)["HostConfig"]["Tmpfs"]]
+    """Return the tmpfs folders of the containers that this engine created."""
+    return [
+        folder
+        for request in server.bodies("/containers/create")
+        for folder in request["HostConfig"]["Tmpfs"]
+    ]
 
 
-@pytest.mark.parametrize("named", ["", "one", "two", "nowhere"])
-def test_of_two_engines_in_one_process_neither_is_mistaken_for_the_other(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch, named: str
+@pytest.mark.parametrize("docker_host", ["", "one", "two", "missing"])
+def test_two_engines_in_one_process_are_not_confused(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, docker_host: str
 ) -> None:
     one, two = (_engine(servers[name]) for name in ("one", "two"))
-    if named:
-        server = servers.get(named)
-        monkeypatch.setenv("DOCKER_HOST", server.url if server else "unix:///nowhere.sock")
+    if docker_host:
+        server = servers.get(docker_host)
+        monkeypatch.setenv("DOCKER_HOST", server.url if server else "unix:///missing.sock")
     before = dict(os.environ)
     for engine, folder in ((one, "/first"), (two, "/second"), (one, "/third")):
         _run_machine(engine, folder)
     assert _folders(servers["one"]) == ["/first", "/third"]
     assert _folders(servers["two"]) == ["/second"]
-    for server, number in ((servers["one"], 2), (servers["two"], 1)):
-        assert server.paths("POST").count("/networks/create") == number
-        assert server.paths("DELETE") == ["/containers/c1", "/networks/n1"] * number
+    for server, count in ((servers["one"], 2), (servers["two"], 1)):
+        assert server.paths("POST").count("/networks/create") == count
+        assert server.paths("DELETE") == ["/containers/c1", "/networks/n1"] * count
     assert dict(os.environ) == before
 
 
-def test_a_docker_context_does_not_replace_the_engine(
+def test_docker_context_does_not_replace_the_engine(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -86,7 +89,7 @@ def test_a_docker_context_does_not_replace_the_engine(
     meta.parent.mkdir(parents=True)
     endpoints = {"docker": {"Host": servers["two"].url}}
     meta.write_text(json.dumps({"Name": "other", "Metadata": {}, "Endpoints": endpoints}))
-    # The library itself puts the context's engine into the environment; this undoes it.
+    # The library sets DOCKER_HOST to the engine of the context. monkeypatch restores the variable.
     monkeypatch.setenv("DOCKER_HOST", "")
     monkeypatch.delenv("DOCKER_HOST")
     (context,) = engines.endpoints()
@@ -96,32 +99,29 @@ def test_a_docker_context_does_not_replace_the_engine(
     assert servers["two"].requests == []
 
 
-def test_a_container_without_a_network_gets_none_of_the_librarys_choice(
-    servers: Servers,
-) -> None:
+def test_container_without_a_network_gets_no_network_from_the_library(servers: Servers) -> None:
     container = new_container(_engine(servers["one"]), IMAGE)
     container.with_kwargs(network=None, network_mode="none").start()
     container.stop()
-    (made,) = (r for r in servers["one"].requests if r.path == "/containers/create")
-    assert json.loads(made.body)["HostConfig"]["NetworkMode"] == "none"
+    (request,) = servers["one"].bodies("/containers/create")
+    assert request["HostConfig"]["NetworkMode"] == "none"
     assert "/networks" not in servers["one"].paths("GET")
 
 
-def test_a_closed_network_is_internal_and_has_the_runs_labels(servers: Servers) -> None:
+def test_closed_network_is_internal_and_has_the_labels_of_the_run(servers: Servers) -> None:
     with closed_network(_engine(servers["one"]), RUN) as network:
         assert b"BEGIN CERTIFICATE" in network.ca_certificate
         handle = network.handle()
-    (made,) = (r for r in servers["one"].requests if r.path == "/networks/create")
-    body = json.loads(made.body)
-    assert (body["Name"], body["Internal"]) == (handle.name, True)
-    assert RUN.labels().items() <= body["Labels"].items()
+    (request,) = servers["one"].bodies("/networks/create")
+    assert (request["Name"], request["Internal"]) == (handle.name, True)
+    assert RUN.labels().items() <= request["Labels"].items()
     assert handle == type(handle).model_validate_json(handle.model_dump_json())
 
 
 @pytest.mark.parametrize(
     "error", [docker.errors.DockerException("no pool"), requests.ConnectionError("no pool")]
 )
-def test_a_network_that_cannot_be_made_is_the_testbeds_failure(
+def test_network_that_cannot_be_created_is_a_testbed_failure(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def create(_: Network) -> None:
@@ -129,7 +129,8 @@ def test_a_network_that_cannot_be_made_is_the_testbeds_failure(
 
     monkeypatch.setattr(Network, "create", create)
     with (
-        pytest.raises(TestbedFailure, match="machine-lost: network: no pool"),
+        pytest.raises(TestbedFailure, match="no pool") as raised,
         new_network(_engine(servers["one"]), RUN),
     ):
         pytest.fail("there is no network")
+    assert (raised.value.cause, raised.value.where) == ("machine-lost", "network")

