@@ -21,13 +21,13 @@ def _is_held(path: Path) -> bool:
     return False
 
 
-def test_the_state_folder_is_the_named_one_and_is_made(isolated: Path) -> None:
+def test_state_folder_is_that_of_the_variable_and_is_created(isolated: Path) -> None:
     assert not isolated.exists()
     assert state_folder() == isolated
     assert isolated.is_dir()
 
 
-def test_without_a_name_it_is_in_the_users_cache(
+def test_default_state_folder_is_in_the_cache_folder_of_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("QUIVERDB_E2E_STATE")
@@ -36,7 +36,7 @@ def test_without_a_name_it_is_in_the_users_cache(
 
 
 @pytest.mark.parametrize("cache", [None, ""])
-def test_without_a_cache_folder_it_is_below_home(
+def test_default_cache_folder_is_in_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str | None
 ) -> None:
     monkeypatch.delenv("QUIVERDB_E2E_STATE")
@@ -47,36 +47,36 @@ def test_without_a_cache_folder_it_is_below_home(
     assert state_folder() == tmp_path / ".cache" / "quiverdb-e2e"
 
 
-def test_a_lock_is_held_inside_and_free_afterwards(isolated: Path) -> None:
+def test_lock_is_held_in_the_block_and_free_afterwards(isolated: Path) -> None:
     path = isolated / "locks" / "engine.lock"
     with locked("engine"):
         assert _is_held(path)
     assert not _is_held(path)
 
 
-def test_a_lock_is_freed_when_its_holder_fails(isolated: Path) -> None:
+def test_lock_is_free_after_an_error_of_its_holder(isolated: Path) -> None:
     with pytest.raises(RuntimeError, match="broken"), locked("engine"):
         raise RuntimeError("broken")
     assert not _is_held(isolated / "locks" / "engine.lock")
 
 
-def test_locks_of_other_names_do_not_wait_for_one_another(isolated: Path) -> None:
+def test_locks_with_different_names_are_independent(isolated: Path) -> None:
     with locked("one"), locked("two"):
         assert _is_held(isolated / "locks" / "one.lock")
         assert _is_held(isolated / "locks" / "two.lock")
 
 
-def test_a_lock_that_another_holds_is_not_waited_for(isolated: Path) -> None:
+def test_try_lock_does_not_wait(isolated: Path) -> None:
     with try_lock("engine") as first, try_lock("engine") as second:
         assert (first, second) == (True, False)
         assert _is_held(isolated / "locks" / "engine.lock")
-    with try_lock("engine") as again:
-        assert again
+    with try_lock("engine") as is_held:
+        assert is_held
 
 
-def test_a_lock_is_waited_for_and_may_be_released_by_another_thread(isolated: Path) -> None:
-    held = contextlib.ExitStack()
-    assert held.enter_context(try_lock("engine"))
+def test_locked_waits_and_another_thread_can_release_the_lock(isolated: Path) -> None:
+    lock = contextlib.ExitStack()
+    assert lock.enter_context(try_lock("engine"))
     order: list[str] = []
 
     def wait() -> None:
@@ -86,7 +86,7 @@ def test_a_lock_is_waited_for_and_may_be_released_by_another_thread(isolated: Pa
     waiting = threading.Thread(target=wait)
     waiting.start()
     order.append("first")
-    closing = threading.Thread(target=held.close)
+    closing = threading.Thread(target=lock.close)
     closing.start()
     closing.join()
     waiting.join()
@@ -94,7 +94,7 @@ def test_a_lock_is_waited_for_and_may_be_released_by_another_thread(isolated: Pa
     assert not _is_held(isolated / "locks" / "engine.lock")
 
 
-def test_a_lock_is_freed_when_its_holder_is_killed(
+def test_lock_is_free_after_its_holder_is_killed(
     isolated: Path, pytestconfig: pytest.Config
 ) -> None:
     script = (

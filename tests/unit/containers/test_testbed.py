@@ -9,7 +9,7 @@ ENGINE = Engine(url="unix:///sock", origin="a test", version="20.10", os="linux"
 RUN = Run(id="1", owner="a:b:c:d")
 
 
-def test_a_testbed_is_handed_to_another_process_as_json() -> None:
+def test_testbed_can_be_passed_to_another_process_as_json() -> None:
     closed = NetworkObservation(reached=False, resolver="closed")
     testbed = Testbed(
         network=NetworkHandle(engine=ENGINE, run=RUN, name="closed", ca_certificate="PEM"),
@@ -18,6 +18,6 @@ def test_a_testbed_is_handed_to_another_process_as_json() -> None:
         uploads=(Upload(command=("twine", "upload"), code=0, output="done"),),
         egress=EgressProof(open=closed, machines=closed),
     )
-    attached = Testbed.model_validate_json(testbed.model_dump_json())
-    assert attached == testbed
-    assert (attached.engine, attached.run) == (ENGINE, RUN)
+    copy = Testbed.model_validate_json(testbed.model_dump_json())
+    assert copy == testbed
+    assert (copy.engine, copy.run) == (ENGINE, RUN)

@@ -1,4 +1,4 @@
-"""What a pipeline starts and reads, with a real repository and servers that do not run."""
+"""The start and the evidence of a pipeline, with a real repository and fake servers."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ def decide(_workflow: Workflow, _event: Event) -> Decision:
     return Decision(triggered=True, reason="a test")
 
 
-# ---- the end of a run ----
+# ---- the evidence of a run ----
 
 
-def log_line(**values: object) -> ForgeRequest:
+def forge_request(**values: object) -> ForgeRequest:
     fields = {"time": "2026-01-01T00:00:00Z", "client": "10.0.0.3"}
     return ForgeRequest.model_validate(fields | values)
 
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Return the client of the engine; it notes that it is closed."""
-    made = SimpleNamespace(closed=False)
-    made.close = lambda: setattr(made, "closed", True)
-    monkeypatch.setattr(Engine, "client", lambda _: made)
-    return made
+    """Return the client of the engine, which records that it is closed."""
+    client = SimpleNamespace(closed=False)
+    client.close = lambda: setattr(client, "closed", True)
+    monkeypatch.setattr(Engine, "client", lambda _: client)
+    return client
 
 
 def pipeline(**parts: Any) -> WorkflowTestbed:
-    """Return a running pipeline with these parts."""
+    """Return a pipeline with these parts and defaults for the others."""
     values: dict[str, Any] = {
         "engine": ENGINE,
         "origin": SimpleNamespace(full_name="octo-org/quiver2"),
@@ -79,18 +79,18 @@ def pipeline(**parts: Any) -> WorkflowTestbed:
     return WorkflowTestbed(**values | parts)
 
 
-def test_the_evidence_is_what_the_servers_have(
+def test_evidence_has_the_data_of_both_servers(
     monkeypatch: pytest.MonkeyPatch, client: SimpleNamespace
 ) -> None:
     upload = request(upload=UploadLog(file="a.whl"))
     exchange = request(oidc=ExchangeLog(projects=("quiverdb",)))
     answered = {"status": 200, "complete": True}
-    token = log_line(claims={"sub": "x"}, **answered)
-    refused = log_line(refused="no permission", **answered)
-    lost = log_line(method="GET", path="/x", status=503, complete=True)
+    token = forge_request(claims={"sub": "x"}, **answered)
+    refused = forge_request(refused="no permission", **answered)
+    failed = forge_request(method="GET", path="/x", status=503, complete=True)
     forge = SimpleNamespace(
         releases=lambda: (release(),),
-        log=lambda: [lost, token, refused],
+        log=lambda: [failed, token, refused],
         state=lambda: RUNNING,
     )
 
@@ -98,8 +98,8 @@ def test_the_evidence_is_what_the_servers_have(
         assert (engine, index, project) == (ENGINE, "c1", "quiverdb")
         return {"a.whl": b"a"}
 
-    def read_log(of: object, index: str) -> list[IndexRequest]:
-        assert (of, index) == (client, "c1")
+    def read_log(engine_client: object, index: str) -> list[IndexRequest]:
+        assert (engine_client, index) == (client, "c1")
         return [request(), exchange, upload]
 
     monkeypatch.setattr(workflow_testbed, "read_files", read_files)
@@ -116,20 +116,20 @@ def test_the_evidence_is_what_the_servers_have(
         ("forge", RUNNING),
         ("index", RUNNING),
     ]
-    (failed,) = result.servers[0].failed_requests
-    assert (failed.client, "503" in failed.observed) == ("10.0.0.3", True)
+    (failed_request,) = result.servers[0].failed_requests
+    assert (failed_request.client, "503" in failed_request.observed) == ("10.0.0.3", True)
     assert result.servers[1].failed_requests == ()
     assert client.closed
 
 
-def test_a_server_that_ended_is_not_read() -> None:
+def test_evidence_of_ended_servers_has_only_their_states() -> None:
     killed = SimpleNamespace(id="c1", state=lambda: KILLED)
     result = pipeline(forge=killed, index=killed).evidence(evidence().run, "quiverdb")
     assert [server.state for server in result.servers] == [KILLED, KILLED]
     assert (result.releases, result.index.files) == ((), {})
 
 
-def test_an_index_that_is_gone_is_the_testbeds_failure(
+def test_lost_index_is_a_testbed_failure_and_closes_the_client(
     monkeypatch: pytest.MonkeyPatch, client: SimpleNamespace
 ) -> None:
     def read_log(*_: object) -> list[IndexRequest]:
@@ -141,37 +141,36 @@ def test_an_index_that_is_gone_is_the_testbeds_failure(
     assert client.closed
 
 
-def test_the_first_run_has_the_id_that_the_forge_knows() -> None:
-    started: list[tuple[tuple[Push, ...], int]] = []
+def test_first_run_has_the_id_of_the_forge() -> None:
+    calls: list[tuple[tuple[Push, ...], int]] = []
 
-    def start(pushes: tuple[Push, ...], *, first_id: int) -> list[object]:
-        started.append((pushes, first_id))
+    def start_runs(pushes: tuple[Push, ...], *, first_id: int) -> list[object]:
+        calls.append((pushes, first_id))
         return [evidence().run]
 
-    running = pipeline(runner=SimpleNamespace(start=start))
-    assert running.start() == [evidence().run]
-    assert started == [(running.pushes, 5)]
+    testbed = pipeline(runner=SimpleNamespace(start=start_runs))
+    assert testbed.start() == [evidence().run]
+    assert calls == [(testbed.pushes, 5)]
 
 
 # ---- the start ----
 
 
 @dataclasses.dataclass
-class Testbed:
-    """What `start` makes, in its order, with the arguments; and what has ended."""
+class StartLog:
+    """The parts that `start` made, with their arguments, and the parts that have ended."""
 
-    __test__ = False
-
-    made: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    arguments: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     ended: list[str] = dataclasses.field(default_factory=list)
     failing: str = ""
+    """The part that cannot start."""
 
-    def server(self, name: str) -> Any:
-        """Return a class of servers that do not run."""
-        bed = self
+    def server_class(self, name: str) -> Any:
+        """Return a class of fake servers."""
+        log = self
 
         class Server:
-            environment = {  # noqa: RUF012  (of a server of the test)
+            environment = {  # noqa: RUF012  (only the tests use it)
                 "GITHUB_TOKEN": "t",
                 "ACTIONS_ID_TOKEN_REQUEST_URL": "https://token.example",
                 "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "r",
@@ -179,15 +178,15 @@ class Testbed:
             id = name
 
             def __init__(self, *arguments: Any) -> None:
-                bed.made[name] = arguments
+                log.arguments[name] = arguments
 
             def __enter__(self) -> Self:
-                if bed.failing == name:
-                    raise TestbedFailure("machine-lost", name, "does not start")
+                if log.failing == name:
+                    raise TestbedFailure("machine-lost", name, "cannot start")
                 return self
 
             def __exit__(self, *_: object) -> None:
-                bed.ended.append(name)
+                log.ended.append(name)
 
             def hosts(self) -> object:
                 return HOSTS
@@ -195,32 +194,58 @@ class Testbed:
         return Server
 
 
-@pytest.fixture
-def testbed(monkeypatch: pytest.MonkeyPatch) -> Testbed:
-    bed = Testbed()
+def replace_servers(monkeypatch: pytest.MonkeyPatch) -> StartLog:
+    """Replace the network and the servers by fakes. Return the log of their starts."""
+    log = StartLog()
 
     @contextlib.contextmanager
     def network(engine: Engine, run: object) -> Iterator[SimpleNamespace]:
         assert (engine, run) == (ENGINE, RUN)
-        bed.made["network"] = ()
+        log.arguments["network"] = ()
         try:
             yield SimpleNamespace(name="closed", ca_certificate=b"PEM")
         finally:
-            bed.ended.append("network")
+            log.ended.append("network")
 
     monkeypatch.setattr(workflow_testbed, "closed_network", network)
     monkeypatch.setattr(images, "ensure", lambda _, name: image(name))
     for name in ("UploadMachine", "Index", "Forge", "Runner"):
-        monkeypatch.setattr(workflow_testbed, name, bed.server(name))
-    return bed
+        monkeypatch.setattr(workflow_testbed, name, log.server_class(name))
+    return log
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
+def start_log(monkeypatch: pytest.MonkeyPatch) -> StartLog:
+    return replace_servers(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
     (folder / PATH).parent.mkdir(parents=True)
     (folder / PATH).write_text(WORKFLOW, "utf-8")
     return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """A testbed that was started and has ended."""
+
+    testbed: WorkflowTestbed
+    log: StartLog
+    ended_before: list[str]
+    """The parts that had ended before the end of the testbed."""
+
+
+@pytest.fixture(scope="module")
+def started(root: Path) -> Iterator[Started]:
+    """Start a testbed with two tags, once for all tests that only read it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        log = replace_servers(monkeypatch)
+        with start(TagPush(root=root, tags=("v1.0", "v1.1"))) as testbed:
+            assert testbed.origin.tree.is_dir()
+            ended_before = list(log.ended)
+        yield Started(testbed, log, ended_before)
 
 
 def start(
@@ -230,45 +255,39 @@ def start(
     return workflow_testbed.start(ENGINE, run, push, WorkflowFile(path=PATH), setup, decide)
 
 
-def test_everything_starts_on_the_network_and_ends_in_reverse(testbed: Testbed, root: Path) -> None:
-    with start(TagPush(root=root, tags=("v1.0",))) as running:
-        assert testbed.ended == ["UploadMachine"], "it only names the hosts"
-        tree = running.origin.tree
-        assert tree.is_dir()
-    assert list(testbed.made) == ["network", "UploadMachine", "Index", "Forge", "Runner"]
-    assert testbed.ended == ["UploadMachine", "Forge", "Index", "network"]
-    assert not tree.exists()
+def test_parts_end_in_the_reverse_order_of_their_start(started: Started) -> None:
+    assert list(started.log.arguments) == ["network", "UploadMachine", "Index", "Forge", "Runner"]
+    assert started.ended_before == ["UploadMachine"], "it only returns the hosts"
+    assert started.log.ended == ["UploadMachine", "Forge", "Index", "network"]
+    assert not started.testbed.origin.tree.exists()
 
 
-def test_the_repository_belongs_to_the_owner_of_the_first_publisher(
-    testbed: Testbed, root: Path
-) -> None:
-    with start(TagPush(root=root, tags=("v1.0", "v1.1"))) as running:
-        assert running.origin.full_name == "octo-org/quiver2"
-        first, second = running.pushes
-    forge_image, _, repository, run = testbed.made["Forge"]
+def test_repository_belongs_to_the_owner_of_the_first_publisher(started: Started) -> None:
+    testbed = started.testbed
+    assert testbed.origin.full_name == "octo-org/quiver2"
+    first, second = testbed.pushes
+    forge_image, _, repository, run = started.log.arguments["Forge"]
     assert forge_image == image("forge")
     assert (repository.owner, repository.name, repository.owner_id) == ("octo-org", "quiver2", 42)
     assert repository.branches == {repository.default_branch: first.sha}
     assert repository.tags == {"v1.0": first.sha, "v1.1": second.sha}
     assert repository.annotated == {"v1.0": first.object, "v1.1": second.object}
     assert (run.workflow, run.path) == ("Publish", PATH)
-    assert (run.ref, run.sha, run.run_id) == ("refs/tags/v1.0", first.sha, running.run_id)
+    assert (run.ref, run.sha, run.run_id) == ("refs/tags/v1.0", first.sha, testbed.run_id)
 
 
-def test_a_plain_tag_has_no_tag_object(testbed: Testbed, root: Path) -> None:
-    with start(TagPush(root=root, tags=("v1.0",), annotated=False)) as running:
-        (push,) = running.pushes
-    repository = testbed.made["Forge"][2]
+def test_lightweight_tag_has_no_tag_object(start_log: StartLog, root: Path) -> None:
+    with start(TagPush(root=root, tags=("v1.0",), annotated=False)) as testbed:
+        (push,) = testbed.pushes
+    repository = start_log.arguments["Forge"][2]
     assert push.object == push.sha
     assert repository.tags == {"v1.0": push.sha}
     assert repository.annotated == {}
 
 
-def test_the_index_trusts_the_forge_and_has_every_publisher(testbed: Testbed, root: Path) -> None:
-    with start(TagPush(root=root, tags=("v1.0",))) as running:
-        assert running.hosts == HOSTS
-    index_image, network, hosts, contents, publishing = testbed.made["Index"]
+def test_index_trusts_the_forge_and_has_all_publishers(started: Started) -> None:
+    assert started.testbed.hosts == HOSTS
+    index_image, network, hosts, contents, publishing = started.log.arguments["Index"]
     assert (index_image, network.name, hosts) == (image("index"), "closed", HOSTS)
     assert (contents.project, contents.files) == ("quiverdb", SETUP.files)
     assert publishing.publishers == (PUBLISHER, OTHER)
@@ -276,48 +295,49 @@ def test_the_index_trusts_the_forge_and_has_every_publisher(testbed: Testbed, ro
     assert publishing.enabled
 
 
-def test_jobs_run_on_the_network_and_ask_the_forge(testbed: Testbed, root: Path) -> None:
-    with start(TagPush(root=root, tags=("v1.0",))) as running:
-        origin = running.origin
-    engine, run, pushed, environment, file, how = testbed.made["Runner"]
-    assert (engine, run, pushed, how) == (ENGINE, RUN, origin, decide)
+def test_runner_has_the_network_and_the_tokens_of_the_forge(started: Started) -> None:
+    engine, run, origin, environment, file, decide_event = started.log.arguments["Runner"]
+    assert (engine, run, decide_event) == (ENGINE, RUN, decide)
+    assert origin is started.testbed.origin
     assert file == WorkflowFile(path=PATH)
     assert (environment.network, environment.ca_certificate) == ("closed", "PEM")
     assert (environment.token, environment.identity_token) == ("t", "r")
 
 
-def test_other_files_replace_some_of_the_repository(
-    testbed: Testbed, root: Path, tmp_path: Path
+def test_overlays_replace_files_of_the_repository(
+    start_log: StartLog, root: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other.yml"
-    other.write_text(WORKFLOW.replace("Publish", "Other"), "utf-8")
-    push = TagPush(root=root, tags=("v1.0",), overlays={PATH: other})
-    with start(push) as running:
-        shown = subprocess.run(
-            ("git", "-C", str(running.origin.bare), "show", f"v1.0:{PATH}"),
+    replacement = tmp_path / "replacement.yml"
+    replacement.write_text(WORKFLOW.replace("Publish", "Replacement"), "utf-8")
+    push = TagPush(root=root, tags=("v1.0",), overlays={PATH: replacement})
+    with start(push) as testbed:
+        result = subprocess.run(
+            ("git", "-C", str(testbed.origin.bare), "show", f"v1.0:{PATH}"),
             capture_output=True,
             text=True,
             check=True,
         )
-    assert shown.stdout.startswith("name: Other\n")
-    assert testbed.made["Forge"][3].workflow == "Other"
+    assert result.stdout.startswith("name: Replacement\n")
+    assert start_log.arguments["Forge"][3].workflow == "Replacement"
 
 
-def test_a_server_that_does_not_start_ends_those_before_it(testbed: Testbed, root: Path) -> None:
-    testbed.failing = "Forge"
+def test_failed_start_of_a_server_ends_the_parts_before_it(start_log: StartLog, root: Path) -> None:
+    start_log.failing = "Forge"
     with pytest.raises(TestbedFailure) as failure, start(TagPush(root=root, tags=("v1.0",))):
         pass
     assert failure.value.where == "Forge"
-    assert testbed.ended == ["UploadMachine", "Index", "network"]
+    assert start_log.ended == ["UploadMachine", "Index", "network"]
 
 
-def test_a_folder_that_does_not_exist_starts_nothing(testbed: Testbed, tmp_path: Path) -> None:
+def test_missing_folder_is_wrong_use_and_starts_nothing(
+    start_log: StartLog, tmp_path: Path
+) -> None:
     with pytest.raises(WrongUse), start(TagPush(root=tmp_path / "none", tags=("v1.0",))):
         pass
-    assert testbed.made == {}
+    assert start_log.arguments == {}
 
 
-def test_the_models_refuse_an_unknown_field(tmp_path: Path) -> None:
+def test_models_refuse_an_unknown_field(tmp_path: Path) -> None:
     with pytest.raises(pydantic.ValidationError, match="other"):
         TagPush.model_validate({"root": tmp_path, "tags": ("v1.0",), "other": 1})
     with pytest.raises(pydantic.ValidationError, match="other"):

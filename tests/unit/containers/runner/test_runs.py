@@ -1,4 +1,4 @@
-"""The input that the runner passes to the conductor, and the output that it reads."""
+"""The input of the conductor, and the results that the runner reads."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ jobs:
     permissions: {id-token: write}
     steps: [{run: publish}]
 """
-AROUND = RunnerEnvironment(
+ENVIRONMENT = RunnerEnvironment(
     network="closed",
     ca_certificate="PEM",
     token="token",  # noqa: S106
@@ -56,22 +56,23 @@ AROUND = RunnerEnvironment(
 YES, NO = Decision(triggered=True, reason="it is a tag"), Decision(triggered=False, reason="no")
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> Iterator[GitRepository]:
-    root = tmp_path / "repository"
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRepository]:
+    """Return a repository with the workflow and the tag v1, which the tests only read."""
+    root = tmp_path_factory.mktemp("repository")
     (root / PATH).parent.mkdir(parents=True)
     (root / PATH).write_text(TEXT)
-    with GitRepository(root, owner="o", name="n") as made:
-        yield made
+    with GitRepository(root, owner="o", name="n") as repository:
+        repository.tag("v1")
+        yield repository
 
 
-def runner(
+def make_runner(
     monkeypatch: pytest.MonkeyPatch,
     origin: GitRepository,
-    around: RunnerEnvironment = AROUND,
     decisions: tuple[Decision, ...] = (NO,),
 ) -> tuple[Runner, list[Event]]:
-    """Return a runner and the events that it asks about."""
+    """Return a runner, and the list of events for which it requests a decision."""
     events: list[Event] = []
 
     def decide(workflow: Workflow, event: Event) -> Decision:
@@ -80,31 +81,29 @@ def runner(
         return decisions[len(events) - 1]
 
     monkeypatch.setattr(images, "ensure", lambda *_: SimpleNamespace(tag="runner:1"))
-    return Runner(ENGINE, RUN, origin, around, WorkflowFile(path=PATH), decide), events
+    return Runner(ENGINE, RUN, origin, ENVIRONMENT, WorkflowFile(path=PATH), decide), events
 
 
-def attempt(
-    monkeypatch: pytest.MonkeyPatch, origin: GitRepository, around: RunnerEnvironment
-) -> Any:
-    made, _ = runner(monkeypatch, origin, around)
-    return runs._Attempt(made, origin.tag("v1"), 7, 2)
+def make_attempt(monkeypatch: pytest.MonkeyPatch, origin: GitRepository) -> Any:
+    runner, _ = make_runner(monkeypatch, origin)
+    return runs._Attempt(runner, origin.pushes["v1"], 7, 2)
 
 
-def packed(of: Any) -> dict[str, bytes]:
+def files_for_conductor(attempt: Any) -> dict[str, bytes]:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        of._pack(tar, "shared", "/work")
+        attempt._pack(tar, "shared", "/work")
     buffer.seek(0)
     with tarfile.open(fileobj=buffer) as tar:
         files = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
         return {name: file.read() for name, file in files.items() if file}
 
 
-def test_the_conductor_reads_what_it_is_given(
+def test_conductor_can_read_its_configuration(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(IMAGE)])
-    files = packed(attempt(monkeypatch, origin, AROUND))
+    files = files_for_conductor(make_attempt(monkeypatch, origin))
     path = tmp_path / "config.json"
     path.write_bytes(files["conduct/config.json"])
     config = importlib.import_module("conductor.config").load(path)
@@ -116,59 +115,60 @@ def test_the_conductor_reads_what_it_is_given(
     assert "--platform=windows-latest=runner:1" in config.command
     assert f"--workflows={PATH}" in config.command
     assert json.loads(files["conduct/event.json"])["ref"] == "refs/tags/v1"
-    assert files["conduct/ca.pem"].decode() == AROUND.ca_certificate
+    assert files["conduct/ca.pem"].decode() == ENVIRONMENT.ca_certificate
     assert "conduct/repository.git/HEAD" in files
 
 
-def test_a_push_that_starts_nothing_has_its_reason(
+def test_push_that_starts_no_run_has_the_reason_and_cannot_be_rerun(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
-    made, events = runner(monkeypatch, origin, decisions=(NO, NO))
-    first, second = made.push(["v1", "v2"])
+    runner, events = make_runner(monkeypatch, origin, decisions=(NO, NO))
+    first, second = runner.push(["v2", "v3"])
 
-    assert [event.ref for event in events] == ["refs/tags/v1", "refs/tags/v2"]
+    assert [event.ref for event in events] == ["refs/tags/v2", "refs/tags/v3"]
     assert {event.tags for event in events} == {2}
     assert (first.result, first.triggered, first.decision) == ("not triggered", False, "no")
     assert first.run_id != second.run_id
     assert {job.result for job in first.jobs} == {"not run"}
-    with pytest.raises(WrongUse, match="started no run"):
-        made.rerun(first)
+    with pytest.raises(WrongUse, match=r"\bv2\b"):
+        runner.rerun(first)
 
 
-def test_a_push_of_no_tag_is_wrong_use(
+def test_push_without_a_tag_is_wrong_use(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
-    made, _ = runner(monkeypatch, origin)
-    with pytest.raises(WrongUse, match="no tag"):
-        made.push([])
+    runner, events = make_runner(monkeypatch, origin)
+    with pytest.raises(WrongUse):
+        runner.push([])
+    assert events == []
 
 
-def test_the_first_run_has_the_id_that_the_forge_knows(
-    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
-) -> None:
-    made, _ = runner(monkeypatch, origin)
-    (run,) = made.start([origin.tag("v1")], first_id=4711)
+def test_first_run_has_the_given_id(monkeypatch: pytest.MonkeyPatch, origin: GitRepository) -> None:
+    runner, _ = make_runner(monkeypatch, origin)
+    (run,) = runner.start([origin.pushes["v1"]], first_id=4711)
     assert run.run_id == 4711
 
 
-def test_a_job_on_an_unknown_machine_is_the_testbeds_failure(
-    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
+def test_job_with_an_unknown_runner_label_is_a_testbed_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    path = origin.tree / PATH
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
     path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: macos-14"))
-    with pytest.raises(TestbedFailure, match="job publish runs on macos-14") as failure:
-        runner(monkeypatch, origin)
+    origin: Any = SimpleNamespace(tree=tmp_path)
+    with pytest.raises(TestbedFailure, match=r"\bpublish\b.*macos-14") as failure:
+        make_runner(monkeypatch, origin)
     assert failure.value.cause == "runner-unavailable"
 
 
-def test_the_label_of_a_combination_is_its_own(
+def test_label_of_a_job_depends_on_the_combination(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
-    made, _ = runner(monkeypatch, origin)
-    make, publish = made.workflow.jobs.values()
-    assert made.label(make, {"os": "windows-latest"}) == "windows-latest"
-    assert made.label(make, {}) == "ubuntu-latest"
-    assert made.label(publish, {}) == "ubuntu-latest"
+    runner, _ = make_runner(monkeypatch, origin)
+    make, publish = runner.workflow.jobs.values()
+    assert runner.label(make, {"os": "windows-latest"}) == "windows-latest"
+    assert runner.label(make, {}) == "ubuntu-latest"
+    assert runner.label(publish, {}) == "ubuntu-latest"
 
 
 LINES: dict[str, dict[str, Any]] = {
@@ -190,82 +190,83 @@ LINES: dict[str, dict[str, Any]] = {
 }
 
 
-def result(of: Any, *lines: str, ended: int | None = None) -> PipelineRun:
+@pytest.mark.parametrize(
+    ("lines", "exit_code", "hung", "expected"),
+    [
+        (("made", "made too", "passed"), 0, False, "success"),
+        (("made", "made too", "passed"), 1, False, "failure"),
+        (("made", "made too", "failed"), 0, False, "failure"),
+        (("passed",), 0, False, "failure"),
+        (("passed",), None, True, "hung"),
+    ],
+    ids=["success", "act failed", "a job failed", "a job did not run", "time limit"],
+)
+def test_result_of_a_run_depends_on_its_jobs_and_on_act(
+    monkeypatch: pytest.MonkeyPatch,
+    origin: GitRepository,
+    lines: tuple[str, ...],
+    exit_code: int | None,
+    expected: str,
+    *,
+    hung: bool,
+) -> None:
+    attempt = make_attempt(monkeypatch, origin)
+    attempt.hung = hung
     for name in lines:
-        of.log.add(ConductorLine.model_validate({"at": 1.0, "act": LINES[name]}))
-    if ended is not None:
-        of.log.add(ConductorLine(at=2.0, ended=ended))
-    found: PipelineRun = of.result(YES, 3.0)
-    return found
+        attempt.log.add(ConductorLine.model_validate({"at": 1.0, "act": LINES[name]}))
+    attempt.log.add(ConductorLine(at=2.0, ended=exit_code))
+    run: PipelineRun = attempt.result(YES, 3.0)
+    assert (run.result, run.seconds) == (expected, 3.0)
 
 
-def test_the_result_of_a_run_is_that_of_its_jobs_and_of_act(
+def test_run_without_a_job_is_a_testbed_failure_with_the_output_of_act(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
-    made, _ = runner(monkeypatch, origin)
-    push = origin.tag("v1")
-
-    def fresh() -> Any:
-        return runs._Attempt(made, push, 7, 1)
-
-    assert result(fresh(), "made", "made too", "passed", ended=0).result == "success"
-    assert result(fresh(), "made", "made too", "passed", ended=1).result == "failure"
-    assert result(fresh(), "made", "made too", "failed", ended=0).result == "failure"
-    assert result(fresh(), "passed", ended=0).result == "failure", "a job did not run"
-    hung = fresh()
-    hung.hung = True
-    assert result(hung, "passed").result == "hung"
-    assert result(fresh(), "passed", ended=0).seconds == 3.0
-
-
-def test_a_run_of_which_no_job_began_is_the_testbeds_failure(
-    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
-) -> None:
-    made = attempt(monkeypatch, origin, AROUND)
-    made.log.add(ConductorLine(at=1.0, text="Error: no such workflow"))
-    (failure,) = checked(made, ended=1)
+    attempt = make_attempt(monkeypatch, origin)
+    attempt.log.add(ConductorLine(at=1.0, text="Error: no such workflow"))
+    (failure,) = failures_at_exit(attempt, 1)
     assert (failure.cause, failure.where) == ("machine-lost", "runner")
-    assert failure.observed.endswith("started no job: Error: no such workflow")
-    made.log.add(ConductorLine.model_validate({"at": 1.0, "act": LINES["set up"]}))
-    assert checked(made, ended=1) == ()
+    assert "Error: no such workflow" in failure.observed
+    attempt.log.add(ConductorLine.model_validate({"at": 1.0, "act": LINES["set up"]}))
+    assert failures_at_exit(attempt, 1) == ()
 
 
-def test_an_act_that_did_not_end_by_itself_is_the_testbeds_failure(
+def test_killed_act_is_a_testbed_failure_before_the_time_limit(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
-    made = attempt(monkeypatch, origin, AROUND)
-    assert [failure.cause for failure in checked(made)] == ["machine-lost"]
-    assert [failure.observed for failure in checked(made, ended=-9)] == [
-        "act was ended by signal 9"
-    ]
-    made.hung = True
-    made.log.ended = None
-    assert checked(made) == (), "the host ended it"
+    attempt = make_attempt(monkeypatch, origin)
+    (without_exit_code,) = failures_at_exit(attempt, None)
+    assert without_exit_code.cause == "machine-lost"
+    (with_signal,) = failures_at_exit(attempt, -9)
+    assert (with_signal.cause, "9" in with_signal.observed) == ("machine-lost", True)
+    attempt.hung = True
+    attempt.log.exit_code = None
+    assert failures_at_exit(attempt, None) == ()
 
 
-def test_a_container_that_ended_early_and_is_of_no_known_job_is_the_testbeds_failure(
+def test_ended_container_of_no_known_job_is_a_testbed_failure(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
-    made = attempt(monkeypatch, origin, AROUND)
+    attempt = make_attempt(monkeypatch, origin)
     for container, state in (("a" * 64, RUNNING), ("b" * 64, KILLED)):
         removed = {"container": container, "state": state.model_dump()}
-        made.log.add(ConductorLine.model_validate({"at": 1.0, "removed": removed}))
-    (failure,) = made.result(YES, 1.0).failures
+        attempt.log.add(ConductorLine.model_validate({"at": 1.0, "removed": removed}))
+    (failure,) = attempt.result(YES, 1.0).failures
     assert failure.cause == "machine-lost"
     assert "137" in failure.observed
 
 
-def checked(of: Any, ended: int | None = None) -> tuple[TestbedFailureRecord, ...]:
-    """Return the failures of an attempt whose act ended with this code."""
-    of.failures.clear()
-    if ended is not None:
-        of.log.add(ConductorLine(at=2.0, ended=ended))
-    of._check_act()
-    failures: tuple[TestbedFailureRecord, ...] = of.result(YES, 1.0).failures
+def failures_at_exit(attempt: Any, exit_code: int | None) -> tuple[TestbedFailureRecord, ...]:
+    """Return the failures of an attempt after act ended with this exit code."""
+    attempt.failures.clear()
+    if exit_code is not None:
+        attempt.log.add(ConductorLine(at=2.0, ended=exit_code))
+    attempt._check_exit()
+    failures: tuple[TestbedFailureRecord, ...] = attempt.result(YES, 1.0).failures
     return failures
 
 
-def test_what_the_artifact_service_keeps_is_read(
+def test_artifacts_of_the_artifact_service_are_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(IMAGE)])

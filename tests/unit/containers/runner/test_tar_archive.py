@@ -6,7 +6,7 @@ import tarfile
 from containers.runner.tar_archive import archive_of
 
 
-def test_an_archive_holds_its_files_and_no_folder() -> None:
+def test_archive_has_its_files_and_no_folder() -> None:
     with tarfile.open(fileobj=io.BytesIO(archive_of({"known/a": b"", "b": b"bytes"}))) as tar:
         members = {member.name: member for member in tar}
         assert set(members) == {"known/a", "b"}
