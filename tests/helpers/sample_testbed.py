@@ -1,4 +1,4 @@
-"""A prepared testbed of which nothing runs, made up; and machines that a test answers for."""
+"""A fake prepared testbed, and fake machines whose command results a test sets."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ REFUSED = Upload(
 
 
 def image(name: str) -> Image:
-    """Return an image of this name."""
+    """Return an image with this name."""
     tag = f"quiverdb-e2e/{name}:0123456789ab"
     return Image(name=name, tag=tag, id=f"sha256:{name}", created="2026-01-01T00:00:00Z")
 
 
 def release(*names: str, folder: Path = Path("/dist"), version: str = "0.5.0") -> Release:
-    """Return a release with wheels of these names; without names, one for each system."""
+    """Return a release with wheels of these names. By default, one wheel for each system."""
     wheels = tuple(
         ReleaseFile(path=folder / name, sha256=WHEELS.get(name, "0" * 64))
         for name in names or (LINUX_WHEEL, WINDOWS_WHEEL)
@@ -60,7 +60,7 @@ def prepared(
     testbed: Testbed = TESTBED,
     no_history: str = "",
 ) -> PreparedRun:
-    """Return a prepared testbed with this release, and with images of these machines."""
+    """Return a prepared run with this release and the images of these machines."""
     return PreparedRun(
         testbed=testbed,
         release=of or release(),
@@ -72,17 +72,17 @@ def prepared(
 
 
 def set_up(of: PreparedRun | None = None) -> RunSetup:
-    """Return what a controller has of it: the wheels are inspected and without a fault."""
+    """Return the set-up of the controller for this run. The inspection of the wheels is clean."""
     ready = of or prepared()
     wheels = (inspection(file.name, file.sha256) for file in ready.release.wheels)
     return RunSetup(ready, ReleaseInspection(wheels=tuple(wheels)))
 
 
-# ---- machines that run nothing ----
+# ---- fake machines ----
 
 
 class Ran(NamedTuple):
-    """A command that was to run on a machine."""
+    """A recorded command of a fake machine."""
 
     command: tuple[str, ...]
     user: str
@@ -90,7 +90,7 @@ class Ran(NamedTuple):
 
 
 class Put(NamedTuple):
-    """Files that were to be put on a machine."""
+    """Files that were copied to a fake machine."""
 
     files: dict[str, bytes]
     folder: str | None
@@ -101,7 +101,7 @@ Answer = Callable[[Sequence[str]], CommandResult]
 
 
 class FakeMachine(Machine):
-    """A machine without a container; `answer` gives the result of each command."""
+    """A machine without a container. ``answer`` returns the result of each command."""
 
     def __init__(
         self, spec: MachineSpec, of: Image, answer: Answer, setup: MachineSetup | None = None
@@ -117,16 +117,16 @@ class FakeMachine(Machine):
         return self
 
     def close(self) -> None:
-        """Note that it is removed."""
+        """Record that the machine is removed."""
         self.closed = True
 
     @property
     def id(self) -> str:
-        """The engine's id of its container."""
+        """A fixed id of its container."""
         return f"container-of-{self.spec.name}"
 
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
-        """Note the files."""
+        """Record the files."""
         self.put_files.append(Put(files, folder, mode))
 
     def run(
@@ -138,14 +138,14 @@ class FakeMachine(Machine):
         environment: dict[str, str] | None = None,
         seconds: int | None = None,
     ) -> CommandResult:
-        """Note the command and return the test's result of it."""
+        """Record the command and return the result that the test has set."""
         assert (folder, environment) == (None, None)
         self.ran.append(Ran(tuple(command), user, seconds))
         return self._answer(command)
 
 
 class FakeTestbed(Testbed):
-    """A testbed with such machines; each one's probe has the next of the results."""
+    """A testbed with fake machines. The probe of each machine returns the next result."""
 
     _probes: list[CommandResult | TestbedFailure] = PrivateAttr(default_factory=list)
     _machines: list[FakeMachine] = PrivateAttr(default_factory=list)
@@ -159,27 +159,27 @@ class FakeTestbed(Testbed):
         requests: tuple[IndexRequest, ...] = (),
         failing: str = "",
     ) -> Self:
-        """Return a testbed; any other command with the word `failing` in it fails."""
-        made = cls(network=NETWORK, index="none", hosts=HOSTS)
-        made._probes.extend(probes)
-        made._requests, made._failing = requests, failing
-        return made
+        """Return a testbed with these results. Other commands that contain ``failing`` fail."""
+        testbed = cls(network=NETWORK, index="none", hosts=HOSTS)
+        testbed._probes.extend(probes)
+        testbed._requests, testbed._failing = requests, failing
+        return testbed
 
     @property
     def machines(self) -> list[FakeMachine]:
-        """The machines that were started, in that order."""
+        """The machines in the order of their starts."""
         return self._machines
 
     def machine(
         self, spec: MachineSpec, image: Image, setup: MachineSetup | None = None
     ) -> FakeMachine:
-        """Return a machine that runs nothing."""
-        made = FakeMachine(spec, image, self._answer, setup)
-        self._machines.append(made)
-        return made
+        """Return a fake machine."""
+        machine = FakeMachine(spec, image, self._answer, setup)
+        self._machines.append(machine)
+        return machine
 
     def requests(self, _machine: Machine) -> list[IndexRequest]:
-        """Return what the machine asked of the index."""
+        """Return the requests that the test has set."""
         return list(self._requests)
 
     def _answer(self, command: Sequence[str]) -> CommandResult:
@@ -192,16 +192,16 @@ class FakeTestbed(Testbed):
         return answer
 
 
-_OF_THE_HOST = (
+_HOST_FIELDS = (
     *("schema", "cell", "image", "started", "wall_seconds", "on_disk"),
     *("deviation", "loader", "requests"),
 )
-"""The evidence that the probe does not print."""
+"""The fields of the evidence that the probe does not print."""
 
 
 def printed(*changes: Callable[[Fields], object], stderr: str = "") -> CommandResult:
-    """Return what the probe prints in a cell in which all is well but for these changes."""
-    fields = {name: value for name, value in healthy().items() if name not in _OF_THE_HOST}
+    """Return the output of the probe in a cell without faults, after these changes."""
+    fields = {name: value for name, value in healthy().items() if name not in _HOST_FIELDS}
     for change in changes:
         change(fields)
     return CommandResult(0, f"a line of Wine\n{json.dumps(fields)}\n", stderr)

@@ -13,36 +13,42 @@ from containers.runner.act_log import (
     find_running,
     is_same_combination,
 )
+from verification.models.pipeline import JobRun
 from verification.models.workflow import Workflow
 from verification.models.workflow_call import with_called
 from verification.models.workflow_file import load
 
-# What the conductor printed of a run of tests/faults/small.yml in which a step was made to fail.
-STORED = Path(__file__).parent / "data" / "act-0.2.89.jsonl"
+# The output of the conductor for a run of tests/faults/small.yml with a failing step.
+RECORDED_LOG = Path(__file__).parent / "data" / "act-0.2.89.jsonl"
 SMALL = Path(__file__).parents[3] / "faults" / "small.yml"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workflow() -> Workflow:
     return load(SMALL)
 
 
-def lines() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in STORED.read_text("utf-8").splitlines()]
+def recorded_lines() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RECORDED_LOG.read_text("utf-8").splitlines()]
 
 
-def read(told: list[dict[str, Any]]) -> ActLog:
+def read(lines: list[dict[str, Any]]) -> ActLog:
     log = ActLog()
-    for line in told:
+    for line in lines:
         if "container" in line:
-            log.container(*line["container"])
+            log.add_container(*line["container"])
         else:
             log.add(ConductorLine.model_validate(line))
     return log
 
 
-def test_every_job_and_combination_of_the_file_is_told_in_its_order(workflow: Workflow) -> None:
-    jobs = read(lines()).jobs(workflow)
+@pytest.fixture(scope="module")
+def jobs(workflow: Workflow) -> tuple[JobRun, ...]:
+    """Return the jobs of the recorded log."""
+    return read(recorded_lines()).jobs(workflow)
+
+
+def test_jobs_have_all_combinations_in_the_order_of_the_file(jobs: tuple[JobRun, ...]) -> None:
     assert [(job.id, job.matrix, job.result) for job in jobs] == [
         ("make", {"os": "ubuntu-latest"}, "success"),
         ("make", {"os": "windows-latest"}, "success"),
@@ -53,8 +59,8 @@ def test_every_job_and_combination_of_the_file_is_told_in_its_order(workflow: Wo
     assert [job.name for job in jobs[:2]] == ["Make on ubuntu-latest", "Make on windows-latest"]
 
 
-def test_the_failing_step_has_its_output_and_its_error(workflow: Workflow) -> None:
-    collect = read(lines()).jobs(workflow)[2]
+def test_failing_step_has_its_output_and_its_error(jobs: tuple[JobRun, ...]) -> None:
+    collect = jobs[2]
     assert collect.failing is not None
     assert collect.failing.name == "Fail"
     assert collect.errors == ("planted",)
@@ -66,16 +72,16 @@ def test_the_failing_step_has_its_output_and_its_error(workflow: Workflow) -> No
     }
 
 
-def test_each_combination_has_its_own_container(workflow: Workflow) -> None:
-    first, second, third, fourth = read(lines()).jobs(workflow)
+def test_each_combination_has_a_separate_container(jobs: tuple[JobRun, ...]) -> None:
+    first, second, third, fourth = jobs
     assert first.address
     assert second.address
     assert len({first.container, second.container, third.container}) == 3
     assert fourth.container == fourth.address == ""
 
 
-def test_times_are_those_of_the_lines(workflow: Workflow) -> None:
-    first, _, third, fourth = read(lines()).jobs(workflow)
+def test_times_of_jobs_and_steps_are_those_of_the_lines(jobs: tuple[JobRun, ...]) -> None:
+    first, _, third, fourth = jobs
     assert first.started is not None
     assert first.ended is not None
     assert third.started is not None
@@ -87,80 +93,81 @@ def test_times_are_those_of_the_lines(workflow: Workflow) -> None:
         assert first.started <= step.started <= step.ended <= first.ended
 
 
-def test_a_job_after_a_failed_one_says_whom_it_needed(workflow: Workflow) -> None:
-    assert read(lines()).jobs(workflow)[3].reason == "needs collect, which did not succeed"
+def test_job_that_did_not_run_names_the_failed_job(jobs: tuple[JobRun, ...]) -> None:
+    assert "collect" in jobs[3].reason
 
 
-def test_a_log_that_breaks_off_makes_no_success(workflow: Workflow) -> None:
-    told = lines()
-    cut = next(
-        at for at, line in enumerate(told) if line.get("act", {}).get("jobResult") == "success"
+def test_incomplete_log_has_no_successful_job(workflow: Workflow) -> None:
+    lines = recorded_lines()
+    end = next(
+        number
+        for number, line in enumerate(lines)
+        if line.get("act", {}).get("jobResult") == "success"
     )
-    log = read(told[:cut])
-    assert log.ended is None
+    log = read(lines[:end])
+    assert log.exit_code is None
     assert "success" not in {job.result for job in log.jobs(workflow)}
     assert {job.result for job in log.jobs(workflow, hung=True)} <= {"hung", "not run"}
 
 
-def test_nothing_said_means_nothing_ran(workflow: Workflow) -> None:
+def test_log_without_jobs_has_only_jobs_that_did_not_run(workflow: Workflow) -> None:
     log = read([{"at": 1, "text": "Error: no"}, {"at": 2, "ended": 1}])
-    assert not log.began
-    assert (log.ended, log.others) == (1, ["Error: no"])
-    assert {job.result for job in log.jobs(workflow)} == {"not run"}
-    assert log.jobs(workflow)[0].reason == "act did not start it"
+    assert not log.has_jobs
+    assert (log.exit_code, log.other_lines) == (1, ["Error: no"])
+    jobs = log.jobs(workflow)
+    assert {job.result for job in jobs} == {"not run"}
+    assert jobs[0].reason
 
 
-def test_what_a_program_prints_is_told_from_what_act_prints() -> None:
+def test_program_output_is_separate_from_messages_of_act() -> None:
     line = {"jobID": "a", "job": "W/a", "matrix": {}, "stepID": ["0"], "stage": "Main"}
-    printed = {**line, "msg": "e2e-build {}\n", "raw_output": True}
-    assert ActLine.model_validate(printed).printed == "e2e-build {}"
-    assert ActLine.model_validate({**line, "msg": "e2e-build {}"}).printed is None
+    output = {**line, "msg": "e2e-build {}\n", "raw_output": True}
+    assert ActLine.model_validate(output).program_output == "e2e-build {}"
+    assert ActLine.model_validate({**line, "msg": "e2e-build {}"}).program_output is None
 
 
-def test_a_line_without_a_job_is_of_none() -> None:
+def test_line_without_a_job_belongs_to_no_job() -> None:
     log = read([{"at": 1, "act": {"msg": "Start server\n", "level": "info"}}])
-    assert (log.others, log.began) == (["Start server"], False)
+    assert (log.other_lines, log.has_jobs) == (["Start server"], False)
 
 
-def test_what_a_stand_in_cannot_do_is_kept() -> None:
-    said = 'e2e-unsupported {"why": "submodules"}\n'
-    line = {"jobID": "a", "job": "W/a", "stepID": ["0"], "msg": said, "raw_output": True}
+def test_unsupported_request_of_a_stand_in_is_recorded() -> None:
+    report = 'e2e-unsupported {"why": "submodules"}\n'
+    line = {"jobID": "a", "job": "W/a", "stepID": ["0"], "msg": report, "raw_output": True}
     log = read([{"at": 1, "act": line}])
     assert log.unsupported == ["a: submodules"]
 
 
-def test_a_failure_before_or_after_the_main_part_fails_the_step(workflow: Workflow) -> None:
-    told = lines()
-    at = next(
-        at
-        for at, line in enumerate(told)
+def test_failure_of_a_post_step_fails_the_step(workflow: Workflow) -> None:
+    lines = recorded_lines()
+    act = next(
+        line["act"]
+        for line in lines
         if line.get("act", {}).get("stage") == "Post" and line["act"].get("stepResult")
     )
-    told[at]["act"]["stepResult"] = "failure"
-    job = told[at]["act"]["jobID"]
-    assert any(run.failing for run in read(told).jobs(workflow) if run.id == job)
+    act["stepResult"] = "failure"
+    assert any(job.failing for job in read(lines).jobs(workflow) if job.id == act["jobID"])
 
 
 @pytest.mark.parametrize(
-    ("told", "matrix", "expected"),
+    ("first", "second", "is_same"),
     [({"a": 1}, {"a": "1"}, True), ({"a": "1"}, {"a": "2"}, False), ({}, {"a": "1"}, False)],
 )
 def test_combinations_are_compared_as_text(
-    told: dict[str, Any], matrix: dict[str, Any], expected: bool
+    first: dict[str, Any], second: dict[str, Any], *, is_same: bool
 ) -> None:
-    assert is_same_combination(told, matrix) is expected
+    assert is_same_combination(first, second) is is_same
 
 
-def test_a_combination_that_passed_is_not_failed_by_another(workflow: Workflow) -> None:
-    told = lines()
-    for line in told:  # as act 0.2.89 says where the other one failed
-        if line.get("act", {}).get("jobID") == "make" and "jobResult" in line["act"]:
-            line["act"]["jobResult"] = "failure"
-    for line in told:
+def test_successful_combination_does_not_fail_with_another_one(workflow: Workflow) -> None:
+    lines = recorded_lines()
+    for line in lines:
         act = line.get("act", {})
+        if act.get("jobID") == "make" and "jobResult" in act:
+            act["jobResult"] = "failure"  # act 0.2.89 has one result for all combinations
         if act.get("matrix") == {"os": "windows-latest"} and act.get("stepResult"):
             act["stepResult"] = "failure"
-    first, second = read(told).jobs(workflow)[:2]
+    first, second = read(lines).jobs(workflow)[:2]
     assert (first.result, second.result) == ("success", "failure")
 
 
@@ -172,7 +179,7 @@ jobs:
     name: Send
     runs-on: ubuntu-latest
     steps: [{run: send}]
-  tell: {runs-on: ubuntu-latest, steps: [{run: tell}]}
+  notify: {runs-on: ubuntu-latest, steps: [{run: notify}]}
 """
 CALLER = """\
 name: Release
@@ -183,97 +190,97 @@ jobs:
     name: Publish
     needs: build
     uses: ./.github/workflows/upload.yml
-  tell: {runs-on: ubuntu-latest, steps: [{run: a}]}
+  notify: {runs-on: ubuntu-latest, steps: [{run: a}]}
 """
 
 
-@pytest.fixture
-def calling(tmp_path: Path) -> Workflow:
-    folder = tmp_path / ".github" / "workflows"
+@pytest.fixture(scope="module")
+def calling(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """Return a workflow that calls another workflow of its repository."""
+    root = tmp_path_factory.mktemp("repository")
+    folder = root / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "release.yml").write_text(CALLER, "utf-8")
     (folder / "upload.yml").write_text(CALLED, "utf-8")
-    return with_called(load(folder / "release.yml"), tmp_path)
+    return with_called(load(folder / "release.yml"), root)
 
 
-def line(job: str, name: str, **values: Any) -> dict[str, Any]:
+def act_line(job: str, name: str, **values: Any) -> dict[str, Any]:
     return {"at": 1.0, "act": {"jobID": job, "job": f"{name}   ", "msg": "x", **values}}
 
 
-def test_the_jobs_of_a_called_workflow_have_the_id_of_their_call(calling: Workflow) -> None:
+def test_jobs_of_a_called_workflow_have_the_id_of_the_calling_job(calling: Workflow) -> None:
     step = {"stepID": ["0"], "stage": "Main", "stepResult": "success"}
     log = read(
         [
-            line("build", "Release/build", jobResult="success"),
-            line("publish", "Publish/Upload/Send", **step),
-            line("publish", "Publish/Upload/Send", jobResult="success"),
-            line("tell", "Publish/Upload/tell", jobResult="failure"),
-            line("tell", "Release/tell", **step),
-            line("tell", "Release/tell", jobResult="success"),
+            act_line("build", "Release/build", jobResult="success"),
+            act_line("publish", "Publish/Upload/Send", **step),
+            act_line("publish", "Publish/Upload/Send", jobResult="success"),
+            act_line("notify", "Publish/Upload/notify", jobResult="failure"),
+            act_line("notify", "Release/notify", **step),
+            act_line("notify", "Release/notify", jobResult="success"),
         ]
     )
     assert [(job.id, job.name, job.result, job.needs) for job in log.jobs(calling)] == [
         ("build", "build", "success", ()),
         ("publish", "Publish / Send", "success", ("build",)),
-        ("publish", "Publish / tell", "failure", ("build",)),
-        ("tell", "tell", "success", ()),
+        ("publish", "Publish / notify", "failure", ("build",)),
+        ("notify", "notify", "success", ()),
     ]
     assert log.jobs(calling)[1].steps[0].result == "success"
 
 
-def test_a_called_workflow_that_did_not_begin_has_the_log_of_its_call(calling: Workflow) -> None:
-    log = read([line("publish", "Release/Publish", msg="Skipping job 'Publish'")])
-    _, publish, tell, _ = log.jobs(calling)
-    assert (publish.result, tell.result) == ("skipped", "skipped")
+def test_called_workflow_that_did_not_start_has_the_log_of_the_calling_job(
+    calling: Workflow,
+) -> None:
+    log = read([act_line("publish", "Release/Publish", msg="Skipping job 'Publish'")])
+    _, publish, notify, _ = log.jobs(calling)
+    assert (publish.result, notify.result) == ("skipped", "skipped")
 
 
 @pytest.mark.parametrize(
     ("job", "name", "file"),
     [
         ("publish", "anything", "upload.yml"),
-        ("tell", "Release/tell", "release.yml"),
-        ("tell", "Publish/Upload/tell", "upload.yml"),
-        ("tell", f"quiverdb-e2e-1-act-Release-tell-{'0' * 64}", "release.yml"),
-        ("tell", f"quiverdb-e2e-1-act-Publish-Upload-tell-{'0' * 64}", "upload.yml"),
-        ("tell", f"quiverdb-e2e-1-act-Other-tell-{'0' * 64}", None),
+        ("notify", "Release/notify", "release.yml"),
+        ("notify", "Publish/Upload/notify", "upload.yml"),
+        ("notify", f"quiverdb-e2e-1-act-Release-notify-{'0' * 64}", "release.yml"),
+        ("notify", f"quiverdb-e2e-1-act-Publish-Upload-notify-{'0' * 64}", "upload.yml"),
+        ("notify", f"quiverdb-e2e-1-act-Other-notify-{'0' * 64}", None),
         ("none", "Release/none", None),
     ],
 )
-def test_a_container_is_that_of_the_job_whose_name_it_has(
+def test_job_is_identified_by_its_id_and_name(
     calling: Workflow, job: str, name: str, file: str | None
 ) -> None:
     running = find_running(calling.running_jobs, job, name)
     assert (running.workflow.path.name if running else None) == file
 
 
-def test_two_jobs_that_act_names_alike_are_none(calling: Workflow) -> None:
-    own, called = (running for running in calling.running_jobs if running.job.id == "tell")
-    expression = own.job.model_copy(update={"name": "${{ github.ref }}"})
-    alike = [
-        own.model_copy(update={"job": expression}),
-        own.model_copy(update={"job": expression.model_copy(update={"needs": ("build",)})}),
+def test_ambiguous_name_identifies_no_job(calling: Workflow) -> None:
+    caller, called = (running for running in calling.running_jobs if running.job.id == "notify")
+    expression = caller.job.model_copy(update={"name": "${{ github.ref }}"})
+    ambiguous = [
+        caller.model_copy(update={"job": expression}),
+        caller.model_copy(update={"job": expression.model_copy(update={"needs": ("build",)})}),
     ]
-    assert find_running([*alike, called], "tell", "Release/x") is None
+    assert find_running([*ambiguous, called], "notify", "Release/x") is None
 
 
-def with_line(at: int, line: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the stored lines with one more."""
-    entries = lines()
-    return [*entries[:at], line, *entries[at:]]
-
-
-def test_the_failing_step_has_the_exit_code_of_its_command(workflow: Workflow) -> None:
-    collect = read(lines()).jobs(workflow)[2]
+def test_failing_step_has_the_exit_code_of_its_command(jobs: tuple[JobRun, ...]) -> None:
+    collect = jobs[2]
     assert [step.exit_code for step in collect.steps if step.result != "failure"] == [None] * 6
     assert collect.failing is not None
     assert collect.failing.exit_code == 7
 
 
-def test_a_job_has_the_state_of_its_container_at_its_removal(workflow: Workflow) -> None:
-    container = read(lines()).jobs(workflow)[2].container
+def test_job_has_the_state_of_its_container_before_its_removal(
+    workflow: Workflow, jobs: tuple[JobRun, ...]
+) -> None:
+    container = jobs[2].container
     state = {"status": "exited", "exit_code": 137, "out_of_memory": False}
-    entries = with_line(0, {"at": 1, "removed": {"container": container, "state": state}})
-    log = read(entries)
+    removal = {"at": 1, "removed": {"container": container, "state": state}}
+    log = read([removal, *recorded_lines()])
     first, _, collect, _ = log.jobs(workflow)
     assert first.container_state is None
     assert collect.container_state is not None
@@ -281,7 +288,7 @@ def test_a_job_has_the_state_of_its_container_at_its_removal(workflow: Workflow)
     assert [name for name, _ in log.lost_containers()] == [container]
 
 
-def test_a_failure_that_a_stand_in_reports_is_of_its_job(workflow: Workflow) -> None:
+def test_failure_of_a_stand_in_belongs_to_its_job(workflow: Workflow) -> None:
     report = 'e2e-failure {"cause": "index-unreachable", "why": "no answer"}'
     act = {
         "jobID": "collect",
@@ -292,8 +299,8 @@ def test_a_failure_that_a_stand_in_reports_is_of_its_job(workflow: Workflow) -> 
         "stage": "Main",
         "stepID": ["5"],
     }
-    entries = lines()
-    entries.append({"at": entries[-1]["at"], "act": act})
-    (failure,) = read(entries).jobs(workflow)[2].failures
+    lines = recorded_lines()
+    lines.append({"at": lines[-1]["at"], "act": act})
+    (failure,) = read(lines).jobs(workflow)[2].failures
     assert (failure.cause, failure.where) == ("index-unreachable", "job collect")
     assert failure.observed == "no answer"

@@ -17,89 +17,92 @@ from verification.models.workflow_file import load, parse
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 
 
-def using(*uses: str, given: str = "") -> Workflow:
-    steps = "".join(f"      - uses: {name}\n{given}" for name in uses)
+def workflow_using(*uses: str, inputs: str = "") -> Workflow:
+    steps = "".join(f"      - uses: {name}\n{inputs}" for name in uses)
     text = f"on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n{steps}"
     return parse(text, Path("publish.yml"))
 
 
-def test_a_commit_that_a_stand_in_stands_for_is_played_by_it() -> None:
-    found = actions.resolve(using(CHECKOUT))
-    (use,) = found.uses
+def test_stand_in_replaces_the_commit_of_its_version() -> None:
+    resolved = actions.resolve(workflow_using(CHECKOUT))
+    (use,) = resolved.uses
     assert (use.kind, use.version, use.where) == ("stand-in", "v7.0.1", "publish.yml:6")
-    assert found.options == (f"--local-repository={CHECKOUT}=/opt/runner/actions/actions-checkout",)
-    assert not found.real
+    target = "/opt/runner/actions/actions-checkout"
+    assert resolved.options == (f"--local-repository={CHECKOUT}={target}",)
+    assert not resolved.real
 
 
-def test_a_part_of_an_action_is_in_its_repository() -> None:
-    found = actions.resolve(using("actions/upload-artifact/merge@v7", "actions/upload-artifact@v7"))
-    assert [use.folder for use in found.uses] == ["actions-upload-artifact"] * 2
-    assert len(found.options) == 1
+def test_action_in_a_subfolder_has_the_stand_in_of_its_repository() -> None:
+    resolved = actions.resolve(
+        workflow_using("actions/upload-artifact/merge@v7", "actions/upload-artifact@v7")
+    )
+    assert [use.folder for use in resolved.uses] == ["actions-upload-artifact"] * 2
+    assert len(resolved.options) == 1
 
 
 @pytest.mark.parametrize(
-    ("uses", "told"),
+    ("uses", "fact"),
     [
         ("actions/checkout@v1", "v7.0.1"),
         ("someone/else@v1", "actions/checkout"),
-        ("docker://alpine:3", "image of its own"),
-        ("actions/upload-artifact/nothing@v7", "has no action.yml"),
+        ("docker://alpine:3", "docker://alpine:3"),
+        ("actions/upload-artifact/nothing@v7", "action.yml"),
     ],
 )
-def test_an_action_that_nobody_plays_is_named_with_its_place(uses: str, told: str) -> None:
+def test_unavailable_action_is_a_testbed_failure_at_its_line(uses: str, fact: str) -> None:
     with pytest.raises(TestbedFailure) as caught:
-        actions.resolve(using(uses))
+        actions.resolve(workflow_using(uses))
     assert caught.value.cause == "action-unavailable"
     assert caught.value.where == "publish.yml:6"
     assert uses in caught.value.observed
-    assert told in caught.value.observed
+    assert fact in caught.value.observed
 
 
 @pytest.mark.parametrize("name", ["actions/checkout", CHECKOUT])
-def test_a_real_action_goes_before_its_stand_in(tmp_path: Path, name: str) -> None:
+def test_checkout_of_a_real_action_replaces_its_stand_in(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir(parents=True)
     (folder / "action.yml").write_text("inputs: {ref: {}}\n", "utf-8")
-    given = "        with: {REF: x, path: y}\n"
-    found = actions.resolve(using(CHECKOUT, given=given), tmp_path)
-    (use,) = found.uses
+    inputs = "        with: {REF: x, path: y}\n"
+    resolved = actions.resolve(workflow_using(CHECKOUT, inputs=inputs), tmp_path)
+    (use,) = resolved.uses
     assert (use.kind, use.folder, use.unknown) == ("real", str(folder), ("path",))
-    (place,) = found.real
-    assert found.real[place] == folder
-    assert found.options == (f"--local-repository={CHECKOUT}={place}",)
+    (target,) = resolved.real
+    assert resolved.real[target] == folder
+    assert resolved.options == (f"--local-repository={CHECKOUT}={target}",)
 
 
-def test_inputs_that_an_action_does_not_have_are_told() -> None:
-    given = "        with: {depth: 1, fetch-depth: 0}\n"
-    (use,) = actions.resolve(using(CHECKOUT, given=given)).uses
+def test_unknown_inputs_of_an_action_are_listed() -> None:
+    inputs = "        with: {depth: 1, fetch-depth: 0}\n"
+    (use,) = actions.resolve(workflow_using(CHECKOUT, inputs=inputs)).uses
     assert use.unknown == ("depth",)
 
 
-def test_a_folder_of_actions_that_is_none_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="no such folder"):
-        actions.resolve(using(CHECKOUT), tmp_path / "none")
+def test_missing_folder_of_actions_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=str(tmp_path / "none")):
+        actions.resolve(workflow_using(CHECKOUT), tmp_path / "none")
 
 
-def test_actions_of_the_repository_itself_need_nobody() -> None:
-    assert actions.resolve(using("./.github/actions/own")).uses == ()
+def test_actions_of_the_repository_need_no_stand_in() -> None:
+    assert actions.resolve(workflow_using("./.github/actions/own")).uses == ()
 
 
 @pytest.mark.parametrize(
-    "stand_in", actions.stand_in_actions().values(), ids=lambda found: found.action
+    "stand_in", actions.stand_in_actions().values(), ids=lambda stand_in: stand_in.action
 )
-def test_each_stand_in_is_whole(stand_in: actions.StandInAction) -> None:
-    assert (stand_in.folder / "stand-in.toml").is_file(), "its folder is named as the action"
+def test_stand_in_is_complete(stand_in: actions.StandInAction) -> None:
+    assert (stand_in.folder / "stand-in.toml").is_file(), "its folder has the name of the action"
     assert all(len(version.commit) == 40 for version in stand_in.versions)
     for path in stand_in.folder.rglob("action.yml"):
         runs = yaml.safe_load(path.read_text("utf-8"))["runs"]
-        # act finds the inputs of a composite action only as action.yml spells them.
+        # In a composite action, act compares the case of the inputs.
         assert runs["using"].startswith("node")
         main = (path.parent / runs["main"]).read_text("utf-8")
         if match := re.search(r"\bpython\('(\w+)'\)", main):
             assert (actions.STAND_INS.parent / "stand_ins" / f"{match[1]}.py").is_file()
         else:
             assert f"action('{path.parent.relative_to(actions.STAND_INS)}'" in main
-        assert (path.parent / "inputs.toml").is_file(), "every input is known"
+        assert (path.parent / "inputs.toml").is_file(), "all inputs are listed"
         assert ActionDefinition.load(path.parent).inputs
 
 
@@ -107,7 +110,7 @@ CALLER = "on: push\njobs:\n  a:\n    uses: x/y/.github/workflows/b.yml@v1\n"
 CALLED = "on: workflow_call\njobs: {b: {runs-on: c, steps: [{uses: USES}]}}"
 
 
-def calling(root: Path, checkouts: Path | None = None, text: str = CALLER) -> Workflow:
+def calling_workflow(root: Path, checkouts: Path | None = None, text: str = CALLER) -> Workflow:
     path = root / ".github" / "workflows" / "a.yml"
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
@@ -116,25 +119,25 @@ def calling(root: Path, checkouts: Path | None = None, text: str = CALLER) -> Wo
     return with_called(load(path), root, find)
 
 
-def test_the_actions_of_a_called_workflow_are_found(tmp_path: Path) -> None:
+def test_actions_of_a_called_workflow_are_resolved(tmp_path: Path) -> None:
     text = "on: push\njobs: {a: {uses: ./.github/workflows/b.yml}}"
-    (use,) = actions.resolve(calling(tmp_path, text=text)).uses
+    (use,) = actions.resolve(calling_workflow(tmp_path, text=text)).uses
     assert (use.uses, use.where) == (CHECKOUT, "b.yml:2")
 
 
-def test_a_called_workflow_of_another_repository_is_in_its_checkout(tmp_path: Path) -> None:
+def test_called_workflow_of_another_repository_needs_its_checkout(tmp_path: Path) -> None:
     checkout = tmp_path / "x" / "y@v1"
     (checkout / ".github" / "workflows").mkdir(parents=True)
     called = checkout / ".github" / "workflows" / "b.yml"
     called.write_text(CALLED.replace("USES", CHECKOUT), "utf-8")
-    found = actions.resolve(calling(tmp_path / "root", tmp_path), tmp_path)
-    assert found.options[-1] == "--local-repository=x/y@v1=/opt/real/x-y@v1"
-    assert found.real == {"/opt/real/x-y@v1": checkout}
-    assert [use.uses for use in found.uses] == [CHECKOUT]
+    resolved = actions.resolve(calling_workflow(tmp_path / "root", tmp_path), tmp_path)
+    assert resolved.options[-1] == "--local-repository=x/y@v1=/opt/real/x-y@v1"
+    assert resolved.real == {"/opt/real/x-y@v1": checkout}
+    assert [use.uses for use in resolved.uses] == [CHECKOUT]
 
 
-def test_a_called_workflow_without_a_checkout_cannot_be_run(tmp_path: Path) -> None:
+def test_called_workflow_without_a_checkout_is_a_testbed_failure(tmp_path: Path) -> None:
     with pytest.raises(TestbedFailure) as caught:
-        actions.resolve(calling(tmp_path))
+        actions.resolve(calling_workflow(tmp_path))
     assert (caught.value.cause, caught.value.where) == ("action-unavailable", "a.yml:3")
     assert "FOLDER/x/y@v1" in caught.value.observed

@@ -18,11 +18,11 @@ OTHER = Push(
     tag="v2", ref="refs/tags/v2", annotated=True, sha="c" * 40, object="d" * 40, source="commit"
 )
 PATH = ".github/workflows/publish.yml"
-TAKEN = f"o/n/{PATH}@refs/tags/v2"
+OTHER_WORKFLOW_REF = f"o/n/{PATH}@refs/tags/v2"
 
 
 class _Forge:
-    """A forge that keeps what is registered."""
+    """A fake forge that records the registered jobs."""
 
     def __init__(self) -> None:
         self.repository = Repository(owner="o", name="n", id=1, owner_id=2)
@@ -43,26 +43,29 @@ class _Forge:
         self.registered[address] = identity
 
 
-def job(more: str = "", file: str = "publish.yml", origin: str = "") -> RunningJob:
-    has = f"runs-on: x, permissions: {{contents: read}}, {more}steps: [{{run: a}}]"
-    text = f"on: push\njobs: {{one: {{{has}}}}}"
+def make_job(keys: str = "", file: str = "publish.yml", origin: str = "") -> RunningJob:
+    job = f"runs-on: x, permissions: {{contents: read}}, {keys}steps: [{{run: a}}]"
+    text = f"on: push\njobs: {{one: {{{job}}}}}"
     workflow = parse(text, Path(file)).model_copy(update={"origin": origin})
     return RunningJob(job=workflow.jobs["one"], workflow=workflow)
 
 
-def called(**values: str) -> RunningJob:
-    return job(**values).model_copy(update={"callers": (job().job,)})
+def called_job(**values: str) -> RunningJob:
+    return make_job(**values).model_copy(update={"callers": (make_job().job,)})
 
 
-def registered(of: RunningJob, push: Push = PUSH, run_id: int = 7, attempt: int = 1) -> JobIdentity:
+def register(
+    running: RunningJob, push: Push = PUSH, run_id: int = 7, attempt: int = 1
+) -> JobIdentity:
+    """Register a job. Return its identity at the forge."""
     forge = _Forge()
     environment = forge_environment(forge, network="closed", ca_certificate="PEM")
     assert environment.register is not None
-    environment.register("10.0.0.4", of, push, run_id, attempt)
+    environment.register("10.0.0.4", running, push, run_id, attempt)
     return forge.registered["10.0.0.4"]
 
 
-def test_the_jobs_have_the_tokens_of_the_forge() -> None:
+def test_environment_has_the_tokens_of_the_forge() -> None:
     environment = forge_environment(_Forge(), network="closed", ca_certificate="PEM")
 
     assert (environment.network, environment.ca_certificate) == ("closed", "PEM")
@@ -71,8 +74,8 @@ def test_the_jobs_have_the_tokens_of_the_forge() -> None:
     assert environment.identity_token == "request token"  # noqa: S105
 
 
-def test_a_job_is_registered_with_what_the_file_gives_it() -> None:
-    assert registered(job("environment: pypi, ")) == JobIdentity(
+def test_job_is_registered_with_its_permissions_and_its_environment() -> None:
+    assert register(make_job("environment: pypi, ")) == JobIdentity(
         job="one", permissions={"contents": "read"}, environment="pypi"
     )
 
@@ -92,21 +95,21 @@ def test_a_job_is_registered_with_what_the_file_gives_it() -> None:
                 "sha": "c" * 40,
                 "workflow_sha": "c" * 40,
                 "job_workflow_sha": "c" * 40,
-                "workflow_ref": TAKEN,
-                "job_workflow_ref": TAKEN,
+                "workflow_ref": OTHER_WORKFLOW_REF,
+                "job_workflow_ref": OTHER_WORKFLOW_REF,
                 "sub": "repo:o/n:ref:refs/tags/v2",
             },
         ),
     ],
 )
-def test_the_claims_of_another_run_are_its_own(
+def test_claims_are_the_differences_from_the_run_of_the_forge(
     push: Push, run_id: int, attempt: int, claims: dict[str, JsonValue]
 ) -> None:
-    assert registered(job(), push, run_id, attempt).claims == claims
+    assert register(make_job(), push, run_id, attempt).claims == claims
 
 
-def test_the_subject_of_a_job_with_an_environment_stays() -> None:
-    assert "sub" not in registered(job("environment: pypi, "), OTHER).claims
+def test_subject_of_a_job_with_an_environment_does_not_depend_on_the_tag() -> None:
+    assert "sub" not in register(make_job("environment: pypi, "), OTHER).claims
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_the_subject_of_a_job_with_an_environment_stays() -> None:
             OTHER,
             "",
             {
-                "workflow_ref": TAKEN,
+                "workflow_ref": OTHER_WORKFLOW_REF,
                 "job_workflow_ref": "o/n/.github/workflows/upload.yml@refs/tags/v2",
                 "job_workflow_sha": OTHER.sha,
             },
@@ -147,9 +150,9 @@ def test_the_subject_of_a_job_with_an_environment_stays() -> None:
         ),
     ],
 )
-def test_a_job_of_a_called_workflow_names_the_called_file(
+def test_claims_of_a_job_of_a_called_workflow_name_the_called_file(
     push: Push, origin: str, claims: dict[str, JsonValue]
 ) -> None:
-    made = registered(called(file="upload.yml", origin=origin), push).claims
-    assert claims.items() <= made.items()
-    assert ("workflow_ref" in made) is (push is OTHER), "the file that was started stays"
+    job_claims = register(called_job(file="upload.yml", origin=origin), push).claims
+    assert claims.items() <= job_claims.items()
+    assert ("workflow_ref" in job_claims) is (push is OTHER), "it names the started file"
