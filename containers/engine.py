@@ -172,7 +172,7 @@ def ensure(*, provision: bool = True) -> Engine:
     engine, reasons = find()
     if engine:
         return engine
-    obstacle = "--no-provision forbids starting one" if not provision else start_obstacle()
+    obstacle = "--no-provision is set" if not provision else start_obstacle()
     if obstacle:
         raise TestbedFailure(
             "engine-unreachable",

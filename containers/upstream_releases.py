@@ -156,7 +156,7 @@ def release(
         files = listing(project, url=url)
     except ImageUnavailable as reason:
         print_line(f"release {declared.version}: wheels for other machines are unknown: {reason}")
-        return declared.model_copy(update={"not_fetched": {"its other wheels": str(reason)}})
+        return declared.model_copy(update={"not_fetched": {"other wheels": str(reason)}})
     for file in files:
         if file.name in declared_names or Version(file.version) != Version(declared.version):
             continue

@@ -316,7 +316,7 @@ class _Attempt:
         volume = f"quiverdb-e2e-{self._id}"
         client.volumes.create(volume, labels=self._labels)
         socket = urlsplit(self.runner.engine.url)
-        # The socket of an engine on another computer is unknown. It is probably the default.
+        # The socket of an engine on another computer is unknown. Assume the default.
         socket_path = socket.path if socket.scheme == "unix" else _SOCKET
         conductor = client.containers.create(
             self.runner.image,
