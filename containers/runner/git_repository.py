@@ -159,12 +159,14 @@ class GitRepository:
         options = ("--annotate", f"--message=Release {name}") if annotated else ()
         self._git("tag", *options, name)
         self._git("push", "--quiet", str(self.bare), f"refs/tags/{name}")
+        ref = f"refs/tags/{name}"
+        sha, tag_object = self._git("rev-parse", f"{ref}^{{commit}}", ref).split()
         push = Push(
             tag=name,
-            ref=f"refs/tags/{name}",
+            ref=ref,
             annotated=annotated,
-            sha=self._git("rev-parse", f"refs/tags/{name}^{{commit}}"),
-            object=self._git("rev-parse", f"refs/tags/{name}"),
+            sha=sha,
+            object=tag_object,
             source=self.source,
             differs=self.differs,
         )
@@ -180,13 +182,14 @@ class GitRepository:
         owner: JsonValue = {"login": self.owner, "name": self.owner, "type": "Organization"}
         pusher: JsonValue = dict(_MAINTAINER)
         url = f"https://github.com/{self.full_name}"
-        message = self._git("log", "-1", "--format=%B", push.sha)
+        log = self._git("log", "-1", "--format=%T%n%cI%n%B", push.sha)
+        tree, timestamp, *message = log.split("\n")
         commit: JsonValue = {
             "id": push.sha,
-            "tree_id": self._git("rev-parse", f"{push.sha}^{{tree}}"),
+            "tree_id": tree,
             "distinct": True,
-            "message": message,
-            "timestamp": self._git("log", "-1", "--format=%cI", push.sha),
+            "message": "\n".join(message),
+            "timestamp": timestamp,
             "url": f"{url}/commit/{push.sha}",
             "author": pusher,
             "committer": pusher,

@@ -578,7 +578,7 @@ def test_wheels_for_another_python_or_platform_are_downloaded_again(
 @pytest.mark.parametrize(
     ("error", "cause", "reason"),
     [
-        ("note\nERROR: no such hash\nbye\n", "image-build-failed", "ERROR: no such hash"),
+        ("ERROR: no such hash\nnote\nbye\n", "image-build-failed", "ERROR: no such hash"),
         ("one\ntwo\nthree\n", "image-build-failed", "two three"),
         ("", "image-build-failed", "1"),
         ("ERROR: [Errno 28] No space left on device\n", "disk-full", "No space left"),

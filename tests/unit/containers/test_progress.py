@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import select
 import threading
 import time
 from collections.abc import Mapping
@@ -283,34 +284,40 @@ def test_steps_continue_without_a_reader(clock: Clock, environment: Mapping[str,
     assert [step.title for step in progress.ended] == ["image a: building"]
 
 
-def output_of_a_step(
-    reader: int, writer: int, monkeypatch: pytest.MonkeyPatch, until: bytes = b""
-) -> str:
-    """Run a step that prints to ``writer``. Return what arrives at ``reader``.
-
-    The step ends when the output contains ``until``, at the latest after ten seconds.
-    """
-    monkeypatch.setattr(progress_module, "_REFRESH_SECONDS", 0.02)
+def read_until(reader: int, text: str) -> str:
+    """Read until the output contains ``text``, at most ten seconds."""
     output = b""
     deadline = time.monotonic() + 10
+    while text.encode() not in output:
+        is_ready, _, _ = select.select([reader], [], [], max(0, deadline - time.monotonic()))
+        if not is_ready:
+            break
+        output += os.read(reader, 65536)
+    return output.decode()
+
+
+def output_of_a_step(
+    reader: int, writer: int, monkeypatch: pytest.MonkeyPatch, until: str = ""
+) -> str:
+    """Run a step that prints to ``writer`` until the output at ``reader`` contains a text."""
+    monkeypatch.setattr(progress_module, "_REFRESH_SECONDS", 0.02)
     with os.fdopen(writer, "w", encoding="utf-8") as file:
         progress = Progress(
             file, environment={"TERM": "xterm"}, clock=lambda: time.monotonic() * 20
         )
         image = progress.begin("image a: building")
-        while until not in output and time.monotonic() < deadline:
-            output += os.read(reader, 65536)
+        output = read_until(reader, until)
         progress.end(image)
         print("the end", file=file, flush=True)
-        output += os.read(reader, 65536)
+        output += read_until(reader, "the end")
     os.close(reader)
-    return output.decode()
+    return output
 
 
 def test_display_on_a_real_terminal_is_refreshed_and_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    output = output_of_a_step(*pty.openpty(), monkeypatch, b"      1 s  image a: building")
+    output = output_of_a_step(*pty.openpty(), monkeypatch, "      1 s  image a: building")
     assert "      0 s  image a: building" in output
     assert "      1 s  image a: building" in output, "the row was not refreshed"
     end_row, last_row = screen(output)

@@ -104,13 +104,15 @@ def test_annotated_tag_is_an_object_and_lightweight_tag_is_the_commit(
     assert {"v1.0.0", "v1.0.1"} <= {*git(clean_origin.bare, "tag", "--list").split()}
 
 
-def test_event_is_the_push_of_a_tag(clean_origin: GitRepository) -> None:
+def test_event_is_the_push_of_a_tag(clean_root: Path, clean_origin: GitRepository) -> None:
     push = clean_origin.tag("v1.1.0")
     event = json.loads(json.dumps(clean_origin.event(push)))
     assert event["ref"] == "refs/tags/v1.1.0"
     assert event["before"] == "0" * 40
     assert event["after"] == push.object != push.sha
     assert event["head_commit"]["id"] == push.sha
+    assert event["head_commit"]["message"] == clean_origin.message(push) == "first"
+    assert event["head_commit"]["tree_id"] == git(clean_root, "rev-parse", "HEAD^{tree}")
     assert event["created"] is True
     assert event["deleted"] is None, "with false, act uses the tag object as the commit"
     assert event["repository"]["full_name"] == "o/n"

@@ -235,6 +235,7 @@ def test_killed_act_is_a_testbed_failure_before_the_time_limit(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     attempt = make_attempt(monkeypatch, origin)
+    attempt.log.add(ConductorLine.model_validate({"at": 1.0, "act": LINES["set up"]}))
     (without_exit_code,) = failures_at_exit(attempt, None)
     assert without_exit_code.cause == "machine-lost"
     (with_signal,) = failures_at_exit(attempt, -9)
