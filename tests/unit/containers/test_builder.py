@@ -55,6 +55,7 @@ class Cibuildwheel:
 @pytest.fixture
 def cibuildwheel(monkeypatch: pytest.MonkeyPatch) -> Cibuildwheel:
     stand_in = Cibuildwheel()
+    monkeypatch.setattr(builder, "_git_files", lambda _: None)
     monkeypatch.setattr(builder, "_linux_command", stand_in.command)
     monkeypatch.setattr(
         images,

@@ -28,18 +28,13 @@ def clean_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with one commit, which the tests only read."""
     folder = tmp_path_factory.mktemp("repository")
     (folder / "package").mkdir(parents=True)
-    (folder / "package" / "a.txt").write_text("a\n", "utf-8")
+    for name in ("a.txt", "b.txt"):
+        (folder / "package" / name).write_text("a\n", "utf-8")
     (folder / ".gitignore").write_text("ignored\n", "utf-8")
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", "first")
     return folder
-
-
-@pytest.fixture
-def root(clean_root: Path, tmp_path: Path) -> Path:
-    """Return a copy of the repository, which a test can change."""
-    return Path(shutil.copytree(clean_root, tmp_path / "repository"))
 
 
 @pytest.fixture(scope="module")
@@ -56,33 +51,30 @@ def test_clean_repository_has_its_newest_commit(
     assert clean_origin.sha[:12] in clean_origin.source
 
 
-def test_uncommitted_files_are_in_the_commit_and_listed(root: Path) -> None:
-    (root / "package" / "a.txt").write_text("b\n", "utf-8")
+def test_uncommitted_changes_are_in_the_commit_and_listed(clean_root: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(clean_root, tmp_path / "repository"))
+    (root / "package" / "a.txt").write_text("changed\n", "utf-8")
+    (root / "package" / "b.txt").unlink()
     (root / "new.txt").write_text("new\n", "utf-8")
     (root / "ignored").write_text("x\n", "utf-8")
     with GitRepository(root, owner="o", name="n") as origin:
-        assert origin.differs == ("new.txt", "package/a.txt")
-        assert git(origin.bare, "show", f"{origin.sha}:package/a.txt") == "b"
-        assert "ignored" not in git(origin.bare, "ls-tree", "--name-only", origin.sha).split()
-        assert " 2 " in origin.source
-    assert git(root, "status", "--porcelain") == "M package/a.txt\n?? new.txt"
-
-
-def test_deleted_file_is_not_in_the_commit(root: Path) -> None:
-    (root / "package" / "a.txt").unlink()
-    with GitRepository(root, owner="o", name="n") as origin:
-        assert origin.differs == ("package/a.txt",)
-        assert git(origin.bare, "ls-tree", "-r", "--name-only", origin.sha) == ".gitignore"
+        assert origin.differs == ("new.txt", "package/a.txt", "package/b.txt")
+        assert git(origin.bare, "show", f"{origin.sha}:package/a.txt") == "changed"
+        names = git(origin.bare, "ls-tree", "-r", "--name-only", origin.sha).split()
+        assert names == [".gitignore", "new.txt", "package/a.txt"]
+        assert " 3 " in origin.source
+    status = git(root, "status", "--porcelain")
+    assert status == "M package/a.txt\n D package/b.txt\n?? new.txt"
 
 
 def test_overlays_replace_files_and_folders(clean_root: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "b.txt").write_text("b\n", "utf-8")
+    (tmp_path / "folder" / "d.txt").write_text("d\n", "utf-8")
     (tmp_path / "file").write_text("c\n", "utf-8")
     overlays = {"package": tmp_path / "folder", "deep/c.txt": tmp_path / "file"}
     with GitRepository(clean_root, owner="o", name="n", overlays=overlays) as origin:
         names = git(origin.bare, "ls-tree", "-r", "--name-only", origin.sha).split()
-        assert names == [".gitignore", "deep/c.txt", "package/b.txt"]
+        assert names == [".gitignore", "deep/c.txt", "package/d.txt"]
 
 
 def test_folder_without_git_has_all_its_files_in_the_commit(tmp_path: Path) -> None:
