@@ -115,8 +115,8 @@ def _lock(folder: Path) -> str:
 
 def print_damage(names: Sequence[str], action: str) -> None:
     """Print that files are damaged. ``action`` is repeated now: "fetching it", "building it"."""
-    others = f" and {len(names) - 1} other files" if len(names) > 1 else ""
-    print_line(f"{names[0]}{others}: the cached copy is damaged; {action} again")
+    count = f" and {len(names) - 1} other files" if len(names) > 1 else ""
+    print_line(f"{names[0]}{count}: the cached copy is damaged; {action} again")
 
 
 # ---- a folder with its record ----

@@ -371,7 +371,9 @@ def test_apt_get_failure_has_its_command_exit_code_and_last_line(
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(subprocess, "run", _apt([], failing=failing))
-    with pytest.raises(TestbedFailure, match=rf"apt-get .*{failing}.*100.*E: no route") as raised:
+    with pytest.raises(
+        TestbedFailure, match=rf"(?=.*apt-get .*{failing})(?=.*100)(?=.*E: no route)"
+    ) as raised:
         engine.install_packages(("tool",), ("tool-package",))
     assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "apt-get")
 
@@ -382,7 +384,9 @@ def test_packages_that_cannot_be_installed_are_reported_with_the_obstacle_and_a_
     monkeypatch.setattr(engine, "provision_obstacle", lambda: "an obstacle")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(subprocess, "run", _forbidden)
-    with pytest.raises(TestbedFailure, match=r"an obstacle.*apt-get install tool-package"):
+    with pytest.raises(
+        TestbedFailure, match=r"(?=.*an obstacle)(?=.*apt-get install tool-package)"
+    ):
         engine.install_packages(("tool",), ("tool-package",))
 
 

@@ -159,7 +159,7 @@ def test_image_of_debian_packages_is_unavailable_without_mmdebstrap(
     _write(root, "mine")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(engines, "provision_obstacle", lambda: "an obstacle")
-    with pytest.raises(ImageUnavailable, match=r"^mine .*mmdebstrap.* an obstacle"):
+    with pytest.raises(ImageUnavailable, match=r"(?=.*mine)(?=.*mmdebstrap)(?=.*an obstacle)"):
         images.ensure(_engine(_Client()), "mine")
 
 
@@ -170,13 +170,13 @@ def test_image_for_another_kind_of_engine_is_unavailable(
     _write(root, "mine", f'registry = "a@sha256:0"\nos = "{recipe_os}"\n')
     engine = _engine(_Client())
     engine.os = engine_os
-    with pytest.raises(ImageUnavailable, match=r"^mine .*unix:///engine.sock"):
+    with pytest.raises(ImageUnavailable, match=r"(?=.*mine)(?=.*unix:///engine.sock)"):
         images.ensure(engine, "mine")
 
 
 def test_real_windows_is_unavailable_on_an_engine_of_linux_containers() -> None:
     engine = SimpleNamespace(client=_forbidden, os="linux", url="unix:///engine.sock")
-    with pytest.raises(ImageUnavailable, match=r"^windows-servercore "):
+    with pytest.raises(ImageUnavailable, match="windows-servercore"):
         images.ensure(cast(Any, engine), "windows-servercore")
 
 
@@ -213,7 +213,7 @@ def test_image_that_cannot_be_pulled_is_unavailable(
     _write(root, "mine", 'registry = "debian@sha256:0"\n')
     client = _Client()
     monkeypatch.setattr(client, "pull", pull, raising=False)
-    with pytest.raises(ImageUnavailable, match=r"^debian@sha256:0 .*no route to host"):
+    with pytest.raises(ImageUnavailable, match=r"(?=.*debian@sha256:0)(?=.*no route to host)"):
         images.ensure(_engine(client), "mine")
 
 
@@ -365,10 +365,10 @@ def test_debian_source_is_unavailable_without_an_archive_or_apt(
     apt_calls: AptCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "debian_sources", lambda _: [])
-    with pytest.raises(ImageUnavailable, match=r"zlib.*trixie: "):
+    with pytest.raises(ImageUnavailable, match=r"(?=.*zlib)(?=.*trixie)"):
         images.fetch_source(["trixie"], ["zlib"], tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(ImageUnavailable, match=r"zlib.*apt-get"):
+    with pytest.raises(ImageUnavailable, match=r"(?=.*zlib)(?=.*apt-get)"):
         images.fetch_source(["trixie"], ["zlib"], tmp_path)
     assert apt_calls == []
 

@@ -127,5 +127,5 @@ def test_missing_folder_or_overlay_is_wrong_use(clean_root: Path, tmp_path: Path
     missing = tmp_path / "none"
     with pytest.raises(WrongUse, match=str(missing)):
         GitRepository(missing, owner="o", name="n")
-    with pytest.raises(WrongUse, match=f"{missing}.*package"):
+    with pytest.raises(WrongUse, match=f"(?=.*{missing})(?=.*package)"):
         GitRepository(clean_root, owner="o", name="n", overlays={"package": missing})

@@ -156,7 +156,7 @@ def test_job_with_an_unknown_runner_label_is_a_testbed_failure(
     path.parent.mkdir(parents=True)
     path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: macos-14"))
     origin: Any = SimpleNamespace(tree=tmp_path)
-    with pytest.raises(TestbedFailure, match=r"\bpublish\b.*macos-14") as failure:
+    with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*macos-14)") as failure:
         make_runner(monkeypatch, origin)
     assert failure.value.cause == "runner-unavailable"
 
