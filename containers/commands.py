@@ -1,10 +1,12 @@
-"""Run a command in a container, read its state, and remove it at the end of its context."""
+"""Start a container, run commands in it, read its state and its files, and remove it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import socket
+import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -14,8 +16,12 @@ import requests
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
+from verification.models.errors import TestbedFailure
 from verification.models.testbed import ContainerState
+
+_READY_SECONDS = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +105,47 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _text(stream: bytes | None) -> str:
     return (stream or b"").decode("utf-8", "replace")
+
+
+def read_file(container: Container, path: str) -> bytes | None:
+    """Return the content of a file in ``container``, or None if ``path`` is not a file.
+
+    Raises:
+        docker.errors.DockerException, requests.RequestException: the engine, the container or the
+            file is gone.
+        KeyError: the engine returns an empty archive.
+    """
+    chunks, _ = container.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+        file = tar.extractfile(tar.next() or "")
+        return file.read() if file else None
+
+
+def ready_line() -> LogMessageWaitStrategy:
+    """Return the strategy that waits until a server prints ``ready``."""
+    strategy = LogMessageWaitStrategy("ready").with_startup_timeout(_READY_SECONDS)
+    return strategy.with_poll_interval(0.05)
+
+
+def start(container: DockerContainer, cause: str, where: str) -> None:
+    """Start ``container``. Remove it if it cannot start.
+
+    Raises:
+        TestbedFailure: it cannot start. The failure has this cause and the container's last lines.
+    """
+    try:
+        container.start()
+    except BaseException as error:
+        logs = ""
+        with contextlib.suppress(
+            ContainerStartException, docker.errors.DockerException, requests.RequestException
+        ):
+            logs = _text(container.get_wrapped_container().logs(tail=3))
+        remove(container)
+        if isinstance(error, (docker.errors.DockerException, requests.RequestException, OSError)):
+            reason = " ".join(f"{error} {logs}".split())[:400]
+            raise TestbedFailure(cause, where, f"cannot start: {reason}") from error
+        raise
 
 
 def remove(container: DockerContainer) -> None:

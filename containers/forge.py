@@ -7,23 +7,18 @@ its configuration, so a job cannot change it.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import ipaddress
 import json
 import secrets
 import string
-import tarfile
 from collections.abc import Iterable
 from typing import Self
 
 import docker.errors
 import pydantic
 import requests
-from testcontainers.core.exceptions import ContainerStartException
-from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from containers.commands import ManagedContainer, execute, remove
+from containers.commands import ManagedContainer, execute, read_file, ready_line, start
 from containers.images import tar_of
 from containers.network import ClosedNetwork
 from verification.models.errors import TestbedFailure
@@ -49,7 +44,7 @@ HOSTS = (
 ISSUER = "https://token.actions.githubusercontent.com"
 _FOLDER = "/srv/forge"
 _JOBS = f"{_FOLDER}/jobs"
-_READY_SECONDS = 30
+
 _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
@@ -97,31 +92,13 @@ class Forge(ManagedContainer):
             network.container(image)
             .with_network_aliases(*HOSTS)
             .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
-            .waiting_for(
-                LogMessageWaitStrategy("ready")
-                .with_startup_timeout(_READY_SECONDS)
-                .with_poll_interval(0.05)
-            )
+            .waiting_for(ready_line())
         )
         for name, content in files.items():
             self._container.with_copy_into_container(content, name)
 
     def __enter__(self) -> Self:
-        try:
-            self._container.start()
-        except BaseException as error:
-            logs = ""
-            with contextlib.suppress(
-                ContainerStartException, docker.errors.DockerException, requests.RequestException
-            ):
-                wrapped = self._container.get_wrapped_container()
-                logs = wrapped.logs(tail=3).decode("utf-8", "replace")
-            remove(self._container)
-            if isinstance(
-                error, (docker.errors.DockerException, requests.RequestException, OSError)
-            ):
-                raise _unreachable(f"cannot start: {error} {logs}") from error
-            raise
+        start(self._container, "forge-unreachable", "forge")
         return self
 
     @property
@@ -248,10 +225,7 @@ class Forge(ManagedContainer):
 
     def _get(self, path: str) -> bytes:
         try:
-            chunks, _ = self._container.get_wrapped_container().get_archive(path)
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-                member = tar.extractfile(tar.next() or "")
-                return member.read() if member else b""
+            return read_file(self._container.get_wrapped_container(), path) or b""
         except (docker.errors.DockerException, requests.RequestException, KeyError) as error:
             raise _unreachable(error) from error
 

@@ -27,17 +27,16 @@ import docker.errors
 import requests
 from docker.types import LogConfig
 from pydantic import Field
-from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
-from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from containers.commands import (
     CommandResult,
     ManagedContainer,
     execute,
     read_state,
-    remove,
+    ready_line,
     send,
+    start,
 )
 from containers.engine import Engine, is_kept
 from containers.network import ClosedNetwork
@@ -57,7 +56,7 @@ _CA_CERTIFICATE = f"{_FOLDER}/authority.pem"
 _CERTIFICATE = f"{_FOLDER}/certificate.pem"
 _KEY = f"{_FOLDER}/key.pem"
 _CONFIG = f"{_FOLDER}/config.json"
-_READY_SECONDS = 30
+_LOG_SECONDS = 30
 _MARK = b'{"mark":'
 _ROOTLESS_ID_COUNT = 65536
 """The usual number of user and group ids of a rootless engine (subuid(5), subgid(5))."""
@@ -119,7 +118,7 @@ class UploadMachine(ManagedContainer):
         )
 
     def __enter__(self) -> Self:
-        _start(self._container, "publisher")
+        start(self._container, "machine-lost", "publisher")
         return self
 
     def hosts(self) -> IndexHosts:
@@ -254,11 +253,7 @@ class Index(ManagedContainer):
                 detach=True,
                 log_config=_LOG_CONFIG,
             )
-            .waiting_for(
-                LogMessageWaitStrategy("ready")
-                .with_startup_timeout(_READY_SECONDS)
-                .with_poll_interval(0.05)
-            )
+            .waiting_for(ready_line())
         )
 
     def __enter__(self) -> Self:
@@ -278,7 +273,7 @@ class Index(ManagedContainer):
                 for path in filter(Path.is_file, folder.rglob("*")):
                     target = f"{_FOLDER}/{path.relative_to(folder).as_posix()}"
                     self._container.with_copy_into_container(path, target)
-            _start(self._container, "index")
+            start(self._container, "index-unreachable", "index")
         return self
 
     def _fill(self, folder: Path) -> None:
@@ -347,15 +342,13 @@ def read_log(
         # The index writes a line after its response, and the engine reads the lines with a delay.
         # The index copies this mark to its log. All lines before the mark are then complete.
         send(container, f"{token} {address or ''}\n".encode())
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + _LOG_SECONDS
         while True:
             lines = _lines(container.logs(stderr=False, since=since.timestamp() if since else None))
             if any(_MARK in line and token.encode() in line for line in lines):
                 break
             if time.monotonic() > deadline:
-                raise TestbedFailure(
-                    "index-unreachable", "index", f"no log after {_READY_SECONDS} s"
-                )
+                raise TestbedFailure("index-unreachable", "index", f"no log after {_LOG_SECONDS} s")
             time.sleep(0.005)
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
@@ -370,20 +363,3 @@ def _lines(output: bytes) -> list[bytes]:
     # The last line may be incomplete. The front also prints a line when it is ready.
     complete_lines, _, _ = output.rpartition(b"\n")
     return [line for line in complete_lines.splitlines() if line.startswith(b"{")]
-
-
-def _start(container: DockerContainer, name: str) -> None:
-    try:
-        container.start()
-    except BaseException as error:
-        logs = ""
-        with contextlib.suppress(
-            ContainerStartException, docker.errors.DockerException, requests.RequestException
-        ):
-            logs = container.get_wrapped_container().logs(tail=3).decode("utf-8", "replace")
-        remove(container)
-        if isinstance(error, (docker.errors.DockerException, requests.RequestException, OSError)):
-            reason = " ".join(f"{error} {logs}".split())[:400]
-            cause = "index-unreachable" if name == "index" else "machine-lost"
-            raise TestbedFailure(cause, name, f"cannot start: {reason}") from error
-        raise

@@ -6,8 +6,6 @@ import base64
 import contextlib
 import datetime
 import gzip
-import io
-import tarfile
 from collections.abc import Mapping
 from typing import Self
 
@@ -17,7 +15,7 @@ import requests
 from pydantic import Field
 
 from containers import processors
-from containers.commands import CommandResult, ManagedContainer, execute
+from containers.commands import CommandResult, ManagedContainer, execute, read_file
 from containers.images import tar_of
 from containers.network import NetworkHandle, new_container
 from verification.models.base import Model
@@ -228,10 +226,7 @@ class Machine(ManagedContainer):
             TestbedFailure: ``machine-lost``.
         """
         try:
-            chunks, _ = self._container.get_wrapped_container().get_archive(path)
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-                member = tar.extractfile(tar.next() or "")
-                return member.read() if member else None
+            return read_file(self._container.get_wrapped_container(), path)
         except docker.errors.NotFound:
             return None
         except (docker.errors.DockerException, requests.RequestException, KeyError) as error:

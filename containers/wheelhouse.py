@@ -100,12 +100,15 @@ def pip_wheel(version: str) -> Path:
     return next(folder.glob("pip-*.whl"))
 
 
-def _download_pip(version: str, folder: Path) -> None:
+def _pip_download(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
-    command += ["--quiet", "--no-deps", "--only-binary=:all:"]
-    command += [f"--dest={folder}", f"pip=={version}"]
+    command += ["--quiet", "--no-deps", "--only-binary=:all:", f"--dest={folder}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _download_pip(version: str, folder: Path) -> None:
     with step(f"pip {version}: downloading it"):
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = _pip_download(folder, f"pip=={version}")
     errors = result.stderr
     if result.returncode and "from versions:" in errors and "Retrying" not in errors:
         raise WrongUse(
@@ -204,12 +207,10 @@ def _download(version: str, project: str, folder: Path) -> None:
     refusals = []
     with step(f"release {version}: downloading the published wheels"):
         for name, platforms in _PLATFORMS.items():
-            command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
-            command += ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.13"]
-            command += ["--implementation=cp", "--abi=cp313", "--abi=abi3", "--abi=none"]
-            command += [f"--platform={platform}" for platform in platforms]
-            command += [f"--dest={folder}", f"{project}=={version}"]
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            options = ["--python-version=3.13", "--implementation=cp"]
+            options += ["--abi=cp313", "--abi=abi3", "--abi=none"]
+            options += [f"--platform={platform}" for platform in platforms]
+            result = _pip_download(folder, *options, f"{project}=={version}")
             if result.returncode:
                 refusals.append(result.stderr)
                 lines = result.stderr.strip().splitlines() or ["no output"]

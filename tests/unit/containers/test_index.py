@@ -145,7 +145,7 @@ def _assert_unreachable(read: Callable[[], object], text: str = "") -> None:
 def test_invalid_log_is_a_testbed_failure(
     monkeypatch: pytest.MonkeyPatch, container: _Container, text: str
 ) -> None:
-    monkeypatch.setattr(indexes, "_READY_SECONDS", 0)
+    monkeypatch.setattr(indexes, "_LOG_SECONDS", 0)
     _assert_unreachable(lambda: _read(container), text)
 
 
