@@ -243,6 +243,7 @@ def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     overlay.write_text(WORKFLOW.replace("Publish", "Overlay"), "utf-8")
     push = TagPush(root=root, tags=("v1.0", "v1.1"), overlays={PATH: overlay})
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("QUIVERDB_E2E_STATE", str(tmp_path_factory.mktemp("state")))
         log = replace_servers(monkeypatch)
         with start(push) as testbed:
             assert testbed.origin.tree.is_dir()

@@ -23,6 +23,15 @@ def git(folder: Path, *arguments: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def module_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings of the host out of the fixtures of this module."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in ("HOME", "XDG_CONFIG_HOME", "QUIVERDB_E2E_STATE"):
+            monkeypatch.setenv(name, str(tmp_path_factory.mktemp("isolated")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def clean_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with one commit, which the tests only read."""

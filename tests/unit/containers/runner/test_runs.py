@@ -62,9 +62,11 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRepository]:
     root = tmp_path_factory.mktemp("repository")
     (root / PATH).parent.mkdir(parents=True)
     (root / PATH).write_text(TEXT)
-    with GitRepository(root, owner="o", name="n") as repository:
-        repository.tag("v1")
-        yield repository
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("QUIVERDB_E2E_STATE", str(tmp_path_factory.mktemp("state")))
+        with GitRepository(root, owner="o", name="n") as repository:
+            repository.tag("v1")
+            yield repository
 
 
 def make_runner(
