@@ -420,8 +420,8 @@ def _age_hours(attributes: Mapping[str, object]) -> float:
 def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bool = False) -> int:
     """Remove the containers, networks and volumes of runs that have ended. Return their number.
 
-    With ``run``, remove those of this run. With ``everything``, remove those of all runs. Otherwise
-    a kept container stays for 24 hours.
+    With ``run``, remove only those of this run. With ``everything``, remove those of all runs.
+    Without ``everything``, a kept container stays for 24 hours.
 
     Raises:
         TestbedFailure: ``engine-unreachable``: the engine does not answer.

@@ -44,7 +44,6 @@ HOSTS = (
 ISSUER = "https://token.actions.githubusercontent.com"
 _FOLDER = "/srv/forge"
 _JOBS = f"{_FOLDER}/jobs"
-
 _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
