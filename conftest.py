@@ -1,4 +1,4 @@
-"""The options, hooks and fixtures of a gate; they are in verification/commands/gate_plugin.py."""
+"""Makes the options, hooks and fixtures of verification/commands/gate_plugin.py known to pytest."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ __all__ = [
     "pytest_xdist_auto_num_workers",
     "report_item",
     "run_cell",
-]  # pytest finds hooks and fixtures here
+]

@@ -12,7 +12,7 @@ from verification.models.verdict import Verdict
 from verification.session.recorder import RESULT, as_property
 
 
-def test_a_cell(
+def test_cell(
     run_cell: Callable[[Cell], CellResult],
     cell: Cell,
     record_property: Callable[[str, object], None],

@@ -16,12 +16,12 @@ def main(words: Sequence[str]) -> int:
     confirm = exit_codes.confirmation()
 
     def run() -> int:
-        options, rest = parser.parse(words)
+        options, pytest_words = parser.parse(words)
         if options.command in parser.ENVIRONMENTS:
-            raise WrongUse(f"{options.command}: run it as ./e2e {options.command}")
+            raise WrongUse(f"{options.command} is not run this way; run ./e2e {options.command}")
         module = importlib.import_module(f"verification.commands.{options.command}")
         if options.command in parser.PYTEST_COMMANDS:
-            return int(module.run(options, rest))
+            return int(module.run(options, pytest_words))
         return int(module.run(options))
 
     code = exit_codes.exit_code_of(run, deferred=words[:1] == ["gate"])
@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> int:
         sys.stdout.flush()
     except OSError as error:
         exit_codes.print_error(f"the output could not be written: {error.strerror}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes the rest at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes the stream again at exit
     confirm(code)
     return code
 

@@ -33,10 +33,10 @@ _LEVEL = 15
 def bundle_files(
     source: Path, report: Report, cells: Sequence[CellResult], scrubber: Scrubber
 ) -> dict[str, bytes]:
-    """Return the members of the bundle by name, scrubbed, with the evidence of `cells`.
+    """Return the scrubbed files of the bundle by name, with the evidence of `cells`.
 
-    Every form is written again from the scrubbed report, so that nothing is left in it in another
-    spelling.
+    All formats of the report are written from the scrubbed data, because the existing files may
+    contain a secret in another encoding.
 
     Raises:
         WrongUse: the evidence cannot be read.
@@ -48,11 +48,11 @@ def bundle_files(
         for cell in cells:
             path = source / EVIDENCE / f"{cell.evidence}.json"
             if not path.exists():
-                continue  # it did not run; results.json says why
+                continue  # the cell did not run; results.json has the reason
             try:
                 evidence = json.loads(path.read_text("utf-8"))
             except ValueError as error:
-                raise WrongUse(f"{path}: it cannot be read: {error}") from None
+                raise WrongUse(f"{path}: this evidence is not valid JSON: {error}") from None
             text = json.dumps(scrubber.data(evidence), ensure_ascii=False)
             digests[cell.id] = results_json.write_by_content(folder / EVIDENCE, text)
         clean = _with_evidence(clean, digests)
@@ -69,21 +69,21 @@ def bundle_files(
 
 
 def _with_evidence(report: Report, digests: Mapping[str, str]) -> Report:
-    """Return the report with the names of the scrubbed evidence."""
+    """Return the report with the digests of the scrubbed evidence."""
     cells = tuple(
         cell.model_copy(update={"evidence": digests.get(cell.id, "")}) for cell in report.cells
     )
     return report.model_copy(update={"cells": cells})
 
 
-def _absent(cells: Sequence[CellResult], folder: Path) -> list[str]:
-    """Return the cells that ran and whose evidence is not in the folder of the report."""
-    ran = [cell for cell in cells if cell.verdict is not Verdict.UNVERIFIED]
-    return [c.id for c in ran if not (folder / EVIDENCE / f"{c.evidence}.json").exists()]
+def _without_evidence(cells: Sequence[CellResult], folder: Path) -> list[str]:
+    """Return the ids of the cells that ran and have no evidence in the folder of the report."""
+    executed = [cell for cell in cells if cell.verdict is not Verdict.UNVERIFIED]
+    return [c.id for c in executed if not (folder / EVIDENCE / f"{c.evidence}.json").exists()]
 
 
 class Versions(Model):
-    """What made the verdict, and what made the bundle."""
+    """The versions of everything that produced the verdict and the bundle."""
 
     form: int = 1
     suite: str
@@ -109,34 +109,34 @@ def _versions(report: Report) -> Versions:
     )
 
 
-def pack(members: dict[str, bytes], top: str, moment: int) -> bytes:
-    """Return a ``.tar.zst``: the same bytes for the same members."""
+def pack(files: Mapping[str, bytes], folder: str, mtime: int) -> bytes:
+    """Return a ``.tar.zst`` with these files in a folder. Equal arguments give equal bytes."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in sorted(members.items()):
-            member = tarfile.TarInfo(f"{top}/{name}")
-            member.size, member.mtime, member.mode = len(content), moment, 0o644
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size, member.mtime, member.mode = len(content), mtime, 0o644
             tar.addfile(member, io.BytesIO(content))
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(raw.getvalue())
 
 
 def run(options: argparse.Namespace) -> int:
-    """Pack the report; return the exit code."""
+    """Write the bundle and return the exit code."""
     folder, report = common.read_report(options.report)
     cells = common.cells_of(report, options.cell)
-    top = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
-    output = user_path(options.output or f"{top}.tar.zst")
-    members = bundle_files(folder, report, cells, host_secrets.scrubber())
-    moment = int(datetime.fromisoformat(report.started).timestamp())
-    content = pack(members, top, moment)
+    name = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
+    output = user_path(options.output or f"{name}.tar.zst")
+    files = bundle_files(folder, report, cells, host_secrets.scrubber())
+    started = int(datetime.fromisoformat(report.started).timestamp())
+    content = pack(files, name, started)
     try:
         output.write_bytes(content)
     except OSError as error:
-        raise WrongUse(f"-o {output}: it cannot be written: {error.strerror}") from None
-    print(f"{output}: {len(members)} files, {len(content) / 1000:.0f} kB")
-    for name in members:
-        print(f"  {name}")
-    if absent := _absent(cells, folder):
-        print(f"missing: the evidence of {', '.join(absent)}: the report's folder no longer has it")
-    print("Secrets, host names and paths that are known are taken out; read it all the same.")
+        raise WrongUse(f"-o {output}: this file cannot be written: {error.strerror}") from None
+    print(f"{output}: {len(files)} files, {len(content) / 1000:.0f} kB")
+    for path in files:
+        print(f"  {path}")
+    if missing := _without_evidence(cells, folder):
+        print(f"missing: the report's folder has no evidence of {', '.join(missing)}")
+    print("Known secrets, host names and paths are removed. Read the bundle before you publish it.")
     return ExitCode.VERIFIED

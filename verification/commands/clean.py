@@ -1,17 +1,17 @@
-"""``./e2e clean``: remove everything that this project created."""
+"""``./e2e clean``: remove everything that this project made on this host."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 
-from containers import engine
+from containers import engine as engines
 from containers.state import state_folder
 from verification.models.errors import ExitCode, TestbedFailure
 
 
 def run(options: argparse.Namespace) -> int:
-    """Remove everything, or what was kept.
+    """Remove everything, or with ``--kept`` only the kept machines; return the exit code.
 
     Raises:
         TestbedFailure: ``engine-unreachable``, with ``--kept`` only.
@@ -20,34 +20,34 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _clean_kept() -> int:
-    """Remove the machines that `--keep-failed` left, with their index and network."""
-    found, misses = engine.find()
-    if not found:
-        raise TestbedFailure("engine-unreachable", "engine", "; ".join(misses))
-    client = found.client()
-    print(f"removed {engine.remove_kept(client)} containers and networks that were kept")
+    """Remove the machines that `--keep-failed` kept, with their index and network."""
+    engine, problems = engines.find()
+    if not engine:
+        raise TestbedFailure("engine-unreachable", "engine", "; ".join(problems))
+    client = engine.client()
+    print(f"removed {engines.remove_kept(client)} kept containers and networks")
     client.close()
     return ExitCode.VERIFIED
 
 
 def _clean() -> int:
     """Remove every container, network, volume, image and file that this project made."""
-    found, _ = engine.find()
-    if found:
-        client = found.client()
-        swept = engine.sweep(client, everything=True)
-        images = engine.remove_images(client)
+    engine, _ = engines.find()
+    if engine:
+        client = engine.client()
+        removed = engines.sweep(client, everything=True)
+        images = engines.remove_images(client)
         client.close()
-        print(f"removed {swept} containers, networks and volumes, and {images} images")
-        if engine.stop_provided():
-            print("stopped the engine that this project had started")
+        print(f"removed {removed} containers, networks and volumes, and {images} images")
+        if engines.stop_provided():
+            print("stopped the engine that this project started")
     else:
-        print("no engine answers: nothing to remove there")
+        print("no engine answers, so no container and no image is removed")
     folder = state_folder()
     for path in folder.iterdir():
-        # This command runs in the launcher's own environment.
+        # This process was started with the tox of the launcher.
         if path.name.startswith("tox"):
             continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    print(f"emptied {folder} (tox stays; remove the folder to be rid of it too)")
+    print(f"emptied {folder}, except the launcher's tox; to remove tox too, delete the folder")
     return ExitCode.VERIFIED

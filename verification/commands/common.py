@@ -1,4 +1,4 @@
-"""Code that the commands share: the report of a run, and selection by name."""
+"""Functions that several commands use: reading a report, and looking up names."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ROOT = Path(__file__).parents[2]
 
 
 class Unverified(Exception):
-    """What was asked for cannot be done here; the message is the reason. Exit code 5."""
+    """The request cannot be carried out on this host. The message is the reason."""
 
     exit_code = ExitCode.UNVERIFIED
 
 
 def path_of(name: str | None) -> Path | None:
-    """Return the path that an option names, or None where it was left out."""
+    """Return the path that an option names, or None if the option has no value."""
     return user_path(name) if name else None
 
 
@@ -39,15 +39,15 @@ def read_report(name: str) -> tuple[Path, Report]:
     """Return the folder of a report and the report.
 
     Raises:
-        WrongUse: there is no results.json, it is not the report of a run, or its run did not
-            finish.
+        WrongUse: the folder has no results.json, this file is not the report of a run, or the run
+            did not finish.
     """
     folder = path_of(name) or ROOT / "report"
     path = folder / "results.json"
     if not path.is_file():
         raise WrongUse(
-            f"{folder}: there is no results.json; run ./e2e gate, or name a report's folder with "
-            "--from"
+            f"{folder}: this folder has no results.json; run ./e2e gate, or name the folder of a "
+            "report with --from"
         )
     try:
         report = read_json(Report, path)
@@ -58,10 +58,10 @@ def read_report(name: str) -> tuple[Path, Report]:
 
 
 def check_finished(report: Report, name: str) -> None:
-    """Check that a report is of a run that finished; `name` is its file or folder.
+    """Check that the run of a report finished. `name` is the file or folder of the report.
 
     Raises:
-        WrongUse: the run was killed, or still runs.
+        WrongUse: the run was killed, or it has not ended.
     """
     if not report.finished:
         raise WrongUse(
@@ -70,27 +70,27 @@ def check_finished(report: Report, name: str) -> None:
         )
 
 
-def cells_of(report: Report, idents: Sequence[str]) -> list[CellResult]:
-    """Return the cells of these ids; all of them where none is named.
+def cells_of(report: Report, ids: Sequence[str]) -> list[CellResult]:
+    """Return the cells with these ids, or all cells of the report if there are no ids.
 
     Raises:
-        WrongUse: the report has no such cell.
+        WrongUse: the report has no cell with one of the ids.
     """
-    known = {cell.id: cell for cell in report.cells}
-    for ident in idents:
-        if ident not in known:
-            names = ", ".join(known) or "none"
-            raise WrongUse(f"{ident}: this report has no such cell; there are: {names}")
-    return [known[ident] for ident in dict.fromkeys(idents)] if idents else list(known.values())
+    cells_by_id = {cell.id: cell for cell in report.cells}
+    for ident in ids:
+        if ident not in cells_by_id:
+            names = ", ".join(cells_by_id) or "none"
+            raise WrongUse(f"{ident}: no cell of this report; its cells are: {names}")
+    return [cells_by_id[ident] for ident in dict.fromkeys(ids)] if ids else list(report.cells)
 
 
 def select_for(options: argparse.Namespace, spec: MachineSpec) -> Selection:
-    """Return the choices of these options, on one machine.
+    """Return the checked choices of these options, for one machine.
 
     Raises:
-        WrongUse: they exclude one another or name what does not exist.
+        WrongUse: two options cannot be combined, or an option names something that does not exist.
     """
-    asked = Options(
+    run_options = Options(
         source=path_of(options.source),
         wheels=path_of(options.wheels),
         release=options.release,
@@ -99,65 +99,68 @@ def select_for(options: argparse.Namespace, spec: MachineSpec) -> Selection:
         pipeline=False,
         provision=not options.no_provision,
     )
-    return select(asked, ROOT, subjects.load().platforms)
+    return select(run_options, ROOT, subjects.load().platforms)
 
 
 def machine_of(name: str) -> MachineSpec:
-    """Return the machine of this name.
+    """Return the machine with this name.
 
     Raises:
-        WrongUse: there is none.
+        WrongUse: there is no such machine.
     """
-    known = machines.load()
-    if name not in known:
-        raise WrongUse(f"{name}: there is no such machine; there are: {', '.join(known)}")
-    return known[name]
+    specs = machines.load()
+    if name not in specs:
+        raise WrongUse(f"{name}: unknown machine; there are {', '.join(specs)}")
+    return specs[name]
 
 
 def installer_of(name: str) -> Installer:
-    """Return the installer of this name.
+    """Return the installer with this name.
 
     Raises:
-        WrongUse: there is none.
+        WrongUse: there is no such installer.
     """
     try:
         return installers.named(name)
     except KeyError:
-        known = ", ".join(installers.load())
+        names = ", ".join(installers.load())
         raise WrongUse(
-            f"--installer {name}: there is none; there are: {known}, and pip-VERSION"
+            f"--installer {name}: unknown installer; there are {names}, and pip-VERSION"
         ) from None
 
 
 def cell_on(
     spec: MachineSpec, subject: Subject, installer: str | None, scenario: str | None
 ) -> Cell:
-    """Return the cell of this machine; what is not named is the machine's first.
+    """Return the cell of a machine, by default with the machine's first installer and scenario.
 
     Raises:
-        WrongUse: there is no such installer or scenario, or not on such a machine.
+        WrongUse: the installer or the scenario does not exist, or they cannot be combined with each
+            other or with the machine.
     """
     installer = installer or spec.installers[0]
-    named = installer_of(installer)
-    scenario = scenario or (named.scenarios or spec.scenarios)[0]
+    installer_spec = installer_of(installer)
+    scenario = scenario or (installer_spec.scenarios or spec.scenarios)[0]
     kind = "pip" if installer.startswith("pip-") else installer
     if kind not in {*spec.installers, *(name.partition("-")[0] for name in spec.installers)}:
         raise WrongUse(
-            f"--installer {installer}: {spec.name} has none; it has: {', '.join(spec.installers)}"
+            f"--installer {installer}: {spec.name} does not have it; "
+            f"it has {', '.join(spec.installers)}"
         )
-    known = scenarios.load()[spec.os]
-    if scenario not in known:
+    scenario_specs = scenarios.load()[spec.os]
+    if scenario not in scenario_specs:
         raise WrongUse(
-            f"--scenario {scenario}: there is none for {spec.os}; there are: {', '.join(known)}"
+            f"--scenario {scenario}: unknown scenario for {spec.os}; "
+            f"there are {', '.join(scenario_specs)}"
         )
-    if named.scenarios and scenario not in named.scenarios:
-        names = " and ".join(named.scenarios)
-        raise WrongUse(f"--installer {installer}: it is for the scenario {names} alone")
-    only = known[scenario].installers
-    if only and installer not in only and kind not in only:
-        raise WrongUse(f"--scenario {scenario}: it is for {' and '.join(only)} alone")
-    if installer.startswith("pip-") and known[scenario].python[0] != "python":
-        raise WrongUse(f"--scenario {scenario}: it uses the machine's own pip and no other")
+    if installer_spec.scenarios and scenario not in installer_spec.scenarios:
+        names = " and ".join(installer_spec.scenarios)
+        raise WrongUse(f"--installer {installer} needs the scenario {names}")
+    required = scenario_specs[scenario].installers
+    if required and installer not in required and kind not in required:
+        raise WrongUse(f"--scenario {scenario} needs the installer {' or '.join(required)}")
+    if installer.startswith("pip-") and scenario_specs[scenario].python[0] != "python":
+        raise WrongUse(f"--scenario {scenario} uses the machine's pip, not {installer}")
     return cells.cell(spec, subject, installer, scenario)
 
 
@@ -165,7 +168,7 @@ def image_of(prepared: PreparedRun, name: str) -> Image:
     """Return the image of a machine of a prepared run.
 
     Raises:
-        Unverified: it cannot be made or pulled here.
+        Unverified: this host cannot make or pull the image.
     """
     if reason := prepared.unavailable.get(name):
         raise Unverified(f"{name}: {reason}")

@@ -1,4 +1,4 @@
-"""``./e2e compare``: report what is new in a run, compared with an earlier run."""
+"""``./e2e compare``: print what is new in a run, compared with an earlier run."""
 
 from __future__ import annotations
 
@@ -18,39 +18,41 @@ from verification.session.user_files import history, user_path
 def choose(
     names: Sequence[str], runs: Sequence[RecordedRun]
 ) -> tuple[RecordedRun, RecordedRun, list[RecordedRun]]:
-    """Return the two runs asked for and the runs of the new one's kind; ``runs`` are those kept.
+    """Return the earlier run, the new run, and all runs that are comparable with the new one.
+
+    ``names`` are numbers of runs or paths of reports. ``runs`` are the runs of the history.
 
     Raises:
-        WrongUse: there is no such run, or none to compare with.
+        WrongUse: a name belongs to no run, or there is no earlier run to compare with.
     """
     if len(names) > 2:
-        raise WrongUse("compare: it takes at most two runs")
+        raise WrongUse(f"compare: {len(names)} runs are named; name at most two")
     if len(names) == 2:
         base, new = _named(names[0], runs), _named(names[1], runs)
-        return base, new, _of_kind(runs, new)
+        return base, new, _comparable(runs, new)
     if not names and not runs:
-        raise WrongUse(f"compare: no run is kept in {history().file}; run ./e2e gate first")
+        raise WrongUse(f"compare: the history {history().file} has no run; run ./e2e gate first")
     new = _named(names[0], runs) if names else runs[-1]
-    alike = _of_kind(runs, new)
-    earlier = _until(alike, new)
+    comparable = _comparable(runs, new)
+    earlier = _before(comparable, new)
     if not earlier:
         raise WrongUse(
-            f"compare: there is no earlier run like {new.title}, of the same input, narrowed alike "
-            "and as strict; name two runs"
+            f"compare: the history has no run before {new.title} with the same input, selection "
+            "and strictness; name two runs"
         )
-    return earlier[-1], new, alike
+    return earlier[-1], new, comparable
 
 
-def _of_kind(runs: Sequence[RecordedRun], new: RecordedRun) -> list[RecordedRun]:
+def _comparable(runs: Sequence[RecordedRun], new: RecordedRun) -> list[RecordedRun]:
     return [run for run in runs if comparison_key(run.report) == comparison_key(new.report)]
 
 
-def _until(alike: Sequence[RecordedRun], new: RecordedRun) -> list[RecordedRun]:
-    names = [run.name for run in alike]
+def _before(runs: Sequence[RecordedRun], new: RecordedRun) -> list[RecordedRun]:
+    names = [run.name for run in runs]
     if new.name in names:
-        return list(alike[: names.index(new.name)])
-    # A report by its file, which is kept as well, or is another machine's.
-    return [run for run in alike if run.report.started < new.report.started]
+        return list(runs[: names.index(new.name)])
+    # The report of a file may be in the history under a number, or come from another host.
+    return [run for run in runs if run.report.started < new.report.started]
 
 
 def _named(name: str, runs: Sequence[RecordedRun]) -> RecordedRun:
@@ -66,7 +68,7 @@ def _named(name: str, runs: Sequence[RecordedRun]) -> RecordedRun:
             raise WrongUse(f"compare: {name}: not the report of a run: {error}") from None
         numbers = ", ".join(run.name for run in runs[-TIMED_RUNS:])
         raise WrongUse(
-            f"compare: no run and no readable results.json is named {name}; the last runs are: "
+            f"compare: {name}: no number of a run and no results.json; the last runs are "
             f"{numbers or 'none'}"
         ) from None
     common.check_finished(report, str(path))
@@ -74,25 +76,25 @@ def _named(name: str, runs: Sequence[RecordedRun]) -> RecordedRun:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Print what is new and return 1 if something new is bad, 3 if the history cannot be read.
+    """Print what is new. Return 1 if something new is bad, 3 if the history cannot be read.
 
     Raises:
-        WrongUse: there is no such run, or none to compare with.
+        WrongUse: a name belongs to no run, or there is no earlier run to compare with.
     """
     try:
-        kept = history().runs()
+        stored = history().runs()
     except HistoryError as error:
-        line = f"compare: {error}; is it a history? Move it away to begin anew"
+        line = f"compare: {error}; to start a new history, move this file away"
         print(f"e2e: {line}", file=sys.stderr)
         return ExitCode.TESTBED_FAILED
-    if kept.ignored:
-        print(f"ignored: {kept.ignored} runs that an older version wrote", file=sys.stderr)
+    if stored.ignored:
+        print(f"ignored: {stored.ignored} runs of an older version", file=sys.stderr)
     if options.list:
-        for known in kept.runs:
-            print(f"{known.title} {known.report.verdict}")
+        for recorded in stored.runs:
+            print(f"{recorded.title} {recorded.report.verdict}")
         return ExitCode.VERIFIED
-    base, new, alike = choose(options.run, kept.runs)
-    findings = compare(base, new, alike)
+    base, new, comparable = choose(options.run, stored.runs)
+    findings = compare(base, new, comparable)
     print(f"{base.title} -> {new.title}")
     for finding in findings:
         print(f"{'✘' if finding.bad else '·'} {finding}")

@@ -1,7 +1,7 @@
 """``./e2e doctor``: check prerequisites and print how to fix what is missing.
 
-The module needs only the standard library. It imports the code that contacts the engine at run
-time.
+The module needs only the standard library, because the launcher also imports it. The functions
+import what needs the environment of the suite.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from containers.engine import Engine
 
 _PROGRAMS = (
-    ("docker", "docker.io", "cibuildwheel starts its containers with it"),
-    ("mmdebstrap", "mmdebstrap", "base images are made with it"),
+    ("docker", "docker.io", "cibuildwheel needs it to start containers"),
+    ("mmdebstrap", "mmdebstrap", "the suite makes base images with it"),
 )
-"""Program, Debian package, and what needs it."""
+"""Program, Debian package, and the reason why it is needed."""
 _FREE_GIGABYTES = 5
 
 
 def run(_options: argparse.Namespace) -> int:
-    """Print what was found, what is missing and the command that fixes it; change nothing.
+    """Print each prerequisite, and for a missing one the command that fixes it.
 
-    Returns 0 if a gate can run here, else 3.
+    Nothing is changed. Return 0 if a gate can run on this host, else 3.
     """
-    from containers import engine
+    from containers import engine as engines
 
-    found, misses = engine.find()
-    checks = (_check_engine(found, misses), _check_programs(), _check_disk())
-    if found:
-        _print_images(found)
+    engine, problems = engines.find()
+    checks = (_check_engine(engine, problems), _check_programs(), _check_disk())
+    if engine:
+        _print_images(engine)
     return ExitCode.VERIFIED if all(checks) else ExitCode.TESTBED_FAILED
 
 
 def run_without_environment() -> int:
-    """Print what can be checked with the standard library alone; return 3."""
-    print("missing  the environment of the suite: the line above says why; nothing can run")
+    """Print the checks that need only the standard library, and return 3."""
+    print("missing  the environment of the suite; the line above has the reason")
     for program, package, reason in _PROGRAMS:
         if path := shutil.which(program):
             print(f"ok       {program}: {path}")
@@ -48,56 +48,56 @@ def run_without_environment() -> int:
     return ExitCode.TESTBED_FAILED
 
 
-def _check_engine(found: Engine | None, misses: list[str]) -> bool:
-    from containers import engine
+def _check_engine(engine: Engine | None, problems: list[str]) -> bool:
+    from containers import engine as engines
 
-    if found:
-        print(f"ok       engine {found.version} ({found.os}) at {found.url} ({found.origin})")
+    if engine:
+        print(f"ok       engine {engine.version} ({engine.os}) at {engine.url} ({engine.origin})")
         return True
-    for miss in misses:
-        print(f"missing  {miss}")
-    obstacle = engine.start_obstacle()
-    fix = f"{obstacle}; as root on Debian: apt-get install docker.io && dockerd"
-    print(
-        f"         fix: {fix if obstacle else 'nothing to do, ./e2e gate installs and starts one'}"
-    )
+    for problem in problems:
+        print(f"missing  {problem}")
+    obstacle = engines.start_obstacle()
+    fix = "./e2e gate installs and starts an engine"
+    if obstacle:
+        fix = f"{obstacle}; as root on Debian: apt-get install docker.io && dockerd"
+    print(f"         fix: {fix}")
     return obstacle is None
 
 
 def _check_programs() -> bool:
-    from containers import engine
+    from containers import engine as engines
 
-    good = True
+    is_ok = True
     for program, package, reason in _PROGRAMS:
         if path := shutil.which(program):
             print(f"ok       {program}: {path}")
-        elif engine.provision_obstacle() is None:
+        elif engines.provision_obstacle() is None:
             print(f"missing  {program} ({reason}); ./e2e gate installs it")
         else:
-            good = False
+            is_ok = False
             print(f"missing  {program} ({reason})\n         fix: apt-get install {package}")
-    return good
+    return is_ok
 
 
 def _check_disk() -> bool:
     from containers.state import state_folder
 
     free = shutil.disk_usage(state_folder()).free / 1e9
-    good = free > _FREE_GIGABYTES
-    word = "ok" if good else "missing"
+    is_ok = free > _FREE_GIGABYTES
+    word = "ok" if is_ok else "missing"
     print(f"{word:<8} disk: {free:.0f} GB free ({_FREE_GIGABYTES} GB are needed)")
     print(f"ok       state folder: {state_folder()}")
-    return good
+    return is_ok
 
 
-def _print_images(found: Engine) -> None:
-    """Print which images of machines the engine has."""
+def _print_images(engine: Engine) -> None:
+    """Print for each machine whether the engine has its image."""
     from containers import recipe
     from verification.scenarios import machines
 
-    client = found.client()
+    client = engine.client()
     for machine in machines.load().values():
         tag = recipe.load(machine.image).tag()
-        there = client.images.list(filters={"reference": tag})
-        print(f"{'ok' if there else 'to make':<8} machine {machine.name}: {tag}")
+        images = client.images.list(filters={"reference": tag})
+        print(f"{'ok' if images else 'to make':<8} machine {machine.name}: {tag}")
     client.close()

@@ -1,6 +1,6 @@
-"""How a command ends: its exit code, one line for an error, and the launcher's confirmation.
+"""The end of a command: its exit code, one line for an error, and the confirmation to the launcher.
 
-The module needs only the standard library: a damaged environment ends in one line as well.
+The module needs only the standard library, so that a damaged environment also gives one line.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from verification.models.errors import ExitCode
 from verification.session import crash
 
 CONFIRM = "QUIVERDB_E2E_CONFIRM"
-"""The variable that names the launcher's pipe for the exit code: file descriptor and inode."""
+"""The variable with the file descriptor and the inode of the launcher's pipe."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for the death of the parent."""
-CRASH_ADVICE = "Run it again. If it fails again, `./e2e clean` removes all that is cached"
+CRASH_ADVICE = "Run it again. If it fails again, remove the cache with `./e2e clean`"
 
 
 def exit_code_of(command: Callable[[], int], *, deferred: bool = False) -> int:
-    """Run a command and return its exit code; an error that ends it becomes one line.
+    """Run a command and return its exit code. For an error, print one line.
 
-    With `deferred`, signals wait until the command calls `accept_signals`.
+    With `deferred`, signals stay blocked until the command calls `accept_signals`.
     """
     try:
         with interruptible(deferred=deferred):
@@ -36,7 +36,7 @@ def exit_code_of(command: Callable[[], int], *, deferred: bool = False) -> int:
     except KeyboardInterrupt:
         print_error("interrupted; everything that was started is removed")
         return ExitCode.UNVERIFIED
-    except Exception as error:  # noqa: BLE001  (Python itself would end with 1)
+    except Exception as error:  # noqa: BLE001  (else Python would end with 1)
         code = getattr(error, "exit_code", None)
         if code is None:
             print_error(f"the suite failed, not the package: {crash.line(error)}. {CRASH_ADVICE}")
@@ -46,18 +46,18 @@ def exit_code_of(command: Callable[[], int], *, deferred: bool = False) -> int:
 
 
 def print_error(line: str) -> None:
-    """Print the line that ends a command."""
-    with contextlib.suppress(OSError):  # the terminal may be gone
+    """Print the error line of a command."""
+    with contextlib.suppress(OSError):  # the terminal may be closed
         print(f"e2e: {line}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def interruptible(*, deferred: bool = False) -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first SIGINT, SIGTERM or SIGHUP; later ones are ignored.
+    """Raise KeyboardInterrupt at the first SIGINT, SIGTERM or SIGHUP, and ignore later ones.
 
     The launcher starts a command with these signals blocked, so that none is lost.
     """
-    # A background job of a shell starts with SIGINT ignored: this sets a handler for it too.
+    # A background job of a shell starts with SIGINT ignored. It needs a handler too.
     before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK if deferred else signal.SIG_UNBLOCK, SIGNALS)
     try:
@@ -70,14 +70,14 @@ def interruptible(*, deferred: bool = False) -> Iterator[None]:
 
 
 def accept_signals() -> None:
-    """Unblock the signals: the first one, also one that waits, raises KeyboardInterrupt."""
+    """Unblock the signals. The first one, also a pending one, raises KeyboardInterrupt."""
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def ignore_signals() -> None:
-    """Ignore signals while the report is written and the testbed is removed, which take seconds."""
+    """Ignore signals, while the report is written and the testbed is removed."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -88,12 +88,13 @@ def _interrupt(_number: int, _frame: FrameType | None) -> Never:
 
 
 def confirmation() -> Callable[[int], None]:
-    """Return the function that confirms an exit code to the launcher, if it started this process.
+    """Return the function that confirms an exit code to the launcher.
 
-    The launcher accepts an exit code as a verdict only if it is confirmed: a crash of Python ends
-    with 1 as well. Processes that this one starts do not inherit the file descriptor.
+    The launcher accepts only a confirmed exit code as a verdict, because a crash of Python ends
+    with 1 too. The function does nothing if the launcher did not start this process. Child
+    processes do not inherit the file descriptor.
     """
-    descriptor = _launchers_pipe()
+    descriptor = _launcher_pipe()
     if descriptor is None:
         return lambda _code: None
     os.set_inheritable(descriptor, False)
@@ -106,10 +107,11 @@ def confirmation() -> Callable[[int], None]:
     return confirm
 
 
-def _launchers_pipe() -> int | None:
-    """Return the file descriptor that the launcher names, if the launcher's pipe is open there.
+def _launcher_pipe() -> int | None:
+    """Return the file descriptor of the launcher's pipe, or None.
 
-    Other processes inherit the variable. In them the descriptor is another file, or is not open.
+    Child processes inherit the variable but not the pipe. In them, the number belongs to another
+    file or to none, so the inode is compared.
     """
     number, _, inode = os.environ.get(CONFIRM, "").partition(":")
     try:
@@ -119,6 +121,6 @@ def _launchers_pipe() -> int | None:
 
 
 def _end_with_launcher() -> None:
-    """Interrupt this process if its launcher is killed: nothing waits for the run then."""
-    with contextlib.suppress(AttributeError, OSError):  # only Linux has it
+    """Interrupt this process if its launcher is killed, because then nothing waits for it."""
+    with contextlib.suppress(AttributeError, OSError):  # only Linux has prctl
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""``./e2e gate``: run pytest on the gate's tests, and return the exit code of the verdict."""
+"""``./e2e gate``: run the gate's tests with pytest, and return the exit code of the verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from verification.commands import exit_codes, parser
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 
 if TYPE_CHECKING:
-    # pytest must be the first to import it: it rewrites the asserts of its plugins on import.
+    # pytest must import this module first, because it rewrites the asserts of its plugins then.
     from verification.commands.gate_plugin import Controller
 
 CONTROLLER = "e2e-controller"
@@ -21,24 +21,25 @@ ARGUMENTS = (
     *("tests/gate", "--profile=gate", "-n", "auto", "--dist=load", "--maxschedchunk=1"),
     *("-rN", "--timeout=900"),
 )
-"""The options of pytest that precede those of the user."""
+"""The options of pytest before those of the user."""
 
 
-def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Run the gate; `rest` are options of pytest.
+def run(options: argparse.Namespace, pytest_words: Sequence[str]) -> int:
+    """Run the gate and return the exit code. `pytest_words` are options of pytest.
 
     Raises:
-        WrongUse: an option or what it names cannot be used.
+        WrongUse: an option or its value cannot be used.
         TestbedFailure: the run ended without a verdict.
     """
     observer = _Observer()
-    code = pytest.main([*ARGUMENTS, *parser.pytest_arguments(options, rest)], plugins=[observer])
+    arguments = parser.pytest_arguments(options, pytest_words)
+    code = pytest.main([*ARGUMENTS, *arguments], plugins=[observer])
     if observer.controller and observer.controller.code is not None:
         return observer.controller.code
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         return ExitCode.UNVERIFIED
     if code == pytest.ExitCode.OK and not (observer.controller and observer.controller.began):
-        return ExitCode.VERIFIED  # pytest printed what an option such as --collect-only asks for
+        return ExitCode.VERIFIED  # an option such as --collect-only runs no test
     raise TestbedFailure(
         "testbed-defect",
         "pytest",
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 class _Observer:
-    """Turns pytest's usage errors into wrong use, and keeps the controller of the run."""
+    """Converts pytest's usage errors to `WrongUse`, and remembers the controller of the run."""
 
     controller: Controller | None = None
 
@@ -63,7 +64,7 @@ class _Observer:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self) -> Generator[None, object, object]:
-        """Report options that exclude one another in one line."""
+        """Report options that cannot be combined in one line."""
         try:
             return (yield)
         except pytest.UsageError as error:
@@ -71,12 +72,12 @@ class _Observer:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Keep the controller."""
+        """Remember the controller."""
         self.controller = config.pluginmanager.get_plugin(CONTROLLER)
 
 
 def usage_line(error: pytest.UsageError) -> str:
-    """Return the line of argparse's output that names the error."""
+    """Return the line of argparse's output with the error."""
     lines = [line for argument in error.args for line in str(argument).splitlines()]
     errors = [line.partition(": error: ")[2] for line in lines if ": error: " in line]
     return f"gate: {errors[0]}" if errors else " ".join(" ".join(lines).split())

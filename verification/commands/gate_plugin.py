@@ -1,7 +1,7 @@
 """pytest's side of a gate: the controller prepares and reports the run; the workers run cells.
 
-The controller owns everything that is shared. pytest-xdist's own channel carries the prepared data
-to each worker. The report of each test carries the result of its cell back.
+The controller owns everything that is shared. pytest-xdist sends the prepared data to each worker.
+The report of each test contains the result of its cell.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
 
 HANDOVER_KEY = "quiverdb_e2e"
-"""The key of pytest-xdist's `workerinput` under which a worker finds its `Handover`."""
+"""The key of the `Handover` in pytest-xdist's `workerinput`."""
 REQUEST_STASH = pytest.StashKey[GateRequest]()
 HANDOVER_STASH = pytest.StashKey[Handover]()
-_CELL_TEST = "test_a_cell"
+_CELL_TEST = "test_cell"
+"""The test function in tests/gate/test_machines.py."""
 _WIDTH = 110
-_TEXT = 400
-"""How many characters of a failure are recorded."""
+_MAX_TEXT = 400
+"""The number of characters of a failure that are recorded."""
 
 
 class Controller:
-    """Prepares the run, hands it to the workers, collects the results and writes the report."""
+    """Prepares the run, passes it to the workers, collects the results and writes the report."""
 
     def __init__(self, request: GateRequest, config: pytest.Config) -> None:
         self.run = GateRun(request)
@@ -56,26 +57,27 @@ class Controller:
         self.progress = GateProgress(self.run.recorder, workers)
         config.pluginmanager.register(self.progress, "e2e-progress")
         self.text = ""
-        """The verdict as the terminal shows it."""
+        """The verdict for the terminal."""
         self.began = False
-        """True once the run began; False if pytest only lists the tests."""
+        """True after the start of the run; False if pytest only lists the tests."""
         self.code: ExitCode | None = None
-        """The exit code of the verdict, once the report is written."""
+        """The exit code of the verdict; None until the report is written."""
         self._interrupted = False
         self._lost_workers = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> Iterator[None]:
-        """Set up before the workers start and before anything is collected.
+        """Set up the run before the workers start and before pytest collects the tests.
 
-        If the session fails here, pytest ends without a report, so this method writes it.
+        If the session fails at this point, pytest ends without calling pytest_sessionfinish, so
+        this method writes the report.
         """
         if session.config.option.collectonly:
             exit_codes.accept_signals()
             return (yield)
         try:
             self._set_up()
-            return (yield)  # the workers start in here
+            return (yield)  # pytest-xdist starts the workers
         except KeyboardInterrupt:
             self._interrupted = True
             if self.run.setup is None:
@@ -105,55 +107,56 @@ class Controller:
         self.config.stash[HANDOVER_STASH] = handover
 
     def pytest_report_header(self) -> list[str]:
-        """Say what is verified, with what."""
+        """Return the lines that describe the prepared run."""
         return reporting.header(self.run.setup.prepared) if self.run.setup else []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Hand a worker what was prepared."""
+        """Pass the prepared run to a worker."""
         if handover := self.run.handover():
             node.workerinput[HANDOVER_KEY] = handover.model_dump_json()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
-        """Learn from a worker which tests are selected."""
+        """Record which tests a worker collected."""
         if selected := list(ids):
             self._select(selected)  # if no test is selected, the planned cells did not run
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Learn which tests are selected where they run in this process."""
+        """Record which tests this process collected, if it runs the tests itself."""
         if session.items:
             self._select(item.nodeid for item in session.items)
 
     def _select(self, nodes: Iterable[str]) -> None:
-        # The id of a cell's test is made from the cell's: nothing is read out of a test's id.
-        ends = {f"::{_CELL_TEST}[{cell.id}]": cell.id for cell in self.run.request.cells}
-        chosen = {}
+        # Compare whole test names. A cell is never derived from the text of a node id.
+        cell_ids = {f"{_CELL_TEST}[{cell.id}]": cell.id for cell in self.run.request.cells}
+        selected = {}
         for node in nodes:
-            if ident := ends.get(f"::{node.rpartition('::')[2]}"):
-                chosen[node] = ident
-        self.run.recorder.select(chosen)
+            if ident := cell_ids.get(node.rpartition("::")[2]):
+                selected[node] = ident
+        self.run.recorder.select(selected)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Iterator[None]:
-        """Record what a phase of a test showed."""
+        """Record one phase of a test."""
         with self.progress.paused():
             yield
         if result := self.run.recorder.add(phase_report(report)):
             self.progress.ended(result)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Record that a signal ended the run. `-x` raises a subclass, which does not count."""
+        """Record that a signal ended the run. `-x` raises a subclass, which is no signal."""
         self._interrupted = self._interrupted or excinfo.type is KeyboardInterrupt
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Record that the suite's own code failed."""
+        """Record that the suite failed."""
         self.run.fail("pytest", crash.line(excinfo.value))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Record that a file of the gate's tests cannot be collected."""
+        """Record that pytest could not collect a file of the gate's tests."""
         if report.failed:
-            self.run.fail(report.nodeid or "tests", " ".join(report.longreprtext.split())[-_TEXT:])
+            text = " ".join(report.longreprtext.split())
+            self.run.fail(report.nodeid or "tests", text[-_MAX_TEXT:])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, error: object | None) -> None:
@@ -162,7 +165,7 @@ class Controller:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the report; the exit code of the run is that of its verdict."""
+        """Write the report, and set the exit code of the verdict."""
         if self.run.setup is None or session.config.option.collectonly:
             return
         unfinished = (
@@ -189,7 +192,10 @@ class Controller:
         self.run.close()
 
     def _end(self, *, interrupted: bool) -> None:
-        """Remove everything that was started, then write the report with any failure of that."""
+        """Remove everything that was started, then write the report.
+
+        The report contains an error of the removal.
+        """
         exit_codes.ignore_signals()
         self.run.remove_started()
         report, remarks = self.run.write(interrupted=interrupted)
@@ -198,12 +204,12 @@ class Controller:
 
 
 def phase_report(report: pytest.TestReport) -> TestPhaseReport:
-    """Return a report of pytest as the recorder takes it."""
-    known = report.when in ("setup", "call", "teardown")
+    """Convert pytest's report of a phase to the recorder's model."""
+    is_phase = report.when in ("setup", "call", "teardown")
     return TestPhaseReport(
         node=report.nodeid,
-        # pytest-xdist reports another phase for the test of a worker that ended.
-        phase=report.when if known else "crash",
+        # If a worker process ends during a test, pytest-xdist reports "???" as the phase.
+        phase=report.when if is_phase else "crash",
         outcome=report.outcome,
         text=_reason(report),
         properties={key: str(value) for key, value in report.user_properties},
@@ -213,9 +219,9 @@ def phase_report(report: pytest.TestReport) -> TestPhaseReport:
 def _reason(report: pytest.TestReport) -> str:
     if report.outcome == "passed":
         return ""
-    if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
+    if isinstance(report.longrepr, tuple):  # for a skipped test: file, line, reason
         return str(report.longrepr[2]).removeprefix("Skipped: ")
-    return " ".join(report.longreprtext.split())[-_TEXT:]
+    return " ".join(report.longreprtext.split())[-_MAX_TEXT:]
 
 
 def _colour(config: pytest.Config) -> bool:
@@ -227,7 +233,7 @@ def _colour(config: pytest.Config) -> bool:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Define the options that the command line hands to pytest."""
+    """Define the options that `./e2e gate` passes to pytest."""
     group = parser.getgroup("quiverdb-e2e")
     group.addoption("--profile", choices=sorted(profiles.load()))
     group.addoption("--history", choices=("none", "all"))
@@ -241,7 +247,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the options; take the part of the controller or of a worker."""
+    """Check the options, and configure this process as the controller or as a worker."""
     if config.getoption("profile") is None:
         return
     worker = getattr(config, "workerinput", None)
@@ -259,23 +265,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def request_of(config: pytest.Config) -> GateRequest:
-    """Return what pytest's options ask for.
+    """Return the request that pytest's options describe.
 
     Raises:
-        WrongUse: they exclude one another, or name what is not there.
+        WrongUse: two options cannot be combined, or an option names something that does not exist.
     """
     for word in config.getoption("file_or_dir"):
         if not (config.invocation_params.dir / word.partition("::")[0]).exists():
-            raise WrongUse(f"{word}: there is no such option, file or folder")
+            raise WrongUse(f"{word}: no such option, file or folder")
     keyword = config.getoption("keyword")
     check_keyword(keyword)
-    named = _path(config, "subject")
-    subject = subjects.load(named) if named else subjects.load()
+    subject_file = _path(config, "subject")
+    subject = subjects.load(subject_file) if subject_file else subjects.load()
     options = Options(
         source=_path(config, "source"),
         wheels=_path(config, "wheels"),
         release=config.getoption("release"),
-        subject=subject.name if named else "",
+        subject=subject.name if subject_file else "",
         profile=config.getoption("profile"),
         history=config.getoption("history"),
         machines=tuple(config.getoption("machine") or ()),
@@ -296,15 +302,15 @@ def _path(config: pytest.Config, option: str) -> Path | None:
     if value is None:
         return None
     if not value:
-        raise WrongUse(f"--{option} is empty; name a path or leave the option out")
+        raise WrongUse(f"--{option} is empty; write a path or remove the option")
     return user_path(value)
 
 
 def check_keyword(keyword: str) -> None:
-    """Check that ``-k`` can be read: the workers would notice it after all set-up only.
+    """Check the syntax of ``-k``. The workers would report an error only after the set-up.
 
     Raises:
-        WrongUse: it cannot.
+        WrongUse: the expression is not valid.
     """
     words = (
         word if word in ("and", "or", "not", "(", ")") else "x"
@@ -314,32 +320,32 @@ def check_keyword(keyword: str) -> None:
         ast.parse(" ".join(words) or "x", mode="eval")
     except SyntaxError:
         raise WrongUse(
-            f"-k {keyword}: it is no expression of names, `and`, `or`, `not` and parentheses"
+            f"-k {keyword}: not an expression of names, `and`, `or`, `not` and parentheses"
         ) from None
 
 
 def workers() -> int:
-    """Return how many workers run cells: half as many again as processors, since each waits."""
+    """Return the number of workers: one and a half per processor, because cells often wait."""
     return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Return what ``-n auto`` stands for, where the environment does not say it."""
+    """Return the number of workers for ``-n auto``, or None if the environment sets it."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else workers()
 
 
 def start_order(cells: Iterable[Cell], worker_count: int) -> list[Cell]:
-    """Return the cells in the order in which the workers start them: the slow ones first.
+    """Return the cells in the order in which the workers start them, slow ones first.
 
-    pytest-xdist gives each worker two tests at once. A worker gets a slow cell and a quick one, so
-    that no slow cell waits for another while a worker is free.
+    pytest-xdist assigns two tests at once to each worker. These are a slow and a quick cell, so
+    that no slow cell waits behind another slow one while a worker is idle.
     """
 
-    def speed(cell: Cell) -> tuple[bool, bool, bool]:
+    def quickness(cell: Cell) -> tuple[bool, bool, bool]:
         on_wine, by_pip = cell.machine.runs_on == "wine", "pip" in cell.installer.name
         return not (cell.runs_tests or (on_wine and by_pip)), not on_wine, not by_pip
 
-    ordered = sorted(cells, key=speed)
+    ordered = sorted(cells, key=quickness)
     if len(ordered) < 2 * worker_count:
         return ordered
     pairs = zip(ordered[:worker_count], reversed(ordered[-worker_count:]), strict=True)
@@ -359,42 +365,42 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def handover(request: pytest.FixtureRequest) -> Handover:
-    """Return what the controller prepared."""
-    handed = request.config.stash.get(HANDOVER_STASH, None)
-    if handed is None:
-        pytest.fail("this test verifies a release: run it with `./e2e gate` (or --profile gate)")
-    return handed
+    """Return the values that the controller prepared."""
+    prepared = request.config.stash.get(HANDOVER_STASH, None)
+    if prepared is None:
+        pytest.fail("this test verifies a release; run it with `./e2e gate`")
+    return prepared
 
 
 @pytest.fixture(scope="session")
 def gate_session(request: pytest.FixtureRequest, handover: Handover) -> Session:
     """Return the session on which this process runs its cells."""
-    asked = request.config.stash[REQUEST_STASH]
-    return Session(handover.prepared, asked.subject, asked.report, strict=asked.selection.strict)
+    gate = request.config.stash[REQUEST_STASH]
+    return Session(handover.prepared, gate.subject, gate.report, strict=gate.selection.strict)
 
 
 @pytest.fixture
 def run_cell(
     request: pytest.FixtureRequest, gate_session: Session, handover: Handover
 ) -> Callable[[Cell], CellResult]:
-    """Return the function that runs a cell as the options ask for it."""
-    asked = request.config.stash[REQUEST_STASH]
+    """Return the function that runs a cell with the options of this gate."""
+    gate = request.config.stash[REQUEST_STASH]
 
-    def keep(ran: CellRun, kept_running: list[Machine]) -> None:
-        kept_machines.keep(asked.report, handover.prepared.testbed, ran, kept_running)
+    def keep_machines(cell_run: CellRun, running: list[Machine]) -> None:
+        kept_machines.keep(gate.report, handover.prepared.testbed, cell_run, running)
 
     def run(cell: Cell) -> CellResult:
-        if reason := handover.prepared.reason_not_run(cell, asked.selection):
+        if reason := handover.prepared.reason_not_run(cell, gate.selection):
             pytest.skip(f"unverified: {reason}")
-        kept = keep if request.config.getoption("keep_failed") else None
-        return gate_session.run(cell, tests=asked.selection.tests, keep=kept).result
+        keep = keep_machines if request.config.getoption("keep_failed") else None
+        return gate_session.run(cell, tests=gate.selection.tests, keep=keep).result
 
     return run
 
 
 @pytest.fixture
 def pipeline(handover: Handover) -> PipelineResult:
-    """Return what the release workflow showed."""
+    """Return the result of the release workflow. Skip the test if there is none."""
     if handover.pipeline is None:
         facts = handover.facts.pipeline
         pytest.skip(f"unverified: {facts.not_run}" if facts else "the workflow is out of scope")
@@ -403,6 +409,6 @@ def pipeline(handover: Handover) -> PipelineResult:
 
 @pytest.fixture(autouse=True)
 def report_item(request: pytest.FixtureRequest) -> None:
-    """Put the item that a test is of into its report."""
+    """Add the item of a test to its report."""
     if mark := request.node.get_closest_marker("item"):
         request.node.user_properties.append((ITEM, mark.args[0]))

@@ -29,21 +29,21 @@ _SETTINGS = (
     "~/.config/containers/registries.conf", "~/.gitconfig", "/etc/gitconfig", "~/.curlrc",
     "/etc/environment",
 )  # fmt: skip
-"""Where clients keep their indexes, mirrors, registries and proxies; ``~`` is the home."""
-# Such a name of a host names nobody, and the words are the report's own.
+"""The files in which clients store indexes, mirrors, registries and proxies. ``~``: the home."""
+# A host with such a name stays: it identifies nobody, and the report itself uses these words.
 _COMMON = {
     "localhost", "linux", "windows", "debian", "ubuntu", "wine", "docker", "index", "forge",
     "runner", "builder", "publisher", "machine", "host", "user", "root", "test", "python", "pip",
     "uv", "gate", "quick", "full", "build", "publish", "release", "validate", "merge", "none",
 }  # fmt: skip
 _SHARED_HOMES = {"/home/user", "/"}
-"""Homes that a machine under test has as well: they say nothing of this host."""
+"""Home folders that also exist on clean machines, so they reveal nothing about this host."""
 
 
 def scrubber(environment: Mapping[str, str] | None = None) -> Scrubber:
     """Return a scrubber of this host's names, paths, mirrors and secrets.
 
-    ``environment`` is this process's own if it is left out.
+    ``environment`` are the variables to read; None means those of this process.
     """
     environment = os.environ if environment is None else environment
     return Scrubber(
@@ -57,7 +57,7 @@ def scrubber(environment: Mapping[str, str] | None = None) -> Scrubber:
 
 
 def _names() -> Iterator[str]:
-    """Yield the names of this host, the whole one and its first part."""
+    """Yield the names of this host: the full name and its first part."""
     for name in {socket.gethostname(), socket.getfqdn(), os.uname().nodename}:
         for part in {name, name.partition(".")[0]}:
             if len(part) > 2 and part.lower() not in _COMMON and not _is_address(part):
@@ -76,14 +76,14 @@ def _paths(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield what the environment holds under a name that says it is a secret."""
+    """Yield the values of the variables whose name marks a secret."""
     for name, value in environment.items():
         if SECRET_NAME.search(name) and len(value) >= 6 and not value.isspace():
             yield value
 
 
 def _mirrors(environment: Mapping[str, str]) -> set[str]:
-    """Return the hosts that this host's clients are set up with, their own defaults left out."""
+    """Return the hosts in the settings of this host's clients, except pip's default hosts."""
     texts = [value for name, value in environment.items() if _URL_NAME.search(name)]
     home = environment.get("HOME") or str(Path.home())
     for pattern in _SETTINGS:
@@ -92,7 +92,7 @@ def _mirrors(environment: Mapping[str, str]) -> set[str]:
             try:
                 texts.append(file.read_text("utf-8", "replace"))
             except OSError:
-                continue  # a folder, or not ours to read
+                continue  # a folder, or without permission to read it
     texts.append(_pip_settings())
     hosts = {host for text in texts for host in _hosts(text)}
     return {
@@ -115,19 +115,19 @@ def _hosts(text: str) -> Iterator[str]:
 
 
 def _pip_settings() -> str:
-    """Return what the host's own pip is set up with, wherever that is written."""
+    """Return the settings of this host's pip from all of its sources."""
     pip = [sys.executable, "-m", "pip", "config", "list"]
     return subprocess.run(pip, capture_output=True, text=True, check=False).stdout
 
 
 def _defaults() -> set[str]:
-    """Return the hosts that pip asks by default: they are no secret, and evidence names them."""
-    ask = (
+    """Return pip's default hosts. They are no secret, and the evidence contains them."""
+    script = (
         "from pip._internal.models.index import PyPI;"
         "print(PyPI.url, 'https://' + PyPI.file_storage_domain)"
     )
-    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
-    return set(_hosts(asked.stdout))
+    command = [sys.executable, "-c", script]
+    return set(_hosts(subprocess.run(command, capture_output=True, text=True, check=False).stdout))
 
 
 def _is_address(host: str, *, loopback: bool = False) -> bool:

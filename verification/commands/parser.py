@@ -1,6 +1,6 @@
 """The command line: one tree of parsers, with a subparser for each command.
 
-It needs only the standard library, so that every ``--help`` works before an environment exists.
+The module needs only the standard library, so that ``--help`` works without an environment.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ exit codes: 0 verified, 1 the package failed, 3 the testbed failed, 4 wrong use,
 5 something required stayed unverified
 """
 _PYTEST_NAMES = {"strict": "strict-verdict"}
-"""The options that pytest knows under another name: ``--strict`` is one of its own."""
+"""The names of options for pytest, where they differ. pytest itself has an option ``--strict``."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises `WrongUse` in place of ending the program."""
+    """A parser that raises `WrongUse` instead of ending the program."""
 
     def error(self, message: str) -> NoReturn:
         """Report wrong use in one line, with the name of the command.
@@ -54,33 +54,33 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         choices=_names(_MACHINES),
         action="append",
-        help="only this machine; may be repeated",
+        help="use only this machine; may be repeated",
     )
     _add_origin(parser)
-    add("--subject", metavar="FILE", help="verify another package, described in FILE (TOML)")
+    add("--subject", metavar="FILE", help="verify the package that FILE (TOML) describes")
     add(
         "--tests",
         metavar="DIR",
-        help="the package's own tests, run on machines (default: the source's tests)",
+        help="the package's own tests, to run on machines (default: tests in the source)",
     )
-    add("--strict", action="store_true", help="let what works and is flawed fail as well")
+    add("--strict", action="store_true", help="fail for flaws and fallbacks as well")
     add("--no-pipeline", action="store_true", help="do not run the release workflow")
     add(
         "--actions-from",
         metavar="DIR",
-        help="run the workflow's real actions, from checkouts DIR/owner/name[@ref]",
+        help="run the real actions of the workflow, from checkouts DIR/owner/name[@ref]",
     )
-    add("--keep-failed", action="store_true", help="leave the machines of failed cells up")
-    add("--report", metavar="DIR", help="where the report goes (default: report)")
+    add("--keep-failed", action="store_true", help="keep the machines of failed cells running")
+    add("--report", metavar="DIR", help="the folder of the report (default: report)")
 
 
 def _add_origin(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the wheels come from."""
+    """Add the options for the origin of the wheels."""
     add = parser.add_argument
     add("--source", metavar="DIR", help="build the wheels from DIR (default: bindings/python)")
-    add("--wheels", metavar="DIR", help="take the wheels in DIR")
-    add("--release", metavar="VERSION", help="take the wheels of a published release")
-    add("--history", choices=("none", "all"), help="the earlier releases that are on the index")
+    add("--wheels", metavar="DIR", help="use the wheels in DIR")
+    add("--release", metavar="VERSION", help="use the wheels of a published release")
+    add("--history", choices=("none", "all"), help="which earlier releases the index has")
     _add_no_provision(parser)
 
 
@@ -92,7 +92,11 @@ def _add_no_provision(parser: argparse.ArgumentParser) -> None:
 
 def _add_from(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--from", dest="report", metavar="DIR", default="", help="its report (default: report)"
+        "--from",
+        dest="report",
+        metavar="DIR",
+        default="",
+        help="the folder of the report (default: report)",
     )
 
 
@@ -102,7 +106,7 @@ def _add_nothing(_parser: argparse.ArgumentParser) -> None:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="*", help="a number that --list prints, or a results.json")
-    parser.add_argument("--list", action="store_true", help="list the runs that are kept")
+    parser.add_argument("--list", action="store_true", help="list the runs of the history")
 
 
 def _add_shell(parser: argparse.ArgumentParser) -> None:
@@ -114,13 +118,21 @@ def _add_shell(parser: argparse.ArgumentParser) -> None:
         help="a machine of containers/machines.toml",
     )
     _add_origin(parser)
-    add("--installer", metavar="NAME", help="the installer that is set up (default: the first)")
-    add("--scenario", metavar="NAME", help="the folder and environment (default: the first)")
+    add(
+        "--installer",
+        metavar="NAME",
+        help="the installer to set up (default: the first of the machine)",
+    )
+    add(
+        "--scenario",
+        metavar="NAME",
+        help="the scenario to set up (default: the first of the machine)",
+    )
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("cell", nargs="*", help="the cell's id, as in the report")
+    add("cell", nargs="*", help="the id of a cell of the report")
     add("--all", action="store_true", help="every cell of the report")
     _add_from(parser)
     default = min(os.cpu_count() or 1, 4)
@@ -130,58 +142,63 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=default,
-        help="how many cells run at once (default: one for each processor, at most 4)",
+        help="the number of cells that run at once (default: one per processor, at most 4)",
     )
     _add_no_provision(parser)
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--python", metavar="X.Y", default="", help="its Python, such as 3.13")
-    add("--os", metavar="NAME", default="", help="such as debian-11, windows-11")
-    add("--arch", metavar="NAME", default="", help="its processor, such as x86_64, arm64")
-    add("--glibc", metavar="X.Y", default="", help="its C library, such as 2.31")
-    add("--pip", metavar="VERSION", default="", help="its pip, such as 24.3")
-    add("--installer", metavar="NAME", default="", help="pip, uv, pip-oldest ...")
-    add("--scenario", metavar="NAME", default="", help="the way of installing and using")
+    add("--python", metavar="X.Y", default="", help="the Python, such as 3.13")
+    add("--os", metavar="NAME", default="", help="the system, such as debian-11, windows-11")
+    add("--arch", metavar="NAME", default="", help="the processor, such as x86_64, arm64")
+    add("--glibc", metavar="X.Y", default="", help="the C library, such as 2.31")
+    add("--pip", metavar="VERSION", default="", help="the pip, such as 24.3")
+    add("--installer", metavar="NAME", default="", help="the installer: pip, uv, pip-oldest ...")
+    add("--scenario", metavar="NAME", default="", help="the way to install and use the package")
     _add_origin(parser)
-    add("--report", metavar="DIR", default="", help="where the report goes (default: reproduction)")
+    add(
+        "--report",
+        metavar="DIR",
+        default="",
+        help="the folder of the report (default: reproduction)",
+    )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cell", nargs="*", help="whose evidence is packed (default: every cell's)")
+    parser.add_argument("cell", nargs="*", help="the cells with evidence (default: all cells)")
     _add_from(parser)
     parser.add_argument("-o", dest="output", metavar="FILE.tar.zst", help="the file to write")
 
 
 def _add_clean(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--kept", action="store_true", help="only the machines that --keep-failed left"
+        "--kept", action="store_true", help="remove only the machines that --keep-failed kept"
     )
 
 
 class _Command:
-    """One command: its operands in the usage, what it does in one line and in full."""
+    """One command: its operands, a summary of one line, a description, and its options."""
 
     def __init__(
         self,
         operands: str,
-        line: str,
+        summary: str,
         description: str = "",
-        add: Callable[[argparse.ArgumentParser], None] = _add_nothing,
+        add_options: Callable[[argparse.ArgumentParser], None] = _add_nothing,
     ) -> None:
         self.operands = operands
-        self.line = line
-        self.description = description or f"{line[0].upper()}{line[1:]}."
-        self.add = add
+        self.summary = summary
+        self.description = description or f"{summary[0].upper()}{summary[1:]}."
+        self.add_options = add_options
 
 
-_PYTEST = "Options of pytest, such as -k WORD, -n NUMBER and -v, are accepted as well."
+_PYTEST = "Options of pytest, such as -k WORD, -n NUMBER and -v, work as well."
 COMMANDS: Mapping[str, _Command] = {
     "gate": _Command(
         "[OPTIONS]",
         "verify a release and give a verdict",
-        "Build a release, publish it to an index of this run, install and use it on clean "
+        "Build a release, publish it on the index of this run, install and use it on clean "
         f"machines, and give a verdict. {_PYTEST}",
         _add_gate,
     ),
@@ -193,111 +210,111 @@ COMMANDS: Mapping[str, _Command] = {
     "lint": _Command("", "check style, types and workflows"),
     "compare": _Command(
         "[RUN ...]",
-        "print what is new in a run against an earlier one",
-        "Print what is new in a run: without names the last run against the one before it; with "
-        "one name that run against the one before it; with two the second against the first. "
-        "The exit code is 1 if something is new and bad.",
+        "print what is new in a run, compared with an earlier run",
+        "Print what is new in a run, compared with an earlier run. Without RUN, compare the last "
+        "run with the one before it. With one RUN, compare it with the one before it. With two, "
+        "compare the second with the first. The exit code is 1 if something new is bad.",
         _add_compare,
     ),
     "shell": _Command(
         "MACHINE",
-        "open a shell in a clean machine, with the index up",
-        "Open a shell in a clean machine, as its user, with the index up and nothing else in "
-        "reach. Without a terminal the commands come from the input. The exit code is that of the "
-        "shell; everything is removed.",
+        "open a shell in a clean machine that reaches the index",
+        "Open a shell in a clean machine, as its user. The machine reaches the index of the run "
+        "and nothing else. Without a terminal, the shell reads commands from the input. The exit "
+        "code is that of the shell. At the end everything is removed.",
         _add_shell,
     ),
     "replay": _Command(
         "CELL",
         "run a cell of a report again and compare the verdicts",
-        "Run cells of a report again, with the files and images that they had, and print whether "
-        "the verdict and its causes are the same. Exit codes: 0 yes, 1 no, 3 the testbed failed, "
-        "5 a cell cannot be replayed.",
+        "Run cells of a report again, with the same files and images, and print whether the "
+        "verdict and its causes are the same. Exit codes: 0 the same, 1 different, 3 the testbed "
+        "failed, 5 a cell cannot be replayed.",
         _add_replay,
     ),
     "reproduce": _Command(
         "[OPTIONS]",
         "answer whether the release works on the machine of a bug report",
-        "Take what a bug report says, run it on the most similar machine with that Python, and "
-        "print what differs and the answer. Exit codes: 0 a machine with that Python, processor "
-        "and C library ran the release, and it works; 1 such a machine or the files of the release "
-        "show that it does not work; 5 neither is proven.",
+        "Run the release on the machine that is most similar to that of a bug report and has the "
+        "same Python, and print the differences and the answer. Exit codes: 0 a machine with this "
+        "Python, processor and C library ran the release, and it works; 1 such a machine or the "
+        "files of the release show that it does not work; 5 neither is proven.",
         _add_reproduce,
     ),
     "bundle": _Command(
         "[CELL ...]",
         "pack a report, without secrets, for a public issue",
-        "Pack a report into one .tar.zst that can be attached to a public issue: results.json, "
-        "the evidence of the cells, the readable forms and the versions, without secrets, host "
-        "names and paths of this machine. Read it before you publish it.",
+        "Pack a report into one .tar.zst that can be attached to a public issue. It contains "
+        "results.json, the evidence of the cells, the other formats of the report and the "
+        "versions. Known secrets, host names and paths of this host are removed. Read it before "
+        "you publish it.",
         _add_bundle,
     ),
     "doctor": _Command("", "check prerequisites and print how to fix what is missing"),
     "clean": _Command(
         "",
         "remove every container, image and file this project made",
-        "Remove, without asking, every container, network, volume and image that this project "
-        "made, and its state folder with wheels, downloads and the history of runs.",
+        "Remove every container, network, volume and image that this project made, and its state "
+        "folder with wheels, downloads and the history of runs. There is no question before.",
         _add_clean,
     ),
 }
 ENVIRONMENTS = ("test", "lint")
-"""The commands that tox.ini defines; each other one is a module of this package."""
+"""The commands that tox.ini defines. Each other command is a module of this package."""
 PYTEST_COMMANDS = ("gate", "test")
-"""The commands whose other words are pytest's."""
+"""The commands that accept options of pytest."""
 
 
 def build_parsers() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
-    """Return the tree: its root, and the parser of each command."""
-    width = max(len(f"{name} {one.operands}") for name, one in COMMANDS.items()) + 2
-    lines = (
-        f"./e2e {f'{name} {one.operands}':<{width}}{one.line}" for name, one in COMMANDS.items()
-    )
-    top = Parser(
+    """Return the root of the tree, and the parser of each command."""
+    usages = {f"{name} {command.operands}": command.summary for name, command in COMMANDS.items()}
+    width = max(map(len, usages)) + 2
+    lines = (f"./e2e {usage:<{width}}{summary}" for usage, summary in usages.items())
+    root = Parser(
         prog="./e2e",
         usage="\n       ".join(lines),
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    subparsers = top.add_subparsers(dest="command", required=True, help=argparse.SUPPRESS)
-    for name, one in COMMANDS.items():
-        one.add(
+    subparsers = root.add_subparsers(dest="command", required=True, help=argparse.SUPPRESS)
+    for name, command in COMMANDS.items():
+        command.add_options(
             subparsers.add_parser(
                 name,
                 prog=f"./e2e {name}",
-                description=one.description,
+                description=command.description,
                 epilog=EXIT_CODES if name in PYTEST_COMMANDS else None,
                 allow_abbrev=False,
             )
         )
-    return top, subparsers.choices
+    return root, subparsers.choices
 
 
 def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return the options of a command, and the words that are pytest's.
+    """Return the options of a command, and the words for pytest.
 
     ``--help`` prints the help and ends the program with 0.
 
     Raises:
-        WrongUse: the words are no command of this project.
+        WrongUse: there is no such command, or its options are wrong.
     """
     command = words[0] if words else "--help"
     if command in ("help", "-h"):
         command = "--help"
     if command not in (*COMMANDS, "--help"):
-        raise WrongUse(f"there is no command {command!r}; there are: {', '.join(COMMANDS)}")
+        raise WrongUse(f"unknown command {command!r}; there are {', '.join(COMMANDS)}")
     root, _ = build_parsers()
-    options, rest = root.parse_known_args([command, *words[1:]])
-    if rest and command not in PYTEST_COMMANDS:
-        raise WrongUse(f"{command}: unrecognized arguments: {' '.join(rest)}")
-    return options, rest
+    options, pytest_words = root.parse_known_args([command, *words[1:]])
+    if pytest_words and command not in PYTEST_COMMANDS:
+        raise WrongUse(f"{command}: unrecognized arguments: {' '.join(pytest_words)}")
+    return options, pytest_words
 
 
-def pytest_arguments(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
-    """Return the options of a command and the rest as pytest takes them.
+def pytest_arguments(options: argparse.Namespace, pytest_words: Sequence[str]) -> list[str]:
+    """Return the options of a command in the form that pytest needs, and the words for pytest.
 
-    A value is joined to its option by ``=``. pytest takes a path that stands alone for one with
-    tests to collect, and imports the conftest.py that is there before it knows of our options.
+    ``=`` joins each value to its option. pytest would collect tests from a path that is a separate
+    word, and would import its conftest.py before it knows the options of this project.
     """
     words = []
     for key, value in vars(options).items():
@@ -305,5 +322,5 @@ def pytest_arguments(options: argparse.Namespace, rest: Sequence[str]) -> list[s
         if key == "command" or value is None or value is False:
             continue
         values = value if isinstance(value, list) else [value]
-        words += [name if one is True else f"{name}={one}" for one in values]
-    return [*words, *rest]
+        words += [name if item is True else f"{name}={item}" for item in values]
+    return [*words, *pytest_words]

@@ -1,4 +1,4 @@
-"""``./e2e replay``: run cells again from the recorded inputs of a run, and compare the verdicts."""
+"""``./e2e replay``: run cells again with the recorded inputs of a run, and compare the verdicts."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ from verification.subjects import subject as subjects
 
 
 class ReplayResult(Model):
-    """One cell, as it was recorded and as it is now."""
+    """The recorded result of a cell and the result of its replay."""
 
     id: str
     recorded: str
-    """The recorded outcome and causes, as a person reads them."""
+    """The recorded outcome and the names of its causes."""
     now: str = ""
-    """The same of this time; empty if it could not run again."""
+    """The outcome of the replay and the names of its causes; empty if the cell did not run."""
     verdict: Verdict = Verdict.UNVERIFIED
     same: bool = False
     reason: str = ""
-    """Why it could not run again."""
+    """The reason why the cell did not run, or empty."""
 
     def __str__(self) -> str:
         if self.reason:
-            return f"· {self.id}: not run again: {self.reason}"
+            return f"· {self.id}: not replayed: {self.reason}"
         if self.same:
             return f"✔ {self.id}: {self.now}, as recorded"
         return f"✘ {self.id}: recorded {self.recorded}; now {self.now}"
 
     @property
     def exit_code(self) -> ExitCode:
-        """What it says of the whole replay."""
+        """The exit code for this cell."""
         if self.reason:
             return ExitCode.UNVERIFIED
         if self.same:
@@ -65,11 +65,11 @@ class ReplayResult(Model):
 
 
 def compare_results(recorded: CellResult, now: CellResult) -> ReplayResult:
-    """Compare two results of a cell by outcome and by the names of the causes."""
+    """Compare two results of a cell by their outcomes and the names of their causes."""
     return ReplayResult(
         id=recorded.id,
-        recorded=_words(recorded),
-        now=_words(now),
+        recorded=_outcome_text(recorded),
+        now=_outcome_text(now),
         verdict=now.verdict,
         same=recorded.outcome is now.outcome and _names(recorded) == _names(now),
     )
@@ -79,37 +79,37 @@ def _names(result: CellResult) -> set[tuple[str, str]]:
     return {(cause.name, str(cause.severity)) for cause in result.causes}
 
 
-def _words(result: CellResult) -> str:
+def _outcome_text(result: CellResult) -> str:
     names = ", ".join(dict.fromkeys(cause.name for cause in result.causes))
     return f"{result.outcome} ({names})" if names else str(result.outcome)
 
 
 def exit_code(replayed: Iterable[ReplayResult]) -> ExitCode:
-    """Return the code of the whole: another verdict outranks all else."""
-    present = {one.exit_code for one in replayed}
+    """Return the exit code for all cells. A different verdict outranks everything else."""
+    codes = {result.exit_code for result in replayed}
     order = (ExitCode.PACKAGE_FAILED, ExitCode.TESTBED_FAILED, ExitCode.UNVERIFIED)
-    return next((code for code in order if code in present), ExitCode.VERIFIED)
+    return next((code for code in order if code in codes), ExitCode.VERIFIED)
 
 
 def cell_of(recorded: CellResult, subject: Subject) -> Cell:
-    """Return the cell that was recorded.
+    """Return the cell of a recorded result.
 
     Raises:
-        Unverified: it did not run, or its machine, installer or scenario no longer exists.
+        Unverified: the cell did not run, or its machine, installer or scenario no longer exists.
     """
     if recorded.outcome is Outcome.UNVERIFIED:
-        raise Unverified(f"it did not run then: {recorded.reason}")
+        raise Unverified(f"the recorded run did not run this cell: {recorded.reason}")
     spec = machines.load().get(recorded.machine)
     if spec is None:
         raise Unverified(f"machines.toml no longer has the machine {recorded.machine}")
     try:
         return cells.cell(spec, subject, recorded.installer, recorded.scenario)
     except KeyError as error:
-        raise Unverified(f"there is no longer an installer or scenario {error}") from None
+        raise Unverified(f"the installer or scenario {error} no longer exists") from None
 
 
 class RecordedImages:
-    """The images of a recorded run on an engine; what is another one is in `differs`."""
+    """The images of a recorded run on an engine. `differs` describes each replaced image."""
 
     def __init__(self, engine: Engine, recorded: Mapping[str, ImageRecord]) -> None:
         self.engine = engine
@@ -118,10 +118,10 @@ class RecordedImages:
         self._images: dict[str, Image] = {}
 
     def image(self, name: str) -> Image:
-        """Return the image that was used; where it is gone, the one that its recipe makes now.
+        """Return the recorded image. If it no longer exists, make the image from its recipe.
 
         Raises:
-            ImageUnavailable, TestbedFailure: there is none, and none can be made.
+            ImageUnavailable, TestbedFailure: the image cannot be made.
         """
         if name not in self._images:
             self._images[name] = self._image(name)
@@ -130,21 +130,24 @@ class RecordedImages:
     def _image(self, name: str) -> Image:
         recorded = self._recorded.get(name)
         if recorded is None:
-            self.differs.append(f"image {name}: the run did not record which it used")
+            self.differs.append(f"image {name}: the report does not record this image")
             return images.ensure(self.engine, name)
         if (tag := self._tag(recorded)) is not None:
             return Image(name=name, tag=tag, id=recorded.id, created=recorded.created)
         image = images.ensure(self.engine, name)
-        recipe = "the same" if image.tag == recorded.tag else "another"
+        recipe = "the same" if image.tag == recorded.tag else "a different"
         self.differs.append(
-            f"image {name}: {recorded.tag} {recorded.id[:19]} of {recorded.created[:19]} is gone; "
-            f"{image.tag} {image.id[:19]} of {image.created[:19]} is used, made from "
+            f"image {name}: {recorded.tag} {recorded.id[:19]} of {recorded.created[:19]} no longer "
+            f"exists; this run uses {image.tag} {image.id[:19]} of {image.created[:19]}, made from "
             f"{recipe} recipe"
         )
         return image
 
     def _tag(self, recorded: ImageRecord) -> str | None:
-        """Return how the recorded image is named: its tag may be another image's by now."""
+        """Return a name of the recorded image, or None if the image no longer exists.
+
+        The recorded tag may now belong to another image. Then the name is the id.
+        """
         with contextlib.closing(self.engine.client()) as client:
             try:
                 image = client.images.get(recorded.id)
@@ -165,12 +168,12 @@ class Replay:
     """The replay of one report: its cells run again on one testbed."""
 
     def __init__(self, report: Report, folder: Path) -> None:
-        """`folder` takes the evidence."""
+        """`folder` is the folder for the evidence."""
         self.report = report
         self.folder = folder
         self.subject = subjects.load()
         self.differs: list[str] = []
-        """What differs from the recorded run."""
+        """The differences from the recorded run."""
 
     def run(
         self, recorded: Sequence[CellResult], *, provision: bool = True, workers: int = 1
@@ -178,72 +181,77 @@ class Replay:
         """Run these cells again.
 
         Raises:
-            Unverified: what the run used is gone.
+            Unverified: an input of the recorded run is no longer available.
             TestbedFailure: the testbed cannot be prepared.
         """
-        replayed: dict[str, ReplayResult] = {}
-        todo: list[_ReplayTask] = []
+        results: dict[str, ReplayResult] = {}
+        tasks: list[_ReplayTask] = []
         for result in recorded:
             try:
                 cell = cell_of(result, self.subject)
-                todo.append(_ReplayTask(result, cell, self._tests(cell, result)))
+                tasks.append(_ReplayTask(result, cell, self._tests(cell, result)))
             except Unverified as reason:
-                replayed[result.id] = _not_run(result, str(reason))
-        if todo:
+                results[result.id] = _not_run(result, str(reason))
+        if tasks:
             release = self._release()
             with contextlib.ExitStack() as stack:
                 host = open_host(stack, provision=provision)
-                session, missing = self._open(host, release, todo, stack)
-                ready = [one for one in todo if one.recorded.id not in missing]
-                replayed |= missing
-                replayed |= {one.id: one for one in _run_all(host, session, ready, workers)}
-        return [replayed[one.id] for one in recorded]
+                session, missing = self._open(host, release, tasks, stack)
+                ready = [task for task in tasks if task.recorded.id not in missing]
+                results |= missing
+                results |= {r.id: r for r in _run_all(host, session, ready, workers)}
+        return [results[result.id] for result in recorded]
 
     def _tests(self, cell: Cell, recorded: CellResult) -> Path | None:
-        """Return the folder of the package's own tests that the cell ran, if it ran any.
+        """Return the folder of the package's own tests, or None if the cell runs none.
 
         Raises:
-            Unverified: they are gone, or are not the same.
+            Unverified: the tests are no longer there, or they changed.
         """
         if not cell.runs_tests:
             return None
         folder = Path(self.report.selection.tests or "")
         tests = recorded.summary.tests if recorded.summary else None
         if tests is None or own_tests.digest(own_tests.files(folder)) != tests.sha256:
-            raise Unverified(f"the package's own tests in {folder} are not those that it ran then")
+            raise Unverified(f"the package's own tests in {folder} are not those of the report")
         return folder
 
     def _release(self) -> Release:
         try:
-            regained = replay_inputs.restore(self.report, self.subject)
+            restored = replay_inputs.restore(self.report, self.subject)
         except WrongUse as error:
-            raise Unverified(f"it cannot be replayed: {error}") from None
-        if regained.gone:
-            raise Unverified(f"it cannot be replayed: {'; '.join(regained.gone)}")
-        self.differs += regained.differs
-        return regained.release
+            raise Unverified(f"this run cannot be replayed: {error}") from None
+        if restored.gone:
+            raise Unverified(f"this run cannot be replayed: {'; '.join(restored.gone)}")
+        self.differs += restored.differs
+        return restored.release
 
     def _open(
-        self, host: Host, release: Release, todo: Sequence[_ReplayTask], stack: contextlib.ExitStack
+        self,
+        host: Host,
+        release: Release,
+        tasks: Sequence[_ReplayTask],
+        stack: contextlib.ExitStack,
     ) -> tuple[Session, dict[str, ReplayResult]]:
         """Return a session with the recorded files and images, and the cells without an image."""
         recorded = RecordedImages(host.engine, self.report.images)
         index, publisher = recorded.image("index"), recorded.image("publisher")
-        machines_: dict[str, Image] = {}
+        machine_images: dict[str, Image] = {}
         missing: dict[str, ReplayResult] = {}
-        for one in todo:
+        for task in tasks:
+            machine = task.cell.machine
             try:
-                machines_[one.cell.machine.name] = recorded.image(one.cell.machine.image)
+                machine_images[machine.name] = recorded.image(machine.image)
             except images.ImageUnavailable as reason:
-                missing[one.recorded.id] = _not_run(one.recorded, str(reason))
+                missing[task.recorded.id] = _not_run(task.recorded, str(reason))
         self.differs += recorded.differs
-        with step("index: starting it and publishing the recorded files"):
+        with step("index: starting the index and publishing the recorded files"):
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
-            started = start_testbed(stack, network, index, release, self.subject)
+            running_testbed = start_testbed(stack, network, index, release, self.subject)
         prepared = PreparedRun(
-            testbed=started,
+            testbed=running_testbed,
             release=release,
-            machines=machines_,
+            machines=machine_images,
             unavailable={},
             infrastructure=(index, publisher),
             seed=self.report.inputs.seed if self.report.inputs else 0,
@@ -253,52 +261,53 @@ class Replay:
 
 
 def _not_run(recorded: CellResult, reason: str) -> ReplayResult:
-    return ReplayResult(id=recorded.id, recorded=_words(recorded), reason=reason)
+    return ReplayResult(id=recorded.id, recorded=_outcome_text(recorded), reason=reason)
 
 
 def _run_all(
-    host: Host, session: Session, todo: Sequence[_ReplayTask], workers: int
+    host: Host, session: Session, tasks: Sequence[_ReplayTask], workers: int
 ) -> list[ReplayResult]:
-    def one_cell(one: _ReplayTask) -> ReplayResult:
-        replayed = compare_results(one.recorded, session.run(one.cell, tests=one.tests).result)
-        print(replayed, flush=True)
-        return replayed
+    def run_task(task: _ReplayTask) -> ReplayResult:
+        result = session.run(task.cell, tests=task.tests).result
+        comparison = compare_results(task.recorded, result)
+        print(comparison, flush=True)
+        return comparison
 
     pool = concurrent.futures.ThreadPoolExecutor(workers)
     try:
-        futures = [pool.submit(one_cell, one) for one in todo]
-        replayed = [future.result() for future in futures]
+        futures = [pool.submit(run_task, task) for task in tasks]
+        results = [future.result() for future in futures]
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        host.sweep()  # a cell ends with its machine
+        host.sweep()  # removing its machine ends a cell
         raise
     pool.shutdown()
-    return replayed
+    return results
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the cells again; return the exit code."""
+    """Run the cells again and return the exit code."""
     folder, report = common.read_report(options.report)
     if options.all == bool(options.cell):
-        known = ", ".join(cell.id for cell in report.cells)
-        raise WrongUse(f"replay: name a cell, or --all; there are: {known}")
+        names = ", ".join(cell.id for cell in report.cells)
+        raise WrongUse(f"replay: name cells, or use --all; the cells are {names}")
     if options.workers < 1:
-        raise WrongUse("replay: -n must be 1 or more")
+        raise WrongUse(f"replay: -n {options.workers}: the number must be 1 or more")
     recorded = common.cells_of(report, options.cell)
     replay = Replay(report, folder / "replay")
     if report.selection.subject != replay.subject.name:
         raise WrongUse(
-            f"replay: the report is of {report.selection.subject}, whose description is not in it; "
-            "run ./e2e gate --subject again"
+            f"replay: the report is about {report.selection.subject} and does not contain its "
+            "description; run ./e2e gate --subject again"
         )
-    replayed = replay.run(recorded, provision=not options.no_provision, workers=options.workers)
-    for one in replayed:
-        if one.reason:
-            print(one)
-    for line in replay.differs:
-        print(f"differs: {line}")
+    results = replay.run(recorded, provision=not options.no_provision, workers=options.workers)
+    for result in results:
+        if result.reason:
+            print(result)
+    for difference in replay.differs:
+        print(f"difference: {difference}")
     if replay.differs:
-        print("The verdicts are of what differs as well: they prove nothing of the recorded run.")
-    same = sum(one.same for one in replayed)
-    print(f"{same} of {len(replayed)} cells have the verdict that was recorded")
-    return exit_code(replayed)
+        print("Because of these differences, the verdicts prove nothing about the recorded run.")
+    same = sum(result.same for result in results)
+    print(f"{same} of {len(results)} cells have the recorded verdict")
+    return exit_code(results)

@@ -17,7 +17,6 @@ from containers import images, wheelhouse
 from containers.progress import print_line
 from verification.commands import common
 from verification.commands.common import Unverified
-from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.evidence import CellEvidence
@@ -42,24 +41,24 @@ from verification.session.session import CellRun, Session
 from verification.subjects import subject as subjects
 
 _OPTIONS = ("python", "os", "arch", "glibc", "pip", "installer", "scenario", "release")
-_SHOWN = 3
-"""How many machines are shown with their differences."""
+_MAX_PRINTED = 3
+"""The number of machines that are printed with their distances."""
 
 
-class _Question(NamedTuple):
-    """What is asked, and where the report goes."""
+class _Request(NamedTuple):
+    """The bug report, the options, and the folder of the report."""
 
-    report: BugReport
-    asked: Mapping[str, str]
-    """The options, by name."""
+    bug_report: BugReport
+    words: Mapping[str, str]
+    """The options that describe the bug report, by name."""
     options: argparse.Namespace
     subject: Subject
     folder: Path
     began: float
 
 
-class _Answered(NamedTuple):
-    """The answer and its basis; `session`, `cell` and `cell_run` are None if no machine ran."""
+class _Result(NamedTuple):
+    """The answer and its basis. `session`, `cell` and `cell_run` are None if no machine ran."""
 
     selection: Selection
     release: Release
@@ -71,32 +70,32 @@ class _Answered(NamedTuple):
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer whether the release works on the machine of a bug report; return the exit code."""
-    question = _question(options)
-    ranked = similar_machine.ranked_machines(question.report, machines.load())
-    # Wrong choices are reported before an image is built.
-    selection = common.select_for(options, _machine_for_build(question.report))
-    _check_choices(question, ranked)
-    folders.check(question.folder)
-    for machine in ranked[:_SHOWN]:
-        print_line(f"{'nearest' if machine is ranked[0] else 'then   '} {machine}")
-    unfinished = reporting.unfinished_report(selection, question.subject.name, question.began)
-    with writer.begin_or_restore(question.folder, unfinished), contextlib.ExitStack() as stack:
+    """Print whether the release works on the machine of a bug report; return the exit code."""
+    request = _request(options)
+    ranked = similar_machine.ranked_machines(request.bug_report, machines.load())
+    # Report wrong choices before an image is built.
+    selection = common.select_for(options, _machine_for_build(request.bug_report))
+    _check_choices(request, ranked)
+    folders.check(request.folder)
+    for machine in ranked[:_MAX_PRINTED]:
+        print_line(f"{'nearest' if machine is ranked[0] else 'next'} machine {machine}")
+    unfinished = reporting.unfinished_report(selection, request.subject.name, request.began)
+    with writer.begin_or_restore(request.folder, unfinished), contextlib.ExitStack() as stack:
         nearest, unavailable = _available(ranked, provision=not options.no_provision)
         if nearest:
-            answered = _run_on(nearest, unavailable, question, stack)
+            result = _run_on(nearest, unavailable, request, stack)
         else:
-            answered = _read_files(unavailable, question, stack)
-    _write(question, answered)
-    print("\n".join(_lines(question, answered)))
-    return EXIT_CODES[answered.verdict]
+            result = _read_files(unavailable, request, stack)
+    _write(request, result)
+    print("\n".join(_lines(request, result)))
+    return EXIT_CODES[result.verdict]
 
 
-def _question(options: argparse.Namespace) -> _Question:
+def _request(options: argparse.Namespace) -> _Request:
     installer = _installer(options.pip, options.installer)
     if installer:
         common.installer_of(installer)
-    report = similar_machine.bug_report(
+    bug_report = similar_machine.bug_report(
         python=options.python,
         os=options.os,
         arch=options.arch,
@@ -104,9 +103,9 @@ def _question(options: argparse.Namespace) -> _Question:
         installer=installer,
         scenario=options.scenario,
     )
-    return _Question(
-        report=report,
-        asked={name: value for name in _OPTIONS if (value := getattr(options, name))},
+    return _Request(
+        bug_report=bug_report,
+        words={name: value for name in _OPTIONS if (value := getattr(options, name))},
         options=options,
         subject=subjects.load(),
         folder=common.path_of(options.report) or common.ROOT / "reproduction",
@@ -114,52 +113,58 @@ def _question(options: argparse.Namespace) -> _Question:
     )
 
 
-def _machine_for_build(report: BugReport) -> MachineSpec:
-    """Return a machine of the system of the report, for which wheels are built."""
+def _machine_for_build(bug_report: BugReport) -> MachineSpec:
+    """Return a machine with the operating system of the bug report, to select the builds."""
     specs = machines.load().values()
-    return next((spec for spec in specs if spec.os == report.os), next(iter(specs)))
+    return next((spec for spec in specs if spec.os == bug_report.os), next(iter(specs)))
 
 
-def _check_choices(question: _Question, ranked: Sequence[RankedMachine]) -> None:
-    report = question.report
+def _check_choices(request: _Request, ranked: Sequence[RankedMachine]) -> None:
+    """Check the installer and the scenario.
+
+    Raises:
+        WrongUse: one of them does not exist, or the nearest machine cannot use it.
+    """
     if ranked:
-        _cell(question, ranked[0])
+        _cell(request, ranked[0])
         return
-    known = {name for of_system in scenarios.load().values() for name in of_system}
-    if report.scenario and report.scenario not in known:
-        names = ", ".join(sorted(known))
-        raise WrongUse(f"--scenario {report.scenario}: there is none; there are: {names}")
+    scenario = request.bug_report.scenario
+    names = {name for system_scenarios in scenarios.load().values() for name in system_scenarios}
+    if scenario and scenario not in names:
+        raise WrongUse(
+            f"--scenario {scenario}: unknown scenario; there are {', '.join(sorted(names))}"
+        )
 
 
-def _cell(question: _Question, machine: RankedMachine) -> Cell:
-    report = question.report
+def _cell(request: _Request, machine: RankedMachine) -> Cell:
+    bug_report = request.bug_report
     return common.cell_on(
-        machine.spec, question.subject, report.installer or None, report.scenario or None
+        machine.spec, request.subject, bug_report.installer or None, bug_report.scenario or None
     )
 
 
 def _run_on(
     machine: RankedMachine,
     unavailable: tuple[str, ...],
-    question: _Question,
+    request: _Request,
     stack: contextlib.ExitStack,
-) -> _Answered:
+) -> _Result:
     """Run the cell on a machine and return the answer."""
-    options, subject = question.options, question.subject
-    cell, selection = _cell(question, machine), common.select_for(options, machine.spec)
+    options, subject = request.options, request.subject
+    cell, selection = _cell(request, machine), common.select_for(options, machine.spec)
     extra_files = [wheelhouse.pip_wheel(options.pip)] if options.pip else []
     setup = prepare(selection, subject, stack, extra_files=extra_files)
     prepared = setup.prepared
     common.image_of(prepared, machine.spec.name)
-    session = Session(prepared, subject, question.folder)
+    session = Session(prepared, subject, request.folder)
     cell_run = session.run(cell, tests=selection.tests)
-    files = _files_answer(question, selection, prepared.release, setup.inspection)
+    files = _files_answer(request, selection, prepared.release, setup.inspection)
     machine_run = MachineRun(machine, cell_run.evidence, cell_run.result, setup.inspection)
-    answer = reproduction_answer.answer(question.report, files, machine_run, unavailable)
-    return _Answered(
+    answer = reproduction_answer.answer(request.bug_report, files, machine_run, unavailable)
+    return _Result(
         selection=selection,
         release=prepared.release,
-        reproduction=_reproduction(question, answer, _used(prepared, cell, cell_run.evidence)),
+        reproduction=_reproduction(request, answer, _used(prepared, cell, cell_run.evidence)),
         verdict=answer.verdict,
         session=session,
         cell=cell,
@@ -168,44 +173,45 @@ def _run_on(
 
 
 def _read_files(
-    unavailable: tuple[str, ...], question: _Question, stack: contextlib.ExitStack
-) -> _Answered:
-    """Answer from the files of the release: no machine with what was asked can run.
+    unavailable: tuple[str, ...], request: _Request, stack: contextlib.ExitStack
+) -> _Result:
+    """Answer from the files of the release, because no similar machine can run.
 
     Raises:
-        Unverified: no wheel for such a machine is built here.
+        Unverified: the suite cannot build a wheel for the machine of the bug report.
     """
-    selection = common.select_for(question.options, _machine_for_build(question.report))
-    if selection.source and not similar_machine.is_built_here(question.report):
+    bug_report = request.bug_report
+    selection = common.select_for(request.options, _machine_for_build(bug_report))
+    if selection.source and not similar_machine.is_built_here(bug_report):
         raise Unverified(
-            f"no wheel for {question.report.title} is built here, and no machine like it runs "
-            "here; name --wheels or --release"
+            f"{bug_report.title}: the suite has no such machine and cannot build a wheel for it; "
+            "name existing wheels with --wheels or --release"
         )
-    release, inspection = prepare_files(selection, question.subject, stack)
-    files = _files_answer(question, selection, release, inspection)
-    answer = reproduction_answer.answer(question.report, files, None, unavailable)
-    return _Answered(
+    release, inspection = prepare_files(selection, request.subject, stack)
+    files = _files_answer(request, selection, release, inspection)
+    answer = reproduction_answer.answer(bug_report, files, None, unavailable)
+    return _Result(
         selection=selection.model_copy(update={"machines": ()}),
         release=release,
-        reproduction=_reproduction(question, answer, None),
+        reproduction=_reproduction(request, answer, None),
         verdict=answer.verdict,
     )
 
 
 def _files_answer(
-    question: _Question, selection: Selection, release: Release, inspection: ReleaseInspection
+    request: _Request, selection: Selection, release: Release, inspection: ReleaseInspection
 ) -> FilesAnswer:
     files = published_files(
-        release, inspection, question.subject.name, earlier=selection.history == "all"
+        release, inspection, request.subject.name, earlier=selection.history == "all"
     )
-    return files_answer(question.report, files)
+    return files_answer(request.bug_report, files)
 
 
 def _reproduction(
-    question: _Question, answer: Answer, used: ReproductionMachine | None
+    request: _Request, answer: Answer, used: ReproductionMachine | None
 ) -> Reproduction:
     return Reproduction(
-        asked=question.asked,
+        asked=request.words,
         used=used,
         differs=answer.differences,
         kind=answer.kind,
@@ -229,7 +235,7 @@ def _used(prepared: PreparedRun, cell: Cell, evidence: CellEvidence) -> Reproduc
 def _available(
     ranked: Sequence[RankedMachine], *, provision: bool
 ) -> tuple[RankedMachine | None, tuple[str, ...]]:
-    """Return the most similar machine that can run here, and why more similar ones cannot.
+    """Return the nearest machine that can run on this host, and why nearer ones cannot.
 
     Raises:
         TestbedFailure: there is no engine.
@@ -241,7 +247,7 @@ def _available(
         try:
             images.ensure(engine, machine.spec.image)
         except images.ImageUnavailable as reason:
-            line = f"{machine.spec.name} is more similar and cannot run here: {reason}"
+            line = f"{machine.spec.name} is nearer, but cannot run on this host: {reason}"
             unavailable.append(line)
             print_line(line)
         else:
@@ -253,37 +259,37 @@ def _installer(pip: str, installer: str) -> str:
     if not pip:
         return installer
     if installer not in ("", "pip"):
-        raise WrongUse(f"--pip {pip} and --installer {installer} exclude one another; name one")
+        raise WrongUse(f"--pip {pip} and --installer {installer} cannot be combined; use one")
     try:
         return f"pip-{Version(pip)}"
     except InvalidVersion:
-        raise WrongUse(f"--pip {pip}: not a version; write one such as 24.3") from None
+        raise WrongUse(f"--pip {pip}: not a version; write a version such as 24.3") from None
 
 
-def _report(question: _Question, answered: _Answered) -> Report:
-    prepared = answered.session.prepared if answered.session else None
-    cell_run, used = answered.cell_run, answered.reproduction.used
+def _report(request: _Request, result: _Result) -> Report:
+    prepared = result.session.prepared if result.session else None
+    cell_run, used = result.cell_run, result.reproduction.used
     item = ItemResult(
-        id=f"{question.report.os}-install",
-        title=f"pip install {question.subject.name} on "
-        + (used.title if used else question.report.title),
-        verdict=answered.verdict,
+        id=f"{request.bug_report.os}-install",
+        title=f"pip install {request.subject.name} on "
+        + (used.title if used else request.bug_report.title),
+        verdict=result.verdict,
         causes=cell_run.result.causes if cell_run else (),
-        reason=answered.reproduction.answer,
+        reason=result.reproduction.answer,
     )
     report = Report(
-        verdict=answered.verdict,
+        verdict=result.verdict,
         items=(item,),
         cells=(cell_run.result,) if cell_run else (),
-        started=reporting.timestamp(question.began),
-        seconds=round(time.time() - question.began, 1),
-        selection=answered.selection.to_report(subject=question.subject.name),
-        version=answered.release.version,
-        wheels=answered.release.digests(),
+        started=reporting.timestamp(request.began),
+        seconds=round(time.time() - request.began, 1),
+        selection=result.selection.to_report(subject=request.subject.name),
+        version=result.release.version,
+        wheels=result.release.digests(),
         machines=reporting.machine_records(),
         stand_ins=stand_in_limits.load(),
-        inputs=_inputs(answered.release, question.subject.name, prepared.seed if prepared else 0),
-        reproduction=answered.reproduction,
+        inputs=_inputs(result.release, request.subject.name, prepared.seed if prepared else 0),
+        reproduction=result.reproduction,
     )
     return reporting.with_prepared(report, prepared) if prepared else report
 
@@ -292,69 +298,69 @@ def _inputs(release: Release, subject: str, seed: int) -> ReplayInputs | None:
     try:
         return replay_inputs.keep(release, subject, seed)
     except OSError as error:
-        print_line(f"this run cannot be replayed: its files are not kept: {error}")
+        print_line(f"this run cannot be replayed: its files cannot be stored: {error}")
         return None
 
 
-def _write(question: _Question, answered: _Answered) -> None:
-    folder = question.folder
+def _write(request: _Request, result: _Result) -> None:
+    folder = request.folder
     try:
-        remarks = writer.write(folder, _report(question, answered))
+        remarks = writer.write(folder, _report(request, result))
     except OSError as error:
         raise folders.unusable(folder, error) from None
     for remark in remarks:
         print_line(remark)
 
 
-def _lines(question: _Question, answered: _Answered) -> list[str]:
-    reproduction, folder = answered.reproduction, question.folder
-    asked = " ".join(f"--{name} {value}" for name, value in reproduction.asked.items())
+def _lines(request: _Request, result: _Result) -> list[str]:
+    reproduction, folder = result.reproduction, request.folder
+    words = " ".join(f"--{name} {value}" for name, value in reproduction.asked.items())
     option = "" if folder == common.ROOT / "report" else f" --from {folder}"
-    lines = ["", f"asked    {asked or 'nothing in particular'}"]
-    if answered.cell_run and answered.cell:
-        lines += _cell_lines(question, reproduction, answered.cell_run, answered.cell)
-        lines += [f"again    ./e2e replay {answered.cell.id}{option}"]
+    lines = ["", _line("request", words or "no options")]
+    if result.cell_run and result.cell:
+        lines += _cell_lines(request, reproduction, result.cell_run, result.cell)
+        lines += [_line("replay", f"./e2e replay {result.cell.id}{option}")]
     return [
         *lines,
-        f"report   {folder}",
-        f"hand on  ./e2e bundle{option}",
-        answer_line(reproduction, answered.verdict),
+        _line("report", str(folder)),
+        _line("bundle", f"./e2e bundle{option}"),
+        answer_line(reproduction, result.verdict),
     ]
 
 
+def _line(label: str, text: str) -> str:
+    return f"{label:<12}{text}"
+
+
 def _cell_lines(
-    question: _Question, reproduction: Reproduction, cell_run: CellRun, cell: Cell
+    request: _Request, reproduction: Reproduction, cell_run: CellRun, cell: Cell
 ) -> list[str]:
     used, result = reproduction.used, cell_run.result
     assert used
     install = cell_run.evidence.install
     command = install.command if install else ()
-    refused = (
-        f" (it must be refused here, {cell.refusal}: docs/reference/machines.md)"
-        if cell.refusal
-        else ""
-    )
+    libc = f", {used.libc}" if re.search(r"\d", used.libc) else ""
+    machine = f"{used.machine} ({used.title}), Python {used.python}{libc}, {used.installer}"
+    release = f"scenario {used.scenario}, {request.subject.name} {used.version}"
+    refusal = ""
+    if cell.refusal:
+        refusal = f" (the installer must refuse: {cell.refusal}, see docs/reference/machines.md)"
     lines = [
-        f"used     {used.machine} ({used.title}), Python {used.python}"
-        + (f", {used.libc}" if re.search(r"\d", used.libc) else "")
-        + f", {used.installer}, scenario {used.scenario}, {question.subject.name} {used.version}",
-        *(f"differs  {line}" for line in reproduction.differs or ["in nothing that was asked"]),
-        f"command  {' '.join(command)}",
-        f"cell     {result.verdict}: {result.outcome}{refused}",
+        _line("machine", f"{machine}, {release}"),
+        *(_line("difference", text) for text in reproduction.differs or ["none"]),
+        _line("command", " ".join(command)),
+        _line("cell", f"{result.verdict}: {result.outcome}{refusal}"),
     ]
     for cause in result.causes:
-        lines += _cause(cause)
+        lines += [
+            _line("cause", f"{cause.name} ({cause.severity}): {cause.where}: {cause.message}"),
+            _line("remedy", cause.remedy),
+        ]
     return lines
 
 
 def answer_line(reproduction: Reproduction, verdict: Verdict) -> str:
     """Return the last line: the verdict, its basis, the reason and the differences."""
-    differs = f"; differs: {'; '.join(reproduction.differs)}" if reproduction.differs else ""
-    return f"answer   {verdict} ({reproduction.kind}): {reproduction.answer}{differs}"
-
-
-def _cause(cause: Cause) -> list[str]:
-    return [
-        f"cause    {cause.name} ({cause.severity}): {cause.where}: {cause.message}",
-        f"remedy   {cause.remedy}",
-    ]
+    differences = "; ".join(reproduction.differs)
+    text = f"{verdict} ({reproduction.kind}): {reproduction.answer}"
+    return _line("answer", text + (f"; differences: {differences}" if differences else ""))

@@ -24,25 +24,25 @@ from verification.subjects import subject as subjects
 
 
 def banner(request: CellRequest, probe_plan: ProbeInstructions) -> list[str]:
-    """Return what is there, what to type and how to leave."""
+    """Return the lines that describe the machine, the commands of its cell and how to leave."""
     cell, release = request.cell, request.prepared.release
     spec = cell.machine
     windows = spec.os == "windows"
     locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
-    before = f"; before it {release.previous} and older ones" if release.earlier else ""
-    wheels = ", ".join(path.name for path in release.wheels)
-    typed = [*probe_plan.first, probe_plan.install, *probe_plan.after_install]
+    earlier = f"; earlier releases up to {release.previous}" if release.earlier else ""
+    wheels = ", ".join(file.name for file in release.wheels)
+    commands = [*probe_plan.first, probe_plan.install, *probe_plan.after_install]
     lines = [
         f"machine   {spec.name}: {spec.title}",
         f"image     {request.image.tag} {request.image.id[:19]}",
         f"scenario  {cell.scenario.name}, with {cell.installer.name}, in {probe_plan.cwd}",
-        f"index     {request.subject.name} {release.version} ({wheels}){before}",
-        f"          also {locked}; nothing else can be reached",
+        f"index     {request.subject.name} {release.version} ({wheels}){earlier}",
+        f"          {locked}; the machine reaches nothing else",
         *(
-            f"{'' if number else 'type':<10}{cell_summary.command_line(command, windows=windows)}"
-            for number, command in enumerate(typed)
+            f"{'' if number else 'commands':<10}{cell_summary.command_line(words, windows=windows)}"
+            for number, words in enumerate(commands)
         ),
-        f"leave     exit{'' if windows else ' or Ctrl-D'}; everything is removed then",
+        f"leave     exit{'' if windows else ' or Ctrl-D'}; then everything is removed",
     ]
     if probe_plan.deviation:
         lines.insert(-1, f"deviation {probe_plan.deviation}")
@@ -51,20 +51,20 @@ def banner(request: CellRequest, probe_plan: ProbeInstructions) -> list[str]:
 
 @contextlib.contextmanager
 def _restored_terminal() -> Iterator[None]:
-    """Restore the terminal's settings, however the shell ended."""
+    """Restore the settings of the terminal when the shell ends, also after an error."""
     if not sys.stdin.isatty():
         yield
         return
-    before = termios.tcgetattr(sys.stdin)
+    settings = termios.tcgetattr(sys.stdin)
     try:
         yield
     finally:
-        with contextlib.suppress(termios.error):  # it may be gone
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal may be closed
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
 
 
 def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
-    """Open the shell and wait for it; return its exit code."""
+    """Open the shell, wait for its end and return its exit code."""
     engines.install_client()
     command = enter_machine.host_command(
         testbed.engine, container, spec, terminal=sys.stdin.isatty()
@@ -79,7 +79,7 @@ def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Open the shell; return its exit code."""
+    """Open the shell and return its exit code."""
     spec = common.machine_of(options.machine)
     subject = subjects.load()
     cell = common.cell_on(spec, subject, options.installer, options.scenario)

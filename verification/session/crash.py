@@ -1,4 +1,4 @@
-"""Describe a crash of the suite's own code in one line, and save its traceback in a file."""
+"""Describe a crash of the suite in one line, and save its traceback in a file."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import traceback
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_LENGTH = 300
-"""How many characters of an error are shown."""
+_MAX_LENGTH = 300
+"""The number of characters of an error that are shown."""
 
 
 def line(error: BaseException) -> str:
-    """Return what broke and where, in one line; save the traceback in the state folder."""
-    text = " ".join(str(error).split())[:_LENGTH]
+    """Return the error and its location in one line, and save its traceback in a file.
+
+    The line names the file, in the state folder. If the file cannot be written, it does not.
+    """
+    text = " ".join(str(error).split())[:_MAX_LENGTH]
     name = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    saved = _save(error)
-    return f"{name}{_where(error)}" + (f"; traceback: {saved}" if saved else "")
+    path = _save(error)
+    return f"{name}{_location(error)}" + (f"; traceback: {path}" if path else "")
 
 
-def _where(error: BaseException) -> str:
-    """Return the innermost line of the project in the traceback; empty if there is none."""
+def _location(error: BaseException) -> str:
+    """Return the innermost line of the project in the traceback, or an empty string."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_relative_to(_ROOT) and ".tox" not in path.parts:
@@ -28,13 +31,13 @@ def _where(error: BaseException) -> str:
 
 
 def _save(error: BaseException) -> str:
-    """Return the file with the traceback; empty if there is none."""
+    """Return the file with the traceback, or an empty string if it cannot be written."""
     try:
-        # Imported here, because a damaged environment may not have what it needs.
+        # Imported here, because in a damaged environment this import can fail.
         from containers.state import state_folder
 
         path = state_folder() / "crash.log"
         path.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
-    except Exception:  # noqa: BLE001  (the line matters more than the file)
+    except Exception:  # noqa: BLE001  (the line is more important than the file)
         return ""
     return str(path)

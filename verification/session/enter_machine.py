@@ -1,4 +1,4 @@
-"""Enter a running machine: the files that this needs on it, and the commands."""
+"""Open a shell in a running machine: the scripts on the machine, and the commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHELL_RC = "[ -f ~/.bashrc ] && . ~/.bashrc\nPS1='[{name}] \\w\\$ '\n"
 
 
 def prepare_for_entry(machine: Machine, request: CellRequest) -> None:
-    """Prepare a started machine for a cell, and do what its user does before the installation.
+    """Prepare a started machine for a cell, and run the commands before the installation.
 
     Raises:
         TestbedFailure: ``machine-lost``: the set-up failed.
@@ -31,20 +31,19 @@ def prepare_for_entry(machine: Machine, request: CellRequest) -> None:
 
 
 def add_scripts(machine: Machine) -> None:
-    """Put on a machine what the command for entering it runs there."""
+    """Copy the scripts that `machine_command` runs onto a machine."""
     shell_rc = _SHELL_RC.format(name=machine.spec.name).encode()
     machine.put({"enter.py": _ENTER.read_bytes(), "shellrc": shell_rc})
 
 
 def machine_command(spec: MachineSpec, *steps: str) -> list[str]:
-    """Return the command, on the machine, that does these steps; without steps, the shell."""
+    """Return the command for the machine that runs these steps, or without steps a shell."""
     layout = spec.layout
     return [*layout.python, layout.path("enter.py"), layout.path("instructions.json"), *steps]
 
 
 def host_command(engine: Engine, container: str, spec: MachineSpec, *, terminal: bool) -> list[str]:
-    """Return the command, on this host, that opens the shell in a machine that is up."""
-    usual = engine.origin == "the default socket"
-    host = [] if usual else ["--host", engine.url]
+    """Return the command for this host that opens a shell in a running machine."""
+    host = [] if engine.origin == "the default socket" else ["--host", engine.url]
     options = ["-it" if terminal else "-i", "--user", spec.layout.users["user"]]
     return ["docker", *host, "exec", *options, container, *machine_command(spec)]

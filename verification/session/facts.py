@@ -36,7 +36,7 @@ _NOT_RUN = "the release workflow was not run"
 
 
 def before_setup(request: GateRequest) -> RunResult:
-    """Return what is known before the testbed is prepared."""
+    """Return the facts before the testbed is prepared."""
     selection = request.selection
     return RunResult(
         subject=request.subject.name,
@@ -54,7 +54,7 @@ def before_setup(request: GateRequest) -> RunResult:
 
 
 def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
-    """Return what is known once the testbed is prepared."""
+    """Return the facts after the testbed is prepared."""
     before = before_setup(request)
     refused = setup.prepared.refused_upload()
     installed = installed_wheels(setup, request)
@@ -100,33 +100,33 @@ def _platforms(
     subject, selection = request.subject, request.selection
     systems = _for_systems(subject, selection.systems).platforms
     for platform in subject.platforms:
-        alone = narrow(setup.inspection, subject.model_copy(update={"platforms": (platform,)}))
-        together = subject.model_copy(update={"platforms": (*systems, platform)})
-        # The causes of the set of wheels that this platform adds.
-        added = set(narrow(setup.inspection, together).causes) - set(installed.causes)
+        inspection = narrow(setup.inspection, subject.model_copy(update={"platforms": (platform,)}))
+        with_platform = subject.model_copy(update={"platforms": (*systems, platform)})
+        # The causes that this platform adds to those of the set of wheels.
+        added = set(narrow(setup.inspection, with_platform).causes) - set(installed.causes)
         result = PlatformResult(
             tag=platform.tag,
             coverage=coverage(platform, selection),
-            wheels=tuple(wheel.file for wheel in alone.wheels),
-            causes=sorted_causes([*added, *alone.all_causes]),
+            wheels=tuple(wheel.file for wheel in inspection.wheels),
+            causes=sorted_causes([*added, *inspection.all_causes]),
             not_fetched=_not_fetched(setup, (platform,)),
-            unread=tuple(line for wheel in alone.wheels for line in wheel.unread),
+            unread=tuple(line for wheel in inspection.wheels for line in wheel.unread),
         )
         # A source is built for the selected systems only.
         not_built = selection.source and not result.counts
         if not result.wheels and (not_built or result.not_fetched):
-            result = result.model_copy(update={"causes": ()})  # whether it has a wheel is not known
+            result = result.model_copy(update={"causes": ()})  # it may have a wheel
         yield result
     yield from _undeclared(setup, subject)
 
 
 def _undeclared(setup: RunSetup, subject: Subject) -> Iterator[PlatformResult]:
     """Yield the platforms of wheels of the release that the subject does not declare."""
-    wheels = [(wheel.file, parse_tags(wheel.tags), wheel) for wheel in setup.inspection.wheels]
-    # These are on the index and not fetched.
+    inspected = [(wheel.file, parse_tags(wheel.tags), wheel) for wheel in setup.inspection.wheels]
+    # The suite does not download these wheels from the upstream index.
     names = setup.prepared.release.undeclared
-    others = [(name, parse_wheel_filename(name)[3], None) for name in names]
-    for name, tags, inspection in (*wheels, *others):
+    not_inspected = [(name, parse_wheel_filename(name)[3], None) for name in names]
+    for name, tags, inspection in (*inspected, *not_inspected):
         if not may_fit(tags, subject.platforms):
             yield PlatformResult(
                 tag=oldest_platform_tag(tags),
@@ -136,8 +136,8 @@ def _undeclared(setup: RunSetup, subject: Subject) -> Iterator[PlatformResult]:
             )
 
 
-def planned(cells: Iterable[Cell]) -> Iterable[PlannedCell]:
-    """Return the cells as the verdict knows them."""
+def planned(cells: Iterable[Cell]) -> Iterator[PlannedCell]:
+    """Yield the cells in the form that the verdict is computed from."""
     for cell in cells:
         yield PlannedCell(
             id=cell.id,
@@ -151,10 +151,10 @@ def planned(cells: Iterable[Cell]) -> Iterable[PlannedCell]:
 
 
 def is_comparable(cell: Cell) -> bool:
-    """Return whether a cell and the static inspection answer the same question about loading.
+    """Return True if a cell and the static inspection must agree about loading.
 
-    A machine that has more, or less, than its platform promises answers another one. Where the
-    installer refuses, nothing is loaded.
+    They need not agree on a machine that has more or fewer libraries than its platform tag
+    promises, and nothing is loaded where the installer must refuse.
     """
     return cell.machine.clean and not cell.machine.lacks and not cell.refusal
 
@@ -172,14 +172,14 @@ def _system(subject: Subject, setup: RunSetup, system: OperatingSystem) -> Syste
 
 def _not_fetched(setup: RunSetup, platforms: Collection[Platform]) -> tuple[str, ...]:
     return tuple(
-        f"{name}: {why}"
-        for name, why in setup.prepared.release.not_fetched.items()
+        f"{name}: {reason}"
+        for name, reason in setup.prepared.release.not_fetched.items()
         if not name.endswith(".whl") or may_fit(parse_wheel_filename(name)[3], platforms)
     )
 
 
-def wheel_facts(inspection: ReleaseInspection) -> Iterable[WheelFacts]:
-    """Return what the verdict takes of each inspected wheel."""
+def wheel_facts(inspection: ReleaseInspection) -> Iterator[WheelFacts]:
+    """Yield the facts about each inspected wheel that the verdict is computed from."""
     for wheel in inspection.wheels:
         yield WheelFacts(
             file=wheel.file,
@@ -211,7 +211,7 @@ def _pipeline(outcome: PipelineOutcome | None) -> PipelineFacts:
 
 
 def pipeline_result(outcome: PipelineOutcome | None) -> PipelineResult | None:
-    """Return what the release workflow showed, if it ran to an end."""
+    """Return the result of the release workflow, or None if the testbed failed during its run."""
     return outcome if isinstance(outcome, PipelineResult) else None
 
 

@@ -1,4 +1,4 @@
-"""The controller's side of a gate: the request, the set-up, the collected results, the report."""
+"""The controller's side of a gate: request, set-up, collected results and report."""
 
 from __future__ import annotations
 
@@ -20,58 +20,57 @@ from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
-from verification.session import crash, facts, replay_inputs, reporting
+from verification.session import crash, facts, kept_machines, replay_inputs, reporting
 from verification.session.prepare import RunSetup, prepare
 from verification.session.recorder import Recorder
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
 from verification.session.user_files import history_to_write
 
-_PARTS = (EVIDENCE, "kept", "replay")
-"""The folders of a report."""
+_REPORT_FOLDERS = (EVIDENCE, kept_machines.FOLDER, "replay")
 _PIPELINE = "pipeline.json"
 
 
 class GateRequest:
-    """What a gate is asked for, checked before anything starts."""
+    """The checked request for a gate."""
 
     def __init__(self, selection: Selection, subject: Subject, report: Path) -> None:
         """`report` is the folder of the report.
 
         Raises:
-            WrongUse: the report cannot be written there, or it holds something else; no cell runs
-                the tests that are named.
+            WrongUse: the report cannot be written to this folder, or the folder contains something
+                else; or --tests names a folder and no cell runs the package's own tests.
         """
         self.selection = selection
         self.subject = subject
         self.report = report
-        every = tuple(
+        possible = tuple(
             cell
             for cell in plan.cells(selection.machines, subject, selection.profile)
             if selection.history != "none" or not cell.scenario.needs_previous
         )
         self.cells: tuple[Cell, ...] = tuple(
-            cell for cell in every if selection.tests or not cell.runs_tests
+            cell for cell in possible if selection.tests or not cell.runs_tests
         )
-        """The cells of the selected machines; without earlier releases, none that needs one."""
-        self.without_tests = tuple(cell for cell in every if cell not in self.cells)
-        """The cells that would run the package's own tests, where there are none."""
+        """The cells of the selected machines that can run with the selected files."""
+        self.without_tests = tuple(cell for cell in possible if cell not in self.cells)
+        """The cells that do not run because the package has no tests of its own."""
         if selection.tests_named and not any(cell.runs_tests for cell in self.cells):
             raise WrongUse(
-                "--tests: no cell of this profile and these machines runs the package's own tests; "
-                "leave it out or choose others"
+                "--tests: no cell of this profile on these machines runs the package's own tests; "
+                "remove --tests or select another profile or machine"
             )
         folder.check(report)
 
 
 class GateRun:
-    """One gate, as its controller runs it."""
+    """One gate: set-up, results and report. It belongs to the controller."""
 
     def __init__(self, request: GateRequest) -> None:
         self.request = request
         self.recorder = Recorder(facts.before_setup(request))
         self.setup: RunSetup | None = None
-        """What was prepared; None as long as it is not, and where the set-up failed."""
+        """The prepared testbed and wheels; None before the set-up, and if the set-up failed."""
         self._began = time.time()
         self._stack = contextlib.ExitStack()
         self._lock = contextlib.ExitStack()
@@ -80,19 +79,19 @@ class GateRun:
         self._remarks: list[str] = []
 
     def begin(self) -> None:
-        """Lock the report's folder and write a report that says that this run did not finish.
+        """Lock the report's folder and write a report of an unfinished run.
 
-        A run that is killed leaves no verdict of an earlier run.
+        This report replaces an earlier one, so that a killed run leaves no old verdict.
 
         Raises:
-            WrongUse: another run writes its report there, or it cannot be written to. An earlier
-                report stays unchanged.
+            WrongUse: another run uses this folder, or it cannot be written. An earlier report stays
+                unchanged.
         """
         report = self.request.report
         name = hashlib.sha256(os.fsencode(report.resolve())).hexdigest()[:16]
         if not self._lock.enter_context(try_lock(f"report-{name}")):
             raise WrongUse(
-                f"--report {report}: another run is writing its report there; "
+                f"--report {report}: another run writes its report to this folder; "
                 "wait for its end or name another folder"
             )
         span = reporting.RunSpan(self._began, self._began, finished=False)
@@ -101,11 +100,11 @@ class GateRun:
         self._before = writer.begin(report, unfinished)
 
     def set_up(self) -> None:
-        """Prepare the testbed. A failure of it, or of the build, is recorded.
+        """Prepare the testbed. A failure of the testbed or of the build is recorded.
 
         Raises:
-            WrongUse, DataError: what the options name cannot be verified. The earlier report is
-                restored.
+            WrongUse, DataError: the options name something that cannot be verified. The earlier
+                report is restored.
         """
         setup = None
         try:
@@ -136,17 +135,19 @@ class GateRun:
                 setup.prepared.release, self.request.subject.name, setup.prepared.seed
             )
         except OSError as error:
-            self._remarks.append(f"no cell can be replayed: the files are not kept: {error}")
+            self._remarks.append(
+                f"no cell of this run can be replayed: its files cannot be stored: {error}"
+            )
 
     def clear(self) -> None:
         """Remove the evidence of an earlier run, so that only evidence of this run remains."""
         report = self.request.report
-        for name in _PARTS:
+        for name in _REPORT_FOLDERS:
             shutil.rmtree(report / name, ignore_errors=True)
         (report / _PIPELINE).unlink(missing_ok=True)
 
     def handover(self) -> Handover | None:
-        """Return what a worker needs; None if the testbed is not prepared."""
+        """Return the values for a worker, or None if the testbed is not prepared."""
         if self.setup is None:
             return None
         return Handover(
@@ -156,26 +157,26 @@ class GateRun:
         )
 
     def write(self, *, interrupted: bool) -> tuple[Report, tuple[str, ...]]:
-        """Judge what there is, write every form of the report, and return it with remarks.
+        """Judge the results, write all formats of the report, and return it with remarks.
 
         Raises:
-            OSError: not even results.json can be written.
+            OSError: results.json cannot be written.
         """
         judged = self.recorder.judge(interrupted=interrupted)
         span = reporting.RunSpan(self._began, time.time(), interrupted=interrupted)
         report = reporting.build_report(self.request, self.setup, judged, span, self._inputs)
-        unwritten = writer.write(self.request.report, report, history=history_to_write())
+        write_errors = writer.write(self.request.report, report, history=history_to_write())
         remarks = reporting.remarks(self.request, self.setup, report)
-        return report, (*remarks, *self._remarks, *unwritten)
+        return report, (*remarks, *self._remarks, *write_errors)
 
     def fail(self, where: str, observed: str) -> Cause:
-        """Record that the suite failed outside the cells; return the cause."""
+        """Record that the suite failed outside the cells, and return the cause."""
         cause = _cause("testbed-defect", where, observed)
         self.recorder.fail(cause)
         return cause
 
     def remove_started(self) -> None:
-        """Remove everything that was started. A failure is the testbed's, and is recorded."""
+        """Remove everything that was started. Record an error as a testbed failure."""
         try:
             self._stack.close()
         except TestbedFailure as error:
@@ -184,7 +185,7 @@ class GateRun:
             self.fail("clean-up", crash.line(error))
 
     def close(self) -> None:
-        """Remove everything that was started, and let another run write its report there."""
+        """Remove everything that was started, and unlock the report's folder."""
         self.remove_started()
         self._lock.close()
 

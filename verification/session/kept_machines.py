@@ -24,43 +24,43 @@ from verification.session.session import CellRun
 
 FOLDER = "kept"
 MAX_MACHINES = 8
-"""How many machines are kept; a machine takes memory for as long as it is up."""
+"""The largest number of kept machines; each uses memory as long as it runs."""
 REINSTALL = ("first", "install", "after_install")
-"""The steps that are repeated where the probe has removed the package."""
+"""The steps that install the package again after the probe removed it."""
 
 
-def keep(report: Path, testbed: Testbed, ran: CellRun, kept_running: list[Machine]) -> None:
-    """Keep the last machine of a cell that failed, and record it; remove the others."""
+def keep(report: Path, testbed: Testbed, cell_run: CellRun, running: list[Machine]) -> None:
+    """Keep the last running machine of a failed cell, and record it. Remove the others."""
     kept = None
     folder = report / FOLDER
-    failed = ran.result.verdict is Verdict.FAILED and bool(kept_running)
+    failed = cell_run.result.verdict is Verdict.FAILED and bool(running)
     if failed and len(list(folder.glob("*.json"))) < MAX_MACHINES:
         with contextlib.suppress(
             TestbedFailure, docker.errors.DockerException, requests.RequestException
         ):
-            kept = _keep(testbed, ran, kept_running[-1])
-            results_json.write_model(folder / f"{ran.result.id}.json", kept)
-    for machine in kept_running[: -1 if kept else None]:
+            kept = _keep(testbed, cell_run, running[-1])
+            results_json.write_model(folder / f"{cell_run.result.id}.json", kept)
+    for machine in running[: -1 if kept else None]:
         machine.close()
 
 
-def _keep(testbed: Testbed, ran: CellRun, machine: Machine) -> KeptMachine:
+def _keep(testbed: Testbed, cell_run: CellRun, machine: Machine) -> KeptMachine:
     enter_machine.add_scripts(machine)
-    uninstall = ran.evidence.uninstall
+    uninstall = cell_run.evidence.uninstall
     removed = uninstall is not None and uninstall.code == 0
     if removed:
         machine.run(enter_machine.machine_command(machine.spec, *REINSTALL), seconds=300)
-    name = f"{KEPT_PREFIX}{ran.result.id}-{testbed.run.id}"
+    name = f"{KEPT_PREFIX}{cell_run.result.id}-{testbed.run.id}"
     with contextlib.closing(testbed.engine.client()) as client:
         client.containers.get(machine.id).rename(name)
         index = client.containers.get(testbed.index)
-        # Another cell of this run may have done it already.
+        # Another cell of this run may have renamed the index already.
         with contextlib.suppress(docker.errors.APIError):
             index.rename(f"{KEPT_PREFIX}index-{testbed.run.id}")
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=KEPT_HOURS)
     command = enter_machine.host_command(testbed.engine, name, machine.spec, terminal=True)
     return KeptMachine(
-        cell=ran.result.id,
+        cell=cell_run.result.id,
         container=name,
         enter=shlex.join(command),
         installed_again=removed,
@@ -69,6 +69,6 @@ def _keep(testbed: Testbed, ran: CellRun, machine: Machine) -> KeptMachine:
 
 
 def read_kept(report: Path) -> Iterator[KeptMachine]:
-    """Yield the machines that a report says are kept."""
+    """Yield the kept machines that the folder of a report records."""
     for path in sorted((report / FOLDER).glob("*.json")):
         yield read_json(KeptMachine, path)

@@ -1,7 +1,7 @@
-"""Ask the live index which publisher uploaded the last release, by its public integrity API.
+"""Read from the live index which publisher uploaded the last release.
 
-This is the suite's only request to the live index about the publisher. It shows what a closed run
-cannot: the publisher that the index itself trusted.
+The module uses the public integrity API (PEP 740 provenance). A run without network access cannot
+show which publisher the live index trusts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from verification.pipeline.provenance import PublishedFile, Unanswered, check_pr
 
 _PROVENANCE = "application/vnd.pypi.integrity.v1+json"
 _SECONDS = 20
-_ASK_PIP = "from pip._internal.models.index import PyPI; print(PyPI.url)"
+_PRINT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.url)"
 
 
 def default_index() -> str:
@@ -31,20 +31,21 @@ def default_index() -> str:
     Raises:
         Unanswered: this Python has no pip.
     """
-    asked = subprocess.run(
-        (sys.executable, "-c", _ASK_PIP), capture_output=True, text=True, check=False
+    pip = subprocess.run(
+        (sys.executable, "-c", _PRINT_INDEX), capture_output=True, text=True, check=False
     )
-    if asked.returncode:
-        raise Unanswered("pip, which is asked for its default index, is not installed")
-    return asked.stdout.strip().rstrip("/")
+    if pip.returncode:
+        raise Unanswered("the default index is unknown: pip is not installed in this environment")
+    return pip.stdout.strip().rstrip("/")
 
 
 def check_live_publisher(
     publisher: TrustedPublisher, *, index: str | None = None
 ) -> LivePublisherCheck:
-    """Compare the last release's publisher with a registration; unverified if the index is silent.
+    """Compare the publisher of the last release with a registration.
 
-    ``index`` is the address of the index, without it pip's default.
+    ``index`` is the address of the index; None means pip's default. If the index does not answer,
+    the verdict is *unverified*.
     """
     version = ""
     try:
@@ -66,30 +67,30 @@ def check_live_publisher(
 def _last_release(
     session: requests.Session, base: str, project: str
 ) -> tuple[Version, list[DistributionPackage]]:
-    """Return the version and files of a project's newest release, final and not yanked."""
-    what = f"the page of {project}"
+    """Return the version and the files of a project's newest final release that is not yanked."""
+    page_name = f"the page of {project}"
     client = PyPISimple(f"{base}/simple/", session=session, accept=pypi_simple.ACCEPT_JSON_ONLY)
     try:
         page = client.get_project_page(project, timeout=_SECONDS)
     except pypi_simple.NoSuchProjectError:
-        raise _missing(what) from None
+        raise _missing(page_name) from None
     except requests.RequestException as error:
-        raise _failed(what, error) from error
+        raise _failed(page_name, error) from error
     except (ValueError, RecursionError, pypi_simple.UnsupportedRepoVersionError) as error:
         raise Unanswered(
-            f"the index's answer for {what} is not a page as PEP 691 has it"
+            f"the index answered the request for {page_name} with data that is no page of PEP 691"
         ) from error
     final = [
         (version, file) for file in page.packages if (version := _final_version(file)) is not None
     ]
     if not final:
-        raise Unanswered(f"{what} has no final release")
+        raise Unanswered(f"{page_name} lists no final release")
     newest = max(version for version, _ in final)
     return newest, [file for version, file in final if version == newest]
 
 
 def _final_version(file: DistributionPackage) -> Version | None:
-    """Return the version of a file, or None if it is yanked, a pre-release or not readable."""
+    """Return the version of a file, or None if it is yanked, a pre-release or no valid version."""
     try:
         version = Version(file.version or "")
     except InvalidVersion:
@@ -98,24 +99,27 @@ def _final_version(file: DistributionPackage) -> Version | None:
 
 
 def _provenance(session: requests.Session, release: str, name: str) -> bytes:
-    """Return the index's answer for the provenance of a file."""
-    what = f"the provenance of {name}"
+    """Return the provenance of a file, as the index serves it."""
+    resource = f"the provenance of {name}"
     url = f"{release}/{quote(name)}/provenance"
     try:
         answer = session.get(url, headers={"Accept": _PROVENANCE}, timeout=_SECONDS)
         if answer.status_code == 404:
-            raise _missing(what)
+            raise _missing(resource)
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise _failed(what, error) from error
+        raise _failed(resource, error) from error
     return answer.content
 
 
-def _missing(what: str) -> Unanswered:
-    return Unanswered(f"the index has not {what}: 404; a mirror may have none at all")
+def _missing(resource: str) -> Unanswered:
+    return Unanswered(f"the index does not have {resource}: 404; many mirrors have no provenance")
 
 
-def _failed(what: str, error: requests.RequestException) -> Unanswered:
+def _failed(resource: str, error: requests.RequestException) -> Unanswered:
     if error.response is not None:
-        return Unanswered(f"the index does not give {what}: {error.response.status_code}")
-    return Unanswered(f"the index does not answer, asked for {what}: {type(error).__name__}")
+        status = error.response.status_code
+        return Unanswered(f"the index answered the request for {resource} with {status}")
+    return Unanswered(
+        f"the index did not answer the request for {resource}: {type(error).__name__}"
+    )

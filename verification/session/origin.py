@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def existing_release(selection: Selection, subject: Subject) -> Release | None:
-    """Return the files of a release that exists; None if its wheels are to be built.
+    """Return the files of an existing release, or None if the wheels must be built.
 
     Raises:
         WrongUse: the folder or the release cannot be used.
@@ -42,7 +42,7 @@ def existing_release(selection: Selection, subject: Subject) -> Release | None:
 
 
 def required_recipes(selection: Selection) -> tuple[str, ...]:
-    """Return the images that making the wheels needs."""
+    """Return the names of the images that are needed to make the wheels."""
     return (
         release_pipeline.IMAGES if selection.pipeline else tuple(builder.recipes(selection.systems))
     )
@@ -51,7 +51,7 @@ def required_recipes(selection: Selection) -> tuple[str, ...]:
 def make_release(
     host: Host, selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> tuple[Release, PipelineOutcome | None]:
-    """Make the wheels of the source; by the release workflow, where it is part of the run.
+    """Make the wheels from the source, with the release workflow if it is part of the run.
 
     Raises:
         BuildFailed: the source does not build.
@@ -80,10 +80,10 @@ def _built(host: Host, selection: Selection, subject: Subject) -> Release:
 def _released(
     host: Host, selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> tuple[Release, PipelineOutcome]:
-    """Push a tag of the source; return the wheels that the release workflow published.
+    """Push a version tag of the source, and return the wheels that the workflow published.
 
-    Where it published none, the wheels are built without it: the machines have their verdict, and
-    the workflow has its own.
+    If the workflow published no wheel, build the wheels without it. The machines and the workflow
+    then have separate verdicts.
     """
     assert selection.source is not None
     is_default = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
@@ -101,14 +101,14 @@ def _released(
 
 
 def _version(source: Path) -> str:
-    """Return the version that a source declares.
+    """Return the version that the pyproject.toml of a source declares.
 
     Raises:
-        WrongUse: it declares none.
+        WrongUse: it declares no valid version.
     """
     path = source / "pyproject.toml"
     try:
         project = tomllib.loads(path.read_text("utf-8"))["project"]
         return str(Version(project["version"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WrongUse(f"{path}: no version under [project] can be read: {error}") from None
+        raise WrongUse(f"{path}: [project] has no version that can be read: {error}") from None

@@ -21,37 +21,38 @@ from verification.models.evidence import (
     TestOutcome,
 )
 
-_NO_TESTS = ("__pycache__", ".pytest_cache")
-_LINES = 15  # of a failure, in the evidence
+_CACHE_FOLDERS = ("__pycache__", ".pytest_cache")
+_MAX_LINES = 15
+"""The number of lines of a failure that the evidence contains."""
 _FAILED = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.UNCOLLECTED)
 _LEFT_OUT = (TestOutcome.SKIPPED, TestOutcome.XFAILED, TestOutcome.DESELECTED)
 
 
 def folder_fault(folder: Path) -> str:
-    """Return why there is nothing to run in ``folder``; empty if there is."""
+    """Return why a folder has no tests, or an empty string if it has some."""
     if not folder.is_dir():
-        return "there is no such folder"
+        return "this folder does not exist"
     if not any(folder.rglob("test_*.py")):
-        return "there is no test_*.py in it"
+        return "this folder has no test_*.py"
     return ""
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return the files of the tests by path below ``folder``, without Python's caches."""
+    """Return the contents of the files below ``folder``, by relative path, without caches."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not set(path.parts).intersection(_NO_TESTS)
+        if path.is_file() and not set(path.parts).intersection(_CACHE_FOLDERS)
     }
 
 
 def digest(contents: Mapping[str, bytes]) -> str:
-    """Return one sha256 for all these files, by name and content."""
-    each = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    return hashlib.sha256(json.dumps(each, sort_keys=True).encode()).hexdigest()
+    """Return one sha256 of the names and contents of files."""
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-# ---- the lines that own_tests_plugin.py writes ----
+# ---- the lines that verification/probe/own_tests_plugin.py writes ----
 
 
 class _Start(Model):
@@ -107,14 +108,14 @@ class _Ledger(Model):
 
 
 def read_ledger(ledger: str) -> OwnTestsRecord:
-    """Return what the plugin recorded. A line that is cut short is passed over.
+    """Return the record of the plugin. An incomplete line is ignored.
 
     Raises:
-        DataError: a line is not one that the plugin writes.
+        DataError: a line has a form that the plugin does not write.
     """
     outcomes: dict[str, TestOutcome] = {}
     texts: dict[str, str] = {}
-    is_open: dict[str, bool] = {}
+    is_running: dict[str, bool] = {}
     version, internal = "", ""
     collected: int | None = None
     end: OwnTestsEnd | None = None
@@ -129,9 +130,9 @@ def read_ledger(ledger: str) -> OwnTestsRecord:
             case _Deselected():
                 outcomes |= dict.fromkeys(line.nodes, TestOutcome.DESELECTED)
             case _Begun():
-                is_open[line.node] = True
+                is_running[line.node] = True
             case _Ended():
-                is_open[line.node] = False
+                is_running[line.node] = False
             case _Report():
                 if _weight(line.outcome) <= _weight(outcomes.get(line.node)):
                     outcomes[line.node], texts[line.node] = line.outcome, line.text
@@ -144,8 +145,8 @@ def read_ledger(ledger: str) -> OwnTestsRecord:
         internal=internal,
         end=end,
         counts={outcome: counts[outcome] for outcome in TestOutcome},
-        begun=len(is_open),
-        within=next((node for node, still in is_open.items() if still), ""),
+        begun=len(is_running),
+        within=next((node for node, running in is_running.items() if running), ""),
         failures=tuple(
             OwnTestFailure(node=node, outcome=outcome, text=_last_lines(texts[node]))
             for node, outcome in outcomes.items()
@@ -172,9 +173,9 @@ def _lines(ledger: str) -> tuple[_Line, ...]:
 
 
 def _weight(outcome: TestOutcome | None) -> int:
-    """Return the rank of an outcome; the first counts. No outcome ranks like the last."""
+    """Return the rank of an outcome. The outcome with the lowest rank counts for a test."""
     return list(TestOutcome).index(outcome or TestOutcome.DESELECTED)
 
 
 def _last_lines(text: str) -> str:
-    return "\n".join(text.splitlines()[-_LINES:])
+    return "\n".join(text.splitlines()[-_MAX_LINES:])

@@ -54,52 +54,55 @@ class PreparedRun(Model):
     machines: Mapping[str, Image]
     """The image of each machine that can run, by the machine's name."""
     unavailable: Mapping[str, str]
-    """Why a machine cannot run here, by the machine's name."""
+    """The reason why a machine cannot run on this host, by the machine's name."""
     infrastructure: tuple[Image, ...]
     seed: int = 0
     """The seed of the smoke test's values."""
     no_history: str = ""
-    """Why the index is without the earlier releases; empty if it has them, or should have none."""
+    """Why the index does not have the earlier releases that it should have, or empty."""
 
     def reason_not_run(self, cell: Cell, selection: Selection) -> str:
-        """Return why a cell cannot run in this run; empty if it can."""
+        """Return why a cell cannot run in this run, or an empty string."""
         if reason := self.unavailable.get(cell.machine.name):
             return reason
         if selection.subject and cell.scenario.package_specific:
             return f"{selection.subject} has no actions for the scenario {cell.scenario.name}"
         if self.no_history and cell.refusal and not cell.scenario.pinned:
-            return f"the release that it falls back to is unknown: {self.no_history}"
+            return f"the installer falls back to an unknown earlier release: {self.no_history}"
         if cell.scenario.needs_previous and not self.release.previous:
-            why = self.no_history or f"--history {selection.history}"
-            return f"there is no earlier release on the index ({why})"
+            reason = self.no_history or f"--history {selection.history}"
+            return f"the index has no earlier release ({reason})"
         return ""
 
     def served_wheel(self, evidence: CellEvidence) -> str:
-        """Return which wheel of the release the machine was served; empty if that is unknown.
+        """Return which wheel of the release the machine was served, or an empty string.
 
-        The index's log says it; without an index, the tags of what is installed.
+        The log of the index shows it. Without an index request, the tags of the installed
+        distribution identify the wheel.
         """
-        known = [file.name for file in self.release.wheels]
+        names = [file.name for file in self.release.wheels]
         for request in evidence.requests:
-            if request.is_served and request.file in known:
+            if request.is_served and request.file in names:
                 return request.file
         record = evidence.steps.record
-        tags = parse_tags(record.value.tags if record and record.value else ())
-        installed = install_paths.distributions(evidence)
-        same = []
-        for file in known:
-            name, version, _, own = parse_wheel_filename(file)
-            there = installed.get(name)
-            if there and own == tags and not is_other_version(there.version, str(version)):
-                same.append(file)
-        return same[0] if len(same) == 1 else ""
+        installed_tags = parse_tags(record.value.tags if record and record.value else ())
+        distributions = install_paths.distributions(evidence)
+        matching = []
+        for file in names:
+            name, version, _, tags = parse_wheel_filename(file)
+            installed = distributions.get(name)
+            if not installed or tags != installed_tags:
+                continue
+            if not is_other_version(installed.version, str(version)):
+                matching.append(file)
+        return matching[0] if len(matching) == 1 else ""
 
     def refused_upload(self) -> str:
-        """Return who refused the upload of the release and why; empty if all of it was accepted."""
+        """Return who refused the upload of the release and why, or an empty string."""
         return next(filter(None, map(upload.refusal, self.testbed.uploads)), "")
 
     def expectation(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
-        """Return what a cell must show."""
+        """Return the expectation of a cell."""
         return Expectation(
             kind=cell.expectation,
             refusal=cell.refusal,
@@ -116,10 +119,10 @@ class PreparedRun(Model):
 
 
 def libraries_of(subject: Subject, cell: Cell, served: str) -> tuple[str, ...]:
-    """Return the libraries of a cell's platform; none if the subject does not declare it.
+    """Return the libraries of a cell's platform, or none if the subject does not declare it.
 
-    `served` is the wheel that the machine was served, if known. The names of the libraries of a
-    wheel for another Python, or for musl, differ.
+    `served` is the file name of the wheel that the machine was served, or empty. A wheel for
+    another Python or for musl has libraries with other names.
     """
     declared = [p for p in subject.platforms if p.target.machine_system == cell.machine.os]
     if served and not declared_platform(served, subject):
@@ -130,43 +133,43 @@ def libraries_of(subject: Subject, cell: Cell, served: str) -> tuple[str, ...]:
 
 
 class RunSetup(NamedTuple):
-    """What a controller has once everything is prepared."""
+    """The result of the set-up, for the controller."""
 
     prepared: PreparedRun
     inspection: ReleaseInspection
     pipeline: PipelineOutcome | None = None
-    """What the release workflow showed; None if it did not run."""
+    """The outcome of the release workflow; None if it did not run."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """The engine of a run; what the run starts on it carries the run's label."""
+    """The engine and the run whose label everything has that the run starts."""
 
     engine: Engine
     run: Run
 
     def sweep(self) -> None:
-        """Remove what the run started."""
+        """Remove everything that the run started."""
         with contextlib.closing(self.engine.client()) as client:
             engines.sweep(client, run=self.run.id)
 
 
 def open_host(stack: contextlib.ExitStack, *, provision: bool) -> Host:
-    """Find or start an engine, remove what dead runs left, and begin a run on it.
+    """Find or start an engine, remove the remains of dead runs, and begin a run.
 
-    What the run leaves is removed when `stack` closes.
+    Closing `stack` removes everything that the run started.
 
     Raises:
         TestbedFailure: there is no engine.
     """
-    found = engines.ensure(provision=provision)
-    client = found.client()
+    engine = engines.ensure(provision=provision)
+    client = engine.client()
     stack.callback(client.close)
-    if swept := engines.sweep(client):
-        print_line(f"removed {swept} containers, networks and volumes that earlier runs left")
+    if count := engines.sweep(client):
+        print_line(f"removed {count} containers, networks and volumes of earlier runs")
     run = Run.new()
     stack.callback(engines.sweep, client, run=run.id)
-    return Host(found, run)
+    return Host(engine, run)
 
 
 def prepare(
@@ -176,12 +179,13 @@ def prepare(
     *,
     extra_files: Sequence[Path] = (),
 ) -> RunSetup:
-    """Do all set-up; what must be undone at the end is put on `stack`.
+    """Prepare the run. Closing `stack` removes everything that this function starts.
 
-    `extra_files` are further files that the index has.
+    `extra_files` are additional files for the index.
 
     Raises:
-        WrongUse: the wheels, the release or this Python cannot be used; before an engine is needed.
+        WrongUse: the wheels, the release or this Python cannot be used. An engine is not needed to
+            detect this.
         TestbedFailure: the testbed cannot be prepared.
         BuildFailed: the source does not build.
     """
@@ -191,8 +195,8 @@ def prepare(
     if release and inspection:
         release = required_files.check(release, inspection, subject, selection)
     host = open_host(stack, provision=selection.provision)
-    made = _make(host, selection, subject, release, stack)
-    release = made.release
+    parts = _make(host, selection, subject, release, stack)
+    release = parts.release
     if inspection is None:
         inspection = _inspect(release, subject)
         release = required_files.check(release, inspection, subject, selection)
@@ -200,24 +204,24 @@ def prepare(
     release, no_history = _with_history(release, subject, selection)
     if selection.tests:
         release = release.model_copy(update={"tools": wheelhouse.tools()})
-    with step("index: starting it and publishing the release"):
-        started = start_testbed(stack, made.network, made.index, release, subject)
+    with step("index: starting the index and publishing the release"):
+        running_testbed = start_testbed(stack, parts.network, parts.index, release, subject)
     prepared = PreparedRun(
-        testbed=started,
+        testbed=running_testbed,
         release=release,
-        machines=made.machines,
-        unavailable=made.unavailable,
-        infrastructure=(made.index, made.publisher),
+        machines=parts.machines,
+        unavailable=parts.unavailable,
+        infrastructure=(parts.index, parts.publisher),
         seed=chosen_values.new_seed(),
         no_history=no_history,
     )
-    return RunSetup(prepared, inspection, made.pipeline)
+    return RunSetup(prepared, inspection, parts.pipeline)
 
 
 def prepare_files(
     selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> tuple[Release, ReleaseInspection]:
-    """Get or build the wheels and inspect them, without an index and without a machine.
+    """Get or build the wheels and inspect them. This needs no index and no machine.
 
     Raises:
         WrongUse: the wheels, the release or this Python cannot be used.
@@ -238,24 +242,24 @@ def start_testbed(
     release: Release,
     subject: Subject,
 ) -> testbed.Testbed:
-    """Start the index and publish the release on it; both end when ``stack`` closes.
+    """Start the index and publish the release on it. Closing ``stack`` removes both.
 
     Raises:
         TestbedFailure: the index does not start, or the upload failed without a refusal.
     """
     contents = IndexContents(project=subject.name, files=release.stored, yanked=release.yanked)
-    started = stack.enter_context(testbed.start(network, index, contents, release.wheel_paths))
-    if observed := next(filter(None, map(upload.failure, started.uploads)), ""):
+    running = stack.enter_context(testbed.start(network, index, contents, release.wheel_paths))
+    if observed := next(filter(None, map(upload.failure, running.uploads)), ""):
         raise TestbedFailure("index-unreachable", "publisher", observed)
-    return started
+    return running
 
 
 def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
     """Inspect each wheel once.
 
     Raises:
-        WrongUse: a file that the user names is no wheel.
-        BuildFailed: a file that was published or built is no wheel.
+        WrongUse: a file in the folder of --wheels is not a wheel.
+        BuildFailed: a published or built file is not a wheel.
     """
     modules = top_level_modules(release.dependencies)
     try:
@@ -285,16 +289,16 @@ def _make(
     release: Release | None,
     stack: contextlib.ExitStack,
 ) -> _RunParts:
-    """Make every image; meanwhile make the wheels, where there is no `release`."""
+    """Make all images, and at the same time the wheels if there is no `release`."""
     machine_images = [spec.image for spec in selection.machines]
-    wheels_need = () if release else origin.required_recipes(selection)
-    needed = [*INFRASTRUCTURE, *machine_images, *wheels_need]
+    builder_images = () if release else origin.required_recipes(selection)
+    needed = [*INFRASTRUCTURE, *machine_images, *builder_images]
     PROGRESS.expect("image", len(images.missing_images(host.engine, needed)))
     with ThreadPoolExecutor(4) as pool:
         try:
-            making = None
+            future = None
             if not release:
-                making = pool.submit(origin.make_release, host, selection, subject, stack)
+                future = pool.submit(origin.make_release, host, selection, subject, stack)
             futures = {
                 name: pool.submit(images.ensure, host.engine, name)
                 for name in dict.fromkeys((*INFRASTRUCTURE, *machine_images))
@@ -303,11 +307,11 @@ def _make(
             index, publisher = (futures[name].result() for name in INFRASTRUCTURE)
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
             pipeline = None
-            if making:
-                release, pipeline = making.result()
+            if future:
+                release, pipeline = future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            host.sweep()  # a build ends with its container
+            host.sweep()  # removing its container ends a build
             raise
     assert release is not None
     return _RunParts(release, pipeline, machines, unavailable, index, publisher, network)
@@ -316,7 +320,7 @@ def _make(
 def _machine_images(
     specs: Iterable[MachineSpec], futures: Mapping[str, Future[Image]]
 ) -> tuple[dict[str, Image], dict[str, str]]:
-    """Return the image of each machine, and why a machine has none; by the machine's name."""
+    """Return the image of each machine, and the reasons for missing images, by machine name."""
     machines: dict[str, Image] = {}
     unavailable: dict[str, str] = {}
     for spec in specs:
@@ -328,24 +332,24 @@ def _machine_images(
 
 
 def _with_history(release: Release, subject: Subject, selection: Selection) -> tuple[Release, str]:
-    """Return the release with the earlier ones for the index; else with why they are missing."""
+    """Return the release with the earlier releases, and the reason if they are not available."""
     if selection.history != "all":
         return release, ""
     try:
         earlier = upstream_releases.earlier(subject.name, release.version)
     except images.ImageUnavailable as reason:
-        print_line(f"the index is without the earlier releases: {reason}")
+        print_line(f"the index of this run has no earlier releases: {reason}")
         return release, str(reason)
     if any(declared_refusal(subject, spec) for spec in selection.machines):
-        # Where no wheel of it fits, an installer builds a dependency from its source.
+        # An installer builds a dependency from source if none of its wheels fits.
         release = release.with_dependencies(*_sources(subject))
     return release.model_copy(update={"earlier": earlier.files, "yanked": earlier.yanked}), ""
 
 
 def _for_other_pythons(selection: Selection, subject: Subject) -> list[Path]:
-    """Return the dependencies for machines that the subject declares no wheel for.
+    """Return the dependencies for machines without a declared wheel.
 
-    The live index has them: an older release, or a wheel that is not declared, finds them there.
+    The live index has them. An older release or an additional wheel may need them.
     """
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
     lock = subject.dependencies
@@ -362,5 +366,5 @@ def _sources(subject: Subject) -> tuple[Path, ...]:
     try:
         return upstream_releases.sources(wheelhouse.locked_versions(subject.dependencies))
     except images.ImageUnavailable as reason:
-        print_line(f"the index is without the source of the dependencies: {reason}")
+        print_line(f"the index of this run has no sources of the dependencies: {reason}")
         return ()

@@ -22,10 +22,10 @@ _RUNTIME_LIBRARIES = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
 def collect(
     kinds: Iterable[ProjectFileKind], release: Release, subject: Subject
 ) -> dict[str, bytes]:
-    """Return the files of these kinds by their path in the folder.
+    """Return the contents of the files of these kinds, by their path in the folder.
 
     Raises:
-        TestbedFailure: the configured upstream index does not serve what is needed.
+        TestbedFailure: the upstream index does not serve a file that is needed.
     """
     wheels = [*release.wheel_paths, *_locked_wheels(release, subject)]
     files: dict[str, bytes] = {}
@@ -43,15 +43,15 @@ def collect(
 
 
 def _locked_wheels(release: Release, subject: Subject) -> list[Path]:
-    """Return the wheels of the locked dependencies; the index may have other versions as well."""
-    needed = wheelhouse.locked_versions(subject.dependencies)
-    found = []
+    """Return the wheels of the locked dependencies. The release may have other versions too."""
+    locked_versions = wheelhouse.locked_versions(subject.dependencies)
+    wheels = []
     for path in release.dependencies:
         if path.suffix == ".whl":
             name, version, *_ = parse_wheel_filename(path.name)
-            if needed.get(name) == str(version):
-                found.append(path)
-    return found
+            if locked_versions.get(name) == str(version):
+                wheels.append(path)
+    return wheels
 
 
 def _requirements(wheels: Iterable[Path]) -> bytes:
@@ -63,7 +63,7 @@ def _requirements(wheels: Iterable[Path]) -> bytes:
 
 
 def _decoys(release: Release) -> dict[str, bytes]:
-    """Return other libraries under the names of the package's own: in the folder, and on PATH."""
+    """Return files with the names of the package's libraries, in the folder and in `decoy`."""
     files: dict[str, bytes] = {}
     for path in release.wheel_paths:
         if not path.name.endswith("win_amd64.whl"):
@@ -77,10 +77,10 @@ def _decoys(release: Release) -> dict[str, bytes]:
 
 
 def _old_runtime() -> dict[str, bytes]:
-    """Return the C++ run-time libraries for Windows from before 14.40, by file name.
+    """Return the C++ run-time libraries for Windows from a version before 14.40, by file name.
 
     Raises:
-        TestbedFailure: the configured upstream index does not serve them.
+        TestbedFailure: the upstream index does not serve them.
     """
     recipe = recipes.load(_OLD_RUNTIME)
     folder = images.download_wheels(

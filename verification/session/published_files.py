@@ -17,24 +17,24 @@ def published_files(
 ) -> ReleaseFiles:
     """Return the files of a release and, if `earlier`, of the releases before it.
 
-    A published release has all files that the upstream index lists, also wheels that no machine
-    runs. Any other release has its wheels.
+    A published release consists of all files that the upstream index lists, including wheels that
+    no machine can run. Any other release consists of its wheels.
     """
-    listed, unknown = _listed(project) if earlier or release.origin == "release" else ((), "")
+    listed, error = _listed(project) if earlier or release.origin == "release" else ((), "")
     files = [_published(file) for file in listed if _is_of(file, release)]
-    if release.origin != "release" or unknown:
+    if release.origin != "release" or error:
         files = _wheels(release, inspection)
     return ReleaseFiles(
         project=project,
         version=release.version,
         files=tuple(files),
         earlier=tuple(_published(file) for file in listed if earlier and _is_before(file, release)),
-        unknown=unknown if release.origin == "release" else "",
+        unknown=error if release.origin == "release" else "",
     )
 
 
 def _listed(project: str) -> tuple[tuple[IndexFile, ...], str]:
-    """Return the files on the upstream index, or none and why they are not known."""
+    """Return the files on the upstream index, or the reason why they are unknown."""
     try:
         return upstream_releases.listing(project), ""
     except ImageUnavailable as reason:
@@ -60,6 +60,6 @@ def _is_of(file: IndexFile, release: Release) -> bool:
 
 
 def _is_before(file: IndexFile, release: Release) -> bool:
-    """Return True for an earlier file that is neither a prerelease nor yanked."""
+    """Return True if a file belongs to an earlier final release and is not yanked."""
     version = Version(file.version)
     return version < Version(release.version) and not version.is_prerelease and file.yanked is None

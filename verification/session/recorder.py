@@ -14,11 +14,11 @@ from verification.rules.catalogue import catalogue
 from verification.verdict import install_item, judge, not_run
 
 RESULT = "cell-result"
-"""The property of a test's report that holds the result of its cell, as JSON."""
+"""The property of a test's report that contains the result of its cell, as JSON."""
 ITEM = "item"
-"""The property that names the item of a test that is of no cell."""
+"""The property that names the item of a test without a cell."""
 PROPERTY_BYTES = 256 * 1024
-"""How long a property may be, in bytes: it travels between processes."""
+"""The largest size of a property, in bytes. Processes exchange it."""
 
 
 class TestPhaseReport(Model):
@@ -30,15 +30,15 @@ class TestPhaseReport(Model):
     phase: Literal["setup", "call", "teardown", "crash"]
     outcome: Literal["passed", "failed", "skipped"]
     text: str = ""
-    """Why it failed or was skipped, in one line."""
+    """The reason for a failure or a skip, in one line."""
     properties: Mapping[str, str] = {}
 
 
 class Recorder:
-    """Collects what a run shows. It knows nothing of pytest, Docker or the report."""
+    """Collects the results of a run. It does not depend on pytest, Docker or the report."""
 
     def __init__(self, facts: RunResult) -> None:
-        """`facts` is what was known before the first cell ran; its plan is that of all cells."""
+        """`facts` are the facts before the first cell runs, with all planned cells."""
         self._facts = facts
         self._nodes: dict[str, PlannedCell] = {}
         self._selected: set[str] | None = None
@@ -50,38 +50,38 @@ class Recorder:
         self._facts = self._facts.model_copy(update={"setup_failure": cause, "prepared": False})
 
     def fail(self, cause: Cause) -> None:
-        """Record that the testbed failed outside the cells; an earlier failure stays."""
+        """Record that the testbed failed outside the cells. The first failure counts."""
         if self._facts.setup_failure is None:
             self._facts = self._facts.model_copy(update={"setup_failure": cause})
 
     def set_facts(self, facts: RunResult) -> None:
-        """Record what the set-up showed."""
+        """Record the facts after the set-up."""
         self._facts = facts
 
     @property
     def facts(self) -> RunResult:
-        """What was known before the first cell ran."""
+        """The facts before the first cell runs."""
         return self._facts
 
     def select(self, nodes: Mapping[str, str]) -> None:
-        """Record which cells the test runner selected: the id of the cell by the test's node."""
+        """Record which cells the test runner selected: the ids of the cells by test node."""
         planned = {cell.id: cell for cell in self._facts.planned}
         self._nodes |= {node: planned[ident] for node, ident in nodes.items()}
         self._selected = {cell.id for cell in self._nodes.values()}
 
     def selected(self) -> tuple[PlannedCell, ...]:
-        """Return the selected cells; all that are planned as long as nothing was selected."""
-        every = self._facts.planned
+        """Return the selected cells. Before a selection these are all planned cells."""
+        planned = self._facts.planned
         if self._selected is None:
-            return every
-        return tuple(cell for cell in every if cell.id in self._selected)
+            return planned
+        return tuple(cell for cell in planned if cell.id in self._selected)
 
     def cell_of(self, node: str) -> PlannedCell | None:
-        """Return the cell that a test is of."""
+        """Return the cell of a test, or None."""
         return self._nodes.get(node)
 
     def add(self, test: TestPhaseReport) -> CellResult | None:
-        """Record one phase of a test; return the result of its cell once it is known."""
+        """Record one phase of a test. Return the result of its cell when it is complete."""
         planned = self._nodes.get(test.node)
         failed = test.outcome == "failed"
         if planned is None or planned.id in self._cells:
@@ -96,9 +96,9 @@ class Recorder:
         if failed:
             return self._add_cell(broken_test(planned, test))
         if test.outcome == "skipped":
-            return self._add_cell(not_run(planned, test.text or "its test was skipped"))
+            return self._add_cell(not_run(planned, test.text or "the test of the cell was skipped"))
         if test.phase == "teardown":
-            return self._add_cell(not_run(planned, "its test reported no result"))
+            return self._add_cell(not_run(planned, "the test of the cell reported no result"))
         return None
 
     def _add_cell(self, result: CellResult) -> CellResult:
@@ -107,11 +107,11 @@ class Recorder:
 
     @property
     def results(self) -> Mapping[str, CellResult]:
-        """The results so far, by the cell's id."""
+        """The results until now, by the cell's id."""
         return self._cells
 
     def run_result(self, *, interrupted: bool = False, finished: bool = True) -> RunResult:
-        """Return everything that the verdict is computed from."""
+        """Return the input of the verdict."""
         return self._facts.model_copy(
             update={
                 "finished": finished,
@@ -123,12 +123,12 @@ class Recorder:
         )
 
     def judge(self, *, interrupted: bool = False, finished: bool = True) -> RunVerdict:
-        """Return the verdict on what there is now."""
+        """Return the verdict on the results until now."""
         return judge(self.run_result(interrupted=interrupted, finished=finished))
 
 
 def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTest:
-    """Return a failure that no result of a cell shows. Of a test of a cell it is the suite's."""
+    """Return a failure that no cell result shows. For the test of a cell the suite failed."""
     if planned:
         return FailedTest(node=test.node, item=install_item(planned.system), error=True)
     item = test.properties.get(ITEM, "")
@@ -136,9 +136,9 @@ def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTe
 
 
 def broken_test(planned: PlannedCell, test: TestPhaseReport) -> CellResult:
-    """Return the result of a cell whose test has no result: the suite's own code failed."""
-    what = "the worker process ended while the cell ran" if test.phase == "crash" else test.text
-    observed = f"the suite's own code failed: {what or 'its test failed and reported no result'}"
+    """Return the result of a cell whose test failed without a result: a testbed failure."""
+    reason = "the worker process ended while the cell ran" if test.phase == "crash" else test.text
+    observed = f"the suite failed: {reason or 'the test of the cell failed without a result'}"
     cause = catalogue().cause("testbed-defect", where=planned.id, observed=observed[:400])
     return CellResult(
         id=planned.id,
@@ -157,9 +157,9 @@ def as_property(result: CellResult) -> str:
     """Return a result as the value of the property.
 
     Raises:
-        ValueError: it is longer than a property may be.
+        ValueError: the value has more than `PROPERTY_BYTES`.
     """
     text = result.model_dump_json()
     if len(text.encode()) > PROPERTY_BYTES:
-        raise ValueError(f"{result.id}: its result has more than {PROPERTY_BYTES} bytes")
+        raise ValueError(f"{result.id}: the result has more than {PROPERTY_BYTES} bytes")
     return text

@@ -35,28 +35,28 @@ IMAGES = ("runner", "forge", "builder", "builder-windows")
 
 @dataclasses.dataclass(frozen=True)
 class PublishedRelease:
-    """What came of a release by the workflow."""
+    """The outcome of a run of the release workflow."""
 
     outcome: PipelineOutcome
     files: Mapping[str, bytes]
-    """The files on the index, by name; empty if the run or the testbed failed."""
+    """The files on the index, by name; none if the run or the testbed failed."""
 
 
 def run(
     engine: Engine, owner: Run, subject: Subject, push: TagPush, actions_from: Path | None
 ) -> PublishedRelease:
-    """Push a version tag, and return what the release workflow shows and publishes.
+    """Push a version tag, and return the outcome of the release workflow and its files.
 
-    ``owner`` is the run that everything belongs to. With ``actions_from``, a folder of checkouts,
-    the workflow's real actions run.
+    ``owner`` is the run whose label the containers have. ``actions_from`` is a folder of checkouts
+    of the workflow's real actions; without it the workflow uses stand-in actions.
 
     Raises:
-        WrongUse: the subject has no plan or no registration, or the files of the release cannot be
-            used.
-        DataError: the plan cannot be used.
+        WrongUse: the subject names no plan or no registration, or the files of the release cannot
+            be used.
+        DataError: the plan is not valid.
     """
     if subject.pipeline is None or subject.publishers is None:
-        raise WrongUse(f"{subject.name}: its description names no pipeline or no publishers")
+        raise WrongUse(f"{subject.name}: the description names no `pipeline` or no `publishers`")
     plan = plans.load(subject.pipeline)
     registered = publishers.load(subject.publishers)
     static = examine(push.root, plan, subject)
@@ -70,8 +70,8 @@ def run(
             with ThreadPoolExecutor(2) as images_pool:
                 list(images_pool.map(functools.partial(images.ensure, engine), IMAGES))
             with workflow_testbed.start(engine, owner, push, file, setup, decide) as pipeline:
-                (shown,) = pipeline.start()
-                evidence = pipeline.evidence(shown, subject.name)
+                (workflow_run,) = pipeline.start()
+                evidence = pipeline.evidence(workflow_run, subject.name)
                 dynamic = diagnose_pipeline(evidence, plan, version=push.tags[0].removeprefix("v"))
                 files = {} if _is_unusable(dynamic) else pipeline.files(subject.name)
         except TestbedFailure as failure:
@@ -84,17 +84,17 @@ def run(
 
 
 def _is_unusable(causes: Iterable[Cause]) -> bool:
-    """Return whether the published files are not the release, or may not be."""
+    """Return True if the published files may differ from the release."""
     return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
 
 
 def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:
-    """Return everything that is wrong with the release pipeline of a repository's work tree.
+    """Return the causes that the files of the release pipeline show, without a run of it.
 
-    The validate job's own script is run on trial releases; nothing else is.
+    ``root`` is the checkout. The scripts of the validate job run on trial releases.
 
     Raises:
-        WrongUse: the folder has no pyproject.toml of the package that can be read.
+        WrongUse: the pyproject.toml of the package cannot be read.
     """
     files = repository_files.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version

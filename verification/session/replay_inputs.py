@@ -25,10 +25,10 @@ _ROOT = Path(__file__).parents[2]
 
 
 def keep(release: Release, subject: str, seed: int) -> ReplayInputs:
-    """Keep the files of a release; return their records and what else the cells ran with.
+    """Store the files of a release, and return the record of everything that the cells used.
 
     Raises:
-        OSError: they cannot be kept.
+        OSError: the files cannot be stored.
     """
     digests = file_store.keep(path for kind in KINDS for path in _paths(release, kind))
 
@@ -66,27 +66,27 @@ def _paths(release: Release, kind: InputKind) -> tuple[Path, ...]:
 
 @functools.cache
 def suite_hash() -> str:
-    """Return the hash of the code that runs and judges cells, its first 16 digits."""
+    """Return the first 16 digits of the hash of the code that runs and judges cells."""
     total = hashlib.sha256()
-    for top in ("containers", "verification"):
-        for path in sorted(path for path in (_ROOT / top).rglob("*") if path.is_file()):
+    for folder in ("containers", "verification"):
+        for path in sorted(path for path in (_ROOT / folder).rglob("*") if path.is_file()):
             if "__pycache__" not in path.parts:
                 total.update(f"{path.relative_to(_ROOT)}\0{file_sha256(path)}\n".encode())
     return total.hexdigest()[:16]
 
 
 class RestoredInputs(NamedTuple):
-    """What was found again of what a run used."""
+    """The restored files of a run, and what is missing or different."""
 
     release: Release
     gone: tuple[str, ...]
-    """What the run needs and is gone, with the reason; the run cannot be repeated."""
+    """The missing files that a replay needs, with the reason."""
     differs: tuple[str, ...]
-    """What differs from the run, and lets a cell run nevertheless."""
+    """The differences from the run that do not prevent a replay."""
 
 
 class _RecordedRun(NamedTuple):
-    """A run whose files are sought."""
+    """A run whose files are restored."""
 
     report: Report
     inputs: ReplayInputs
@@ -94,15 +94,15 @@ class _RecordedRun(NamedTuple):
 
 
 def restore(report: Report, subject: Subject) -> RestoredInputs:
-    """Return the files that a run used: those kept, or others with the recorded hash.
+    """Return the files that a run used, from the store or from a source with the recorded hash.
 
     Raises:
-        WrongUse: the report does not say what the run used.
-        TestbedFailure: ``cache-damaged``: a kept file is damaged, and no source has another copy.
+        WrongUse: the report does not record the inputs of the run.
+        TestbedFailure: ``cache-damaged``: a stored file is damaged, and no source has another copy.
     """
     if report.inputs is None:
         raise WrongUse(
-            "results.json does not say what the run used (`inputs`): it ended before it had any; "
+            "results.json has no `inputs`, because the run ended before its wheels were ready; "
             "run ./e2e gate again"
         )
     recorded = _RecordedRun(report, report.inputs, subject)
@@ -113,7 +113,7 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
         files[kind], missing = _find(kind, recorded)
         (differs if kind == "earlier" else gone).extend(missing)
     if report.inputs.suite != suite_hash():
-        differs.append(f"the suite's own code is {suite_hash()}, and was {report.inputs.suite}")
+        differs.append(f"the suite changed: its hash was {report.inputs.suite}, now {suite_hash()}")
     release = Release(
         origin=report.inputs.origin,
         location="the recorded files",
@@ -129,11 +129,11 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
 
 
 def _find(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], list[str]]:
-    """Return the files of a kind, and a line for each that is gone."""
+    """Return the files of a kind, and a line for each missing file."""
     files: list[Path] = []
     missing: list[str] = []
-    again: list[Path] | None = None
-    why = ""
+    fetched: list[Path] | None = None
+    reason = ""
     for record in _records(kind, recorded.inputs):
         path, is_damaged = None, False
         try:
@@ -141,19 +141,19 @@ def _find(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], list[str
         except file_store.DamagedCopy:
             is_damaged = True
         if path is None:
-            if again is None:
-                again, why = _fetch_again(kind, recorded)
+            if fetched is None:
+                fetched, reason = _fetch_again(kind, recorded)
             path = next(
-                (p for p in again if p.name == record.name and file_sha256(p) == record.sha256),
+                (p for p in fetched if p.name == record.name and file_sha256(p) == record.sha256),
                 None,
             )
         if path is not None:
             files.append(path)
             continue
         if is_damaged:
-            raise cache.damaged_file(record.name, why or "no source has this file any more")
-        line = f"{record.name} (sha256 {record.sha256[:16]}...) is no longer kept and is gone"
-        missing.append(line + (f": {why}" if why else ""))
+            raise cache.damaged_file(record.name, reason or "no source has this file any more")
+        line = f"{record.name} (sha256 {record.sha256[:16]}...) is no longer available"
+        missing.append(line + (f": {reason}" if reason else ""))
     return files, missing
 
 
@@ -170,7 +170,7 @@ def _records(kind: InputKind, inputs: ReplayInputs) -> tuple[FileRecord, ...]:
 
 
 def _fetch_again(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], str]:
-    """Return files that may be those recorded, and why others are not available."""
+    """Return files that may be the recorded ones, and why a source is not available."""
     files: list[Path] = []
     reasons = []
     for source in _SOURCES[kind]:
@@ -195,14 +195,14 @@ def _built(_recorded: _RecordedRun) -> Iterable[Path]:
 
 
 def _folder(recorded: _RecordedRun) -> Iterable[Path]:
-    named = recorded.report.selection.wheels
-    return sorted(Path(named).glob("*.whl")) if named else ()
+    folder = recorded.report.selection.wheels
+    return sorted(Path(folder).glob("*.whl")) if folder else ()
 
 
 def _locked(recorded: _RecordedRun) -> Iterable[Path]:
     files = list(wheelhouse.dependencies(recorded.subject.locks))
-    known = machines.load()
-    selected = [known[name] for name in recorded.report.selection.machines if name in known]
+    specs = machines.load()
+    selected = [specs[name] for name in recorded.report.selection.machines if name in specs]
     for python in sorted({spec.python for spec in selected if spec.os == "linux"} - {"3.13"}):
         files += wheelhouse.dependencies_for(recorded.subject.dependencies, python)
     return files

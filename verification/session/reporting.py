@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class RunSpan(NamedTuple):
-    """When a run began and ended, in seconds since 1970, and how it ended."""
+    """The start and the end of a run, in seconds since 1970, and how it ended."""
 
     began: float
     ended: float
@@ -46,7 +46,7 @@ class RunSpan(NamedTuple):
 
 
 def timestamp(seconds: float) -> str:
-    """Return a time in seconds since 1970 as the report has it, in UTC."""
+    """Return a time in the format of the report, in UTC. ``seconds``: since 1970."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
@@ -57,7 +57,7 @@ def build_report(
     span: RunSpan,
     inputs: ReplayInputs | None = None,
 ) -> Report:
-    """Return the report of a run; without `setup`, the set-up failed."""
+    """Return the report of a run. `setup` is None if the set-up failed."""
     report = Report(
         verdict=judged.verdict,
         items=judged.items,
@@ -82,7 +82,7 @@ def build_report(
 
 
 def unfinished_report(selection: Selection, subject: str, began: float) -> Report:
-    """Return the report that a run of one cell writes first; `began`: seconds since 1970."""
+    """Return the report that a run of one cell writes first. `began`: in seconds since 1970."""
     return Report(
         verdict=Verdict.UNVERIFIED,
         items=(),
@@ -97,7 +97,7 @@ def unfinished_report(selection: Selection, subject: str, began: float) -> Repor
 
 
 def with_prepared(report: Report, prepared: PreparedRun) -> Report:
-    """Return the report with what the cells ran on."""
+    """Return the report with the release, the images and the engine that the cells use."""
     release, engine = prepared.release, prepared.testbed.engine
     images = (*prepared.infrastructure, *prepared.machines.values())
     return report.model_copy(
@@ -118,7 +118,7 @@ def with_prepared(report: Report, prepared: PreparedRun) -> Report:
 
 
 def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Report:
-    """Return the report with the inspection of the wheels and the release workflow."""
+    """Return the report with the inspection of the wheels and the result of the workflow."""
     selection, subject = request.selection, request.subject
     installed = installed_wheels(setup, request)
     served = {cell.wheel for cell in report.cells}
@@ -140,12 +140,12 @@ def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Re
 
 
 def _registered(subject: Subject) -> str:
-    """Return the file of the registration, as a path in the checkout."""
+    """Return the file of the registration, as a path in the checkout, or an empty string."""
     return str(subject.publishers.relative_to(ROOT)) if subject.publishers else ""
 
 
 def machine_records() -> dict[str, MachineRecord]:
-    """Return the machines as the report has them, by name."""
+    """Return the records of all machines for the report, by name."""
     fields = set(MachineRecord.model_fields)
     return {
         name: MachineRecord.model_validate(spec.model_dump(include=fields))
@@ -159,20 +159,20 @@ def _notes(request: GateRequest, report: Report, inspection: ReleaseInspection) 
 
 
 def _narrowed(request: GateRequest, judged: RunVerdict) -> list[str]:
-    """Return what narrows the verdict apart from the options."""
-    ran, every = len(judged.cells), len(request.cells)
-    return [f"{ran} of {every} cells"] if ran != every else []
+    """Return what narrows the verdict, except the options."""
+    selected, possible = len(judged.cells), len(request.cells)
+    return [f"{selected} of {possible} cells"] if selected != possible else []
 
 
 def _own_tests_not_run(request: GateRequest, judged: RunVerdict) -> str:
-    """Return why none of the package's own tests ran; empty if some did."""
+    """Return why none of the package's own tests ran, or an empty string if some ran."""
     if any(cell.summary and cell.summary.tests for cell in judged.cells):
         return ""
     if request.selection.no_tests_reason:
         return request.selection.no_tests_reason
     selected = {cell.id for cell in judged.cells}
     if any(cell.runs_tests and cell.id in selected for cell in request.cells):
-        return "no cell that runs them reached them"
+        return "no cell that runs them got as far as the tests"
     return "no selected cell runs them"
 
 
@@ -181,27 +181,27 @@ def _out_of_scope(
 ) -> Iterator[OutOfScope]:
     selection = request.selection
     if not selection.source:
-        reason = "the wheels came from elsewhere: their source was not given"
+        reason = "the wheels exist already: --wheels or --release names them, not --source"
         yield OutOfScope(id="source-build", reason=reason)
     if not selection.pipeline:
         for name in ("pipeline", "publisher"):
             yield OutOfScope(id=name, reason=selection.no_pipeline_reason)
     for path in setup.prepared.release.additional if setup else ():
-        yield OutOfScope(id=path.name, reason="not verified: it is no wheel")
+        yield OutOfScope(id=path.name, reason="not verified: the file is not a wheel")
     for spec in selection.without_platform:
-        reason = f"{request.subject.name} declares no platform that it runs"
+        reason = f"{request.subject.name} declares no platform for this machine"
         yield OutOfScope(id=spec.name, reason=reason)
     for spec in selection.other_profiles:
         reason = f"only in the profile {' or '.join(spec.profiles)}"
         yield OutOfScope(id=spec.name, reason=reason)
     for name in judged.not_selected:
-        yield OutOfScope(id=name, reason="none of its cells was selected")
+        yield OutOfScope(id=name, reason="none of the machine's cells is selected")
     for cell in request.without_tests:
         yield OutOfScope(id=cell.id, reason=selection.no_tests_reason)
 
 
 def remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> tuple[str, ...]:
-    """Return the lines below the causes: where the report is, and what is not in it."""
+    """Return the lines below the causes: the report's folder, and what is not verified."""
     return tuple(_remarks(request, setup, report))
 
 
@@ -209,23 +209,24 @@ def _remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> It
     yield f"report: {request.report}"
     if report.selection.narrowed:
         narrowed = ", ".join(report.selection.narrowed)
-        yield f"The verdict is narrowed to what was selected: {narrowed}"
+        yield f"The verdict covers only what was selected: {narrowed}"
     if own_tests := marks.own_tests_sentence(report):
         yield own_tests
     if report.no_history:
         yield f"not verified with the earlier releases on the index: {report.no_history}"
     not_fetched = setup.prepared.release.not_fetched if setup else {}
-    yield from (f"not verified: {name}: {why}" for name, why in not_fetched.items())
+    yield from (f"not verified: {name}: {reason}" for name, reason in not_fetched.items())
     yield from _kept(report.kept)
     yield from marks.platform_sentences(report.platforms)
     if report.not_installed:
-        yield f"inspected and installed on no machine: {', '.join(report.not_installed)}"
-    names: dict[str, list[str]] = {}
+        yield f"inspected but not installed on a machine: {', '.join(report.not_installed)}"
+    ids_by_reason: dict[str, list[str]] = {}
     for entry in report.out_of_scope:
-        names.setdefault(entry.reason, []).append(entry.id)
-    yield from (f"out of scope: {', '.join(ids)}: {reason}" for reason, ids in names.items())
-    timed = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
-    if slowest := progress.slowest(timed):
+        ids_by_reason.setdefault(entry.reason, []).append(entry.id)
+    for reason, ids in ids_by_reason.items():
+        yield f"out of scope: {', '.join(ids)}: {reason}"
+    durations = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
+    if slowest := progress.slowest(durations):
         yield f"slowest: {slowest}"
 
 
@@ -233,11 +234,11 @@ def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
     for machine in kept:
         yield f"kept {machine.cell} until {machine.until}: {machine.enter}"
     if kept:
-        yield "remove what was kept: ./e2e clean --kept"
+        yield "remove the kept machines: ./e2e clean --kept"
 
 
 def header(prepared: PreparedRun) -> list[str]:
-    """Return what is verified, with what, in lines for the head of a test session."""
+    """Return the lines for the header of a test session: engine, images, wheels, lock."""
     engine, release = prepared.testbed.engine, prepared.release
     locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
     return [

@@ -1,6 +1,6 @@
-"""Check, before a machine starts, that the run's index has every declared dependency of a release.
+"""Check before a machine starts that the run's index has every declared dependency of a release.
 
-Without these files no machine can install the release, which is not the release's fault.
+Without these files no machine can install the release. This says nothing about the release.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from verification.wheel.dependencies import marker_environment, requirements
 from verification.wheel.tags import parse_tags
 
 Files = Mapping[str, Sequence[tuple[Version, Path]]]
-"""Version and path of each file that fits a machine, by the normalised name of the project."""
+"""Version and path of each file that fits a machine, by the normalized name of the project."""
 
 
 class UnservedRequirement(NamedTuple):
@@ -47,10 +47,10 @@ def check(
 ) -> Release:
     """Return the release with the names of the dependencies that no index has.
 
-    It covers the selected machines on which the release must work.
+    The check covers the selected machines on which the release must work.
 
     Raises:
-        WrongUse: the subject's lock has no file of a dependency that the upstream index has.
+        WrongUse: the upstream index has a dependency, and the subject's lock file does not.
         TestbedFailure: ``dependency-not-served``: the upstream index does not answer.
     """
     unpublished: set[str] = set()
@@ -69,7 +69,7 @@ def unserved_requirements(
 ) -> Iterator[UnservedRequirement]:
     """Yield the requirements of a release on a machine that none of the files satisfies.
 
-    The requirements of a dependency are those of its newest file that fits.
+    For a dependency, its newest file that fits the machine declares the requirements.
     """
     target = Target(system=machine.os, machine="x86_64")
     environment = marker_environment(target, machine.python_version)
@@ -81,7 +81,7 @@ def unserved_requirements(
         if parse_tags(wheel.tags) & supported_tags(machine)
         for requirement in requirements(wheel.requires, environment)
     ]
-    known = {str(requirement) for requirement, _ in pending}
+    processed = {str(requirement) for requirement, _ in pending}
     for requirement, wheel_name in pending:
         name, versions = canonicalize_name(requirement.name), requirement.specifier
         if requirement.url or name in release_names:
@@ -96,8 +96,8 @@ def unserved_requirements(
             continue
         _, newest = max(matching)
         for dependency in requirements(_requires(newest), environment, requirement.extras):
-            if str(dependency) not in known:
-                known.add(str(dependency))
+            if str(dependency) not in processed:
+                processed.add(str(dependency))
                 pending.append((dependency, newest.name))
 
 
@@ -113,7 +113,7 @@ def _fitting_files(paths: Iterable[Path], machine: MachineSpec) -> Files:
 
 
 def _requires(path: Path) -> Sequence[str]:
-    """Return the Requires-Dist of a wheel; nothing of a source distribution."""
+    """Return the Requires-Dist of a wheel. For a source distribution return nothing."""
     if path.suffix != ".whl":
         return ()
     with zipfile.ZipFile(path) as archive:
@@ -127,17 +127,15 @@ def _is_published(unserved: UnservedRequirement) -> bool:
     try:
         return upstream_releases.has_file(unserved.requirement, supported_tags(unserved.machine))
     except ImageUnavailable as reason:
-        observed = f"it requires {unserved.requirement}, which is not on the index of the run: "
-        raise TestbedFailure(
-            "dependency-not-served", unserved.wheel, f"{observed}{reason}"
-        ) from None
+        observed = f"the index of the run does not have {unserved.requirement}: {reason}"
+        raise TestbedFailure("dependency-not-served", unserved.wheel, observed) from None
 
 
 def _message(unserved: UnservedRequirement, subject: Subject, selection: Selection) -> str:
     requirement, wheel, machine = unserved
     option = "--subject: " if selection.subject else ""
-    line = f"{option}{wheel} requires {requirement}, and {subject.dependencies} has no file of it "
-    line += f"for {machine.name}; "
+    line = f"{option}{wheel} requires {requirement}, and the lock file {subject.dependencies} has "
+    line += f"no file of it for {machine.name}; "
     if selection.subject and subject.dependencies == subjects.load().dependencies:
-        return line + "name a lock that has it, pip and uv under `dependencies` in the description"
-    return line + "add it, its dependencies and their hashes to that lock"
+        return line + "set `dependencies` in the description to a lock file with it, pip and uv"
+    return line + "add it and its dependencies to this lock file, with their hashes"

@@ -1,4 +1,4 @@
-"""Run a cell on a machine of its own and collect its evidence."""
+"""Run a cell on a new machine and collect its evidence."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _PROBE = Path(__file__).parents[1] / "probe"
 _LOADER_LINE = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
 _SPARE_SECONDS = 60
 RawEvidence = dict[str, JsonValue]
-"""Evidence as the probe prints it, before the model checks it."""
+"""Evidence in the form that the probe prints, before it is validated."""
 _RAW: TypeAdapter[RawEvidence] = TypeAdapter(RawEvidence)
 
 
 class PlantedFault(Model):
-    """What a fault test changes on the machine before the user's first command."""
+    """The changes that a fault test makes to a machine before the user's first command."""
 
     environment: Mapping[str, str] = {}
     files: Mapping[str, bytes] = {}
-    """Files by absolute path."""
+    """The contents of files, by absolute path."""
     command: tuple[str, ...] = ()
-    """A command that runs first, as root."""
+    """A command that root runs first."""
 
 
 class CellRequest(NamedTuple):
@@ -67,18 +67,17 @@ class CellRequest(NamedTuple):
         return self.prepared.machines[self.cell.machine.name]
 
 
-def run(request: CellRequest, kept_running: list[Machine] | None = None) -> CellEvidence:
-    """Run a cell and return its evidence.
+def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvidence:
+    """Run a cell and return its evidence. A testbed failure is part of the evidence.
 
-    If `kept_running` is a list, the machine is added to it and not removed. A failure of the
-    testbed is evidence as well.
+    If `running` is a list, the machine is added to it and not removed.
 
     Raises:
-        WrongUse: the scenario runs the package's own tests, and there are none.
+        WrongUse: the scenario runs the package's own tests, and the request has none.
     """
     cell = request.cell
     if cell.runs_tests and request.tests is None:
-        raise WrongUse(f"{cell.id}: it runs the package's own tests; name their folder by --tests")
+        raise WrongUse(f"{cell.id} runs the package's own tests; name their folder with --tests")
     began = time.monotonic()
     evidence: RawEvidence = {
         "schema": EVIDENCE_SCHEMA,
@@ -98,12 +97,15 @@ def run(request: CellRequest, kept_running: list[Machine] | None = None) -> Cell
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
     try:
-        shown = _on_machine(request, kept_running)
-        if _installer_died(cell, shown):
-            print_line(f"{cell.id}: {cell.installer.name} died under Wine; the cell runs once more")
-            retried: RawEvidence = {"because": "the installer died", "install": shown["install"]}
-            shown = _on_machine(request, kept_running) | {"retried": retried}
-        evidence |= shown
+        cell_evidence = _run_on_machine(request, running)
+        if _installer_died(cell, cell_evidence):
+            print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
+            retried: RawEvidence = {
+                "because": "the installer died",
+                "install": cell_evidence["install"],
+            }
+            cell_evidence = _run_on_machine(request, running) | {"retried": retried}
+        evidence |= cell_evidence
     except TestbedFailure as failure:
         evidence["testbed"] = {
             "cause": failure.cause,
@@ -114,24 +116,27 @@ def run(request: CellRequest, kept_running: list[Machine] | None = None) -> Cell
     return parse_evidence(json.dumps(evidence), cell.id)
 
 
-def _installer_died(cell: Cell, shown: RawEvidence) -> bool:
-    """Return whether uv ended as it does once in some 500 runs under Wine, and never elsewhere."""
+def _installer_died(cell: Cell, evidence: RawEvidence) -> bool:
+    """Return True if uv crashed under Wine, which happens about once in 500 runs.
+
+    It does not happen on other machines.
+    """
     if cell.machine.runs_on != "wine" or cell.installer.name != "uv":
         return False
-    tests = shown.get("tests")
+    tests = evidence.get("tests")
     tool = tests.get("tool") if isinstance(tests, dict) else None
-    return any(_died(command) for command in (shown.get("install"), tool))
+    return any(_died(command) for command in (evidence.get("install"), tool))
 
 
 def _died(command: JsonValue) -> bool:
-    """Return whether a command ended by a signal or by an NTSTATUS of severity error."""
+    """Return True if a signal or an NTSTATUS of severity error ended a command."""
     code = command.get("code") if isinstance(command, dict) else None
     if not isinstance(code, int):
         return False
     return code == 139 or code & 0xFFFFFFFF >= 0xC0000000
 
 
-def _on_machine(request: CellRequest, kept_running: list[Machine] | None) -> RawEvidence:
+def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawEvidence:
     cell, release = request.cell, request.prepared.release
     chosen = chosen_values.for_subject(request.subject, request.prepared.seed)
     probe_plan = instructions(
@@ -154,7 +159,7 @@ def _on_machine(request: CellRequest, kept_running: list[Machine] | None) -> Raw
             request.prepared.testbed.machine(cell.machine, request.image, setup)
         )
         prepare_machine(machine, request, tests)
-        ended = machine.run(
+        result = machine.run(
             [
                 *machine.layout.python,
                 *(machine.layout.path(name) for name in ("probe.py", "instructions.json")),
@@ -162,20 +167,20 @@ def _on_machine(request: CellRequest, kept_running: list[Machine] | None) -> Raw
             user=cell.scenario.user,
             seconds=_limit(cell, request.seconds),
         )
-        shown = _printed(cell, ended)
+        evidence = _read_evidence(cell, result)
         requests = request.prepared.testbed.requests(machine)
-        if kept_running is not None:
-            kept_running.append(machine)
+        if running is not None:
+            running.append(machine)
             stack.pop_all()
-    if isinstance(files := shown.get("on_disk"), dict):
-        kept = database.read({name: str(data) for name, data in files.items()})
-        shown["on_disk"] = kept.model_dump(mode="json", exclude_unset=True)
-    if isinstance(printed := shown.get("tests"), dict):
-        record = own_tests.read_ledger(str(printed.pop("ledger"))).model_dump(mode="json")
-        shown["tests"] = {**printed, **record, "sha256": own_tests.digest(tests or {})}
-    # Wine's loader writes past the streams of the Windows program: to the probe's own output.
-    lines = [text for text in ended.stderr.splitlines() if _LOADER_LINE.search(text)]
-    return shown | {
+    if isinstance(files := evidence.get("on_disk"), dict):
+        tables = database.read({name: str(data) for name, data in files.items()})
+        evidence["on_disk"] = tables.model_dump(mode="json", exclude_unset=True)
+    if isinstance(raw_tests := evidence.get("tests"), dict):
+        record = own_tests.read_ledger(str(raw_tests.pop("ledger"))).model_dump(mode="json")
+        evidence["tests"] = {**raw_tests, **record, "sha256": own_tests.digest(tests or {})}
+    # Wine's loader writes to the output of the probe, not to the streams of the Windows program.
+    lines = [text for text in result.stderr.splitlines() if _LOADER_LINE.search(text)]
+    return evidence | {
         "chosen": chosen.model_dump(mode="json") if chosen else None,
         "deviation": probe_plan.deviation,
         "loader": list(dict.fromkeys(line.partition(":")[2] for line in lines)),
@@ -184,30 +189,30 @@ def _on_machine(request: CellRequest, kept_running: list[Machine] | None) -> Raw
 
 
 def _limit(cell: Cell, seconds: Mapping[str, int]) -> int:
-    """Return how long the probe may take, in seconds."""
+    """Return the time limit of the probe, in seconds."""
     limit = 2 * seconds["install"] + seconds["import"] + seconds["exercise"] + _SPARE_SECONDS
     return limit + (seconds["install"] + seconds["tests"] if cell.runs_tests else 0)
 
 
-def _printed(cell: Cell, ended: CommandResult) -> RawEvidence:
-    """Return what the probe printed.
+def _read_evidence(cell: Cell, result: CommandResult) -> RawEvidence:
+    """Return the evidence that the probe printed in its last line.
 
     Raises:
-        TestbedFailure: ``machine-lost``: the probe came to no end.
+        TestbedFailure: ``machine-lost``: the probe printed none.
     """
-    last = (ended.stdout.splitlines() or [""])[-1]
+    last_line = (result.stdout.splitlines() or [""])[-1]
     try:
-        return _RAW.validate_python(json.loads(last))  # a path need not be UTF-8
+        return _RAW.validate_python(json.loads(last_line))  # a path is not always UTF-8
     except ValueError:
         raise TestbedFailure(
             "machine-lost",
             cell.id,
-            f"the probe ended with {ended.code} and printed no evidence: {ended.output[-300:]}",
+            f"the probe ended with {result.code} and printed no evidence: {result.output[-300:]}",
         ) from None
 
 
 def probe_files(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
-    """Return the files that the probe needs on the machine, with its instructions."""
+    """Return the contents of the files that the probe needs on the machine, by name."""
     names = ("probe.py", "exercise.py")
     return {
         **{name: (_PROBE / name).read_bytes() for name in names},
@@ -219,9 +224,9 @@ def probe_files(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, by
 def prepare_machine(
     machine: Machine, request: CellRequest, tests: Mapping[str, bytes] | None = None
 ) -> None:
-    """Change a started machine as its scenario says, before the user's first command.
+    """Change a started machine for its scenario, before the user's first command.
 
-    `tests` are the files of the package's own tests, where the cell runs them.
+    `tests` are the files of the package's own tests, or None if the cell does not run them.
 
     Raises:
         TestbedFailure: ``machine-lost``: a change failed.

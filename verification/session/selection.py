@@ -1,4 +1,4 @@
-"""The selection of a run: the origin of the wheels, the machines, the strictness."""
+"""The checked choices of a run: the origin of the wheels, the machines, the strictness."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ DEFAULT_SOURCE = Path("bindings/python")
 
 
 class Options(Model):
-    """The options of a run as they were typed. Folders are absolute."""
+    """The options of a run, as the user typed them. Folders are absolute."""
 
     source: Path | None = None
     wheels: Path | None = None
     release: str | None = None
     subject: str = ""
-    """The package's name, where the user names a description of it."""
+    """The name of the package if the user gave its description with ``--subject``, else empty."""
     profile: str = "gate"
     history: EarlierReleasesChoice | None = None
     machines: tuple[str, ...] = ()
@@ -34,45 +34,45 @@ class Options(Model):
     strict: bool = False
     provision: bool = True
     keyword: str = ""
-    """What ``-k`` says: it narrows the verdict."""
+    """The value of ``-k``, which narrows the verdict."""
     deselected: tuple[str, ...] = ()
-    """What ``--deselect`` names: it narrows the verdict."""
+    """The values of ``--deselect``, which narrow the verdict."""
 
 
 class Selection(Model):
-    """The checked choices of one run. Exactly one of source, wheels and release is set."""
+    """The checked choices of one run. Exactly one of `source`, `wheels` and `release` is set."""
 
     source: Path | None
     wheels: Path | None
     release: str | None
     machines: tuple[MachineSpec, ...]
     narrowed: tuple[str, ...]
-    """The options that narrow the verdict, as typed; empty for all that the profile names."""
+    """The options that narrow the verdict, as typed."""
     deselected: tuple[MachineSpec, ...]
     """The machines of the profile that ``--machine`` leaves out."""
     without_platform: tuple[MachineSpec, ...]
-    """The machines of the profile that run no platform of the subject."""
+    """The machines of the profile for which the subject declares no platform."""
     other_profiles: tuple[MachineSpec, ...]
-    """The machines that only other profiles ask for."""
+    """The machines that only other profiles select."""
     strict: bool
     provision: bool
     profile: Profile
     history: EarlierReleasesChoice
-    """Which earlier releases are on the index as well."""
+    """Which earlier releases the index has."""
     pipeline: bool
-    """Whether the release workflow runs; its wheels are then the ones that are verified."""
+    """True if the release workflow runs. The run then verifies the wheels of the workflow."""
     no_pipeline_reason: str
-    """Why it does not run."""
+    """Why the release workflow does not run, or empty."""
     actions_from: Path | None
-    """A folder with checkouts of the workflow's real actions; without one, stand-ins run."""
+    """A folder with checkouts of the workflow's real actions; None for stand-in actions."""
     tests: Path | None
     """The folder of the package's own tests; None if they do not run."""
     no_tests_reason: str
-    """Why they do not run."""
+    """Why the own tests do not run, or empty."""
     tests_named: bool = False
-    """Whether the user named the folder of the tests."""
+    """True if the user named the folder of the own tests."""
     subject: str
-    """The package's name, where the user names a description of it."""
+    """The name of the package if the user gave its description with ``--subject``, else empty."""
 
     @property
     def systems(self) -> tuple[OperatingSystem, ...]:
@@ -86,7 +86,7 @@ class Selection(Model):
         return tuple(sorted({spec.os for spec in specs}))
 
     def to_report(self, *narrowed: str, subject: str) -> RunSelection:
-        """Return the choices as the report has them; `narrowed` adds to what narrows them."""
+        """Return the choices for the report. `narrowed` are further limits of the verdict."""
         return RunSelection(
             source=str(self.source) if self.source else None,
             wheels=str(self.wheels) if self.wheels else None,
@@ -104,24 +104,24 @@ class Selection(Model):
 
 
 def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selection:
-    """Check the options and return the choices; `root` is the checkout.
+    """Check the options and return the choices. `root` is the checkout.
 
-    `platforms` are those of the subject. Without ``--machine``, the machines of the profile that
-    run one of them are selected.
+    `platforms` are the platforms of the subject. Without ``--machine``, the run uses the machines
+    of the profile that can run one of them.
 
     Raises:
-        WrongUse: two of source, wheels and release; a source that cannot be built; an unknown
-            profile or machine; a folder of tests without any.
+        WrongUse: the options name two of source, wheels and release, a source that cannot be
+            built, an unknown profile or machine, or a folder without tests.
     """
     source = _source(options, root)
     profile = profiles.load()[options.profile]
-    known = machines.load()
-    named = _named_machines(options, known)
-    of_profile = [spec for spec in known.values() if profile.name in spec.profiles]
+    specs = machines.load()
+    named = _named_machines(options, specs)
+    of_profile = [spec for spec in specs.values() if profile.name in spec.profiles]
     systems = {platform.target.machine_system for platform in platforms}
     selected = named or tuple(spec for spec in of_profile if spec.os in systems)
-    left_out = tuple(spec for spec in of_profile if spec not in selected)
-    no_pipeline_reason = _no_pipeline(options, source)
+    not_selected = tuple(spec for spec in of_profile if spec not in selected)
+    no_pipeline_reason = _no_pipeline_reason(options, source)
     tests, no_tests_reason = _tests(options, source)
     return Selection(
         source=source,
@@ -129,9 +129,9 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         release=options.release,
         machines=selected,
         narrowed=_narrowed(options, named, profile),
-        deselected=left_out if named else (),
-        without_platform=() if named else left_out,
-        other_profiles=tuple(s for s in known.values() if s not in (*of_profile, *selected)),
+        deselected=not_selected if named else (),
+        without_platform=() if named else not_selected,
+        other_profiles=tuple(s for s in specs.values() if s not in (*of_profile, *selected)),
         strict=options.strict,
         provision=options.provision,
         profile=profile,
@@ -147,7 +147,7 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
 
 
 def _source(options: Options, root: Path) -> Path | None:
-    """Return the folder to build from; None where the wheels exist already."""
+    """Return the folder to build from, or None if the wheels exist already."""
     origins = (
         ("--source", options.source),
         ("--wheels", options.wheels),
@@ -157,64 +157,60 @@ def _source(options: Options, root: Path) -> Path | None:
     if options.release is not None and not options.release.strip():
         raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(named) > 1:
-        raise WrongUse(f"{' and '.join(named)} exclude one another; name one")
+        raise WrongUse(f"{' and '.join(named)} cannot be combined; use one of them")
     if options.subject and not options.wheels and not options.release:
         raise WrongUse(
-            f"--subject: how {options.subject} is built is not known here; "
-            "name --wheels or --release"
+            f"--subject: the suite cannot build {options.subject}; "
+            "name its wheels with --wheels or --release"
         )
     if options.wheels or options.release:
         return None
     folder = options.source or root / DEFAULT_SOURCE
     if not folder.is_dir():
-        raise WrongUse(f"--source {folder}: there is no such folder")
+        raise WrongUse(f"--source {folder}: this folder does not exist")
     if not (folder / "pyproject.toml").is_file():
-        raise WrongUse(f"--source {folder}: there is no pyproject.toml in it")
+        raise WrongUse(f"--source {folder}: this folder has no pyproject.toml")
     return folder
 
 
-def _named_machines(options: Options, known: Mapping[str, MachineSpec]) -> tuple[MachineSpec, ...]:
+def _named_machines(options: Options, specs: Mapping[str, MachineSpec]) -> tuple[MachineSpec, ...]:
     for name in options.machines:
-        if name not in known:
-            raise WrongUse(
-                f"--machine {name}: there is no such machine; there are: {', '.join(known)}"
-            )
-    return tuple(known[name] for name in dict.fromkeys(options.machines))
+        if name not in specs:
+            raise WrongUse(f"--machine {name}: unknown machine; there are {', '.join(specs)}")
+    return tuple(specs[name] for name in dict.fromkeys(options.machines))
 
 
-def _no_pipeline(options: Options, source: Path | None) -> str:
-    """Return why the release workflow does not run; empty if it does."""
+def _no_pipeline_reason(options: Options, source: Path | None) -> str:
+    """Return why the release workflow does not run, or an empty string."""
     reason = ""
     if not source:
-        reason = "the wheels came from elsewhere: no tag was pushed"
+        reason = "the wheels exist already, so no tag is pushed"
     elif not options.pipeline:
-        reason = "left out by --no-pipeline"
+        reason = "--no-pipeline leaves it out"
     elif options.profile == "quick":
         reason = "the profile quick leaves it out"
     elif options.machines:
         reason = f"the run is narrowed to {', '.join(dict.fromkeys(options.machines))}"
     if options.actions_from and reason:
-        raise WrongUse(f"--actions-from: the release workflow is not run: {reason}")
+        raise WrongUse(f"--actions-from: the release workflow does not run: {reason}")
     if options.actions_from and not options.actions_from.is_dir():
-        raise WrongUse(f"--actions-from {options.actions_from}: there is no such folder")
+        raise WrongUse(f"--actions-from {options.actions_from}: this folder does not exist")
     return reason
 
 
 def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
     """Return the folder of the package's own tests, or None and why they do not run."""
     if options.tests:
-        if wrong := own_tests.folder_fault(options.tests):
+        if fault := own_tests.folder_fault(options.tests):
             raise WrongUse(
-                f"--tests {options.tests}: {wrong}; name the folder with the package's own tests"
+                f"--tests {options.tests}: {fault}; name the folder with the package's own tests"
             )
         return options.tests, ""
     if not source:
-        return None, (
-            "the wheels came from elsewhere: their own tests were not named by --tests DIR"
-        )
+        return None, "the wheels exist already, and --tests names no folder with their own tests"
     folder = source / "tests"
-    wrong = own_tests.folder_fault(folder)
-    return (None, f"{folder}: {wrong}") if wrong else (folder, "")
+    fault = own_tests.folder_fault(folder)
+    return (None, f"{folder}: {fault}") if fault else (folder, "")
 
 
 def _narrowed(

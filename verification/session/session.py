@@ -1,7 +1,7 @@
 """A session: a prepared testbed on which cells run.
 
-`gate`, `replay`, `reproduce` and `shell` share it. The controller of a run prepares the session. A
-worker process attaches to it with the values that the controller passes.
+`gate`, `replay` and `reproduce` run their cells on a session. The controller of a gate prepares the
+testbed, and each worker process makes its session from the values that the controller passes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EVIDENCE = "evidence"
 
 
 class Handover(Model):
-    """What the controller hands to a worker."""
+    """The values that the controller passes to a worker."""
 
     prepared: PreparedRun
     facts: RunResult
@@ -38,7 +38,7 @@ class Handover(Model):
 
 
 class CellRun(NamedTuple):
-    """One cell that ran: its evidence and what follows from it."""
+    """One run of a cell: its evidence and its result."""
 
     evidence: CellEvidence
     result: CellResult
@@ -55,7 +55,7 @@ class Session:
         *,
         strict: bool = False,
     ) -> None:
-        """`report` is the folder that takes the evidence."""
+        """`report` is the folder of the report, for the evidence."""
         self.prepared = prepared
         self.subject = subject
         self._report = report
@@ -68,24 +68,24 @@ class Session:
         tests: Path | None = None,
         keep: Callable[[CellRun, list[Machine]], None] | None = None,
     ) -> CellRun:
-        """Run a cell on a machine of its own, write its evidence and judge it.
+        """Run a cell on a new machine, write its evidence and judge it.
 
-        `tests` is the folder of the package's own tests. `keep` is given the machines of the cell,
-        which then are not removed.
+        `tests` is the folder of the package's own tests. If `keep` is set, the machines of the cell
+        are not removed, and `keep` is called with them.
 
         Raises:
-            WrongUse: the scenario runs the package's own tests, and there are none.
+            WrongUse: the scenario runs the package's own tests, and `tests` is None.
         """
-        kept_running: list[Machine] | None = [] if keep else None
+        running: list[Machine] | None = [] if keep else None
         request = CellRequest(self.prepared, self.subject, cell, tests)
-        evidence = run_cell(request, kept_running)
-        ran = CellRun(evidence, self.judge(cell, evidence))
-        if keep and kept_running:
-            keep(ran, kept_running)
-        return ran
+        evidence = run_cell(request, running)
+        cell_run = CellRun(evidence, self.judge(cell, evidence))
+        if keep and running:
+            keep(cell_run, running)
+        return cell_run
 
     def judge(self, cell: Cell, evidence: CellEvidence) -> CellResult:
-        """Write the evidence of a cell into the report and return the result that it gives."""
+        """Write the evidence of a cell into the report, and return the result of the cell."""
         digest = results_json.write_by_content(self._report / EVIDENCE, evidence.to_json())
         expectation = self.prepared.expectation(self.subject, cell, evidence)
         diagnosis = diagnose(evidence, expectation)

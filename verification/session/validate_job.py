@@ -1,4 +1,4 @@
-"""Run the validate job's scripts on trial releases, each in an empty folder on this host."""
+"""Run the scripts of the validate job on trial releases, each in an empty folder on this host."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _SHELLS: dict[str | None, list[str]] = {
     "sh": ["sh", "-e"],
     "python": [sys.executable],
 }
-"""What GitHub starts for each `shell`, on Linux."""
+"""The command that a Linux runner of GitHub starts for each `shell`."""
 _CONTEXT = ("ref", "ref_name", "ref_type", "event_name", "repository", "workspace")
 
 
 class _NotTried(Exception):
-    """The script needs something that only a run has; the message completes "the job ..."."""
+    """The script needs something that only a run has. The message completes "the job ..."."""
 
 
 def try_releases(
     job: WorkflowJob, releases: Iterable[TrialRelease], project: Project, package_dir: str
 ) -> Trials:
-    """Run the job's scripts on each release, until one cannot be tried.
+    """Run the scripts of a job on each release, until a release cannot be tried.
 
     ``package_dir`` is the folder of the package in the repository.
     """
-    done: list[Trial] = []
+    trials: list[Trial] = []
     try:
         for release in releases:
             text = project.with_version(release.version)
-            done.append(_try(job, release, Path(package_dir, "pyproject.toml"), text))
+            trials.append(_try(job, release, Path(package_dir, "pyproject.toml"), text))
     except _NotTried as error:
-        return Trials(done=tuple(done), not_tried_reason=str(error))
-    return Trials(done=tuple(done))
+        return Trials(done=tuple(trials), not_tried_reason=str(error))
+    return Trials(done=tuple(trials))
 
 
 def _try(job: WorkflowJob, release: TrialRelease, project: Path, text: str) -> Trial:
@@ -58,30 +58,33 @@ def _try(job: WorkflowJob, release: TrialRelease, project: Path, text: str) -> T
         for name in release.files:
             (dist / name).write_bytes(b"")
         environment = _environment(Path(scratch), root, release)
-        known = {f"github.{key}": environment[f"GITHUB_{key.upper()}"] for key in _CONTEXT}
-        printed, code = [], 0
+        context = {f"github.{key}": environment[f"GITHUB_{key.upper()}"] for key in _CONTEXT}
+        texts, code = [], 0
         for number, step in enumerate(step for step in job.steps if step.run is not None):
             output = Path(scratch) / f"output-{number}"
             output.touch()
-            done = _run(job, step, root, {**environment, "GITHUB_OUTPUT": str(output)}, known)
-            printed.append(done.stdout)
-            if code := done.returncode:
+            variables = {**environment, "GITHUB_OUTPUT": str(output)}
+            process = _run(job, step, root, variables, context)
+            texts.append(process.stdout)
+            if code := process.returncode:
                 break
             if step.id:
                 outputs = _outputs(output.read_text(encoding="utf-8"))
-                known |= {f"steps.{step.id}.outputs.{key}": value for key, value in outputs.items()}
+                context |= {
+                    f"steps.{step.id}.outputs.{key}": value for key, value in outputs.items()
+                }
         return Trial(
             release=release,
             code=code,
-            output="\n".join(printed),
-            outputs={key: fill(value, known) for key, value in job.outputs.items()},
+            output="\n".join(texts),
+            outputs={key: fill(value, context) for key, value in job.outputs.items()},
         )
 
 
 def _environment(scratch: Path, root: Path, release: TrialRelease) -> dict[str, str]:
     summary = scratch / "summary"
     summary.touch()
-    # The interpreter that runs this comes first: it knows tomllib, as the runner's does.
+    # The scripts need an interpreter with tomllib, which the one on PATH may not have.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {
         "CI": "true",
@@ -105,18 +108,18 @@ def _run(
     step: WorkflowStep,
     root: Path,
     environment: Mapping[str, str],
-    known: Mapping[str, str],
+    context: Mapping[str, str],
 ) -> subprocess.CompletedProcess[str]:
     name = step.shell or job.defaults.get("shell")
     shell = _SHELLS.get(name)
     if shell is None:
-        raise _NotTried(f"runs its script in {name}, which is not tried here")
+        raise _NotTried(f"uses the shell {name}, which this host cannot try")
     folder = root / (step.working_directory or job.defaults.get("working-directory", "."))
     if not folder.is_dir():
-        raise _NotTried(f"runs its script in {folder.name}/, which is not there")
+        raise _NotTried(f"runs its script in {folder.name}/, which does not exist before a run")
     script = root.parent / "script"
-    script.write_text(_filled(step.run or "", known), encoding="utf-8")
-    variables = {name: _filled(value, known) for name, value in {**job.env, **step.env}.items()}
+    script.write_text(_fill_in(step.run or "", context), encoding="utf-8")
+    variables = {name: _fill_in(value, context) for name, value in {**job.env, **step.env}.items()}
     try:
         return subprocess.run(
             [*shell, str(script)],
@@ -134,16 +137,21 @@ def _run(
         raise _NotTried(f"does not end within {_SECONDS} seconds") from None
 
 
-def _filled(text: str, known: Mapping[str, str]) -> str:
-    filled = fill(text, known)
+def _fill_in(text: str, context: Mapping[str, str]) -> str:
+    """Return the text with the values of its expressions.
+
+    Raises:
+        _NotTried: the value of an expression is unknown.
+    """
+    filled = fill(text, context)
     if not is_filled(filled):
-        rest = " ".join(filled[filled.index("${{") :].split("}}")[0].split())
-        raise _NotTried(f"uses {rest} }}}}, which is not known before a run")
+        expression = " ".join(filled[filled.index("${{") :].split("}}")[0].split())
+        raise _NotTried(f"uses {expression} }}}}, whose value is unknown before a run")
     return filled
 
 
 def _outputs(text: str) -> dict[str, str]:
-    """Read a file of outputs: `name=value`, or `name<<END`, lines, `END`."""
+    """Parse a file of step outputs: `name=value`, or `name<<END`, lines, `END`."""
     outputs = {}
     lines = iter(text.splitlines())
     for line in lines:

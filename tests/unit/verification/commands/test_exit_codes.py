@@ -120,7 +120,7 @@ def test_without_a_launcher_nothing_is_confirmed(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv(exit_codes.CONFIRM, value)
-    assert exit_codes._launchers_pipe() is None
+    assert exit_codes._launcher_pipe() is None
     exit_codes.confirmation()(0)
 
 
