@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from verification import suite
 from verification.models.errors import WrongUse
 
 _ROOT = Path(__file__).parents[2]
@@ -149,11 +150,11 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--python", metavar="X.Y", default="", help="the Python, such as 3.13")
+    add("--python", metavar="X.Y", default="", help="the version of Python, such as 3.13")
     add("--os", metavar="NAME", default="", help="the system, such as debian-11, windows-11")
     add("--arch", metavar="NAME", default="", help="the processor, such as x86_64, arm64")
-    add("--glibc", metavar="X.Y", default="", help="the C library, such as 2.31")
-    add("--pip", metavar="VERSION", default="", help="the pip, such as 24.3")
+    add("--glibc", metavar="X.Y", default="", help="the version of glibc, such as 2.31")
+    add("--pip", metavar="VERSION", default="", help="the version of pip, such as 24.3")
     add("--installer", metavar="NAME", default="", help="the installer: pip, uv, pip-oldest ...")
     add("--scenario", metavar="NAME", default="", help="the way to install and use the package")
     _add_origin(parser)
@@ -268,6 +269,7 @@ PYTEST_COMMANDS = ("gate", "test")
 def build_parsers() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
     """Return the root of the tree, and the parser of each command."""
     usages = {f"{name} {command.operands}": command.summary for name, command in COMMANDS.items()}
+    usages["--version"] = "print the version and the commit of the suite"
     width = max(map(len, usages)) + 2
     lines = (f"./e2e {usage:<{width}}{summary}" for usage, summary in usages.items())
     root = Parser(
@@ -293,7 +295,7 @@ def build_parsers() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
 def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the options of a command, and the words for pytest.
 
-    ``--help`` prints the help and ends the program with 0.
+    ``--help`` and ``--version`` print their text and end the program with 0.
 
     Raises:
         WrongUse: there is no such command, or its options are wrong.
@@ -301,6 +303,9 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     command = words[0] if words else "--help"
     if command in ("help", "-h"):
         command = "--help"
+    if command == "--version":
+        print(suite.title(suite.version(), suite.commit()))
+        raise SystemExit(0)
     if command not in (*COMMANDS, "--help"):
         raise WrongUse(f"unknown command {command!r}; there are {', '.join(COMMANDS)}")
     root, _ = build_parsers()

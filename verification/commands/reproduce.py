@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 from containers import engine as engines
 from containers import images, wheelhouse
 from containers.progress import print_line
+from verification import suite
 from verification.commands import common
 from verification.commands.common import Unverified
 from verification.models.cell import Cell
@@ -281,6 +282,8 @@ def _report(request: _Request, result: _Result) -> Report:
         verdict=result.verdict,
         items=(item,),
         cells=(cell_run.result,) if cell_run else (),
+        suite_version=suite.version(),
+        suite_commit=suite.commit(),
         started=reporting.timestamp(request.began),
         seconds=round(time.time() - request.began, 1),
         selection=result.selection.to_report(subject=request.subject.name),

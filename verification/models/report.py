@@ -307,6 +307,12 @@ class Report(Model):
     interrupted: bool = False
     out_of_scope: tuple[OutOfScope, ...] = ()
     version: str = Field(default="", description="The release's version.")
+    suite_version: str = Field(default="", description="The version of quiverdb-e2e.")
+    suite_commit: str = Field(
+        default="",
+        description="The commit of quiverdb-e2e, with `+changes` if files differ from it; "
+        "`no commit` outside a repository.",
+    )
     wheels: Mapping[str, Sha256] = Field(
         default_factory=dict, description="The sha256 of each wheel of the release, by name."
     )

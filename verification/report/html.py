@@ -20,6 +20,7 @@ import jinja2
 from markupsafe import Markup
 from pydantic import JsonValue
 
+from verification import suite
 from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, ExerciseStep, OwnTestFailure, read_evidence
@@ -85,6 +86,7 @@ def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
         verdicts=marks.VERDICTS,
         phases=(*get_args(StepName), timeline.OTHER),
         page=build_page(report, evidence),
+        suite=suite.title(report.suite_version, report.suite_commit),
     )
 
 

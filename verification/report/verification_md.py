@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.report import ArtifactClaim, Claim, LinkClaim, Report
 from verification.models.results import CellResult, ItemResult
@@ -88,7 +89,8 @@ def render(report: Report, template: ReportTemplate) -> str:
     parts += [*_findings(report), *_gaps(rows)]
     wheels = ", ".join(f"{name} (sha256 {sha[:16]})" for name, sha in sorted(report.wheels.items()))
     parts += ["---", f"_Verified: {report.started}_"]
-    parts += [f"_Wheels: {_plain(wheels or 'none')}_", "_Verifier: quiverdb-e2e_"]
+    verifier = suite.title(report.suite_version, report.suite_commit)
+    parts += [f"_Wheels: {_plain(wheels or 'none')}_", f"_Verifier: {_plain(verifier)}_"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from containers import progress
+from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.report import (
@@ -63,6 +64,8 @@ def build_report(
         items=judged.items,
         platforms=judged.platforms,
         cells=judged.cells,
+        suite_version=suite.version(),
+        suite_commit=suite.commit(),
         started=timestamp(span.began),
         seconds=round(span.ended - span.began, 1),
         selection=request.selection.to_report(
@@ -87,6 +90,8 @@ def unfinished_report(selection: Selection, subject: str, began: float) -> Repor
         verdict=Verdict.UNVERIFIED,
         items=(),
         cells=(),
+        suite_version=suite.version(),
+        suite_commit=suite.commit(),
         started=timestamp(began),
         seconds=0.0,
         selection=selection.to_report(subject=subject),
@@ -238,10 +243,11 @@ def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
 
 
 def header(prepared: PreparedRun) -> list[str]:
-    """Return the lines for the header of a test session: engine, images, wheels, lock."""
+    """Return the lines for the header of a test session: suite, engine, images, wheels, lock."""
     engine, release = prepared.testbed.engine, prepared.release
     locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
     return [
+        f"suite: {suite.title(suite.version(), suite.commit())}",
         f"engine: {engine.version} at {engine.url} ({engine.origin})",
         *(
             f"image: {image.tag} {image.id[:19]} of {image.created[:19]}"

@@ -1,0 +1,67 @@
+"""The version of this suite, and the commit of its checkout.
+
+The module needs only the standard library, so that ``--version`` works without an environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+NAME = "quiverdb-e2e"
+CHANGES = "+changes"
+NO_COMMIT = "no commit"
+_ROOT = Path(__file__).parents[1]
+
+
+def title(version: str, commit: str) -> str:
+    """Return the name of the suite with its version and its commit. Empty values are left out."""
+    return " ".join(filter(None, (NAME, version, f"({commit})" if commit else "")))
+
+
+@functools.cache
+def version(root: Path = _ROOT) -> str:
+    """Return the version in the pyproject.toml of the suite."""
+    text = (root / "pyproject.toml").read_text("utf-8")
+    return str(tomllib.loads(text)["project"]["version"])
+
+
+@functools.cache
+def commit(root: Path = _ROOT) -> str:
+    """Return the short commit of the checkout.
+
+    ``+changes`` follows it if tracked files differ from the commit. Outside a repository, or
+    without git, return ``no commit``.
+    """
+    revision = _git(root, "rev-parse", "--short", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    if not revision or changes is None:
+        return NO_COMMIT
+    return revision + (CHANGES if changes else "")
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """Return the output of git in a folder, or None if it fails.
+
+    Only a repository in this folder counts, not one that a parent folder or a variable names. The
+    checkout may belong to another user, because the suite runs its code anyway.
+    """
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment |= {"GIT_CEILING_DIRECTORIES": str(root.parent), "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", str(root), "-c", f"safe.directory={root}", *words]
+    try:
+        result = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError:
+        return None
+    return None if result.returncode else result.stdout.strip()
