@@ -23,7 +23,7 @@ def test_cell(
 
 
 def judge(result: CellResult) -> None:
-    """Give the test the outcome of its cell; the causes are the message."""
+    """Pass, fail or skip the test like its cell. The causes are the message."""
     match result.verdict:
         case Verdict.UNVERIFIED:
             pytest.skip(f"unverified: {result.reason}")

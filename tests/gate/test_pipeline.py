@@ -1,4 +1,4 @@
-"""The release workflow, executed: from a pushed tag to the release page and the index."""
+"""The run of the release workflow, from the pushed tag to the release page and the index."""
 
 from __future__ import annotations
 
@@ -19,38 +19,37 @@ pytestmark = pytest.mark.item("pipeline")
 
 @pytest.fixture
 def plan() -> Plan:
-    """Return what the release pipeline must be."""
+    """Return the plan of the release pipeline."""
     path = subjects.load().pipeline
     assert path is not None
     return plans.load(path)
 
 
-def test_every_claim_about_the_workflow_is_verified(
+def test_claims_about_the_workflow_are_verified(
     handover: Handover, pipeline: PipelineResult, plan: Plan
 ) -> None:
     claims = pipeline_part(pipeline, plan, strict=handover.facts.strict).truths.values()
     assert claims
-    wrong = [claim for claim in claims if claim.verdict is not Verdict.VERIFIED]
-    assert not wrong, "\n".join(f"{claim.title}: {claim.evidence}" for claim in wrong)
+    not_verified = [claim for claim in claims if claim.verdict is not Verdict.VERIFIED]
+    lines = [f"{claim.title}: {claim.evidence}" for claim in not_verified]
+    assert not not_verified, "\n".join(lines)
 
 
-def test_no_cause_of_the_workflow_fails(handover: Handover, pipeline: PipelineResult) -> None:
-    found = verdict.of_causes(pipeline.causes, strict=handover.facts.strict)
-    assert found is Verdict.VERIFIED, "\n".join(map(str, pipeline.causes))
+def test_workflow_has_no_failing_cause(handover: Handover, pipeline: PipelineResult) -> None:
+    result = verdict.of_causes(pipeline.causes, strict=handover.facts.strict)
+    assert result is Verdict.VERIFIED, "\n".join(map(str, pipeline.causes))
 
 
-def test_every_job_of_the_file_ran_and_passed(pipeline: PipelineResult, plan: Plan) -> None:
+def test_jobs_of_the_workflow_passed(pipeline: PipelineResult, plan: Plan) -> None:
     results = {(job.id, job.result) for job in pipeline.evidence.run.jobs}
     assert results == {(name, "success") for name in plan.jobs}
 
 
-def test_the_last_two_jobs_ran_side_by_side(pipeline: PipelineResult) -> None:
+def test_jobs_release_and_publish_ran_in_parallel(pipeline: PipelineResult) -> None:
     assert ran_side_by_side(pipeline.evidence.run, "release", "publish")
 
 
-def test_what_was_built_is_what_was_released_and_what_the_index_has(
-    pipeline: PipelineResult,
-) -> None:
+def test_release_page_and_index_have_the_built_wheels(pipeline: PipelineResult) -> None:
     built = {wheel.name: wheel.sha256 for wheel in pipeline.evidence.run.wheels}
     (release,) = pipeline.evidence.releases
     assert len(built) == 2
@@ -58,7 +57,7 @@ def test_what_was_built_is_what_was_released_and_what_the_index_has(
     assert pipeline.evidence.index.files == built
 
 
-def test_the_machines_get_what_the_workflow_published(
+def test_machines_install_the_published_wheels(
     handover: Handover, pipeline: PipelineResult
 ) -> None:
     assert handover.prepared.release.digests() == pipeline.evidence.index.files

@@ -1,4 +1,4 @@
-"""The trusted publisher: what the workflow presented, and what the index made of it."""
+"""The trusted publisher: the identity of the workflow, and the answer of the index."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ pytestmark = pytest.mark.item("publisher")
 
 
 @pytest.mark.usefixtures("pipeline")
-def test_the_index_took_the_identity_of_the_workflow(handover: Handover) -> None:
+def test_index_accepted_the_identity_of_the_workflow(handover: Handover) -> None:
     facts = handover.facts.pipeline
     assert facts is not None
-    found = verdict.of_causes(facts.publisher_causes, strict=handover.facts.strict)
-    assert found is Verdict.VERIFIED, "\n".join(map(str, facts.publisher_causes))
+    result = verdict.of_causes(facts.publisher_causes, strict=handover.facts.strict)
+    assert result is Verdict.VERIFIED, "\n".join(map(str, facts.publisher_causes))
     assert facts.identity_exchanged
 
 
-def test_the_identity_is_the_registered_one(pipeline: PipelineResult) -> None:
+def test_identity_is_the_registered_one(pipeline: PipelineResult) -> None:
     path = subjects.load().publishers
     assert path is not None
     (registered,) = publishers.load(path)
@@ -33,7 +33,7 @@ def test_the_identity_is_the_registered_one(pipeline: PipelineResult) -> None:
     assert pipeline.evidence.repository == registered.slug
 
 
-def test_nobody_else_uploaded_anything(pipeline: PipelineResult) -> None:
+def test_only_the_registered_publisher_uploaded_files(pipeline: PipelineResult) -> None:
     uploads = pipeline.evidence.index.upload_logs
     assert {upload.file for upload in uploads} == set(pipeline.evidence.index.files)
     assert all(upload.identity for upload in uploads)

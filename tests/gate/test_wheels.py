@@ -1,4 +1,4 @@
-"""The wheels as files: what is wrong with them is known before any machine starts."""
+"""The static inspection of the wheels, before a machine starts."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ SYSTEMS = ("linux", "windows")
 @pytest.mark.parametrize(
     "system", [pytest.param(name, marks=pytest.mark.item(f"{name}-install")) for name in SYSTEMS]
 )
-def test_the_wheels_of_a_system(handover: Handover, system: str) -> None:
+def test_wheels_of_a_system(handover: Handover, system: str) -> None:
     facts = facts_of(handover, system)
     causes = [*facts.causes, *(cause for wheel in facts.wheels for cause in wheel.causes)]
-    found = verdict.of_causes(causes, strict=handover.facts.strict)
-    assert found is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
+    result = verdict.of_causes(causes, strict=handover.facts.strict)
+    assert result is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
     assert facts.wheels, f"the release has no wheel for {system}"
 
 
-def test_the_wheels_of_the_platforms_without_a_machine(handover: Handover) -> None:
+def test_wheels_of_platforms_without_a_machine(handover: Handover) -> None:
     causes = [
         c for platform in handover.facts.platforms if platform.counts for c in platform.causes
     ]
-    found = verdict.of_causes(causes, strict=handover.facts.strict)
-    assert found is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
+    result = verdict.of_causes(causes, strict=handover.facts.strict)
+    assert result is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
 
 
 def facts_of(handover: Handover, system: str) -> SystemFacts:
-    """Return what is known of a system's wheels."""
+    """Return the facts about the wheels of a system. Skip the test if the run has no machine."""
     for facts in handover.facts.systems:
         if facts.system == system:
             return facts

@@ -1,7 +1,7 @@
-"""The conftest of a gate without an engine: what cells do is read from a file.
+"""The conftest of a gate without an engine.
 
-A unit test copies it into a folder of its own, next to `behaviour.json`: what each cell does, by
-its id. Without an entry, a cell works.
+A unit test copies it next to `behaviour.json`. This file says what each cell does, by the id of the
+cell, and how the set-up, the workers and the engine behave. A cell without an entry works.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,25 +49,22 @@ __all__ = [
     "pytest_xdist_auto_num_workers",
     "report_item",
 ]
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-BEHAVIOUR: dict[str, str] = json.loads((HERE / "behaviour.json").read_text("utf-8"))
+BEHAVIOUR: dict[str, str] = json.loads((FOLDER / "behaviour.json").read_text("utf-8"))
 WHEELS = {"linux": LINUX_WHEEL, "windows": WINDOWS_WHEEL}
 
 
 def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStack) -> RunSetup:
-    """Return a prepared testbed of which nothing runs."""
-    stack.callback((HERE / "removed").touch)
-    if BEHAVIOUR.get("engine") == "gone at the end":
-        stack.callback(_no_answer)
+    """Return a prepared testbed without containers."""
+    stack.callback((FOLDER / "removed").touch)
+    if BEHAVIOUR.get("engine") == "lost at the end":
+        stack.callback(_lose_engine)
     match BEHAVIOUR.get("set-up"):
-        case "testbed":
+        case "testbed failure":
             raise TestbedFailure("engine-unreachable", "engine", "no answer")
         case "wrong use":
-            raise WrongUse("there is no such release")
-        case "waits":
-            (HERE / "waiting").touch()
-            time.sleep(60)
+            raise WrongUse("--release 9.9.9")
         case "interrupted":
             os.kill(os.getpid(), signal.SIGINT)
         case "crashes":
@@ -76,12 +72,12 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
     return set_up()
 
 
-def _no_answer() -> None:
-    raise ConnectionError("the engine does not answer")
+def _lose_engine() -> None:
+    raise ConnectionError("no answer")
 
 
 def keep(_release: Release, _subject: str, _seed: int) -> None:
-    """Keep nothing: the files do not exist."""
+    """Store no file, because the files do not exist."""
 
 
 if IN_WORKER and BEHAVIOUR.get("workers") == "die at the start":
@@ -92,12 +88,12 @@ vars(replay_inputs)["keep"] = keep
 
 @pytest.fixture
 def run_cell() -> Callable[[Cell], CellResult]:
-    """Return the function that does what the file says of a cell."""
+    """Return the function that behaves as the file says."""
     return run
 
 
 def run(cell: Cell) -> CellResult:
-    """Do what the file says of a cell; return its result."""
+    """Behave as the file says for this cell, and return its result."""
     outcome = Outcome.WORKS
     match BEHAVIOUR.get(cell.id, "works"):
         case "dies":
@@ -108,8 +104,8 @@ def run(cell: Cell) -> CellResult:
             raise KeyboardInterrupt
         case "skips":
             pytest.skip("unverified: no such image")
-        case named:
-            outcome = Outcome(named)
+        case name:
+            outcome = Outcome(name)
     severity = Severity.TESTBED if outcome is Outcome.TESTBED else Severity.BROKEN
     cause = Cause(name="crash", severity=severity, where=cell.id, message="m", remedy="r")
     return CellResult(

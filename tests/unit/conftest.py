@@ -1,4 +1,4 @@
-"""Keeps the host's settings out of the unit tests, and the tests' files out of the host's."""
+"""Keeps the settings of the host out of the unit tests, and their files out of the host's cache."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-_FOREIGN = ("PIP_", "UV_", "DOCKER_", "QUIVERDB_E2E_", "XDG_")
+_HOST_SETTINGS = ("PIP_", "UV_", "DOCKER_", "QUIVERDB_E2E_", "XDG_")
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Take the host's settings away; return the state folder that a test has instead."""
+    """Remove the settings of the host, and return the state folder of the test."""
     for name in list(os.environ):
-        if name.startswith(_FOREIGN):
+        if name.startswith(_HOST_SETTINGS):
             monkeypatch.delenv(name)
     folder = tmp_path / "isolated"
     monkeypatch.setenv("HOME", str(folder / "home"))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# These run in processes of their own, in an image or on a machine.
+# The programs in these folders run in an image or on a machine, each in a separate process.
 PROGRAMS = (ROOT / "containers" / "images", ROOT / "verification" / "probe")
-CHANGES = {"update", "setdefault", "pop", "popitem", "clear", "__setitem__", "__delitem__"}
+WRITE_METHODS = {"update", "setdefault", "pop", "popitem", "clear", "__setitem__", "__delitem__"}
 
 
 def _is_environ(node: ast.expr) -> bool:
@@ -27,27 +27,27 @@ def _writes(tree: ast.AST) -> Iterator[int]:
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             function = node.func
             if function.attr in ("putenv", "unsetenv") or (
-                function.attr in CHANGES and _is_environ(function.value)
+                function.attr in WRITE_METHODS and _is_environ(function.value)
             ):
                 yield node.lineno
         for target in targets:
-            changed = target.value if isinstance(target, ast.Subscript) else target
-            if _is_environ(changed):
+            variable = target.value if isinstance(target, ast.Subscript) else target
+            if _is_environ(variable):
                 yield target.lineno
 
 
-def test_nothing_writes_to_the_environment_of_the_process() -> None:
-    found = [
+def test_suite_does_not_write_to_the_environment_of_its_process() -> None:
+    writes = [
         f"{path.relative_to(ROOT)}:{line}"
         for folder in ("containers", "verification")
         for path in (ROOT / folder).rglob("*.py")
         if not any(programs in path.parents for programs in PROGRAMS)
         for line in _writes(ast.parse(path.read_text("utf-8")))
     ]
-    assert found == []
+    assert writes == []
 
 
-def test_each_way_of_writing_to_it_is_noticed() -> None:
+def test_each_way_to_write_to_the_environment_is_reported() -> None:
     lines = (
         "os.environ['A'] = 'b'",
         "os.environ |= {}",
