@@ -1,4 +1,4 @@
-"""Where the wheels of a run come from."""
+"""The origin of the wheels of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROJECT = '[project]\nname = "quiverdb"\nversion = "1.2.0rc1"\n'
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Return a folder with a source."""
+    """Return a folder with the source of a package."""
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT)
@@ -40,37 +40,39 @@ def selection(**options: object) -> Selection:
     return select(Options.model_validate(options), origin.ROOT, SUBJECT.platforms)
 
 
-def test_named_wheels_and_a_published_release_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[object, ...]] = []
+def test_folder_of_wheels_and_published_release_are_existing_releases(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[object, ...]] = []
 
-    def take(*arguments: object) -> Release:
-        asked.append(arguments)
+    def existing(*arguments: object) -> Release:
+        calls.append(arguments)
         return release()
 
-    monkeypatch.setattr(wheelhouse, "from_folder", take)
-    monkeypatch.setattr(upstream_releases, "release", take)
+    monkeypatch.setattr(wheelhouse, "from_folder", existing)
+    monkeypatch.setattr(upstream_releases, "release", existing)
     assert origin.existing_release(selection(wheels=Path("dist")), SUBJECT) == release()
     assert origin.existing_release(selection(release="0.5.0"), SUBJECT) == release()
     assert origin.existing_release(selection(), SUBJECT) is None
-    assert asked == [
+    assert calls == [
         (Path("dist"), "quiverdb", SUBJECT.locks),
         ("0.5.0", "quiverdb", SUBJECT.locks, SUBJECT.platforms),
     ]
 
 
-def test_what_makes_the_wheels_decides_which_images_are_needed() -> None:
+def test_way_to_make_the_wheels_decides_which_images_are_needed() -> None:
     assert origin.required_recipes(selection()) == release_pipeline.IMAGES
-    alone = origin.required_recipes(selection(machines=("debian-13",)))
-    assert alone == tuple(builder.recipes(["linux"]))
-    assert set(alone) < set(origin.required_recipes(selection(pipeline=False)))
+    for_linux = origin.required_recipes(selection(machines=("debian-13",)))
+    assert for_linux == tuple(builder.recipes(["linux"]))
+    assert set(for_linux) < set(origin.required_recipes(selection(pipeline=False)))
 
 
 # ---- a build ----
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str | None]]:
-    """Return for each build its platform and the image that was named for it."""
+def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str | None]]:
+    """Return the platform and the named image of each build."""
     log: list[tuple[str, str | None]] = []
 
     def build(
@@ -82,42 +84,42 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, st
         wheel.write_bytes(platform.encode())
         return wheel
 
-    def none(_locks: Sequence[Path]) -> tuple[Path, ...]:
+    def no_dependencies(_locks: Sequence[Path]) -> tuple[Path, ...]:
         return ()
 
     monkeypatch.setattr(builder, "build", build)
-    monkeypatch.setattr(wheelhouse, "dependencies", none)
+    monkeypatch.setattr(wheelhouse, "dependencies", no_dependencies)
     return log
 
 
-def make(asked: Selection) -> tuple[Release, object]:
+def make(selected: Selection) -> tuple[Release, object]:
     with contextlib.ExitStack() as stack:
-        return origin.make_release(HOST, asked, SUBJECT, stack)
+        return origin.make_release(HOST, selected, SUBJECT, stack)
 
 
-def test_a_wheel_is_built_for_each_system(
-    built: list[tuple[str, str | None]], source: Path
+def test_one_wheel_is_built_for_each_system(
+    builds: list[tuple[str, str | None]], source: Path
 ) -> None:
-    made, outcome = make(selection(source=source, pipeline=False))
-    assert built == [("linux", None), ("windows", None)]
+    wheels, outcome = make(selection(source=source, pipeline=False))
+    assert builds == [("linux", None), ("windows", None)]
     assert outcome is None
-    assert [file.name for file in made.wheels] == [LINUX_WHEEL, WINDOWS_WHEEL]
-    assert (made.origin, made.location, made.version) == ("source", str(source), "0.5.0")
+    assert [file.name for file in wheels.wheels] == [LINUX_WHEEL, WINDOWS_WHEEL]
+    assert (wheels.origin, wheels.location, wheels.version) == ("source", str(source), "0.5.0")
 
 
-def test_the_environment_may_name_another_image_for_the_build(
-    built: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
+def test_environment_can_name_the_image_of_the_build(
+    builds: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
     make(selection(source=source, machines=("debian-13",)))
-    assert built == [("linux", "quay.example/manylinux")]
+    assert builds == [("linux", "quay.example/manylinux")]
 
 
 # ---- the release workflow ----
 
 
 class Workflow:
-    """A release workflow that publishes these files."""
+    """A fake release workflow that publishes these files."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.pushes: list[TagPush] = []
@@ -133,35 +135,35 @@ class Workflow:
         return PublishedRelease(pipeline_result(), self._files)
 
 
-def test_the_wheels_are_those_that_the_workflow_published(
-    built: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
+def test_release_has_the_wheels_that_the_workflow_published(
+    builds: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workflow = Workflow({WINDOWS_WHEEL: b"windows", LINUX_WHEEL: b"linux"})
     monkeypatch.setattr(release_pipeline, "run", workflow.run)
     with contextlib.ExitStack() as stack:
-        asked = selection(source=source, actions_from=source)
-        made, outcome = origin.make_release(HOST, asked, SUBJECT, stack)
-        assert [path.read_bytes() for path in made.wheel_paths] == [b"linux", b"windows"]
+        selected = selection(source=source, actions_from=source)
+        wheels, outcome = origin.make_release(HOST, selected, SUBJECT, stack)
+        assert [path.read_bytes() for path in wheels.wheel_paths] == [b"linux", b"windows"]
     assert outcome == pipeline_result()
-    assert built == []
-    assert [path.exists() for path in made.wheel_paths] == [False, False], "they are removed"
+    assert builds == []
+    assert [path.exists() for path in wheels.wheel_paths] == [False, False]
     (push,) = workflow.pushes
     assert (push.tags, push.overlays) == (("v1.2.0rc1",), {"bindings/python": source})
     assert workflow.actions == [source]
 
 
-def test_where_the_workflow_published_nothing_the_wheels_are_built(
-    built: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
+def test_wheels_are_built_if_the_workflow_published_nothing(
+    builds: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(release_pipeline, "run", Workflow({}).run)
-    made, outcome = make(selection(source=source))
-    assert [platform for platform, _ in built] == ["linux", "windows"]
-    assert made.location == str(source)
-    assert outcome == pipeline_result(), "the workflow has its own verdict"
+    wheels, outcome = make(selection(source=source))
+    assert [platform for platform, _ in builds] == ["linux", "windows"]
+    assert wheels.location == str(source)
+    assert outcome == pipeline_result()
 
 
-@pytest.mark.usefixtures("built")
-def test_the_default_source_is_in_the_checkout_already(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("builds")
+def test_default_source_needs_no_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
     workflow = Workflow({})
     monkeypatch.setattr(release_pipeline, "run", workflow.run)
     make(selection(source=origin.ROOT / DEFAULT_SOURCE))
@@ -172,8 +174,9 @@ def test_the_default_source_is_in_the_checkout_already(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "text",
     ["[project", "", '[project]\nname = "x"\n', '[project]\nversion = "new"\n', "project = 1\n"],
+    ids=["no TOML", "empty", "no version", "invalid version", "no table"],
 )
-def test_a_source_without_a_version_is_wrong_use(source: Path, text: str) -> None:
+def test_source_without_a_version_is_wrong_use(source: Path, text: str) -> None:
     (source / "pyproject.toml").write_text(text)
-    with pytest.raises(WrongUse, match=r"pyproject\.toml: no version"):
+    with pytest.raises(WrongUse, match=r"pyproject\.toml: "):
         make(selection(source=source))

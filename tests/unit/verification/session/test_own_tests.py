@@ -19,7 +19,7 @@ def report(node: str, outcome: str, text: str = "") -> dict[str, object]:
     return {"kind": "report", "node": node, "outcome": outcome, "text": text}
 
 
-def test_nothing_is_recorded_where_no_line_is() -> None:
+def test_empty_ledger_records_nothing() -> None:
     record = read_ledger("")
     assert (record.pytest, record.collected, record.internal, record.end) == ("", None, "", None)
     assert (record.begun, record.within, record.failures, record.left_out) == (0, "", (), ())
@@ -62,22 +62,22 @@ def test_each_kind_of_line_is_read() -> None:
         ("skipped", "xfailed", "xfailed"),
     ],
 )
-def test_the_heaviest_outcome_of_a_test_counts(first: str, second: str, counted: str) -> None:
+def test_worst_outcome_of_a_test_counts(first: str, second: str, counted: str) -> None:
     record = read_ledger(ledger(report("a", first, "1"), report("a", second, "2")))
     assert record.counts[TestOutcome(counted)] == 1
     assert sum(record.counts.values()) == 1
-    texts = [one.text for one in record.failures] + [one.reason for one in record.left_out]
+    texts = [test.text for test in record.failures] + [test.reason for test in record.left_out]
     assert texts == ["2" if second == counted else "1"]
 
 
 @pytest.mark.parametrize("outcome", ["failed", "error", "uncollected"])
-def test_a_failure_keeps_its_last_lines(outcome: str) -> None:
+def test_failure_keeps_its_last_lines(outcome: str) -> None:
     (failure,) = read_ledger(ledger(report("a", outcome, "\n".join(map(str, range(20)))))).failures
     assert (failure.node, failure.outcome) == ("a", outcome)
     assert failure.text.splitlines() == [str(number) for number in range(5, 20)]
 
 
-def test_a_line_that_was_cut_short_is_passed_over() -> None:
+def test_incomplete_line_is_ignored() -> None:
     assert read_ledger('{"kind": "collected", "number": 3}\n{"kind": "be').collected == 3
 
 
@@ -88,22 +88,25 @@ def test_a_line_that_was_cut_short_is_passed_over() -> None:
         ({"kind": "collected", "number": "x"}, "lines.0.collected.number: "),
         (report("a", "strange"), "lines.0.report.outcome: "),
     ],
+    ids=["kind", "number", "outcome"],
 )
-def test_a_line_of_another_form_names_its_field(line: dict[str, object], field: str) -> None:
-    with pytest.raises(DataError) as caught:
+def test_invalid_line_is_an_error_that_names_the_field(line: dict[str, object], field: str) -> None:
+    with pytest.raises(DataError) as raised:
         read_ledger(json.dumps(line))
-    assert str(caught.value).startswith(f"the ledger of the package's own tests: {field}")
+    assert field in str(raised.value)
 
 
-def test_a_folder_without_tests_is_unusable(tmp_path: Path) -> None:
-    assert own_tests.folder_fault(tmp_path / "x") == "there is no such folder"
-    assert own_tests.folder_fault(tmp_path) == "there is no test_*.py in it"
+def test_folder_without_tests_has_a_fault(tmp_path: Path) -> None:
+    missing, empty = (own_tests.folder_fault(tmp_path / name) for name in ("x", "."))
+    assert missing
+    assert empty
+    assert missing != empty
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "test_a.py").touch()
     assert own_tests.folder_fault(tmp_path) == ""
 
 
-def test_the_files_are_those_that_are_no_cache_of_python(tmp_path: Path) -> None:
+def test_files_are_without_the_caches_of_python(tmp_path: Path) -> None:
     names = ("deep/test_a.py", "deep/data.sql", "__pycache__/a.pyc", ".pytest_cache/v")
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -113,7 +116,7 @@ def test_the_files_are_those_that_are_no_cache_of_python(tmp_path: Path) -> None
     assert list(files) == sorted(files)
 
 
-def test_the_digest_is_of_names_and_contents() -> None:
+def test_digest_depends_on_names_and_contents() -> None:
     files = {"a.py": b"1", "b.py": b"2"}
     digest = own_tests.digest(files)
     assert digest == own_tests.digest(dict(reversed(files.items())))

@@ -16,8 +16,9 @@ MACOS = "quiverdb-0.5.0-cp313-cp313-macosx_11_0_arm64.whl"
 
 def _listed(name: str, version: str, yanked: str | None = None) -> IndexFile:
     tag = name.removesuffix(".whl").split("-", 2)[-1]
-    fits = (tag, ">=3.13")
-    return IndexFile(name=name, version=version, url="", sha256="", fits=fits, yanked=yanked)
+    return IndexFile(
+        name=name, version=version, url="", sha256="", fits=(tag, ">=3.13"), yanked=yanked
+    )
 
 
 LISTING = (
@@ -40,31 +41,32 @@ def _release(origin: str) -> Release:
     return release().model_copy(update={"origin": origin})
 
 
-def test_a_published_release_has_the_files_that_the_index_lists(
+def test_published_release_has_the_files_that_the_index_lists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upstream_releases, "listing", lambda _project: LISTING)
-    found = published_files(_release("release"), INSPECTION, "quiverdb", earlier=True)
-    assert {file.name for file in found.files} == {LINUX_WHEEL, MACOS}
-    assert {file.requires_python for file in found.files} == {">=3.13"}
-    assert [file.version for file in found.earlier] == ["0.4.0"]
-    assert not found.unknown
+    release_files = published_files(_release("release"), INSPECTION, "quiverdb", earlier=True)
+    assert {file.name for file in release_files.files} == {LINUX_WHEEL, MACOS}
+    assert {file.requires_python for file in release_files.files} == {">=3.13"}
+    assert [file.version for file in release_files.earlier] == ["0.4.0"]
+    assert not release_files.unknown
 
 
 @pytest.mark.parametrize("origin", ["release", "wheels"])
-def test_without_the_index_the_wheels_are_known(
+def test_release_without_an_answer_of_the_index_has_its_wheels(
     monkeypatch: pytest.MonkeyPatch, origin: str
 ) -> None:
     def unavailable(_project: str) -> None:
-        raise ImageUnavailable("it does not answer")
+        raise ImageUnavailable("no answer")
 
     monkeypatch.setattr(upstream_releases, "listing", unavailable)
-    found = published_files(_release(origin), INSPECTION, "quiverdb", earlier=True)
-    assert {file.name for file in found.files} == {file.name for file in release().wheels}
-    assert {file.requires_python for file in found.files} == {">=3.12"}
-    assert bool(found.unknown) == (origin == "release"), "a folder of wheels is the whole release"
+    release_files = published_files(_release(origin), INSPECTION, "quiverdb", earlier=True)
+    assert {file.name for file in release_files.files} == {file.name for file in release().wheels}
+    assert {file.requires_python for file in release_files.files} == {">=3.12"}
+    # A folder of wheels is the complete release.
+    assert bool(release_files.unknown) == (origin == "release")
 
 
-def test_the_index_is_not_asked_without_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_releases, "listing", lambda _project: pytest.fail("asked"))
+def test_index_is_not_requested_without_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_releases, "listing", lambda _project: pytest.fail("a request"))
     assert not published_files(_release("wheels"), INSPECTION, "quiverdb", earlier=False).earlier

@@ -29,7 +29,7 @@ def _file(folder: Path, name: str, content: bytes) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Report:
-    """Return the report of a run whose files are kept."""
+    """Return the report of a run whose files are stored."""
     folder = tmp_path / "wheels"
     release = Release(
         origin="wheels",
@@ -53,19 +53,19 @@ def _changed(run: Report, **inputs: str) -> Report:
     return run.model_copy(update={"inputs": run.inputs.model_copy(update=inputs)})
 
 
-def _regain(run: Report) -> RestoredInputs:
+def _restore(run: Report) -> RestoredInputs:
     return replay_inputs.restore(run, SUBJECT)
 
 
-def _forget(run: Report, kind: InputKind) -> None:
+def _remove(run: Report, kind: InputKind) -> None:
     assert run.inputs
     for file in getattr(run.inputs, kind):
-        found = file_store.find(file.sha256, file.name)
-        assert found is not None
-        found.unlink()
+        path = file_store.find(file.sha256, file.name)
+        assert path is not None
+        path.unlink()
 
 
-def test_the_files_of_each_kind_are_recorded_by_content(run: Report, tmp_path: Path) -> None:
+def test_files_of_each_kind_are_recorded_by_content(run: Report, tmp_path: Path) -> None:
     assert run.inputs
     recorded = {kind: [file.name for file in getattr(run.inputs, kind)] for kind in KINDS}
     assert recorded == {
@@ -80,39 +80,38 @@ def test_the_files_of_each_kind_are_recorded_by_content(run: Report, tmp_path: P
     assert (run.inputs.suite, run.inputs.seed) == (replay_inputs.suite_hash(), 7)
 
 
-def test_what_a_run_used_is_found_again(run: Report) -> None:
-    regained = _regain(run)
-    assert regained.gone == regained.differs == ()
-    release = regained.release
+def test_stored_files_are_restored(run: Report) -> None:
+    restored = _restore(run)
+    assert restored.gone == restored.differs == ()
+    release = restored.release
     paths = (*release.wheel_paths, *release.dependencies, *release.tools)
     assert [path.read_bytes() for path in paths] == [b"wheel", b"cffi", b"pytest"]
     assert (release.version, release.previous, release.origin) == ("1.0", "0.9", "wheels")
     assert release.yanked == {OLD_WHEEL: "broken"}
 
 
-def test_a_wheel_that_is_gone_is_named(run: Report) -> None:
-    _forget(run, "wheels")
-    (line,) = _regain(run).gone
+def test_missing_wheel_is_named(run: Report) -> None:
+    _remove(run, "wheels")
+    (line,) = _restore(run).gone
     assert line.startswith(f"{WHEEL} (sha256 ")
 
 
-def test_a_wheel_that_is_gone_is_taken_again_from_its_folder_if_it_is_the_same(
+def test_missing_wheel_is_restored_from_its_folder_only_if_it_is_the_same(
     run: Report, tmp_path: Path
 ) -> None:
-    _forget(run, "wheels")
+    _remove(run, "wheels")
     folder = str(tmp_path / "wheels")
     selection = run.selection.model_copy(update={"wheels": folder})
     run = run.model_copy(update={"selection": selection})
-    # What is linked to what was forgotten is still whole there.
-    assert _regain(run).gone == ()
+    assert _restore(run).gone == ()
     _file(tmp_path / "wheels", WHEEL, b"built anew")
-    assert len(_regain(run).gone) == 1
+    assert len(_restore(run).gone) == 1
 
 
-def test_a_wheel_that_is_gone_is_found_among_those_that_were_built(run: Report) -> None:
-    _forget(run, "wheels")
+def test_missing_wheel_is_restored_from_the_built_wheels(run: Report) -> None:
+    _remove(run, "wheels")
     _file(state_folder() / "wheels" / "0123", WHEEL, b"wheel")
-    assert _regain(run).gone == ()
+    assert _restore(run).gone == ()
 
 
 def _release_of(*wheels: Path) -> Release:
@@ -120,46 +119,46 @@ def _release_of(*wheels: Path) -> Release:
     return Release(origin="release", location="1.0", version="1.0", wheels=files)
 
 
-def test_a_release_that_is_gone_is_fetched_again_by_its_digest(
+def test_missing_release_is_fetched_again_and_recognized_by_its_hash(
     run: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _forget(run, "wheels")
+    _remove(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"wheel")
     monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
-    assert _regain(run).gone, "wheels that the user named are fetched from nowhere"
-    regained = _regain(_changed(run, origin="release"))
-    assert regained.gone == ()
-    assert [file.sha256 for file in regained.release.wheels] == [file_sha256(fetched)]
+    assert _restore(run).gone  # the wheels of a folder are not fetched from an index
+    restored = _restore(_changed(run, origin="release"))
+    assert restored.gone == ()
+    assert [file.sha256 for file in restored.release.wheels] == [file_sha256(fetched)]
 
 
-def test_a_release_that_was_published_anew_is_not_what_was_recorded(
+def test_release_with_other_content_is_not_the_recorded_one(
     run: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _forget(run, "wheels")
+    _remove(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"other")
     monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
-    assert len(_regain(_changed(run, origin="release")).gone) == 1
+    assert len(_restore(_changed(run, origin="release")).gone) == 1
 
 
 def _damage(run: Report, kind: InputKind) -> None:
     assert run.inputs
     for file in getattr(run.inputs, kind):
-        kept = file_store.find(file.sha256, file.name)
-        assert kept is not None
-        kept.write_bytes(b"damaged")
+        path = file_store.find(file.sha256, file.name)
+        assert path is not None
+        path.write_bytes(b"damaged")
 
 
-def test_a_damaged_copy_is_fetched_again(run: Report, tmp_path: Path) -> None:
+def test_damaged_copy_is_restored_from_its_source(run: Report, tmp_path: Path) -> None:
     _damage(run, "wheels")
     selection = run.selection.model_copy(update={"wheels": str(tmp_path / "wheels")})
-    regained = _regain(run.model_copy(update={"selection": selection}))
-    assert (regained.gone, [path.name for path in regained.release.wheels]) == ((), [WHEEL])
+    restored = _restore(run.model_copy(update={"selection": selection}))
+    assert (restored.gone, [path.name for path in restored.release.wheels]) == ((), [WHEEL])
 
 
-def test_a_damaged_copy_that_cannot_be_fetched_again_is_the_testbeds_failure(run: Report) -> None:
+def test_damaged_copy_without_another_source_is_a_testbed_failure(run: Report) -> None:
     _damage(run, "wheels")
     with pytest.raises(TestbedFailure) as raised:
-        _regain(run)
+        _restore(run)
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", WHEEL)
 
 
@@ -167,45 +166,45 @@ def _unreachable(*_: object) -> None:
     raise TestbedFailure("index-unreachable", "upstream index", "no answer")
 
 
-def test_a_dependency_that_is_gone_and_cannot_be_fetched_is_gone_with_the_reason(
+def test_missing_dependency_is_named_with_the_reason(
     run: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _forget(run, "dependencies")
+    _remove(run, "dependencies")
     monkeypatch.setattr(wheelhouse, "dependencies", _unreachable)
-    (line,) = _regain(run).gone
+    (line,) = _restore(run).gone
     assert "cffi-2.0" in line
     assert "no answer" in line
 
 
-def test_a_dependency_that_is_gone_is_fetched_again(
+def test_missing_dependency_is_fetched_again(
     run: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _forget(run, "dependencies")
+    _remove(run, "dependencies")
     fetched = _file(tmp_path / "fetched", "cffi-2.0-py3-none-any.whl", b"cffi")
     monkeypatch.setattr(wheelhouse, "dependencies", lambda _locks: (fetched,))
-    regained = _regain(run)
-    assert regained.gone == ()
-    assert regained.release.dependencies == (fetched,)
+    restored = _restore(run)
+    assert restored.gone == ()
+    assert restored.release.dependencies == (fetched,)
 
 
-def test_an_earlier_release_that_is_gone_is_a_difference_with_its_reason(
+def test_missing_earlier_release_is_a_difference_with_its_reason(
     run: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upstream_releases, "earlier", _unreachable)
-    _forget(run, "earlier")
-    regained = _regain(run)
-    assert regained.gone == ()
-    (line,) = regained.differs
+    _remove(run, "earlier")
+    restored = _restore(run)
+    assert restored.gone == ()
+    (line,) = restored.differs
     assert "quiverdb-0.9" in line
     assert "no answer" in line
 
 
-def test_another_suite_is_a_difference(run: Report) -> None:
-    (line,) = _regain(_changed(run, suite="0" * 16)).differs
+def test_changed_suite_is_a_difference(run: Report) -> None:
+    (line,) = _restore(_changed(run, suite="0" * 16)).differs
     assert "0" * 16 in line
     assert replay_inputs.suite_hash() in line
 
 
-def test_a_report_without_the_files_of_its_run_cannot_be_replayed(run: Report) -> None:
-    with pytest.raises(WrongUse, match="does not say what the run used"):
-        _regain(run.model_copy(update={"inputs": None}))
+def test_report_without_inputs_cannot_be_replayed(run: Report) -> None:
+    with pytest.raises(WrongUse):
+        _restore(run.model_copy(update={"inputs": None}))

@@ -1,4 +1,4 @@
-"""A declared dependency that the run's index lacks is found before a machine starts."""
+"""A declared dependency that is not on the run's index is reported before a machine starts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _inspection(*requires: str) -> ReleaseInspection:
 
 
 def _wheel(folder: Path, name: str, *requires: str, tag: str = "py3-none-any") -> Path:
-    """Return a wheel `name` (project-version) that declares these requirements."""
+    """Make a wheel that declares these requirements; `name` is PROJECT-VERSION."""
     project, _, version = name.partition("-")
     lines = [f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
@@ -62,8 +62,8 @@ def _wheel(folder: Path, name: str, *requires: str, tag: str = "py3-none-any") -
 def _unserved(
     *requires: str, files: tuple[Path, ...] = (), machine: MachineSpec = DEBIAN
 ) -> list[str]:
-    found = required_files.unserved_requirements(_inspection(*requires), files, machine)
-    return [str(one.requirement) for one in found]
+    unserved = required_files.unserved_requirements(_inspection(*requires), files, machine)
+    return [str(item.requirement) for item in unserved]
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def cffi(tmp_path: Path) -> Path:
         "no requirement at all",
     ],
 )
-def test_what_the_index_has_or_no_machine_asks_for_is_no_fault(
+def test_requirement_that_is_served_or_not_needed_is_not_reported(
     requirement: str, cffi: Path
 ) -> None:
     assert _unserved(requirement, files=(cffi,)) == []
@@ -100,31 +100,31 @@ def test_what_the_index_has_or_no_machine_asks_for_is_no_fault(
         ('numpy; sys_platform == "win32"', WINE),
     ],
 )
-def test_a_requirement_without_a_file_for_the_machine_is_reported(
+def test_requirement_without_a_file_for_the_machine_is_reported(
     requirement: str, machine: MachineSpec, cffi: Path
 ) -> None:
     assert _unserved(requirement, files=(cffi,), machine=machine) == [requirement]
 
 
-def test_a_source_distribution_is_for_every_machine(tmp_path: Path) -> None:
+def test_source_distribution_fits_every_machine(tmp_path: Path) -> None:
     assert _unserved("cffi", files=(tmp_path / "cffi-2.1.1.tar.gz",), machine=WINE) == []
 
 
-def test_the_requirements_of_a_dependency_count_with_its_extras(tmp_path: Path) -> None:
-    first = _wheel(tmp_path, "cffi-2.1.1", "pycparser", 'ply; extra == "yacc"')
+def test_requirements_of_a_dependency_are_checked_with_its_extras(tmp_path: Path) -> None:
+    newest = _wheel(tmp_path, "cffi-2.1.1", "pycparser", 'ply; extra == "yacc"')
     older = _wheel(tmp_path, "cffi-1.0", "six")
-    assert _unserved("cffi", files=(older, first)) == ["pycparser"]
-    assert _unserved("cffi[yacc]", files=(first,)) == ["pycparser", 'ply; extra == "yacc"']
+    assert _unserved("cffi", files=(older, newest)) == ["pycparser"]
+    assert _unserved("cffi[yacc]", files=(newest,)) == ["pycparser", 'ply; extra == "yacc"']
     circular = _wheel(tmp_path, "pycparser-3.0", "cffi")
-    assert _unserved("cffi", files=(first, circular)) == []
+    assert _unserved("cffi", files=(newest, circular)) == []
 
 
-# ---- whose fault it is ----
+# ---- the fault: the lock file, the package or the testbed ----
 
 
 @dataclasses.dataclass
 class _Upstream:
-    """The upstream index: what it has."""
+    """An upstream index with the files of some projects."""
 
     projects: tuple[str, ...] = ()
     answers: bool = True
@@ -154,18 +154,18 @@ def _check(selection: Selection, *requires: str) -> Release:
 
 
 @pytest.mark.parametrize(("subject", "prefix"), [("", "quiverdb-1.0-"), ("quiverdb", "--subject")])
-def test_a_published_dependency_that_the_lock_lacks_is_wrong_use(
+def test_published_dependency_that_is_not_in_the_lock_file_is_wrong_use(
     tmp_path: Path, upstream: _Upstream, subject: str, prefix: str
 ) -> None:
     upstream.projects = ("numpy",)
-    with pytest.raises(WrongUse, match="requires numpy>=2") as raised:
+    with pytest.raises(WrongUse, match="numpy>=2") as raised:
         _check(_selection(tmp_path, "debian-13", subject=subject), "numpy>=2")
     assert str(raised.value).startswith(prefix)
     assert str(SUBJECT.dependencies) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_dependency_that_no_index_has_stays_the_packages(
+def test_dependency_that_no_index_has_is_recorded_as_unpublished(
     tmp_path: Path, upstream: _Upstream
 ) -> None:
     upstream.projects = ("cffi",)
@@ -174,7 +174,7 @@ def test_a_dependency_that_no_index_has_stays_the_packages(
     assert _check(selection).unpublished == ()
 
 
-def test_without_an_answer_of_the_upstream_index_nothing_is_decided(
+def test_upstream_index_without_an_answer_is_a_testbed_failure(
     tmp_path: Path, upstream: _Upstream
 ) -> None:
     upstream.answers = False
@@ -183,7 +183,7 @@ def test_without_an_answer_of_the_upstream_index_nothing_is_decided(
     assert raised.value.cause == "dependency-not-served"
 
 
-def test_a_machine_on_which_the_release_need_not_work_is_not_checked(
+def test_machine_on_which_the_release_need_not_work_is_not_checked(
     tmp_path: Path, upstream: _Upstream
 ) -> None:
     upstream.projects = ("numpy",)

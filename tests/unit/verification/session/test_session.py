@@ -24,23 +24,23 @@ from verification.session.session import EVIDENCE, CellRun, Session
 
 CELL = cells.cell(sample_machine("debian-13"), SUBJECT, "pip", "venv")
 REQUESTS = tuple(IndexRequest.model_validate(line) for line in healthy()["requests"])
-LOST = TestbedFailure("machine-lost", "debian-13", "the engine went away")
+LOST = TestbedFailure("machine-lost", "debian-13", "no answer")
 
 
 def session(testbed: FakeTestbed, folder: Path, *, strict: bool = False) -> Session:
-    """Return a session whose release is the one of the sample evidence."""
+    """Return a session with the release of the sample evidence."""
     files = release(WHEEL, version="1.2.0")
     wheel = files.wheels[0].model_copy(update={"sha256": "a" * 64})
     files = files.model_copy(
         update={"wheels": (wheel,), "dependencies": (Path("cffi-2.0.0-py3-none-any.whl"),)}
     )
-    # The sample's machine returns no values of this run.
+    # The sample evidence does not have the chosen values of this run.
     subject = SUBJECT.model_copy(update={"values": None})
     return Session(prepared(files, "debian-13", testbed=testbed), subject, folder, strict=strict)
 
 
 def with_database(fields: Fields) -> None:
-    """Let the probe print the database file that the package wrote."""
+    """Add the database file that the package wrote to the output of the probe."""
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE Other (id)")
         database.execute("CREATE TABLE Plant (id, label, units)")
@@ -50,21 +50,21 @@ def with_database(fields: Fields) -> None:
         fields["on_disk"] = {"data.db": base64.b64encode(database.serialize()).decode()}
 
 
-def on_machine(*changes: Change) -> FakeTestbed:
+def probe_testbed(*changes: Change) -> FakeTestbed:
     return FakeTestbed.of(printed(with_database, *changes), requests=REQUESTS)
 
 
-def crashes(fields: Fields) -> None:
+def crash_at_import(fields: Fields) -> None:
     fields["import"]["code"] = -11
 
 
-def writes_at_import(fields: Fields) -> None:
+def print_at_import(fields: Fields) -> None:
     fields["import"]["stdout"] = "hello\n"
 
 
-def test_a_cell_that_works_has_its_result_and_its_evidence(tmp_path: Path) -> None:
-    ran_cell = session(on_machine(), tmp_path).run(CELL)
-    result = ran_cell.result
+def test_working_cell_has_its_result_and_its_evidence(tmp_path: Path) -> None:
+    cell_run = session(probe_testbed(), tmp_path).run(CELL)
+    result = cell_run.result
     assert [str(cause) for cause in result.causes] == []
     assert (result.outcome, result.verdict) == (Outcome.WORKS, Verdict.VERIFIED)
     assert (result.id, result.machine) == ("debian-13-pip-venv", "debian-13")
@@ -72,72 +72,73 @@ def test_a_cell_that_works_has_its_result_and_its_evidence(tmp_path: Path) -> No
     assert result.expectation is ExpectationKind.WORKS
     assert result.wheel == WHEEL
     assert result.reason == ""
-    assert result.seconds == ran_cell.evidence.wall_seconds
-    assert result.summary == cell_summary.summarize(ran_cell.evidence)
+    assert result.seconds == cell_run.evidence.wall_seconds
+    assert result.summary == cell_summary.summarize(cell_run.evidence)
     (written,) = (tmp_path / EVIDENCE).iterdir()
     assert written.name == f"{result.evidence}.json"
-    assert read_evidence(written) == ran_cell.evidence
+    assert read_evidence(written) == cell_run.evidence
 
 
-def test_a_cell_that_fails_has_its_causes(tmp_path: Path) -> None:
-    result = session(on_machine(crashes), tmp_path).run(CELL).result
+def test_failing_cell_has_its_causes(tmp_path: Path) -> None:
+    result = session(probe_testbed(crash_at_import), tmp_path).run(CELL).result
     assert (result.outcome, result.verdict) == (Outcome.FAILS, Verdict.FAILED)
     assert "crash" in [cause.name for cause in result.causes]
 
 
-def test_a_cell_whose_evidence_ends_early_is_unverified_with_the_reason(tmp_path: Path) -> None:
-    def ends(fields: Fields) -> None:
+def test_cell_with_incomplete_evidence_is_unverified_with_the_reason(tmp_path: Path) -> None:
+    def end_early(fields: Fields) -> None:
         del fields["exercise"], fields["uninstall"]
 
-    result = session(on_machine(ends), tmp_path).run(CELL).result
+    result = session(probe_testbed(end_early), tmp_path).run(CELL).result
     assert (result.outcome, result.verdict) == (Outcome.UNVERIFIED, Verdict.UNVERIFIED)
-    assert "exercise, uninstall" in result.reason
+    assert "exercise" in result.reason
+    assert "uninstall" in result.reason
 
 
 @pytest.mark.parametrize(("strict", "verdict"), [(False, Verdict.VERIFIED), (True, Verdict.FAILED)])
-def test_a_flaw_fails_under_strict_alone(tmp_path: Path, strict: bool, verdict: Verdict) -> None:
-    result = session(on_machine(writes_at_import), tmp_path, strict=strict).run(CELL).result
+def test_flaw_fails_only_under_strict(tmp_path: Path, strict: bool, verdict: Verdict) -> None:
+    result = session(probe_testbed(print_at_import), tmp_path, strict=strict).run(CELL).result
     assert [cause.name for cause in result.causes] == ["output-at-import"]
     assert (result.outcome, result.verdict) == (Outcome.WORKS_FLAWED, verdict)
 
 
-def test_a_failure_of_the_testbed_is_a_result(tmp_path: Path) -> None:
+def test_testbed_failure_is_a_result(tmp_path: Path) -> None:
     result = session(FakeTestbed.of(LOST), tmp_path).run(CELL).result
     assert (result.outcome, result.verdict) == (Outcome.TESTBED, Verdict.TESTBED)
     assert [cause.name for cause in result.causes] == ["machine-lost"]
     assert result.evidence
 
 
-def test_the_own_tests_need_their_folder(tmp_path: Path) -> None:
-    of = cells.cell(sample_machine("debian-13"), SUBJECT, "pip", "own-tests")
+def test_cell_of_the_own_tests_without_their_folder_is_wrong_use(tmp_path: Path) -> None:
+    cell = cells.cell(sample_machine("debian-13"), SUBJECT, "pip", "own-tests")
     with pytest.raises(WrongUse):
-        session(FakeTestbed.of(), tmp_path).run(of)
+        session(FakeTestbed.of(), tmp_path).run(cell)
 
 
-def test_who_keeps_machines_is_given_them_with_the_result(tmp_path: Path) -> None:
-    testbed = on_machine(crashes)
-    kept: list[tuple[CellRun, list[Machine]]] = []
+def test_keep_is_called_with_the_running_machines_and_the_result(tmp_path: Path) -> None:
+    testbed = probe_testbed(crash_at_import)
+    calls: list[tuple[CellRun, list[Machine]]] = []
 
-    def keep(of: CellRun, held: list[Machine]) -> None:
-        kept.append((of, held))
+    def keep(cell_run: CellRun, running: list[Machine]) -> None:
+        calls.append((cell_run, running))
 
-    ran_cell = session(testbed, tmp_path).run(CELL, keep=keep)
-    assert kept == [(ran_cell, list(testbed.machines))]
+    cell_run = session(testbed, tmp_path).run(CELL, keep=keep)
+    assert calls == [(cell_run, list(testbed.machines))]
     assert [machine.closed for machine in testbed.machines] == [False]
 
 
-def test_a_cell_without_a_machine_leaves_nothing_to_keep(tmp_path: Path) -> None:
-    kept: list[CellRun] = []
+def test_keep_is_not_called_without_a_machine(tmp_path: Path) -> None:
+    calls: list[CellRun] = []
 
-    def keep(of: CellRun, _held: list[Machine]) -> None:
-        kept.append(of)
+    def keep(cell_run: CellRun, _running: list[Machine]) -> None:
+        calls.append(cell_run)
 
     session(FakeTestbed.of(LOST), tmp_path).run(CELL, keep=keep)
-    assert kept == []
+    assert calls == []
 
 
-def test_the_same_evidence_is_one_file(tmp_path: Path) -> None:
-    evidence = session(on_machine(), tmp_path).run(CELL).evidence
-    other = session(FakeTestbed.of(), tmp_path)
-    assert other.judge(CELL, evidence) == other.judge(CELL, evidence)
+def test_equal_evidence_is_one_file(tmp_path: Path) -> None:
+    evidence = session(probe_testbed(), tmp_path).run(CELL).evidence
+    second = session(FakeTestbed.of(), tmp_path)
+    assert second.judge(CELL, evidence) == second.judge(CELL, evidence)
     assert len(list((tmp_path / EVIDENCE).iterdir())) == 1

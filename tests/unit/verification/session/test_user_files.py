@@ -7,7 +7,7 @@ import pytest
 from verification.session import user_files
 
 
-def test_a_relative_path_counts_from_the_users_folder(
+def test_relative_path_is_relative_to_the_folder_of_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -17,7 +17,7 @@ def test_a_relative_path_counts_from_the_users_folder(
     assert user_files.user_path("/a") == Path("/a")
 
 
-def test_the_history_is_in_the_state_folder_or_where_it_is_named(
+def test_history_is_in_the_state_folder_or_in_the_named_file(
     isolated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert user_files.history().file == isolated / "history.sqlite3"
@@ -26,7 +26,7 @@ def test_the_history_is_in_the_state_folder_or_where_it_is_named(
     assert user_files.history().file == tmp_path / "other"
 
 
-def test_no_run_is_kept_where_the_history_is_named_with_nothing(
+def test_no_history_is_written_if_its_name_is_empty(
     isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUIVERDB_E2E_HISTORY", "")
