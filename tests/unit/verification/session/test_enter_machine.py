@@ -1,4 +1,4 @@
-"""Entering a machine: the files that this needs on it, and the commands."""
+"""Opening a shell in a machine: the scripts on the machine, and the commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cell_request(
     return CellRequest(prepared(None, "debian-13", testbed=testbed), SUBJECT, cell, tests)
 
 
-def test_a_machine_is_set_up_as_its_user_finds_it() -> None:
+def test_machine_is_prepared_for_its_cell() -> None:
     testbed = FakeTestbed.of()
     machine = machine_of(testbed)
     enter_machine.prepare_for_entry(machine, cell_request(testbed, "space-path"))
@@ -37,26 +37,25 @@ def test_a_machine_is_set_up_as_its_user_finds_it() -> None:
         ("install", "root"),
         ("python3", "user"),
     ]
-    assert machine.ran[-1].command == (
-        *("python3", "/e2e/enter.py", "/e2e/instructions.json", "setup"),
-    )
+    setup = ("python3", "/e2e/enter.py", "/e2e/instructions.json", "setup")
+    assert machine.ran[-1].command == setup
     (put,) = machine.put_files
     assert put.files.keys() == {"enter.py", "shellrc"}
     assert b"debian-13" in put.files["shellrc"]
 
 
-def test_a_cell_of_the_own_tests_has_them_on_its_machine(tmp_path: Path) -> None:
+def test_machine_has_the_own_tests_only_if_its_cell_runs_them(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").touch()
     testbed = FakeTestbed.of()
     machine = machine_of(testbed)
     enter_machine.prepare_for_entry(machine, cell_request(testbed, "own-tests", tmp_path))
     assert any("tests/test_a.py" in put.files for put in machine.put_files)
-    other = machine_of(testbed)
-    enter_machine.prepare_for_entry(other, cell_request(testbed, "venv", tmp_path))
-    assert not any("tests/test_a.py" in put.files for put in other.put_files)
+    without_tests = machine_of(testbed)
+    enter_machine.prepare_for_entry(without_tests, cell_request(testbed, "venv", tmp_path))
+    assert not any("tests/test_a.py" in put.files for put in without_tests.put_files)
 
 
-def test_a_set_up_that_fails_is_a_lost_machine() -> None:
+def test_failed_set_up_is_a_lost_machine() -> None:
     testbed = FakeTestbed.of(failing="setup")
     with pytest.raises(TestbedFailure) as raised:
         enter_machine.prepare_for_entry(machine_of(testbed), cell_request(testbed))
@@ -65,7 +64,7 @@ def test_a_set_up_that_fails_is_a_lost_machine() -> None:
     assert raised.value.observed == "no space left"
 
 
-def test_steps_are_named_in_the_command_and_without_one_it_is_the_shell() -> None:
+def test_command_of_the_machine_runs_the_named_steps_or_the_shell() -> None:
     shell = ["python3", "/e2e/enter.py", "/e2e/instructions.json"]
     assert enter_machine.machine_command(LINUX) == shell
     assert enter_machine.machine_command(LINUX, "first", "install") == [*shell, "first", "install"]
@@ -82,7 +81,7 @@ def test_steps_are_named_in_the_command_and_without_one_it_is_the_shell() -> Non
         ("DOCKER_HOST", True, ["--host", "unix:///none", "exec", "-it"]),
     ],
 )
-def test_the_command_on_the_host_names_an_engine_that_is_not_the_usual_one(
+def test_command_of_the_host_names_the_engine_if_it_is_not_the_default(
     origin: str, terminal: bool, options: list[str]
 ) -> None:
     engine = ENGINE.model_copy(update={"origin": origin})

@@ -30,7 +30,7 @@ from verification.models.machine import MachineSpec
 from verification.models.pipeline import PipelineFailure, PipelineOutcome
 from verification.models.release import Release, ReleaseFile
 from verification.models.results import Coverage, PlatformResult
-from verification.models.run import RunResult
+from verification.models.run import PipelineFacts
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import ExpectationKind, Verdict
@@ -49,7 +49,7 @@ LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
 
 @pytest.fixture
 def request_(tmp_path: Path) -> GateRequest:
-    """Return a request for two cells, with wheels that exist."""
+    """Return a request for two cells, with existing wheels."""
     return _request(tmp_path, Options(wheels=tmp_path, profile="quick"))
 
 
@@ -60,41 +60,44 @@ def _request(folder: Path, options: Options) -> GateRequest:
 # ---- before the set-up ----
 
 
-def test_before_the_set_up_the_plan_is_known_and_nothing_is_verified(
+def test_facts_before_the_set_up_have_the_plan_and_verify_nothing(
     request_: GateRequest,
 ) -> None:
-    known = facts.before_setup(request_)
-    assert (known.subject, known.strict, known.prepared) == ("quiverdb", False, False)
-    assert not known.from_source
-    assert known.pipeline is None
-    assert [one.system for one in known.systems] == ["linux", "windows"]
-    assert [one.id for one in known.planned] == [LINUX, WINDOWS]
-    assert judge(known).verdict is Verdict.UNVERIFIED
+    result = facts.before_setup(request_)
+    assert (result.subject, result.strict, result.prepared) == ("quiverdb", False, False)
+    assert not result.from_source
+    assert result.pipeline is None
+    assert [system.system for system in result.systems] == ["linux", "windows"]
+    assert [cell.id for cell in result.planned] == [LINUX, WINDOWS]
+    assert judge(result).verdict is Verdict.UNVERIFIED
 
 
-def test_a_source_is_built_and_released_by_its_workflow(tmp_path: Path) -> None:
-    known = facts.before_setup(_request(tmp_path, Options(strict=True)))
-    assert (known.from_source, known.strict) == (True, True)
-    assert known.pipeline is not None
-    assert known.pipeline.not_run
-    items = {item.id: item.verdict for item in judge(known).items}
+def test_facts_of_a_source_include_its_build_and_its_workflow(tmp_path: Path) -> None:
+    result = facts.before_setup(_request(tmp_path, Options(strict=True)))
+    assert (result.from_source, result.strict) == (True, True)
+    assert result.pipeline is not None
+    assert result.pipeline.not_run
+    items = {item.id: item.verdict for item in judge(result).items}
     assert items["pipeline"] is items["source-build"] is Verdict.UNVERIFIED
 
 
-def test_the_cells_are_planned_with_what_they_must_show() -> None:
-    known = machines.load()
-    of = [
-        cells.cell(known["debian-13"], SUBJECT, "pip", "venv"),
-        cells.cell(known["debian-12-python-3.11"], SUBJECT, "uv", "venv"),
-        cells.cell(known["windows-wine"], SUBJECT, "pip", "system"),
-    ]
-    found = list(facts.planned(of))
-    assert [(one.id, one.machine, one.installer, one.scenario) for one in found] == [
+def test_planned_cells_have_their_expectation() -> None:
+    specs = machines.load()
+    planned = list(
+        facts.planned(
+            [
+                cells.cell(specs["debian-13"], SUBJECT, "pip", "venv"),
+                cells.cell(specs["debian-12-python-3.11"], SUBJECT, "uv", "venv"),
+                cells.cell(specs["windows-wine"], SUBJECT, "pip", "system"),
+            ]
+        )
+    )
+    assert [(cell.id, cell.machine, cell.installer, cell.scenario) for cell in planned] == [
         ("debian-13-pip-venv", "debian-13", "pip", "venv"),
         ("debian-12-python-3.11-uv-venv", "debian-12-python-3.11", "uv", "venv"),
         ("windows-wine-pip-system", "windows-wine", "pip", "system"),
     ]
-    assert [(one.system, one.expectation, one.comparable) for one in found] == [
+    assert [(cell.system, cell.expectation, cell.comparable) for cell in planned] == [
         ("linux", ExpectationKind.WORKS, True),
         ("linux", ExpectationKind.REFUSES, False),
         ("windows", ExpectationKind.WORKS, True),
@@ -105,12 +108,13 @@ def test_the_cells_are_planned_with_what_they_must_show() -> None:
     ("machine", "comparable"),
     [
         (sample_machine(), True),
-        (sample_machine(has=("more",)), False),
-        (sample_machine().model_copy(update={"lacks": ("less",)}), False),
+        (sample_machine(has=("a library",)), False),
+        (sample_machine().model_copy(update={"lacks": ("a library",)}), False),
         (sample_machine().model_copy(update={"python": "3.14"}), False),
     ],
+    ids=["clean", "with a library", "without a library", "refuses"],
 )
-def test_a_machine_that_has_more_or_less_than_others_is_not_compared(
+def test_only_a_clean_machine_is_compared_with_the_inspection(
     machine: MachineSpec, *, comparable: bool
 ) -> None:
     assert facts.is_comparable(cells.cell(machine, SUBJECT, "pip", "venv")) == comparable
@@ -119,25 +123,25 @@ def test_a_machine_that_has_more_or_less_than_others_is_not_compared(
 # ---- after the set-up ----
 
 
-def test_after_the_set_up_each_system_has_its_wheel(request_: GateRequest) -> None:
-    known = facts.after_setup(request_, set_up())
-    assert known.prepared
-    assert [(one.system, [wheel.file for wheel in one.wheels]) for one in known.systems] == [
-        ("linux", [LINUX_WHEEL]),
-        ("windows", [WINDOWS_WHEEL]),
-    ]
-    assert known.release_causes == ()
-    assert known.upload_refused is None
-    assert known.planned == facts.before_setup(request_).planned
+def test_facts_after_the_set_up_have_the_wheel_of_each_system(request_: GateRequest) -> None:
+    result = facts.after_setup(request_, set_up())
+    assert result.prepared
+    assert {s.system: [wheel.file for wheel in s.wheels] for s in result.systems} == {
+        "linux": [LINUX_WHEEL],
+        "windows": [WINDOWS_WHEEL],
+    }
+    assert result.release_causes == ()
+    assert result.upload_refused is None
+    assert result.planned == facts.before_setup(request_).planned
 
 
-def test_a_missing_wheel_is_a_cause_of_its_system(request_: GateRequest) -> None:
-    known = facts.after_setup(request_, set_up(prepared(release(LINUX_WHEEL))))
-    names = {one.system: [cause.name for cause in one.causes] for one in known.systems}
+def test_missing_wheel_is_a_cause_of_its_system(request_: GateRequest) -> None:
+    result = facts.after_setup(request_, set_up(prepared(release(LINUX_WHEEL))))
+    names = {s.system: [cause.name for cause in s.causes] for s in result.systems}
     assert names == {"linux": [], "windows": ["incomplete-release"]}
 
 
-def test_a_refused_upload_is_a_cause(request_: GateRequest) -> None:
+def test_refused_upload_is_a_cause(request_: GateRequest) -> None:
     testbed = TESTBED.model_copy(update={"uploads": (REFUSED,)})
     cause = facts.after_setup(request_, set_up(prepared(testbed=testbed))).upload_refused
     assert cause is not None
@@ -145,7 +149,7 @@ def test_a_refused_upload_is_a_cause(request_: GateRequest) -> None:
     assert "400 Bad Request" in cause.message
 
 
-def test_the_facts_of_a_wheel_are_those_of_its_inspection(tmp_path: Path) -> None:
+def test_facts_of_a_wheel_come_from_its_inspection(tmp_path: Path) -> None:
     unread = LibrarySummary(
         format="elf", paths=("a.so",), sha256="0", size=1, imports=0, exports=0, interposable=0,
         unread="no section",
@@ -154,11 +158,11 @@ def test_the_facts_of_a_wheel_are_those_of_its_inspection(tmp_path: Path) -> Non
     wheel = inspect(linux_wheel(tmp_path)).model_copy(
         update={"libraries": (unread,), "causes": (cause,), "additional": True}
     )
-    (found,) = facts.wheel_facts(
-        inspect_release([], SUBJECT).model_copy(update={"wheels": (wheel,)})
-    )
-    assert (found.file, found.causes, found.additional) == (wheel.file, (cause,), True)
-    assert found.unread == ("a.so: no section",)
+    inspection = inspect_release([], SUBJECT).model_copy(update={"wheels": (wheel,)})
+    (wheel_facts,) = facts.wheel_facts(inspection)
+    assert (wheel_facts.file, wheel_facts.causes) == (wheel.file, (cause,))
+    assert wheel_facts.additional
+    assert wheel_facts.unread == ("a.so: no section",)
 
 
 MUSL = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_x86_64.whl"
@@ -166,17 +170,17 @@ NEWER = "quiverdb-0.5.0-cp314-cp314-win_amd64.whl"
 PYPY = "quiverdb-0.5.0-pp311-none-win_amd64.whl"
 
 
-def test_what_was_not_fetched_counts_for_its_own_system(request_: GateRequest) -> None:
-    missing = dict.fromkeys((NEWER, MUSL, PYPY, "its other wheels"), "404")
+def test_wheel_that_was_not_fetched_counts_for_its_system(request_: GateRequest) -> None:
+    missing = dict.fromkeys((NEWER, MUSL, PYPY, "the other wheels"), "404")
     files = release().model_copy(update={"not_fetched": missing})
-    known = facts.after_setup(request_, set_up(prepared(files)))
-    assert {one.system: one.not_fetched for one in known.systems} == {
-        "linux": (f"{MUSL}: 404", "its other wheels: 404"),
-        "windows": (f"{NEWER}: 404", "its other wheels: 404"),
+    result = facts.after_setup(request_, set_up(prepared(files)))
+    assert {s.system: s.not_fetched for s in result.systems} == {
+        "linux": (f"{MUSL}: 404", "the other wheels: 404"),
+        "windows": (f"{NEWER}: 404", "the other wheels: 404"),
     }
 
 
-def test_what_the_wheels_of_two_systems_show_together_is_in_both_items(
+def test_cause_of_the_wheels_of_two_systems_together_is_in_both_items(
     tmp_path: Path, request_: GateRequest
 ) -> None:
     wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path, version="1.0.1"))
@@ -187,14 +191,14 @@ def test_what_the_wheels_of_two_systems_show_together_is_in_both_items(
         wheels=tuple(map(ReleaseFile.read, wheels)),
     )
     ready = RunSetup(prepared(files), inspect_release(wheels, SUBJECT))
-    known = facts.after_setup(request_, ready)
-    assert [one.causes for one in known.systems] == [(), ()]
+    result = facts.after_setup(request_, ready)
+    assert [system.causes for system in result.systems] == [(), ()]
     judged = judge(
-        known.model_copy(
+        result.model_copy(
             update={
                 "cells": tuple(
-                    cell(one.id).model_copy(update={"wheel": wheel.name})
-                    for one, wheel in zip(known.planned, wheels, strict=True)
+                    cell(planned.id).model_copy(update={"wheel": wheel.name})
+                    for planned, wheel in zip(result.planned, wheels, strict=True)
                 )
             }
         )
@@ -209,14 +213,14 @@ def test_what_the_wheels_of_two_systems_show_together_is_in_both_items(
     ]
 
 
-def test_the_wheels_of_a_system_that_is_not_selected_are_no_part_of_the_facts(
+def test_wheels_of_a_system_that_is_not_selected_are_not_in_the_facts(
     tmp_path: Path,
 ) -> None:
-    asked = _request(tmp_path, Options(wheels=tmp_path, machines=("debian-13",)))
-    known = facts.after_setup(asked, set_up(prepared(release(LINUX_WHEEL))))
-    assert [one.system for one in known.systems] == ["linux"]
-    assert known.release_causes == ()
-    inspection = facts.installed_wheels(set_up(), asked)
+    request = _request(tmp_path, Options(wheels=tmp_path, machines=("debian-13",)))
+    result = facts.after_setup(request, set_up(prepared(release(LINUX_WHEEL))))
+    assert [system.system for system in result.systems] == ["linux"]
+    assert result.release_causes == ()
+    inspection = facts.installed_wheels(set_up(), request)
     assert [wheel.file for wheel in inspection.wheels] == [LINUX_WHEEL]
 
 
@@ -236,18 +240,21 @@ def _arm_wheel(folder: Path, machine: str) -> Path:
 def _judged(
     folder: Path, subject: Subject, *wheels: Path, machines: tuple[str, ...] = ()
 ) -> Judged:
-    """Judge wheels of which each machine executed the one that it was served."""
+    """Judge wheels. Each machine executes the wheel that it is served."""
     options = Options(wheels=folder, profile="quick", machines=machines)
-    asked = GateRequest(select(options, Path.cwd(), subject.platforms), subject, folder / "report")
-    files = tuple(map(ReleaseFile.read, wheels))
-    made = Release(origin="wheels", location="x", version="1.0.0", wheels=files)
-    setup = RunSetup(prepared(made), inspect_release(wheels, subject))
-    known = facts.after_setup(asked, setup)
-    served = {s.system: wheel.file for s in known.systems for wheel in s.wheels}
-    cells = tuple(
-        cell(one.id).model_copy(update={"wheel": served[one.system]}) for one in known.planned
+    request = GateRequest(
+        select(options, Path.cwd(), subject.platforms), subject, folder / "report"
     )
-    judged = judge(known.model_copy(update={"cells": cells}))
+    files = tuple(map(ReleaseFile.read, wheels))
+    wheel_release = Release(origin="wheels", location="x", version="1.0.0", wheels=files)
+    setup = RunSetup(prepared(wheel_release), inspect_release(wheels, subject))
+    result = facts.after_setup(request, setup)
+    served = {s.system: wheel.file for s in result.systems for wheel in s.wheels}
+    cells = tuple(
+        cell(planned.id).model_copy(update={"wheel": served[planned.system]})
+        for planned in result.planned
+    )
+    judged = judge(result.model_copy(update={"cells": cells}))
     causes = {item.id: {cause.name for cause in item.causes} for item in judged.items}
     return Judged(judged.verdict, causes, {p.tag: p for p in judged.platforms})
 
@@ -273,17 +280,17 @@ def _requires_arm(*, execute: bool) -> Subject:
 ARM = "manylinux_2_28_aarch64"
 
 
-def test_a_wheel_with_code_for_another_processor_fails_where_no_machine_runs_it(
+def test_wheel_with_code_for_another_processor_fails_without_a_machine(
     tmp_path: Path,
 ) -> None:
     wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path), _arm_wheel(tmp_path, "armv7l"))
-    for machines_ in ((), ("debian-13",)):
-        judged = _judged(tmp_path, SUBJECT, *wheels, machines=machines_)
+    for machine_names in ((), ("debian-13",)):
+        judged = _judged(tmp_path, SUBJECT, *wheels, machines=machine_names)
         assert judged.verdict is Verdict.FAILED
         assert judged.causes[f"wheel-{ARM}"] == {"wrong-architecture"}
 
 
-def test_a_sound_wheel_without_a_machine_is_inspected_only(tmp_path: Path) -> None:
+def test_good_wheel_without_a_machine_is_inspected_only(tmp_path: Path) -> None:
     wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path), _arm_wheel(tmp_path, "aarch64"))
     judged = _judged(tmp_path, SUBJECT, *wheels)
     assert judged.verdict is Verdict.VERIFIED
@@ -294,7 +301,7 @@ def test_a_sound_wheel_without_a_machine_is_inspected_only(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("execute", "with_wheel", "expected", "causes"),
+    ("execute", "with_wheel", "verdict", "causes"),
     [
         (True, True, Verdict.UNVERIFIED, set()),
         (False, True, Verdict.VERIFIED, None),
@@ -302,23 +309,23 @@ def test_a_sound_wheel_without_a_machine_is_inspected_only(tmp_path: Path) -> No
         (False, False, Verdict.FAILED, {"incomplete-release"}),
     ],
 )
-def test_a_required_platform_without_a_machine_is_unverified_and_needs_its_wheel(
+def test_required_platform_without_a_machine_is_unverified_and_needs_its_wheel(
     tmp_path: Path,
     *,
     execute: bool,
     with_wheel: bool,
-    expected: Verdict,
+    verdict: Verdict,
     causes: set[str] | None,
 ) -> None:
     wheels = [linux_wheel(tmp_path), windows_wheel(tmp_path)]
     if with_wheel:
         wheels.append(_arm_wheel(tmp_path, "aarch64"))
     judged = _judged(tmp_path, _requires_arm(execute=execute), *wheels)
-    assert judged.verdict is expected
+    assert judged.verdict is verdict
     assert judged.causes.get(f"wheel-{ARM}") == causes
 
 
-def test_a_broken_wheel_of_a_deselected_platform_is_shown_and_does_not_count(
+def test_broken_wheel_of_a_deselected_platform_is_reported_and_does_not_count(
     tmp_path: Path,
 ) -> None:
     broken = windows_wheel(tmp_path, {WINDOWS_CORE: windows_core(machine="i686")})
@@ -329,10 +336,10 @@ def test_a_broken_wheel_of_a_deselected_platform_is_shown_and_does_not_count(
     assert "wrong-architecture" in {cause.name for cause in windows.causes}
 
 
-def test_a_wheel_of_another_source_is_a_cause_of_the_platform_that_it_is_for(
+def test_wheel_of_another_source_is_a_cause_of_its_platform(
     tmp_path: Path,
 ) -> None:
-    other = linux_wheel(tmp_path, {"quiverdb/more.py": "x = 1\n"}, tag="cp313-cp313-win32")
+    undeclared = linux_wheel(tmp_path, {"quiverdb/more.py": "x = 1\n"}, tag="cp313-cp313-win32")
     arm = linux_wheel(
         tmp_path,
         {
@@ -342,91 +349,86 @@ def test_a_wheel_of_another_source_is_a_cause_of_the_platform_that_it_is_for(
         },
         tag=ARM_TAG,
     )
-    wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path), arm, other)
+    wheels = (linux_wheel(tmp_path), windows_wheel(tmp_path), arm, undeclared)
     judged = _judged(tmp_path, SUBJECT, *wheels)
-    assert judged.verdict is Verdict.VERIFIED  # it is a flaw
+    assert judged.verdict is Verdict.VERIFIED  # the cause is a flaw
     assert judged.causes == {"linux-install": set(), "windows-install": set()}
     assert [cause.name for cause in judged.platforms[ARM].causes] == ["wheels-differ"]
     assert judged.platforms["win32"].coverage is Coverage.UNDECLARED
 
 
-def test_a_wheel_that_was_not_fetched_is_not_held_to_be_missing(request_: GateRequest) -> None:
+def test_wheel_that_was_not_fetched_is_not_a_missing_wheel(request_: GateRequest) -> None:
     missing = {f"quiverdb-0.5.0-{ARM_TAG}.whl": "404"}
     files = release().model_copy(update={"not_fetched": missing, "undeclared": (MUSL_S390X,)})
     request_.subject = _requires_arm(execute=False)
-    known = facts.after_setup(request_, set_up(prepared(files)))
-    arm = {platform.tag: platform for platform in known.platforms}[ARM]
+    result = facts.after_setup(request_, set_up(prepared(files)))
+    arm = {platform.tag: platform for platform in result.platforms}[ARM]
     assert (arm.causes, len(arm.not_fetched)) == ((), 1)
-    assert known.platforms[-1].wheels == (MUSL_S390X,)
-    assert judge(known).verdict is Verdict.UNVERIFIED
+    assert result.platforms[-1].wheels == (MUSL_S390X,)
+    assert judge(result).verdict is Verdict.UNVERIFIED
 
 
 MUSL_S390X = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_s390x.whl"
 
 
-def test_a_source_of_which_only_one_system_is_built_lacks_no_wheel(tmp_path: Path) -> None:
-    asked = _request(tmp_path, Options(machines=("debian-13",)))
-    known = facts.after_setup(asked, set_up(prepared(release(LINUX_WHEEL))))
-    windows = {platform.tag: platform for platform in known.platforms}["win_amd64"]
+def test_source_that_is_built_for_one_system_has_no_missing_wheel(tmp_path: Path) -> None:
+    request = _request(tmp_path, Options(machines=("debian-13",)))
+    result = facts.after_setup(request, set_up(prepared(release(LINUX_WHEEL))))
+    windows = {platform.tag: platform for platform in result.platforms}["win_amd64"]
     assert (windows.coverage, windows.causes) == (Coverage.NOT_SELECTED, ())
 
 
 # ---- the release workflow ----
 
 
-def _after(folder: Path, outcome: PipelineOutcome | None) -> RunResult:
-    asked = _request(folder, Options())
-    return facts.after_setup(asked, set_up()._replace(pipeline=outcome))
+def _pipeline_facts(folder: Path, outcome: PipelineOutcome | None) -> PipelineFacts:
+    request = _request(folder, Options())
+    pipeline = facts.after_setup(request, set_up()._replace(pipeline=outcome)).pipeline
+    assert pipeline is not None
+    return pipeline
 
 
-def test_a_workflow_that_released_exchanged_its_identity(tmp_path: Path) -> None:
-    found = _after(tmp_path, pipeline_result()).pipeline
-    assert found is not None
-    assert (found.not_run, found.identity_exchanged) == ("", True)
-    assert found.causes == found.publisher_causes == ()
+def test_successful_workflow_exchanged_its_identity(tmp_path: Path) -> None:
+    pipeline = _pipeline_facts(tmp_path, pipeline_result())
+    assert (pipeline.not_run, pipeline.identity_exchanged) == ("", True)
+    assert pipeline.causes == pipeline.publisher_causes == ()
 
 
-def test_a_workflow_without_an_exchange_exchanged_no_identity(tmp_path: Path) -> None:
+def test_workflow_without_an_exchange_exchanged_no_identity(tmp_path: Path) -> None:
     outcome = pipeline_result(evidence=with_index(evidence(), uploads=(), exchanges=()))
-    found = _after(tmp_path, outcome).pipeline
-    assert found is not None
-    assert not found.identity_exchanged
+    assert not _pipeline_facts(tmp_path, outcome).identity_exchanged
 
 
-def test_the_publisher_has_the_causes_that_are_about_who_publishes(tmp_path: Path) -> None:
-    of_publisher = catalogue().cause("publisher-mismatch", where="publish.yml", observed="x")
-    other = catalogue().cause("job-failed", where="publish.yml", observed="x")
-    found = _after(tmp_path, pipeline_result(dynamic=(of_publisher, other))).pipeline
-    assert found is not None
-    assert found.causes == (of_publisher, other)
-    assert found.publisher_causes == (of_publisher,)
+def test_publisher_has_only_the_causes_of_the_publisher(tmp_path: Path) -> None:
+    mismatch = catalogue().cause("publisher-mismatch", where="publish.yml", observed="x")
+    failed_job = catalogue().cause("job-failed", where="publish.yml", observed="x")
+    pipeline = _pipeline_facts(tmp_path, pipeline_result(dynamic=(mismatch, failed_job)))
+    assert pipeline.causes == (mismatch, failed_job)
+    assert pipeline.publisher_causes == (mismatch,)
 
 
-def test_a_failure_of_the_testbed_is_the_cause_of_both_items(tmp_path: Path) -> None:
-    fault = TestbedFailureRecord(cause="machine-lost", where="runner", observed="it is gone")
+def test_testbed_failure_is_the_cause_of_both_items(tmp_path: Path) -> None:
+    fault = TestbedFailureRecord(cause="machine-lost", where="runner", observed="no answer")
     outcome = PipelineFailure(static=(), testbed=fault)
-    found = _after(tmp_path, outcome).pipeline
-    assert found is not None
-    assert found.causes == found.publisher_causes
-    (cause,) = found.causes
+    pipeline = _pipeline_facts(tmp_path, outcome)
+    assert pipeline.causes == pipeline.publisher_causes
+    (cause,) = pipeline.causes
     assert (cause.name, cause.where, cause.severity) == ("machine-lost", "runner", Severity.TESTBED)
     assert facts.pipeline_result(outcome) is None
 
 
-def test_a_workflow_that_did_not_run_has_a_reason(tmp_path: Path) -> None:
-    found = _after(tmp_path, None).pipeline
-    assert found is not None
-    assert found.not_run
+def test_workflow_that_did_not_run_has_a_reason(tmp_path: Path) -> None:
+    assert _pipeline_facts(tmp_path, None).not_run
     assert facts.pipeline_result(None) is None
     assert facts.pipeline_result(pipeline_result()) == pipeline_result()
 
 
-def test_a_workflow_that_is_out_of_scope_is_no_part_of_the_facts(request_: GateRequest) -> None:
-    known = facts.after_setup(request_, set_up()._replace(pipeline=pipeline_result()))
-    assert known.pipeline is None
+def test_workflow_out_of_scope_is_not_in_the_facts(request_: GateRequest) -> None:
+    result = facts.after_setup(request_, set_up()._replace(pipeline=pipeline_result()))
+    assert result.pipeline is None
 
 
-def test_a_wheel_for_any_platform_is_for_both_systems(request_: GateRequest) -> None:
+def test_wheel_for_any_platform_belongs_to_both_systems(request_: GateRequest) -> None:
     name = "quiverdb-0.5.0-py3-none-any.whl"
-    known = facts.after_setup(request_, set_up(prepared(release(name))))
-    assert [[wheel.file for wheel in one.wheels] for one in known.systems] == [[name], [name]]
+    result = facts.after_setup(request_, set_up(prepared(release(name))))
+    assert [[wheel.file for wheel in system.wheels] for system in result.systems] == [[name]] * 2

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,12 @@ from verification.models.pipeline import (
     PipelineResult,
 )
 from verification.models.verdict import Verdict
+from verification.models.workflow import WorkflowJob
+from verification.pipeline.trials import Trials
 from verification.pipeline.triggers import decide
 from verification.session import release_pipeline
 from verification.session.release_pipeline import PublishedRelease
+from verification.session.validate_job import try_releases
 
 ENGINE = Engine(url="unix:///none", version="1", os="linux", origin="a test")
 RUN = Run(id="1", owner="a:b:c:d")
@@ -31,16 +35,31 @@ LIVE = LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason="none")
 FILES = {"a.whl": b"a"}
 
 
+@pytest.fixture(scope="module")
+def trials() -> dict[str, Trials]:
+    """Return the trials that the tests of this module share, by the job."""
+    return {}
+
+
 @pytest.fixture(autouse=True)
-def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_containers(monkeypatch: pytest.MonkeyPatch, trials: dict[str, Trials]) -> None:
+    """Start no container, make no request, and try each validate job only once."""
+
+    def try_once(job: WorkflowJob, *arguments: Any) -> Trials:
+        key = job.model_dump_json()
+        if key not in trials:
+            trials[key] = try_releases(job, *arguments)
+        return trials[key]
+
     monkeypatch.setattr(images, "ensure", lambda *_: None)
     monkeypatch.setattr(release_pipeline, "check_live_publisher", lambda _: LIVE)
+    monkeypatch.setattr(release_pipeline, "try_releases", try_once)
 
 
-def released(
-    monkeypatch: pytest.MonkeyPatch, root: Path, shown: PipelineEvidence | TestbedFailure
+def run_workflow(
+    monkeypatch: pytest.MonkeyPatch, root: Path, outcome: PipelineEvidence | TestbedFailure
 ) -> PublishedRelease:
-    """Return what comes of a run of the workflow that shows this."""
+    """Return the release of a workflow whose run has this evidence or failure."""
 
     @contextlib.contextmanager
     def start(
@@ -49,17 +68,17 @@ def released(
         push: TagPush,
         file: WorkflowFile,
         setup: IndexSetup,
-        how: object,
+        decision: object,
     ) -> Iterator[SimpleNamespace]:
-        assert (engine, run, how) == (ENGINE, RUN, decide)
+        assert (engine, run, decision) == (ENGINE, RUN, decide)
         assert push.tags == ("v1.2.0",)
         assert file.path == ".github/workflows/publish.yml"
         assert file.actions_from == root
-        assert [one.project for one in setup.publishers] == ["quiverdb"]
-        if isinstance(shown, TestbedFailure):
-            raise shown
+        assert [publisher.project for publisher in setup.publishers] == ["quiverdb"]
+        if isinstance(outcome, TestbedFailure):
+            raise outcome
         yield SimpleNamespace(
-            start=lambda: [shown.run], evidence=lambda *_: shown, files=lambda _: FILES
+            start=lambda: [outcome.run], evidence=lambda *_: outcome, files=lambda _: FILES
         )
 
     monkeypatch.setattr(workflow_testbed, "start", start)
@@ -67,29 +86,31 @@ def released(
     return release_pipeline.run(ENGINE, RUN, SUBJECT, push, root)
 
 
-def test_a_good_run_publishes_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    release = released(monkeypatch, repository(tmp_path), evidence())
+def test_successful_run_publishes_its_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    release = run_workflow(monkeypatch, repository(tmp_path), evidence())
 
     assert release.files == FILES
     assert release.outcome == PipelineResult(static=(), evidence=evidence(), dynamic=(), live=LIVE)
 
 
-def test_a_run_with_a_fault_has_its_cause_and_publishes_nothing(
+def test_failed_run_has_its_cause_and_publishes_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    shown = with_failed(evidence(), "release")
-    release = released(monkeypatch, repository(tmp_path), shown)
+    failed = with_failed(evidence(), "release")
+    release = run_workflow(monkeypatch, repository(tmp_path), failed)
 
     assert release.files == {}
     assert isinstance(release.outcome, PipelineResult)
     assert [cause.name for cause in release.outcome.dynamic] == ["release-missing"]
 
 
-def test_a_testbed_that_fails_is_the_outcome_beside_the_causes_of_the_files(
+def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     root = repository(tmp_path, edited("contents: write", "contents: read"))
-    release = released(monkeypatch, root, TestbedFailure("machine-lost", "act", "no job"))
+    release = run_workflow(monkeypatch, root, TestbedFailure("machine-lost", "act", "no job"))
 
     assert release.files == {}
     assert isinstance(release.outcome, PipelineFailure)
@@ -101,11 +122,11 @@ def test_a_testbed_that_fails_is_the_outcome_beside_the_causes_of_the_files(
     }
 
 
-def test_the_real_repository_has_no_fault() -> None:
+def test_files_of_this_repository_have_no_cause() -> None:
     assert release_pipeline.examine(ROOT, PLANNED, SUBJECT) == ()
 
 
-def test_the_validate_job_is_tried(tmp_path: Path) -> None:
+def test_validate_job_is_tried(tmp_path: Path) -> None:
     root = repository(tmp_path, edited("sys.exit(1)", "sys.exit(0)"))
 
     causes = release_pipeline.examine(root, PLANNED, SUBJECT)

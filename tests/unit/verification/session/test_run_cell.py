@@ -1,4 +1,4 @@
-"""A cell on a fake machine: the files that are copied to it, and the evidence."""
+"""A cell on a fake machine: its files, its commands and its evidence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from verification.models.index_log import IndexRequest
 from verification.models.release import Release, ReleaseFile
 from verification.scenarios import cells
 from verification.scenarios.instructions import TIME_LIMITS
-from verification.session import own_tests as tests_of_package
+from verification.session import own_tests as package_tests
 from verification.session import run_cell
 from verification.session.run_cell import CellRequest, PlantedFault
 from verification.subjects import chosen_values
 
 LINUX = sample_machine("debian-13")
 WINE = sample_machine("windows-wine", system="windows", scenarios=("system",))
-LOST = TestbedFailure("machine-lost", "debian-13", "the engine went away")
+LOST = TestbedFailure("machine-lost", "debian-13", "no answer")
 
 
 def cell(installer: str = "pip", *, scenario: str = "", wine: bool = False) -> Cell:
@@ -37,17 +37,19 @@ def cell(installer: str = "pip", *, scenario: str = "", wine: bool = False) -> C
 
 
 def cell_request(
-    testbed: FakeTestbed, of: Cell, tests: Path | None = None, **planted: object
+    testbed: FakeTestbed, requested: Cell, tests: Path | None = None, **planted: object
 ) -> CellRequest:
     ready = prepared(None, "debian-13", "windows-wine", testbed=testbed)
-    return CellRequest(ready, SUBJECT, of, tests, PlantedFault.model_validate(planted))
+    return CellRequest(ready, SUBJECT, requested, tests, PlantedFault.model_validate(planted))
 
 
-def run(testbed: FakeTestbed, of: Cell, held: list[Machine] | None = None) -> CellEvidence:
-    return run_cell.run(cell_request(testbed, of), held)
+def run(
+    testbed: FakeTestbed, requested: Cell, running: list[Machine] | None = None
+) -> CellEvidence:
+    return run_cell.run(cell_request(testbed, requested), running)
 
 
-def install_ended(code: int) -> Change:
+def install_ends_with(code: int) -> Change:
     def change(fields: Fields) -> None:
         fields["install"] = ran("uv", "pip", "install", "quiverdb", code=code)
 
@@ -57,7 +59,7 @@ def install_ended(code: int) -> Change:
 # ---- the evidence ----
 
 
-def test_the_evidence_is_that_of_the_probe_the_index_and_the_host() -> None:
+def test_evidence_comes_from_the_probe_the_index_and_the_host() -> None:
     request = IndexRequest(
         time="2026-03-01T10:00:00Z", client="10.0.0.2", path="/simple/", status=200
     )
@@ -80,26 +82,26 @@ def test_the_evidence_is_that_of_the_probe_the_index_and_the_host() -> None:
     assert evidence.wall_seconds >= 0
 
 
-def test_a_refusing_cell_has_its_cause_in_the_evidence() -> None:
+def test_evidence_has_the_refusal_of_the_cell() -> None:
     evidence = run(FakeTestbed.of(printed()), cell(scenario="no-binary"))
     assert evidence.cell.refuses == "no-binary"
 
 
-def test_a_machine_is_removed_when_its_cell_has_ended() -> None:
+def test_machine_is_removed_at_the_end_of_its_cell() -> None:
     testbed = FakeTestbed.of(printed())
     run(testbed, cell())
     assert [machine.closed for machine in testbed.machines] == [True]
 
 
-def test_a_machine_that_is_held_is_not_removed() -> None:
+def test_machine_that_is_kept_running_is_not_removed() -> None:
     testbed = FakeTestbed.of(printed())
-    held: list[Machine] = []
-    run(testbed, cell(), held)
-    assert held == testbed.machines
+    running: list[Machine] = []
+    run(testbed, cell(), running)
+    assert running == testbed.machines
     assert [machine.closed for machine in testbed.machines] == [False]
 
 
-def test_the_database_file_is_read_on_the_host() -> None:
+def test_database_file_is_read_on_the_host() -> None:
     def empty(fields: Fields) -> None:
         fields["on_disk"] = {}
 
@@ -110,45 +112,45 @@ def test_the_database_file_is_read_on_the_host() -> None:
     assert run(FakeTestbed.of(printed()), cell()).on_disk is None
 
 
-def test_the_chosen_values_are_the_hosts_and_not_what_the_machine_says() -> None:
+def test_host_chooses_the_values_of_the_smoke_test() -> None:
     testbed = FakeTestbed.of(printed())
-    asked = cell_request(testbed, cell())
-    asked = asked._replace(prepared=asked.prepared.model_copy(update={"seed": 11}))
-    evidence = run_cell.run(asked)
+    request = cell_request(testbed, cell())
+    request = request._replace(prepared=request.prepared.model_copy(update={"seed": 11}))
+    evidence = run_cell.run(request)
     expected = chosen_values.for_subject(SUBJECT, 11)
     assert evidence.chosen == expected
     assert expected is not None
-    instructions = json.loads(only(testbed).setup.files["instructions.json"])
+    instructions = json.loads(only_machine(testbed).setup.files["instructions.json"])
     tables = expected.model_dump(mode="json")["tables"]
     assert instructions["tables"] == tables
     assert None in [value for row in tables["Plant"]["rows"] for value in row]
 
 
-def test_a_subject_that_chooses_its_values_itself_has_none_chosen() -> None:
+def test_subject_without_values_has_no_chosen_values() -> None:
     testbed = FakeTestbed.of(printed())
     subject = SUBJECT.model_copy(update={"values": None})
     evidence = run_cell.run(cell_request(testbed, cell())._replace(subject=subject))
     assert evidence.chosen is None
-    assert "tables" not in json.loads(only(testbed).setup.files["instructions.json"])
+    assert "tables" not in json.loads(only_machine(testbed).setup.files["instructions.json"])
 
 
 # ---- failures of the testbed ----
 
 
-def test_a_testbed_failure_is_evidence_and_its_machine_is_removed() -> None:
+def test_testbed_failure_is_evidence_and_the_machine_is_removed() -> None:
     testbed = FakeTestbed.of(LOST)
-    held: list[Machine] = []
-    evidence = run(testbed, cell(), held)
+    running: list[Machine] = []
+    evidence = run(testbed, cell(), running)
     assert evidence.testbed is not None
     assert evidence.testbed.cause == "machine-lost"
     assert (evidence.testbed.where, evidence.testbed.observed) == (LOST.where, LOST.observed)
     assert evidence.install is None
-    assert held == []
+    assert running == []
     assert [machine.closed for machine in testbed.machines] == [True]
 
 
 @pytest.mark.parametrize("stdout", ["", "\n", "Killed\n", "[1]\n", '{"python": "3.13.5"\n'])
-def test_a_probe_without_evidence_is_a_lost_machine(stdout: str) -> None:
+def test_probe_without_evidence_is_a_lost_machine(stdout: str) -> None:
     evidence = run(FakeTestbed.of(CommandResult(137, stdout, "out of memory")), cell())
     assert evidence.testbed is not None
     assert (evidence.testbed.cause, evidence.testbed.where) == (
@@ -159,15 +161,15 @@ def test_a_probe_without_evidence_is_a_lost_machine(stdout: str) -> None:
     assert "out of memory" in evidence.testbed.observed
 
 
-def test_evidence_of_another_form_names_the_cell_and_the_field() -> None:
-    def other(fields: Fields) -> None:
+def test_invalid_evidence_is_an_error_that_names_the_cell_and_the_field() -> None:
+    def change_type(fields: Fields) -> None:
         fields["python"] = 3
 
     with pytest.raises(DataError, match=r"^debian-13-pip-venv: python: "):
-        run(FakeTestbed.of(printed(other)), cell())
+        run(FakeTestbed.of(printed(change_type)), cell())
 
 
-# ---- uv dies under Wine now and then ----
+# ---- uv sometimes crashes under Wine ----
 
 ACCESS_VIOLATION = 0xC0000005
 
@@ -175,8 +177,8 @@ ACCESS_VIOLATION = 0xC0000005
 @pytest.mark.parametrize(
     "code", [139, -11, ACCESS_VIOLATION, ACCESS_VIOLATION - 2**32, 0xC0000000, 0xC000001D]
 )
-def test_a_uv_that_died_under_wine_runs_once_more(code: int) -> None:
-    testbed = FakeTestbed.of(printed(install_ended(code)), printed())
+def test_cell_runs_again_if_uv_crashed_under_wine(code: int) -> None:
+    testbed = FakeTestbed.of(printed(install_ends_with(code)), printed())
     evidence = run(testbed, cell("uv", wine=True))
     assert evidence.install is not None
     assert evidence.install.code == 0
@@ -195,8 +197,8 @@ def test_a_uv_that_died_under_wine_runs_once_more(code: int) -> None:
         0xBFFFFFFF,
     ],
 )
-def test_a_uv_that_ended_otherwise_does_not(code: int) -> None:
-    testbed = FakeTestbed.of(printed(install_ended(code)))
+def test_cell_does_not_run_again_if_uv_did_not_crash(code: int) -> None:
+    testbed = FakeTestbed.of(printed(install_ends_with(code)))
     evidence = run(testbed, cell("uv", wine=True))
     assert evidence.retried is None
     assert len(testbed.machines) == 1
@@ -205,8 +207,10 @@ def test_a_uv_that_ended_otherwise_does_not(code: int) -> None:
 @pytest.mark.parametrize(
     ("installer", "wine"), [("pip", True), ("uv", False), ("pip", False), ("uv-tool", False)]
 )
-def test_another_installer_and_another_machine_run_once(installer: str, wine: bool) -> None:
-    testbed = FakeTestbed.of(printed(install_ended(ACCESS_VIOLATION)))
+def test_cell_of_another_installer_or_machine_does_not_run_again(
+    installer: str, wine: bool
+) -> None:
+    testbed = FakeTestbed.of(printed(install_ends_with(ACCESS_VIOLATION)))
     scenario = "managed" if installer == "uv-tool" else ""
     evidence = run(testbed, cell(installer, scenario=scenario, wine=wine))
     assert evidence.retried is None
@@ -214,20 +218,20 @@ def test_another_installer_and_another_machine_run_once(installer: str, wine: bo
     assert evidence.install.code == ACCESS_VIOLATION
 
 
-def test_what_runs_once_more_counts_whatever_it_shows() -> None:
-    testbed = FakeTestbed.of(printed(install_ended(139)), printed(install_ended(-11)))
-    held: list[Machine] = []
-    evidence = run(testbed, cell("uv", wine=True), held)
+def test_second_run_counts_even_if_uv_crashed_again() -> None:
+    testbed = FakeTestbed.of(printed(install_ends_with(139)), printed(install_ends_with(-11)))
+    running: list[Machine] = []
+    evidence = run(testbed, cell("uv", wine=True), running)
     assert evidence.retried is not None
     assert evidence.retried.install.code == 139
     assert evidence.install is not None
     assert evidence.install.code == -11
-    assert held == testbed.machines
-    assert len(held) == 2
+    assert running == testbed.machines
+    assert len(running) == 2
 
 
-def test_a_testbed_failure_of_the_second_run_is_the_evidence() -> None:
-    evidence = run(FakeTestbed.of(printed(install_ended(139)), LOST), cell("uv", wine=True))
+def test_testbed_failure_of_the_second_run_is_the_evidence() -> None:
+    evidence = run(FakeTestbed.of(printed(install_ends_with(139)), LOST), cell("uv", wine=True))
     assert evidence.testbed is not None
     assert evidence.install is None
 
@@ -244,72 +248,72 @@ def tests(tmp_path: Path) -> Path:
     return folder
 
 
-def of_tests(tool: int = 0) -> Change:
-    """Return the change by which the probe reports one test that passed."""
+def with_tests(tool: int = 0) -> Change:
+    """Return the change that adds a passed test. `tool`: exit code of pytest's installation."""
     lines = [
         {"kind": "start", "pytest": "9.2.0", "folder": "/home/user"},
         {"kind": "collected", "number": 1},
         {"kind": "begun", "node": "test_a.py::test_a"},
         {"kind": "report", "node": "test_a.py::test_a", "outcome": "passed", "text": ""},
     ]
-    whole = own_tests(tool=ran("uv", "pip", "install", "pytest", code=tool))
-    of_the_plugin = ("pytest", "collected", "internal", "end", "counts", "begun", "within")
-    of_the_host = (*of_the_plugin, "failures", "left_out", "sha256")
+    record = own_tests(tool=ran("uv", "pip", "install", "pytest", code=tool))
+    plugin_keys = ("pytest", "collected", "internal", "end", "counts", "begun", "within")
+    host_keys = (*plugin_keys, "failures", "left_out", "sha256")
 
     def change(fields: Fields) -> None:
-        fields["tests"] = {name: value for name, value in whole.items() if name not in of_the_host}
+        fields["tests"] = {name: value for name, value in record.items() if name not in host_keys}
         fields["tests"]["ledger"] = "\n".join(map(json.dumps, lines))
 
     return change
 
 
-def test_the_own_tests_are_put_on_the_machine_and_what_they_showed_is_read(tests: Path) -> None:
-    testbed = FakeTestbed.of(printed(of_tests()))
+def test_own_tests_are_copied_to_the_machine_and_their_ledger_is_read(tests: Path) -> None:
+    testbed = FakeTestbed.of(printed(with_tests()))
     evidence = run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
     (put,) = testbed.machines[0].put_files
     assert put.files.keys() == {"plugin/e2e_ledger.py", "tests/test_a.py"}
     assert put.files["tests/test_a.py"] == b"def test_a(): ..."
     assert evidence.tests is not None
     assert (evidence.tests.collected, evidence.tests.counts[TestOutcome.PASSED]) == (1, 1)
-    assert evidence.tests.sha256 == tests_of_package.digest({"test_a.py": b"def test_a(): ..."})
+    assert evidence.tests.sha256 == package_tests.digest({"test_a.py": b"def test_a(): ..."})
 
 
-def test_without_the_tests_such_a_cell_is_wrong_use() -> None:
+def test_cell_of_the_own_tests_without_their_folder_is_wrong_use() -> None:
     testbed = FakeTestbed.of()
     with pytest.raises(WrongUse, match="debian-13-pip-own-tests"):
         run(testbed, cell(scenario="own-tests"))
     assert testbed.machines == []
 
 
-def test_other_cells_have_no_tests_on_their_machine(tests: Path) -> None:
+def test_other_cells_do_not_copy_the_own_tests(tests: Path) -> None:
     testbed = FakeTestbed.of(printed())
     evidence = run_cell.run(cell_request(testbed, cell(), tests))
     assert testbed.machines[0].put_files == []
     assert evidence.tests is None
 
 
-def test_a_uv_that_died_while_it_installed_pytest_runs_once_more(tests: Path) -> None:
-    testbed = FakeTestbed.of(printed(of_tests(tool=139)), printed(of_tests()))
-    of = cell("uv", scenario="own-tests", wine=True)
-    evidence = run_cell.run(cell_request(testbed, of, tests))
+def test_cell_runs_again_if_uv_crashed_during_the_installation_of_pytest(tests: Path) -> None:
+    testbed = FakeTestbed.of(printed(with_tests(tool=139)), printed(with_tests()))
+    requested = cell("uv", scenario="own-tests", wine=True)
+    evidence = run_cell.run(cell_request(testbed, requested, tests))
     assert evidence.retried is not None
     assert evidence.retried.install.code == 0
     assert evidence.tests is not None
     assert evidence.tests.tool.code == 0
 
 
-# ---- what a machine starts with, and what runs on it ----
+# ---- the files and the commands of a machine ----
 
 
-def only(testbed: FakeTestbed) -> FakeMachine:
+def only_machine(testbed: FakeTestbed) -> FakeMachine:
     (machine,) = testbed.machines
     return machine
 
 
-def test_the_probe_runs_with_the_instructions_of_the_cell() -> None:
+def test_probe_runs_with_the_instructions_of_the_cell() -> None:
     testbed = FakeTestbed.of(printed())
     run(testbed, cell())
-    machine = only(testbed)
+    machine = only_machine(testbed)
     assert machine.image == image("debian-13")
     assert set(machine.setup.files) == {
         *("probe.py", "exercise.py", "instructions.json"),
@@ -323,27 +327,27 @@ def test_the_probe_runs_with_the_instructions_of_the_cell() -> None:
     assert (probe.user, probe.seconds) == ("user", 2 * 120 + 30 + 60 + 60)
 
 
-def test_a_probe_that_runs_the_own_tests_may_take_longer(tests: Path) -> None:
-    testbed = FakeTestbed.of(printed(of_tests()))
+def test_probe_with_own_tests_has_a_longer_time_limit(tests: Path) -> None:
+    testbed = FakeTestbed.of(printed(with_tests()))
     run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
-    assert only(testbed).ran[0].seconds == 2 * 120 + 30 + 60 + 60 + 120 + 300
+    assert only_machine(testbed).ran[0].seconds == 2 * 120 + 30 + 60 + 60 + 120 + 300
 
 
-def test_the_probe_of_a_root_user_runs_as_root() -> None:
+def test_probe_of_a_root_scenario_runs_as_root() -> None:
     testbed = FakeTestbed.of(printed())
     run(testbed, cell(scenario="root"))
-    assert only(testbed).ran[-1].user == "root"
+    assert only_machine(testbed).ran[-1].user == "root"
 
 
-def test_a_scenario_changes_the_machine_as_root() -> None:
+def test_scenario_changes_the_machine_as_root() -> None:
     testbed = FakeTestbed.of(printed())
     run(testbed, cell(scenario="space-path"))
-    first, probe = only(testbed).ran
+    first, probe = only_machine(testbed).ran
     assert (first.command[0], first.user) == ("install", "root")
     assert probe.user == "user"
 
 
-def test_a_change_that_fails_is_a_lost_machine() -> None:
+def test_failed_change_is_a_lost_machine() -> None:
     testbed = FakeTestbed.of(printed(), failing="install")
     evidence = run(testbed, cell(scenario="space-path"))
     assert evidence.testbed is not None
@@ -352,21 +356,21 @@ def test_a_change_that_fails_is_a_lost_machine() -> None:
     assert "no space left" in evidence.testbed.observed
 
 
-def test_the_files_of_the_project_are_in_its_folder(tmp_path: Path) -> None:
+def test_project_files_are_copied_to_the_project_folder(tmp_path: Path) -> None:
     wheel = tmp_path / "quiverdb-0.5.0-py3-none-any.whl"
     wheel.write_bytes(b"wheel")
     files = Release(
         origin="wheels", location="x", version="0.5.0", wheels=(ReleaseFile.read(wheel),)
     )
     testbed = FakeTestbed.of(printed())
-    of = cell(scenario="offline")
-    run_cell.run(CellRequest(prepared(files, "debian-13", testbed=testbed), SUBJECT, of))
-    (put,) = only(testbed).put_files
+    offline = cell(scenario="offline")
+    run_cell.run(CellRequest(prepared(files, "debian-13", testbed=testbed), SUBJECT, offline))
+    (put,) = only_machine(testbed).put_files
     assert put.files == {f"wheels/{wheel.name}": b"wheel"}
-    assert put.folder == of.scenario.cwd
+    assert put.folder == offline.scenario.cwd
 
 
-def test_planted_faults_come_before_the_users_first_command() -> None:
+def test_planted_fault_precedes_the_first_command_of_the_user() -> None:
     testbed = FakeTestbed.of(printed())
     planted = cell_request(
         testbed,
@@ -376,7 +380,7 @@ def test_planted_faults_come_before_the_users_first_command() -> None:
         command=("rm", "/usr/lib/libstdc++.so.6"),
     )
     run_cell.run(planted)
-    machine = only(testbed)
+    machine = only_machine(testbed)
     assert json.loads(machine.setup.files["instructions.json"])["env"]["PIP_INDEX_URL"] == "x"
     (put,) = machine.put_files
     assert (put.files, put.folder, put.mode) == ({"pip": b"#!/bin/sh"}, "/usr/bin", 0o755)
@@ -384,7 +388,7 @@ def test_planted_faults_come_before_the_users_first_command() -> None:
     assert machine.ran[0].user == "root"
 
 
-def test_the_release_is_named_in_the_instructions() -> None:
+def test_instructions_name_the_earlier_release() -> None:
     earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
     files = release().model_copy(update={"earlier": earlier})
     testbed = FakeTestbed.of(printed())
@@ -393,5 +397,5 @@ def test_the_release_is_named_in_the_instructions() -> None:
             prepared(files, "debian-13", testbed=testbed), SUBJECT, cell(scenario="upgrade")
         )
     )
-    instructions = json.loads(only(testbed).setup.files["instructions.json"])
+    instructions = json.loads(only_machine(testbed).setup.files["instructions.json"])
     assert any("0.4.0" in word for command in instructions["first"] for word in command)
