@@ -1,4 +1,4 @@
-"""One gate as its controller runs it, with a fake testbed."""
+"""The controller's side of a gate, with a fake testbed."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ INPUTS = ReplayInputs(
     suite="0",
 )
 Prepare = Callable[[], RunSetup]
+ReplaceSetUp = Callable[[Prepare], list[str]]
 
 
 @pytest.fixture
-def prepares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Prepare], list[str]]:
-    """Return a function that sets what a set-up does; it returns the log of what happens."""
+def replace_set_up(monkeypatch: pytest.MonkeyPatch) -> ReplaceSetUp:
+    """Return a function that replaces the set-up and returns the log of its steps."""
 
     def replace(make: Prepare) -> list[str]:
         log: list[str] = []
@@ -63,60 +64,68 @@ def prepares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Prepare], list[str]]:
 
 def request(folder: Path, **options: object) -> GateRequest:
     """Return a request for the two cells of the profile quick."""
-    asked = Options.model_validate({"release": "0.5.0", "profile": "quick"} | options)
-    return GateRequest(select(asked, Path.cwd(), SUBJECT.platforms), SUBJECT, folder)
+    run_options = Options.model_validate({"release": "0.5.0", "profile": "quick"} | options)
+    return GateRequest(select(run_options, Path.cwd(), SUBJECT.platforms), SUBJECT, folder)
 
 
-def fails(error: Exception) -> Prepare:
+def failing(error: Exception) -> Prepare:
     def make() -> RunSetup:
         raise error
 
     return make
 
 
+def started(folder: Path) -> GateRun:
+    """Return a run after its set-up."""
+    run = GateRun(request(folder))
+    run.begin()
+    run.set_up()
+    return run
+
+
 # ---- the request ----
 
 
-def test_a_request_has_the_cells_of_its_machines_and_profile(tmp_path: Path) -> None:
-    assert [one.id for one in request(tmp_path).cells] == [LINUX, WINDOWS]
+def test_request_has_the_cells_of_its_machines_and_profile(tmp_path: Path) -> None:
+    assert [cell.id for cell in request(tmp_path).cells] == [LINUX, WINDOWS]
     assert request(tmp_path).without_tests == ()
 
 
 @pytest.mark.parametrize(("history", "has_upgrade"), [("none", False), ("all", True)])
-def test_without_earlier_releases_no_cell_needs_one(
+def test_request_without_earlier_releases_has_no_upgrade(
     tmp_path: Path, history: str, has_upgrade: bool
 ) -> None:
-    asked = request(tmp_path, profile="full", machines=("debian-13",), history=history)
-    cells = {cell.id for cell in asked.cells}
+    gate = request(tmp_path, profile="full", machines=("debian-13",), history=history)
+    cells = {cell.id for cell in gate.cells}
     assert ("debian-13-pip-upgrade" in cells) is has_upgrade
     assert LINUX in cells
-    assert asked.selection.narrowed[1:] == (() if has_upgrade else ("--history none",))
+    assert gate.selection.narrowed[1:] == (() if has_upgrade else ("--history none",))
 
 
-def test_cells_without_their_tests_are_apart(tmp_path: Path) -> None:
-    asked = request(tmp_path, profile="gate", machines=("debian-13",))
-    assert [one.id for one in asked.cells] == [LINUX, "debian-13-uv-venv"]
-    assert [one.id for one in asked.without_tests] == ["debian-13-pip-own-tests"]
+def test_cells_of_missing_own_tests_are_listed_separately(tmp_path: Path) -> None:
+    gate = request(tmp_path, profile="gate", machines=("debian-13",))
+    assert [cell.id for cell in gate.cells] == [LINUX, "debian-13-uv-venv"]
+    assert [cell.id for cell in gate.without_tests] == ["debian-13-pip-own-tests"]
     tests = tmp_path / "tests"
     tests.mkdir()
     (tests / "test_a.py").touch()
     named = request(tmp_path / "x", profile="gate", machines=("debian-13",), tests=tests)
-    assert "debian-13-pip-own-tests" in [one.id for one in named.cells]
+    assert "debian-13-pip-own-tests" in [cell.id for cell in named.cells]
     assert named.without_tests == ()
 
 
-def test_tests_that_no_cell_runs_are_wrong_use_where_they_are_named(tmp_path: Path) -> None:
+def test_named_tests_that_no_cell_runs_are_wrong_use(tmp_path: Path) -> None:
     tests = tmp_path / "tests"
     tests.mkdir()
     (tests / "test_a.py").touch()
-    with pytest.raises(WrongUse, match="--tests: no cell"):
+    with pytest.raises(WrongUse, match="--tests"):
         request(tmp_path / "x", tests=tests)
     of_source = request(tmp_path / "y", release=None)
     assert of_source.selection.tests is not None
-    assert not any(one.runs_tests for one in of_source.cells)
+    assert not any(cell.runs_tests for cell in of_source.cells)
 
 
-def test_a_folder_of_other_files_takes_no_report(tmp_path: Path) -> None:
+def test_folder_with_other_files_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"mine": 1}')
     with pytest.raises(WrongUse, match="--report"):
         request(tmp_path)
@@ -125,20 +134,20 @@ def test_a_folder_of_other_files_takes_no_report(tmp_path: Path) -> None:
 # ---- the set-up ----
 
 
-def test_a_set_up_that_went_well_is_handed_to_the_workers(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+def test_prepared_run_is_passed_to_the_workers(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    log = prepares(set_up)
+    log = replace_set_up(set_up)
     run = GateRun(request(tmp_path))
     assert run.handover() is None
     run.begin()
     run.set_up()
-    handed = run.handover()
-    assert handed is not None
-    assert handed.prepared == set_up().prepared
-    assert handed.facts.prepared
-    assert handed.pipeline is None
-    assert parse_json(Handover, handed.model_dump_json(), "a worker's") == handed
+    handover = run.handover()
+    assert handover is not None
+    assert handover.prepared == set_up().prepared
+    assert handover.facts.prepared
+    assert handover.pipeline is None
+    assert parse_json(Handover, handover.model_dump_json(), "handover") == handover
     assert log == ["prepared"]
     run.close()
     assert log == ["prepared", "removed"]
@@ -151,13 +160,11 @@ def test_a_set_up_that_went_well_is_handed_to_the_workers(
         (BuildFailed("quiverdb", "cmake failed", "a long log"), "build-failed"),
     ],
 )
-def test_a_set_up_that_failed_is_recorded_and_nothing_is_handed_over(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]], error: Exception, name: str
+def test_failed_set_up_is_recorded_and_not_passed_to_the_workers(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, error: Exception, name: str
 ) -> None:
-    prepares(fails(error))
-    run = GateRun(request(tmp_path))
-    run.begin()
-    run.set_up()
+    replace_set_up(failing(error))
+    run = started(tmp_path)
     assert run.setup is None
     assert run.handover() is None
     failure = run.recorder.facts.setup_failure
@@ -165,22 +172,20 @@ def test_a_set_up_that_failed_is_recorded_and_nothing_is_handed_over(
     assert (failure.name, run.recorder.facts.prepared) == (name, False)
     report, _ = run.write(interrupted=False)
     assert report.verdict is (Verdict.FAILED if name == "build-failed" else Verdict.TESTBED)
-    assert {one.outcome for one in report.cells} == {Outcome.UNVERIFIED}
+    assert {cell.outcome for cell in report.cells} == {Outcome.UNVERIFIED}
     run.close()
 
 
-def test_what_the_workflow_showed_is_kept_next_to_the_report(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+def test_result_of_the_workflow_is_written_next_to_the_report(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    ready = set_up()._replace(pipeline=pipeline_result())
-    prepares(lambda: ready)
-    run = GateRun(request(tmp_path))
-    run.begin()
-    run.set_up()
+    setup = set_up()._replace(pipeline=pipeline_result())
+    replace_set_up(lambda: setup)
+    run = started(tmp_path)
     assert (tmp_path / "pipeline.json").is_file()
-    handed = run.handover()
-    assert handed is not None
-    assert handed.pipeline == pipeline_result()
+    handover = run.handover()
+    assert handover is not None
+    assert handover.pipeline == pipeline_result()
     run.close()
 
 
@@ -194,20 +199,20 @@ def old_report(folder: Path) -> None:
     (folder / MARK).touch()
 
 
-def test_a_report_is_written_by_one_run_at_a_time(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+def test_folder_of_a_report_is_used_by_one_run_at_a_time(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    log = prepares(set_up)
+    log = replace_set_up(set_up)
     folders = (tmp_path / "report", tmp_path / "report", tmp_path / "other")
     first, second, other = (GateRun(request(folder)) for folder in folders)
     for run in (first, other):
         run.begin()
         run.set_up()
     (tmp_path / "report" / "evidence").mkdir()
-    with pytest.raises(WrongUse, match="another run is writing its report there"):
+    with pytest.raises(WrongUse, match="--report"):
         second.begin()
     assert log == ["prepared", "prepared"]
-    assert (tmp_path / "report" / "evidence").is_dir(), "the report of the other is as it was"
+    assert (tmp_path / "report" / "evidence").is_dir()
     first.close()
     second.begin()
     second.set_up()
@@ -215,72 +220,67 @@ def test_a_report_is_written_by_one_run_at_a_time(
         run.close()
 
 
-def test_wrong_use_leaves_the_last_report_as_it_is(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+def test_wrong_use_restores_the_earlier_report(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    prepares(fails(WrongUse("there is no such release")))
+    replace_set_up(failing(WrongUse("--release 9.9.9")))
     old_report(tmp_path)
     run = GateRun(request(tmp_path))
     run.begin()
-    with pytest.raises(WrongUse, match="there is no such release"):
+    with pytest.raises(WrongUse, match="--release 9"):
         run.set_up()
     run.close()
     assert (tmp_path / "results.json").read_text("utf-8") == "{}"
     assert (tmp_path / "evidence" / "a.json").exists()
 
 
-@pytest.mark.parametrize("ready", [True, False])
-def test_a_run_that_gets_so_far_takes_the_place_of_the_last_report(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]], *, ready: bool
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_set_up_removes_the_earlier_report(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, *, succeeds: bool
 ) -> None:
     failure = TestbedFailure("engine-unreachable", "engine", "no answer")
-    prepares(set_up if ready else fails(failure))
+    replace_set_up(set_up if succeeds else failing(failure))
     folder = tmp_path / "report"
     old_report(folder)
-    run = GateRun(request(folder))
-    run.begin()
-    run.set_up()
+    run = started(folder)
     assert {path.name for path in folder.iterdir()} == {MARK, *writer.FILES}
     assert not results_json.read(folder / "results.json").finished
     run.close()
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_a_run_that_is_killed_in_its_set_up_has_no_verdict(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]], *, before: bool
+@pytest.mark.parametrize("earlier_run", [True, False])
+def test_run_that_is_killed_in_its_set_up_has_no_verdict(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, *, earlier_run: bool
 ) -> None:
-    def killed() -> RunSetup:
+    def kill() -> RunSetup:
         report = results_json.read(tmp_path / "report" / "results.json")
         assert (report.verdict, report.finished) == (Verdict.UNVERIFIED, False)
-        assert {one.reason for one in report.cells} == {"the run did not finish"}
+        (reason,) = {cell.reason for cell in report.cells}
+        assert reason
         for name in writer.FILES:
-            assert "did not finish" in (tmp_path / "report" / name).read_text("utf-8"), name
+            assert reason in (tmp_path / "report" / name).read_text("utf-8"), name
         raise SystemExit(9)
 
-    prepares(set_up)
-    if before:
-        first = GateRun(request(tmp_path / "report"))
-        first.begin()
-        first.set_up()
-        ended(first)
+    replace_set_up(set_up)
+    if earlier_run:
+        first = started(tmp_path / "report")
+        end_cells(first)
         assert first.write(interrupted=False)[0].verdict is Verdict.VERIFIED
         first.close()
-    prepares(killed)
+    replace_set_up(kill)
     run = GateRun(request(tmp_path / "report"))
     run.begin()
     with pytest.raises(SystemExit):
         run.set_up()
     run.close()
-    assert len(history().runs().runs) == int(before)
+    assert len(history().runs().runs) == int(earlier_run)
 
 
-def test_a_crash_of_the_suite_in_the_set_up_is_the_testbeds_failure(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+def test_crash_of_the_suite_in_the_set_up_is_a_testbed_failure(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    prepares(fails(zipfile.BadZipFile("File is not a zip file")))
-    run = GateRun(request(tmp_path))
-    run.begin()
-    run.set_up()
+    replace_set_up(failing(zipfile.BadZipFile("File is not a zip file")))
+    run = started(tmp_path)
     failure = run.recorder.facts.setup_failure
     assert failure is not None
     assert (failure.name, failure.where) == ("testbed-defect", "set-up")
@@ -288,16 +288,14 @@ def test_a_crash_of_the_suite_in_the_set_up_is_the_testbeds_failure(
     run.close()
 
 
-def test_an_engine_that_is_gone_at_the_end_is_the_testbeds_failure(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]], monkeypatch: pytest.MonkeyPatch
+def test_lost_engine_at_the_end_is_a_testbed_failure(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepares(set_up)
-    run = GateRun(request(tmp_path))
-    run.begin()
-    run.set_up()
-    ended(run)
+    replace_set_up(set_up)
+    run = started(tmp_path)
+    end_cells(run)
     stack = contextlib.ExitStack()
-    stack.callback(_fail, ConnectionError("the engine does not answer"))
+    stack.callback(failing(ConnectionError("no answer")))
     monkeypatch.setattr(run, "_stack", stack)
     run.remove_started()
     report, _ = run.write(interrupted=False)
@@ -306,70 +304,61 @@ def test_an_engine_that_is_gone_at_the_end_is_the_testbeds_failure(
     run.close()
 
 
-def _fail(error: Exception) -> None:
-    raise error
-
-
 # ---- the report ----
 
 
-def ended(run: GateRun) -> None:
-    """Let all cells of a run end well."""
-    for one in run.request.cells:
-        run.recorder.select({one.id: one.id})
+def end_cells(run: GateRun) -> None:
+    """Record for all cells of a run that they work."""
+    for requested in run.request.cells:
+        ident = requested.id
+        run.recorder.select({ident: ident})
         (wheel,) = (
             system.wheels[0].file
             for system in run.recorder.facts.systems
-            if system.system == one.machine.os
+            if system.system == requested.machine.os
         )
-        result = cell(one.id).model_copy(update={"wheel": wheel})
+        result = cell(ident).model_copy(update={"wheel": wheel})
         properties = {RESULT: as_property(result)}
-        test = TestPhaseReport(node=one.id, phase="call", outcome="passed", properties=properties)
+        test = TestPhaseReport(node=ident, phase="call", outcome="passed", properties=properties)
         assert run.recorder.add(test) == result
 
 
-def test_the_report_is_written_with_the_verdict_and_the_kept_files(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+def test_report_has_the_verdict_and_the_stored_files(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    prepares(set_up)
-    run = GateRun(request(tmp_path))
-    run.begin()
-    run.set_up()
-    ended(run)
+    replace_set_up(set_up)
+    run = started(tmp_path)
+    end_cells(run)
     report, remarks = run.write(interrupted=False)
     assert report.verdict is Verdict.VERIFIED
     assert report.inputs == INPUTS
     assert results_json.read(tmp_path / "results.json") == report
-    assert remarks[0] == f"report: {tmp_path}"
-    assert [one.report for one in history().runs().runs] == [report]
+    assert str(tmp_path) in remarks[0]
+    assert [run.report for run in history().runs().runs] == [report]
     run.close()
 
 
-def test_an_interrupted_run_reports_what_it_did_not_reach_and_is_no_history(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]]
+def test_interrupted_run_is_reported_and_not_stored_in_the_history(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    prepares(set_up)
-    run = GateRun(request(tmp_path))
-    run.begin()
-    run.set_up()
+    replace_set_up(set_up)
+    run = started(tmp_path)
     report, _ = run.write(interrupted=True)
     assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
-    assert [one.outcome for one in report.cells] == [Outcome.UNVERIFIED] * 2
+    assert [cell.outcome for cell in report.cells] == [Outcome.UNVERIFIED] * 2
     assert history().runs().runs == ()
     run.close()
 
 
-def test_files_that_cannot_be_kept_are_a_remark(
-    tmp_path: Path, prepares: Callable[[Prepare], list[str]], monkeypatch: pytest.MonkeyPatch
+def test_files_that_cannot_be_stored_are_a_remark(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_release: Release, _subject: str, _seed: int) -> ReplayInputs:
         raise OSError(28, "No space left on device")
 
-    prepares(set_up)
+    replace_set_up(set_up)
     monkeypatch.setattr(replay_inputs, "keep", full)
-    run = GateRun(request(tmp_path))
-    run.begin()
-    run.set_up()
+    run = started(tmp_path)
     report, remarks = run.write(interrupted=False)
     assert report.inputs is None
     assert any("No space left" in line for line in remarks)

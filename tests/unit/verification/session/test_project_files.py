@@ -1,4 +1,4 @@
-"""The files that a user has in the project's folder."""
+"""The files in the user's project folder."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def collect(release: Release, *kinds: ProjectFileKind) -> dict[str, bytes]:
     return project_files.collect(kinds, release, subject)
 
 
-def test_without_a_kind_there_is_no_file(release: Release) -> None:
+def test_no_kind_has_no_file(release: Release) -> None:
     assert collect(release) == {}
 
 
-def test_the_wheels_of_the_release_and_its_locked_dependencies_are_in_a_folder(
+def test_kind_wheels_has_the_wheels_of_the_release_and_its_locked_dependencies(
     release: Release,
 ) -> None:
     linux, windows = release.wheel_paths
@@ -53,7 +53,7 @@ def test_the_wheels_of_the_release_and_its_locked_dependencies_are_in_a_folder(
     }
 
 
-def test_the_requirements_have_the_hash_of_each_wheel(release: Release) -> None:
+def test_kind_hashes_has_the_hash_of_each_wheel(release: Release) -> None:
     linux, windows = map(file_sha256, release.wheel_paths)
     cffi = file_sha256(release.dependencies[0])
     lines = collect(release, "hashes")["requirements.txt"].decode().splitlines()
@@ -63,7 +63,7 @@ def test_the_requirements_have_the_hash_of_each_wheel(release: Release) -> None:
     ]
 
 
-def test_the_decoys_have_the_names_of_the_packages_own_libraries(release: Release) -> None:
+def test_kind_decoys_has_the_names_of_the_packages_libraries(release: Release) -> None:
     files = collect(release, "decoys")
     names = {"libquiver.dll", "libquiver_c.dll"}
     assert files.keys() == names | {f"decoy/{name}" for name in names}
@@ -71,7 +71,7 @@ def test_the_decoys_have_the_names_of_the_packages_own_libraries(release: Releas
     assert files["libquiver.dll"].startswith(b"MZ")
 
 
-def test_the_old_run_time_libraries_are_those_of_the_recipe(
+def test_kind_old_runtime_has_the_libraries_of_the_recipe(
     release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def download(_lock: Path, _folder: Path, *, python: str, platforms: tuple[str, ...]) -> Path:
@@ -88,7 +88,7 @@ def test_the_old_run_time_libraries_are_those_of_the_recipe(
     }
 
 
-def test_several_kinds_are_there_together(release: Release) -> None:
+def test_several_kinds_are_combined(release: Release) -> None:
     assert collect(release, "hashes", "wheels").keys() == {
         *collect(release, "hashes"),
         *collect(release, "wheels"),

@@ -1,7 +1,8 @@
-"""The report of a run, and the lines about it."""
+"""The report of a run, and the lines below its verdict."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,28 +14,31 @@ from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, cell
 from tests.helpers.sample_testbed import prepared, release, set_up
 from tests.helpers.sample_wheels import SUBJECT
+from verification import suite
 from verification.models.cause import Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.report import KeptMachine, Report
 from verification.models.results import CellResult, CellSummary, Coverage, TestsSummary
 from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
-from verification.report import results_json
+from verification.report import html, results_json, verification_md
 from verification.rules.catalogue import catalogue
 from verification.session import facts, reporting
 from verification.session.gate_run import GateRequest
 from verification.session.prepare import RunSetup
 from verification.session.reporting import RunSpan
 from verification.session.selection import Options, select
+from verification.subjects import report_template
 
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
 SPAN = RunSpan(1_772_359_200.0, 1_772_359_261.24)
 
 
 def request(folder: Path, **options: object) -> GateRequest:
-    """Return a request for the two cells of the profile quick, with wheels that exist."""
-    asked = Options.model_validate({"wheels": folder, "profile": "quick"} | options)
-    return GateRequest(select(asked, Path.cwd(), SUBJECT.platforms), SUBJECT, folder / "report")
+    """Return a request for the two cells of the profile quick, with existing wheels."""
+    run_options = Options.model_validate({"wheels": folder, "profile": "quick"} | options)
+    selection = select(run_options, Path.cwd(), SUBJECT.platforms)
+    return GateRequest(selection, SUBJECT, folder / "report")
 
 
 def served(ident: str, wheel: str, outcome: Outcome = Outcome.WORKS) -> CellResult:
@@ -51,38 +55,38 @@ def judged(*cells: CellResult, not_selected: tuple[str, ...] = ()) -> RunVerdict
 
 
 def build(
-    asked: GateRequest, ready: RunSetup | None = None, of: RunVerdict | None = None
+    gate: GateRequest, setup: RunSetup | None = None, verdict: RunVerdict | None = None
 ) -> Report:
-    return reporting.build_report(asked, ready or set_up(), of or judged(), SPAN)
+    return reporting.build_report(gate, setup or set_up(), verdict or judged(), SPAN)
 
 
 def scope(report: Report) -> dict[str, str]:
     return {entry.id: entry.reason for entry in report.out_of_scope}
 
 
-def lines(asked: GateRequest, ready: RunSetup | None, report: Report) -> list[str]:
-    return list(reporting.remarks(asked, ready, report))
+def lines(gate: GateRequest, setup: RunSetup | None, report: Report) -> list[str]:
+    return list(reporting.remarks(gate, setup, report))
 
 
 # ---- the report ----
 
 
-def test_the_report_has_the_verdict_and_what_the_cells_ran_on(tmp_path: Path) -> None:
+def test_report_has_the_verdict_and_what_the_cells_ran_on(tmp_path: Path) -> None:
     files = release().model_copy(
         update={
             "dependencies": (Path("cffi-2.0.0-py3-none-any.whl"),),
             "earlier": (Path("quiverdb-0.4.0-py3-none-any.whl"),),
         }
     )
-    ready = set_up(prepared(files, "debian-13", no_history="the index is away"))
-    report = build(request(tmp_path), ready)
+    setup = set_up(prepared(files, "debian-13", no_history="no answer"))
+    report = build(request(tmp_path), setup)
     assert (report.verdict, report.cells, report.items) == (Verdict.VERIFIED, CELLS, ())
     assert (report.started, report.seconds) == ("2026-03-01T10:00:00Z", 61.2)
     assert not report.interrupted
     assert (report.version, report.locked) == ("0.5.0", {"cffi": "2.0.0"})
     assert report.wheels == files.digests()
     assert report.earlier == ("quiverdb-0.4.0-py3-none-any.whl",)
-    assert report.no_history == "the index is away"
+    assert report.no_history == "no answer"
     assert report.images.keys() == {"index", "publisher", "debian-13"}
     assert report.images["debian-13"].id == "sha256:debian-13"
     assert report.engine is not None
@@ -94,7 +98,7 @@ def test_the_report_has_the_verdict_and_what_the_cells_ran_on(tmp_path: Path) ->
     assert (report.pipeline, report.publisher, report.kept) == (None, None, ())
 
 
-def test_a_set_up_that_failed_leaves_a_report_without_what_was_prepared(tmp_path: Path) -> None:
+def test_report_of_a_failed_set_up_has_no_prepared_values(tmp_path: Path) -> None:
     span = SPAN._replace(interrupted=True)
     report = reporting.build_report(request(tmp_path), None, judged(), span)
     assert report.interrupted
@@ -102,12 +106,12 @@ def test_a_set_up_that_failed_leaves_a_report_without_what_was_prepared(tmp_path
     assert report.static == ReleaseInspection()
 
 
-def test_a_workflow_that_ran_is_in_the_report(tmp_path: Path) -> None:
-    asked = GateRequest(
+def test_workflow_is_in_the_report(tmp_path: Path) -> None:
+    gate = GateRequest(
         select(Options(profile="gate"), Path.cwd(), SUBJECT.platforms), SUBJECT, tmp_path / "report"
     )
-    ready = set_up()._replace(pipeline=pipeline_result())
-    report = build(asked, ready)
+    setup = set_up()._replace(pipeline=pipeline_result())
+    report = build(gate, setup)
     assert report.pipeline is not None
     assert report.pipeline.tag == "v1.2.0"
     assert report.publisher is not None
@@ -118,26 +122,30 @@ def test_a_workflow_that_ran_is_in_the_report(tmp_path: Path) -> None:
 # ---- what narrows the verdict ----
 
 
-def test_cells_that_were_not_selected_narrow_the_verdict(tmp_path: Path) -> None:
-    asked = request(tmp_path, keyword="debian")
-    assert build(asked).selection.narrowed == ("-k debian",)
-    report = build(asked, of=judged(CELLS[0], not_selected=("windows-install",)))
-    assert report.selection.narrowed == ("-k debian", "1 of 2 cells")
+def test_cells_that_are_not_selected_narrow_the_verdict(tmp_path: Path) -> None:
+    gate = request(tmp_path, keyword="debian")
+    assert build(gate).selection.narrowed == ("-k debian",)
+    report = build(gate, verdict=judged(CELLS[0], not_selected=("windows-install",)))
+    keyword, count = report.selection.narrowed
+    assert keyword == "-k debian"
+    assert [int(number) for number in re.findall(r"\d+", count)] == [1, 2]
     assert "windows-install" in scope(report)
-    assert any("-k debian, 1 of 2 cells" in line for line in lines(asked, set_up(), report))
+    assert any(keyword in line and count in line for line in lines(gate, set_up(), report))
 
 
-def test_a_run_of_all_cells_is_not_narrowed(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    report = build(asked)
+def test_run_of_all_cells_is_not_narrowed(tmp_path: Path) -> None:
+    gate = request(tmp_path)
+    report = build(gate)
     assert report.selection.narrowed == ()
-    assert not [line for line in lines(asked, set_up(), report) if "narrowed" in line]
+    selection = report.selection.model_copy(update={"narrowed": ("-k x",)})
+    narrowed = report.model_copy(update={"selection": selection})
+    assert len(lines(gate, set_up(), narrowed)) == len(lines(gate, set_up(), report)) + 1
 
 
 # ---- what is out of scope ----
 
 
-def test_wheels_that_exist_are_neither_built_nor_released(tmp_path: Path) -> None:
+def test_build_and_workflow_are_out_of_scope_for_existing_wheels(tmp_path: Path) -> None:
     entries = scope(build(request(tmp_path)))
     assert {"source-build", "pipeline", "publisher"} <= entries.keys()
     assert (
@@ -147,113 +155,118 @@ def test_wheels_that_exist_are_neither_built_nor_released(tmp_path: Path) -> Non
     )
 
 
-def test_a_file_that_is_no_wheel_is_out_of_scope(tmp_path: Path) -> None:
+def test_file_that_is_no_wheel_is_out_of_scope(tmp_path: Path) -> None:
     additional = (Path("dist/quiverdb-0.5.0.tar.gz"),)
-    ready = set_up(prepared(release().model_copy(update={"additional": additional})))
-    assert "quiverdb-0.5.0.tar.gz" in scope(build(request(tmp_path), ready))
+    setup = set_up(prepared(release().model_copy(update={"additional": additional})))
+    assert "quiverdb-0.5.0.tar.gz" in scope(build(request(tmp_path), setup))
     assert "quiverdb-0.5.0.tar.gz" not in scope(build(request(tmp_path)))
 
 
-def test_the_machines_of_other_profiles_are_out_of_scope(tmp_path: Path) -> None:
+def test_machines_of_other_profiles_are_out_of_scope(tmp_path: Path) -> None:
     entries = scope(build(request(tmp_path)))
     assert "full" in entries["debian-12"]
     assert "debian-13" not in entries
 
 
-def test_the_own_tests_that_cannot_run_are_out_of_scope(tmp_path: Path) -> None:
-    asked = request(tmp_path, profile="gate")
-    assert scope(build(asked))["debian-13-pip-own-tests"] == asked.selection.no_tests_reason
+def test_own_tests_that_cannot_run_are_out_of_scope(tmp_path: Path) -> None:
+    gate = request(tmp_path, profile="gate")
+    assert scope(build(gate))["debian-13-pip-own-tests"] == gate.selection.no_tests_reason
 
 
 @pytest.mark.parametrize("origin", [{"wheels": Path("dist")}, {"release": "0.13.5"}])
-def test_own_tests_that_were_not_named_are_a_fact_and_a_line(
+def test_reason_for_missing_own_tests_is_in_the_report_and_in_a_line(
     tmp_path: Path, origin: dict[str, object]
 ) -> None:
     options = {"wheels": None, "profile": "gate"} | origin
-    asked = request(tmp_path, **options)
-    report = build(asked)
-    assert report.own_tests_not_run == asked.selection.no_tests_reason != ""
-    assert any(report.own_tests_not_run in line for line in lines(asked, None, report)[:3])
+    gate = request(tmp_path, **options)
+    report = build(gate)
+    assert report.own_tests_not_run == gate.selection.no_tests_reason != ""
+    assert any(report.own_tests_not_run in line for line in lines(gate, None, report)[:3])
 
 
-def test_own_tests_that_no_selected_cell_runs_are_a_fact(tmp_path: Path) -> None:
+def test_reason_for_own_tests_that_did_not_run_depends_on_the_cells(tmp_path: Path) -> None:
     tests = tmp_path / "source" / "tests"
     tests.mkdir(parents=True)
     (tests / "test_a.py").write_text("")
     (tests.parent / "pyproject.toml").write_text("")
     options = {"wheels": None, "source": tests.parent, "profile": "gate"}
-    asked = request(tmp_path, **options)
+    gate = request(tmp_path, **options)
     lost = cell("debian-13-pip-own-tests", outcome=Outcome.TESTBED)
-    for one, expected in ((CELLS[0], "no selected"), (lost, "no cell that runs")):
-        assert build(asked, of=judged(one)).own_tests_not_run.startswith(expected)
+    no_cell, lost_cell = (
+        build(gate, verdict=judged(result)).own_tests_not_run for result in (CELLS[0], lost)
+    )
+    assert no_cell
+    assert lost_cell
+    assert no_cell != lost_cell
 
 
-def test_own_tests_that_ran_are_not_missed(tmp_path: Path) -> None:
+def test_own_tests_that_ran_have_no_reason(tmp_path: Path) -> None:
     tests = TestsSummary(counts={"passed": 3}, failures=(), left_out=(), sha256="d" * 64)
     summary = CellSummary(commands=(), steps={}, tests=tests)
-    asked = request(tmp_path)
-    report = build(asked, of=judged(CELLS[0].model_copy(update={"summary": summary})))
-    assert report.own_tests_not_run == ""
-    assert not any("own tests ran" in line for line in lines(asked, None, report))
+    results = judged(CELLS[0].model_copy(update={"summary": summary}))
+    assert build(request(tmp_path), verdict=results).own_tests_not_run == ""
 
 
-def test_what_is_out_of_scope_for_one_reason_is_one_line(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    out = [line for line in lines(asked, None, build(asked)) if line.startswith("out of scope: ")]
-    assert len(out) == len(set(scope(build(asked)).values()))
-    assert any("pipeline, publisher" in line for line in out)
+def test_out_of_scope_has_one_line_for_each_reason(tmp_path: Path) -> None:
+    gate = request(tmp_path)
+    report = build(gate)
+    reasons = set(scope(report).values())
+    remarks = lines(gate, None, report)
+    for reason in reasons:
+        assert len([line for line in remarks if line.endswith(f": {reason}")]) == 1, reason
+    assert any("pipeline, publisher" in line for line in remarks)
 
 
-# ---- what was inspected and installed ----
+# ---- inspected and installed wheels ----
 
 MUSL = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_x86_64.whl"
 
 
-def test_a_wheel_that_no_selected_machine_can_run_is_inspected_only(tmp_path: Path) -> None:
-    asked = request(tmp_path, machines=("debian-13",))
-    known = facts.after_setup(asked, set_up())
-    report = build(asked, of=judged(CELLS[0]).model_copy(update={"platforms": known.platforms}))
+def test_wheel_that_no_selected_machine_can_run_is_inspected_only(tmp_path: Path) -> None:
+    gate = request(tmp_path, machines=("debian-13",))
+    platforms = facts.after_setup(gate, set_up()).platforms
+    report = build(gate, verdict=judged(CELLS[0]).model_copy(update={"platforms": platforms}))
     assert {wheel.file for wheel in report.static.wheels} == {LINUX_WHEEL, WINDOWS_WHEEL}
     assert [p.wheels for p in report.platforms if p.coverage is Coverage.NOT_SELECTED] == [
         (WINDOWS_WHEEL,)
     ]
     assert report.not_installed == ()
-    assert any(WINDOWS_WHEEL in line for line in lines(asked, set_up(), report))
+    assert any(WINDOWS_WHEEL in line for line in lines(gate, set_up(), report))
 
 
-def test_a_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    ready = set_up(prepared(release(LINUX_WHEEL, MUSL, WINDOWS_WHEEL)))
-    report = build(asked, ready)
+def test_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> None:
+    gate = request(tmp_path)
+    setup = set_up(prepared(release(LINUX_WHEEL, MUSL, WINDOWS_WHEEL)))
+    report = build(gate, setup)
     assert report.not_installed == (MUSL,)
-    (line,) = [line for line in lines(asked, ready, report) if MUSL in line]
+    (line,) = [line for line in lines(gate, setup, report) if MUSL in line]
     assert LINUX_WHEEL not in line
 
 
-def test_all_that_was_inspected_and_installed_has_no_line(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    assert not [line for line in lines(asked, set_up(), build(asked)) if LINUX_WHEEL in line]
+def test_installed_wheel_has_no_line(tmp_path: Path) -> None:
+    gate = request(tmp_path)
+    assert not [line for line in lines(gate, set_up(), build(gate)) if LINUX_WHEEL in line]
 
 
 # ---- notes ----
 
 
-def test_the_notes_of_the_inspection_are_in_the_report(tmp_path: Path) -> None:
+def test_notes_of_the_inspection_are_in_the_report(tmp_path: Path) -> None:
     note = catalogue().cause("unexpected-support", where="a.so", observed="x")
     broken = catalogue().cause("symbol-not-found", where="a.so", observed="x")
     assert note.severity is Severity.NOTE
-    ready = set_up()
-    wheel, other = ready.inspection.wheels
-    wheel = wheel.model_copy(update={"causes": (note, broken)})
-    ready = ready._replace(inspection=ReleaseInspection(wheels=(wheel, other)))
-    assert build(request(tmp_path), ready).notes == (note,)
+    setup = set_up()
+    linux, windows = setup.inspection.wheels
+    linux = linux.model_copy(update={"causes": (note, broken)})
+    setup = setup._replace(inspection=ReleaseInspection(wheels=(linux, windows)))
+    assert build(request(tmp_path), setup).notes == (note,)
 
 
-def test_what_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> None:
+def test_library_that_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> None:
     clean = sample_machine("clean", system="windows")
     more = sample_machine("more", system="windows", has=("the redistributable",))
-    asked = request(tmp_path)
-    asked.selection = asked.selection.model_copy(update={"machines": (clean, more)})
+    gate = request(tmp_path)
+    gate.selection = gate.selection.model_copy(update={"machines": (clean, more)})
     cells = (
         cell(
             "clean-pip-system",
@@ -261,32 +274,33 @@ def test_what_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> None:
         ),
         cell("more-pip-system"),
     )
-    (note,) = build(asked, of=judged(*cells)).notes
+    (note,) = build(gate, verdict=judged(*cells)).notes
     assert (note.name, note.where) == ("works-with-more", "more-pip-system")
 
 
 # ---- the lines below the verdict ----
 
 
-def test_the_first_line_names_the_report(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    assert lines(asked, None, build(asked))[0] == f"report: {tmp_path / 'report'}"
+def test_first_line_names_the_folder_of_the_report(tmp_path: Path) -> None:
+    gate = request(tmp_path)
+    assert str(tmp_path / "report") in lines(gate, None, build(gate))[0]
 
 
-def test_what_keeps_the_index_from_its_history_has_a_line(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    ready = set_up(prepared(no_history="the index is away"))
-    assert any("the index is away" in line for line in lines(asked, ready, build(asked, ready)))
+def test_missing_earlier_releases_have_a_line_with_the_reason(tmp_path: Path) -> None:
+    gate = request(tmp_path)
+    setup = set_up(prepared(no_history="no answer"))
+    assert any("no answer" in line for line in lines(gate, setup, build(gate, setup)))
 
 
-def test_a_wheel_that_was_not_fetched_has_a_line(tmp_path: Path) -> None:
-    asked = request(tmp_path)
-    ready = set_up(prepared(release().model_copy(update={"not_fetched": {MUSL: "404"}})))
-    assert f"not verified: {MUSL}: 404" in lines(asked, ready, build(asked, ready))
+def test_wheel_that_was_not_fetched_has_a_line(tmp_path: Path) -> None:
+    gate = request(tmp_path)
+    setup = set_up(prepared(release().model_copy(update={"not_fetched": {MUSL: "404"}})))
+    remarks = lines(gate, setup, build(gate, setup))
+    assert len([line for line in remarks if line.endswith(f"{MUSL}: 404")]) == 1
 
 
-def test_a_machine_that_is_kept_has_a_line_with_its_command(tmp_path: Path) -> None:
-    asked = request(tmp_path)
+def test_kept_machine_has_a_line_with_its_command(tmp_path: Path) -> None:
+    gate = request(tmp_path)
     kept = KeptMachine(
         cell=LINUX,
         container="kept",
@@ -294,38 +308,58 @@ def test_a_machine_that_is_kept_has_a_line_with_its_command(tmp_path: Path) -> N
         installed_again=False,
         until="2026-03-02T10:00:00Z",
     )
-    results_json.write_model(asked.report / "kept" / f"{LINUX}.json", kept)
-    report = build(asked)
+    results_json.write_model(gate.report / "kept" / f"{LINUX}.json", kept)
+    report = build(gate)
     assert report.kept == (kept,)
-    found = lines(asked, set_up(), report)
-    assert f"kept {LINUX} until {kept.until}: {kept.enter}" in found
-    assert sum("./e2e clean --kept" in line for line in found) == 1
+    remarks = lines(gate, set_up(), report)
+    (line,) = [line for line in remarks if line.endswith(kept.enter)]
+    assert LINUX in line
+    assert kept.until in line
+    assert sum("./e2e clean --kept" in line for line in remarks) == 1
 
 
-def test_what_took_longest_is_the_last_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slowest_steps_are_the_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     steps = Progress(environment={}, clock=lambda: now[-1], refreshes=False)
     monkeypatch.setattr(progress, "PROGRESS", steps)
-    asked = request(tmp_path)
-    assert not [line for line in lines(asked, None, build(asked)) if line.startswith("slowest")]
+    gate = request(tmp_path)
+    before = lines(gate, None, build(gate))
     step = steps.begin("image index: building", quiet=True)
     now.append(12.0)
     steps.end(step, "")
-    assert lines(asked, None, build(asked))[-1] == "slowest: image index 12.0 s"
+    *other_lines, last_line = lines(gate, None, build(gate))
+    assert other_lines == before
+    assert last_line.endswith("image index 12.0 s")
 
 
-def test_the_head_of_the_session_says_what_is_verified_with_what() -> None:
+# ---- the identity of the suite ----
+
+SUITE = suite.title(suite.version(), suite.commit())
+
+
+def test_report_and_its_formats_name_the_version_and_the_commit_of_the_suite(
+    tmp_path: Path,
+) -> None:
+    gate = request(tmp_path)
+    report = build(gate)
+    for made in (report, reporting.unfinished_report(gate.selection, "quiverdb", 0.0)):
+        assert (made.suite_version, made.suite_commit) == (suite.version(), suite.commit())
+    template = report_template.load("quiverdb")
+    for text in (html.render(report, {}), verification_md.render(report, template)):
+        assert SUITE in text
+
+
+def test_header_of_the_session_lists_the_suite_and_what_the_cells_run_on() -> None:
     files = release().with_dependencies(Path("cffi-2.0.0-py3-none-any.whl"))
-    found = reporting.header(prepared(files, "debian-13"))
-    assert found == [
-        "engine: 20.10 at unix:///none (a test)",
-        *(
-            f"image: quiverdb-e2e/{name}:0123456789ab sha256:{name} of 2026-01-01T00:00:00"
-            for name in ("index", "publisher", "debian-13")
-        ),
-        f"wheel: {LINUX_WHEEL} sha256 {'a' * 16}",
-        f"wheel: {WINDOWS_WHEEL} sha256 {'b' * 16}",
-        "locked: cffi 2.0.0",
+    header = reporting.header(prepared(files, "debian-13"))
+    expected = [
+        SUITE,
+        "20.10 at unix:///none",
+        *(f"quiverdb-e2e/{name}:0123456789ab" for name in ("index", "publisher", "debian-13")),
+        f"{LINUX_WHEEL} sha256 {'a' * 16}",
+        f"{WINDOWS_WHEEL} sha256 {'b' * 16}",
+        "cffi 2.0.0",
     ]
+    assert len(header) == len(expected)
+    for text, line in zip(expected, header, strict=True):
+        assert text in line
