@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -26,17 +27,17 @@ def _run(*words: str) -> int:
 
 TOKEN = "pypi-Ag0123456789abcdefgh"  # noqa: S105  (planted)
 CREDENTIALS = "https://alice:hunter2@mirror.corp.example/simple"
-GUARDED = ("Ag0123456789", "hunter2", "mirror.corp", "build7", "/home/alice")
+SECRETS = ("Ag0123456789", "hunter2", "mirror.corp", "build7", "/home/alice")
 SCRUBBER = Scrubber(
     hosts={"build7": "[host]", "mirror.corp.example": "[mirror]"}, paths={"/home/alice": "[home]"}
 )
 
 
-@pytest.fixture
-def report(tmp_path: Path) -> Path:
-    """Return the folder of a report with secrets planted wherever text can be."""
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a report with secrets in all of its texts."""
     planted = f'{TOKEN} {CREDENTIALS} build7 /home/alice/x <&" pip'
-    folder = tmp_path / "report"
+    folder = tmp_path_factory.mktemp("report")
     cells = []
     for result in (cell(LINUX), cell(WINDOWS, crash(planted))):
         evidence = sample_run.evidence(result.id, log=planted)
@@ -50,74 +51,85 @@ def report(tmp_path: Path) -> Path:
     return folder
 
 
-def _evidence(members: dict[str, bytes], ident: str) -> str:
-    """Return the name of the member with the evidence of a cell."""
-    run = parse_json(Report, members[results_json.NAME], results_json.NAME)
+def _evidence_file(files: dict[str, bytes], ident: str) -> str:
+    """Return the name of the file with the evidence of a cell."""
+    run = parse_json(Report, files[results_json.NAME], results_json.NAME)
     return f"{EVIDENCE}/{common.cells_of(run, [ident])[0].evidence}.json"
 
 
-def _members(report: Path, *idents: str) -> dict[str, bytes]:
+def _files(report: Path, *ids: str) -> dict[str, bytes]:
     _, run = common.read_report(str(report))
-    return bundle.bundle_files(report, run, common.cells_of(run, idents), SCRUBBER)
+    return bundle.bundle_files(report, run, common.cells_of(run, ids), SCRUBBER)
 
 
-def test_the_members_are_the_report_and_what_made_it(report: Path) -> None:
-    members = _members(report)
-    evidence = {_evidence(members, ident) for ident in (LINUX, WINDOWS)}
+@pytest.fixture(scope="module")
+def files(report: Path) -> dict[str, bytes]:
+    """Return the files of the bundle with all cells."""
+    return _files(report)
+
+
+@pytest.fixture(scope="module")
+def linux_files(report: Path) -> dict[str, bytes]:
+    """Return the files of the bundle with the Linux cell."""
+    return _files(report, LINUX)
+
+
+def test_bundle_has_the_evidence_and_all_formats_of_the_report(files: dict[str, bytes]) -> None:
+    evidence = {_evidence_file(files, ident) for ident in (LINUX, WINDOWS)}
     forms = {"VERIFICATION.md", "index.html", "junit.xml", "results.json", "versions.json"}
     assert len(evidence) == 2
-    assert set(members) == evidence | forms
+    assert set(files) == evidence | forms
 
 
-def test_what_was_planted_is_in_the_report_and_in_no_member(report: Path) -> None:
-    before = {path.name: path.read_text("utf-8") for path in report.rglob("*") if path.is_file()}
+def test_secrets_of_the_report_are_not_in_the_bundle(report: Path, files: dict[str, bytes]) -> None:
+    texts = {path.name: path.read_text("utf-8") for path in report.rglob("*") if path.is_file()}
     for name in ("results.json", "index.html", "junit.xml", "VERIFICATION.md"):
-        assert GUARDED[0] in before[name], name
-    assert all(word in before["results.json"] + before["index.html"] for word in GUARDED)
-    for name, content in _members(report).items():
+        assert SECRETS[0] in texts[name], name
+    assert all(word in texts["results.json"] + texts["index.html"] for word in SECRETS)
+    for name, content in files.items():
         text = content.decode()
-        assert [word for word in (*GUARDED, 'abc"') if word in text] == [], name
+        assert [word for word in (*SECRETS, 'abc"') if word in text] == [], name
 
 
-def test_nothing_else_is_harmed(report: Path) -> None:
-    members = _members(report)
-    run = parse_json(Report, members["results.json"], "results.json")
+def test_other_values_of_the_report_stay(files: dict[str, bytes]) -> None:
+    run = parse_json(Report, files["results.json"], "results.json")
     assert run.inputs == sample_run.report().inputs
     assert run.images == sample_run.report().images
-    evidence = parse_evidence(members[_evidence(members, LINUX)], "evidence")
+    evidence = parse_evidence(files[_evidence_file(files, LINUX)], "evidence")
     log = '[removed] https://[removed]@[mirror]/simple [host] [home]/x <&" pip'
     clean = sample_run.evidence(LINUX, log=log)
     env = {"NPM_TOKEN": "[removed]", "HOME": "/home/user"}
     assert evidence == clean.model_copy(update={"env": env})
-    assert b"was killed by signal 11" in members["junit.xml"]
+    assert b"signal 11" in files["junit.xml"]
 
 
-def test_the_evidence_of_other_cells_is_left_out(report: Path) -> None:
-    members = _members(report, LINUX)
-    evidence = [name for name in members if name.startswith(f"{EVIDENCE}/")]
-    assert evidence == [_evidence(members, LINUX)]
+def test_evidence_of_other_cells_is_not_in_the_bundle(linux_files: dict[str, bytes]) -> None:
+    evidence = [name for name in linux_files if name.startswith(f"{EVIDENCE}/")]
+    assert evidence == [_evidence_file(linux_files, LINUX)]
 
 
-def test_the_same_report_makes_the_same_bytes(report: Path) -> None:
-    first, second = (bundle.pack(_members(report), "top", 1) for _ in range(2))
-    assert first == second
-    assert bundle.pack(_members(report, LINUX), "top", 1) != first
+def test_bundle_of_the_same_report_has_the_same_bytes(
+    report: Path, files: dict[str, bytes], linux_files: dict[str, bytes]
+) -> None:
+    packed = bundle.pack(files, "name", 1)
+    assert bundle.pack(_files(report), "name", 1) == packed
+    assert bundle.pack(linux_files, "name", 1) != packed
 
 
-def test_it_unpacks_to_a_report_that_can_be_gone_back_to(report: Path, tmp_path: Path) -> None:
-    packed = bundle.pack(_members(report), "top", 1_700_000_000)
+def test_unpacked_bundle_is_a_readable_report(files: dict[str, bytes], tmp_path: Path) -> None:
+    packed = bundle.pack(files, "name", 1_700_000_000)
     raw = zstandard.ZstdDecompressor().decompress(packed)
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         infos = tar.getmembers()
         tar.extractall(tmp_path / "out", filter="data")
-    assert {(one.uid, one.uname, one.mtime, one.mode) for one in infos} == {
+    assert {(info.uid, info.uname, info.mtime, info.mode) for info in infos} == {
         (0, "", 1_700_000_000, 0o644)
     }
-    _, run = common.read_report(str(tmp_path / "out" / "top"))
-    assert [one.id for one in common.cells_of(run, [WINDOWS])] == [WINDOWS]
+    _, run = common.read_report(str(tmp_path / "out" / "name"))
+    assert [result.id for result in common.cells_of(run, [WINDOWS])] == [WINDOWS]
 
 
-def test_the_command_writes_the_file_and_lists_it(
+def test_command_writes_the_bundle_and_lists_its_files(
     report: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,23 +139,31 @@ def test_the_command_writes_the_file_and_lists_it(
     output = tmp_path / "x.tar.zst"
     assert _run("--from", str(report), "-o", str(output), LINUX) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
-    printed = capsys.readouterr().out
-    assert printed.count(f"  {EVIDENCE}/") == 1
-    assert "missing" not in printed
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith(f"  {EVIDENCE}/")]) == 1
+    assert not any(LINUX in line for line in lines)
 
 
-def test_evidence_that_is_gone_is_told(
-    report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_missing_evidence_is_reported(
+    report: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, run = common.read_report(str(report))
-    (report / EVIDENCE / f"{common.cells_of(run, [LINUX])[0].evidence}.json").unlink()
+    monkeypatch.setattr(host_secrets, "scrubber", lambda: SCRUBBER)
+    folder = tmp_path / "report"
+    shutil.copytree(report, folder)
+    _, run = common.read_report(str(folder))
+    (folder / EVIDENCE / f"{common.cells_of(run, [LINUX])[0].evidence}.json").unlink()
     output = tmp_path / "x.tar.zst"
-    assert _run("--from", str(report), "-o", str(output)) == 0
-    assert f"missing: the evidence of {LINUX}: " in capsys.readouterr().out
+    assert _run("--from", str(folder), "-o", str(output)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if LINUX in line]
+    assert WINDOWS not in line
 
 
-def test_a_cell_or_a_report_that_is_not_there_is_wrong_use(report: Path, tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="no such cell; there are: debian-13-pip-venv"):
+def test_unknown_cell_and_missing_report_are_wrong_use(report: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"^nope: .*debian-13-pip-venv"):
         _run("--from", str(report), "nope")
-    with pytest.raises(WrongUse, match=r"there is no results\.json"):
+    with pytest.raises(WrongUse, match=r"results\.json"):
         _run("--from", str(tmp_path))

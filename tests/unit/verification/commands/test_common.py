@@ -1,4 +1,4 @@
-"""What the commands share: reports and choices."""
+"""The functions that several commands use."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ DEBIAN = machines.load()["debian-13"]
 SUBJECT = load()
 
 
-def test_an_installer_of_one_scenario_is_had_in_that_one() -> None:
+def test_default_scenario_of_a_cell_is_the_one_that_its_installer_needs() -> None:
     assert common.cell_on(DEBIAN, SUBJECT, "uv-tool", None).id == "debian-13-uv-tool-managed"
     assert common.cell_on(DEBIAN, SUBJECT, "pip-24.3", None).id == "debian-13-pip-24.3-venv"
-    with pytest.raises(WrongUse, match="--installer uv-tool: it is for the scenario managed alone"):
-        common.cell_on(DEBIAN, SUBJECT, "uv-tool", "venv")
-    with pytest.raises(WrongUse, match="--installer uv-tool: windows-wine has none; it has: pip, "):
-        common.cell_on(machines.load()["windows-wine"], SUBJECT, "uv-tool", None)
 
 
 @pytest.mark.parametrize(
-    ("installer", "scenario", "message"),
+    ("machine", "installer", "scenario", "names"),
     [
-        (None, "system", "--scenario system: there is none for linux; there are: venv, pinned"),
-        ("magic", None, "--installer magic: there is none; there are: pip, pip-oldest"),
-        ("uv", "fork", "--scenario fork: it is for pip alone"),
-        ("pip-24.3", "user", "--scenario user: it uses the machine's own pip"),
+        ("debian-13", "uv-tool", "venv", ["--installer uv-tool", "managed"]),
+        ("windows-wine", "uv-tool", None, ["--installer uv-tool", "windows-wine", "pip"]),
+        ("debian-13", None, "system", ["--scenario system", "linux", "venv", "pinned"]),
+        ("debian-13", "magic", None, ["--installer magic", "pip", "pip-oldest"]),
+        ("debian-13", "uv", "fork", ["--scenario fork", "pip"]),
+        ("debian-13", "pip-24.3", "user", ["--scenario user", "pip-24.3"]),
     ],
 )
-def test_what_does_not_go_together_is_wrong_use(
-    installer: str | None, scenario: str | None, message: str
+def test_wrong_combination_is_wrong_use_with_the_names(
+    machine: str, installer: str | None, scenario: str | None, names: list[str]
 ) -> None:
-    with pytest.raises(WrongUse, match=message):
-        common.cell_on(DEBIAN, SUBJECT, installer, scenario)
+    with pytest.raises(WrongUse) as raised:
+        common.cell_on(machines.load()[machine], SUBJECT, installer, scenario)
+    assert [name for name in names if name not in str(raised.value)] == []
+    assert str(raised.value).startswith(names[0])
 
 
-def test_an_unknown_machine_is_answered_with_those_there_are() -> None:
+def test_unknown_machine_is_wrong_use_with_the_names_of_all_machines() -> None:
     assert common.machine_of("debian-13") == DEBIAN
-    with pytest.raises(WrongUse, match="debian-99: there is no such machine; there are: debian-13"):
+    with pytest.raises(WrongUse, match=r"debian-99: .*debian-13"):
         common.machine_of("debian-99")
 
 
-# ---- a report as the commands read it ----
+# ---- reading a report ----
 
 
-def test_the_report_of_a_folder_is_read(tmp_path: Path) -> None:
+def test_report_of_a_folder_is_read(tmp_path: Path) -> None:
     results_json.write(tmp_path / "results.json", report())
     assert common.read_report(str(tmp_path)) == (tmp_path, report())
 
@@ -75,8 +75,9 @@ VALUES = cell(LINUX).model_dump(mode="json")
         ({"newer": 2}, "newer"),
         ({"schema": 1}, "schema"),
     ],
+    ids=["null", "number", "list", "string", "missing keys", "unknown key", "older form"],
 )
-def test_a_report_of_another_form_is_wrong_use(
+def test_invalid_report_is_wrong_use_that_names_the_field(
     tmp_path: Path, change: dict[str, JsonValue], field: str
 ) -> None:
     values = report().model_dump(mode="json", by_alias=True)
@@ -88,36 +89,38 @@ def test_a_report_of_another_form_is_wrong_use(
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_a_file_that_is_no_report_is_wrong_use(tmp_path: Path, text: str) -> None:
+def test_file_that_is_no_report_is_wrong_use(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text, "utf-8")
-    with pytest.raises(WrongUse, match="not the results of a run"):
+    with pytest.raises(WrongUse, match=str(tmp_path)):
         common.read_report(str(tmp_path))
 
 
-def test_a_folder_without_a_report_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"there is no results\.json"):
+def test_folder_without_a_report_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"results\.json"):
         common.read_report(str(tmp_path))
 
 
-def test_the_named_cells_are_taken_once_and_all_where_none_is_named() -> None:
+def test_cells_are_the_named_ones_once_or_all() -> None:
     run = report(cell(LINUX), cell(WINDOWS))
     assert common.cells_of(run, [WINDOWS, LINUX, WINDOWS]) == [cell(WINDOWS), cell(LINUX)]
     assert common.cells_of(run, []) == [cell(LINUX), cell(WINDOWS)]
-    with pytest.raises(WrongUse, match=f"nope: this report has no such cell; there are: {LINUX}"):
+    with pytest.raises(WrongUse, match=f"nope: .*{LINUX}"):
         common.cells_of(run, ["nope"])
 
 
-def test_the_report_of_a_run_that_did_not_finish_is_wrong_use(tmp_path: Path) -> None:
+def test_report_of_an_unfinished_run_is_wrong_use(tmp_path: Path) -> None:
+    results_json.write(tmp_path / "results.json", report())
+    common.read_report(str(tmp_path))
     unfinished = report().model_copy(update={"finished": False, "verdict": Verdict.UNVERIFIED})
     results_json.write(tmp_path / "results.json", unfinished)
-    with pytest.raises(WrongUse, match="the run of this report did not finish"):
+    with pytest.raises(WrongUse, match=str(tmp_path)):
         common.read_report(str(tmp_path))
 
 
-# ---- the choices on the command line ----
+# ---- the options of a command ----
 
 
-def test_a_path_counts_from_the_users_own_folder(
+def test_relative_path_is_relative_to_the_folder_of_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUIVERDB_E2E_FOLDER", str(tmp_path))
@@ -125,14 +128,14 @@ def test_a_path_counts_from_the_users_own_folder(
     assert common.path_of(None) is common.path_of("") is None
 
 
-def test_a_command_on_one_machine_runs_no_workflow() -> None:
+def test_command_on_one_machine_runs_no_workflow() -> None:
     options, _ = parse(["shell", "debian-12", "--release", "1.0", "--history", "none"])
     selection = common.select_for(options, DEBIAN)
     assert (selection.release, selection.machines, selection.history) == ("1.0", (DEBIAN,), "none")
     assert not selection.pipeline
 
 
-def test_an_image_that_cannot_be_made_is_unverified() -> None:
+def test_unavailable_image_is_unverified() -> None:
     ready = prepared(None, "debian-13").model_copy(
         update={"unavailable": {"alpine": "no registry"}}
     )

@@ -26,19 +26,19 @@ def _release() -> Report:
 
 def _compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = main(["compare", *arguments])
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
-def test_runs_of_another_kind_are_not_compared() -> None:
+def test_only_runs_with_the_same_input_are_compared() -> None:
     for run in (report(), _release(), report()):
         history().record(run)
-    base, new, alike = compare.choose([], history().runs().runs)
+    base, new, comparable = compare.choose([], history().runs().runs)
     assert [run.name for run in (base, new)] == ["1", "3"]
-    assert [run.name for run in alike] == ["1", "3"]
+    assert [run.name for run in comparable] == ["1", "3"]
 
 
-def test_a_report_named_by_its_file_is_compared_with_the_run_before_it(tmp_path: Path) -> None:
+def test_report_of_a_file_is_compared_with_the_run_before_it(tmp_path: Path) -> None:
     runs = [report().model_copy(update={"started": f"2026-11-0{n}T00:00:00Z"}) for n in (1, 2, 3)]
     for run in runs:
         history().record(run)
@@ -48,22 +48,23 @@ def test_a_report_named_by_its_file_is_compared_with_the_run_before_it(tmp_path:
         base, _, _ = compare.choose([str(file)], history().runs().runs)
         assert base.name == str(number)
     results_json.write(file, runs[0])
-    with pytest.raises(WrongUse, match="there is no earlier run like"):
+    with pytest.raises(WrongUse):
         compare.choose([str(file)], history().runs().runs)
 
 
-def test_what_is_new_in_the_last_run_is_printed_and_the_code_is_1(
+def test_new_failure_in_the_last_run_is_printed_and_the_exit_code_is_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     history().record(report())
     history().record(_bad())
     code, out, _ = _compare(capsys)
     assert code == 1
-    assert f"✘ new-failure: {LINUX}: failed (crash), verified in 1" in out
-    assert out.splitlines()[-1] == "1 new and bad"
+    assert f"✘ new-failure: {LINUX}: " in out
 
 
-def test_the_code_is_0_where_nothing_is_new_and_bad(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fixed_failure_is_printed_and_the_exit_code_is_0(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     history().record(_bad())
     history().record(report())
     code, out, _ = _compare(capsys)
@@ -71,7 +72,7 @@ def test_the_code_is_0_where_nothing_is_new_and_bad(capsys: pytest.CaptureFixtur
     assert f"· fixed: {LINUX}" in out
 
 
-def test_files_of_results_and_numbers_are_taken(
+def test_run_can_be_a_number_a_file_or_a_folder(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     results_json.write(tmp_path / "results.json", _bad())
@@ -81,30 +82,31 @@ def test_files_of_results_and_numbers_are_taken(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "word"),
     [
-        ((), "no run is kept"),
-        (("7",), "named 7"),
-        (("a", "b", "c"), "at most two"),
-        (("--lisst",), "unrecognized"),
+        ((), "history.sqlite3"),
+        (("7",), "compare: 7: "),
+        (("a", "b", "c"), "3"),
+        (("--lisst",), "--lisst"),
     ],
+    ids=["empty history", "unknown run", "three runs", "unknown option"],
 )
-def test_wrong_use_is_one_line_and_code_4(
-    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+def test_wrong_use_is_one_line_and_exit_code_4(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], word: str
 ) -> None:
     code, out, err = _compare(capsys, *arguments)
     assert (code, out, len(err.splitlines())) == (4, "", 1)
-    assert message in err
+    assert word in err
 
 
-def test_a_run_without_an_earlier_one_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_without_an_earlier_one_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     history().record(report())
-    code, _, err = _compare(capsys)
-    assert code == 4
-    assert "no earlier run like 1" in err
+    code, out, err = _compare(capsys)
+    assert (code, out, len(err.splitlines())) == (4, "", 1)
+    assert "before 1 (" in err
 
 
-def test_results_with_a_value_of_the_wrong_kind_are_refused_in_one_line(
+def test_invalid_report_is_wrong_use_in_one_line_that_names_the_field(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "results.json"
@@ -116,7 +118,7 @@ def test_results_with_a_value_of_the_wrong_kind_are_refused_in_one_line(
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "{", '"text"'])
-def test_a_file_that_is_no_results_is_refused_in_one_line(
+def test_file_that_is_no_report_is_wrong_use_in_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str
 ) -> None:
     path = tmp_path / "results.json"
@@ -125,13 +127,15 @@ def test_a_file_that_is_no_results_is_refused_in_one_line(
     assert (code, len(err.splitlines())) == (4, 1)
 
 
-def test_a_file_that_is_no_database_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_that_is_no_database_is_a_testbed_failure_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     file = history().file
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"no database" * 100)
     code, _, err = _compare(capsys)
     assert (code, len(err.splitlines())) == (3, 1)
-    assert "Move it away to begin anew" in err
+    assert str(file) in err
 
 
 def test_runs_of_an_older_form_are_counted_in_one_line(
@@ -143,11 +147,13 @@ def test_runs_of_an_older_form_are_counted_in_one_line(
         database.execute("UPDATE runs SET results = '{}' WHERE id = 1")
     code, out, err = _compare(capsys, "--list")
     assert (code, len(out.splitlines()), len(err.splitlines())) == (0, 1, 1)
-    assert "1 runs" in err
+    assert " 1 " in err
 
 
-def test_the_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     history().record(report())
     code, out, _ = _compare(capsys, "--list")
     assert code == 0
-    assert out == "1 (2026-03-01T10:00:00Z, quiverdb 0.5.0) verified\n"
+    (line,) = out.splitlines()
+    assert line.startswith("1 (")
+    assert all(word in line for word in ("2026-03-01T10:00:00Z", "quiverdb 0.5.0", "verified"))

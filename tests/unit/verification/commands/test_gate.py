@@ -9,23 +9,23 @@ from verification.commands import gate
 from verification.commands.parser import parse
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 
-Given = list[list[str]]
+Calls = list[list[str]]
 
 
-def _pytest(
-    monkeypatch: pytest.MonkeyPatch, code: int, *, began: bool, confirmed: ExitCode | None
-) -> Given:
-    """Let pytest end with `code`, with this controller; return what it is given."""
-    given: Given = []
+def _fake_pytest(
+    monkeypatch: pytest.MonkeyPatch, code: int, *, began: bool, verdict_code: ExitCode | None
+) -> Calls:
+    """Replace pytest by a function that ends with `code`; return the log of its arguments."""
+    calls: Calls = []
 
     def main(arguments: Sequence[str], plugins: Sequence[gate._Observer]) -> int:
-        given.append(list(arguments))
+        calls.append(list(arguments))
         (observer,) = plugins
-        vars(observer)["controller"] = types.SimpleNamespace(began=began, code=confirmed)
+        vars(observer)["controller"] = types.SimpleNamespace(began=began, code=verdict_code)
         return code
 
     monkeypatch.setattr(pytest, "main", main)
-    return given
+    return calls
 
 
 def _run(*words: str) -> int:
@@ -33,40 +33,40 @@ def _run(*words: str) -> int:
 
 
 @pytest.mark.parametrize("code", ExitCode)
-@pytest.mark.parametrize("of_pytest", [0, 1, 2, 3])
-def test_the_exit_code_is_that_of_the_verdict(
-    monkeypatch: pytest.MonkeyPatch, code: ExitCode, of_pytest: int
+@pytest.mark.parametrize("pytest_code", [0, 1, 2, 3])
+def test_exit_code_is_that_of_the_verdict(
+    monkeypatch: pytest.MonkeyPatch, code: ExitCode, pytest_code: int
 ) -> None:
-    _pytest(monkeypatch, of_pytest, began=True, confirmed=code)
+    _fake_pytest(monkeypatch, pytest_code, began=True, verdict_code=code)
     assert _run() == code
 
 
 @pytest.mark.parametrize(
     ("code", "began"), [(0, True), (1, True), (1, False), (2, True), (3, False)]
 )
-def test_a_run_without_a_verdict_is_the_testbeds_failure(
+def test_run_without_a_verdict_is_a_testbed_failure(
     monkeypatch: pytest.MonkeyPatch, code: int, *, began: bool
 ) -> None:
-    _pytest(monkeypatch, code, began=began, confirmed=None)
-    with pytest.raises(TestbedFailure, match="before a verdict"):
+    _fake_pytest(monkeypatch, code, began=began, verdict_code=None)
+    with pytest.raises(TestbedFailure) as raised:
         _run()
+    assert (raised.value.cause, raised.value.where) == ("testbed-defect", "pytest")
+    assert str(code) in raised.value.observed
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, 0), (5, 5)])
-def test_a_list_of_the_tests_is_no_verdict_and_no_failure(
+def test_listing_the_tests_is_not_a_failure(
     monkeypatch: pytest.MonkeyPatch, code: int, expected: int
 ) -> None:
-    _pytest(monkeypatch, code, began=False, confirmed=None)
+    _fake_pytest(monkeypatch, code, began=False, verdict_code=None)
     assert _run("--collect-only") == expected
 
 
-def test_a_folder_with_a_conftest_of_its_own_is_never_taken_for_one_to_collect(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_value_of_an_option_is_never_a_separate_word(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = ("--tests", "my tests", "--strict", "--report=x", "-k", "a", "-n0", "--source", "")
-    given = _pytest(monkeypatch, 0, began=True, confirmed=ExitCode.VERIFIED)
+    calls = _fake_pytest(monkeypatch, 0, began=True, verdict_code=ExitCode.VERIFIED)
     _run(*typed, "--subject", "their/subject.toml")
-    assert given == [
+    assert calls == [
         [*gate.ARGUMENTS, "--source=", "--subject=their/subject.toml", "--tests=my tests",
          "--strict-verdict", "--report=x", "-k", "a", "-n0"]
     ]  # fmt: skip
@@ -91,11 +91,12 @@ def _raise(error: Exception) -> Callable[[], None]:
     ("error", "line"),
     [
         (pytest.UsageError(USAGE), "gate: unrecognized arguments: --bad"),
-        (pytest.UsageError("-k x:\n it is no expression"), "-k x: it is no expression"),
+        (pytest.UsageError("-k x:\n not valid"), "-k x: not valid"),
         (ImportError('Error importing plugin "x"'), 'gate: Error importing plugin "x"'),
     ],
+    ids=["unknown option", "two lines", "plugin"],
 )
-def test_a_usage_error_of_pytest_is_wrong_use_in_one_line(error: Exception, line: str) -> None:
+def test_usage_error_of_pytest_is_wrong_use_in_one_line(error: Exception, line: str) -> None:
     hook = gate._Observer().pytest_cmdline_parse()
     next(hook)
     with pytest.raises(WrongUse) as raised:
@@ -103,7 +104,7 @@ def test_a_usage_error_of_pytest_is_wrong_use_in_one_line(error: Exception, line
     assert str(raised.value) == line
 
 
-def test_pytest_itself_reports_an_unknown_option_in_one_line() -> None:
+def test_unknown_option_of_pytest_is_wrong_use_in_one_line() -> None:
     with pytest.raises(WrongUse) as raised:
         pytest.main(["--no-such-option", "-p", "no:cacheprovider"], plugins=[gate._Observer()])
     assert str(raised.value) == "gate: unrecognized arguments: --no-such-option"

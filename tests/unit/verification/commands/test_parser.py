@@ -22,7 +22,7 @@ def test_each_command_has_a_parser_with_a_description() -> None:
         assert f"./e2e {name}" in root.format_usage()
 
 
-def test_the_names_of_machines_and_profiles_are_those_that_can_be_loaded() -> None:
+def test_choices_are_the_names_of_the_machines_and_profiles() -> None:
     _, commands = parser.build_parsers()
     choices = {action.dest: action.choices for action in commands["gate"]._actions}
     assert choices["machine"] == list(machines.load())
@@ -42,15 +42,15 @@ def test_the_names_of_machines_and_profiles_are_those_that_can_be_loaded() -> No
         ("--stric", ["--stric"]),
     ],
 )
-def test_what_is_not_the_gates_is_pytests(typed: str, words: list[str]) -> None:
+def test_options_of_the_gate_and_of_pytest_are_passed_on(typed: str, words: list[str]) -> None:
     assert _pytest_words(*typed.split()) == words
 
 
-def test_a_keyword_of_several_words_stays_one() -> None:
+def test_keyword_of_several_words_stays_one_word() -> None:
     assert _pytest_words("-k", "pip and not venv") == ["-k", "pip and not venv"]
 
 
-def test_an_option_that_is_left_out_has_a_value_that_says_so() -> None:
+def test_missing_option_has_an_empty_value() -> None:
     options, _ = parser.parse(["reproduce"])
     assert options == argparse.Namespace(
         command="reproduce", python="", os="", arch="", glibc="", pip="", installer="", scenario="",
@@ -58,6 +58,6 @@ def test_an_option_that_is_left_out_has_a_value_that_says_so() -> None:
     )  # fmt: skip
 
 
-def test_a_word_that_a_command_does_not_take_is_wrong_use() -> None:
+def test_unknown_option_is_wrong_use() -> None:
     with pytest.raises(WrongUse, match=r"^bundle: unrecognized arguments: --bad$"):
         parser.parse(["bundle", "--bad"])

@@ -1,4 +1,4 @@
-"""Cells run again, compared with what was recorded."""
+"""Cells that run again, and the comparison with their recorded results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD, BAD = cell(LINUX), cell(LINUX, crash())
 HANGS = cell(LINUX, catalogue().cause("hang", where="x", observed="y"))
 LOST = cell(
     LINUX,
-    catalogue().cause("machine-lost", where="x", observed="it is gone"),
+    catalogue().cause("machine-lost", where="x", observed="no answer"),
     outcome=Outcome.TESTBED,
 )
 
@@ -37,7 +37,7 @@ def _run(*words: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "now", "same", "words", "code"),
+    ("recorded", "now", "same", "text", "code"),
     [
         (GOOD, GOOD, True, "works", ExitCode.VERIFIED),
         (BAD, cell(LINUX, crash("elsewhere")), True, "fails (crash)", ExitCode.VERIFIED),
@@ -54,33 +54,34 @@ def _run(*words: str) -> int:
         ),
     ],
 )
-def test_a_cell_is_the_same_with_the_same_outcome_and_causes(
-    recorded: CellResult, now: CellResult, *, same: bool, words: str, code: ExitCode
+def test_results_with_the_same_outcome_and_causes_are_the_same(
+    recorded: CellResult, now: CellResult, *, same: bool, text: str, code: ExitCode
 ) -> None:
-    compared = replay.compare_results(recorded, now)
-    assert (compared.id, compared.same, compared.now) == (LINUX, same, words)
-    assert compared.verdict is now.verdict
-    assert compared.exit_code is code
-    assert replay.exit_code([compared]) is code
-    assert words in str(compared)
-    assert same or compared.recorded in str(compared)
+    comparison = replay.compare_results(recorded, now)
+    assert (comparison.id, comparison.same, comparison.now) == (LINUX, same, text)
+    assert comparison.verdict is now.verdict
+    assert comparison.exit_code is code
+    assert replay.exit_code([comparison]) is code
+    assert text in str(comparison)
+    assert same or comparison.recorded in str(comparison)
 
 
-def test_a_cause_of_another_severity_is_another_result() -> None:
-    other = BAD.causes[0].model_copy(update={"severity": "flawed"})
-    assert not replay.compare_results(BAD, BAD.model_copy(update={"causes": (other,)})).same
+def test_cause_with_another_severity_is_a_different_result() -> None:
+    flaw = BAD.causes[0].model_copy(update={"severity": "flawed"})
+    assert not replay.compare_results(BAD, BAD.model_copy(update={"causes": (flaw,)})).same
 
 
-def test_another_verdict_outranks_all_else() -> None:
+def test_different_verdict_outranks_the_other_results() -> None:
     same = replay.compare_results(GOOD, GOOD)
-    other = replay.compare_results(BAD, GOOD)
+    different = replay.compare_results(BAD, GOOD)
     lost = replay.compare_results(GOOD, LOST)
-    absent = ReplayResult(id=LINUX, recorded="works", reason="no image")
-    assert replay.exit_code([same, absent, lost, other]) == ExitCode.PACKAGE_FAILED
-    assert replay.exit_code([same, absent, lost]) == ExitCode.TESTBED_FAILED
-    assert replay.exit_code([same, absent]) == ExitCode.UNVERIFIED
+    not_run = ReplayResult(id=LINUX, recorded="works", reason="no image")
+    assert replay.exit_code([same, not_run, lost, different]) == ExitCode.PACKAGE_FAILED
+    assert replay.exit_code([same, not_run, lost]) == ExitCode.TESTBED_FAILED
+    assert replay.exit_code([same, not_run]) == ExitCode.UNVERIFIED
     assert replay.exit_code([same]) == ExitCode.VERIFIED
-    assert str(absent) == f"· {LINUX}: not run again: no image"
+    assert LINUX in str(not_run)
+    assert "no image" in str(not_run)
 
 
 @pytest.mark.parametrize(
@@ -89,45 +90,48 @@ def test_another_verdict_outranks_all_else() -> None:
         (cell(LINUX, reason="interrupted"), "interrupted"),
         (GOOD.model_copy(update={"machine": "debian-3"}), "debian-3"),
         (GOOD.model_copy(update={"installer": "conda"}), "conda"),
-        (GOOD.model_copy(update={"scenario": "afloat"}), "afloat"),
+        (GOOD.model_copy(update={"scenario": "unknown"}), "unknown"),
     ],
 )
-def test_a_cell_that_cannot_run_again_says_why(recorded: CellResult, name: str) -> None:
+def test_cell_that_cannot_run_again_is_unverified_with_the_reason(
+    recorded: CellResult, name: str
+) -> None:
     with pytest.raises(Unverified, match=name):
         replay.cell_of(recorded, SUBJECT)
 
 
-def test_a_cell_with_a_pip_of_its_own_is_known_by_its_name() -> None:
-    found = replay.cell_of(GOOD.model_copy(update={"installer": "pip-24.3"}), SUBJECT)
-    assert found.id == "debian-13-pip-24.3-venv"
+def test_cell_with_a_named_version_of_pip_is_found() -> None:
+    recorded = GOOD.model_copy(update={"installer": "pip-24.3"})
+    assert replay.cell_of(recorded, SUBJECT).id == "debian-13-pip-24.3-venv"
     assert installers.named("pip-24.3").setup[0][-1] == "pip==24.3"
     assert installers.named("pip-24.3").ca_variable == ""
     assert installers.named("pip-24.0").ca_variable == "PIP_CERT"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "words"),
     [
-        ([], "name a cell, or --all; there are: debian-13-pip-venv, windows-wine-uv-system"),
-        ([LINUX, "--all"], "name a cell, or --all"),
-        (["nope"], "nope: this report has no such cell; there are: debian-13-pip-venv"),
-        (["--all", "-n", "0"], "-n must be 1 or more"),
-        (["--bad"], "replay: unrecognized arguments: --bad"),
+        ([], ["--all", LINUX, WINDOWS]),
+        ([LINUX, "--all"], ["--all", LINUX, WINDOWS]),
+        (["nope"], ["nope", LINUX]),
+        (["--all", "-n", "0"], ["-n 0"]),
+        (["--bad"], ["--bad"]),
     ],
+    ids=["no cell", "cell and all", "unknown cell", "no worker", "unknown option"],
 )
-def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
     results_json.write(tmp_path / "results.json", report(cell(LINUX), cell(WINDOWS)))
     with pytest.raises(WrongUse) as raised:
         _run(*arguments, "--from", str(tmp_path))
-    assert message in str(raised.value)
+    assert [word for word in words if word not in str(raised.value)] == []
     assert "\n" not in str(raised.value)
 
 
-def test_a_report_of_another_package_is_not_replayed_as_quiverdbs(tmp_path: Path) -> None:
+def test_report_of_another_package_is_wrong_use(tmp_path: Path) -> None:
     run = report(cell(LINUX))
     selection = run.selection.model_copy(update={"subject": "xxhash"})
     results_json.write(tmp_path / "results.json", run.model_copy(update={"selection": selection}))
-    with pytest.raises(WrongUse, match="replay: the report is of xxhash, whose description is not"):
+    with pytest.raises(WrongUse, match="xxhash"):
         _run(LINUX, "--from", str(tmp_path))
 
 
@@ -138,30 +142,32 @@ def test_cells_of_a_report_without_inputs_cannot_be_replayed(
     results_json.write(tmp_path / "results.json", run)
     code = exit_codes.exit_code_of(lambda: _run(LINUX, "--from", str(tmp_path)))
     assert code == ExitCode.UNVERIFIED
-    assert "cannot be replayed: results.json does not say" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "`inputs`" in line
 
 
-def test_cells_that_did_not_run_are_not_run_again_and_need_no_engine(
+def test_cells_that_did_not_run_are_not_replayed_and_need_no_engine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results_json.write(tmp_path / "results.json", report(cell(LINUX, reason="interrupted")))
     assert _run("--all", "--from", str(tmp_path)) == ExitCode.UNVERIFIED
-    printed = capsys.readouterr().out
-    assert "interrupted" in printed
-    assert "0 of 1 cells have the verdict that was recorded" in printed
+    output = capsys.readouterr().out
+    assert "interrupted" in output
+    assert "0 of 1 " in output
 
 
-def test_the_own_tests_must_be_those_that_the_cell_ran(tmp_path: Path) -> None:
+def test_changed_own_tests_are_unverified(tmp_path: Path) -> None:
     recorded = cell("debian-13-pip-own-tests").model_copy(
         update={"installer": "pip", "machine": "debian-13", "scenario": "own-tests"}
     )
     (tmp_path / "test_a.py").touch()
     run = report(recorded)
     selection = run.selection.model_copy(update={"tests": str(tmp_path)})
-    again = replay.Replay(run.model_copy(update={"selection": selection}), tmp_path)
-    (only,) = again.run([recorded])
-    assert only.exit_code is ExitCode.UNVERIFIED
-    assert str(tmp_path) in only.reason
+    (result,) = replay.Replay(run.model_copy(update={"selection": selection}), tmp_path).run(
+        [recorded]
+    )
+    assert result.exit_code is ExitCode.UNVERIFIED
+    assert str(tmp_path) in result.reason
 
 
 # ---- the images of the recorded run ----
@@ -172,18 +178,18 @@ RECORDED = ImageRecord(
 
 
 class _Images(RecordedImages):
-    """The recorded images, on an engine that has them under `tag`; None where it has none."""
+    """The recorded images on an engine that has them under `tag`, or has none if it is None."""
 
     def __init__(self, tag: str | None, *recorded: str) -> None:
         super().__init__(ENGINE, dict.fromkeys(recorded, RECORDED))
-        self._found = tag
+        self._engine_tag = tag
 
     def _tag(self, _recorded: ImageRecord) -> str | None:
-        return self._found
+        return self._engine_tag
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def made_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the images that are made from their recipes."""
     names: list[str] = []
 
@@ -197,29 +203,30 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_the_image_that_was_used_is_used_again(made: list[str]) -> None:
+def test_recorded_image_is_used_again(made_images: list[str]) -> None:
     recorded = _Images(RECORDED.tag, "debian-13")
-    found = recorded.image("debian-13")
-    assert (found.id, found.tag) == (RECORDED.id, RECORDED.tag)
-    assert recorded.differs == made == []
+    used = recorded.image("debian-13")
+    assert (used.id, used.tag) == (RECORDED.id, RECORDED.tag)
+    assert recorded.differs == made_images == []
 
 
-def test_an_image_that_is_gone_is_made_again_once_and_is_a_difference(made: list[str]) -> None:
+def test_missing_image_is_made_once_and_is_a_difference(made_images: list[str]) -> None:
     recorded = _Images(None, "debian-13")
     assert recorded.image("debian-13") == recorded.image("debian-13") == image("debian-13")
-    assert made == ["debian-13"]
+    assert made_images == ["debian-13"]
     (line,) = recorded.differs
-    assert "the same recipe" in line
+    assert RECORDED.id in line
+    assert image("debian-13").id[:19] in line
 
 
-def test_an_image_that_was_not_recorded_is_a_difference(made: list[str]) -> None:
+def test_image_without_a_record_is_a_difference(made_images: list[str]) -> None:
     recorded = _Images(None)
     assert recorded.image("debian-13") == image("debian-13")
-    assert made == ["debian-13"]
+    assert made_images == ["debian-13"]
     assert len(recorded.differs) == 1
 
 
-def test_an_image_that_cannot_be_made_is_unavailable(made: list[str]) -> None:
+def test_image_that_cannot_be_made_is_unavailable(made_images: list[str]) -> None:
     with pytest.raises(ImageUnavailable):
         _Images(None, "alpine").image("alpine")
-    assert made == ["alpine"]
+    assert made_images == ["alpine"]

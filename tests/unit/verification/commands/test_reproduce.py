@@ -23,17 +23,19 @@ from verification.session.selection import Selection
 from verification.wheel.release_inspection import inspect_release
 
 
-def test_the_last_line_has_the_verdict_what_it_rests_on_and_the_differences() -> None:
+def test_last_line_has_the_verdict_its_basis_the_reason_and_the_differences() -> None:
     reproduction = Reproduction(
         asked={}, differs=("one", "two"), kind=AnswerKind.FILES, answer="the reason"
     )
     line = reproduce.answer_line(reproduction, Verdict.UNVERIFIED)
-    assert line == "answer   unverified (files): the reason; differs: one; two"
+    label, verdict, basis, _ = line.split(maxsplit=3)
+    assert (label, verdict, basis) == ("answer", "unverified", "(files):")
+    assert all(text in line for text in ("the reason", "one", "two"))
 
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no engine start, and let the release be nothing but the wheels of its folder."""
+    """Set up a host without an engine, with a release that consists of the wheels of a folder."""
 
     def prepare_files(
         selection: Selection, subject: Subject, _stack: object
@@ -64,7 +66,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--os", "macos", "--python", "3.13", "--also", "macosx_11_0_arm64"), 5),
     ],
 )
-def test_what_no_machine_can_run_is_answered_from_the_files(
+def test_request_that_no_machine_can_run_is_answered_from_the_files(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     options: tuple[str, ...],
@@ -87,29 +89,30 @@ def test_what_no_machine_can_run_is_answered_from_the_files(
     assert last.split()[:2] == ["answer", str(report.verdict)]
 
 
-def test_a_build_here_makes_no_wheel_of_another_system(tmp_path: Path) -> None:
+def test_source_cannot_be_built_for_another_system(tmp_path: Path) -> None:
     words = ["reproduce", "--os", "macos", "--report", str(tmp_path / "report")]
     with pytest.raises(Unverified):
         reproduce.run(parse(words)[0])
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "options",
     [
-        (("--pip", "24.3", "--installer", "uv"), "exclude one another; name one"),
-        (("--pip", "new"), "--pip new: not a version"),
-        (("--installer", "conda"), "--installer conda: there is none"),
-        (("--os", "beos"), "--os beos: unknown"),
-        (("--arch", "mips"), "--arch mips: unknown"),
-        (("--os", "macos", "--scenario", "x"), "--scenario x: there is none"),
-        (("--os", "debian-13", "--scenario", "system"), "--scenario system: there is none"),
-        (("--source", "nowhere"), "there is no such folder"),
+        ("--pip", "24.3", "--installer", "uv"),
+        ("--pip", "new"),
+        ("--installer", "conda"),
+        ("--os", "beos"),
+        ("--arch", "mips"),
+        ("--os", "macos", "--scenario", "x"),
+        ("--os", "debian-13", "--scenario", "system"),
+        ("--source", "nowhere"),
     ],
+    ids=" ".join,
 )
-def test_wrong_use_is_one_line_before_an_engine_is_needed(
-    options: tuple[str, ...], message: str
-) -> None:
+def test_wrong_use_is_one_line_before_an_engine_is_needed(options: tuple[str, ...]) -> None:
     with pytest.raises(WrongUse) as raised:
         reproduce.run(parse(["reproduce", *options])[0])
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
+    line = str(raised.value)
+    assert options[-2] in line
+    assert options[-1] in line
+    assert "\n" not in line
