@@ -110,7 +110,7 @@ def machine_of(name: str) -> MachineSpec:
     """
     specs = machines.load()
     if name not in specs:
-        raise WrongUse(f"{name}: unknown machine; there are {', '.join(specs)}")
+        raise WrongUse(f"{name}: unknown machine; the machines are {', '.join(specs)}")
     return specs[name]
 
 
@@ -125,7 +125,7 @@ def installer_of(name: str) -> Installer:
     except KeyError:
         names = ", ".join(installers.load())
         raise WrongUse(
-            f"--installer {name}: unknown installer; there are {names}, and pip-VERSION"
+            f"--installer {name}: unknown installer; the installers are {names} and pip-VERSION"
         ) from None
 
 
@@ -151,7 +151,7 @@ def cell_on(
     if scenario not in scenario_specs:
         raise WrongUse(
             f"--scenario {scenario}: unknown scenario for {spec.os}; "
-            f"there are {', '.join(scenario_specs)}"
+            f"the scenarios are {', '.join(scenario_specs)}"
         )
     if installer_spec.scenarios and scenario not in installer_spec.scenarios:
         names = " and ".join(installer_spec.scenarios)

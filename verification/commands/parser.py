@@ -256,7 +256,7 @@ COMMANDS: Mapping[str, _Command] = {
         "",
         "remove every container, image and file this project made",
         "Remove every container, network, volume and image that this project made, and its state "
-        "folder with wheels, downloads and the history of runs. There is no question before.",
+        "folder with wheels, downloads and the history of runs. It does not ask for confirmation.",
         _add_clean,
     ),
 }
@@ -307,7 +307,7 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         print(suite.title(suite.version(), suite.commit()))
         raise SystemExit(0)
     if command not in (*COMMANDS, "--help"):
-        raise WrongUse(f"unknown command {command!r}; there are {', '.join(COMMANDS)}")
+        raise WrongUse(f"unknown command {command!r}; the commands are {', '.join(COMMANDS)}")
     root, _ = build_parsers()
     options, pytest_words = root.parse_known_args([command, *words[1:]])
     if pytest_words and command not in PYTEST_COMMANDS:

@@ -109,11 +109,11 @@ def cell_of(recorded: CellResult, subject: Subject) -> Cell:
 
 
 class RecordedImages:
-    """The images of a recorded run on an engine. `differs` describes each replaced image."""
+    """The images of a recorded run on an engine. `differences` describes each replaced image."""
 
     def __init__(self, engine: Engine, recorded: Mapping[str, ImageRecord]) -> None:
         self.engine = engine
-        self.differs: list[str] = []
+        self.differences: list[str] = []
         self._recorded = recorded
         self._images: dict[str, Image] = {}
 
@@ -130,13 +130,13 @@ class RecordedImages:
     def _image(self, name: str) -> Image:
         recorded = self._recorded.get(name)
         if recorded is None:
-            self.differs.append(f"image {name}: the report does not record this image")
+            self.differences.append(f"image {name}: the report does not record this image")
             return images.ensure(self.engine, name)
         if (tag := self._tag(recorded)) is not None:
             return Image(name=name, tag=tag, id=recorded.id, created=recorded.created)
         image = images.ensure(self.engine, name)
         recipe = "the same" if image.tag == recorded.tag else "a different"
-        self.differs.append(
+        self.differences.append(
             f"image {name}: {recorded.tag} {recorded.id[:19]} of {recorded.created[:19]} no longer "
             f"exists; this run uses {image.tag} {image.id[:19]} of {image.created[:19]}, made from "
             f"{recipe} recipe"
@@ -172,7 +172,7 @@ class Replay:
         self.report = report
         self.folder = folder
         self.subject = subjects.load()
-        self.differs: list[str] = []
+        self.differences: list[str] = []
         """The differences from the recorded run."""
 
     def run(
@@ -221,9 +221,9 @@ class Replay:
             restored = replay_inputs.restore(self.report, self.subject)
         except WrongUse as error:
             raise Unverified(f"this run cannot be replayed: {error}") from None
-        if restored.gone:
-            raise Unverified(f"this run cannot be replayed: {'; '.join(restored.gone)}")
-        self.differs += restored.differs
+        if restored.missing:
+            raise Unverified(f"this run cannot be replayed: {'; '.join(restored.missing)}")
+        self.differences += restored.differences
         return restored.release
 
     def _open(
@@ -244,7 +244,7 @@ class Replay:
                 machine_images[machine.name] = recorded.image(machine.image)
             except images.ImageUnavailable as reason:
                 missing[task.recorded.id] = _not_run(task.recorded, str(reason))
-        self.differs += recorded.differs
+        self.differences += recorded.differences
         with step("index: starting the index and publishing the recorded files"):
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
             running_testbed = start_testbed(stack, network, index, release, self.subject)
@@ -304,9 +304,9 @@ def run(options: argparse.Namespace) -> int:
     for result in results:
         if result.reason:
             print(result)
-    for difference in replay.differs:
+    for difference in replay.differences:
         print(f"difference: {difference}")
-    if replay.differs:
+    if replay.differences:
         print("Because of these differences, the verdicts prove nothing about the recorded run.")
     same = sum(result.same for result in results)
     print(f"{same} of {len(results)} cells have the recorded verdict")

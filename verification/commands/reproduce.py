@@ -133,7 +133,7 @@ def _check_choices(request: _Request, ranked: Sequence[RankedMachine]) -> None:
     names = {name for system_scenarios in scenarios.load().values() for name in system_scenarios}
     if scenario and scenario not in names:
         raise WrongUse(
-            f"--scenario {scenario}: unknown scenario; there are {', '.join(sorted(names))}"
+            f"--scenario {scenario}: unknown scenario; the scenarios are {', '.join(sorted(names))}"
         )
 
 

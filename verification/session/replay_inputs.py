@@ -79,9 +79,9 @@ class RestoredInputs(NamedTuple):
     """The restored files of a run, and what is missing or different."""
 
     release: Release
-    gone: tuple[str, ...]
+    missing: tuple[str, ...]
     """The missing files that a replay needs, with the reason."""
-    differs: tuple[str, ...]
+    differences: tuple[str, ...]
     """The differences from the run that do not prevent a replay."""
 
 
@@ -107,13 +107,15 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
         )
     recorded = _RecordedRun(report, report.inputs, subject)
     files: dict[InputKind, list[Path]] = {}
-    gone: list[str] = []
-    differs: list[str] = []
+    missing: list[str] = []
+    differences: list[str] = []
     for kind in KINDS:
-        files[kind], missing = _find(kind, recorded)
-        (differs if kind == "earlier" else gone).extend(missing)
+        files[kind], lines = _find(kind, recorded)
+        (differences if kind == "earlier" else missing).extend(lines)
     if report.inputs.suite != suite_hash():
-        differs.append(f"the suite changed: its hash was {report.inputs.suite}, now {suite_hash()}")
+        differences.append(
+            f"the suite changed: its hash was {report.inputs.suite}, now {suite_hash()}"
+        )
     release = Release(
         origin=report.inputs.origin,
         location="the recorded files",
@@ -125,7 +127,7 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
         yanked=report.inputs.yanked,
         unpublished=report.inputs.unpublished,
     )
-    return RestoredInputs(release, tuple(gone), tuple(differs))
+    return RestoredInputs(release, tuple(missing), tuple(differences))
 
 
 def _find(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], list[str]]:

@@ -176,7 +176,8 @@ def _source(options: Options, root: Path) -> Path | None:
 def _named_machines(options: Options, specs: Mapping[str, MachineSpec]) -> tuple[MachineSpec, ...]:
     for name in options.machines:
         if name not in specs:
-            raise WrongUse(f"--machine {name}: unknown machine; there are {', '.join(specs)}")
+            names = ", ".join(specs)
+            raise WrongUse(f"--machine {name}: unknown machine; the machines are {names}")
     return tuple(specs[name] for name in dict.fromkeys(options.machines))
 
 

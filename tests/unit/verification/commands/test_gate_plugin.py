@@ -91,7 +91,9 @@ def run_pytest(folder: Path, options: tuple[str, ...], variables: Mapping[str, s
         os.dup2(output.fileno(), 2)
     code = pytest.main(
         [
-            *("-p", "no:cacheprovider", "--import-mode=importlib", "tests/gate"),
+            # The gate's environment has no hypothesis, and its import takes most of the time.
+            *("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "--import-mode=importlib"),
+            "tests/gate",
             *("--profile=quick", f"--wheels={folder / 'wheels'}", f"--report={folder / 'report'}"),
             *("--dist=load", "--maxschedchunk=1", *options),
         ]
@@ -161,7 +163,7 @@ def test_outcome_of_one_cell_decides_the_exit_code(
 
 
 def test_worker_that_dies_is_the_testbed_failure_of_its_cell_only(tmp_path: Path) -> None:
-    gate = run_gate(tmp_path, {WINDOWS: "dies"}, "-n2")
+    gate = run_gate(tmp_path, {WINDOWS: "dies"}, "-n1")
     assert gate.outcomes() == {LINUX: Outcome.WORKS, WINDOWS: Outcome.TESTBED}, gate.output
     assert gate.code == 3, gate.output
     cell = gate.report.cell(WINDOWS)
@@ -222,7 +224,7 @@ def test_wrong_use_restores_the_earlier_report(tmp_path: Path) -> None:
 
 
 def test_keyword_narrows_the_verdict(tmp_path: Path) -> None:
-    gate = run_gate(tmp_path, {}, f"-k={LINUX} or wheels", "-n1")
+    gate = run_gate(tmp_path, {}, f"-k={LINUX} or wheels")
     assert gate.code == 0, gate.output
     assert list(gate.outcomes()) == [LINUX]
     assert gate.report.selection.narrowed[0] == f"-k {LINUX} or wheels"

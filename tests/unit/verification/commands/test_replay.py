@@ -207,14 +207,14 @@ def test_recorded_image_is_used_again(made_images: list[str]) -> None:
     recorded = _Images(RECORDED.tag, "debian-13")
     used = recorded.image("debian-13")
     assert (used.id, used.tag) == (RECORDED.id, RECORDED.tag)
-    assert recorded.differs == made_images == []
+    assert recorded.differences == made_images == []
 
 
 def test_missing_image_is_made_once_and_is_a_difference(made_images: list[str]) -> None:
     recorded = _Images(None, "debian-13")
     assert recorded.image("debian-13") == recorded.image("debian-13") == image("debian-13")
     assert made_images == ["debian-13"]
-    (line,) = recorded.differs
+    (line,) = recorded.differences
     assert RECORDED.id in line
     assert image("debian-13").id[:19] in line
 
@@ -223,7 +223,7 @@ def test_image_without_a_record_is_a_difference(made_images: list[str]) -> None:
     recorded = _Images(None)
     assert recorded.image("debian-13") == image("debian-13")
     assert made_images == ["debian-13"]
-    assert len(recorded.differs) == 1
+    assert len(recorded.differences) == 1
 
 
 def test_image_that_cannot_be_made_is_unavailable(made_images: list[str]) -> None:

@@ -82,7 +82,7 @@ def test_files_of_each_kind_are_recorded_by_content(run: Report, tmp_path: Path)
 
 def test_stored_files_are_restored(run: Report) -> None:
     restored = _restore(run)
-    assert restored.gone == restored.differs == ()
+    assert restored.missing == restored.differences == ()
     release = restored.release
     paths = (*release.wheel_paths, *release.dependencies, *release.tools)
     assert [path.read_bytes() for path in paths] == [b"wheel", b"cffi", b"pytest"]
@@ -92,7 +92,7 @@ def test_stored_files_are_restored(run: Report) -> None:
 
 def test_missing_wheel_is_named(run: Report) -> None:
     _remove(run, "wheels")
-    (line,) = _restore(run).gone
+    (line,) = _restore(run).missing
     assert line.startswith(f"{WHEEL} (sha256 ")
 
 
@@ -103,15 +103,15 @@ def test_missing_wheel_is_restored_from_its_folder_only_if_it_is_the_same(
     folder = str(tmp_path / "wheels")
     selection = run.selection.model_copy(update={"wheels": folder})
     run = run.model_copy(update={"selection": selection})
-    assert _restore(run).gone == ()
+    assert _restore(run).missing == ()
     _file(tmp_path / "wheels", WHEEL, b"built anew")
-    assert len(_restore(run).gone) == 1
+    assert len(_restore(run).missing) == 1
 
 
 def test_missing_wheel_is_restored_from_the_built_wheels(run: Report) -> None:
     _remove(run, "wheels")
     _file(state_folder() / "wheels" / "0123", WHEEL, b"wheel")
-    assert _restore(run).gone == ()
+    assert _restore(run).missing == ()
 
 
 def _release_of(*wheels: Path) -> Release:
@@ -125,9 +125,9 @@ def test_missing_release_is_fetched_again_and_recognized_by_its_hash(
     _remove(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"wheel")
     monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
-    assert _restore(run).gone  # the wheels of a folder are not fetched from an index
+    assert _restore(run).missing  # the wheels of a folder are not fetched from an index
     restored = _restore(_changed(run, origin="release"))
-    assert restored.gone == ()
+    assert restored.missing == ()
     assert [file.sha256 for file in restored.release.wheels] == [file_sha256(fetched)]
 
 
@@ -137,7 +137,7 @@ def test_release_with_other_content_is_not_the_recorded_one(
     _remove(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"other")
     monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
-    assert len(_restore(_changed(run, origin="release")).gone) == 1
+    assert len(_restore(_changed(run, origin="release")).missing) == 1
 
 
 def _damage(run: Report, kind: InputKind) -> None:
@@ -152,7 +152,7 @@ def test_damaged_copy_is_restored_from_its_source(run: Report, tmp_path: Path) -
     _damage(run, "wheels")
     selection = run.selection.model_copy(update={"wheels": str(tmp_path / "wheels")})
     restored = _restore(run.model_copy(update={"selection": selection}))
-    assert (restored.gone, [path.name for path in restored.release.wheels]) == ((), [WHEEL])
+    assert (restored.missing, [path.name for path in restored.release.wheels]) == ((), [WHEEL])
 
 
 def test_damaged_copy_without_another_source_is_a_testbed_failure(run: Report) -> None:
@@ -171,7 +171,7 @@ def test_missing_dependency_is_named_with_the_reason(
 ) -> None:
     _remove(run, "dependencies")
     monkeypatch.setattr(wheelhouse, "dependencies", _unreachable)
-    (line,) = _restore(run).gone
+    (line,) = _restore(run).missing
     assert "cffi-2.0" in line
     assert "no answer" in line
 
@@ -183,7 +183,7 @@ def test_missing_dependency_is_fetched_again(
     fetched = _file(tmp_path / "fetched", "cffi-2.0-py3-none-any.whl", b"cffi")
     monkeypatch.setattr(wheelhouse, "dependencies", lambda _locks: (fetched,))
     restored = _restore(run)
-    assert restored.gone == ()
+    assert restored.missing == ()
     assert restored.release.dependencies == (fetched,)
 
 
@@ -193,14 +193,14 @@ def test_missing_earlier_release_is_a_difference_with_its_reason(
     monkeypatch.setattr(upstream_releases, "earlier", _unreachable)
     _remove(run, "earlier")
     restored = _restore(run)
-    assert restored.gone == ()
-    (line,) = restored.differs
+    assert restored.missing == ()
+    (line,) = restored.differences
     assert "quiverdb-0.9" in line
     assert "no answer" in line
 
 
 def test_changed_suite_is_a_difference(run: Report) -> None:
-    (line,) = _restore(_changed(run, suite="0" * 16)).differs
+    (line,) = _restore(_changed(run, suite="0" * 16)).differences
     assert "0" * 16 in line
     assert replay_inputs.suite_hash() in line
 
