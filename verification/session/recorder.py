@@ -94,7 +94,7 @@ class Recorder:
                 self._failed.append(_failed_test(test, planned))
             return self._add_cell(result)
         if failed:
-            return self._add_cell(broken_test(planned, test))
+            return self._add_cell(_result_of_failed_test(planned, test))
         if test.outcome == "skipped":
             return self._add_cell(not_run(planned, test.text or "the test of the cell was skipped"))
         if test.phase == "teardown":
@@ -135,7 +135,7 @@ def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTe
     return FailedTest(node=test.node, item=item, error=test.phase != "call")
 
 
-def broken_test(planned: PlannedCell, test: TestPhaseReport) -> CellResult:
+def _result_of_failed_test(planned: PlannedCell, test: TestPhaseReport) -> CellResult:
     """Return the result of a cell whose test failed without a result: a testbed failure."""
     reason = "the worker process ended while the cell ran" if test.phase == "crash" else test.text
     observed = f"the suite failed: {reason or 'the test of the cell failed without a result'}"
