@@ -1,4 +1,4 @@
-"""Run the gate as a user does, in a process of its own."""
+"""Run the gate and other commands as a user does, in a separate process."""
 
 from __future__ import annotations
 
@@ -17,62 +17,62 @@ SUITE = ("tests/gate/test_wheels.py", "tests/gate/test_machines.py")
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, and both output streams together."""
+class FinishedCommand:
+    """The exit code of a command, and its output from both streams."""
 
     code: int
     output: str
 
-    def errors(self) -> list[str]:
-        """Return the lines that tell what is wrong."""
+    def error_lines(self) -> list[str]:
+        """Return the lines of pytest that report an error."""
         return [line for line in self.output.splitlines() if line.startswith(("ERROR: ", "Exit: "))]
 
 
 def gate_command(report: Path, *options: str) -> list[str]:
-    """Return the command that ``./e2e gate`` runs in its own environment."""
+    """Return the command that ``./e2e gate`` runs in its tox environment."""
     command = [sys.executable, "-m", "pytest", *SUITE, "--profile=gate"]
     return [*command, f"--report={report}", *options]
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this environment without what belongs to the test run that we are in."""
+    """Return this environment without the variables of the current test run."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    # What is planted here is no part of the user's own history.
+    # A run with a planted fault does not belong into the user's history.
     return kept | {"QUIVERDB_E2E_HISTORY": ""} | changes
 
 
-def gate(report: Path, *options: str, **changes: str) -> Ended:
-    """Run the gate to its end; it may take ten minutes, in which it has built all it needs.
+def gate(report: Path, *options: str, **changes: str) -> FinishedCommand:
+    """Run the gate to its end. The time limit of ten minutes includes all builds.
 
     Raises:
-        DataError: it wrote a results.json that does not have the published form.
+        DataError: it wrote a results.json that does not match the schema.
     """
-    ended = run_to_end(gate_command(report, *options), **changes)
-    if (report / "results.json").exists():
-        check_form(report)
-    return ended
+    finished = run_to_end(gate_command(report, *options), **changes)
+    if (report / results_json.NAME).exists():
+        read_report(report)
+    return finished
 
 
-def run_to_end(command: Sequence[str], typed: str = "", **changes: str) -> Ended:
-    """Run a command in the checkout to its end, for at most ten minutes; `typed` is its input."""
-    ran = subprocess.run(
+def run_to_end(command: Sequence[str], input_text: str = "", **changes: str) -> FinishedCommand:
+    """Run a command in the checkout to its end, for at most ten minutes."""
+    process = subprocess.run(
         command,
         cwd=ROOT,
         env=environment(**changes),
-        input=typed,
+        input=input_text,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=600,
         check=False,
     )
-    return Ended(ran.returncode, ran.stdout)
+    return FinishedCommand(process.returncode, process.stdout)
 
 
-def check_form(report: Path) -> Report:
-    """Return the report in a folder, whose results.json must have the published form.
+def read_report(folder: Path) -> Report:
+    """Return the report in a folder.
 
     Raises:
-        DataError: it does not have it.
+        DataError: its results.json does not match the schema.
     """
-    return results_json.read(report / results_json.NAME)
+    return results_json.read(folder / results_json.NAME)

@@ -1,4 +1,4 @@
-"""What the fault tests share: the good wheel, and one run of a cell with a fault planted in it."""
+"""The fixtures of the fault tests: wheels without a fault, and runs of a cell with a fault."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from containers import builder, engine, images, testbed, wheelhouse
 from containers.engine import Engine, Run
 from containers.index import IndexContents, IndexFault
 from containers.testbed import Testbed
-from tests.faults.place import (
-    Place,
-    Start,
+from tests.faults.cell_runs import (
+    ScenarioRunner,
+    StartTestbed,
     System,
-    job_on,
-    narrowed,
-    observed,
+    cell_request,
+    observe_cell,
     planted_release,
+    subject_for_system,
 )
 from tests.faults.recording import (
     SOURCES,
@@ -35,7 +35,6 @@ from tests.faults.recording import (
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.evidence import CellEvidence
-from verification.models.subject import Subject
 from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
@@ -47,17 +46,17 @@ from verification.wheel.release_inspection import inspect_release
 
 MACHINE = "debian-13"
 _SECONDS = 3600
-"""How long one of these tests may take: it may have to build the images that it uses."""
+"""The time limit of one test. It includes the time to build images."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that writes the recordings anew."""
+    """Add the option that writes the recordings."""
     help_text = "write the evidence that the recorded tests judge (with -m long)"
     parser.addoption("--record-evidence", action="store_true", help=help_text)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make two tests of each that is marked `recorded`: of a recording, and of machines."""
+    """Make two tests of each test that is marked `recorded`: with a recording and with machines."""
     marked = metafunc.definition.get_closest_marker("recorded")
     if marked and "evidence_source" in metafunc.fixturenames:
         recorded, on_machines = SOURCES
@@ -66,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder the time that they need."""
+    """Give the tests of this folder a longer time limit."""
     folder = Path(__file__).parent
     for item in items:
         if folder in item.path.parents and not item.get_closest_marker("timeout"):
@@ -74,14 +73,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def subject() -> Subject:
-    """Return the package under test, narrowed to the platform of the fault tests' machine."""
-    return narrowed("linux")
-
-
-@pytest.fixture(scope="session")
-def found() -> Iterator[Engine]:
-    """Return an engine, provided if need be, with what dead runs left on it removed."""
+def container_engine() -> Iterator[Engine]:
+    """Return an engine without the objects of ended runs. It is started if none answers."""
     answering = engine.ensure()
     client = answering.client()
     engine.sweep(client)
@@ -90,37 +83,37 @@ def found() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def run(found: Engine) -> Iterator[Run]:
-    """Return a run whose things are removed at the end, whatever the tests left."""
-    mine = Run.new()
-    yield mine
-    client = found.client()
-    engine.sweep(client, run=mine.id)
+def run(container_engine: Engine) -> Iterator[Run]:
+    """Return a run. Its objects on the engine are removed after the last test."""
+    new = Run.new()
+    yield new
+    client = container_engine.client()
+    engine.sweep(client, run=new.id)
     client.close()
 
 
 @pytest.fixture(scope="session")
-def good_wheel(found: Engine, run: Run, pytestconfig: pytest.Config) -> Path:
+def good_wheel(container_engine: Engine, run: Run, pytestconfig: pytest.Config) -> Path:
     """Return the Linux wheel of bindings/python, which has no fault."""
-    return builder.build(found, pytestconfig.rootpath / "bindings" / "python", run)
+    return builder.build(container_engine, pytestconfig.rootpath / "bindings" / "python", run)
 
 
 @pytest.fixture(scope="session")
-def good_windows_wheel(found: Engine, run: Run, pytestconfig: pytest.Config) -> Path:
+def good_windows_wheel(container_engine: Engine, run: Run, pytestconfig: pytest.Config) -> Path:
     """Return the Windows wheel of bindings/python, which has no fault."""
     source = pytestconfig.rootpath / "bindings" / "python"
-    return builder.build(found, source, run, platform="windows")
+    return builder.build(container_engine, source, run, platform="windows")
 
 
 @pytest.fixture(scope="session")
-def the_cell() -> Cell:
-    """Return the first cell of the machine that the fault tests use."""
+def linux_cell() -> Cell:
+    """Return the first cell of the machine that most fault tests use."""
     return plan.cells([machines.load()[MACHINE]], load_subject())[0]
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
-    """What both layers say of a wheel."""
+class JudgedWheel:
+    """The causes that the inspection and a cell report for a wheel."""
 
     static: tuple[Cause, ...]
     dynamic: tuple[Cause, ...]
@@ -128,17 +121,17 @@ class Judged:
 
     @property
     def static_names(self) -> set[str]:
-        """The names of the causes that the static layer found, notes left out."""
+        """The names of the causes of the inspection, without notes."""
         return {cause.name for cause in self.static if cause.severity != "note"}
 
     @property
     def names(self) -> set[str]:
-        """The names of the causes that the machine showed."""
+        """The names of the causes of the cell."""
         return {cause.name for cause in self.dynamic}
 
 
 class Judge(Protocol):
-    """Publishes one wheel, runs the cell with a fault planted, and tells what both layers say."""
+    """Publishes one wheel, runs a cell with a planted fault, and returns all causes."""
 
     def __call__(
         self,
@@ -148,16 +141,16 @@ class Judge(Protocol):
         faults: Sequence[IndexFault] = (),
         installer: str = "",
         **seconds: int,
-    ) -> Judged:
-        """Return what was found."""
+    ) -> JudgedWheel:
+        """Judge a wheel. ``seconds`` replaces time limits of the probe, by the kind of work."""
 
 
 @pytest.fixture
-def start(found: Engine, run: Run) -> Start:
-    """Return the way to a testbed; the canary is left to the tests of the canary."""
+def start_testbed(container_engine: Engine, run: Run) -> StartTestbed:
+    """Return a function that starts a testbed. Only the tests of the canary run the canary."""
 
     @contextlib.contextmanager
-    def started(
+    def start(
         wheels: Sequence[Path],
         faults: Sequence[IndexFault] = (),
         *,
@@ -170,21 +163,23 @@ def start(found: Engine, run: Run) -> Start:
             files=(*wheelhouse.dependencies(load_subject().locks), *dependencies),
             faults=tuple(faults),
         )
-        index, publisher = (images.ensure(found, name) for name in ("index", "publisher"))
+        index, publisher = (
+            images.ensure(container_engine, name) for name in ("index", "publisher")
+        )
         with (
             testbed.prepare_network(
-                found, run, publisher, internal=internal, prove=prove
+                container_engine, run, publisher, internal=internal, prove=prove
             ) as network,
-            testbed.start(network, index, contents, wheels) as bed,
+            testbed.start(network, index, contents, wheels) as started,
         ):
-            yield bed
+            yield started
 
-    return started
+    return start
 
 
 @pytest.fixture
 def evidence_source(request: pytest.FixtureRequest) -> Iterator[EvidenceSource]:
-    """Return where the evidence of the test's cells comes from: a recording, or machines."""
+    """Return the source of the test's evidence: a recording, or machines."""
     path = path_of(request.node)
     if getattr(request, "param", SOURCES[1]) == SOURCES[0]:
         recording = Recording(path)
@@ -198,57 +193,76 @@ def evidence_source(request: pytest.FixtureRequest) -> Iterator[EvidenceSource]:
 
 
 @pytest.fixture
-def place(
-    found: Engine, start: Start, evidence_source: EvidenceSource, request: pytest.FixtureRequest
-) -> Place:
-    """Return Debian 13 with its own pip, or the machine and installer of the parameter."""
+def scenario_runner(
+    container_engine: Engine,
+    start_testbed: StartTestbed,
+    evidence_source: EvidenceSource,
+    request: pytest.FixtureRequest,
+) -> ScenarioRunner:
+    """Return a runner for pip on Debian 13, or for the machine and installer of the parameter."""
 
-    def built(system: System) -> Path:
+    def build_wheel(system: System) -> Path:
         name = {"linux": "good_wheel", "windows": "good_windows_wheel"}[system]
         wheel: Path = request.getfixturevalue(name)
         return wheel
 
-    return Place(found, start, built, evidence_source).at(*getattr(request, "param", ()))
+    runner = ScenarioRunner(container_engine, start_testbed, build_wheel, evidence_source)
+    return runner.on(*getattr(request, "param", ()))
 
 
 @pytest.fixture
-def judge(found: Engine, the_cell: Cell, start: Start, evidence_source: EvidenceSource) -> Judge:
-    """Return the way from a Linux wheel to its causes."""
-    return _judge(found, the_cell, start, evidence_source)
+def judge(
+    container_engine: Engine,
+    linux_cell: Cell,
+    start_testbed: StartTestbed,
+    evidence_source: EvidenceSource,
+) -> Judge:
+    """Return a function that judges a Linux wheel."""
+    return _judge(container_engine, linux_cell, start_testbed, evidence_source)
 
 
 @pytest.fixture
-def windows_judge(found: Engine, start: Start, evidence_source: EvidenceSource) -> Judge:
-    """Return the way from a Windows wheel to its causes, on a clean Windows, with uv for speed."""
+def windows_judge(
+    container_engine: Engine, start_testbed: StartTestbed, evidence_source: EvidenceSource
+) -> Judge:
+    """Return a function that judges a Windows wheel on a clean Windows. uv is faster than pip."""
     cell = plan.cell(machines.load()["windows-wine"], load_subject(), "uv", "system")
-    return _judge(found, cell, start, evidence_source)
+    return _judge(container_engine, cell, start_testbed, evidence_source)
 
 
-def _judge(found: Engine, cell: Cell, start: Start, evidence_source: EvidenceSource) -> Judge:
-    subject = narrowed(cell.machine.os)
+def _judge(
+    container_engine: Engine,
+    default: Cell,
+    start_testbed: StartTestbed,
+    evidence_source: EvidenceSource,
+) -> Judge:
+    subject = subject_for_system(default.machine.os)
 
-    def judged(
+    def judge_wheel(
         wheel: Path,
         planted: PlantedFault | None = None,
         *,
         faults: Sequence[IndexFault] = (),
         installer: str = "",
         **seconds: int,
-    ) -> Judged:
+    ) -> JudgedWheel:
         release = planted_release(wheel)
         static = inspect_release([wheel], subject, top_level_modules(release.dependencies))
-        here = plan.cell(
-            cell.machine, load_subject(), installer or cell.installer.name, cell.scenario.name
+        cell = plan.cell(
+            default.machine,
+            load_subject(),
+            installer or default.installer.name,
+            default.scenario.name,
         )
 
         def run_cells() -> Observations:
-            with start([wheel], faults) as bed:
-                request = job_on(found, bed, here, release)._replace(
+            with start_testbed([wheel], faults) as started:
+                request = cell_request(container_engine, started, cell, release)._replace(
                     planted=planted or PlantedFault(), seconds={**TIME_LIMITS, **seconds}
                 )
-                return Observations({here.id: observed(request)}, bed.hosts)
+                return Observations({cell.id: observe_cell(request)}, started.hosts)
 
-        shown = evidence_source.observe([here.id], run_cells)[here.id]
-        return Judged(static.all_causes, diagnose(*shown).causes, shown.evidence)
+        observed = evidence_source.observe([cell.id], run_cells)[cell.id]
+        return JudgedWheel(static.all_causes, diagnose(*observed).causes, observed.evidence)
 
-    return judged
+    return judge_wheel

@@ -1,4 +1,4 @@
-"""A plugin of pytest that ends each worker while it starts."""
+"""A pytest plugin that ends each xdist worker while it starts."""
 
 import os
 

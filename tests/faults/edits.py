@@ -1,4 +1,4 @@
-"""What is changed in a good wheel, to plant a fault in it."""
+"""Changes of a wheel that plant a fault in it."""
 
 from __future__ import annotations
 
@@ -14,69 +14,68 @@ from containers.engine import Engine, Run
 from tests.helpers import wheel_builder as wheels
 
 INIT = "quiverdb/__init__.py"
-
-
 LOADER = "quiverdb/_loader.py"
 FIRST_USE = b"def _load_bundled(ffi: Any) -> Any:\n"
-"""The head of the function that loads the native libraries, when they are first asked for."""
+"""The head of the function that loads the native libraries at the first native call."""
 
 
 def dist_info(wheel: Path) -> str:
-    """Return the wheel's folder of metadata."""
+    """Return the path of the wheel's metadata folder, with a slash at the end."""
     name, version, _ = wheel.name.split("-", 2)
     return f"{name}-{version}.dist-info/"
 
 
 def replaced(old: bytes, new: bytes, count: int = -1) -> Callable[[bytes], bytes]:
-    """Return the change of a file from one text to another, everywhere or at the first places."""
+    """Return a function that replaces text in a file, everywhere or at most ``count`` times."""
 
     def change(data: bytes) -> bytes:
-        assert old in data, f"the wheel has no {old!r} to change"
+        assert old in data, f"the file does not contain {old!r}"
         return data.replace(old, new, count)
 
     return change
 
 
 def added(code: bytes) -> dict[str, Any]:
-    """Return the change by which the import of the package ends with this code."""
+    """Return a change that runs this code at the end of the import of the package."""
     return {"edit": {INIT: lambda data: data + b"\nimport os, sys\n" + code + b"\n"}}
 
 
 def at_first_use(code: bytes) -> dict[str, Any]:
-    """Return the change by which this code runs before the libraries are loaded."""
+    """Return a change that runs this code before the libraries are loaded."""
     return {"edit": {LOADER: replaced(FIRST_USE, FIRST_USE + code)}}
 
 
 def wrong_load_paths(core: str) -> dict[str, tuple[dict[str, Any], str]]:
-    """Return changes after which the core library is not where the package looks for it.
+    """Return changes after which the package looks for the core library at a wrong path.
 
-    ``core`` is its path in the wheel. Each change has the path in the wheel where it then is.
+    ``core`` is the path of the library in the wheel. Each change comes with the path after the
+    change.
     """
     libs = b'resolve().parent / "_libs"'
-    opened = b"core = _open(ffi, str(_LIBS_DIR / _CORE))"
-    other_path = opened.replace(b"_CORE", b'"lib" / _CORE')
+    call = b"core = _open(ffi, str(_LIBS_DIR / _CORE))"
+    other_call = call.replace(b"_CORE", b'"lib" / _CORE')
     renamed = core.replace("libquiver.", "libquiver-0a1b2c3d.")
     return {
         "folder": ({"edit": {LOADER: replaced(libs, b'resolve().parent / "native"')}}, core),
-        "path": ({"edit": {LOADER: replaced(opened, other_path)}}, core),
+        "path": ({"edit": {LOADER: replaced(call, other_call)}}, core),
         "moved": ({"move": {"quiverdb/_libs/": "quiverdb/lib/"}}, core.replace("_libs", "lib")),
         "renamed": ({"move": {core: renamed}}, renamed),
     }
 
 
-def cut_off(data: bytes) -> bytes:
+def truncated(data: bytes) -> bytes:
     """Return the first half of a file."""
     return data[: len(data) // 2]
 
 
 def earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
-    """Return the wheel with these changes as one of an earlier release."""
+    """Return a wheel of an earlier release: this wheel with the changes."""
     (folder / "earlier").mkdir(parents=True)
     return wheels.set_version(wheels.mutate(wheel, folder / "earlier", **changes), folder, version)
 
 
 def retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
-    """Return the wheel with another platform in its name and in WHEEL."""
+    """Return the wheel with another tag in its file name and in WHEEL."""
     return wheels.mutate(
         wheel,
         folder,
@@ -86,12 +85,12 @@ def retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
 
 
 def metadata(wheel: Path, old: bytes, new: bytes) -> dict[str, Any]:
-    """Return the change of METADATA from one text to another."""
+    """Return a change that replaces text in METADATA once."""
     return {"edit": {f"{dist_info(wheel)}METADATA": replaced(old, new, 1)}}
 
 
 def pure(wheel: Path, folder: Path) -> Path:
-    """Return an earlier release as the real 0.1.0: for every machine, without native libraries."""
+    """Return an earlier release for every machine, without native libraries (as 0.1.0)."""
     return earlier(
         wheel,
         folder,
@@ -102,7 +101,7 @@ def pure(wheel: Path, folder: Path) -> Path:
 
 
 def universal(wheel: Path, folder: Path) -> Path:
-    """Return an earlier release that says it is for every machine, with its native libraries."""
+    """Return an earlier release with native libraries whose tag is for every machine."""
     return earlier(
         wheel,
         folder,
@@ -111,12 +110,12 @@ def universal(wheel: Path, folder: Path) -> Path:
     )
 
 
-def compiled(found: Engine, code: str) -> bytes:
-    """Return a library for Linux, as the builder's compiler makes it."""
+def compiled(container_engine: Engine, code: str) -> bytes:
+    """Return a Linux library that the compiler of the image builder made from C code."""
     command = f"printf %s {shlex.quote(code)} >x.c && cc -shared -fPIC -o x.so x.c && base64 x.so"
-    image = images.ensure(found, "builder").tag
-    with contextlib.closing(found.client()) as client:
-        printed = client.containers.run(
+    image = images.ensure(container_engine, "builder").tag
+    with contextlib.closing(container_engine.client()) as client:
+        encoded = client.containers.run(
             image, ["sh", "-ec", f"cd /tmp; {command}"], labels=Run.new().labels(), remove=True
         )
-    return base64.b64decode(printed)
+    return base64.b64decode(encoded)

@@ -1,7 +1,7 @@
-"""Where a planted fault's evidence comes from: a machine, or a recording of an earlier machine.
+"""The evidence of planted faults: recordings of machines, and their format.
 
-A test marked `recorded` is two tests: one judges the recorded evidence, and one, marked `long`,
-runs the machines. `./e2e test -m long --record-evidence` writes the recordings anew.
+A test that is marked `recorded` is two tests. One judges the recorded evidence. The other is marked
+`long` and runs the machines. `./e2e test -m long --record-evidence` writes the recordings.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from verification.models.testbed import IndexHosts
 
 FOLDER = Path(__file__).with_name("recorded")
 SOURCES = ("recorded", "machines")
-RECORD_AGAIN = "record it: ./e2e test -m long --record-evidence"
+RECORD_COMMAND = "record it: ./e2e test -m long --record-evidence"
 
 
-class Observed(NamedTuple):
-    """What a cell shows, and what it must show."""
+class ObservedCell(NamedTuple):
+    """The evidence of a cell and its expectation."""
 
     evidence: CellEvidence
     expectation: Expectation
 
 
 class Observations(NamedTuple):
-    """What cells show, by their names, and the hosts of the index that they ask."""
+    """Cells by name, and the host names of the index that they used."""
 
-    cells: Mapping[str, Observed]
+    cells: Mapping[str, ObservedCell]
     hosts: IndexHosts
 
 
@@ -47,20 +47,20 @@ RunCells = Callable[[], Observations]
 
 
 class EvidenceSource(Protocol):
-    """Gives the evidence of cells."""
+    """A source of the evidence of cells."""
 
-    def observe(self, names: Sequence[str], run_cells: RunCells) -> Mapping[str, Observed]:
-        """Return what the cells of these names show."""
+    def observe(self, names: Sequence[str], run_cells: RunCells) -> Mapping[str, ObservedCell]:
+        """Return the cells with these names. Machines run ``run_cells``."""
 
 
 class Machines:
-    """The evidence of machines."""
+    """Evidence from machines."""
 
     def __init__(self) -> None:
         self.calls: list[Observations] = []
 
-    def observe(self, names: Sequence[str], run_cells: RunCells) -> Mapping[str, Observed]:
-        """Run the cells."""
+    def observe(self, names: Sequence[str], run_cells: RunCells) -> Mapping[str, ObservedCell]:
+        """Run the cells and return them."""
         observations = run_cells()
         assert set(observations.cells) == set(names)
         self.calls.append(observations)
@@ -78,36 +78,36 @@ _CALLS = pydantic.TypeAdapter(list[dict[str, _RecordedCell]])
 
 
 class Recording:
-    """The evidence that a test's cells once showed, in the order in which the test asks for it."""
+    """Recorded evidence of the cells of a test, in the order in which the test reads it."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            pytest.fail(f"{path.name} is not recorded; {RECORD_AGAIN}")
+            pytest.fail(f"{path.name} is not recorded; {RECORD_COMMAND}")
         self._path = path
         self._calls = _CALLS.validate_json(gzip.decompress(path.read_bytes()))
 
-    def observe(self, names: Sequence[str], _run_cells: RunCells) -> Mapping[str, Observed]:
+    def observe(self, names: Sequence[str], _run_cells: RunCells) -> Mapping[str, ObservedCell]:
         """Return the next cells of the recording."""
         call = self._calls.pop(0) if self._calls else {}
         if set(call) != set(names):
-            pytest.fail(f"{self._path.name} has other cells than the test; {RECORD_AGAIN}")
-        return {name: Observed(cell.evidence, cell.expectation) for name, cell in call.items()}
+            pytest.fail(f"{self._path.name} has other cells than the test; {RECORD_COMMAND}")
+        return {name: ObservedCell(cell.evidence, cell.expectation) for name, cell in call.items()}
 
     def check_complete(self) -> None:
         """Fail if the test did not use all cells of the recording."""
-        assert not self._calls, f"{self._path.name} has more cells than the test; {RECORD_AGAIN}"
+        assert not self._calls, f"{self._path.name} has more cells than the test; {RECORD_COMMAND}"
 
 
 def path_of(node: pytest.Item) -> Path:
-    """Return the recording of a test."""
-    # The source is one of the parameters, and the recording is of the others.
+    """Return the path of the recording of a test."""
+    # The source of the evidence is a parameter, but not part of the name.
     words = [word for word in node.name.rstrip("]").replace("[", "-").split("-") if word]
     name = re.sub(r"[^\w.-]", "_", "-".join(word for word in words if word not in SOURCES))
     return FOLDER / node.path.stem / f"{name}.json.gz"
 
 
 def write(path: Path, calls: Sequence[Observations]) -> None:
-    """Write a recording. The host names of the default index are replaced."""
+    """Write a recording. Replace the host names of the default index."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps([_serialized(call) for call in calls], sort_keys=True)
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
@@ -116,12 +116,12 @@ def write(path: Path, calls: Sequence[Observations]) -> None:
 def read_pipeline(path: Path) -> PipelineEvidence:
     """Return the evidence of a recorded run of the release workflow."""
     if not path.is_file():
-        pytest.fail(f"{path.name} is not recorded; {RECORD_AGAIN}")
+        pytest.fail(f"{path.name} is not recorded; {RECORD_COMMAND}")
     return PipelineEvidence.model_validate_json(gzip.decompress(path.read_bytes()))
 
 
 def write_pipeline(path: Path, evidence: PipelineEvidence, hosts: IndexHosts) -> None:
-    """Write the evidence of a run. The logs of the steps that passed are left out."""
+    """Write the evidence of a run, without the logs of the steps that passed."""
     jobs = tuple(
         job.model_copy(
             update={
@@ -154,10 +154,10 @@ def _serialized(call: Observations) -> JsonValue:
 
 
 def _without_hosts(text: str, hosts: IndexHosts) -> str:
-    """Return a text with other names for the hosts of the default index."""
+    """Return the text with the host names of the default index replaced."""
     for host, replacement in (
         (hosts.files, "files.index.example"),
-        (hosts.upload, "upload.index.example"),  # it contains the name of the next
+        (hosts.upload, "upload.index.example"),  # before the next name, which it contains
         (hosts.index, "index.example"),
     ):
         text = text.replace(host, replacement)

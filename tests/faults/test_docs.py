@@ -194,8 +194,8 @@ def found() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def reader(found: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    client = found.client()
+def reader(container_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    client = container_engine.client()
     before = {tag for image in client.images.list(f"{REPOSITORY}/*") for tag in image.tags}
     yield Reader(tmp_path_factory.mktemp("reader"))
     mine = {block.settings["file"] for page in PAGES for block in documents.blocks(page.read_text())

@@ -19,7 +19,7 @@ import pytest
 
 from containers.engine import Engine
 from containers.state import state_folder
-from tests.faults.commands import ROOT, check_form, environment, run_to_end
+from tests.faults.commands import ROOT, environment, read_report, run_to_end
 from tests.helpers.sample_run import LINUX, cell
 from tests.helpers.sample_run import report as sample_report
 from tests.helpers.sample_wheels import linux_wheel
@@ -136,7 +136,7 @@ def test_a_damaged_environment_is_made_again(tmp_path: Path, damage: str) -> Non
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("found")
+@pytest.mark.usefixtures("container_engine")
 def test_two_gates_at_once_in_a_fresh_clone(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -158,7 +158,7 @@ def test_two_gates_at_once_in_a_fresh_clone(tmp_path: Path) -> None:
     codes = [gate.returncode for gate in gates]
     # The sample wheel has no library: what counts is that both runs came to their verdict.
     assert codes == [ExitCode.PACKAGE_FAILED] * 2, outputs
-    verdicts = [check_form(tmp_path / name).verdict for name in ("first", "second")]
+    verdicts = [read_report(tmp_path / name).verdict for name in ("first", "second")]
     assert verdicts == [Verdict.FAILED] * 2
 
 
@@ -277,7 +277,7 @@ def test_a_run_interrupted_in_its_set_up_ends_with_5(
         output, _ = process.communicate(timeout=60)
 
     assert process.returncode == ExitCode.UNVERIFIED, output
-    report = check_form(tmp_path / "report")
+    report = read_report(tmp_path / "report")
     assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
 
 
@@ -293,7 +293,7 @@ def test_a_run_killed_in_its_set_up_leaves_no_verdict(
 
     assert process.returncode == ExitCode.TESTBED_FAILED
     assert "signal 9 ended it before a verdict" in _last(output)
-    report = check_form(tmp_path / "report")
+    report = read_report(tmp_path / "report")
     assert (report.verdict, report.finished) == (Verdict.UNVERIFIED, False)
     for name in writer.FILES[1:]:
         assert "did not finish" in (tmp_path / "report" / name).read_text("utf-8"), name
@@ -305,7 +305,7 @@ def test_a_launcher_that_is_killed_interrupts_its_run(tmp_path: Path) -> None:
         process.communicate(timeout=60)  # to the end of all that writes to this terminal
 
     assert process.returncode == -signal.SIGKILL, "the code is the shell's"
-    assert check_form(tmp_path / "report").interrupted
+    assert read_report(tmp_path / "report").interrupted
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_the_report_of_a_killed_run_is_read_by_no_command(tmp_path: Path, words:
 # ---- a crash of the suite ----
 
 
-@pytest.mark.usefixtures("found")
+@pytest.mark.usefixtures("container_engine")
 def test_a_cache_that_is_damaged(tmp_path: Path) -> None:
     state, wheels, report = tmp_path / "state", tmp_path / "wheels", tmp_path / "report"
     version = f"tox-{sys.version_info.major}.{sys.version_info.minor}"
@@ -340,12 +340,12 @@ def test_a_cache_that_is_damaged(tmp_path: Path) -> None:
     assert code == ExitCode.TESTBED_FAILED, output
     assert "Traceback" not in output
     assert "NotADirectoryError" in output
-    assert check_form(report).verdict is Verdict.TESTBED
+    assert read_report(report).verdict is Verdict.TESTBED
     assert "Traceback" in (state / "crash.log").read_text("utf-8")
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("found")
+@pytest.mark.usefixtures("container_engine")
 def test_a_worker_that_dies_while_it_starts(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -355,7 +355,7 @@ def test_a_worker_that_dies_while_it_starts(tmp_path: Path) -> None:
     code, output = launch("gate", *options, "-p", DYING_WORKER)
 
     assert code == ExitCode.TESTBED_FAILED, output
-    assert check_form(report).verdict is Verdict.TESTBED
+    assert read_report(report).verdict is Verdict.TESTBED
 
 
 class _Relay:
@@ -399,12 +399,12 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("point", ["publishing the release: done", "cell 1/1"])
 def test_an_engine_that_is_gone_after_the_set_up(
-    tmp_path: Path, found: Engine, good_wheel: Path, point: str
+    tmp_path: Path, container_engine: Engine, good_wheel: Path, point: str
 ) -> None:
-    if not found.url.startswith("unix://"):
+    if not container_engine.url.startswith("unix://"):
         pytest.skip("the engine has no socket here; run the tests where it has one")
     report = tmp_path / "report"
-    relay = _Relay(tmp_path / "engine.sock", found.url)
+    relay = _Relay(tmp_path / "engine.sock", container_engine.url)
     wheels = f"--wheels={good_wheel.parent}"
     options = [wheels, f"--report={report}", "--machine=debian-13", "-k", "uv"]
     process = subprocess.Popen(

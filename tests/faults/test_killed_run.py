@@ -1,8 +1,7 @@
-"""A run killed with SIGKILL is swept by the next run; one that is asked to end leaves nothing."""
+"""The next run removes the objects of a killed run. An interrupted run leaves only its report."""
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import time
@@ -13,16 +12,17 @@ import docker
 import pytest
 
 from containers.engine import Engine
-from tests.faults.commands import ROOT, check_form, environment, gate, gate_command
-from tests.faults.things import left, runs_of
+from tests.faults.commands import ROOT, environment, gate, gate_command, read_report
+from tests.faults.engine_objects import remaining_objects, runs_of_process
 from tests.helpers.sample_wheels import linux_wheel
 from verification.models.errors import ExitCode
-from verification.report import writer as forms
+from verification.models.verdict import Verdict
+from verification.report import writer
 
 
 @pytest.fixture
-def client(found: Engine) -> Iterator[docker.DockerClient]:
-    connected = found.client()
+def client(container_engine: Engine) -> Iterator[docker.DockerClient]:
+    connected = container_engine.client()
     yield connected
     connected.close()
 
@@ -30,7 +30,7 @@ def client(found: Engine) -> Iterator[docker.DockerClient]:
 def _start(
     client: docker.DockerClient, tmp_path: Path, command: list[str]
 ) -> tuple[subprocess.Popen[bytes], set[str]]:
-    """Start a gate; return it and its runs as soon as it has something on the engine."""
+    """Start a gate. Return its process and its runs when it has objects on the engine."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     linux_wheel(folder)
@@ -42,28 +42,30 @@ def _start(
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 300
-    while len(runs := runs_of(client, process.pid)) < 2:
-        assert process.poll() is None, f"the gate ended early with {process.returncode}"
+    while len(runs := runs_of_process(client, process.pid)) < 2:
+        assert process.poll() is None, f"the gate ended with {process.returncode}"
         assert time.monotonic() < deadline, "the gate started nothing"
         time.sleep(0.05)
     return process, set(runs)
 
 
-def test_a_killed_run_is_swept_by_the_next(client: docker.DockerClient, tmp_path: Path) -> None:
+def test_next_run_removes_the_objects_of_a_killed_run(
+    client: docker.DockerClient, tmp_path: Path
+) -> None:
     process, runs = _start(client, tmp_path, gate_command(tmp_path / "report"))
     process.kill()
     process.wait()
-    assert left(client, runs), "nothing was left, so nothing can be shown to be swept"
+    assert remaining_objects(client, runs), "the killed run had no objects"
 
     wheels = f"--wheels={tmp_path / 'wheels'}"
-    following = gate(tmp_path / "next", wheels, "-k", "nothing")
+    next_run = gate(tmp_path / "next", wheels, "-k", "nothing")
 
-    assert left(client, runs) == [], following.output
+    assert remaining_objects(client, runs) == [], next_run.output
 
 
 @pytest.mark.parametrize("launched", [False, True], ids=["pytest", "launcher"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_run_asked_to_end_leaves_nothing_but_a_report(
+def test_interrupted_run_leaves_only_its_report(
     client: docker.DockerClient, tmp_path: Path, launched: bool, number: signal.Signals
 ) -> None:
     report = tmp_path / "report"
@@ -73,51 +75,53 @@ def test_a_run_asked_to_end_leaves_nothing_but_a_report(
     process.wait(timeout=90)
 
     assert process.returncode == ExitCode.UNVERIFIED
-    assert left(client, runs) == []
-    told = json.loads((report / "results.json").read_text("utf-8"))
-    assert told["interrupted"] is True
-    assert told["verdict"] == "unverified"
-    check_form(report)
-    for name in forms.FILES:
-        assert "interrupted" in (report / name).read_text("utf-8"), name
+    assert remaining_objects(client, runs) == []
+    results = read_report(report)
+    assert (results.verdict, results.interrupted) == (Verdict.UNVERIFIED, True)
+    assert missing_files(report) == []
 
 
-def _lines(path: Path, text: str) -> bool:
+def missing_files(report: Path) -> list[str]:
+    """Return the names of the files that a report lacks."""
+    return [name for name in writer.FILES if not (report / name).exists()]
+
+
+def contains(path: Path, text: str) -> bool:
+    """Return True if the file exists and contains the text."""
     return path.exists() and text in path.read_text("utf-8", "replace")
 
 
-@pytest.mark.usefixtures("found")
-@pytest.mark.parametrize("point", ["workers", "report"])
-def test_a_run_interrupted_between_its_parts_leaves_the_whole_report(
-    tmp_path: Path, point: str
+@pytest.mark.usefixtures("container_engine")
+@pytest.mark.parametrize("phase", ["workers", "report"])
+def test_run_that_is_interrupted_between_its_phases_has_a_complete_report(
+    tmp_path: Path, phase: str
 ) -> None:
     folder, report, log = tmp_path / "wheels", tmp_path / "report", tmp_path / "log"
     folder.mkdir()
     linux_wheel(folder)
-    options = ["-n1"] if point == "workers" else ["-k", "nothing"]
+    options = ["-n1"] if phase == "workers" else ["-k", "nothing"]
     command = gate_command(report, f"--wheels={folder}", "--machine=debian-13", *options)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT
         )
     deadline = time.monotonic() + 300
-    # The workers start when all is set up; pytest itself tells nobody of an interrupt then.
+    # The workers start after the set-up. pytest does not report an interrupt at that time.
     while not (
-        _lines(log, "publishing the release: done")
-        if point == "workers"
-        else _lines(report / "results.json", '"finished": true')
+        contains(log, "publishing the release: done")
+        if phase == "workers"
+        else contains(report / "results.json", '"finished": true')
     ):
         assert process.poll() is None, log.read_text("utf-8")
-        assert time.monotonic() < deadline, "the gate did not come to that point"
+        assert time.monotonic() < deadline, "the gate did not reach the phase"
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=90)
 
-    check_form(report)
-    assert [name for name in forms.FILES if not (report / name).exists()] == []
-    told = json.loads((report / "results.json").read_text("utf-8"))
-    assert told["interrupted"] is (point == "workers")
-    if point == "workers":
+    results = read_report(report)
+    assert missing_files(report) == []
+    assert results.interrupted is (phase == "workers")
+    if phase == "workers":
         assert process.returncode == ExitCode.UNVERIFIED
-        assert told["cells"]
-        assert all("interrupted before it" in cell["reason"] for cell in told["cells"])
+        assert results.cells
+        assert {cell.verdict for cell in results.cells} == {Verdict.UNVERIFIED}

@@ -1,4 +1,4 @@
-"""Faults of the machine, the index and the network: the package's and the testbed's kept apart."""
+"""Faults of the machine, the index and the network. Only some are faults of the package."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ import pytest
 from containers import images
 from containers.engine import Engine, Run
 from containers.index import IndexFault, read_log
+from tests.faults.cell_runs import (
+    StartTestbed,
+    cell_request,
+    diagnose_cell,
+    planted_release,
+)
 from tests.faults.conftest import Judge
-from tests.faults.place import Start, diagnosed, job_on, planted_release
-from tests.faults.things import act_when_running
+from tests.faults.engine_objects import call_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure
@@ -32,15 +37,13 @@ PAGE = "/simple/quiverdb/"
 WHEEL = r"/packages/quiverdb-.*\.whl$"
 
 
-def test_a_folder_in_the_working_directory_that_shadows_the_package(
-    judge: Judge, good_wheel: Path
-) -> None:
+def test_folder_that_shadows_the_package_is_reported(judge: Judge, good_wheel: Path) -> None:
     shadow = {"/home/user/project/quiverdb/__init__.py": b"def version():\n    return '0.5.0'\n"}
-    seen = judge(good_wheel, PlantedFault(files=shadow))
+    judged = judge(good_wheel, PlantedFault(files=shadow))
 
-    assert "shadowed-import" in seen.names
-    assert of_causes(seen.dynamic, strict=False) is Verdict.FAILED
-    assert "/home/user/project/quiverdb/__init__.py" in " ".join(map(str, seen.dynamic))
+    facts = {cause.name: cause.facts for cause in judged.dynamic}
+    assert facts["shadowed-import"]["imported"] == "/home/user/project/quiverdb/__init__.py"
+    assert of_causes(judged.dynamic, strict=False) is Verdict.FAILED
 
 
 @pytest.mark.parametrize(
@@ -62,98 +65,101 @@ def test_a_folder_in_the_working_directory_that_shadows_the_package(
         "page-503",
         "wheel-503",
         "page-404",
-        "other-403",
+        "dependency-403",
         "page-hangs",
         "wheel-hangs",
     ],
 )
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_an_index_that_fails_is_the_testbeds_failure(
+def test_failing_index_is_a_testbed_failure(
     judge: Judge,
     good_wheel: Path,
     fault: IndexFault,
     facts: dict[str, str | int],
     installer: str,
 ) -> None:
-    seen = judge(good_wheel, faults=[fault], installer=installer, install=10)
+    judged = judge(good_wheel, faults=[fault], installer=installer, install=10)
 
-    assert seen.names == {"index-unreachable"}
-    observed = seen.dynamic[0].facts
-    assert facts.items() <= observed.items()
-    assert re.search(fault.match, str(observed.get("path", fault.match)))
-    assert of_causes(seen.dynamic, strict=False) is Verdict.TESTBED
+    assert judged.names == {"index-unreachable"}
+    cause_facts = judged.dynamic[0].facts
+    assert facts.items() <= cause_facts.items()
+    assert re.search(fault.match, str(cause_facts.get("path", fault.match)))
+    assert of_causes(judged.dynamic, strict=False) is Verdict.TESTBED
 
 
-def test_an_index_that_serves_other_bytes_is_a_hash_mismatch(
-    judge: Judge, good_wheel: Path
+def test_wheel_with_changed_bytes_is_a_hash_mismatch(judge: Judge, good_wheel: Path) -> None:
+    judged = judge(good_wheel, faults=[IndexFault(match=WHEEL, fault="corrupt")])
+
+    assert judged.names == {"hash-mismatch"}
+
+
+def test_killed_machine_is_a_testbed_failure(
+    container_engine: Engine,
+    run: Run,
+    start_testbed: StartTestbed,
+    good_wheel: Path,
+    linux_cell: Cell,
 ) -> None:
-    seen = judge(good_wheel, faults=[IndexFault(match=WHEEL, fault="corrupt")])
-
-    assert seen.names == {"hash-mismatch"}
-
-
-def test_a_cell_killed_midway_is_the_testbeds_failure(
-    found: Engine, run: Run, start: Start, good_wheel: Path, the_cell: Cell
-) -> None:
-    image = images.ensure(found, the_cell.machine.image)
-    client = found.client()
+    image = images.ensure(container_engine, linux_cell.machine.image)
+    client = container_engine.client()
     killed: list[bool] = []
 
     def wait() -> None:
         killed.append(
-            act_when_running(client, run.id, image.tag, "probe.py", lambda machine: machine.kill())
+            call_when_running(client, run.id, image.tag, "probe.py", lambda machine: machine.kill())
         )
 
-    with start([good_wheel]) as bed:
+    with start_testbed([good_wheel]) as testbed:
         killer = threading.Thread(target=wait)
         killer.start()
-        shown = diagnosed(job_on(found, bed, the_cell, planted_release(good_wheel)))
+        release = planted_release(good_wheel)
+        cell = diagnose_cell(cell_request(container_engine, testbed, linux_cell, release))
         killer.join()
     client.close()
 
-    assert killed == [True], "the cell was over before it could be killed"
-    assert shown.names == {"machine-lost"}
-    assert shown.diagnosis.outcome is Outcome.TESTBED
+    assert killed == [True], "the cell ended before the machine was killed"
+    assert cell.cause_names == {"machine-lost"}
+    assert cell.diagnosis.outcome is Outcome.TESTBED
 
 
-def test_many_read_the_log_of_the_index_at_once_and_each_has_all_of_it(
-    found: Engine, start: Start, good_wheel: Path
+def test_concurrent_readers_get_the_complete_index_log(
+    container_engine: Engine, start_testbed: StartTestbed, good_wheel: Path
 ) -> None:
-    client = found.client()
-    with start([good_wheel]) as bed, ThreadPoolExecutor(8) as pool:
-        logs = list(pool.map(lambda _: read_log(client, bed.index), range(40)))
+    client = container_engine.client()
+    with start_testbed([good_wheel]) as testbed, ThreadPoolExecutor(8) as pool:
+        logs = list(pool.map(lambda _: read_log(client, testbed.index), range(40)))
     client.close()
 
     assert [line.upload.file for line in logs[0] if line.upload] == [good_wheel.name]
     assert all(log == logs[0] for log in logs)
 
 
-def test_an_open_network_is_noticed_by_the_canary(start: Start) -> None:
+def test_canary_reports_an_open_network(start_testbed: StartTestbed) -> None:
     with (
-        pytest.raises(TestbedFailure, match="it reached the beacon outside") as failure,
-        start([], internal=False, prove=True),
+        pytest.raises(TestbedFailure) as failure,
+        start_testbed([], internal=False, prove=True),
     ):
-        pytest.fail("the testbed came up on an open network")
+        pytest.fail("the testbed started on an open network")
 
     assert failure.value.cause == "egress-open"
 
 
-def test_a_closed_network_is_proved_closed_and_the_canary_awake(start: Start) -> None:
-    with start([], prove=True) as bed:
-        proof = bed.egress
+def test_canary_proves_a_closed_network(start_testbed: StartTestbed) -> None:
+    with start_testbed([], prove=True) as testbed:
+        proof = testbed.egress
 
     assert proof is not None
     assert proof.open.reached is True
     assert proof.machines == NetworkObservation(reached=False, resolver="closed")
 
 
-# Machines that the gate has; the others are made first, which takes minutes.
+# The images of the machines outside the profile gate take minutes to build.
 MACHINES = [
     pytest.param(spec, marks=() if "gate" in spec.profiles else pytest.mark.long, id=spec.name)
     for spec in load().values()
     if spec.runs_on == "linux" and "full" in spec.profiles
 ]
-# What the user may write to below these folders, link or socket or file or folder.
+# Print the files and folders below the arguments to which the user can write.
 WRITABLE = """
 import os, sys
 for top in sys.argv[1:]:
@@ -166,27 +172,27 @@ for top in sys.argv[1:]:
 
 
 @pytest.mark.parametrize("spec", MACHINES)
-def test_what_is_not_looked_at_on_a_machine_its_user_cannot_change(
-    found: Engine, run: Run, spec: MachineSpec
+def test_user_cannot_write_outside_the_snapshots(
+    container_engine: Engine, run: Run, spec: MachineSpec
 ) -> None:
-    image = images.ensure(found, spec.image).tag
+    image = images.ensure(container_engine, spec.image).tag
     folders = [*SYSTEM_FOLDERS, "/home"]
-    client = found.client()
-    said = client.containers.run(
+    client = container_engine.client()
+    output = client.containers.run(
         image, ["python3", "-c", WRITABLE, *folders], remove=True, labels=run.labels(), user="user"
     )
     client.close()
-    writable = said.decode().splitlines()
+    writable = output.decode().splitlines()
 
     assert [path for path in writable if not path.startswith("/home/user")] == []
-    assert writable, "where the user may write, it is seen"
+    assert writable, "the user can write to the home folder"
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_a_package_that_leaves_a_file_behind_when_it_was_used(
+def test_file_that_use_leaves_in_the_home_is_reported(
     judge: Judge, good_wheel: Path, tmp_path: Path, installer: str
 ) -> None:
-    # The first native call keeps something in the user's home, which no installer knows of.
+    # The first native call writes a file to the home folder. No installer removes it.
     code = (
         b"\nimport os\n_version = version\ndef version():\n"
         b"    os.makedirs(os.path.expanduser('~/.cache/quiverdb'), exist_ok=True)\n"
@@ -194,8 +200,9 @@ def test_a_package_that_leaves_a_file_behind_when_it_was_used(
         b"    return _version()\n"
     )
     edit = {"quiverdb/__init__.py": lambda data: data + code}
-    seen = judge(wheels.mutate(good_wheel, tmp_path, edit=edit), installer=installer)
+    judged = judge(wheels.mutate(good_wheel, tmp_path, edit=edit), installer=installer)
 
-    assert seen.static_names == set()
-    assert seen.names == {"uninstall-leftover"}
-    assert "/home/user/.cache/quiverdb/seen" in " ".join(map(str, seen.dynamic))
+    assert judged.static_names == set()
+    assert judged.names == {"uninstall-leftover"}
+    paths = judged.dynamic[0].facts["paths"]
+    assert paths == ("/home/user/.cache/quiverdb", "/home/user/.cache/quiverdb/seen")

@@ -1,4 +1,4 @@
-"""Faults that only the package's own tests see, and own tests that do not test it."""
+"""Faults that only the own tests detect, and own tests that do not test the package."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import pytest
 
 from containers import wheelhouse
 from containers.testbed import Testbed
+from tests.faults.cell_runs import (
+    ScenarioRunner,
+    cell_request,
+    observe_cell,
+    planted_release,
+)
 from tests.faults.commands import ROOT, gate
-from tests.faults.place import Place, job_on, observed, planted_release
 from tests.faults.recording import Observations
 from tests.helpers import wheel_builder as wheels
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
+from verification.models.errors import ExitCode
 from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
@@ -23,7 +29,7 @@ from verification.session.run_cell import CellRequest
 from verification.subjects.subject import load as load_subject
 
 pytestmark = pytest.mark.recorded
-OWN = ROOT / "bindings" / "python" / "tests"
+OWN_TESTS = ROOT / "bindings" / "python" / "tests"
 LINUX = ("debian-13", "pip", "own-tests")
 WINDOWS = ("windows-wine", "uv", "own-tests")
 REVERSED = (
@@ -31,60 +37,68 @@ REVERSED = (
     b"Database.read_element_ids = lambda self, collection: _in_order(self, collection)[::-1]\n"
 )
 GOOD = "import quiverdb\ndef test_a(): assert quiverdb.version()\n"
-# The files of the tests, the cause that they must give, where it is, and what it says.
-FAULTS = {
-    "empty": ({}, "own-tests-not-run", "own tests", "no test ran (none found)"),
+# The files of the tests, the name and place of the cause, and one of its facts.
+FAULTS: Mapping[str, tuple[dict[str, str], str, str, dict[str, FactValue]]] = {
+    "empty": ({}, "own-tests-not-run", "own tests", {"code": 5}),
     "source": (
         {"conftest.py": "from src.quiverdb import version", "test_a.py": GOOD},
         "own-tests-not-run",
         "own tests",
-        "No module named 'src'",
+        {"code": 4},
     ),
     "copy": (
         {"test_a.py": GOOD, "quiverdb/__init__.py": "def version(): return '0.5.0'"},
         "shadowed-import",
         "own tests",
-        "/own-tests/tests/quiverdb/__init__.py, installed is /home/user/venv/",
+        {"imported": "/home/user/project/own-tests/tests/quiverdb/__init__.py"},
     ),
     "crash": (
         {"test_a.py": GOOD + "def test_b():\n    import faulthandler; faulthandler._sigsegv()"},
         "crash",
         "tests/test_a.py::test_b",
-        "killed by SIGSEGV; the last frame: ",
+        {"frame": "/home/user/project/own-tests/tests/test_a.py:4 in test_b"},
     ),
     "hang": (
         {"test_a.py": GOOD + "def test_b():\n    import time; time.sleep(60)"},
         "hang",
         "tests/test_a.py::test_b",
-        "test_a.py:4 in test_b",
+        {"frame": "/home/user/project/own-tests/tests/test_a.py:4 in test_b"},
     ),
 }
 
 
 class Cell(NamedTuple):
-    """A machine, an installer and a scenario, with the package's own tests and their time limit."""
+    """A machine, an installer and a scenario, with the own tests and their time limit."""
 
-    place: tuple[str, str, str]
-    tests: Path = OWN
+    names: tuple[str, str, str]
+    tests: Path = OWN_TESTS
     seconds: int = 300
 
 
-def _judged(place: Place, wheel: Path, cells: Mapping[str, Cell]) -> dict[str, tuple[Cause, ...]]:
+def _causes(
+    scenario_runner: ScenarioRunner, wheel: Path, cells: Mapping[str, Cell]
+) -> dict[str, tuple[Cause, ...]]:
     """Return the causes of each cell, by its name."""
 
     def run_cells() -> Observations:
-        with place.start([wheel], dependencies=wheelhouse.tools()) as bed:
-            shown = {name: observed(_request(place, bed, wheel, cells[name])) for name in cells}
-            return Observations(shown, bed.hosts)
+        with scenario_runner.start_testbed([wheel], dependencies=wheelhouse.tools()) as testbed:
+            observed = {
+                name: observe_cell(_request(scenario_runner, testbed, wheel, cell))
+                for name, cell in cells.items()
+            }
+            return Observations(observed, testbed.hosts)
 
-    shown = place.evidence_source.observe(list(cells), run_cells)
-    return {name: diagnose(*shown[name]).causes for name in cells}
+    observed = scenario_runner.evidence_source.observe(list(cells), run_cells)
+    return {name: diagnose(*observed[name]).causes for name in cells}
 
 
-def _request(place: Place, bed: Testbed, wheel: Path, cell: Cell) -> CellRequest:
-    machine, installer, scenario = cell.place
+def _request(
+    scenario_runner: ScenarioRunner, testbed: Testbed, wheel: Path, cell: Cell
+) -> CellRequest:
+    machine, installer, scenario = cell.names
     planned = plan.cell(machines.load()[machine], load_subject(), installer, scenario)
-    request = job_on(place.found, bed, planned, planted_release(wheel))
+    engine = scenario_runner.container_engine
+    request = cell_request(engine, testbed, planned, planted_release(wheel))
     return request._replace(tests=cell.tests, seconds={**TIME_LIMITS, "tests": cell.seconds})
 
 
@@ -98,74 +112,77 @@ def _write(folder: Path, files: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("fixture", "plain", "own"),
+    ("fixture", "ordinary", "own_tests"),
     [
         ("good_wheel", ("debian-13", "pip", "venv"), LINUX),
         ("good_windows_wheel", ("windows-wine", "uv", "system"), WINDOWS),
     ],
     ids=["linux", "windows"],
 )
-def test_rows_in_another_order_are_seen_by_the_packages_own_tests_alone(
-    place: Place,
+def test_reversed_rows_fail_only_the_own_tests(
+    scenario_runner: ScenarioRunner,
     request: pytest.FixtureRequest,
     tmp_path: Path,
     fixture: str,
-    plain: tuple[str, str, str],
-    own: tuple[str, str, str],
+    ordinary: tuple[str, str, str],
+    own_tests: tuple[str, str, str],
 ) -> None:
     edit = {"quiverdb/database.py": lambda data: data + REVERSED}
     wheel = wheels.mutate(request.getfixturevalue(fixture), tmp_path, edit=edit)
-    causes = _judged(place, wheel, {"plain": Cell(plain), "own": Cell(own)})
+    causes = _causes(scenario_runner, wheel, {"plain": Cell(ordinary), "own": Cell(own_tests)})
 
     assert causes["plain"] == ()
     assert {cause.name for cause in causes["own"]} == {"own-tests-failed"}
     first = "tests/test_elements.py::test_scalars_come_back_as_they_went_in"
-    assert f"{'-'.join(own)}: {first}" in {cause.where for cause in causes["own"]}
+    assert f"{'-'.join(own_tests)}: {first}" in {cause.where for cause in causes["own"]}
 
 
-def test_tests_that_do_not_test_the_package_are_called_by_name(
-    place: Place, good_wheel: Path, tmp_path: Path
+def test_invalid_own_tests_are_reported(
+    scenario_runner: ScenarioRunner, good_wheel: Path, tmp_path: Path
 ) -> None:
     cells = {}
     for name, (files, *_) in FAULTS.items():
         (tmp_path / name).mkdir()
         tests = _write(tmp_path / name, files)
         cells[name] = Cell(LINUX, tests, 3 if name == "hang" else 60)
-    shown = _judged(place, good_wheel, cells)
+    causes = _causes(scenario_runner, good_wheel, cells)
 
-    for name, (_, cause, where, says) in FAULTS.items():
-        (only,) = shown[name]
-        assert (only.name, only.where) == (cause, f"debian-13-pip-own-tests: {where}")
-        assert says in only.message
+    for name, (_, cause_name, where, facts) in FAULTS.items():
+        (cause,) = causes[name]
+        assert (cause.name, cause.where) == (cause_name, f"debian-13-pip-own-tests: {where}")
+        assert facts.items() <= cause.facts.items()
+    assert "No module named 'src'" in causes["source"][0].message
 
 
-def test_a_crash_on_windows_names_the_test(
-    place: Place, good_windows_wheel: Path, tmp_path: Path
+def test_crash_on_windows_names_the_test(
+    scenario_runner: ScenarioRunner, good_windows_wheel: Path, tmp_path: Path
 ) -> None:
     crash = "def test_b():\n    import faulthandler; faulthandler._read_null()"
     tests = _write(tmp_path, {"test_a.py": GOOD + crash})
-    (only,) = _judged(place, good_windows_wheel, {"own": Cell(WINDOWS, tests, 60)})["own"]
+    cells = {"own": Cell(WINDOWS, tests, 60)}
+    (cause,) = _causes(scenario_runner, good_windows_wheel, cells)["own"]
 
-    assert only.name == "crash"
-    assert only.where == "windows-wine-uv-own-tests: tests/test_a.py::test_b"
-    assert "0xc0000005" in only.message
+    assert cause.name == "crash"
+    assert cause.where == "windows-wine-uv-own-tests: tests/test_a.py::test_b"
+    assert cause.facts["code"] == 0xC0000005  # STATUS_ACCESS_VIOLATION (ntstatus.h)
 
 
 @pytest.mark.parametrize(
-    ("given", "machine", "message"),
+    ("folder", "machine", "named"),
     [
-        ("nowhere", "debian-13", "nowhere: there is no such folder; name the folder with"),
-        ("nothing", "debian-13", "there is no test_*.py in it; name the folder with"),
-        ("tests", "debian-12", "--tests: no cell of this profile and these machines runs the"),
+        ("missing", "debian-13", "missing"),
+        ("empty", "debian-13", "empty"),
+        ("tests", "debian-12", "--tests"),
     ],
+    ids=["no-such-folder", "no-test-in-folder", "no-cell-runs-them"],
 )
-def test_tests_that_are_none_or_that_nothing_runs_are_wrong_use(
-    tmp_path: Path, given: str, machine: str, message: str
+def test_unusable_tests_option_is_wrong_use(
+    tmp_path: Path, folder: str, machine: str, named: str
 ) -> None:
     _write(tmp_path, {"test_a.py": GOOD})
-    (tmp_path / "nothing").mkdir()
-    ended = gate(tmp_path / "report", f"--tests={tmp_path / given}", f"--machine={machine}")
+    (tmp_path / "empty").mkdir()
+    finished = gate(tmp_path / "report", f"--tests={tmp_path / folder}", f"--machine={machine}")
 
-    assert ended.code == 4
-    (line,) = ended.errors()
-    assert message in line
+    assert finished.code == ExitCode.WRONG_USE
+    (line,) = finished.error_lines()
+    assert named in line

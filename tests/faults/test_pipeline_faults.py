@@ -1,6 +1,6 @@
-"""Mutants of the release workflow and of the repository, executed: each is caught by its name.
+"""Faults of the release workflow and of the repository that a run of the workflow shows.
 
-Those that can be seen in the file alone are in tests/unit/test_pipeline_policy.py.
+The unit tests of verification/pipeline have the faults that the file alone shows.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ WORKFLOW = ".github/workflows/publish.yml"
 SOURCE = "bindings/python"
 REGISTERED = publishers.load(PUBLISHERS)
 
-Ran = tuple[tuple[Cause, ...], PipelineEvidence]
-Push = Callable[..., Ran]
+JudgedRun = tuple[tuple[Cause, ...], PipelineEvidence]
+PushTag = Callable[..., JudgedRun]
 
 
 @pytest.fixture
-def push(found: Engine, run: Run, tmp_path: Path) -> Push:
-    """Return the way to push a tag to a repository with a mutant of its workflow or source."""
+def push_tag(container_engine: Engine, run: Run, tmp_path: Path) -> PushTag:
+    """Return a function that pushes a tag to a repository with a changed workflow or source."""
 
-    def pushed(
+    def push(
         *edits: tuple[str, str],
         tag: str = "v0.5.0",
         version: str = "0.5.0",
@@ -48,25 +48,26 @@ def push(found: Engine, run: Run, tmp_path: Path) -> Push:
         store: Sequence[Path] = (),
         called: Mapping[str, str] | None = None,
         registered: Sequence[TrustedPublisher] = REGISTERED,
-    ) -> Ran:
+    ) -> JudgedRun:
         text = (ROOT / WORKFLOW).read_text("utf-8")
         for old, new in edits:
-            assert old in text, f"the workflow has no {old!r} to change"
+            assert old in text, f"the workflow does not contain {old!r}"
             text = text.replace(old, new)
-        mutant = tmp_path / "mutant.yml"
-        mutant.write_text(text, "utf-8")
-        overlays = {workflow: mutant} | ({SOURCE: source} if source else {})
+        changed = tmp_path / "changed.yml"
+        changed.write_text(text, "utf-8")
+        overlays = {workflow: changed} | ({SOURCE: source} if source else {})
         for name, text in (called or {}).items():
             overlays[f".github/workflows/{name}"] = tmp_path / name
             (tmp_path / name).write_text(text, "utf-8")
-        pushed = TagPush(root=ROOT, tags=(tag,), annotated=annotated, overlays=overlays)
+        tag_push = TagPush(root=ROOT, tags=(tag,), annotated=annotated, overlays=overlays)
         setup = IndexSetup(publishers=tuple(registered), files=tuple(store))
-        with pipeline.start(found, run, pushed, WorkflowFile(path=workflow), setup, decide) as pipe:
-            (shown,) = pipe.start()
-            evidence = pipe.evidence(shown, "quiverdb")
+        file = WorkflowFile(path=workflow)
+        with pipeline.start(container_engine, run, tag_push, file, setup, decide) as testbed:
+            (result,) = testbed.start()
+            evidence = testbed.evidence(result, "quiverdb")
         return execution.diagnose_pipeline(evidence, PLANNED, version=version), evidence
 
-    return pushed
+    return push
 
 
 def _names(causes: Sequence[Cause]) -> list[str]:
@@ -78,86 +79,88 @@ def _log(evidence: PipelineEvidence, job: str) -> str:
     return "\n".join(line for step in failing if step for line in step.log)
 
 
-def test_a_tag_of_another_version_stops_at_validate(push: Push) -> None:
-    causes, evidence = push(tag="v9.9.9")
+def test_tag_of_another_version_stops_at_validate(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(tag="v9.9.9")
 
     assert _names(causes) == ["version-mismatch"]
-    assert "step Compare tag, version and wheels" in causes[0].where
-    assert "the tag is v9.9.9, and bindings/python/pyproject.toml has 0.5.0" in causes[0].message
-    assert "v9.9.9" in _log(evidence, "validate"), "the log of the failed step is kept"
-    assert evidence.index.files == {}, "nothing was published"
+    assert causes[0].facts["job"] == "validate"
+    assert "v9.9.9" in causes[0].message
+    assert "0.5.0" in causes[0].message
+    assert "v9.9.9" in _log(evidence, "validate"), (
+        "the evidence contains the log of the failed step"
+    )
+    assert evidence.index.files == {}
     assert evidence.releases == ()
 
 
 @pytest.mark.long
-def test_another_environment_than_the_registered_one_is_refused_by_the_index(push: Push) -> None:
-    causes, evidence = push(("environment: pypi", "environment: production"))
+def test_unregistered_environment_is_refused_by_the_index(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(("environment: pypi", "environment: production"))
 
     assert _names(causes) == ["publisher-mismatch"]
     assert "invalid-publisher" in causes[0].message
     assert evidence.index.files == {}
 
 
-def test_a_job_without_the_permission_gets_no_identity(push: Push) -> None:
-    causes, evidence = push(("id-token: write", "contents: read"))
+def test_job_without_the_permission_gets_no_identity(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(("id-token: write", "contents: read"))
 
     assert _names(causes) == ["permission-missing"]
-    assert causes[0].where.startswith("job Publish to the package index: step Publish")
+    assert causes[0].facts["job"] == "publish"
     assert evidence.index.files == {}
 
 
 @pytest.mark.long
-def test_a_renamed_workflow_is_another_publisher(push: Push) -> None:
-    causes, evidence = push(workflow=".github/workflows/release.yml")
+def test_renamed_workflow_is_another_publisher(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(workflow=".github/workflows/release.yml")
 
     assert _names(causes) == ["publisher-mismatch"]
     assert evidence.index.files == {}
 
 
-def test_a_release_job_without_write_permission_makes_no_release(push: Push) -> None:
-    causes, evidence = push(("contents: write # to create", "contents: read # to create"))
+def test_release_job_without_write_permission_makes_no_release(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(("contents: write # to create", "contents: read # to create"))
 
     assert _names(causes) == ["release-missing"]
     assert "Resource not accessible by integration" in causes[0].message
     assert evidence.releases == ()
-    assert len(evidence.index.files) == 2, "publish does not wait for the release"
+    assert len(evidence.index.files) == 2, "the job publish does not wait for the release"
 
 
-def test_artifacts_of_one_name_collide(push: Push) -> None:
-    causes, evidence = push(("name: wheel-${{ matrix.os }}", "name: wheel"))
+def test_artifacts_with_the_same_name_collide(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(("name: wheel-${{ matrix.os }}", "name: wheel"))
 
     assert _names(causes) == ["artifact-lost"]
-    assert "step Keep the wheel" in " ".join(cause.where for cause in causes)
+    assert {cause.facts["job"] for cause in causes} == {"build"}
     assert evidence.index.files == {}
 
 
-def test_a_job_that_does_not_wait_begins_too_early(push: Push) -> None:
-    causes, _ = push(("    needs: validate\n    runs-on: ubuntu-latest\n    timeout-minutes: 10\n"
-                      "    environment", "    runs-on: ubuntu-latest\n    timeout-minutes: 10\n"
-                      "    environment"))  # fmt: skip
+def test_job_that_does_not_wait_starts_too_early(push_tag: PushTag) -> None:
+    rest = "    runs-on: ubuntu-latest\n    timeout-minutes: 10\n    environment"
+    causes, _ = push_tag((f"    needs: validate\n{rest}", rest))
 
     assert set(_names(causes)) <= {"job-order", "artifact-lost"}
-    assert "job publish" in {cause.where for cause in causes if cause.name == "job-order"}
+    assert "publish" in {cause.facts["job"] for cause in causes if cause.name == "job-order"}
 
 
-def test_a_release_that_waits_for_publishing_is_out_of_order(push: Push) -> None:
+def test_release_that_waits_for_publishing_is_out_of_order(push_tag: PushTag) -> None:
     old = "    name: Create the GitHub release\n    needs: validate\n"
-    causes, _ = push((old, old.replace("needs: validate", "needs: [validate, publish]")))
+    causes, _ = push_tag((old, old.replace("needs: validate", "needs: [validate, publish]")))
 
     assert _names(causes) == ["job-order"]
-    assert (causes[0].where, "it waited for publish" in causes[0].message) == ("job release", True)
+    assert causes[0].facts == {"job": "release", "other": "publish"}
 
 
-def test_a_tag_that_the_filter_does_not_know_starts_nothing(push: Push) -> None:
-    causes, evidence = push(('tags: ["v*.*.*"]', 'tags: ["V*.*.*"]'))
+def test_tag_that_does_not_match_the_filter_starts_nothing(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(('tags: ["v*.*.*"]', 'tags: ["V*.*.*"]'))
 
     assert _names(causes) == ["workflow-not-triggered"]
     assert all(job.result == "not run" for job in evidence.run.jobs)
 
 
-def test_a_condition_that_is_never_true_leaves_its_job_out(push: Push) -> None:
+def test_condition_that_is_never_true_skips_its_job(push_tag: PushTag) -> None:
     old = "    name: Create the GitHub release\n"
-    causes, evidence = push((old, f"{old}    if: github.ref == 'refs/heads/main'\n"))
+    causes, evidence = push_tag((old, f"{old}    if: github.ref == 'refs/heads/main'\n"))
 
     assert "job-skipped" in _names(causes)
     assert "release-missing" in _names(causes)
@@ -165,35 +168,38 @@ def test_a_condition_that_is_never_true_leaves_its_job_out(push: Push) -> None:
 
 
 @pytest.mark.long
-def test_a_lightweight_tag_is_told(push: Push) -> None:
-    causes, evidence = push(annotated=False)
+def test_lightweight_tag_is_reported(push_tag: PushTag) -> None:
+    causes, evidence = push_tag(annotated=False)
 
     assert _names(causes) == ["lightweight-tag"]
     assert len(evidence.index.files) == 2
 
 
-def test_a_file_of_that_name_with_other_bytes_is_not_replaced(
-    push: Push, good_wheel: Path, tmp_path: Path
+def test_published_file_with_other_bytes_is_not_replaced(
+    push_tag: PushTag, good_wheel: Path, tmp_path: Path
 ) -> None:
-    """A release that went wrong midway: one wheel was published, and then built anew."""
+    """An earlier run published one wheel and failed. The wheel was built again."""
     other = wheels.mutate(good_wheel, tmp_path, add={"quiverdb/late.py": "LATE = True\n"})
-    causes, evidence = push(store=[other], registered=_active())
+    causes, evidence = push_tag(store=[other], registered=_active())
 
     assert _names(causes) == ["upload-refused"]
-    assert "File already exists" in " ".join(map(str, causes)) + _log(evidence, "publish")
+    messages = " ".join(cause.message for cause in causes)
+    assert "File already exists" in messages + _log(evidence, "publish")
 
 
 @pytest.mark.long
-def test_a_file_that_is_there_already_is_no_fault(push: Push, good_wheel: Path) -> None:
-    """A release that was interrupted midway, and run again."""
-    causes, evidence = push(store=[good_wheel], registered=_active())
+def test_published_file_with_the_same_bytes_is_no_fault(
+    push_tag: PushTag, good_wheel: Path
+) -> None:
+    """An earlier run was interrupted and is repeated."""
+    causes, evidence = push_tag(store=[good_wheel], registered=_active())
 
     assert _names(causes) == []
     assert len(evidence.index.files) == 2
 
 
 def _active() -> tuple[TrustedPublisher, ...]:
-    return tuple(one.model_copy(update={"pending": False}) for one in REGISTERED)
+    return tuple(publisher.model_copy(update={"pending": False}) for publisher in REGISTERED)
 
 
 TO_PUBLISH = "packages-dir: dist"
@@ -201,9 +207,9 @@ TO_PUBLISH = "packages-dir: dist"
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["packages_dir", "Packages-Dir"])
-def test_a_folder_that_is_not_there_is_not_published(push: Push, name: str) -> None:
-    """The older name of the input, and another case: static siblings in test_action_inputs.py."""
-    causes, evidence = push((TO_PUBLISH, f"{name}: wheels"))
+def test_missing_folder_is_not_published(push_tag: PushTag, name: str) -> None:
+    """Use an older name of the input, or another case. test_action_inputs.py has the rules."""
+    causes, evidence = push_tag((TO_PUBLISH, f"{name}: wheels"))
 
     assert _names(causes) == ["upload-refused"]
     assert "wheels/*" in _log(evidence, "publish")
@@ -211,8 +217,8 @@ def test_a_folder_that_is_not_there_is_not_published(push: Push, name: str) -> N
 
 
 @pytest.mark.long
-def test_the_older_name_of_an_input_is_no_fault(push: Push) -> None:
-    causes, evidence = push((TO_PUBLISH, "packages_dir: dist"))
+def test_older_name_of_an_input_is_no_fault(push_tag: PushTag) -> None:
+    causes, evidence = push_tag((TO_PUBLISH, "packages_dir: dist"))
 
     assert _names(causes) == []
     assert len(evidence.index.files) == 2
@@ -220,26 +226,26 @@ def test_the_older_name_of_an_input_is_no_fault(push: Push) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("old", "more"),
+    ("old", "added"),
     [
         ("generate_release_notes: true", "previous_tag: v0.4.0"),
-        # The rule for it is static: see test_action_inputs.py.
+        # test_action_inputs.py has the rule for this input.
         (TO_PUBLISH, "skip_existing: true"),
     ],
 )
-def test_what_a_stand_in_cannot_do_is_the_testbed_s_failure(
-    push: Push, old: str, more: str
+def test_input_that_a_stand_in_lacks_is_a_testbed_failure(
+    push_tag: PushTag, old: str, added: str
 ) -> None:
-    causes, _ = push((old, f"{old}\n          {more}"))
+    causes, _ = push_tag((old, f"{old}\n          {added}"))
 
     assert _names(causes) == ["stand-in-limited"]
     assert of_causes(causes, strict=True) is Verdict.TESTBED
 
 
 @pytest.mark.long
-def test_a_called_workflow_that_is_not_registered_may_not_publish(push: Push) -> None:
-    any_environment = [one.model_copy(update={"environment": ""}) for one in REGISTERED]
-    causes, evidence = push(called=calling(), registered=any_environment)
+def test_unregistered_called_workflow_is_refused_by_the_index(push_tag: PushTag) -> None:
+    any_environment = [publisher.model_copy(update={"environment": ""}) for publisher in REGISTERED]
+    causes, evidence = push_tag(called=calling(), registered=any_environment)
 
     assert _names(causes) == ["publisher-mismatch"]
     assert "invalid-publisher" in causes[0].message
@@ -251,29 +257,31 @@ def test_a_called_workflow_that_is_not_registered_may_not_publish(push: Push) ->
 
 @pytest.mark.long
 @pytest.mark.parametrize(("attests", "expected"), [("false", []), ("true", ["upload-refused"])])
-def test_a_called_workflow_that_is_registered_publishes_without_attestations(
-    push: Push, attests: str, expected: list[str]
+def test_registered_called_workflow_publishes_only_without_attestations(
+    push_tag: PushTag, attests: str, expected: list[str]
 ) -> None:
     files = calling(job="upload")
     files["upload.yml"] = files["upload.yml"].replace(
         TO_PUBLISH, f"{TO_PUBLISH}\n          attestations: {attests}"
     )
-    registered = [one.model_copy(update={"workflow": "upload.yml"}) for one in REGISTERED]
-    causes, evidence = push(called=files, registered=registered)
+    registered = [
+        publisher.model_copy(update={"workflow": "upload.yml"}) for publisher in REGISTERED
+    ]
+    causes, evidence = push_tag(called=files, registered=registered)
 
     assert _names(causes) == expected
     assert len(evidence.index.files) == (0 if expected else 2)
 
 
 @pytest.mark.long
-def test_a_pre_release_is_marked_as_one_and_says_its_whole_version(
-    push: Push, tmp_path: Path
+def test_pre_release_has_its_mark_and_its_complete_version(
+    push_tag: PushTag, tmp_path: Path
 ) -> None:
     source = tmp_path / "python"
     shutil.copytree(ROOT / SOURCE, source)
     project = source / "pyproject.toml"
     project.write_text(project.read_text("utf-8").replace('"0.5.0"', '"0.5.0rc1"', 1), "utf-8")
-    causes, evidence = push(tag="v0.5.0rc1", version="0.5.0rc1", source=source)
+    causes, evidence = push_tag(tag="v0.5.0rc1", version="0.5.0rc1", source=source)
 
     assert _names(causes) == []
     (release,) = evidence.releases

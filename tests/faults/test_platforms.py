@@ -1,4 +1,4 @@
-"""The wheels for platforms that no machine of a run has: inspected, and judged by their files."""
+"""Wheels for platforms without a machine are inspected and judged by their files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.commands import check_form, gate
+from tests.faults.commands import gate, read_report
 from tests.helpers.binaries import elf
 from tests.helpers.wheel_builder import mutate
 from verification.models.errors import ExitCode
@@ -22,7 +22,7 @@ LIBRARIES = ("libquiver.so", "libquiver_c.so")
 
 
 def _arm_wheel(wheel: Path, folder: Path, machine: str) -> Path:
-    """Return a copy of a Linux wheel whose libraries are for another processor."""
+    """Return a copy of a Linux wheel, tagged for AArch64, with libraries for a processor."""
     name = wheel.name.replace("manylinux_2_28_x86_64", ARM)
     libraries = {
         f"quiverdb/_libs/{library}": elf(machine=machine, soname=library, needed=["libc.so.6"])
@@ -45,7 +45,7 @@ def _content(data: bytes) -> Callable[[bytes], bytes]:
 
 
 def _description(folder: Path, platforms: str) -> Path:
-    """Write a description of quiverdb with these platforms, and return its path."""
+    """Write a description of quiverdb with these platforms and return its path."""
     default = subjects.DEFAULT_SUBJECT
     text, _, _ = default.read_text("utf-8").partition("[[platforms]]")
     for file in default.parent.iterdir():
@@ -78,19 +78,19 @@ def _coverage(report: Report) -> dict[str, Coverage]:
     ("machine", "code"),
     [("armv7l", ExitCode.PACKAGE_FAILED), ("aarch64", ExitCode.VERIFIED)],
 )
-def test_a_wheel_with_code_for_another_processor_fails_without_a_machine(
+def test_wheel_with_code_for_another_processor_fails_without_a_machine(
     tmp_path: Path, good_wheel: Path, machine: str, code: ExitCode
 ) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     shutil.copy(good_wheel, wheels)
     _arm_wheel(good_wheel, wheels, machine)
-    ended = gate(
+    finished = gate(
         tmp_path / "report", f"--wheels={wheels}", "--machine=debian-13", "-kuv-venv or platforms"
     )
-    report = check_form(tmp_path / "report")
+    report = read_report(tmp_path / "report")
 
-    assert ended.code == code, ended.output
+    assert finished.code == code, finished.output
     assert _coverage(report)[ARM] is Coverage.INSPECTED_ONLY
     causes = _causes(report).get(f"wheel-{ARM}")
     assert causes == ({"wrong-architecture"} if code else None)
@@ -104,7 +104,7 @@ def test_a_wheel_with_code_for_another_processor_fails_without_a_machine(
         (False, False, ExitCode.PACKAGE_FAILED, {"incomplete-release"}),
     ],
 )
-def test_a_required_platform_without_a_machine(
+def test_verdict_of_a_platform_without_a_machine(
     tmp_path: Path,
     good_wheel: Path,
     *,
@@ -119,39 +119,39 @@ def test_a_required_platform_without_a_machine(
     if with_wheel:
         _arm_wheel(good_wheel, wheels, "aarch64")
     subject = _description(tmp_path, LINUX + _platform(ARM, *LIBRARIES, execute=execute))
-    ended = gate(
+    finished = gate(
         tmp_path / "report", f"--wheels={wheels}", f"--subject={subject}", "--profile=quick"
     )
-    report = check_form(tmp_path / "report")
+    report = read_report(tmp_path / "report")
 
-    assert ended.code == code, ended.output
+    assert finished.code == code, finished.output
     assert _causes(report).get(f"wheel-{ARM}") == causes
 
 
-def test_a_subject_for_one_system_runs_on_the_machines_of_that_system(
+def test_subject_for_one_system_runs_only_on_machines_of_that_system(
     tmp_path: Path, good_wheel: Path
 ) -> None:
     subject = _description(tmp_path, LINUX)
-    ended = gate(
+    finished = gate(
         tmp_path / "report",
         f"--wheels={good_wheel.parent}",
         f"--subject={subject}",
         "--profile=quick",
     )
-    report = check_form(tmp_path / "report")
+    report = read_report(tmp_path / "report")
 
-    assert ended.code == ExitCode.VERIFIED, ended.output
+    assert finished.code == ExitCode.VERIFIED, finished.output
     assert {cell.machine for cell in report.cells} == {"debian-13"}
     assert "windows-wine" in {entry.id for entry in report.out_of_scope}
 
 
-def test_a_deselected_platform_is_inspected_and_does_not_count(tmp_path: Path) -> None:
-    ended = gate(tmp_path / "report", "--release=0.13.5", "--machine=debian-13", "-kuv-venv")
-    report = check_form(tmp_path / "report")
+def test_platform_that_is_not_selected_is_inspected_and_does_not_count(tmp_path: Path) -> None:
+    finished = gate(tmp_path / "report", "--release=0.13.5", "--machine=debian-13", "-kuv-venv")
+    report = read_report(tmp_path / "report")
 
-    assert ended.code == ExitCode.VERIFIED, ended.output
+    assert finished.code == ExitCode.VERIFIED, finished.output
     assert {wheel.file for wheel in report.static.wheels} == set(report.wheels)
     (windows,) = [p for p in report.platforms if p.tag == "win_amd64"]
     assert windows.coverage is Coverage.NOT_SELECTED
     assert "missing-runtime-library" in {cause.name for cause in windows.causes}
-    assert "missing-runtime-library" in ended.output
+    assert "missing-runtime-library" in finished.output

@@ -1,29 +1,30 @@
-"""Code for a newer processor than the tag promises, code that asks first, and what QEMU lacks."""
+"""Code for a newer processor than the wheel's tag allows, and a gap of the emulator."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from containers.engine import Engine
 from tests.faults import edits
-from tests.faults.place import Place
+from tests.faults.cell_runs import ScenarioRunner
 from tests.helpers import wheel_builder as wheels
 
 pytestmark = pytest.mark.recorded
 OLDEST = ("debian-13-x86-64-v1", "uv")
 LIBRARY = "quiverdb/_libs/libfast.so"
-# What -march=native makes of ordinary code on most build machines: AVX2, and nobody asks for it.
+# On most build machines, -march=native compiles ordinary code to AVX2, without a check.
 FAST = """
 __attribute__((target("avx2"))) static int fast(void) {
     __asm__ volatile("vpaddd %%ymm0, %%ymm0, %%ymm0" ::: "xmm0");
     return 1;
 }
 """
-UNASKED = FAST + "int total(void) { return fast(); }"
+UNCHECKED = FAST + "int total(void) { return fast(); }"
 AT_LOAD = FAST + "__attribute__((constructor)) static void begin(void) { fast(); }"
-ASKS = f"""
+CHECKED = f"""
 #include <cpuid.h>
 {FAST}
 int total(void) {{
@@ -49,8 +50,8 @@ def version():
 )
 
 
-def _planted(wheel: Path, folder: Path, found: Engine, source: str, code: bytes) -> Path:
-    library = {LIBRARY: edits.compiled(found, source)}
+def _planted(wheel: Path, folder: Path, container_engine: Engine, source: str, code: bytes) -> Path:
+    library = {LIBRARY: edits.compiled(container_engine, source)}
     return wheels.mutate(wheel, folder, add=library, **edits.added(code))
 
 
@@ -60,42 +61,41 @@ def _has_avx2() -> bool:
 
 @pytest.mark.parametrize(
     ("source", "code", "where"),
-    [(AT_LOAD, AT_IMPORT, "import"), (UNASKED, AT_FIRST_CALL, "native-call")],
+    [(AT_LOAD, AT_IMPORT, "import"), (UNCHECKED, AT_FIRST_CALL, "native-call")],
     ids=["at-load", "at-first-call"],
 )
-def test_code_for_a_newer_processor_dies_on_the_oldest_one_alone(
-    place: Place,
+def test_unchecked_avx2_code_fails_only_on_the_oldest_processor(
+    scenario_runner: ScenarioRunner,
     good_wheel: Path,
-    found: Engine,
+    container_engine: Engine,
     tmp_path: Path,
     source: str,
     code: bytes,
     where: str,
 ) -> None:
-    wheel = _planted(good_wheel, tmp_path, found, source, code)
-    (cause,) = place.at(*OLDEST).causes(wheel, ["venv"])["venv"]
+    wheel = _planted(good_wheel, tmp_path, container_engine, source, code)
+    (cause,) = scenario_runner.on(*OLDEST).causes(wheel, ["venv"])["venv"]
 
     assert (cause.name, cause.severity) == ("illegal-instruction", "broken")
     assert cause.where == f"debian-13-x86-64-v1-uv-venv: {where}"
-    assert "killed by SIGILL" in cause.message
-    assert "the processor is x86-64-v1 with SSE3, emulated by QEMU" in cause.message
+    assert cause.facts["code"] == -signal.SIGILL
+    assert "x86-64-v1" in str(cause.facts["processor"])
     if where == "native-call":
-        assert "quiverdb/__init__.py" in cause.message
+        assert "/quiverdb/__init__.py:" in str(cause.facts["frame"])
     if _has_avx2():
-        assert place.at(installer="uv").names(wheel, ["venv"]) == {"venv": set()}
+        assert scenario_runner.on(installer="uv").cause_names(wheel, ["venv"]) == {"venv": set()}
 
 
-def test_code_that_asks_its_processor_first_works_on_both(
-    place: Place, good_wheel: Path, found: Engine, tmp_path: Path
+def test_code_that_checks_the_processor_works_on_both(
+    scenario_runner: ScenarioRunner, good_wheel: Path, container_engine: Engine, tmp_path: Path
 ) -> None:
-    wheel = _planted(good_wheel, tmp_path, found, ASKS, AT_FIRST_CALL)
-    seen = [there.names(wheel, ["venv"]) for there in (place.at(*OLDEST), place.at(installer="uv"))]
+    wheel = _planted(good_wheel, tmp_path, container_engine, CHECKED, AT_FIRST_CALL)
+    for runner in (scenario_runner.on(*OLDEST), scenario_runner.on(installer="uv")):
+        assert runner.cause_names(wheel, ["venv"]) == {"venv": set()}
 
-    assert seen == [{"venv": set()}, {"venv": set()}]
 
-
-# epoll_pwait2(2), which QEMU's emulation of Linux does not have.
-ASKS_LINUX = b"""
+# epoll_pwait2(2): QEMU's emulation of Linux does not have it.
+SYSTEM_CALL = b"""
 import ctypes, select
 _version = version
 def version():
@@ -108,12 +108,12 @@ def version():
 """
 
 
-def test_a_system_call_that_the_emulator_lacks_is_no_fault_of_the_package(
-    place: Place, good_wheel: Path, tmp_path: Path
+def test_system_call_that_qemu_lacks_is_a_testbed_failure(
+    scenario_runner: ScenarioRunner, good_wheel: Path, tmp_path: Path
 ) -> None:
-    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(ASKS_LINUX))
-    (cause,) = place.at(*OLDEST).causes(wheel, ["venv"])["venv"]
+    wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(SYSTEM_CALL))
+    (cause,) = scenario_runner.on(*OLDEST).causes(wheel, ["venv"])["venv"]
 
     assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
-    assert "QEMU lacks a system call" in cause.message
-    assert place.at(installer="uv").names(wheel, ["venv"]) == {"venv": set()}
+    assert "QEMU" in str(cause.facts["reason"])
+    assert scenario_runner.on(installer="uv").cause_names(wheel, ["venv"]) == {"venv": set()}

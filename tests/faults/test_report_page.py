@@ -60,12 +60,12 @@ class Browser(ManagedContainer):
 
 
 @pytest.fixture(scope="session")
-def browser(found: Engine, run: Run) -> Iterator[Browser]:
+def browser(container_engine: Engine, run: Run) -> Iterator[Browser]:
     try:
-        image = images.ensure(found, "browser")
+        image = images.ensure(container_engine, "browser")
     except images.ImageUnavailable as reason:
         pytest.skip(f"unverified: the report's page in a browser: {reason}")
-    with Browser(found, image, run) as started:
+    with Browser(container_engine, image, run) as started:
         yield started
 
 

@@ -1,6 +1,6 @@
-"""A container of the testbed is killed while the release workflow runs: the testbed failed.
+"""A container that is killed while the release workflow runs is a testbed failure.
 
-A line of act's log is the moment: the container is killed when the host reads the line.
+The container is killed when the host reads a certain line of the log of act.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ SETUP = IndexSetup(publishers=publishers.load(PUBLISHERS))
 TARGETS = ("forge", "index", "job", "relay")
 pytestmark = pytest.mark.xdist_group("runner")
 
-Watch = Callable[[WorkflowTestbed, ConductorLine], None]
+OnLine = Callable[[WorkflowTestbed, ConductorLine], None]
 
 
 class Moment(NamedTuple):
-    """A line of act's log: the id of its job, and what is in it."""
+    """A line of the log of act: the id of its job, and a part of its text."""
 
     job: str
     text: str
@@ -65,7 +65,7 @@ MOMENTS = {
 
 
 class Killer:
-    """Kills one container of a running testbed at a moment."""
+    """Kills one container of a running testbed when a moment is reached."""
 
     def __init__(self, client: docker.DockerClient, target: str, moment: Moment) -> None:
         self.killed = False
@@ -75,7 +75,7 @@ class Killer:
         self._is_reached = False
 
     def __call__(self, testbed: WorkflowTestbed, line: ConductorLine) -> None:
-        """Read a line; kill the container from the moment on, as soon as there is one."""
+        """Read a line. Kill the container if the moment is reached and the container exists."""
         if line.act and line.act.job_id == self._moment.job:
             self._is_reached |= self._moment.text in line.act.msg
         if self._is_reached and not self.killed:
@@ -90,7 +90,7 @@ class Killer:
         started = self._client.containers.list(filters=filters, ignore_removed=True)
         if self._target == "relay":
             return [container for container in started if str(container.name).endswith("-act")]
-        # Act names a container after the workflow and the job's name.
+        # The name of a container of act contains the names of the workflow and the job.
         job = testbed.runner.workflow.jobs.get(self._moment.job)
         name = f"-act-Publish-{job.name.replace(' ', '-')}" if job else "-act-Publish-"
         return [container for container in started if name in str(container.name)]
@@ -99,7 +99,7 @@ class Killer:
 def _kill(container: Container) -> bool:
     try:
         container.kill()
-    except docker.errors.APIError:  # it does not run yet, or not any more
+    except docker.errors.APIError:  # it does not run
         return False
     return True
 
@@ -107,12 +107,12 @@ def _kill(container: Container) -> bool:
 @pytest.fixture
 def release_run(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Watch], PipelineEvidence]:
-    """Return the way to run the workflow; a watch reads each line. A recording is written."""
-    engine: Engine = request.getfixturevalue("found")
+) -> Callable[[OnLine], PipelineEvidence]:
+    """Return a function that runs the workflow, calls a function for each line, and records."""
+    engine: Engine = request.getfixturevalue("container_engine")
     run: Run = request.getfixturevalue("run")
 
-    def started(watch: Watch) -> tuple[PipelineEvidence, IndexHosts]:
+    def run_workflow(on_line: OnLine) -> tuple[PipelineEvidence, IndexHosts]:
         workflow = tmp_path / WORKFLOW
         workflow.parent.mkdir(parents=True)
         shutil.copy(RELEASE, workflow)
@@ -125,50 +125,48 @@ def release_run(
 
             def read(log: ActLog, line: ConductorLine) -> None:
                 add(log, line)
-                watch(testbed, line)
+                on_line(testbed, line)
 
             monkeypatch.setattr(ActLog, "add", read)
             (result,) = testbed.start()
             return testbed.evidence(result, "quiverdb"), testbed.hosts
 
-    def recorded(watch: Watch) -> PipelineEvidence:
-        evidence, hosts = started(watch)
+    def run_and_record(on_line: OnLine) -> PipelineEvidence:
+        evidence, hosts = run_workflow(on_line)
         if request.config.getoption("--record-evidence"):
             write_pipeline(path_of(request.node), evidence, hosts)
         return evidence
 
-    return recorded
+    return run_and_record
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("source", [SOURCES[0], pytest.param(SOURCES[1], marks=pytest.mark.long)])
-def test_a_killed_container_is_the_testbeds_failure(
+def test_killed_container_is_a_testbed_failure(
     request: pytest.FixtureRequest, source: str, moment: str, target: str
 ) -> None:
     if source == SOURCES[0]:
-        shown = read_pipeline(path_of(request.node))
+        evidence = read_pipeline(path_of(request.node))
     else:
-        with contextlib.closing(request.getfixturevalue("found").client()) as client:
+        with contextlib.closing(request.getfixturevalue("container_engine").client()) as client:
             killer = Killer(client, target, MOMENTS[moment])
-            shown = request.getfixturevalue("release_run")(killer)
-            assert killer.killed, f"the moment did not come: {shown.run}"
-    causes = diagnose_pipeline(shown, PLANNED, version="0.5.0")
+            evidence = request.getfixturevalue("release_run")(killer)
+            assert killer.killed, f"the moment was not reached: {evidence.run}"
+    causes = diagnose_pipeline(evidence, PLANNED, version="0.5.0")
 
     assert EXIT_CODES[verdict.of_causes(causes, strict=True)] is ExitCode.TESTBED_FAILED
     assert {cause.severity for cause in causes} == {Severity.TESTBED}
 
 
 @pytest.mark.parametrize("source", [SOURCES[0], pytest.param(SOURCES[1], marks=pytest.mark.long)])
-def test_a_run_in_which_nothing_is_killed_is_no_failure_of_the_testbed(
-    request: pytest.FixtureRequest, source: str
-) -> None:
+def test_undisturbed_run_is_no_testbed_failure(request: pytest.FixtureRequest, source: str) -> None:
     if source == SOURCES[0]:
-        shown = read_pipeline(path_of(request.node))
+        evidence = read_pipeline(path_of(request.node))
     else:
-        shown = request.getfixturevalue("release_run")(lambda *_: None)
-    causes = diagnose_pipeline(shown, PLANNED, version="0.5.0")
+        evidence = request.getfixturevalue("release_run")(lambda *_: None)
+    causes = diagnose_pipeline(evidence, PLANNED, version="0.5.0")
 
-    assert shown.run.result == "success"
+    assert evidence.run.result == "success"
     assert Severity.TESTBED not in {cause.severity for cause in causes}
-    assert {name for name in shown.index.files if name.endswith(".whl")}
+    assert {name for name in evidence.index.files if name.endswith(".whl")}

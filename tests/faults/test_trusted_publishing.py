@@ -1,7 +1,7 @@
-"""Trusted publishing by the real clients: twine and uv, each from a job's place in the pipeline.
+"""Trusted publishing with the real clients twine and uv.
 
-The index and an issuer of the test's own answer on a closed network, at the names that the clients
-ask by themselves; the clients get what GitHub gives a job, and no index, host or password.
+The index and a stand-in for the issuer have their real host names on a closed network. The clients
+get the variables that GitHub sets for a job, and no index, host or password.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CLIENTS = {
 
 
 def claims(publisher: TrustedPublisher) -> dict[str, Any]:
-    """Give what GitHub says of a job that this registration is meant for."""
+    """Return the claims of GitHub about a job that matches the registration."""
     workflow = f"{publisher.slug}/.github/workflows/{publisher.workflow}@{TAG}"
     return {
         "sub": f"repo:{publisher.slug}:environment:{publisher.environment}",
@@ -64,7 +64,7 @@ def claims(publisher: TrustedPublisher) -> dict[str, Any]:
 
 
 class Job(ManagedContainer):
-    """A place where a job's step runs: with the clients, and with nothing of an index told."""
+    """A container with the clients and without settings of an index."""
 
     def __init__(self, image: Image, network: ClosedNetwork) -> None:
         self._container = (
@@ -74,49 +74,51 @@ class Job(ManagedContainer):
         )
         self._container.start()
 
-    def publish(self, client: str, path: Path, given: dict[str, str]) -> CommandResult:
-        """Upload one file with a client, as a step with these variables would."""
+    def publish(self, client: str, path: Path, variables: dict[str, str]) -> CommandResult:
+        """Upload one file with a client and these variables of a step."""
         self._container.copy_into_container(path, f"/dist/{path.name}")
-        # Each client has its own way of being told which authorities there are.
+        # Each client reads the path of the CA certificate from another variable.
         trust = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "TWINE_CERT"), CA_CERTIFICATE)
         return execute(
             self._container.get_wrapped_container(),
             [*CLIENTS[client], f"/dist/{path.name}"],
-            environment={**trust, "NO_COLOR": "1", "COLUMNS": "400", "HOME": "/tmp", **given},  # noqa: S108
+            environment={**trust, "NO_COLOR": "1", "COLUMNS": "400", "HOME": "/tmp", **variables},  # noqa: S108
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class Bed:
-    """An index with these registrations, an issuer, and a job beside them."""
+class PublishingTestbed:
+    """An index with registrations, an issuer, and a job."""
 
     engine: Engine
     index: str
     job: Job
-    given: dict[str, str]
-    """What GitHub gives a job that may ask for an identity token."""
+    variables: dict[str, str]
+    """The variables of a job that may request an identity token."""
 
     def requests(self) -> list[IndexRequest]:
-        """Give every request that the index got."""
+        """Return all requests of the index."""
         with contextlib.closing(self.engine.client()) as client:
             return read_log(client, self.index)
 
     def uploads(self) -> list[UploadLog]:
-        """Give what the index noted of uploads."""
+        """Return the uploads that the index logged."""
         return [line.upload for line in self.requests() if line.upload]
 
     def exchanges(self) -> list[ExchangeLog]:
-        """Give what the index noted of exchanges of identity tokens."""
+        """Return the exchanges of identity tokens that the index logged."""
         return [line.oidc for line in self.requests() if line.oidc]
 
 
 @contextlib.contextmanager
-def start(engine: Engine, run: Run, registered: Sequence[TrustedPublisher]) -> Iterator[Bed]:
-    """Start all that is needed; the issuer speaks for a job of publishers.toml's workflow."""
+def start(
+    engine: Engine, run: Run, registered: Sequence[TrustedPublisher]
+) -> Iterator[PublishingTestbed]:
+    """Start the testbed. The issuer issues tokens for a job of the workflow of publishers.toml."""
     clients = images.ensure(engine, "publisher-uv")
     index_image = images.ensure(engine, "index")
     bearer = secrets.token_urlsafe(24)
-    told = {
+    settings = {
         "url": ISSUER,
         "port": 443,
         "certificate": "/issuer/server.pem",
@@ -136,7 +138,7 @@ def start(engine: Engine, run: Run, registered: Sequence[TrustedPublisher]) -> I
                 entrypoint=["python3", "/issuer/issuer.py", "/issuer/settings.json"],
             )
             .with_copy_into_container(Path(issuers.__file__), "/issuer/issuer.py")
-            .with_copy_into_container(json.dumps(told).encode(), "/issuer/settings.json")
+            .with_copy_into_container(json.dumps(settings).encode(), "/issuer/settings.json")
             .with_copy_into_container(
                 certificate.private_key_and_cert_chain_pem.bytes(), "/issuer/server.pem"
             )
@@ -159,33 +161,33 @@ def start(engine: Engine, run: Run, registered: Sequence[TrustedPublisher]) -> I
             )
         )
         job = stack.enter_context(contextlib.closing(Job(clients, network)))
-        given = {
+        variables = {
             "GITHUB_ACTIONS": "true",
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{ISSUER}{issuers.ID_TOKEN}?api-version=1",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": bearer,
         }
-        yield Bed(engine, index.id, job, given)
+        yield PublishingTestbed(engine, index.id, job, variables)
 
 
 @pytest.fixture(scope="module")
-def right(found: Engine, run: Run) -> Iterator[Bed]:
-    """An index with the registration of publishers.toml."""
-    with start(found, run, publishers.load(PUBLISHERS)) as bed:
-        yield bed
+def registered_testbed(container_engine: Engine, run: Run) -> Iterator[PublishingTestbed]:
+    """Return a testbed with the registration of publishers.toml."""
+    with start(container_engine, run, publishers.load(PUBLISHERS)) as testbed:
+        yield testbed
 
 
 @pytest.fixture(scope="module")
-def wrong(found: Engine, run: Run) -> Iterator[Bed]:
-    """The same, but the form was filled in with another environment."""
+def misregistered_testbed(container_engine: Engine, run: Run) -> Iterator[PublishingTestbed]:
+    """Return a testbed with a registration for another environment."""
     registered = [
         publisher.model_copy(update={"environment": "release"})
         for publisher in publishers.load(PUBLISHERS)
     ]
-    with start(found, run, registered) as bed:
-        yield bed
+    with start(container_engine, run, registered) as testbed:
+        yield testbed
 
 
-def made(folder: Path, project: str, version: str) -> Path:
+def write_wheel(folder: Path, project: str, version: str) -> Path:
     name, content = wheel(project, version)
     path = folder / name
     path.write_bytes(content)
@@ -194,74 +196,78 @@ def made(folder: Path, project: str, version: str) -> Path:
 
 @pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize(("client", "version"), [("twine", "1.0"), ("uv", "1.1")])
-def test_a_real_client_publishes_without_any_password(
-    right: Bed, tmp_path: Path, client: str, version: str
+def test_client_publishes_without_a_password(
+    registered_testbed: PublishingTestbed, tmp_path: Path, client: str, version: str
 ) -> None:
-    file = made(tmp_path, "quiverdb", version)
-    done = right.job.publish(client, file, right.given)
-    assert done.code == 0, done.output
-    (noted,) = [note for note in right.uploads() if note.file == file.name]
+    file = write_wheel(tmp_path, "quiverdb", version)
+    result = registered_testbed.job.publish(client, file, registered_testbed.variables)
+    assert result.code == 0, result.output
+    (upload,) = (upload for upload in registered_testbed.uploads() if upload.file == file.name)
     publisher = publishers.load(PUBLISHERS)[0]
-    assert noted.sha256 == sha256(file.read_bytes())
-    assert noted.identity is not None
-    assert noted.identity["publisher"] == (
+    assert upload.sha256 == sha256(file.read_bytes())
+    assert upload.identity is not None
+    assert upload.identity["publisher"] == (
         f"{publisher.slug}/.github/workflows/{publisher.workflow}, "
         f"environment {publisher.environment}"
     )
-    assert noted.identity["ref"] == TAG
-    assert noted.identity["sub"] == claims(publisher)["sub"]
-    assert not [note for note in right.exchanges() if note.code]
-    told = "".join(line.model_dump_json() for line in right.requests())
-    assert right.given["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] not in told
-    assert '"pypi-' not in told
-    assert "eyJ" not in told
+    assert upload.identity["ref"] == TAG
+    assert upload.identity["sub"] == claims(publisher)["sub"]
+    assert not [exchange for exchange in registered_testbed.exchanges() if exchange.code]
+    log = "".join(line.model_dump_json() for line in registered_testbed.requests())
+    assert registered_testbed.variables["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] not in log
+    assert '"pypi-' not in log
+    assert "eyJ" not in log
 
 
 @pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_real_client_prints_the_indexs_reason_for_a_wrong_registration(
-    wrong: Bed, tmp_path: Path, client: str
+def test_client_prints_the_error_of_a_wrong_registration(
+    misregistered_testbed: PublishingTestbed, tmp_path: Path, client: str
 ) -> None:
-    done = wrong.job.publish(client, made(tmp_path, "quiverdb", "1.0"), wrong.given)
-    assert done.code != 0
-    assert "invalid-publisher" in done.output
+    result = misregistered_testbed.job.publish(
+        client, write_wheel(tmp_path, "quiverdb", "1.0"), misregistered_testbed.variables
+    )
+    assert result.code != 0
+    assert "invalid-publisher" in result.output
     assert (
         "valid token, but no corresponding publisher (Publisher with matching claims was not found)"
-    ) in " ".join(done.output.split())
-    assert wrong.uploads() == []
-    identity = wrong.exchanges()[-1].identity
+    ) in " ".join(result.output.split())
+    assert misregistered_testbed.uploads() == []
+    identity = misregistered_testbed.exchanges()[-1].identity
     assert identity is not None
     assert identity["environment"] == "pypi"
 
 
 @pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_real_client_prints_the_indexs_reason_for_another_project(
-    right: Bed, tmp_path: Path, client: str
+def test_client_prints_the_error_of_another_project(
+    registered_testbed: PublishingTestbed, tmp_path: Path, client: str
 ) -> None:
-    done = right.job.publish(client, made(tmp_path, "another", "1.0"), right.given)
-    assert done.code != 0
-    assert "403" in done.output
+    result = registered_testbed.job.publish(
+        client, write_wheel(tmp_path, "another", "1.0"), registered_testbed.variables
+    )
+    assert result.code != 0
+    assert "403" in result.output
     assert "The given token isn't allowed to upload to project 'another'." in " ".join(
-        done.output.split()
+        result.output.split()
     )
 
 
 @pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize(
-    ("client", "said"),
+    ("client", "variable"),
     [
-        ("twine", "ACTIONS_ID_TOKEN_REQUEST_TOKEN environment variable was unset"),
+        ("twine", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
         ("uv", "ACTIONS_ID_TOKEN_REQUEST"),
     ],
 )
-def test_a_job_without_the_permission_gets_no_identity(
-    right: Bed, tmp_path: Path, client: str, said: str
+def test_job_without_the_permission_gets_no_identity(
+    registered_testbed: PublishingTestbed, tmp_path: Path, client: str, variable: str
 ) -> None:
-    exchanges = len(right.exchanges())
-    file = made(tmp_path, "quiverdb", "2.0")
-    done = right.job.publish(client, file, {"GITHUB_ACTIONS": "true"})
-    assert done.code != 0
-    assert said in done.output
-    assert len(right.exchanges()) == exchanges
-    assert file.name not in [note.file for note in right.uploads()]
+    exchanges = len(registered_testbed.exchanges())
+    file = write_wheel(tmp_path, "quiverdb", "2.0")
+    result = registered_testbed.job.publish(client, file, {"GITHUB_ACTIONS": "true"})
+    assert result.code != 0
+    assert variable in result.output
+    assert len(registered_testbed.exchanges()) == exchanges
+    assert file.name not in [upload.file for upload in registered_testbed.uploads()]

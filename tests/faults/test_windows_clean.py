@@ -1,7 +1,7 @@
-"""The Windows machines lack what a clean Windows lacks, have what it has, and nothing beside.
+"""The Windows machines have the libraries and settings of a clean Windows, and no others.
 
-For every library that Wine offers and a clean Windows does not have, and for some that Wine never
-had, a library that asks for it is planted; each machine is looked at once, from within.
+Some libraries are on Wine but not on a clean Windows, and some are on neither. For each of them, a
+planted library imports it. One script inspects each machine.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from verification.scenarios import machines
 
 CLEAN = "windows-wine"
 REDISTRIBUTABLES = {"windows-wine-vcredist": (14, 51), "windows-wine-vcredist-old": (14, 34)}
-"""The machines with Microsoft's redistributable, and its version there."""
+"""The version of Microsoft's redistributable, by machine."""
 NOT_FOUND = 126  # ERROR_MOD_NOT_FOUND (winerror.h)
 HIDDEN = "/usr/local/share/hidden-libraries"
 PLANTED = f"{LAYOUTS['wine'].folder}/planted"
 PYTHON = r"C:\users\user\AppData\Local\Programs\Python\Python313"
 SYSTEM = r"C:\windows\system32"
-PYTHONS_OWN = {"vcruntime140.dll", "vcruntime140_1.dll"}
-"""CPython's installer puts these beside python.exe, so its process has them on every Windows."""
-# A Windows has mfc42, winsqlite3, mscoree and mshtml of these (docs/explanation/stand-ins.md).
+PYTHON_RUNTIME = {"vcruntime140.dll", "vcruntime140_1.dll"}
+"""CPython's installer puts these into the folder of python.exe."""
+# A real Windows has mfc42, winsqlite3, mscoree and mshtml (docs/explanation/stand-ins.md).
 NEVER_IN_WINE = (
     "mfc42.dll", "mfc140.dll", "mfc140u.dll", "vccorlib140.dll", "vcamp140.dll", "msvcp140d.dll",
     "winsqlite3.dll", "mscoree.dll", "mshtml.dll",
@@ -63,37 +63,40 @@ ON_EVERY_WINDOWS = {
     "vcruntime140.dll": "memcpy",
     "vcruntime140_1.dll": "__CxxFrameHandler4",
 }
-_SAID = re.compile(r'import_dll Library (\S+) \(which is needed by L"[^"]*needs-([^"\\]+)"\) not')
+_MISSING_LIBRARY = re.compile(
+    r'import_dll Library (\S+) \(which is needed by L"[^"]*needs-([^"\\]+)"\) not'
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Looked:
-    """What was seen on one machine, and what Wine's loader said meanwhile."""
+class InspectedMachine:
+    """The observations on one machine, and the messages of Wine's loader."""
 
     name: str
     hidden: frozenset[str]
-    seen: dict[str, Any]
-    said: dict[str, str]
-    """By the library whose need was planted, the one that the loader named."""
+    observed: dict[str, Any]
+    not_found: dict[str, str]
+    """The library that the loader did not find, by the library that a planted library imports."""
 
     @property
     def expected(self) -> set[str]:
-        """The names that must load here, of those that were planted."""
-        brought = set(_programs(self.name)) if self.name in REDISTRIBUTABLES else set()
-        return set(ON_EVERY_WINDOWS) | PYTHONS_OWN | brought
+        """The imported libraries that must load."""
+        redistributable = set(_programs(self.name)) if self.name in REDISTRIBUTABLES else set()
+        return set(ON_EVERY_WINDOWS) | PYTHON_RUNTIME | redistributable
 
     @property
     def absent(self) -> set[str]:
-        """The names that must not load here."""
+        """The imported libraries that must not load."""
         return {*self.hidden, *NEVER_IN_WINE} - self.expected
 
-    def too_many(self) -> set[str]:
-        """Return what is here and is not on such a Windows: by need, by name or unnamed."""
+    def excess(self) -> set[str]:
+        """Return the libraries that load by import or by name, or that the loader does not name."""
         return {
             name
             for name in self.absent
-            if (self.seen["needing"][name], self.seen["by_name"][name]) != (NOT_FOUND, NOT_FOUND)
-            or self.said.get(name) != name
+            if self.observed["by_import"][name] != NOT_FOUND
+            or self.observed["by_name"][name] != NOT_FOUND
+            or self.not_found.get(name) != name
         }
 
 
@@ -102,234 +105,245 @@ def _programs(recipe: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def network(found: Engine, run: Run) -> Iterator[NetworkHandle]:
-    """Return a closed network that nobody else is on."""
-    with closed_network(found, run) as closed:
+def network(container_engine: Engine, run: Run) -> Iterator[NetworkHandle]:
+    """Return a closed network without other containers."""
+    with closed_network(container_engine, run) as closed:
         yield closed.handle()
 
 
 def _machine(name: str, network: NetworkHandle) -> Machine:
-    known = next(iter(machines.load().values()))
-    spec = known.model_copy(update={"name": name, "title": name, "os": "windows", "image": name})
+    other = next(iter(machines.load().values()))
+    spec = other.model_copy(update={"name": name, "title": name, "os": "windows", "image": name})
     return Machine(spec, images.ensure(network.engine, name), network)
 
 
-def _needs(hidden: list[str]) -> dict[str, bytes]:
-    """Return a library for each name, which asks for it; only its import table matters."""
-    needs = {library: ["anything"] for library in (*hidden, *NEVER_IN_WINE)}
-    needs |= {library: [symbol] for library, symbol in ON_EVERY_WINDOWS.items()}
+def _importers(hidden: list[str]) -> dict[str, bytes]:
+    """Return a library for each name. Its import table contains the name."""
+    imports = {library: ["anything"] for library in (*hidden, *NEVER_IN_WINE)}
+    imports |= {library: [symbol] for library, symbol in ON_EVERY_WINDOWS.items()}
     return {
         f"needs-{library}": pe(name=f"needs-{library}", imports={library: symbols})
-        for library, symbols in needs.items()
+        for library, symbols in imports.items()
     }
 
 
-def _look(here: Machine) -> Looked:
-    hidden = (here.get(HIDDEN) or b"").decode().split()
-    here.put(_needs(hidden), PLANTED)
-    here.put({"look.py": Path(__file__).with_name("windows_look.py").read_bytes()})
-    ran = here.run(
-        ["wine", "python", r"Z:\e2e\look.py", r"Z:\e2e\planted", r"Z:\e2e\seen.json"],
+def _inspect(machine: Machine) -> InspectedMachine:
+    hidden = (machine.get(HIDDEN) or b"").decode().split()
+    machine.put(_importers(hidden), PLANTED)
+    machine.put({"inspect_windows.py": Path(__file__).with_name("inspect_windows.py").read_bytes()})
+    result = machine.run(
+        [
+            "wine",
+            "python",
+            r"Z:\e2e\inspect_windows.py",
+            r"Z:\e2e\planted",
+            r"Z:\e2e\observed.json",
+        ],
         seconds=120,
     )
-    seen = here.get(f"{LAYOUTS['wine'].folder}/seen.json")
-    assert seen is not None, f"ended with {ran.code}: {ran.output[-600:]}"
-    said = {needed: library for library, needed in _SAID.findall(ran.output)}
-    return Looked(here.spec.name, frozenset(hidden), json.loads(seen), said)
+    observed = machine.get(f"{LAYOUTS['wine'].folder}/observed.json")
+    assert observed is not None, f"exit code {result.code}: {result.output[-600:]}"
+    messages = _MISSING_LIBRARY.findall(result.output)
+    not_found = {imported: library for library, imported in messages}
+    name = machine.spec.name
+    return InspectedMachine(name, frozenset(hidden), json.loads(observed), not_found)
 
 
 @pytest.fixture(scope="module", params=[CLEAN, *REDISTRIBUTABLES])
-def looked(request: pytest.FixtureRequest, network: NetworkHandle) -> Looked:
-    """Plant every need on a machine and look at it, in one run of its Python."""
-    with _machine(request.param, network) as here:
-        return _look(here)
+def inspected(request: pytest.FixtureRequest, network: NetworkHandle) -> InspectedMachine:
+    """Return the observations on a machine, from one run of its Python."""
+    with _machine(request.param, network) as machine:
+        return _inspect(machine)
 
 
-# ---- how the probe looks ----
+# ---- the snapshots of the probe ----
 
 
-def test_a_second_look_at_the_registry_sees_what_a_first_would(network: NetworkHandle) -> None:
-    with _machine(CLEAN, network) as here:
-        own = Path(__file__).with_name("registry_look.py")
-        here.put({path.name: path.read_bytes() for path in (own, Path(probe.__file__))})
-        ran = here.run(["wine", "python", rf"Z:\e2e\{own.name}"], seconds=120)
-    assert ran.code == 0, ran.output[-600:]
-    told = json.loads(ran.stdout)
-    assert len(told) == 6
-    for change, seen in told.items():
-        assert seen["again"] == seen["fresh"], change
-        assert any(seen["fresh"].values()) == (change != "nothing")
+def test_incremental_registry_snapshot_equals_a_complete_one(network: NetworkHandle) -> None:
+    with _machine(CLEAN, network) as machine:
+        script = Path(__file__).with_name("compare_registry_snapshots.py")
+        machine.put({path.name: path.read_bytes() for path in (script, Path(probe.__file__))})
+        result = machine.run(["wine", "python", rf"Z:\e2e\{script.name}"], seconds=120)
+    assert result.code == 0, result.output[-600:]
+    differences = json.loads(result.stdout)
+    assert len(differences) == 6
+    for change, difference in differences.items():
+        assert difference["incremental"] == difference["complete"], change
+        assert any(difference["complete"].values()) == (change != "nothing")
 
 
-# ---- what is not there ----
+# ---- libraries that a clean Windows does not have ----
 
 
-def test_the_list_of_hidden_libraries_has_every_kind(looked: Looked) -> None:
-    assert len(looked.hidden) > 150
+def test_hidden_libraries_include_every_kind(inspected: InspectedMachine) -> None:
+    assert len(inspected.hidden) > 150
     for kind in (
         "msvcp140.dll", "msvcp140_1.dll", "msvcp120.dll", "concrt140.dll", "vcomp140.dll",
         "vcruntime140.dll", "msvcr70.dll", "msvcr120.dll", "atl100.dll", "d3dx9_43.dll",
     ):  # fmt: skip
-        assert kind in looked.hidden
+        assert kind in inspected.hidden
 
 
-def test_whatever_needs_what_a_clean_windows_lacks_does_not_load(looked: Looked) -> None:
-    assert len(looked.absent) > 180
-    assert looked.too_many() == set()
+def test_library_that_a_clean_windows_lacks_does_not_load(inspected: InspectedMachine) -> None:
+    assert len(inspected.absent) > 180
+    assert inspected.excess() == set()
 
 
-def test_a_machine_with_one_library_too_many_is_noticed(network: NetworkHandle) -> None:
-    dirty = {"msvcp120.dll": pe(name="msvcp120.dll", exports=["anything"])}
-    with _machine(CLEAN, network) as here:
-        here.put(dirty, "/home/user/.wine/drive_c/windows/system32")
-        looked = _look(here)
+def test_additional_library_on_a_machine_is_detected(network: NetworkHandle) -> None:
+    additional = {"msvcp120.dll": pe(name="msvcp120.dll", exports=["anything"])}
+    with _machine(CLEAN, network) as machine:
+        machine.put(additional, "/home/user/.wine/drive_c/windows/system32")
+        inspected = _inspect(machine)
 
-    assert looked.too_many() == {"msvcp120.dll"}
-
-
-# ---- what is there ----
+    assert inspected.excess() == {"msvcp120.dll"}
 
 
-def test_what_every_windows_has_loads(looked: Looked) -> None:
-    codes = {name: looked.seen["needing"][name] for name in looked.expected}
+# ---- libraries and settings that a clean Windows has ----
+
+
+def test_library_of_every_windows_loads(inspected: InspectedMachine) -> None:
+    codes = {name: inspected.observed["by_import"][name] for name in inspected.expected}
 
     assert {name: code for name, code in codes.items() if code} == {}
-    assert set(looked.said) & looked.expected == set()
+    assert set(inspected.not_found) & inspected.expected == set()
 
 
-def test_python_brings_its_own_runtime_and_windows_has_none(looked: Looked) -> None:
-    for name in PYTHONS_OWN:
-        own = looked.seen["loaded"][name]
-        assert own["path"].lower() == rf"{PYTHON}\{name}".lower()
-        assert own["builtin"] is False
-    assert looked.seen["loaded"]["kernel32.dll"]["builtin"] is True, "the look knows Wine's own"
+def test_runtime_library_is_only_in_the_folder_of_python(inspected: InspectedMachine) -> None:
+    for name in PYTHON_RUNTIME:
+        library = inspected.observed["loaded"][name]
+        assert library["path"].lower() == rf"{PYTHON}\{name}".lower()
+        assert library["builtin"] is False
+    # The script recognizes the libraries of Wine.
+    assert inspected.observed["loaded"]["kernel32.dll"]["builtin"] is True
 
 
-def test_the_redistributable_is_microsofts_own_in_system32(looked: Looked) -> None:
-    loaded = looked.seen["loaded"]
-    brought = looked.expected - set(ON_EVERY_WINDOWS)
-    if looked.name == CLEAN:
-        assert brought == set(), "nothing is brought here"
+def test_redistributable_in_system32_is_the_one_of_microsoft(inspected: InspectedMachine) -> None:
+    loaded = inspected.observed["loaded"]
+    redistributable = inspected.expected - set(ON_EVERY_WINDOWS)
+    if inspected.name == CLEAN:
+        assert redistributable == set()
         return
-    (wheel,) = _runtime_wheel(looked.name)
+    (wheel,) = _runtime_wheel(inspected.name)
     with zipfile.ZipFile(wheel) as archive:
         members = {
             Path(name).name: hashlib.sha256(archive.read(name)).hexdigest()
             for name in archive.namelist()
             if "/Scripts/" in name
         }
-    assert {"msvcp140.dll", "vcomp140.dll", "concrt140.dll"} < brought
-    for name in brought:
+    assert {"msvcp140.dll", "vcomp140.dll", "concrt140.dll"} < redistributable
+    for name in redistributable:
         assert loaded[name]["path"].lower() == rf"{SYSTEM}\{name}".lower()
-        assert loaded[name]["sha256"] == members[name], f"{name} is not the signed one"
+        assert loaded[name]["sha256"] == members[name], f"{name} is not the signed file"
         assert loaded[name]["builtin"] is False
         major, minor, *_ = (int(part) for part in loaded[name]["version"].split("."))
-        assert (major, minor) == REDISTRIBUTABLES[looked.name], f"{name}: {loaded[name]}"
+        assert (major, minor) == REDISTRIBUTABLES[inspected.name], f"{name}: {loaded[name]}"
 
 
 def _runtime_wheel(name: str) -> list[Path]:
-    made_by = recipes.load(name)
+    recipe = recipes.load(name)
     folder = images.download_wheels(
-        made_by.folder / "requirements.txt",
+        recipe.folder / "requirements.txt",
         state_folder() / "downloads" / name,
-        python=made_by.python,
-        platforms=made_by.platforms,
+        python=recipe.python,
+        platforms=recipe.platforms,
     )
     return list(folder.glob("msvc_runtime-*.whl"))
 
 
-def test_the_old_redistributable_is_from_before_the_new_mutex() -> None:
+def test_only_the_old_redistributable_is_older_than_14_40() -> None:
+    """Version 14.40 changed the constructor of std::mutex."""
     assert REDISTRIBUTABLES["windows-wine-vcredist-old"] < (14, 40)
     assert REDISTRIBUTABLES["windows-wine-vcredist"] >= (14, 40)
 
 
-def test_there_is_no_mono_no_gecko_no_display_and_nothing_of_32_bits(looked: Looked) -> None:
-    assert looked.seen["programs"] == []
-    assert looked.seen["display"] == {"DISPLAY": None, "WAYLAND_DISPLAY": None}
-    assert looked.seen["graphics"] == "null"
-    assert looked.seen["32-bit"] == []
+def test_machine_has_no_mono_gecko_display_or_32_bit_libraries(inspected: InspectedMachine) -> None:
+    assert inspected.observed["mono and gecko"] == []
+    assert inspected.observed["display"] == {"DISPLAY": None, "WAYLAND_DISPLAY": None}
+    assert inspected.observed["graphics"] == "null"
+    assert inspected.observed["32-bit libraries"] == []
 
 
-def test_the_commands_are_where_their_installers_put_them(looked: Looked) -> None:
-    found = {name: str(path).lower() for name, path in looked.seen["where"].items()}
+def test_commands_are_in_the_folders_of_their_installers(inspected: InspectedMachine) -> None:
+    programs = inspected.observed["programs"]
 
-    assert found == {
+    assert {name: str(path).lower() for name, path in programs.items()} == {
         "python": rf"{PYTHON}\python.exe".lower(),
         "pip": rf"{PYTHON}\Scripts\pip.exe".lower(),
         "uv": r"c:\users\user\.local\bin\uv.exe",
     }
 
 
-def test_path_is_that_of_a_fresh_windows_with_python_and_uv(looked: Looked) -> None:
-    mine = [r"C:\users\user\.local\bin", PYTHON + "\\Scripts\\", PYTHON + "\\"]
-    root = ["", r"\wbem", r"\windowspowershell\v1.0"]
-    system = ["%systemroot%" + r"\system32" + folder for folder in root]
+def test_path_is_the_one_of_a_new_windows_with_python_and_uv(inspected: InspectedMachine) -> None:
+    user = [r"C:\users\user\.local\bin", PYTHON + "\\Scripts\\", PYTHON + "\\"]
+    folders = ["", r"\wbem", r"\windowspowershell\v1.0"]
+    system = ["%systemroot%" + r"\system32" + folder for folder in folders]
     system.insert(1, "%systemroot%")
-    whole = [part.replace("%systemroot%", r"c:\windows") for part in system]
+    expanded = [part.replace("%systemroot%", r"c:\windows") for part in system]
 
-    assert looked.seen["user path"].rstrip(";").split(";") == mine
-    assert looked.seen["system path"].lower().split(";") == system
-    assert [part.lower() for part in looked.seen["path"].split(";") if part] == [
-        *whole,
-        *(part.lower() for part in mine),
+    assert inspected.observed["user path"].rstrip(";").split(";") == user
+    assert inspected.observed["system path"].lower().split(";") == system
+    assert [part.lower() for part in inspected.observed["path"].split(";") if part] == [
+        *expanded,
+        *(part.lower() for part in user),
     ]
 
 
-# ---- how it behaves: what docs/explanation/stand-ins.md says about Wine ----
+# ---- the statements of docs/explanation/stand-ins.md about Wine ----
 
 
-def test_files_behave_as_on_windows(looked: Looked) -> None:
-    seen = looked.seen["behaviour"]
+def test_files_behave_as_on_windows(inspected: InspectedMachine) -> None:
+    behaviour = inspected.observed["behaviour"]
 
-    assert seen["delete an open file"] == -32  # ERROR_SHARING_VIOLATION
-    assert seen["rename an open file"] == -32
-    assert seen["replace an open file"] == -5  # ERROR_ACCESS_DENIED
-    assert seen["delete a read-only file"] == -5
-    assert seen["delete a loaded library"] == -5
-    assert seen["rename a loaded library"] is None
-    assert seen["another case"] is True
-    assert seen["a name in Latin-1"] is True
-    assert seen["a name in Japanese"] is True
-    assert seen["Latin-1 by code page"] is True
-    assert seen["Japanese by code page"] == -123  # ERROR_INVALID_NAME
-    assert seen["a name with a question mark"] not in (None, True)
-    assert seen["a hard link"] is None
-    assert (seen["ANSI code page"], seen["OEM code page"]) == (1252, 437)
-    assert looked.seen["build"] == [10, 0, 19043]
-
-
-def test_where_wine_is_more_lenient_than_windows(looked: Looked) -> None:
-    seen = looked.seen["behaviour"]
-
-    assert seen["a path of 300"] is True
-    assert seen["write to System32"] is None
-    assert seen["a symbolic link"] is None
-    assert looked.seen["administrator"] is True
-    assert looked.seen["drives"] == ["C", "Z"]
-    assert {"etc", "home", "usr"} < set(looked.seen["linux"])
+    assert behaviour["delete an open file"] == -32  # ERROR_SHARING_VIOLATION
+    assert behaviour["rename an open file"] == -32
+    assert behaviour["replace an open file"] == -5  # ERROR_ACCESS_DENIED
+    assert behaviour["delete a read-only file"] == -5
+    assert behaviour["delete a loaded library"] == -5
+    assert behaviour["rename a loaded library"] is None
+    assert behaviour["another case"] is True
+    assert behaviour["a name in Latin-1"] is True
+    assert behaviour["a name in Japanese"] is True
+    assert behaviour["Latin-1 by code page"] is True
+    assert behaviour["Japanese by code page"] == -123  # ERROR_INVALID_NAME
+    assert behaviour["a name with a question mark"] not in (None, True)
+    assert behaviour["a hard link"] is None
+    assert (behaviour["ANSI code page"], behaviour["OEM code page"]) == (1252, 437)
+    assert inspected.observed["build"] == [10, 0, 19043]
 
 
-def test_where_wine_is_stricter_than_windows(looked: Looked) -> None:
-    by_name = looked.seen["by_name"]
+def test_wine_allows_more_than_windows(inspected: InspectedMachine) -> None:
+    behaviour = inspected.observed["behaviour"]
+
+    assert behaviour["a path of 300"] is True
+    assert behaviour["write to System32"] is None
+    assert behaviour["a symbolic link"] is None
+    assert inspected.observed["administrator"] is True
+    assert inspected.observed["drives"] == ["C", "Z"]
+    assert {"etc", "home", "usr"} < set(inspected.observed["root of drive Z"])
+
+
+def test_wine_allows_less_than_windows(inspected: InspectedMachine) -> None:
+    by_name = inspected.observed["by_name"]
 
     for name in ("mfc42.dll", "winsqlite3.dll", "mscoree.dll", "mshtml.dll"):
         assert by_name[name] == NOT_FOUND
-    assert 0 < looked.seen["roots"] < 20, "the authorities of the run and of Wine, no others"
+    # The CA of the run and those of Wine.
+    assert 0 < inspected.observed["root certificates"] < 20
 
 
-def test_a_symbol_that_no_windows_has_does_not_stop_a_library_from_loading(
+def test_library_with_an_unknown_symbol_loads_on_wine(
     network: NetworkHandle,
 ) -> None:
     library = pe(imports={"kernel32.dll": ["NoWindowsHasThisFunction"]})
     stub = b"import ctypes\nctypes.CDLL('ucrtbase').crealf()\nprint('survived')\n"
-    with _machine(CLEAN, network) as here:
-        here.put({"wrong.dll": library, "stub.py": stub})
-        loading = here.run(
+    with _machine(CLEAN, network) as machine:
+        machine.put({"wrong.dll": library, "stub.py": stub})
+        loading = machine.run(
             ["wine", "python", "-c", r"import ctypes; print(ctypes.CDLL(r'Z:\e2e\wrong.dll'))"]
         )
-        calling = here.run(["wine", "python", r"Z:\e2e\stub.py"])
+        calling = machine.run(["wine", "python", r"Z:\e2e\stub.py"])
 
-    # If this fails, Wine has become as strict as Windows: correct docs/explanation/stand-ins.md.
+    # If this fails, Wine refuses such a library as Windows does. Correct the document then.
     assert loading.code == 0
     assert "<CDLL " in loading.output
     assert calling.code != 0

