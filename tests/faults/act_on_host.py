@@ -251,19 +251,19 @@ def host_runner(
             overlays[path].write_text(text, "utf-8")
         with GitRepository(ROOT, owner="someone", name="quiver2", overlays=overlays) as origin:
             _copy_programs(engine, run, folder)
-            for path in (folder / "actions").rglob("*"):
-                if path.suffix in (".mjs", ".yml"):
-                    text = path.read_text("utf-8")
+            for script in (folder / "actions").rglob("*"):
+                if script.suffix in (".mjs", ".yml"):
+                    text = script.read_text("utf-8")
                     text = text.replace(f"{IN_IMAGE}/venv/bin/python", sys.executable)
-                    path.write_text(text.replace(IN_IMAGE, str(folder)), "utf-8")
+                    script.write_text(text.replace(IN_IMAGE, str(folder)), "utf-8")
             checkout = folder / "stand_ins" / "checkout.py"
             text = checkout.read_text("utf-8").replace("/e2e/repository.git", str(origin.bare))
             checkout.write_text(text, "utf-8")
             runner = HostRunner(folder, origin)
             runner.earlier_runs.mkdir()
             gh = folder / "bin" / "gh"
-            script = _GH.format(python=sys.executable, runs=str(runner.earlier_runs))
-            gh.write_text(script, "utf-8")
+            gh_program = _GH.format(python=sys.executable, runs=str(runner.earlier_runs))
+            gh.write_text(gh_program, "utf-8")
             gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
             yield runner
 

@@ -11,15 +11,15 @@ Compare two records. The exit code is 1 if there are differences:
 
 The program knows the project only by its command line and by `results.json`. It imports nothing of
 the project, so it runs unchanged on any version of it. It needs CPython 3.11, git, and gcc for a
-few cases. `expected.json` next to this file is the record of one version.
+few cases. `expected.json` in the same folder is the record of one version.
 
 **The wheels.** `--wheels-cache` names a folder outside the checkout. If it has no wheels, the
 recorder lets the gate build `bindings/python` once and copies the wheels there. Libraries that gcc
-compiles are kept there as well. Use the same folder for two records that are compared.
+compiles stay there as well. Use the same folder for two records that are compared.
 
 **The faults.** Each case is a release (or a workflow, or a command line) with one fault, and the
-options that keep the run short. A change of a file that both wheels have is made in both, as a
-build would make it.
+options that keep the run short. If both wheels have the changed file, it is changed in both, as in a
+build.
 
 **What is recorded.** For each case: the exit code, the verdict, the notes, and for each item and
 each cell the verdict and the causes (name, severity, where). In newer versions also `outcome` and
@@ -40,8 +40,8 @@ are prose and are not recorded.
   Three faults of the upgrade scenarios are replaced by new ones that need no faulty earlier release
 - a lightweight tag, a tag of another version, a registry of the index that already has a file:
   the gate itself pushes the tag and fills the index
-- a hang in the package's own tests: it takes five minutes
-- the faults of the checks that have no verdict: documents, report page, forge, runner, act
+- a hang in the own tests: it takes five minutes
+- the faults of checks without a verdict: documents, report page, forge, runner, act
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ from typing import Any
 
 SCHEMA = 1
 SECONDS = 3600
-"""A case that takes longer is ended and recorded as an error."""
+"""The time limit of a case. A case that takes longer is recorded as an error."""
 
 INIT = "quiverdb/__init__.py"
 LOADER = "quiverdb/_loader.py"
@@ -93,7 +93,7 @@ WORKFLOW = ".github/workflows/publish.yml"
 
 @dataclasses.dataclass
 class Wheel:
-    """A wheel that is being changed."""
+    """The files of a wheel, to be changed."""
 
     name: str
     files: dict[str, bytes]
@@ -120,7 +120,7 @@ class Wheel:
         return next(path for path in self.files if ".dist-info/" in path).partition("/")[0]
 
     def path(self, name: str) -> str:
-        """Return the path of a file; `{info}` and `{data}` stand for the wheel's own folders."""
+        """Return the path of a file; `{info}` and `{data}` are the metadata and data folders."""
         data = self.info.replace(".dist-info", ".data")
         return name.replace("{info}", self.info).replace("{data}", data)
 
@@ -268,8 +268,8 @@ def with_old_record(*edits: Edit) -> Edit:
     """Make changes and leave RECORD as it was."""
 
     def edit(wheel: Wheel) -> None:
-        for one in edits:
-            one(wheel)
+        for change_wheel in edits:
+            change_wheel(wheel)
         wheel.keeps_record = True
 
     return edit
@@ -308,7 +308,7 @@ __attribute__((target("avx2"))) static int fast(void) {
 }
 """
 NATIVE: dict[str, tuple[str, tuple[str, ...]]] = {
-    # What -ffast-math does when a library is loaded, and two changes of signals.
+    # The effect of -ffast-math when a library is loaded, and two changes of signals.
     "flushing": (
         """
         extern void (*signal(int, void (*)(int)))(int);
@@ -319,7 +319,7 @@ NATIVE: dict[str, tuple[str, tuple[str, ...]]] = {
         """,
         (),
     ),
-    # A function with the name of one of SQLite's, called by a table of pointers.
+    # A function with the name of a function of SQLite, called by a table of pointers.
     "tabled": (
         """
         const char *sqlite3_libversion(void) { return "its own"; }
@@ -347,7 +347,7 @@ NATIVE: dict[str, tuple[str, tuple[str, ...]]] = {
         """,
         (),
     ),
-    # Symbols that are newer than glibc 2.28 are named here, whatever the host has.
+    # The code names the version of the symbol, so that it does not depend on the host.
     "glibc-2.34": (
         """
         extern int pthread_create(void *, const void *, void *(*)(void *), void *);
@@ -368,7 +368,7 @@ NATIVE: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Native:
-    """Compiles the libraries of `NATIVE` once and keeps them."""
+    """Compiles each library of `NATIVE` once and stores it."""
 
     folder = Path()
     _lock = threading.Lock()
@@ -376,12 +376,12 @@ class Native:
     @classmethod
     def library(cls, name: str) -> bytes:
         """Return a library as bytes."""
-        kept = cls.folder / "native" / f"{name}.so"
+        path = cls.folder / "native" / f"{name}.so"
         with cls._lock:
-            if not kept.exists():
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                cls._compile(name, kept)
-        return kept.read_bytes()
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cls._compile(name, path)
+        return path.read_bytes()
 
     @staticmethod
     def _compile(name: str, target: Path) -> None:
@@ -403,7 +403,7 @@ class Native:
 # ---- native code for Windows (Microsoft's PE Format) ----
 
 SECTION, HEADERS = 0x1000, 0x400
-DIES, NEVER_ENDS = b"\x0f\x0b", b"\xeb\xfe"
+CRASHES, NEVER_ENDS = b"\x0f\x0b", b"\xeb\xfe"
 """Machine code for x86-64: ud2, and a jump to itself."""
 
 
@@ -465,18 +465,18 @@ def pe_imports(data: bytes) -> dict[str, list[str]]:
         position = at(address)
         return data[position : data.index(b"\0", position)].decode("ascii")
 
-    found: dict[str, list[str]] = {}
+    imports: dict[str, list[str]] = {}
     (table,) = struct.unpack_from("<I", data, start + 24 + 120)
     row = at(table)
     while any(descriptor := struct.unpack_from("<5I", data, row)):
-        symbols = found.setdefault(text(descriptor[3]), [])
+        symbols = imports.setdefault(text(descriptor[3]), [])
         thunk = at(descriptor[0] or descriptor[4])
         while (value := struct.unpack_from("<Q", data, thunk)[0]) != 0:
             if not value >> 63:
                 symbols.append(text(value + 2))
             thunk += 8
         row += 20
-    return found
+    return imports
 
 
 def without_symbol(wheel: Wheel) -> None:
@@ -487,11 +487,11 @@ def without_symbol(wheel: Wheel) -> None:
     replace(CORE_DLL, old, new)(wheel)
 
 
-def with_stranger(wheel: Wheel) -> None:
-    """Let the core import a library that nobody has."""
+def with_missing_import(wheel: Wheel) -> None:
+    """Let the core import a library that does not exist."""
     longest = max(pe_imports(wheel.files[CORE_DLL]), key=len)
-    stranger = "third-party".ljust(len(longest) - 4, "x") + ".dll"
-    replace(CORE_DLL, longest.encode(), stranger.encode())(wheel)
+    missing = "third-party".ljust(len(longest) - 4, "x") + ".dll"
+    replace(CORE_DLL, longest.encode(), missing.encode())(wheel)
 
 
 # ---- the cases ----
@@ -501,8 +501,8 @@ def with_stranger(wheel: Wheel) -> None:
 class Case:
     """One run of the gate.
 
-    `both`, `linux` and `windows` change the two good wheels. `extra` are further wheels: a good one
-    for Linux with these changes. Without `wheels` the options say what is verified.
+    `both`, `linux` and `windows` change the two good wheels. `extra` are additional wheels: copies
+    of the good Linux wheel with these changes. Without `wheels`, the options name the origin.
     """
 
     id: str
@@ -513,18 +513,18 @@ class Case:
     extra: tuple[tuple[Edit, ...], ...] = ()
     wheels: tuple[str, ...] = ("linux", "windows")
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Files in the case's folder; the options name the folder as `{folder}`."""
+    """Files in the folder of the case. In the options, `{folder}` is its path."""
     prepare: Callable[[Path], None] | None = None
-    """Does more to the case's folder."""
+    """A function that changes the folder of the case."""
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     workflow: tuple[tuple[str, str], ...] = ()
-    """Changes of the release workflow: a pattern and what takes its place, once."""
+    """Changes of the release workflow: a pattern and the text that replaces it once."""
     moved: str = ""
-    """Another file name of the release workflow."""
+    """The new file name of the release workflow."""
 
     @property
     def in_copy(self) -> bool:
-        """True if the case changes the checkout, and so needs a copy of it."""
+        """True if the case changes the checkout. It then runs in a copy."""
         return bool(self.workflow or self.moved)
 
 
@@ -587,9 +587,9 @@ def healthy_cases() -> Iterator[Case]:
     yield Case("healthy-linux-wheel-one-machine", QUICK_LINUX, wheels=("linux",))
     yield Case("healthy-no-engine-for-machine", ("--machine=windows-servercore",))
     for machine in ("debian-13-glibc-2.17", "debian-forky-python-3.14"):
-        every = at(machine, "pip-venv", "pip-pinned", "uv-venv", "uv-pinned")
-        yield Case(f"healthy-{machine}", every)
-        yield Case(f"healthy-{machine}-no-history", (*every, "--history=none"))
+        options = at(machine, "pip-venv", "pip-pinned", "uv-venv", "uv-pinned")
+        yield Case(f"healthy-{machine}", options)
+        yield Case(f"healthy-{machine}-no-history", (*options, "--history=none"))
 
 
 def release_cases() -> Iterator[Case]:
@@ -603,7 +603,7 @@ def release_cases() -> Iterator[Case]:
 
 
 def wheel_cases() -> Iterator[Case]:
-    """Faults that the wheel itself has, run on Debian 13."""
+    """Faults of the files in the wheel, run on Debian 13."""
     yield native_linux("missing-core", remove(CORE_SO))
     yield native_linux("missing-c-api", remove(API_SO))
     yield native_linux("missing-both-libraries", remove(CORE_SO, API_SO))
@@ -685,17 +685,17 @@ def wheel_cases() -> Iterator[Case]:
 
 
 def _other_hash(record: bytes) -> bytes:
-    found = re.search(rb"quiverdb/database\.py,sha256=(.)", record)
-    if found is None:
+    match = re.search(rb"quiverdb/database\.py,sha256=(.)", record)
+    if match is None:
         raise ValueError("RECORD has no quiverdb/database.py")
-    other = b"A" if found[1] != b"A" else b"B"
-    return record[: found.start(1)] + other + record[found.end(1) :]
+    other = b"A" if match[1] != b"A" else b"B"
+    return record[: match.start(1)] + other + record[match.end(1) :]
 
 
 def _bare(data: bytes) -> bytes:
-    kept = (b"Metadata-Version", b"Name", b"Version", b"Requires-Dist", b"Requires-Python")
+    required = (b"Metadata-Version", b"Name", b"Version", b"Requires-Dist", b"Requires-Python")
     head = data.partition(b"\n\n")[0].splitlines()
-    return b"\n".join(line for line in head if line.startswith(kept)) + b"\n"
+    return b"\n".join(line for line in head if line.startswith(required)) + b"\n"
 
 
 def _duplicate(wheel: Wheel) -> None:
@@ -703,7 +703,7 @@ def _duplicate(wheel: Wheel) -> None:
 
 
 def process_cases() -> Iterator[Case]:
-    """Processes that end badly, and packages that change their process."""
+    """Processes that crash or hang, and packages that change their process."""
     yield on_linux(
         "crash", at_first_use(b"    import faulthandler\n\n    faulthandler._sigsegv()\n")
     )
@@ -740,8 +740,8 @@ def process_cases() -> Iterator[Case]:
     yield on_linux("never-on-disk", append(DATABASE, forgetting))
 
 
-def conduct_cases() -> Iterator[Case]:
-    """Packages that change what belongs to others."""
+def side_effect_cases() -> Iterator[Case]:
+    """Packages with side effects on other files, the network and the terminal."""
     home = (
         b"\nimport os\n_version = version\ndef version():\n"
         b"    os.makedirs(os.path.expanduser('~/.cache/quiverdb'), exist_ok=True)\n"
@@ -804,12 +804,12 @@ def windows_cases() -> Iterator[Case]:
     small = pe(name="libquiver.dll", exports=exports, wide=False)
     yield native_windows("32-bit-library", change(CORE_DLL, lambda _: small))
     yield native_windows("missing-symbol", without_symbol)
-    yield native_windows("missing-runtime-library", with_stranger)
+    yield native_windows("missing-runtime-library", with_missing_import)
     yield native_windows("win32-tag", retagged(WINDOWS_TAG, "win32"))
-    dies = pe(name="libquiver.dll", exports=exports, entry=DIES)
-    yield native_windows("crash-at-load", change(CORE_DLL, lambda _: dies))
-    waits = pe(name="libquiver.dll", exports=exports, entry=NEVER_ENDS)
-    yield native_windows("hang-at-load", change(CORE_DLL, lambda _: waits))
+    crashes = pe(name="libquiver.dll", exports=exports, entry=CRASHES)
+    yield native_windows("crash-at-load", change(CORE_DLL, lambda _: crashes))
+    hangs = pe(name="libquiver.dll", exports=exports, entry=NEVER_ENDS)
+    yield native_windows("hang-at-load", change(CORE_DLL, lambda _: hangs))
     yield on_windows(
         "registry-changed",
         append(
@@ -885,16 +885,16 @@ def windows_cases() -> Iterator[Case]:
         b"    Database.query_string = lambda self, sql: (\n"
         b"        sys.modules['sqlite3'].connect(':memory:').execute(sql).fetchone()[0])\n"
     )
-    clean = ("system", "space-path", "long-path", "non-ascii-home", "target")
-    more = ("system", "thread", "spawn", "zip", "frozen", "other-sqlite")
+    on_clean = ("system", "space-path", "long-path", "non-ascii-home", "target")
+    on_redistributable = ("system", "thread", "spawn", "zip", "frozen", "other-sqlite")
     yield on_windows(
         "scenario-many",
         at_import(code),
         options=(
             *("--machine=windows-wine", f"--machine={redistributable}", "--profile=full"),
             *cells(
-                *(f"windows-wine-uv-{name}" for name in clean),
-                *(f"{redistributable}-uv-{name}" for name in more),
+                *(f"windows-wine-uv-{name}" for name in on_clean),
+                *(f"{redistributable}-uv-{name}" for name in on_redistributable),
             ),
         ),
     )
@@ -927,7 +927,7 @@ SEARCHES = (
     b"    except NativeLibraryError:\n        core = _open(ffi, str(_LIBS_DIR / _CORE))\n"
     b"    library = _open(ffi, str(",
 )
-"""The loader that asks the search path for the core first."""
+"""The loader that opens the core from the search path first."""
 STALE_EGG = add("cffi-1.0.egg-info", "Metadata-Version: 1.0\nName: cffi\nVersion: 1.0\n")
 SCENARIOS: dict[str, bytes] = {
     "user": b"if sys.prefix == sys.base_prefix: raise RuntimeError('no environment')",
@@ -979,11 +979,11 @@ SCENARIOS: dict[str, bytes] = {
     "c-locale": b"import locale; '\\xfa'.encode(locale.getpreferredencoding(False))",
     "umask-and-zone": b"if not os.stat(__file__).st_mode & 0o004: raise RuntimeError('mine')",
 }
-"""What is added to the package, by the scenario that shows the fault."""
+"""The code that is added to the package, by the scenario that shows the fault."""
 
 
 def scenario_cases() -> Iterator[Case]:
-    """Faults that one way of installing or using shows. The ordinary way is run as well."""
+    """Faults that only one scenario shows. The ordinary scenario runs as well."""
     for name, code in SCENARIOS.items():
         options = at("debian-13", "pip-venv", f"pip-{name}")
         yield on_linux(f"scenario-{name}", at_import(code), options=options)
@@ -1050,7 +1050,7 @@ def scenario_cases() -> Iterator[Case]:
 
 def _upgrade_cases() -> Iterator[Case]:
     upgrades = at("debian-13", "pip-venv", "pip-upgrade", "pip-downgrade")
-    # A database that is older than the package's own files was written by another release.
+    # A database that is older than the files of the package was written by another release.
     fresh = (
         b"_open = Database.open.__func__\n"
         b"def _read(cls, path, **options):\n"
@@ -1092,13 +1092,13 @@ def _sdist(folder: Path) -> None:
 
 
 def refusal_cases() -> Iterator[Case]:
-    """Machines that no wheel is declared for, and machines that cannot take a wheel."""
+    """Machines without a declared wheel, and machines that no wheel fits."""
     later = at("debian-forky-python-3.14", "pip-venv", "uv-venv")
     for name, edits in (("good", ()), ("planted", (at_import(b"from ast import Num"),))):
         extra = ((*edits, retagged("cp313-cp313", "cp314-cp314")),)
         yield Case(f"refusal-python-3.14-wheel-{name}", later, both=edits, extra=extra)
-        every = (*edits, renamed(f"cp313-cp313-{LINUX_TAG}", "py3-none-any"))
-        yield Case(f"refusal-any-python-{name}", later, linux=every)
+        any_python = (*edits, renamed(f"cp313-cp313-{LINUX_TAG}", "py3-none-any"))
+        yield Case(f"refusal-any-python-{name}", later, linux=any_python)
     no_cffi = change("{info}/METADATA", lambda d: re.sub(rb"Requires-Dist: cffi.*\n", b"", d))
     for machine, tags in (
         ("debian-12-python-3.13t", f"cp313-cp313t-{LINUX_TAG}"),
@@ -1115,8 +1115,8 @@ def refusal_cases() -> Iterator[Case]:
     newer = (retagged(LINUX_TAG, "manylinux_2_43_x86_64"),)
     options = at("debian-13", "pip-venv", "uv-venv", profile="gate")
     yield Case("refusal-newer-glibc-with-history", options, linux=newer)
-    alone = (*options, "--history=none")
-    yield Case("refusal-newer-glibc-without-history", alone, linux=newer)
+    without_history = (*options, "--history=none")
+    yield Case("refusal-newer-glibc-without-history", without_history, linux=newer)
 
 
 OWN_GOOD = "import quiverdb\ndef test_a(): assert quiverdb.version()\n"
@@ -1127,14 +1127,14 @@ REVERSED = (
 
 
 def own_test_cases() -> Iterator[Case]:
-    """Faults that only the package's own tests show, and own tests that test nothing."""
+    """Faults that only the own tests show, and own tests that do not test the package."""
     real = "--tests={checkout}/bindings/python/tests"
     linux = at("debian-13", "pip-venv", "pip-own-tests", profile="gate")
-    alone = (*at("debian-13", "pip-own-tests", profile="gate"), "--tests={folder}/tests")
+    only_tests = (*at("debian-13", "pip-own-tests", profile="gate"), "--tests={folder}/tests")
     windows = at("windows-wine", "uv-system", "uv-own-tests")
-    backwards = append(DATABASE, REVERSED)
-    yield on_linux("own-tests-reversed", backwards, options=(*linux, real))
-    yield on_windows("own-tests-reversed", backwards, options=(*windows, real))
+    reverse = append(DATABASE, REVERSED)
+    yield on_linux("own-tests-reversed", reverse, options=(*linux, real))
+    yield on_windows("own-tests-reversed", reverse, options=(*windows, real))
     crash = "def test_b():\n    import faulthandler; faulthandler."
     for name, files in (
         ("empty", {"test_a.py": "import quiverdb\n"}),
@@ -1145,13 +1145,13 @@ def own_test_cases() -> Iterator[Case]:
         ),
         ("crash", {"test_a.py": f"{OWN_GOOD}{crash}_sigsegv()"}),
     ):
-        placed = {f"tests/{path}": text for path, text in files.items()}
-        yield Case(f"linux-own-tests-{name}", alone, files=placed)
-    placed = {"tests/test_a.py": f"{OWN_GOOD}{crash}_read_null()"}
+        test_files = {f"tests/{path}": text for path, text in files.items()}
+        yield Case(f"linux-own-tests-{name}", only_tests, files=test_files)
+    test_files = {"tests/test_a.py": f"{OWN_GOOD}{crash}_read_null()"}
     yield Case(
         "windows-own-tests-crash",
         (*at("windows-wine", "uv-own-tests"), "--tests={folder}/tests"),
-        files=placed,
+        files=test_files,
     )
 
 
@@ -1168,10 +1168,10 @@ def processor_cases() -> Iterator[Case]:
     """Code for a newer processor than the tag declares."""
     at_load = (native("avx2-at-load"), at_import(LOADS + b"ctypes.CDLL(_path)\n"))
     yield native_linux("processor-at-load", *at_load, options=OLDEST)
-    unasked = (native("avx2-unasked"), at_import(CALLS))
-    yield native_linux("processor-at-first-call", *unasked, options=OLDEST)
-    asked = (native("avx2-asked"), at_import(CALLS))
-    yield native_linux("processor-asked-first", *asked, options=OLDEST)
+    unchecked = (native("avx2-unasked"), at_import(CALLS))
+    yield native_linux("processor-at-first-call", *unchecked, options=OLDEST)
+    checked = (native("avx2-asked"), at_import(CALLS))
+    yield native_linux("processor-asked-first", *checked, options=OLDEST)
     # epoll_pwait2 is a system call that QEMU lacks.
     waits = (
         b"import ctypes\n"
@@ -1216,21 +1216,21 @@ def input_cases() -> Iterator[Case]:
     """Command lines that the gate refuses, and an engine that does not answer."""
     wheel = "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
     folder = "--wheels={folder}/given"
-    lonely = {"given/file.txt": ""}
+    no_wheel = {"given/file.txt": ""}
     quick = "--machine=debian-13"
     for name, options, files in (
         ("no-such-folder", (folder,), {}),
         ("no-such-source", ("--source={folder}",), {}),
-        ("no-wheel-in-folder", (folder,), lonely),
+        ("no-wheel-in-folder", (folder,), no_wheel),
         ("no-zip", (folder,), {f"given/{wheel}": "not a wheel"}),
         ("unknown-machine", ("--machine=debian-99",), {}),
         ("unknown-release", ("--release=99.1",), {}),
-        ("two-inputs", (folder, "--release=0.13.5"), lonely),
+        ("two-inputs", (folder, "--release=0.13.5"), no_wheel),
         ("empty-wheels", ("--wheels=",), {}),
         ("empty-release", ("--release=",), {}),
         ("empty-source", ("--source=",), {}),
         ("no-such-tests", ("--tests={folder}/nowhere", quick), {}),
-        ("tests-without-tests", ("--tests={folder}/given", quick), lonely),
+        ("tests-without-tests", ("--tests={folder}/given", quick), no_wheel),
         (
             "tests-that-nothing-runs",
             ("--tests={folder}/given", "--machine=debian-12"),
@@ -1238,9 +1238,9 @@ def input_cases() -> Iterator[Case]:
         ),
     ):
         yield Case(f"input-{name}", options, wheels=NO_WHEELS, files=files)
-    nowhere = {"DOCKER_HOST": "unix:///nowhere/nobody.sock"}
-    engine = ("--machine=debian-13", "--no-provision")
-    yield Case("input-no-engine", engine, wheels=NO_WHEELS, environment=nowhere)
+    no_engine = {"DOCKER_HOST": "unix:///nowhere/nobody.sock"}
+    options = ("--machine=debian-13", "--no-provision")
+    yield Case("input-no-engine", options, wheels=NO_WHEELS, environment=no_engine)
     yield Case(
         "input-two-versions",
         QUICK_LINUX,
@@ -1253,7 +1253,7 @@ def input_cases() -> Iterator[Case]:
 def all_cases() -> list[Case]:
     """Return all cases, in the order in which they are run."""
     groups = (
-        wheel_cases, process_cases, conduct_cases, windows_cases, scenario_cases, refusal_cases,
+        wheel_cases, process_cases, side_effect_cases, windows_cases, scenario_cases, refusal_cases,
         own_test_cases, processor_cases, input_cases, workflow_cases, healthy_cases, release_cases,
     )  # fmt: skip
     return [case for group in groups for case in group()]
@@ -1263,14 +1263,14 @@ def all_cases() -> list[Case]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
-    """How one run of the gate ended."""
+class GateResult:
+    """The results of one run of the gate."""
 
     code: int | None
-    """None if it took too long."""
+    """The exit code. None if the run exceeded the time limit."""
     results: dict[str, Any] | None
     folders: dict[str, str]
-    """What stands for the folders of the run in a record."""
+    """The words that replace the folders of the run in a record."""
 
 
 class Recorder:
@@ -1284,19 +1284,19 @@ class Recorder:
         Native.folder = self.cache
 
     def base_wheels(self) -> dict[str, Path]:
-        """Return the good wheel for each system; they are built if the cache has none."""
+        """Return the good wheel for each system. Build them if the cache has none."""
         self.cache.mkdir(parents=True, exist_ok=True)
-        found = self._cached()
-        if len(found) < 2:
+        wheels = self._cached()
+        if len(wheels) < 2:
             print("building the wheels ...", flush=True)
             with tempfile.TemporaryDirectory(prefix="record-") as scratch:
-                ended = self._gate(self.checkout, ("--profile=quick",), Path(scratch), {})
-            for name, digest in ((ended.results or {}).get("wheels") or {}).items():
+                result = self._gate(self.checkout, ("--profile=quick",), Path(scratch), {})
+            for name, digest in ((result.results or {}).get("wheels") or {}).items():
                 shutil.copyfile(_with_digest(digest), self.cache / name)
-            found = self._cached()
-        if len(found) < 2:
+            wheels = self._cached()
+        if len(wheels) < 2:
             raise SystemExit(f"{self.cache}: there is no wheel for each system")
-        return found
+        return wheels
 
     def _cached(self) -> dict[str, Path]:
         systems = {"linux": LINUX_TAG, "windows": WINDOWS_TAG}
@@ -1314,16 +1314,16 @@ class Recorder:
                 checkout = self._copy(case, folder) if case.in_copy else self.checkout
             except (ValueError, subprocess.CalledProcessError) as error:
                 return {"error": f"the case cannot be made: {error}"}
-            ended = self._gate(checkout, options, folder, case.environment)
+            result = self._gate(checkout, options, folder, case.environment)
             if self.reports:
-                kept = self.reports / case.id
-                shutil.rmtree(kept, ignore_errors=True)
-                shutil.copytree(folder / "report", kept, ignore_dangling_symlinks=True)
-                shutil.copyfile(folder / "log", kept / "log.txt")
-        return record_of(ended)
+                target = self.reports / case.id
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(folder / "report", target, ignore_dangling_symlinks=True)
+                shutil.copyfile(folder / "log", target / "log.txt")
+        return record_of(result)
 
     def _prepared(self, case: Case, folder: Path) -> tuple[str, ...]:
-        """Write the case's files and return its options."""
+        """Write the files of a case and return its options."""
         for name, text in case.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -1337,17 +1337,17 @@ class Recorder:
             wheels.mkdir()
             base = self.base_wheels()
             for system in case.wheels:
-                own = {"linux": case.linux, "windows": case.windows}[system]
-                _changed(base[system], (*case.both, *own), wheels)
+                edits = {"linux": case.linux, "windows": case.windows}[system]
+                _write_changed(base[system], (*case.both, *edits), wheels)
             for edits in case.extra:
-                _changed(base["linux"], edits, wheels)
+                _write_changed(base["linux"], edits, wheels)
             options.insert(0, f"--wheels={wheels}")
         if case.prepare:
             case.prepare(folder)
         return tuple(options)
 
     def _copy(self, case: Case, folder: Path) -> Path:
-        """Return a repository of its own with the case's workflow, committed."""
+        """Return a copy of the checkout with the changed workflow, committed."""
         copy = folder / "checkout"
         listed = subprocess.run(
             ["git", "-C", str(self.checkout), "ls-files", "-z", "--cached", "--others",
@@ -1375,18 +1375,18 @@ class Recorder:
 
     def _gate(
         self, checkout: Path, options: Sequence[str], folder: Path, changes: Mapping[str, str]
-    ) -> Ended:
-        """Run the gate of a checkout; its report and its log are in the folder."""
+    ) -> GateResult:
+        """Run the gate of a checkout. Its report and its log are in the folder."""
         report = folder / "report"
         report.mkdir()
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-        # A planted fault is no part of the user's history. A copy uses the checkout's environment.
-        kept |= {"QUIVERDB_E2E_HISTORY": "", "E2E_TOX_WORK_DIR": str(self.checkout / ".tox")}
+        host = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        # A planted fault does not belong into the history. A copy uses the checkout's environment.
+        host |= {"QUIVERDB_E2E_HISTORY": "", "E2E_TOX_WORK_DIR": str(self.checkout / ".tox")}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [str(checkout / "e2e"), "gate", f"--report={report}", *options],
                 cwd=checkout,
-                env=kept | dict(changes),
+                env=host | dict(changes),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -1407,11 +1407,11 @@ class Recorder:
             str(folder): "<folder>",
             str(_state()): "<cache>",
         }
-        return Ended(code, loaded, folders)
+        return GateResult(code, loaded, folders)
 
     @staticmethod
     def end(process: subprocess.Popen[bytes]) -> None:
-        """End a gate: it removes what it started."""
+        """End a gate. It gets time to remove its objects."""
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         try:
@@ -1421,7 +1421,7 @@ class Recorder:
             process.wait()
 
 
-def _changed(base: Path, edits: Iterable[Edit], folder: Path) -> None:
+def _write_changed(base: Path, edits: Iterable[Edit], folder: Path) -> None:
     wheel = Wheel.read(base)
     for edit in edits:
         edit(wheel)
@@ -1435,7 +1435,7 @@ def _state() -> Path:
 
 
 def _with_digest(digest: str) -> Path:
-    """Return a file of the gate's cache folder with this sha256."""
+    """Return the file of the gate's cache folder that has this sha256."""
     state = _state()
     for path in state.rglob("*"):
         if not path.is_file() or not zipfile.is_zipfile(path):
@@ -1445,7 +1445,7 @@ def _with_digest(digest: str) -> Path:
     raise SystemExit(f"{state}: there is no wheel with the sha256 {digest}")
 
 
-# ---- what is recorded ----
+# ---- the record of a run ----
 
 VOLATILE = (
     (re.compile(r"/tmp/(quiverdb-e2e|pytest|tmp)[^/\s:]*"), "<temporary>"),  # noqa: S108
@@ -1457,23 +1457,23 @@ VOLATILE = (
 )
 
 
-def record_of(ended: Ended) -> dict[str, Any]:
+def record_of(result: GateResult) -> dict[str, Any]:
     """Return the record of a run."""
-    if ended.code is None:
+    if result.code is None:
         return {"error": f"it did not end in {SECONDS} s"}
-    record: dict[str, Any] = {"exit_code": ended.code}
-    results = ended.results
+    record: dict[str, Any] = {"exit_code": result.code}
+    results = result.results
     if results is None:
         return record | {"verdict": None}
     record["verdict"] = results.get("verdict")
-    record["notes"] = _causes(results.get("notes"), ended.folders)
+    record["notes"] = _causes(results.get("notes"), result.folders)
     for kind in ("items", "cells"):
         record[kind] = {
-            one["id"]: {
-                **{key: one[key] for key in ("verdict", "outcome", "expectation") if key in one},
-                "causes": _causes(one.get("causes"), ended.folders),
+            part["id"]: {
+                **{key: part[key] for key in ("verdict", "outcome", "expectation") if key in part},
+                "causes": _causes(part.get("causes"), result.folders),
             }
-            for one in sorted(results.get(kind) or (), key=lambda one: str(one["id"]))
+            for part in sorted(results.get(kind) or (), key=lambda part: str(part["id"]))
         }
     return record
 
@@ -1481,11 +1481,11 @@ def record_of(ended: Ended) -> dict[str, Any]:
 def _causes(
     causes: Iterable[Mapping[str, Any]] | None, folders: Mapping[str, str]
 ) -> list[list[str]]:
-    found = {
+    unique = {
         (cause["name"], cause["severity"], _where(cause["where"], folders))
         for cause in causes or ()
     }
-    return [list(cause) for cause in sorted(found)]
+    return [list(cause) for cause in sorted(unique)]
 
 
 def _where(where: str, folders: Mapping[str, str]) -> str:
@@ -1500,38 +1500,38 @@ def _where(where: str, folders: Mapping[str, str]) -> str:
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], only: str) -> int:
-    """Print the differences of two records, case by case; return 1 if there are any."""
+    """Print the differences of two records for each case. Return 1 if there are any."""
     cases = {
         side: {name: case for name, case in record["cases"].items() if fnmatch.fnmatch(name, only)}
         for side, record in (("old", old), ("new", new))
     }
-    both = [name for name in cases["old"] if name in cases["new"]]
+    common = [name for name in cases["old"] if name in cases["new"]]
     known = _common_keys(cases["old"].values(), cases["new"].values())
     differing = 0
-    for name in both:
+    for name in common:
         lines = list(_differences(cases["old"][name], cases["new"][name], known))
         if lines:
             differing += 1
             print(name, *(f"  {line}" for line in lines), sep="\n")
     for side, other in (("old", "new"), ("new", "old")):
-        if alone := sorted(set(cases[side]) - set(cases[other])):
-            names = ", ".join(alone[:10]) + (", ..." if len(alone) > 10 else "")
-            print(f"not compared, in the {side} record only: {len(alone)} ({names})")
-    print(f"{len(both)} cases compared, {differing} differ")
+        if missing := sorted(set(cases[side]) - set(cases[other])):
+            names = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+            print(f"not compared, in the {side} record only: {len(missing)} ({names})")
+    print(f"{len(common)} cases compared, {differing} differ")
     return 1 if differing else 0
 
 
 def _common_keys(*sides: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the keys that some case, item or cell of each side has."""
-    found = []
+    """Return the keys that at least one case, item or cell of each side has."""
+    keys_of_sides = []
     for side in sides:
         keys: set[str] = set()
         for case in side:
             keys |= case.keys()
             for part in (*case.get("items", {}).values(), *case.get("cells", {}).values()):
                 keys |= part.keys()
-        found.append(keys)
-    return found[0] & found[1]
+        keys_of_sides.append(keys)
+    return keys_of_sides[0] & keys_of_sides[1]
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], known: set[str]) -> Iterator[str]:
@@ -1576,7 +1576,7 @@ def _line(cause: Sequence[str]) -> str:
 
 
 def selected(only: str, seed: int, sample: int | None) -> list[Case]:
-    """Return the cases to run, in their order."""
+    """Return the cases to run."""
     cases = [case for case in all_cases() if fnmatch.fnmatch(case.id, only)]
     if sample is not None and sample < len(cases):
         names = sorted(case.id for case in cases)
@@ -1586,17 +1586,17 @@ def selected(only: str, seed: int, sample: int | None) -> list[Case]:
     return cases
 
 
-def record(asked: argparse.Namespace) -> int:
-    """Run the cases and write the record after each; return 1 if a case could not be run."""
-    output: Path = asked.output
-    kept: dict[str, Any] = {}
+def record(options: argparse.Namespace) -> int:
+    """Run the cases and write the record after each. Return 1 if a case could not run."""
+    output: Path = options.output
+    records: dict[str, Any] = {}
     if output.exists():
-        kept = json.loads(output.read_text("utf-8"))["cases"]
-    recorder = Recorder(asked.checkout, asked.wheels_cache, asked.reports)
+        records = json.loads(output.read_text("utf-8"))["cases"]
+    recorder = Recorder(options.checkout, options.wheels_cache, options.reports)
     recorder.base_wheels()
-    cases = selected(asked.only, asked.seed, asked.sample)
-    if asked.resume:
-        cases = [case for case in cases if case.id not in kept or "error" in kept[case.id]]
+    cases = selected(options.only, options.seed, options.sample)
+    if options.resume:
+        cases = [case for case in cases if "error" in records.get(case.id, {"error": ""})]
     order = [case.id for case in all_cases()]
     began = time.monotonic()
     failed = 0
@@ -1605,14 +1605,14 @@ def record(asked: argparse.Namespace) -> int:
         start = time.monotonic()
         return recorder.run(case), time.monotonic() - start
 
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool:
         pending = {pool.submit(timed, case): case for case in cases}
         try:
             for number, done in enumerate(as_completed(pending), 1):
                 case, (result, seconds) = pending[done], done.result()
-                kept[case.id] = result
+                records[case.id] = result
                 failed += "error" in result
-                _write(output, kept, order)
+                _write(output, records, order)
                 short = result.get("error") or f"{result['exit_code']} {result['verdict']}"
                 print(f"[{number}/{len(cases)}] {case.id}: {short} ({seconds:.0f} s)", flush=True)
         except BaseException:
@@ -1625,7 +1625,7 @@ def record(asked: argparse.Namespace) -> int:
 
 
 def _write(output: Path, cases: Mapping[str, Any], order: Sequence[str]) -> None:
-    """Write the record: one line for each cause, so that a diff can be read."""
+    """Write the record with one line for each cause, so that a diff is readable."""
     ordered = {name: cases[name] for name in order if name in cases}
     text = json.dumps({"schema": SCHEMA, "cases": ordered}, indent=1, ensure_ascii=False)
     text = re.sub(r'\[\s+("(?:[^"\\]|\\.)*"),\s+("(?:[^"\\]|\\.)*"),\s+("(?:[^"\\]|\\.)*")\s+\]',
@@ -1641,31 +1641,35 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def main() -> int:
-    """Record or compare, as the command line says."""
-    signal.signal(signal.SIGTERM, _interrupt)  # the runs that were started are ended
+    """Record or compare."""
+    signal.signal(signal.SIGTERM, _interrupt)  # the started runs end as well
     summary = __doc__.partition("\n")[0] if __doc__ else ""
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--checkout", type=Path, metavar="DIR", help="the project to run")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the record; it is extended")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="the record; cases are added to it"
+    )
     parser.add_argument("--wheels-cache", type=Path, metavar="DIR", help="the good wheels")
     parser.add_argument("--only", default="*", metavar="GLOB", help="only these cases")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at a time")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the sample")
     parser.add_argument("--sample", type=int, metavar="N", help="run N cases drawn by the seed")
-    parser.add_argument("--resume", action="store_true", help="only what the record lacks")
+    parser.add_argument(
+        "--resume", action="store_true", help="only the cases that the record lacks"
+    )
     parser.add_argument("--reports", type=Path, metavar="DIR", help="keep each report and log here")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("OLD", "NEW"))
-    asked = parser.parse_args()
-    if asked.list:
-        print(*(case.id for case in selected(asked.only, asked.seed, asked.sample)), sep="\n")
+    options = parser.parse_args()
+    if options.list:
+        print(*(case.id for case in selected(options.only, options.seed, options.sample)), sep="\n")
         return 0
-    if asked.compare:
-        old, new = (json.loads(path.read_text("utf-8")) for path in asked.compare)
-        return compare(old, new, asked.only)
-    if not (asked.checkout and asked.output and asked.wheels_cache):
+    if options.compare:
+        old, new = (json.loads(path.read_text("utf-8")) for path in options.compare)
+        return compare(old, new, options.only)
+    if not (options.checkout and options.output and options.wheels_cache):
         parser.error("--checkout, --output and --wheels-cache are needed")
-    return record(asked)
+    return record(options)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The documents are followed word for word, in a project of a reader's own.
+"""Every command of the documents runs in a clone of this project, as a reader types it.
 
-Each command runs as it stands, and must end and print as its document says. What cannot run so is
-in docs.toml, with the reason.
+Each command must have the exit code and the output of its document. docs.toml has the commands that
+are replaced, with the reason.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import pytest
 
-from containers import engine
 from containers.engine import Engine
 from containers.recipe import REPOSITORY
 from tests.helpers import documents
@@ -26,42 +26,52 @@ from tests.helpers.documents import Block, Command
 from verification.models import evidence
 
 ROOT = Path(__file__).parents[2]
-ADDRESS = "https://github.com/OWNER/quiverdb-e2e"  # as the tutorial has it
+ADDRESS = "https://github.com/OWNER/quiverdb-e2e"  # in the tutorial
 PAGES = [path for path in documents.documents(ROOT) if documents.commands(path.read_text("utf-8"))]
 SECONDS = 900
-pytestmark = pytest.mark.xdist_group("documents")  # one reader reads them all, in order
+pytestmark = pytest.mark.xdist_group("documents")  # one worker follows them in order
 
 
 @dataclasses.dataclass(frozen=True)
-class Instead:
-    """What is run in place of a command; nothing, if ``run`` is empty."""
+class Replacement:
+    """The command that runs in place of a command of the documents. If empty, none runs."""
 
     command: str
-    because: str
+    reason: str
     run: str = ""
 
 
-def _instead() -> dict[str, Instead]:
-    told = tomllib.loads(Path(__file__).with_name("docs.toml").read_text("utf-8"))
-    found = [Instead(**one) for one in told["instead"]]
-    return {one.command: one for one in found}
+def _replacements() -> dict[str, Replacement]:
+    data = tomllib.loads(Path(__file__).with_name("docs.toml").read_text("utf-8"))
+    replacements = [Replacement(**table) for table in data["replacements"]]
+    return {replacement.command: replacement for replacement in replacements}
+
+
+class DocumentFault(NamedTuple):
+    """A statement of a document that is not true."""
+
+    document: str
+    line: int
+    kind: Literal["exit-code", "output", "change"]
+    expected: str
+    actual: str
 
 
 class Reader:
-    """Does what the documents say, in a clone of this project as it lies here."""
+    """Follows documents in a clone of this project, with its uncommitted changes."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.origin = home / "origin"
         self.clone = home / "quiverdb-e2e"
-        self.instead = _instead()
-        self.known: dict[str, tuple[int, str]] = {}
-        """How the commands ended that ran in the unchanged project."""
+        self.replacements = _replacements()
+        self.finished: dict[str, tuple[int, str]] = {}
+        """The exit codes and outputs of the commands that ran in the unchanged project."""
         self._publish()
 
-    def follow(self, text: str, name: str) -> list[str]:
-        """Follow a document; return in what it is wrong, up to the first command that is."""
-        where, changed = self.clone, False
+    def follow(self, text: str, name: str) -> DocumentFault | None:
+        """Follow a document up to its first fault, and return the fault."""
+        changed = False
         if ADDRESS in text or not self.clone.exists():
             shutil.rmtree(self.clone, ignore_errors=True)
             self._run(f"git clone {ADDRESS}", self.home)
@@ -72,37 +82,40 @@ class Reader:
         for block in documents.blocks(text):
             if "file" in block.settings or block.language == "diff":
                 changed = True
-                if wrong := self._change(block):
-                    return [f"{name}:{block.line}: {wrong}"]
+                if conflict := self._change(block):
+                    return DocumentFault(name, block.line, "change", "applies", conflict)
             for command in documents.commands_of(block):
                 if command.text.startswith("cd "):
-                    continue  # into the clone, where we are
-                if wrong := self._do(command, where, changed=changed):
-                    return [f"{name}:{command.line}: {command.text}: {wrong}"]
-        return []
+                    continue  # the commands run in the clone
+                if fault := self._check(command, name, changed=changed):
+                    return fault
+        return None
 
-    def _do(self, command: Command, where: Path, *, changed: bool) -> str:
-        other = self.instead.get(command.text)
-        text = other.run if other else command.text
+    def _check(self, command: Command, name: str, *, changed: bool) -> DocumentFault | None:
+        """Run a command, or use the result of an earlier run in the unchanged project."""
+        replacement = self.replacements.get(command.text)
+        text = replacement.run if replacement else command.text
         if not text or ADDRESS in text:
-            return ""
-        if changed or text not in self.known:
-            ended = self._run(text, where)
-            if not changed:
-                self.known[text] = ended
+            return None
+        if changed:
+            code, output = self._run(text, self.clone)
         else:
-            ended = self.known[text]
-        code, printed = ended
+            if text not in self.finished:
+                self.finished[text] = self._run(text, self.clone)
+            code, output = self.finished[text]
         if code not in command.codes:
-            allowed = " or ".join(map(str, command.codes))
-            return f"it ended with {code}, and the page says {allowed}\n{printed[-3000:]}"
-        if not other and (missing := documents.missing_output(command.output, printed)):
-            return f"it did not print {missing[0]!r}\n{printed[-3000:]}"
-        return ""
+            codes = " or ".join(map(str, command.codes))
+            actual = f"{code}\n{output[-3000:]}"
+            return DocumentFault(name, command.line, "exit-code", codes, actual)
+        missing = documents.missing_output(command.output, output)
+        if missing and not replacement:
+            return DocumentFault(name, command.line, "output", missing[0], output[-3000:])
+        return None
 
     def _change(self, block: Block) -> str:
+        """Apply a change of a file. Return the message of git if it does not apply."""
         if block.language == "diff":
-            done = subprocess.run(
+            process = subprocess.run(
                 ["git", "apply", "--recount", "--unidiff-zero", "-C1", "-"],
                 cwd=self.clone,
                 input=block.text,
@@ -110,18 +123,18 @@ class Reader:
                 text=True,
                 check=False,
             )
-            return f"the change does not fit: {done.stderr.strip()}" if done.returncode else ""
+            return process.stderr.strip() or "failed" if process.returncode else ""
         path = self.clone / block.settings["file"]
         path.parent.mkdir(parents=True, exist_ok=True)
         before = f"{path.read_text('utf-8')}\n" if path.exists() else ""
         path.write_text(before + block.text, "utf-8")
         return ""
 
-    def _run(self, text: str, where: Path) -> tuple[int, str]:
-        printed = ""
+    def _run(self, text: str, folder: Path) -> tuple[int, str]:
+        output = ""
         process = subprocess.Popen(
             ["bash", "-c", text],
-            cwd=where,
+            cwd=folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -132,21 +145,21 @@ class Reader:
             start_new_session=True,
         )
         try:
-            printed, _ = process.communicate(timeout=SECONDS)
+            output, _ = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            printed = f"\nit was ended after {SECONDS} s"
+            output = f"\nstopped after {SECONDS} s"
         finally:
-            if process.poll() is None:  # it takes down what it started, and is given the time
+            if process.poll() is None:  # it needs time to remove its objects
                 os.killpg(process.pid, signal.SIGINT)
-                printed = process.communicate()[0] + printed
-        return process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", printed)
+                output = process.communicate()[0] + output
+        return process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", output)
 
     def _environment(self) -> dict[str, str]:
-        """Return a reader's environment: this one without what belongs to the run we are in."""
+        """Return this environment without the variables of the current test run."""
         foreign = ("PYTEST_", "TOX_", "VIRTUAL_ENV", "PYTHON", "GITHUB_", "CI", "QUIVERDB_E2E_F")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-        inside = os.environ.get("VIRTUAL_ENV", "") + "/bin"
-        kept["PATH"] = ":".join(one for one in kept["PATH"].split(":") if one != inside)
+        programs = os.environ.get("VIRTUAL_ENV", "") + "/bin"
+        kept["PATH"] = ":".join(path for path in kept["PATH"].split(":") if path != programs)
         address = f"url.{self.origin}.insteadOf"
         return kept | {
             "QUIVERDB_E2E_HISTORY": str(self.home / "history.sqlite3"),
@@ -154,30 +167,32 @@ class Reader:
             "GIT_CONFIG_KEY_0": address,
             "GIT_CONFIG_VALUE_0": ADDRESS,
             **{
-                f"GIT_{who}_{what}": value
-                for who in ("AUTHOR", "COMMITTER")
-                for what, value in (("NAME", "A reader"), ("EMAIL", "reader@example.org"))
+                f"GIT_{role}_{key}": value
+                for role in ("AUTHOR", "COMMITTER")
+                for key, value in (("NAME", "A reader"), ("EMAIL", "reader@example.org"))
             },
             "COLUMNS": "200",
         }
 
     def _publish(self) -> None:
-        """Make a repository of this project as it lies here, uncommitted changes included."""
+        """Make a repository of this project with its uncommitted changes."""
         self._git(self.home, "clone", "--quiet", "--no-local", "--no-tags", str(ROOT), "origin")
-        listed = ("ls-files", "-z", "--modified", "--others", "--exclude-standard")
-        for name in filter(None, self._git(ROOT, *listed).split("\0")):
-            here, there = ROOT / name, self.origin / name
-            if here.is_file():
-                there.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(here, there)
-            elif there.exists():
-                there.unlink()
+        changed = ("ls-files", "-z", "--modified", "--others", "--exclude-standard")
+        for name in filter(None, self._git(ROOT, *changed).split("\0")):
+            source, target = ROOT / name, self.origin / name
+            if source.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target)
+            elif target.exists():
+                target.unlink()
         self._git(self.origin, "add", "--all")
-        self._git(self.origin, "commit", "--quiet", "--allow-empty", "--message", "As it lies here")
+        self._git(
+            self.origin, "commit", "--quiet", "--allow-empty", "--message", "Uncommitted changes"
+        )
         self._git(self.origin, "checkout", "--quiet", "-B", "published")
 
     def _git(self, folder: Path, *words: str) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", *words],
             cwd=folder,
             env=self._environment(),
@@ -185,12 +200,7 @@ class Reader:
             text=True,
             check=True,
         )
-        return done.stdout
-
-
-@pytest.fixture(scope="module")
-def found() -> Engine:
-    return engine.ensure()
+        return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +208,9 @@ def reader(container_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
     client = container_engine.client()
     before = {tag for image in client.images.list(f"{REPOSITORY}/*") for tag in image.tags}
     yield Reader(tmp_path_factory.mktemp("reader"))
-    mine = {block.settings["file"] for page in PAGES for block in documents.blocks(page.read_text())
-            if "file" in block.settings}  # fmt: skip
-    names = {Path(name).parent.name for name in mine if name.endswith("recipe.toml")}
+    blocks = [block for page in PAGES for block in documents.blocks(page.read_text())]
+    files = [block.settings["file"] for block in blocks if "file" in block.settings]
+    names = {Path(name).parent.name for name in files if name.endswith("recipe.toml")}
     for image in client.images.list(f"{REPOSITORY}/*"):
         for tag in set(image.tags) - before:
             if tag.removeprefix(f"{REPOSITORY}/").partition(":")[0] in names:
@@ -209,8 +219,8 @@ def reader(container_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
 
 
 FIRST = PAGES[0]
-"""The tutorial. It is followed in every run of the tests; the others in the night, after it again,
-since a reader of theirs has been there: `./e2e compare` needs a run to compare with."""
+"""The tutorial. Every run of the tests follows it. The long tests follow it again before the other
+documents, because `./e2e compare` needs an earlier run."""
 
 
 @pytest.mark.parametrize(
@@ -227,58 +237,55 @@ since a reader of theirs has been there: `./e2e compare` needs a run to compare 
         ),
     ],
 )
-def test_every_command_does_what_its_document_says(reader: Reader, page: Path) -> None:
-    wrong = reader.follow(page.read_text("utf-8"), str(page.relative_to(ROOT)))
+def test_document_has_no_fault(reader: Reader, page: Path) -> None:
+    fault = reader.follow(page.read_text("utf-8"), str(page.relative_to(ROOT)))
 
-    assert not wrong, "\n".join(wrong)
+    assert not fault, "\n".join(map(str, fault))
 
 
-def test_the_evidence_of_a_cell_is_what_the_reference_tells(reader: Reader) -> None:
+def test_evidence_of_the_report_matches_the_reference(reader: Reader) -> None:
     files = sorted((reader.clone / "report" / "evidence").glob("*.json"))
 
-    assert files, "following the documents left a report"
+    assert files, "the commands of the documents wrote a report"
     for file in files:
         assert evidence.read_evidence(file).cell.id
 
 
-def test_no_exception_is_made_for_a_command_that_no_document_has() -> None:
-    every = {
+def test_every_replaced_command_is_in_a_document() -> None:
+    commands = {
         command.text for page in PAGES for command in documents.commands(page.read_text("utf-8"))
     }
 
-    assert _instead().keys() - every == set()
-    assert all(one.because for one in _instead().values())
+    replacements = _replacements()
+    assert replacements.keys() - commands == set()
+    assert all(replacement.reason for replacement in replacements.values())
 
 
-# ---- what a document may have wrong ----
+# ---- planted faults of a document ----
 
-WRONG = {
-    "an exit code": (("console", "$ ./e2e gate --machine debian-99"), "it ended with 4"),
-    "an exit code that is stated": (
-        ("console exit=1", "$ ./e2e gate --machine debian-99"),
-        "it ended with 4, and the page says 1",
-    ),
+FAULTS = {
+    "exit-code-zero": (("console", "$ ./e2e gate --machine debian-99"), "exit-code", "0", "4\n"),
+    "exit-code": (("console exit=1", "$ ./e2e gate --machine debian-99"), "exit-code", "1", "4\n"),
     "output": (
         ("console exit=4", "$ ./e2e gate --machine debian-99", "verified"),
-        "it did not print 'verified'",
+        *("output", "verified", ""),
     ),
-    "an option": (("console", "$ ./e2e gate --machines debian-13"), "it ended with 4"),
-    "a command": (("console", "$ ./e2e verify"), "there is no command 'verify'"),
-    "a change": (
+    "option": (("console", "$ ./e2e gate --machines debian-13"), "exit-code", "0", "4\n"),
+    "command": (("console", "$ ./e2e verify"), "exit-code", "0", "4\n"),
+    "change": (
         ("diff", "--- a/README.md", "+++ b/README.md", "@@ -1,1 +1,1 @@", "-# Other", "+# New"),
-        "the change does not fit",
+        *("change", "", "README.md"),
     ),
 }
 
 
-@pytest.mark.parametrize("planted", WRONG)
-def test_a_document_that_is_wrong_is_caught(reader: Reader, planted: str) -> None:
-    (info, *lines), said = WRONG[planted]
-    (told,) = reader.follow(_page(info, lines), "planted.md")
+@pytest.mark.parametrize("planted", FAULTS)
+def test_fault_of_a_document_is_reported(reader: Reader, planted: str) -> None:
+    (info, *lines), kind, expected, actual = FAULTS[planted]
+    text = "\n".join(("# Planted", "", f"```{info}", *lines, "```", ""))
+    fault = reader.follow(text, "planted.md")
 
-    assert told.startswith("planted.md:4: ")
-    assert said in told
-
-
-def _page(info: str, lines: Sequence[str]) -> str:
-    return "\n".join(("# Planted", "", f"```{info}", *lines, "```", ""))
+    assert fault
+    assert (fault.document, fault.line, fault.kind) == ("planted.md", 4, kind)
+    assert expected in fault.expected
+    assert actual in fault.actual

@@ -112,7 +112,7 @@ def remaining_objects(container_engine: Engine, run: str) -> list[str]:
         filters: dict[str, str | list[str] | bool] = {"label": LABEL_PIPELINE}
         containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
         volumes = client.volumes.list(filters=filters)
-        names = [str(item.name) for item in (*containers, *volumes)]
+        names = [str(c.name) for c in containers] + [str(v.name) for v in volumes]
     return [name for name in names if f"-{run}-" in name]
 
 
