@@ -100,13 +100,14 @@ class ScenarioRunner:
         ``additional`` wheels belong to the same release, and ``earlier`` wheels to earlier
         releases. ``index_files`` are on the index without belonging to a release.
         """
-        spec = machines.load()[self.machine]
-        subject = load_subject()
-        release = planted_release(wheel, *additional).model_copy(update={"earlier": tuple(earlier)})
-        known = {path.name for path in release.dependencies}
-        extra = [path for path in (*earlier, *index_files) if path.name not in known]
 
         def run_cells() -> Observations:
+            spec = machines.load()[self.machine]
+            subject = load_subject()
+            release = planted_release(wheel, *additional)
+            release = release.model_copy(update={"earlier": tuple(earlier)})
+            known = {path.name for path in release.dependencies}
+            extra = [path for path in (*earlier, *index_files) if path.name not in known]
             with self.start_testbed(release.wheel_paths, dependencies=extra) as testbed:
                 cells = {}
                 for name in scenarios:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -67,6 +68,17 @@ def run_to_end(command: Sequence[str], input_text: str = "", **changes: str) -> 
         check=False,
     )
     return FinishedCommand(process.returncode, process.stdout)
+
+
+def child_processes(pid: int) -> dict[int, str]:
+    """Return the command lines of the direct child processes, by process id (proc(5))."""
+    commands = {}
+    with contextlib.suppress(FileNotFoundError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+        for child in map(int, children.split()):
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            commands[child] = command.replace(b"\0", b" ").decode("utf-8", "replace")
+    return commands
 
 
 def read_report(folder: Path) -> Report:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from packaging.utils import NormalizedName
 
 from containers import builder, engine, images, testbed, wheelhouse
 from containers.engine import Engine, Run
 from containers.index import IndexContents, IndexFault
 from containers.testbed import Testbed
+from tests.faults import edits
 from tests.faults.cell_runs import (
     ScenarioRunner,
     StartTestbed,
@@ -32,6 +35,7 @@ from tests.faults.recording import (
     path_of,
     write,
 )
+from tests.helpers.binaries import elf
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.evidence import CellEvidence
@@ -193,6 +197,25 @@ def evidence_source(request: pytest.FixtureRequest) -> Iterator[EvidenceSource]:
 
 
 @pytest.fixture
+def compile_library(
+    container_engine: Engine, evidence_source: EvidenceSource
+) -> Callable[[str], bytes]:
+    """Return a function that compiles a Linux library from C code.
+
+    With a recording it returns a library without code, because no machine loads it.
+    """
+    if isinstance(evidence_source, Recording):
+        return lambda _: elf(soname="libextra.so", needed=["libc.so.6"])
+    return functools.partial(edits.compiled, container_engine)
+
+
+@functools.cache
+def dependency_modules() -> Mapping[NormalizedName, frozenset[str]]:
+    """Return the top-level modules of the dependencies, by distribution."""
+    return top_level_modules(wheelhouse.dependencies(load_subject().locks))
+
+
+@pytest.fixture
 def scenario_runner(
     container_engine: Engine,
     start_testbed: StartTestbed,
@@ -246,8 +269,7 @@ def _judge(
         installer: str = "",
         **seconds: int,
     ) -> JudgedWheel:
-        release = planted_release(wheel)
-        static = inspect_release([wheel], subject, top_level_modules(release.dependencies))
+        static = inspect_release([wheel], subject, dependency_modules())
         cell = plan.cell(
             default.machine,
             load_subject(),
@@ -257,7 +279,8 @@ def _judge(
 
         def run_cells() -> Observations:
             with start_testbed([wheel], faults) as started:
-                request = cell_request(container_engine, started, cell, release)._replace(
+                request = cell_request(container_engine, started, cell, planted_release(wheel))
+                request = request._replace(
                     planted=planted or PlantedFault(), seconds={**TIME_LIMITS, **seconds}
                 )
                 return Observations({cell.id: observe_cell(request)}, started.hosts)

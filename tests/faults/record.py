@@ -18,7 +18,7 @@ recorder lets the gate build `bindings/python` once and copies the wheels there.
 compiles stay there as well. Use the same folder for two records that are compared.
 
 **The faults.** Each case is a release (or a workflow, or a command line) with one fault, and the
-options that keep the run short. If both wheels have the changed file, it is changed in both, as in a
+options that keep the run short. If both wheels have the changed file, both are changed, as in a
 build.
 
 **What is recorded.** For each case: the exit code, the verdict, the notes, and for each item and

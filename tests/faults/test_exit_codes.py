@@ -19,7 +19,7 @@ import pytest
 
 from containers.engine import Engine
 from containers.state import state_folder
-from tests.faults.commands import ROOT, environment, read_report, run_to_end
+from tests.faults.commands import ROOT, child_processes, environment, read_report, run_to_end
 from tests.helpers.sample_run import LINUX, cell
 from tests.helpers.sample_run import report as sample_report
 from tests.helpers.sample_wheels import linux_wheel
@@ -106,8 +106,8 @@ def test_doctor_runs_without_an_environment(tmp_path: Path) -> None:
     code, output = launch("doctor", **NO_INDEX, E2E_TOX_WORK_DIR=str(tmp_path / "tox"))
 
     assert code == ExitCode.TESTBED_FAILED
-    assert re.search(r"^missing\b", output, re.MULTILINE)
     assert "mmdebstrap" in output
+    assert "ERROR: " not in output, "doctor makes no environment"
 
 
 @pytest.mark.long
@@ -255,7 +255,7 @@ def _in_set_up(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
                 time.sleep(0.02)
             yield process
         finally:
-            for pid in (*_children(process.pid), process.pid):
+            for pid in (*child_processes(process.pid), process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.communicate()
@@ -265,11 +265,6 @@ def _is_started(report: Path, before: bytes) -> bool:
     """Return True if this run has written its first report."""
     results, page = report / "results.json", report / "index.html"
     return page.exists() and results.exists() and results.read_bytes() != before
-
-
-def _children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in path.read_text("ascii").split()] if path.exists() else []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -292,7 +287,7 @@ def test_run_that_is_killed_in_its_set_up_has_no_verdict(
 ) -> None:
     _write_verified_report(tmp_path / "report")
     with _in_set_up(tmp_path, *words) as process:
-        (command,) = _children(process.pid)
+        (command,) = child_processes(process.pid)
         os.kill(command, signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
 
@@ -404,9 +399,11 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("line_with", ["publishing the release: done", "cell 1/1"])
+@pytest.mark.parametrize(
+    "pattern", [r"\bindex\b.*: done", r"\b1/1 debian-13-uv-venv"], ids=["set-up", "cell"]
+)
 def test_engine_that_stops_after_the_set_up_is_a_testbed_failure(
-    tmp_path: Path, container_engine: Engine, good_wheel: Path, line_with: str
+    tmp_path: Path, container_engine: Engine, good_wheel: Path, pattern: str
 ) -> None:
     if not container_engine.url.startswith("unix://"):
         pytest.skip("not run: the engine has no Unix socket. Set DOCKER_HOST to a Unix socket")
@@ -425,7 +422,7 @@ def test_engine_that_stops_after_the_set_up_is_a_testbed_failure(
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line_with in line:
+        if re.search(pattern, line):
             relay.close()
             break
     lines += process.communicate(timeout=300)[0].splitlines()

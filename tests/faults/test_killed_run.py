@@ -12,12 +12,23 @@ import docker
 import pytest
 
 from containers.engine import Engine
-from tests.faults.commands import ROOT, environment, gate, gate_command, read_report
+from tests.faults.commands import (
+    ROOT,
+    child_processes,
+    environment,
+    gate,
+    gate_command,
+    read_report,
+)
 from tests.faults.engine_objects import remaining_objects, runs_of_process
 from tests.helpers.sample_wheels import linux_wheel
 from verification.models.errors import ExitCode
 from verification.models.verdict import Verdict
 from verification.report import writer
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+WORKER = "exec(eval(sys.stdin.readline()))"
+"""The command of a worker of pytest-xdist (execnet)."""
 
 
 @pytest.fixture
@@ -63,8 +74,18 @@ def test_next_run_removes_the_objects_of_a_killed_run(
     assert remaining_objects(client, runs) == [], next_run.output
 
 
-@pytest.mark.parametrize("launched", [False, True], ids=["pytest", "launcher"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+# test_exit_codes.py has fast tests for the other two signals to the launcher.
+@pytest.mark.parametrize(
+    ("launched", "number"),
+    [
+        *(pytest.param(False, number, id=f"pytest-{number.name}") for number in SIGNALS),
+        pytest.param(True, signal.SIGTERM, id="launcher-SIGTERM"),
+        *(
+            pytest.param(True, number, id=f"launcher-{number.name}", marks=pytest.mark.long)
+            for number in SIGNALS[1:]
+        ),
+    ],
+)
 def test_interrupted_run_leaves_only_its_report(
     client: docker.DockerClient, tmp_path: Path, launched: bool, number: signal.Signals
 ) -> None:
@@ -108,7 +129,7 @@ def test_run_that_is_interrupted_between_its_phases_has_a_complete_report(
     deadline = time.monotonic() + 300
     # The workers start after the set-up. pytest does not report an interrupt at that time.
     while not (
-        contains(log, "publishing the release: done")
+        any(WORKER in command for command in child_processes(process.pid).values())
         if phase == "workers"
         else contains(report / "results.json", '"finished": true')
     ):

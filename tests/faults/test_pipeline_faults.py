@@ -15,6 +15,7 @@ from containers import workflow_testbed as pipeline
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, TagPush
+from tests.faults.recording import FOLDER, SOURCES, path_of, read_pipeline, write_pipeline
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.release_workflow import PLANNED, PUBLISHERS, calling
 from verification.models.cause import Cause
@@ -34,8 +35,21 @@ JudgedRun = tuple[tuple[Cause, ...], PipelineEvidence]
 PushTag = Callable[..., JudgedRun]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let a test that is marked `recorded` judge its recording, if there is one.
+
+    `./e2e test --record-evidence tests/faults/test_pipeline_faults.py` writes missing recordings.
+    A test without a recording runs the workflow.
+    """
+    recorded, on_machines = SOURCES
+    path = FOLDER / Path(__file__).stem / f"{metafunc.function.__name__}.json.gz"
+    if metafunc.definition.get_closest_marker("recorded") and path.is_file():
+        sources = [recorded, pytest.param(on_machines, marks=pytest.mark.long)]
+        metafunc.parametrize("push_tag", sources, indirect=True)
+
+
 @pytest.fixture
-def push_tag(container_engine: Engine, run: Run, tmp_path: Path) -> PushTag:
+def push_tag(request: pytest.FixtureRequest, tmp_path: Path) -> PushTag:
     """Return a function that pushes a tag to a repository with a changed workflow or source."""
 
     def push(
@@ -61,13 +75,39 @@ def push_tag(container_engine: Engine, run: Run, tmp_path: Path) -> PushTag:
             (tmp_path / name).write_text(text, "utf-8")
         tag_push = TagPush(root=ROOT, tags=(tag,), annotated=annotated, overlays=overlays)
         setup = IndexSetup(publishers=tuple(registered), files=tuple(store))
-        file = WorkflowFile(path=workflow)
-        with pipeline.start(container_engine, run, tag_push, file, setup, decide) as testbed:
-            (result,) = testbed.start()
-            evidence = testbed.evidence(result, "quiverdb")
+        if getattr(request, "param", "") == SOURCES[0]:
+            evidence = read_pipeline(path_of(request.node))
+        else:
+            evidence = _run(request, tag_push, WorkflowFile(path=workflow), setup, version)
         return execution.diagnose_pipeline(evidence, PLANNED, version=version), evidence
 
     return push
+
+
+def _run(
+    request: pytest.FixtureRequest,
+    tag_push: TagPush,
+    file: WorkflowFile,
+    setup: IndexSetup,
+    version: str,
+) -> PipelineEvidence:
+    """Run the workflow, and write a recording if the test has one."""
+    engine: Engine = request.getfixturevalue("container_engine")
+    run: Run = request.getfixturevalue("run")
+    with pipeline.start(engine, run, tag_push, file, setup, decide) as testbed:
+        (result,) = testbed.start()
+        evidence = testbed.evidence(result, "quiverdb")
+        hosts = testbed.hosts
+    record = request.config.getoption("--record-evidence")
+    if record and request.node.get_closest_marker("recorded"):
+        path = path_of(request.node)
+        write_pipeline(path, evidence, hosts)
+        names = [
+            _names(execution.diagnose_pipeline(observed, PLANNED, version=version))
+            for observed in (evidence, read_pipeline(path))
+        ]
+        assert names[0] == names[1], "the recording has another diagnosis than the run"
+    return evidence
 
 
 def _names(causes: Sequence[Cause]) -> list[str]:
@@ -79,6 +119,7 @@ def _log(evidence: PipelineEvidence, job: str) -> str:
     return "\n".join(line for step in failing if step for line in step.log)
 
 
+@pytest.mark.recorded
 def test_tag_of_another_version_stops_at_validate(push_tag: PushTag) -> None:
     causes, evidence = push_tag(tag="v9.9.9")
 
@@ -86,9 +127,7 @@ def test_tag_of_another_version_stops_at_validate(push_tag: PushTag) -> None:
     assert causes[0].facts["job"] == "validate"
     assert "v9.9.9" in causes[0].message
     assert "0.5.0" in causes[0].message
-    assert "v9.9.9" in _log(evidence, "validate"), (
-        "the evidence contains the log of the failed step"
-    )
+    assert "v9.9.9" in _log(evidence, "validate"), "the log of the failed step is in the evidence"
     assert evidence.index.files == {}
     assert evidence.releases == ()
 
@@ -102,6 +141,7 @@ def test_unregistered_environment_is_refused_by_the_index(push_tag: PushTag) -> 
     assert evidence.index.files == {}
 
 
+@pytest.mark.recorded
 def test_job_without_the_permission_gets_no_identity(push_tag: PushTag) -> None:
     causes, evidence = push_tag(("id-token: write", "contents: read"))
 
@@ -118,6 +158,7 @@ def test_renamed_workflow_is_another_publisher(push_tag: PushTag) -> None:
     assert evidence.index.files == {}
 
 
+@pytest.mark.recorded
 def test_release_job_without_write_permission_makes_no_release(push_tag: PushTag) -> None:
     causes, evidence = push_tag(("contents: write # to create", "contents: read # to create"))
 
@@ -127,6 +168,7 @@ def test_release_job_without_write_permission_makes_no_release(push_tag: PushTag
     assert len(evidence.index.files) == 2, "the job publish does not wait for the release"
 
 
+@pytest.mark.recorded
 def test_artifacts_with_the_same_name_collide(push_tag: PushTag) -> None:
     causes, evidence = push_tag(("name: wheel-${{ matrix.os }}", "name: wheel"))
 
@@ -135,6 +177,7 @@ def test_artifacts_with_the_same_name_collide(push_tag: PushTag) -> None:
     assert evidence.index.files == {}
 
 
+@pytest.mark.recorded
 def test_job_that_does_not_wait_starts_too_early(push_tag: PushTag) -> None:
     rest = "    runs-on: ubuntu-latest\n    timeout-minutes: 10\n    environment"
     causes, _ = push_tag((f"    needs: validate\n{rest}", rest))
@@ -143,6 +186,7 @@ def test_job_that_does_not_wait_starts_too_early(push_tag: PushTag) -> None:
     assert "publish" in {cause.facts["job"] for cause in causes if cause.name == "job-order"}
 
 
+@pytest.mark.recorded
 def test_release_that_waits_for_publishing_is_out_of_order(push_tag: PushTag) -> None:
     old = "    name: Create the GitHub release\n    needs: validate\n"
     causes, _ = push_tag((old, old.replace("needs: validate", "needs: [validate, publish]")))
@@ -158,6 +202,7 @@ def test_tag_that_does_not_match_the_filter_starts_nothing(push_tag: PushTag) ->
     assert all(job.result == "not run" for job in evidence.run.jobs)
 
 
+@pytest.mark.recorded
 def test_condition_that_is_never_true_skips_its_job(push_tag: PushTag) -> None:
     old = "    name: Create the GitHub release\n"
     causes, evidence = push_tag((old, f"{old}    if: github.ref == 'refs/heads/main'\n"))
@@ -175,6 +220,7 @@ def test_lightweight_tag_is_reported(push_tag: PushTag) -> None:
     assert len(evidence.index.files) == 2
 
 
+@pytest.mark.recorded
 def test_published_file_with_other_bytes_is_not_replaced(
     push_tag: PushTag, good_wheel: Path, tmp_path: Path
 ) -> None:

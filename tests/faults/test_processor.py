@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.cell_runs import ScenarioRunner
 from tests.helpers import wheel_builder as wheels
@@ -50,9 +50,8 @@ def version():
 )
 
 
-def _planted(wheel: Path, folder: Path, container_engine: Engine, source: str, code: bytes) -> Path:
-    library = {LIBRARY: edits.compiled(container_engine, source)}
-    return wheels.mutate(wheel, folder, add=library, **edits.added(code))
+def _planted(wheel: Path, folder: Path, library: bytes, code: bytes) -> Path:
+    return wheels.mutate(wheel, folder, add={LIBRARY: library}, **edits.added(code))
 
 
 def _has_avx2() -> bool:
@@ -67,13 +66,13 @@ def _has_avx2() -> bool:
 def test_unchecked_avx2_code_fails_only_on_the_oldest_processor(
     scenario_runner: ScenarioRunner,
     good_wheel: Path,
-    container_engine: Engine,
+    compile_library: Callable[[str], bytes],
     tmp_path: Path,
     source: str,
     code: bytes,
     where: str,
 ) -> None:
-    wheel = _planted(good_wheel, tmp_path, container_engine, source, code)
+    wheel = _planted(good_wheel, tmp_path, compile_library(source), code)
     (cause,) = scenario_runner.on(*OLDEST).causes(wheel, ["venv"])["venv"]
 
     assert (cause.name, cause.severity) == ("illegal-instruction", "broken")
@@ -87,9 +86,12 @@ def test_unchecked_avx2_code_fails_only_on_the_oldest_processor(
 
 
 def test_code_that_checks_the_processor_works_on_both(
-    scenario_runner: ScenarioRunner, good_wheel: Path, container_engine: Engine, tmp_path: Path
+    scenario_runner: ScenarioRunner,
+    good_wheel: Path,
+    compile_library: Callable[[str], bytes],
+    tmp_path: Path,
 ) -> None:
-    wheel = _planted(good_wheel, tmp_path, container_engine, CHECKED, AT_FIRST_CALL)
+    wheel = _planted(good_wheel, tmp_path, compile_library(CHECKED), AT_FIRST_CALL)
     for runner in (scenario_runner.on(*OLDEST), scenario_runner.on(installer="uv")):
         assert runner.cause_names(wheel, ["venv"]) == {"venv": set()}
 

@@ -24,7 +24,11 @@ def _cause_names(report: Report) -> set[str]:
     ("options", "code", "verdict"),
     [
         ((), ExitCode.VERIFIED, Verdict.VERIFIED),
-        (("--strict-verdict",), ExitCode.PACKAGE_FAILED, Verdict.FAILED),
+        # test_gate_plugin.py has the fast test for the option.
+        pytest.param(
+            *(("--strict-verdict",), ExitCode.PACKAGE_FAILED, Verdict.FAILED),
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["lenient", "strict"],
 )

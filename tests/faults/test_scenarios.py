@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -305,17 +306,16 @@ const char *asked(void) { return table[0](); }
 
 
 def test_interposed_function_in_a_pointer_table_is_reported(
-    scenario_runner: ScenarioRunner, good_wheel: Path, tmp_path: Path
+    scenario_runner: ScenarioRunner,
+    compile_library: Callable[[str], bytes],
+    good_wheel: Path,
+    tmp_path: Path,
 ) -> None:
     changes: dict[str, Any] = edits.added(
         b"import ctypes\n"
         b"ctypes.CDLL(os.path.join(os.path.dirname(__file__), '_libs', 'libextra.so'))"
     )
-    changes["add"] = {
-        "quiverdb/_libs/libextra.so": edits.compiled(
-            scenario_runner.container_engine, FUNCTION_TABLE
-        )
-    }
+    changes["add"] = {"quiverdb/_libs/libextra.so": compile_library(FUNCTION_TABLE)}
     wheel = wheels.mutate(good_wheel, tmp_path, **changes)
     names = ["venv", "other-sqlite", "preloaded-sqlite"]
     causes = scenario_runner.causes(wheel, names)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from containers.engine import Engine
 from tests.faults import edits
 from tests.faults.conftest import Judge
 from tests.helpers import wheel_builder as wheels
@@ -264,7 +264,7 @@ __attribute__((constructor)) static void quiet(void) {
 
 
 def test_changed_process_state_is_reported(
-    judge: Judge, container_engine: Engine, good_wheel: Path, tmp_path: Path
+    judge: Judge, compile_library: Callable[[str], bytes], good_wheel: Path, tmp_path: Path
 ) -> None:
     planted = (
         b"    import ctypes, locale, os, signal\n"
@@ -277,7 +277,7 @@ def test_changed_process_state_is_reported(
     wheel = wheels.mutate(
         good_wheel,
         tmp_path,
-        add={"quiverdb/_libs/libextra.so": edits.compiled(container_engine, FLUSHING)},
+        add={"quiverdb/_libs/libextra.so": compile_library(FLUSHING)},
         **edits.at_first_use(planted),
     )
     judged = judge(wheel)
