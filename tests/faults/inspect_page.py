@@ -1,20 +1,23 @@
 """Use a report's page in Chromium as a reader does, and print the observations as JSON.
 
 Runs in the image ``browser``, without a network. The first argument is the page. The option
-``without-axe`` leaves out axe, which takes minutes for a large page.
+``without-axe`` leaves out axe, which takes minutes for a large page. The option ``one-view`` uses
+only the first width and the first colour scheme.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS = (1280, 390)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 _SHOWN_CELLS = (
     "[...document.querySelectorAll('details.cell')].filter(c => !c.hidden).map(c => c.id)"
 )
@@ -35,22 +38,23 @@ _LOAD_TIME = """(() => {
 })()"""
 
 
-def inspect_page(browser: Browser, address: str, folder: Path, *, axe: bool) -> dict[str, Any]:
-    """Return the observations of the page."""
+def inspect_page(
+    browser: Browser, address: str, folder: Path, *, axe: bool, views: int | None = None
+) -> dict[str, Any]:
+    """Return the observations of the page, in at most ``views`` combinations of width and scheme."""
     console: list[str] = []
     requests: list[str] = []
     observed: dict[str, Any] = {"console": console, "requests": requests, "axe": {}, "width": {}}
-    for width in WIDTHS:
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
-            page.on("pageerror", lambda e: console.append(f"error: {e}"))
-            page.on("request", lambda r: requests.append(r.url))
-            page.goto(address)
-            page.screenshot(path=folder / f"{width}-{scheme}.png")
-            observed["axe"][f"{width} {scheme}"] = _axe(page) if axe else "left out"
-            observed["width"][str(width)] = page.evaluate("document.documentElement.scrollWidth")
-            page.close()
+    for width, scheme in list(itertools.product(WIDTHS, SCHEMES))[:views]:
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda e: console.append(f"error: {e}"))
+        page.on("request", lambda r: requests.append(r.url))
+        page.goto(address)
+        page.screenshot(path=folder / f"{width}-{scheme}.png")
+        observed["axe"][f"{width} {scheme}"] = _axe(page) if axe else "left out"
+        observed["width"][str(width)] = page.evaluate("document.documentElement.scrollWidth")
+        page.close()
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
     page.goto(address)
@@ -147,5 +151,7 @@ if __name__ == "__main__":
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium")
         axe = "without-axe" not in sys.argv
-        print(json.dumps(inspect_page(chromium, path.as_uri(), path.parent, axe=axe)))
+        views = 1 if "one-view" in sys.argv else None
+        result = inspect_page(chromium, path.as_uri(), path.parent, axe=axe, views=views)
+        print(json.dumps(result))
         chromium.close()

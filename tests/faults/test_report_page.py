@@ -174,7 +174,7 @@ def test_planted_html_is_detected_without_the_protection(browser: Browser) -> No
     policy = good.partition('<meta http-equiv="Content-Security-Policy"')[2].partition(">")[0]
     open_page = good.replace(f'<meta http-equiv="Content-Security-Policy"{policy}>', "")
     planted = "<main><img src=x><script>window.planted=1; console.error('planted')</script>"
-    observed = browser.inspect(open_page.replace("<main>", planted, 1))
+    observed = browser.inspect(open_page.replace("<main>", planted, 1), "one-view")
     assert observed["planted"] == "number"
     assert (observed["scripts"], observed["embedded elements"]) == (2, 1)
     assert "error: planted" in observed["console"]
