@@ -41,7 +41,7 @@ _LOAD_TIME = """(() => {
 def inspect_page(
     browser: Browser, address: str, folder: Path, *, axe: bool, views: int | None = None
 ) -> dict[str, Any]:
-    """Return the observations of the page, in at most ``views`` combinations of width and scheme."""
+    """Return the observations of the page. ``views`` limits the number of views."""
     console: list[str] = []
     requests: list[str] = []
     observed: dict[str, Any] = {"console": console, "requests": requests, "axe": {}, "width": {}}
