@@ -13,7 +13,7 @@ from containers.engine import Engine
 from containers.index import IndexFault
 from containers.testbed import Testbed
 from tests.faults.recording import EvidenceSource, Observations, ObservedCell
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.cell import Cell
 from verification.models.diagnosis import Diagnosis
 from verification.models.evidence import CellEvidence
@@ -135,6 +135,11 @@ class DiagnosedCell(NamedTuple):
     def cause_names(self) -> set[str]:
         """The names of the causes."""
         return {cause.name for cause in self.diagnosis.causes}
+
+
+def has_facts(cause: Cause, **facts: FactValue) -> bool:
+    """Return True if the cause has these facts. It may have others."""
+    return facts.items() <= cause.facts.items()
 
 
 def planted_release(*wheels: Path) -> Release:

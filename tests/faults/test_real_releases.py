@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.cell_runs import has_facts
 from tests.faults.commands import gate, read_report
 from verification.models.errors import ExitCode
 from verification.models.evidence import read_evidence
@@ -56,7 +57,7 @@ def test_0_13_5_needs_a_runtime_that_a_clean_windows_lacks(tmp_path: Path) -> No
     for installer in ("pip", "uv"):
         (missing,) = causes[f"windows-wine-{installer}-system"]
         assert missing.name == "missing-runtime-library"
-        assert missing.facts == {"library": "MSVCP140.dll", "needed_by": "libquiver.dll"}
+        assert has_facts(missing, library="MSVCP140.dll", needed_by="libquiver.dll")
         assert "delvewheel repair --analyze-existing" in missing.remedy
     assert causes["windows-wine-vcredist-pip-system"] == ()
     (old,) = causes["windows-wine-vcredist-old-pip-system"]

@@ -10,6 +10,7 @@ import pefile
 import pytest
 
 from tests.faults import edits
+from tests.faults.cell_runs import has_facts
 from tests.faults.conftest import Judge
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
@@ -136,7 +137,7 @@ def test_32_bit_library_is_reported(
 
     assert "wrong-architecture" in judged.static_names
     assert judged.names == {"wrong-architecture"}
-    assert judged.dynamic[0].facts == {"library": "libquiver.dll", "error": BAD_EXE_FORMAT}
+    assert has_facts(judged.dynamic[0], library="libquiver.dll", error=BAD_EXE_FORMAT)
 
 
 def test_missing_symbol_is_reported(
@@ -153,11 +154,8 @@ def test_missing_symbol_is_reported(
 
     assert judged.static_names == {"symbol-not-found"}
     assert judged.names == {"symbol-not-found"}
-    assert judged.dynamic[0].facts == {
-        "library": "libquiver.dll",
-        "symbol": symbol.decode(),
-        "needed_by": "libquiver_c.dll",
-    }
+    facts = {"library": "libquiver.dll", "symbol": symbol.decode(), "needed_by": "libquiver_c.dll"}
+    assert has_facts(judged.dynamic[0], **facts)
 
 
 def test_unbundled_library_is_reported(
@@ -172,7 +170,7 @@ def test_unbundled_library_is_reported(
 
     assert judged.static_names == {"missing-runtime-library"}
     assert judged.names == {"missing-runtime-library"}
-    assert judged.dynamic[0].facts == {"library": third.decode(), "needed_by": "libquiver.dll"}
+    assert has_facts(judged.dynamic[0], library=third.decode(), needed_by="libquiver.dll")
 
 
 def _decoys(wheel: Path) -> PlantedFault:
@@ -253,7 +251,7 @@ def test_changed_registry_is_reported(
     judged = windows_judge(wheel)
 
     assert judged.names == {"registry-changed"}
-    assert judged.dynamic[0].facts == {"count": 1, "key": "HKCU\\Environment:Path"}
+    assert has_facts(judged.dynamic[0], count=1, key="HKCU\\Environment:Path")
 
 
 def test_leftover_process_is_reported(
