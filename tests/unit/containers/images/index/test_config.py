@@ -68,7 +68,6 @@ def test_all_faults_are_reported_together(tmp_path: Path) -> None:
         ),
         ({"pending_publishers": [5]}, {"pending_publishers[0]"}),
     ],
-    ids=str,
 )
 def test_wrong_value_is_reported_with_its_key(
     tmp_path: Path, changes: dict[str, Any], keys: set[str]
