@@ -242,8 +242,10 @@ def test_a_process_that_keeps_running_is_recorded(
 
 
 def test_running_processes_are_listed_by_their_command_lines() -> None:
-    with subprocess.Popen(["sleep", "50.125"]) as process:
-        try:
-            assert "sleep 50.125" in probe.processes()
-        finally:
-            process.kill()
+    command = ["sh", "-c", "echo; read line"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()  # the program has started
+        assert " ".join(command) in probe.processes()
+        process.stdin.close()
