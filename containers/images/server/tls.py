@@ -31,6 +31,7 @@ _THREADS = 80
 _IDLE_CONNECTIONS = 512
 _QUEUE_SIZE = 256
 _TIMEOUT_SECONDS = 60
+_BUFFER_BYTES = 65536
 
 
 class Server(CherootServer):
@@ -69,9 +70,29 @@ class _Adapter(BuiltinSSLAdapter):
         return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
 
+class _Request(HTTPRequest):
+    """A request whose chunked body is read completely, so that the connection can be used again.
+
+    cheroot does this only for a body with a Content-Length.
+    """
+
+    def send_headers(self) -> None:
+        """Send the status and the headers after the rest of the request is read."""
+        if self.chunked_read:
+            try:
+                while self.rfile.read(_BUFFER_BYTES):
+                    pass
+                for _ in self.rfile.read_trailer_lines():
+                    pass
+            except ValueError:  # not a chunk: the start of the next request is unknown
+                self.close_connection = True
+        super().send_headers()
+
+
 class _Connection(HTTPConnection):
     """A connection that does the handshake in the worker thread."""
 
+    RequestHandlerClass = _Request
     server: Server
     _is_encrypted = False
 

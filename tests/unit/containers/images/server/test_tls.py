@@ -63,6 +63,35 @@ def test_one_connection_serves_many_requests(front: Front) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("body", "stays_open"),
+    [
+        (b"2\r\n{}\r\n0\r\n\r\n", True),
+        (b"2\r\n{}\r\n0\r\nX-Trailer: a\r\n\r\n", True),
+        (b"0\r\n\r\n", True),
+        (b"no size\r\n{}\r\n0\r\n\r\n", False),
+    ],
+    ids=["chunk", "trailer", "empty", "malformed"],
+)
+def test_unread_chunked_body_is_not_the_next_request(
+    front: Front, body: bytes, stays_open: bool
+) -> None:
+    context = ssl.create_default_context(cafile=str(front.ca))
+    connection = http.client.HTTPSConnection(INDEX_HOST, front.port, context=context, timeout=20)
+    connection.connect()
+    first_socket = connection.sock
+    connection.request("POST", "/simple/", body, {"Transfer-Encoding": "chunked"})
+    response = connection.getresponse()
+    response.read()
+    assert (response.status, response.will_close) == (405, not stays_open)
+    connection.request("GET", "/simple/")
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 200
+    assert (connection.sock is first_socket) == stays_open
+    connection.close()
+
+
 def test_clients_without_a_handshake_do_not_delay_others(front: Front) -> None:
     silent = [socket.create_connection((INDEX_HOST, front.port)) for _ in range(10)]
     try:
