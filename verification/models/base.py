@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 
 from verification.models.errors import ExitCode
 
+_ROOT = Path(__file__).parents[2]
+
 
 class Model(pydantic.BaseModel):
     """A frozen value. An unknown key is an error."""
@@ -80,7 +82,7 @@ def load_toml(path: Path) -> dict[str, pydantic.JsonValue]:
     try:
         return tomllib.loads(_read(path).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} is not TOML: {error}") from None
+        raise DataError(f"{_name(path)} is not TOML: {error}") from None
 
 
 def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
@@ -89,7 +91,7 @@ def read_toml(model: type[AnyModel], path: Path) -> AnyModel:
     Raises:
         DataError: the file cannot be read, is not TOML, or does not fit the model.
     """
-    return validate(model, load_toml(path), path.name)
+    return validate(model, load_toml(path), _name(path))
 
 
 def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
@@ -100,7 +102,7 @@ def read_tables(model: type[AnyModel], path: Path) -> Mapping[str, AnyModel]:
     """
     models = {}
     for name, table in load_toml(path).items():
-        origin = f"{path.name}: {name}"
+        origin = f"{_name(path)}: {name}"
         if not isinstance(table, dict):
             raise DataError(f"{origin}: is not a table; write [{name}]")
         if "name" in table:
@@ -145,6 +147,11 @@ def _model_in(field: FieldInfo) -> type[Model] | None:
             return annotation
         annotations += typing.get_args(annotation)
     return None
+
+
+def _name(path: Path) -> str:
+    """Return the path of a file relative to the suite's checkout; of another file, its name."""
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else path.name
 
 
 def _read(path: Path) -> bytes:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from verification.models import base
 from verification.models.base import (
     DataError,
     Model,
+    load_toml,
     parse_json,
     read_json,
     read_tables,
@@ -70,6 +72,19 @@ def test_a_bad_table_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.toml").write_text(text, "utf-8")
     with pytest.raises(DataError, match=r"^a\.toml: one: "):
         read_tables(_Named, tmp_path / "a.toml")
+
+
+def test_an_error_names_the_path_in_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "images" / "debian-13" / "recipe.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("name =", "utf-8")
+    with pytest.raises(DataError, match=r"^recipe\.toml\b"):
+        load_toml(path)
+    monkeypatch.setattr(base, "_ROOT", tmp_path)
+    with pytest.raises(DataError, match=r"^images/debian-13/recipe\.toml\b"):
+        load_toml(path)
 
 
 def test_a_file_name_that_is_not_utf8_is_read() -> None:
