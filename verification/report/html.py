@@ -7,6 +7,7 @@ assets/ escapes every value.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import shlex
@@ -64,16 +65,9 @@ def _evidence(folder: Path, report: Report) -> dict[str, CellEvidence]:
 
 def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
     """Return the page; ``evidence`` has the evidence of each cell, by the cell's id."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     style = (ASSETS / "page.css").read_text("utf-8")
     script = (ASSETS / "page.js").read_text("utf-8")
-    return environment.get_template("page.html.jinja").render(
+    return _template().render(
         # These files are ours. The policy of the page allows no other style or script, so that
         # it also stops HTML that a missing escape lets through.
         style=Markup(style),  # noqa: S704
@@ -88,6 +82,19 @@ def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
         page=build_page(report, evidence),
         suite=suite.title(report.suite_version, report.suite_commit),
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    # A gate writes the page twice, and to compile the template takes 0.2 s.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html.jinja")
 
 
 def _source(text: str) -> str:
