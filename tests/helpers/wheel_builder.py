@@ -129,15 +129,15 @@ def _write(
 ) -> None:
     # RECORD comes after the files that it lists.
     records = [path for path in members if path.endswith(".dist-info/RECORD")]
-    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path, (member, data) in members.items():
             if path not in records:
-                archive.writestr(member, data, zipfile.ZIP_DEFLATED)
+                archive.writestr(member, data, zipfile.ZIP_DEFLATED, compresslevel=1)
         for path in records:
             member, data = members[path]
             if fix_record:
                 data = _record(members, path)
-            archive.writestr(member, data, zipfile.ZIP_DEFLATED)
+            archive.writestr(member, data, zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 def _record(members: Mapping[str, tuple[zipfile.ZipInfo, bytes]], record: str) -> bytes:
