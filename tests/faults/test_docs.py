@@ -29,7 +29,6 @@ ROOT = Path(__file__).parents[2]
 ADDRESS = "https://github.com/OWNER/quiverdb-e2e"  # in the tutorial
 PAGES = [path for path in documents.documents(ROOT) if documents.commands(path.read_text("utf-8"))]
 SECONDS = 900
-pytestmark = pytest.mark.xdist_group("documents")  # one worker follows them in order
 
 
 @dataclasses.dataclass(frozen=True)

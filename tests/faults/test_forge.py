@@ -49,7 +49,6 @@ WINDOWS = "quiverdb-0.5.0-cp313-cp313-win_amd64.whl"
 TRUST = "cat /etc/e2e-ca.pem >> /etc/ssl/certs/ca-certificates.crt"
 
 # The tests share one network and one container with gh, and so one worker.
-pytestmark = pytest.mark.xdist_group("forge")
 
 
 @dataclasses.dataclass(frozen=True)

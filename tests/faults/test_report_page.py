@@ -72,7 +72,6 @@ def browser(container_engine: Engine, run: Run) -> Iterator[Browser]:
 
 
 # One worker runs all tests, so that they share the browser and its observations.
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="session")

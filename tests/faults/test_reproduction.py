@@ -27,7 +27,6 @@ from verification.models.errors import ExitCode
 from verification.models.evidence import read_evidence
 from verification.models.report import AnswerKind
 
-pytestmark = pytest.mark.xdist_group("reproduction")  # they share one gate
 CELL = "debian-13-pip-venv"
 
 

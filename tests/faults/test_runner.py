@@ -29,7 +29,6 @@ ROOT = Path(__file__).parents[2]
 IDENTITY_URL, IDENTITY_TOKEN = "https://token.example/?a=b", "the-request-token"
 WORKFLOW = ".github/workflows/publish.yml"
 SETUP = IndexSetup(publishers=publishers.load(PUBLISHERS))
-pytestmark = pytest.mark.xdist_group("runner")
 
 StartRunner = Callable[..., contextlib.AbstractContextManager[Runner]]
 

@@ -38,7 +38,6 @@ RELEASE = Path(__file__).with_name("release.yml")
 WORKFLOW = ".github/workflows/publish.yml"
 SETUP = IndexSetup(publishers=publishers.load(PUBLISHERS))
 TARGETS = ("forge", "index", "job", "relay")
-pytestmark = pytest.mark.xdist_group("runner")
 
 OnLine = Callable[[WorkflowTestbed, ConductorLine], None]
 

@@ -194,7 +194,6 @@ def write_wheel(folder: Path, project: str, version: str) -> Path:
     return path
 
 
-@pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize(("client", "version"), [("twine", "1.0"), ("uv", "1.1")])
 def test_client_publishes_without_a_password(
     registered_testbed: PublishingTestbed, tmp_path: Path, client: str, version: str
@@ -219,7 +218,6 @@ def test_client_publishes_without_a_password(
     assert "eyJ" not in log
 
 
-@pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize("client", CLIENTS)
 def test_client_prints_the_error_of_a_wrong_registration(
     misregistered_testbed: PublishingTestbed, tmp_path: Path, client: str
@@ -238,7 +236,6 @@ def test_client_prints_the_error_of_a_wrong_registration(
     assert identity["environment"] == "pypi"
 
 
-@pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize("client", CLIENTS)
 def test_client_prints_the_error_of_another_project(
     registered_testbed: PublishingTestbed, tmp_path: Path, client: str
@@ -253,7 +250,6 @@ def test_client_prints_the_error_of_another_project(
     )
 
 
-@pytest.mark.xdist_group("trusted-publishing")
 @pytest.mark.parametrize(
     ("client", "variable"),
     [

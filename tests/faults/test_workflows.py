@@ -25,8 +25,6 @@ from verification.models.report import Report
 from verification.models.workflow import Workflow, WorkflowStep
 from verification.session.user_files import history
 
-pytestmark = pytest.mark.xdist_group("workflows")
-
 CORE = "quiverdb/_libs/libquiver.so"
 CELL = "debian-13-uv-venv"
 OPTIONS = "--machine debian-13 -k uv-venv"
