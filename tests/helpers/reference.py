@@ -219,10 +219,14 @@ def _matrix(_words: Mapping[str, Any]) -> str:
 
 def _machine_row(spec: MachineSpec) -> tuple[str, ...]:
     sentences = [spec.title]
-    if spec.has:
-        sentences.append(f"In addition to a clean machine it has {', '.join(spec.has)}.")
-    if spec.lacks:
-        sentences.append(f"It lacks what its platform promises: {', '.join(spec.lacks)}.")
+    if spec.additional_software:
+        sentences.append(
+            f"In addition to a clean machine it has {', '.join(spec.additional_software)}."
+        )
+    if spec.missing_software:
+        sentences.append(
+            f"It lacks what its platform promises: {', '.join(spec.missing_software)}."
+        )
     if spec.processor:
         sentences.append(f"Processor: {spec.processor}.")
     if refusal := declared_refusal(load(), spec):

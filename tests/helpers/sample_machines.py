@@ -11,7 +11,7 @@ def sample_machine(
     name: str = "debian",
     *,
     system: Literal["linux", "windows"] = "linux",
-    has: tuple[str, ...] = (),
+    additional_software: tuple[str, ...] = (),
     scenarios: tuple[str, ...] = ("venv",),
 ) -> MachineSpec:
     """Return a machine with this name. A Windows machine runs on Wine."""
@@ -25,6 +25,6 @@ def sample_machine(
         glibc="2.41" if system == "linux" else "",
         installers=("pip", "uv"),
         scenarios=scenarios,
-        has=has,
+        additional_software=additional_software,
         profiles=("gate",),
     )

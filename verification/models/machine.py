@@ -96,9 +96,9 @@ class MachineSpec(Model):
     """The version of its C library. A Linux machine has one of the two, a Windows machine none."""
     installers: tuple[str, ...]
     scenarios: tuple[str, ...]
-    has: tuple[str, ...]
+    additional_software: tuple[str, ...]
     """What it has in addition to a clean machine."""
-    lacks: tuple[str, ...] = ()
+    missing_software: tuple[str, ...] = ()
     """What its platform tags promise and it does not have."""
     processor: str = ""
     """The emulated processor of its Python; empty if it runs on the host's processor."""
@@ -135,4 +135,4 @@ class MachineSpec(Model):
     @property
     def clean(self) -> bool:
         """True if it has only what a clean machine has."""
-        return not self.has
+        return not self.additional_software

@@ -128,9 +128,9 @@ def works_only_with_extras(
     causes = []
     for cell in cells:
         spec = specs.get(cell.machine)
-        if spec is None or not spec.has or cell.outcome not in _LOADED:
+        if spec is None or not spec.additional_software or cell.outcome not in _LOADED:
             continue
         if (spec.os, spec.python) in failing:
-            note = finding("works-with-more", "extras", extras=tuple(spec.has))
+            note = finding("works-with-more", "extras", extras=tuple(spec.additional_software))
             causes.append(note.cause(cell.id))
     return causes

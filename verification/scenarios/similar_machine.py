@@ -225,9 +225,9 @@ def _differences(
     yield from _system_differences(spec, report, system_of(spec, known))
     if spec.runs_on == "wine":
         yield Difference("Wine instead of Windows (limits: docs/explanation/stand-ins.md)")
-    for library in spec.has:
+    for library in spec.additional_software:
         yield Difference(f"it has {library}", _LIBRARY, decisive=True)
-    for library in spec.lacks:
+    for library in spec.missing_software:
         yield Difference(f"it has no {library}", _LIBRARY, decisive=True)
     if report.scenario and report.scenario not in spec.scenarios:
         text = f"machines.toml does not list the scenario {report.scenario} for it"

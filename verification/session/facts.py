@@ -156,7 +156,7 @@ def is_comparable(cell: Cell) -> bool:
     They need not agree on a machine that has more or fewer libraries than its platform tag
     promises, and nothing is loaded where the installer must refuse.
     """
-    return cell.machine.clean and not cell.machine.lacks and not cell.refusal
+    return cell.machine.clean and not cell.machine.missing_software and not cell.refusal
 
 
 def _system(subject: Subject, setup: RunSetup, system: OperatingSystem) -> SystemFacts:

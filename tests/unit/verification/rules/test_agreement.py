@@ -191,8 +191,10 @@ def test_crash_is_no_disagreement() -> None:
     assert _compare([], _cell("clean", "crash")) == []
 
 
-def _machine(name: str, *has: str) -> MachineSpec:
-    return sample_machine(name, system="windows", has=has, scenarios=("system",))
+def _machine(name: str, *additional_software: str) -> MachineSpec:
+    return sample_machine(
+        name, system="windows", additional_software=additional_software, scenarios=("system",)
+    )
 
 
 MACHINES = [_machine("clean"), _machine("runtime", "the redistributable")]

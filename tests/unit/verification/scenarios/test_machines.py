@@ -20,11 +20,21 @@ glibc = "2.41"
 installers = ["pip", "uv"]
 scenarios = ["venv"]
 runs_on = "linux"
-has = []
+additional_software = []
 profiles = ["gate"]
 """
 REQUIRED = (
-    *("title", "os", "image", "python", "installers", "scenarios", "runs_on", "has", "profiles"),
+    *(
+        "title",
+        "os",
+        "image",
+        "python",
+        "installers",
+        "scenarios",
+        "runs_on",
+        "additional_software",
+        "profiles",
+    ),
 )
 
 
@@ -56,7 +66,9 @@ def test_machines_keep_the_order_of_the_file(tmp_path: Path) -> None:
 def test_an_unknown_key_is_reported_with_the_known_keys(tmp_path: Path) -> None:
     message = _error(tmp_path, f'{TABLE}colour = "red"\n')
     assert message.startswith("machines.toml: debian: colour: ")
-    assert all(key in message for key in (*REQUIRED, "glibc", "lacks", "musl", "processor"))
+    assert all(
+        key in message for key in (*REQUIRED, "glibc", "missing_software", "musl", "processor")
+    )
 
 
 @pytest.mark.parametrize("key", REQUIRED)
@@ -75,10 +87,14 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         ('glibc = "2.41"', "", ": debian: "),  # Linux needs glibc or musl
         ('os = "linux"', 'os = "windows"', ": debian: "),  # Windows has no glibc
         ('"2.41"', '"new"', ": debian: glibc: "),
-        ("has = []", 'has = "all"', ": debian: has: "),
+        (
+            "additional_software = []",
+            'additional_software = "all"',
+            ": debian: additional_software: ",
+        ),
         ("[debian]", "debian = 5", ": debian: "),
         ("[debian]", 'debian = "os"', ": debian: "),
-        ("has = []", 'name = "x"', ": debian: "),
+        ("additional_software = []", 'name = "x"', ": debian: "),
         ("[debian]", "[debian", " "),
     ],
 )
@@ -98,4 +114,6 @@ def test_the_machines_of_the_repository_can_be_read() -> None:
 
 
 def test_only_the_minimal_machine_lacks_a_library_of_its_platform() -> None:
-    assert [spec.name for spec in machines.load().values() if spec.lacks] == ["debian-13-minimal"]
+    assert [spec.name for spec in machines.load().values() if spec.missing_software] == [
+        "debian-13-minimal"
+    ]

@@ -108,8 +108,8 @@ def test_planned_cells_have_their_expectation() -> None:
     ("machine", "comparable"),
     [
         (sample_machine(), True),
-        (sample_machine(has=("a library",)), False),
-        (sample_machine().model_copy(update={"lacks": ("a library",)}), False),
+        (sample_machine(additional_software=("a library",)), False),
+        (sample_machine().model_copy(update={"missing_software": ("a library",)}), False),
         (sample_machine().model_copy(update={"python": "3.14"}), False),
     ],
     ids=["clean", "with a library", "without a library", "refuses"],

@@ -264,7 +264,7 @@ def test_notes_of_the_inspection_are_in_the_report(tmp_path: Path) -> None:
 
 def test_library_that_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> None:
     clean = sample_machine("clean", system="windows")
-    more = sample_machine("more", system="windows", has=("the redistributable",))
+    more = sample_machine("more", system="windows", additional_software=("the redistributable",))
     gate = request(tmp_path)
     gate.selection = gate.selection.model_copy(update={"machines": (clean, more)})
     cells = (
