@@ -124,7 +124,7 @@ class Subject(Model):
     @property
     def machine_files(self) -> Mapping[str, Path]:
         """The files that the probe needs on a machine, by their file names on the machine."""
-        files = {"own.py": self.exercise, "uses.py": self.actions}
+        files = {"smoke.py": self.exercise, "uses.py": self.actions}
         return {name: path for name, path in files.items() if path}
 
     @property

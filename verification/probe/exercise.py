@@ -117,7 +117,7 @@ def native_call() -> Values:
     Raises:
         TypeError: the subject's function returned no version.
     """
-    value = _mapping("native_call", subject_module("own").native_call())
+    value = _mapping("native_call", subject_module("smoke").native_call())
     if value is None or "version" not in value:
         raise TypeError("native_call of the subject returned no version")
     source, lacking = value.get("source"), value.get("lacking")
@@ -139,7 +139,7 @@ def round_trip() -> Optional[Values]:
         TypeError: the subject's function returned nothing, although there are tables.
     """
     tables = instructions().get("tables")
-    action = subject_module("own").round_trip
+    action = subject_module("smoke").round_trip
     value = _mapping("round_trip", action() if tables is None else action(tables))
     if tables is None:
         return None  # the subject reports a fault only by an exception
@@ -218,7 +218,7 @@ class FailingCall(TypedDict):
 
 def failing_calls() -> List[FailingCall]:
     """Make the subject's calls that must fail, and return the exception of each."""
-    calls = getattr(subject_module("own"), "failing_calls", None)
+    calls = getattr(subject_module("smoke"), "failing_calls", None)
     values: List[FailingCall] = []
     for name, expected, call in calls() if calls else ():
         value: FailingCall = {

@@ -80,7 +80,7 @@ def exercise(
     """Run the exercise in a folder, with these two files of the subject."""
     files = {
         "exercise.py": EXERCISE.read_text("utf-8"),
-        "own.py": smoke,
+        "smoke.py": smoke,
         "uses.py": uses,
         "instructions.json": json.dumps(INSTRUCTIONS if "tables" in smoke else {}),
     }

@@ -96,5 +96,5 @@ def test_a_missing_description_is_named(tmp_path: Path) -> None:
 def test_the_files_of_the_subject_are_copied_to_machines(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
     (tmp_path / "use.py").touch()
-    assert load(tmp_path / "other.toml").machine_files == {"own.py": tmp_path / "use.py"}
+    assert load(tmp_path / "other.toml").machine_files == {"smoke.py": tmp_path / "use.py"}
     assert [path.name for path in load().machine_files.values()] == ["smoke.py", "uses.py"]
