@@ -440,5 +440,5 @@ def _with_unexplained_tests(run: RunResult, item: ItemResult, any_fails: bool) -
     return item.model_copy(update={"verdict": Verdict.FAILED, "causes": causes})
 
 
-def _cause(name: str, where: str, observed: str) -> Cause:
-    return catalogue().cause(name, where=where, observed=observed)
+def _cause(name: str, where: str, message: str) -> Cause:
+    return catalogue().cause(name, where, message)

@@ -142,7 +142,7 @@ def own_tests() -> OwnTests:
 
 def crash(where: str = LINUX) -> Cause:
     """Return a cause that makes a cell fail."""
-    return catalogue().cause("crash", where=f"{where}: import", observed="was killed by signal 11")
+    return catalogue().cause("crash", f"{where}: import", "was killed by signal 11")
 
 
 def cell(

@@ -37,9 +37,9 @@ _KILLED = 137
 _MAX_OBSERVED = 400  # characters
 
 
-def cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
-    """Return a cause, with the observed text shortened."""
-    return workflow_causes.cause(name, where, " ".join(observed.split())[:_MAX_OBSERVED], **facts)
+def cause(name: str, where: str, message: str, **facts: FactValue) -> Cause:
+    """Return a cause, with the message text shortened."""
+    return workflow_causes.cause(name, where, " ".join(message.split())[:_MAX_OBSERVED], **facts)
 
 
 def failures_of_testbed(evidence: PipelineEvidence) -> Iterator[Cause]:

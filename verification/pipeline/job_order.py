@@ -42,12 +42,12 @@ def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
     for event, trigger in workflow.on.items():
         if event != "push":
             observed = f"the event {event} also starts the workflow"
-            yield cause("untrusted-trigger", workflow.at(trigger.line), observed, event=event)
+            yield cause("untrusted-trigger", workflow.location(trigger.line), observed, event=event)
     for file in workflow.files[1:]:
         for event, trigger in file.on.items():
             if event != "workflow_call":
                 observed = f"the event {event} also starts the called workflow"
-                yield cause("untrusted-trigger", file.at(trigger.line), observed, event=event)
+                yield cause("untrusted-trigger", file.location(trigger.line), observed, event=event)
 
 
 def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:

@@ -126,7 +126,7 @@ def _index_fault(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
     if inputs.is_given("repository-url"):
         url = inputs.get("repository-url")
         observed = f"uploads to {url}, but the publisher is registered on the default index"
-        yield cause("publisher-mismatch", workflow.at(step.line), observed, url=url)
+        yield cause("publisher-mismatch", workflow.location(step.line), observed, url=url)
 
 
 def check_tokens(workflow: Workflow) -> Iterator[Cause]:

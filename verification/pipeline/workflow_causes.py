@@ -7,14 +7,14 @@ from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
 from verification.rules.catalogue import catalogue
 
 
-def cause(name: str, where: str, observed: str, **facts: FactValue) -> Cause:
-    """Return a cause of the catalogue; ``facts`` are the values in ``observed``."""
-    return catalogue().cause(name, where=where, observed=observed, risk=False, **facts)
+def cause(name: str, where: str, message: str, **facts: FactValue) -> Cause:
+    """Return a cause of the catalogue; ``facts`` are the values in ``message``."""
+    return catalogue().cause(name, where, message, risk=False, **facts)
 
 
-def possible_cause(name: str, where: str, observed: str) -> Cause:
+def possible_cause(name: str, where: str, message: str) -> Cause:
     """Return a cause for a possible fault; it has the lower severity of the catalogue entry."""
-    return catalogue().cause(name, where=where, observed=observed, risk=True)
+    return catalogue().cause(name, where, message, risk=True)
 
 
 def step_location(workflow: Workflow, job: WorkflowJob, step: WorkflowStep | None = None) -> str:

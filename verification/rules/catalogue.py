@@ -86,12 +86,13 @@ class Catalogue(Mapping[str, Entry]):
         return len(self._entries)
 
     def cause(
-        self, name: str, *, where: str, observed: str, risk: bool = False, **facts: FactValue
+        self, name: str, where: str, message: str, /, *, risk: bool = False, **facts: FactValue
     ) -> Cause:
         """Return a cause of this name.
 
-        ``where`` is the file, cell or job. ``observed`` is the message: what happened there. A full
-        stop at its end is removed, because reports append one.
+        ``where`` is the file, cell or job. ``message`` says what happened there. A full stop at its
+        end is removed, because reports append one. The first parameters are positional, because a
+        fact can also be called `message`.
         ``facts`` are the values in the message; they also fill the placeholders of the remedy.
         ``risk`` means that the fault is possible and not proven: the cause then has the lesser
         severity of the entry.
@@ -107,7 +108,7 @@ class Catalogue(Mapping[str, Entry]):
             name=name,
             severity=entry.risk if risk and entry.risk else entry.severity,
             where=_one_line(where),
-            message=_one_line(observed).removesuffix("."),
+            message=_one_line(message).removesuffix("."),
             remedy=_one_line(entry.filled_remedy({"where": where, **facts})),
             facts=facts,
         )

@@ -31,9 +31,7 @@ class Finding:
 
     def cause(self, where: str) -> Cause:
         """Return the cause at a location."""
-        return catalogue().cause(
-            self.name, where=where, observed=self.message, risk=self.risk, **self.facts
-        )
+        return catalogue().cause(self.name, where, self.message, risk=self.risk, **self.facts)
 
 
 def finding(name: str, form: str, /, **facts: FactValue) -> Finding:

@@ -215,5 +215,5 @@ def pipeline_result(outcome: PipelineOutcome | None) -> PipelineResult | None:
     return outcome if isinstance(outcome, PipelineResult) else None
 
 
-def _cause(name: str, where: str, observed: str) -> Cause:
-    return catalogue().cause(name, where=where, observed=observed)
+def _cause(name: str, where: str, message: str) -> Cause:
+    return catalogue().cause(name, where, message)

@@ -190,5 +190,5 @@ class GateRun:
         self._lock.close()
 
 
-def _cause(name: str, where: str, observed: str) -> Cause:
-    return catalogue().cause(name, where=where, observed=observed)
+def _cause(name: str, where: str, message: str) -> Cause:
+    return catalogue().cause(name, where, message)

@@ -139,7 +139,7 @@ def _result_of_failed_test(planned: PlannedCell, test: TestPhaseReport) -> CellR
     """Return the result of a cell whose test failed without a result: a testbed failure."""
     reason = "the worker process ended while the cell ran" if test.phase == "crash" else test.text
     observed = f"the suite failed: {reason or 'the test of the cell failed without a result'}"
-    cause = catalogue().cause("testbed-defect", where=planned.id, observed=observed[:400])
+    cause = catalogue().cause("testbed-defect", planned.id, observed[:400])
     return CellResult(
         id=planned.id,
         machine=planned.machine,

@@ -126,10 +126,8 @@ def faults(
             yield _fault(path, observed, module, risk=risk)
 
 
-def _fault(where: str, observed: str, module: str, *, risk: bool) -> Cause:
-    return catalogue().cause(
-        "missing-dependency", where=where, observed=observed, risk=risk, module=module
-    )
+def _fault(where: str, message: str, module: str, *, risk: bool) -> Cause:
+    return catalogue().cause("missing-dependency", where, message, risk=risk, module=module)
 
 
 def _unconditional_links(code: PackageCode) -> dict[str, set[str]]:

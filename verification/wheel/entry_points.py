@@ -59,7 +59,5 @@ def _is_absent(module: str, installed: frozenset[str], subject: Subject) -> bool
     return module.partition(".")[0] == subject.import_package and module not in installed
 
 
-def _fault(observed: str, *, risk: bool = False, **facts: str) -> Cause:
-    return catalogue().cause(
-        "entry-point-broken", where="entry_points.txt", observed=observed, risk=risk, **facts
-    )
+def _fault(message: str, *, risk: bool = False, **facts: str) -> Cause:
+    return catalogue().cause("entry-point-broken", "entry_points.txt", message, risk=risk, **facts)

@@ -67,18 +67,18 @@ def _windows_faults(name: str, install_path: str) -> Iterator[Cause]:
             observed = (
                 f"cannot be installed on Windows, which does not allow the name {part[:80]!r}"
             )
-            yield catalogue().cause("file-name-unusable", where=name, observed=observed, part=part)
+            yield catalogue().cause("file-name-unusable", name, observed, part=part)
     length = _SITE_PACKAGES + _utf16_length(install_path)
     # Scripts and headers of the .data folder have other install paths.
     if length > _MAX_PATH_LENGTH and not install_path.partition("/")[0].endswith(".data"):
         observed = f"has an install path of {length} characters in the default folder of a user's"
         observed += f" Python on Windows, where the limit is {_MAX_PATH_LENGTH} by default"
-        yield catalogue().cause("file-name-unusable", where=name, observed=observed, length=length)
+        yield catalogue().cause("file-name-unusable", name, observed, length=length)
 
 
 def _utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _mismatch(name: str, observed: str, **facts: FactValue) -> Cause:
-    return catalogue().cause("record-mismatch", where=name, observed=observed, risk=False, **facts)
+def _mismatch(name: str, message: str, **facts: FactValue) -> Cause:
+    return catalogue().cause("record-mismatch", name, message, risk=False, **facts)

@@ -210,14 +210,14 @@ def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     if missing:
         yield catalogue().cause(
             "metadata-incomplete",
-            where=f"{archive.dist_infos[0]}/METADATA",
-            observed=f"has no {', '.join(missing)}",
+            f"{archive.dist_infos[0]}/METADATA",
+            f"has no {', '.join(missing)}",
             missing=tuple(missing),
         )
 
 
-def _fault(name: str, archive: Archive, observed: str, **facts: FactValue) -> Cause:
-    return catalogue().cause(name, where=archive.name, observed=observed, risk=False, **facts)
+def _fault(name: str, archive: Archive, message: str, **facts: FactValue) -> Cause:
+    return catalogue().cause(name, archive.name, message, risk=False, **facts)
 
 
 def _version(text: str) -> Version | str:

@@ -260,6 +260,6 @@ def _family(symbol: str) -> str | None:
 
 
 def _fault(
-    name: str, where: Library, observed: str, *, risk: bool = False, **facts: FactValue
+    name: str, where: Library, message: str, *, risk: bool = False, **facts: FactValue
 ) -> Cause:
-    return catalogue().cause(name, where=where.path, observed=observed, risk=risk, **facts)
+    return catalogue().cause(name, where.path, message, risk=risk, **facts)

@@ -217,12 +217,12 @@ def _content(data: bytes) -> Binary | UnreadableBinary:
 
 def _unloadable(path: str, error: UnreadableBinary, *, risk: bool) -> Cause:
     observed = f"cannot be loaded as a library: {error}"
-    return catalogue().cause(error.cause, where=path, observed=observed, risk=risk)
+    return catalogue().cause(error.cause, path, observed, risk=risk)
 
 
 def _not_native(path: str, data: bytes) -> Cause:
     observed = f"is not a native library ({len(data)} bytes)"
-    return catalogue().cause("damaged-library", where=path, observed=observed, bytes=len(data))
+    return catalogue().cause("damaged-library", path, observed, bytes=len(data))
 
 
 def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
@@ -232,8 +232,8 @@ def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
             observed += f" also as {listing(library.paths[1:])}"
             yield catalogue().cause(
                 "duplicate-library",
-                where=library.path,
-                observed=observed,
+                library.path,
+                observed,
                 count=count,
                 bytes=library.size,
             )
@@ -244,9 +244,7 @@ def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> I
     native = next((library.path for library in libraries if library.path.startswith(folder)), None)
     if native:
         observed = f"has a tag for any platform, but contains the native library {native}"
-        yield catalogue().cause(
-            "tag-mismatch", where=archive.name, observed=observed, native=native
-        )
+        yield catalogue().cause("tag-mismatch", archive.name, observed, native=native)
     else:
         yield _missing(archive.name, f"is a pure wheel without a native library in {folder}")
 
@@ -271,7 +269,7 @@ def _wrong_path(declared: str, code: NativeCode) -> Cause | None:
             if path not in code.declared and is_same_library(posixpath.basename(path), name):
                 observed = f"is not in the wheel; the wheel has this library as {path}"
                 return catalogue().cause(
-                    "wrong-load-path", where=declared, observed=observed, sought=declared, path=path
+                    "wrong-load-path", declared, observed, sought=declared, path=path
                 )
     return None
 
@@ -287,15 +285,15 @@ def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:
             observed += f" for {code.tag}"
             yield catalogue().cause(
                 "wrong-architecture",
-                where=library.path,
-                observed=observed,
+                library.path,
+                observed,
                 format=library.format,
                 machine=library.machine,
             )
 
 
-def _missing(where: str, observed: str) -> Cause:
-    return catalogue().cause("missing-bundled-library", where=where, observed=observed)
+def _missing(where: str, message: str) -> Cause:
+    return catalogue().cause("missing-bundled-library", where, message)
 
 
 def _fold_case(path: str, target: Target) -> str:

@@ -23,7 +23,7 @@ def faults(archive: Archive) -> Iterator[Cause]:
     """Yield the files that must not be published."""
     for name, data in archive.files.items():
         if observed := _fault(name, data):
-            yield catalogue().cause("private-file", where=name, observed=observed)
+            yield catalogue().cause("private-file", name, observed)
 
 
 def _fault(name: str, data: bytes) -> str | None:

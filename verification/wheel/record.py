@@ -78,5 +78,5 @@ def _encoded(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def _fault(where: str, observed: str, *, kind: str) -> Cause:
-    return catalogue().cause("record-mismatch", where=where, observed=observed, kind=kind)
+def _fault(where: str, message: str, *, kind: str) -> Cause:
+    return catalogue().cause("record-mismatch", where, message, kind=kind)

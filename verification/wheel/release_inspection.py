@@ -93,7 +93,7 @@ def _incomplete(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator
     for wheel in wheels:
         if wheel.platform is None:
             observed = "fits no platform of the release"
-            yield catalogue().cause("incomplete-release", where=wheel.file, observed=observed)
+            yield catalogue().cause("incomplete-release", wheel.file, observed)
     for platform in subject.platforms:
         if platform.required and platform.tag not in provided:
             observed = f"has no wheel for {platform.tag}"
@@ -130,9 +130,7 @@ def _different_sources(wheels: Sequence[WheelInspection], subject: Subject) -> I
     )
     for other in known[1:]:
         for observed, part, values in _differences(known[0], other):
-            yield catalogue().cause(
-                "wheels-differ", where=other.file, observed=observed, part=part, values=values
-            )
+            yield catalogue().cause("wheels-differ", other.file, observed, part=part, values=values)
 
 
 def _differences(
@@ -163,6 +161,6 @@ def _normalized(text: str | None) -> str:
     return re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
 
 
-def _release_cause(name: str, subject: Subject, observed: str, **facts: FactValue) -> Cause:
+def _release_cause(name: str, subject: Subject, message: str, **facts: FactValue) -> Cause:
     where = f"release of {subject.name}"
-    return catalogue().cause(name, where=where, observed=observed, risk=False, **facts)
+    return catalogue().cause(name, where, message, risk=False, **facts)

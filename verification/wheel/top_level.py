@@ -43,16 +43,14 @@ def faults(
             observed = f"overwrites a module of {owner}, which is also installed: {files}"
             yield catalogue().cause(
                 "dependency-overwritten",
-                where=where,
-                observed=observed,
+                where,
+                observed,
                 files=len(names),
                 distribution=owner,
             )
         else:
             observed = f"is installed next to the package: {files}"
-            yield catalogue().cause(
-                "stray-top-level", where=where, observed=observed, files=len(names)
-            )
+            yield catalogue().cause("stray-top-level", where, observed, files=len(names))
 
 
 def _names_by_top_level(archive: Archive) -> Mapping[str, list[str]]:

@@ -39,9 +39,7 @@ def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
             if path.partition("/")[0].endswith((".dist-info", ".data")):
                 continue
             observed = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
-            yield catalogue().cause(
-                "stray-file", where=path, observed=observed, check=failure.check.name
-            )
+            yield catalogue().cause("stray-file", path, observed, check=failure.check.name)
 
 
 def _contents(archive: Archive, identity: WheelIdentity) -> WheelContents:

@@ -51,8 +51,8 @@ def faults(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[
                 continue
             yield catalogue().cause(
                 "missing-runtime-library",
-                where=library.path,
-                observed=observed,
+                library.path,
+                observed,
                 library=name,
                 delayed=delayed,
                 bundled=bundled.path if bundled else "",
@@ -72,9 +72,7 @@ def _missing_symbols(
     )
     if missing:
         observed = f"needs {listing(missing)}, but this library does not export it"
-        yield catalogue().cause(
-            "symbol-not-found", where=library.path, observed=observed, symbols=tuple(missing)
-        )
+        yield catalogue().cause("symbol-not-found", library.path, observed, symbols=tuple(missing))
 
 
 def _search_folders(code: NativeCode, subject: Subject) -> set[str]:

@@ -86,7 +86,7 @@ def numbers(gate: Gate) -> list[int]:
 
 
 def cause(name: str) -> Cause:
-    return catalogue().cause(name, where="x", observed="y")
+    return catalogue().cause(name, "x", "y")
 
 
 def test_cell_has_one_line_at_its_end() -> None:

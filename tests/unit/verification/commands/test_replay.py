@@ -24,10 +24,10 @@ from verification.rules.catalogue import catalogue
 from verification.scenarios import installers
 
 GOOD, BAD = cell(LINUX), cell(LINUX, crash())
-HANGS = cell(LINUX, catalogue().cause("hang", where="x", observed="y"))
+HANGS = cell(LINUX, catalogue().cause("hang", "x", "y"))
 LOST = cell(
     LINUX,
-    catalogue().cause("machine-lost", where="x", observed="no answer"),
+    catalogue().cause("machine-lost", "x", "no answer"),
     outcome=Outcome.TESTBED,
 )
 

@@ -12,7 +12,7 @@ from verification.models.verdict import Outcome, Verdict
 from verification.report import junit
 from verification.rules.catalogue import catalogue
 
-DISK_FULL = catalogue().cause("disk-full", where="image", observed="full")
+DISK_FULL = catalogue().cause("disk-full", "image", "full")
 
 
 def _suite(tmp_path: Path, run: Report) -> ElementTree.Element:
@@ -73,7 +73,7 @@ def test_a_failure_has_the_message_and_the_name_of_its_cause(tmp_path: Path) -> 
 
 
 def test_the_text_has_all_causes_that_count(tmp_path: Path) -> None:
-    hang = catalogue().cause("hang", where=f"{LINUX}: use", observed="no end")
+    hang = catalogue().cause("hang", f"{LINUX}: use", "no end")
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     suite = _suite(tmp_path, report(cell(LINUX, crash(), hang, follows), cell(WINDOWS)))
 

@@ -38,7 +38,7 @@ EACH_CAUSE = pytest.mark.parametrize("name", sorted(agreement.LOADING))
 
 
 def _cause(name: str, where: str = "libs/libx.so", **facts: str) -> Cause:
-    cause = catalogue().cause(name, where=where, observed="something")
+    cause = catalogue().cause(name, where, "something")
     return cause.model_copy(update={"facts": facts})
 
 
@@ -158,7 +158,7 @@ def test_wrong_load_path_of_a_machine_is_no_disagreement() -> None:
 
 
 def test_possible_damage_is_no_disagreement() -> None:
-    cut_off = catalogue().cause("damaged-library", where="x", observed="x", risk=True)
+    cut_off = catalogue().cause("damaged-library", "x", "x", risk=True)
     assert _compare([cut_off], _working()) == []
 
 

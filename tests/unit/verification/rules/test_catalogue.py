@@ -49,7 +49,7 @@ def test_catalogue_has_every_cause_of_the_design() -> None:
 
 def test_every_cause_can_be_created_without_facts() -> None:
     for name, entry in catalogue().items():
-        cause = catalogue().cause(name, where="a.whl", observed="text")
+        cause = catalogue().cause(name, "a.whl", "text")
         assert (cause.name, cause.severity, cause.message) == (name, entry.severity, "text")
         assert cause.remedy.endswith("."), name
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
@@ -57,7 +57,7 @@ def test_every_cause_can_be_created_without_facts() -> None:
 
 def test_texts_have_no_unfilled_brace_and_messages_no_full_stop() -> None:
     for name, entry in catalogue().items():
-        remedy = catalogue().cause(name, where="a.whl", observed="text").remedy
+        remedy = catalogue().cause(name, "a.whl", "text").remedy
         assert "{{" not in remedy
         assert not any(text.endswith(".") for text in entry.messages.values()), name
 
@@ -66,10 +66,16 @@ def test_message_and_remedy_are_filled_with_facts_in_one_line(tmp_path: Path) ->
     causes = load(write(tmp_path, f"[some-fault]{ENTRY}"))
     facts: dict[str, FactValue] = {"file": "{b}\n.so", "folders": ("x", "y"), "size": 1.25}
     message = causes["some-fault"].message("lost", facts)
-    cause = causes.cause("some-fault", where="a.whl", observed=message, risk=False, **facts)
+    cause = causes.cause("some-fault", "a.whl", message, risk=False, **facts)
     assert cause.message == "{b} .so is not in x, y (1.2 kB)"
     assert cause.remedy == "Put {b} .so into a.whl."
     assert cause.facts == facts
+
+
+def test_fact_can_have_the_name_of_a_parameter() -> None:
+    cause = catalogue().cause("crash", "a.whl", "text", name="a", where="b", message="c")
+    assert (cause.name, cause.where, cause.message) == ("crash", "a.whl", "text")
+    assert cause.facts == {"name": "a", "where": "b", "message": "c"}
 
 
 def test_message_shortens_a_long_list(tmp_path: Path) -> None:
@@ -81,11 +87,11 @@ def test_message_shortens_a_long_list(tmp_path: Path) -> None:
 
 
 def test_full_stop_at_the_end_of_a_message_is_removed() -> None:
-    assert catalogue().cause("crash", where="a", observed="It is. Yes.").message == "It is. Yes"
+    assert catalogue().cause("crash", "a", "It is. Yes.").message == "It is. Yes"
 
 
 def test_control_characters_are_escaped() -> None:
-    cause = catalogue().cause("crash", where="\x1b[31mred.py", observed="a\x00b\x07, José 日本 🦊")
+    cause = catalogue().cause("crash", "\x1b[31mred.py", "a\x00b\x07, José 日本 🦊")
     assert cause.where == "\\x1b[31mred.py"
     assert cause.message == "a\\x00b\\x07, José 日本 🦊"
 
@@ -94,7 +100,7 @@ def test_control_characters_are_escaped() -> None:
 def test_placeholder_without_a_fact_is_refused(tmp_path: Path, facts: dict[str, Any]) -> None:
     causes = load(write(tmp_path, f"[some-fault]{ENTRY}"))
     with pytest.raises(CatalogueError, match=r"'some-fault'.*\['file'\]"):
-        causes.cause("some-fault", where="a", observed="b", **facts)
+        causes.cause("some-fault", "a", "b", **facts)
     with pytest.raises(CatalogueError, match=r"'some-fault'.*\['file', 'folders', 'size'\]"):
         causes["some-fault"].message("lost", facts)
 
@@ -107,18 +113,18 @@ def test_unknown_form_of_a_message_is_refused_with_the_known_ones(tmp_path: Path
 
 def test_unknown_cause_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CatalogueError, match=r"'crush'.*crash.*hang"):
-        catalogue().cause("crush", where="a", observed="b")
+        catalogue().cause("crush", "a", "b")
 
 
 def test_risk_has_the_lesser_severity() -> None:
-    proven = catalogue().cause("symbol-interposition", where="a", observed="b")
-    possible = catalogue().cause("symbol-interposition", where="a", observed="b", risk=True)
+    proven = catalogue().cause("symbol-interposition", "a", "b")
+    possible = catalogue().cause("symbol-interposition", "a", "b", risk=True)
     assert (proven.severity, possible.severity) == ("flawed", "note")
 
 
 def test_risk_of_a_cause_without_a_lesser_severity_is_refused() -> None:
     with pytest.raises(CatalogueError, match=r"'crash'.*risk"):
-        catalogue().cause("crash", where="a", observed="b", risk=True)
+        catalogue().cause("crash", "a", "b", risk=True)
 
 
 def test_all_faults_of_a_catalogue_are_reported_at_once(tmp_path: Path) -> None:

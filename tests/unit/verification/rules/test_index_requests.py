@@ -51,7 +51,7 @@ def of_package(path: str = "/pypi/quiverdb/json", time: str = AT_USE, **changes:
 )
 def test_failed_answer_is_a_failure_of_the_index(changes: Fields, status: int) -> None:
     observed = evidence(requested(request("/x") | changes))
-    assert only(index_requests.failed_requests(observed)) == (
+    assert only_cause(index_requests.failed_requests(observed)) == (
         "index-unreachable",
         f"{CELL}: index",
         {"path": "/x", "status": status, "failure": observed.requests[0].failure},
@@ -62,7 +62,7 @@ def test_failed_answer_is_a_failure_of_the_index(changes: Fields, status: int) -
 def test_listed_file_that_is_refused_is_a_failure_of_the_index(status: int) -> None:
     path = "/packages/aa/x.whl"
     observed = evidence(requested(request(path, status=status)))
-    cause = only(index_requests.failed_requests(observed))
+    cause = only_cause(index_requests.failed_requests(observed))
     assert cause[::2] == ("index-unreachable", {"path": path, "status": status})
     page = evidence(requested(request("/simple/x/", status=status)))
     assert list(index_requests.failed_requests(page)) == []
@@ -96,7 +96,7 @@ def test_untrusted_certificate_is_reported_once(time: str) -> None:
 @pytest.mark.parametrize("time", [AT_IMPORT, AT_USE, AT_END])
 def test_request_during_use_is_of_the_package(time: str) -> None:
     observed = evidence(used(of_package(time=time, host="index", status=404)))
-    assert only(index_requests.network_used(observed)) == (
+    assert only_cause(index_requests.network_used(observed)) == (
         "network-used",
         f"{CELL}: import and use",
         {"path": "/pypi/quiverdb/json", "host": "index"},

@@ -23,7 +23,7 @@ def test_failed_set_up_is_a_testbed_failure() -> None:
         ran("false", code=2),
     ]
     observed = evidence(lambda fields: fields.update(setup=runs))
-    assert only(install.failed_setup(observed)) == (
+    assert only_cause(install.failed_setup(observed)) == (
         "machine-lost",
         f"{CELL}: set-up",
         {"command": "python3 -m venv", "code": 1, "error": "Error: no ensurepip"},
@@ -36,15 +36,17 @@ def test_failed_set_up_is_a_testbed_failure() -> None:
 
 @pytest.mark.parametrize("location", ["first", "after_install", "before_uninstall"])
 def test_other_failed_command_has_the_cause_of_the_scenario(location: str) -> None:
-    run = ran("pip", "install", "quiverdb==1.1.0", "--x", "--y", code=1, stderr="ERROR: no\n")
-    observed = evidence(lambda fields: fields.update({location: [ran("true"), run]}))
-    expectation = under(Conditions(failed_command="upgrade-broken"))
-    assert only(install.failed_commands(observed, expectation)) == (
+    run = command_run(
+        "pip", "install", "quiverdb==1.1.0", "--x", "--y", code=1, stderr="ERROR: no\n"
+    )
+    observed = evidence(lambda fields: fields.update({location: [command_run("true"), run]}))
+    expectation = with_conditions(Conditions(failed_command="upgrade-broken"))
+    assert only_cause(install.failed_commands(observed, expectation)) == (
         "upgrade-broken",
         f"{CELL}: {location}",
         {"command": "pip install quiverdb==1.1.0 --x", "code": 1, "error": "ERROR: no"},
     )
-    assert only(install.failed_commands(observed, EXPECTATION))[0] == "use-not-supported"
+    assert only_cause(install.failed_commands(observed, EXPECTATION))[0] == "use-not-supported"
 
 
 def test_failed_command_of_each_phase_is_reported() -> None:
@@ -63,13 +65,15 @@ def test_failed_command_has_the_cause_of_the_loader() -> None:
     error = "error: RuntimeError: libquiver.so: cannot open shared object file: No such file\n"
     run = ran("python", "-c", "start_holder()", code=1, stdout=error)
     observed = evidence(lambda fields: fields.update(first=[run]))
-    assert only(install.failed_commands(observed, EXPECTATION))[0] == "missing-bundled-library"
+    assert (
+        only_cause(install.failed_commands(observed, EXPECTATION))[0] == "missing-bundled-library"
+    )
 
 
 def test_command_that_dies_of_an_instruction_has_that_cause() -> None:
     run = ran("python", "-c", "import quiverdb", code=-4, stderr="x.so: invalid ELF header\n")
     observed = evidence(lambda fields: fields.update(after_install=[run]))
-    cause = only(install.failed_commands(observed, EXPECTATION))
+    cause = only_cause(install.failed_commands(observed, EXPECTATION))
     assert cause[:2] == ("illegal-instruction", f"{CELL}: after_install")
 
 
@@ -148,7 +152,7 @@ def test_unpublished_dependency_explains_an_older_release() -> None:
         lambda fields: fields["exercise"]["steps"]["distributions"].update(value=version("0.4.0"))
     )
     unpublished = EXPECTATION.model_copy(update={"unpublished": ("other",)})
-    assert only(install.other_release(observed, unpublished)) == (
+    assert only_cause(install.other_release(observed, unpublished)) == (
         "missing-dependency",
         f"{CELL}: installed",
         {"installed": "0.4.0", "published": "1.2.0", "dependencies": ("other",)},
@@ -160,7 +164,7 @@ def test_refused_upload_explains_an_older_release() -> None:
         lambda fields: fields["exercise"]["steps"]["distributions"].update(value=version("0.4.0"))
     )
     refused = EXPECTATION.model_copy(update={"refused_upload": "refused (400)"})
-    assert only(install.other_release(observed, refused)) == (
+    assert only_cause(install.other_release(observed, refused)) == (
         "upload-refused",
         f"{CELL}: installed",
         {"installed": "0.4.0", "published": "1.2.0", "reason": "refused (400)"},

@@ -35,8 +35,8 @@ def on_wine(*lines: str) -> CellEvidence:
 
 @pytest.mark.parametrize("library", ["libquiver.dll", "LIBQUIVER.dll"])
 def test_symbol_that_a_bundled_library_lacks_is_not_found(library: str) -> None:
-    observed = on_wine(stub(library, "quiver_x"))
-    assert only(process_libraries.unresolved_symbols(observed, WINDOWS)) == (
+    observed = on_wine(missing_symbol_line(library, "quiver_x"))
+    assert only_cause(process_libraries.unresolved_symbols(observed, WINDOWS)) == (
         "symbol-not-found",
         f"{CELL}: libquiver_c.dll",
         {"library": library, "symbol": "quiver_x", "needed_by": "libquiver_c.dll"},
@@ -69,13 +69,16 @@ def test_declared_functions_without_a_library_are_reported() -> None:
         value["lacking"] = ["quiver_d", "quiver_b", "quiver_a", "quiver_c"]
 
     observed = evidence(change)
-    assert only(process_libraries.undefined_functions(observed, EXPECTATION)) == (
+    assert only_cause(process_libraries.undefined_functions(observed, EXPECTATION)) == (
         "symbol-not-found",
         f"{CELL}: libquiver_c.so",
         {"count": 4, "symbols": ("quiver_a", "quiver_b", "quiver_c")},
     )
     none = EXPECTATION.model_copy(update={"libraries": ()})
-    assert only(process_libraries.undefined_functions(observed, none))[1] == f"{CELL}: native-call"
+    assert (
+        only_cause(process_libraries.undefined_functions(observed, none))[1]
+        == f"{CELL}: native-call"
+    )
 
 
 def test_package_with_all_functions_has_no_cause() -> None:
@@ -99,7 +102,7 @@ def test_package_with_all_functions_has_no_cause() -> None:
 )
 def test_import_of_another_package_is_reported(value: Fields, imported: str) -> None:
     observed = evidence(lambda f: f["exercise"]["steps"]["import"].update(value=value))
-    assert only(process_libraries.shadowed_import(observed, EXPECTATION)) == (
+    assert only_cause(process_libraries.shadowed_import(observed, EXPECTATION)) == (
         "shadowed-import",
         f"{CELL}: import",
         {"module": "quiverdb", "imported": imported, "installed": (FILES[0],)},
@@ -108,7 +111,7 @@ def test_import_of_another_package_is_reported(value: Fields, imported: str) -> 
 
 def test_package_that_is_not_installed_is_shadowed() -> None:
     observed = evidence(lambda fields: fields["installed"]["added"].remove(FILES[0]))
-    assert only(process_libraries.shadowed_import(observed, EXPECTATION)) == (
+    assert only_cause(process_libraries.shadowed_import(observed, EXPECTATION)) == (
         "shadowed-import",
         f"{CELL}: import",
         {"module": "quiverdb", "imported": FILES[0], "installed": ()},
@@ -163,7 +166,7 @@ def test_bundled_libraries_that_are_loaded_once_have_no_cause() -> None:
 @pytest.mark.parametrize("native_ok", [True, False])
 def test_library_from_another_folder_is_the_wrong_one(native_ok: bool) -> None:
     observed = mapped("/opt/decoy/libquiver.so", CORE, API, native_ok=native_ok)
-    assert only(process_libraries.loaded_libraries(observed, EXPECTATION)) == (
+    assert only_cause(process_libraries.loaded_libraries(observed, EXPECTATION)) == (
         "wrong-library-loaded",
         f"{CELL}: mapped libraries",
         {"library": "libquiver.so", "paths": ("/opt/decoy/libquiver.so",)},

@@ -276,7 +276,7 @@ def test_version_that_cannot_be_compared_is_no_mismatch(change: Change) -> None:
 
 def test_native_call_without_a_value_is_a_mismatch() -> None:
     observed = evidence(lambda f: f["exercise"]["steps"]["native-call"].update(value=None))
-    assert only(use.wrong_versions(observed, EXPECTATION))[2]["version"] == "None"
+    assert only_cause(use.wrong_versions(observed, EXPECTATION))[2]["version"] == "None"
 
 
 def test_other_version_of_the_module_is_flawed() -> None:
@@ -320,7 +320,7 @@ def distribution(**values: Fields) -> Change:
 )
 def test_dependency_in_another_version_is_a_mismatch(name: str, version: str, locked: str) -> None:
     observed = evidence(distribution(**{name: {"version": version, "folder": SITE}}))
-    assert only(use.wrong_dependencies(observed, EXPECTATION)) == (
+    assert only_cause(use.wrong_dependencies(observed, EXPECTATION)) == (
         "version-mismatch",
         f"{CELL}: dependencies",
         {"dependency": name, "version": version, "locked": locked},

@@ -154,7 +154,7 @@ def test_facts_of_a_wheel_come_from_its_inspection(tmp_path: Path) -> None:
         format="elf", paths=("a.so",), sha256="0", size=1, imports=0, exports=0, interposable=0,
         unread="no section",
     )  # fmt: skip
-    cause = catalogue().cause("glibc-floor", where="a.so", observed="x")
+    cause = catalogue().cause("glibc-floor", "a.so", "x")
     wheel = inspect(linux_wheel(tmp_path)).model_copy(
         update={"libraries": (unread,), "causes": (cause,), "additional": True}
     )
@@ -400,8 +400,8 @@ def test_workflow_without_an_exchange_exchanged_no_identity(tmp_path: Path) -> N
 
 
 def test_publisher_has_only_the_causes_of_the_publisher(tmp_path: Path) -> None:
-    mismatch = catalogue().cause("publisher-mismatch", where="publish.yml", observed="x")
-    failed_job = catalogue().cause("job-failed", where="publish.yml", observed="x")
+    mismatch = catalogue().cause("publisher-mismatch", "publish.yml", "x")
+    failed_job = catalogue().cause("job-failed", "publish.yml", "x")
     pipeline = _pipeline_facts(tmp_path, pipeline_result(dynamic=(mismatch, failed_job)))
     assert pipeline.causes == (mismatch, failed_job)
     assert pipeline.publisher_causes == (mismatch,)

@@ -252,8 +252,8 @@ def test_installed_wheel_has_no_line(tmp_path: Path) -> None:
 
 
 def test_notes_of_the_inspection_are_in_the_report(tmp_path: Path) -> None:
-    note = catalogue().cause("unexpected-support", where="a.so", observed="x")
-    broken = catalogue().cause("symbol-not-found", where="a.so", observed="x")
+    note = catalogue().cause("unexpected-support", "a.so", "x")
+    broken = catalogue().cause("symbol-not-found", "a.so", "x")
     assert note.severity is Severity.NOTE
     setup = set_up()
     linux, windows = setup.inspection.wheels
@@ -270,7 +270,7 @@ def test_library_that_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> 
     cells = (
         cell(
             "clean-pip-system",
-            catalogue().cause("missing-runtime-library", where="x", observed="y"),
+            catalogue().cause("missing-runtime-library", "x", "y"),
         ),
         cell("more-pip-system"),
     )
