@@ -33,7 +33,6 @@ from packaging.version import InvalidVersion, Version
 from pydantic import Field
 
 from containers import cache, wheelhouse
-from containers.images import ImageUnavailable
 from containers.progress import print_line, step
 from containers.state import state_folder
 from verification.models.base import DataError, Model, read_json
@@ -47,6 +46,10 @@ _MACHINE_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
 _TIMEOUT_SECONDS = 20
 _LISTING_FILE = "files.json"
 _DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+
+
+class UpstreamUnavailable(Exception):
+    """The upstream index has no usable list or file. The message is the reason, one line."""
 
 
 class IndexFile(Model):
@@ -105,7 +108,7 @@ def earlier(project: str, version: str, *, url: str | None = None) -> EarlierRel
     another index.
 
     Raises:
-        ImageUnavailable: the index does not answer and no list is cached, or a file cannot be
+        UpstreamUnavailable: the index does not answer and no list is cached, or a file cannot be
             downloaded.
         TestbedFailure: ``cache-damaged``.
     """
@@ -154,7 +157,7 @@ def release(
     undeclared: list[str] = []
     try:
         files = listing(project, url=url)
-    except ImageUnavailable as reason:
+    except UpstreamUnavailable as reason:
         print_line(f"release {declared.version}: wheels for other machines are unknown: {reason}")
         return declared.model_copy(update={"not_fetched": {"other wheels": str(reason)}})
     for file in files:
@@ -168,7 +171,7 @@ def release(
             continue
         try:
             wheels.append(ReleaseFile.read(_cached(file, folder)))
-        except ImageUnavailable as reason:
+        except UpstreamUnavailable as reason:
             not_fetched[file.name] = str(reason)
     return declared.model_copy(
         update={
@@ -187,7 +190,7 @@ def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Pat
     downloaded once and the index is not asked again. ``url`` names another index.
 
     Raises:
-        ImageUnavailable: the index does not answer and no list is cached, or a file cannot be
+        UpstreamUnavailable: the index does not answer and no list is cached, or a file cannot be
             downloaded.
         TestbedFailure: ``cache-damaged``.
     """
@@ -222,7 +225,7 @@ def has_file(requirement: Requirement, tags: Set[Tag], *, url: str | None = None
     A source distribution fits all tags. ``url`` names another index.
 
     Raises:
-        ImageUnavailable: the index does not answer.
+        UpstreamUnavailable: the index does not answer.
     """
     versions: set[Version] = set()
     try:
@@ -268,7 +271,7 @@ def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
     If the index does not answer, the cached list is used. ``url`` names another index.
 
     Raises:
-        ImageUnavailable: the index does not answer and no list is cached.
+        UpstreamUnavailable: the index does not answer and no list is cached.
     """
     folder = state_folder() / "releases" / "listings" / canonicalize_name(project)
     try:
@@ -283,9 +286,9 @@ def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
     return files
 
 
-def _not_listed(project: str, error: Exception) -> ImageUnavailable:
+def _not_listed(project: str, error: Exception) -> UpstreamUnavailable:
     reason = " ".join(str(error).split())[:200]
-    return ImageUnavailable(f"the upstream index does not list the files of {project}: {reason}")
+    return UpstreamUnavailable(f"the upstream index does not list the files of {project}: {reason}")
 
 
 def _write_listing(index_listing: IndexListing, folder: Path) -> None:
@@ -344,7 +347,7 @@ def _cached(file: IndexFile, folder: Path) -> Path:
     """Return the file from the cache.
 
     Raises:
-        ImageUnavailable: the file cannot be downloaded.
+        UpstreamUnavailable: the file cannot be downloaded.
         TestbedFailure: ``cache-damaged``.
     """
     return cache.cached_file(folder / file.name, file.sha256, functools.partial(_fetch, file))
@@ -354,20 +357,20 @@ def _fetch(file: IndexFile) -> bytes:
     """Download a file, and check it against the sha256 on its page.
 
     Raises:
-        ImageUnavailable: the file cannot be downloaded, or its sha256 is missing or different.
+        UpstreamUnavailable: the file cannot be downloaded, or its sha256 is missing or different.
     """
     try:
         response = requests.get(file.url, timeout=_TIMEOUT_SECONDS)
         response.raise_for_status()
     except requests.RequestException as error:
-        raise ImageUnavailable(
+        raise UpstreamUnavailable(
             f"{file.name} cannot be downloaded: {' '.join(str(error).split())[:200]}"
         ) from error
     if not file.sha256:
-        raise ImageUnavailable(f"{file.name}: the page of the index has no sha256 of it")
+        raise UpstreamUnavailable(f"{file.name}: the page of the index has no sha256 of it")
     digest = hashlib.sha256(response.content).hexdigest()
     if digest != file.sha256:
-        raise ImageUnavailable(
+        raise UpstreamUnavailable(
             f"{file.name} has the sha256 {digest[:16]}..., but the page of the index has "
             f"{file.sha256[:16]}..."
         )

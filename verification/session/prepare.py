@@ -336,8 +336,8 @@ def _with_history(release: Release, subject: Subject, selection: Selection) -> t
     if selection.history != "all":
         return release, ""
     try:
-        earlier = upstream_releases.earlier(subject.name, release.version)
-    except images.ImageUnavailable as reason:
+        earlier = upstream_releases.earlier_releases(subject.name, release.version)
+    except upstream_releases.UpstreamUnavailable as reason:
         print_line(f"the index of this run has no earlier releases: {reason}")
         return release, str(reason)
     if any(declared_refusal(subject, spec) for spec in selection.machines):
@@ -365,6 +365,6 @@ def _for_other_pythons(selection: Selection, subject: Subject) -> list[Path]:
 def _sources(subject: Subject) -> tuple[Path, ...]:
     try:
         return upstream_releases.sources(wheelhouse.locked_versions(subject.dependencies))
-    except images.ImageUnavailable as reason:
+    except upstream_releases.UpstreamUnavailable as reason:
         print_line(f"the index of this run has no sources of the dependencies: {reason}")
         return ()

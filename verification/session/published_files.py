@@ -5,8 +5,7 @@ from __future__ import annotations
 from packaging.version import Version
 
 from containers import upstream_releases
-from containers.images import ImageUnavailable
-from containers.upstream_releases import IndexFile
+from containers.upstream_releases import IndexFile, UpstreamUnavailable
 from verification.models.inspection import ReleaseInspection
 from verification.models.release import Release
 from verification.scenarios.release_files import PublishedFile, ReleaseFiles
@@ -37,7 +36,7 @@ def _listed(project: str) -> tuple[tuple[IndexFile, ...], str]:
     """Return the files on the upstream index, or the reason why they are unknown."""
     try:
         return upstream_releases.listing(project), ""
-    except ImageUnavailable as reason:
+    except UpstreamUnavailable as reason:
         return (), str(reason)
 
 

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 from packaging.utils import parse_wheel_filename
 
 from containers import cache, file_store, upstream_releases, wheelhouse
-from containers.images import ImageUnavailable
 from containers.state import state_folder
+from containers.upstream_releases import UpstreamUnavailable
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Release, ReleaseFile, file_sha256
 from verification.models.report import FileRecord, ReplayInputs, Report
@@ -178,7 +178,7 @@ def _fetch_again(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], s
     for source in _SOURCES[kind]:
         try:
             files += source(recorded)
-        except (TestbedFailure, ImageUnavailable, WrongUse, OSError) as error:
+        except (TestbedFailure, UpstreamUnavailable, WrongUse, OSError) as error:
             reasons.append(" ".join(str(error).split())[:200])
     return files, "; ".join(reasons)
 

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from containers import upstream_releases
-from containers.images import ImageUnavailable
+from containers.upstream_releases import UpstreamUnavailable
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
@@ -126,7 +126,7 @@ def _requires(path: Path) -> Sequence[str]:
 def _is_published(unserved: UnservedRequirement) -> bool:
     try:
         return upstream_releases.has_file(unserved.requirement, supported_tags(unserved.machine))
-    except ImageUnavailable as reason:
+    except UpstreamUnavailable as reason:
         observed = f"the index of the run does not have {unserved.requirement}: {reason}"
         raise TestbedFailure("dependency-not-served", unserved.wheel, observed) from None
 

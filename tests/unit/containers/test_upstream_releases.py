@@ -14,8 +14,7 @@ from packaging.tags import parse_tag
 from packaging.version import Version
 
 from containers import upstream_releases, wheelhouse
-from containers.images import ImageUnavailable
-from containers.upstream_releases import IndexFile, eligible
+from containers.upstream_releases import IndexFile, UpstreamUnavailable, eligible
 from verification.models.errors import TestbedFailure
 from verification.models.release import Release, ReleaseFile
 from verification.models.subject import Platform
@@ -172,8 +171,8 @@ def test_file_with_another_sha256_is_refused(index: _Index) -> None:
     index.add(_wheel("0.4.0"))
     index.files[_wheel("0.4.0")] = b"other bytes"
     digest = hashlib.sha256(b"other bytes").hexdigest()[:16]
-    with pytest.raises(ImageUnavailable, match=rf"(?=.*0\.4\.0-cp313)(?=.*{digest})"):
-        upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
+    with pytest.raises(UpstreamUnavailable, match=rf"(?=.*0\.4\.0-cp313)(?=.*{digest})"):
+        upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
 
 
 def test_cached_list_and_files_are_used_without_the_index(index: _Index) -> None:
@@ -183,8 +182,8 @@ def test_cached_list_and_files_are_used_without_the_index(index: _Index) -> None
 
 
 def test_unreachable_index_without_a_cached_list_is_unavailable(isolated: Path) -> None:
-    with pytest.raises(ImageUnavailable, match="quiverdb"):
-        upstream_releases.earlier("quiverdb", "0.5.0", url=UNREACHABLE)
+    with pytest.raises(UpstreamUnavailable, match="quiverdb"):
+        upstream_releases.earlier_releases("quiverdb", "0.5.0", url=UNREACHABLE)
     assert not list(isolated.rglob("*.whl"))
 
 
@@ -276,9 +275,9 @@ def test_invalid_response_of_the_index_counts_as_no_answer(
     first = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
     monkeypatch.setattr(index, "page", lambda: page)
     monkeypatch.setattr(index, "content_type", content_type)
-    assert upstream_releases.earlier("quiverdb", "0.5.0", url=index.url) == first
-    with pytest.raises(ImageUnavailable, match=r"\bother\b"):
-        upstream_releases.earlier("other", "0.5.0", url=index.url)
+    assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url) == first
+    with pytest.raises(UpstreamUnavailable, match=r"\bother\b"):
+        upstream_releases.earlier_releases("other", "0.5.0", url=index.url)
 
 
 def test_source_of_a_dependency_has_its_version_and_is_downloaded_once(index: _Index) -> None:
@@ -322,7 +321,7 @@ def test_has_file_compares_the_version_and_the_tags(
 
 
 def test_has_file_is_unknown_without_an_answer() -> None:
-    with pytest.raises(ImageUnavailable, match="cffi"):
+    with pytest.raises(UpstreamUnavailable, match="cffi"):
         upstream_releases.has_file(Requirement("cffi"), parse_tag(LINUX), url=UNREACHABLE)
 
 
@@ -375,8 +374,8 @@ def test_damaged_cached_list_is_not_used(index: _Index, isolated: Path, content:
     upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
     (listing,) = (isolated / "releases" / "listings").rglob("files.json")
     listing.write_bytes(content)
-    with pytest.raises(ImageUnavailable, match="quiverdb"):
-        upstream_releases.earlier("quiverdb", "0.5.0", url=UNREACHABLE)
+    with pytest.raises(UpstreamUnavailable, match="quiverdb"):
+        upstream_releases.earlier_releases("quiverdb", "0.5.0", url=UNREACHABLE)
 
 
 def test_upstream_index_is_the_configured_index_of_pip(
@@ -407,5 +406,5 @@ def test_only_a_newer_minor_version_of_the_api_is_accepted(
     monkeypatch.setattr(index, "page", lambda: page.replace(b'"1.1"', b'"1.99"'))
     assert upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).versions == ("0.4.0",)
     monkeypatch.setattr(index, "page", lambda: page.replace(b'"1.1"', b'"2.0"'))
-    with pytest.raises(ImageUnavailable, match=r"\bother\b"):
-        upstream_releases.earlier("other", "0.5.0", url=index.url)
+    with pytest.raises(UpstreamUnavailable, match=r"\bother\b"):
+        upstream_releases.earlier_releases("other", "0.5.0", url=index.url)

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from containers import upstream_releases
-from containers.images import ImageUnavailable
-from containers.upstream_releases import IndexFile
+from containers.upstream_releases import IndexFile, UpstreamUnavailable
 from tests.helpers.sample_run import LINUX_WHEEL, WHEELS, inspection
 from tests.helpers.sample_testbed import release
 from verification.models.inspection import ReleaseInspection
@@ -57,7 +56,7 @@ def test_release_without_an_answer_of_the_index_has_its_wheels(
     monkeypatch: pytest.MonkeyPatch, origin: str
 ) -> None:
     def unavailable(_project: str) -> None:
-        raise ImageUnavailable("no answer")
+        raise UpstreamUnavailable("no answer")
 
     monkeypatch.setattr(upstream_releases, "listing", unavailable)
     release_files = published_files(_release(origin), INSPECTION, "quiverdb", earlier=True)

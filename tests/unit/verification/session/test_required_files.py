@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag
 
 from containers import upstream_releases
-from containers.images import ImageUnavailable
+from containers.upstream_releases import UpstreamUnavailable
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.inspection import ReleaseInspection, WheelInspection
@@ -131,7 +131,7 @@ class _Upstream:
 
     def has_file(self, requirement: Requirement, _tags: Set[Tag]) -> bool:
         if not self.answers:
-            raise ImageUnavailable("no answer")
+            raise UpstreamUnavailable("no answer")
         return requirement.name in self.projects
 
 
