@@ -45,7 +45,7 @@ def elf(
     rpath: str | None = None,
     imports: Iterable[Import] = (),
     exports: Iterable[str | ElfSymbol] = (),
-    own_calls: Iterable[str] = (),
+    interposable: Iterable[str] = (),
     symbolic: bool = False,
     flags: int = 0,
     flags_1: int = 0,
@@ -57,7 +57,7 @@ def elf(
 ) -> bytes:
     """Return a shared library (System V ABI, gABI chapters 4 and 5).
 
-    `own_calls` are the exports that the library calls through the dynamic linker. `kind` is the
+    `interposable` are the exports that the library calls through the dynamic linker. `kind` is the
     type of the file, 1 for an object file. `note` is the content of the PT_NOTE segment.
     """
     form = _ELF_FORMS[machine]
@@ -80,7 +80,7 @@ def elf(
     indexes = {symbol.name: number for number, symbol in enumerate(symbols, 1)}
     table = bytes(form.symbol_size) + b"".join(form.symbol(symbol, strings) for symbol in symbols)
     versym = form.pack(f"{len(symbols) + 1}H", 0, *(symbol.version for symbol in symbols))
-    relocations = b"".join(form.relocation(indexes[name], with_addends) for name in own_calls)
+    relocations = b"".join(form.relocation(indexes[name], with_addends) for name in interposable)
     verneed = _verneed(form, versioned, numbers, strings)
     texts = [(1, name) for name in needed]
     texts += [(tag, text) for tag, text in ((14, soname), (15, rpath), (29, run_path)) if text]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
-from tests.helpers.sample_testbed import set_up
+from tests.helpers.sample_testbed import run_setup
 from verification.commands.gate_plugin import (
     gate_session,
     handover,
@@ -69,7 +69,7 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
             os.kill(os.getpid(), signal.SIGINT)
         case "crashes":
             raise KeyError("a defect of the suite")
-    return set_up()
+    return run_setup()
 
 
 def _lose_engine() -> None:

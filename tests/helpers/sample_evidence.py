@@ -30,7 +30,7 @@ Fields = dict[str, Any]
 Change = Callable[[Fields], object]
 
 
-def ran(*command: str, **changes: Any) -> Fields:
+def command_run(*command: str, **changes: Any) -> Fields:
     """Return a command that ended with exit code 0."""
     return {
         "command": list(command),
@@ -81,9 +81,9 @@ def own_tests(**changes: Any) -> Fields:
     """Return a run of the package's own tests in which three tests passed."""
     counts = dict.fromkeys(map(str, TestOutcome), 0) | {"passed": 3}
     return (
-        ran("python", "-m", "pytest", "tests")
+        command_run("python", "-m", "pytest", "tests")
         | {
-            "tool": ran("pip", "install", "pytest"),
+            "tool": command_run("pip", "install", "pytest"),
             "trace": "",
             "pytest": "9.2.0",
             "collected": 3,
@@ -169,12 +169,12 @@ def healthy() -> Fields:
         "seconds": {"first-look": 0.1, "all": 3.5},
         "setup": [],
         "first": [],
-        "install": ran("/home/user/venv/bin/pip", "install", "quiverdb"),
+        "install": command_run("/home/user/venv/bin/pip", "install", "quiverdb"),
         "installed": no_changes()
         | {"added": [*FILES, PACKAGE, LIBS, f"{SITE}/quiverdb-1.2.0.dist-info", CFFI]},
         "after_install": [],
-        "import": ran("python", "-c", "import quiverdb", made=[]),
-        "exercise": ran("python", "-c", "...")
+        "import": command_run("python", "-c", "import quiverdb", made=[]),
+        "exercise": command_run("python", "-c", "...")
         | {"trace": "", "steps": {fields["step"]: fields for fields in steps}},
         "chosen": {"seed": 7, "tables": {"Plant": plant()}},
         "on_disk": {
@@ -190,7 +190,7 @@ def healthy() -> Fields:
         "free_bytes": 10_000_000_000,
         "processes": [],
         "before_uninstall": [],
-        "uninstall": ran("pip", "uninstall", "--yes", "quiverdb"),
+        "uninstall": command_run("pip", "uninstall", "--yes", "quiverdb"),
         "left": no_changes() | {"added": [CFFI]},
         "since_installed": no_changes(),
         "registry": no_changes(),
@@ -221,7 +221,7 @@ def _with_windows_paths(value: Any) -> Any:
     return value
 
 
-def stub(library: str, symbol: str, needed_by: str = "") -> str:
+def missing_symbol_line(library: str, symbol: str, needed_by: str = "") -> str:
     """Return the line that Wine prints about a symbol that no library exports.
 
     Without ``needed_by``, a library of the package needs the symbol.

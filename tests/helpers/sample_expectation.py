@@ -18,7 +18,6 @@ EXPECTATION = Expectation(
 )
 WINDOWS = EXPECTATION.model_copy(update={"libraries": ("libquiver.dll", "libquiver_c.dll")})
 
-Shown = tuple[str, str, str, Mapping[str, FactValue]]
 Summary = tuple[str, str, Mapping[str, FactValue]]
 
 
@@ -27,14 +26,9 @@ def refuses(refusal: str = "unsupported-python") -> Expectation:
     return EXPECTATION.model_copy(update={"kind": ExpectationKind.REFUSES, "refusal": refusal})
 
 
-def under(conditions: Conditions) -> Expectation:
+def with_conditions(conditions: Conditions) -> Expectation:
     """Return the expectation of a cell with these conditions."""
     return EXPECTATION.model_copy(update={"conditions": conditions})
-
-
-def shown(cause: Cause) -> Shown:
-    """Return the name, the location, the message and the facts of a cause."""
-    return cause.name, cause.where, cause.message, cause.facts
 
 
 def summary(cause: Cause) -> Summary:
@@ -42,7 +36,7 @@ def summary(cause: Cause) -> Summary:
     return cause.name, cause.where, cause.facts
 
 
-def only(causes: Iterable[Cause]) -> Summary:
+def only_cause(causes: Iterable[Cause]) -> Summary:
     """Return name, location and facts of the only cause."""
     (cause,) = causes
     return summary(cause)

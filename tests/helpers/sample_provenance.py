@@ -22,7 +22,7 @@ PUBLISHER = TrustedPublisher(
     pending=False,
 )
 STAND_IN = PUBLISHER.model_copy(update={"owner": "nobody", "stand_in_owner": True})
-NAMED: dict[str, JsonValue] = {
+UPLOADER: dict[str, JsonValue] = {
     "kind": "GitHub",
     "repository": "octo-org/quiver2",
     "workflow": "publish.yml",
@@ -32,7 +32,7 @@ WHEELS = ("quiverdb-1.2.0-cp313-cp313-win_amd64.whl", "quiverdb-1.2.0-py3-none-a
 DIGEST = "ab" * 32
 
 
-def provenance(name: str, named: JsonValue = NAMED, *, digest: str = DIGEST) -> JsonValue:
+def provenance(name: str, uploader: JsonValue = UPLOADER, *, digest: str = DIGEST) -> JsonValue:
     """Return the provenance object of a file."""
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
@@ -45,5 +45,5 @@ def provenance(name: str, named: JsonValue = NAMED, *, digest: str = DIGEST) -> 
         "version": 1,
         "envelope": {"statement": encoded, "signature": "AAAA"},
     }
-    bundle: JsonValue = {"publisher": named, "attestations": [attestation]}
+    bundle: JsonValue = {"publisher": uploader, "attestations": [attestation]}
     return {"version": 1, "attestation_bundles": [bundle]}

@@ -54,8 +54,8 @@ def release(*names: str, folder: Path = Path("/dist"), version: str = "0.5.0") -
     return Release(origin="wheels", location=str(folder), version=version, wheels=wheels)
 
 
-def prepared(
-    of: Release | None = None,
+def prepared_run(
+    files: Release | None = None,
     *machines: str,
     testbed: Testbed = TESTBED,
     no_history: str = "",
@@ -63,7 +63,7 @@ def prepared(
     """Return a prepared run with this release and the images of these machines."""
     return PreparedRun(
         testbed=testbed,
-        release=of or release(),
+        release=files or release(),
         machines={name: image(name) for name in machines},
         unavailable={},
         infrastructure=(image("index"), image("publisher")),
@@ -71,9 +71,9 @@ def prepared(
     )
 
 
-def set_up(of: PreparedRun | None = None) -> RunSetup:
+def run_setup(prepared: PreparedRun | None = None) -> RunSetup:
     """Return the set-up of the controller for this run. The inspection of the wheels is clean."""
-    ready = of or prepared()
+    ready = prepared or prepared_run()
     wheels = (inspection(file.name, file.sha256) for file in ready.release.wheels)
     return RunSetup(ready, ReleaseInspection(wheels=tuple(wheels)))
 
@@ -81,7 +81,7 @@ def set_up(of: PreparedRun | None = None) -> RunSetup:
 # ---- fake machines ----
 
 
-class Ran(NamedTuple):
+class RecordedCommand(NamedTuple):
     """A recorded command of a fake machine."""
 
     command: tuple[str, ...]
@@ -89,7 +89,7 @@ class Ran(NamedTuple):
     seconds: int | None
 
 
-class Put(NamedTuple):
+class CopiedFiles(NamedTuple):
     """Files that were copied to a fake machine."""
 
     files: dict[str, bytes]
@@ -108,8 +108,8 @@ class FakeMachine(Machine):
     ) -> None:
         self.spec, self.image, self.layout = spec, of, spec.layout
         self.setup = setup or MachineSetup()
-        self.ran: list[Ran] = []
-        self.put_files: list[Put] = []
+        self.commands: list[RecordedCommand] = []
+        self.copied_files: list[CopiedFiles] = []
         self.closed = False
         self._answer = answer
 
@@ -127,7 +127,7 @@ class FakeMachine(Machine):
 
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
         """Record the files."""
-        self.put_files.append(Put(files, folder, mode))
+        self.copied_files.append(CopiedFiles(files, folder, mode))
 
     def run(
         self,
@@ -140,7 +140,7 @@ class FakeMachine(Machine):
     ) -> CommandResult:
         """Record the command and return the result that the test has set."""
         assert (folder, environment) == (None, None)
-        self.ran.append(Ran(tuple(command), user, seconds))
+        self.commands.append(RecordedCommand(tuple(command), user, seconds))
         return self._answer(command)
 
 
@@ -153,7 +153,7 @@ class FakeTestbed(Testbed):
     _failing: str = PrivateAttr(default="")
 
     @classmethod
-    def of(
+    def with_probe_results(
         cls,
         *probes: CommandResult | TestbedFailure,
         requests: tuple[IndexRequest, ...] = (),
@@ -199,7 +199,7 @@ _HOST_FIELDS = (
 """The fields of the evidence that the probe does not print."""
 
 
-def printed(*changes: Callable[[Fields], object], stderr: str = "") -> CommandResult:
+def probe_output(*changes: Callable[[Fields], object], stderr: str = "") -> CommandResult:
     """Return the output of the probe in a cell without faults, after these changes."""
     fields = {name: value for name, value in healthy().items() if name not in _HOST_FIELDS}
     for change in changes:

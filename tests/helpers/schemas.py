@@ -32,12 +32,12 @@ class _AllRequired(_Untitled):
         return True
 
 
-def schema(model: type[Model], *, every_field: bool = True) -> dict[str, JsonValue]:
+def schema(model: type[Model], *, all_required: bool = True) -> dict[str, JsonValue]:
     """Return the JSON Schema of a serialized model. The docstrings of fields are descriptions.
 
-    With ``every_field``, all fields are required.
+    With ``all_required``, all fields are required.
     """
-    generator = _AllRequired if every_field else _Untitled
+    generator = _AllRequired if all_required else _Untitled
     root = model.model_json_schema(mode="serialization", schema_generator=generator)
     definitions = root.pop("$defs", {})
     _add_descriptions(root, model)
@@ -113,21 +113,25 @@ def code(*words: str) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
-def page(model: type[Model], title: str, *, every_field: bool = True) -> str:
+def page(model: type[Model], title: str, *, all_required: bool = True) -> str:
     """Return the fields of ``model`` under ``title``, and the fields of all models that it uses."""
-    root = schema(model, every_field=every_field)
+    root = schema(model, all_required=all_required)
     text = f"## {title}\n\n" + _fields(root)
     for name, definition in sorted(_items(root["$defs"])):
         text += f"## {name}\n\n"
         if description := definition.get("description"):
             text += f"{' '.join(str(description).split())}\n\n"
-        text += _fields(definition) if definition.get("properties") else f"{kind(definition)}\n\n"
+        text += (
+            _fields(definition)
+            if definition.get("properties")
+            else f"{type_description(definition)}\n\n"
+        )
     return text
 
 
 def _fields(definition: Schema) -> str:
     rows = (
-        (code(name), kind(field), str(field.get("description", "")))
+        (code(name), type_description(field), str(field.get("description", "")))
         for name, field in _items(definition["properties"])
     )
     return table(("key", "kind", "meaning"), rows)
@@ -147,7 +151,7 @@ def _list(value: JsonValue | None) -> list[JsonValue]:
     return value if isinstance(value, list) else []
 
 
-def kind(definition: Schema) -> str:
+def type_description(definition: Schema) -> str:
     """Return a short description of the type in a JSON Schema."""
     if "$ref" in definition:
         name = str(definition["$ref"]).rsplit("/", 1)[-1]
@@ -155,16 +159,18 @@ def kind(definition: Schema) -> str:
     if "const" in definition:
         return code(json.dumps(definition["const"]))
     if options := _list(definition.get("anyOf")):
-        return " or ".join(dict.fromkeys(kind(_schema_of(option)) for option in options))
+        return " or ".join(
+            dict.fromkeys(type_description(_schema_of(option)) for option in options)
+        )
     if values := _list(definition.get("enum")):
         return " or ".join(code(str(value)) for value in values)
     if items := _list(definition.get("prefixItems")):
-        return f"list of {', '.join(kind(_schema_of(item)) for item in items)}"
+        return f"list of {', '.join(type_description(_schema_of(item)) for item in items)}"
     name = str(definition.get("type", "any JSON"))
     if name == "array":
-        return f"list of {kind(_schema_of(definition.get('items')))}"
+        return f"list of {type_description(_schema_of(definition.get('items')))}"
     if name == "object" and isinstance(definition.get("additionalProperties"), dict):
-        return f"{kind(_schema_of(definition['additionalProperties']))} by name"
+        return f"{type_description(_schema_of(definition['additionalProperties']))} by name"
     if "pattern" in definition:
         return f"string like {code(str(definition['pattern']))}"
     return name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import documents, reference
-from tests.helpers.reference import MissingWords, Option
+from tests.helpers.reference import MissingText, Option
 from verification.commands.parser import COMMANDS
 from verification.models.base import Model
 from verification.models.evidence import CellEvidence
@@ -46,7 +46,7 @@ def test_an_option_has_its_value_and_its_choices() -> None:
 
     assert options["--history"].choices == ("none", "all")
     assert options["--no-pipeline"].value == ""
-    assert options["--machine"].many
+    assert options["--machine"].repeatable
     assert options["--machine"].usage == "--machine NAME"
 
 
@@ -77,7 +77,7 @@ def test_a_missing_text_is_named(
     (tmp_path / "words.toml").write_text(text.replace(old, new, 1), "utf-8")
     monkeypatch.setattr(reference, "_WORDS", tmp_path / "words.toml")
 
-    with pytest.raises(MissingWords, match=location):
+    with pytest.raises(MissingText, match=location):
         reference.pages()
 
 

@@ -47,7 +47,7 @@ def test_a_table_escapes_bars_and_joins_lines_in_its_cells() -> None:
 
 def test_a_schema_requires_all_fields_or_those_without_a_default() -> None:
     assert schemas.schema(_Outer)["required"] == ["names", "pair", "in", "word", "by_name"]
-    assert schemas.schema(_Outer, every_field=False)["required"] == ["names", "pair", "in"]
+    assert schemas.schema(_Outer, all_required=False)["required"] == ["names", "pair", "in"]
 
 
 def test_a_docstring_below_a_field_is_its_description() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, report
-from tests.helpers.sample_testbed import prepared
+from tests.helpers.sample_testbed import prepared_run
 from verification.commands import common
 from verification.commands.common import Unverified
 from verification.commands.parser import parse
@@ -136,7 +136,7 @@ def test_command_on_one_machine_runs_no_workflow() -> None:
 
 
 def test_unavailable_image_is_unverified() -> None:
-    ready = prepared(None, "debian-13").model_copy(
+    ready = prepared_run(None, "debian-13").model_copy(
         update={"unavailable": {"alpine": "no registry"}}
     )
     assert common.image_of(ready, "debian-13").name == "debian-13"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
-from tests.helpers.sample_testbed import prepared, release
+from tests.helpers.sample_testbed import prepared_run, release
 from tests.helpers.sample_wheels import SUBJECT
 from verification.commands import shell
 from verification.models.release import Release
@@ -23,7 +23,7 @@ def banner(
 ) -> str:
     machine = WINE if wine else LINUX
     cell = cells.cell(machine, SUBJECT, installer, scenario)
-    ready = prepared(files, machine.name)
+    ready = prepared_run(files, machine.name)
     probe_plan = instructions(
         cell, SUBJECT, version=ready.release.version, previous=ready.release.previous
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pydantic
 import pytest
 
-from tests.helpers.sample_expectation import EXPECTATION, refuses, under
+from tests.helpers.sample_expectation import EXPECTATION, refuses, with_conditions
 from verification.models.expectation import Conditions, Expectation
 from verification.models.verdict import ExpectationKind
 
@@ -26,7 +26,7 @@ def test_the_default_conditions_require_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "expectation", [EXPECTATION, refuses(), under(Conditions(uses=("a",), offline=True))]
+    "expectation", [EXPECTATION, refuses(), with_conditions(Conditions(uses=("a",), offline=True))]
 )
 def test_an_expectation_survives_json(expectation: Expectation) -> None:
     assert Expectation.model_validate_json(expectation.model_dump_json()) == expectation

@@ -7,9 +7,9 @@ from pydantic import JsonValue
 
 from tests.helpers.sample_provenance import (
     DIGEST,
-    NAMED,
     PUBLISHER,
     STAND_IN,
+    UPLOADER,
     WHEELS,
     provenance,
 )
@@ -24,7 +24,7 @@ NO_BASE64: JsonValue = json.loads(json.dumps(RIGHT).replace('"statement": "', '"
 
 
 def check(
-    *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, uploader: JsonValue = NAMED
+    *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, uploader: JsonValue = UPLOADER
 ) -> LivePublisherCheck:
     """Check these answers for the first wheels. The other wheels have the correct answer."""
     objects = [*answers, *(provenance(name, uploader) for name in WHEELS[len(answers) :])]
@@ -55,7 +55,7 @@ def test_release_of_the_registered_publisher_is_verified() -> None:
     ],
 )
 def test_release_of_another_publisher_is_failed(key: str, value: str | None) -> None:
-    result = check(provenance(WHEELS[0]), provenance(WHEELS[1], NAMED | {key: value}))
+    result = check(provenance(WHEELS[0]), provenance(WHEELS[1], UPLOADER | {key: value}))
     assert result.verdict is Verdict.FAILED
     (cause,) = result.causes
     assert (cause.name, cause.where) == ("publisher-mismatch", WHEELS[1])
@@ -78,7 +78,7 @@ def test_stand_in_owner_is_not_compared_and_the_reason_mentions_it() -> None:
 
 def test_registration_without_environment_matches_a_provenance_without_environment() -> None:
     without_environment = PUBLISHER.model_copy(update={"environment": ""})
-    uploader = NAMED | {"environment": None}
+    uploader = UPLOADER | {"environment": None}
     assert check(publisher=without_environment, uploader=uploader).verdict is Verdict.VERIFIED
 
 
@@ -89,13 +89,13 @@ def test_registration_without_environment_matches_a_provenance_without_environme
         {},
         {"version": 1},
         {"version": 1, "attestation_bundles": []},
-        {"version": 1, "attestation_bundles": [{"publisher": NAMED, "attestations": []}]},
+        {"version": 1, "attestation_bundles": [{"publisher": UPLOADER, "attestations": []}]},
         {"version": 1, "attestation_bundles": [{"attestations": [{}]}]},
         {"version": 1, "attestation_bundles": "text"},
         {"version": 2, "attestation_bundles": []},
         NEWER,
         NO_BASE64,
-        provenance(WHEELS[0], named=5),
+        provenance(WHEELS[0], uploader=5),
         provenance(WHEELS[0], digest="cd" * 32),
         provenance("another-1.0-py3-none-any.whl"),
     ],
@@ -108,7 +108,7 @@ def test_unusable_answer_is_unverified(answer: JsonValue) -> None:
 
 
 def test_difference_before_an_unusable_answer_is_reported() -> None:
-    result = check(provenance(WHEELS[0], NAMED | {"workflow": "release.yml"}), {})
+    result = check(provenance(WHEELS[0], UPLOADER | {"workflow": "release.yml"}), {})
     assert result.verdict is Verdict.UNVERIFIED
     assert [cause.where for cause in result.causes] == [WHEELS[0]]
     assert set(result.publishers) == {WHEELS[0]}

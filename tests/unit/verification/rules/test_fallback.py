@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers.sample_evidence import CELL, Change, Fields, evidence, failed_step
-from tests.helpers.sample_expectation import EXPECTATION, names, summary, under
+from tests.helpers.sample_expectation import EXPECTATION, names, summary, with_conditions
 from verification.models.cause import Cause
 from verification.models.expectation import Conditions, Expectation
 from verification.rules.fallback import UNUSABLE, is_fallback, unusable_fallback
@@ -100,8 +100,8 @@ def test_other_flaws_of_the_older_release_are_ignored(change: Change) -> None:
 
 def test_uses_of_the_scenario_are_not_required() -> None:
     conditions = Conditions(title="t", cause="use-not-supported", uses=("in_forked_child",))
-    assert diagnosed(expectation=under(conditions)) == []
-    causes = diagnosed(fails("round-trip"), expectation=under(conditions))
+    assert diagnosed(expectation=with_conditions(conditions)) == []
+    causes = diagnosed(fails("round-trip"), expectation=with_conditions(conditions))
     assert names(causes) == [UNUSABLE, "round-trip-failed"]
 
 

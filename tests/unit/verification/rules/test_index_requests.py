@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.helpers.sample_evidence import CELL, WHEEL, Change, Fields, evidence, request
-from tests.helpers.sample_expectation import EXPECTATION, names, only, under
+from tests.helpers.sample_expectation import EXPECTATION, names, only_cause, with_conditions
 from verification.models.expectation import Conditions
 from verification.rules import index_requests
 
@@ -83,7 +83,7 @@ def test_every_failed_answer_is_reported() -> None:
 @pytest.mark.parametrize("time", [BEFORE, AFTER])
 def test_untrusted_certificate_is_reported_once(time: str) -> None:
     line = {"time": time, "client": "10.0.0.2", "tls_refused": "UNKNOWN_CA"}
-    assert only(index_requests.failed_requests(evidence(used(line, line)))) == (
+    assert only_cause(index_requests.failed_requests(evidence(used(line, line)))) == (
         "index-unreachable",
         f"{CELL}: index",
         {"path": "", "status": 0, "reason": "UNKNOWN_CA"},
@@ -130,7 +130,7 @@ def test_without_a_use_every_request_is_of_the_installer(missing: str) -> None:
 
 def test_refused_connection_during_use_is_of_the_package() -> None:
     line = {"tls_refused": "unknown ca", "client": "c", "time": AT_USE}
-    cause = only(index_requests.network_used(evidence(used(line, line))))
+    cause = only_cause(index_requests.network_used(evidence(used(line, line))))
     assert cause[::2] == ("network-used", {"path": "", "host": "", "reason": "unknown ca"})
 
 
@@ -139,7 +139,7 @@ def test_refused_connection_during_use_is_of_the_package() -> None:
 
 def test_file_with_another_content_is_a_hash_mismatch() -> None:
     line = request(f"/packages/{WHEEL}", WHEEL, "b" * 64)
-    assert only(index_requests.other_content(evidence(requested(line)), EXPECTATION)) == (
+    assert only_cause(index_requests.other_content(evidence(requested(line)), EXPECTATION)) == (
         "hash-mismatch",
         f"{CELL}: {WHEEL}",
         {"served": "b" * 64, "built": "a" * 64},
@@ -162,7 +162,7 @@ def test_other_files_are_not_compared(line: Fields) -> None:
 
 def test_installed_release_that_was_not_served_is_a_failure_of_the_index() -> None:
     lines = [request("/simple/quiverdb/"), request(f"/packages/{WHEEL}", WHEEL, status=304)]
-    assert only(index_requests.not_served(evidence(requested(*lines)), EXPECTATION)) == (
+    assert only_cause(index_requests.not_served(evidence(requested(*lines)), EXPECTATION)) == (
         "index-unreachable",
         f"{CELL}: index",
         {},
@@ -171,5 +171,5 @@ def test_installed_release_that_was_not_served_is_a_failure_of_the_index() -> No
 
 def test_served_or_offline_release_has_no_cause() -> None:
     assert list(index_requests.not_served(evidence(), EXPECTATION)) == []
-    offline = under(Conditions(offline=True))
+    offline = with_conditions(Conditions(offline=True))
     assert list(index_requests.not_served(evidence(requested()), offline)) == []

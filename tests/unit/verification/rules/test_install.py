@@ -6,21 +6,21 @@ from tests.helpers.sample_evidence import (
     CELL,
     CFFI,
     Fields,
+    command_run,
     evidence,
     no_changes,
-    ran,
     request,
 )
-from tests.helpers.sample_expectation import EXPECTATION, only, summary, under
+from tests.helpers.sample_expectation import EXPECTATION, only_cause, summary, with_conditions
 from verification.models.expectation import Conditions
 from verification.rules import install
 
 
 def test_failed_set_up_is_a_testbed_failure() -> None:
     runs = [
-        ran("true"),
-        ran("python3", "-m", "venv", code=1, stderr="Error: no ensurepip\n"),
-        ran("false", code=2),
+        command_run("true"),
+        command_run("python3", "-m", "venv", code=1, stderr="Error: no ensurepip\n"),
+        command_run("false", code=2),
     ]
     observed = evidence(lambda fields: fields.update(setup=runs))
     assert only_cause(install.failed_setup(observed)) == (
@@ -52,7 +52,7 @@ def test_other_failed_command_has_the_cause_of_the_scenario(location: str) -> No
 def test_failed_command_of_each_phase_is_reported() -> None:
     def change(fields: Fields) -> None:
         for location in ("first", "after_install", "before_uninstall"):
-            fields[location] = [ran("x" * 200, code=3)]
+            fields[location] = [command_run("x" * 200, code=3)]
 
     causes = list(install.failed_commands(evidence(change), EXPECTATION))
     assert [cause.where for cause in causes] == [
@@ -63,7 +63,7 @@ def test_failed_command_of_each_phase_is_reported() -> None:
 
 def test_failed_command_has_the_cause_of_the_loader() -> None:
     error = "error: RuntimeError: libquiver.so: cannot open shared object file: No such file\n"
-    run = ran("python", "-c", "start_holder()", code=1, stdout=error)
+    run = command_run("python", "-c", "start_holder()", code=1, stdout=error)
     observed = evidence(lambda fields: fields.update(first=[run]))
     assert (
         only_cause(install.failed_commands(observed, EXPECTATION))[0] == "missing-bundled-library"
@@ -71,7 +71,9 @@ def test_failed_command_has_the_cause_of_the_loader() -> None:
 
 
 def test_command_that_dies_of_an_instruction_has_that_cause() -> None:
-    run = ran("python", "-c", "import quiverdb", code=-4, stderr="x.so: invalid ELF header\n")
+    run = command_run(
+        "python", "-c", "import quiverdb", code=-4, stderr="x.so: invalid ELF header\n"
+    )
     observed = evidence(lambda fields: fields.update(after_install=[run]))
     cause = only_cause(install.failed_commands(observed, EXPECTATION))
     assert cause[:2] == ("illegal-instruction", f"{CELL}: after_install")
@@ -81,8 +83,8 @@ def test_command_that_dies_of_an_instruction_has_that_cause() -> None:
 
 
 def test_request_of_an_offline_installation_is_reported() -> None:
-    offline = under(Conditions(offline=True))
-    assert only(install.index_asked_offline(evidence(), offline)) == (
+    offline = with_conditions(Conditions(offline=True))
+    assert only_cause(install.index_asked_offline(evidence(), offline)) == (
         "use-not-supported",
         f"{CELL}: install",
         {"path": "/simple/quiverdb/"},
@@ -97,9 +99,9 @@ def test_changed_path_of_a_second_installation_is_reported(kind: str) -> None:
     def change(fields: Fields) -> None:
         difference = no_changes()
         difference[kind] = ["/home/user/.cache/pip/http", CFFI, f"{CFFI}.x"]
-        fields["again"] = ran("pip", "install", "quiverdb", difference=difference)
+        fields["again"] = command_run("pip", "install", "quiverdb", difference=difference)
 
-    assert only(install.second_install_faults(evidence(change))) == (
+    assert only_cause(install.second_install_faults(evidence(change))) == (
         "use-not-supported",
         f"{CELL}: installed again",
         {"count": 2, "path": CFFI},
@@ -109,7 +111,7 @@ def test_changed_path_of_a_second_installation_is_reported(kind: str) -> None:
 def test_second_installation_may_change_caches() -> None:
     def change(fields: Fields) -> None:
         difference = no_changes() | {"added": ["/home/user/.cache/pip/http"]}
-        fields["again"] = ran("pip", "install", "quiverdb", difference=difference)
+        fields["again"] = command_run("pip", "install", "quiverdb", difference=difference)
 
     assert list(install.second_install_faults(evidence(change))) == []
     assert list(install.second_install_faults(evidence())) == []
@@ -117,9 +119,9 @@ def test_second_installation_may_change_caches() -> None:
 
 def test_failed_second_installation_is_reported() -> None:
     def change(fields: Fields) -> None:
-        fields["again"] = ran("pip", code=2, stderr="ERROR: no\n", difference=no_changes())
+        fields["again"] = command_run("pip", code=2, stderr="ERROR: no\n", difference=no_changes())
 
-    assert only(install.second_install_faults(evidence(change))) == (
+    assert only_cause(install.second_install_faults(evidence(change))) == (
         "use-not-supported",
         f"{CELL}: installed again",
         {"code": 2, "error": "ERROR: no"},

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers.sample_evidence import CELL, WHEEL, Change, Fields, evidence, request
-from tests.helpers.sample_expectation import EXPECTATION, Summary, refuses, summary, under
+from tests.helpers.sample_expectation import EXPECTATION, Summary, refuses, summary, with_conditions
 from verification.models.cause import Cause, Severity
 from verification.models.expectation import Conditions, Expectation
 from verification.rules.install_error import install_error, is_page
@@ -246,7 +246,7 @@ def no_page(fields: Fields) -> None:
 
 def test_refused_upload_or_offline_installation_needs_no_page() -> None:
     assert error(failed(NO_WHEEL), no_page, expectation=REFUSED)[0] == "upload-refused"
-    offline = under(Conditions(offline=True))
+    offline = with_conditions(Conditions(offline=True))
     assert error(failed(NO_CFFI), no_page, expectation=offline)[0] == "missing-dependency"
 
 
@@ -308,7 +308,7 @@ def test_missing_dependency_is_read_from_the_message_of_uv(reason: str, requirem
 
 def test_missing_dependency_offline_is_reported() -> None:
     output = 'ERROR: No matching distribution found for cffi; sys_platform == "win32"\n'
-    offline = under(Conditions(offline=True))
+    offline = with_conditions(Conditions(offline=True))
     expected = ("missing-dependency", WHERE, {"requirement": "cffi"})
     assert error(failed(output), expectation=offline) == expected
 

@@ -8,9 +8,9 @@ from tests.helpers.sample_evidence import (
     CELL,
     FILES,
     Fields,
+    command_run,
     evidence,
     own_tests,
-    ran,
 )
 from tests.helpers.sample_expectation import EXPECTATION, Summary, summary
 from verification.models.cause import Cause
@@ -63,7 +63,9 @@ def test_tests_of_another_copy_are_a_shadowed_import() -> None:
 
 
 def test_failed_installation_of_pytest_is_a_testbed_failure() -> None:
-    tool = ran("pip", "install", "pytest", code=1, stderr="ERROR: No matching distribution\n")
+    tool = command_run(
+        "pip", "install", "pytest", code=1, stderr="ERROR: No matching distribution\n"
+    )
     (cause,) = causes(tool=tool, end=None, begun=0)
     facts = {"code": 1, "error": "ERROR: No matching distribution"}
     assert summary(cause) == ("machine-lost", f"{CELL}: own tests", facts)

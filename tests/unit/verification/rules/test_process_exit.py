@@ -8,11 +8,11 @@ from tests.helpers.sample_evidence import (
     Change,
     Fields,
     evidence,
+    missing_symbol_line,
     own_tests,
     step,
-    stub,
 )
-from tests.helpers.sample_expectation import Summary, names, only, summary
+from tests.helpers.sample_expectation import Summary, names, only_cause, summary
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence
 from verification.rules.finding import Finding
@@ -59,7 +59,7 @@ def ends(*changes: Change) -> list[Cause]:
 
 
 def end(*changes: Change) -> Summary:
-    return only(ends(*changes))
+    return only_cause(ends(*changes))
 
 
 # ---- the end of a process ----
@@ -360,7 +360,10 @@ def on_wine(*lines: str) -> CellEvidence:
 
 
 def test_crash_with_an_import_that_wine_lacks_is_a_testbed_failure() -> None:
-    observed = on_wine(stub("other.dll", "x", "C:\\x.dll"), stub("KERNEL32.dll", "PssQuery"))
+    observed = on_wine(
+        missing_symbol_line("other.dll", "x", "C:\\x.dll"),
+        missing_symbol_line("KERNEL32.dll", "PssQuery"),
+    )
     (cause,) = reclassify_wine_fault(observed, [crash_cause(observed)])
     assert summary(cause) == (
         "emulator-gap",
@@ -375,7 +378,7 @@ def test_crash_with_an_import_that_wine_lacks_is_a_testbed_failure() -> None:
 
 
 def test_call_of_an_unimplemented_function_of_wine_is_a_testbed_failure() -> None:
-    observed = on_wine(stub("KERNEL32.dll", "PssQuery"), CALLED)
+    observed = on_wine(missing_symbol_line("KERNEL32.dll", "PssQuery"), CALLED)
     (cause,) = reclassify_wine_fault(observed, [crash_cause(observed)])
     assert summary(cause) == (
         "emulator-gap",
@@ -384,7 +387,9 @@ def test_call_of_an_unimplemented_function_of_wine_is_a_testbed_failure() -> Non
     )
 
 
-@pytest.mark.parametrize("lines", [(), (stub("KERNEL32.dll", "PssQuery", "C:\\windows\\x.dll"),)])
+@pytest.mark.parametrize(
+    "lines", [(), (missing_symbol_line("KERNEL32.dll", "PssQuery", "C:\\windows\\x.dll"),)]
+)
 def test_other_crash_on_wine_keeps_its_causes(lines: tuple[str, ...]) -> None:
     observed = on_wine(*lines)
     causes = [crash_cause(observed), crash_cause(observed, "hang")]
@@ -406,7 +411,7 @@ def with_runtime(version: list[int], linked: Fields | None = None) -> CellEviden
 
 
 def test_run_time_older_than_the_linker_is_too_old() -> None:
-    assert only(old_runtimes(with_runtime([14, 34, 1, 0]))) == (
+    assert only_cause(old_runtimes(with_runtime([14, 34, 1, 0]))) == (
         "runtime-too-old",
         f"{CELL}: MSVCP140.dll",
         {

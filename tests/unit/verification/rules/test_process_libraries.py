@@ -12,9 +12,9 @@ from tests.helpers.sample_evidence import (
     WINDOWS_SITE,
     Fields,
     evidence,
-    stub,
+    missing_symbol_line,
 )
-from tests.helpers.sample_expectation import EXPECTATION, WINDOWS, names, only
+from tests.helpers.sample_expectation import EXPECTATION, WINDOWS, names, only_cause
 from verification.models.evidence import CellEvidence
 from verification.rules import process_libraries
 
@@ -45,10 +45,10 @@ def test_symbol_that_a_bundled_library_lacks_is_not_found(library: str) -> None:
 
 
 def test_symbol_that_wine_lacks_is_a_note() -> None:
-    observed = on_wine(stub("KERNEL32.dll", "PssQuery"))
+    observed = on_wine(missing_symbol_line("KERNEL32.dll", "PssQuery"))
     (cause,) = process_libraries.unknown_to_wine(observed, WINDOWS)
     assert cause.severity == "note"
-    assert only([cause]) == (
+    assert only_cause([cause]) == (
         "unknown-to-wine",
         f"{CELL}: libquiver_c.dll",
         {"library": "KERNEL32.dll", "symbol": "PssQuery", "needed_by": "libquiver_c.dll"},
@@ -58,7 +58,10 @@ def test_symbol_that_wine_lacks_is_a_note() -> None:
 
 def test_imports_of_other_libraries_are_ignored() -> None:
     other = f"{WINDOWS_SITE}\\cffi\\_cffi.dll"
-    lines = (stub("KERNEL32.dll", "x", other), stub("libquiver.dll", "y", other))
+    lines = (
+        missing_symbol_line("KERNEL32.dll", "x", other),
+        missing_symbol_line("libquiver.dll", "y", other),
+    )
     assert list(process_libraries.unknown_to_wine(on_wine(*lines), WINDOWS)) == []
     assert list(process_libraries.unresolved_symbols(on_wine(*lines), WINDOWS)) == []
 
@@ -174,7 +177,7 @@ def test_library_from_another_folder_is_the_wrong_one(native_ok: bool) -> None:
 
 
 def test_library_that_is_not_loaded_is_reported_after_a_native_call() -> None:
-    assert only(process_libraries.loaded_libraries(mapped(CORE, "/x.so"), EXPECTATION)) == (
+    assert only_cause(process_libraries.loaded_libraries(mapped(CORE, "/x.so"), EXPECTATION)) == (
         "wrong-library-loaded",
         f"{CELL}: mapped libraries",
         {"library": "libquiver_c.so"},
@@ -185,7 +188,9 @@ def test_library_that_is_not_loaded_is_reported_after_a_native_call() -> None:
 
 def test_library_that_is_loaded_twice_is_a_duplicate() -> None:
     second = f"{LIBS}/libquiver.so.0"
-    assert only(process_libraries.loaded_libraries(mapped(CORE, API, second), EXPECTATION)) == (
+    assert only_cause(
+        process_libraries.loaded_libraries(mapped(CORE, API, second), EXPECTATION)
+    ) == (
         "duplicate-library",
         f"{CELL}: mapped libraries",
         {"library": "libquiver.so", "count": 2, "paths": (CORE, second)},

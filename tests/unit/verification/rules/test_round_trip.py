@@ -12,7 +12,7 @@ from tests.helpers.sample_evidence import (
     failed_step,
     failing_call,
 )
-from tests.helpers.sample_expectation import only
+from tests.helpers.sample_expectation import only_cause
 from verification.models.evidence import CellEvidence
 from verification.rules.round_trip import missing_errors, open_files, wrong_answers
 
@@ -141,7 +141,7 @@ def closed(**changes: object) -> CellEvidence:
 def test_open_file_is_reported(changes: dict[str, object]) -> None:
     facts = {"handles": (), "remains": (), "refused": "", **changes}
     expected = ("file-left-open", f"{CELL}: data.db", facts)
-    assert only(open_files(closed(**changes))) == expected
+    assert only_cause(open_files(closed(**changes))) == expected
 
 
 def test_closed_file_has_no_cause() -> None:

@@ -8,13 +8,19 @@ from tests.helpers.sample_evidence import (
     WHEEL,
     Change,
     Fields,
+    command_run,
     evidence,
     failed_step,
     own_tests,
-    ran,
     request,
 )
-from tests.helpers.sample_expectation import EXPECTATION, names, only, refuses, under
+from tests.helpers.sample_expectation import (
+    EXPECTATION,
+    names,
+    only_cause,
+    refuses,
+    with_conditions,
+)
 from verification.models.diagnosis import Diagnosis
 from verification.models.expectation import Conditions, Expectation
 from verification.models.verdict import Outcome
@@ -190,7 +196,7 @@ def test_recorded_testbed_failure_is_the_only_cause() -> None:
 
     diagnosis = diagnosed(change)
     assert diagnosis.outcome == Outcome.TESTBED
-    assert only(diagnosis.causes) == ("machine-lost", f"{CELL}: debian", {})
+    assert only_cause(diagnosis.causes) == ("machine-lost", f"{CELL}: debian", {})
     assert diagnosis.causes[0].message == "it stopped"
 
 
@@ -199,12 +205,12 @@ def test_failure_of_the_index_explains_the_rest() -> None:
     expected = ("testbed-failure", ["index-unreachable"])
     assert result(refused, *change) == expected
     assert result(*change, leaves_a_process) == expected
-    setup = [lambda fields: fields.update(setup=[ran("false", code=1)])]
+    setup = [lambda fields: fields.update(setup=[command_run("false", code=1)])]
     assert result(*change, *setup) == expected
 
 
 def test_failed_set_up_explains_the_rest() -> None:
-    change = [lambda fields: fields.update(setup=[ran("false", code=1)])]
+    change = [lambda fields: fields.update(setup=[command_run("false", code=1)])]
     assert result(refused, *change) == ("testbed-failure", ["machine-lost"])
 
 
@@ -230,20 +236,20 @@ def test_file_with_other_content_is_reported_if_the_package_works() -> None:
 
 
 def test_other_failed_command_explains_the_rest() -> None:
-    change = [lambda fields: fields.update(first=[ran("pip", code=1)])]
+    change = [lambda fields: fields.update(first=[command_run("pip", code=1)])]
     assert result(*change, fails("native-call")) == ("fails", ["use-not-supported"])
     assert result(refused, *change) == ("fails", ["use-not-supported"])
 
 
 def test_request_of_an_offline_installation_is_reported() -> None:
-    expectation = under(Conditions(offline=True))
+    expectation = with_conditions(Conditions(offline=True))
     assert result(expectation=expectation) == ("fails", ["use-not-supported"])
 
 
 def test_second_installation_is_checked() -> None:
     def change(fields: Fields) -> None:
         difference = {"added": [CORE], "removed": [], "changed": []}
-        fields["again"] = ran("pip", difference=difference)
+        fields["again"] = command_run("pip", difference=difference)
 
     assert result(change) == ("fails", ["use-not-supported"])
 
@@ -269,7 +275,7 @@ def test_faults_of_use_and_removal_are_both_reported() -> None:
     )
 
 
-TESTED = under(Conditions(own_tests=True))
+TESTED = with_conditions(Conditions(own_tests=True))
 
 
 def with_tests(fields: Fields) -> None:
@@ -320,7 +326,7 @@ def test_unexpected_support_must_work(refusal: str) -> None:
     assert is_unexpected_support(evidence(), expectation)
     (note,) = diagnosed(expectation=expectation).causes
     assert note.severity == "note"
-    assert only([note]) == (
+    assert only_cause([note]) == (
         "unexpected-support",
         CELL,
         {"refusal": refusal},

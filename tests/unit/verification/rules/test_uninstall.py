@@ -16,7 +16,13 @@ from tests.helpers.sample_evidence import (
     evidence,
     no_changes,
 )
-from tests.helpers.sample_expectation import EXPECTATION, Summary, only, summary, under
+from tests.helpers.sample_expectation import (
+    EXPECTATION,
+    Summary,
+    only_cause,
+    summary,
+    with_conditions,
+)
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Conditions
@@ -141,7 +147,7 @@ def test_caches_on_windows_are_no_leftovers(name: str) -> None:
 
 def test_cache_with_the_package_counts() -> None:
     path = f"/home/user/.cache/uv/a{PACKAGE}/x"
-    expectation = under(Conditions(keeps_in_cache=True))
+    expectation = with_conditions(Conditions(keeps_in_cache=True))
     assert uninstall.leftovers(remaining(path), expectation) == [path]
     assert leftovers(remaining(path)) == []
 
@@ -274,7 +280,7 @@ def test_change_of_the_users_registry_is_reported(change: str) -> None:
 @pytest.mark.parametrize("change", ["added", "removed", "changed"])
 def test_change_of_the_machines_registry_is_forbidden(change: str) -> None:
     key = "HKLM\\Software\\Classes"
-    assert only(uninstall.registry_changes(registry(**{change: [key, f"{key}\\b"]}))) == (
+    assert only_cause(uninstall.registry_changes(registry(**{change: [key, f"{key}\\b"]}))) == (
         "permission",
         f"{CELL}: registry",
         {"change": change, "key": key},

@@ -10,11 +10,18 @@ from tests.helpers.sample_evidence import (
     Fields,
     evidence,
     failed_step,
+    missing_symbol_line,
     on_windows,
     step,
-    stub,
 )
-from tests.helpers.sample_expectation import EXPECTATION, WINDOWS, names, only, summary, under
+from tests.helpers.sample_expectation import (
+    EXPECTATION,
+    WINDOWS,
+    names,
+    only_cause,
+    summary,
+    with_conditions,
+)
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, Exercise, ImportRun
 from verification.models.expectation import Conditions, Expectation
@@ -58,7 +65,7 @@ def fails(name: str, message: str, kind: str = "OSError") -> Change:
 
 
 def failed(*changes: Change, conditions: Conditions | None = None) -> list[Cause]:
-    expectation = under(conditions) if conditions else EXPECTATION
+    expectation = with_conditions(conditions) if conditions else EXPECTATION
     return list(use.failed_steps(evidence(*changes), expectation))
 
 
@@ -73,7 +80,9 @@ def test_healthy_use_has_no_cause() -> None:
 def test_unresolved_symbol_explains_a_crash() -> None:
     crash = [lambda fields: fields["exercise"].update(code=-11)]
     observed = (on_windows, *crash)
-    lines = [lambda fields: fields["loader"].append(stub("libquiver.dll", "quiver_x"))]
+    lines = [
+        lambda fields: fields["loader"].append(missing_symbol_line("libquiver.dll", "quiver_x"))
+    ]
     assert names(ends(*observed, *lines, expectation=WINDOWS)) == ["symbol-not-found"]
     assert names(ends(*observed, expectation=WINDOWS)) == ["crash"]
 
@@ -91,7 +100,7 @@ def test_function_that_wine_lacks_explains_a_crash() -> None:
     changes = [
         on_windows,
         lambda fields: fields["exercise"].update(code=0x80000100),
-        lambda fields: fields["loader"].append(stub("KERNEL32.dll", "PssQuery")),
+        lambda fields: fields["loader"].append(missing_symbol_line("KERNEL32.dll", "PssQuery")),
     ]
     assert names(ends(*changes, expectation=WINDOWS)) == ["emulator-gap"]
 
@@ -106,7 +115,7 @@ def test_shadowed_import_explains_failed_steps() -> None:
 def test_failed_prelude_is_a_testbed_failure() -> None:
     changes = [fails("prelude", "no such library"), fails("native-call", "no")]
     facts = {"message": "no such library"}
-    assert only(faults(*changes)) == ("testbed-defect", f"{CELL}: prelude", facts)
+    assert only_cause(faults(*changes)) == ("testbed-defect", f"{CELL}: prelude", facts)
     assert faults(steps(prelude=step("prelude"))) == []
 
 
@@ -133,7 +142,7 @@ def test_only_the_first_failed_step_is_reported() -> None:
 def test_step_that_was_not_reached_has_a_cause(name: str) -> None:
     causes = failed(lambda fields: fields["exercise"]["steps"].pop(name))
     cause = "round-trip-failed" if name == "round-trip" else "unclassified"
-    assert only(causes) == (cause, f"{CELL}: {name}", {})
+    assert only_cause(causes) == (cause, f"{CELL}: {name}", {})
 
 
 def test_interposition_is_reported_after_another_failure() -> None:
@@ -218,14 +227,14 @@ def test_loaded_library_is_not_missing_in_a_use() -> None:
 def test_library_that_was_not_loaded_is_missing_in_a_use(change: Change) -> None:
     observed = evidence(fails("in_forked_child", NOT_FOUND), change)
     fault = step_error(Failure("in_forked_child", "OSError", NOT_FOUND), observed, EXPECTATION)
-    assert use._for_scenario(fault, observed, under(FORK), is_use=True) == fault
+    assert use._for_scenario(fault, observed, with_conditions(FORK), is_use=True) == fault
 
 
 # ---- the separate import ----
 
 
 def test_failed_separate_import_is_reported() -> None:
-    name, where, facts = only(faults(lambda fields: fields["import"].update(code=7)))
+    name, where, facts = only_cause(faults(lambda fields: fields["import"].update(code=7)))
     assert (name, where) == ("unclassified", f"{CELL}: import")
     assert "7" in str(facts["message"])
 
@@ -254,7 +263,7 @@ def native(version: object) -> Change:
 
 @pytest.mark.parametrize("version", ["1.1.0", "unknown", "1.2", "v1.2.0", None, 12])
 def test_other_native_version_is_a_mismatch(version: object) -> None:
-    assert only(use.wrong_versions(evidence(native(version)), EXPECTATION)) == (
+    assert only_cause(use.wrong_versions(evidence(native(version)), EXPECTATION)) == (
         "version-mismatch",
         f"{CELL}: version()",
         {"version": str(version), "release": "1.2.0"},
@@ -345,7 +354,7 @@ def test_other_distribution_is_no_mismatch(name: str, value: Fields) -> None:
 
 def test_older_dependencies_may_remain_if_the_scenario_keeps_them() -> None:
     observed = evidence(distribution(cffi={"version": "1.17", "folder": SITE}))
-    keeps = under(Conditions(keeps_dependencies=True))
+    keeps = with_conditions(Conditions(keeps_dependencies=True))
     assert list(use.wrong_dependencies(observed, keeps)) == []
 
 
@@ -381,7 +390,7 @@ def test_file_that_differs_from_record_is_reported() -> None:
 
 def test_record_without_hashes_is_a_mismatch() -> None:
     causes = use.record_faults(evidence(record(checked=0)))
-    assert only(causes) == ("record-mismatch", f"{CELL}: RECORD", {})
+    assert only_cause(causes) == ("record-mismatch", f"{CELL}: RECORD", {})
 
 
 def test_module_that_does_not_compile_is_reported() -> None:
@@ -450,7 +459,9 @@ def test_each_kind_of_fault_in_use_is_reported(change: Change, name: str) -> Non
 
 
 def test_unused_function_that_wine_lacks_is_a_note() -> None:
-    lines = [lambda fields: fields["loader"].append(stub("KERNEL32.dll", "PssQuery"))]
+    lines = [
+        lambda fields: fields["loader"].append(missing_symbol_line("KERNEL32.dll", "PssQuery"))
+    ]
     assert names(faults(on_windows, *lines, expectation=WINDOWS)) == ["unknown-to-wine"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.sample_machines import sample_machine
-from tests.helpers.sample_testbed import ENGINE, FakeMachine, FakeTestbed, image, prepared
+from tests.helpers.sample_testbed import ENGINE, FakeMachine, FakeTestbed, image, prepared_run
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import TestbedFailure
 from verification.scenarios import cells
@@ -26,37 +26,37 @@ def cell_request(
     testbed: FakeTestbed, scenario: str = "venv", tests: Path | None = None
 ) -> CellRequest:
     cell = cells.cell(LINUX, SUBJECT, "pip", scenario)
-    return CellRequest(prepared(None, "debian-13", testbed=testbed), SUBJECT, cell, tests)
+    return CellRequest(prepared_run(None, "debian-13", testbed=testbed), SUBJECT, cell, tests)
 
 
 def test_machine_is_prepared_for_its_cell() -> None:
-    testbed = FakeTestbed.of()
+    testbed = FakeTestbed.with_probe_results()
     machine = machine_of(testbed)
     enter_machine.prepare_for_entry(machine, cell_request(testbed, "space-path"))
-    assert [(ran.command[0], ran.user) for ran in machine.ran] == [
+    assert [(ran.command[0], ran.user) for ran in machine.commands] == [
         ("install", "root"),
         ("python3", "user"),
     ]
     setup = ("python3", "/e2e/enter.py", "/e2e/instructions.json", "setup")
-    assert machine.ran[-1].command == setup
-    (put,) = machine.put_files
+    assert machine.commands[-1].command == setup
+    (put,) = machine.copied_files
     assert put.files.keys() == {"enter.py", "shellrc"}
     assert b"debian-13" in put.files["shellrc"]
 
 
 def test_machine_has_the_own_tests_only_if_its_cell_runs_them(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").touch()
-    testbed = FakeTestbed.of()
+    testbed = FakeTestbed.with_probe_results()
     machine = machine_of(testbed)
     enter_machine.prepare_for_entry(machine, cell_request(testbed, "own-tests", tmp_path))
-    assert any("tests/test_a.py" in put.files for put in machine.put_files)
+    assert any("tests/test_a.py" in put.files for put in machine.copied_files)
     without_tests = machine_of(testbed)
     enter_machine.prepare_for_entry(without_tests, cell_request(testbed, "venv", tmp_path))
-    assert not any("tests/test_a.py" in put.files for put in without_tests.put_files)
+    assert not any("tests/test_a.py" in put.files for put in without_tests.copied_files)
 
 
 def test_failed_set_up_is_a_lost_machine() -> None:
-    testbed = FakeTestbed.of(failing="setup")
+    testbed = FakeTestbed.with_probe_results(failing="setup")
     with pytest.raises(TestbedFailure) as raised:
         enter_machine.prepare_for_entry(machine_of(testbed), cell_request(testbed))
     assert raised.value.cause == "machine-lost"

@@ -11,7 +11,7 @@ from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_pipeline import evidence, with_index
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, cell
-from tests.helpers.sample_testbed import REFUSED, TESTBED, prepared, release, set_up
+from tests.helpers.sample_testbed import REFUSED, TESTBED, prepared_run, release, run_setup
 from tests.helpers.sample_wheels import (
     LINUX_API,
     LINUX_CORE,
@@ -124,7 +124,7 @@ def test_only_a_clean_machine_is_compared_with_the_inspection(
 
 
 def test_facts_after_the_set_up_have_the_wheel_of_each_system(request_: GateRequest) -> None:
-    result = facts.after_setup(request_, set_up())
+    result = facts.after_setup(request_, run_setup())
     assert result.prepared
     assert {s.system: [wheel.file for wheel in s.wheels] for s in result.systems} == {
         "linux": [LINUX_WHEEL],
@@ -136,14 +136,14 @@ def test_facts_after_the_set_up_have_the_wheel_of_each_system(request_: GateRequ
 
 
 def test_missing_wheel_is_a_cause_of_its_system(request_: GateRequest) -> None:
-    result = facts.after_setup(request_, set_up(prepared(release(LINUX_WHEEL))))
+    result = facts.after_setup(request_, run_setup(prepared_run(release(LINUX_WHEEL))))
     names = {s.system: [cause.name for cause in s.causes] for s in result.systems}
     assert names == {"linux": [], "windows": ["incomplete-release"]}
 
 
 def test_refused_upload_is_a_cause(request_: GateRequest) -> None:
     testbed = TESTBED.model_copy(update={"uploads": (REFUSED,)})
-    cause = facts.after_setup(request_, set_up(prepared(testbed=testbed))).upload_refused
+    cause = facts.after_setup(request_, run_setup(prepared_run(testbed=testbed))).upload_refused
     assert cause is not None
     assert (cause.name, cause.where) == ("upload-refused", "publisher")
     assert "400 Bad Request" in cause.message
@@ -173,7 +173,7 @@ PYPY = "quiverdb-0.5.0-pp311-none-win_amd64.whl"
 def test_wheel_that_was_not_fetched_counts_for_its_system(request_: GateRequest) -> None:
     missing = dict.fromkeys((NEWER, MUSL, PYPY, "the other wheels"), "404")
     files = release().model_copy(update={"not_fetched": missing})
-    result = facts.after_setup(request_, set_up(prepared(files)))
+    result = facts.after_setup(request_, run_setup(prepared_run(files)))
     assert {s.system: s.not_fetched for s in result.systems} == {
         "linux": (f"{MUSL}: 404", "the other wheels: 404"),
         "windows": (f"{NEWER}: 404", "the other wheels: 404"),
@@ -190,7 +190,7 @@ def test_cause_of_the_wheels_of_two_systems_together_is_in_both_items(
         version="1.0.0",
         wheels=tuple(map(ReleaseFile.read, wheels)),
     )
-    ready = RunSetup(prepared(files), inspect_release(wheels, SUBJECT))
+    ready = RunSetup(prepared_run(files), inspect_release(wheels, SUBJECT))
     result = facts.after_setup(request_, ready)
     assert [system.causes for system in result.systems] == [(), ()]
     judged = judge(
@@ -247,7 +247,7 @@ def _judged(
     )
     files = tuple(map(ReleaseFile.read, wheels))
     wheel_release = Release(origin="wheels", location="x", version="1.0.0", wheels=files)
-    setup = RunSetup(prepared(wheel_release), inspect_release(wheels, subject))
+    setup = RunSetup(prepared_run(wheel_release), inspect_release(wheels, subject))
     result = facts.after_setup(request, setup)
     served = {s.system: wheel.file for s in result.systems for wheel in s.wheels}
     cells = tuple(
@@ -361,7 +361,7 @@ def test_wheel_that_was_not_fetched_is_not_a_missing_wheel(request_: GateRequest
     missing = {f"quiverdb-0.5.0-{ARM_TAG}.whl": "404"}
     files = release().model_copy(update={"not_fetched": missing, "undeclared": (MUSL_S390X,)})
     request_.subject = _requires_arm(execute=False)
-    result = facts.after_setup(request_, set_up(prepared(files)))
+    result = facts.after_setup(request_, run_setup(prepared_run(files)))
     arm = {platform.tag: platform for platform in result.platforms}[ARM]
     assert (arm.causes, len(arm.not_fetched)) == ((), 1)
     assert result.platforms[-1].wheels == (MUSL_S390X,)
@@ -373,7 +373,7 @@ MUSL_S390X = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_s390x.whl"
 
 def test_source_that_is_built_for_one_system_has_no_missing_wheel(tmp_path: Path) -> None:
     request = _request(tmp_path, Options(machines=("debian-13",)))
-    result = facts.after_setup(request, set_up(prepared(release(LINUX_WHEEL))))
+    result = facts.after_setup(request, run_setup(prepared_run(release(LINUX_WHEEL))))
     windows = {platform.tag: platform for platform in result.platforms}["win_amd64"]
     assert (windows.coverage, windows.causes) == (Coverage.NOT_SELECTED, ())
 
@@ -383,7 +383,7 @@ def test_source_that_is_built_for_one_system_has_no_missing_wheel(tmp_path: Path
 
 def _pipeline_facts(folder: Path, outcome: PipelineOutcome | None) -> PipelineFacts:
     request = _request(folder, Options())
-    pipeline = facts.after_setup(request, set_up()._replace(pipeline=outcome)).pipeline
+    pipeline = facts.after_setup(request, run_setup()._replace(pipeline=outcome)).pipeline
     assert pipeline is not None
     return pipeline
 
@@ -424,11 +424,11 @@ def test_workflow_that_did_not_run_has_a_reason(tmp_path: Path) -> None:
 
 
 def test_workflow_out_of_scope_is_not_in_the_facts(request_: GateRequest) -> None:
-    result = facts.after_setup(request_, set_up()._replace(pipeline=pipeline_result()))
+    result = facts.after_setup(request_, run_setup()._replace(pipeline=pipeline_result()))
     assert result.pipeline is None
 
 
 def test_wheel_for_any_platform_belongs_to_both_systems(request_: GateRequest) -> None:
     name = "quiverdb-0.5.0-py3-none-any.whl"
-    result = facts.after_setup(request_, set_up(prepared(release(name))))
+    result = facts.after_setup(request_, run_setup(prepared_run(release(name))))
     assert [[wheel.file for wheel in system.wheels] for system in result.systems] == [[name]] * 2

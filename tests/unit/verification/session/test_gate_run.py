@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import cell
-from tests.helpers.sample_testbed import set_up
+from tests.helpers.sample_testbed import run_setup
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.base import parse_json
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
@@ -137,14 +137,14 @@ def test_folder_with_other_files_is_wrong_use(tmp_path: Path) -> None:
 def test_prepared_run_is_passed_to_the_workers(
     tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    log = replace_set_up(set_up)
+    log = replace_set_up(run_setup)
     run = GateRun(request(tmp_path))
     assert run.handover() is None
     run.begin()
     run.set_up()
     handover = run.handover()
     assert handover is not None
-    assert handover.prepared == set_up().prepared
+    assert handover.prepared == run_setup().prepared
     assert handover.facts.prepared
     assert handover.pipeline is None
     assert parse_json(Handover, handover.model_dump_json(), "handover") == handover
@@ -179,7 +179,7 @@ def test_failed_set_up_is_recorded_and_not_passed_to_the_workers(
 def test_result_of_the_workflow_is_written_next_to_the_report(
     tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    setup = set_up()._replace(pipeline=pipeline_result())
+    setup = run_setup()._replace(pipeline=pipeline_result())
     replace_set_up(lambda: setup)
     run = started(tmp_path)
     assert (tmp_path / "pipeline.json").is_file()
@@ -202,7 +202,7 @@ def old_report(folder: Path) -> None:
 def test_folder_of_a_report_is_used_by_one_run_at_a_time(
     tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    log = replace_set_up(set_up)
+    log = replace_set_up(run_setup)
     folders = (tmp_path / "report", tmp_path / "report", tmp_path / "other")
     first, second, other = (GateRun(request(folder)) for folder in folders)
     for run in (first, other):
@@ -239,7 +239,7 @@ def test_set_up_removes_the_earlier_report(
     tmp_path: Path, replace_set_up: ReplaceSetUp, *, succeeds: bool
 ) -> None:
     failure = TestbedFailure("engine-unreachable", "engine", "no answer")
-    replace_set_up(set_up if succeeds else failing(failure))
+    replace_set_up(run_setup if succeeds else failing(failure))
     folder = tmp_path / "report"
     old_report(folder)
     run = started(folder)
@@ -261,7 +261,7 @@ def test_run_that_is_killed_in_its_set_up_has_no_verdict(
             assert reason in (tmp_path / "report" / name).read_text("utf-8"), name
         raise SystemExit(9)
 
-    replace_set_up(set_up)
+    replace_set_up(run_setup)
     if earlier_run:
         first = started(tmp_path / "report")
         end_cells(first)
@@ -291,7 +291,7 @@ def test_crash_of_the_suite_in_the_set_up_is_a_testbed_failure(
 def test_lost_engine_at_the_end_is_a_testbed_failure(
     tmp_path: Path, replace_set_up: ReplaceSetUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace_set_up(set_up)
+    replace_set_up(run_setup)
     run = started(tmp_path)
     end_cells(run)
     stack = contextlib.ExitStack()
@@ -326,7 +326,7 @@ def end_cells(run: GateRun) -> None:
 def test_report_has_the_verdict_and_the_stored_files(
     tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    replace_set_up(set_up)
+    replace_set_up(run_setup)
     run = started(tmp_path)
     end_cells(run)
     report, remarks = run.write(interrupted=False)
@@ -341,7 +341,7 @@ def test_report_has_the_verdict_and_the_stored_files(
 def test_interrupted_run_is_reported_and_not_stored_in_the_history(
     tmp_path: Path, replace_set_up: ReplaceSetUp
 ) -> None:
-    replace_set_up(set_up)
+    replace_set_up(run_setup)
     run = started(tmp_path)
     report, _ = run.write(interrupted=True)
     assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
@@ -356,7 +356,7 @@ def test_files_that_cannot_be_stored_are_a_remark(
     def full(_release: Release, _subject: str, _seed: int) -> ReplayInputs:
         raise OSError(28, "No space left on device")
 
-    replace_set_up(set_up)
+    replace_set_up(run_setup)
     monkeypatch.setattr(replay_inputs, "keep", full)
     run = started(tmp_path)
     report, remarks = run.write(interrupted=False)

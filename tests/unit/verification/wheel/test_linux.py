@@ -368,7 +368,9 @@ def test_each_library_is_checked(tmp_path: Path) -> None:
 
 def test_interposable_symbols_of_an_embedded_library_are_a_note(tmp_path: Path) -> None:
     names = ["sqlite3_open", "sqlite3_step", "sqlite3_a", "sqlite3_b"]
-    cause = only_cause(with_core(tmp_path, exports=["quiver_core_open", *names], own_calls=names))
+    cause = only_cause(
+        with_core(tmp_path, exports=["quiver_core_open", *names], interposable=names)
+    )
     assert (cause.name, cause.severity) == ("symbol-interposition", "note")
     assert cause.facts == {"prefix": "sqlite3_", "symbols": 4}
 
@@ -376,9 +378,9 @@ def test_interposable_symbols_of_an_embedded_library_are_a_note(tmp_path: Path) 
 @pytest.mark.parametrize(
     "change",
     [
-        {"own_calls": []},
-        {"own_calls": ["quiver_core_open"]},
-        {"own_calls": ["sqlite3_open"], "symbolic": True},
+        {"interposable": []},
+        {"interposable": ["quiver_core_open"]},
+        {"interposable": ["sqlite3_open"], "symbolic": True},
     ],
 )
 def test_embedded_symbols_that_are_not_interposable_are_accepted(

@@ -10,7 +10,7 @@ def test_the_global_symbols_and_the_slots_of_a_library_are_read(
     tmp_path: Path,
 ) -> None:
     library = tmp_path / "sample.so"
-    library.write_bytes(binaries.elf(exports=["own", "other"], own_calls=["own"]))
+    library.write_bytes(binaries.elf(exports=["own", "other"], interposable=["own"]))
     exports, slots = uses._symbols(str(library))
     assert exports == {"own", "other"}
     assert slots == [("own", False, 0x2000, 0)]
