@@ -24,7 +24,7 @@ def _folder() -> Path:
     return state_folder() / "files"
 
 
-def keep(paths: Iterable[Path], *, max_bytes: int = MAX_BYTES) -> dict[Path, str]:
+def store(paths: Iterable[Path], *, max_bytes: int = MAX_BYTES) -> dict[Path, str]:
     """Store a copy of each file. Return the sha256 by path.
 
     If the store is larger than ``max_bytes`` bytes, the least recently used of its other files are

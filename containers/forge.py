@@ -50,8 +50,8 @@ _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 class Forge(ManagedContainer):
     """The running forge: a context manager that removes it at the end.
 
-    It starts on ``network``. `connect` adds further networks. ``patience`` is the time in seconds
-    that it waits for the registration of an unknown address.
+    It starts on ``network``. `connect` adds further networks. It waits for the registration of an
+    unknown address for ``registration_timeout_seconds``.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Forge(ManagedContainer):
         repository: Repository,
         workflow: WorkflowRun,
         *,
-        patience: float = 5.0,
+        registration_timeout_seconds: float = 5.0,
     ) -> None:
         self.repository = repository
         self.workflow = workflow
@@ -78,7 +78,7 @@ class Forge(ManagedContainer):
             "request_token": self.request_token,
             "repository": repository.model_dump(mode="json"),
             "run": workflow.model_dump(mode="json"),
-            "patience": patience,
+            "registration_timeout_seconds": registration_timeout_seconds,
         }
         files = {
             f"{_FOLDER}/certificate.pem": b"".join(
@@ -144,7 +144,7 @@ class Forge(ManagedContainer):
             ) from None
         self._put({f"{address}.json": identity.model_dump_json().encode()}, _JOBS)
 
-    def forget(self, address: str) -> None:
+    def unregister(self, address: str) -> None:
         """Remove the registration of an address. The engine can assign it to another container.
 
         Raises:

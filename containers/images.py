@@ -60,7 +60,7 @@ def missing_images(engine: engines.Engine, names: Iterable[str]) -> set[str]:
                     continue
                 if _find(client, recipe.name, recipe.tag()) is None:
                     missing.add(recipe.name)
-                    unchecked += recipe.needs()
+                    unchecked += recipe.required_recipes()
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "images", str(error)) from error
     return missing

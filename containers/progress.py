@@ -105,7 +105,7 @@ class Progress:
             self._print(line)
 
     def begin(self, title: str, *, quiet: bool = False) -> ProgressStep:
-        """Begin a step and print its title, unless ``quiet``. Return it for `end` or `drop`."""
+        """Begin a step and print its title, unless ``quiet``. Return it for `end` or `fail`."""
         with self._lock:
             step = ProgressStep(title, self._clock())
             self._running.append(step)
@@ -136,7 +136,7 @@ class Progress:
                 self._print(line)
             self._show()
 
-    def drop(self, step: ProgressStep) -> None:
+    def fail(self, step: ProgressStep) -> None:
         """End a step that failed. The caller prints the reason."""
         with self._lock:
             self._running.remove(step)
@@ -289,7 +289,7 @@ def step(title: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        PROGRESS.drop(running_step)
+        PROGRESS.fail(running_step)
         raise
     PROGRESS.end(running_step)
 

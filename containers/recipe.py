@@ -111,14 +111,14 @@ class Recipe(Model):
             for path in _walk(root / name):
                 yield f"copies/{path.relative_to(root)}", path
 
-    def needs(self) -> list[str]:
+    def required_recipes(self) -> list[str]:
         """Return the names of the recipes whose images must exist first."""
         return [*filter(None, (self.base,)), *self.uses.values()]
 
     def content_hash(self) -> str:
         """Return the hash of all inputs of the image, 12 hexadecimal digits."""
         digest = hashlib.sha256(_FORMAT_VERSION)
-        for name in self.needs():
+        for name in self.required_recipes():
             digest.update(load(name).content_hash().encode())
         if self.lock:
             digest.update(self.requirements.read_bytes())

@@ -100,7 +100,7 @@ class EarlierReleases(Model):
         )
 
 
-def earlier(project: str, version: str, *, url: str | None = None) -> EarlierReleases:
+def earlier_releases(project: str, version: str, *, url: str | None = None) -> EarlierReleases:
     """Return the releases of ``project`` before ``version`` on the configured upstream index.
 
     Each run requests the list of files. If the index does not answer, the cached list is used. Each

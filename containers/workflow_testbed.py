@@ -66,7 +66,7 @@ class WorkflowTestbed:
     """The running parts of a release pipeline: repository, runner, forge and index."""
 
     engine: Engine
-    origin: GitRepository
+    repository: GitRepository
     runner: Runner
     forge: Forge
     index: Index
@@ -98,7 +98,7 @@ class WorkflowTestbed:
         files = {} if index.failure else self.files(project)
         return PipelineEvidence(
             run=run,
-            repository=self.origin.full_name,
+            repository=self.repository.full_name,
             workflow=self.runner.file.path,
             releases=() if forge.failure else self.forge.releases(),
             tokens=tuple(line for line in forge_requests if line.claims or line.refused),
@@ -147,7 +147,7 @@ def start(
     """
     publisher = setup.publishers[0]
     with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(
+        repository = stack.enter_context(
             GitRepository(
                 push.root,
                 owner=publisher.owner,
@@ -155,7 +155,7 @@ def start(
                 overlays=push.overlays,
             )
         )
-        pushes = tuple(origin.tag(tag, annotated=push.annotated) for tag in push.tags)
+        pushes = tuple(repository.tag(tag, annotated=push.annotated) for tag in push.tags)
         network = stack.enter_context(closed_network(engine, run))
         with UploadMachine(images.ensure(engine, "publisher"), network) as upload_machine:
             hosts = upload_machine.hosts()
@@ -165,9 +165,9 @@ def start(
             Forge(
                 images.ensure(engine, "forge"),
                 network,
-                _repository(origin, pushes, int(publisher.owner_id)),
+                _repository(repository, pushes, int(publisher.owner_id)),
                 WorkflowRun(
-                    workflow=load(origin.tree / workflow.path).name,
+                    workflow=load(repository.tree / workflow.path).name,
                     path=workflow.path,
                     ref=pushes[0].ref,
                     sha=pushes[0].sha,
@@ -178,8 +178,8 @@ def start(
         environment = forge_environment(
             forge, network=network.name, ca_certificate=network.ca_certificate.decode()
         )
-        runner = Runner(engine, run, origin, environment, workflow, decide)
-        yield WorkflowTestbed(engine, origin, runner, forge, index, hosts, pushes, run_id)
+        runner = Runner(engine, run, repository, environment, workflow, decide)
+        yield WorkflowTestbed(engine, repository, runner, forge, index, hosts, pushes, run_id)
 
 
 def _index(engine: Engine, network: ClosedNetwork, hosts: IndexHosts, setup: IndexSetup) -> Index:
@@ -196,14 +196,14 @@ def _index(engine: Engine, network: ClosedNetwork, hosts: IndexHosts, setup: Ind
     )
 
 
-def _repository(origin: GitRepository, pushes: tuple[Push, ...], owner_id: int) -> Repository:
+def _repository(repository: GitRepository, pushes: tuple[Push, ...], owner_id: int) -> Repository:
     return Repository(
-        owner=origin.owner,
-        name=origin.name,
+        owner=repository.owner,
+        name=repository.name,
         id=_REPOSITORY_ID,
         owner_id=owner_id,
         default_branch=BRANCH,
-        branches={BRANCH: origin.sha},
+        branches={BRANCH: repository.sha},
         tags={push.tag: push.sha for push in pushes},
         annotated={push.tag: push.object for push in pushes if push.annotated},
     )

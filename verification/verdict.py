@@ -31,7 +31,7 @@ def fails(cause: Cause, *, strict: bool) -> bool:
     return cause.severity is Severity.BROKEN or (strict and cause.severity is Severity.FLAWED)
 
 
-def of_causes(causes: Iterable[Cause], *, strict: bool) -> Verdict:
+def verdict_of_causes(causes: Iterable[Cause], *, strict: bool) -> Verdict:
     """Return the verdict of these causes. Causes that follow from others do not count."""
     counted = [cause for cause in causes if not cause.follows]
     if any(fails(cause, strict=strict) for cause in counted):
@@ -41,13 +41,13 @@ def of_causes(causes: Iterable[Cause], *, strict: bool) -> Verdict:
     return Verdict.VERIFIED
 
 
-def of_cell(outcome: Outcome, causes: Iterable[Cause], *, strict: bool) -> Verdict:
+def verdict_of_cell(outcome: Outcome, causes: Iterable[Cause], *, strict: bool) -> Verdict:
     """Return the verdict of a cell with this outcome and these causes."""
     match outcome:
         case Outcome.WORKS:
             return Verdict.VERIFIED
         case Outcome.REFUSED:
-            return of_causes(causes, strict=strict)
+            return verdict_of_causes(causes, strict=strict)
         case Outcome.WORKS_FLAWED | Outcome.FALLS_BACK:
             return Verdict.FAILED if strict else Verdict.VERIFIED
         case Outcome.FAILS:
@@ -58,7 +58,7 @@ def of_cell(outcome: Outcome, causes: Iterable[Cause], *, strict: bool) -> Verdi
             return Verdict.TESTBED
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def combined_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the verdict of several parts together; without parts it is unverified."""
     present = set(verdicts)
     return next((verdict for verdict in _ORDER if verdict in present), Verdict.UNVERIFIED)
@@ -84,7 +84,7 @@ def judge(run: RunResult) -> RunVerdict:
     if run.interrupted or not run.finished:
         parts.append(Verdict.UNVERIFIED)
     return RunVerdict(
-        verdict=worst(parts),
+        verdict=combined_verdict(parts),
         items=tuple(items),
         cells=run.cells,
         not_selected=tuple(not_selected),
@@ -95,8 +95,7 @@ def judge(run: RunResult) -> RunVerdict:
 def _is_selected(run: RunResult, scope: Scope) -> bool:
     """Return whether an install item belongs to the selection of the user.
 
-    It does if a selected cell belongs to it, if one of its tests of the gate failed, or if the
-    set-up failed.
+    It does if a cell of it is selected, if the set-up failed, or if one of its tests failed.
     """
     items_of_failed_tests = (test.item for test in run.failed_tests)
     return bool(_cells(run, scope) or run.setup_failure or scope.id in items_of_failed_tests)
@@ -391,9 +390,9 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
     gaps += [f"{doubt.cause.where}: {doubt.cause.name}" for doubt in doubts if not doubt.resolved]
     causes = _mark_doubtful(causes, doubts)
     doubtful_cells = {ident for doubt in doubts for ident in doubt.cells}
-    verdict = worst(
+    verdict = combined_verdict(
         [
-            of_causes(causes, strict=run.strict),
+            verdict_of_causes(causes, strict=run.strict),
             *(cell.verdict for cell in cells if cell.id not in doubtful_cells),
             *(Verdict.UNVERIFIED for _ in gaps),
         ]

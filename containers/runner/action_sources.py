@@ -83,7 +83,7 @@ def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
         raise WrongUse(f"{folder}: this folder of actions does not exist")
     stand_ins = stand_in_actions()
     sources = [
-        _source(step, running.workflow.at(step.line), stand_ins, folder)
+        _source(step, running.workflow.location(step.line), stand_ins, folder)
         for running in workflow.running_jobs
         for step in running.job.steps
         # The clone contains the actions of the repository.
@@ -110,7 +110,7 @@ def _calls(workflow: Workflow, folder: Path | None) -> Iterator[tuple[str, Path]
             repository = "/".join(name.split("/")[:2])
             checkout = find_checkout(folder, repository, ref)
             if checkout is None:
-                where = running.workflow.at(job.line)
+                where = running.workflow.location(job.line)
                 raise _unavailable(
                     where,
                     f"{repository}@{ref}",

@@ -41,10 +41,10 @@ class BuildRequest(Model):
     container: str
     source: str
     """The folder of the source in the container."""
-    would: Mapping[OperatingSystem, tuple[str, ...]]
+    selected: Mapping[OperatingSystem, tuple[str, ...]]
     """The build identifiers that cibuildwheel selects, by platform."""
-    answer: str
-    """The folder for the answer in the container."""
+    results_folder: str
+    """The folder in the container for the wheel, its log and the answer."""
 
 
 class BuildAnswer(Model):
@@ -93,13 +93,13 @@ class BuildQueue:
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
                 # The answer is last. When it exists, the other files are complete.
                 for batch in (files, {"done.json": answer.model_dump_json().encode()}):
-                    container.put_archive(request.answer, archive_of(batch))
+                    container.put_archive(request.results_folder, archive_of(batch))
 
     def _build(
         self, container: Container, request: BuildRequest, platform: OperatingSystem
     ) -> tuple[BuildAnswer, dict[str, bytes]]:
         """Build a wheel. Return the answer, and the wheel and its log by name."""
-        if refusal := _refusal(request.would[platform], platform):
+        if refusal := _refusal(request.selected[platform], platform):
             return refusal, {"build.log": b""}
         began = time.time()
         try:

@@ -59,7 +59,7 @@ from verification.models.workflow import (
     Workflow,
     WorkflowJob,
 )
-from verification.models.workflow_call import with_called
+from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
@@ -97,7 +97,7 @@ class WorkflowFile(Model):
 
 
 class Runner:
-    """Runs the workflow of ``origin`` for each pushed tag.
+    """Runs the workflow of ``repository`` for each pushed tag.
 
     ``decide`` returns whether an event starts the workflow. act would start it for every event.
 
@@ -110,18 +110,20 @@ class Runner:
         self,
         engine: Engine,
         run: Run,
-        origin: GitRepository,
+        repository: GitRepository,
         environment: RunnerEnvironment,
         file: WorkflowFile,
         decide: Decide,
     ) -> None:
         self.engine = engine
         self.run = run
-        self.origin = origin
+        self.repository = repository
         self.environment = environment
         self.file = file
         find = functools.partial(find_checkout, file.actions_from)
-        self.workflow = with_called(load(origin.tree / file.path), origin.tree, find)
+        self.workflow = with_called_workflows(
+            load(repository.tree / file.path), repository.tree, find
+        )
         self.actions = resolve(self.workflow, file.actions_from)
         self.artifacts: dict[int, bytes] = {}
         """The artifacts of the earlier attempts of each run, as archives by run id."""
@@ -136,7 +138,7 @@ class Runner:
                 if label not in RUNNER_SYSTEMS:
                     raise TestbedFailure(
                         "runner-unavailable",
-                        running.workflow.at(job.line),
+                        running.workflow.location(job.line),
                         f"job {job.id} needs the runner {label}, but only "
                         f"{' and '.join(RUNNER_SYSTEMS)} are available",
                     )
@@ -160,11 +162,11 @@ class Runner:
         """
         if not tags:
             raise WrongUse("push needs at least one tag")
-        pushes = [self.origin.tag(tag, annotated=annotated) for tag in tags]
+        pushes = [self.repository.tag(tag, annotated=annotated) for tag in tags]
         return self.start(pushes)
 
     def start(self, pushes: Sequence[Push], *, first_id: int | None = None) -> list[PipelineRun]:
-        """Run the workflow for existing tags of ``origin``, which were pushed at once.
+        """Run the workflow for existing tags of ``repository``, which were pushed at once.
 
         ``first_id`` is the id of the first run. Otherwise as `push`.
         """
@@ -174,7 +176,7 @@ class Runner:
         decisions = [
             self._decide(
                 self.workflow,
-                Event(ref=push.ref, message=self.origin.message(push), tags=len(pushes)),
+                Event(ref=push.ref, message=self.repository.message(push), tags=len(pushes)),
             )
             for push in pushes
         ]
@@ -332,7 +334,7 @@ class _Attempt:
             },
         )
         conductor.start()
-        folder = f"/home/runner/work/{self.runner.origin.name}/{self.runner.origin.name}"
+        folder = f"/home/runner/work/{self.runner.repository.name}/{self.runner.repository.name}"
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as tar:
                 self._pack(tar, volume, folder)
@@ -364,7 +366,7 @@ class _Attempt:
             "dns": ["127.0.0.1"],
             "prefix": f"quiverdb-e2e-{self._id}-",
             "volume": volume,
-            "known": "/conduct/known",
+            "registered_jobs": "/conduct/registered_jobs",
             "artifacts": _ARTIFACTS,
             "attempt": self.number,
             "identity": {
@@ -372,19 +374,19 @@ class _Attempt:
                 "token": environment.identity_token,
             },
         }
-        event = self.runner.origin.event(self.push)
+        event = self.runner.repository.event(self.push)
         add_file(tar, "conduct/config.json", json.dumps(config).encode())
         add_file(tar, "conduct/event.json", json.dumps(event).encode())
         add_file(tar, "conduct/ca.pem", environment.ca_certificate.encode())
-        self.runner.origin.pack(tar, "conduct/repository.git")
+        self.runner.repository.pack(tar, "conduct/repository.git")
         for target, checkout in self.runner.actions.real.items():
             tar.add(checkout, target.lstrip("/"))
 
     def _command(self) -> list[str]:
         runner = self.runner
         variables = {
-            "GITHUB_REPOSITORY": runner.origin.full_name,
-            "GITHUB_REPOSITORY_OWNER": runner.origin.owner,
+            "GITHUB_REPOSITORY": runner.repository.full_name,
+            "GITHUB_REPOSITORY_OWNER": runner.repository.owner,
             "GITHUB_RUN_ID": str(self.run_id),
             "GITHUB_RUN_NUMBER": "1",
             "GITHUB_RUN_ATTEMPT": str(self.number),
@@ -448,7 +450,7 @@ class _Attempt:
             running.job.permissions.get("id-token") == "write" and environment.identity_url
         )
         # The first step of the job waits for this file. Another job may have had the address.
-        registration = {f"known/{container.id}": b"identity" if has_identity else b""}
+        registration = {f"registered_jobs/{container.id}": b"identity" if has_identity else b""}
         conductor.put_archive("/conduct", archive_of(registration))
 
     def _find_job(self, job: str, name: str) -> RunningJob:

@@ -184,7 +184,7 @@ def build_release(docker: engine.Engine, run: Run) -> Release:
         for python in ("3.14", "3.15")
         for path in wheelhouse.dependencies_for(subject.dependencies, python)
     ]
-    earlier = upstream_releases.earlier(subject.name, release.version).files
+    earlier = upstream_releases.earlier_releases(subject.name, release.version).files
     release = release.with_dependencies(*for_newer_pythons)
     return release.model_copy(update={"earlier": earlier})
 

@@ -104,7 +104,7 @@ def network(container_engine: Engine, run: Run) -> Iterator[ClosedNetwork]:
 def forge(container_engine: Engine, network: ClosedNetwork) -> Iterator[Forge]:
     """Return a running forge without any release."""
     image = images.ensure(container_engine, "forge")
-    with Forge(image, network, REPOSITORY, WORKFLOW, patience=2) as started:
+    with Forge(image, network, REPOSITORY, WORKFLOW, registration_timeout_seconds=2) as started:
         yield started
 
 
@@ -243,7 +243,7 @@ def test_gh_api_follows_pages_and_uses_graphql(job: Job) -> None:
 def test_job_without_the_permission_creates_no_release(
     forge: Forge, job: Job, identity: JobIdentity | None, message: str
 ) -> None:
-    forge.forget(job.address)
+    forge.unregister(job.address)
     if identity:
         forge.register(job.address, identity)
     assert message in job.failing_gh("release", "create", "v0.5.0", "--notes", "")

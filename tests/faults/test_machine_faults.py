@@ -29,7 +29,7 @@ from verification.models.testbed import NetworkObservation
 from verification.models.verdict import Outcome, Verdict
 from verification.scenarios.machines import load
 from verification.session.run_cell import PlantedFault
-from verification.verdict import of_causes
+from verification.verdict import verdict_of_causes
 
 pytestmark = pytest.mark.recorded
 
@@ -43,7 +43,7 @@ def test_folder_that_shadows_the_package_is_reported(judge: Judge, good_wheel: P
 
     facts = {cause.name: cause.facts for cause in judged.dynamic}
     assert facts["shadowed-import"]["imported"] == "/home/user/project/quiverdb/__init__.py"
-    assert of_causes(judged.dynamic, strict=False) is Verdict.FAILED
+    assert verdict_of_causes(judged.dynamic, strict=False) is Verdict.FAILED
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_failing_index_is_a_testbed_failure(
     cause_facts = judged.dynamic[0].facts
     assert facts.items() <= cause_facts.items()
     assert re.search(fault.match, str(cause_facts.get("path", fault.match)))
-    assert of_causes(judged.dynamic, strict=False) is Verdict.TESTBED
+    assert verdict_of_causes(judged.dynamic, strict=False) is Verdict.TESTBED
 
 
 def test_wheel_with_changed_bytes_is_a_hash_mismatch(judge: Judge, good_wheel: Path) -> None:

@@ -25,7 +25,7 @@ from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
 from verification.pipeline import execution, publishers
 from verification.pipeline.triggers import decide
-from verification.verdict import of_causes
+from verification.verdict import verdict_of_causes
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ".github/workflows/publish.yml"
@@ -116,7 +116,7 @@ def _names(causes: Sequence[Cause]) -> list[str]:
 
 
 def _log(evidence: PipelineEvidence, job: str) -> str:
-    failing = [run.failing for run in evidence.run.job(job)]
+    failing = [run.failed_step for run in evidence.run.job_runs(job)]
     return "\n".join(line for step in failing if step for line in step.log)
 
 
@@ -286,7 +286,7 @@ def test_input_that_a_stand_in_lacks_is_a_testbed_failure(
     causes, _ = push_tag((old, f"{old}\n          {added}"))
 
     assert _names(causes) == ["stand-in-limited"]
-    assert of_causes(causes, strict=True) is Verdict.TESTBED
+    assert verdict_of_causes(causes, strict=True) is Verdict.TESTBED
 
 
 @pytest.mark.long

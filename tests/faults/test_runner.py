@@ -158,8 +158,8 @@ def test_failed_run_names_the_step_and_can_be_repeated(start_runner: StartRunner
     for attempt in (pipeline_run, second):
         assert attempt.result == "failure"
         collect, after = attempt.jobs[2:]
-        assert collect.failing is not None
-        assert collect.failing.name == "Fail"
+        assert collect.failed_step is not None
+        assert collect.failed_step.name == "Fail"
         assert collect.errors == ("planted",)
         assert [step.result for step in collect.steps[-2:]] == ["failure", "not run"]
         assert after.result == "not run"
@@ -396,7 +396,7 @@ def test_failing_build_fails_its_job(container_engine: Engine, run: Run, tmp_pat
         releases = started.forge.releases()
     assert pipeline_run.result == "failure"
     assert "bindings/python/pyproject.toml" in pipeline_run.push.differs
-    linux, windows = pipeline_run.job("build")
+    linux, windows = pipeline_run.job_runs("build")
     assert (linux.result, windows.result) == ("success", "failure")
     assert "No build identifiers selected" in windows.errors[0]
     assert {job.result for job in pipeline_run.jobs[2:]} == {"not run"}

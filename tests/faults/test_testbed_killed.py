@@ -154,7 +154,7 @@ def test_killed_container_is_a_testbed_failure(
             assert killer.killed, f"the moment was not reached: {evidence.run}"
     causes = diagnose_pipeline(evidence, PLANNED, version="0.5.0")
 
-    assert EXIT_CODES[verdict.of_causes(causes, strict=True)] is ExitCode.TESTBED_FAILED
+    assert EXIT_CODES[verdict.verdict_of_causes(causes, strict=True)] is ExitCode.TESTBED_FAILED
     assert {cause.severity for cause in causes} == {Severity.TESTBED}
 
 

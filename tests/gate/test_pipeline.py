@@ -36,7 +36,7 @@ def test_claims_about_the_workflow_are_verified(
 
 
 def test_workflow_has_no_failing_cause(handover: Handover, pipeline: PipelineResult) -> None:
-    result = verdict.of_causes(pipeline.causes, strict=handover.facts.strict)
+    result = verdict.verdict_of_causes(pipeline.causes, strict=handover.facts.strict)
     assert result is Verdict.VERIFIED, "\n".join(map(str, pipeline.causes))
 
 

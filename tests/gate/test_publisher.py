@@ -18,7 +18,7 @@ pytestmark = pytest.mark.item("publisher")
 def test_index_accepted_the_identity_of_the_workflow(handover: Handover) -> None:
     facts = handover.facts.pipeline
     assert facts is not None
-    result = verdict.of_causes(facts.publisher_causes, strict=handover.facts.strict)
+    result = verdict.verdict_of_causes(facts.publisher_causes, strict=handover.facts.strict)
     assert result is Verdict.VERIFIED, "\n".join(map(str, facts.publisher_causes))
     assert facts.identity_exchanged
 

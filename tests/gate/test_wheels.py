@@ -18,7 +18,7 @@ SYSTEMS = ("linux", "windows")
 def test_wheels_of_a_system(handover: Handover, system: str) -> None:
     facts = facts_of(handover, system)
     causes = [*facts.causes, *(cause for wheel in facts.wheels for cause in wheel.causes)]
-    result = verdict.of_causes(causes, strict=handover.facts.strict)
+    result = verdict.verdict_of_causes(causes, strict=handover.facts.strict)
     assert result is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
     assert facts.wheels, f"the release has no wheel for {system}"
 
@@ -27,7 +27,7 @@ def test_wheels_of_platforms_without_a_machine(handover: Handover) -> None:
     causes = [
         c for platform in handover.facts.platforms if platform.counts for c in platform.causes
     ]
-    result = verdict.of_causes(causes, strict=handover.facts.strict)
+    result = verdict.verdict_of_causes(causes, strict=handover.facts.strict)
     assert result is Verdict.VERIFIED, "\n".join(str(cause) for cause in causes)
 
 

@@ -200,7 +200,7 @@ def configure(folder: Path, /, **changes: Any) -> Path:
         "request_token": REQUEST_TOKEN,
         "repository": REPOSITORY.model_dump(mode="json"),
         "run": WORKFLOW.model_dump(mode="json"),
-        "patience": 0.3,
+        "registration_timeout_seconds": 0.3,
         **changes,
     }
     path = folder / "config.json"

@@ -37,7 +37,7 @@ from verification.models.verdict import Outcome
 from verification.session import gate_run, replay_inputs
 from verification.session.prepare import RunSetup
 from verification.session.selection import Selection
-from verification.verdict import of_cell
+from verification.verdict import verdict_of_cell
 
 __all__ = [
     "gate_session",
@@ -115,7 +115,7 @@ def run(cell: Cell) -> CellResult:
         scenario=cell.scenario.name,
         expectation=cell.expectation,
         outcome=outcome,
-        verdict=of_cell(outcome, (), strict=False),
+        verdict=verdict_of_cell(outcome, (), strict=False),
         causes=(cause,) if outcome in (Outcome.FAILS, Outcome.TESTBED) else (),
         seconds=0.1,
         wheel=WHEELS[cell.machine.os],

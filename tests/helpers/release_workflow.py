@@ -71,11 +71,11 @@ def _run_trials(job: WorkflowJob, project: Project, version: str) -> Trials:
         reason = ""
         for release in trial_releases(SUBJECT, version):
             trials = try_releases(job, [release], project, PLANNED.package_dir)
-            done += trials.done
+            done += trials.results
             reason = trials.not_tried_reason
-            if reason or any(release.valid == bool(trial.code) for trial in trials.done):
+            if reason or any(release.valid == bool(trial.exit_code) for trial in trials.results):
                 break
-        _TRIALS[key] = Trials(done=tuple(done), not_tried_reason=reason)
+        _TRIALS[key] = Trials(results=tuple(done), not_tried_reason=reason)
     return _TRIALS[key]
 
 

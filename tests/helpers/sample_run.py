@@ -44,7 +44,7 @@ from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.report import cell_summary, stand_in_limits
 from verification.rules.catalogue import catalogue
 from verification.scenarios import machines
-from verification.verdict import worst
+from verification.verdict import combined_verdict
 
 LINUX_WHEEL = "quiverdb-0.5.0-cp313-cp313-manylinux_2_28_x86_64.whl"
 WINDOWS_WHEEL = "quiverdb-0.5.0-cp313-cp313-win_amd64.whl"
@@ -210,7 +210,7 @@ def install_item(system: str, *cells: CellResult) -> ItemResult:
         f"{system}-install",
         *(cause for result in matching for cause in result.causes),
         title=f"pip install quiverdb works on a clean {system.capitalize()} machine",
-        verdict=worst(result.verdict for result in matching),
+        verdict=combined_verdict(result.verdict for result in matching),
         reason="; ".join(dict.fromkeys(result.reason for result in matching if result.reason)),
     )
 
@@ -249,7 +249,7 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             *(install_item(system, *cells) for system in ("linux", "windows")),
         )
     return Report(
-        verdict=worst(result.verdict for result in items),
+        verdict=combined_verdict(result.verdict for result in items),
         items=items,
         cells=cells,
         started=STARTED,

@@ -34,7 +34,7 @@ class GateProgress:
         progress: Progress = PROGRESS,
         past: Mapping[str, float] | None = None,
     ) -> None:
-        """`past` has earlier durations in seconds by cell id; None reads the history."""
+        """`past` are the seconds of earlier runs by cell id; None means those of the history."""
         self._recorder = recorder
         self._workers = max(1, workers)
         self._progress = progress
@@ -58,7 +58,7 @@ class GateProgress:
     def stop(self) -> None:
         """Stop the display of cells."""
         for step in self._running.values():
-            self._progress.drop(step)
+            self._progress.fail(step)
         self._running.clear()
         self._progress.status = str
         self._progress.print_to(None)

@@ -183,7 +183,7 @@ def _read_files(
     """
     bug_report = request.bug_report
     selection = common.select_for(request.options, _machine_for_build(bug_report))
-    if selection.source and not similar_machine.is_built_here(bug_report):
+    if selection.source and not similar_machine.can_be_built(bug_report):
         raise Unverified(
             f"{bug_report.title}: the suite has no such machine and cannot build a wheel for it; "
             "name existing wheels with --wheels or --release"

@@ -37,7 +37,7 @@ class ActionInput(Model):
     """Why the stand-in ignores it; empty if the stand-in treats it as the action does."""
 
 
-class GivenInputs:
+class StepInputs:
     """The inputs that a step gives to an action, by their names in the action's definition."""
 
     def __init__(self, inputs: Mapping[str, ActionInput], given: Mapping[str, str]) -> None:
@@ -57,7 +57,7 @@ class GivenInputs:
         }
         """The inputs that the action does not have. The value is the most similar known input."""
 
-    def is_given(self, name: str) -> bool:
+    def is_set(self, name: str) -> bool:
         """Return whether the step gives an input under any of its names."""
         return any(key in self._given for key in self._names(name))
 
@@ -125,9 +125,9 @@ class ActionDefinition(Model):
             )
         return cls(inputs=inputs)
 
-    def read(self, given: Mapping[str, str]) -> GivenInputs:
+    def read(self, given: Mapping[str, str]) -> StepInputs:
         """Return the inputs that a step gives to the action; ``given`` is the step's `with`."""
-        return GivenInputs(self.inputs, given)
+        return StepInputs(self.inputs, given)
 
 
 def _input(table: JsonValue, defaults: Mapping[str, str], name: str, origin: str) -> ActionInput:

@@ -93,7 +93,7 @@ class JobRun(Model):
         return self.name or self.id
 
     @property
-    def failing(self) -> StepRun | None:
+    def failed_step(self) -> StepRun | None:
         """The first step that failed; None if none failed."""
         return next((step for step in self.steps if step.result == "failure"), None)
 
@@ -167,7 +167,7 @@ class PipelineRun(Model):
     failures: tuple[TestbedFailureRecord, ...] = ()
     """The failures of the testbed during the run that belong to no single job."""
 
-    def job(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's key)
+    def job_runs(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's key)
         """Return the runs of one job, one for each combination of its matrix."""
         return tuple(run for run in self.jobs if run.id == id)
 

@@ -144,7 +144,7 @@ class Workflow(Model):
     """The workflow that each job with `uses` calls, by the id of the job. A workflow that could not
     be read is missing (`verification.models.workflow_call`)."""
 
-    def before(self, job: str) -> frozenset[str]:
+    def jobs_before(self, job: str) -> frozenset[str]:
         """Return the ids of all jobs that end before a job starts."""
         earlier: set[str] = set()
         pending = list(self.jobs[job].needs)
@@ -172,7 +172,7 @@ class Workflow(Model):
             )
         return tuple(jobs)
 
-    def running(self, id: str) -> tuple[RunningJob, ...]:  # noqa: A002  (the workflow's key)
+    def running_jobs_of(self, id: str) -> tuple[RunningJob, ...]:  # noqa: A002  (the workflow's key)
         """Return the jobs that a run executes for one job of this file."""
         return tuple(running for running in self.running_jobs if running.id == id)
 
@@ -183,7 +183,7 @@ class Workflow(Model):
         local = (file for file in called if not file.origin)
         return (self, *{file.path: file for file in local}.values())
 
-    def at(self, line: int) -> str:
+    def location(self, line: int) -> str:
         """Return a location in this file, as FILE:LINE."""
         return f"{self.path.name}:{line}"
 

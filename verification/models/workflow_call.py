@@ -24,10 +24,12 @@ FindCheckout = Callable[[str, str], Path | None]
 
 
 def no_checkout(_repository: str, _ref: str) -> None:
-    """Return None. This default look-up has no checkout of another repository."""
+    """Return None: there is no checkout of another repository."""
 
 
-def with_called(workflow: Workflow, root: Path, find: FindCheckout = no_checkout) -> Workflow:
+def with_called_workflows(
+    workflow: Workflow, root: Path, find: FindCheckout = no_checkout
+) -> Workflow:
     """Return a workflow of the repository at ``root``, with the workflows that its jobs call.
 
     Raises:
@@ -109,7 +111,7 @@ def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:
                 "permissions_from": caller.permissions_from,
             }
         )
-    if excess := beyond(job.permissions, caller.permissions):
+    if excess := excess_permissions(job.permissions, caller.permissions):
         listed = ", ".join(f"{scope}: {level}" for scope, level in excess.items())
         raise BadWorkflow(
             f"{path}:{job.line}: the job {job.id!r} requests {listed}; give the calling job "
@@ -118,7 +120,7 @@ def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:
     return job
 
 
-def beyond(permissions: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, str]:
+def excess_permissions(permissions: Mapping[str, str], limit: Mapping[str, str]) -> dict[str, str]:
     """Return the permissions that exceed a limit."""
     return {
         scope: level

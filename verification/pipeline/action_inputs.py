@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from verification.models.action import ActionDefinition, GivenInputs
+from verification.models.action import ActionDefinition, StepInputs
 from verification.models.cause import Cause
 from verification.models.pipeline import ActionUse
 from verification.models.workflow import Workflow, WorkflowStep
@@ -32,7 +32,7 @@ def _definition(action: str) -> ActionDefinition | None:
     return ActionDefinition.load(folder) if (folder / "inputs.toml").is_file() else None
 
 
-def inputs_of(step: WorkflowStep) -> GivenInputs:
+def inputs_of(step: WorkflowStep) -> StepInputs:
     """Return the inputs of a step. Defaults and aliases are known only for actions with a stand-in.
 
     Raises:

@@ -32,7 +32,7 @@ def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         if job.uses and (job.id != _MAY_CALL or job.id not in workflow.called):
             observed = f"calls the workflow {job.uses}, which is not allowed"
             yield cause("unknown-action", where, observed, workflow=job.uses)
-        running_jobs = workflow.running(job.id)
+        running_jobs = workflow.running_jobs_of(job.id)
         for running in running_jobs:
             yield from _images(running)
             if planned:

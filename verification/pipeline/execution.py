@@ -79,7 +79,7 @@ def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
                 early = spans[required][1] - spans[name][0]
                 observed = f"it started {early:.1f} s before {required} ended"
                 yield cause("job-order", f"job {name}", observed, job=name, other=required)
-        needs = {need for job in run.job(name) for need in job.needs}
+        needs = {need for job in run.job_runs(name) for need in job.needs}
         for other in planned.independent_of:
             if other in needs:
                 observed = f"it waited for {other}"

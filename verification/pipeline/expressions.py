@@ -8,7 +8,7 @@ from collections.abc import Mapping
 _NAME = re.compile(r"\$\{\{\s*([A-Za-z_][\w.-]*)\s*\}\}")
 
 
-def fill(text: str, values: Mapping[str, str]) -> str:
+def replace_expressions(text: str, values: Mapping[str, str]) -> str:
     """Replace the expressions whose name has a value. Other expressions do not change."""
 
     def value(match: re.Match[str]) -> str:
@@ -17,6 +17,6 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _NAME.sub(value, text)
 
 
-def is_filled(text: str) -> bool:
+def has_no_expression(text: str) -> bool:
     """Return whether a text has no expression."""
     return "${{" not in text

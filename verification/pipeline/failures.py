@@ -67,7 +67,7 @@ def is_failed(job: JobRun) -> bool:
 
 def job_failure(job: JobRun, evidence: PipelineEvidence, version: str) -> Cause:
     """Return the cause of a failed job."""
-    step = job.failing
+    step = job.failed_step
     where = f"job {job.title}" + (f": step {step.name} (line {step.line})" if step else "")
     name, observed, facts = _fault(job, evidence, version)
     return cause(name, where, observed, job=job.id, **facts)
@@ -86,7 +86,7 @@ def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
         return testbed_fault
     if job.result == "hung":
         return _Fault("hang", job.reason or "it reached the time limit")
-    step = job.failing
+    step = job.failed_step
     assert step is not None  # a job that fails without a step is a testbed failure
     if refused := _refusal(job, step, evidence.index):
         return refused
@@ -121,7 +121,7 @@ def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]
 
 def _lost_machine(job: JobRun) -> Iterator[_Fault]:
     """Yield a fault if the evidence has no exit code of a command that ended normally."""
-    step = job.failing
+    step = job.failed_step
     if step is None:
         yield _Fault("machine-lost", f"the job failed without a failed step: {_reason(None, job)}")
     elif step.exit_code is None:

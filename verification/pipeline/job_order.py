@@ -30,7 +30,7 @@ def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
     Raises:
         BadWorkflow: a filter is not a valid pattern of GitHub.
     """
-    where = workflow.at(workflow.lines["on"])
+    where = workflow.location(workflow.lines["on"])
     for ref in dict.fromkeys([f"refs/tags/{tag}", *plan.starting_refs]):
         if not (decision := decide(workflow, Event(ref=ref))):
             observed = f"a push of {ref} does not start the workflow: {decision.reason}"
@@ -63,7 +63,7 @@ def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 def _order_faults(
     workflow: Workflow, job: WorkflowJob, planned: PlannedJob, plan: Plan
 ) -> Iterator[Cause]:
-    before = workflow.before(job.id)
+    before = workflow.jobs_before(job.id)
     where = step_location(workflow, job)
     allowed = {*planned.after, *(before - plan.jobs.keys())}
     independent = set(planned.independent_of)
@@ -104,7 +104,7 @@ def check_interruption(workflow: Workflow) -> Iterator[Cause]:
     """Yield the concurrency groups in which a later run ends an earlier or a waiting one."""
     groups = [workflow.concurrency, *(job.concurrency for job in workflow.jobs.values())]
     for group in filter(None, groups):
-        where, cancels = workflow.at(group.line), group.cancel_in_progress
+        where, cancels = workflow.location(group.line), group.cancel_in_progress
         if cancels != "false":
             observed = f"has `cancel-in-progress: {cancels}`, so a later run may end this one"
             yield cause("release-interrupted", where, observed, group=group.group)

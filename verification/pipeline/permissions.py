@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from verification.models.cause import Cause
 from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
-from verification.models.workflow_call import beyond
+from verification.models.workflow_call import excess_permissions
 from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.plan import Plan, PlannedJob
 from verification.pipeline.workflow_causes import cause, step_location
@@ -28,7 +28,7 @@ def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """Yield each permission that a job has without need, and each one that it lacks."""
     if workflow.permissions:
         granted = _listed(workflow.permissions)
-        where = workflow.at(workflow.lines["permissions"])
+        where = workflow.location(workflow.lines["permissions"])
         observed = f"gives {granted} to all jobs of the workflow"
         yield cause("permissions-widened", where, observed, granted=granted)
     for job in workflow.jobs.values():
@@ -46,10 +46,10 @@ def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None)
     if job.permissions_from == "workflow" and planned and needed != job.permissions:
         observed = "declares no permissions, so it gets the permissions of the workflow"
         yield cause("permissions-widened", where, observed, job=job.id)
-    elif extra := beyond(job.permissions, needed):
+    elif extra := excess_permissions(job.permissions, needed):
         observed = f"has {_listed(extra)}, but needs only {_listed(needed)}"
         yield cause("permissions-widened", where, observed, job=job.id, granted=_listed(extra))
-    if missing := beyond(needed, job.permissions):
+    if missing := excess_permissions(needed, job.permissions):
         observed = f"does not have {_listed(missing)}"
         yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
 
@@ -61,10 +61,11 @@ def _missing_in_call(
     if planned is None or job.id not in workflow.called:
         return
     granted: dict[str, str] = {}
-    for running in workflow.running(job.id):
-        granted |= beyond(running.job.permissions, granted)
-    missing = beyond(
-        beyond(planned.permissions, granted), beyond(planned.permissions, job.permissions)
+    for running in workflow.running_jobs_of(job.id):
+        granted |= excess_permissions(running.job.permissions, granted)
+    missing = excess_permissions(
+        excess_permissions(planned.permissions, granted),
+        excess_permissions(planned.permissions, job.permissions),
     )
     if missing:
         observed = f"calls {job.uses}, but no job of it has {_listed(missing)}"
@@ -78,7 +79,7 @@ def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     The index finds the publisher by the claim `job_workflow_ref`. This is the file that contains
     the job, not the file that calls it.
     """
-    publishing = [running for running in workflow.running("publish") if _publishes(running)]
+    publishing = [running for running in workflow.running_jobs_of("publish") if _publishes(running)]
     if not publishing and workflow.path.name != plan.publisher:
         observed = f"is not the registered workflow, {plan.publisher}"
         yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.publisher)
@@ -123,7 +124,7 @@ def _publisher_faults(running: RunningJob, plan: Plan) -> Iterator[Cause]:
 
 def _index_fault(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
     inputs = inputs_of(step)
-    if inputs.is_given("repository-url"):
+    if inputs.is_set("repository-url"):
         url = inputs.get("repository-url")
         observed = f"uploads to {url}, but the publisher is registered on the default index"
         yield cause("publisher-mismatch", workflow.location(step.line), observed, url=url)
@@ -131,13 +132,13 @@ def _index_fault(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
 
 def check_tokens(workflow: Workflow) -> Iterator[Cause]:
     """Yield each use of a stored token or password, and each token in the text."""
-    yield from _variables(workflow.at(1), workflow.env)
+    yield from _variables(workflow.location(1), workflow.env)
     for job in workflow.jobs.values():
-        where = workflow.at(job.line)
+        where = workflow.location(job.line)
         yield from _variables(where, job.env)
         yield from _texts(where, (*job.outputs.values(), job.condition or ""))
         for step in job.steps:
-            yield from _step_tokens(workflow.at(step.line), step)
+            yield from _step_tokens(workflow.location(step.line), step)
 
 
 def check_credentials(workflow: Workflow) -> Iterator[Cause]:
@@ -156,7 +157,7 @@ def _step_tokens(where: str, step: WorkflowStep) -> Iterator[Cause]:
     if step.action and "pypi-publish" in step.action:
         inputs = inputs_of(step)
         for name in _CREDENTIAL_INPUTS:
-            if inputs.is_given(name):
+            if inputs.is_set(name):
                 observed = f"publishes with the input `{name}`"
                 yield cause("token-in-workflow", where, observed, input=name)
 

@@ -20,7 +20,7 @@ from verification.models.verdict import Verdict
 from verification.pipeline.workflow_causes import cause
 
 
-class Unanswered(Exception):
+class UnusableAnswer(Exception):
     """The live index has no usable answer. The message is one line: the file and the reason."""
 
 
@@ -93,7 +93,7 @@ def check_provenance(
     for file, answer in answers.items():
         try:
             file_publishers = _publishers(answer, file)
-        except Unanswered as error:
+        except UnusableAnswer as error:
             verdict, reason = Verdict.UNVERIFIED, str(error)
             break
         publishers[file.name] = "; ".join(map(str, file_publishers))
@@ -137,12 +137,12 @@ def _publishers(answer: bytes, file: PublishedFile) -> list[_Publisher]:
     """Check the attestations of a file, and return the publishers in its provenance.
 
     Raises:
-        Unanswered: the answer does not have the structure of PEP 740, or attests another file.
+        UnusableAnswer: the answer does not have the structure of PEP 740, or attests another file.
     """
     try:
         provenance = _Provenance.model_validate_json(answer)
         if provenance.version != 1:
-            raise Unanswered(f"{file.name}: unknown provenance version {provenance.version}")
+            raise UnusableAnswer(f"{file.name}: unknown provenance version {provenance.version}")
         attested = [
             subject
             for bundle in provenance.attestation_bundles
@@ -150,12 +150,16 @@ def _publishers(answer: bytes, file: PublishedFile) -> list[_Publisher]:
             for subject in _statement(attestation).subject
         ]
     except ValueError:  # the errors of pydantic are ValueErrors too
-        raise Unanswered(f"{file.name}: the answer is not a provenance object (PEP 740)") from None
+        raise UnusableAnswer(
+            f"{file.name}: the answer is not a provenance object (PEP 740)"
+        ) from None
     if not attested:
-        raise Unanswered(f"{file.name}: its provenance has no attestation")
+        raise UnusableAnswer(f"{file.name}: its provenance has no attestation")
     for subject in attested:
         if (subject.name, subject.digest.sha256) != (file.name, file.sha256):
-            raise Unanswered(f"{file.name}: its provenance attests another file, {subject.name}")
+            raise UnusableAnswer(
+                f"{file.name}: its provenance attests another file, {subject.name}"
+            )
     return [bundle.publisher for bundle in provenance.attestation_bundles]
 
 

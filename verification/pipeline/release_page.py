@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from verification.models.cause import Cause
 from verification.models.workflow import Workflow, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.expressions import fill
+from verification.pipeline.expressions import replace_expressions
 from verification.pipeline.trials import TrialRelease, Trials
 from verification.pipeline.wheel_transfer import wheels_folder
 from verification.pipeline.workflow_causes import cause, step_location
@@ -37,9 +37,9 @@ def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
             observed = f"{observed} (`{name}` is not {required})"
             yield cause(cause_name, where, observed, input=name)
     folder = wheels_folder(job) or "."
-    for trial in trials.done:
+    for trial in trials.results:
         release = trial.release
-        if not release.valid or trial.code:
+        if not release.valid or trial.exit_code:
             continue
         values = {f"needs.validate.outputs.{key}": value for key, value in trial.outputs.items()}
         values |= {"github.ref_name": release.tag, "github.ref": f"refs/tags/{release.tag}"}
@@ -51,15 +51,17 @@ def _page_faults(
 ) -> Iterator[Cause]:
     """Yield the faults of one release page. ``values`` are the values of expressions, by name."""
     inputs = inputs_of(step)
-    tag = fill(inputs.get("tag_name") or release.tag, values).removeprefix("refs/tags/")
+    tag = replace_expressions(inputs.get("tag_name") or release.tag, values).removeprefix(
+        "refs/tags/"
+    )
     if tag != release.tag:
         observed = f"makes the release of the tag {tag}, not of {release.tag}"
         yield cause("release-missing", where, observed, tag=tag)
-    prerelease = fill(inputs.switch("prerelease"), values)
+    prerelease = replace_expressions(inputs.switch("prerelease"), values)
     if prerelease != str(release.version.endswith("rc1")).lower():
         observed = f"publishes {release.tag} with `prerelease: {prerelease}`"
         yield cause("release-missing", where, observed, prerelease=prerelease)
-    lines = [fill(line.strip(), values) for line in inputs.get("files").split("\n")]
+    lines = [replace_expressions(line.strip(), values) for line in inputs.get("files").split("\n")]
     patterns = [posixpath.normpath(line) for line in lines if line]
     files = [posixpath.normpath(f"{folder}/{name}") for name in release.files]
     for file in files:

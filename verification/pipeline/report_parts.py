@@ -27,7 +27,7 @@ from verification.models.verdict import Verdict
 from verification.pipeline.execution import ran_side_by_side
 from verification.pipeline.plan import Plan, PlannedClaim, RunFact
 from verification.pipeline.workflow_causes import cause
-from verification.verdict import of_causes
+from verification.verdict import verdict_of_causes
 
 PUBLISHER_CAUSES = frozenset(
     {
@@ -159,7 +159,7 @@ def _exchanges(evidence: PipelineEvidence) -> list[str]:
 def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Claim:
     refuting = [candidate for candidate in result.causes if candidate.name in planned.refuted_by]
     evidence = _EVIDENCE[planned.shown_by](result.evidence)
-    verdict = of_causes(refuting, strict=strict)
+    verdict = verdict_of_causes(refuting, strict=strict)
     if verdict is Verdict.VERIFIED and not evidence:
         verdict = Verdict.UNVERIFIED
     text = "; ".join(map(str, refuting)) or evidence or _NOT_REACHED
@@ -226,11 +226,11 @@ _EVIDENCE: Mapping[RunFact, Callable[[PipelineEvidence], str]] = {
 
 
 def _passed(evidence: PipelineEvidence, job: str) -> bool:
-    return any(run.result == "success" for run in evidence.run.job(job))
+    return any(run.result == "success" for run in evidence.run.job_runs(job))
 
 
 def _job(job: JobRun) -> JobRecord:
-    failing = job.failing
+    failing = job.failed_step
     return JobRecord(
         id=job.id,
         name=job.name,

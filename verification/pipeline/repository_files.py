@@ -9,7 +9,7 @@ from pathlib import Path
 from verification.models.base import Model
 from verification.models.errors import WrongUse
 from verification.models.workflow import BadWorkflow, Workflow
-from verification.models.workflow_call import with_called
+from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load as load_workflow
 from verification.pipeline.plan import Plan
 
@@ -64,7 +64,7 @@ def load(repository: Path, plan: Plan) -> RepositoryFiles:
     workflow, fault = None, ""
     if (folder / plan.workflow).is_file():
         try:
-            workflow = with_called(load_workflow(folder / plan.workflow), repository)
+            workflow = with_called_workflows(load_workflow(folder / plan.workflow), repository)
         except BadWorkflow as error:
             fault = str(error).removeprefix(f"{folder}/")
     return RepositoryFiles(workflows=tuple(names), workflow=workflow, fault=fault, project=project)

@@ -36,7 +36,7 @@ class Trial(Model):
     """The result of the job's script for one release."""
 
     release: TrialRelease
-    code: int
+    exit_code: int
     """The exit code of the script."""
     output: str
     """The text that the script printed."""
@@ -47,7 +47,7 @@ class Trial(Model):
 class Trials(Model):
     """The results of all trials."""
 
-    done: tuple[Trial, ...] = ()
+    results: tuple[Trial, ...] = ()
     not_tried_reason: str = ""
     """The reason why the suite cannot run the script; empty if it can."""
 
@@ -114,12 +114,12 @@ def check_trials(
     if project.written_version is None:
         observed = f"cannot be tried: {plan.package_dir}/pyproject.toml has no line with a version"
         yield cause("validation-wrong", where, observed)
-    for trial in trials.done:
+    for trial in trials.results:
         release = trial.release
-        if release.valid and trial.code:
+        if release.valid and trial.exit_code:
             observed = f"refuses a valid release, {release.tag}: {_last_line(trial.output)}"
             yield cause("validation-wrong", where, observed, release=release.title)
-        elif not release.valid and not trial.code:
+        elif not release.valid and not trial.exit_code:
             observed = f"accepts an invalid release with {release.title} (tag {release.tag})"
             yield cause("validation-wrong", where, observed, release=release.title)
     if trials.not_tried_reason:

@@ -12,7 +12,7 @@ from verification.models.cause import Cause
 from verification.models.subject import Platform, Subject, Target
 from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.expressions import fill
+from verification.pipeline.expressions import replace_expressions
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import Project
 from verification.pipeline.workflow_causes import cause, step_location
@@ -45,12 +45,12 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
             inputs = inputs_of(step)
             match step.action:
                 case "actions/checkout":
-                    for key in filter(inputs.is_given, ("ref", "repository")):
+                    for key in filter(inputs.is_set, ("ref", "repository")):
                         value = inputs.get(key)
                         observed = f"checks out `{key}: {value}` instead of the tagged commit"
                         yield cause("wrong-source", where, observed, input=key)
                 case _ if step.action == _DOWNLOAD:
-                    for key in filter(inputs.is_given, ("repository", "run-id")):
+                    for key in filter(inputs.is_set, ("repository", "run-id")):
                         observed = f"downloads artifacts of another run (`{key}`)"
                         yield cause("wrong-source", where, observed, input=key)
                 case _ if step.action == _BUILD:
@@ -65,7 +65,7 @@ def _build_faults(
     if folder != package_dir:
         observed = f"builds {folder}, not {package_dir}"
         yield cause("wrong-source", where, observed, folder=folder)
-    for key in filter(inputs.is_given, ("config-file", "only")):
+    for key in filter(inputs.is_set, ("config-file", "only")):
         observed = f"passes `{key}: {inputs.get(key)}` instead of the settings in pyproject.toml"
         yield cause("settings-bypassed", where, observed, input=key)
     for name in {**workflow.env, **job.env, **step.env}:
@@ -130,7 +130,7 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
             yield cause("artifact-lost", where, observed)
         merged = inputs.get("name")
         for id_ in ("validate", "release", "publish"):
-            for running in _with_wheels(workflow.running(id_)):
+            for running in _with_wheels(workflow.running_jobs_of(id_)):
                 yield from _download_faults(running.workflow, running.job, merged)
                 yield from _publish_faults(running.workflow, running.job)
 
@@ -157,7 +157,7 @@ def _artifact_names(build: WorkflowJob, step: WorkflowStep) -> Iterator[str]:
     """Yield the name of the artifact for each combination of the matrix."""
     for combination in build.combinations:
         values = {f"matrix.{key}": str(value) for key, value in combination.items()}
-        yield fill(inputs_of(step).get("name"), values)
+        yield replace_expressions(inputs_of(step).get("name"), values)
 
 
 def _upload_faults(

@@ -19,4 +19,4 @@ def possible_cause(name: str, where: str, message: str) -> Cause:
 
 def step_location(workflow: Workflow, job: WorkflowJob, step: WorkflowStep | None = None) -> str:
     """Return the start of a job or of one of its steps as `file:line (job)`."""
-    return f"{workflow.at(step.line if step else job.line)} ({job.id})"
+    return f"{workflow.location(step.line if step else job.line)} ({job.id})"

@@ -25,7 +25,7 @@ from verification.subjects.report_template import (
     ReportTemplate,
     RequirementTemplate,
 )
-from verification.verdict import worst
+from verification.verdict import combined_verdict
 
 _STATUS = {
     Verdict.VERIFIED: "VERIFIED",
@@ -79,7 +79,7 @@ class _Rows:
         partial = self.report.interrupted or not self.report.finished
         if partial or self.report.selection.narrowed:
             verdicts.append(Verdict.UNVERIFIED)
-        return worst(verdicts)
+        return combined_verdict(verdicts)
 
 
 def render(report: Report, template: ReportTemplate) -> str:
@@ -186,7 +186,7 @@ def _requirement(
     evidence += "".join(
         f"; {row.name}: {row.evidence}" for row in needed if row.verdict is not Verdict.VERIFIED
     )
-    verdict = worst(row.verdict for row in needed)
+    verdict = combined_verdict(row.verdict for row in needed)
     cells = (requirement.id, requirement.plan, requirement.description)
     return Row(requirement.id, verdict, evidence, cells)
 

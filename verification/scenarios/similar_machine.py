@@ -70,7 +70,7 @@ class BugReport(Model):
 
     @property
     def full_python(self) -> str:
-        """The reported version of Python, such as 3.13.2; empty without a third number."""
+        """The full version of its Python, such as 3.13.2; empty if the report does not name it."""
         match = _PYTHON_VERSION.fullmatch(self.python)
         return self.python.removesuffix("t") if match and match[3] else ""
 
@@ -202,7 +202,7 @@ def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
     )
 
 
-def is_built_here(report: BugReport) -> bool:
+def can_be_built(report: BugReport) -> bool:
     """Return True if a build on this host makes a wheel for the system and processor."""
     return report.os != "macos" and report.processor in ("", _PROCESSOR)
 

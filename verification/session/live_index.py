@@ -18,7 +18,7 @@ from pypi_simple import DistributionPackage, PyPISimple
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
-from verification.pipeline.provenance import PublishedFile, Unanswered, check_provenance
+from verification.pipeline.provenance import PublishedFile, UnusableAnswer, check_provenance
 
 _PROVENANCE = "application/vnd.pypi.integrity.v1+json"
 _SECONDS = 20
@@ -29,13 +29,15 @@ def default_index() -> str:
     """Return the address of the index that pip uses by default.
 
     Raises:
-        Unanswered: this Python has no pip.
+        UnusableAnswer: this Python has no pip.
     """
     pip = subprocess.run(
         (sys.executable, "-c", _PRINT_INDEX), capture_output=True, text=True, check=False
     )
     if pip.returncode:
-        raise Unanswered("the default index is unknown: pip is not installed in this environment")
+        raise UnusableAnswer(
+            "the default index is unknown: pip is not installed in this environment"
+        )
     return pip.stdout.strip().rstrip("/")
 
 
@@ -59,7 +61,7 @@ def check_live_publisher(
                 )
                 for file in files
             }
-    except Unanswered as error:
+    except UnusableAnswer as error:
         return LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason=str(error), version=version)
     return check_provenance(publisher, version, answers)
 
@@ -77,14 +79,14 @@ def _last_release(
     except requests.RequestException as error:
         raise _failed(page_name, error) from error
     except (ValueError, RecursionError, pypi_simple.UnsupportedRepoVersionError) as error:
-        raise Unanswered(
+        raise UnusableAnswer(
             f"the index answered the request for {page_name} with data that is no page of PEP 691"
         ) from error
     final = [
         (version, file) for file in page.packages if (version := _final_version(file)) is not None
     ]
     if not final:
-        raise Unanswered(f"{page_name} lists no final release")
+        raise UnusableAnswer(f"{page_name} lists no final release")
     newest = max(version for version, _ in final)
     return newest, [file for version, file in final if version == newest]
 
@@ -112,14 +114,16 @@ def _provenance(session: requests.Session, release: str, name: str) -> bytes:
     return answer.content
 
 
-def _missing(resource: str) -> Unanswered:
-    return Unanswered(f"the index does not have {resource}: 404; many mirrors have no provenance")
+def _missing(resource: str) -> UnusableAnswer:
+    return UnusableAnswer(
+        f"the index does not have {resource}: 404; many mirrors have no provenance"
+    )
 
 
-def _failed(resource: str, error: requests.RequestException) -> Unanswered:
+def _failed(resource: str, error: requests.RequestException) -> UnusableAnswer:
     if error.response is not None:
         status = error.response.status_code
-        return Unanswered(f"the index answered the request for {resource} with {status}")
-    return Unanswered(
+        return UnusableAnswer(f"the index answered the request for {resource} with {status}")
+    return UnusableAnswer(
         f"the index did not answer the request for {resource}: {type(error).__name__}"
     )

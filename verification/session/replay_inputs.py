@@ -30,7 +30,7 @@ def keep(release: Release, subject: str, seed: int) -> ReplayInputs:
     Raises:
         OSError: the files cannot be stored.
     """
-    digests = file_store.keep(path for kind in KINDS for path in _paths(release, kind))
+    digests = file_store.store(path for kind in KINDS for path in _paths(release, kind))
 
     def records(kind: InputKind) -> tuple[FileRecord, ...]:
         return tuple(
@@ -223,7 +223,7 @@ def _pip(recorded: _RecordedRun) -> Iterable[Path]:
 
 
 def _earlier(recorded: _RecordedRun) -> Iterable[Path]:
-    return upstream_releases.earlier(recorded.subject.name, recorded.report.version).files
+    return upstream_releases.earlier_releases(recorded.subject.name, recorded.report.version).files
 
 
 def _tools(_recorded: _RecordedRun) -> Iterable[Path]:

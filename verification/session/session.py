@@ -96,7 +96,9 @@ class Session:
             scenario=cell.scenario.name,
             expectation=expectation.kind,
             outcome=diagnosis.outcome,
-            verdict=verdict.of_cell(diagnosis.outcome, diagnosis.causes, strict=self._strict),
+            verdict=verdict.verdict_of_cell(
+                diagnosis.outcome, diagnosis.causes, strict=self._strict
+            ),
             causes=diagnosis.causes,
             seconds=evidence.wall_seconds,
             reason=diagnosis.reason,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from verification.models.workflow import WorkflowJob, WorkflowStep
-from verification.pipeline.expressions import fill, is_filled
+from verification.pipeline.expressions import has_no_expression, replace_expressions
 from verification.pipeline.repository_files import Project
 from verification.pipeline.trials import Trial, TrialRelease, Trials
 from verification.pipeline.wheel_transfer import wheels_folder
@@ -44,8 +44,8 @@ def try_releases(
             text = project.with_version(release.version)
             trials.append(_try(job, release, Path(package_dir, "pyproject.toml"), text))
     except _NotTried as error:
-        return Trials(done=tuple(trials), not_tried_reason=str(error))
-    return Trials(done=tuple(trials))
+        return Trials(results=tuple(trials), not_tried_reason=str(error))
+    return Trials(results=tuple(trials))
 
 
 def _try(job: WorkflowJob, release: TrialRelease, project: Path, text: str) -> Trial:
@@ -75,9 +75,11 @@ def _try(job: WorkflowJob, release: TrialRelease, project: Path, text: str) -> T
                 }
         return Trial(
             release=release,
-            code=code,
+            exit_code=code,
             output="\n".join(texts),
-            outputs={key: fill(value, context) for key, value in job.outputs.items()},
+            outputs={
+                key: replace_expressions(value, context) for key, value in job.outputs.items()
+            },
         )
 
 
@@ -143,8 +145,8 @@ def _fill_in(text: str, context: Mapping[str, str]) -> str:
     Raises:
         _NotTried: the value of an expression is unknown.
     """
-    filled = fill(text, context)
-    if not is_filled(filled):
+    filled = replace_expressions(text, context)
+    if not has_no_expression(filled):
         expression = " ".join(filled[filled.index("${{") :].split("}}")[0].split())
         raise _NotTried(f"uses {expression} }}}}, whose value is unknown before a run")
     return filled

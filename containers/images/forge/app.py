@@ -45,7 +45,7 @@ class ForgeApp:
         self.listener = settings.listener
         self.log = RequestLog(folder / "requests.jsonl")
         self.stopping = threading.Event()
-        self._jobs = Jobs(folder / "jobs", settings.patience_seconds, self.stopping)
+        self._jobs = Jobs(folder / "jobs", settings.registration_timeout_seconds, self.stopping)
         self._access = AccessControl(settings, self._jobs)
         self._routers: dict[str, Router[Route]] = {
             host: Router(strict_slashes=False) for host in HOSTS

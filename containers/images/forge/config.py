@@ -13,7 +13,7 @@ from server import config
 from server.config import Listener
 from server.json_reader import ObjectReader
 
-_PATIENCE_SECONDS = 5.0
+_REGISTRATION_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Settings:
     """The run's bearer token for requesting identity tokens."""
     repository: Repository
     run: WorkflowRun
-    patience_seconds: float
+    registration_timeout_seconds: float
     """How many seconds a request waits until the address of its client is registered."""
 
 
@@ -104,7 +104,9 @@ def _settings(reader: ObjectReader) -> Settings:
         request_token=reader.required("request_token", str),
         repository=_repository(reader.nested("repository")),
         run=_run(reader.nested("run")),
-        patience_seconds=reader.get("patience", _PATIENCE_SECONDS),
+        registration_timeout_seconds=reader.get(
+            "registration_timeout_seconds", _REGISTRATION_TIMEOUT_SECONDS
+        ),
     )
 
 

@@ -45,7 +45,7 @@ class Jobs:
     """The jobs of the run, by the address of their containers."""
 
     _folder: Path
-    _patience_seconds: float
+    _registration_timeout_seconds: float
     _stopping: threading.Event
 
     def authenticate(self, request: Request) -> JobIdentity:
@@ -69,7 +69,7 @@ class Jobs:
         Raises:
             ConfigError: the file is not valid, also at the end of the wait.
         """
-        deadline = time.monotonic() + (self._patience_seconds if wait else 0)
+        deadline = time.monotonic() + (self._registration_timeout_seconds if wait else 0)
         while True:
             fault: ConfigError | None = None
             try:

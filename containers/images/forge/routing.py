@@ -1,7 +1,4 @@
-"""Requests, responses and routes of the forge.
-
-A route names its host and the access it requires.
-"""
+"""Routes of the forge, each with a host and the required access. Requests and responses."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Hosts:
         return name in names[role]
 
     def names(self) -> list[str]:
-        """Return the host names of the index, sorted and without duplicates."""
+        """Return the distinct names, sorted."""
         return sorted({self.index, self.upload, self.files or self.index})
 
 

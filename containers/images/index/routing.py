@@ -1,7 +1,4 @@
-"""Requests, responses and routes of the index.
-
-A route names the role of its host, such as upload.
-"""
+"""Routes of the index, each on the host with its role. Requests and responses."""
 
 from __future__ import annotations
 

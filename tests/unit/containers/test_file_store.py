@@ -26,7 +26,7 @@ def _find(digest: str, name: str) -> Path:
 
 def test_stored_file_exists_after_the_original_is_removed(tmp_path: Path) -> None:
     path = _file(tmp_path / "a", "x.whl", b"content")
-    digest = file_store.keep([path])[path]
+    digest = file_store.store([path])[path]
     path.unlink()
     assert _find(digest, "x.whl").read_bytes() == b"content"
     assert file_store.find("0" * 64, "x.whl") is None
@@ -34,7 +34,7 @@ def test_stored_file_exists_after_the_original_is_removed(tmp_path: Path) -> Non
 
 def test_stored_file_is_found_under_another_name(tmp_path: Path) -> None:
     path = _file(tmp_path / "a", "x.whl", b"content")
-    digest = file_store.keep([path])[path]
+    digest = file_store.store([path])[path]
     assert _find(digest, "y.whl").name == "y.whl"
 
 
@@ -42,7 +42,7 @@ def test_damaged_copy_is_reported_and_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _file(tmp_path / "a", "x.whl", b"content")
-    digest = file_store.keep([path])[path]
+    digest = file_store.store([path])[path]
     _find(digest, "x.whl").write_bytes(b"other")
     with pytest.raises(file_store.DamagedCopy):
         file_store.find(digest, "x.whl")
@@ -52,22 +52,22 @@ def test_damaged_copy_is_reported_and_removed(
 
 def test_damaged_copy_is_replaced_when_the_file_is_stored_again(tmp_path: Path) -> None:
     path = _file(tmp_path / "a", "x.whl", b"content")
-    digest = file_store.keep([path])[path]
+    digest = file_store.store([path])[path]
     stored = _find(digest, "x.whl")
     stored.write_bytes(b"other")
-    file_store.keep([path])
+    file_store.store([path])
     assert _find(digest, "x.whl") == stored
     assert stored.read_bytes() == b"content"
 
 
 def test_least_recently_used_files_are_removed_first(tmp_path: Path) -> None:
     paths = [_file(tmp_path / "a", f"{n}.whl", bytes([n]) * 100) for n in range(4)]
-    digests = file_store.keep(paths[:3])
+    digests = file_store.store(paths[:3])
     for age, path in enumerate(paths[:3]):
         os.utime(_find(digests[path], path.name), (1000 + age, 1000 + age))
-    newest = file_store.keep([paths[3]], max_bytes=250)[paths[3]]
+    newest = file_store.store([paths[3]], max_bytes=250)[paths[3]]
     present = [file_store.find(digests[path], path.name) is not None for path in paths[:3]]
     assert present == [False, False, True]
     assert file_store.find(newest, "3.whl") is not None
-    file_store.keep(paths, max_bytes=1)
+    file_store.store(paths, max_bytes=1)
     assert file_store.find(newest, "3.whl") is not None, "the files of the current run stay"

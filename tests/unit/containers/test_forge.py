@@ -217,9 +217,9 @@ def test_job_can_be_registered_and_forgotten(
     assert server.line(server.api("GET", "/releases"))["job"] == "build"
     forge.register("127.0.0.1", RELEASE)
     assert server.line(server.api("GET", "/releases"))["job"] == "release"
-    forge.forget("127.0.0.1")
+    forge.unregister("127.0.0.1")
     assert server.api("GET", "/releases").status_code == 401
-    forge.forget("127.0.0.1")
+    forge.unregister("127.0.0.1")
 
 
 @pytest.mark.parametrize("address", ["", "release", "10.0.0.2/24", "../keys"])
@@ -325,7 +325,7 @@ def test_lost_engine_is_a_testbed_failure(
         forge.log,
         forge.rotate_keys,
         lambda: forge.register("10.0.0.2", RELEASE),
-        lambda: forge.forget("10.0.0.2"),
+        lambda: forge.unregister("10.0.0.2"),
         lambda: forge.connect("machines"),
     ):
         with pytest.raises(TestbedFailure, match="no space") as raised:

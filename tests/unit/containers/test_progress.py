@@ -112,7 +112,7 @@ def test_heartbeat_line_names_the_running_steps(clock: Clock) -> None:
     assert line.startswith("12:00:30 [  30.0 s] ")
     assert "image python-3.13 (30 s, Step 3/7 : RUN make), wheel for linux (30 s)" in line
     progress.end(wheel)
-    progress.drop(image)
+    progress.fail(image)
     lines(file)
     clock.now = 1000
     progress.refresh()
@@ -205,7 +205,7 @@ def test_live_display_shows_the_running_steps_and_their_durations(clock: Clock) 
     assert re.fullmatch(r"\[  95\.0 s\] image a: .*95\.0 s \(1 of 2 images\)", end_row)
     assert second_row == "     95 s  wheel for linux: building it"
     progress.print_line("something else")
-    progress.drop(second)
+    progress.fail(second)
     assert rows(terminal) == [end_row, "[  95.0 s] something else"]
 
 

@@ -133,7 +133,7 @@ def test_files_of_earlier_releases_are_downloaded_once(index: _Index) -> None:
     index.add(_wheel("0.5.0"))
     index.add(_wheel("0.4.0", "cp313-cp313-macosx_11_0_arm64"))
     first, second = (
-        upstream_releases.earlier("quiverdb", "0.5.0", url=index.url) for _ in range(2)
+        upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url) for _ in range(2)
     )
     assert [path.name for path in first.files] == [
         "quiverdb-0.1.0-py3-none-any.whl",
@@ -160,7 +160,7 @@ def test_yanked_file_has_the_reason(index: _Index) -> None:
     index.add(_wheel("0.3.0"), yanked="it deletes data")
     index.add(_wheel("0.4.0"), yanked=True)
     index.add(_wheel("0.4.0", "cp312-cp312-win_amd64"), yanked="it deletes data")
-    earlier = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
+    earlier = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
     assert earlier.yanked == {
         _wheel("0.4.0"): "",
         _wheel("0.4.0", "cp312-cp312-win_amd64"): "it deletes data",
@@ -177,8 +177,8 @@ def test_file_with_another_sha256_is_refused(index: _Index) -> None:
 
 def test_cached_list_and_files_are_used_without_the_index(index: _Index) -> None:
     index.add(_wheel("0.4.0"))
-    first = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
-    assert upstream_releases.earlier("quiverdb", "0.5.0", url=UNREACHABLE) == first
+    first = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
+    assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=UNREACHABLE) == first
 
 
 def test_unreachable_index_without_a_cached_list_is_unavailable(isolated: Path) -> None:
@@ -272,7 +272,7 @@ def test_invalid_response_of_the_index_counts_as_no_answer(
     index: _Index, monkeypatch: pytest.MonkeyPatch, page: bytes, content_type: str
 ) -> None:
     index.add(_wheel("0.4.0"))
-    first = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
+    first = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
     monkeypatch.setattr(index, "page", lambda: page)
     monkeypatch.setattr(index, "content_type", content_type)
     assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url) == first
@@ -332,9 +332,9 @@ def test_damaged_file_is_downloaded_again_and_reported(
     index: _Index, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index.add(_wheel("0.4.0"))
-    (path,) = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).files
+    (path,) = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).files
     path.write_bytes(b"whee1")
-    assert upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).files == (path,)
+    assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).files == (path,)
     assert path.read_bytes() == b"wheel"
     assert capsys.readouterr().err.count(f"{path.name}: ") == 1
 
@@ -346,14 +346,14 @@ def test_damaged_file_that_cannot_be_downloaded_again_is_a_testbed_failure(
     additional = _wheel("0.5.0", "cp314-cp314-win_amd64")
     for name in (additional, _wheel("0.4.0")):
         index.add(name)
-    (earlier,) = upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).files
+    (earlier,) = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).files
     release = upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
     (path,) = (path for path in release.wheel_paths if path.name == additional)
     index.files.clear()
     for damaged in (earlier, path):
         damaged.write_bytes(b"")
     with pytest.raises(TestbedFailure) as raised:
-        upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
+        upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", earlier.name)
     with pytest.raises(TestbedFailure) as raised:
         upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
@@ -371,7 +371,7 @@ def test_damaged_source_distribution_is_downloaded_again(index: _Index) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"files": []}'])
 def test_damaged_cached_list_is_not_used(index: _Index, isolated: Path, content: bytes) -> None:
     index.add(_wheel("0.4.0"))
-    upstream_releases.earlier("quiverdb", "0.5.0", url=index.url)
+    upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
     (listing,) = (isolated / "releases" / "listings").rglob("files.json")
     listing.write_bytes(content)
     with pytest.raises(UpstreamUnavailable, match="quiverdb"):
@@ -384,7 +384,7 @@ def test_upstream_index_is_the_configured_index_of_pip(
     upstream_releases._index_url.cache_clear()
     monkeypatch.setenv("PIP_INDEX_URL", index.url)
     index.add(_wheel("0.4.0"))
-    assert upstream_releases.earlier("quiverdb", "0.5.0").versions == ("0.4.0",)
+    assert upstream_releases.earlier_releases("quiverdb", "0.5.0").versions == ("0.4.0",)
     assert index.requests[0] == "/simple/quiverdb/"
     upstream_releases._index_url.cache_clear()
 
@@ -395,7 +395,9 @@ def test_page_in_html_can_be_read(index: _Index, monkeypatch: pytest.MonkeyPatch
     link = f'<a href="../../files/{_wheel("0.4.0")}#sha256={digest}">{_wheel("0.4.0")}</a>'
     monkeypatch.setattr(index, "page", link.encode)
     monkeypatch.setattr(index, "content_type", "text/html")
-    assert upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).versions == ("0.4.0",)
+    assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).versions == (
+        "0.4.0",
+    )
 
 
 def test_only_a_newer_minor_version_of_the_api_is_accepted(
@@ -404,7 +406,9 @@ def test_only_a_newer_minor_version_of_the_api_is_accepted(
     index.add(_wheel("0.4.0"))
     page = index.page()
     monkeypatch.setattr(index, "page", lambda: page.replace(b'"1.1"', b'"1.99"'))
-    assert upstream_releases.earlier("quiverdb", "0.5.0", url=index.url).versions == ("0.4.0",)
+    assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).versions == (
+        "0.4.0",
+    )
     monkeypatch.setattr(index, "page", lambda: page.replace(b'"1.1"', b'"2.0"'))
     with pytest.raises(UpstreamUnavailable, match=r"\bother\b"):
         upstream_releases.earlier_releases("other", "0.5.0", url=index.url)

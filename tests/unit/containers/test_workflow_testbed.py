@@ -67,7 +67,7 @@ def pipeline(**parts: Any) -> WorkflowTestbed:
     """Return a pipeline with these parts and defaults for the others."""
     values: dict[str, Any] = {
         "engine": ENGINE,
-        "origin": SimpleNamespace(full_name="octo-org/quiver2"),
+        "repository": SimpleNamespace(full_name="octo-org/quiver2"),
         "runner": SimpleNamespace(file=WorkflowFile(path=PATH)),
         "forge": SimpleNamespace(releases=lambda: (release(),), log=list, state=lambda: RUNNING),
         "index": SimpleNamespace(id="c1", state=lambda: RUNNING),
@@ -246,7 +246,7 @@ def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         monkeypatch.setenv("QUIVERDB_E2E_STATE", str(tmp_path_factory.mktemp("state")))
         log = replace_servers(monkeypatch)
         with start(push) as testbed:
-            assert testbed.origin.tree.is_dir()
+            assert testbed.repository.tree.is_dir()
             ended_before = list(log.ended)
         yield Started(testbed, log, ended_before)
 
@@ -262,12 +262,12 @@ def test_parts_end_in_the_reverse_order_of_their_start(started: Started) -> None
     assert list(started.log.arguments) == ["network", "UploadMachine", "Index", "Forge", "Runner"]
     assert started.ended_before == ["UploadMachine"], "it only returns the hosts"
     assert started.log.ended == ["UploadMachine", "Forge", "Index", "network"]
-    assert not started.testbed.origin.tree.exists()
+    assert not started.testbed.repository.tree.exists()
 
 
 def test_repository_belongs_to_the_owner_of_the_first_publisher(started: Started) -> None:
     testbed = started.testbed
-    assert testbed.origin.full_name == "octo-org/quiver2"
+    assert testbed.repository.full_name == "octo-org/quiver2"
     first, second = testbed.pushes
     forge_image, _, repository, run = started.log.arguments["Forge"]
     assert forge_image == image("forge")
@@ -299,9 +299,9 @@ def test_index_trusts_the_forge_and_has_all_publishers(started: Started) -> None
 
 
 def test_runner_has_the_network_and_the_tokens_of_the_forge(started: Started) -> None:
-    engine, run, origin, environment, file, decide_event = started.log.arguments["Runner"]
+    engine, run, repository, environment, file, decide_event = started.log.arguments["Runner"]
     assert (engine, run, decide_event) == (ENGINE, RUN, decide)
-    assert origin is started.testbed.origin
+    assert repository is started.testbed.repository
     assert file == WorkflowFile(path=PATH)
     assert (environment.network, environment.ca_certificate) == ("closed", "PEM")
     assert (environment.token, environment.identity_token) == ("t", "r")

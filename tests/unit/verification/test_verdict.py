@@ -73,7 +73,7 @@ def result(
         scenario=planned.scenario,
         expectation=planned.expectation,
         outcome=outcome,
-        verdict=verdict.of_cell(outcome, causes, strict=strict),
+        verdict=verdict.verdict_of_cell(outcome, causes, strict=strict),
         causes=causes,
         seconds=1.0,
         wheel=WHEELS[planned.system] if wheel is None else wheel,
@@ -179,7 +179,7 @@ def test_broken_causes_fail_and_flawed_causes_fail_under_strict(
     ],
 )
 def test_causes_have_a_verdict(causes: tuple[Cause, ...], strict: bool, expected: Verdict) -> None:
-    assert verdict.of_causes(iter(causes), strict=strict) is expected
+    assert verdict.verdict_of_causes(iter(causes), strict=strict) is expected
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_causes_have_a_verdict(causes: tuple[Cause, ...], strict: bool, expected
     ],
 )
 def test_outcomes_have_a_verdict(outcome: Outcome, lenient: Verdict, strict: Verdict) -> None:
-    assert verdict.of_cell(outcome, (), strict=False) is lenient
-    assert verdict.of_cell(outcome, (), strict=True) is strict
+    assert verdict.verdict_of_cell(outcome, (), strict=False) is lenient
+    assert verdict.verdict_of_cell(outcome, (), strict=True) is strict
 
 
 @pytest.mark.parametrize(
@@ -210,12 +210,14 @@ def test_outcomes_have_a_verdict(outcome: Outcome, lenient: Verdict, strict: Ver
 def test_a_refusal_with_a_flaw_fails_under_strict(
     causes: tuple[Cause, ...], lenient: Verdict, strict: Verdict
 ) -> None:
-    assert verdict.of_cell(Outcome.REFUSED, causes, strict=False) is lenient
-    assert verdict.of_cell(Outcome.REFUSED, causes, strict=True) is strict
+    assert verdict.verdict_of_cell(Outcome.REFUSED, causes, strict=False) is lenient
+    assert verdict.verdict_of_cell(Outcome.REFUSED, causes, strict=True) is strict
 
 
 def test_each_verdict_has_an_outcome_and_an_exit_code() -> None:
-    assert {verdict.of_cell(outcome, (), strict=False) for outcome in Outcome} == set(Verdict)
+    assert {verdict.verdict_of_cell(outcome, (), strict=False) for outcome in Outcome} == set(
+        Verdict
+    )
     assert [int(EXIT_CODES[member]) for member in Verdict] == [0, 1, 5, 3]
 
 
@@ -223,11 +225,11 @@ def test_failed_outranks_testbed_failure_and_testbed_failure_outranks_unverified
     order = (Verdict.FAILED, Verdict.TESTBED, Verdict.UNVERIFIED, Verdict.VERIFIED)
     for count in (1, 2, 3, 4):
         for parts in itertools.permutations(order, count):
-            assert verdict.worst(parts) is min(parts, key=order.index)
+            assert verdict.combined_verdict(parts) is min(parts, key=order.index)
 
 
 def test_a_verdict_without_parts_is_unverified() -> None:
-    assert verdict.worst([]) is Verdict.UNVERIFIED
+    assert verdict.combined_verdict([]) is Verdict.UNVERIFIED
 
 
 # ---- each condition that prevents the verdict verified ----

@@ -65,7 +65,7 @@ class RegisteredPublisher:
 
 
 class PublisherRegistry:
-    """The active registrations, and the pending ones for projects that do not exist yet."""
+    """The active registrations, and the pending ones of projects without a release."""
 
     def __init__(
         self, active: Iterable[RegisteredPublisher], pending: Iterable[RegisteredPublisher]

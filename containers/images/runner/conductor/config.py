@@ -28,7 +28,7 @@ class Config:
     """The prefix of the names of containers and volumes."""
     volume: str
     """The volume of the run. All jobs mount it."""
-    known: str
+    registered_jobs: str
     """The folder with a file for each container of a job that the forge knows. The file contains
     ``identity`` if the job can request identity tokens."""
     artifacts: str

@@ -177,7 +177,7 @@ class Relay:
 
     def _wait_for_registration(self, container: str) -> None:
         """Wait until the forge knows the job of a container."""
-        path = Path(self._config.known) / container
+        path = Path(self._config.registered_jobs) / container
         deadline = time.monotonic() + _REGISTRATION_SECONDS
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -185,7 +185,7 @@ class Relay:
     def _has_identity(self, container: str) -> bool:
         """Return True if the job of a container can request identity tokens."""
         try:
-            return (Path(self._config.known) / container).read_bytes() == b"identity"
+            return (Path(self._config.registered_jobs) / container).read_bytes() == b"identity"
         except FileNotFoundError:
             return False
 

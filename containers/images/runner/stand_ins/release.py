@@ -1,4 +1,4 @@
-"""Stand-in for softprops/action-gh-release. It creates a release on the forge by REST."""
+"""Stand-in for softprops/action-gh-release. It creates a release with GitHub's REST API."""
 
 from __future__ import annotations
 

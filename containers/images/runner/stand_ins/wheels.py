@@ -39,8 +39,8 @@ def main() -> None:
         "container": socket.gethostname(),
         "source": str(source),
         # The host selects the platform by the label of the runner.
-        "would": {platform: _identifiers(source, platform) for platform in PLATFORMS},
-        "answer": str(results),
+        "selected": {platform: _identifiers(source, platform) for platform in PLATFORMS},
+        "results_folder": str(results),
     }
     print(f"e2e-build {json.dumps(request)}", flush=True)
     deadline = time.monotonic() + _SECONDS

@@ -15,7 +15,7 @@ from containers.runner.act_log import (
 )
 from verification.models.pipeline import JobRun
 from verification.models.workflow import Workflow
-from verification.models.workflow_call import with_called
+from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load
 
 # The output of the conductor for a run of tests/faults/small.yml with a failing step.
@@ -61,8 +61,8 @@ def test_jobs_have_all_combinations_in_the_order_of_the_file(jobs: tuple[JobRun,
 
 def test_failing_step_has_its_output_and_its_error(jobs: tuple[JobRun, ...]) -> None:
     collect = jobs[2]
-    assert collect.failing is not None
-    assert collect.failing.name == "Fail"
+    assert collect.failed_step is not None
+    assert collect.failed_step.name == "Fail"
     assert collect.errors == ("planted",)
     assert {step.name: step.result for step in collect.steps if not step.uses} == {
         "Look": "success",
@@ -146,7 +146,7 @@ def test_failure_of_a_post_step_fails_the_step(workflow: Workflow) -> None:
         if line.get("act", {}).get("stage") == "Post" and line["act"].get("stepResult")
     )
     act["stepResult"] = "failure"
-    assert any(job.failing for job in read(lines).jobs(workflow) if job.id == act["jobID"])
+    assert any(job.failed_step for job in read(lines).jobs(workflow) if job.id == act["jobID"])
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def calling(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     folder.mkdir(parents=True)
     (folder / "release.yml").write_text(CALLER, "utf-8")
     (folder / "upload.yml").write_text(CALLED, "utf-8")
-    return with_called(load(folder / "release.yml"), root)
+    return with_called_workflows(load(folder / "release.yml"), root)
 
 
 def act_line(job: str, name: str, **values: Any) -> dict[str, Any]:
@@ -270,8 +270,8 @@ def test_ambiguous_name_identifies_no_job(calling: Workflow) -> None:
 def test_failing_step_has_the_exit_code_of_its_command(jobs: tuple[JobRun, ...]) -> None:
     collect = jobs[2]
     assert [step.exit_code for step in collect.steps if step.result != "failure"] == [None] * 6
-    assert collect.failing is not None
-    assert collect.failing.exit_code == 7
+    assert collect.failed_step is not None
+    assert collect.failed_step.exit_code == 7
 
 
 def test_job_has_the_state_of_its_container_before_its_removal(

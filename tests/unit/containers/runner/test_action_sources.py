@@ -11,7 +11,7 @@ from containers.runner import action_sources as actions
 from verification.models.action import ActionDefinition
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.workflow import Workflow
-from verification.models.workflow_call import with_called
+from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load, parse
 
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
@@ -116,7 +116,7 @@ def calling_workflow(root: Path, checkouts: Path | None = None, text: str = CALL
     path.write_text(text, "utf-8")
     find = functools.partial(actions.find_checkout, checkouts)
     (path.parent / "b.yml").write_text(CALLED.replace("USES", CHECKOUT), "utf-8")
-    return with_called(load(path), root, find)
+    return with_called_workflows(load(path), root, find)
 
 
 def test_actions_of_a_called_workflow_are_resolved(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ WHEEL = "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
 REQUEST = BuildRequest(
     container="c1",
     source="/job/package",
-    would={"linux": ("cp313-manylinux_x86_64",), "windows": ("cp313-win_amd64",)},
-    answer="/job/answer",
+    selected={"linux": ("cp313-manylinux_x86_64",), "windows": ("cp313-win_amd64",)},
+    results_folder="/job/answer",
 )
 
 
@@ -56,7 +56,7 @@ class _Engine:
         return [packed.getvalue()], {}
 
     def put_archive(self, folder: str, data: bytes) -> None:
-        assert folder == REQUEST.answer
+        assert folder == REQUEST.results_folder
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             files = {member.name: tar.extractfile(member) for member in tar}
         self.batches.append({name: file.read() for name, file in files.items() if file})
@@ -116,7 +116,7 @@ def test_wheel_is_copied_before_the_answer(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_request_for_other_wheels_than_the_builder_can_build_is_refused(
     monkeypatch: pytest.MonkeyPatch, selected: tuple[str, ...], key: str
 ) -> None:
-    request = REQUEST.model_copy(update={"would": {"linux": selected}})
+    request = REQUEST.model_copy(update={"selected": {"linux": selected}})
     engine, queue = run_build(monkeypatch, AssertionError("unexpected build"), request)
 
     assert [name for name in ("error", "unsupported") if engine.answer[name]] == [key]

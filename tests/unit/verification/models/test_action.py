@@ -39,7 +39,7 @@ def action_folder(folder: Path, action: str, rules: str | None = None) -> Path:
 def test_an_input_is_read_by_its_aliases_in_any_case(given: dict[str, str], value: str) -> None:
     inputs = DEFINITION.read(given)
     assert inputs.get("to-do") == value
-    assert inputs.is_given("to-do") is bool(given)
+    assert inputs.is_set("to-do") is bool(given)
     assert not inputs.unknown
 
 

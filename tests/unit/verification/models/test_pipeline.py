@@ -20,8 +20,8 @@ def test_error_messages_are_unescaped() -> None:
 
 
 def test_a_failed_job_has_its_failing_step() -> None:
-    assert job("a").failing is None
-    step = failed(job("a")).failing
+    assert job("a").failed_step is None
+    step = failed(job("a")).failed_step
     assert step is not None
     assert step.name == "Work"
 

@@ -21,12 +21,12 @@ def workflow() -> Workflow:
 
 
 def test_the_jobs_before_a_job_include_indirect_needs() -> None:
-    assert workflow().before("one") == frozenset()
-    assert workflow().before("four") == {"one", "two", "three"}
+    assert workflow().jobs_before("one") == frozenset()
+    assert workflow().jobs_before("four") == {"one", "two", "three"}
 
 
 def test_a_location_is_the_name_of_the_file_and_a_line() -> None:
-    assert workflow().at(7) == "demo.yml:7"
+    assert workflow().location(7) == "demo.yml:7"
 
 
 def test_a_step_has_the_name_of_its_action_without_the_version() -> None:

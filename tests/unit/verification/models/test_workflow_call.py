@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from verification.models.workflow import BadWorkflow, Workflow
-from verification.models.workflow_call import with_called
+from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load
 
 WORKFLOWS = ".github/workflows"
@@ -39,7 +39,9 @@ def loaded(root: Path, uses: str = LOCAL, caller: str = CALLER, **called: str) -
     path = write(root, "publish.yml", caller.replace("USES", uses))
     for name, text in called.items():
         write(root, f"{name}.yml", text)
-    return with_called(load(path), root, lambda repository, _: root / "checkouts" / repository)
+    return with_called_workflows(
+        load(path), root, lambda repository, _: root / "checkouts" / repository
+    )
 
 
 def test_the_jobs_of_a_called_workflow_replace_its_call(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_the_jobs_of_a_called_workflow_replace_its_call(tmp_path: Path) -> None:
         "upload.yml",
     ]
     assert [caller.id for caller in running[1].callers] == ["publish"]
-    assert workflow.running("publish") == running[1:]
+    assert workflow.running_jobs_of("publish") == running[1:]
     assert [file.path.name for file in workflow.files] == ["publish.yml", "upload.yml"]
 
 
@@ -118,7 +120,7 @@ def test_a_local_call_in_another_repository_belongs_to_that_repository(tmp_path:
 
 def test_a_call_of_an_unavailable_workflow_stays_in_the_list(tmp_path: Path) -> None:
     path = write(tmp_path, "publish.yml", CALLER.replace("USES", f"{REMOTE}@v1"))
-    workflow = with_called(load(path), tmp_path)
+    workflow = with_called_workflows(load(path), tmp_path)
 
     last = workflow.running_jobs[-1]
     assert (last.id, last.job.uses, last.callers) == ("publish", f"{REMOTE}@v1", ())

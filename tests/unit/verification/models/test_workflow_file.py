@@ -35,7 +35,7 @@ def test_the_real_workflow_is_read() -> None:
     assert workflow.jobs["build"].runs_on == ("ubuntu-latest", "windows-latest")
     assert workflow.jobs["publish"].permissions == {"id-token": "write"}
     assert workflow.jobs["publish"].environment == "pypi"
-    assert workflow.before("publish") == {"build", "merge", "validate"}
+    assert workflow.jobs_before("publish") == {"build", "merge", "validate"}
     lines = REAL.read_text("utf-8").splitlines()
     assert lines[workflow.jobs["merge"].line - 1] == "  merge:"
     step = workflow.jobs["build"].steps[1]

@@ -113,7 +113,7 @@ def test_inputs_of_an_unknown_action_are_read_without_defaults() -> None:
     (step,) = parse(text, Path("a.yml")).jobs["a"].steps
 
     assert inputs_of(step).get("some") == "1"
-    assert inputs_of(step).is_given("some")
+    assert inputs_of(step).is_set("some")
     assert inputs_of(step).get("other") == ""
 
 

@@ -27,7 +27,7 @@ from verification.models.cause import Cause
 from verification.models.pipeline import ActionUse, PipelineEvidence
 from verification.models.verdict import Verdict
 from verification.pipeline.execution import diagnose_pipeline, ran_side_by_side
-from verification.verdict import of_causes
+from verification.verdict import verdict_of_causes
 
 Change = Callable[[PipelineEvidence], PipelineEvidence]
 WITHOUT_LINUX = {name: digest for name, digest in BUILT.items() if name != LINUX}
@@ -96,7 +96,7 @@ def test_limit_of_a_stand_in_is_a_testbed_failure() -> None:
     (cause,) = causes(run)
 
     assert cause.name == "stand-in-limited"
-    assert of_causes([cause], strict=True) is Verdict.TESTBED
+    assert verdict_of_causes([cause], strict=True) is Verdict.TESTBED
 
 
 def test_unknown_input_of_a_real_action_is_reported() -> None:

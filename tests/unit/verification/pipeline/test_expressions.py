@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from verification.pipeline.expressions import fill, is_filled
+from verification.pipeline.expressions import has_no_expression, replace_expressions
 
 VALUES = {"matrix.os": "ubuntu-latest", "github.ref_name": "v1.0", "a-b": "x", "empty": ""}
 
@@ -18,8 +18,8 @@ VALUES = {"matrix.os": "ubuntu-latest", "github.ref_name": "v1.0", "a-b": "x", "
     ],
 )
 def test_expression_with_a_known_name_is_replaced(text: str, result: str) -> None:
-    assert fill(text, VALUES) == result
-    assert is_filled(result)
+    assert replace_expressions(text, VALUES) == result
+    assert has_no_expression(result)
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,15 @@ def test_expression_with_a_known_name_is_replaced(text: str, result: str) -> Non
     ],
 )
 def test_other_expression_does_not_change(text: str) -> None:
-    assert fill(text, VALUES) == text
-    assert not is_filled(text)
+    assert replace_expressions(text, VALUES) == text
+    assert not has_no_expression(text)
 
 
 def test_text_with_an_unknown_name_is_not_filled() -> None:
-    text = fill("${{ matrix.os }}-${{ matrix.cpu }}", VALUES)
+    text = replace_expressions("${{ matrix.os }}-${{ matrix.cpu }}", VALUES)
     assert text == "ubuntu-latest-${{ matrix.cpu }}"
-    assert not is_filled(text)
+    assert not has_no_expression(text)
 
 
 def test_expression_in_a_value_is_not_replaced() -> None:
-    assert fill("${{ a }}", {"a": "${{ b }}", "b": "x"}) == "${{ b }}"
+    assert replace_expressions("${{ a }}", {"a": "${{ b }}", "b": "x"}) == "${{ b }}"

@@ -32,7 +32,7 @@ INVALID = "ERROR    InvalidDistribution: Metadata is missing required fields: Na
 
 def failure(run: PipelineEvidence, name: str) -> Cause:
     """Return the cause of a failed job."""
-    (job_run,) = run.run.job(name)
+    (job_run,) = run.run.job_runs(name)
     assert is_failed(job_run)
     return job_failure(job_run, run, "1.2.0")
 

@@ -64,7 +64,7 @@ def test_release_of_another_publisher_is_failed(key: str, value: str | None) -> 
 
 
 def test_case_of_names_is_ignored() -> None:
-    uploader = NAMED | {"repository": "Octo-Org/Quiver2", "environment": "PyPI"}
+    uploader = UPLOADER | {"repository": "Octo-Org/Quiver2", "environment": "PyPI"}
     assert check(uploader=uploader).verdict is Verdict.VERIFIED
 
 
@@ -72,7 +72,7 @@ def test_stand_in_owner_is_not_compared_and_the_reason_mentions_it() -> None:
     result = check(publisher=STAND_IN)
     assert result.verdict is Verdict.VERIFIED
     assert result.reason != check().reason
-    other = NAMED | {"repository": "octo-org/quiver"}
+    other = UPLOADER | {"repository": "octo-org/quiver"}
     assert check(publisher=STAND_IN, uploader=other).verdict is Verdict.FAILED
 
 

@@ -125,7 +125,7 @@ def test_failed_prelude_is_a_testbed_failure() -> None:
 @pytest.mark.parametrize("name", use.STEPS)
 def test_failed_step_has_the_cause_of_its_error(name: str) -> None:
     causes = failed(fails(name, "No module named 'cffi'", "ModuleNotFoundError"))
-    assert only(causes)[:2] == ("missing-dependency", f"{CELL}: {name}")
+    assert only_cause(causes)[:2] == ("missing-dependency", f"{CELL}: {name}")
 
 
 @pytest.mark.parametrize("name", ["run-times", "process-state", "entry-points"])

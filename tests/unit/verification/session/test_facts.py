@@ -217,10 +217,10 @@ def test_wheels_of_a_system_that_is_not_selected_are_not_in_the_facts(
     tmp_path: Path,
 ) -> None:
     request = _request(tmp_path, Options(wheels=tmp_path, machines=("debian-13",)))
-    result = facts.after_setup(request, set_up(prepared(release(LINUX_WHEEL))))
+    result = facts.after_setup(request, run_setup(prepared_run(release(LINUX_WHEEL))))
     assert [system.system for system in result.systems] == ["linux"]
     assert result.release_causes == ()
-    inspection = facts.installed_wheels(set_up(), request)
+    inspection = facts.installed_wheels(run_setup(), request)
     assert [wheel.file for wheel in inspection.wheels] == [LINUX_WHEEL]
 
 

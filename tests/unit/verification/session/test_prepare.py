@@ -184,7 +184,7 @@ def _selection(**options: str) -> Selection:
 def test_cell_that_must_refuse_needs_the_earlier_releases(
     machine: str, scenario: str, no_history: str, *, unverified: bool
 ) -> None:
-    ready = prepared(no_history=no_history)
+    ready = prepared_run(no_history=no_history)
     reason = ready.reason_not_run(_cell(machine, scenario), _selection())
     assert (no_history in reason) if unverified else reason == ""
 

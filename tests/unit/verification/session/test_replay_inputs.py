@@ -190,7 +190,7 @@ def test_missing_dependency_is_fetched_again(
 def test_missing_earlier_release_is_a_difference_with_its_reason(
     run: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream_releases, "earlier", _unreachable)
+    monkeypatch.setattr(upstream_releases, "earlier_releases", _unreachable)
     _remove(run, "earlier")
     restored = _restore(run)
     assert restored.missing == ()

@@ -130,7 +130,7 @@ def test_cells_that_are_not_selected_narrow_the_verdict(tmp_path: Path) -> None:
     assert keyword == "-k debian"
     assert [int(number) for number in re.findall(r"\d+", count)] == [1, 2]
     assert "windows-install" in scope(report)
-    assert any(keyword in line and count in line for line in lines(gate, set_up(), report))
+    assert any(keyword in line and count in line for line in lines(gate, run_setup(), report))
 
 
 def test_run_of_all_cells_is_not_narrowed(tmp_path: Path) -> None:
@@ -224,14 +224,14 @@ MUSL = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_x86_64.whl"
 
 def test_wheel_that_no_selected_machine_can_run_is_inspected_only(tmp_path: Path) -> None:
     gate = request(tmp_path, machines=("debian-13",))
-    platforms = facts.after_setup(gate, set_up()).platforms
+    platforms = facts.after_setup(gate, run_setup()).platforms
     report = build(gate, verdict=judged(CELLS[0]).model_copy(update={"platforms": platforms}))
     assert {wheel.file for wheel in report.static.wheels} == {LINUX_WHEEL, WINDOWS_WHEEL}
     assert [p.wheels for p in report.platforms if p.coverage is Coverage.NOT_SELECTED] == [
         (WINDOWS_WHEEL,)
     ]
     assert report.not_installed == ()
-    assert any(WINDOWS_WHEEL in line for line in lines(gate, set_up(), report))
+    assert any(WINDOWS_WHEEL in line for line in lines(gate, run_setup(), report))
 
 
 def test_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_first_line_names_the_folder_of_the_report(tmp_path: Path) -> None:
 
 def test_missing_earlier_releases_have_a_line_with_the_reason(tmp_path: Path) -> None:
     gate = request(tmp_path)
-    setup = set_up(prepared(no_history="no answer"))
+    setup = run_setup(prepared_run(no_history="no answer"))
     assert any("no answer" in line for line in lines(gate, setup, build(gate, setup)))
 
 

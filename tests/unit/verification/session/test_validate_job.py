@@ -35,9 +35,9 @@ def try_release(script: str, *, interpreter: str = "bash", job_keys: str = "") -
 
 
 def test_script_can_read_the_wheels_the_project_and_the_tag() -> None:
-    (trial,) = try_release("ls wheels; cat package/pyproject.toml; echo $GITHUB_REF_NAME").done
+    (trial,) = try_release("ls wheels; cat package/pyproject.toml; echo $GITHUB_REF_NAME").results
 
-    assert trial.code == 0
+    assert trial.exit_code == 0
     assert trial.output.split("\n") == ["a.whl", "b.whl", 'version = "2.0"', "v2.0", ""]
 
 
@@ -45,7 +45,7 @@ def test_expressions_are_filled_in() -> None:
     (trial,) = try_release(
         "echo ${{ github.ref_name }} $EVENT",
         job_keys="    env: {EVENT: '${{ github.event_name }}'}\n",
-    ).done
+    ).results
 
     assert trial.output == "v2.0 push\n"
 
@@ -55,21 +55,21 @@ def test_expressions_are_filled_in() -> None:
     ["echo result=x=y >> $GITHUB_OUTPUT", "printf 'result<<E\\nx=y\\nE\\n' >> $GITHUB_OUTPUT"],
 )
 def test_outputs_of_the_job_are_read(script: str) -> None:
-    (trial,) = try_release(script).done
+    (trial,) = try_release(script).results
 
     assert trial.outputs == {"result": "x=y"}
 
 
 def test_failed_script_ends_the_trial_with_its_exit_code() -> None:
-    (trial,) = try_release("echo no; exit 7").done
+    (trial,) = try_release("echo no; exit 7").results
 
-    assert (trial.code, trial.output) == (7, "no\n")
+    assert (trial.exit_code, trial.output) == (7, "no\n")
 
 
 def test_python_script_runs() -> None:
-    (trial,) = try_release("import sys; sys.exit(3)", interpreter="python").done
+    (trial,) = try_release("import sys; sys.exit(3)", interpreter="python").results
 
-    assert trial.code == 3
+    assert trial.exit_code == 3
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_script_that_needs_a_run_is_not_tried(
     script: str, interpreter: str, job_keys: str, obstacle: str
 ) -> None:
     trials = try_release(script, interpreter=interpreter, job_keys=job_keys)
-    assert trials.done == ()
+    assert trials.results == ()
     assert obstacle in trials.not_tried_reason

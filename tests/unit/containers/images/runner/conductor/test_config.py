@@ -18,7 +18,7 @@ VALUES = {
     "dns": ["127.0.0.1"],
     "prefix": "mine-",
     "volume": "shared",
-    "known": "/known",
+    "registered_jobs": "/registered_jobs",
     "artifacts": "/artifacts",
     "attempt": 1,
     "identity": {"url": "https://token.example", "token": "secret"},

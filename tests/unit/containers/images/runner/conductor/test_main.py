@@ -67,7 +67,7 @@ class Act:
             "dns": [],
             "prefix": "mine-",
             "volume": "shared",
-            "known": str(self.folder),
+            "registered_jobs": str(self.folder),
             "artifacts": str(self.folder / "artifacts"),
             "attempt": 2,
             "identity": {"url": "", "token": ""},

@@ -23,7 +23,7 @@ CONFIG = configs.Config(
     dns=["127.0.0.1"],
     prefix="mine-",
     volume="shared",
-    known="known",
+    registered_jobs="registered_jobs",
     artifacts="/artifacts",
     attempt=1,
     identity=configs.IdentityEndpoint(
@@ -36,10 +36,10 @@ CONFIG = configs.Config(
 @pytest.fixture
 def relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(relays, "RELAY", str(tmp_path / "relay.sock"))
-    (tmp_path / "known").mkdir()
+    (tmp_path / "registered_jobs").mkdir()
     for container in ("c" * 64, "d" * 64):
-        (tmp_path / "known" / container).touch()
-    config = dataclasses.replace(CONFIG, known=str(tmp_path / "known"))
+        (tmp_path / "registered_jobs" / container).touch()
+    config = dataclasses.replace(CONFIG, registered_jobs=str(tmp_path / "registered_jobs"))
     return relays.Relay(config, "http://10.0.0.2:1/", "http://10.0.0.2:2/")
 
 
@@ -58,7 +58,7 @@ def test_containers_and_volumes_get_names_and_labels_of_the_run(relay: Any) -> N
 def test_only_a_job_with_identity_gets_the_variables_for_token_requests(
     relay: Any, content: str, has_identity: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (Path(relay._config.known) / ("c" * 64)).write_text(content, "utf-8")
+    (Path(relay._config.registered_jobs) / ("c" * 64)).write_text(content, "utf-8")
     request: dict[str, Any] = {"Env": ["GITHUB_JOB=publish"]}
     relay._change_execution("c" * 64, request)
     names = {entry.partition("=")[0] for entry in request["Env"]}
@@ -89,7 +89,7 @@ def test_job_waits_until_the_forge_knows_its_container(
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        (Path(relay._config.known) / ("e" * 64)).touch()
+        (Path(relay._config.registered_jobs) / ("e" * 64)).touch()
 
     monkeypatch.setattr(relays.time, "sleep", sleep)
     relay._change_execution("e" * 64, {"Env": ["GITHUB_JOB=publish"]})

@@ -34,7 +34,7 @@ class Builder:
         word, _, text = self.output.splitlines()[-1].partition(" ")
         assert word == "e2e-build"
         self.request = json.loads(text)
-        results = Path(self.request["answer"])
+        results = Path(self.request["results_folder"])
         assert results.parent == self._folder
         for name, content in self.files.items():
             (results / name).write_bytes(content)
@@ -78,10 +78,10 @@ def test_request_has_the_source_and_the_build_identifiers(
     action: Action, builder: Builder, tmp_path: Path
 ) -> None:
     action.run(package__dir="package")
-    assert builder.request.keys() == {"container", "source", "would", "answer"}
+    assert builder.request.keys() == {"container", "source", "selected", "results_folder"}
     assert builder.request["container"] == "0123456789ab"
     assert builder.request["source"] == str(tmp_path / "package")
-    assert builder.request["would"] == {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
+    assert builder.request["selected"] == {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
 
 
 def test_reused_wheel_is_printed_in_another_way_than_a_new_one(
