@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from containers.runner.build_queue import BuildRequest
 from tests.helpers.stand_ins import Action
 
 WHEEL = "a-1-py3-none-any.whl"
@@ -78,7 +79,7 @@ def test_request_has_the_source_and_the_build_identifiers(
     action: Action, builder: Builder, tmp_path: Path
 ) -> None:
     action.run(package__dir="package")
-    assert builder.request.keys() == {"container", "source", "selected", "results_folder"}
+    assert builder.request.keys() == BuildRequest.model_fields.keys()
     assert builder.request["container"] == "0123456789ab"
     assert builder.request["source"] == str(tmp_path / "package")
     assert builder.request["selected"] == {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
