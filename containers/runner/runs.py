@@ -343,7 +343,7 @@ class _Attempt:
         if earlier := self.runner.artifacts.get(self.run_id):
             conductor.put_archive("/var/lib", earlier)
         script = (
-            "cat /opt/runner/authorities.pem /conduct/ca.pem > /e2e/authorities.pem && "
+            "cat /opt/runner/ca-certificates.pem /conduct/ca.pem > /e2e/ca-certificates.pem && "
             f"mkdir -p {_ARTIFACTS} && mv /conduct/repository.git /e2e/ && "
             f"git clone --quiet /e2e/repository.git {folder} && cd {folder} && "
             f"git -c advice.detachedHead=false checkout --quiet {self.push.ref} && "

@@ -1,5 +1,5 @@
-/* Five functions of the glibc of Debian 11 have a younger version than glibc 2.28 has; both versions
- * are there, and the older one is asked for. */
+/* Debian 11's glibc has these five functions in an older version and in one that is newer than glibc
+ * 2.28. Use the older version. */
 #ifndef __ASSEMBLER__
 __asm__(".symver exp,exp@GLIBC_2.2.5");
 __asm__(".symver exp2,exp2@GLIBC_2.2.5");

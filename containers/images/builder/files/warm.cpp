@@ -1,4 +1,4 @@
-// Compiled while the image is made, so that zig builds its C++ library once, not in every build.
+// The build of the image compiles this file, so that zig builds its C++ library only once.
 #include <stdexcept>
 #include <string>
 

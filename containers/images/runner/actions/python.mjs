@@ -1,5 +1,5 @@
 // Run a Python module of the stand-in actions. The actions are node actions and not composite ones,
-// because act passes inputs in INPUT_NAME to a node action whatever the case of their names.
+// because act passes each input to a node action as INPUT_NAME, in any spelling of its name.
 import { spawnSync } from 'node:child_process'
 
 /** Run a module. Set the exit code of the action to the module's, and return true if it is 0. */
