@@ -197,10 +197,10 @@ def source_hash(source: Path) -> str:
 
 
 def source_files(source: Path) -> list[str]:
-    """Return the names of the files of a build, relative to ``source``.
+    """Return the names of the source files that a build reads, relative to ``source``.
 
     In a git work tree these are the files that git tracks or would add. In another folder these are
-    all files. The files of builds, tests and editors are left out.
+    all files. The output of builds, and the files of tests and editors, are left out.
     """
     names = _git_files(source)
     if names is None:

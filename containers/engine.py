@@ -127,7 +127,7 @@ def _context_url(name: str) -> str | None:
 
 
 def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
-    """Return the engine that answers at ``endpoint``, or the reason as one line."""
+    """Return the engine that answers at ``endpoint``, or one line that says why none answers."""
     socket = Path(endpoint.url.removeprefix("unix://"))
     if endpoint.url.startswith("unix://") and not socket.exists():
         return f"{endpoint.url} ({endpoint.origin}): there is no such socket"

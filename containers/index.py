@@ -143,7 +143,9 @@ class UploadMachine(ManagedContainer):
         return IndexHosts(index=index, files=files, upload=upload)
 
     def upload(self, files: Sequence[Path], password: str) -> Upload:
-        """Upload ``files`` with ``twine upload`` to the default index of twine."""
+        """Upload ``files`` with ``twine upload``, without an option for the index.
+
+        On the network of the run, the default name of twine is the index of the run."""
         for path in files:
             self._container.copy_into_container(path, f"/dist/{path.name}")
         command = ["twine", "upload", "--non-interactive", "--disable-progress-bar", "--verbose"]

@@ -227,7 +227,7 @@ def _download(version: str, project: str, folder: Path) -> None:
 
 
 def _published_versions(output: str) -> str:
-    """Return the newest versions that pip listed in its refusal."""
+    """Return the newest versions that an error message of pip lists."""
     for line in output.splitlines():
         if "from versions:" in line:
             versions = line.partition("from versions:")[2].strip(" )")

@@ -95,7 +95,8 @@ def judge(run: RunResult) -> RunVerdict:
 def _is_selected(run: RunResult, scope: Scope) -> bool:
     """Return whether an install item belongs to the selection of the user.
 
-    It does if a cell of it is selected, if the set-up failed, or if one of its tests failed.
+    It does if a selected cell belongs to it, if one of its tests of the gate failed, or if the
+    set-up failed.
     """
     items_of_failed_tests = (test.item for test in run.failed_tests)
     return bool(_cells(run, scope) or run.setup_failure or scope.id in items_of_failed_tests)

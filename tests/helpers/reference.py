@@ -153,9 +153,7 @@ def _causes(words: Mapping[str, Any]) -> str:
             text += f"### {entry.name}\n\n{entry.title}. {entry.doc}\n\n"
             text += f"- Expected: {entry.expected}.\n- Remedy: {_plain(entry.remedy)}\n"
             if entry.risk:
-                text += (
-                    "- Severity if the fault is possible but not proven, or not of this release: "
-                )
+                text += "- Severity in the weaker cases of the description: "
                 text += f"*{entry.risk}*.\n"
             text += "\n"
     return text

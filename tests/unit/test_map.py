@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROW = re.compile(r"^\| (?P<noun>[^|]+) \| [^|]+ \| `(?P<path>[^`]+)` \|$")
+ROW = re.compile(r"^\| (?P<noun>[^|]+) \| [^|]+ \| `(?P<path>[^`]+)`(?P<more>.*) \|$")
 REQUIRED = {
-    "who prepares a run",
-    "who runs a cell",
-    "who decides the verdict",
+    *("launcher", "preparation of a run", "run of a cell", "verdict of a run", "who may publish"),
+    *("tags of a wheel", "what a clean Windows has", "command line"),
     *("`Release`", "`WheelInspection`", "`MachineSpec`", "`Cell`", "`CellEvidence`", "`Cause`"),
     *("`CellResult`", "`RunResult`", "`Verdict`", "`Outcome`", "`Expectation`", "`Subject`"),
     *("engine", "image", "network", "canary", "machine", "index", "forge", "runner"),
@@ -21,17 +21,29 @@ REQUIRED = {
 FOLDERS = (ROOT / "containers", ROOT / "verification")
 
 
-def rows() -> dict[str, Path]:
-    """Return the path of each noun of the table."""
+def matches() -> list[re.Match[str]]:
+    """Return the rows of the table."""
     text = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
     section = text.partition("## Where to find what")[2].partition("\n## ")[0]
-    matches = (ROW.match(line) for line in section.splitlines())
-    return {match["noun"]: ROOT / match["path"] for match in matches if match}
+    return [match for line in section.splitlines() if (match := ROW.match(line))]
+
+
+def rows() -> dict[str, Path]:
+    """Return the first path of each noun."""
+    return {match["noun"]: ROOT / match["path"] for match in matches()}
+
+
+def files() -> Iterator[Path]:
+    """Yield all paths. A path without a folder is in the folder of the row's first path."""
+    for match in matches():
+        yield ROOT / match["path"]
+        for path in re.findall(r"`([^`]+)`", match["more"]):
+            yield ROOT / path if "/" in path else (ROOT / match["path"]).parent / path
 
 
 def test_the_table_has_the_required_nouns_with_existing_files() -> None:
     assert REQUIRED - rows().keys() == set()
-    assert [str(path) for path in rows().values() if not path.exists()] == []
+    assert [str(path) for path in files() if not path.exists()] == []
 
 
 def test_the_file_of_a_class_defines_it() -> None:

@@ -64,7 +64,7 @@ class _Observer:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self) -> Generator[None, object, object]:
-        """Report options that cannot be combined in one line."""
+        """Report in one line that options cannot be combined."""
         try:
             return (yield)
         except pytest.UsageError as error:

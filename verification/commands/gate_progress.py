@@ -34,7 +34,7 @@ class GateProgress:
         progress: Progress = PROGRESS,
         past: Mapping[str, float] | None = None,
     ) -> None:
-        """`past` are the seconds of earlier runs by cell id; None means those of the history."""
+        """`past` has earlier durations in seconds by cell id; None reads the history."""
         self._recorder = recorder
         self._workers = max(1, workers)
         self._progress = progress

@@ -318,8 +318,8 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def pytest_arguments(options: argparse.Namespace, pytest_words: Sequence[str]) -> list[str]:
     """Return the options of a command in the form that pytest needs, and the words for pytest.
 
-    ``=`` joins each value to its option. pytest would collect tests from a path that is a separate
-    word, and would import its conftest.py before it knows the options of this project.
+    Each value is joined to its option by ``=``. As a separate word, a path looks to pytest like a
+    folder of tests, whose conftest.py it imports before it knows the options of this project.
     """
     words = []
     for key, value in vars(options).items():

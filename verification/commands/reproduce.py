@@ -115,7 +115,9 @@ def _request(options: argparse.Namespace) -> _Request:
 
 
 def _machine_for_build(bug_report: BugReport) -> MachineSpec:
-    """Return a machine with the operating system of the bug report, to select the builds."""
+    """Return any machine with the operating system of the bug report.
+
+    It decides for which systems wheels are built."""
     specs = machines.load().values()
     return next((spec for spec in specs if spec.os == bug_report.os), next(iter(specs)))
 

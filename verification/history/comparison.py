@@ -60,7 +60,7 @@ def compare(
 def _earlier_runs(
     history: Sequence[RecordedRun], new: RecordedRun, base: RecordedRun
 ) -> list[RecordedRun]:
-    """Return the runs before ``new``, including ``base``."""
+    """Return the runs before ``new``. ``base`` is added if it is not one of them."""
     names = [run.name for run in history]
     earlier = list(history[: names.index(new.name)] if new.name in names else history)
     return earlier if base.name in {run.name for run in earlier} else [*earlier, base]

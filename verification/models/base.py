@@ -150,7 +150,7 @@ def _model_in(field: FieldInfo) -> type[Model] | None:
 
 
 def _name(path: Path) -> str:
-    """Return the path of a file relative to the suite's checkout; of another file, its name."""
+    """Return the path relative to the suite's checkout; outside of it, only the name."""
     return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else path.name
 
 

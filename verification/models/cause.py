@@ -1,4 +1,4 @@
-"""A cause: one finding with its class, place, message and remedy."""
+"""A cause: one finding with its name, location, message and remedy."""
 
 from __future__ import annotations
 

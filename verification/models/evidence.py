@@ -1,6 +1,6 @@
 """The evidence of a cell: everything that its machine, the index and the suite recorded.
 
-The file is ``report/evidence/CELL.json``. The keys are the names or aliases of the fields. A step
+The file is ``report/evidence/SHA256.json``. The keys are the names or aliases of the fields. A step
 that the cell did not reach has no key: if the installation fails, there is no ``import``.
 """
 
@@ -66,9 +66,9 @@ class Retry(Model):
     """The first run of a cell that ran twice."""
 
     because: str
-    """Why the cell ran again."""
-    install: CommandRun
-    """The installation of the first run."""
+    """Why the cell ran again: the command that crashed, `install` or `tool`."""
+    command: CommandRun
+    """This command in the first run."""
 
 
 class Changes(Model):
@@ -108,7 +108,10 @@ class StepError(Model):
 
 
 class StepResult(Model):
-    """The result of one step of the exercise. A step that did not end has only step and begun."""
+    """The result of one step of the exercise.
+
+    A step that did not end has only `step` and `begun`.
+    """
 
     step: str
     begun: bool = False
@@ -357,7 +360,10 @@ class OwnTestsRecord(Model):
 
 
 class OwnTests(OwnTestsRecord):
-    """The run of the package's own tests. If pytest cannot be installed, only ``tool`` is set."""
+    """The run of the package's own tests.
+
+    If ``tool``, the installation of pytest, fails, no test runs.
+    """
 
     tool: CommandRun
     """The installation of pytest."""

@@ -79,7 +79,7 @@ class Release(Model):
         return str(max(versions)) if versions else ""
 
     def digests(self) -> dict[str, str]:
-        """Return the sha256 of each wheel of the subject, by file name."""
+        """Return the sha256 of each wheel of the release, by file name."""
         return {file.name: file.sha256 for file in self.wheels}
 
     def locked(self) -> dict[str, str]:

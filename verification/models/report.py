@@ -183,7 +183,7 @@ class Claim(Model):
 
 
 class ArtifactClaim(Model):
-    """A file of the repository that the release needs, with its verdict."""
+    """A row of VERIFICATION.md: a source file that the release needs, and its verdict."""
 
     artifact: str = Field(description="The path in the repository.")
     expected: str = ""

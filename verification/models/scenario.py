@@ -45,7 +45,7 @@ class Installer(Model):
     """The scenarios that support it; empty for all."""
 
     def environment(self, certificate: str) -> dict[str, str]:
-        """Return the variables that make it trust the CA certificate in a PEM file."""
+        """Return the variables that make the installer trust the CA certificate in a PEM file."""
         return {self.ca_variable: certificate} if self.ca_variable else {}
 
 

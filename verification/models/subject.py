@@ -83,7 +83,9 @@ class Platform(Model):
         return Target.of(self.tag)
 
     def fits(self, tag: str) -> bool:
-        """Return True if a platform tag has this system and processor, with any C library."""
+        """Return True if a platform tag has this system, kind of C library and processor.
+
+        The version of the C library does not matter."""
         target = Target.of(tag)
         return (self.target.system, self.target.machine) == (target.system, target.machine)
 

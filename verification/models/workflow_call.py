@@ -24,7 +24,7 @@ FindCheckout = Callable[[str, str], Path | None]
 
 
 def no_checkout(_repository: str, _ref: str) -> None:
-    """Return None: there is no checkout of another repository."""
+    """Return None. This default look-up has no checkout of another repository."""
 
 
 def with_called_workflows(

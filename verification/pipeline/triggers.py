@@ -169,7 +169,9 @@ def _decide_push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision
 
 
 def _decide_base(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
-    """Decide for a pull request or a workflow run by type, base branch and changed files."""
+    """Decide for the events `pull_request` and `workflow_run`.
+
+    The type, the base branch and the changed files count."""
     if event.name == "pull_request" and _skipped(event.message):
         return _no("the commit message skips workflows")
     types = [pattern.text for pattern in trigger.filters.get("types", ())]

@@ -164,10 +164,10 @@ class ClosedFile(TypedDict):
 
 
 def closed_file() -> Optional[ClosedFile]:
-    """Rename and delete the database that the package closed, and write a copy for the host.
+    """Rename, read and delete the closed database, and write it again for the host.
 
-    Windows refuses to rename and delete an open file. Linux does not, so the open files of this
-    process are listed there (proc(5), /proc/pid/fd).
+    Windows refuses to rename and delete an open file. Linux does not, so on Linux the function
+    lists the files that this process has open (proc(5), /proc/pid/fd).
     """
     path = os.path.realpath("data.db")
     if not os.path.exists(path):
@@ -481,7 +481,7 @@ def process_state() -> Dict[str, str]:
 
 
 def changed_state(before: Mapping[str, str]) -> Dict[str, Tuple[str, str]]:
-    """Return the state that differs from ``before``: by name, the old and the new value."""
+    """Return what changed in the state of the process: the old and the new value by name."""
     after = process_state()
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 

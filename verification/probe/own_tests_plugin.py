@@ -94,7 +94,7 @@ def pytest_internalerror(excrepr: object) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """Record the end of the run, and which file of the package was tested."""
+    """Record the end of the run, and from which file the package was imported."""
     name = os.environ["E2E_SUBJECT"]
     module = sys.modules.get(name)
     spec = None if module else importlib.util.find_spec(name)

@@ -204,7 +204,7 @@ def _writable(info: os.stat_result) -> bool:
 
 
 class RegistrySnapshot:
-    """The Windows registry: key and name to type and value; empty on other systems."""
+    """The values of the Windows registry by key and name; empty on other systems."""
 
     def __init__(self, skipped: Sequence[str], previous: Optional[RegistrySnapshot] = None) -> None:
         """Read the user's hive and the machine's hive, without the keys ``skipped``.

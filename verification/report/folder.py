@@ -107,7 +107,7 @@ _FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
 
 
 def _foreign_file(folder: Path, names: set[str]) -> str:
-    """Return a file or folder that a report would overwrite and no report wrote, or ''."""
+    """Return the name of something that a report would overwrite, but no report wrote, or ''."""
     if MARK in names or _is_report(folder / "results.json"):
         return ""
     # A run that was killed early, or that only collected, leaves some of these behind.

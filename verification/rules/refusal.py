@@ -1,4 +1,7 @@
-"""Check a refusal: a clear reason, and nothing downloaded, compiled or installed."""
+"""Check how an installer refuses a release: with a reason, and without any change.
+
+It must not download sources, compile, or install.
+"""
 
 from __future__ import annotations
 

@@ -83,10 +83,10 @@ def damaged_files(evidence: CellEvidence) -> list[str]:
 
 
 def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
-    """Return the paths that remain: those of the package, and those that appeared in use.
+    """Return the leftovers: files of the package, and files that appeared in use.
 
-    Dependencies remain with their bytecode, and so do the caches of installers and the folders of
-    these files. A cache counts if the installer keeps the package in it.
+    Not returned: dependencies with their bytecode, the caches of installers, and the folders of
+    these files. A cache is a leftover if the installer keeps the package in it.
     """
     kind = paths.path_type(evidence)
     package, installed = _package_paths(evidence), paths.added_paths(evidence)

@@ -45,7 +45,7 @@ def supported_tags(machine: MachineSpec) -> frozenset[Tag]:
 def python_tags(
     version: tuple[int, int], platforms: Sequence[str], *, free_threaded: bool = False
 ) -> frozenset[Tag]:
-    """Return the tags that a CPython accepts on a system with these platform tags."""
+    """Return the wheel tags (PEP 425) that a CPython accepts with these platform tags."""
     interpreter = f"cp{''.join(map(str, version))}"
     abi = f"{interpreter}t" if free_threaded else interpreter
     return frozenset(

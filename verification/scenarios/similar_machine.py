@@ -70,7 +70,7 @@ class BugReport(Model):
 
     @property
     def full_python(self) -> str:
-        """The full version of its Python, such as 3.13.2; empty if the report does not name it."""
+        """The reported version of Python, such as 3.13.2; empty without a third number."""
         match = _PYTHON_VERSION.fullmatch(self.python)
         return self.python.removesuffix("t") if match and match[3] else ""
 

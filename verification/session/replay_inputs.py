@@ -131,7 +131,7 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
 
 
 def _find(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], list[str]]:
-    """Return the files of a kind, and a line for each missing file."""
+    """Return the recorded files of one kind, and a line for each file that is missing."""
     files: list[Path] = []
     missing: list[str] = []
     fetched: list[Path] | None = None

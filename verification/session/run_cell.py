@@ -98,13 +98,9 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
     }
     try:
         cell_evidence = _run_on_machine(request, running)
-        if _installer_died(cell, cell_evidence):
+        if crash := _installer_crash(cell, cell_evidence):
             print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
-            retried: RawEvidence = {
-                "because": "the installer died",
-                "install": cell_evidence["install"],
-            }
-            cell_evidence = _run_on_machine(request, running) | {"retried": retried}
+            cell_evidence = _run_on_machine(request, running) | {"retried": crash}
         evidence |= cell_evidence
     except TestbedFailure as failure:
         evidence["testbed"] = {
@@ -116,20 +112,26 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
     return parse_evidence(json.dumps(evidence), cell.id)
 
 
-def _installer_died(cell: Cell, evidence: RawEvidence) -> bool:
-    """Return True if uv crashed under Wine, which happens about once in 500 runs.
+def _installer_crash(cell: Cell, evidence: RawEvidence) -> RawEvidence | None:
+    """Return the `Retry` of a cell in which uv crashed under Wine, as in about one of 500 runs.
 
-    It does not happen on other machines.
+    The crash does not happen on other machines.
     """
     if cell.machine.runs_on != "wine" or cell.installer.name != "uv":
-        return False
+        return None
     tests = evidence.get("tests")
-    tool = tests.get("tool") if isinstance(tests, dict) else None
-    return any(_died(command) for command in (evidence.get("install"), tool))
+    commands = {
+        "install": evidence.get("install"),
+        "tool": tests.get("tool") if isinstance(tests, dict) else None,
+    }
+    for name, command in commands.items():
+        if _has_crashed(command):
+            return {"because": name, "command": command}
+    return None
 
 
-def _died(command: JsonValue) -> bool:
-    """Return True if a signal or an NTSTATUS of severity error ended a command."""
+def _has_crashed(command: JsonValue) -> bool:
+    """Return True if SIGSEGV or an NTSTATUS of severity error ended a command."""
     code = command.get("code") if isinstance(command, dict) else None
     if not isinstance(code, int):
         return False

@@ -1,4 +1,4 @@
-"""Find the reasons why the libraries of a wheel cannot load on a Linux system of its tag.
+"""Find the reasons why a wheel's libraries cannot load on a Linux system that its tag allows.
 
 The policy data of auditwheel defines the libraries and symbol versions that every system of a
 manylinux or musllinux tag has (PEP 600, PEP 656).

@@ -66,7 +66,7 @@ def _segment_ends(data: bytes) -> Iterator[int]:
 
 
 def _slice_ends(data: bytes) -> Iterator[int]:
-    """Yield the end of each slice of a universal file, in bytes from the start."""
+    """Yield where the code for each processor of a universal file ends, in bytes from the start."""
     (count,) = struct.unpack_from(">4xI", data)
     if not count:
         raise ValueError("it has no code for any processor")

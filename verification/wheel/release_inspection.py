@@ -68,10 +68,11 @@ def release_causes(wheels: Sequence[WheelInspection], subject: Subject) -> tuple
 
 
 def _additional(names: Sequence[str], subject: Subject) -> frozenset[str]:
-    """Return the file names of the additional wheels. They are inspected by their own tags.
+    """Return the file names of the additional wheels, which are inspected by the tags they have.
 
-    A wheel that the subject does not declare is additional if all its platforms have a declared
-    wheel, or if the subject declares none of its platforms.
+    An undeclared wheel is additional if the release has the declared wheel for each of its
+    platforms, or if the subject declares none of them. Otherwise it is a fault: it can be a
+    declared wheel with a wrong tag.
     """
     declared = {name: declared_platform(name, subject) for name in names}
     provided = {platform for platform in declared.values() if platform}

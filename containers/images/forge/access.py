@@ -1,4 +1,4 @@
-"""Access control: the token of the run, with the permissions of the job that sends it."""
+"""Access control: one token for all jobs, and the permissions of the job that sends a request."""
 
 from __future__ import annotations
 

@@ -93,7 +93,9 @@ class AssetsApi:
         )
 
     def get(self, request: Request, number: int) -> Response:
-        """Answer with an asset. Redirect a client that requests the content."""
+        """Answer with the JSON of an asset, or redirect to its content.
+
+        The client asks for the content by accepting ``application/octet-stream``."""
         release, asset = self._store.asset(number, drafts=request.writes)
         accepted = {kind for kind, _ in request.accept_mimetypes}
         if "application/octet-stream" in accepted:

@@ -52,7 +52,7 @@ class IdentityApi:
         return json_response({"keys": [*keys]})
 
     def token(self, request: Request, run: int) -> Response:
-        """Answer with a token for the job at the client's address.
+        """Answer with a token for the job whose container has the client's address.
 
         A runner passes the URL and the bearer token of this endpoint only to a job with
         ``id-token: write``. A job without this permission gets 403.

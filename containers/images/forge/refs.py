@@ -104,7 +104,7 @@ class Refs:
 
 
 def version_key(tag: str) -> tuple[tuple[int, ...], bool, str]:
-    """Return a key that sorts tags by version. Other tags come first."""
+    """Return a key that sorts tags by version. Tags without a version come first."""
     match = re.match(r"v?(\d{1,9}(?:\.\d{1,9})*)(.*)", tag, re.ASCII | re.DOTALL)
     if not match:
         return (), False, tag

@@ -78,7 +78,7 @@ class Representations:
         return f"{self.web}/releases/download/{_tag_in_url(release)}/{quote(asset.name)}"
 
     def release(self, release: Release) -> JsonObject:
-        """Return a release with its assets."""
+        """Return the JSON of a release and its assets."""
         url = self.release_url(release)
         tag = quote(release.tag)
         return {

@@ -1,4 +1,7 @@
-"""Routes of the forge, each with a host and the required access. Requests and responses."""
+"""Requests, responses and routes of the forge.
+
+A route names its host and the access it requires.
+"""
 
 from __future__ import annotations
 

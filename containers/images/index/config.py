@@ -35,7 +35,7 @@ class Hosts:
         return name in names[role]
 
     def names(self) -> list[str]:
-        """Return the distinct names, sorted."""
+        """Return the host names of the index, sorted and without duplicates."""
         return sorted({self.index, self.upload, self.files or self.index})
 
 

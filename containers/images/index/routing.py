@@ -1,4 +1,7 @@
-"""Routes of the index, each on the host with its role. Requests and responses."""
+"""Requests, responses and routes of the index.
+
+A route names the role of its host, such as upload.
+"""
 
 from __future__ import annotations
 

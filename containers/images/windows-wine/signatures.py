@@ -2,7 +2,7 @@
 
 Runs during the build of an image: ``signatures.py ROOTS PROGRAMS FOLDER PUBLISHER...``.
 
-- ROOTS is a PEM file with root certificates. Only the roots that are pinned here are trusted.
+- ROOTS is a PEM file with root certificates. Only those of them that `PINNED` lists are trusted.
 - PROGRAMS is a file with the names of the programs in the folder, one per line. A missing program
   and an additional program are faults.
 - PUBLISHER is a key of PUBLISHERS. Names after the first one are additional publishers.

@@ -239,7 +239,7 @@ def _groups(table: Table) -> Dict[int, Dict[str, List[Value]]]:
 def _write_gaps(
     database: quiverdb.Database, table: Table, ids: Sequence[int], not_offered: List[str]
 ) -> None:
-    """Write the vectors with NULL in a release whose `create_element` does not accept it."""
+    """Write the vectors that contain NULL, which this release's `create_element` refuses."""
     if not _is_older():
         for number, group in _groups(table).items():
             database.update_vector_group("Plant", "gaps", ids[number - 1], group)

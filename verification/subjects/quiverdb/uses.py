@@ -342,11 +342,11 @@ def _libraries_contain(text: str) -> bool:
 
 
 def own_symbols() -> Dict[str, Dict[str, int]]:
-    """Count by library where the symbols of the package's libraries are bound.
+    """For each library of the package, count the libraries in which its symbols are bound.
 
-    The slots of the relocation tables are read in the memory of this process. A strong symbol that
-    the package defines must be bound in the package. Weak symbols, which C++ shares on purpose, are
-    only counted.
+    The function reads the addresses that the linker wrote into the relocation tables of this process.
+    A strong symbol that the package defines must be bound in the package. Weak symbols, which C++
+    shares on purpose, are only counted.
 
     Raises:
         Interposed: a strong symbol of the package is bound in another library.

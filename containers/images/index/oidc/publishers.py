@@ -32,7 +32,7 @@ class NoPublisher(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WorkflowIdentity:
-    """The workflow of a registration. It can be registered for several projects."""
+    """A workflow that is registered as a publisher, for one or more projects."""
 
     owner: str
     owner_id: str
@@ -65,7 +65,7 @@ class RegisteredPublisher:
 
 
 class PublisherRegistry:
-    """The active registrations, and the pending ones of projects without a release."""
+    """The active registrations, and the pending ones for projects that do not exist yet."""
 
     def __init__(
         self, active: Iterable[RegisteredPublisher], pending: Iterable[RegisteredPublisher]

@@ -189,7 +189,7 @@ class Store:
 
 
 class Service(ThreadingHTTPServer):
-    """The HTTP server for the jobs."""
+    """The HTTP server on which the jobs store and fetch artifacts."""
 
     daemon_threads = True
 

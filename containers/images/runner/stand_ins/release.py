@@ -1,4 +1,4 @@
-"""Stand-in for softprops/action-gh-release. It creates a release with GitHub's REST API."""
+"""Stand-in for softprops/action-gh-release. It creates a release on the forge by REST."""
 
 from __future__ import annotations
 

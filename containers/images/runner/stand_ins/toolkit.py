@@ -104,7 +104,7 @@ def run(
     """Run an action and exit with code 0 or 1.
 
     - `Failure` and ``step_errors`` fail the step, as in the real action.
-    - ``testbed_errors`` are reported as a failure of the testbed. The mapping has their causes.
+    - ``testbed_errors`` maps exceptions to causes. They are reported as a failure of the testbed.
     - All other errors are defects of the stand-in, also reported as a failure of the testbed.
     """
     failures: tuple[type[Exception], ...] = (Failure, *step_errors)

@@ -192,8 +192,8 @@ def test_cell_runs_again_if_uv_crashed_under_wine(code: int) -> None:
     assert evidence.install is not None
     assert evidence.install.code == 0
     assert evidence.retried is not None
-    assert evidence.retried.install.code == code
-    assert evidence.retried.because
+    assert evidence.retried.command.code == code
+    assert evidence.retried.because == "install"
     assert [machine.closed for machine in testbed.machines] == [True, True]
 
 
@@ -234,7 +234,7 @@ def test_second_run_counts_even_if_uv_crashed_again() -> None:
     running: list[Machine] = []
     evidence = run(testbed, cell("uv", wine=True), running)
     assert evidence.retried is not None
-    assert evidence.retried.install.code == 139
+    assert (evidence.retried.because, evidence.retried.command.code) == ("install", 139)
     assert evidence.install is not None
     assert evidence.install.code == -11
     assert running == testbed.machines
@@ -313,7 +313,7 @@ def test_cell_runs_again_if_uv_crashed_during_the_installation_of_pytest(tests: 
     requested = cell("uv", scenario="own-tests", wine=True)
     evidence = run_cell.run(cell_request(testbed, requested, tests))
     assert evidence.retried is not None
-    assert evidence.retried.install.code == 0
+    assert (evidence.retried.because, evidence.retried.command.code) == ("tool", 139)
     assert evidence.tests is not None
     assert evidence.tests.tool.code == 0
 
