@@ -34,7 +34,7 @@ class ImportedModule(NamedTuple):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The modules that the statement imports; for ``from a import b`` also ``a.b``, if it is a module."""
+        """The imported modules; for ``from a import b`` also the possible module ``a.b``."""
         return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
 
 

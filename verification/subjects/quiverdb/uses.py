@@ -344,7 +344,7 @@ def _libraries_contain(text: str) -> bool:
 def own_symbols() -> Dict[str, Dict[str, int]]:
     """For each library of the package, count the libraries in which its symbols are bound.
 
-    The function reads the addresses that the linker wrote into the relocation tables of this process.
+    The function reads the addresses that the linker wrote into the relocation tables of a process.
     A strong symbol that the package defines must be bound in the package. Weak symbols, which C++
     shares on purpose, are only counted.
 
