@@ -106,8 +106,7 @@ def test_doctor_runs_without_an_environment(tmp_path: Path) -> None:
     code, output = launch("doctor", **NO_INDEX, E2E_TOX_WORK_DIR=str(tmp_path / "tox"))
 
     assert code == ExitCode.TESTBED_FAILED
-    assert "mmdebstrap" in output
-    assert "ERROR: " not in output, "doctor makes no environment"
+    assert "mmdebstrap" in output, "doctor checks what it can without an environment"
 
 
 @pytest.mark.long
