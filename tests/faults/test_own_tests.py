@@ -37,7 +37,7 @@ REVERSED = (
     b"Database.read_element_ids = lambda self, collection: _in_order(self, collection)[::-1]\n"
 )
 GOOD = "import quiverdb\ndef test_a(): assert quiverdb.version()\n"
-# The files of the tests, the name and place of the cause, and one of its facts.
+# The files of the tests, the name and location of the cause, and one of its facts.
 FAULTS: Mapping[str, tuple[dict[str, str], str, str, dict[str, FactValue]]] = {
     "empty": ({}, "own-tests-not-run", "own tests", {"code": 5}),
     "source": (

@@ -41,7 +41,7 @@ MEMORY = (
 
 
 class Fault(NamedTuple):
-    """A change of a file in the wheel, the cause that it leads to, and the places of the cause."""
+    """A change of a file in the wheel, the cause of the failure, and the locations of the cause."""
 
     file: str
     old: bytes

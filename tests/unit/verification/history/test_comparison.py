@@ -35,7 +35,7 @@ def _compare(base: Report, new: Report, *earlier: Report) -> list[Difference]:
 
 
 def _kinds(base: Report, new: Report, *earlier: Report) -> list[str]:
-    """Return the kind and the place of each difference."""
+    """Return the kind and the location of each difference."""
     differences = _compare(base, new, *earlier)
     return [f"{difference.kind} {difference.where}" for difference in differences]
 

@@ -92,7 +92,7 @@ def test_evidence_cannot_contain_a_workflow_command() -> None:
 
 
 def test_at_most_ten_annotations_are_written() -> None:
-    causes = [crash().model_copy(update={"where": f"place {number}"}) for number in range(30)]
+    causes = [crash().model_copy(update={"where": f"location {number}"}) for number in range(30)]
     lines = list(github.workflow_commands(report(cell(LINUX, *causes), cell(WINDOWS))))
     assert len([line for line in lines if line.startswith("::error")]) == 10
 

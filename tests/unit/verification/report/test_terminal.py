@@ -14,7 +14,7 @@ from verification.report import marks, terminal
 
 
 def _cause(name: str, severity: Severity, **changes: str) -> Cause:
-    values = {"where": f"place of {name}", "message": f"message of {name}"}
+    values = {"where": f"location of {name}", "message": f"message of {name}"}
     values |= {"remedy": f"Remedy of {name}."} | changes
     return Cause.model_validate({"name": name, "severity": severity, **values})
 
