@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response
 from .config import Settings
 from .credentials import Keyring
 from .faults import Fault, Faults, distort
-from .file_facts import FileFactsCache
+from .file_details import FileDetailsCache
 from .oidc.mint import MintApi
 from .routing import Request, Route, text_response
 from .simple import SimpleApi
@@ -46,11 +46,11 @@ class IndexApp:
         self._versions = {name: version(name) for name in _REPORTED_PACKAGES}
         self._router: Router[Route] = Router(strict_slashes=True)
         keyring = Keyring(settings.credentials)
-        store, facts = PackageStore(settings.store), FileFactsCache()
+        store, details = PackageStore(settings.store), FileDetailsCache()
         for route in (
             Route("/_/health", self._health, role="any"),
-            *SimpleApi(store, facts, settings.hosts, settings.yanked).routes(),
-            *UploadApi(store, facts, keyring, settings.hosts).routes(),
+            *SimpleApi(store, details, settings.hosts, settings.yanked).routes(),
+            *UploadApi(store, details, keyring, settings.hosts).routes(),
             *MintApi(settings, store, keyring).routes(),
         ):
             self._router.add(route)

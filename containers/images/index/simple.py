@@ -22,7 +22,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from .config import Hosts
-from .file_facts import FileFactsCache, version_of
+from .file_details import FileDetailsCache, version_of
 from .routing import Request, Route
 from .store import PackageStore, StoredFile
 
@@ -106,7 +106,7 @@ class SimpleApi:
     """Answers requests for pages, files and the JSON documents of projects."""
 
     _store: PackageStore
-    _facts: FileFactsCache
+    _details: FileDetailsCache
     _hosts: Hosts
     _yanked: Mapping[str, str]
 
@@ -153,17 +153,17 @@ class SimpleApi:
         return _negotiated(request, page, f"Links for {name}", [file.anchor() for file in files])
 
     def _listed_file(self, request: Request, file: StoredFile) -> ListedFile:
-        facts = self._facts.read(file.path)
+        details = self._details.read(file.path)
         filename = file.path.name
         return ListedFile(
             filename=filename,
             url=f"{self._files_base(request)}/packages/{quote(file.name)}",
-            sha256=facts.sha256,
-            size=facts.size,
-            upload_time=_utc(facts.mtime),
+            sha256=details.sha256,
+            size=details.size,
+            upload_time=_utc(details.mtime),
             yanked=self._yanked.get(filename),
-            requires_python=facts.requires_python,
-            metadata_sha256=facts.metadata_sha256 if filename.endswith(".whl") else None,
+            requires_python=details.requires_python,
+            metadata_sha256=details.metadata_sha256 if filename.endswith(".whl") else None,
         )
 
     def _files_base(self, request: Request) -> str:
@@ -178,7 +178,7 @@ class SimpleApi:
             wheel = self._store.find(name.removesuffix(".metadata"))
             if wheel is None or not wheel.name.endswith(".whl"):
                 raise NotFound
-            metadata = self._facts.read(wheel.path).metadata
+            metadata = self._details.read(wheel.path).metadata
             if metadata is None:
                 raise NotFound
             request.notes["file"] = f"{wheel.path.name}.metadata"
@@ -207,7 +207,7 @@ class SimpleApi:
                 "info": {
                     "name": name,
                     "version": latest,
-                    "summary": self._facts.read(files[-1].path).summary,
+                    "summary": self._details.read(files[-1].path).summary,
                     "requires_python": newest[0].requires_python if newest else None,
                 },
                 "releases": {

@@ -37,7 +37,7 @@ from werkzeug.wrappers import Response
 
 from .config import Credential, Hosts
 from .credentials import Keyring, may_upload
-from .file_facts import FileFactsCache, read_metadata
+from .file_details import FileDetailsCache, read_metadata
 from .platform_tags import is_accepted
 from .routing import Request, Route, text_response
 from .store import PackageStore
@@ -80,10 +80,10 @@ class UploadApi:
     """Receives uploaded files."""
 
     def __init__(
-        self, store: PackageStore, facts: FileFactsCache, keyring: Keyring, hosts: Hosts
+        self, store: PackageStore, details: FileDetailsCache, keyring: Keyring, hosts: Hosts
     ) -> None:
         self._store = store
-        self._facts = facts
+        self._details = details
         self._keyring = keyring
         self._hosts = hosts
         # Only one upload at a time is checked and stored. If two files have the same name, the
@@ -164,7 +164,7 @@ class UploadApi:
     def _is_stored(self, filename: str, digests: dict[str, str]) -> bool:
         for file in self._store.files():
             same_name = file.path.name == filename
-            same_bytes = self._facts.read(file.path).sha256 == digests["sha256"]
+            same_bytes = self._details.read(file.path).sha256 == digests["sha256"]
             if same_name and same_bytes:
                 return True
             if same_name or same_bytes:

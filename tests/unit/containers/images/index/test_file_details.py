@@ -1,4 +1,4 @@
-"""The facts that the index reads from files, and when it reads a file again."""
+"""The details that the index reads from files, and when it reads a file again."""
 
 from __future__ import annotations
 

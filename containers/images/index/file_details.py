@@ -1,4 +1,4 @@
-"""Facts of a distribution file: digest, metadata, required Python."""
+"""Details of a distribution file: digest, metadata, required Python."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SDIST_METADATA = re.compile(r"[^/]+/PKG-INFO")
 
 
 @dataclass(frozen=True, slots=True)
-class FileFacts:
-    """The facts of one file."""
+class FileDetails:
+    """The details of one file."""
 
     size: int
     mtime: float
@@ -40,15 +40,15 @@ class FileFacts:
         return None if self.metadata is None else hashlib.sha256(self.metadata).hexdigest()
 
 
-class FileFactsCache:
+class FileDetailsCache:
     """Reads each file once, and again when its size, mtime or inode changes."""
 
     def __init__(self) -> None:
-        self._entries: dict[Path, tuple[tuple[int, int, int], FileFacts]] = {}
+        self._entries: dict[Path, tuple[tuple[int, int, int], FileDetails]] = {}
         self._lock = threading.Lock()
 
-    def read(self, path: Path) -> FileFacts:
-        """Return the facts of a file.
+    def read(self, path: Path) -> FileDetails:
+        """Return the details of a file.
 
         Raises:
             OSError: the file cannot be read.
@@ -94,13 +94,13 @@ def read_metadata(content: IO[bytes], filename: str) -> bytes | None:
         return None
 
 
-def _read(path: Path, size: int, mtime: float) -> FileFacts:
+def _read(path: Path, size: int, mtime: float) -> FileDetails:
     with path.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         content.seek(0)
         metadata = read_metadata(content, path.name)
     raw = parse_email(metadata)[0] if metadata is not None else {}
-    return FileFacts(
+    return FileDetails(
         size=size,
         mtime=mtime,
         sha256=sha256,
