@@ -13,7 +13,13 @@ from typing import NamedTuple
 from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.machine import OperatingSystem
 from verification.models.results import CellResult, Coverage, ItemResult, PlatformResult
-from verification.models.run import PipelineFacts, PlannedCell, RunResult, RunVerdict, SystemFacts
+from verification.models.run import (
+    PipelineSummary,
+    PlannedCell,
+    RunResult,
+    RunVerdict,
+    SystemSummary,
+)
 from verification.models.subject import Target
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.rules.agreement import DISAGREEMENT, Disagreement, disagreements
@@ -172,9 +178,9 @@ def _scopes(run: RunResult) -> Iterator[Scope]:
         yield Scope("publisher", "publisher", title)
     if run.from_source:
         yield Scope("build", "source-build", "bindings/python builds into wheels")
-    for facts in run.systems:
-        title = f"pip install {run.subject} works on a clean {facts.system.capitalize()} machine"
-        yield Scope("install", install_item(facts.system), title)
+    for summary in run.systems:
+        title = f"pip install {run.subject} works on a clean {summary.system.capitalize()} machine"
+        yield Scope("install", install_item(summary.system), title)
     for platform in run.platforms:
         if platform.counts:
             title = f"The wheel for {platform.tag} has no fault (inspection only)"
@@ -191,8 +197,8 @@ def wheel_item(platform: PlatformResult) -> str:
     return f"wheel-{platform.tag}"
 
 
-def _systems(run: RunResult, scope: Scope) -> list[SystemFacts]:
-    return [facts for facts in run.systems if install_item(facts.system) == scope.id]
+def _systems(run: RunResult, scope: Scope) -> list[SystemSummary]:
+    return [summary for summary in run.systems if install_item(summary.system) == scope.id]
 
 
 def _platforms(run: RunResult, scope: Scope) -> list[PlatformResult]:
@@ -205,7 +211,7 @@ def _cells(run: RunResult, scope: Scope) -> list[tuple[PlannedCell, CellResult]]
     return [(cell, results[cell.id]) for cell in planned]
 
 
-def _pipelines(run: RunResult) -> list[PipelineFacts]:
+def _pipelines(run: RunResult) -> list[PipelineSummary]:
     return [run.pipeline] if run.pipeline else []
 
 
@@ -235,22 +241,22 @@ def _build_failure(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
 
 
 def _workflow_not_run(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
-    yield from (Gap(facts.not_run) for facts in _pipelines(run) if facts.not_run)
+    yield from (Gap(summary.not_run) for summary in _pipelines(run) if summary.not_run)
 
 
 def _workflow_causes(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
-    for facts in _pipelines(run):
-        yield from facts.causes
+    for summary in _pipelines(run):
+        yield from summary.causes
 
 
 def _publisher_causes(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
-    for facts in _pipelines(run):
-        yield from facts.publisher_causes
+    for summary in _pipelines(run):
+        yield from summary.publisher_causes
 
 
 def _no_identity_exchange(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
-    for facts in _pipelines(run):
-        if not facts.not_run and not facts.identity_exchanged:
+    for summary in _pipelines(run):
+        if not summary.not_run and not summary.identity_exchanged:
             yield Gap("the workflow did not exchange its identity token for an upload token")
 
 
@@ -262,27 +268,27 @@ def _refused_upload(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
 
 
 def _wheel_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for facts in _systems(run, scope):
-        for wheel in facts.wheels:
+    for summary in _systems(run, scope):
+        for wheel in summary.wheels:
             yield from wheel.causes
 
 
 def _release_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for facts in _systems(run, scope):
-        yield from facts.causes
-    system_causes = {cause for facts in run.systems for cause in facts.causes}
+    for summary in _systems(run, scope):
+        yield from summary.causes
+    system_causes = {cause for summary in run.systems for cause in summary.causes}
     yield from (cause for cause in run.release_causes if cause not in system_causes)
 
 
 def _unread_code(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for facts in _systems(run, scope):
-        for wheel in facts.wheels:
+    for summary in _systems(run, scope):
+        for wheel in summary.wheels:
             yield from map(Gap, wheel.unread)
 
 
 def _not_fetched(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for facts in _systems(run, scope):
-        yield from map(Gap, facts.not_fetched)
+    for summary in _systems(run, scope):
+        yield from map(Gap, summary.not_fetched)
     for platform in _platforms(run, scope):
         yield from map(Gap, platform.not_fetched)
 
@@ -294,8 +300,8 @@ def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[RuleRes
         for planned, cell in _cells(run, scope)
         if planned.expectation is ExpectationKind.WORKS and cell.wheel
     }
-    for facts in _systems(run, scope):
-        declared = {wheel.file for wheel in facts.wheels if not wheel.additional}
+    for summary in _systems(run, scope):
+        declared = {wheel.file for wheel in summary.wheels if not wheel.additional}
         if served and declared and not served & declared:
             names = ", ".join(sorted(declared))
             yield Gap(f"no machine downloaded the declared wheel: {names}")
@@ -317,16 +323,16 @@ def _platform_without_machine(run: RunResult, scope: Scope) -> Iterator[RuleResu
 
 def _disagreement(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
     cells = [cell for planned, cell in _cells(run, scope) if planned.comparable]
-    for facts in _systems(run, scope):
-        for wheel in facts.wheels:
+    for summary in _systems(run, scope):
+        for wheel in summary.wheels:
             # If the release has several wheels, a cell belongs to the wheel that it downloaded.
-            is_only_wheel = len(facts.wheels) == 1
+            is_only_wheel = len(summary.wheels) == 1
             wheel_cells = [
                 cell
                 for cell in cells
                 if cell.wheel == wheel.file or (is_only_wheel and not cell.wheel)
             ]
-            yield from disagreements(wheel, facts.causes, wheel_cells)
+            yield from disagreements(wheel, summary.causes, wheel_cells)
 
 
 def _cell_results(run: RunResult, scope: Scope) -> Iterator[RuleResult]:

@@ -53,7 +53,7 @@ def version(path: str) -> str:
 
 
 def module(name: str) -> dict[str, Any]:
-    """Return the path of a loaded library and facts about its file."""
+    """Return the path of a loaded library and the details of its file."""
     path = ctypes.create_unicode_buffer(4096)
     kernel32.GetModuleFileNameW(kernel32.GetModuleHandleW(ctypes.c_wchar_p(name)), path, 4096)
     content = Path(path.value).read_bytes()

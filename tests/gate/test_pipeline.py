@@ -28,7 +28,7 @@ def plan() -> Plan:
 def test_claims_about_the_workflow_are_verified(
     handover: Handover, pipeline: PipelineResult, plan: Plan
 ) -> None:
-    claims = pipeline_part(pipeline, plan, strict=handover.facts.strict).truths.values()
+    claims = pipeline_part(pipeline, plan, strict=handover.run_plan.strict).truths.values()
     assert claims
     not_verified = [claim for claim in claims if claim.verdict is not Verdict.VERIFIED]
     lines = [f"{claim.title}: {claim.evidence}" for claim in not_verified]
@@ -36,7 +36,7 @@ def test_claims_about_the_workflow_are_verified(
 
 
 def test_workflow_has_no_failing_cause(handover: Handover, pipeline: PipelineResult) -> None:
-    result = verdict.verdict_of_causes(pipeline.causes, strict=handover.facts.strict)
+    result = verdict.verdict_of_causes(pipeline.causes, strict=handover.run_plan.strict)
     assert result is Verdict.VERIFIED, "\n".join(map(str, pipeline.causes))
 
 

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.item("publisher")
 
 @pytest.mark.usefixtures("pipeline")
 def test_index_accepted_the_identity_of_the_workflow(handover: Handover) -> None:
-    facts = handover.facts.pipeline
-    assert facts is not None
-    result = verdict.verdict_of_causes(facts.publisher_causes, strict=handover.facts.strict)
-    assert result is Verdict.VERIFIED, "\n".join(map(str, facts.publisher_causes))
-    assert facts.identity_exchanged
+    pipeline = handover.run_plan.pipeline
+    assert pipeline is not None
+    result = verdict.verdict_of_causes(pipeline.publisher_causes, strict=handover.run_plan.strict)
+    assert result is Verdict.VERIFIED, "\n".join(map(str, pipeline.publisher_causes))
+    assert pipeline.identity_exchanged
 
 
 def test_identity_is_the_registered_one(pipeline: PipelineResult) -> None:

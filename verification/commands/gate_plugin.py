@@ -101,7 +101,7 @@ class Controller:
             raise pytest.UsageError(str(error)) from None
         handover = self.run.handover()
         if handover is None:
-            failure = self.run.recorder.facts.setup_failure
+            failure = self.run.recorder.run_plan.setup_failure
             self._end(interrupted=False)
             pytest.exit(str(failure), returncode=self.code)
         self.config.stash[HANDOVER_STASH] = handover
@@ -402,8 +402,10 @@ def run_cell(
 def pipeline(handover: Handover) -> PipelineResult:
     """Return the result of the release workflow. Skip the test if there is none."""
     if handover.pipeline is None:
-        facts = handover.facts.pipeline
-        pytest.skip(f"unverified: {facts.not_run}" if facts else "the workflow is out of scope")
+        pipeline = handover.run_plan.pipeline
+        pytest.skip(
+            f"unverified: {pipeline.not_run}" if pipeline else "the workflow is out of scope"
+        )
     return handover.pipeline
 
 

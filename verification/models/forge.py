@@ -32,7 +32,7 @@ class Repository(Model):
 
 
 class WorkflowRun(Model):
-    """The facts that all jobs of a run share. The identity tokens of the jobs contain them."""
+    """The values that all jobs of a run share. The identity tokens of the jobs contain them."""
 
     workflow: str
     """The workflow's name."""

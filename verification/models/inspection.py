@@ -22,7 +22,7 @@ class Import(Model):
     version: str | None = None
 
 
-class BinaryFacts(Model):
+class BinaryHeaders(Model):
     """The headers of native code, in any format."""
 
     format: LibraryFormat
@@ -41,7 +41,7 @@ class BinaryFacts(Model):
     unread: str | None = Field(default=None, description="What could not be read, and why.")
 
 
-class Binary(BinaryFacts):
+class Binary(BinaryHeaders):
     """Native code with its symbols."""
 
     imports: tuple[Import, ...] = ()
@@ -74,7 +74,7 @@ class Library(Binary):
         return LibrarySummary(**{**dict(self), **counts})
 
 
-class LibrarySummary(BinaryFacts):
+class LibrarySummary(BinaryHeaders):
     """A native library in a wheel, with the number of its symbols."""
 
     paths: tuple[str, ...]

@@ -24,7 +24,7 @@ class PlannedCell(Model):
     """True if the cell and the static inspection must agree about loading."""
 
 
-class WheelFacts(Model):
+class WheelSummary(Model):
     """The results of the static inspection of one wheel."""
 
     file: str
@@ -39,18 +39,18 @@ class WheelFacts(Model):
     """The names of the libraries that its native libraries need, in lower case."""
 
 
-class SystemFacts(Model):
+class SystemSummary(Model):
     """The results of the static inspection for one operating system."""
 
     system: OperatingSystem
-    wheels: tuple[WheelFacts, ...] = ()
+    wheels: tuple[WheelSummary, ...] = ()
     causes: tuple[Cause, ...] = ()
     """The causes of the set of wheels, such as an incomplete release."""
     not_fetched: tuple[str, ...] = ()
     """The wheels of the release that could not be downloaded, and why."""
 
 
-class PipelineFacts(Model):
+class PipelineSummary(Model):
     """The results of the release workflow."""
 
     causes: tuple[Cause, ...] = ()
@@ -87,7 +87,7 @@ class RunResult(Model):
     finished: bool = True
     """False for the report that a run writes before its set-up."""
     interrupted: bool = False
-    systems: tuple[SystemFacts, ...] = ()
+    systems: tuple[SystemSummary, ...] = ()
     """The operating systems of the selected machines."""
     platforms: tuple[PlatformResult, ...] = ()
     """Every platform of the subject, and each undeclared platform of a wheel."""
@@ -97,7 +97,7 @@ class RunResult(Model):
     release_causes: tuple[Cause, ...] = ()
     """The causes of the set of all wheels."""
     upload_refused: Cause | None = None
-    pipeline: PipelineFacts | None = None
+    pipeline: PipelineSummary | None = None
     """None if the release workflow is not part of the run."""
     failed_tests: tuple[FailedTest, ...] = ()
 

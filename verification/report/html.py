@@ -174,7 +174,7 @@ class CellView:
     """The path of the evidence, relative to the page; empty if there is none."""
     commands: tuple[CommandView, ...]
     steps: tuple[StepView, ...]
-    facts: Pairs
+    details: Pairs
     times: tuple[tuple[str, float], ...]
     """The seconds of each phase."""
     search: str
@@ -188,7 +188,7 @@ class Page:
     report: Report
     title: str
     meaning: str
-    facts: Pairs
+    details: Pairs
     items: tuple[ItemView, ...]
     counts: Mapping[Outcome, int]
     columns: tuple[MatrixColumn, ...]
@@ -219,7 +219,7 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
         report=report,
         title=f"{name}: {marks.VERDICTS[report.verdict].title}",
         meaning=_MEANINGS[report.verdict],
-        facts=tuple(_facts(report)),
+        details=tuple(_details(report)),
         items=tuple(_item(item, report) for item in report.items),
         counts=Counter(cell.outcome for cell in report.cells),
         columns=columns,
@@ -233,7 +233,7 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
     )
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def _details(report: Report) -> Iterator[tuple[str, str]]:
     selection = report.selection
     version = f"{selection.subject} {report.version}" if report.version else "none"
     origins = {
@@ -312,7 +312,7 @@ def _cell(
         evidence=f"evidence/{cell.evidence}.json" if evidence else "",
         commands=commands,
         steps=tuple(_steps(evidence)) if evidence else (),
-        facts=tuple(_cell_facts(evidence)) if evidence else (),
+        details=tuple(_cell_details(evidence)) if evidence else (),
         times=(*times, (timeline.OTHER, other)),
         search=" ".join(words).lower(),
     )
@@ -343,7 +343,7 @@ def _value(step: ExerciseStep[JsonValue]) -> str:
     return step.value if isinstance(step.value, str) else json.dumps(step.value, ensure_ascii=False)
 
 
-def _cell_facts(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
+def _cell_details(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
     summary = cell_summary.summarize(evidence)
     yield from (
         (name, value)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from verification.models.cause import Cause, Severity
 from verification.models.machine import MachineSpec
 from verification.models.results import CellResult
-from verification.models.run import WheelFacts
+from verification.models.run import WheelSummary
 from verification.models.verdict import Outcome
 from verification.rules.finding import finding
 
@@ -43,7 +43,7 @@ class Disagreement(NamedTuple):
 
 
 def disagreements(
-    wheel: WheelFacts, release_causes: Sequence[Cause], cells: Sequence[CellResult]
+    wheel: WheelSummary, release_causes: Sequence[Cause], cells: Sequence[CellResult]
 ) -> Iterator[Disagreement]:
     """Yield each contradiction between the inspection of a wheel and the machines.
 
@@ -88,7 +88,7 @@ def _disproves(cell: CellResult, cause: Cause) -> bool:
     return all(any(path.endswith(name.lower()) for path in mapped) for name in names)
 
 
-def _missing_in_inspection(cell: CellResult, wheel: WheelFacts) -> Disagreement | None:
+def _missing_in_inspection(cell: CellResult, wheel: WheelSummary) -> Disagreement | None:
     """Return the contradiction of a failing cell and an inspection without a finding."""
     about = tuple(cause for cause in cell.causes if _is_inspected(cause, wheel))
     if not about:
@@ -98,7 +98,7 @@ def _missing_in_inspection(cell: CellResult, wheel: WheelFacts) -> Disagreement 
     return Disagreement(fault.cause(cell.id), about, (cell.id,))
 
 
-def _is_inspected(cause: Cause, wheel: WheelFacts) -> bool:
+def _is_inspected(cause: Cause, wheel: WheelSummary) -> bool:
     """Return whether the inspection of a wheel can report this cause of a machine.
 
     It reports what the headers of the wheel's libraries contain. It cannot report a library or a

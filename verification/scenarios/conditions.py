@@ -1,4 +1,4 @@
-"""The facts about a scenario and an installer that the rules need to judge a cell."""
+"""The properties of a scenario and an installer that the rules need to judge a cell."""
 
 from __future__ import annotations
 

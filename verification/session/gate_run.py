@@ -20,7 +20,7 @@ from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
-from verification.session import crash, facts, kept_machines, replay_inputs, reporting
+from verification.session import crash, kept_machines, replay_inputs, reporting, run_plan
 from verification.session.prepare import RunSetup, prepare
 from verification.session.recorder import Recorder
 from verification.session.selection import Selection
@@ -68,7 +68,7 @@ class GateRun:
 
     def __init__(self, request: GateRequest) -> None:
         self.request = request
-        self.recorder = Recorder(facts.before_setup(request))
+        self.recorder = Recorder(run_plan.before_setup(request))
         self.setup: RunSetup | None = None
         """The prepared testbed and wheels; None before the set-up, and if the set-up failed."""
         self._began = time.time()
@@ -127,7 +127,7 @@ class GateRun:
         self.setup = setup
 
     def _keep(self, setup: RunSetup) -> None:
-        self.recorder.set_facts(facts.after_setup(self.request, setup))
+        self.recorder.set_run_plan(run_plan.after_setup(self.request, setup))
         if setup.pipeline:
             results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)
         try:
@@ -152,8 +152,8 @@ class GateRun:
             return None
         return Handover(
             prepared=self.setup.prepared,
-            facts=self.recorder.facts,
-            pipeline=facts.pipeline_result(self.setup.pipeline),
+            run_plan=self.recorder.run_plan,
+            pipeline=run_plan.pipeline_result(self.setup.pipeline),
         )
 
     def write(self, *, interrupted: bool) -> tuple[Report, tuple[str, ...]]:

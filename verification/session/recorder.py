@@ -37,9 +37,9 @@ class TestPhaseReport(Model):
 class Recorder:
     """Collects the results of a run. It does not depend on pytest, Docker or the report."""
 
-    def __init__(self, facts: RunResult) -> None:
-        """`facts` are the facts before the first cell runs, with all planned cells."""
-        self._facts = facts
+    def __init__(self, run_plan: RunResult) -> None:
+        """`run_plan` is the state before the first cell runs, with all planned cells."""
+        self._run_plan = run_plan
         self._nodes: dict[str, PlannedCell] = {}
         self._selected: set[str] | None = None
         self._cells: dict[str, CellResult] = {}
@@ -47,31 +47,33 @@ class Recorder:
 
     def fail_setup(self, cause: Cause) -> None:
         """Record that the set-up failed."""
-        self._facts = self._facts.model_copy(update={"setup_failure": cause, "prepared": False})
+        self._run_plan = self._run_plan.model_copy(
+            update={"setup_failure": cause, "prepared": False}
+        )
 
     def fail(self, cause: Cause) -> None:
         """Record that the testbed failed outside the cells. The first failure counts."""
-        if self._facts.setup_failure is None:
-            self._facts = self._facts.model_copy(update={"setup_failure": cause})
+        if self._run_plan.setup_failure is None:
+            self._run_plan = self._run_plan.model_copy(update={"setup_failure": cause})
 
-    def set_facts(self, facts: RunResult) -> None:
-        """Record the facts after the set-up."""
-        self._facts = facts
+    def set_run_plan(self, run_plan: RunResult) -> None:
+        """Record the state of the run after the set-up."""
+        self._run_plan = run_plan
 
     @property
-    def facts(self) -> RunResult:
-        """The facts before the first cell runs."""
-        return self._facts
+    def run_plan(self) -> RunResult:
+        """The state of the run before the first cell."""
+        return self._run_plan
 
     def select(self, nodes: Mapping[str, str]) -> None:
         """Record which cells the test runner selected: the ids of the cells by test node."""
-        planned = {cell.id: cell for cell in self._facts.planned}
+        planned = {cell.id: cell for cell in self._run_plan.planned}
         self._nodes |= {node: planned[ident] for node, ident in nodes.items()}
         self._selected = {cell.id for cell in self._nodes.values()}
 
     def selected(self) -> tuple[PlannedCell, ...]:
         """Return the selected cells. Before a selection these are all planned cells."""
-        planned = self._facts.planned
+        planned = self._run_plan.planned
         if self._selected is None:
             return planned
         return tuple(cell for cell in planned if cell.id in self._selected)
@@ -112,7 +114,7 @@ class Recorder:
 
     def run_result(self, *, interrupted: bool = False, finished: bool = True) -> RunResult:
         """Return the input of the verdict."""
-        return self._facts.model_copy(
+        return self._run_plan.model_copy(
             update={
                 "finished": finished,
                 "interrupted": interrupted,

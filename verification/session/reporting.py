@@ -28,9 +28,9 @@ from verification.report import marks, stand_in_limits
 from verification.rules import agreement
 from verification.scenarios import machines
 from verification.session import kept_machines
-from verification.session.facts import installed_wheels, pipeline_result
 from verification.session.origin import ROOT
 from verification.session.prepare import PreparedRun, RunSetup
+from verification.session.run_plan import installed_wheels, pipeline_result
 from verification.session.selection import Selection
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ class Handover(Model):
     """The values that the controller passes to a worker."""
 
     prepared: PreparedRun
-    facts: RunResult
+    run_plan: RunResult
     pipeline: PipelineResult | None = None
 
 

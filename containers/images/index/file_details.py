@@ -1,4 +1,4 @@
-"""Details of a distribution file: digest, metadata, required Python."""
+"""The details of a distribution file: digest, metadata, required Python."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_project_names_are_normalized(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "facts"),
+    ("names", "expected"),
     [
         ((), [".whl"]),
         (("quiverdb-1.2.0.tar.gz",), [".whl"]),
@@ -74,13 +74,13 @@ def test_project_names_are_normalized(tmp_path: Path) -> None:
     ],
 )
 def test_folder_without_a_release_is_wrong_use(
-    tmp_path: Path, names: tuple[str, ...], facts: list[str]
+    tmp_path: Path, names: tuple[str, ...], expected: list[str]
 ) -> None:
     with pytest.raises(WrongUse) as raised:
         from_folder(_folder(tmp_path, *names), "quiverdb", LOCKS)
     option, _, reason = str(raised.value).partition(f"--wheels {tmp_path}: ")
     assert option == ""
-    assert [fact for fact in facts if fact not in reason] == []
+    assert [fact for fact in expected if fact not in reason] == []
     assert "\n" not in reason
 
 

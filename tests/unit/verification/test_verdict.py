@@ -12,12 +12,12 @@ from verification.models.cause import Cause, Severity
 from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.run import (
     FailedTest,
-    PipelineFacts,
+    PipelineSummary,
     PlannedCell,
     RunResult,
     RunVerdict,
-    SystemFacts,
-    WheelFacts,
+    SystemSummary,
+    WheelSummary,
 )
 from verification.models.verdict import EXIT_CODES, ExpectationKind, Outcome, Verdict
 
@@ -81,7 +81,7 @@ def result(
 
 
 LINUX, WINDOWS = plan("debian-pip-venv"), plan("windows-pip-system", "windows")
-GOOD_PIPELINE = PipelineFacts(identity_exchanged=True)
+GOOD_PIPELINE = PipelineSummary(identity_exchanged=True)
 
 
 def run(**changes: object) -> RunResult:
@@ -97,13 +97,13 @@ def run(**changes: object) -> RunResult:
     return RunResult.model_validate(values | changes)
 
 
-def system(name: str, *causes: Cause, **changes: object) -> SystemFacts:
+def system(name: str, *causes: Cause, **changes: object) -> SystemSummary:
     values: dict[str, object] = {
         "system": name,
-        "wheels": (WheelFacts(file=WHEELS[name]),),
+        "wheels": (WheelSummary(file=WHEELS[name]),),
         "causes": causes,
     }
-    return SystemFacts.model_validate(values | changes)
+    return SystemSummary.model_validate(values | changes)
 
 
 def verdicts(judgement: RunVerdict) -> dict[str, Verdict]:
@@ -257,25 +257,25 @@ def test_a_verdict_without_parts_is_unverified() -> None:
             id="the wheels were not built",
         ),
         pytest.param(
-            {"pipeline": PipelineFacts(not_run="no runner")},
+            {"pipeline": PipelineSummary(not_run="no runner")},
             {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
             Verdict.UNVERIFIED,
             id="the workflow did not run",
         ),
         pytest.param(
-            {"pipeline": PipelineFacts(causes=(BROKEN,), identity_exchanged=True)},
+            {"pipeline": PipelineSummary(causes=(BROKEN,), identity_exchanged=True)},
             {"pipeline": Verdict.FAILED},
             Verdict.FAILED,
             id="a cause of the workflow",
         ),
         pytest.param(
-            {"pipeline": PipelineFacts(publisher_causes=(BROKEN,), identity_exchanged=True)},
+            {"pipeline": PipelineSummary(publisher_causes=(BROKEN,), identity_exchanged=True)},
             {"publisher": Verdict.FAILED},
             Verdict.FAILED,
             id="a cause of the publisher",
         ),
         pytest.param(
-            {"pipeline": PipelineFacts(identity_exchanged=False)},
+            {"pipeline": PipelineSummary(identity_exchanged=False)},
             {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
             Verdict.UNVERIFIED,
             id="no identity was exchanged",
@@ -296,7 +296,7 @@ def test_a_verdict_without_parts_is_unverified() -> None:
             {
                 "systems": (
                     system("linux"),
-                    system("windows", wheels=(WheelFacts(file="w.whl", causes=(BROKEN,)),)),
+                    system("windows", wheels=(WheelSummary(file="w.whl", causes=(BROKEN,)),)),
                 )
             },
             {"windows-install": Verdict.FAILED},
@@ -312,7 +312,7 @@ def test_a_verdict_without_parts_is_unverified() -> None:
         pytest.param(
             {
                 "systems": (
-                    system("linux", wheels=(WheelFacts(file=WHEELS["linux"], unread=("a.so",)),)),
+                    system("linux", wheels=(WheelSummary(file=WHEELS["linux"], unread=("a.so",)),)),
                     system("windows"),
                 )
             },
@@ -415,13 +415,13 @@ def test_a_system_without_a_selected_cell_has_no_verdict() -> None:
 
 
 def test_a_broken_wheel_of_a_system_without_a_selected_cell_does_not_count() -> None:
-    facts = (system("linux"), system("windows", BROKEN))
+    systems = (system("linux"), system("windows", BROKEN))
     platforms = (platform(Coverage.MACHINES), platform(Coverage.MACHINES, BROKEN, tag="win_amd64"))
-    changes = {"planned": (LINUX,), "cells": (result(LINUX),), "systems": facts}
+    changes = {"planned": (LINUX,), "cells": (result(LINUX),), "systems": systems}
     judgement = verdict.judge(run(**changes, platforms=platforms))
     assert judgement.verdict is Verdict.VERIFIED
     assert judgement.not_selected == ("windows-install",)
-    assert [(facts.coverage, facts.causes) for facts in judgement.platforms] == [
+    assert [(platform.coverage, platform.causes) for platform in judgement.platforms] == [
         (Coverage.MACHINES, ()),
         (Coverage.NOT_SELECTED, (BROKEN,)),
     ]
@@ -441,7 +441,7 @@ ARM = "manylinux_2_28_aarch64"
 
 
 @pytest.mark.parametrize(
-    ("facts", "expected"),
+    ("platform_result", "expected"),
     [
         (platform(Coverage.INSPECTED_ONLY, tag=ARM), Verdict.VERIFIED),
         (platform(Coverage.INSPECTED_ONLY, NOTE, FLAWED, tag=ARM), Verdict.VERIFIED),
@@ -457,22 +457,24 @@ ARM = "manylinux_2_28_aarch64"
     ],
 )
 def test_a_platform_without_a_machine_has_an_item_if_it_is_not_verified(
-    facts: PlatformResult, expected: Verdict
+    platform_result: PlatformResult, expected: Verdict
 ) -> None:
-    judgement = verdict.judge(run(platforms=(facts,)))
+    judgement = verdict.judge(run(platforms=(platform_result,)))
     assert judgement.verdict is expected
     assert verdicts(judgement).get(f"wheel-{ARM}", Verdict.VERIFIED) is expected
-    assert judgement.platforms == (facts,)
+    assert judgement.platforms == (platform_result,)
 
 
 def test_a_flawed_wheel_without_a_machine_fails_a_strict_run() -> None:
-    facts = platform(Coverage.INSPECTED_ONLY, FLAWED, tag=ARM)
-    assert verdict.judge(run(platforms=(facts,), strict=True)).verdict is Verdict.FAILED
+    platform_result = platform(Coverage.INSPECTED_ONLY, FLAWED, tag=ARM)
+    assert verdict.judge(run(platforms=(platform_result,), strict=True)).verdict is Verdict.FAILED
 
 
 def test_the_item_of_a_platform_without_a_machine_explains_a_failed_test() -> None:
-    facts = platform(Coverage.INSPECTED_ONLY, BROKEN, tag=ARM)
-    judgement = verdict.judge(run(platforms=(facts,), failed_tests=(FailedTest(node="t"),)))
+    platform_result = platform(Coverage.INSPECTED_ONLY, BROKEN, tag=ARM)
+    judgement = verdict.judge(
+        run(platforms=(platform_result,), failed_tests=(FailedTest(node="t"),))
+    )
     assert verdicts(judgement) == ALL_VERIFIED | {f"wheel-{ARM}": Verdict.FAILED}
 
 
@@ -506,17 +508,17 @@ def test_cells_have_the_order_of_the_plan_and_unplanned_cells_do_not_count() -> 
     assert judgement.verdict is Verdict.VERIFIED
 
 
-UNREAD = WheelFacts(file=WHEELS["linux"], unread=("a.so: no section", "b.so: no section"))
-SECOND_DECLARED = WheelFacts(file="x-1.0-cp313-cp313-manylinux_2_17_x86_64.whl")
+UNREAD = WheelSummary(file=WHEELS["linux"], unread=("a.so: no section", "b.so: no section"))
+SECOND_DECLARED = WheelSummary(file="x-1.0-cp313-cp313-manylinux_2_17_x86_64.whl")
 
 
 @pytest.mark.parametrize(
     ("changes", "item", "reason"),
     [
         ({"prepared": False}, "source-build", "."),
-        ({"pipeline": PipelineFacts(not_run="no runner")}, "pipeline", "^no runner$"),
-        ({"pipeline": PipelineFacts(not_run="no runner")}, "publisher", "^no runner$"),
-        ({"pipeline": PipelineFacts()}, "publisher", "."),
+        ({"pipeline": PipelineSummary(not_run="no runner")}, "pipeline", "^no runner$"),
+        ({"pipeline": PipelineSummary(not_run="no runner")}, "publisher", "^no runner$"),
+        ({"pipeline": PipelineSummary()}, "publisher", "."),
         (
             {"systems": (system("linux", wheels=(UNREAD,)),)},
             "linux-install",
@@ -530,7 +532,7 @@ SECOND_DECLARED = WheelFacts(file="x-1.0-cp313-cp313-manylinux_2_17_x86_64.whl")
         (
             {
                 "systems": (
-                    system("linux", wheels=(WheelFacts(file=WHEELS["linux"]), SECOND_DECLARED)),
+                    system("linux", wheels=(WheelSummary(file=WHEELS["linux"]), SECOND_DECLARED)),
                     system("windows"),
                 ),
                 "cells": (result(LINUX, wheel=ADDITIONAL), result(WINDOWS)),
@@ -556,7 +558,7 @@ def test_an_unverified_item_has_a_reason(
 
 
 def test_a_workflow_that_did_not_run_has_one_reason() -> None:
-    judgement = verdict.judge(run(pipeline=PipelineFacts(not_run="no runner")))
+    judgement = verdict.judge(run(pipeline=PipelineSummary(not_run="no runner")))
     assert {item.reason for item in judgement.items} == {"", "no runner"}
 
 
@@ -568,8 +570,8 @@ def test_the_reason_of_an_unverified_cell_is_in_its_item() -> None:
 
 
 def test_a_failed_item_has_the_reason_of_its_unverified_parts() -> None:
-    facts = (system("linux", BROKEN, not_fetched=("a.whl: 503",)), system("windows"))
-    (item, _) = verdict.judge(run(systems=facts, pipeline=None, from_source=False)).items
+    systems = (system("linux", BROKEN, not_fetched=("a.whl: 503",)), system("windows"))
+    (item, _) = verdict.judge(run(systems=systems, pipeline=None, from_source=False)).items
     assert (item.verdict, item.reason) == (Verdict.FAILED, "a.whl: 503")
 
 
@@ -580,8 +582,8 @@ def test_notes_are_not_among_the_causes_of_an_item() -> None:
 
 def test_an_item_has_its_causes_without_duplicates_the_heaviest_first() -> None:
     cells = (result(LINUX, Outcome.FAILS, FLAWED, BROKEN), result(WINDOWS))
-    facts = (system("linux", FLAWED, BROKEN), system("windows"))
-    judgement = verdict.judge(run(cells=cells, systems=facts))
+    systems = (system("linux", FLAWED, BROKEN), system("windows"))
+    judgement = verdict.judge(run(cells=cells, systems=systems))
     assert names(judgement, "linux-install") == ["crash", "symbol-interposition"]
 
 
@@ -591,8 +593,8 @@ def test_a_flaw_fails_only_under_strict(strict: bool) -> None:
     judgement = verdict.judge(run(cells=cells, strict=strict))
     expected = Verdict.FAILED if strict else Verdict.VERIFIED
     assert verdicts(judgement)["linux-install"] is expected
-    facts = (system("linux", FLAWED), system("windows"))
-    assert verdicts(verdict.judge(run(systems=facts, strict=strict)))["linux-install"] is expected
+    systems = (system("linux", FLAWED), system("windows"))
+    assert verdicts(verdict.judge(run(systems=systems, strict=strict)))["linux-install"] is expected
 
 
 # ---- the wheel of the release must be executed ----
@@ -639,13 +641,13 @@ def test_a_declared_wheel_that_no_machine_downloaded_is_unverified(
     served: tuple[str, ...], kind: ExpectationKind, unverified: bool
 ) -> None:
     cells = tuple(plan(f"c{number}", kind=kind) for number in range(len(served)))
-    facts = SystemFacts(
+    linux = SystemSummary(
         system="linux",
-        wheels=(WheelFacts(file=WHEELS["linux"]), WheelFacts(file=ADDITIONAL, additional=True)),
+        wheels=(WheelSummary(file=WHEELS["linux"]), WheelSummary(file=ADDITIONAL, additional=True)),
     )
     judgement = verdict.judge(
         run(
-            systems=(facts,),
+            systems=(linux,),
             planned=cells,
             cells=tuple(result(c, wheel=file) for c, file in zip(cells, served, strict=True)),
         )
@@ -655,9 +657,9 @@ def test_a_declared_wheel_that_no_machine_downloaded_is_unverified(
 
 
 def test_a_release_without_a_declared_wheel_needs_none() -> None:
-    facts = SystemFacts(system="linux", wheels=(WheelFacts(file=ADDITIONAL, additional=True),))
+    linux = SystemSummary(system="linux", wheels=(WheelSummary(file=ADDITIONAL, additional=True),))
     cells = (result(LINUX, wheel=ADDITIONAL),)
-    judgement = verdict.judge(run(systems=(facts,), planned=(LINUX,), cells=cells))
+    judgement = verdict.judge(run(systems=(linux,), planned=(LINUX,), cells=cells))
     assert judgement.verdict is Verdict.VERIFIED
 
 
@@ -667,42 +669,44 @@ MISSING = cause("missing-runtime-library", where="libx.so")
 
 
 def test_a_working_cell_and_a_broken_inspection_disagree() -> None:
-    facts = (
-        system("linux", wheels=(WheelFacts(file=WHEELS["linux"], causes=(MISSING,)),)),
+    systems = (
+        system("linux", wheels=(WheelSummary(file=WHEELS["linux"], causes=(MISSING,)),)),
         system("windows"),
     )
-    assert "layers-disagree" in names(verdict.judge(run(systems=facts)), "linux-install")
+    assert "layers-disagree" in names(verdict.judge(run(systems=systems)), "linux-install")
 
 
 def test_a_cell_that_is_not_comparable_does_not_disagree() -> None:
-    facts = (
-        system("linux", wheels=(WheelFacts(file=WHEELS["linux"], causes=(MISSING,)),)),
+    systems = (
+        system("linux", wheels=(WheelSummary(file=WHEELS["linux"], causes=(MISSING,)),)),
         system("windows"),
     )
     planned = (LINUX.model_copy(update={"comparable": False}), WINDOWS)
-    judgement = verdict.judge(run(systems=facts, planned=planned))
+    judgement = verdict.judge(run(systems=systems, planned=planned))
     assert names(judgement, "linux-install") == ["missing-runtime-library"]
 
 
 def test_a_cell_is_compared_with_the_wheel_that_it_downloaded() -> None:
     wheels = (
-        WheelFacts(file=WHEELS["linux"]),
-        WheelFacts(file=ADDITIONAL, additional=True, causes=(MISSING,)),
+        WheelSummary(file=WHEELS["linux"]),
+        WheelSummary(file=ADDITIONAL, additional=True, causes=(MISSING,)),
     )
-    facts = (system("linux", wheels=wheels), system("windows"))
-    assert names(verdict.judge(run(systems=facts)), "linux-install") == ["missing-runtime-library"]
+    systems = (system("linux", wheels=wheels), system("windows"))
+    assert names(verdict.judge(run(systems=systems)), "linux-install") == [
+        "missing-runtime-library"
+    ]
     cells = (result(LINUX, wheel=ADDITIONAL), result(WINDOWS))
-    judgement = verdict.judge(run(systems=facts, cells=cells))
+    judgement = verdict.judge(run(systems=systems, cells=cells))
     assert "layers-disagree" in names(judgement, "linux-install")
 
 
 def test_a_cell_without_a_known_wheel_is_compared_with_the_only_wheel() -> None:
-    facts = (
-        system("linux", wheels=(WheelFacts(file=WHEELS["linux"], causes=(MISSING,)),)),
+    systems = (
+        system("linux", wheels=(WheelSummary(file=WHEELS["linux"], causes=(MISSING,)),)),
         system("windows"),
     )
     cells = (result(LINUX, wheel=""), result(WINDOWS))
-    judgement = verdict.judge(run(systems=facts, cells=cells))
+    judgement = verdict.judge(run(systems=systems, cells=cells))
     assert "layers-disagree" in names(judgement, "linux-install")
 
 
@@ -727,11 +731,11 @@ def test_with_two_wheels_a_cell_is_compared_only_with_its_wheel(
 ) -> None:
     broken = cause("missing-bundled-library", where="libx.so")
     wheels = (
-        WheelFacts(file=WHEELS["linux"], libraries=frozenset({"libx.so"})),
-        WheelFacts(file=ADDITIONAL, additional=True, causes=(broken,)),
+        WheelSummary(file=WHEELS["linux"], libraries=frozenset({"libx.so"})),
+        WheelSummary(file=ADDITIONAL, additional=True, causes=(broken,)),
     )
-    facts = (system("linux", wheels=wheels), system("windows"))
-    judgement = verdict.judge(run(systems=facts, cells=(cell, result(WINDOWS))))
+    systems = (system("linux", wheels=wheels), system("windows"))
+    judgement = verdict.judge(run(systems=systems, cells=(cell, result(WINDOWS))))
     assert ("layers-disagree" in names(judgement, "linux-install")) is disagrees
 
 
@@ -739,14 +743,14 @@ NOT_FOUND = result(LINUX, Outcome.FAILS, cause("symbol-not-found"), wheel="")
 
 
 def test_a_failure_that_contradicts_the_inspection_makes_the_item_unverified() -> None:
-    wheel = WheelFacts(file=WHEELS["linux"], libraries=frozenset({"libx.so"}))
-    facts = (system("linux", wheels=(wheel,)), system("windows"))
+    wheel = WheelSummary(file=WHEELS["linux"], libraries=frozenset({"libx.so"}))
+    systems = (system("linux", wheels=(wheel,)), system("windows"))
     cell = result(LINUX, Outcome.FAILS, ABSENT)
-    judgement = verdict.judge(run(systems=facts, cells=(cell, result(WINDOWS))))
+    judgement = verdict.judge(run(systems=systems, cells=(cell, result(WINDOWS))))
     assert judgement.verdict is Verdict.UNVERIFIED
     assert names(judgement, "linux-install") == ["layers-disagree", "missing-bundled-library"]
     assert judgement.cells[0].verdict is Verdict.FAILED
-    no_libraries = system("linux", wheels=(WheelFacts(file=WHEELS["linux"]),))
+    no_libraries = system("linux", wheels=(WheelSummary(file=WHEELS["linux"]),))
     judgement = verdict.judge(
         run(systems=(no_libraries, system("windows")), cells=(cell, result(WINDOWS)))
     )
@@ -755,8 +759,8 @@ def test_a_failure_that_contradicts_the_inspection_makes_the_item_unverified() -
 
 def test_a_static_cause_that_a_machine_disproves_does_not_count() -> None:
     dependency = MISSING.model_copy(update={"facts": {"library": "liby.so"}})
-    wheel = WheelFacts(file=WHEELS["linux"], causes=(dependency,))
-    facts = (system("linux", wheels=(wheel,)), system("windows"))
+    wheel = WheelSummary(file=WHEELS["linux"], causes=(dependency,))
+    systems = (system("linux", wheels=(wheel,)), system("windows"))
     test = FailedTest(node="t", item="linux-install")
     for mapped, expected in (
         (("/site/x/libx.so", "/site/x/liby.so"), Verdict.VERIFIED),
@@ -765,7 +769,7 @@ def test_a_static_cause_that_a_machine_disproves_does_not_count() -> None:
     ):
         cell = result(LINUX).model_copy(update={"mapped": mapped})
         judgement = verdict.judge(
-            run(systems=facts, cells=(cell, result(WINDOWS)), failed_tests=(test,))
+            run(systems=systems, cells=(cell, result(WINDOWS)), failed_tests=(test,))
         )
         assert judgement.verdict is expected
         assert names(judgement, "linux-install") == ["layers-disagree", "missing-runtime-library"]
@@ -778,8 +782,8 @@ def test_a_cell_with_another_wheel_is_not_compared_with_the_only_wheel() -> None
 
 
 def test_a_cause_of_the_set_of_wheels_explains_a_failing_cell() -> None:
-    facts = (system("linux", cause("incomplete-release")), system("windows"))
-    judgement = verdict.judge(run(systems=facts, cells=(NOT_FOUND, result(WINDOWS))))
+    systems = (system("linux", cause("incomplete-release")), system("windows"))
+    judgement = verdict.judge(run(systems=systems, cells=(NOT_FOUND, result(WINDOWS))))
     assert names(judgement, "linux-install") == ["incomplete-release", "symbol-not-found"]
 
 
@@ -811,9 +815,9 @@ def test_the_causes_of_an_item_explain_its_failed_test() -> None:
 
 
 def test_a_failed_test_without_a_cause_is_unclassified() -> None:
-    facts = (system("linux", FLAWED), system("windows"))
+    systems = (system("linux", FLAWED), system("windows"))
     failed = (FailedTest(node="t.py::test_x", item="linux-install"),)
-    judgement = verdict.judge(run(systems=facts, failed_tests=failed))
+    judgement = verdict.judge(run(systems=systems, failed_tests=failed))
     assert names(judgement, "linux-install") == ["unclassified", "symbol-interposition"]
     assert verdicts(judgement) == ALL_VERIFIED | {"linux-install": Verdict.FAILED}
     (first, _) = next(item.causes for item in judgement.items if item.id == "linux-install")
@@ -864,6 +868,6 @@ def test_an_error_in_the_code_of_a_test_is_a_testbed_defect() -> None:
 
 def test_a_cause_of_all_wheels_that_a_system_has_is_not_repeated() -> None:
     shared = cause("wheels-differ")
-    facts = (system("linux", shared), system("windows"))
-    judgement = verdict.judge(run(systems=facts, release_causes=(shared,)))
+    systems = (system("linux", shared), system("windows"))
+    judgement = verdict.judge(run(systems=systems, release_causes=(shared,)))
     assert verdicts(judgement)["windows-install"] is Verdict.VERIFIED

@@ -6,11 +6,11 @@ import pytest
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, item, planned
 from verification.models.run import (
     FailedTest,
-    PipelineFacts,
+    PipelineSummary,
     RunResult,
     RunVerdict,
-    SystemFacts,
-    WheelFacts,
+    SystemSummary,
+    WheelSummary,
 )
 from verification.models.verdict import Verdict
 
@@ -19,12 +19,12 @@ RUN = RunResult(
     strict=True,
     setup_failure=crash(),
     systems=(
-        SystemFacts(system="linux", wheels=(WheelFacts(file="a.whl", causes=(crash(),)),)),
-        SystemFacts(system="windows", not_fetched=("b.whl: 404",)),
+        SystemSummary(system="linux", wheels=(WheelSummary(file="a.whl", causes=(crash(),)),)),
+        SystemSummary(system="windows", not_fetched=("b.whl: 404",)),
     ),
     planned=(planned(LINUX), planned(WINDOWS)),
     cells=(cell(LINUX), cell(WINDOWS, crash(WINDOWS))),
-    pipeline=PipelineFacts(identity_exchanged=True),
+    pipeline=PipelineSummary(identity_exchanged=True),
     failed_tests=(FailedTest(node="a::b", item="linux-install", error=True),),
 )
 

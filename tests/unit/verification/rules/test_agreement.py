@@ -9,7 +9,7 @@ from tests.helpers.sample_run import cell
 from verification.models.cause import Cause, Severity
 from verification.models.machine import MachineSpec
 from verification.models.results import CellResult
-from verification.models.run import WheelFacts
+from verification.models.run import WheelSummary
 from verification.models.verdict import Outcome
 from verification.rules import agreement
 from verification.rules.agreement import Disagreement
@@ -61,7 +61,7 @@ def _working(*mapped: str, outcome: Outcome = Outcome.WORKS) -> CellResult:
 def _compare(
     static: list[Cause], *cells: CellResult, release: tuple[Cause, ...] = ()
 ) -> list[Disagreement]:
-    wheel = WheelFacts(
+    wheel = WheelSummary(
         file="x.whl",
         causes=tuple(static),
         libraries=frozenset({"libx.so"}),

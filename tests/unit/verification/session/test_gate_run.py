@@ -145,7 +145,7 @@ def test_prepared_run_is_passed_to_the_workers(
     handover = run.handover()
     assert handover is not None
     assert handover.prepared == run_setup().prepared
-    assert handover.facts.prepared
+    assert handover.run_plan.prepared
     assert handover.pipeline is None
     assert parse_json(Handover, handover.model_dump_json(), "handover") == handover
     assert log == ["prepared"]
@@ -167,9 +167,9 @@ def test_failed_set_up_is_recorded_and_not_passed_to_the_workers(
     run = started(tmp_path)
     assert run.setup is None
     assert run.handover() is None
-    failure = run.recorder.facts.setup_failure
+    failure = run.recorder.run_plan.setup_failure
     assert failure is not None
-    assert (failure.name, run.recorder.facts.prepared) == (name, False)
+    assert (failure.name, run.recorder.run_plan.prepared) == (name, False)
     report, _ = run.write(interrupted=False)
     assert report.verdict is (Verdict.FAILED if name == "build-failed" else Verdict.TESTBED)
     assert {cell.outcome for cell in report.cells} == {Outcome.UNVERIFIED}
@@ -281,7 +281,7 @@ def test_crash_of_the_suite_in_the_set_up_is_a_testbed_failure(
 ) -> None:
     replace_set_up(failing(zipfile.BadZipFile("File is not a zip file")))
     run = started(tmp_path)
-    failure = run.recorder.facts.setup_failure
+    failure = run.recorder.run_plan.setup_failure
     assert failure is not None
     assert (failure.name, failure.where) == ("testbed-defect", "set-up")
     assert run.write(interrupted=False)[0].verdict is Verdict.TESTBED
@@ -314,7 +314,7 @@ def end_cells(run: GateRun) -> None:
         run.recorder.select({ident: ident})
         (wheel,) = (
             system.wheels[0].file
-            for system in run.recorder.facts.systems
+            for system in run.recorder.run_plan.systems
             if system.system == requested.machine.os
         )
         result = cell(ident).model_copy(update={"wheel": wheel})

@@ -11,7 +11,7 @@ from tests.helpers.sample_expectation import summary
 from verification.models.base import DataError
 from verification.models.cause import Cause, Severity
 from verification.models.results import CellResult
-from verification.models.run import FailedTest, PlannedCell, RunResult, SystemFacts, WheelFacts
+from verification.models.run import FailedTest, PlannedCell, RunResult, SystemSummary, WheelSummary
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.session.recorder import (
     ITEM,
@@ -34,9 +34,9 @@ ONE, TWO = (
     )
     for ident in ("one", "two")
 )
-FACTS = RunResult(
+RUN_PLAN = RunResult(
     subject="quiverdb",
-    systems=(SystemFacts(system="linux", wheels=(WheelFacts(file="a.whl"),)),),
+    systems=(SystemSummary(system="linux", wheels=(WheelSummary(file="a.whl"),)),),
     planned=(ONE, TWO),
 )
 NODES = {"t.py::test_cell[one]": "one", "t.py::test_cell[two]": "two"}
@@ -47,7 +47,7 @@ ITEMS = {ITEM: "publisher"}
 @pytest.fixture
 def recorder() -> Recorder:
     """Return a recorder for which both cells are selected."""
-    recorder = Recorder(FACTS)
+    recorder = Recorder(RUN_PLAN)
     recorder.select(NODES)
     return recorder
 
@@ -200,7 +200,7 @@ def test_failed_test_is_recorded_with_its_item(recorder: Recorder) -> None:
 
 
 def test_run_has_only_the_selected_cells() -> None:
-    recorder = Recorder(FACTS)
+    recorder = Recorder(RUN_PLAN)
     assert recorder.selected() == (ONE, TWO)  # before the tests are collected
     recorder.select({SECOND: "two"})
     assert recorder.selected() == (TWO,)
@@ -213,7 +213,7 @@ def test_run_has_only_the_selected_cells() -> None:
 
 
 def test_selections_of_several_workers_are_combined() -> None:
-    recorder = Recorder(FACTS)
+    recorder = Recorder(RUN_PLAN)
     recorder.select({FIRST: "one"})
     recorder.select({SECOND: "two"})
     assert recorder.selected() == (ONE, TWO)
@@ -227,19 +227,21 @@ def test_failed_set_up_is_the_verdict() -> None:
     failure = Cause(
         name="engine-unreachable", severity=Severity.TESTBED, where="e", message="m", remedy="r"
     )
-    recorder = Recorder(FACTS)
+    recorder = Recorder(RUN_PLAN)
     recorder.fail_setup(failure)
-    assert recorder.facts == FACTS.model_copy(update={"setup_failure": failure, "prepared": False})
+    assert recorder.run_plan == RUN_PLAN.model_copy(
+        update={"setup_failure": failure, "prepared": False}
+    )
     assert recorder.judge().verdict is Verdict.TESTBED
-    recorder.set_facts(FACTS)
-    assert recorder.facts is FACTS
+    recorder.set_run_plan(RUN_PLAN)
+    assert recorder.run_plan is RUN_PLAN
 
 
 def test_input_of_the_verdict_has_everything_that_was_recorded(recorder: Recorder) -> None:
     recorder.add(with_result(FIRST, ONE))
     recorder.add(phase_report("t.py::test_x", outcome="failed"))
     recorded = recorder.run_result()
-    assert recorded == FACTS.model_copy(
+    assert recorded == RUN_PLAN.model_copy(
         update={"cells": (works(ONE),), "failed_tests": (FailedTest(node="t.py::test_x"),)}
     )
     assert recorder.run_result(interrupted=True) == recorded.model_copy(

@@ -23,7 +23,7 @@ from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
 from verification.report import html, results_json, verification_md
 from verification.rules.catalogue import catalogue
-from verification.session import facts, reporting
+from verification.session import reporting, run_plan
 from verification.session.gate_run import GateRequest
 from verification.session.prepare import RunSetup
 from verification.session.reporting import RunSpan
@@ -224,7 +224,7 @@ MUSL = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_x86_64.whl"
 
 def test_wheel_that_no_selected_machine_can_run_is_inspected_only(tmp_path: Path) -> None:
     gate = request(tmp_path, machines=("debian-13",))
-    platforms = facts.after_setup(gate, run_setup()).platforms
+    platforms = run_plan.after_setup(gate, run_setup()).platforms
     report = build(gate, verdict=judged(CELLS[0]).model_copy(update={"platforms": platforms}))
     assert {wheel.file for wheel in report.static.wheels} == {LINUX_WHEEL, WINDOWS_WHEEL}
     assert [p.wheels for p in report.platforms if p.coverage is Coverage.NOT_SELECTED] == [

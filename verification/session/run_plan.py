@@ -1,4 +1,4 @@
-"""The facts of a run before its first cell: the plan, the wheels, the release workflow."""
+"""The state of a run before its first cell: the plan, the wheels, the release workflow."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from verification.models.machine import OperatingSystem
 from verification.models.pipeline import PipelineOutcome, PipelineResult
 from verification.models.results import Coverage, PlatformResult
 from verification.models.run import (
-    PipelineFacts,
+    PipelineSummary,
     PlannedCell,
     RunResult,
-    SystemFacts,
-    WheelFacts,
+    SystemSummary,
+    WheelSummary,
 )
 from verification.models.subject import Platform, Subject
 from verification.pipeline.report_parts import causes_of, is_identity_exchanged, publisher_causes
@@ -36,25 +36,25 @@ _NOT_RUN = "the release workflow was not run"
 
 
 def before_setup(request: GateRequest) -> RunResult:
-    """Return the facts before the testbed is prepared."""
+    """Return the state of the run before the testbed is prepared."""
     selection = request.selection
     return RunResult(
         subject=request.subject.name,
         strict=selection.strict,
         from_source=selection.source is not None,
         prepared=False,
-        systems=tuple(SystemFacts(system=system) for system in selection.systems),
+        systems=tuple(SystemSummary(system=system) for system in selection.systems),
         platforms=tuple(
             PlatformResult(tag=platform.tag, coverage=coverage(platform, selection))
             for platform in request.subject.platforms
         ),
         planned=tuple(planned(request.cells)),
-        pipeline=PipelineFacts(not_run=_NOT_RUN) if selection.pipeline else None,
+        pipeline=PipelineSummary(not_run=_NOT_RUN) if selection.pipeline else None,
     )
 
 
 def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
-    """Return the facts after the testbed is prepared."""
+    """Return the state of the run after the testbed is prepared."""
     before = before_setup(request)
     refused = setup.prepared.refused_upload()
     installed = installed_wheels(setup, request)
@@ -62,7 +62,7 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
         update={
             "prepared": True,
             "systems": tuple(
-                _system(request.subject, setup, facts.system) for facts in before.systems
+                _system(request.subject, setup, summary.system) for summary in before.systems
             ),
             "platforms": tuple(_platforms(request, setup, installed)),
             "release_causes": installed.causes,
@@ -159,12 +159,12 @@ def is_comparable(cell: Cell) -> bool:
     return cell.machine.clean and not cell.machine.missing_software and not cell.refusal
 
 
-def _system(subject: Subject, setup: RunSetup, system: OperatingSystem) -> SystemFacts:
+def _system(subject: Subject, setup: RunSetup, system: OperatingSystem) -> SystemSummary:
     narrowed = _for_systems(subject, (system,))
     inspection = narrow(setup.inspection, narrowed)
-    return SystemFacts(
+    return SystemSummary(
         system=system,
-        wheels=tuple(wheel_facts(inspection)),
+        wheels=tuple(wheel_summaries(inspection)),
         causes=inspection.causes,
         not_fetched=_not_fetched(setup, narrowed.platforms),
     )
@@ -178,10 +178,10 @@ def _not_fetched(setup: RunSetup, platforms: Collection[Platform]) -> tuple[str,
     )
 
 
-def wheel_facts(inspection: ReleaseInspection) -> Iterator[WheelFacts]:
-    """Yield the facts about each inspected wheel that the verdict is computed from."""
+def wheel_summaries(inspection: ReleaseInspection) -> Iterator[WheelSummary]:
+    """Yield a summary of each inspected wheel. The verdict is computed from it."""
     for wheel in inspection.wheels:
-        yield WheelFacts(
+        yield WheelSummary(
             file=wheel.file,
             causes=wheel.causes,
             additional=wheel.additional,
@@ -199,11 +199,11 @@ def wheel_facts(inspection: ReleaseInspection) -> Iterator[WheelFacts]:
         )
 
 
-def _pipeline(outcome: PipelineOutcome | None) -> PipelineFacts:
+def _pipeline(outcome: PipelineOutcome | None) -> PipelineSummary:
     if outcome is None:
-        return PipelineFacts(not_run=_NOT_RUN)
+        return PipelineSummary(not_run=_NOT_RUN)
     causes, result = causes_of(outcome), pipeline_result(outcome)
-    return PipelineFacts(
+    return PipelineSummary(
         causes=causes,
         publisher_causes=publisher_causes(causes),
         identity_exchanged=result is not None and is_identity_exchanged(result.evidence),

@@ -1,4 +1,4 @@
-"""The facts of a run before its first cell."""
+"""The state of a run before its first cell."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from verification.models.machine import MachineSpec
 from verification.models.pipeline import PipelineFailure, PipelineOutcome
 from verification.models.release import Release, ReleaseFile
 from verification.models.results import Coverage, PlatformResult
-from verification.models.run import PipelineFacts
+from verification.models.run import PipelineSummary
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import ExpectationKind, Verdict
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells, machines
-from verification.session import facts
+from verification.session import run_plan
 from verification.session.gate_run import GateRequest
 from verification.session.prepare import RunSetup
 from verification.session.selection import Options, select
@@ -63,7 +63,7 @@ def _request(folder: Path, options: Options) -> GateRequest:
 def test_facts_before_the_set_up_have_the_plan_and_verify_nothing(
     request_: GateRequest,
 ) -> None:
-    result = facts.before_setup(request_)
+    result = run_plan.before_setup(request_)
     assert (result.subject, result.strict, result.prepared) == ("quiverdb", False, False)
     assert not result.from_source
     assert result.pipeline is None
@@ -72,8 +72,8 @@ def test_facts_before_the_set_up_have_the_plan_and_verify_nothing(
     assert judge(result).verdict is Verdict.UNVERIFIED
 
 
-def test_facts_of_a_source_include_its_build_and_its_workflow(tmp_path: Path) -> None:
-    result = facts.before_setup(_request(tmp_path, Options(strict=True)))
+def test_state_of_a_source_run_includes_its_build_and_its_workflow(tmp_path: Path) -> None:
+    result = run_plan.before_setup(_request(tmp_path, Options(strict=True)))
     assert (result.from_source, result.strict) == (True, True)
     assert result.pipeline is not None
     assert result.pipeline.not_run
@@ -84,7 +84,7 @@ def test_facts_of_a_source_include_its_build_and_its_workflow(tmp_path: Path) ->
 def test_planned_cells_have_their_expectation() -> None:
     specs = machines.load()
     planned = list(
-        facts.planned(
+        run_plan.planned(
             [
                 cells.cell(specs["debian-13"], SUBJECT, "pip", "venv"),
                 cells.cell(specs["debian-12-python-3.11"], SUBJECT, "uv", "venv"),
@@ -117,14 +117,14 @@ def test_planned_cells_have_their_expectation() -> None:
 def test_only_a_clean_machine_is_compared_with_the_inspection(
     machine: MachineSpec, *, comparable: bool
 ) -> None:
-    assert facts.is_comparable(cells.cell(machine, SUBJECT, "pip", "venv")) == comparable
+    assert run_plan.is_comparable(cells.cell(machine, SUBJECT, "pip", "venv")) == comparable
 
 
 # ---- after the set-up ----
 
 
 def test_facts_after_the_set_up_have_the_wheel_of_each_system(request_: GateRequest) -> None:
-    result = facts.after_setup(request_, run_setup())
+    result = run_plan.after_setup(request_, run_setup())
     assert result.prepared
     assert {s.system: [wheel.file for wheel in s.wheels] for s in result.systems} == {
         "linux": [LINUX_WHEEL],
@@ -132,24 +132,24 @@ def test_facts_after_the_set_up_have_the_wheel_of_each_system(request_: GateRequ
     }
     assert result.release_causes == ()
     assert result.upload_refused is None
-    assert result.planned == facts.before_setup(request_).planned
+    assert result.planned == run_plan.before_setup(request_).planned
 
 
 def test_missing_wheel_is_a_cause_of_its_system(request_: GateRequest) -> None:
-    result = facts.after_setup(request_, run_setup(prepared_run(release(LINUX_WHEEL))))
+    result = run_plan.after_setup(request_, run_setup(prepared_run(release(LINUX_WHEEL))))
     names = {s.system: [cause.name for cause in s.causes] for s in result.systems}
     assert names == {"linux": [], "windows": ["incomplete-release"]}
 
 
 def test_refused_upload_is_a_cause(request_: GateRequest) -> None:
     testbed = TESTBED.model_copy(update={"uploads": (REFUSED,)})
-    cause = facts.after_setup(request_, run_setup(prepared_run(testbed=testbed))).upload_refused
+    cause = run_plan.after_setup(request_, run_setup(prepared_run(testbed=testbed))).upload_refused
     assert cause is not None
     assert (cause.name, cause.where) == ("upload-refused", "publisher")
     assert "400 Bad Request" in cause.message
 
 
-def test_facts_of_a_wheel_come_from_its_inspection(tmp_path: Path) -> None:
+def test_summary_of_a_wheel_comes_from_its_inspection(tmp_path: Path) -> None:
     unread = LibrarySummary(
         format="elf", paths=("a.so",), sha256="0", size=1, imports=0, exports=0, interposable=0,
         unread="no section",
@@ -159,10 +159,10 @@ def test_facts_of_a_wheel_come_from_its_inspection(tmp_path: Path) -> None:
         update={"libraries": (unread,), "causes": (cause,), "additional": True}
     )
     inspection = inspect_release([], SUBJECT).model_copy(update={"wheels": (wheel,)})
-    (wheel_facts,) = facts.wheel_facts(inspection)
-    assert (wheel_facts.file, wheel_facts.causes) == (wheel.file, (cause,))
-    assert wheel_facts.additional
-    assert wheel_facts.unread == ("a.so: no section",)
+    (summary,) = run_plan.wheel_summaries(inspection)
+    assert (summary.file, summary.causes) == (wheel.file, (cause,))
+    assert summary.additional
+    assert summary.unread == ("a.so: no section",)
 
 
 MUSL = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_x86_64.whl"
@@ -173,7 +173,7 @@ PYPY = "quiverdb-0.5.0-pp311-none-win_amd64.whl"
 def test_wheel_that_was_not_fetched_counts_for_its_system(request_: GateRequest) -> None:
     missing = dict.fromkeys((NEWER, MUSL, PYPY, "the other wheels"), "404")
     files = release().model_copy(update={"not_fetched": missing})
-    result = facts.after_setup(request_, run_setup(prepared_run(files)))
+    result = run_plan.after_setup(request_, run_setup(prepared_run(files)))
     assert {s.system: s.not_fetched for s in result.systems} == {
         "linux": (f"{MUSL}: 404", "the other wheels: 404"),
         "windows": (f"{NEWER}: 404", "the other wheels: 404"),
@@ -191,7 +191,7 @@ def test_cause_of_the_wheels_of_two_systems_together_is_in_both_items(
         wheels=tuple(map(ReleaseFile.read, wheels)),
     )
     ready = RunSetup(prepared_run(files), inspect_release(wheels, SUBJECT))
-    result = facts.after_setup(request_, ready)
+    result = run_plan.after_setup(request_, ready)
     assert [system.causes for system in result.systems] == [(), ()]
     judged = judge(
         result.model_copy(
@@ -213,14 +213,14 @@ def test_cause_of_the_wheels_of_two_systems_together_is_in_both_items(
     ]
 
 
-def test_wheels_of_a_system_that_is_not_selected_are_not_in_the_facts(
+def test_wheels_of_a_system_that_is_not_selected_are_not_in_the_plan(
     tmp_path: Path,
 ) -> None:
     request = _request(tmp_path, Options(wheels=tmp_path, machines=("debian-13",)))
-    result = facts.after_setup(request, run_setup(prepared_run(release(LINUX_WHEEL))))
+    result = run_plan.after_setup(request, run_setup(prepared_run(release(LINUX_WHEEL))))
     assert [system.system for system in result.systems] == ["linux"]
     assert result.release_causes == ()
-    inspection = facts.installed_wheels(run_setup(), request)
+    inspection = run_plan.installed_wheels(run_setup(), request)
     assert [wheel.file for wheel in inspection.wheels] == [LINUX_WHEEL]
 
 
@@ -248,7 +248,7 @@ def _judged(
     files = tuple(map(ReleaseFile.read, wheels))
     wheel_release = Release(origin="wheels", location="x", version="1.0.0", wheels=files)
     setup = RunSetup(prepared_run(wheel_release), inspect_release(wheels, subject))
-    result = facts.after_setup(request, setup)
+    result = run_plan.after_setup(request, setup)
     served = {s.system: wheel.file for s in result.systems for wheel in s.wheels}
     cells = tuple(
         cell(planned.id).model_copy(update={"wheel": served[planned.system]})
@@ -361,7 +361,7 @@ def test_wheel_that_was_not_fetched_is_not_a_missing_wheel(request_: GateRequest
     missing = {f"quiverdb-0.5.0-{ARM_TAG}.whl": "404"}
     files = release().model_copy(update={"not_fetched": missing, "undeclared": (MUSL_S390X,)})
     request_.subject = _requires_arm(execute=False)
-    result = facts.after_setup(request_, run_setup(prepared_run(files)))
+    result = run_plan.after_setup(request_, run_setup(prepared_run(files)))
     arm = {platform.tag: platform for platform in result.platforms}[ARM]
     assert (arm.causes, len(arm.not_fetched)) == ((), 1)
     assert result.platforms[-1].wheels == (MUSL_S390X,)
@@ -373,7 +373,7 @@ MUSL_S390X = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_s390x.whl"
 
 def test_source_that_is_built_for_one_system_has_no_missing_wheel(tmp_path: Path) -> None:
     request = _request(tmp_path, Options(machines=("debian-13",)))
-    result = facts.after_setup(request, run_setup(prepared_run(release(LINUX_WHEEL))))
+    result = run_plan.after_setup(request, run_setup(prepared_run(release(LINUX_WHEEL))))
     windows = {platform.tag: platform for platform in result.platforms}["win_amd64"]
     assert (windows.coverage, windows.causes) == (Coverage.NOT_SELECTED, ())
 
@@ -381,28 +381,28 @@ def test_source_that_is_built_for_one_system_has_no_missing_wheel(tmp_path: Path
 # ---- the release workflow ----
 
 
-def _pipeline_facts(folder: Path, outcome: PipelineOutcome | None) -> PipelineFacts:
+def _pipeline_summary(folder: Path, outcome: PipelineOutcome | None) -> PipelineSummary:
     request = _request(folder, Options())
-    pipeline = facts.after_setup(request, run_setup()._replace(pipeline=outcome)).pipeline
+    pipeline = run_plan.after_setup(request, run_setup()._replace(pipeline=outcome)).pipeline
     assert pipeline is not None
     return pipeline
 
 
 def test_successful_workflow_exchanged_its_identity(tmp_path: Path) -> None:
-    pipeline = _pipeline_facts(tmp_path, pipeline_result())
+    pipeline = _pipeline_summary(tmp_path, pipeline_result())
     assert (pipeline.not_run, pipeline.identity_exchanged) == ("", True)
     assert pipeline.causes == pipeline.publisher_causes == ()
 
 
 def test_workflow_without_an_exchange_exchanged_no_identity(tmp_path: Path) -> None:
     outcome = pipeline_result(evidence=with_index(evidence(), uploads=(), exchanges=()))
-    assert not _pipeline_facts(tmp_path, outcome).identity_exchanged
+    assert not _pipeline_summary(tmp_path, outcome).identity_exchanged
 
 
 def test_publisher_has_only_the_causes_of_the_publisher(tmp_path: Path) -> None:
     mismatch = catalogue().cause("publisher-mismatch", "publish.yml", "x")
     failed_job = catalogue().cause("job-failed", "publish.yml", "x")
-    pipeline = _pipeline_facts(tmp_path, pipeline_result(dynamic=(mismatch, failed_job)))
+    pipeline = _pipeline_summary(tmp_path, pipeline_result(dynamic=(mismatch, failed_job)))
     assert pipeline.causes == (mismatch, failed_job)
     assert pipeline.publisher_causes == (mismatch,)
 
@@ -410,25 +410,25 @@ def test_publisher_has_only_the_causes_of_the_publisher(tmp_path: Path) -> None:
 def test_testbed_failure_is_the_cause_of_both_items(tmp_path: Path) -> None:
     fault = TestbedFailureRecord(cause="machine-lost", where="runner", observed="no answer")
     outcome = PipelineFailure(static=(), testbed=fault)
-    pipeline = _pipeline_facts(tmp_path, outcome)
+    pipeline = _pipeline_summary(tmp_path, outcome)
     assert pipeline.causes == pipeline.publisher_causes
     (cause,) = pipeline.causes
     assert (cause.name, cause.where, cause.severity) == ("machine-lost", "runner", Severity.TESTBED)
-    assert facts.pipeline_result(outcome) is None
+    assert run_plan.pipeline_result(outcome) is None
 
 
 def test_workflow_that_did_not_run_has_a_reason(tmp_path: Path) -> None:
-    assert _pipeline_facts(tmp_path, None).not_run
-    assert facts.pipeline_result(None) is None
-    assert facts.pipeline_result(pipeline_result()) == pipeline_result()
+    assert _pipeline_summary(tmp_path, None).not_run
+    assert run_plan.pipeline_result(None) is None
+    assert run_plan.pipeline_result(pipeline_result()) == pipeline_result()
 
 
-def test_workflow_out_of_scope_is_not_in_the_facts(request_: GateRequest) -> None:
-    result = facts.after_setup(request_, run_setup()._replace(pipeline=pipeline_result()))
+def test_workflow_out_of_scope_is_not_in_the_plan(request_: GateRequest) -> None:
+    result = run_plan.after_setup(request_, run_setup()._replace(pipeline=pipeline_result()))
     assert result.pipeline is None
 
 
 def test_wheel_for_any_platform_belongs_to_both_systems(request_: GateRequest) -> None:
     name = "quiverdb-0.5.0-py3-none-any.whl"
-    result = facts.after_setup(request_, run_setup(prepared_run(release(name))))
+    result = run_plan.after_setup(request_, run_setup(prepared_run(release(name))))
     assert [[wheel.file for wheel in system.wheels] for system in result.systems] == [[name]] * 2
