@@ -73,17 +73,17 @@ def combined_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 def judge(run: RunResult) -> RunVerdict:
     """Return the verdicts of a run, of its items and of its planned cells."""
     run = _with_all_cells(run)
-    scopes = tuple(_scopes(run))
-    judged = {scope.id: _item(run, scope) for scope in scopes}
+    specs = tuple(_item_specs(run))
+    judged = {spec.id: _item(run, spec) for spec in specs}
     any_fails = any(item.verdict in (Verdict.FAILED, Verdict.TESTBED) for item in judged.values())
     items: list[ItemResult] = []
     not_selected: list[str] = []
-    for scope in scopes:
-        item = _with_unexplained_tests(run, judged[scope.id], any_fails)
-        if scope.kind == "platform" and item.verdict is Verdict.VERIFIED:
+    for spec in specs:
+        item = _with_unexplained_tests(run, judged[spec.id], any_fails)
+        if spec.kind == "platform" and item.verdict is Verdict.VERIFIED:
             continue  # an inspection without a machine does not verify the platform
-        if scope.kind == "install" and not _is_selected(run, scope):
-            not_selected.append(scope.id)
+        if spec.kind == "install" and not _is_selected(run, spec):
+            not_selected.append(spec.id)
         else:
             items.append(item)
     parts = [item.verdict for item in items]
@@ -98,14 +98,14 @@ def judge(run: RunResult) -> RunVerdict:
     )
 
 
-def _is_selected(run: RunResult, scope: Scope) -> bool:
+def _is_selected(run: RunResult, spec: ItemSpec) -> bool:
     """Return whether an install item belongs to the selection of the user.
 
     It does if a selected cell belongs to it, if one of its tests of the gate failed, or if the
     set-up failed.
     """
     items_of_failed_tests = (test.item for test in run.failed_tests)
-    return bool(_cells(run, scope) or run.setup_failure or scope.id in items_of_failed_tests)
+    return bool(_cells(run, spec) or run.setup_failure or spec.id in items_of_failed_tests)
 
 
 def _with_coverage(platform: PlatformResult, not_selected: Container[str]) -> PlatformResult:
@@ -126,7 +126,7 @@ def _with_all_cells(run: RunResult) -> RunResult:
     results = {cell.id: cell for cell in run.cells}
     reason = _why_not_run(run)
     cells = (results.get(planned.id) or not_run(planned, reason) for planned in run.planned)
-    items = {scope.id for scope in _scopes(run)}
+    items = {spec.id for spec in _item_specs(run)}
     tests = (
         test if test.item in items else test.model_copy(update={"item": ""})
         for test in run.failed_tests
@@ -161,7 +161,7 @@ def not_run(planned: PlannedCell, reason: str) -> CellResult:
 # ---- items ----
 
 
-class Scope(NamedTuple):
+class ItemSpec(NamedTuple):
     """An item of the run. An install item covers the wheels and cells of an operating system."""
 
     kind: str
@@ -170,21 +170,21 @@ class Scope(NamedTuple):
     title: str
 
 
-def _scopes(run: RunResult) -> Iterator[Scope]:
+def _item_specs(run: RunResult) -> Iterator[ItemSpec]:
     if run.pipeline:
         title = "A pushed version tag builds, validates, releases and publishes"
-        yield Scope("pipeline", "pipeline", title)
+        yield ItemSpec("pipeline", "pipeline", title)
         title = "The registered trusted publisher fits the workflow"
-        yield Scope("publisher", "publisher", title)
+        yield ItemSpec("publisher", "publisher", title)
     if run.from_source:
-        yield Scope("build", "source-build", "bindings/python builds into wheels")
+        yield ItemSpec("build", "source-build", "bindings/python builds into wheels")
     for summary in run.systems:
         title = f"pip install {run.subject} works on a clean {summary.system.capitalize()} machine"
-        yield Scope("install", install_item(summary.system), title)
+        yield ItemSpec("install", install_item(summary.system), title)
     for platform in run.platforms:
         if platform.counts:
             title = f"The wheel for {platform.tag} has no fault (inspection only)"
-            yield Scope("platform", wheel_item(platform), title)
+            yield ItemSpec("platform", wheel_item(platform), title)
 
 
 def install_item(system: OperatingSystem) -> str:
@@ -197,17 +197,17 @@ def wheel_item(platform: PlatformResult) -> str:
     return f"wheel-{platform.tag}"
 
 
-def _systems(run: RunResult, scope: Scope) -> list[SystemSummary]:
-    return [summary for summary in run.systems if install_item(summary.system) == scope.id]
+def _systems(run: RunResult, spec: ItemSpec) -> list[SystemSummary]:
+    return [summary for summary in run.systems if install_item(summary.system) == spec.id]
 
 
-def _platforms(run: RunResult, scope: Scope) -> list[PlatformResult]:
-    return [platform for platform in run.platforms if wheel_item(platform) == scope.id]
+def _platforms(run: RunResult, spec: ItemSpec) -> list[PlatformResult]:
+    return [platform for platform in run.platforms if wheel_item(platform) == spec.id]
 
 
-def _cells(run: RunResult, scope: Scope) -> list[tuple[PlannedCell, CellResult]]:
+def _cells(run: RunResult, spec: ItemSpec) -> list[tuple[PlannedCell, CellResult]]:
     results = {cell.id: cell for cell in run.cells}
-    planned = (cell for cell in run.planned if install_item(cell.system) == scope.id)
+    planned = (cell for cell in run.planned if install_item(cell.system) == spec.id)
     return [(cell, results[cell.id]) for cell in planned]
 
 
@@ -228,92 +228,92 @@ class Gap(NamedTuple):
 RuleResult = Cause | Gap | CellResult | Disagreement
 
 
-def _setup_failure(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
+def _setup_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     if run.setup_failure:
         yield run.setup_failure
 
 
-def _build_failure(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
+def _build_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     if run.setup_failure and run.setup_failure.name == "build-failed":
         yield run.setup_failure
     elif not run.prepared:
         yield Gap("the wheels were not built")
 
 
-def _workflow_not_run(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
+def _workflow_not_run(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     yield from (Gap(summary.not_run) for summary in _pipelines(run) if summary.not_run)
 
 
-def _workflow_causes(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
+def _workflow_causes(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _pipelines(run):
         yield from summary.causes
 
 
-def _publisher_causes(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
+def _publisher_causes(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _pipelines(run):
         yield from summary.publisher_causes
 
 
-def _no_identity_exchange(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
+def _no_identity_exchange(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _pipelines(run):
         if not summary.not_run and not summary.identity_exchanged:
             yield Gap("the workflow did not exchange its identity token for an upload token")
 
 
-def _refused_upload(run: RunResult, _scope: Scope) -> Iterator[RuleResult]:
+def _refused_upload(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     # If a cell of a refused release ran, the cell has the cause.
     reported = any(c.name == "upload-refused" for cell in run.cells for c in cell.causes)
     if run.upload_refused and not reported:
         yield run.upload_refused
 
 
-def _wheel_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for summary in _systems(run, scope):
+def _wheel_causes(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    for summary in _systems(run, spec):
         for wheel in summary.wheels:
             yield from wheel.causes
 
 
-def _release_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for summary in _systems(run, scope):
+def _release_causes(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    for summary in _systems(run, spec):
         yield from summary.causes
     system_causes = {cause for summary in run.systems for cause in summary.causes}
     yield from (cause for cause in run.release_causes if cause not in system_causes)
 
 
-def _unread_code(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for summary in _systems(run, scope):
+def _unread_code(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    for summary in _systems(run, spec):
         for wheel in summary.wheels:
             yield from map(Gap, wheel.unread)
 
 
-def _not_fetched(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for summary in _systems(run, scope):
+def _not_fetched(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    for summary in _systems(run, spec):
         yield from map(Gap, summary.not_fetched)
-    for platform in _platforms(run, scope):
+    for platform in _platforms(run, spec):
         yield from map(Gap, platform.not_fetched)
 
 
-def _declared_wheel_not_served(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
+def _declared_wheel_not_served(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     """Yield a gap if no machine downloaded the declared wheel, and some downloaded another."""
     served = {
         cell.wheel
-        for planned, cell in _cells(run, scope)
+        for planned, cell in _cells(run, spec)
         if planned.expectation is ExpectationKind.WORKS and cell.wheel
     }
-    for summary in _systems(run, scope):
+    for summary in _systems(run, spec):
         declared = {wheel.file for wheel in summary.wheels if not wheel.additional}
         if served and declared and not served & declared:
             names = ", ".join(sorted(declared))
             yield Gap(f"no machine downloaded the declared wheel: {names}")
 
 
-def _platform_causes(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for platform in _platforms(run, scope):
+def _platform_causes(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    for platform in _platforms(run, spec):
         yield from platform.causes
 
 
-def _platform_without_machine(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for platform in _platforms(run, scope):
+def _platform_without_machine(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    for platform in _platforms(run, spec):
         if platform.coverage is Coverage.UNVERIFIED:
             yield Gap(
                 f"no machine runs {platform.tag}; add a machine, or accept inspection only with "
@@ -321,9 +321,9 @@ def _platform_without_machine(run: RunResult, scope: Scope) -> Iterator[RuleResu
             )
 
 
-def _disagreement(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    cells = [cell for planned, cell in _cells(run, scope) if planned.comparable]
-    for summary in _systems(run, scope):
+def _disagreement(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    cells = [cell for planned, cell in _cells(run, spec) if planned.comparable]
+    for summary in _systems(run, spec):
         for wheel in summary.wheels:
             # If the release has several wheels, a cell belongs to the wheel that it downloaded.
             is_only_wheel = len(summary.wheels) == 1
@@ -335,26 +335,26 @@ def _disagreement(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
             yield from disagreements(wheel, summary.causes, wheel_cells)
 
 
-def _cell_results(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
-    for _, cell in _cells(run, scope):
+def _cell_results(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    for _, cell in _cells(run, spec):
         yield cell
 
 
-def _wheel_not_executed(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
+def _wheel_not_executed(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     """Yield a gap if all cells are verified, but none executed a wheel of the release."""
-    cells = [cell for _, cell in _cells(run, scope)]
+    cells = [cell for _, cell in _cells(run, spec)]
     verified = all(cell.verdict is Verdict.VERIFIED for cell in cells)
     if cells and verified and not any(cell.outcome in _EXECUTED for cell in cells):
         yield Gap("no machine executed a wheel of the release")
 
 
-def _failed_tests(run: RunResult, scope: Scope) -> Iterator[RuleResult]:
+def _failed_tests(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     for test in run.failed_tests:
-        if test.error and test.item in ("", scope.id):
+        if test.error and test.item in ("", spec.id):
             yield _cause("testbed-defect", test.node, "a fixture or test of the suite failed")
 
 
-Rule = Callable[[RunResult, Scope], Iterator[RuleResult]]
+Rule = Callable[[RunResult, ItemSpec], Iterator[RuleResult]]
 RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     # rule, kinds of items that it applies to
     (_setup_failure, ("install", "pipeline", "publisher")),
@@ -378,12 +378,12 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
 )
 
 
-def _item(run: RunResult, scope: Scope) -> ItemResult:
+def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
     causes: list[Cause] = []
     cells: list[CellResult] = []
     gaps: list[str] = []
     doubts: list[Disagreement] = []
-    findings = (rule(run, scope) for rule, kinds in RULES if scope.kind in kinds)
+    findings = (rule(run, spec) for rule, kinds in RULES if spec.kind in kinds)
     for finding in itertools.chain.from_iterable(findings):
         match finding:
             case Cause():
@@ -409,8 +409,8 @@ def _item(run: RunResult, scope: Scope) -> ItemResult:
     # Notes are left out, except the notes of disagreements, which other causes follow.
     counted = [cause for cause in causes if cause.severity is not Severity.NOTE]
     return ItemResult(
-        id=scope.id,
-        title=scope.title,
+        id=spec.id,
+        title=spec.title,
         verdict=verdict,
         causes=sorted_causes([*counted, *(doubt.cause for doubt in doubts)]),
         reason="; ".join(dict.fromkeys(reasons)),
