@@ -22,7 +22,7 @@ from verification.models.run import (
 )
 from verification.models.subject import Target
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
-from verification.rules.agreement import DISAGREEMENT, Disagreement, disagreements
+from verification.rules.agreement import LAYERS_DISAGREE, Contradiction, find_contradictions
 from verification.rules.catalogue import catalogue
 
 # The verdict of several parts is the first of these that a part has.
@@ -225,7 +225,7 @@ class Gap(NamedTuple):
     """What is not verified, and why."""
 
 
-RuleResult = Cause | Gap | CellResult | Disagreement
+RuleResult = Cause | Gap | CellResult | Contradiction
 
 
 def _setup_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
@@ -321,7 +321,7 @@ def _platform_without_machine(run: RunResult, spec: ItemSpec) -> Iterator[RuleRe
             )
 
 
-def _disagreement(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+def _contradictions(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     cells = [cell for planned, cell in _cells(run, spec) if planned.comparable]
     for summary in _systems(run, spec):
         for wheel in summary.wheels:
@@ -332,7 +332,7 @@ def _disagreement(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
                 for cell in cells
                 if cell.wheel == wheel.file or (is_only_wheel and not cell.wheel)
             ]
-            yield from disagreements(wheel, summary.causes, wheel_cells)
+            yield from find_contradictions(wheel, summary.causes, wheel_cells)
 
 
 def _cell_results(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
@@ -369,7 +369,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_unread_code, ("install",)),
     (_not_fetched, ("install", "platform")),
     (_declared_wheel_not_served, ("install",)),
-    (_disagreement, ("install",)),
+    (_contradictions, ("install",)),
     (_cell_results, ("install",)),
     (_wheel_not_executed, ("install",)),
     (_platform_causes, ("platform",)),
@@ -382,7 +382,7 @@ def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
     causes: list[Cause] = []
     cells: list[CellResult] = []
     gaps: list[str] = []
-    doubts: list[Disagreement] = []
+    contradictions: list[Contradiction] = []
     findings = (rule(run, spec) for rule, kinds in RULES if spec.kind in kinds)
     for finding in itertools.chain.from_iterable(findings):
         match finding:
@@ -390,36 +390,50 @@ def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
                 causes.append(finding)
             case CellResult():
                 cells.append(finding)
-            case Disagreement():
-                doubts.append(finding)
+            case Contradiction():
+                contradictions.append(finding)
             case _:
                 gaps.append(finding.reason)
-    gaps += [f"{doubt.cause.where}: {doubt.cause.name}" for doubt in doubts if not doubt.resolved]
-    causes = _mark_doubtful(causes, doubts)
-    doubtful_cells = {ident for doubt in doubts for ident in doubt.cells}
+    gaps += [
+        f"{contradiction.cause.where}: {contradiction.cause.name}"
+        for contradiction in contradictions
+        if not contradiction.resolved
+    ]
+    causes = _mark_contradicted(causes, contradictions)
+    contradicted_cells = {
+        ident for contradiction in contradictions for ident in contradiction.cells
+    }
     verdict = combined_verdict(
         [
             verdict_of_causes(causes, strict=run.strict),
-            *(cell.verdict for cell in cells if cell.id not in doubtful_cells),
+            *(cell.verdict for cell in cells if cell.id not in contradicted_cells),
             *(Verdict.UNVERIFIED for _ in gaps),
         ]
     )
-    causes += _mark_doubtful((cause for cell in cells for cause in cell.causes), doubts)
+    causes += _mark_contradicted((cause for cell in cells for cause in cell.causes), contradictions)
     reasons = [*gaps, *(f"{cell.id}: {cell.reason}" for cell in cells if cell.reason)]
-    # Notes are left out, except the notes of disagreements, which other causes follow.
+    # Notes are left out, except the notes of contradictions, which other causes follow.
     counted = [cause for cause in causes if cause.severity is not Severity.NOTE]
     return ItemResult(
         id=spec.id,
         title=spec.title,
         verdict=verdict,
-        causes=sorted_causes([*counted, *(doubt.cause for doubt in doubts)]),
+        causes=sorted_causes(
+            [*counted, *(contradiction.cause for contradiction in contradictions)]
+        ),
         reason="; ".join(dict.fromkeys(reasons)),
     )
 
 
-def _mark_doubtful(causes: Iterable[Cause], doubts: Iterable[Disagreement]) -> list[Cause]:
-    """Return the causes. Each doubtful cause follows from its disagreement and does not count."""
-    leaders = {cause: doubt.cause.name for doubt in doubts for cause in doubt.about}
+def _mark_contradicted(
+    causes: Iterable[Cause], contradictions: Iterable[Contradiction]
+) -> list[Cause]:
+    """Return the causes. Each contradicted cause follows from its contradiction and does not count."""
+    leaders = {
+        cause: contradiction.cause.name
+        for contradiction in contradictions
+        for cause in contradiction.about
+    }
     return [
         cause.model_copy(update={"follows": leaders[cause]}) if cause in leaders else cause
         for cause in causes
@@ -438,7 +452,7 @@ def _with_unexplained_tests(run: RunResult, item: ItemResult, any_fails: bool) -
         if not test.error and (test.item == item.id or not (test.item or any_fails))
     ]
     is_explained = item.verdict is not Verdict.VERIFIED or any(
-        cause.name == DISAGREEMENT for cause in item.causes
+        cause.name == LAYERS_DISAGREE for cause in item.causes
     )
     if is_explained or not unexplained:
         return item

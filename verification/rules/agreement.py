@@ -25,11 +25,11 @@ LOADING = frozenset(
 )
 _IN_FILES = LOADING - {"wrong-load-path"}
 """The causes that depend only on the files: the inspection does not run the package's code."""
-DISAGREEMENT = "layers-disagree"
+LAYERS_DISAGREE = "layers-disagree"
 _LOADED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
 
-class Disagreement(NamedTuple):
+class Contradiction(NamedTuple):
     """A contradiction between the inspection of a wheel and the machines that installed it."""
 
     cause: Cause
@@ -42,9 +42,9 @@ class Disagreement(NamedTuple):
     """True if the execution proves that the inspection is mistaken."""
 
 
-def disagreements(
+def find_contradictions(
     wheel: WheelSummary, release_causes: Sequence[Cause], cells: Sequence[CellResult]
-) -> Iterator[Disagreement]:
+) -> Iterator[Contradiction]:
     """Yield each contradiction between the inspection of a wheel and the machines.
 
     `release_causes` are the causes of the set of wheels. `cells` installed this wheel, on machines
@@ -55,19 +55,19 @@ def disagreements(
     if loaded:
         # A cause that one machine confirms is no contradiction: other machines may have more.
         broken = (c for c in wheel.causes if c.severity is Severity.BROKEN)
-        doubtful = (c for c in broken if c.name in LOADING and c.name not in cell_causes)
-        yield from (_contradicted_by_machine(cause, loaded) for cause in doubtful)
+        contradicted = (c for c in broken if c.name in LOADING and c.name not in cell_causes)
+        yield from (_contradicted_by_machine(cause, loaded) for cause in contradicted)
     elif not any(c.severity is Severity.BROKEN for c in (*release_causes, *wheel.causes)):
         yield from filter(None, (_missing_in_inspection(cell, wheel) for cell in cells))
 
 
-def _contradicted_by_machine(cause: Cause, loaded: Sequence[CellResult]) -> Disagreement:
+def _contradicted_by_machine(cause: Cause, loaded: Sequence[CellResult]) -> Contradiction:
     """Return the contradiction of a static cause and the cells that executed the wheel."""
     proofs = [cell.id for cell in loaded if _disproves(cell, cause)]
     ids = proofs or [cell.id for cell in loaded]
     form = "loaded" if proofs else "works"
-    note = finding(DISAGREEMENT, form, reported=cause.name, cells=tuple(ids)).cause(cause.where)
-    return Disagreement(note, (cause,), resolved=bool(proofs))
+    note = finding(LAYERS_DISAGREE, form, reported=cause.name, cells=tuple(ids)).cause(cause.where)
+    return Contradiction(note, (cause,), resolved=bool(proofs))
 
 
 def _disproves(cell: CellResult, cause: Cause) -> bool:
@@ -88,14 +88,14 @@ def _disproves(cell: CellResult, cause: Cause) -> bool:
     return all(any(path.endswith(name.lower()) for path in mapped) for name in names)
 
 
-def _missing_in_inspection(cell: CellResult, wheel: WheelSummary) -> Disagreement | None:
+def _missing_in_inspection(cell: CellResult, wheel: WheelSummary) -> Contradiction | None:
     """Return the contradiction of a failing cell and an inspection without a finding."""
     about = tuple(cause for cause in cell.causes if _is_inspected(cause, wheel))
     if not about:
         return None
     shown = tuple(sorted({cause.name for cause in about}))
-    fault = finding(DISAGREEMENT, "not-reported", shown=shown, wheel=wheel.file)
-    return Disagreement(fault.cause(cell.id), about, (cell.id,))
+    fault = finding(LAYERS_DISAGREE, "not-reported", shown=shown, wheel=wheel.file)
+    return Contradiction(fault.cause(cell.id), about, (cell.id,))
 
 
 def _is_inspected(cause: Cause, wheel: WheelSummary) -> bool:

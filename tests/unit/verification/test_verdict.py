@@ -663,7 +663,7 @@ def test_a_release_without_a_declared_wheel_needs_none() -> None:
     assert judgement.verdict is Verdict.VERIFIED
 
 
-# ---- disagreements of the inspection and the machines ----
+# ---- contradictions between the inspection and the machines ----
 
 MISSING = cause("missing-runtime-library", where="libx.so")
 

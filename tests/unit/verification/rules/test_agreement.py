@@ -12,7 +12,7 @@ from verification.models.results import CellResult
 from verification.models.run import WheelSummary
 from verification.models.verdict import Outcome
 from verification.rules import agreement
-from verification.rules.agreement import Disagreement
+from verification.rules.agreement import Contradiction
 from verification.rules.catalogue import catalogue
 
 STATIC = {
@@ -60,14 +60,14 @@ def _working(*mapped: str, outcome: Outcome = Outcome.WORKS) -> CellResult:
 
 def _compare(
     static: list[Cause], *cells: CellResult, release: tuple[Cause, ...] = ()
-) -> list[Disagreement]:
+) -> list[Contradiction]:
     wheel = WheelSummary(
         file="x.whl",
         causes=tuple(static),
         libraries=frozenset({"libx.so"}),
         needed=frozenset({"libdep.so"}),
     )
-    return list(agreement.disagreements(wheel, release, cells))
+    return list(agreement.find_contradictions(wheel, release, cells))
 
 
 def _locations(causes: list[Cause]) -> list[tuple[str, str]]:
@@ -79,12 +79,12 @@ def test_samples_cover_every_cause_of_loading() -> None:
 
 
 @EACH_CAUSE
-def test_same_cause_on_both_sides_is_no_disagreement(name: str) -> None:
+def test_same_cause_on_both_sides_is_no_contradiction(name: str) -> None:
     assert _compare([_static(name)], _cell("clean", name)) == []
 
 
 @EACH_CAUSE
-def test_cause_that_one_machine_confirms_is_no_disagreement(name: str) -> None:
+def test_cause_that_one_machine_confirms_is_no_contradiction(name: str) -> None:
     assert _compare([_static(name)], _cell("clean", name), _working(LIBRARY, DEPENDENCY)) == []
 
 
@@ -92,11 +92,15 @@ def test_cause_that_one_machine_confirms_is_no_disagreement(name: str) -> None:
 @EACH_CAUSE
 def test_working_wheel_contradicts_a_static_cause(name: str, outcome: Outcome) -> None:
     static = _static(name)
-    (disagreement,) = _compare([static], _working(outcome=outcome))
-    assert _locations([disagreement.cause]) == [("layers-disagree", "libs/libx.so")]
-    assert disagreement.cause.severity is Severity.NOTE
-    assert (disagreement.about, disagreement.cells, disagreement.resolved) == ((static,), (), False)
-    assert disagreement.cause.facts == {"reported": name, "cells": ("clean-pip-system",)}
+    (contradiction,) = _compare([static], _working(outcome=outcome))
+    assert _locations([contradiction.cause]) == [("layers-disagree", "libs/libx.so")]
+    assert contradiction.cause.severity is Severity.NOTE
+    assert (contradiction.about, contradiction.cells, contradiction.resolved) == (
+        (static,),
+        (),
+        False,
+    )
+    assert contradiction.cause.facts == {"reported": name, "cells": ("clean-pip-system",)}
 
 
 @pytest.mark.parametrize(
@@ -116,27 +120,27 @@ def test_working_wheel_contradicts_a_static_cause(name: str, outcome: Outcome) -
         ("symbol-not-found", (LIBRARY, DEPENDENCY), False),
     ],
 )
-def test_mapped_library_resolves_the_disagreement(
+def test_mapped_library_resolves_the_contradiction(
     name: str, mapped: tuple[str, ...], *, resolved: bool
 ) -> None:
-    (disagreement,) = _compare([_static(name)], _working(), _working(*mapped))
-    assert disagreement.resolved is resolved
+    (contradiction,) = _compare([_static(name)], _working(), _working(*mapped))
+    assert contradiction.resolved is resolved
 
 
 def test_windows_paths_are_compared_without_case() -> None:
     static = _cause("wrong-architecture", "x.whl: libs/LibX.dll")
-    (disagreement,) = _compare([static], _working("C:/Site/libs/LIBX.DLL"))
-    assert disagreement.resolved
+    (contradiction,) = _compare([static], _working("C:/Site/libs/LIBX.DLL"))
+    assert contradiction.resolved
 
 
 @pytest.mark.parametrize("name", sorted(agreement.LOADING - {"wrong-load-path"}))
 def test_failing_wheel_contradicts_an_inspection_without_causes(name: str) -> None:
     failing = _cell("clean", name)
-    (disagreement,) = _compare([], failing)
-    assert _locations([disagreement.cause]) == [("layers-disagree", "clean-pip-system")]
-    assert (disagreement.about, disagreement.cells) == (failing.causes, ("clean-pip-system",))
-    assert not disagreement.resolved
-    assert disagreement.cause.facts == {"shown": (name,), "wheel": "x.whl"}
+    (contradiction,) = _compare([], failing)
+    assert _locations([contradiction.cause]) == [("layers-disagree", "clean-pip-system")]
+    assert (contradiction.about, contradiction.cells) == (failing.causes, ("clean-pip-system",))
+    assert not contradiction.resolved
+    assert contradiction.cause.facts == {"shown": (name,), "wheel": "x.whl"}
 
 
 @pytest.mark.parametrize(
@@ -148,22 +152,22 @@ def test_failing_wheel_contradicts_an_inspection_without_causes(name: str) -> No
         ("wrong-architecture", {"library": "libother.so"}),
     ],
 )
-def test_lookup_at_run_time_is_no_disagreement(name: str, facts: dict[str, str]) -> None:
+def test_lookup_at_run_time_is_no_contradiction(name: str, facts: dict[str, str]) -> None:
     failing = cell("clean-pip-system", _cause(name, "cell", **facts))
     assert _compare([], failing) == []
 
 
-def test_wrong_load_path_of_a_machine_is_no_disagreement() -> None:
+def test_wrong_load_path_of_a_machine_is_no_contradiction() -> None:
     assert _compare([], _cell("clean", "wrong-load-path")) == []
 
 
-def test_possible_damage_is_no_disagreement() -> None:
+def test_possible_damage_is_no_contradiction() -> None:
     cut_off = catalogue().cause("damaged-library", "x", "x", risk=True)
     assert _compare([cut_off], _working()) == []
 
 
 @pytest.mark.parametrize("name", ["glibc-floor", "stray-top-level", "metadata-incomplete"])
-def test_cause_without_effect_on_loading_is_no_disagreement(name: str) -> None:
+def test_cause_without_effect_on_loading_is_no_contradiction(name: str) -> None:
     assert _compare([_cause(name)], _working()) == []
 
 
@@ -178,7 +182,7 @@ def test_other_broken_cause_explains_a_failure_to_load() -> None:
     assert _compare([], failing, release=(_cause("incomplete-release"),)) == []
 
 
-def test_failure_on_one_of_two_machines_is_no_disagreement() -> None:
+def test_failure_on_one_of_two_machines_is_no_contradiction() -> None:
     assert _compare([], _working(), _cell("minimal", "missing-runtime-library")) == []
 
 
@@ -187,7 +191,7 @@ def test_machine_without_the_wheel_contradicts_nothing(outcome: Outcome) -> None
     assert _compare([_static("symbol-not-found")], _cell("clean", outcome=outcome)) == []
 
 
-def test_crash_is_no_disagreement() -> None:
+def test_crash_is_no_contradiction() -> None:
     assert _compare([], _cell("clean", "crash")) == []
 
 
