@@ -218,14 +218,14 @@ def _pipelines(run: RunResult) -> list[PipelineSummary]:
 # ---- rules: what prevents the verdict verified ----
 
 
-class Gap(NamedTuple):
+class Unverified(NamedTuple):
     """Something required that is not verified."""
 
     reason: str
     """What is not verified, and why."""
 
 
-RuleResult = Cause | Gap | CellResult | Contradiction
+RuleResult = Cause | Unverified | CellResult | Contradiction
 
 
 def _setup_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
@@ -237,11 +237,11 @@ def _build_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     if run.setup_failure and run.setup_failure.name == "build-failed":
         yield run.setup_failure
     elif not run.prepared:
-        yield Gap("the wheels were not built")
+        yield Unverified("the wheels were not built")
 
 
 def _workflow_not_run(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
-    yield from (Gap(summary.not_run) for summary in _pipelines(run) if summary.not_run)
+    yield from (Unverified(summary.not_run) for summary in _pipelines(run) if summary.not_run)
 
 
 def _workflow_causes(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
@@ -257,7 +257,7 @@ def _publisher_causes(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
 def _no_identity_exchange(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _pipelines(run):
         if not summary.not_run and not summary.identity_exchanged:
-            yield Gap("the workflow did not exchange its identity token for an upload token")
+            yield Unverified("the workflow did not exchange its identity token for an upload token")
 
 
 def _refused_upload(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
@@ -283,18 +283,18 @@ def _release_causes(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
 def _unread_code(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _systems(run, spec):
         for wheel in summary.wheels:
-            yield from map(Gap, wheel.unread)
+            yield from map(Unverified, wheel.unread)
 
 
 def _not_fetched(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _systems(run, spec):
-        yield from map(Gap, summary.not_fetched)
+        yield from map(Unverified, summary.not_fetched)
     for platform in _platforms(run, spec):
-        yield from map(Gap, platform.not_fetched)
+        yield from map(Unverified, platform.not_fetched)
 
 
 def _declared_wheel_not_served(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
-    """Yield a gap if no machine downloaded the declared wheel, and some downloaded another."""
+    """Yield `Unverified` if machines downloaded a wheel, but none downloaded the declared one."""
     served = {
         cell.wheel
         for planned, cell in _cells(run, spec)
@@ -304,7 +304,7 @@ def _declared_wheel_not_served(run: RunResult, spec: ItemSpec) -> Iterator[RuleR
         declared = {wheel.file for wheel in summary.wheels if not wheel.additional}
         if served and declared and not served & declared:
             names = ", ".join(sorted(declared))
-            yield Gap(f"no machine downloaded the declared wheel: {names}")
+            yield Unverified(f"no machine downloaded the declared wheel: {names}")
 
 
 def _platform_causes(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
@@ -315,7 +315,7 @@ def _platform_causes(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
 def _platform_without_machine(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     for platform in _platforms(run, spec):
         if platform.coverage is Coverage.UNVERIFIED:
-            yield Gap(
+            yield Unverified(
                 f"no machine runs {platform.tag}; add a machine, or accept inspection only with "
                 "`execute = false` in subject.toml"
             )
@@ -341,11 +341,11 @@ def _cell_results(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
 
 
 def _wheel_not_executed(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
-    """Yield a gap if all cells are verified, but none executed a wheel of the release."""
+    """Yield `Unverified` if all cells are verified, but none executed a wheel of the release."""
     cells = [cell for _, cell in _cells(run, spec)]
     verified = all(cell.verdict is Verdict.VERIFIED for cell in cells)
     if cells and verified and not any(cell.outcome in _EXECUTED for cell in cells):
-        yield Gap("no machine executed a wheel of the release")
+        yield Unverified("no machine executed a wheel of the release")
 
 
 def _failed_tests(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
@@ -381,7 +381,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
 def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
     causes: list[Cause] = []
     cells: list[CellResult] = []
-    gaps: list[str] = []
+    unverified: list[str] = []
     contradictions: list[Contradiction] = []
     findings = (rule(run, spec) for rule, kinds in RULES if spec.kind in kinds)
     for finding in itertools.chain.from_iterable(findings):
@@ -393,8 +393,8 @@ def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
             case Contradiction():
                 contradictions.append(finding)
             case _:
-                gaps.append(finding.reason)
-    gaps += [
+                unverified.append(finding.reason)
+    unverified += [
         f"{contradiction.cause.where}: {contradiction.cause.name}"
         for contradiction in contradictions
         if not contradiction.resolved
@@ -407,11 +407,11 @@ def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
         [
             verdict_of_causes(causes, strict=run.strict),
             *(cell.verdict for cell in cells if cell.id not in contradicted_cells),
-            *(Verdict.UNVERIFIED for _ in gaps),
+            *(Verdict.UNVERIFIED for _ in unverified),
         ]
     )
     causes += _mark_contradicted((cause for cell in cells for cause in cell.causes), contradictions)
-    reasons = [*gaps, *(f"{cell.id}: {cell.reason}" for cell in cells if cell.reason)]
+    reasons = [*unverified, *(f"{cell.id}: {cell.reason}" for cell in cells if cell.reason)]
     # Notes are left out, except the notes of contradictions, which other causes follow.
     counted = [cause for cause in causes if cause.severity is not Severity.NOTE]
     return ItemResult(
@@ -428,7 +428,7 @@ def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
 def _mark_contradicted(
     causes: Iterable[Cause], contradictions: Iterable[Contradiction]
 ) -> list[Cause]:
-    """Return the causes. Each contradicted cause follows from its contradiction and does not count."""
+    """Return the causes. A contradicted cause follows from its contradiction. It does not count."""
     leaders = {
         cause: contradiction.cause.name
         for contradiction in contradictions

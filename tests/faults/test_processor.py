@@ -1,4 +1,4 @@
-"""Code for a newer processor than the wheel's tag allows, and a gap of the emulator."""
+"""Code for a newer processor than the wheel's tag allows, and a limit of the emulator."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Row:
     """One row of the report, with its verdict."""
 
     name: str
-    """The name in the summary of gaps."""
+    """The name in the section "Gaps Summary"."""
     verdict: Verdict
     evidence: str
     cells: tuple[str, ...] = ()
@@ -377,8 +377,8 @@ def _findings(report: Report) -> Iterator[str]:
 def _gaps(rows: _Rows) -> Iterator[str]:
     yield "### Gaps Summary"
     report = rows.report
-    gaps = [row for row in rows.all if row.verdict is not Verdict.VERIFIED]
-    lines = [f"{row.name}: {_STATUS[row.verdict]}: {row.evidence}" for row in gaps]
+    unverified = [row for row in rows.all if row.verdict is not Verdict.VERIFIED]
+    lines = [f"{row.name}: {_STATUS[row.verdict]}: {row.evidence}" for row in unverified]
     lines += marks.platform_sentences(report.platforms)
     if not lines and report.verdict is not Verdict.VERIFIED:
         lines.append(f"the verdict of the run is {report.verdict}")

@@ -89,7 +89,7 @@ _TYPES = {
     **dict.fromkeys(("capacity", "cost", "loss", "weight"), "float"),
     **dict.fromkeys(("label", "note", "date_start", "kind", "reason", "tag"), "string"),
 }
-_GAPS = "Plant_vector_gaps"
+_NULL_VECTORS = "Plant_vector_gaps"
 """The table of vectors with NULL."""
 _SERIES = "Plant_time_series_"
 _MISSING = "(nothing)"
@@ -149,11 +149,11 @@ def round_trip(tables: Mapping[str, Table]) -> RoundTrip:
     not_offered: List[str] = []
     database = _new_database("data.db")
     _create(database, "Configuration", {"label": "main"}, not_offered)
-    separate = [_GAPS] if _refuses_null_in_vectors() else []
+    separate = [_NULL_VECTORS] if _refuses_null_in_vectors() else []
     elements = _elements(tables, separate)
     ids = [_create(database, "Plant", element, not_offered) for element in elements]
     for name in separate:
-        _write_gaps(database, tables[name], ids, not_offered)
+        _write_null_vectors(database, tables[name], ids, not_offered)
     if hasattr(quiverdb.Database, "open"):
         _close(database)
         database = quiverdb.Database.open("data.db")
@@ -236,7 +236,7 @@ def _groups(table: Table) -> Dict[int, Dict[str, List[Value]]]:
     return groups
 
 
-def _write_gaps(
+def _write_null_vectors(
     database: quiverdb.Database, table: Table, ids: Sequence[int], not_offered: List[str]
 ) -> None:
     """Write the vectors that contain NULL, which this release's `create_element` refuses."""
@@ -249,7 +249,7 @@ def _write_gaps(
     not_offered.append("NULL in a vector")
     values = ", ".join("?" * len(table["columns"]))
     with sqlite3.connect("data.db") as connection:
-        connection.executemany(f"INSERT INTO {_GAPS} VALUES ({values})", table["rows"])  # noqa: S608
+        connection.executemany(f"INSERT INTO {_NULL_VECTORS} VALUES ({values})", table["rows"])  # noqa: S608
     connection.close()
 
 
@@ -318,7 +318,7 @@ def _read(
     if table == "Plant":
         values = [_column(database, "scalar", column, ids) for column in columns if column != "id"]
         return [list(row) for row in zip_longest(ids, *values, fillvalue=_MISSING)]
-    if table == _GAPS and _is_older():
+    if table == _NULL_VECTORS and _is_older():
         return _read_with_sqlite(table)
     groups: List[Mapping[str, Sequence[Value]]]
     if table.startswith(_SERIES):

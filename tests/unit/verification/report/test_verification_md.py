@@ -78,7 +78,7 @@ def _without(truths: Mapping[str, Claim], number: str) -> dict[str, Claim]:
 
 
 @pytest.mark.parametrize(
-    ("run", "status", "gap"),
+    ("run", "status", "line"),
     [
         (
             _with(complete(), pipeline=_pipeline(truths=_without(PIPELINE.truths, "4"))),
@@ -91,10 +91,12 @@ def _without(truths: Mapping[str, Claim], number: str) -> dict[str, Claim]:
         (complete(cell(LINUX), cell(WINDOWS, reason="no image")), "unverified", "no image"),
     ],
 )
-def test_each_gap_prevents_the_status_verified(run: Report, status: str, gap: str) -> None:
+def test_each_unverified_row_prevents_the_status_verified(
+    run: Report, status: str, line: str
+) -> None:
     text = _render(run)
     assert _front(text)["status"] == status
-    assert gap in _gaps(text)[0]
+    assert line in _gaps(text)[0]
 
 
 def test_the_part_about_the_publisher_is_not_required() -> None:
@@ -145,8 +147,8 @@ def test_claims_that_the_template_does_not_name_are_shown() -> None:
 
 def test_an_item_out_of_scope_is_shown_with_its_reason() -> None:
     out = (OutOfScope(id="pipeline", reason="--wheels has no source"),)
-    gaps = _gaps(_render(_with(report(), out_of_scope=out)))
-    assert len([gap for gap in gaps if "--wheels has no source" in gap]) > 6
+    lines = _gaps(_render(_with(report(), out_of_scope=out)))
+    assert len([line for line in lines if "--wheels has no source" in line]) > 6
 
 
 def test_own_tests_that_did_not_run_are_a_limit_of_each_install() -> None:
