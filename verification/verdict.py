@@ -383,17 +383,17 @@ def _item(run: RunResult, spec: ItemSpec) -> ItemResult:
     cells: list[CellResult] = []
     unverified: list[str] = []
     contradictions: list[Contradiction] = []
-    findings = (rule(run, spec) for rule, kinds in RULES if spec.kind in kinds)
-    for finding in itertools.chain.from_iterable(findings):
-        match finding:
+    rule_results = (rule(run, spec) for rule, kinds in RULES if spec.kind in kinds)
+    for result in itertools.chain.from_iterable(rule_results):
+        match result:
             case Cause():
-                causes.append(finding)
+                causes.append(result)
             case CellResult():
-                cells.append(finding)
+                cells.append(result)
             case Contradiction():
-                contradictions.append(finding)
+                contradictions.append(result)
             case _:
-                unverified.append(finding.reason)
+                unverified.append(result.reason)
     unverified += [
         f"{contradiction.cause.where}: {contradiction.cause.name}"
         for contradiction in contradictions

@@ -94,10 +94,10 @@ def run(options: argparse.Namespace) -> ExitCode:
             print(f"{recorded.title} {recorded.report.verdict}")
         return ExitCode.VERIFIED
     base, new, comparable = choose(options.run, stored.runs)
-    findings = compare(base, new, comparable)
+    differences = compare(base, new, comparable)
     print(f"{base.title} -> {new.title}")
-    for finding in findings:
-        print(f"{'✘' if finding.bad else '·'} {finding}")
-    bad = sum(finding.bad for finding in findings)
+    for difference in differences:
+        print(f"{'✘' if difference.bad else '·'} {difference}")
+    bad = sum(difference.bad for difference in differences)
     print(f"{bad} new and bad" if bad else "nothing new and bad")
     return ExitCode.PACKAGE_FAILED if bad else ExitCode.VERIFIED

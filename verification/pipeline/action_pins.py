@@ -76,10 +76,10 @@ def check_pins(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     for job in workflow.jobs.values():
         for step in job.steps:
             if step.uses and not step.uses.startswith("./"):
-                yield from _pin_faults(step_location(workflow, job, step), step, plan)
+                yield from _pin_causes(step_location(workflow, job, step), step, plan)
 
 
-def _pin_faults(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
+def _pin_causes(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
     action, _, ref = (step.uses or "").partition("@")
     if not _COMMIT.fullmatch(ref):
         version = f"@{ref}, which can change" if ref else " without a version"

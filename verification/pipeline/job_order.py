@@ -54,13 +54,13 @@ def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """Yield each job that is missing, waits for too few jobs, or waits for too many."""
     for name, planned in plan.jobs.items():
         if job := workflow.jobs.get(name):
-            yield from _order_faults(workflow, job, planned, plan)
+            yield from _order_causes(workflow, job, planned, plan)
         else:
             observed = f"has no job {name!r}; its jobs are {', '.join(workflow.jobs)}"
             yield cause("job-missing", workflow.path.name, observed, job=name)
 
 
-def _order_faults(
+def _order_causes(
     workflow: Workflow, job: WorkflowJob, planned: PlannedJob, plan: Plan
 ) -> Iterator[Cause]:
     before = workflow.jobs_before(job.id)
@@ -81,13 +81,13 @@ def _order_faults(
 def check_conditions(workflow: Workflow) -> Iterator[Cause]:
     """Yield each job and step that may be skipped, may run after a failure, or may fail."""
     for job in workflow.jobs.values():
-        yield from _condition_faults(step_location(workflow, job), "the job", job)
+        yield from _condition_causes(step_location(workflow, job), "the job", job)
         for step in job.steps:
-            yield from _condition_faults(step_location(workflow, job, step), "a step", step)
+            yield from _condition_causes(step_location(workflow, job, step), "a step", step)
 
 
-def _condition_faults(where: str, what: str, part: WorkflowJob | WorkflowStep) -> Iterator[Cause]:
-    """Yield the faults of a job or step; ``what`` is its kind for the message."""
+def _condition_causes(where: str, what: str, part: WorkflowJob | WorkflowStep) -> Iterator[Cause]:
+    """Yield the causes of a job or step; ``what`` is its kind for the message."""
     condition, lenient = part.condition, part.continue_on_error
     if condition is not None and not _harmless(condition):
         if _REGARDLESS.search(condition):

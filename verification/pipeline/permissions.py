@@ -33,11 +33,11 @@ def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         yield cause("permissions-widened", where, observed, granted=granted)
     for job in workflow.jobs.values():
         planned = plan.jobs.get(job.id)
-        yield from _permission_faults(step_location(workflow, job), job, planned)
+        yield from _permission_causes(step_location(workflow, job), job, planned)
         yield from _missing_in_call(workflow, job, planned)
 
 
-def _permission_faults(where: str, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
+def _permission_causes(where: str, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
     needed = planned.permissions if planned else {}
     if job.permissions_from == "default":
         observed = "declares no permissions, so it gets the defaults of the repository"
@@ -84,7 +84,7 @@ def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         observed = f"is not the registered workflow, {plan.publisher}"
         yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.publisher)
     for running in publishing:
-        yield from _publisher_faults(running, plan)
+        yield from _publisher_causes(running, plan)
     for file in workflow.files:
         for job in file.jobs.values():
             for step in job.steps:
@@ -96,7 +96,7 @@ def _publishes(running: RunningJob) -> bool:
     return not running.callers or running.job.permissions.get("id-token") == "write"
 
 
-def _publisher_faults(running: RunningJob, plan: Plan) -> Iterator[Cause]:
+def _publisher_causes(running: RunningJob, plan: Plan) -> Iterator[Cause]:
     job, file = running.job, running.workflow
     where = step_location(file, job)
     if other := job.uses or file.origin:

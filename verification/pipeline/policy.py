@@ -38,7 +38,7 @@ from verification.pipeline.workflow_causes import cause
 def check_files(
     files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
 ) -> tuple[Cause, ...]:
-    """Return the faults of the release workflow in a repository."""
+    """Return the causes of the release workflow in a repository."""
     if files.fault:
         return (_invalid(files.fault),)
     if files.workflow is None:

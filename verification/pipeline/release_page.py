@@ -25,7 +25,7 @@ _INPUTS = (
 
 
 def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
-    """Yield the faults of the release page: no page, no notes, missing or replaced wheels."""
+    """Yield the causes of the release page: no page, no notes, missing or replaced wheels."""
     job = workflow.jobs.get("release")
     step = next(iter(job.steps_with(_RELEASE)), None) if job else None
     if job is None or step is None:
@@ -43,13 +43,13 @@ def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
             continue
         values = {f"needs.validate.outputs.{key}": value for key, value in trial.outputs.items()}
         values |= {"github.ref_name": release.tag, "github.ref": f"refs/tags/{release.tag}"}
-        yield from _page_faults(step, where, release, folder, values)
+        yield from _page_causes(step, where, release, folder, values)
 
 
-def _page_faults(
+def _page_causes(
     step: WorkflowStep, where: str, release: TrialRelease, folder: str, values: Mapping[str, str]
 ) -> Iterator[Cause]:
-    """Yield the faults of one release page. ``values`` are the values of expressions, by name."""
+    """Yield the causes of one release page. ``values`` are the values of expressions, by name."""
     inputs = inputs_of(step)
     tag = replace_expressions(inputs.get("tag_name") or release.tag, values).removeprefix(
         "refs/tags/"

@@ -54,10 +54,10 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
                         observed = f"downloads artifacts of another run (`{key}`)"
                         yield cause("wrong-source", where, observed, input=key)
                 case _ if step.action == _BUILD:
-                    yield from _build_faults(where, workflow, job, step, plan.package_dir)
+                    yield from _build_causes(where, workflow, job, step, plan.package_dir)
 
 
-def _build_faults(
+def _build_causes(
     where: str, workflow: Workflow, job: WorkflowJob, step: WorkflowStep, package_dir: str
 ) -> Iterator[Cause]:
     inputs = inputs_of(step)
@@ -117,7 +117,7 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
     names: list[str] = []
     for step in build.steps_with(_UPLOAD):
         names += _artifact_names(build, step)
-        yield from _upload_faults(step_location(workflow, build, step), build, step, names)
+        yield from _upload_causes(step_location(workflow, build, step), build, step, names)
     for step in merge.steps_with(_MERGE):
         where = step_location(workflow, merge, step)
         inputs = inputs_of(step)
@@ -131,8 +131,8 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
         merged = inputs.get("name")
         for id_ in ("validate", "release", "publish"):
             for running in _with_wheels(workflow.running_jobs_of(id_)):
-                yield from _download_faults(running.workflow, running.job, merged)
-                yield from _publish_faults(running.workflow, running.job)
+                yield from _download_causes(running.workflow, running.job, merged)
+                yield from _publish_causes(running.workflow, running.job)
 
 
 def _with_wheels(jobs: tuple[RunningJob, ...]) -> tuple[RunningJob, ...]:
@@ -160,7 +160,7 @@ def _artifact_names(build: WorkflowJob, step: WorkflowStep) -> Iterator[str]:
         yield replace_expressions(inputs_of(step).get("name"), values)
 
 
-def _upload_faults(
+def _upload_causes(
     where: str, build: WorkflowJob, step: WorkflowStep, names: Iterable[str]
 ) -> Iterator[Cause]:
     outputs = [
@@ -178,7 +178,7 @@ def _upload_faults(
             yield cause("artifact-lost", where, observed, artifacts=(name,))
 
 
-def _download_faults(workflow: Workflow, job: WorkflowJob, merged: str) -> Iterator[Cause]:
+def _download_causes(workflow: Workflow, job: WorkflowJob, merged: str) -> Iterator[Cause]:
     downloads = job.steps_with(_DOWNLOAD)
     if not downloads:
         yield cause("artifact-lost", step_location(workflow, job), "does not download the wheels")
@@ -188,7 +188,7 @@ def _download_faults(workflow: Workflow, job: WorkflowJob, merged: str) -> Itera
             yield cause("artifact-lost", step_location(workflow, job, step), observed)
 
 
-def _publish_faults(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
+def _publish_causes(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
     downloaded = wheels_folder(job)
     for step in job.steps_with(_PUBLISH):
         where = step_location(workflow, job, step)

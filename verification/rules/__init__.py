@@ -16,11 +16,11 @@ from verification.rules.fallback import is_fallback, unusable_fallback
 from verification.rules.finding import Finding, finding
 from verification.rules.install_error import install_error
 from verification.rules.install_paths import chose_release
-from verification.rules.own_tests import own_test_faults
+from verification.rules.own_tests import own_test_causes
 from verification.rules.process_exit import reclassify_emulated_fault
-from verification.rules.refusal import refusal_faults
-from verification.rules.uninstall import registry_changes, removal_faults
-from verification.rules.use import use_faults
+from verification.rules.refusal import refusal_causes
+from verification.rules.uninstall import registry_changes, removal_causes
+from verification.rules.use import use_causes
 
 
 def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
@@ -75,41 +75,41 @@ def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]
     elif evidence.install is None or _missing(evidence):
         return
     elif expectation.kind is ExpectationKind.WORKS:
-        yield from _release_faults(evidence, expectation, evidence.install)
+        yield from _release_causes(evidence, expectation, evidence.install)
     elif is_unexpected_support(evidence, expectation):
         yield finding("unexpected-support", "chosen", refusal=expectation.refusal).at(evidence)
-        yield from _release_faults(evidence, expectation, evidence.install)
+        yield from _release_causes(evidence, expectation, evidence.install)
     else:
-        yield from _refusal_faults(evidence, expectation, evidence.install)
+        yield from _refusal_causes(evidence, expectation, evidence.install)
 
 
 def _testbed_failures(evidence: CellEvidence) -> Iterator[Cause]:
     """Yield the failures of the testbed. They explain every other failure of the cell."""
     if failure := evidence.testbed:
         yield Finding(failure.cause, failure.observed).at(evidence, failure.where)
-    elif faults := list(index_requests.failed_requests(evidence)):
-        yield from faults
+    elif failed := list(index_requests.failed_requests(evidence)):
+        yield from failed
     else:
         yield from install.failed_setup(evidence)
 
 
-def _refusal_faults(
+def _refusal_causes(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield the faults where the installer must refuse the release or install an older one."""
+    """Yield the causes where the installer must refuse the release or install an older one."""
     if expectation.refused_upload and not run.code:
         # The index might have had a wheel for this machine.
         yield from install.other_release(evidence, expectation)
         return
-    yield from refusal_faults(evidence, expectation, run)
+    yield from refusal_causes(evidence, expectation, run)
     yield from registry_changes(evidence)
-    yield from _fallback_faults(evidence, expectation)
+    yield from _fallback_causes(evidence, expectation)
 
 
-def _release_faults(
+def _release_causes(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield the faults where the release must work."""
+    """Yield the causes where the release must work."""
     altered_files = list(index_requests.other_content(evidence, expectation))
     yield from altered_files
     if failed := list(install.failed_commands(evidence, expectation)):
@@ -121,27 +121,27 @@ def _release_faults(
         yield error.model_copy(update={"follows": follows})
         return
     yield from install.index_asked_offline(evidence, expectation)
-    yield from install.second_install_faults(evidence)
+    yield from install.second_install_causes(evidence)
     if other := list(install.other_release(evidence, expectation)):
         yield from other  # every other observation is about the other release
-        yield from _fallback_faults(evidence, expectation)
+        yield from _fallback_causes(evidence, expectation)
         return
     yield from index_requests.not_served(evidence, expectation)
-    yield from _use_faults(evidence, expectation)
+    yield from _use_causes(evidence, expectation)
 
 
-def _fallback_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
+def _fallback_causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     if evidence.import_run and evidence.exercise:
         yield from unusable_fallback(evidence, expectation, evidence.import_run, evidence.exercise)
 
 
-def _use_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the faults of the installed release: in use, in its own tests and at its removal."""
+def _use_causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
+    """Yield the causes of the installed release: in use, in its own tests and at its removal."""
     if not evidence.import_run or not evidence.exercise or not evidence.uninstall:
         return
-    faults = list(use_faults(evidence, expectation, evidence.import_run, evidence.exercise))
-    yield from faults
-    if not {cause.severity for cause in faults} & {Severity.BROKEN, Severity.TESTBED}:
+    causes = list(use_causes(evidence, expectation, evidence.import_run, evidence.exercise))
+    yield from causes
+    if not {cause.severity for cause in causes} & {Severity.BROKEN, Severity.TESTBED}:
         # Otherwise the failures of the tests only follow.
-        yield from own_test_faults(evidence, expectation)
-    yield from removal_faults(evidence, expectation, evidence.uninstall)
+        yield from own_test_causes(evidence, expectation)
+    yield from removal_causes(evidence, expectation, evidence.uninstall)

@@ -89,7 +89,7 @@ def _disproves(cell: CellResult, cause: Cause) -> bool:
 
 
 def _missing_in_inspection(cell: CellResult, wheel: WheelSummary) -> Contradiction | None:
-    """Return the contradiction of a failing cell and an inspection without a finding."""
+    """Return the contradiction of a failing cell and an inspection that does not report it."""
     about = tuple(cause for cause in cell.causes if _is_inspected(cause, wheel))
     if not about:
         return None

@@ -10,7 +10,7 @@ from verification.models.expectation import Conditions, Expectation
 from verification.rules import install_paths as paths
 from verification.rules.finding import finding
 from verification.rules.round_trip import wrong_answers
-from verification.rules.use import end_faults, failed_import, failed_steps
+from verification.rules.use import end_causes, failed_import, failed_steps
 
 UNUSABLE = "unusable-fallback"
 
@@ -33,7 +33,7 @@ def unusable_fallback(
         return
     version = paths.installed_version(evidence, expectation.project)
     older = expectation.model_copy(update={"version": version, "conditions": Conditions()})
-    causes = list(end_faults(evidence, older, import_run, exercise))
+    causes = list(end_causes(evidence, older, import_run, exercise))
     if not causes:
         causes = [*failed_steps(evidence, older), *wrong_answers(evidence)]
         causes = causes or list(failed_import(evidence, older, import_run))

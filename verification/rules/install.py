@@ -55,7 +55,7 @@ def index_asked_offline(evidence: CellEvidence, expectation: Expectation) -> Ite
         yield fault.at(evidence, "install")
 
 
-def second_install_faults(evidence: CellEvidence) -> Iterator[Cause]:
+def second_install_causes(evidence: CellEvidence) -> Iterator[Cause]:
     """Yield the failure of a second installation, and what it changed."""
     run = evidence.again
     if run is None:

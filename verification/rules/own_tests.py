@@ -35,8 +35,8 @@ _LISTED = 3  # names of further failures in one message
 _OWN_TESTS = "own tests"
 
 
-def own_test_faults(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the faults that the package's own tests show, if the cell runs them."""
+def own_test_causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
+    """Yield the causes that the package's own tests show, if the cell runs them."""
     if not expectation.conditions.own_tests:
         return
     tests = evidence.tests
@@ -47,12 +47,12 @@ def own_test_faults(evidence: CellEvidence, expectation: Expectation) -> Iterato
     if file and (shadowed := list(shadowed_by(file, _OWN_TESTS, evidence, expectation))):
         yield from shadowed
         return
-    causes = [*_run_faults(evidence, expectation, tests), *_failures(evidence, tests)]
+    causes = [*_run_causes(evidence, expectation, tests), *_failures(evidence, tests)]
     is_crash = has_crashed(tests.code, tests.trace)
     yield from reclassify_wine_fault(evidence, causes) if is_crash else causes
 
 
-def _run_faults(
+def _run_causes(
     evidence: CellEvidence, expectation: Expectation, tests: OwnTests
 ) -> Iterator[Cause]:
     """Yield why the run of the tests did not finish, or why it verifies nothing."""

@@ -42,10 +42,10 @@ _PROPER = ("unsupported-platform", "unsupported-python")
 _REASON = re.compile(r"^(?:ERROR:|error:|\s*cause:|hint:).*", re.MULTILINE)
 
 
-def refusal_faults(
+def refusal_causes(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield the faults of the refusal of a release that cannot work on the machine.
+    """Yield the causes of the refusal of a release that cannot work on the machine.
 
     ``run`` is the installation. If it passed, the installer installed another release, or this one
     although it cannot work.

@@ -23,10 +23,10 @@ _SYSTEM_KEYS = re.compile(
 _ADMINISTRATORS = re.compile(r"C:\\(?:Windows\\(?!Temp\b)|Program Files)", re.IGNORECASE)
 
 
-def removal_faults(
+def removal_causes(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield the faults of the removal, and what remains after it."""
+    """Yield the causes of the removal, and what remains after it."""
     if run.timed_out:
         yield hang(run).at(evidence, "uninstall")
         return

@@ -1,4 +1,4 @@
-"""Find the faults of the import and the use of the package."""
+"""Find the causes of the import and the use of the package."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _VAGUE = ("unclassified", "round-trip-failed")
 _MISSING = ("missing-bundled-library", "missing-runtime-library", "wrong-load-path")
 
 
-def use_faults(
+def use_causes(
     evidence: CellEvidence, expectation: Expectation, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
-    """Yield the faults of the import and the use of the package."""
-    if ended := list(end_faults(evidence, expectation, import_run, exercise)):
+    """Yield the causes of the import and the use of the package."""
+    if ended := list(end_causes(evidence, expectation, import_run, exercise)):
         yield from ended
         return
     failures = list(failed_steps(evidence, expectation))
@@ -63,11 +63,11 @@ def use_faults(
     yield from unknown_to_wine(evidence, expectation)
     yield from loaded_libraries(evidence, expectation)
     yield from wrong_dependencies(evidence, expectation)
-    yield from record_faults(evidence)
+    yield from record_causes(evidence)
     yield from registry_changes(evidence)
 
 
-def end_faults(
+def end_causes(
     evidence: CellEvidence, expectation: Expectation, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
     """Yield the causes that make all results of the steps meaningless."""
@@ -168,8 +168,8 @@ def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iter
             yield fault.at(evidence, "dependencies")
 
 
-def record_faults(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the faults of the installed files and of the entry points."""
+def record_causes(evidence: CellEvidence) -> Iterator[Cause]:
+    """Yield the causes of the installed files and of the entry points."""
     step, entries = evidence.steps.record, evidence.steps.entry_points
     if step is None or step.value is None:
         return

@@ -69,7 +69,7 @@ def requirements(
             yield requirement
 
 
-def faults(
+def causes(
     archive: Archive,
     identity: WheelIdentity,
     subject: Subject,

@@ -30,7 +30,7 @@ class _Parser(configparser.RawConfigParser):
         return optionstr
 
 
-def faults(archive: Archive, identity: WheelIdentity, subject: Subject) -> Iterator[Cause]:
+def causes(archive: Archive, identity: WheelIdentity, subject: Subject) -> Iterator[Cause]:
     """Yield the reasons why an installer refuses the wheel or an entry point cannot be loaded."""
     text = archive.metadata_file("entry_points.txt")
     if text is None:

@@ -30,7 +30,7 @@ _SITE_PACKAGES = len(
 )
 
 
-def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
+def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     """Yield the names that cannot be unpacked to their install paths.
 
     A wheel that can be installed on Windows must have only names that Windows allows.
@@ -40,7 +40,7 @@ def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         if reason := _unsafe_name(name):
             yield _mismatch(name, f"is an unsafe file name: {reason}")
         if for_windows:
-            yield from _windows_faults(name, archive.install_paths[name])
+            yield from _windows_causes(name, archive.install_paths[name])
     names_by_path: dict[str, list[str]] = defaultdict(list)
     for name, path in archive.install_paths.items():
         names_by_path[path.lower() if for_windows else path].append(name)
@@ -61,7 +61,7 @@ def _unsafe_name(name: str) -> str | None:
     return None
 
 
-def _windows_faults(name: str, install_path: str) -> Iterator[Cause]:
+def _windows_causes(name: str, install_path: str) -> Iterator[Cause]:
     for part in PurePosixPath(name).parts:
         if _DEVICE.match(part) or _UNUSABLE.search(part) or _utf16_length(part) > _MAX_NAME_LENGTH:
             observed = (

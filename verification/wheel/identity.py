@@ -70,7 +70,7 @@ def identify(archive: Archive, subject: Subject) -> WheelIdentity:
     return WheelIdentity(name, version, tags, metadata, wheel_file, next(matching, None))
 
 
-def faults(
+def causes(
     archive: Archive, identity: WheelIdentity, subject: Subject, *, additional: bool = False
 ) -> Iterator[Cause]:
     """Yield the differences between file name, WHEEL, METADATA and subject.

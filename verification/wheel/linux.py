@@ -46,7 +46,7 @@ _MAYBE_SYSTEM = re.compile(
 )
 
 
-def faults(code: NativeCode) -> Iterator[Cause]:
+def causes(code: NativeCode) -> Iterator[Cause]:
     """Yield the reasons why libraries of a wheel cannot load on a system of its tag."""
     policy = _policy(code.target)
     for library in code.matching:

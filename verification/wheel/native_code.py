@@ -131,10 +131,10 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
     return libraries, causes
 
 
-def faults(
+def causes(
     archive: Archive, identity: WheelIdentity, subject: Subject, code: NativeCode
 ) -> Iterator[Cause]:
-    """Yield the faults of a wheel's libraries that do not depend on the system."""
+    """Yield the causes of a wheel's libraries that do not depend on the system."""
     yield from _copies(code.libraries)
     if identity.platform:
         yield from _absent(archive, code)

@@ -19,7 +19,7 @@ _PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----", re.MU
 _TESTS = re.compile(r"tests?|testing")  # keys for tests protect nothing
 
 
-def faults(archive: Archive) -> Iterator[Cause]:
+def causes(archive: Archive) -> Iterator[Cause]:
     """Yield the files that must not be published."""
     for name, data in archive.files.items():
         if observed := _fault(name, data):

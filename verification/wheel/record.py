@@ -19,7 +19,7 @@ _SIGNATURE = re.compile(r".*\.(jws|p7s)")
 _HASHES = {"sha256", "sha384", "sha512"}  # PEP 427: sha256 or stronger
 
 
-def faults(archive: Archive) -> Iterator[Cause]:
+def causes(archive: Archive) -> Iterator[Cause]:
     """Yield the differences between RECORD and the files, and the files that cannot be read."""
     for name, reason in archive.unreadable.items():
         yield _fault(name, f"cannot be unpacked ({reason})", kind="unreadable")
@@ -40,7 +40,7 @@ def faults(archive: Archive) -> Iterator[Cause]:
         if count > 1:
             yield _fault(name, f"is in RECORD {count} times", kind="repeated-row")
     for row in rows:
-        yield from _row_faults(archive, row)
+        yield from _row_causes(archive, row)
     for name in dict.fromkeys(archive.names):
         if name not in listed and not _SIGNATURE.fullmatch(name):
             yield _fault(name, "is in the archive, but not in RECORD", kind="not-listed")
@@ -55,7 +55,7 @@ def record_rows(text: str) -> list[list[str]]:
     return [row for row in csv.reader(text.splitlines(), strict=True) if row]
 
 
-def _row_faults(archive: Archive, row: list[str]) -> Iterator[Cause]:
+def _row_causes(archive: Archive, row: list[str]) -> Iterator[Cause]:
     name, digest, size = (*row, "", "")[:3]
     if len(row) != 3:
         yield _fault(name, f"has {len(row)} fields in RECORD instead of 3", kind="fields")

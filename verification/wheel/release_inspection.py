@@ -57,7 +57,7 @@ def narrow(inspection: ReleaseInspection, subject: Subject) -> ReleaseInspection
 
 
 def release_causes(wheels: Sequence[WheelInspection], subject: Subject) -> tuple[Cause, ...]:
-    """Return the faults of a release as a set of wheels."""
+    """Return the causes of a release as a set of wheels."""
     return sorted_causes(
         [
             *_incomplete(wheels, subject),

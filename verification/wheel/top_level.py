@@ -16,7 +16,7 @@ from verification.wheel.identity import WheelIdentity
 from verification.wheel.wording import byte_size, listing
 
 
-def faults(
+def causes(
     archive: Archive,
     identity: WheelIdentity,
     subject: Subject,

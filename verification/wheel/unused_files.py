@@ -21,7 +21,7 @@ from verification.wheel.record import record_rows
 _CHECKS = {Check.W001, Check.W004}
 
 
-def faults(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
+def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     """Yield the files that no interpreter uses.
 
     A wheel with an invalid RECORD or WHEEL is not checked. Other modules report it.

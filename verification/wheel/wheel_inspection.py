@@ -53,22 +53,22 @@ def inspect_wheel(
     native = NativeCode(tuple(libraries), ident.platform_tag, declared)
     causes = [
         *unloadable,
-        *identity.faults(archive, ident, subject, additional=additional),
-        *record.faults(archive),
-        *file_names.faults(archive, ident),
-        *top_level.faults(archive, ident, subject, modules),
-        *unused_files.faults(archive, ident),
-        *private_files.faults(archive),
-        *entry_points.faults(archive, ident, subject),
-        *dependencies.faults(archive, ident, subject, modules, code),
-        *native_code.faults(archive, ident, subject, native),
+        *identity.causes(archive, ident, subject, additional=additional),
+        *record.causes(archive),
+        *file_names.causes(archive, ident),
+        *top_level.causes(archive, ident, subject, modules),
+        *unused_files.causes(archive, ident),
+        *private_files.causes(archive),
+        *entry_points.causes(archive, ident, subject),
+        *dependencies.causes(archive, ident, subject, modules, code),
+        *native_code.causes(archive, ident, subject, native),
     ]
     match native.target.system if ident.platform else None:
         case "linux" | "musl":
-            causes += linux.faults(native)
+            causes += linux.causes(native)
             causes += linux.interposition(native.matching, subject.embedded)
         case "windows":
-            causes += windows.faults(native, subject, ident.tags)
+            causes += windows.causes(native, subject, ident.tags)
         case _:
             pass
     return WheelInspection(

@@ -25,7 +25,7 @@ from verification.wheel.wording import listing
 _WINDOWS_10 = {"ucrtbase.dll"}
 
 
-def faults(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[Cause]:
+def causes(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[Cause]:
     """Yield the reasons why libraries of a wheel with these tags cannot load on a clean Windows."""
     provided = _provided(subject.python, code.tag) | {name.lower() for name in code.absent}
     python_library = _python_library(subject, tags)

@@ -101,7 +101,7 @@ def test_changed_path_of_a_second_installation_is_reported(kind: str) -> None:
         difference[kind] = ["/home/user/.cache/pip/http", CFFI, f"{CFFI}.x"]
         fields["again"] = command_run("pip", "install", "quiverdb", difference=difference)
 
-    assert only_cause(install.second_install_faults(evidence(change))) == (
+    assert only_cause(install.second_install_causes(evidence(change))) == (
         "use-not-supported",
         f"{CELL}: installed again",
         {"count": 2, "path": CFFI},
@@ -113,15 +113,15 @@ def test_second_installation_may_change_caches() -> None:
         difference = no_changes() | {"added": ["/home/user/.cache/pip/http"]}
         fields["again"] = command_run("pip", "install", "quiverdb", difference=difference)
 
-    assert list(install.second_install_faults(evidence(change))) == []
-    assert list(install.second_install_faults(evidence())) == []
+    assert list(install.second_install_causes(evidence(change))) == []
+    assert list(install.second_install_causes(evidence())) == []
 
 
 def test_failed_second_installation_is_reported() -> None:
     def change(fields: Fields) -> None:
         fields["again"] = command_run("pip", code=2, stderr="ERROR: no\n", difference=no_changes())
 
-    assert only_cause(install.second_install_faults(evidence(change))) == (
+    assert only_cause(install.second_install_causes(evidence(change))) == (
         "use-not-supported",
         f"{CELL}: installed again",
         {"code": 2, "error": "ERROR: no"},

@@ -15,7 +15,7 @@ from tests.helpers.sample_evidence import (
 from tests.helpers.sample_expectation import EXPECTATION, Summary, summary
 from verification.models.cause import Cause
 from verification.models.expectation import Conditions
-from verification.rules.own_tests import own_test_faults
+from verification.rules.own_tests import own_test_causes
 
 TESTED = EXPECTATION.model_copy(update={"conditions": Conditions(own_tests=True)})
 TRACE = 'Current thread:\n  File "/x/database.py", line 7 in open\n'
@@ -26,7 +26,7 @@ NOT_RUN = "own-tests-not-run"
 def causes(**changes: Any) -> list[Cause]:
     """Return the causes of a run of the tests with these changes."""
     observed = evidence(lambda fields: fields.update(tests=own_tests(**changes)))
-    return list(own_test_faults(observed, TESTED))
+    return list(own_test_causes(observed, TESTED))
 
 
 def fault(**changes: Any) -> Summary:
@@ -49,11 +49,11 @@ def test_passing_run_has_no_cause() -> None:
 
 def test_tests_count_only_if_the_cell_runs_them() -> None:
     observed = evidence(lambda fields: fields.update(tests=own_tests(end=None)))
-    assert list(own_test_faults(observed, EXPECTATION)) == []
+    assert list(own_test_causes(observed, EXPECTATION)) == []
 
 
 def test_tests_that_did_not_start_have_a_cause() -> None:
-    (cause,) = own_test_faults(evidence(), TESTED)
+    (cause,) = own_test_causes(evidence(), TESTED)
     assert summary(cause) == (NOT_RUN, f"{CELL}: own tests", {})
 
 
@@ -119,7 +119,7 @@ def test_crash_that_wine_explains_is_a_testbed_failure() -> None:
         fields["tests"] = own_tests(end=None, within="t.py::b", code=-11)
         fields["loader"] = [line]
 
-    (cause,) = own_test_faults(evidence(change), TESTED)
+    (cause,) = own_test_causes(evidence(change), TESTED)
     assert (cause.name, cause.severity) == ("emulator-gap", "testbed")
 
 
@@ -130,7 +130,7 @@ def test_failed_test_is_not_explained_by_wine() -> None:
         fields["tests"] = own_tests(end=END, failures=[failure("t.py::a")], code=1)
         fields["loader"] = [line]
 
-    (cause,) = own_test_faults(evidence(change), TESTED)
+    (cause,) = own_test_causes(evidence(change), TESTED)
     assert cause.name == "own-tests-failed"
 
 

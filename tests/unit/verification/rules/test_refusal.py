@@ -62,7 +62,7 @@ def installed(name: str, version: str) -> Change:
 def causes(*changes: Change, expectation: Expectation = REFUSES) -> list[Cause]:
     observed = evidence(*changes)
     assert observed.install is not None
-    return list(refusal.refusal_faults(observed, expectation, observed.install))
+    return list(refusal.refusal_causes(observed, expectation, observed.install))
 
 
 def fault(*changes: Change, expectation: Expectation = REFUSES) -> Summary:

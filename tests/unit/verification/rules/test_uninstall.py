@@ -29,14 +29,14 @@ from verification.models.expectation import Conditions
 from verification.rules import uninstall
 
 
-def faults(*changes: Change) -> list[Cause]:
+def causes_of(*changes: Change) -> list[Cause]:
     observed = evidence(*changes)
     assert observed.uninstall is not None
-    return list(uninstall.removal_faults(observed, EXPECTATION, observed.uninstall))
+    return list(uninstall.removal_causes(observed, EXPECTATION, observed.uninstall))
 
 
 def fault(*changes: Change) -> Summary:
-    (cause,) = faults(*changes)
+    (cause,) = causes_of(*changes)
     return summary(cause)
 
 
@@ -56,7 +56,7 @@ def remaining(*paths: str, installed: tuple[str, ...] = ()) -> CellEvidence:
 
 
 def test_clean_removal_has_no_cause() -> None:
-    assert faults() == []
+    assert causes_of() == []
 
 
 def test_removal_without_end_is_a_hang() -> None:
@@ -73,7 +73,7 @@ def test_hang_of_a_stalled_machine_is_a_testbed_failure() -> None:
 
 def test_failed_removal_is_reported_with_its_last_error() -> None:
     changes = {"code": 2, "stderr": "ERROR: cannot uninstall, RECORD file not found\nbye\n"}
-    (cause,) = faults(
+    (cause,) = causes_of(
         lambda fields: fields["uninstall"].update(changes),
         lambda fields: fields["left"]["added"].append(CORE),
     )
@@ -105,7 +105,7 @@ def test_failed_removal_is_reported_with_its_last_error() -> None:
     ],
 )
 def test_remaining_path_is_reported(path: str) -> None:
-    (cause,) = faults(lambda fields: fields["left"]["added"].append(path))
+    (cause,) = causes_of(lambda fields: fields["left"]["added"].append(path))
     assert cause.severity == "flawed"
     assert summary(cause) == (
         "uninstall-leftover",
@@ -184,7 +184,7 @@ def test_folder_with_a_dependency_is_no_leftover() -> None:
 
 @pytest.mark.parametrize("kind", ["changed", "removed"])
 def test_changed_file_of_the_machine_is_reported(kind: str) -> None:
-    (cause,) = faults(lambda fields: fields["left"][kind].extend(["/usr/bin/python3", "/b"]))
+    (cause,) = causes_of(lambda fields: fields["left"][kind].extend(["/usr/bin/python3", "/b"]))
     assert cause.severity == "broken"
     assert summary(cause) == (
         "machine-changed",
@@ -202,7 +202,7 @@ def test_changed_file_of_another_distribution_is_reported(kind: str) -> None:
         paths = [*FILES, PACKAGE, LIBS, bytecode, cache, CFFI, "/home/user/new"]
         fields["since_installed"][kind] = paths
 
-    (cause,) = faults(change)
+    (cause,) = causes_of(change)
     assert cause.severity == "broken"
     assert summary(cause) == (
         "dependency-damaged",
@@ -218,7 +218,7 @@ def test_removed_environment_is_no_damage() -> None:
         fields["installed"]["added"].append(info)
         fields["since_installed"]["removed"] = [SITE, CFFI, info, *FILES, PACKAGE, LIBS]
 
-    assert faults(change) == []
+    assert causes_of(change) == []
 
 
 def test_metadata_of_the_package_is_no_other_distribution() -> None:
@@ -251,13 +251,13 @@ def test_path_that_needs_an_administrator_is_reported(path: str, forbidden: bool
         fields["installed"]["added"].append(path)
         fields["left"]["added"] = ["C:\\a", path, path]
 
-    causes = [summary(cause) for cause in faults(change) if cause.name == "permission"]
+    causes = [summary(cause) for cause in causes_of(change) if cause.name == "permission"]
     expected = ("permission", f"{CELL}: uninstall", {"path": path})
     assert causes == ([expected] if forbidden else [])
 
 
 def test_windows_path_on_linux_is_an_ordinary_name() -> None:
-    causes = faults(lambda fields: fields["left"]["added"].append("C:\\Windows\\x"))
+    causes = causes_of(lambda fields: fields["left"]["added"].append("C:\\Windows\\x"))
     assert [cause.name for cause in causes] == ["uninstall-leftover"]
 
 

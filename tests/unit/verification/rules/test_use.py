@@ -39,14 +39,14 @@ def processes(observed: CellEvidence) -> tuple[ImportRun, Exercise]:
     return observed.import_run, observed.exercise
 
 
-def faults(*changes: Change, expectation: Expectation = EXPECTATION) -> list[Cause]:
+def causes_of(*changes: Change, expectation: Expectation = EXPECTATION) -> list[Cause]:
     observed = evidence(*changes)
-    return list(use.use_faults(observed, expectation, *processes(observed)))
+    return list(use.use_causes(observed, expectation, *processes(observed)))
 
 
 def ends(*changes: Change, expectation: Expectation = EXPECTATION) -> list[Cause]:
     observed = evidence(*changes)
-    return list(use.end_faults(observed, expectation, *processes(observed)))
+    return list(use.end_causes(observed, expectation, *processes(observed)))
 
 
 def steps(**changed: Fields) -> Change:
@@ -73,7 +73,7 @@ def failed(*changes: Change, conditions: Conditions | None = None) -> list[Cause
 
 
 def test_healthy_use_has_no_cause() -> None:
-    assert faults() == []
+    assert causes_of() == []
     assert ends() == []
 
 
@@ -109,14 +109,14 @@ def test_shadowed_import_explains_failed_steps() -> None:
     other = {"file": "/home/user/project/quiverdb.py", "folder": "/home/user/project"}
     change = fails("native-call", "no")
     shadow = [lambda fields: fields["exercise"]["steps"]["import"].update(value=other)]
-    assert names(faults(*shadow, change)) == ["shadowed-import"]
+    assert names(causes_of(*shadow, change)) == ["shadowed-import"]
 
 
 def test_failed_prelude_is_a_testbed_failure() -> None:
     changes = [fails("prelude", "no such library"), fails("native-call", "no")]
     facts = {"message": "no such library"}
-    assert only_cause(faults(*changes)) == ("testbed-defect", f"{CELL}: prelude", facts)
-    assert faults(steps(prelude=step("prelude"))) == []
+    assert only_cause(causes_of(*changes)) == ("testbed-defect", f"{CELL}: prelude", facts)
+    assert causes_of(steps(prelude=step("prelude"))) == []
 
 
 # ---- the steps ----
@@ -234,20 +234,20 @@ def test_library_that_was_not_loaded_is_missing_in_a_use(change: Change) -> None
 
 
 def test_failed_separate_import_is_reported() -> None:
-    name, where, facts = only_cause(faults(lambda fields: fields["import"].update(code=7)))
+    name, where, facts = only_cause(causes_of(lambda fields: fields["import"].update(code=7)))
     assert (name, where) == ("unclassified", f"{CELL}: import")
     assert "7" in str(facts["message"])
 
 
 def test_failed_separate_import_names_the_missing_module() -> None:
     error = "Traceback ...\nModuleNotFoundError: No module named 'attrs'\n"
-    causes = faults(lambda fields: fields["import"].update(code=1, stderr=error))
+    causes = causes_of(lambda fields: fields["import"].update(code=1, stderr=error))
     assert names(causes) == ["missing-dependency"]
 
 
 def test_import_that_failed_in_both_processes_is_reported_once() -> None:
     change = fails("import", "No module named 'cffi'", "ImportError")
-    assert names(faults(change, lambda fields: fields["import"].update(code=1))) == [
+    assert names(causes_of(change, lambda fields: fields["import"].update(code=1))) == [
         "missing-dependency"
     ]
 
@@ -377,7 +377,7 @@ def test_file_that_differs_from_record_is_reported() -> None:
         {"file": "quiverdb/a.py", "observed": "other content"},
         {"file": "quiverdb/b.py", "observed": "FileNotFoundError"},
     ]
-    causes = use.record_faults(evidence(record(wrong=wrong)))
+    causes = use.record_causes(evidence(record(wrong=wrong)))
     assert [summary(cause) for cause in causes] == [
         (
             "record-mismatch",
@@ -389,13 +389,13 @@ def test_file_that_differs_from_record_is_reported() -> None:
 
 
 def test_record_without_hashes_is_a_mismatch() -> None:
-    causes = use.record_faults(evidence(record(checked=0)))
+    causes = use.record_causes(evidence(record(checked=0)))
     assert only_cause(causes) == ("record-mismatch", f"{CELL}: RECORD", {})
 
 
 def test_module_that_does_not_compile_is_reported() -> None:
     wrong = [{"file": "quiverdb/extra.py", "observed": "'(' was never closed (extra.py, line 1)"}]
-    (cause,) = use.record_faults(evidence(record(unreadable=wrong)))
+    (cause,) = use.record_causes(evidence(record(unreadable=wrong)))
     assert cause.severity == "broken"
     assert summary(cause) == (
         "syntax-error",
@@ -407,7 +407,7 @@ def test_module_that_does_not_compile_is_reported() -> None:
 def test_entry_point_that_cannot_be_loaded_is_flawed() -> None:
     error = "ModuleNotFoundError: No module named 'quiverdb.cli'" + "!" * 400
     entry = {"name": "quiver", "value": "quiverdb.cli:main", "observed": error}
-    (cause,) = use.record_faults(evidence(steps(entry_points=step("entry-points", [entry]))))
+    (cause,) = use.record_causes(evidence(steps(entry_points=step("entry-points", [entry]))))
     assert cause.severity == "flawed"
     assert summary(cause) == (
         "entry-point-broken",
@@ -426,7 +426,7 @@ def test_entry_point_that_cannot_be_loaded_is_flawed() -> None:
     ],
 )
 def test_missing_record_is_no_fault(change: Change) -> None:
-    assert list(use.record_faults(evidence(change))) == []
+    assert list(use.record_causes(evidence(change))) == []
 
 
 # ---- each kind of fault ----
@@ -455,16 +455,16 @@ def test_missing_record_is_no_fault(change: Change) -> None:
     ],
 )
 def test_each_kind_of_fault_in_use_is_reported(change: Change, name: str) -> None:
-    assert names(faults(change)) == [name]
+    assert names(causes_of(change)) == [name]
 
 
 def test_unused_function_that_wine_lacks_is_a_note() -> None:
     lines = [
         lambda fields: fields["loader"].append(missing_symbol_line("KERNEL32.dll", "PssQuery"))
     ]
-    assert names(faults(on_windows, *lines, expectation=WINDOWS)) == ["unknown-to-wine"]
+    assert names(causes_of(on_windows, *lines, expectation=WINDOWS)) == ["unknown-to-wine"]
 
 
 def test_other_faults_are_reported_with_a_failed_step() -> None:
-    causes = faults(fails("mapped", "no"), lambda fields: fields.update(processes=["x"]))
+    causes = causes_of(fails("mapped", "no"), lambda fields: fields.update(processes=["x"]))
     assert names(causes) == ["unclassified", "process-left"]

@@ -27,7 +27,7 @@ LOADER = "quiverdb/_loader.py"
 GOOD_LOADER = "from cffi import FFI\n\n\ndef load():\n    return FFI\n"
 
 
-Finding = tuple[str, str, dict[str, FactValue]]
+Expected = tuple[str, str, dict[str, FactValue]]
 """Severity, path and facts of a missing dependency."""
 
 
@@ -36,8 +36,8 @@ def with_loader(folder: Path, code: str) -> Path:
     return linux_wheel(folder, {LOADER: f"{GOOD_LOADER}{code}\n"})
 
 
-def findings(wheel: Path) -> list[Finding]:
-    """Return the findings of a wheel, which must have no other causes."""
+def causes_of(wheel: Path) -> list[Expected]:
+    """Return the causes of a wheel, which must have no other causes."""
     causes = inspect(wheel).causes
     assert {cause.name for cause in causes} <= {"missing-dependency"}
     return [(cause.severity, cause.where, dict(cause.facts)) for cause in causes]
@@ -52,11 +52,11 @@ def missing(wheel: Path) -> list[Cause]:
 
 def test_undeclared_import_is_broken(tmp_path: Path) -> None:
     wheel = with_loader(tmp_path, "import numpy.linalg")
-    assert findings(wheel) == [("broken", LOADER, {"module": "numpy"})]
+    assert causes_of(wheel) == [("broken", LOADER, {"module": "numpy"})]
 
 
 def test_import_without_any_declared_dependency_is_broken(tmp_path: Path) -> None:
-    assert findings(linux_wheel(tmp_path, requires=())) == [("broken", LOADER, {"module": "cffi"})]
+    assert causes_of(linux_wheel(tmp_path, requires=())) == [("broken", LOADER, {"module": "cffi"})]
 
 
 def test_import_that_needs_no_declaration_has_no_cause(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_import_that_needs_no_declaration_has_no_cause(tmp_path: Path) -> None:
 def test_import_under_a_condition_is_a_note(tmp_path: Path) -> None:
     for condition in ("name", "1", "sys.argv", "load()"):
         wheel = with_loader(tmp_path, f"if {condition}:\n    import pandas")
-        assert findings(wheel) == [("note", LOADER, {"module": "pandas"})], condition
+        assert causes_of(wheel) == [("note", LOADER, {"module": "pandas"})], condition
 
 
 @pytest.mark.parametrize("code", ["import pandas", "if x:\n    import pandas"])
@@ -82,7 +82,7 @@ def test_import_in_a_module_that_the_package_does_not_import_is_a_note(
     tmp_path: Path, code: str
 ) -> None:
     wheel = linux_wheel(tmp_path, {"quiverdb/extra.py": code})
-    assert findings(wheel) == [("note", "quiverdb/extra.py", {"module": "pandas"})]
+    assert causes_of(wheel) == [("note", "quiverdb/extra.py", {"module": "pandas"})]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_missing_module_of_the_package_is_broken(tmp_path: Path, context: str) -
         "from . import __path__, _gone",
     ):
         wheel = with_loader(tmp_path, context.format(code))
-        assert findings(wheel) == [("broken", LOADER, {"module": "quiverdb._gone"})], code
+        assert causes_of(wheel) == [("broken", LOADER, {"module": "quiverdb._gone"})], code
 
 
 def test_module_that_need_not_exist_has_no_cause(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_module_that_need_not_exist_has_no_cause(tmp_path: Path) -> None:
 def test_import_under_a_constant_in_a_function_is_a_note(tmp_path: Path) -> None:
     code = "def f():\n    if WINDOWS:\n        from . import _gone"
     wheel = with_loader(tmp_path, code)
-    assert findings(wheel) == [("note", LOADER, {"module": "quiverdb._gone"})]
+    assert causes_of(wheel) == [("note", LOADER, {"module": "quiverdb._gone"})]
 
 
 def test_import_in_a_module_for_some_systems_is_a_note(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_extension_module_for_another_python_is_missing(tmp_path: Path) -> None:
 def test_wheel_without_the_package_is_broken(tmp_path: Path, out: Path) -> None:
     remove = ["quiverdb/__init__.py", LOADER]
     wheel = wheels.mutate(linux_wheel(tmp_path), out, remove=remove)
-    assert findings(wheel) == [("broken", wheel.name, {"module": "quiverdb"})]
+    assert causes_of(wheel) == [("broken", wheel.name, {"module": "quiverdb"})]
 
 
 def test_code_in_the_data_folder_belongs_to_the_package(tmp_path: Path, out: Path) -> None:

@@ -18,9 +18,9 @@ from verification.wheel.archive import open_wheel
 from verification.wheel.identity import identify
 
 
-def faults(wheel: Path) -> list[Cause]:
+def causes_of(wheel: Path) -> list[Cause]:
     archive = open_wheel(wheel)
-    return list(file_names.faults(archive, identify(archive, SUBJECT)))
+    return list(file_names.causes(archive, identify(archive, SUBJECT)))
 
 
 def test_name_that_leads_out_of_the_environment_is_reported(tmp_path: Path) -> None:
@@ -32,13 +32,13 @@ def test_name_that_leads_out_of_the_environment_is_reported(tmp_path: Path) -> N
         "C:evil.py",
         "quiverdb\\evil.py",
     ):
-        (cause,) = faults(linux_wheel(tmp_path, {name: ""}))
+        (cause,) = causes_of(linux_wheel(tmp_path, {name: ""}))
         assert (cause.name, cause.where) == ("record-mismatch", name)
 
 
 def test_name_with_dots_or_a_colon_inside_is_safe(tmp_path: Path) -> None:
     files = dict.fromkeys(["quiverdb/..evil.py", "quiverdb/ab:c", "quiverdb/a..b/c"], "")
-    assert faults(linux_wheel(tmp_path, files)) == []
+    assert causes_of(linux_wheel(tmp_path, files)) == []
 
 
 def test_name_that_windows_does_not_allow_is_reported_for_windows_only(tmp_path: Path) -> None:
@@ -47,28 +47,28 @@ def test_name_that_windows_does_not_allow_is_reported_for_windows_only(tmp_path:
         "what?", "trailing.", "trailing ", "a\x1fb", "x" * 256,
     ):  # fmt: skip
         files = {f"quiverdb/{name}": ""}
-        first, *others = faults(windows_wheel(tmp_path, files))
+        first, *others = causes_of(windows_wheel(tmp_path, files))
         where = " ".join(f"quiverdb/{name}".split())
         assert (first.name, first.where) == ("file-name-unusable", where)
         assert first.facts == {"part": name}
         assert bool(others) == (len(name) > 255)  # its path is too long as well
-        assert faults(linux_wheel(tmp_path, files)) == []
+        assert causes_of(linux_wheel(tmp_path, files)) == []
 
 
 def test_name_that_only_starts_like_a_device_is_allowed(tmp_path: Path) -> None:
     names = ["auxiliary.py", "console.py", "com0", "com10.py", ".hidden", "nul-l", "a b.py"]
     files = {f"quiverdb/{name}": "" for name in [*names, "x" * 100]}
-    assert faults(windows_wheel(tmp_path, files)) == []
+    assert causes_of(windows_wheel(tmp_path, files)) == []
 
 
 def test_folder_that_windows_does_not_allow_is_reported(tmp_path: Path) -> None:
-    (cause,) = faults(windows_wheel(tmp_path, {"quiverdb/aux/x.py": ""}))
+    (cause,) = causes_of(windows_wheel(tmp_path, {"quiverdb/aux/x.py": ""}))
     assert (cause.where, cause.facts) == ("quiverdb/aux/x.py", {"part": "aux"})
 
 
 def test_wheel_for_any_platform_must_have_names_for_windows(tmp_path: Path) -> None:
     files = {"quiverdb/__init__.py": "", "quiverdb/aux.py": ""}
-    (cause,) = faults(wheels.build(tmp_path, files, tag="py3-none-any"))
+    (cause,) = causes_of(wheels.build(tmp_path, files, tag="py3-none-any"))
     assert cause.name == "file-name-unusable"
 
 
@@ -84,11 +84,11 @@ def test_path_that_is_too_long_for_windows_is_reported_with_its_length(tmp_path:
         "quiverdb-1.0.0.data/scripts/" + "x" * 200: None,
     }
     files = dict.fromkeys(lengths, "")
-    causes = faults(windows_wheel(tmp_path, files))
+    causes = causes_of(windows_wheel(tmp_path, files))
     assert {cause.name for cause in causes} == {"file-name-unusable"}
     reported = {cause.where: cause.facts["length"] for cause in causes}
     assert reported == {path: length for path, length in lengths.items() if length}
-    assert faults(linux_wheel(tmp_path, files)) == []
+    assert causes_of(linux_wheel(tmp_path, files)) == []
 
 
 @pytest.mark.parametrize("kind", ["purelib", "platlib"])
@@ -100,13 +100,13 @@ def test_two_files_with_one_install_path_are_reported(tmp_path: Path, out: Path,
 
 def test_names_that_differ_only_in_case_are_reported_for_windows_only(tmp_path: Path) -> None:
     files = {"quiverdb/_Loader.py": ""}
-    (cause,) = faults(windows_wheel(tmp_path, files))
+    (cause,) = causes_of(windows_wheel(tmp_path, files))
     assert (cause.name, cause.where) == ("record-mismatch", "quiverdb/_loader.py")
     assert cause.facts == {"same_path": ("quiverdb/_Loader.py",)}
-    assert faults(linux_wheel(tmp_path, files)) == []
+    assert causes_of(linux_wheel(tmp_path, files)) == []
 
 
 def test_good_wheel_has_no_fault(tmp_path: Path) -> None:
-    assert faults(linux_wheel(tmp_path)) == []
-    assert faults(windows_wheel(tmp_path)) == []
+    assert causes_of(linux_wheel(tmp_path)) == []
+    assert causes_of(windows_wheel(tmp_path)) == []
     assert inspect(windows_wheel(tmp_path)).causes == ()

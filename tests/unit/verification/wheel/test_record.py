@@ -14,9 +14,9 @@ RECORD = "quiverdb-1.0.0.dist-info/RECORD"
 PY_TYPED = "quiverdb/py.typed,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0"
 
 
-def faults(wheel: Path) -> list[tuple[str, object]]:
+def causes_of(wheel: Path) -> list[tuple[str, object]]:
     """Return the path and the kind of each fault."""
-    causes = list(record.faults(open_wheel(wheel)))
+    causes = list(record.causes(open_wheel(wheel)))
     assert {cause.name for cause in causes} <= {"record-mismatch"}
     return [(cause.where, cause.facts["kind"]) for cause in causes]
 
@@ -30,14 +30,14 @@ def edited(folder: Path, out: Path, old: str, new: str) -> Path:
 
 
 def test_correct_record_has_no_fault(tmp_path: Path) -> None:
-    assert faults(linux_wheel(tmp_path)) == []
+    assert causes_of(linux_wheel(tmp_path)) == []
 
 
 def test_file_that_record_does_not_list_is_reported(tmp_path: Path, out: Path) -> None:
     wheel = wheels.mutate(linux_wheel(tmp_path), out, add={"quiverdb/new.py": ""}, fix_record=False)
     cause = only_cause(wheel)
     assert (cause.name, cause.where) == ("record-mismatch", "quiverdb/new.py")
-    assert faults(wheel) == [("quiverdb/new.py", "not-listed")]
+    assert causes_of(wheel) == [("quiverdb/new.py", "not-listed")]
 
 
 def test_listed_file_that_does_not_exist_is_reported(tmp_path: Path, out: Path) -> None:
@@ -46,7 +46,7 @@ def test_listed_file_that_does_not_exist_is_reported(tmp_path: Path, out: Path) 
     )
     cause = only_cause(wheel)
     assert (cause.name, cause.where) == ("record-mismatch", "quiverdb/py.typed")
-    assert faults(wheel) == [("quiverdb/py.typed", "not-in-archive")]
+    assert causes_of(wheel) == [("quiverdb/py.typed", "not-in-archive")]
 
 
 def test_changed_file_has_another_hash_and_size(tmp_path: Path, out: Path) -> None:
@@ -54,20 +54,20 @@ def test_changed_file_has_another_hash_and_size(tmp_path: Path, out: Path) -> No
     wheel = wheels.mutate(
         linux_wheel(tmp_path), out, edit={path: lambda data: data + b"\n"}, fix_record=False
     )
-    assert faults(wheel) == [(path, "hash"), (path, "size")]
+    assert causes_of(wheel) == [(path, "hash"), (path, "size")]
 
 
 def test_changed_file_with_the_same_size_has_another_hash(tmp_path: Path, out: Path) -> None:
     path = "quiverdb/__init__.py"
     wheel = wheels.mutate(linux_wheel(tmp_path), out, edit={path: bytes.upper}, fix_record=False)
-    assert faults(wheel) == [(path, "hash")]
+    assert causes_of(wheel) == [(path, "hash")]
 
 
 def test_wheel_without_record_is_reported(tmp_path: Path, out: Path) -> None:
     wheel = wheels.mutate(linux_wheel(tmp_path), out, remove=[RECORD])
     cause = only_cause(wheel)
     assert (cause.name, cause.where) == ("record-mismatch", wheel.name)
-    assert faults(wheel) == [(wheel.name, "no-record")]
+    assert causes_of(wheel) == [(wheel.name, "no-record")]
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_wheel_without_record_is_reported(tmp_path: Path, out: Path) -> None:
     ],
 )
 def test_wrong_row_is_reported(tmp_path: Path, out: Path, row: str, kind: str) -> None:
-    assert faults(edited(tmp_path, out, PY_TYPED, row)) == [("quiverdb/py.typed", kind)]
+    assert causes_of(edited(tmp_path, out, PY_TYPED, row)) == [("quiverdb/py.typed", kind)]
 
 
 def test_row_with_a_wrong_name_is_two_faults(tmp_path: Path, out: Path) -> None:
     wheel = edited(tmp_path, out, "quiverdb/py.typed,", 'quiverdb/"py.typed,')
-    assert faults(wheel) == [
+    assert causes_of(wheel) == [
         ('quiverdb/"py.typed', "not-in-archive"),
         ("quiverdb/py.typed", "not-listed"),
     ]
@@ -95,7 +95,7 @@ def test_row_with_a_wrong_name_is_two_faults(tmp_path: Path, out: Path) -> None:
 
 def test_record_that_is_not_csv_is_reported(tmp_path: Path, out: Path) -> None:
     wheel = edited(tmp_path, out, "quiverdb/py.typed", '"quiverdb/py"typed')
-    assert faults(wheel) == [("RECORD", "not-csv")]
+    assert causes_of(wheel) == [("RECORD", "not-csv")]
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_signature_of_record_need_not_be_listed(tmp_path: Path, out: Path, suffi
     wheel = wheels.mutate(
         linux_wheel(tmp_path), out, add={f"{RECORD}.{suffix}": "x"}, fix_record=False
     )
-    assert faults(wheel) == []
+    assert causes_of(wheel) == []
 
 
 def test_signature_of_record_may_be_listed_without_a_hash(tmp_path: Path, out: Path) -> None:
     first = wheels.mutate(linux_wheel(tmp_path), out, add={f"{RECORD}.jws": "x"})
     (out / "second").mkdir()
     edit = {RECORD: lambda data: data.replace(*_row(data, b"RECORD.jws"))}
-    assert faults(wheels.mutate(first, out / "second", edit=edit, fix_record=False)) == []
+    assert causes_of(wheels.mutate(first, out / "second", edit=edit, fix_record=False)) == []
 
 
 def _row(data: bytes, name: bytes) -> tuple[bytes, bytes]:
@@ -141,7 +141,7 @@ def test_repeated_file_in_the_archive_is_reported(tmp_path: Path) -> None:
     ):
         archive.writestr("quiverdb/py.typed", "")
     assert only_cause(wheel).name == "record-mismatch"
-    assert faults(wheel) == [("quiverdb/py.typed", "repeated-file")]
+    assert causes_of(wheel) == [("quiverdb/py.typed", "repeated-file")]
 
 
 def test_file_with_a_wrong_checksum_is_unreadable(tmp_path: Path) -> None:
@@ -153,4 +153,4 @@ def test_file_with_a_wrong_checksum_is_unreadable(tmp_path: Path) -> None:
     data[member.header_offset + 30 + len(member.filename) + 2] ^= 0xFF
     wheel.write_bytes(data)
     assert only_cause(wheel).name == "record-mismatch"
-    assert faults(wheel) == [(path, "unreadable")]
+    assert causes_of(wheel) == [(path, "unreadable")]

@@ -16,7 +16,7 @@ BYTECODE = "quiverdb/__pycache__/a.cpython-313.pyc"
 
 def unused(wheel: Path) -> list[str]:
     archive = open_wheel(wheel)
-    return [cause.where for cause in unused_files.faults(archive, identify(archive, SUBJECT))]
+    return [cause.where for cause in unused_files.causes(archive, identify(archive, SUBJECT))]
 
 
 @pytest.mark.parametrize(
