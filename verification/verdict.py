@@ -20,7 +20,7 @@ from verification.models.run import (
     RunVerdict,
     SystemSummary,
 )
-from verification.models.subject import Target
+from verification.models.subject import PlatformTarget
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.rules.agreement import LAYERS_DISAGREE, Contradiction, find_contradictions
 from verification.rules.catalogue import catalogue
@@ -112,7 +112,7 @@ def _with_coverage(platform: PlatformResult, not_selected: Container[str]) -> Pl
     """Return the result with its final coverage, without causes that an item already has."""
     if platform.coverage is not Coverage.MACHINES:
         return platform
-    system = Target.of(platform.tag).machine_system
+    system = PlatformTarget.of(platform.tag).machine_system
     if system and install_item(system) in not_selected:
         return platform.model_copy(update={"coverage": Coverage.NOT_SELECTED})
     return platform.model_copy(update={"causes": (), "unread": ()})

@@ -23,7 +23,7 @@ Inputs = Mapping[str, str | bool]
 
 
 @dataclass(frozen=True, order=True)
-class Difference:
+class RunDifference:
     """One difference between two runs."""
 
     kind: str
@@ -39,7 +39,7 @@ class Difference:
 
 def compare(
     base: RecordedRun, new: RecordedRun, history: Sequence[RecordedRun] = ()
-) -> list[Difference]:
+) -> list[RunDifference]:
     """Return the differences of ``new`` from ``base``, the bad ones first.
 
     ``history`` has the comparable runs, the oldest first. It shows which cells are flaky, how long
@@ -71,7 +71,7 @@ def _earlier_runs(
 
 def _cells(
     base: RecordedRun, new: RecordedRun, earlier: Sequence[RecordedRun]
-) -> Iterator[Difference]:
+) -> Iterator[RunDifference]:
     ids = [cell.id for run in (base, new) for cell in run.report.cells]
     for ident in dict.fromkeys(ids):
         before, now = base.report.cell(ident), new.report.cell(ident)
@@ -79,9 +79,9 @@ def _cells(
             yield from _cell(before, now, base, new, earlier)
         elif now:
             bad = now.verdict is Verdict.FAILED
-            yield Difference("cell-added", ident, f"is only in {new.name}", bad)
+            yield RunDifference("cell-added", ident, f"is only in {new.name}", bad)
         else:
-            yield Difference("cell-gone", ident, f"is not in {new.name}", True)
+            yield RunDifference("cell-gone", ident, f"is not in {new.name}", True)
 
 
 def _cell(
@@ -90,20 +90,20 @@ def _cell(
     base: RecordedRun,
     new: RecordedRun,
     earlier: Sequence[RecordedRun],
-) -> Iterator[Difference]:
+) -> Iterator[RunDifference]:
     was_good, is_good = before.verdict is Verdict.VERIFIED, now.verdict is Verdict.VERIFIED
     same_inputs = _inputs(base.report, before) == _inputs(new.report, now)
     if was_good and not is_good and same_inputs:
         message = f"{_result(now)}, {before.verdict} in {base.name} with the same inputs"
-        yield Difference("flaky", now.id, message, True)
+        yield RunDifference("flaky", now.id, message, True)
     elif was_good and not is_good:
         message = f"{_result(now)}, {before.verdict} in {base.name}"
-        yield Difference(
+        yield RunDifference(
             "new-failure", now.id, f"{message}; {_first_bad_run(now, new, earlier)}", True
         )
     elif is_good and not was_good:
         message = f"was {_result(before)}" + (", with the same inputs" if same_inputs else "")
-        yield Difference("flaky" if same_inputs else "fixed", now.id, message, False)
+        yield RunDifference("flaky" if same_inputs else "fixed", now.id, message, False)
     else:
         yield from _new_causes(now.id, _cause_names(before.causes), _cause_names(now.causes), base)
 
@@ -118,9 +118,9 @@ def _cause_names(causes: Iterable[Cause]) -> set[str]:
 
 def _new_causes(
     ident: str, before: set[str], now: set[str], base: RecordedRun
-) -> Iterator[Difference]:
+) -> Iterator[RunDifference]:
     for name in sorted(now - before):
-        yield Difference("new-cause", ident, f"{name}, not in {base.name}", True)
+        yield RunDifference("new-cause", ident, f"{name}, not in {base.name}", True)
 
 
 def _inputs(report: Report, cell: CellResult) -> Inputs:
@@ -179,7 +179,7 @@ def _changed_inputs(before: Inputs, now: Inputs) -> Iterator[str]:
             yield f"{name} ({before.get(name, 'absent')} -> {now.get(name, 'absent')})"
 
 
-def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterator[Difference]:
+def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterator[RunDifference]:
     earlier_seconds = {
         cell.id: seconds[-TIMED_RUNS:]
         for cell in new.cells
@@ -197,7 +197,7 @@ def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterat
                 f"{now[ident]:.1f} s; the slowest of the last {len(seconds)} runs took "
                 f"{max(seconds):.1f} s"
             )
-            yield Difference("slower", ident, message, len(seconds) >= MIN_RUNS)
+            yield RunDifference("slower", ident, message, len(seconds) >= MIN_RUNS)
 
 
 def _seconds(ident: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
@@ -211,7 +211,7 @@ def _seconds(ident: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
 # ---- items ----
 
 
-def _items(base: RecordedRun, new: RecordedRun) -> Iterator[Difference]:
+def _items(base: RecordedRun, new: RecordedRun) -> Iterator[RunDifference]:
     """Yield the differences of items that no cell shows: of wheels, the build, the pipeline."""
     base_items = {item.id: item for item in base.report.items}
     for item in new.report.items:
@@ -219,29 +219,29 @@ def _items(base: RecordedRun, new: RecordedRun) -> Iterator[Difference]:
             yield from _item(before, item, base, new)
         else:
             bad = item.verdict is not Verdict.VERIFIED
-            yield Difference("item-added", item.id, str(item.verdict), bad)
+            yield RunDifference("item-added", item.id, str(item.verdict), bad)
     for ident in base_items:
-        yield Difference("item-gone", ident, f"is not in {new.name}", True)
+        yield RunDifference("item-gone", ident, f"is not in {new.name}", True)
 
 
 def _item(
     before: ItemResult, now: ItemResult, base: RecordedRun, new: RecordedRun
-) -> Iterator[Difference]:
+) -> Iterator[RunDifference]:
     names_before = _names_without_cells(base.report, before)
     names_now = _names_without_cells(new.report, now)
     new_causes = list(_new_causes(now.id, names_before, names_now, base))
     yield from new_causes
     fixed = sorted(names_before - names_now)
     if fixed:
-        yield Difference("fixed", now.id, f"no longer: {', '.join(fixed)}", False)
+        yield RunDifference("fixed", now.id, f"no longer: {', '.join(fixed)}", False)
     was_good, is_good = before.verdict is Verdict.VERIFIED, now.verdict is Verdict.VERIFIED
     explained = new_causes or any(_is_worse(base.report, cell) for cell in new.report.cells)
     if was_good and not is_good and not explained:
         causes = ", ".join(dict.fromkeys(cause.name for cause in now.causes if not cause.follows))
         message = f"{now.verdict} ({now.reason or causes or 'no cause'}), was {before.verdict}"
-        yield Difference("new-failure", now.id, message, True)
+        yield RunDifference("new-failure", now.id, message, True)
     if is_good and not was_good and not fixed and not _has_cells(now, base.report):
-        yield Difference("fixed", now.id, f"was {before.verdict}", False)
+        yield RunDifference("fixed", now.id, f"was {before.verdict}", False)
 
 
 def _names_without_cells(report: Report, item: ItemResult) -> set[str]:
@@ -266,7 +266,7 @@ def _has_cells(item: ItemResult, report: Report) -> bool:
 # ---- wheels, dependencies, images ----
 
 
-def _wheels(base: Report, new: Report) -> Iterator[Difference]:
+def _wheels(base: Report, new: Report) -> Iterator[RunDifference]:
     base_wheels = {wheel.platform: wheel for wheel in base.static.wheels}
     for wheel in new.static.wheels:
         before = base_wheels.pop(wheel.platform, None)
@@ -275,14 +275,16 @@ def _wheels(base: Report, new: Report) -> Iterator[Difference]:
         ):
             percent = 100 * (wheel.size - before.size) / before.size
             message = f"{before.size} -> {wheel.size} bytes (+{percent:.0f} %)"
-            yield Difference("grown-wheel", wheel.file, message, True)
+            yield RunDifference("grown-wheel", wheel.file, message, True)
     if base.selection.machines == new.selection.machines:
         for platform, missing in base_wheels.items():
-            yield Difference("wheel-gone", missing.file, f"no wheel for {platform}", True)
+            yield RunDifference("wheel-gone", missing.file, f"no wheel for {platform}", True)
 
 
-def _changed(kind: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[Difference]:
+def _changed(
+    kind: str, before: Mapping[str, str], now: Mapping[str, str]
+) -> Iterator[RunDifference]:
     # A name that only one run has was not selected in the other run. It is no change.
     for name in sorted(before.keys() & now.keys()):
         if before[name] != now[name]:
-            yield Difference(f"changed-{kind}", name, f"{before[name]} -> {now[name]}", False)
+            yield RunDifference(f"changed-{kind}", name, f"{before[name]} -> {now[name]}", False)

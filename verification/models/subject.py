@@ -19,7 +19,7 @@ _LINUX = re.compile(r"(?P<libc>manylinux|musllinux)_(?P<major>\d+)_(?P<minor>\d+
 _WINDOWS_CPU = {"win32": "i686", "win_amd64": "x86_64", "win_arm64": "aarch64"}
 
 
-class Target(Model):
+class PlatformTarget(Model):
     """The meaning of a platform tag: a system, a processor and, on Linux, the oldest C library."""
 
     system: TargetSystem
@@ -61,7 +61,7 @@ class Target(Model):
 
 
 def _check_tag(tag: str) -> str:
-    if Target.of(tag).system in {"any", "unknown"}:
+    if PlatformTarget.of(tag).system in {"any", "unknown"}:
         raise ValueError(f"{tag!r} is not a platform tag with native code")
     return tag
 
@@ -78,15 +78,15 @@ class Platform(Model):
     """False if its wheel is only inspected, because no machine of this project runs it."""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> PlatformTarget:
         """The meaning of the tag."""
-        return Target.of(self.tag)
+        return PlatformTarget.of(self.tag)
 
     def fits(self, tag: str) -> bool:
         """Return True if a platform tag has this system, kind of C library and processor.
 
         The version of the C library does not matter."""
-        target = Target.of(tag)
+        target = PlatformTarget.of(tag)
         return (self.target.system, self.target.machine) == (target.system, target.machine)
 
 

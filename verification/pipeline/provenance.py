@@ -25,7 +25,7 @@ class UnusableAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class PublishedFile:
+class ProvenanceFile:
     """A file as the index lists it."""
 
     name: str
@@ -78,7 +78,7 @@ class _Statement(_Answer):
 
 
 def check_provenance(
-    publisher: TrustedPublisher, version: str, answers: Mapping[PublishedFile, bytes]
+    publisher: TrustedPublisher, version: str, answers: Mapping[ProvenanceFile, bytes]
 ) -> LivePublisherCheck:
     """Compare the provenance object of each file of a release with a registration.
 
@@ -110,7 +110,7 @@ def check_provenance(
 
 
 def _differences(
-    publisher: TrustedPublisher, file: PublishedFile, file_publishers: Iterable[_Publisher]
+    publisher: TrustedPublisher, file: ProvenanceFile, file_publishers: Iterable[_Publisher]
 ) -> Iterator[Cause]:
     registered = {
         "kind": "GitHub",
@@ -133,7 +133,7 @@ def _differences(
             yield cause("publisher-mismatch", file.name, observed, differing=tuple(differing))
 
 
-def _publishers(answer: bytes, file: PublishedFile) -> list[_Publisher]:
+def _publishers(answer: bytes, file: ProvenanceFile) -> list[_Publisher]:
     """Check the attestations of a file, and return the publishers in its provenance.
 
     Raises:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from verification.models.cause import Cause
-from verification.models.subject import Platform, Subject, Target
+from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.expressions import replace_expressions
@@ -230,7 +230,7 @@ def _runs(label: str, identifier: str, plan: Plan) -> bool:
     platform = identifier.partition("-")[2]
     arm = system == "macosx" or "-arm" in label
     if platform.startswith("win"):
-        machine = Target.of(platform).machine
+        machine = PlatformTarget.of(platform).machine
     else:
         machine = platform.partition("_")[2].replace("arm64", "aarch64")
     if machine != ("aarch64" if arm else "x86_64"):

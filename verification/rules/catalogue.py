@@ -24,7 +24,7 @@ class CatalogueError(ValueError):
     """The catalogue is invalid, or does not have the requested entry."""
 
 
-class Entry(Model):
+class CatalogueEntry(Model):
     """The description of one class of failure."""
 
     name: str
@@ -63,13 +63,13 @@ class Entry(Model):
         return template.format_map({name: _printable(value) for name, value in facts.items()})
 
 
-class Catalogue(Mapping[str, Entry]):
+class Catalogue(Mapping[str, CatalogueEntry]):
     """The classes of failure, by name, in the order of the file."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[CatalogueEntry]) -> None:
         self._entries = {entry.name: entry for entry in entries}
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> CatalogueEntry:
         try:
             return self._entries[name]
         except KeyError:
@@ -126,10 +126,10 @@ def load(path: Path = _CATALOGUE_FILE) -> Catalogue:
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{path.name} is not TOML: {error}") from error
     faults: list[str] = []
-    entries: list[Entry] = []
+    entries: list[CatalogueEntry] = []
     for name, table in tables.items():
         try:
-            entries.append(Entry.model_validate({**table, "name": name}))
+            entries.append(CatalogueEntry.model_validate({**table, "name": name}))
         except TypeError:
             faults.append(f"{name} is not a table")
         except pydantic.ValidationError as error:

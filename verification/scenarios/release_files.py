@@ -19,7 +19,7 @@ _WINDOWS_TAGS = {"": "win_amd64", "x86_64": "win_amd64", "aarch64": "win_arm64",
 _SHOWN_NAMES = 3
 
 
-class PublishedFile(Model):
+class IndexedFile(Model):
     """A wheel or source distribution of the project."""
 
     name: str
@@ -37,8 +37,8 @@ class ReleaseFiles(Model):
 
     project: str
     version: str
-    files: tuple[PublishedFile, ...]
-    earlier: tuple[PublishedFile, ...] = ()
+    files: tuple[IndexedFile, ...]
+    earlier: tuple[IndexedFile, ...] = ()
     """The files of earlier releases that are neither yanked nor prereleases."""
     unknown: str = ""
     """Why the list of files may be incomplete; empty if it is complete."""
@@ -80,7 +80,7 @@ def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
     return FilesAnswer(works=False, text=text)
 
 
-def _fallback(report: BugReport, earlier: Iterable[PublishedFile]) -> str:
+def _fallback(report: BugReport, earlier: Iterable[IndexedFile]) -> str:
     """Return the newest earlier release with a file that fits; empty if there is none."""
     versions = [
         Version(file.version)
@@ -90,7 +90,7 @@ def _fallback(report: BugReport, earlier: Iterable[PublishedFile]) -> str:
     return str(max(versions)) if versions else ""
 
 
-def _allows(report: BugReport, file: PublishedFile) -> bool:
+def _allows(report: BugReport, file: IndexedFile) -> bool:
     version = report.python_version
     return version is None or allows_python(file.requires_python, version, report.full_python)
 

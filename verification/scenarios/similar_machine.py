@@ -88,7 +88,7 @@ class BugReport(Model):
         return ", ".join(filter(None, (system, libc, self.processor, python))) or "any machine"
 
 
-class Difference(NamedTuple):
+class MachineDifference(NamedTuple):
     """A difference between a machine and the machine of the report."""
 
     text: str
@@ -101,7 +101,7 @@ class RankedMachine(NamedTuple):
     """A machine, and its differences from the machine of the report."""
 
     spec: MachineSpec
-    differences: tuple[Difference, ...]
+    differences: tuple[MachineDifference, ...]
 
     @property
     def distance(self) -> int:
@@ -216,43 +216,45 @@ def _has_python(spec: MachineSpec, report: BugReport) -> bool:
 
 def _differences(
     spec: MachineSpec, report: BugReport, known: Mapping[str, System]
-) -> Iterator[Difference]:
+) -> Iterator[MachineDifference]:
     if spec.glibc and report.libc not in ("", "musl", spec.glibc):
         distance = spec.libc_version[1] - _minor(report.libc)
         newer = ", a newer version that can hide a failure" if distance > 0 else ""
         text = f"glibc {spec.glibc} instead of {report.libc}{newer}"
-        yield Difference(text, _GLIBC * abs(distance), decisive=True)
+        yield MachineDifference(text, _GLIBC * abs(distance), decisive=True)
     yield from _system_differences(spec, report, system_of(spec, known))
     if spec.runs_on == "wine":
-        yield Difference("Wine instead of Windows (limits: docs/explanation/stand-ins.md)")
+        yield MachineDifference("Wine instead of Windows (limits: docs/explanation/stand-ins.md)")
     for library in spec.additional_software:
-        yield Difference(f"it has {library}", _LIBRARY, decisive=True)
+        yield MachineDifference(f"it has {library}", _LIBRARY, decisive=True)
     for library in spec.missing_software:
-        yield Difference(f"it has no {library}", _LIBRARY, decisive=True)
+        yield MachineDifference(f"it has no {library}", _LIBRARY, decisive=True)
     if report.scenario and report.scenario not in spec.scenarios:
         text = f"machines.toml does not list the scenario {report.scenario} for it"
-        yield Difference(text, _SCENARIO)
+        yield MachineDifference(text, _SCENARIO)
 
 
 def _system_differences(
     spec: MachineSpec, report: BugReport, system: System | None
-) -> Iterator[Difference]:
+) -> Iterator[MachineDifference]:
     if system and system.family == "simulated":
-        yield Difference(f"it is simulated: {spec.title}", _SIMULATED, decisive=True)
+        yield MachineDifference(f"it is simulated: {spec.title}", _SIMULATED, decisive=True)
     if not report.system or (system and system.name == report.system.name):
         return
     # On Linux the C library decides what loads. Versions of Windows differ in their libraries.
     decisive = spec.os != "linux"
     if system is None:
-        yield Difference(f"{spec.title} instead of {report.system.title}", _SYSTEM, decisive)
+        yield MachineDifference(f"{spec.title} instead of {report.system.title}", _SYSTEM, decisive)
     else:
         weight = _SYSTEM if system.family == report.system.family else _FAMILY
-        yield Difference(f"{system.title} instead of {report.system.title}", weight, decisive)
+        yield MachineDifference(
+            f"{system.title} instead of {report.system.title}", weight, decisive
+        )
 
 
 def observed_differences(
     report: BugReport, spec: MachineSpec, evidence: CellEvidence
-) -> list[Difference]:
+) -> list[MachineDifference]:
     """Return the differences that are known only after the machine ran."""
     differences = []
     if report.python and evidence.python:
@@ -261,18 +263,18 @@ def observed_differences(
         same = same and (evidence.abiflags == "t") == report.free_threaded
         if not same or report.full_python not in ("", evidence.python):
             text = f"Python {observed} instead of {report.python}"
-            differences.append(Difference(text, decisive=not same))
+            differences.append(MachineDifference(text, decisive=not same))
     libc, version = evidence.libc
     if libc == "glibc" and version != spec.glibc and report.libc not in ("", version):
         text = f"glibc {version} instead of {report.libc}"
-        differences.append(Difference(text, decisive=True))
+        differences.append(MachineDifference(text, decisive=True))
     processor = _PROCESSORS.get(evidence.machine.lower(), evidence.machine)
     if report.processor and processor and processor != report.processor:
         text = f"the processor {processor} instead of {report.processor}"
-        differences.append(Difference(text, decisive=True))
+        differences.append(MachineDifference(text, decisive=True))
     if evidence.deviation:
         text = f"the command differs from the literal one: {evidence.deviation}"
-        differences.append(Difference(text))
+        differences.append(MachineDifference(text))
     return differences
 
 

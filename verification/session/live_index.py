@@ -18,7 +18,7 @@ from pypi_simple import DistributionPackage, PyPISimple
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
-from verification.pipeline.provenance import PublishedFile, UnusableAnswer, check_provenance
+from verification.pipeline.provenance import ProvenanceFile, UnusableAnswer, check_provenance
 
 _PROVENANCE = "application/vnd.pypi.integrity.v1+json"
 _SECONDS = 20
@@ -56,7 +56,7 @@ def check_live_publisher(
             newest, files = _last_release(session, base, publisher.project)
             version = str(newest)
             answers = {
-                PublishedFile(file.filename, file.digests.get("sha256", "")): _provenance(
+                ProvenanceFile(file.filename, file.digests.get("sha256", "")): _provenance(
                     session, f"{base}/integrity/{publisher.project}/{version}", file.filename
                 )
                 for file in files

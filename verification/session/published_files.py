@@ -8,7 +8,7 @@ from containers import upstream_releases
 from containers.upstream_releases import IndexFile, UpstreamUnavailable
 from verification.models.inspection import ReleaseInspection
 from verification.models.release import Release
-from verification.scenarios.release_files import PublishedFile, ReleaseFiles
+from verification.scenarios.release_files import IndexedFile, ReleaseFiles
 
 
 def published_files(
@@ -40,18 +40,18 @@ def _listed(project: str) -> tuple[tuple[IndexFile, ...], str]:
         return (), str(reason)
 
 
-def _wheels(release: Release, inspection: ReleaseInspection) -> list[PublishedFile]:
+def _wheels(release: Release, inspection: ReleaseInspection) -> list[IndexedFile]:
     requires = {wheel.file: wheel.requires_python or "" for wheel in inspection.wheels}
     return [
-        PublishedFile(
+        IndexedFile(
             name=file.name, version=release.version, requires_python=requires.get(file.name, "")
         )
         for file in release.wheels
     ]
 
 
-def _published(file: IndexFile) -> PublishedFile:
-    return PublishedFile(name=file.name, version=file.version, requires_python=file.requires_python)
+def _published(file: IndexFile) -> IndexedFile:
+    return IndexedFile(name=file.name, version=file.version, requires_python=file.requires_python)
 
 
 def _is_of(file: IndexFile, release: Release) -> bool:

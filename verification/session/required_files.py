@@ -22,7 +22,7 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
 from verification.models.release import Release, project_and_version
-from verification.models.subject import Subject, Target
+from verification.models.subject import PlatformTarget, Subject
 from verification.scenarios.expectation import declared_refusal, supported_tags
 from verification.session.selection import Selection
 from verification.subjects import subject as subjects
@@ -71,7 +71,7 @@ def unserved_requirements(
 
     For a dependency, its newest file that fits the machine declares the requirements.
     """
-    target = Target(system=machine.os, machine="x86_64")
+    target = PlatformTarget(system=machine.os, machine="x86_64")
     environment = marker_environment(target, machine.python_version)
     files = _fitting_files(paths, machine)
     release_names = {canonicalize_name(wheel.name) for wheel in inspection.wheels}

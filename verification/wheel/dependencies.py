@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from verification.models.cause import Cause
-from verification.models.subject import Subject, Target
+from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel import stdlib
 from verification.wheel.archive import Archive
@@ -29,14 +29,16 @@ def declared_dependencies(identity: WheelIdentity, subject: Subject) -> frozense
     A dependency that applies only to some patch releases of the Python is left out, because a
     machine can have any patch release.
     """
-    environment = marker_environment(Target.of(identity.platform_tag), subject.python_version)
+    environment = marker_environment(
+        PlatformTarget.of(identity.platform_tag), subject.python_version
+    )
     texts = identity.metadata.get("requires_dist", ())
     return frozenset(
         canonicalize_name(requirement.name) for requirement in requirements(texts, environment)
     )
 
 
-def marker_environment(target: Target, python: tuple[int, int]) -> dict[str, str]:
+def marker_environment(target: PlatformTarget, python: tuple[int, int]) -> dict[str, str]:
     """Return the marker variables of a system with this CPython (PEP 508)."""
     return {
         "python_version": ".".join(map(str, python)),
@@ -163,7 +165,7 @@ def _applies(marker: Marker, environment: Mapping[str, str]) -> bool:
     )
 
 
-def _platform_machine(target: Target) -> str:
+def _platform_machine(target: PlatformTarget) -> str:
     """Return the result of `platform.machine()` on a target."""
     if target.system == "windows":
         return _WINDOWS_MACHINES.get(target.machine, target.machine)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from verification.models.cause import Cause, FactValue
-from verification.models.subject import Target
+from verification.models.subject import PlatformTarget
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
@@ -35,7 +35,7 @@ def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
 
     A wheel that can be installed on Windows must have only names that Windows allows.
     """
-    for_windows = identity.pure or Target.of(identity.platform_tag).system == "windows"
+    for_windows = identity.pure or PlatformTarget.of(identity.platform_tag).system == "windows"
     for name in dict.fromkeys(archive.names):
         if reason := _unsafe_name(name):
             yield _mismatch(name, f"is an unsafe file name: {reason}")

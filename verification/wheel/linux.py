@@ -18,7 +18,7 @@ from auditwheel.policy import Policy, WheelPolicies
 
 from verification.models.cause import Cause, FactValue
 from verification.models.inspection import Import, Library
-from verification.models.subject import Target
+from verification.models.subject import PlatformTarget
 from verification.rules.catalogue import catalogue
 from verification.wheel.native_code import NativeCode
 from verification.wheel.wording import listing
@@ -86,7 +86,7 @@ def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iter
 
 
 @functools.cache
-def _policy(target: Target) -> Policy | None:
+def _policy(target: PlatformTarget) -> Policy | None:
     """Return the policy of the tag, or of the next older tag that auditwheel knows."""
     if target.libc is None:
         return None
@@ -104,7 +104,7 @@ def _policy(target: Target) -> Policy | None:
         (policy_libc, policy)
         for policy in policies
         if policy.name.startswith(f"{name}_")
-        and (policy_libc := Target.of(policy.name).libc)
+        and (policy_libc := PlatformTarget.of(policy.name).libc)
         and policy_libc <= target.libc
     ]
     return max(policies_up_to_tag, key=lambda pair: pair[0], default=(None, None))[1]

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from verification.models.cause import Cause
 from verification.models.inspection import Binary, Library, LibraryFormat
-from verification.models.subject import Platform, Subject, Target
+from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel import elf, macho, pe
 from verification.wheel.archive import Archive
@@ -53,9 +53,9 @@ class NativeCode:
     """The paths of the libraries that the package itself loads, in load order."""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> PlatformTarget:
         """The system and processor of the tag."""
-        return Target.of(self.tag)
+        return PlatformTarget.of(self.tag)
 
     @property
     def format(self) -> LibraryFormat | None:
@@ -296,6 +296,6 @@ def _missing(where: str, message: str) -> Cause:
     return catalogue().cause("missing-bundled-library", where, message)
 
 
-def _fold_case(path: str, target: Target) -> str:
+def _fold_case(path: str, target: PlatformTarget) -> str:
     """Return a path in the form that a target compares: Windows ignores the case."""
     return path.lower() if target.system == "windows" else path

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from verification.models.subject import Platform, Subject, Target
+from verification.models.subject import Platform, PlatformTarget, Subject
 
 
 def parse_tags(lines: Iterable[str]) -> frozenset[Tag]:
@@ -72,7 +72,7 @@ def undeclared_platforms(tags: Iterable[Tag], subject: Subject) -> tuple[Platfor
     They have no libraries. The result is empty if a tag is for an unknown system.
     """
     names = sorted({tag.platform for tag in tags})
-    systems = {Target.of(name).system for name in names}
+    systems = {PlatformTarget.of(name).system for name in names}
     if systems & {"any", "unknown"} or any(
         matching_platform(name, subject.platforms) for name in names
     ):
@@ -82,7 +82,7 @@ def undeclared_platforms(tags: Iterable[Tag], subject: Subject) -> tuple[Platfor
 
 def is_newer(tag: str, platform: Platform) -> bool:
     """Return whether a platform tag needs a newer C library than the platform declares."""
-    libc, oldest = Target.of(tag).libc, platform.target.libc
+    libc, oldest = PlatformTarget.of(tag).libc, platform.target.libc
     return bool(libc and oldest and libc > oldest)
 
 
@@ -98,7 +98,7 @@ def subject_for_wheel(name: str, subject: Subject) -> Subject:
     musl = [
         platform.model_copy(update={"tag": tag})
         for tag in sorted({tag.platform for tag in tags})
-        if Target.of(tag).system == "musl"
+        if PlatformTarget.of(tag).system == "musl"
         and (platform := matching_platform(tag, subject.platforms))
     ]
     platforms = tuple(
@@ -128,5 +128,5 @@ def _renamed(platform: Platform, old_python: str, python: str, abi: str) -> tupl
 
 def _age(platform_tag: str) -> tuple[bool, tuple[int, int], str]:
     """Return a sort key: the tag for the oldest C library comes first."""
-    libc = Target.of(platform_tag).libc
+    libc = PlatformTarget.of(platform_tag).libc
     return (libc is None, libc or (sys.maxsize, 0), platform_tag)

@@ -21,7 +21,7 @@ def is_well_formed(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RefTarget:
     """The object of a branch or a tag: its type, ``commit`` or ``tag``, and its hash."""
 
     type: str
@@ -61,16 +61,16 @@ class Refs:
             )
             return self._branches.get(branch) or self._tags.get(tag)
 
-    def find(self, name: str) -> Target | None:
+    def find(self, name: str) -> RefTarget | None:
         """Return the object of a full name (``refs/heads/...`` or ``refs/tags/...``), or None."""
         kind, _, short = name.removeprefix("refs/").partition("/")
         with self._lock:
             if kind == "heads" and short in self._branches:
-                return Target("commit", self._branches[short])
+                return RefTarget("commit", self._branches[short])
             if kind == "tags" and short in self._annotated:
-                return Target("tag", self._annotated[short])
+                return RefTarget("tag", self._annotated[short])
             if kind == "tags" and short in self._tags:
-                return Target("commit", self._tags[short])
+                return RefTarget("commit", self._tags[short])
         return None
 
     def names(self, prefix: str) -> list[str]:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from server.json_reader import JsonObject
 
 from .config import Repository
-from .refs import Target
+from .refs import RefTarget
 from .releases import Asset, Release
 from .routing import API, UPLOADS, WEB
 
@@ -126,7 +126,7 @@ class Representations:
             "browser_download_url": self.download_url(release, asset),
         }
 
-    def ref(self, name: str, target: Target) -> JsonObject:
+    def ref(self, name: str, target: RefTarget) -> JsonObject:
         """Return a branch or a tag."""
         kind = "tags" if target.type == "tag" else "commits"
         url = f"{self.api}/git/{kind}/{target.sha}"

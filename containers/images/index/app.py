@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from server.config import ConfigError
-from server.request_log import Entry, RequestLog
+from server.request_log import ActiveRequest, RequestLog
 from server.routing import Router, json_response
 from server.tls import RESET
 from werkzeug.exceptions import HTTPException
@@ -88,7 +88,9 @@ class IndexApp:
             return None
         return self._faults.take(request.path, request.remote_addr or "")
 
-    def _close_without_response(self, fault: Fault, environ: WSGIEnvironment, entry: Entry) -> None:
+    def _close_without_response(
+        self, fault: Fault, environ: WSGIEnvironment, entry: ActiveRequest
+    ) -> None:
         try:
             if fault.kind == "hang":
                 self.stopping.wait(fault.seconds)

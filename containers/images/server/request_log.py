@@ -39,7 +39,7 @@ class RequestLog:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._changed = threading.Condition()
-        self._requests: dict[Entry, None] = {}
+        self._requests: dict[ActiveRequest, None] = {}
         self._handshakes: Counter[str] = Counter()
         self.failure: str | None = None
 
@@ -48,15 +48,15 @@ class RequestLog:
         """The number of active requests. They have no line yet."""
         return len(self._requests)
 
-    def begin(self, environ: WSGIEnvironment) -> Entry:
-        """Open the entry of a request. Its log line will contain the notes that handlers add."""
-        entry = Entry(self, environ)
+    def begin(self, environ: WSGIEnvironment) -> ActiveRequest:
+        """Register a request. Its log line will contain the notes that handlers add."""
+        entry = ActiveRequest(self, environ)
         with self._changed:
             self._requests[entry] = None
         environ[NOTES] = entry.notes
         return entry
 
-    def end(self, entry: Entry, line: JsonObject) -> None:
+    def end(self, entry: ActiveRequest, line: JsonObject) -> None:
         """Write the line of an entry and close the entry, under one lock."""
         with self._changed:
             self._write(line)
@@ -98,7 +98,7 @@ class RequestLog:
                 self._write({**entry.line, "status": None, "open": True})
         self._write({"mark": token})
 
-    def _open_entries(self, client: str) -> list[Entry]:
+    def _open_entries(self, client: str) -> list[ActiveRequest]:
         return [entry for entry in self._requests if client in ("", entry.client)]
 
     def _is_idle(self, client: str) -> bool:
@@ -118,7 +118,7 @@ class RequestLog:
         print(self.failure, file=sys.stderr, flush=True)
 
 
-class Entry:
+class ActiveRequest:
     """An active request. It becomes a line of the log."""
 
     def __init__(self, log: RequestLog, environ: WSGIEnvironment) -> None:

@@ -24,7 +24,7 @@ from ..store import PackageStore
 from . import token as tokens
 from .issuer import Issuer, IssuerUnreachable
 from .publishers import NoPublisher, PublisherRegistry, WorkflowIdentity
-from .replay import Replay
+from .used_tokens import UsedTokens
 
 LIFETIME = 900
 _MAX_BODY = 256 * 1024
@@ -69,7 +69,7 @@ class MintApi:
         self._enabled = settings.trusted_publishing
         self._issuers = {trusted.url: _issuer(trusted) for trusted in settings.issuers}
         self._publishers = PublisherRegistry(settings.publishers, settings.pending_publishers)
-        self._replay = Replay()
+        self._used_tokens = UsedTokens()
         self._store = store
         self._keyring = keyring
         # Only one exchange at a time, so that a project is created only once.
@@ -151,7 +151,7 @@ class MintApi:
         if pending is not None and pending.project in self._existing_projects():
             self._publishers.discard(pending)
             raise Denied("invalid-pending-publisher", "valid token, but project already exists")
-        if isinstance(jti, str) and self._replay.is_used(issuer.url, jti):
+        if isinstance(jti, str) and self._used_tokens.is_used(issuer.url, jti):
             raise Denied("invalid-reuse-token", "invalid token: already used")
         if pending is not None:
             self._publishers.promote(pending)
@@ -164,7 +164,7 @@ class MintApi:
         if (
             not isinstance(jti, str)
             or not isinstance(expires, int | float)
-            or not self._replay.mark_used(issuer.url, jti, expires)
+            or not self._used_tokens.mark_used(issuer.url, jti, expires)
         ):
             raise Denied("invalid-reuse-token", "invalid token: already used")
         return publisher

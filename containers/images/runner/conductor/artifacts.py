@@ -50,7 +50,7 @@ class Call(TypedDict, total=False):
 
 
 @dataclasses.dataclass
-class Entry:
+class ArtifactEntry:
     """An artifact in the index."""
 
     id: int
@@ -101,7 +101,7 @@ class Store:
             raise Refused(409, "already_exists", message)
         number = 1 + max((entry.id for entry in index.values()), default=1000)
         kind = call.get("mime_type") or "application/zip"
-        index[name] = Entry(id=number, attempt=self._attempt, complete=False, type=kind)
+        index[name] = ArtifactEntry(id=number, attempt=self._attempt, complete=False, type=kind)
         self._write(index)
         return {"ok": True, "signed_upload_url": f"{base}/blobs/{number}"}
 
@@ -148,7 +148,7 @@ class Store:
         self.blob(number).unlink(missing_ok=True)
         return {"ok": True, "artifact_id": number}
 
-    def _entry(self, name: str, *, complete: bool = True) -> Entry:
+    def _entry(self, name: str, *, complete: bool = True) -> ArtifactEntry:
         entry = self._index().get(name)
         if entry is None or entry.complete < complete:
             raise Refused(404, "not_found", f"artifact {name} does not exist")
@@ -176,14 +176,14 @@ class Store:
                 case _:
                     self.blob(number).write_bytes(content)
 
-    def _index(self) -> dict[str, Entry]:
+    def _index(self) -> dict[str, ArtifactEntry]:
         try:
             text = (self._folder / "index.json").read_text("utf-8")
         except FileNotFoundError:
             return {}
-        return {name: Entry(**entry) for name, entry in json.loads(text).items()}
+        return {name: ArtifactEntry(**entry) for name, entry in json.loads(text).items()}
 
-    def _write(self, index: dict[str, Entry]) -> None:
+    def _write(self, index: dict[str, ArtifactEntry]) -> None:
         entries = {name: dataclasses.asdict(entry) for name, entry in index.items()}
         (self._folder / "index.json").write_text(json.dumps(entries), "utf-8")
 

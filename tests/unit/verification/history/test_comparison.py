@@ -17,7 +17,7 @@ from tests.helpers.sample_run import (
     item,
     report,
 )
-from verification.history.comparison import Difference, compare
+from verification.history.comparison import RunDifference, compare
 from verification.history.store import RecordedRun
 from verification.models.cause import Severity
 from verification.models.report import Report
@@ -28,7 +28,7 @@ OTHER_SHA256 = "c" * 64
 Change = Callable[[Report], Report]
 
 
-def _compare(base: Report, new: Report, *earlier: Report) -> list[Difference]:
+def _compare(base: Report, new: Report, *earlier: Report) -> list[RunDifference]:
     """Return the differences between two runs, with earlier runs in the history."""
     runs = [RecordedRun(str(number), run) for number, run in enumerate((*earlier, base, new), 1)]
     return compare(runs[-2], runs[-1], runs)

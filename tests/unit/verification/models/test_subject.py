@@ -5,7 +5,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from verification.models.subject import Platform, Subject, Target
+from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.subjects.subject import load
 
 LINUX = Platform(tag="manylinux_2_28_x86_64", libraries=("libpkg.so",))
@@ -28,23 +28,25 @@ def subject(**values: object) -> Subject:
 @pytest.mark.parametrize(
     ("tag", "target"),
     [
-        ("any", Target(system="any", machine="any")),
-        ("win_amd64", Target(system="windows", machine="x86_64")),
-        ("win32", Target(system="windows", machine="i686")),
-        ("win_arm64", Target(system="windows", machine="aarch64")),
-        ("manylinux_2_28_x86_64", Target(system="linux", machine="x86_64", libc=(2, 28))),
-        ("manylinux2014_aarch64", Target(system="linux", machine="aarch64", libc=(2, 17))),
-        ("manylinux2010_x86_64", Target(system="linux", machine="x86_64", libc=(2, 12))),
-        ("manylinux1_i686", Target(system="linux", machine="i686", libc=(2, 5))),
-        ("musllinux_1_2_x86_64", Target(system="musl", machine="x86_64", libc=(1, 2))),
-        ("macosx_11_0_arm64", Target(system="macos", machine="aarch64")),
-        ("macosx_10_13_x86_64", Target(system="macos", machine="x86_64")),
-        ("linux_x86_64", Target(system="unknown", machine="linux_x86_64")),
-        ("manylinux_2_x86_64", Target(system="unknown", machine="manylinux_2_x86_64")),
+        ("any", PlatformTarget(system="any", machine="any")),
+        ("win_amd64", PlatformTarget(system="windows", machine="x86_64")),
+        ("win32", PlatformTarget(system="windows", machine="i686")),
+        ("win_arm64", PlatformTarget(system="windows", machine="aarch64")),
+        ("manylinux_2_28_x86_64", PlatformTarget(system="linux", machine="x86_64", libc=(2, 28))),
+        ("manylinux2014_aarch64", PlatformTarget(system="linux", machine="aarch64", libc=(2, 17))),
+        ("manylinux2010_x86_64", PlatformTarget(system="linux", machine="x86_64", libc=(2, 12))),
+        ("manylinux1_i686", PlatformTarget(system="linux", machine="i686", libc=(2, 5))),
+        ("musllinux_1_2_x86_64", PlatformTarget(system="musl", machine="x86_64", libc=(1, 2))),
+        ("macosx_11_0_arm64", PlatformTarget(system="macos", machine="aarch64")),
+        ("macosx_10_13_x86_64", PlatformTarget(system="macos", machine="x86_64")),
+        ("linux_x86_64", PlatformTarget(system="unknown", machine="linux_x86_64")),
+        ("manylinux_2_x86_64", PlatformTarget(system="unknown", machine="manylinux_2_x86_64")),
     ],
 )
-def test_a_platform_tag_has_a_system_a_processor_and_a_c_library(tag: str, target: Target) -> None:
-    assert Target.of(tag) == target
+def test_a_platform_tag_has_a_system_a_processor_and_a_c_library(
+    tag: str, target: PlatformTarget
+) -> None:
+    assert PlatformTarget.of(tag) == target
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_the_tag_of_a_platform_is_for_native_code(tag: str) -> None:
 
 def test_a_platform_is_required_and_executed_by_default() -> None:
     assert (LINUX.required, LINUX.execute) == (True, True)
-    assert LINUX.target == Target.of("manylinux_2_28_x86_64")
+    assert LINUX.target == PlatformTarget.of("manylinux_2_28_x86_64")
 
 
 def test_a_wheel_for_an_older_glibc_belongs_to_the_same_platform() -> None:

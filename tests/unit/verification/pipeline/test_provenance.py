@@ -16,7 +16,7 @@ from tests.helpers.sample_provenance import (
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
-from verification.pipeline.provenance import PublishedFile, check_provenance
+from verification.pipeline.provenance import ProvenanceFile, check_provenance
 
 RIGHT = provenance(WHEELS[0])
 NEWER: JsonValue = {**RIGHT, "version": 2} if isinstance(RIGHT, dict) else None
@@ -28,7 +28,7 @@ def check(
 ) -> LivePublisherCheck:
     """Check these answers for the first wheels. The other wheels have the correct answer."""
     objects = [*answers, *(provenance(name, uploader) for name in WHEELS[len(answers) :])]
-    files = [PublishedFile(name, DIGEST) for name in WHEELS]
+    files = [ProvenanceFile(name, DIGEST) for name in WHEELS]
     bodies = [json.dumps(answer).encode() for answer in objects]
     return check_provenance(publisher, "1.2.0", dict(zip(files, bodies, strict=True)))
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from verification.scenarios.release_files import PublishedFile, ReleaseFiles, files_answer
+from verification.scenarios.release_files import IndexedFile, ReleaseFiles, files_answer
 from verification.scenarios.similar_machine import bug_report
 
 LINUX = "cp313-cp313-manylinux_2_28_x86_64"
@@ -14,12 +14,12 @@ TAGS = (
 )
 
 
-def _file(tags: str, version: str = "2.0", requires_python: str = ">=3.13") -> PublishedFile:
+def _file(tags: str, version: str = "2.0", requires_python: str = ">=3.13") -> IndexedFile:
     name = f"quiverdb-{version}-{tags}.whl" if tags else f"quiverdb-{version}.tar.gz"
-    return PublishedFile(name=name, version=version, requires_python=requires_python)
+    return IndexedFile(name=name, version=version, requires_python=requires_python)
 
 
-def _release(*files: PublishedFile, earlier: tuple[PublishedFile, ...] = ()) -> ReleaseFiles:
+def _release(*files: IndexedFile, earlier: tuple[IndexedFile, ...] = ()) -> ReleaseFiles:
     files = files or tuple(map(_file, TAGS))
     return ReleaseFiles(project="quiverdb", version="2.0", files=files, earlier=earlier)
 

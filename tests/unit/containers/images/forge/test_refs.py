@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from forge.config import Repository
-from forge.refs import Refs, Target, is_well_formed, version_key
+from forge.refs import Refs, RefTarget, is_well_formed, version_key
 
 MAIN, OLD, NEW, TAG_OBJECT = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 
@@ -75,16 +75,16 @@ def test_commit_is_found_by_its_hash_branch_or_tag(
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        ("refs/heads/main", Target("commit", MAIN)),
-        ("refs/tags/v1.0", Target("commit", OLD)),
-        ("refs/tags/v1.10", Target("tag", TAG_OBJECT)),
+        ("refs/heads/main", RefTarget("commit", MAIN)),
+        ("refs/tags/v1.0", RefTarget("commit", OLD)),
+        ("refs/tags/v1.10", RefTarget("tag", TAG_OBJECT)),
         ("refs/heads/v1.0", None),
         ("refs/tags/main", None),
         ("refs/notes/v1.0", None),
     ],
 )
 def test_ref_points_to_a_commit_or_a_tag_object(
-    refs: Refs, name: str, target: Target | None
+    refs: Refs, name: str, target: RefTarget | None
 ) -> None:
     assert refs.find(name) == target
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from forge.config import Repository
-from forge.refs import Target
+from forge.refs import RefTarget
 from forge.releases import Asset, Release
 from forge.representations import BOT_LOGIN, Representations
 
@@ -158,11 +158,11 @@ def test_asset_has_its_fields_and_the_user_of_the_token() -> None:
 @pytest.mark.parametrize(
     ("target", "url"),
     [
-        (Target("tag", "d" * 40), f"{API}/git/tags/{'d' * 40}"),
-        (Target("commit", "c" * 40), f"{API}/git/commits/{'c' * 40}"),
+        (RefTarget("tag", "d" * 40), f"{API}/git/tags/{'d' * 40}"),
+        (RefTarget("commit", "c" * 40), f"{API}/git/commits/{'c' * 40}"),
     ],
 )
-def test_ref_has_its_git_object(target: Target, url: str) -> None:
+def test_ref_has_its_git_object(target: RefTarget, url: str) -> None:
     data = REPRESENTATIONS.ref("refs/tags/v1+x", target)
     assert (data["ref"], data["url"]) == (
         "refs/tags/v1+x",

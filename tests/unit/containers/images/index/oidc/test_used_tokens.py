@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from index.oidc.replay import Replay
+from index.oidc.used_tokens import UsedTokens
 
 from tests.helpers.oidc import (
     NOT_FOUND,
@@ -55,15 +55,15 @@ class Clock:
 
 def test_used_id_is_stored_until_35_seconds_after_its_expiry() -> None:
     clock = Clock()
-    replay = Replay(clock)
-    assert not replay.is_used("issuer", "id")
-    assert replay.mark_used("issuer", "id", 1300)
-    assert replay.is_used("issuer", "id")
-    assert not replay.mark_used("issuer", "id", 1300)
-    assert replay.mark_used("another issuer", "id", 1300)
+    used_tokens = UsedTokens(clock)
+    assert not used_tokens.is_used("issuer", "id")
+    assert used_tokens.mark_used("issuer", "id", 1300)
+    assert used_tokens.is_used("issuer", "id")
+    assert not used_tokens.mark_used("issuer", "id", 1300)
+    assert used_tokens.mark_used("another issuer", "id", 1300)
     clock.now = 1334.9
-    assert not replay.mark_used("issuer", "id", 1300)
-    assert len(replay) == 2
+    assert not used_tokens.mark_used("issuer", "id", 1300)
+    assert len(used_tokens) == 2
     clock.now = 1335
-    assert not replay.is_used("issuer", "id")
-    assert len(replay) == 0
+    assert not used_tokens.is_used("issuer", "id")
+    assert len(used_tokens) == 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 _EXTRA_SECONDS = 35
 
 
-class Replay:
+class UsedTokens:
     """The ids of the exchanged tokens."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
