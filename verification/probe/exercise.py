@@ -250,8 +250,8 @@ def use(name: str) -> object:
     return action()
 
 
-def prelude() -> None:
-    """Run the scenario's code that must run before the package is imported."""
+def code_before_import() -> None:
+    """Run the code of the scenario that comes before the import of the package."""
     exec(os.environ["E2E_PRELUDE"], {})  # noqa: S102  (the scenario's own code)
 
 
@@ -492,7 +492,7 @@ def changed_state(before: Mapping[str, str]) -> Dict[str, Tuple[str, str]]:
 def steps() -> None:
     """Run the steps in the order of a user. A failed step does not stop the later ones."""
     if os.environ.get("E2E_PRELUDE"):
-        step("prelude", prelude)
+        step("prelude", code_before_import)
     before = process_state()
     step("import", import_package)
     step("native-call", native_call)

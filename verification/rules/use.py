@@ -77,8 +77,8 @@ def end_causes(
         yield from list(old_runtimes(evidence)) or reclassify_wine_fault(evidence, exits)
     elif shadowed := list(shadowed_import(evidence, expectation)):
         yield from shadowed  # every other observation is about the other package
-    elif (prelude := evidence.steps.prelude) and prelude.error:
-        fault = finding("testbed-defect", "prelude", message=prelude.error.message)
+    elif (code := evidence.steps.prelude) and code.error:
+        fault = finding("testbed-defect", "prelude", message=code.error.message)
         yield fault.at(evidence, "prelude")
 
 

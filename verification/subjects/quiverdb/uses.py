@@ -604,8 +604,8 @@ def from_zip() -> str:
     archive = os.path.abspath("packages.zip")
     _pack(archive)
     dependencies = _copy_dependencies()
-    prelude = f"{_WITHOUT_SITE_PACKAGES}sys.path[:0] = [{archive!r}, {dependencies!r}]"
-    return _works_or_says_why(prelude)
+    code_before_import = f"{_WITHOUT_SITE_PACKAGES}sys.path[:0] = [{archive!r}, {dependencies!r}]"
+    return _works_or_says_why(code_before_import)
 
 
 # Imports modules as a frozen program does: the code is in an archive, and the files do not exist.
@@ -651,8 +651,10 @@ def from_frozen() -> List[str]:
         os.makedirs(folder)
         if name == "whole":
             shutil.copytree(os.path.join(home, "_libs"), os.path.join(folder, "quiverdb", "_libs"))
-        prelude = f"{_WITHOUT_SITE_PACKAGES}sys.path.insert(0, {dependencies!r})\n{_FROZEN}"
-        results.append(_works_or_says_why(prelude, folder, archive))
+        code_before_import = (
+            f"{_WITHOUT_SITE_PACKAGES}sys.path.insert(0, {dependencies!r})\n{_FROZEN}"
+        )
+        results.append(_works_or_says_why(code_before_import, folder, archive))
     if results[1] == _WORKS:
         raise RuntimeError("without its libraries it uses libraries from an unknown folder")
     return results
@@ -702,14 +704,14 @@ def _is_from_loader(message: str) -> bool:
     return text.partition(": ")[2].startswith("cannot open shared object file")
 
 
-def _works_or_says_why(prelude: str, *arguments: str) -> str:
+def _works_or_says_why(code_before_import: str, *arguments: str) -> str:
     """Run this code, import the package and call it; return "it works", or the package's error.
 
     Raises:
         RuntimeError: it did not work, and the error does not explain why. An error of the package,
             an ImportError or a RuntimeError explains it if its message names what is missing.
     """
-    code = f"{prelude}\nimport quiverdb; print(quiverdb.version())"
+    code = f"{code_before_import}\nimport quiverdb; print(quiverdb.version())"
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         stdin=subprocess.DEVNULL,

@@ -312,10 +312,12 @@ def test_a_hang_ends_with_its_stack(tmp_path: Path, installed: Path) -> None:
     assert "line 3 in native_call" in result.trace
 
 
-def test_the_prelude_runs_first_and_the_actions_run_last(tmp_path: Path, installed: Path) -> None:
+def test_the_code_before_the_import_runs_first_and_the_actions_run_last(
+    tmp_path: Path, installed: Path
+) -> None:
     uses = "def one(): return [1]\ndef two(): raise ValueError('no')\n"
-    prelude = "import sys; assert 'sample' not in sys.modules"
-    result = exercise(tmp_path, installed, uses=uses, E2E_USES="one two", E2E_PRELUDE=prelude)
+    code = "import sys; assert 'sample' not in sys.modules"
+    result = exercise(tmp_path, installed, uses=uses, E2E_USES="one two", E2E_PRELUDE=code)
     assert [line["step"] for line in result.lines if line.get("ok")][:2] == ["prelude", "import"]
     assert (result.steps.uses["one"].ok, result.steps.uses["one"].value) == (True, [1])
     assert result.steps.uses["two"].error is not None

@@ -112,7 +112,7 @@ def test_shadowed_import_explains_failed_steps() -> None:
     assert names(causes_of(*shadow, change)) == ["shadowed-import"]
 
 
-def test_failed_prelude_is_a_testbed_failure() -> None:
+def test_failed_code_before_the_import_is_a_testbed_failure() -> None:
     changes = [fails("prelude", "no such library"), fails("native-call", "no")]
     facts = {"message": "no such library"}
     assert only_cause(causes_of(*changes)) == ("testbed-defect", f"{CELL}: prelude", facts)
